@@ -1,0 +1,147 @@
+package evidence
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"hash"
+	"io"
+	"strings"
+	"sync"
+	"unicode/utf8"
+)
+
+// maxLine bounds a line that is passed on live; a longer one is passed on in pieces.
+const maxLine = 8 << 10
+
+// Stream is one of a step's two output streams.
+type Stream string
+
+// The streams.
+const (
+	Stdout Stream = "stdout"
+	Stderr Stream = "stderr"
+)
+
+// Log takes a step's output: all of it into one file in order of arrival, up to a
+// limit, the ends of each stream into memory, and each line to a live listener. Its
+// writers never fail and never block on anything but the file; they may be used at
+// the same time.
+type Log struct {
+	mu      sync.Mutex
+	file    io.Writer
+	fileErr error
+	limit   int64 // bytes the file may take
+	left    int64 // bytes it may still take
+	written int64 // bytes the script wrote
+	sum     hash.Hash
+	live    func(Stream, string)
+	streams map[Stream]*stream
+}
+
+type stream struct {
+	tail []byte
+	line []byte
+}
+
+// NewLog makes a Log that writes at most limit bytes to file and gives every line,
+// without its end, to live (nil: nobody listens).
+func NewLog(file io.Writer, limit int64, live func(stream Stream, line string)) *Log {
+	if live == nil {
+		live = func(Stream, string) {}
+	}
+	return &Log{
+		file: file, limit: limit, left: limit, sum: sha256.New(), live: live,
+		streams: map[Stream]*stream{Stdout: {}, Stderr: {}},
+	}
+}
+
+// Writer returns the writer for one stream.
+func (l *Log) Writer(s Stream) io.Writer {
+	return writerFunc(func(p []byte) (int, error) {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.write(s, p)
+		return len(p), nil
+	})
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
+
+func (l *Log) write(s Stream, p []byte) {
+	l.written += int64(len(p))
+	if kept := p[:min(int64(len(p)), l.left)]; len(kept) > 0 && l.fileErr == nil {
+		n, err := l.file.Write(kept)
+		l.sum.Write(kept[:n])
+		l.left -= int64(n)
+		l.fileErr = err
+	}
+	into := l.streams[s]
+	into.tail = keepTail(into.tail, p)
+	into.line = l.passOn(s, append(into.line, p...))
+}
+
+// passOn gives complete lines to the listener and returns what is left.
+func (l *Log) passOn(s Stream, pending []byte) []byte {
+	for {
+		end := bytes.IndexByte(pending, '\n')
+		switch {
+		case end >= 0 && end <= maxLine:
+			l.live(s, printable(bytes.TrimSuffix(pending[:end], []byte("\r"))))
+			pending = pending[end+1:]
+		case len(pending) > maxLine:
+			l.live(s, printable(pending[:maxLine]))
+			pending = pending[maxLine:]
+		default:
+			return append([]byte(nil), pending...)
+		}
+	}
+}
+
+// Close passes on lines that had no end. The writers must not be used after it.
+func (l *Log) Close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, s := range []Stream{Stdout, Stderr} {
+		if line := l.streams[s].line; len(line) > 0 {
+			l.live(s, printable(line))
+			l.streams[s].line = nil
+		}
+	}
+}
+
+// Record puts what the log knows into the step. The error is that of the file.
+func (l *Log) Record(step *Step) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	step.OutputSize = l.written
+	step.LogSHA256 = hex.EncodeToString(l.sum.Sum(nil))
+	step.Truncated = l.written > l.limit || l.fileErr != nil
+	step.StdoutTail = Tail(string(l.streams[Stdout].tail))
+	step.StderrTail = Tail(string(l.streams[Stderr].tail))
+	return l.fileErr
+}
+
+// keepTail appends p to tail and keeps the end, moving bytes only now and then.
+func keepTail(tail, p []byte) []byte {
+	tail = append(tail, p[max(0, len(p)-TailBytes):]...)
+	if len(tail) > 4*TailBytes {
+		tail = append(tail[:0], tail[len(tail)-TailBytes:]...)
+	}
+	return tail
+}
+
+// Tail returns the last TailBytes of text as valid UTF-8, beginning at a character.
+func Tail(text string) string {
+	if len(text) > TailBytes {
+		text = text[len(text)-TailBytes:]
+		for i := 0; i < utf8.UTFMax && len(text) > 0 && !utf8.RuneStart(text[0]); i++ {
+			text = text[1:]
+		}
+	}
+	return strings.ToValidUTF8(text, "\uFFFD")
+}
+
+func printable(line []byte) string { return strings.ToValidUTF8(string(line), "\uFFFD") }

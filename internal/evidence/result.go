@@ -1,0 +1,255 @@
+// Package evidence is what a run leaves behind: the result document, its summary,
+// and the logs of its steps. It encodes and decodes; where the objects go is the
+// executor's business.
+//
+// In the results bucket a run has the folder Dir(runID); result.json in it is
+// written last and is the run's commit point. Everything is written once. Times are
+// RFC 3339 in UTC, digests lower-case hexadecimal SHA-256, durations milliseconds.
+// No document holds a secret, a token or the function's environment.
+package evidence
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"cemli-executor/internal/problem"
+)
+
+// SchemaVersion is the version of the result document that this package writes.
+const SchemaVersion = 1
+
+// Limits of what a result quotes.
+const (
+	// TailBytes is how much of the end of each output stream a result keeps.
+	TailBytes = 20_000
+	// MaxTrigger is the size up to which a trigger is quoted.
+	MaxTrigger = 64 << 10
+	// MaxAnswer bounds the encoded Summary.
+	MaxAnswer = 1 << 20
+)
+
+// Status is how a run ended.
+type Status string
+
+// The outcomes of a run.
+const (
+	StatusSuccess     Status = "success"     // every step succeeded
+	StatusFailed      Status = "failed"      // a step failed
+	StatusTimedOut    Status = "timed_out"   // the time ended before the steps did
+	StatusInterrupted Status = "interrupted" // the executor was stopped
+	StatusRejected    Status = "rejected"    // the package was refused; nothing ran
+	StatusError       Status = "error"       // the executor could not do its work
+)
+
+// Result is result.json.
+type Result struct {
+	SchemaVersion int    `json:"schema_version"`
+	RunID         string `json:"run_id"`
+	Status        Status `json:"status"`
+	// Message is one sentence for a person.
+	Message string `json:"message"`
+	// Error says why the status is not success, with a stable code.
+	Error *Error `json:"error,omitempty"`
+
+	Action        string    `json:"action"`
+	Environment   string    `json:"environment"`
+	Attempt       int       `json:"attempt"`
+	PreviousRunID string    `json:"previous_run_id,omitempty"`
+	Start         time.Time `json:"start"`
+	End           time.Time `json:"end"`
+	Reason        string    `json:"reason,omitempty"`
+	Reference     string    `json:"reference,omitempty"`
+
+	SourceBucket string `json:"source_bucket"`
+	SourceObject string `json:"source_object"`
+	// Package identifies the bytes that ran; digests are absent where the package
+	// could not be read to its end.
+	Package Package `json:"package"`
+	// Manifest is the package's own, as admitted; absent when it was not.
+	Manifest json.RawMessage `json:"manifest,omitempty"`
+
+	Policy      Policy      `json:"policy"`
+	RequestedBy []Requester `json:"requested_by"`
+	Identity    Identity    `json:"identity"`
+	Trigger     Trigger     `json:"trigger"`
+	Sandbox     Sandbox     `json:"sandbox"`
+
+	// Execution sums up all steps in the shape of the first version of this document.
+	Execution Execution  `json:"execution"`
+	Steps     []Step     `json:"steps"`
+	Artifacts []Artifact `json:"artifacts"`
+	// Summary is the Markdown that the scripts wrote.
+	Summary string `json:"summary,omitempty"`
+	// Timings are milliseconds by stage: fetch, open, extract, execute.
+	Timings map[string]int64 `json:"timings"`
+}
+
+// Error is the machine's and the person's view of why a run did not succeed.
+type Error struct {
+	Code    string `json:"code"`
+	Message string `json:"message"`
+	Hint    string `json:"hint,omitempty"`
+	// Problems lists everything that was found, when that is more than one thing.
+	Problems []problem.Problem `json:"problems,omitempty"`
+}
+
+// NewError describes e without its cause, which is for the log alone.
+func NewError(e *problem.Error) *Error {
+	described := &Error{Code: e.Code(), Message: e.Message(), Hint: e.Problems[0].Hint}
+	if len(e.Problems) > 1 {
+		described.Problems = e.Problems
+	}
+	return described
+}
+
+// Package identifies a package's bytes.
+type Package struct {
+	Name    string `json:"name,omitempty"`
+	Version string `json:"version,omitempty"`
+	Type    string `json:"type,omitempty"`
+	Size    int64  `json:"size,omitempty"`
+	SHA256  string `json:"sha256,omitempty"`
+	// DirHash is the "h1:" hash of golang.org/x/mod/sumdb/dirhash over the contents.
+	DirHash   string `json:"dirhash,omitempty"`
+	ETag      string `json:"etag,omitempty"`
+	VersionID string `json:"version_id,omitempty"`
+	Entries   int    `json:"entries,omitempty"`
+}
+
+// Policy is the admission policy that was applied; Source is "none" where there is none.
+type Policy struct {
+	Source string `json:"source"`
+}
+
+// Requester is someone who is said to have asked for the run.
+type Requester struct {
+	Subject  string `json:"subject"`
+	Source   string `json:"source"`
+	Verified bool   `json:"verified"`
+}
+
+// Identity is the executor's own. The ids are claims of its resource principal and of
+// the platform's environment, not verified here.
+type Identity struct {
+	FunctionID      string `json:"function_id,omitempty"`
+	FunctionName    string `json:"function_name,omitempty"`
+	AppID           string `json:"app_id,omitempty"`
+	TenancyID       string `json:"tenancy_id,omitempty"`
+	CompartmentID   string `json:"compartment_id,omitempty"`
+	CallID          string `json:"call_id,omitempty"`
+	ExecutorVersion string `json:"executor_version"`
+	Image           string `json:"image,omitempty"`
+}
+
+// Trigger is how the run was asked for.
+type Trigger struct {
+	Kind      string          `json:"kind"`
+	EventID   string          `json:"event_id,omitempty"`
+	EventType string          `json:"event_type,omitempty"`
+	EventTime *time.Time      `json:"event_time,omitempty"`
+	Raw       json.RawMessage `json:"raw,omitempty"`
+}
+
+// Sandbox is the confinement that was in force.
+type Sandbox struct {
+	Level string `json:"level"`
+	// CredentialsReachable: a script could have used the function's own identity.
+	CredentialsReachable bool `json:"credentials_reachable"`
+}
+
+// Execution sums up the steps: whether any ran, the return code of the last one that
+// did, and the ends of all their output.
+type Execution struct {
+	Ran        bool   `json:"ran"`
+	ReturnCode int    `json:"returncode"`
+	Stdout     string `json:"stdout"`
+	Stderr     string `json:"stderr"`
+	Note       string `json:"note,omitempty"`
+}
+
+// StepStatus is how one step ended.
+type StepStatus string
+
+// The outcomes of a step.
+const (
+	StepSuccess     StepStatus = "success"
+	StepFailed      StepStatus = "failed"
+	StepTimedOut    StepStatus = "timed_out"
+	StepInterrupted StepStatus = "interrupted"
+	StepNotRun      StepStatus = "not_run"
+)
+
+// Step is one script and how it ended.
+type Step struct {
+	Name       string     `json:"name"`
+	Phase      string     `json:"phase"`
+	Run        string     `json:"run"`
+	SHA256     string     `json:"sha256"`
+	Status     StepStatus `json:"status"`
+	ReturnCode int        `json:"returncode"` // -1 when a signal ended it
+	Signal     string     `json:"signal,omitempty"`
+	Start      *time.Time `json:"start,omitempty"`
+	End        *time.Time `json:"end,omitempty"`
+	DurationMS int64      `json:"duration_ms"`
+	CPUMS      int64      `json:"cpu_ms"`
+	MaxRSS     int64      `json:"max_rss_bytes"`
+	Attempts   int        `json:"attempts"`
+	// Log is the object with the step's whole output, beside result.json.
+	Log        string `json:"log,omitempty"`
+	LogSHA256  string `json:"log_sha256,omitempty"`
+	OutputSize int64  `json:"output_bytes"` // written by the script, also past the log's limit
+	Truncated  bool   `json:"truncated"`
+	StdoutTail string `json:"stdout_tail"`
+	StderrTail string `json:"stderr_tail"`
+}
+
+// Artifact is one file that a script left to be kept.
+type Artifact struct {
+	Name   string `json:"name"`
+	Size   int64  `json:"size"`
+	SHA256 string `json:"sha256,omitempty"`
+	Object string `json:"object,omitempty"`
+	// Withheld says why the file was not kept; empty where it was.
+	Withheld string `json:"withheld,omitempty"`
+}
+
+// Dir is the folder of a run in the results bucket, with a trailing slash.
+func Dir(runID string) string { return "runs/" + runID + "/" }
+
+// ResultObject is the name of a run's result in the results bucket.
+func ResultObject(runID string) string { return Dir(runID) + "result.json" }
+
+// Encode gives the document's bytes: indented, for people, and the same for equal results.
+func (r Result) Encode() ([]byte, error) {
+	r.SchemaVersion = SchemaVersion
+	// Readers get lists, never null.
+	r.RequestedBy = append([]Requester{}, r.RequestedBy...)
+	r.Steps = append([]Step{}, r.Steps...)
+	r.Artifacts = append([]Artifact{}, r.Artifacts...)
+	return encode(r)
+}
+
+func encode(v any) ([]byte, error) {
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false) // it is read by people, not embedded in pages
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(v); err != nil {
+		return nil, fmt.Errorf("encode: %w", err)
+	}
+	return buf.Bytes(), nil
+}
+
+// Decode reads a result document of a version that this package knows.
+func Decode(doc []byte) (Result, error) {
+	var r Result
+	if err := json.Unmarshal(doc, &r); err != nil {
+		return Result{}, fmt.Errorf("decode result: %w", err)
+	}
+	if r.SchemaVersion != SchemaVersion {
+		return Result{}, fmt.Errorf("decode result: schema_version %d is not %d", r.SchemaVersion, SchemaVersion)
+	}
+	return r, nil
+}

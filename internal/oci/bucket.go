@@ -1,0 +1,213 @@
+package oci
+
+import (
+	"context"
+	"crypto/md5" //nolint:gosec // Content-MD5 is what the service checks uploads with
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+
+	"github.com/oracle/oci-go-sdk/v65/common"
+	"github.com/oracle/oci-go-sdk/v65/objectstorage"
+
+	"cemli-executor/internal/store"
+)
+
+// Bucket is one bucket of Object Storage; it fulfils store.Bucket.
+type Bucket struct {
+	client *Client
+	name   string
+}
+
+var _ store.Bucket = (*Bucket)(nil)
+
+// Bucket returns the bucket of that name in the tenancy's namespace. Whether it
+// exists shows at the first call.
+func (c *Client) Bucket(name string) *Bucket { return &Bucket{client: c, name: name} }
+
+// Name returns the bucket's name.
+func (b *Bucket) Name() string { return b.name }
+
+// run checks the object's name, finds the namespace and sends the request.
+func (b *Bucket) run(ctx context.Context, op, name string, send func(ctx context.Context, api *objectstorage.ObjectStorageClient, ns *string) error) (tries, error) {
+	if name != "" {
+		if err := store.CheckName(name); err != nil {
+			return tries{}, store.Error(store.ErrName, op, b.name, "", err)
+		}
+	}
+	ns, err := b.client.Namespace(ctx)
+	if err != nil {
+		return tries{}, err
+	}
+	return b.client.call(ctx, func(ctx context.Context, api *objectstorage.ObjectStorageClient) error {
+		return send(ctx, api, &ns)
+	})
+}
+
+// fail gives err its place in the contract, unless it already has one.
+func (b *Bucket) fail(op, name string, err error) error {
+	for _, known := range []error{store.ErrName, store.ErrUnavailable, store.ErrDenied} {
+		if errors.Is(err, known) {
+			return err
+		}
+	}
+	return asStoreError(op, b.name, name, err)
+}
+
+// Head describes the newest version of an object.
+func (b *Bucket) Head(ctx context.Context, name string) (store.Info, error) {
+	var answer objectstorage.HeadObjectResponse
+	_, err := b.run(ctx, "head", name, func(ctx context.Context, api *objectstorage.ObjectStorageClient, ns *string) (err error) {
+		answer, err = api.HeadObject(ctx, objectstorage.HeadObjectRequest{NamespaceName: ns, BucketName: &b.name, ObjectName: &name})
+		return err
+	})
+	if status, _ := serviceAnswer(err); status == http.StatusNotFound {
+		// An answer to HEAD has no body and so no code: a GET tells what is missing.
+		body, info, err := b.Get(ctx, name, store.GetOptions{Length: 1})
+		if err == nil {
+			_ = body.Close() // only its description was wanted
+		}
+		return info, err
+	}
+	if err != nil {
+		return store.Info{}, b.fail("head", name, err)
+	}
+	return store.Info{
+		Name: name, Size: value(answer.ContentLength), ETag: value(answer.ETag),
+		VersionID: value(answer.VersionId), MD5: md5Of(answer.ContentMd5, answer.OpcMultipartMd5),
+		Created: timeOf(answer.LastModified), Metadata: answer.OpcMeta,
+	}, nil
+}
+
+// Put writes an object, with the checksum that the service verifies.
+func (b *Bucket) Put(ctx context.Context, name string, body io.ReadSeeker, size int64, opts store.PutOptions) (store.Info, error) {
+	start, err := body.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return store.Info{}, fmt.Errorf("put %s: %w", name, err)
+	}
+	sum, err := checksum(body, size)
+	if err != nil {
+		return store.Info{}, fmt.Errorf("put %s: %w", name, err)
+	}
+	request := putRequest(b.name, name, size, sum, opts)
+	var answer objectstorage.PutObjectResponse
+	seen, err := b.run(ctx, "put", name, func(ctx context.Context, api *objectstorage.ObjectStorageClient, ns *string) (err error) {
+		if _, err := body.Seek(start, io.SeekStart); err != nil {
+			return err
+		}
+		request.NamespaceName = ns
+		request.PutObjectBody = io.NopCloser(io.LimitReader(body, size))
+		answer, err = api.PutObject(ctx, request)
+		return err
+	})
+	if err != nil {
+		return b.settle(ctx, name, size, sum, opts, seen, err)
+	}
+	return store.Info{
+		Name: name, Size: size, ETag: value(answer.ETag), VersionID: value(answer.VersionId),
+		MD5: sum, Created: timeOf(answer.LastModified), Metadata: opts.Metadata,
+	}, nil
+}
+
+func putRequest(bucket, name string, size int64, sum string, opts store.PutOptions) objectstorage.PutObjectRequest {
+	request := objectstorage.PutObjectRequest{
+		BucketName: &bucket, ObjectName: &name, ContentLength: &size, ContentMD5: &sum, OpcMeta: opts.Metadata,
+	}
+	if opts.ContentType != "" {
+		request.ContentType = &opts.ContentType
+	}
+	if opts.IfNoneMatch {
+		request.IfNoneMatch = common.String("*")
+	}
+	if opts.IfMatch != "" {
+		request.IfMatch = &opts.IfMatch
+	}
+	return request
+}
+
+// settle decides what a failed write means. A conditional write that was repeated may
+// have been refused because its own first attempt was carried out; and a principal
+// that may only create is answered 403 or 404, not 412, where the name is taken. In
+// both cases what is stored decides.
+func (b *Bucket) settle(ctx context.Context, name string, size int64, sum string, opts store.PutOptions, seen tries, err error) (store.Info, error) {
+	status, _ := serviceAnswer(err)
+	conditional := opts.IfNoneMatch || opts.IfMatch != ""
+	refused := status == http.StatusPreconditionFailed || status == http.StatusForbidden || status == http.StatusNotFound
+	if !conditional || !refused {
+		return store.Info{}, b.fail("put", name, err)
+	}
+	stored, headErr := b.Head(ctx, name)
+	switch {
+	case headErr == nil && seen.uncertain && stored.Size == size && stored.MD5 == sum:
+		return stored, nil
+	case headErr == nil && opts.IfNoneMatch:
+		return store.Info{}, store.Error(store.ErrExists, "put", b.name, name, brief(err))
+	case status == http.StatusPreconditionFailed && opts.IfNoneMatch:
+		return store.Info{}, store.Error(store.ErrExists, "put", b.name, name, brief(err))
+	case errors.Is(headErr, store.ErrNotFound) && opts.IfMatch != "":
+		return store.Info{}, store.Error(store.ErrNotFound, "put", b.name, name, brief(err))
+	}
+	return store.Info{}, b.fail("put", name, err)
+}
+
+// Delete removes the newest version of an object.
+func (b *Bucket) Delete(ctx context.Context, name, ifMatch string) error {
+	request := objectstorage.DeleteObjectRequest{BucketName: &b.name, ObjectName: &name}
+	if ifMatch != "" {
+		request.IfMatch = &ifMatch
+	}
+	seen, err := b.run(ctx, "delete", name, func(ctx context.Context, api *objectstorage.ObjectStorageClient, ns *string) error {
+		request.NamespaceName = ns
+		_, err := api.DeleteObject(ctx, request)
+		return err
+	})
+	if err == nil {
+		return nil
+	}
+	failed := b.fail("delete", name, err)
+	if seen.uncertain && errors.Is(failed, store.ErrNotFound) {
+		return nil // the attempt without an answer was carried out
+	}
+	return failed
+}
+
+// List returns one page of names.
+func (b *Bucket) List(ctx context.Context, opts store.ListOptions) (store.Page, error) {
+	request := objectstorage.ListObjectsRequest{BucketName: &b.name, Fields: common.String("name,size,etag,timeCreated")}
+	if opts.Prefix != "" {
+		request.Prefix = &opts.Prefix
+	}
+	if opts.Start != "" {
+		request.Start = &opts.Start
+	}
+	if opts.Limit > 0 {
+		request.Limit = &opts.Limit
+	}
+	var answer objectstorage.ListObjectsResponse
+	_, err := b.run(ctx, "list", "", func(ctx context.Context, api *objectstorage.ObjectStorageClient, ns *string) (err error) {
+		request.NamespaceName = ns
+		answer, err = api.ListObjects(ctx, request)
+		return err
+	})
+	if err != nil {
+		return store.Page{}, b.fail("list", "", err)
+	}
+	page := store.Page{Next: value(answer.NextStartWith)}
+	for _, o := range answer.Objects {
+		page.Objects = append(page.Objects, store.Info{
+			Name: value(o.Name), Size: value(o.Size), ETag: value(o.Etag), Created: timeOf(o.TimeCreated),
+		})
+	}
+	return page, nil
+}
+
+// checksum reads size bytes and returns their MD5 in base64.
+func checksum(body io.Reader, size int64) (string, error) {
+	sum := md5.New() //nolint:gosec // see the import
+	if _, err := io.CopyN(sum, body, size); err != nil {
+		return "", fmt.Errorf("read body: %w", err)
+	}
+	return base64.StdEncoding.EncodeToString(sum.Sum(nil)), nil
+}

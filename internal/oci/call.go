@@ -1,0 +1,139 @@
+package oci
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"time"
+
+	"github.com/oracle/oci-go-sdk/v65/common"
+	"github.com/oracle/oci-go-sdk/v65/objectstorage"
+
+	"cemli-executor/internal/store"
+)
+
+// maxTries bounds how often one call is sent.
+const maxTries = 5
+
+// tries says what is known of the attempts before the last one.
+type tries struct {
+	// uncertain: an attempt ended without an answer that says whether it was carried out.
+	uncertain bool
+}
+
+// call sends one request until it succeeds, fails for good, has been sent maxTries
+// times, or ctx ends. It returns the last attempt's error.
+func (c *Client) call(ctx context.Context, send func(context.Context, *objectstorage.ObjectStorageClient) error) (tries, error) {
+	var seen tries
+	var renewed, lookedTwice bool
+	for try := 1; ; try++ {
+		err := c.attempt(ctx, send)
+		if err == nil || ctx.Err() != nil || try == maxTries {
+			return seen, err
+		}
+		switch status, code := serviceAnswer(err); {
+		case errors.Is(err, errCredentials):
+			return seen, err
+		case status == http.StatusUnauthorized && !renewed:
+			renewed = true
+			c.dropCredentials()
+			continue
+		case status == http.StatusNotFound && code == "BucketNotFound" && !lookedTwice:
+			lookedTwice = true
+		case passing(status):
+			seen.uncertain = seen.uncertain || status == 0 || status >= 500 || status == http.StatusRequestTimeout
+		default:
+			return seen, err
+		}
+		if err := pause(ctx, c.options.Backoff<<(try-1)); err != nil {
+			return seen, err
+		}
+	}
+}
+
+// attempt sends once; a panic of the SDK's key provider becomes an error.
+func (c *Client) attempt(ctx context.Context, send func(context.Context, *objectstorage.ObjectStorageClient) error) (err error) {
+	api, err := c.api()
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			err = credentialsError(fmt.Errorf("cannot sign: %v", p))
+		}
+	}()
+	return send(ctx, api)
+}
+
+// passing reports whether a status (0: no answer at all) may be different next time.
+func passing(status int) bool {
+	switch status {
+	case 0, http.StatusRequestTimeout, http.StatusConflict, http.StatusTooManyRequests:
+		return true
+	}
+	return status >= 500 && status != http.StatusNotImplemented
+}
+
+// pause waits a random time up to longest, at least a quarter of it, or until ctx ends.
+func pause(ctx context.Context, longest time.Duration) error {
+	timer := time.NewTimer(longest/4 + rand.N(longest-longest/4))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// serviceAnswer returns the HTTP status and OCI code of an error, or 0 and "" for an
+// error that is not the service's answer.
+func serviceAnswer(err error) (int, string) {
+	var failure common.ServiceError
+	if errors.As(err, &failure) {
+		return failure.GetHTTPStatusCode(), failure.GetCode()
+	}
+	return 0, ""
+}
+
+// asStoreError gives an SDK error its place in the contract.
+func asStoreError(op, bucket, name string, err error) error {
+	if errors.Is(err, errCredentials) {
+		return err
+	}
+	return store.Error(kindOf(err), op, bucket, name, brief(err))
+}
+
+// kindOf tells which of the contract's errors an SDK error is, as far as its status and
+// code tell. Conditional calls look further.
+func kindOf(err error) error {
+	status, code := serviceAnswer(err)
+	switch {
+	case status == http.StatusNotFound && code == "ObjectNotFound":
+		return store.ErrNotFound
+	case status == http.StatusNotFound && code == "BucketNotFound":
+		return store.ErrNoBucket
+	case status == http.StatusNotFound, status == http.StatusForbidden, status == http.StatusUnauthorized:
+		return store.ErrDenied
+	case status == http.StatusPreconditionFailed:
+		return store.ErrChanged
+	case status == http.StatusRequestedRangeNotSatisfiable:
+		return store.ErrRange
+	case status == http.StatusBadRequest && code == "InvalidObjectName":
+		return store.ErrName
+	default:
+		return store.ErrUnavailable
+	}
+}
+
+// brief replaces the SDK's error, a page long, by what an engineer needs of it.
+func brief(err error) error {
+	var failure common.ServiceError
+	if !errors.As(err, &failure) {
+		return err
+	}
+	return fmt.Errorf("status %d %s: %s (opc-request-id %s)",
+		failure.GetHTTPStatusCode(), failure.GetCode(), failure.GetMessage(), failure.GetOpcRequestID())
+}

@@ -1,0 +1,229 @@
+// Package oci is the object store contract on Oracle Cloud Infrastructure, and the
+// only importer of its SDK.
+//
+// The SDK's own retries, circuit breaker and 60-second client timeout are off: they
+// hide whether an earlier attempt may have been carried out, which a conditional
+// write has to know, and they end a long download in its middle. Instead:
+//
+//   - a call is repeated on network errors, 408, 409, 429 and 5xx, up to five times
+//     with jittered exponential backoff, bounded by the caller's context;
+//   - a 404 BucketNotFound is repeated once, because the service sometimes answers
+//     it falsely;
+//   - on 401 the credentials are read anew, once, because a rotation can pair the
+//     new token with the old key;
+//   - after an attempt whose fate is unknown, a 412, 403 or 404 is compared with what
+//     is stored before it counts as a conflict;
+//   - a download that breaks or stalls goes on where it stopped, from the same ETag.
+//
+// On OCI the caller is a resource principal; people use a configuration file.
+package oci
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/oracle/oci-go-sdk/v65/common"
+	"github.com/oracle/oci-go-sdk/v65/common/auth"
+	"github.com/oracle/oci-go-sdk/v65/objectstorage"
+
+	"cemli-executor/internal/problem"
+)
+
+// maxErrorBody bounds what is read of an answer that is not a success.
+const maxErrorBody = 64 << 10
+
+// Options are what a client may be told besides its credentials.
+type Options struct {
+	// Endpoint replaces the region's endpoints for all services, without a path or
+	// trailing slash; empty on OCI.
+	Endpoint string
+	// Timeouts; zero fields take the defaults of 10 s to connect, 30 s from the end
+	// of a request to the first byte of its answer, and 30 s without a byte of a body.
+	Connect, Answer, Stall time.Duration
+	// Backoff is the longest wait before the first repetition, 200 ms where zero; it
+	// doubles with each.
+	Backoff time.Duration
+}
+
+func (o Options) withDefaults() Options {
+	set := func(d *time.Duration, value time.Duration) {
+		if *d == 0 {
+			*d = value
+		}
+	}
+	set(&o.Connect, 10*time.Second)
+	set(&o.Answer, 30*time.Second)
+	set(&o.Stall, 30*time.Second)
+	set(&o.Backoff, 200*time.Millisecond)
+	return o
+}
+
+// Client talks to OCI as one principal. It is safe for concurrent use.
+type Client struct {
+	options     Options
+	credentials func() (common.ConfigurationProvider, error)
+	http        *http.Client
+
+	mu        sync.Mutex
+	provider  common.ConfigurationProvider
+	storage   *objectstorage.ObjectStorageClient
+	namespace string
+}
+
+// ResourcePrincipal makes the client of a function on OCI, from the environment that
+// the platform sets. Nothing is read before the first call, so that bad credentials
+// fail a call with a reason and not the process.
+func ResourcePrincipal(options Options) *Client {
+	return newClient(options, func() (common.ConfigurationProvider, error) {
+		return auth.ResourcePrincipalConfigurationProvider()
+	})
+}
+
+// ConfigFile makes the client of a person, from a profile of an OCI configuration file.
+func ConfigFile(path, profile string, options Options) *Client {
+	return newClient(options, func() (common.ConfigurationProvider, error) {
+		// The SDK forgets which file it could not read.
+		if _, err := os.Stat(path); err != nil {
+			return nil, err
+		}
+		return common.ConfigurationProviderFromFileWithProfile(path, profile, "")
+	})
+}
+
+func newClient(options Options, credentials func() (common.ConfigurationProvider, error)) *Client {
+	options = options.withDefaults()
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.DialContext = (&net.Dialer{Timeout: options.Connect, KeepAlive: 30 * time.Second}).DialContext
+	transport.TLSHandshakeTimeout = options.Connect
+	transport.ResponseHeaderTimeout = options.Answer
+	transport.MaxIdleConnsPerHost = 8
+	if options.Endpoint != "" {
+		transport.Proxy = nil // a loopback endpoint is never behind a proxy
+	}
+	return &Client{
+		options:     options,
+		credentials: credentials,
+		http: &http.Client{
+			Transport: boundedErrors{transport},
+			// A redirect would carry a signature to a place it was not made for.
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+	}
+}
+
+// boundedErrors caps the bodies of failures, which the SDK reads whole.
+type boundedErrors struct{ next http.RoundTripper }
+
+func (b boundedErrors) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := b.next.RoundTrip(r)
+	if err == nil && resp.StatusCode >= 300 {
+		resp.Body = struct {
+			io.Reader
+			io.Closer
+		}{io.LimitReader(resp.Body, maxErrorBody), resp.Body}
+	}
+	return resp, err
+}
+
+// api returns the SDK's Object Storage client, making it on first use and after
+// the credentials were dropped.
+func (c *Client) api() (api *objectstorage.ObjectStorageClient, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.storage != nil {
+		return c.storage, nil
+	}
+	// The SDK panics on a session token without an expiry.
+	defer func() {
+		if p := recover(); p != nil {
+			api, err = nil, credentialsError(fmt.Errorf("unusable credentials: %v", p))
+		}
+	}()
+	provider, err := c.credentials()
+	if err != nil {
+		return nil, credentialsError(err)
+	}
+	made, err := objectstorage.NewObjectStorageClientWithConfigurationProvider(provider)
+	if err != nil {
+		return nil, credentialsError(err)
+	}
+	made.HTTPClient = c.http
+	made.Configuration.CircuitBreaker = nil
+	none := common.NoRetryPolicy()
+	made.Configuration.RetryPolicy = &none
+	if c.options.Endpoint != "" {
+		made.Host = strings.TrimRight(c.options.Endpoint, "/")
+	}
+	c.provider, c.storage = provider, &made
+	return c.storage, nil
+}
+
+// dropCredentials makes the next call read them anew.
+func (c *Client) dropCredentials() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.provider, c.storage = nil, nil
+}
+
+// errCredentials marks failures to read or use credentials, which no repetition cures.
+var errCredentials = errors.New("credentials")
+
+func credentialsError(err error) error {
+	return problem.New(problem.Problem{
+		Code: "config.credentials", Message: "cannot read the OCI credentials",
+		Hint: "on OCI, check that the function is in a dynamic group and wait up to 15 minutes; on a laptop, check the configuration file and its key_file",
+	}, fmt.Errorf("%w: %w", errCredentials, err))
+}
+
+// Namespace returns the tenancy's Object Storage namespace, asked for once.
+func (c *Client) Namespace(ctx context.Context) (string, error) {
+	c.mu.Lock()
+	known := c.namespace
+	c.mu.Unlock()
+	if known != "" {
+		return known, nil
+	}
+	var answer objectstorage.GetNamespaceResponse
+	_, err := c.call(ctx, func(ctx context.Context, api *objectstorage.ObjectStorageClient) (err error) {
+		answer, err = api.GetNamespace(ctx, objectstorage.GetNamespaceRequest{})
+		return err
+	})
+	if err == nil && (answer.Value == nil || *answer.Value == "") {
+		err = errors.New("empty answer")
+	}
+	if err != nil {
+		return "", asStoreError("read namespace", "", "", err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.namespace = *answer.Value
+	return c.namespace, nil
+}
+
+// Claim returns a claim of the resource principal's session token as text, such as
+// "res_tenant"; empty where there is none.
+func (c *Client) Claim(name string) string {
+	if _, err := c.api(); err != nil {
+		return ""
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	holder, ok := c.provider.(auth.ClaimHolder)
+	if !ok {
+		return ""
+	}
+	value, err := holder.GetClaim(name)
+	if err != nil {
+		return ""
+	}
+	text, _ := value.(string)
+	return text
+}

@@ -1,0 +1,176 @@
+package sandbox_test
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"cemli-executor/internal/sandbox"
+)
+
+// buffer is a bytes.Buffer that two goroutines may share.
+type buffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+// bash makes the command that runs script in a fresh folder.
+func bash(t *testing.T, script string) (sandbox.Command, *buffer, *buffer) {
+	t.Helper()
+	path, err := exec.LookPath("bash")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out, errs buffer
+	return sandbox.Command{
+		Path: path, Args: []string{"-c", script}, Dir: t.TempDir(), Env: []string{"PATH=/usr/bin:/bin"},
+		Stdout: &out, Stderr: &errs, Grace: 100 * time.Millisecond,
+	}, &out, &errs
+}
+
+func TestRunTellsHowItEnded(t *testing.T) {
+	for _, c := range []struct {
+		name, script string
+		code         int
+		signal       string
+		stdout       string
+	}{
+		{"success", "echo hi", 0, "", "hi\n"},
+		{"exit code", "exit 3", 3, "", ""},
+		{"signal", "kill -SEGV $$", -1, "SIGSEGV", ""},
+		{"no stdin", "cat; echo end", 0, "", "end\n"},
+		{"no environment but its own", "env | grep -v -e ^PWD= -e ^SHLVL= -e ^_=", 0, "", "PATH=/usr/bin:/bin\n"},
+		{"large output", "head -c 3000000 /dev/zero | tr '\\0' x | wc -c", 0, "", "3000000\n"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			cmd, out, _ := bash(t, c.script)
+			got, err := sandbox.Run(t.Context(), cmd)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got.ExitCode != c.code || got.Signal != c.signal || got.Stopped {
+				t.Errorf("outcome %+v; want exit %d, signal %q", got, c.code, c.signal)
+			}
+			if out.String() != c.stdout {
+				t.Errorf("stdout %q; want %q", out.String(), c.stdout)
+			}
+			if got.MaxRSS == 0 || got.End.Before(got.Start) {
+				t.Errorf("implausible figures: %+v", got)
+			}
+		})
+	}
+}
+
+func TestRunReportsAMissingProgram(t *testing.T) {
+	_, err := sandbox.Run(t.Context(), sandbox.Command{Path: "/no/such/program", Stdout: &buffer{}, Stderr: &buffer{}})
+	if err == nil || !strings.Contains(err.Error(), "/no/such/program") {
+		t.Fatalf("error %v; want one that names the program", err)
+	}
+}
+
+// alive reports whether the process whose id is in file exists and is no zombie.
+func alive(t *testing.T, file string) bool {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if syscall.Kill(pid, 0) != nil {
+		return false
+	}
+	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	return err == nil && !strings.Contains(string(stat), ") Z ")
+}
+
+func TestRunKillsTheGroupAtTheDeadline(t *testing.T) {
+	cmd, _, errs := bash(t, `trap 'echo asked >&2' TERM; (trap '' TERM; echo $BASHPID >child; sleep 100) & wait; wait`)
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		for !fileHasText(filepath.Join(cmd.Dir, "child")) {
+			time.Sleep(time.Millisecond) // polls the script's own sign that it is ready
+		}
+		cancel()
+	}()
+	got, err := sandbox.Run(ctx, cmd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !got.Stopped || got.Signal != "SIGKILL" {
+		t.Errorf("outcome %+v; want stopped by SIGKILL", got)
+	}
+	if !strings.Contains(errs.String(), "asked") {
+		t.Error("the script was not asked to end by SIGTERM first")
+	}
+	if alive(t, filepath.Join(cmd.Dir, "child")) {
+		t.Error("a child that ignores SIGTERM survived")
+	}
+}
+
+func fileHasText(path string) bool {
+	text, err := os.ReadFile(path)
+	return err == nil && bytes.HasSuffix(text, []byte("\n"))
+}
+
+func TestRunKillsWhatAnEndedScriptLeaves(t *testing.T) {
+	cmd, out, _ := bash(t, `sleep 100 & echo $! >child; echo done`)
+	start := time.Now()
+	got, err := sandbox.Run(t.Context(), cmd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.ExitCode != 0 || got.Stopped || out.String() != "done\n" {
+		t.Errorf("outcome %+v, stdout %q", got, out.String())
+	}
+	if alive(t, filepath.Join(cmd.Dir, "child")) {
+		t.Error("a background process survived its step")
+	}
+	if took := time.Since(start); took > 50*time.Second {
+		t.Errorf("waited %s for a background process", took)
+	}
+}
+
+func TestRunDoesNotWaitForAPipeKeptOpenElsewhere(t *testing.T) {
+	if _, err := exec.LookPath("setsid"); err != nil {
+		t.Skip("needs setsid (util-linux)")
+	}
+	cmd, out, _ := bash(t, `setsid bash -c 'echo $$ >escaped; sleep 100' & until [ -s escaped ]; do :; done; echo done`)
+	t.Cleanup(func() {
+		if text, err := os.ReadFile(filepath.Join(cmd.Dir, "escaped")); err == nil {
+			if pid, err := strconv.Atoi(strings.TrimSpace(string(text))); err == nil {
+				_ = syscall.Kill(-pid, syscall.SIGKILL)
+			}
+		}
+	})
+	start := time.Now()
+	got, err := sandbox.Run(t.Context(), cmd)
+	if err != nil || got.ExitCode != 0 || out.String() != "done\n" {
+		t.Fatalf("outcome %+v, stdout %q, error %v", got, out.String(), err)
+	}
+	if took := time.Since(start); took > 50*time.Second {
+		t.Errorf("waited %s for an escaped process", took)
+	}
+}
