@@ -3,6 +3,8 @@ package executor
 import (
 	"encoding/json"
 	"time"
+
+	"cemli-executor/internal/evidence"
 )
 
 // Action is what a request asks to be done with a package.
@@ -38,6 +40,9 @@ type Request struct {
 	Reference    string
 
 	Trigger Trigger
+	// CallID and RequestedBy are what the platform says of the call; not verified.
+	CallID      string
+	RequestedBy []evidence.Requester
 }
 
 // TriggerKind tells how a request arrived.

@@ -38,8 +38,7 @@ var later = []string{
 // Parse reads a manifest. The error is a *problem.Error with every problem.
 func Parse(doc []byte) (*Manifest, error) {
 	if len(doc) > MaxBytes {
-		return nil, refuse("manifest.too_large", "", fmt.Sprintf("the manifest has %d bytes; at most %d are allowed", len(doc), MaxBytes),
-			"move data that scripts use into a file of the package")
+		return nil, TooLarge(int64(len(doc)))
 	}
 	if err := checkSyntax(doc); err != nil {
 		return nil, err
@@ -62,6 +61,12 @@ func Parse(doc []byte) (*Manifest, error) {
 		return nil, err
 	}
 	return m, nil
+}
+
+// TooLarge is the error for a manifest of more than MaxBytes.
+func TooLarge(size int64) error {
+	return refuse("manifest.too_large", "", fmt.Sprintf("the manifest has %d bytes; at most %d are allowed", size, MaxBytes),
+		"move data that scripts use into a file of the package")
 }
 
 func refuse(code, where, message, hint string) error {
@@ -173,7 +178,7 @@ func (c *checker) keys() {
 
 func (c *checker) unknown(key string, known []string) {
 	message, hint := "unknown key "+printable(key), `keys of your own begin with "x-"`
-	if near := nearest(key, known); near != "" {
+	if near := problem.Nearest(key, known); near != "" {
 		message += "; did you mean " + near + "?"
 		hint = "rename it to " + near
 	}
@@ -210,7 +215,7 @@ func (c *checker) rules(m *Manifest) {
 	}
 	if m.Type != "" && !slices.Contains(Types, m.Type) {
 		hint := ""
-		if near := nearest(m.Type, Types); near != "" {
+		if near := problem.Nearest(m.Type, Types); near != "" {
 			hint = "did you mean " + near + "?"
 		}
 		c.add("manifest.package_type", "/type", "the type must be one of "+strings.Join(Types, ", "), hint)

@@ -50,3 +50,15 @@ func (r Result) Summarize(bucket string) Summary {
 	}
 	return s
 }
+
+// Brief is the summary without what makes it long: output, steps, and all problems
+// but the first.
+func (s Summary) Brief() Summary {
+	s.Execution.Stdout, s.Execution.Stderr, s.Steps = "", "", []SummaryStep{}
+	if s.Error != nil {
+		short := *s.Error
+		short.Problems = nil
+		s.Error = &short
+	}
+	return s
+}

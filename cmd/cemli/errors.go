@@ -1,0 +1,103 @@
+package main
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/problem"
+)
+
+// The exit codes.
+const (
+	exitSuccess        = 0
+	exitFailed         = 1
+	exitUsage          = 2
+	exitRejected       = 3
+	exitInfrastructure = 4
+)
+
+// endedError ends the program with a code after everything has been said.
+type endedError struct{ code int }
+
+func (e *endedError) Error() string { return "ended" }
+
+// ended is the error that stands for a run's status; nil for a success.
+func ended(status evidence.Status) error {
+	if code := statusCode(status); code != exitSuccess {
+		return &endedError{code}
+	}
+	return nil
+}
+
+// statusCode is the exit code of a run's status.
+func statusCode(status evidence.Status) int {
+	switch status {
+	case evidence.StatusSuccess:
+		return exitSuccess
+	case evidence.StatusFailed, evidence.StatusTimedOut, evidence.StatusInterrupted:
+		return exitFailed
+	case evidence.StatusRejected:
+		return exitRejected
+	}
+	return exitInfrastructure
+}
+
+// exitCode is the exit code of an error that no result stands for.
+func exitCode(err error) int {
+	code := problem.CodeOf(err)
+	switch problem.Family(code) {
+	case "usage":
+		return exitUsage
+	case "archive", "manifest", "policy", "signature":
+		return exitRejected
+	}
+	if code == "" && isCobraUsage(err) {
+		return exitUsage
+	}
+	return exitInfrastructure
+}
+
+// isCobraUsage recognises what cobra itself says of unknown commands.
+func isCobraUsage(err error) bool { return strings.HasPrefix(err.Error(), "unknown command") }
+
+// usageError is a wrong call of a command.
+func usageError(cmd *cobra.Command, err error) error {
+	return problem.New(problem.Problem{
+		Code: "usage", Message: err.Error(), Hint: "see " + cmd.CommandPath() + " --help",
+	}, nil)
+}
+
+// showError says what happened, to what, and what to do next.
+func (t *terminal) showError(err error) {
+	var e *problem.Error
+	if !errors.As(err, &e) {
+		t.errorf("%s", err)
+		if isCobraUsage(err) {
+			t.hintf("see cemli --help")
+		}
+		return
+	}
+	for _, p := range e.Problems {
+		t.showProblem(p)
+	}
+	if e.Cause != nil {
+		t.notef("cause: %s", e.Cause)
+	}
+}
+
+func (t *terminal) showProblem(p problem.Problem) {
+	text := p.Message
+	if p.Where != "" {
+		text = p.Where + ": " + text
+	}
+	if p.Code != "usage" {
+		text += " (" + p.Code + ")"
+	}
+	t.errorf("%s", text)
+	if p.Hint != "" {
+		t.hintf("%s", p.Hint)
+	}
+}

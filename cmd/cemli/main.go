@@ -1,0 +1,80 @@
+// Command cemli writes, tries and runs CEMLI packages.
+//
+// Data goes to stdout and everything else to stderr. The exit codes are 0 success,
+// 1 the run failed, 2 wrong usage, 3 the package was rejected, 4 infrastructure and
+// 5 verification failed.
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	// A second signal ends the program at once.
+	context.AfterFunc(ctx, stop)
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// run is the program: it returns the exit code.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	t := &terminal{stdout: stdout, stderr: stderr, colour: colourWanted(stderr)}
+	root := newRoot(t)
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitSuccess
+	}
+	var ended *endedError
+	if errors.As(err, &ended) {
+		return ended.code
+	}
+	t.showError(err)
+	return exitCode(err)
+}
+
+func newRoot(t *terminal) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "cemli",
+		Short: "Write, try and run CEMLI packages",
+		Long: `cemli writes, tries and runs CEMLI packages: configurations, extensions,
+modifications, localizations and integrations of an ERP, as zip files.
+
+Exit codes: 0 success, 1 the run failed, 2 wrong usage, 3 the package was
+rejected, 4 infrastructure, 5 verification failed.`,
+		Args:          cobra.NoArgs,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.PersistentFlags().StringVarP(&t.format, "output", "o", "", "output format: text or json (default: text on a terminal, else json)")
+	root.PersistentPreRunE = func(*cobra.Command, []string) error { return t.chooseFormat() }
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError(cmd, err) })
+	root.AddCommand(newRunCommand(t), newLocalCommand(t), newVersionCommand(t))
+	return root
+}
+
+// exactPath accepts one argument and says what it is when it is missing.
+func exactPath(cmd *cobra.Command, args []string) error {
+	if len(args) != 1 {
+		return usageError(cmd, errors.New("one PATH is needed: a package folder or a zip"))
+	}
+	return nil
+}
+
+func noArguments(cmd *cobra.Command, args []string) error {
+	if len(args) != 0 {
+		return usageError(cmd, errors.New("unexpected argument "+args[0]))
+	}
+	return nil
+}

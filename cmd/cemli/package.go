@@ -1,0 +1,89 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"cemli-executor/internal/bundle"
+	"cemli-executor/internal/problem"
+	"cemli-executor/manifest"
+)
+
+// zipFile is an open zip; Close also removes one that was made for the occasion.
+type zipFile struct {
+	*os.File
+	temporary bool
+}
+
+func (z zipFile) Close() error {
+	err := z.File.Close()
+	if z.temporary {
+		err = errors.Join(err, os.Remove(z.Name()))
+	}
+	return err
+}
+
+// openPackage opens the package at path as a zip, packing it if it is a folder, and
+// gives the name of its object.
+func openPackage(path string) (zipFile, string, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return zipFile{}, "", problem.New(problem.Problem{
+			Code: "usage", Where: path, Message: "there is no such file or folder", Hint: "PATH is a package folder or a zip",
+		}, err)
+	}
+	if info.IsDir() {
+		return packFolder(path)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return zipFile{}, "", fmt.Errorf("open package: %w", err)
+	}
+	name := filepath.Base(path)
+	if !strings.EqualFold(filepath.Ext(name), ".zip") {
+		name += ".zip"
+	}
+	return zipFile{File: f}, name, nil
+}
+
+// packFolder packs a folder into a temporary zip.
+func packFolder(path string) (zipFile, string, error) {
+	f, err := os.CreateTemp("", "cemli-*.zip")
+	if err != nil {
+		return zipFile{}, "", fmt.Errorf("make a zip: %w", err)
+	}
+	zip := zipFile{File: f, temporary: true}
+	root, err := os.OpenRoot(path)
+	if err == nil {
+		defer root.Close()
+		_, err = bundle.Create(f, root.FS())
+	}
+	if err != nil {
+		return zipFile{}, "", errors.Join(err, zip.Close())
+	}
+	return zip, objectName(root.FS(), path), nil
+}
+
+// objectName is NAME-VERSION.zip by the manifest, or the folder's own name where the
+// manifest does not tell: what is wrong with it is the executor's to say.
+func objectName(files fs.FS, path string) string {
+	if f, err := files.Open(manifest.Name); err == nil {
+		defer f.Close()
+		doc, err := io.ReadAll(io.LimitReader(f, manifest.MaxBytes+1))
+		if err == nil {
+			if m, err := manifest.Parse(doc); err == nil {
+				return m.Name + "-" + m.Version + ".zip"
+			}
+		}
+	}
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return "package.zip"
+	}
+	return filepath.Base(abs) + ".zip"
+}

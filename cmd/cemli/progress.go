@@ -1,0 +1,93 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+)
+
+// progress shows a run as it happens. It is fed with the executor's log, JSON lines,
+// whether the executor runs in this process or in a function.
+type progress struct {
+	t       *terminal
+	mu      sync.Mutex
+	pending []byte
+}
+
+// logLine is what progress reads of a line of the log.
+type logLine struct {
+	Msg      string `json:"msg"`
+	Level    string `json:"level"`
+	Package  string `json:"package"`
+	Version  string `json:"version"`
+	Step     string `json:"step"`
+	Phase    string `json:"phase"`
+	Stream   string `json:"stream"`
+	Line     string `json:"line"`
+	Status   string `json:"status"`
+	Code     string `json:"code"`
+	Error    string `json:"error"`
+	Return   int    `json:"returncode"`
+	Signal   string `json:"signal"`
+	Duration int64  `json:"duration_ms"`
+}
+
+// Write takes any part of the log; it never fails.
+func (p *progress) Write(data []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.pending = append(p.pending, data...)
+	for {
+		end := bytes.IndexByte(p.pending, '\n')
+		if end < 0 {
+			return len(data), nil
+		}
+		p.show(p.pending[:end])
+		p.pending = p.pending[end+1:]
+	}
+}
+
+func (p *progress) show(text []byte) {
+	if p.t.format == "json" {
+		return
+	}
+	var l logLine
+	if json.Unmarshal(text, &l) != nil {
+		return // not a line of the executor's log, such as the platform's framing
+	}
+	t := p.t
+	switch l.Msg {
+	case "run started":
+		t.raw(t.paint(bold, visible(l.Package+" "+l.Version)))
+	case "step started":
+		t.raw(fmt.Sprintf("%s %s", t.paint(faint, l.Phase), visible(l.Step)))
+	case "output":
+		bar := t.paint(faint, "  |")
+		if l.Stream == "stderr" {
+			bar = t.paint(yellow, "  !")
+		}
+		for line := range strings.SplitSeq(l.Line, "\n") {
+			t.raw(bar + " " + visible(line))
+		}
+	case "step finished":
+		t.raw("  " + t.ending(l))
+	}
+}
+
+// raw prints a line whose variable parts are visible already.
+func (t *terminal) raw(line string) { fmt.Fprintln(t.stderr, line) }
+
+func (t *terminal) ending(l logLine) string {
+	took := (time.Duration(l.Duration) * time.Millisecond).String()
+	if l.Status == "success" {
+		return t.paint(green, "ok") + " " + t.paint(faint, took)
+	}
+	how := fmt.Sprintf("exit code %d", l.Return)
+	if l.Signal != "" {
+		how = l.Signal
+	}
+	return t.paint(red, strings.ReplaceAll(l.Status, "_", " ")) + " " + how + " " + t.paint(faint, took)
+}

@@ -1,0 +1,125 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/user"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"cemli-executor/executor"
+	"cemli-executor/internal/buildinfo"
+	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/sandbox"
+	"cemli-executor/internal/store"
+)
+
+func newRunCommand(t *terminal) *cobra.Command {
+	var environment, results string
+	cmd := &cobra.Command{
+		Use:   "run PATH",
+		Short: "Run a package on this machine, without any cloud",
+		Long: `Run a package on this machine with the executor that the function uses.
+
+PATH is a package folder or a zip. The scripts run as you, for real: this is for
+packages that you trust, against systems that you may change. The buckets are
+folders; the evidence is kept only where --results says.`,
+		Example: "  cemli run examples/hello-cemli --results evidence",
+		Args:    exactPath,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return runHere(cmd.Context(), t, args[0], environment, results)
+		},
+	}
+	cmd.Flags().StringVar(&environment, "env", "local", "environment the package is told it runs in")
+	cmd.Flags().StringVar(&results, "results", "", "folder to keep the evidence in (default: not kept)")
+	return cmd
+}
+
+// reserveHere is the time for evidence of a run on this machine.
+const reserveHere = 15 * time.Second
+
+// runHere runs a package in this process.
+func runHere(ctx context.Context, t *terminal, path, environment, results string) error {
+	scratch, err := os.MkdirTemp("", "cemli-")
+	if err != nil {
+		return fmt.Errorf("make a scratch folder: %w", err)
+	}
+	defer os.RemoveAll(scratch)
+	where := results
+	if results == "" {
+		results = filepath.Join(scratch, "results")
+	}
+	packages, err := folder(filepath.Join(scratch, "packages"))
+	if err != nil {
+		return err
+	}
+	kept, err := folder(results)
+	if err != nil {
+		return err
+	}
+	object, err := upload(ctx, packages, path)
+	if err != nil {
+		return err
+	}
+	run := executor.New(executor.Config{
+		Packages: packages, Results: kept,
+		Namespace:   func(context.Context) (string, error) { return "", nil },
+		Environment: environment, WorkDir: filepath.Join(scratch, "work"), Reserve: reserveHere,
+		Limits: executor.DefaultLimits(), Sandbox: sandbox.Strongest, Output: executor.OutputAll,
+		Identity: evidence.Identity{ExecutorVersion: buildinfo.String()},
+		Log:      slog.New(slog.NewJSONHandler(&progress{t: t}, nil)),
+	})
+	result, err := run.Run(ctx, executor.Request{
+		Bucket: packages.Name(), Object: object.Name, ETag: object.ETag,
+		Trigger: executor.Trigger{Kind: executor.TriggerCLI}, RequestedBy: person(),
+	})
+	if err != nil {
+		return err
+	}
+	if where != "" {
+		where = filepath.Join(where, evidence.ResultObject(result.RunID))
+	}
+	if err := t.showResult(result, where); err != nil {
+		return err
+	}
+	return ended(result.Status)
+}
+
+// person is who runs this program, as the operating system says.
+func person() []evidence.Requester {
+	u, err := user.Current()
+	if err != nil {
+		return nil
+	}
+	return []evidence.Requester{{Subject: u.Username, Source: "operating system"}}
+}
+
+// folder opens a folder as a bucket, making it if need be.
+func folder(path string) (store.Bucket, error) {
+	if err := os.MkdirAll(path, 0o700); err != nil {
+		return nil, fmt.Errorf("make folder: %w", err)
+	}
+	return store.OpenFolder(path)
+}
+
+// upload puts the package at path, a folder or a zip, into a bucket.
+func upload(ctx context.Context, to store.Bucket, path string) (store.Info, error) {
+	zip, name, err := openPackage(path)
+	if err != nil {
+		return store.Info{}, err
+	}
+	defer zip.Close()
+	size, err := zip.Seek(0, io.SeekEnd)
+	if err != nil {
+		return store.Info{}, fmt.Errorf("read %s: %w", path, err)
+	}
+	if _, err := zip.Seek(0, io.SeekStart); err != nil {
+		return store.Info{}, fmt.Errorf("read %s: %w", path, err)
+	}
+	return to.Put(ctx, name, zip, size, store.PutOptions{ContentType: "application/zip"})
+}

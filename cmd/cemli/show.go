@@ -1,0 +1,79 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"cemli-executor/internal/evidence"
+)
+
+// showResult prints a result: the document as it is for machines, or what a person
+// wants to know, fit to be pasted into a ticket.
+func (t *terminal) showResult(r evidence.Result, where string) error {
+	if t.format == "json" {
+		doc, err := r.Encode()
+		if err != nil {
+			return err
+		}
+		_, err = t.stdout.Write(doc)
+		return err
+	}
+	fmt.Fprint(t.stdout, summaryText(r, where))
+	if r.Error != nil {
+		t.showResultError(r.Error)
+	}
+	return nil
+}
+
+// summaryText is the summary of a run in plain lines.
+func summaryText(r evidence.Result, where string) string {
+	var b strings.Builder
+	line := func(label, value string) {
+		if value != "" {
+			fmt.Fprintf(&b, "%-9s %s\n", label, visible(value))
+		}
+	}
+	b.WriteString("\n")
+	line("status", string(r.Status))
+	line("run", r.RunID)
+	line("package", strings.TrimSpace(r.Package.Name+" "+r.Package.Version))
+	line("content", r.Package.DirHash)
+	line("target", r.Environment)
+	line("time", fmt.Sprintf("%s, %s", r.Start.Format(time.RFC3339), r.End.Sub(r.Start).Round(time.Millisecond)))
+	for i, s := range r.Steps {
+		line(label(i == 0, "steps"), fmt.Sprintf("%-11s %s %s", strings.ReplaceAll(string(s.Status), "_", " "), s.Phase, s.Name))
+	}
+	for i, a := range r.Artifacts {
+		text := fmt.Sprintf("%s (%d bytes)", a.Name, a.Size)
+		if a.Withheld != "" {
+			text = a.Name + " withheld: " + a.Withheld
+		}
+		line(label(i == 0, "artifacts"), text)
+	}
+	if len(r.Steps) == 0 {
+		line("note", r.Execution.Note)
+	}
+	line("evidence", where)
+	return b.String()
+}
+
+func label(first bool, text string) string {
+	if first {
+		return text
+	}
+	return ""
+}
+
+func (t *terminal) showResultError(e *evidence.Error) {
+	if len(e.Problems) > 0 {
+		for _, p := range e.Problems {
+			t.showProblem(p)
+		}
+		return
+	}
+	t.errorf("%s (%s)", e.Message, e.Code)
+	if e.Hint != "" {
+		t.hintf("%s", e.Hint)
+	}
+}

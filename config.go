@@ -1,0 +1,226 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"cemli-executor/executor"
+	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/problem"
+	"cemli-executor/internal/sandbox"
+)
+
+// Config is the function's configuration, from its environment.
+type Config struct {
+	PackagesBucket string
+	ResultsBucket  string
+	StateBucket    string
+	Environment    string
+	Sandbox        sandbox.Level
+	Output         executor.OutputMode
+	LogLevel       slog.Level
+	Reserve        time.Duration
+	Limits         executor.Limits
+	Endpoint       string // base URL of all OCI services; empty on OCI
+	WorkDir        string
+	MemoryMB       int64 // 0: not said
+	Identity       evidence.Identity
+}
+
+// later are variables of the contract whose features this version does not have. One
+// that is set is refused: an operator who sets a policy must not run without it.
+var later = []string{"CEMLI_POLICY", "CEMLI_TOPIC", "CEMLI_NOTIFY", "CEMLI_SIGNING_KEY"}
+
+// ParseConfig reads the configuration from "KEY=value" strings. It reports every
+// problem at once, each with the variable's name in Where; then the Config must not
+// be used.
+func ParseConfig(environ []string) (Config, []problem.Problem) {
+	e := &env{values: map[string]string{}}
+	for _, entry := range environ {
+		key, value, _ := strings.Cut(entry, "=")
+		e.values[key] = value
+	}
+	_, onOCI := e.values["OCI_RESOURCE_PRINCIPAL_VERSION"]
+	c := Config{
+		PackagesBucket: e.text("CEMLI_PACKAGES_BUCKET", "cemli-packages"),
+		ResultsBucket:  e.text("RESULTS_BUCKET", "cemli-results"),
+		StateBucket:    e.text("CEMLI_STATE_BUCKET", "cemli-state"),
+		Environment:    e.environment(onOCI),
+		Sandbox:        sandbox.Level(e.choice("CEMLI_SANDBOX", defaultSandbox(onOCI), "full", "basic", "none")),
+		Output:         executor.OutputMode(e.choice("CEMLI_LOG_OUTPUT", "all", "all", "tail", "none")),
+		Reserve:        e.duration("CEMLI_RESERVE", 15*time.Second, time.Second, 5*time.Minute),
+		Endpoint:       e.endpoint(),
+		WorkDir:        filepath.Join(os.TempDir(), "cemli-executor"),
+		MemoryMB:       e.number("FN_MEMORY", 0, 0, 1<<20),
+		Identity: evidence.Identity{
+			FunctionID: e.values["FN_FN_ID"], FunctionName: e.values["FN_FN_NAME"], AppID: e.values["FN_APP_ID"],
+		},
+	}
+	e.level(&c.LogLevel)
+	c.Limits = e.limits(executor.DefaultLimits())
+	e.buckets(c)
+	e.unknown()
+	return c, e.problems
+}
+
+func defaultSandbox(onOCI bool) string {
+	if onOCI {
+		return string(sandbox.LevelFull)
+	}
+	return string(sandbox.Strongest)
+}
+
+// env reads variables and collects what is wrong with them.
+type env struct {
+	values   map[string]string
+	known    []string
+	problems []problem.Problem
+}
+
+func (e *env) wrong(key, message, hint string) {
+	e.problems = append(e.problems, problem.Problem{Code: "config.value", Where: key, Message: message, Hint: hint})
+}
+
+// text returns a variable, or its default where it is unset or empty.
+func (e *env) text(key, fallback string) string {
+	e.known = append(e.known, key)
+	if value := e.values[key]; value != "" {
+		return value
+	}
+	return fallback
+}
+
+func (e *env) choice(key, fallback string, allowed ...string) string {
+	value := e.text(key, fallback)
+	if !slices.Contains(allowed, value) {
+		e.wrong(key, fmt.Sprintf("%.100q is none of %s", value, strings.Join(allowed, ", ")), "")
+		return fallback
+	}
+	return value
+}
+
+func (e *env) number(key string, fallback, least, most int64) int64 {
+	text := e.text(key, "")
+	if text == "" {
+		return fallback
+	}
+	value, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || value < least || value > most {
+		e.wrong(key, fmt.Sprintf("%.100q is not a whole number from %d to %d", text, least, most), "")
+		return fallback
+	}
+	return value
+}
+
+func (e *env) duration(key string, fallback, least, most time.Duration) time.Duration {
+	text := e.text(key, "")
+	if text == "" {
+		return fallback
+	}
+	value, err := time.ParseDuration(text)
+	if err != nil || value < least || value > most {
+		e.wrong(key, fmt.Sprintf("%.100q is not a duration from %s to %s", text, least, most), "write it like 15s or 2m30s")
+		return fallback
+	}
+	return value
+}
+
+func (e *env) environment(onOCI bool) string {
+	const key = "CEMLI_ENVIRONMENT"
+	value := e.text(key, "")
+	switch {
+	case value == "" && onOCI:
+		e.problems = append(e.problems, problem.Problem{
+			Code: "config.required", Where: key, Message: "the variable is not set", Hint: "name the environment that the function changes, such as dev, test or prod",
+		})
+	case value == "":
+		return "local"
+	case len(value) > 63 || strings.Trim(value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") != "":
+		e.wrong(key, fmt.Sprintf("%.100q is not 1 to 63 letters, digits, dots, hyphens and underscores", value), "")
+	}
+	return value
+}
+
+func (e *env) level(level *slog.Level) {
+	text := e.choice("CEMLI_LOG_LEVEL", "info", "debug", "info", "warn", "error")
+	_ = level.UnmarshalText([]byte(text)) // one of the choices
+}
+
+// endpoint accepts only a loopback URL: anything else would send signed requests, and
+// packages, to a host that is not OCI.
+func (e *env) endpoint() string {
+	const key = "CEMLI_ENDPOINT"
+	text := e.text(key, "")
+	if text == "" {
+		return ""
+	}
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || !loopback(u.Hostname()) {
+		e.wrong(key, "it is not the base URL of a service on this machine", "use the endpoint that cemli local up prints, or leave it unset on OCI")
+		return ""
+	}
+	return strings.TrimRight(text, "/")
+}
+
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// limits reads CEMLI_LIMIT_*, each of which replaces one default.
+func (e *env) limits(l executor.Limits) executor.Limits {
+	l.PackageBytes = e.number("CEMLI_LIMIT_PACKAGE_BYTES", l.PackageBytes, 1, 50<<30)
+	l.Archive.Entries = int(e.number("CEMLI_LIMIT_ENTRIES", int64(l.Archive.Entries), 1, 1<<20))
+	l.Archive.FileBytes = e.number("CEMLI_LIMIT_FILE_BYTES", l.Archive.FileBytes, 1, 50<<30)
+	l.Archive.TotalBytes = e.number("CEMLI_LIMIT_TOTAL_BYTES", l.Archive.TotalBytes, 1, 50<<30)
+	l.Archive.Ratio = e.number("CEMLI_LIMIT_RATIO", l.Archive.Ratio, 1, 1100)
+	l.LogBytes = e.number("CEMLI_LIMIT_LOG_BYTES", l.LogBytes, 1<<10, 1<<30)
+	l.Artifacts = int(e.number("CEMLI_LIMIT_ARTIFACTS", int64(l.Artifacts), 0, 100_000))
+	l.ArtifactBytes = e.number("CEMLI_LIMIT_ARTIFACT_BYTES", l.ArtifactBytes, 0, 10<<30)
+	l.RunTime = e.duration("CEMLI_LIMIT_RUN_TIME", l.RunTime, time.Second, 24*time.Hour)
+	return l
+}
+
+// buckets keeps packages, evidence and state apart: evidence is create-only and would
+// not survive beside either, and results must never be taken for packages.
+func (e *env) buckets(c Config) {
+	keys := []string{"CEMLI_PACKAGES_BUCKET", "RESULTS_BUCKET", "CEMLI_STATE_BUCKET"}
+	names := []string{c.PackagesBucket, c.ResultsBucket, c.StateBucket}
+	for i, name := range names {
+		if strings.ContainsAny(name, "/ \t\n") || len(name) > 256 {
+			e.wrong(keys[i], fmt.Sprintf("%.100q is not a bucket's name", name), "")
+		}
+		if first := slices.Index(names, name); first != i {
+			e.wrong(keys[i], fmt.Sprintf("it is the same bucket as %s", keys[first]), "packages, results and state need a bucket each")
+		}
+	}
+}
+
+// unknown refuses variables of ours that no feature reads: one that is misspelt would
+// silently leave its default in force.
+func (e *env) unknown() {
+	for key := range e.values {
+		switch {
+		case slices.Contains(e.known, key) || !strings.HasPrefix(key, "CEMLI_"):
+		case slices.Contains(later, key):
+			e.problems = append(e.problems, problem.Problem{
+				Code: "config.unsupported", Where: key, Message: "this version does not have the feature", Hint: "unset it, or use an executor that has it",
+			})
+		default:
+			hint := "unset it"
+			if near := problem.Nearest(key, e.known); near != "" {
+				hint = "did you mean " + near + "?"
+			}
+			e.problems = append(e.problems, problem.Problem{Code: "config.unknown", Where: key, Message: "no such variable", Hint: hint})
+		}
+	}
+	slices.SortStableFunc(e.problems, func(a, b problem.Problem) int { return strings.Compare(a.Where, b.Where) })
+}

@@ -1,0 +1,192 @@
+package executor
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"path"
+	"regexp"
+	"strings"
+	"time"
+
+	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/problem"
+	"cemli-executor/internal/sandbox"
+)
+
+// begin makes the run with what is known before anything is read.
+func (e *Executor) begin(request Request) *run {
+	level := sandbox.Strongest
+	r := &run{Executor: e, request: request, log: e.Log, name: nameFrom(request.Object)}
+	r.result = evidence.Result{
+		Action: string(ActionApply), Environment: e.Environment, Attempt: 1, Start: time.Now().UTC(),
+		Reason: request.Reason, Reference: request.Reference,
+		SourceBucket: request.Bucket, SourceObject: request.Object,
+		Package:     evidence.Package{ETag: request.ETag, VersionID: request.VersionID},
+		Policy:      evidence.Policy{Source: "none"},
+		RequestedBy: request.RequestedBy,
+		Identity:    e.Identity,
+		Trigger:     describe(request.Trigger),
+		Sandbox:     evidence.Sandbox{Level: string(level), CredentialsReachable: !level.Reaches(sandbox.LevelFull)},
+		Timings:     map[string]int64{},
+	}
+	r.result.Identity.CallID = request.CallID
+	if request.Action != "" {
+		r.result.Action = string(request.Action)
+	}
+	return r
+}
+
+func describe(t Trigger) evidence.Trigger {
+	described := evidence.Trigger{Kind: string(t.Kind), EventID: t.EventID, EventType: t.EventType, Raw: t.Raw}
+	if len(t.Raw) > evidence.MaxTrigger {
+		described.Raw = nil
+	}
+	if !t.EventTime.IsZero() {
+		at := t.EventTime.UTC()
+		described.EventTime = &at
+	}
+	return described
+}
+
+// supported refuses what this version cannot do and what is not for this executor.
+func (r *run) supported(ctx context.Context) error {
+	if !sandbox.Strongest.Reaches(r.Sandbox) {
+		return problem.New(problem.Problem{
+			Code:    "sandbox.unavailable",
+			Message: fmt.Sprintf("the sandbox level %s is required and this version has only %s", r.Sandbox, sandbox.Strongest),
+			Hint:    "set CEMLI_SANDBOX=none to accept that scripts are not confined",
+		}, nil)
+	}
+	if r.request.Bucket != r.Packages.Name() {
+		return wrongBucket(r.request.Bucket, r.Packages.Name())
+	}
+	namespace, err := r.Namespace(ctx)
+	if err != nil {
+		return err
+	}
+	if r.request.Namespace != "" && r.request.Namespace != namespace {
+		return wrongBucket(r.request.Namespace+"/"+r.request.Bucket, namespace+"/"+r.Packages.Name())
+	}
+	r.request.Namespace = namespace
+	return r.request.supported()
+}
+
+func wrongBucket(got, want string) error {
+	return problem.New(problem.Problem{
+		Code: "trigger.bucket", Where: got, Message: "packages are taken only from " + want,
+		Hint: "upload the package there, or set CEMLI_PACKAGES_BUCKET",
+	}, nil)
+}
+
+// supported names every part of a request whose feature this version does not have.
+func (q Request) supported() error {
+	var missing []string
+	note := func(used bool, what string) {
+		if used {
+			missing = append(missing, what)
+		}
+	}
+	note(q.Action != "" && q.Action != ActionApply, "action "+string(q.Action))
+	note(len(q.Parameters) > 0, "parameters")
+	note(q.ParameterSet != "", "parameter_set")
+	note(q.RerunOf != "", "rerun_of")
+	note(q.ResumeFrom != "", "resume_from")
+	note(q.RollbackOf != "", "rollback_of")
+	note(q.OncePer != 0, "once_per")
+	if missing == nil {
+		return nil
+	}
+	return problem.New(problem.Problem{
+		Code: "trigger.unsupported", Message: "this version does not support " + strings.Join(missing, ", "),
+		Hint: "leave it out, or use an executor that supports it",
+	}, nil)
+}
+
+// fromMetadata takes what the uploader chose by object metadata, where the request
+// says nothing. A key of ours that is not known is refused: a misspelt action must
+// not become apply.
+func (q *Request) fromMetadata(metadata map[string]string) error {
+	const prefix = "cemli-"
+	for key, value := range metadata {
+		word, ours := strings.CutPrefix(strings.ToLower(key), prefix)
+		if !ours {
+			continue
+		}
+		switch word {
+		case "action":
+			switch action := Action(value); action {
+			case ActionApply, ActionDryRun, ActionCheck:
+				setDefault(&q.Action, action)
+			default:
+				return metadataError(key, "the action must be apply, dry_run or check")
+			}
+		case "parameter-set":
+			setDefault(&q.ParameterSet, value)
+		case "reason":
+			setDefault(&q.Reason, value)
+		case "reference":
+			setDefault(&q.Reference, value)
+		default:
+			return metadataError(key, "unknown metadata key")
+		}
+	}
+	return nil
+}
+
+func setDefault[T comparable](to *T, value T) {
+	var zero T
+	if *to == zero {
+		*to = value
+	}
+}
+
+func metadataError(key, message string) error {
+	return problem.New(problem.Problem{
+		Code: "trigger.metadata", Where: "opc-meta-" + key, Message: message,
+		Hint: "known keys are cemli-action, cemli-parameter-set, cemli-reason and cemli-reference; upload the object again",
+	}, nil)
+}
+
+// runID names the run, once its package's name is known or will never be.
+func (r *run) runID() string {
+	if r.result.RunID == "" {
+		r.result.RunID = r.result.Start.Format("20060102T150405Z") + "-" + r.name + "-" + r.request.key(r.Environment)[:12]
+		r.log = r.log.With("run_id", r.result.RunID, "package", r.result.Package.Name, "version", r.result.Package.Version)
+	}
+	return r.result.RunID
+}
+
+// key is the run key: one for all requests that mean the same execution. It is the
+// SHA-256 of the parts as a JSON array, so that no two lists of parts look alike.
+func (q Request) key(environment string) string {
+	action := q.Action
+	setDefault(&action, ActionApply)
+	parts, err := json.Marshal([]any{
+		q.Namespace, q.Bucket, q.Object, q.ETag, action, q.ParameterSet, q.Parameters, environment, "",
+	})
+	if err != nil {
+		panic(err) // parameters are valid JSON: the trigger has parsed them
+	}
+	sum := sha256.Sum256(parts)
+	return hex.EncodeToString(sum[:])
+}
+
+var (
+	versionSuffix = regexp.MustCompile(`-v?[0-9]+\.[0-9]+\.[0-9]+([-+].*)?$`)
+	notInName     = regexp.MustCompile(`[^a-z0-9._-]+`)
+)
+
+// nameFrom guesses a package's name from its object's, by the convention
+// <name>-<version>.zip, for runs that end before the manifest is read.
+func nameFrom(object string) string {
+	name := strings.ToLower(path.Base(object))
+	name = versionSuffix.ReplaceAllString(strings.TrimSuffix(name, ".zip"), "")
+	name = strings.TrimLeft(notInName.ReplaceAllString(name, "-"), "._-")
+	if name == "" {
+		return "unnamed"
+	}
+	return name[:min(len(name), 63)]
+}

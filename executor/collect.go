@@ -1,0 +1,126 @@
+package executor
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"mime"
+	"os"
+	"path"
+	"strings"
+
+	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/store"
+)
+
+// maxSummary bounds the Markdown that scripts may add to the result.
+const maxSummary = 64 << 10
+
+// collect keeps what the scripts left to be kept: artifacts and the summary. Only
+// regular files are read, and none through a link.
+func (r *run) collect(ctx context.Context) error {
+	if r.dir == nil || !r.started {
+		return nil
+	}
+	r.result.Summary = r.readSummary()
+	files, err := r.dir.root.OpenRoot("artifacts")
+	if err != nil {
+		// A script may have removed or replaced the folder: then nothing is kept.
+		r.result.Artifacts = []evidence.Artifact{{Name: ".", Withheld: "the artifacts folder is gone or no folder"}}
+		return nil
+	}
+	defer files.Close()
+	left := r.Limits.ArtifactBytes
+	return fs.WalkDir(files.FS(), ".", func(name string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.IsDir() {
+			return nil
+		}
+		if len(r.result.Artifacts) >= r.Limits.Artifacts {
+			r.result.Artifacts = append(r.result.Artifacts, evidence.Artifact{
+				Name: name, Withheld: fmt.Sprintf("more than %d files; this one and all after it are not kept", r.Limits.Artifacts),
+			})
+			return fs.SkipAll
+		}
+		artifact, err := r.keepArtifact(ctx, files, name, left)
+		if err != nil {
+			return err
+		}
+		left -= artifact.Size
+		r.result.Artifacts = append(r.result.Artifacts, artifact)
+		return nil
+	})
+}
+
+// keepArtifact stores one file, or says why not. An error means that the store failed.
+func (r *run) keepArtifact(ctx context.Context, files *os.Root, name string, left int64) (evidence.Artifact, error) {
+	withheld := func(why string) (evidence.Artifact, error) {
+		return evidence.Artifact{Name: strings.ToValidUTF8(name, "\uFFFD"), Withheld: why}, nil
+	}
+	object := "artifacts/" + name
+	if err := store.CheckName(evidence.Dir(r.runID()) + object); err != nil {
+		return withheld("its name cannot be an object's: " + err.Error())
+	}
+	f, info, err := openRegular(files, name)
+	if err != nil {
+		return withheld(err.Error())
+	}
+	defer f.Close()
+	if info.Size() > left {
+		return withheld(fmt.Sprintf("%d bytes are more than is left of the run's %d", info.Size(), r.Limits.ArtifactBytes))
+	}
+	sum := sha256.New()
+	if n, err := io.Copy(sum, io.LimitReader(f, info.Size())); err != nil || n != info.Size() {
+		return withheld("it could not be read")
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return withheld("it could not be read")
+	}
+	contentType := mime.TypeByExtension(path.Ext(name))
+	if err := r.put(ctx, object, f, info.Size(), contentType); errors.Is(err, store.ErrName) {
+		return withheld("its name cannot be an object's")
+	} else if err != nil {
+		return evidence.Artifact{}, err
+	}
+	return evidence.Artifact{Name: name, Size: info.Size(), SHA256: hexSum(sum), Object: object}, nil
+}
+
+var errNotRegular = errors.New("not a regular file")
+
+// openRegular opens a regular file without following a link and without waiting for
+// the other end of a pipe.
+func openRegular(root *os.Root, name string) (*os.File, fs.FileInfo, error) {
+	before, err := root.Lstat(name)
+	if err != nil {
+		return nil, nil, errors.New("it could not be read")
+	}
+	if !before.Mode().IsRegular() {
+		return nil, nil, errNotRegular
+	}
+	f, err := root.Open(name)
+	if err != nil {
+		return nil, nil, errors.New("it could not be read")
+	}
+	after, err := f.Stat()
+	if err != nil || !os.SameFile(before, after) {
+		_ = f.Close()
+		return nil, nil, errNotRegular
+	}
+	return f, after, nil
+}
+
+// readSummary returns the beginning of the scripts' Markdown; "" where there is none.
+func (r *run) readSummary() string {
+	f, _, err := openRegular(r.dir.root, summaryFile)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxSummary))
+	if err != nil {
+		return ""
+	}
+	return strings.ToValidUTF8(string(text), "\uFFFD")
+}

@@ -1,0 +1,189 @@
+package executor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/problem"
+	"cemli-executor/internal/sandbox"
+	"cemli-executor/manifest"
+)
+
+// grace is the time between SIGTERM and SIGKILL for a step whose time has ended. It
+// is taken from the step's time, not from the reserve.
+const grace = 2 * time.Second
+
+// execute runs the plan's steps in order and stops at the first that does not succeed.
+func (r *run) execute(ctx context.Context, plan *manifest.Plan) error {
+	scripts, err := r.resolve(plan)
+	if err != nil {
+		return err
+	}
+	if len(scripts) == 0 {
+		r.result.Execution.Note = "the package has no scripts; nothing was executed"
+	}
+	var failure error
+	for i, s := range scripts {
+		if failure != nil {
+			r.result.Steps = append(r.result.Steps, describeStep(s, evidence.StepNotRun))
+			continue
+		}
+		failure = r.step(ctx, i+1, s)
+	}
+	return failure
+}
+
+func describeStep(s script, status evidence.StepStatus) evidence.Step {
+	return evidence.Step{Name: s.Name, Phase: string(s.Phase), Run: s.Run, SHA256: s.SHA256, Status: status}
+}
+
+// step runs one script, adds it to the result and stores its log.
+func (r *run) step(ctx context.Context, number int, s script) error {
+	record := describeStep(s, evidence.StepNotRun)
+	defer func() { r.result.Steps = append(r.result.Steps, record) }()
+	if err := r.unmodified(s.Step); err != nil {
+		return err
+	}
+	log, err := r.newStepLog(number, s)
+	if err != nil {
+		return err
+	}
+	r.log.Info("step started", "step", s.Name, "phase", s.Phase, "number", number)
+	r.started = true
+	outcome, err := r.spawn(ctx, s, log.output)
+	log.finish(&record)
+	if err != nil {
+		return problem.Of(err, problem.Problem{Code: "step.start", Where: s.Run, Message: "the script could not be started", Hint: "see the function's log"})
+	}
+	failure := judge(ctx, s, outcome, &record)
+	r.logStep(record)
+	r.sumUp(record)
+	r.keepLog(ctx, log, &record)
+	return failure
+}
+
+// spawn runs the script in the sandbox until its time ends.
+func (r *run) spawn(ctx context.Context, s script, log *evidence.Log) (sandbox.Outcome, error) {
+	end, _ := ctx.Deadline() // bound has set it
+	stop, cancel := context.WithDeadline(ctx, end.Add(-grace))
+	defer cancel()
+	return sandbox.Run(stop, sandbox.Command{
+		Path: s.interpreter, Args: append(s.args[:len(s.args):len(s.args)], s.Run),
+		Dir: r.dir.join("package"), Env: r.environment(s, end.Add(-grace)),
+		Stdout: log.Writer(evidence.Stdout), Stderr: log.Writer(evidence.Stderr), Grace: grace,
+	})
+}
+
+// environment is all that a script is told, built from nothing.
+func (r *run) environment(s script, end time.Time) []string {
+	return []string{
+		"PATH=" + searchPath,
+		"HOME=" + r.dir.join("home"),
+		"TMPDIR=" + r.dir.join("tmp"),
+		"LANG=C.UTF-8",
+		"TZ=UTC",
+		"CEMLI_RUN_ID=" + r.runID(),
+		"CEMLI_PACKAGE=" + r.result.Package.Name,
+		"CEMLI_VERSION=" + r.result.Package.Version,
+		"CEMLI_TYPE=" + r.result.Package.Type,
+		"CEMLI_ENVIRONMENT=" + r.Environment,
+		"CEMLI_ACTION=" + r.result.Action,
+		"CEMLI_STEP=" + s.Name,
+		"CEMLI_ATTEMPT=1",
+		"CEMLI_DEADLINE=" + end.UTC().Format(time.RFC3339),
+		"CEMLI_ARTIFACTS=" + r.dir.join("artifacts"),
+		"CEMLI_SUMMARY=" + r.dir.join(summaryFile),
+	}
+}
+
+// judge fills in how the script ended and says why that is not a success.
+func judge(ctx context.Context, s script, o sandbox.Outcome, record *evidence.Step) error {
+	record.Start, record.End, record.DurationMS = &o.Start, &o.End, o.End.Sub(o.Start).Milliseconds()
+	record.CPUMS, record.MaxRSS, record.Attempts = o.CPU.Milliseconds(), o.MaxRSS, 1
+	record.ReturnCode, record.Signal = o.ExitCode, o.Signal
+	switch {
+	case o.Stopped && errors.Is(ctx.Err(), context.Canceled):
+		record.Status = evidence.StepInterrupted
+		return stepError("step.interrupted", s, "was stopped because the executor was", "see which parts took effect before you run it again")
+	case o.Stopped:
+		record.Status = evidence.StepTimedOut
+		return stepError("step.timeout", s, fmt.Sprintf("was stopped after %s: the time of the run had ended", o.End.Sub(o.Start).Round(time.Millisecond)),
+			"make it faster, split the package, or raise the function's timeout")
+	case o.Signal != "":
+		record.Status = evidence.StepFailed
+		return stepError("step.failed", s, "was ended by "+o.Signal, "a SIGKILL is often the memory limit; see the step's log")
+	case o.ExitCode != 0:
+		record.Status = evidence.StepFailed
+		return stepError("step.failed", s, fmt.Sprintf("exited with %d", o.ExitCode), "see the step's log")
+	}
+	record.Status = evidence.StepSuccess
+	return nil
+}
+
+func stepError(code string, s script, what, hint string) error {
+	return problem.New(problem.Problem{Code: code, Where: s.Run, Message: what, Hint: hint}, nil)
+}
+
+// sumUp adds the step to the summary of all steps.
+func (r *run) sumUp(s evidence.Step) {
+	e := &r.result.Execution
+	e.Ran, e.ReturnCode = true, s.ReturnCode
+	e.Stdout = evidence.Tail(e.Stdout + s.StdoutTail)
+	e.Stderr = evidence.Tail(e.Stderr + s.StderrTail)
+}
+
+func (r *run) logStep(s evidence.Step) {
+	r.log.Info("step finished", "step", s.Name, "phase", s.Phase, "status", s.Status,
+		"returncode", s.ReturnCode, "signal", s.Signal, "duration_ms", s.DurationMS, "truncated", s.Truncated)
+}
+
+// stepLog is a step's log while it is written and until it is stored.
+type stepLog struct {
+	run    *run
+	object string
+	file   *os.File
+	output *evidence.Log
+}
+
+func (r *run) newStepLog(number int, s script) (*stepLog, error) {
+	file, err := r.dir.root.OpenFile(fmt.Sprintf("logs/%02d.log", number), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return nil, workdirError(r.WorkDir, err)
+	}
+	var live func(evidence.Stream, string)
+	if r.Output == OutputAll {
+		live = func(stream evidence.Stream, line string) {
+			r.log.Info("output", "step", s.Name, "stream", stream, "line", line)
+		}
+	}
+	return &stepLog{
+		run: r, file: file, output: evidence.NewLog(file, r.Limits.LogBytes, live),
+		object: fmt.Sprintf("steps/%02d-%s.log", number, cut(s.Name, 200)),
+	}, nil
+}
+
+// cut shortens a name to at most n bytes of whole characters.
+func cut(name string, n int) string {
+	return strings.ToValidUTF8(name[:min(len(name), n)], "")
+}
+
+// finish puts into the record what the log knows. A log that could not be written in
+// full is marked as truncated there.
+func (l *stepLog) finish(record *evidence.Step) {
+	l.output.Close()
+	if err := l.output.Record(record); err != nil {
+		l.run.log.Error("cannot write the whole log", "step", record.Name, "error", err.Error())
+	}
+	if l.run.Output == OutputTail {
+		for stream, text := range map[evidence.Stream]string{evidence.Stdout: record.StdoutTail, evidence.Stderr: record.StderrTail} {
+			if text != "" {
+				l.run.log.Info("output", "step", record.Name, "stream", stream, "line", text)
+			}
+		}
+	}
+}

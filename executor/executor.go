@@ -1,0 +1,161 @@
+// Package executor is the run: fetch, open, admit, extract, execute, record.
+//
+// One call of Run takes one Request to one Result. It reads exactly one version of
+// the package's object, refuses it whole if anything is wrong with it, runs the
+// plan's scripts one after the other in a directory of their own, and stores the
+// evidence, create-only, with result.json last. It leaves nothing behind in its work
+// folder, however the run ends.
+//
+// A Result is made for every outcome. An error is returned besides it only when the
+// invocation itself must fail so that whoever sent it tries again or is told: the
+// evidence could not be stored, or the store failed before the first step.
+package executor
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"cemli-executor/internal/bundle"
+	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/problem"
+	"cemli-executor/internal/sandbox"
+	"cemli-executor/internal/store"
+	"cemli-executor/manifest"
+)
+
+// Config is what an Executor works with. All fields without a default are required.
+type Config struct {
+	Packages store.Bucket // the only bucket that packages are read from
+	Results  store.Bucket // the bucket for evidence, never read back by a run
+	// Namespace returns the Object Storage namespace of the buckets; "" for folders.
+	Namespace func(context.Context) (string, error)
+
+	Environment string // where the change is made: dev, test, prod, local …
+	// WorkDir is a folder that this executor alone uses; it is created if need be and
+	// emptied at the start of each run.
+	WorkDir string
+	Reserve time.Duration // kept from the invocation's time for the evidence
+	Limits  Limits
+	Sandbox sandbox.Level // the least that may run
+	// Output says what of the scripts' output goes to Log.
+	Output   OutputMode
+	Identity evidence.Identity
+	Log      *slog.Logger
+}
+
+// OutputMode says what of the scripts' output is logged.
+type OutputMode string
+
+// The output modes.
+const (
+	OutputAll  OutputMode = "all"  // every line, as it comes
+	OutputTail OutputMode = "tail" // the end of each stream, when the step has ended
+	OutputNone OutputMode = "none"
+)
+
+// Limits bound what one run may take.
+type Limits struct {
+	PackageBytes  int64 // the zip
+	Archive       bundle.Limits
+	LogBytes      int64         // stored log of one step
+	Artifacts     int           // files kept
+	ArtifactBytes int64         // of all kept files together
+	RunTime       time.Duration // of all steps together
+}
+
+// DefaultLimits are the limits where nothing else is configured.
+func DefaultLimits() Limits {
+	return Limits{
+		PackageBytes: 200 << 20, Archive: bundle.DefaultLimits(),
+		LogBytes: 10 << 20, Artifacts: 1000, ArtifactBytes: 64 << 20, RunTime: time.Hour,
+	}
+}
+
+// Executor runs packages, one at a time.
+type Executor struct {
+	Config
+}
+
+// New makes an Executor.
+func New(config Config) *Executor { return &Executor{config} }
+
+// Run does what the request asks. The context's deadline is the moment at which the
+// process may be killed; the run ends earlier by the reserve.
+func (e *Executor) Run(ctx context.Context, request Request) (evidence.Result, error) {
+	r := e.begin(request)
+	defer r.cleanUp()
+	failure := r.pipeline(ctx)
+	return r.record(ctx, failure)
+}
+
+// run is the state of one run; each stage fills in what the later ones read.
+type run struct {
+	*Executor
+	request Request
+	log     *slog.Logger
+	result  evidence.Result
+	name    string // of the package, for the run id
+	dir     *rundir
+	kept    []keptLog // logs that wait to be stored
+	started bool      // the first step has begun
+}
+
+// pipeline is the way of a run. Each stage takes what only the one before can make.
+func (r *run) pipeline(ctx context.Context) error {
+	ctx, cancel, err := r.bound(ctx)
+	if err != nil {
+		return err
+	}
+	defer cancel()
+	if err := r.supported(ctx); err != nil {
+		return err
+	}
+	source, err := timed(r, "fetch", func() (*source, error) { return r.fetch(ctx) })
+	if err != nil {
+		return err
+	}
+	archive, err := timed(r, "open", func() (*bundle.Archive, error) { return r.open(source) })
+	if err != nil {
+		return err
+	}
+	admitted, err := r.admit(archive)
+	if err != nil {
+		return err
+	}
+	plan, err := timed(r, "extract", func() (*manifest.Plan, error) { return r.extract(ctx, archive, admitted) })
+	if err != nil {
+		return err
+	}
+	if err := r.unclaimed(ctx); err != nil {
+		return err
+	}
+	_, err = timed(r, "execute", func() (struct{}, error) { return struct{}{}, r.execute(ctx, plan) })
+	return err
+}
+
+// timed records how long a stage took.
+func timed[T any](r *run, stage string, f func() (T, error)) (T, error) {
+	start := time.Now()
+	value, err := f()
+	r.result.Timings[stage] = time.Since(start).Milliseconds()
+	return value, err
+}
+
+// bound ends the run in time for the evidence.
+func (r *run) bound(ctx context.Context) (context.Context, context.CancelFunc, error) {
+	end := r.result.Start.Add(r.Limits.RunTime)
+	if hard, ok := ctx.Deadline(); ok && hard.Add(-r.Reserve).Before(end) {
+		end = hard.Add(-r.Reserve)
+	}
+	if !time.Now().Before(end) {
+		return nil, nil, problem.New(problem.Problem{
+			Code:    "step.deadline",
+			Message: fmt.Sprintf("no time is left for steps: the invocation keeps %s for the evidence", r.Reserve),
+			Hint:    "raise the function's timeout, or lower CEMLI_RESERVE",
+		}, nil)
+	}
+	ctx, cancel := context.WithDeadline(ctx, end)
+	return ctx, cancel, nil
+}

@@ -1,0 +1,101 @@
+package executor
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+
+	"cemli-executor/internal/bundle"
+	"cemli-executor/internal/problem"
+	"cemli-executor/manifest"
+)
+
+// open reads the archive's directory and refuses the archive whole, or admits that
+// it may be extracted: well formed, within the limits, and small enough for what is
+// free in the work folder.
+func (r *run) open(s *source) (*bundle.Archive, error) {
+	archive, err := bundle.Check(s, s.size, r.Limits.Archive)
+	if err != nil {
+		return nil, err
+	}
+	r.result.Package.Entries = len(archive.Files())
+	return archive, nil
+}
+
+// admit reads the manifest and decides whether the package may run.
+func (r *run) admit(archive *bundle.Archive) (*manifest.Manifest, error) {
+	file, ok := archive.Stat(manifest.Name)
+	switch {
+	case !ok:
+		return nil, problem.New(problem.Problem{
+			Code: "manifest.missing", Where: manifest.Name, Message: "the package has no manifest at its root",
+			Hint: `add manifest.json with at least {"name":"…","version":"1.0.0","type":"extension"}`,
+		}, nil)
+	case file.Size > manifest.MaxBytes:
+		return nil, manifest.TooLarge(file.Size)
+	}
+	doc, err := archive.ReadFile(manifest.Name, manifest.MaxBytes)
+	if err != nil {
+		return nil, err
+	}
+	m, err := manifest.Parse(doc)
+	if err != nil {
+		return nil, err
+	}
+	r.name = m.Name
+	r.result.Package.Name, r.result.Package.Version, r.result.Package.Type = m.Name, m.Version, m.Type
+	r.result.Manifest = m.Raw
+	r.log.Info("run started", "run_id", r.runID(), "object", r.request.Object, "sha256", r.result.Package.SHA256)
+	return m, nil
+}
+
+// extract writes the files into the run's own directory and makes the plan of them.
+func (r *run) extract(ctx context.Context, archive *bundle.Archive, m *manifest.Manifest) (*manifest.Plan, error) {
+	dir, err := newRundir(r.WorkDir)
+	if err != nil {
+		return nil, err
+	}
+	r.dir = dir
+	if err := fits(dir.path, archive.Footprint()); err != nil {
+		return nil, err
+	}
+	extracted, err := archive.Extract(ctx, dir.contents)
+	if err != nil {
+		return nil, err
+	}
+	r.result.Package.DirHash = extracted.DirHash
+	digests := make(map[string]string, len(extracted.Files))
+	for _, f := range extracted.Files {
+		digests[f.Name] = f.SHA256
+	}
+	// What the download held is garbage now; the scripts need the memory.
+	debug.FreeOSMemory()
+	return m.Plan(digests), nil
+}
+
+// spare is what must stay free beside the contents: logs until they are stored,
+// artifacts, and what the scripts themselves write.
+const (
+	spareBytes  = 8 << 20
+	spareInodes = 64
+)
+
+// fits says, before anything is written, whether the contents fit what is free.
+func fits(dir string, need bundle.Footprint) error {
+	free, ok, err := freeSpace(dir)
+	if err != nil {
+		return fmt.Errorf("measure free space: %w", err)
+	}
+	if !ok || free.Bytes >= need.Bytes+spareBytes && free.Inodes >= need.Inodes+spareInodes {
+		return nil
+	}
+	return problem.New(problem.Problem{
+		Code: "archive.no_space",
+		Message: fmt.Sprintf("the contents need %d MB and %d files beside %d MB and %d files for the run; %d MB and %d files are free",
+			mega(need.Bytes), need.Inodes, mega(spareBytes), spareInodes, free.Bytes>>20, free.Inodes),
+		Hint: "give the function more memory, a quarter of which is its /tmp, or take large files out of the package",
+	}, nil)
+}
+
+// mega rounds bytes up to MB, so that a need is never understated.
+func mega(bytes int64) int64 { return (bytes + 1<<20 - 1) >> 20 }

@@ -1,0 +1,29 @@
+package executor
+
+import (
+	"io/fs"
+	"math"
+	"os"
+	"syscall"
+
+	"cemli-executor/internal/bundle"
+)
+
+// freeSpace measures what an unprivileged process may still write below dir; ok is
+// false where the system does not tell.
+func freeSpace(dir string) (free bundle.Footprint, ok bool, err error) {
+	var s syscall.Statfs_t
+	if err := syscall.Statfs(dir, &s); err != nil {
+		return free, false, err
+	}
+	free = bundle.Footprint{Bytes: int64(s.Bavail) * s.Bsize, Inodes: int64(min(s.Ffree, math.MaxInt64))} //nolint:gosec // bounded
+	if s.Files == 0 {
+		free.Inodes = math.MaxInt64 // the file system makes them as needed
+	}
+	return free, true, nil
+}
+
+func ownedByUs(info fs.FileInfo) bool {
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	return ok && int(stat.Uid) == os.Geteuid()
+}

@@ -1,0 +1,33 @@
+// Command cemli-executor is the function: it takes an event or a request, runs the
+// package it names once, and leaves evidence of it in the results bucket.
+package main
+
+import (
+	"log/slog"
+	"os"
+	"runtime/debug"
+
+	fdk "github.com/fnproject/fdk-go"
+
+	"cemli-executor/internal/buildinfo"
+	"cemli-executor/internal/oci"
+)
+
+func main() {
+	config, problems := ParseConfig(os.Environ())
+	config.Identity.ExecutorVersion = buildinfo.String()
+	if config.MemoryMB > 0 {
+		// Half of the memory is for /tmp and the scripts, which are not Go's to collect.
+		debug.SetMemoryLimit(config.MemoryMB << 20 / 2)
+	}
+	log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: config.LogLevel}))
+	for _, p := range problems {
+		log.Error("configuration", "code", p.Code, "where", p.Where, "error", p.Message, "hint", p.Hint)
+	}
+	// A bad configuration is answered, call by call: ending here would make the
+	// platform start the container over and over and tell nobody why.
+	fdk.Handle(&handler{
+		config: config, problems: problems, log: log,
+		client: oci.ResourcePrincipal(oci.Options{Endpoint: config.Endpoint}),
+	})
+}

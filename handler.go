@@ -1,0 +1,191 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	fdk "github.com/fnproject/fdk-go"
+
+	"cemli-executor/executor"
+	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/oci"
+	"cemli-executor/internal/problem"
+	"cemli-executor/internal/trigger"
+)
+
+// noDeadline bounds a call whose deadline the platform did not say, or said so that
+// it cannot be read: the platform's shortest default.
+const noDeadline = 30 * time.Second
+
+// handler serves invocations, one at a time.
+type handler struct {
+	config   Config
+	problems []problem.Problem // of the configuration
+	log      *slog.Logger
+	client   *oci.Client
+	busy     sync.Mutex
+}
+
+// Serve answers one invocation with one write of JSON. An invocation that must fail,
+// so that its sender tries again or is told, ends in a panic before anything is
+// written: the FDK has no other way, and drops the connection.
+func (h *handler) Serve(ctx context.Context, in io.Reader, out io.Writer) {
+	answer, err := h.call(ctx, in)
+	if err != nil {
+		h.log.Error("invocation failed", "code", problem.CodeOf(err), "error", err.Error())
+		panic(http.ErrAbortHandler) // the one panic that net/http does not log with its stack
+	}
+	fdk.SetHeader(out, "Content-Type", "application/json")
+	if _, err := out.Write(answer); err != nil {
+		h.log.Error("cannot answer", "error", err.Error())
+	}
+}
+
+// call makes the answer; a panic below becomes an error.
+func (h *handler) call(ctx context.Context, in io.Reader) (answer []byte, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	if len(h.problems) > 0 {
+		return json.Marshal(refusal(problem.Join(h.problems)))
+	}
+	if !h.busy.TryLock() {
+		return json.Marshal(refusal(problem.New(problem.Problem{
+			Code: "trigger.busy", Message: "another call is running in this process", Hint: "try again when it has ended",
+		}, nil)))
+	}
+	defer h.busy.Unlock()
+	header, callID := platform(ctx)
+	body, err := io.ReadAll(io.LimitReader(in, trigger.MaxBody+1))
+	if err != nil {
+		return nil, fmt.Errorf("read request: %w", err)
+	}
+	call, err := trigger.Decode(body, header, trigger.Buckets{
+		Packages: h.config.PackagesBucket, Results: h.config.ResultsBucket, State: h.config.StateBucket,
+	})
+	if err != nil {
+		h.log.Error("request refused", "call_id", callID, "code", problem.CodeOf(err), "error", err.Error())
+		return json.Marshal(refusal(err))
+	}
+	return h.serve(ctx, call, callID, requesters(header))
+}
+
+// platform returns what the platform says of the call. The FDK panics without a
+// context of its own, as another caller's would be.
+func platform(ctx context.Context) (header http.Header, callID string) {
+	defer func() {
+		if recover() != nil {
+			header = http.Header{}
+		}
+	}()
+	call := fdk.GetContext(ctx)
+	return call.Header(), call.CallID()
+}
+
+// requesters is who the platform says is calling.
+func requesters(header http.Header) []evidence.Requester {
+	if subject := header.Get("Oci-Subject-Id"); subject != "" && len(subject) <= 256 {
+		return []evidence.Requester{{Subject: subject, Source: "Oci-Subject-Id"}}
+	}
+	return nil
+}
+
+// serve runs every item of a call in turn. If one must fail the invocation the others
+// run all the same.
+func (h *handler) serve(ctx context.Context, call trigger.Call, callID string, by []evidence.Requester) ([]byte, error) {
+	if _, ok := ctx.Deadline(); !ok {
+		h.log.Warn("the call has no readable Fn-Deadline", "call_id", callID, "assumed", noDeadline.String())
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, noDeadline)
+		defer cancel()
+	}
+	run := executor.New(h.executor())
+	var answers []any
+	var failed []error
+	for _, item := range call.Items {
+		item.Request.CallID, item.Request.RequestedBy = callID, by
+		answer, err := h.item(ctx, run, item)
+		answers, failed = append(answers, answer), append(failed, err)
+	}
+	if err := errors.Join(failed...); err != nil {
+		return nil, err
+	}
+	return encode(answers, call.Batch)
+}
+
+// item answers one item.
+func (h *handler) item(ctx context.Context, run *executor.Executor, item trigger.Item) (any, error) {
+	switch {
+	case item.Err != nil:
+		h.log.Error("request refused", "call_id", item.Request.CallID, "code", problem.CodeOf(item.Err), "error", item.Err.Error())
+		return refusal(item.Err), nil
+	case item.Ignored != "":
+		h.log.Info("ignored", "call_id", item.Request.CallID, "reason", item.Ignored)
+		return map[string]string{"status": "ignored", "reason": item.Ignored}, nil
+	}
+	result, err := run.Run(ctx, item.Request)
+	return result.Summarize(h.config.ResultsBucket), err
+}
+
+// executor is the configuration of the run, with the identity that the credentials of
+// this moment claim.
+func (h *handler) executor() executor.Config {
+	identity := h.config.Identity
+	identity.TenancyID, identity.CompartmentID = h.client.Claim("res_tenant"), h.client.Claim("res_compartment")
+	return executor.Config{
+		Packages: h.client.Bucket(h.config.PackagesBucket), Results: h.client.Bucket(h.config.ResultsBucket),
+		Namespace: h.client.Namespace, Environment: h.config.Environment, WorkDir: h.config.WorkDir,
+		Reserve: h.config.Reserve, Limits: h.config.Limits, Sandbox: h.config.Sandbox, Output: h.config.Output,
+		Identity: identity, Log: h.log,
+	}
+}
+
+// refused is the answer to what never became a run.
+type refused struct {
+	Status  evidence.Status `json:"status"`
+	Message string          `json:"message"`
+	Error   *evidence.Error `json:"error"`
+}
+
+func refusal(err error) refused {
+	described := problem.Of(err, problem.Problem{Code: "trigger.internal", Message: "the request could not be read", Hint: "see the function's log"})
+	return refused{Status: evidence.StatusError, Message: described.Message(), Error: evidence.NewError(described)}
+}
+
+// encode makes the answer: an array for a batch. Where a batch is too large, the ends
+// of the output are left out of it; they are in the results.
+func encode(answers []any, batch bool) ([]byte, error) {
+	var value any = answers
+	if !batch {
+		value = answers[0]
+	}
+	doc, err := marshal(value)
+	if err != nil || len(doc) <= evidence.MaxAnswer {
+		return doc, err
+	}
+	for i, answer := range answers {
+		if summary, ok := answer.(evidence.Summary); ok {
+			answers[i] = summary.Brief()
+		}
+	}
+	return marshal(value)
+}
+
+func marshal(value any) ([]byte, error) {
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false)
+	err := enc.Encode(value)
+	return buf.Bytes(), err
+}

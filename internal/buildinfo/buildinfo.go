@@ -1,0 +1,40 @@
+// Package buildinfo tells which build of the executor this is.
+package buildinfo
+
+import "runtime/debug"
+
+// Version and Commit are set by the linker (-X) in released binaries.
+var (
+	Version = ""
+	Commit  = ""
+)
+
+// String returns the version, and the commit where it is known: "1.2.3 (0123abcd)".
+// A build that was not stamped is "devel".
+func String() string {
+	version, commit := Version, Commit
+	if version == "" {
+		version = "devel"
+	}
+	if commit == "" {
+		commit = fromVCS()
+	}
+	if commit == "" {
+		return version
+	}
+	return version + " (" + commit[:min(len(commit), 12)] + ")"
+}
+
+// fromVCS is the commit that the go command recorded, if it did.
+func fromVCS() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return ""
+	}
+	for _, setting := range info.Settings {
+		if setting.Key == "vcs.revision" {
+			return setting.Value
+		}
+	}
+	return ""
+}
