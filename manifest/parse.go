@@ -1,17 +1,15 @@
 package manifest
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
 
 	"cemli-executor/internal/problem"
+	"cemli-executor/internal/strictjson"
 )
 
 var (
@@ -40,14 +38,11 @@ func Parse(doc []byte) (*Manifest, error) {
 	if len(doc) > MaxBytes {
 		return nil, TooLarge(int64(len(doc)))
 	}
-	if err := checkSyntax(doc); err != nil {
-		return nil, err
-	}
-	members, err := object(doc)
+	found, err := members(doc)
 	if err != nil {
 		return nil, err
 	}
-	c := checker{members: members}
+	c := checker{members: found}
 	c.keys()
 	m := &Manifest{Raw: doc}
 	m.Name = c.text("name")
@@ -73,81 +68,26 @@ func refuse(code, where, message, hint string) error {
 	return problem.New(problem.Problem{Code: code, Where: where, Message: message, Hint: hint}, nil)
 }
 
-// checkSyntax refuses what is not one JSON value of bounded depth.
-func checkSyntax(doc []byte) error {
-	dec := jsontext.NewDecoder(bytes.NewReader(doc))
-	for depth := 0; ; {
-		token, err := dec.ReadToken()
-		if err != nil {
-			return syntaxError(doc, dec, err)
-		}
-		switch token.Kind() {
-		case '{', '[':
-			if depth++; depth > MaxDepth {
-				return refuse("manifest.too_deep", "", fmt.Sprintf("values are nested more than %d deep", MaxDepth), "flatten the document")
-			}
-		case '}', ']':
-			depth--
-		}
-		if depth == 0 {
-			break
-		}
-	}
-	if rest := bytes.TrimSpace(dec.UnreadBuffer()); len(rest) > 0 {
-		return refuse("manifest.json", "", "there is text after the JSON value", "remove everything after the closing brace")
-	}
-	return nil
+// faults gives each fault of a document its code and cure.
+var faults = map[strictjson.Kind]struct{ code, hint string }{
+	strictjson.Empty:     {"manifest.json", `begin with {"name":"…","version":"1.0.0","type":"extension"}`},
+	strictjson.Syntax:    {"manifest.json", "check for a missing comma or quote and for text that is not UTF-8"},
+	strictjson.Trailing:  {"manifest.json", "remove everything after the closing brace"},
+	strictjson.Duplicate: {"manifest.duplicate_key", "keep one of the two"},
+	strictjson.Depth:     {"manifest.too_deep", "flatten the document"},
 }
 
-func syntaxError(doc []byte, dec *jsontext.Decoder, err error) error {
-	where := string(dec.StackPointer())
-	if errors.Is(err, jsontext.ErrDuplicateName) {
-		var at *jsontext.SyntacticError
-		if errors.As(err, &at) {
-			where = string(at.JSONPointer)
-		}
-		return refuse("manifest.duplicate_key", where, "the key occurs twice in its object", "keep one of the two")
+// members checks the syntax and returns the members of the top-level object.
+func members(doc []byte) (map[string]jsontext.Value, error) {
+	if fault := strictjson.Check(doc, MaxDepth); fault != nil {
+		f := faults[fault.Kind]
+		return nil, refuse(f.code, fault.Pointer, "the manifest is not valid JSON: "+fault.Error(), f.hint)
 	}
-	if len(bytes.TrimSpace(doc)) == 0 {
-		return refuse("manifest.json", "", "the manifest is empty", `begin with {"name":"…","version":"1.0.0","type":"extension"}`)
+	found, ok := strictjson.Members(doc)
+	if !ok {
+		return nil, refuse("manifest.not_object", "", "the manifest is JSON but not an object", faults[strictjson.Empty].hint)
 	}
-	line := 1 + bytes.Count(doc[:min(int64(len(doc)), dec.InputOffset())], []byte("\n"))
-	return problem.New(problem.Problem{
-		Code: "manifest.json", Where: where, Message: "the manifest is not valid JSON (line " + strconv.Itoa(line) + "): " + cause(err),
-		Hint: "check for a missing comma or quote and for text that is not UTF-8",
-	}, err)
-}
-
-// cause is the library's reason without its prefix.
-func cause(err error) string {
-	var at *jsontext.SyntacticError
-	if errors.As(err, &at) && at.Err != nil {
-		return at.Err.Error()
-	}
-	return strings.TrimPrefix(err.Error(), "jsontext: ")
-}
-
-// object returns the members of the top-level object.
-func object(doc []byte) (map[string]jsontext.Value, error) {
-	dec := jsontext.NewDecoder(bytes.NewReader(doc))
-	if dec.PeekKind() != '{' {
-		return nil, refuse("manifest.not_object", "", "the manifest is JSON but not an object", `begin with {"name":"…","version":"1.0.0","type":"extension"}`)
-	}
-	_, _ = dec.ReadToken() // syntax has been checked
-	members := map[string]jsontext.Value{}
-	for dec.PeekKind() != '}' {
-		key, err := dec.ReadToken()
-		if err != nil {
-			return nil, syntaxError(doc, dec, err)
-		}
-		name := key.String()
-		value, err := dec.ReadValue()
-		if err != nil {
-			return nil, syntaxError(doc, dec, err)
-		}
-		members[name] = value.Clone()
-	}
-	return members, nil
+	return found, nil
 }
 
 // checker collects the problems of one document.
@@ -194,15 +134,15 @@ func (c *checker) text(key string) string {
 		}
 		return ""
 	}
-	text, err := jsontext.AppendUnquote[[]byte](nil, []byte(value))
-	if value.Kind() != '"' || err != nil {
+	text, ok := strictjson.Text(value)
+	if !ok {
 		c.add("manifest.type", pointer(key), key+" must be text", "put the value in quotes")
 		return ""
 	}
 	if len(text) == 0 && slices.Contains(required, key) {
 		c.add("manifest.required", pointer(key), key+" is empty", "")
 	}
-	return string(text)
+	return text
 }
 
 // rules checks the values that have a form of their own.

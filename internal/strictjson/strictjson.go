@@ -1,0 +1,143 @@
+// Package strictjson reads JSON that has one meaning only: a single value in UTF-8,
+// without duplicate keys, nested no deeper than the caller allows, and with nothing
+// after it. Readers of one document that differ in any of these see different
+// documents, and one of them may be the one that checks and another the one that acts.
+package strictjson
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// Kind says what is wrong with a document.
+type Kind int
+
+// The kinds of fault.
+const (
+	Syntax    Kind = iota // not one JSON value, or not UTF-8
+	Empty                 // nothing but white space
+	Duplicate             // a key occurs twice in an object
+	Depth                 // nested too deep
+	Trailing              // something follows the value
+)
+
+// Fault is why a document was refused.
+type Fault struct {
+	Kind    Kind
+	Pointer string // JSON pointer (RFC 6901) of the place; may be empty
+	Line    int    // from 1
+	Reason  string // for a person
+}
+
+// Error gives line and reason.
+func (f *Fault) Error() string { return fmt.Sprintf("line %d: %s", f.Line, f.Reason) }
+
+// Check reads the document once; nil if nothing is wrong with it.
+func Check(doc []byte, maxDepth int) *Fault {
+	if len(bytes.TrimSpace(doc)) == 0 {
+		return &Fault{Kind: Empty, Line: 1, Reason: "the document is empty"}
+	}
+	dec := jsontext.NewDecoder(bytes.NewReader(doc))
+	at := func(kind Kind, offset int64, reason string) *Fault {
+		line := 1 + bytes.Count(doc[:min(int64(len(doc)), offset)], []byte("\n"))
+		return &Fault{Kind: kind, Line: line, Reason: reason}
+	}
+	for {
+		if _, err := dec.ReadToken(); err != nil {
+			kind, offset, pointer, reason := explain(dec, err)
+			fault := at(kind, offset, reason)
+			fault.Pointer = pointer
+			return fault
+		}
+		switch depth := dec.StackDepth(); {
+		case depth > maxDepth:
+			return at(Depth, dec.InputOffset(), fmt.Sprintf("values are nested more than %d deep", maxDepth))
+		case depth > 0:
+			continue
+		}
+		break
+	}
+	if rest := bytes.TrimSpace(doc[dec.InputOffset():]); len(rest) > 0 {
+		return at(Trailing, dec.InputOffset(), "there is text after the JSON value")
+	}
+	return nil
+}
+
+// explain reads an error of the decoder.
+func explain(dec *jsontext.Decoder, err error) (kind Kind, offset int64, pointer, reason string) {
+	offset, pointer, reason = dec.InputOffset(), string(dec.StackPointer()), strings.TrimPrefix(err.Error(), "jsontext: ")
+	var syntax *jsontext.SyntacticError
+	if errors.As(err, &syntax) {
+		offset = max(offset, syntax.ByteOffset)
+		if syntax.JSONPointer != "" {
+			pointer = string(syntax.JSONPointer)
+		}
+		if syntax.Err != nil {
+			reason = syntax.Err.Error()
+		}
+	}
+	if errors.Is(err, jsontext.ErrDuplicateName) {
+		return Duplicate, offset, pointer, "the key occurs twice in its object"
+	}
+	return Syntax, offset, pointer, reason
+}
+
+// Members returns the members of a document that Check has passed; false if it is not
+// an object.
+func Members(doc []byte) (map[string]jsontext.Value, bool) {
+	dec := jsontext.NewDecoder(bytes.NewReader(doc))
+	if dec.PeekKind() != '{' {
+		return nil, false
+	}
+	if _, err := dec.ReadToken(); err != nil {
+		return nil, false
+	}
+	members := map[string]jsontext.Value{}
+	for dec.PeekKind() == '"' {
+		key, err := dec.ReadToken()
+		if err != nil {
+			return nil, false
+		}
+		name := key.String()
+		value, err := dec.ReadValue()
+		if err != nil {
+			return nil, false
+		}
+		members[name] = value.Clone()
+	}
+	return members, true
+}
+
+// Elements returns the elements of a document that Check has passed; false if it is
+// not an array.
+func Elements(doc []byte) ([]jsontext.Value, bool) {
+	dec := jsontext.NewDecoder(bytes.NewReader(doc))
+	if dec.PeekKind() != '[' {
+		return nil, false
+	}
+	if _, err := dec.ReadToken(); err != nil {
+		return nil, false
+	}
+	var elements []jsontext.Value
+	for dec.PeekKind() != ']' {
+		value, err := dec.ReadValue()
+		if err != nil {
+			return nil, false
+		}
+		elements = append(elements, value.Clone())
+	}
+	return elements, true
+}
+
+// Text returns a JSON string's text; false if the value is none.
+func Text(value jsontext.Value) (string, bool) {
+	if value.Kind() != '"' {
+		return "", false
+	}
+	text, err := jsontext.AppendUnquote[[]byte](nil, value)
+	return string(text), err == nil
+}

@@ -1,0 +1,60 @@
+package strictjson_test
+
+import (
+	"strings"
+	"testing"
+
+	"cemli-executor/internal/strictjson"
+)
+
+func TestCheck(t *testing.T) {
+	for _, c := range []struct {
+		doc     string
+		kind    strictjson.Kind
+		pointer string
+		line    int // 0: nothing is wrong
+	}{
+		{doc: `{"a":[1,{"b":null}]} `},
+		{doc: `"text"`},
+		{doc: ` [[[1]]]`},
+		{" \n", strictjson.Empty, "", 1},
+		{"{\n\"a\":1,\n\"a\":2}", strictjson.Duplicate, "/a", 3},
+		{`{"x":[{"k":1,"k":2}]}`, strictjson.Duplicate, "/x/0/k", 1},
+		{`[[[[1]]]]`, strictjson.Depth, "", 1},
+		{`{} {}`, strictjson.Trailing, "", 1},
+		{`{"a":1}x`, strictjson.Trailing, "", 1},
+		{`{"a":tru}`, strictjson.Syntax, "/a", 1},
+		{"\"\xff\"", strictjson.Syntax, "", 1},
+		{"\xef\xbb\xbf{}", strictjson.Syntax, "", 1},
+		{`{"a":`, strictjson.Syntax, "/a", 1},
+		{strings.Repeat("[", 1_000_000), strictjson.Depth, "", 1},
+	} {
+		fault := strictjson.Check([]byte(c.doc), 3)
+		switch {
+		case fault == nil && c.line != 0:
+			t.Errorf("%.40q was accepted", c.doc)
+		case fault != nil && (fault.Kind != c.kind || fault.Pointer != c.pointer || fault.Line != c.line || fault.Reason == ""):
+			t.Errorf("%.40q: %+v; want kind %d at %q, line %d", c.doc, *fault, c.kind, c.pointer, c.line)
+		}
+	}
+}
+
+func TestParts(t *testing.T) {
+	members, ok := strictjson.Members([]byte(`{"a":"x\u0041","b":[1]}`))
+	if text, isText := strictjson.Text(members["a"]); !ok || !isText || text != "xA" || string(members["b"]) != "[1]" {
+		t.Errorf("members %v", members)
+	}
+	if _, ok := strictjson.Members([]byte(`[1]`)); ok {
+		t.Error("an array has members")
+	}
+	elements, ok := strictjson.Elements([]byte(`[1,"a"]`))
+	if !ok || len(elements) != 2 || string(elements[1]) != `"a"` {
+		t.Errorf("elements %v", elements)
+	}
+	if _, ok := strictjson.Elements([]byte(`{}`)); ok {
+		t.Error("an object has elements")
+	}
+	if _, ok := strictjson.Text(elements[0]); ok {
+		t.Error("a number is text")
+	}
+}

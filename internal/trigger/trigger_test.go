@@ -1,0 +1,266 @@
+package trigger_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"cemli-executor/executor"
+	"cemli-executor/internal/problem"
+	"cemli-executor/internal/store"
+	"cemli-executor/internal/trigger"
+)
+
+var buckets = trigger.Buckets{Packages: "packages", Results: "results", State: "state"}
+
+// ociEvent is an event as Object Storage sends it; edits change its JSON text.
+func ociEvent(edits ...string) string {
+	doc := `{"eventType":"com.oraclecloud.objectstorage.createobject","cloudEventsVersion":"0.1","eventTypeVersion":"2.0",
+"source":"ObjectStorage","eventTime":"2020-09-27T17:02:30Z","contentType":"application/json",
+"data":{"compartmentId":"ocid1.compartment.oc1..a","compartmentName":"c","resourceName":"in/a.zip","resourceId":"/n/ns/b/packages/o/in/a.zip",
+"availabilityDomain":"PHX-AD-1","freeformTags":{},"definedTags":{},
+"additionalDetails":{"bucketName":"packages","versionId":"v1","archivalState":"Available","namespace":"ns","bucketId":"ocid1.bucket.oc1..b","eTag":"e1"}},
+"eventID":"id-1","extensions":{"compartmentId":"ocid1.compartment.oc1..a"}}`
+	return strings.NewReplacer(edits...).Replace(doc)
+}
+
+const ceData = `{"resourceName":"in/a.zip","resourceId":"/n/ns/b/packages/o/in/a.zip","additionalDetails":{"bucketName":"packages","versionId":"v1","namespace":"ns","eTag":"e1"}}`
+
+const structuredEvent = `{"specversion":"1.0","id":"id-1","source":"ObjectStorage","type":"com.oraclecloud.objectstorage.updateobject","time":"2020-09-27T17:02:30.123Z","datacontenttype":"application/json","data":` + ceData + `}`
+
+// summary is an item in one line: the code, "ignored", or the object.
+func summary(i trigger.Item) string {
+	switch {
+	case i.Err != nil:
+		return problem.CodeOf(i.Err)
+	case i.Ignored != "":
+		return "ignored"
+	}
+	q := i.Request
+	return fmt.Sprintf("%s %s/%s/%s @%s #%s", q.Trigger.Kind, q.Namespace, q.Bucket, q.Object, q.ETag, q.VersionID)
+}
+
+func TestDecode(t *testing.T) {
+	const fromOCI = "event ns/packages/in/a.zip @e1 #v1"
+	for _, c := range []struct{ name, body, want string }{
+		{"OCI event", ociEvent(), fromOCI},
+		{"update", ociEvent("createobject", "updateobject"), fromOCI},
+		{"lower-case source, version 1.0", ociEvent(`"ObjectStorage"`, `"objectstorage"`, `"2.0"`, `"1.0","schemaURL":null`), fromOCI},
+		{"freeFormTags", ociEvent("freeformTags", "freeFormTags"), fromOCI},
+		{"milliseconds", ociEvent("17:02:30Z", "17:02:30.123Z"), fromOCI},
+		{"no time", ociEvent(`"eventTime":"2020-09-27T17:02:30Z",`, ""), fromOCI},
+		{"empty resource id", ociEvent("/n/ns/b/packages/o/in/a.zip", ""), fromOCI},
+		{"no version", ociEvent(`"versionId":"v1",`, ""), "event ns/packages/in/a.zip @e1 #"},
+		{"older shape", ociEvent(`"resourceName":"in/a.zip","resourceId":"/n/ns/b/packages/o/in/a.zip"`, `"bucketName":"packages"`,
+			`"bucketName":"packages","versionId"`, `"objectName":"in/a.zip","versionId"`), fromOCI},
+		{"name as it is", ociEvent("in/a.zip", "a%2Fb +/o/c/b/d.zip"), "event ns/packages/a%2Fb +/o/c/b/d.zip @e1 #v1"},
+		{"resource id encoded", ociEvent(`Name":"in/a.zip"`, `Name":"in a.zip"`, "/o/in/a.zip", "/o/in%20a.zip"), "event ns/packages/in a.zip @e1 #v1"},
+		{"upper-case suffix", ociEvent("a.zip", "A.ZIP"), "event ns/packages/in/A.ZIP @e1 #v1"},
+		{"not a zip", ociEvent("a.zip", "a.txt"), "ignored"},
+		{"delete", ociEvent("createobject", "deleteobject"), "ignored"},
+		{"another service", ociEvent("objectstorage.createobject", "computeapi.launchinstance"), "ignored"},
+		{"results bucket", ociEvent("packages", "results"), "trigger.bucket"},
+		{"state bucket", ociEvent("packages", "state"), "trigger.bucket"},
+		{"another bucket", ociEvent("packages", "other"), "trigger.bucket"},
+		{"details and resource id disagree", ociEvent("/o/in/a.zip", "/o/in/b.zip"), "trigger.ambiguous"},
+		{"no bucket", ociEvent(`"bucketName":"packages",`, "", "/n/ns/b/packages/o/in/a.zip", ""), "trigger.incomplete"},
+		{"no object", ociEvent(`"resourceName":"in/a.zip","resourceId":"/n/ns/b/packages/o/in/a.zip",`, ""), "trigger.incomplete"},
+		{"no data", `{"cloudEventsVersion":"0.1","eventType":"com.oraclecloud.objectstorage.createobject","eventID":"i","source":"s"}`, "trigger.event"},
+		{"no id", ociEvent(`"eventID":"id-1",`, ""), "trigger.event"},
+		{"bad time", ociEvent("2020-09-27T17:02:30Z", "yesterday"), "trigger.event"},
+		{"data of another type", ociEvent(`"resourceName":"in/a.zip"`, `"resourceName":7`), "trigger.event"},
+		{"odd resource id", ociEvent("/n/ns/b/packages/o/in/a.zip", "/n/ns"), "trigger.event"},
+		{"another version", ociEvent(`"0.1"`, `"0.2"`), "trigger.event_version"},
+		{"climbing name", ociEvent("in/a.zip", "../a.zip"), "trigger.object"},
+		{"empty segment", ociEvent("in/a.zip", "in//a.zip"), "trigger.object"},
+		{"control character", ociEvent("in/a.zip", `in\u0000.zip`), "trigger.object"},
+
+		{"CloudEvent", structuredEvent, "cloud_event ns/packages/in/a.zip @e1 #v1"},
+		{"CloudEvent without id", strings.Replace(structuredEvent, `"id":"id-1",`, "", 1), "trigger.event"},
+		{"CloudEvent of a later version", strings.Replace(structuredEvent, `"1.0"`, `"9.0"`, 1), "trigger.event"},
+		{"CloudEvent that only has a subject", `{"specversion":"1.0","id":"i","source":"s","type":"com.oraclecloud.objectstorage.createobject","subject":"/n/ns/b/packages/o/a.zip","data":{}}`, "cloud_event ns/packages/a.zip @ #"},
+
+		{"request", `{"object":"a.zip"}`, "request /packages/a.zip @ #"},
+		{"whole request", `{"bucket":"packages","object":"a","etag":"e","version_id":"v","action":"check","reason":"r","reference":"INC1"}`, "request /packages/a @e #v"},
+		{"request for another bucket", `{"bucket":"results","object":"a.zip"}`, "trigger.bucket"},
+		{"unknown key", `{"object":"a.zip","actoin":"check"}`, "trigger.unknown_key"},
+		{"unknown action", `{"object":"a.zip","action":"destroy"}`, "trigger.action"},
+		{"wrong type", `{"object":["a.zip"]}`, "trigger.value"},
+		{"no object in request", `{"bucket":"packages"}`, "trigger.incomplete"},
+		{"bad run id", `{"object":"a.zip","rerun_of":"../x"}`, "trigger.value"},
+		{"bad slot", `{"object":"a.zip","once_per":"-1h"}`, "trigger.value"},
+		{"bad parameters", `{"object":"a.zip","parameters":{"A":[1]}}`, "trigger.value"},
+		{"long reason", `{"object":"a.zip","reason":"` + strings.Repeat("x", 2000) + `"}`, "trigger.value"},
+		{"newline in reason", `{"object":"a.zip","reason":"a\nb"}`, "trigger.value"},
+		{"sweep with object", `{"action":"sweep","object":"a.zip"}`, "trigger.value"},
+
+		{"no known form", `{"hello":"world"}`, "trigger.unknown_form"},
+		{"a number", `7`, "trigger.unknown_form"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			call, err := trigger.Decode([]byte(c.body), http.Header{}, buckets)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(call.Items) != 1 || call.Batch {
+				t.Fatalf("%d items, batch %v", len(call.Items), call.Batch)
+			}
+			if got := summary(call.Items[0]); got != c.want {
+				t.Errorf("got %s; want %s (%v)", got, c.want, call.Items[0].Err)
+			}
+		})
+	}
+}
+
+func TestDecodeRefusesTheWhole(t *testing.T) {
+	for _, c := range []struct{ name, body, want string }{
+		{"nothing", "", "trigger.empty"},
+		{"white space", " \n", "trigger.empty"},
+		{"not JSON", "object=a.zip", "trigger.not_json"},
+		{"cut off", `{"object":"a.zip"`, "trigger.not_json"},
+		{"two values", `{"object":"a.zip"}{"object":"b.zip"}`, "trigger.not_json"},
+		{"duplicate key", `{"object":"a.zip","object":"b.zip"}`, "trigger.not_json"},
+		{"not UTF-8", "{\"object\":\"\xff.zip\"}", "trigger.not_json"},
+		{"too deep", strings.Repeat("[", 1_000_000), "trigger.not_json"},
+		{"too large", `"` + strings.Repeat("x", trigger.MaxBody) + `"`, "trigger.too_large"},
+		{"empty batch", `[]`, "trigger.batch"},
+		{"long batch", "[" + strings.Repeat("1,", trigger.MaxItems) + "1]", "trigger.batch"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := trigger.Decode([]byte(c.body), http.Header{}, buckets)
+			var e *problem.Error
+			if !errors.As(err, &e) || e.Code() != c.want {
+				t.Fatalf("error %v; want %s", err, c.want)
+			}
+			if e.Problems[0].Hint == "" {
+				t.Error("no hint says what to do")
+			}
+		})
+	}
+}
+
+func TestBatchItemsAreIndependent(t *testing.T) {
+	body := "[" + ociEvent() + `,{"bad":1},` + structuredEvent + `,{"object":"b.zip"},[{"object":"nested.zip"}]]`
+	call, err := trigger.Decode([]byte(body), nil, buckets)
+	if err != nil || !call.Batch {
+		t.Fatalf("batch %v, %v", call.Batch, err)
+	}
+	var got []string
+	for _, i := range call.Items {
+		got = append(got, summary(i))
+	}
+	want := []string{"event ns/packages/in/a.zip @e1 #v1", "trigger.unknown_form", "cloud_event ns/packages/in/a.zip @e1 #v1", "request /packages/b.zip @ #", "trigger.unknown_form"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error("(-want +got):\n" + diff)
+	}
+}
+
+func TestBinaryMode(t *testing.T) {
+	header := http.Header{}
+	for key, value := range map[string]string{
+		"Ce-Specversion": "1.0", "Ce-Id": "id-1", "Ce-Source": "ObjectStorage", "Ce-Type": "com.oraclecloud.objectstorage.createobject",
+		"Ce-Time": "2020-09-27T17:02:30Z", "Content-Type": "application/json",
+	} {
+		header.Set(key, value)
+	}
+	call, err := trigger.Decode([]byte(ceData), header, buckets)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := summary(call.Items[0]), "cloud_event ns/packages/in/a.zip @e1 #v1"; got != want {
+		t.Errorf("got %s; want %s (%v)", got, want, call.Items[0].Err)
+	}
+	header.Del("Ce-Id")
+	call, err = trigger.Decode([]byte(ceData), header, buckets)
+	if err != nil || summary(call.Items[0]) != "trigger.event" {
+		t.Errorf("without an id: %v, %v", summary(call.Items[0]), err)
+	}
+}
+
+func TestWhatTheEvidenceIsTold(t *testing.T) {
+	call, err := trigger.Decode([]byte(ociEvent()), nil, buckets)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := call.Items[0].Request.Trigger
+	want := executor.Trigger{
+		Kind: executor.TriggerEvent, EventID: "id-1", EventType: "com.oraclecloud.objectstorage.createobject",
+		EventTime: time.Date(2020, 9, 27, 17, 2, 30, 0, time.UTC),
+	}
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(executor.Trigger{}, "Raw")); diff != "" {
+		t.Error("(-want +got):\n" + diff)
+	}
+	if !json.Valid(got.Raw) || strings.Contains(string(got.Raw), "\n") || !strings.Contains(string(got.Raw), `"eventTypeVersion":"2.0"`) {
+		t.Errorf("raw %s", got.Raw)
+	}
+	call, err = trigger.Decode([]byte(ociEvent(`"freeformTags":{}`, `"freeformTags":{"a":"`+strings.Repeat("x", 70_000)+`"}`)), nil, buckets)
+	if err != nil || call.Items[0].Err != nil || call.Items[0].Request.Trigger.Raw != nil {
+		t.Errorf("an event over 64 KB: quoted, or refused: %v, %v", err, call.Items[0].Err)
+	}
+}
+
+func TestRequestReportsEverything(t *testing.T) {
+	call, err := trigger.Decode([]byte(`{"object":7,"action":"x","oncce_per":"1h"}`), nil, buckets)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var e *problem.Error
+	if !errors.As(call.Items[0].Err, &e) || len(e.Problems) != 3 {
+		t.Fatalf("error %v; want three problems", call.Items[0].Err)
+	}
+	if e.Problems[0].Hint != "did you mean once_per?" {
+		t.Errorf("hint %q", e.Problems[0].Hint)
+	}
+}
+
+func TestSweepNamesNoObject(t *testing.T) {
+	call, err := trigger.Decode([]byte(`{"action":"sweep"}`), nil, buckets)
+	if err != nil || call.Items[0].Err != nil || call.Items[0].Request.Action != executor.ActionSweep {
+		t.Errorf("%+v, %v", call.Items, err)
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	for _, seed := range []string{
+		ociEvent(), ociEvent("createobject", "deleteobject"), structuredEvent, ceData, `{"object":"a.zip","action":"check","parameters":{"A":1}}`,
+		"[" + ociEvent() + `,{"object":"b.zip"}]`, `[[]]`, `{"object":"../a.zip"}`, "{\"a\":\"\xff\"}",
+	} {
+		f.Add([]byte(seed), false)
+		f.Add([]byte(seed), true)
+	}
+	f.Fuzz(func(t *testing.T, body []byte, binaryMode bool) {
+		header := http.Header{}
+		if binaryMode {
+			header = http.Header{"Ce-Specversion": {"1.0"}, "Ce-Id": {"i"}, "Ce-Source": {"s"}, "Ce-Type": {"com.oraclecloud.objectstorage.createobject"}, "Content-Type": {"application/json"}}
+		}
+		call, err := trigger.Decode(body, header, buckets)
+		if err != nil {
+			if problem.Family(problem.CodeOf(err)) != "trigger" {
+				t.Fatalf("error without a trigger code: %v", err)
+			}
+			return
+		}
+		if len(call.Items) == 0 || !call.Batch && len(call.Items) != 1 {
+			t.Fatalf("%d items, batch %v", len(call.Items), call.Batch)
+		}
+		for _, i := range call.Items {
+			q := i.Request
+			switch {
+			case i.Err != nil:
+				if problem.Family(problem.CodeOf(i.Err)) != "trigger" {
+					t.Fatalf("error without a trigger code: %v", i.Err)
+				}
+			case i.Ignored != "" || q.Action == executor.ActionSweep:
+			case q.Bucket != buckets.Packages || store.CheckName(q.Object) != nil:
+				t.Fatalf("let through: %+v", q)
+			}
+		}
+	})
+}
