@@ -30,9 +30,9 @@ func (c *Client) Bucket(name string) *Bucket { return &Bucket{client: c, name: n
 // Name returns the bucket's name.
 func (b *Bucket) Name() string { return b.name }
 
-// run checks the object's name, finds the namespace and sends the request.
+// run checks the object's name, where the operation has one, finds the namespace and sends the request.
 func (b *Bucket) run(ctx context.Context, op, name string, send func(ctx context.Context, api *objectstorage.ObjectStorageClient, ns *string) error) (tries, error) {
-	if name != "" {
+	if op != "list" {
 		if err := store.CheckName(name); err != nil {
 			return tries{}, store.Error(store.ErrName, op, b.name, "", err)
 		}

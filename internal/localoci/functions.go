@@ -1,0 +1,85 @@
+package localoci
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+)
+
+// Invocation is one call of the function.
+type Invocation struct {
+	Body   []byte
+	Header http.Header // what of the caller's headers the platform passes on
+}
+
+// Answer is what the function said.
+type Answer struct {
+	CallID string
+	Header http.Header
+	Body   []byte
+}
+
+// InvokeError is an invocation that failed, as OCI tells its caller.
+type InvokeError struct {
+	Status  int
+	Code    string
+	Message string
+}
+
+// Error gives code and message.
+func (e *InvokeError) Error() string { return fmt.Sprintf("%s: %s", e.Code, e.Message) }
+
+// invoke calls the function, or, detached, begins to.
+func (s *Server) invoke(w http.ResponseWriter, r *request, to route) error {
+	if r.principal.user == "" && r.principal.function != to.function || to.function != FunctionID {
+		return apiError{http.StatusNotFound, "NotAuthorizedOrNotFound", "Authorization failed or requested resource not found."}
+	}
+	body, err := r.body.all()
+	if err != nil {
+		return err
+	}
+	call := Invocation{Body: body, Header: passedOn(r.Header)}
+	if strings.EqualFold(r.Header.Get("Fn-Invoke-Type"), "detached") {
+		// It outlives the request, and ends with the server.
+		go s.run(s.http.BaseContext(nil), call) //nolint:errcheck // run has told the log
+		w.WriteHeader(http.StatusAccepted)
+		return nil
+	}
+	answer, err := s.run(r.Context(), call)
+	var failed *InvokeError
+	if errors.As(err, &failed) {
+		return apiError{failed.Status, failed.Code, failed.Message}
+	}
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Fn-Call-Id", answer.CallID)
+	if contentType := answer.Header.Get("Content-Type"); contentType != "" {
+		w.Header().Set("Content-Type", contentType)
+	}
+	w.WriteHeader(http.StatusOK)
+	_, _ = w.Write(answer.Body) // a client that is gone needs no answer
+	return nil
+}
+
+func (s *Server) run(ctx context.Context, call Invocation) (Answer, error) {
+	answer, err := s.config.Invoke(ctx, call)
+	s.observe("invocation", answer.CallID, err)
+	if err != nil {
+		s.config.Log.Warn("invocation failed", "error", err.Error())
+	}
+	return answer, err
+}
+
+// passedOn are the headers of a client that reach the function.
+func passedOn(header http.Header) http.Header {
+	passed := http.Header{}
+	for name, values := range header {
+		if name == "Content-Type" || strings.HasPrefix(name, "Ce-") || strings.HasPrefix(name, "Fn-") {
+			passed[name] = values
+		}
+	}
+	return passed
+}

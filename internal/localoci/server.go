@@ -1,0 +1,206 @@
+// Package localoci is the slice of OCI that the function uses, on loopback: the native
+// REST interfaces of Object Storage and of Functions invoke, and events of buckets.
+//
+// It is as strict as OCI, so that what works here works there: every request must be
+// signed by a key it knows, no more than five minutes from now, and a function may do
+// only what its policy allows. Where OCI's behaviour is not documented it takes the
+// stricter reading. Errors have OCI's bodies and codes and every answer an
+// opc-request-id.
+//
+// All state is in one folder. An acknowledged write survives the process being killed
+// at any moment; an event is delivered at least once, also over a restart. Objects are
+// streamed, never held in memory, and names are stored as given, never used as paths.
+package localoci
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"cemli-executor/internal/problem"
+)
+
+// Config says what a Server is to be. All fields are required unless noted.
+type Config struct {
+	Dir string // holds all state; made if need be
+	// Buckets are made at the first start, and say what the function may do.
+	Buckets Buckets
+	// Invoke runs the function. Its error may be an *InvokeError.
+	Invoke func(context.Context, Invocation) (Answer, error)
+	// Observe, if not nil, is told what happens. It must not block.
+	Observe func(Activity)
+	Log     *slog.Logger
+	Now     func() time.Time // optional clock
+}
+
+// Buckets are the names of the function's buckets.
+type Buckets struct{ Packages, Results, State string }
+
+// Activity is one thing that happened, for people to watch.
+type Activity struct {
+	Time   time.Time
+	Kind   string // upload, event, invocation
+	Detail string
+	Err    error // of an invocation that failed
+}
+
+// Server is a local OCI.
+type Server struct {
+	config    Config
+	storage   *storage
+	authority *Authority
+	events    *dispatcher
+	http      *http.Server
+	listener  net.Listener
+	stop      context.CancelFunc
+}
+
+// Open opens the state in config.Dir, making it at the first time.
+func Open(config Config) (*Server, error) {
+	if config.Now == nil {
+		config.Now = time.Now
+	}
+	if err := os.MkdirAll(config.Dir, 0o700); err != nil {
+		return nil, dirError(config.Dir, err)
+	}
+	authority, err := openAuthority(filepath.Join(config.Dir, "oci"))
+	if err != nil {
+		return nil, dirError(config.Dir, err)
+	}
+	storage, err := openStorage(config.Dir, authority, config.Now)
+	if err != nil {
+		return nil, dirError(config.Dir, err)
+	}
+	s := &Server{config: config, storage: storage, authority: authority}
+	for name, events := range map[string]bool{config.Buckets.Packages: true, config.Buckets.Results: false, config.Buckets.State: false} {
+		if err := storage.ensureBucket(name, events); err != nil {
+			storage.close()
+			return nil, dirError(config.Dir, err)
+		}
+	}
+	s.events = newDispatcher(storage, s.deliver, config.Log)
+	return s, nil
+}
+
+func dirError(dir string, err error) error {
+	return problem.New(problem.Problem{
+		Code: "config.local_dir", Where: dir, Message: "the folder cannot hold the state of a local OCI",
+		Hint: "use a folder that you may write to and that no other local OCI has open; if its contents are damaged, delete them",
+	}, err)
+}
+
+// Start listens on 127.0.0.1 and delivers events. Port 0 takes any free one.
+func (s *Server) Start(port int) error {
+	listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+	if err != nil {
+		return problem.New(problem.Problem{
+			Code: "config.port", Message: fmt.Sprintf("port %d cannot be used", port), Hint: "use --port 0 for any free one",
+		}, err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	s.listener, s.stop = listener, stop
+	s.http = &http.Server{
+		Handler: s, ReadHeaderTimeout: 10 * time.Second, MaxHeaderBytes: 64 << 10,
+		BaseContext: func(net.Listener) context.Context { return ctx },
+		ErrorLog:    slog.NewLogLogger(s.config.Log.Handler(), slog.LevelDebug),
+	}
+	go s.http.Serve(listener) //nolint:errcheck // it ends with Close
+	s.events.start(ctx)
+	return nil
+}
+
+// Endpoint is the base URL of all services.
+func (s *Server) Endpoint() string { return "http://" + s.listener.Addr().String() }
+
+// Authority makes the credentials that the server accepts.
+func (s *Server) Authority() *Authority { return s.authority }
+
+// Close ends everything; what was accepted stays for the next start.
+func (s *Server) Close() error {
+	var failed error
+	if s.stop != nil {
+		s.stop()
+		s.events.wait()
+		failed = s.http.Close()
+	}
+	return errors.Join(failed, s.storage.close())
+}
+
+func (s *Server) observe(kind, detail string, err error) {
+	if s.config.Observe != nil {
+		s.config.Observe(Activity{Time: s.config.Now(), Kind: kind, Detail: detail, Err: err})
+	}
+}
+
+// deliver is one attempt to hand an event to the function.
+func (s *Server) deliver(ctx context.Context, event []byte) error {
+	_, err := s.run(ctx, Invocation{Body: event, Header: http.Header{"Content-Type": {"application/json"}}})
+	return err
+}
+
+// request is one request on its way through the server.
+type request struct {
+	*http.Request
+	id        string
+	principal principal
+	body      *bodyCheck
+}
+
+// ServeHTTP answers one request.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	req := &request{Request: r, id: strings.ToUpper(strings.ReplaceAll(uuid.NewString(), "-", ""))}
+	w.Header().Set("Opc-Request-Id", req.id)
+	if client := r.Header.Get("Opc-Client-Request-Id"); client != "" {
+		w.Header().Set("Opc-Client-Request-Id", client)
+	}
+	if err := s.handle(w, req); err != nil {
+		s.fail(w, req, err)
+	}
+}
+
+// handle authenticates, routes and serves.
+func (s *Server) handle(w http.ResponseWriter, r *request) error {
+	route, ok := parseRoute(r.Request)
+	if !ok {
+		return apiError{http.StatusNotFound, "NotAuthorizedOrNotFound", "Authorization failed or requested resource not found."}
+	}
+	if err := s.authenticate(r, route); err != nil {
+		return err
+	}
+	return route.serve(s, w, r, route)
+}
+
+// apiError is a failure that OCI tells a client.
+type apiError struct {
+	status  int
+	code    string
+	message string
+}
+
+func (e apiError) Error() string { return e.code + ": " + e.message }
+
+// fail answers an error with OCI's body.
+func (s *Server) fail(w http.ResponseWriter, r *request, err error) {
+	var api apiError
+	if !errors.As(err, &api) {
+		s.config.Log.Error("internal error", "request", r.id, "error", err.Error())
+		api = apiError{http.StatusInternalServerError, "InternalServerError", "Internal error"}
+	}
+	s.config.Log.Debug("refused", "method", r.Method, "uri", r.RequestURI, "status", api.status, "code", api.code, "error", err.Error())
+	// What is left of a large body is not worth reading; the connection is closed.
+	w.Header().Set("Connection", "close")
+	if r.Method == http.MethodHead {
+		w.WriteHeader(api.status)
+		return
+	}
+	writeJSON(w, api.status, map[string]string{"code": api.code, "message": api.message})
+}
