@@ -1,202 +1,154 @@
 package bundle
 
 import (
-	"archive/zip"
 	"fmt"
-	"io/fs"
-	"strconv"
+	"math"
 	"strings"
-	"unicode"
-	"unicode/utf8"
-
-	"golang.org/x/text/cases"
-	"golang.org/x/text/unicode/norm"
 
 	"cemli-executor/internal/problem"
 )
 
-// Bounds of a name.
-const (
-	maxName    = 1024
-	maxSegment = 255
-	maxDepth   = 32
-)
+// entry is a file or folder of an archive whose headers were read.
+type entry struct {
+	name         string
+	flags        uint16
+	method       uint16
+	crc          uint32
+	packed, size uint64
+	offset       int64 // of its header
+	data         int64 // of its data, once the header was read
+}
 
-// checker collects the reasons against one archive.
+func (e entry) folder() bool { return strings.HasSuffix(e.name, "/") }
+
+func (e entry) file() File { return File{Name: e.name, Size: clamp(e.size)} }
+
+// clamp makes a number of 64 bits one that sums of a few cannot overflow.
+func clamp(n uint64) int64 { return int64(min(n, math.MaxInt64/4)) } //nolint:gosec // bounded
+
+// checker collects the reasons against one archive or one folder.
 type checker struct {
 	limits   Limits
+	file     *window
+	err      error // of the file: nothing more can be said
 	problems []problem.Problem
-	files    []*zip.File
-	// names has every name seen, files and the folders above them, by folded form.
-	names map[string]string
+	more     int     // problems that were not kept
+	entries  []entry // in the order of the directory
+	names    names
 }
 
-func (c *checker) add(code, name, message, hint string) {
-	c.problems = append(c.problems, problem.Problem{Code: code, Where: shown(name), Message: message, Hint: hint})
+func newChecker(limits Limits) *checker {
+	return &checker{limits: limits, codes: map[string]int{}, names: names{byFold: map[string]claim{}, folders: map[string]bool{}, clashed: map[string]bool{}}}
 }
 
-// shown makes a name safe to print.
-func shown(name string) string {
-	quoted := strconv.QuoteToGraphic(name)
-	if quoted == `"`+name+`"` {
-		return name
-	}
-	return quoted
-}
+// mostOfACode is how many problems of one code are kept: a hostile archive has tens of
+// thousands.
+const mostOfACode = 100
 
-func (c *checker) check(entries []*zip.File) {
-	if len(entries) > c.limits.Entries {
-		c.add("archive.too_many_entries", "", fmt.Sprintf("the archive has %d entries; at most %d are allowed", len(entries), c.limits.Entries), "pack fewer files")
+func (c *checker) add(code, name, message string) {
+	if c.codes[code]++; c.codes[code] > mostOfACode {
+		c.more++
 		return
 	}
-	var total, packed uint64
-	for _, f := range entries {
-		before := len(c.problems)
-		c.entry(f)
-		total, packed = total+min(f.UncompressedSize64, 1<<50), packed+min(f.CompressedSize64, 1<<50)
-		folder := strings.HasSuffix(f.Name, "/")
-		if len(c.problems) == before && !folder && !strings.HasPrefix(f.Name, Reserved) {
-			c.files = append(c.files, f)
-		}
-	}
-	if total > uint64(c.limits.TotalBytes) { //nolint:gosec // limits are positive
-		c.add("archive.too_large", "", fmt.Sprintf("the contents have %d bytes; at most %d are allowed", total, c.limits.TotalBytes), "take large files out of the package")
-	}
-	if c.tooDense(total, packed) {
-		c.add("archive.ratio", "", "the archive is compressed more than ordinary files can be", "store large uniform files elsewhere")
-	}
-	c.topFolder()
+	c.problems = append(c.problems, refusal(code, name, message))
 }
 
-// entry checks one entry by its directory record.
-func (c *checker) entry(f *zip.File) {
-	mode := f.Mode()
-	folder := strings.HasSuffix(f.Name, "/")
-	if why := badName(strings.TrimSuffix(f.Name, "/")); why != "" {
-		c.add("archive.name", f.Name, why, "rename the file and make the zip again")
-		return
+// refused makes an error of all reasons, nil if there are none.
+func (c *checker) refused() error {
+	if c.more > 0 {
+		c.problems = append(c.problems, refusal("archive.more", "", fmt.Sprintf("there are %d more problems like these", c.more)))
 	}
-	switch {
-	case mode&fs.ModeSymlink != 0:
-		c.add("archive.link", f.Name, "it is a link", "pack the file itself")
-	case mode&(fs.ModeDevice|fs.ModeNamedPipe|fs.ModeSocket|fs.ModeIrregular) != 0:
-		c.add("archive.special_file", f.Name, "it is neither a file nor a folder", "leave it out")
-	case mode&(fs.ModeSetuid|fs.ModeSetgid|fs.ModeSticky) != 0:
-		c.add("archive.mode", f.Name, "its mode has setuid, setgid or sticky", "clear it with chmod a-st")
-	case mode.IsDir() != folder:
-		c.add("archive.folder", f.Name, "its name and its mode do not agree whether it is a folder", "make the zip again")
-	}
-	if f.Flags&1 != 0 {
-		c.add("archive.encrypted", f.Name, "it is encrypted", "make the zip without a password")
-	}
-	if f.Method != zip.Store && f.Method != zip.Deflate {
-		c.add("archive.method", f.Name, fmt.Sprintf("compression method %d is not allowed", f.Method), "use deflate, the default of every tool")
-	}
-	if f.UncompressedSize64 > uint64(c.limits.FileBytes) { //nolint:gosec // limits are positive
-		c.add("archive.file_too_large", f.Name, fmt.Sprintf("it has %d bytes; at most %d are allowed", f.UncompressedSize64, c.limits.FileBytes), "take it out of the package")
-	}
-	if c.tooDense(f.UncompressedSize64, f.CompressedSize64) {
-		c.add("archive.ratio", f.Name, "it is compressed more than ordinary files can be", "store large uniform files elsewhere")
-	}
-	c.unique(f.Name, folder)
+	return problem.Join(c.problems)
 }
 
-func (c *checker) tooDense(size, packed uint64) bool {
-	return size > ratioFloor && size/max(packed, 1) > uint64(c.limits.Ratio) //nolint:gosec // limits are positive
-}
-
-// badName says why a name, without a folder's slash, is refused; "" if it is not.
-func badName(name string) string {
-	switch {
-	case !utf8.ValidString(name):
-		return "the name is not UTF-8"
-	case len(name) > maxName:
-		return "the name is longer than 1,024 bytes"
-	case strings.Contains(name, `\`):
-		return "the name has a backslash"
-	case strings.HasPrefix(name, "/"):
-		return "the path is absolute"
-	case len(name) > 1 && name[1] == ':':
-		return "the path begins with a drive"
-	case strings.ContainsFunc(name, forbidden):
-		return "the name has a control or bidirectional-override character"
-	}
-	segments := strings.Split(name, "/")
-	if len(segments) > maxDepth {
-		return "the path is more than 32 levels deep"
-	}
-	for _, s := range segments {
-		switch {
-		case s == "" || s == "." || s == "..":
-			return "the path has an empty, . or .. segment"
-		case len(s) > maxSegment:
-			return "a segment of the path is longer than 255 bytes"
-		}
-	}
-	return ""
-}
-
-func forbidden(r rune) bool { return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) }
-
-// unique refuses names that a file system might take for one another.
-func (c *checker) unique(name string, folder bool) {
-	name = strings.TrimSuffix(name, "/")
-	for dir := parent(name); dir != ""; dir = parent(dir) {
-		if !c.claim(dir, true) {
-			return
-		}
-	}
-	if !c.claim(name, folder) {
-		return
-	}
-	if !folder {
-		key := fold(name)
-		if c.names[key+"\x00file"] != "" {
-			c.add("archive.duplicate", name, "the name occurs twice", "make the zip again without it")
-		}
-		c.names[key+"\x00file"] = name
-	}
-}
-
-// claim records a name as a file or a folder, and reports whether it is free for that.
-func (c *checker) claim(name string, folder bool) bool {
-	kind := "file"
-	if folder {
-		kind = "folder"
-	}
-	key := fold(name)
-	known, ok := c.names[key]
-	if !ok {
-		c.names[key] = kind + name
-		return true
-	}
-	switch known {
-	case kind + name:
-		return true
-	case "file" + name, "folder" + name:
-		c.add("archive.file_and_folder", name, "it is a file and a folder", "rename one of them")
-	default:
-		other := strings.TrimPrefix(strings.TrimPrefix(known, "file"), "folder")
-		c.add("archive.case_duplicate", name, "some systems take it for "+shown(other), "rename one of them")
-	}
+// stop adds a reason after which nothing else can be said.
+func (c *checker) stop(code, message string) bool {
+	c.add(code, "", message)
 	return false
 }
 
-// fold is the form in which names must differ.
-func fold(name string) string { return cases.Fold().String(norm.NFC.String(name)) }
+// fail keeps an error of the file.
+func (c *checker) fail(err error) bool {
+	c.err = err
+	return false
+}
 
-// topFolder recognises a zip of the package's folder instead of its contents.
+// check looks at the whole archive, from its end to its beginning.
+func (c *checker) check() {
+	end, ok := c.ending()
+	if !ok || !c.directory(end) {
+		return
+	}
+	c.totals()
+	c.layout(end.start)
+	c.topFolder()
+}
+
+// ratioFloor is the size up to which a file may be compressed however well.
+const ratioFloor = 1 << 20
+
+func (c *checker) tooDense(size, packed int64) bool {
+	return size > ratioFloor && (size-1)/max(c.limits.Ratio, 1) >= packed
+}
+
+// sizes holds one entry against the limits.
+func (c *checker) sizes(e entry) {
+	size, packed := clamp(e.size), clamp(e.packed)
+	if size > c.limits.FileBytes {
+		c.add("archive.file_too_large", e.name, fmt.Sprintf("it has %d bytes; at most %d are allowed", e.size, c.limits.FileBytes))
+	}
+	if c.tooDense(size, packed) {
+		c.add("archive.ratio", e.name, fmt.Sprintf("%d bytes are compressed to %d; at most %d to 1 is allowed", e.size, e.packed, c.limits.Ratio))
+	}
+}
+
+// totals holds all entries together against the limits.
+func (c *checker) totals() {
+	const enough = math.MaxInt64 / 4
+	var size, packed int64
+	for _, e := range c.entries {
+		size, packed = min(size+clamp(e.size), enough), min(packed+clamp(e.packed), enough)
+	}
+	if size > c.limits.TotalBytes {
+		c.add("archive.too_large", "", fmt.Sprintf("the files have %d bytes; at most %d are allowed", size, c.limits.TotalBytes))
+	}
+	if c.tooDense(size, packed) {
+		c.add("archive.ratio", "", fmt.Sprintf("%d bytes are compressed to %d; at most %d to 1 is allowed", size, packed, c.limits.Ratio))
+	}
+}
+
+func (c *checker) tooManyEntries(n uint64) {
+	c.add("archive.too_many_entries", "", fmt.Sprintf("there are %d files and folders; at most %d are allowed", n, c.limits.Entries))
+}
+
+// manifestName tells the package's root; what is in it is not this package's concern.
+const manifestName = "manifest.json"
+
+// topFolder recognises the package's folder packed instead of its contents. What
+// Finder adds beside it does not count.
 func (c *checker) topFolder() {
 	top, found := "", false
-	for _, f := range c.files {
-		dir, rest, ok := strings.Cut(f.Name, "/")
+	for _, e := range c.entries {
+		if strings.HasPrefix(e.name, "__MACOSX/") || strings.HasPrefix(e.name, Reserved) {
+			continue
+		}
+		dir, rest, ok := strings.Cut(e.name, "/")
 		if !ok || top != "" && dir != top {
 			return
 		}
-		top, found = dir, found || rest == "manifest.json"
+		top, found = dir, found || rest == manifestName
 	}
-	if found {
-		c.add("archive.top_folder", top+"/", "everything in the archive is under one folder",
-			"pack its contents instead: cd "+shown(top)+" && zip -r ../package.zip .")
+	if !found {
+		return
 	}
+	p := refusal("archive.top_folder", top+"/", "everything is in one folder instead of at the root")
+	if plain(top) {
+		p.Hint = strings.NewReplacer("FOLDER", top, "NAME", top).Replace(p.Hint)
+	}
+	c.problems = append(c.problems, p)
+}
+
+// plain tells whether a name can stand in a command as it is.
+func plain(name string) bool {
+	return !strings.HasPrefix(name, "-") && strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == ""
 }

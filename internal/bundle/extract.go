@@ -1,32 +1,40 @@
 package bundle
 
 import (
-	"archive/zip"
+	"cmp"
 	"context"
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"os"
+	"runtime"
+	"slices"
+	"sync/atomic"
+	"syscall"
 	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"cemli-executor/internal/problem"
 )
 
-// Modes and times of everything that is extracted: the zip's own are not covered by
-// the dirhash and so do not count.
+// Modes of everything that is extracted, whatever the umask: the zip's own are not
+// covered by the dirhash and so do not count. Nothing is executable.
 const (
-	fileMode = 0o600
-	dirMode  = 0o700
+	fileMode   = 0o644
+	folderMode = 0o755
 )
 
-var fixedTime = time.Unix(0, 0)
+// fixedTime is the time of everything that is extracted or packed: one that a zip can
+// hold in every time zone.
+var fixedTime = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // FileDigest identifies one extracted file.
 type FileDigest struct {
 	Name   string
-	Size   int64
+	Size   int64  // bytes
 	SHA256 string // hexadecimal
 }
 
@@ -36,88 +44,121 @@ type Extracted struct {
 	DirHash string // "h1:…"
 }
 
+// mostWorkers bounds the memory that extraction takes, half a megabyte for each.
+const mostWorkers = 8
+
 // Extract writes the archive's files into root, which should be empty: nothing is ever
-// overwritten. On an error some files may have been written; the caller removes them.
+// overwritten or followed. Modes and times are fixed. The error is a *problem.Error
+// with every entry whose data is not what its headers promise, or wraps that of the
+// source, of root or the cause of ctx; root then has some of the files, and the caller
+// removes it.
 func (a *Archive) Extract(ctx context.Context, root *os.Root) (Extracted, error) {
-	var done Extracted
-	summary := sha256.New()
-	left := a.limits.TotalBytes
-	buf := make([]byte, 256<<10)
-	for _, f := range a.files {
-		digest, err := extractFile(ctx, root, f, min(left, a.limits.FileBytes), buf)
-		if err != nil {
-			return Extracted{}, err
-		}
-		left -= digest.Size
-		fmt.Fprintf(summary, "%s  %s\n", digest.SHA256, digest.Name)
-		done.Files = append(done.Files, digest)
-	}
-	done.DirHash = hash1(summary)
-	return done, nil
-}
-
-// hash1 is dirhash.Hash1 over lines of digests that were written in order of names.
-func hash1(lines hash.Hash) string {
-	return "h1:" + base64.StdEncoding.EncodeToString(lines.Sum(nil))
-}
-
-func extractFile(ctx context.Context, root *os.Root, f *zip.File, limit int64, buf []byte) (FileDigest, error) {
-	if dir := parent(f.Name); dir != "" {
-		if err := root.MkdirAll(dir, dirMode); err != nil {
-			return FileDigest{}, fmt.Errorf("make folder: %w", err)
+	for _, dir := range a.folders {
+		if err := makeFolder(root, dir); err != nil {
+			return Extracted{}, writeError(dir, err)
 		}
 	}
-	in, err := f.Open()
-	if err != nil {
-		return FileDigest{}, corrupt(f.Name, err)
+	x := &extraction{archive: a, root: root, order: a.byOffset(), digests: make([]FileDigest, len(a.files)), refused: make([]*problem.Problem, len(a.files))}
+	if err := x.run(ctx); err != nil {
+		return Extracted{}, err
 	}
-	defer in.Close()
-	out, err := root.OpenFile(f.Name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, fileMode)
+	for _, dir := range a.folders {
+		if err := root.Chtimes(dir, fixedTime, fixedTime); err != nil {
+			return Extracted{}, writeError(dir, err)
+		}
+	}
+	return Extracted{Files: x.digests, DirHash: hash1(x.digests)}, nil
+}
+
+// extraction is one call of Extract. Slices are indexed as the archive's files.
+type extraction struct {
+	archive *Archive
+	root    *os.Root
+	order   []int
+	next    atomic.Int64 // in order
+	digests []FileDigest
+	refused []*problem.Problem
+}
+
+// byOffset is the order in which the data lies in the zip, and in which it is read.
+func (a *Archive) byOffset() []int {
+	order := make([]int, len(a.files))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(i, j int) int { return cmp.Compare(a.files[i].data, a.files[j].data) })
+	return order
+}
+
+// run extracts all files, several at a time, and says which were refused.
+func (x *extraction) run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for range min(runtime.GOMAXPROCS(0), mostWorkers) {
+		group.Go(func() error { return x.work(ctx) })
+	}
+	if err := group.Wait(); err != nil {
+		return fmt.Errorf("extract: %w", err)
+	}
+	var problems []problem.Problem
+	for _, p := range x.refused {
+		if p != nil {
+			problems = append(problems, *p)
+		}
+	}
+	return problem.Join(problems)
+}
+
+// work extracts files until none is left.
+func (x *extraction) work(ctx context.Context) error {
+	in := readers.Get().(*reader)
+	defer in.release()
+	for {
+		n := int(x.next.Add(1)) - 1
+		if n >= len(x.order) {
+			return nil
+		}
+		i := x.order[n]
+		var err error
+		if x.digests[i], x.refused[i], err = x.file(ctx, in, x.archive.files[i]); err != nil {
+			return err
+		}
+	}
+}
+
+// file extracts one file.
+func (x *extraction) file(ctx context.Context, in *reader, e entry) (FileDigest, *problem.Problem, error) {
+	out, err := x.root.OpenFile(e.name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, fileMode)
 	if err != nil {
-		return FileDigest{}, fmt.Errorf("make file: %w", err)
+		return FileDigest{}, nil, writeError(e.name, err)
 	}
 	sum := sha256.New()
-	size, err := copyBounded(ctx, io.MultiWriter(out, sum), in, limit, buf)
-	if err == nil && uint64(size) != f.UncompressedSize64 { //nolint:gosec // not negative
-		err = io.ErrUnexpectedEOF
+	refused, err := in.copy(ctx, io.MultiWriter(out, sum), x.archive.r, e)
+	if err == nil {
+		err = out.Chmod(fileMode)
 	}
-	if closed := out.Close(); err == nil && closed != nil {
-		return FileDigest{}, fmt.Errorf("write file: %w", closed)
+	if closed := out.Close(); err == nil {
+		err = closed
+	}
+	if err == nil {
+		err = x.root.Chtimes(e.name, fixedTime, fixedTime)
 	}
 	if err != nil {
-		var write *os.PathError
-		if errors.As(err, &write) || ctx.Err() != nil {
-			return FileDigest{}, fmt.Errorf("write file: %w", err)
-		}
-		return FileDigest{}, corrupt(f.Name, err)
+		return FileDigest{}, nil, writeError(e.name, err)
 	}
-	if err := root.Chtimes(f.Name, fixedTime, fixedTime); err != nil {
-		return FileDigest{}, fmt.Errorf("set time: %w", err)
-	}
-	return FileDigest{Name: f.Name, Size: size, SHA256: hex.EncodeToString(sum.Sum(nil))}, nil
+	return FileDigest{Name: e.name, Size: e.file().Size, SHA256: hex.EncodeToString(sum.Sum(nil))}, refused, nil
 }
 
-var errTooLarge = errors.New("more data than the limits allow")
-
-// copyBounded copies until the end, at most limit bytes, while ctx lasts.
-func copyBounded(ctx context.Context, to io.Writer, from io.Reader, limit int64, buf []byte) (int64, error) {
-	var size int64
-	for {
-		if err := ctx.Err(); err != nil {
-			return size, err
-		}
-		n, err := from.Read(buf)
-		if size += int64(n); size > limit {
-			return size, errTooLarge
-		}
-		if _, err := to.Write(buf[:n]); err != nil {
-			return size, err
-		}
-		if errors.Is(err, io.EOF) {
-			return size, nil
-		}
-		if err != nil {
-			return size, err
-		}
+func makeFolder(root *os.Root, dir string) error {
+	if err := root.Mkdir(dir, folderMode); err != nil {
+		return err
 	}
+	return root.Chmod(dir, folderMode)
+}
+
+// writeError says of a full disk what to do about it.
+func writeError(name string, err error) error {
+	if errors.Is(err, syscall.ENOSPC) {
+		return problem.New(refusal("archive.no_space", name, "there is no space left to write it"), err)
+	}
+	return err
 }

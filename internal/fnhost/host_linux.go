@@ -1,0 +1,116 @@
+package fnhost
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"syscall"
+)
+
+// firstUser is the first of the user ids that instances run as under root: a range
+// that is set aside for users made on the fly.
+const firstUser = 61184
+
+// maxSocket is the longest path that a unix socket can have, with room to spare.
+const maxSocket = 100
+
+// New prepares a host; nothing is started before the first call.
+func New(config Config) (*Host, error) {
+	if err := config.check(); err != nil {
+		return nil, fmt.Errorf("host function: %w", err)
+	}
+	dir, err := os.MkdirTemp("", "cemli-fn-")
+	if err != nil {
+		return nil, fmt.Errorf("host function: %w", err)
+	}
+	h := &Host{
+		config: config, dir: dir, log: &lineWriter{w: config.Log},
+		warm: make(chan *instance, config.Instances), cold: make(chan *instance, config.Instances),
+	}
+	h.ctx, h.close = context.WithCancel(context.Background())
+	if err := h.furnish(); err != nil {
+		return nil, errors.Join(fmt.Errorf("host function: %w", err), os.RemoveAll(dir))
+	}
+	for n := range config.Instances {
+		h.cold <- newInstance(h, n)
+	}
+	return h, nil
+}
+
+// furnish opens the host's folder to the users of its instances, who may pass through
+// it and run the binary.
+func (h *Host) furnish() error {
+	if longest := filepath.Join(h.dir, strconv.Itoa(h.config.Instances), "iofs", "phonylsnr.sock"); len(longest) > maxSocket {
+		return fmt.Errorf("the path of a socket, %s, is too long; set TMPDIR to a shorter folder", longest)
+	}
+	if err := os.Chmod(h.dir, 0o711); err != nil { //nolint:gosec // to pass through, not to read
+		return err
+	}
+	h.binary = filepath.Join(h.dir, "function")
+	return copyFile(h.binary, h.config.Binary)
+}
+
+// copyFile copies a program to where every user can run it.
+func copyFile(to, from string) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o755) //nolint:gosec // it is a program
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, in)
+	return errors.Join(err, out.Close(), os.Chmod(to, 0o755)) //nolint:gosec // whatever the umask
+}
+
+// Close kills every instance and removes what the host made.
+func (h *Host) Close() error {
+	h.close()
+	h.calls.Wait()
+	for range h.config.Instances {
+		select {
+		case i := <-h.warm:
+			i.kill()
+		case <-h.cold:
+		}
+	}
+	return os.RemoveAll(h.dir)
+}
+
+// killAll kills every process that has the folder in its environment or works in it,
+// until none is left: what an instance started has inherited one or the other.
+func killAll(dir string) {
+	for range 100 {
+		found := false
+		entries, err := os.ReadDir("/proc")
+		if err != nil {
+			return
+		}
+		for _, entry := range entries {
+			pid, err := strconv.Atoi(entry.Name())
+			if err != nil || pid == os.Getpid() || !belongs(pid, dir) {
+				continue
+			}
+			found = syscall.Kill(pid, syscall.SIGKILL) == nil || found
+		}
+		if !found {
+			return
+		}
+	}
+}
+
+func belongs(pid int, dir string) bool {
+	proc := filepath.Join("/proc", strconv.Itoa(pid))
+	if cwd, err := os.Readlink(proc + "/cwd"); err == nil && (cwd == dir || len(cwd) > len(dir) && cwd[:len(dir)+1] == dir+"/") {
+		return true
+	}
+	environ, err := os.ReadFile(proc + "/environ")
+	return err == nil && bytes.Contains(environ, []byte("="+dir+"/"))
+}

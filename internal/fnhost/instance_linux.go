@@ -1,0 +1,305 @@
+package fnhost
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// instance is one container's worth of function: folders, a user, and a process while
+// it is warm. It is used by one call at a time.
+type instance struct {
+	host    *Host
+	dir     string
+	user    *syscall.Credential // nil: the host's own
+	process *process
+	token   string // whose credentials are in the folder
+}
+
+// process is a running function.
+type process struct {
+	pid    int
+	ended  chan struct{} // closed when the process has ended
+	client *http.Client
+	last   *tail // of its output
+}
+
+func newInstance(h *Host, n int) *instance {
+	i := &instance{host: h, dir: filepath.Join(h.dir, strconv.Itoa(n))}
+	if os.Geteuid() == 0 {
+		id := uint32(firstUser + n) //nolint:gosec // small
+		i.user = &syscall.Credential{Uid: id, Gid: id}
+	}
+	return i
+}
+
+func (i *instance) socket() string { return filepath.Join(i.dir, "iofs", "lsnr.sock") }
+
+// call hands one call to the process, starting it if there is none.
+func (i *instance) call(ctx context.Context, call Call) (Answer, error) {
+	if err := i.renew(); err != nil {
+		return Answer{}, fmt.Errorf("%w: %w", ErrStart, err)
+	}
+	if err := i.start(ctx); err != nil {
+		return Answer{}, err
+	}
+	start := time.Now()
+	deadline := start.Add(i.host.config.Timeout)
+	ctx, cancel := context.WithDeadlineCause(ctx, deadline, ErrTimeout)
+	defer cancel()
+	answer := Answer{CallID: strings.ToUpper(strings.ReplaceAll(uuid.NewString(), "-", ""))}
+	resp, err := i.process.client.Do(i.request(ctx, call, answer.CallID, deadline))
+	if err == nil {
+		defer resp.Body.Close()
+		answer.Header = resp.Header
+		answer.Body, err = io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	}
+	answer.Duration = time.Since(start)
+	switch {
+	case errors.Is(context.Cause(ctx), ErrTimeout):
+		return answer, ErrTimeout
+	case err != nil:
+		return answer, fmt.Errorf("%w: %w", ErrFailed, err)
+	case resp.StatusCode != http.StatusOK:
+		return answer, fmt.Errorf("%w: it answered status %d", ErrFailed, resp.StatusCode)
+	case len(answer.Body) > maxAnswer:
+		return answer, fmt.Errorf("%w: its answer is over %d bytes", ErrFailed, maxAnswer)
+	}
+	return answer, nil
+}
+
+// request is the platform's request to the function. The deadline is in whole seconds,
+// up to one too early.
+func (i *instance) request(ctx context.Context, call Call, id string, deadline time.Time) *http.Request {
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://localhost/call", bytes.NewReader(call.Body))
+	if err != nil {
+		panic(err) // the URL is a constant
+	}
+	for name, values := range call.Header {
+		r.Header[name] = values
+	}
+	for name, value := range map[string]string{
+		"Fn-Call-Id": id, "Fn-Deadline": deadline.UTC().Truncate(time.Second).Format(time.RFC3339), "Fn-Invoke-Type": "sync",
+	} {
+		r.Header.Set(name, value)
+	}
+	if r.Header.Get("Content-Type") == "" {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	return r
+}
+
+// start starts the process and waits until its socket answers, unless it runs.
+func (i *instance) start(ctx context.Context) error {
+	if i.process != nil {
+		select {
+		case <-i.process.ended:
+			i.kill() // an idle process has died
+		default:
+			return nil
+		}
+	}
+	if err := i.furnish(); err != nil {
+		return fmt.Errorf("%w: %w", ErrStart, err)
+	}
+	p, err := i.spawn()
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrStart, err)
+	}
+	i.process = p
+	return i.ready(ctx)
+}
+
+// furnish makes the folders anew: a cold instance has an empty /tmp.
+func (i *instance) furnish() error {
+	if err := os.RemoveAll(i.dir); err != nil {
+		return err
+	}
+	i.token = ""
+	for _, dir := range []string{i.dir, filepath.Join(i.dir, "iofs"), filepath.Join(i.dir, "tmp"), i.secrets()} {
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			return err
+		}
+		if err := i.own(dir); err != nil {
+			return err
+		}
+	}
+	return i.renew()
+}
+
+func (i *instance) secrets() string { return filepath.Join(i.dir, "credentials") }
+
+// own gives a path to the instance's user.
+func (i *instance) own(path string) error {
+	if i.user == nil {
+		return nil
+	}
+	return os.Chown(path, int(i.user.Uid), int(i.user.Gid))
+}
+
+// renew writes the credentials if they are not the current ones: the key before the
+// token, as a reader that sees only the first must not use it.
+func (i *instance) renew() error {
+	if i.host.config.Credentials == nil {
+		return nil
+	}
+	session, err := i.host.credentials(time.Now())
+	if err != nil || session.Token == i.token {
+		return err
+	}
+	if _, err := os.Stat(i.secrets()); err != nil {
+		return nil // cold; furnish calls again
+	}
+	for _, file := range []struct {
+		name string
+		data []byte
+	}{{"private.pem", session.PrivateKey}, {"rpst", []byte(session.Token)}} {
+		path := filepath.Join(i.secrets(), file.name)
+		if err := errors.Join(os.WriteFile(path+".new", file.data, 0o400), i.own(path+".new"), os.Rename(path+".new", path)); err != nil {
+			return err
+		}
+	}
+	i.token = session.Token
+	return nil
+}
+
+// environment is what the platform tells the function, and nothing else.
+func (i *instance) environment() []string {
+	c := i.host.config
+	env := map[string]string{
+		"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/home/fn", "TMPDIR": filepath.Join(i.dir, "tmp"),
+		"FN_FN_ID": c.FunctionID, "FN_FN_NAME": c.FunctionName, "FN_APP_ID": c.AppID, "FN_APP_NAME": c.AppName,
+		"FN_MEMORY": strconv.Itoa(c.MemoryMB), "FN_TYPE": "sync", "FN_FORMAT": "http-stream", "FN_LISTENER": "unix:" + i.socket(),
+		"FN_LOGFRAME_NAME": "FN_LOGFRAME", "FN_LOGFRAME_HDR": "Fn-Call-Id", "OCI_TRACING_ENABLED": "0",
+		"OCI_REGION_METADATA": `{"realmDomainComponent":"oraclecloud.com","realmKey":"oc1","regionIdentifier":"` + c.Region + `","regionKey":"PHX"}`,
+	}
+	if c.Credentials != nil {
+		env["OCI_RESOURCE_PRINCIPAL_VERSION"] = "2.2"
+		env["OCI_RESOURCE_PRINCIPAL_REGION"] = c.Region
+		env["OCI_RESOURCE_PRINCIPAL_RPST"] = filepath.Join(i.secrets(), "rpst")
+		env["OCI_RESOURCE_PRINCIPAL_PRIVATE_PEM"] = filepath.Join(i.secrets(), "private.pem")
+	}
+	maps.Copy(env, c.Settings)
+	if c.Late != nil {
+		maps.Copy(env, c.Late())
+	}
+	var list []string
+	for key, value := range env {
+		list = append(list, key+"="+value)
+	}
+	return list
+}
+
+// spawn starts the process. Its parent is a thread that lives as long as it does: the
+// kernel kills it when that thread ends, and so when this process does.
+func (i *instance) spawn() (*process, error) {
+	command := []string{i.host.binary}
+	if i.host.config.Wrap != nil {
+		command = i.host.config.Wrap(i.dir, i.host.binary)
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	cmd := &exec.Cmd{
+		Path: command[0], Args: command, Dir: filepath.Join(i.dir, "tmp"), Env: i.environment(), Stdout: w, Stderr: w,
+		SysProcAttr: &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL, Credential: i.user},
+	}
+	if i.host.config.Wrap != nil {
+		cmd.SysProcAttr.Credential = nil // the wrapper changes the user itself, if it must
+	}
+	p := &process{ended: make(chan struct{}), last: &tail{}, client: i.client()}
+	started := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			_ = cmd.Wait() // how it ended shows at the next call
+			close(p.ended)
+		}
+	}()
+	err = <-started
+	_ = w.Close() // the child has its own
+	if err != nil {
+		_ = r.Close()
+		return nil, err
+	}
+	p.pid = cmd.Process.Pid
+	go i.host.copyLog(r, p.last)
+	return p, nil
+}
+
+func (i *instance) client() *http.Client {
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", i.socket())
+	}
+	return &http.Client{Transport: &http.Transport{DialContext: dial, MaxIdleConns: 1}}
+}
+
+// ready waits until the socket accepts a connection.
+func (i *instance) ready(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, startLimit)
+	defer cancel()
+	for wait := time.Millisecond; ; wait = min(2*wait, 20*time.Millisecond) {
+		conn, err := (&net.Dialer{}).DialContext(ctx, "unix", i.socket())
+		if err == nil {
+			return conn.Close()
+		}
+		select {
+		case <-i.process.ended:
+			return fmt.Errorf("%w: it ended at once: %s", ErrStart, i.process.last)
+		case <-ctx.Done():
+			return fmt.Errorf("%w: its socket was not there after %s: %s", ErrStart, startLimit, i.process.last)
+		case <-time.After(wait):
+		}
+	}
+}
+
+// kill ends the process and everything that it started.
+func (i *instance) kill() {
+	if i.process == nil {
+		return
+	}
+	_ = syscall.Kill(-i.process.pid, syscall.SIGKILL) // it may have ended
+	killAll(i.dir)
+	<-i.process.ended
+	i.process.client.CloseIdleConnections()
+	i.process = nil
+}
+
+// maxLine bounds a line of a function's output.
+const maxLine = 64 << 10
+
+// copyLog passes on what a function prints, line by line.
+func (h *Host) copyLog(r *os.File, last *tail) {
+	defer r.Close()
+	lines := bufio.NewReaderSize(r, maxLine)
+	for {
+		line, err := lines.ReadSlice('\n')
+		if line = bytes.TrimRight(line, "\r\n"); len(line) > 0 {
+			last.add(line)
+			h.log.line(append([]byte(nil), line...))
+		}
+		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
+			return
+		}
+	}
+}

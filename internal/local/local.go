@@ -1,0 +1,125 @@
+// Package local is a local OCI with the function in it: an upload to the packages
+// bucket makes an event, the event invokes the real function binary, and the function
+// writes to the results bucket, each over the interfaces that OCI has.
+package local
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"maps"
+	"net/http"
+	"time"
+
+	"cemli-executor/internal/fnhost"
+	"cemli-executor/internal/localoci"
+	"cemli-executor/internal/oci"
+)
+
+// The buckets of a local OCI.
+var buckets = localoci.Buckets{Packages: "cemli-packages", Results: "cemli-results", State: "cemli-state"}
+
+// sessionTime is how long the function's credentials last, as on OCI.
+const sessionTime = time.Hour
+
+// Options say what to start. Fields are required unless noted.
+type Options struct {
+	Dir       string // state
+	Port      int    // 0: any free one
+	Binary    string // of the function
+	Instances int
+	MemoryMB  int
+	Timeout   time.Duration
+	Settings  map[string]string // configuration of the function, optional
+	// FunctionLog receives what the function writes.
+	FunctionLog io.Writer
+	Log         *slog.Logger
+	Observe     func(localoci.Activity)           // optional
+	Answered    func(fnhost.Answer, error)        // optional: the end of every invocation
+	Wrap        func(dir, binary string) []string // optional, see fnhost.Config
+}
+
+// Stack is a running local OCI.
+type Stack struct {
+	server *localoci.Server
+	host   *fnhost.Host
+}
+
+// Start starts the services, then the function's host.
+func Start(o Options) (*Stack, error) {
+	s := &Stack{}
+	server, err := localoci.Open(localoci.Config{
+		Dir: o.Dir, Buckets: buckets, Log: o.Log, Observe: o.Observe,
+		Invoke: func(ctx context.Context, call localoci.Invocation) (localoci.Answer, error) {
+			answer, err := s.host.Invoke(ctx, fnhost.Call{Body: call.Body, Header: call.Header})
+			if o.Answered != nil {
+				o.Answered(answer, err)
+			}
+			return localoci.Answer{CallID: answer.CallID, Header: answer.Header, Body: answer.Body}, asInvokeError(err)
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.server = server
+	if s.host, err = newHost(o, server.Authority(), server.Endpoint); err != nil {
+		return nil, errors.Join(err, server.Close())
+	}
+	if err := server.Start(o.Port); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// newHost prepares the function's host.
+func newHost(o Options, authority *localoci.Authority, endpoint func() string) (*fnhost.Host, error) {
+	settings := map[string]string{
+		"CEMLI_PACKAGES_BUCKET": buckets.Packages, "RESULTS_BUCKET": buckets.Results, "CEMLI_STATE_BUCKET": buckets.State,
+		"CEMLI_ENVIRONMENT": "local", "CEMLI_SANDBOX": "none",
+	}
+	maps.Copy(settings, o.Settings)
+	return fnhost.New(fnhost.Config{
+		Binary: o.Binary, Instances: o.Instances, MemoryMB: o.MemoryMB, Timeout: o.Timeout, Settings: settings,
+		FunctionID: localoci.FunctionID, FunctionName: "cemli-executor", AppID: localoci.AppID, AppName: "cemli", Region: localoci.Region,
+		Log: o.FunctionLog, Wrap: o.Wrap,
+		Credentials: func() (fnhost.Credentials, error) {
+			now := time.Now()
+			session, err := authority.NewSession(now, now.Add(sessionTime))
+			return fnhost.Credentials{Token: session.Token, PrivateKey: session.PrivateKey, Expires: now.Add(sessionTime)}, err
+		},
+		Late: func() map[string]string { return map[string]string{"CEMLI_ENDPOINT": endpoint()} },
+	})
+}
+
+// asInvokeError says of a failed invocation what OCI tells its caller.
+func asInvokeError(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, fnhost.ErrTimeout):
+		return &localoci.InvokeError{Status: http.StatusGatewayTimeout, Code: "FunctionInvokeExecutionTimeout", Message: "Function execution timed out"}
+	case errors.Is(err, fnhost.ErrBusy):
+		return &localoci.InvokeError{Status: http.StatusTooManyRequests, Code: "TooManyRequests", Message: "Too many concurrent invocations"}
+	case errors.Is(err, fnhost.ErrStart):
+		return &localoci.InvokeError{Status: http.StatusBadGateway, Code: "FunctionInvokeContainerInitFail", Message: "Container failed to initialize: " + err.Error()}
+	}
+	return &localoci.InvokeError{Status: http.StatusBadGateway, Code: "FunctionInvokeExecutionFailed", Message: "function failed"}
+}
+
+// Endpoint is the base URL of all services.
+func (s *Stack) Endpoint() string { return s.server.Endpoint() }
+
+// ConfigFile is the OCI configuration file of a person who may do everything.
+func (s *Stack) ConfigFile() string { return s.server.Authority().ConfigFile() }
+
+// Person is a client with that configuration.
+func (s *Stack) Person() *oci.Client {
+	return oci.ConfigFile(s.ConfigFile(), "DEFAULT", oci.Options{Endpoint: s.Endpoint()})
+}
+
+// Buckets are the function's.
+func (s *Stack) Buckets() localoci.Buckets { return buckets }
+
+// Close ends everything. Events that were not delivered are kept for the next start.
+func (s *Stack) Close() error { return errors.Join(s.host.Close(), s.server.Close()) }
