@@ -11,6 +11,7 @@ import (
 // entry is a file or folder of an archive whose headers were read.
 type entry struct {
 	name         string
+	own          string // the name as its header has it
 	flags        uint16
 	method       uint16
 	crc          uint32
@@ -19,7 +20,10 @@ type entry struct {
 	data         int64 // of its data, once the header was read
 }
 
-func (e entry) folder() bool { return strings.HasSuffix(e.name, "/") }
+func (e entry) folder() bool { return strings.HasSuffix(e.own, "/") }
+
+// root tells the entry of the package's folder itself.
+func (e entry) root() bool { return e.name == "" && e.own == dot }
 
 func (e entry) file() File { return File{Name: e.name, Size: clamp(e.size)} }
 
@@ -32,13 +36,18 @@ type checker struct {
 	file     *window
 	err      error // of the file: nothing more can be said
 	problems []problem.Problem
-	more     int     // problems that were not kept
-	entries  []entry // in the order of the directory
+	codes    map[string]int // how often each was found
+	more     int            // problems that were not kept
+	entries  []entry        // in the order of the directory
+	dotted   bool           // all names begin with ./
 	names    names
 }
 
 func newChecker(limits Limits) *checker {
-	return &checker{limits: limits, codes: map[string]int{}, names: names{byFold: map[string]claim{}, folders: map[string]bool{}, clashed: map[string]bool{}}}
+	return &checker{
+		limits: limits, codes: map[string]int{},
+		names: names{byFold: map[string]claim{}, folders: map[string]bool{}, clashed: map[string]bool{}},
+	}
 }
 
 // mostOfACode is how many problems of one code are kept: a hostile archive has tens of
@@ -129,7 +138,7 @@ const manifestName = "manifest.json"
 func (c *checker) topFolder() {
 	top, found := "", false
 	for _, e := range c.entries {
-		if strings.HasPrefix(e.name, "__MACOSX/") || strings.HasPrefix(e.name, Reserved) {
+		if e.root() || strings.HasPrefix(e.name, "__MACOSX/") || strings.HasPrefix(e.name, Reserved) {
 			continue
 		}
 		dir, rest, ok := strings.Cut(e.name, "/")

@@ -55,6 +55,18 @@ var hostileNames = []hostile{
 	{"long segment", named(strings.Repeat("a", 256)), []string{"name_too_long " + strings.Repeat("a", 256)}},
 	{"long path", named(strings.Repeat(strings.Repeat("a", 204)+"/", 5) + "x"), []string{"name_too_long " + strings.Repeat(strings.Repeat("a", 204)+"/", 5) + "x"}},
 	{"deep", named(strings.Repeat("d/", 32) + "x"), []string{"too_deep " + strings.Repeat("d/", 32) + "x"}},
+	{"dot first in a zip of dots", with(func(f *fixture) {
+		*f = dottedPackage()
+		f.items = append(f.items, item{name: "././a"})
+	}), []string{"path_segment ./a"}},
+	{"dots and traversal", with(func(f *fixture) {
+		*f = dottedPackage()
+		f.items = append(f.items, item{name: "./../a"})
+	}), []string{"path_traversal ../a"}},
+	{"dots and a root with a slash", with(func(f *fixture) {
+		*f = dottedPackage()
+		f.items = append(f.items, item{name: ".//"})
+	}), []string{"path_segment /"}},
 	{"reserved in capitals", named(".CEMLI/x"), []string{"reserved_name .CEMLI/x"}},
 	{"reserved as a file", named(".cemli"), []string{"reserved_name .cemli"}},
 	{"duplicate", named("steps/run.sh"), []string{"duplicate steps/run.sh"}},

@@ -3,6 +3,7 @@ package bundle
 import (
 	"bytes"
 	"fmt"
+	"strings"
 )
 
 // directory reads the whole directory and judges every record by itself.
@@ -11,6 +12,7 @@ func (c *checker) directory(end ending) bool {
 	if err != nil {
 		return c.fail(err)
 	}
+	c.dotted = allDotted(b)
 	c.entries = make([]entry, 0, end.entries)
 	for range end.entries {
 		rec, rest, ok := parseRecord(b)
@@ -22,6 +24,22 @@ func (c *checker) directory(end ending) bool {
 	}
 	if len(b) > 0 {
 		return c.stop("archive.directory", fmt.Sprintf("the directory has %d bytes after its %d entries", len(b), end.entries))
+	}
+	return true
+}
+
+// dot is the segment that bsdtar begins every name with when it packs the folder ".".
+const dot = "./"
+
+// allDotted tells whether every name of a directory begins with it. Then the names are
+// what follows, as for every program; a single ./ in one of them is refused.
+func allDotted(b []byte) bool {
+	for len(b) > 0 {
+		rec, rest, ok := parseRecord(b)
+		if !ok || !strings.HasPrefix(rec.name, dot) {
+			return false
+		}
+		b = rest
 	}
 	return true
 }
@@ -41,10 +59,15 @@ func (c *checker) record(rec record) {
 		c.add("archive.multi_disk", rec.name, "it is on another disk of a split zip")
 	}
 	e := entry{
-		name: rec.name, flags: rec.flags, method: rec.method, crc: rec.crc,
+		name: rec.name, own: rec.name, flags: rec.flags, method: rec.method, crc: rec.crc,
 		packed: rec.packed, size: rec.size, offset: clamp(rec.offset),
 	}
-	if c.name(e.name) {
+	if c.dotted {
+		e.name = strings.TrimPrefix(e.name, dot)
+	}
+	if e.root() {
+		c.claim("", claimFolder)
+	} else if c.name(e.name) {
 		c.unique(e.name)
 	}
 	c.kind(e, rec.attributes)
@@ -123,4 +146,4 @@ func (c *checker) coding(e entry) {
 }
 
 // emptyDeflated is what some tools write for a folder: no bytes, deflated.
-const emptyDeflated = 2
+const emptyDeflated = 5

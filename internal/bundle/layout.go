@@ -72,7 +72,7 @@ func (c *checker) local(e *entry, directory int64) bool {
 // compare refuses any difference between an entry's two headers.
 func (c *checker) compare(e *entry, h header) {
 	own := h.name
-	h.name = e.name // in problems
+	h.name = e.own // what extra fields must agree with
 	c.extras(&h, []wide{{&h.size, unknown32, 8}, {&h.packed, unknown32, 8}})
 	later := e.flags&flagDescriptor != 0 // sizes and checksum follow the data
 	differs := func(a, b uint64) bool { return a != b && !(later && a == 0) }
@@ -81,7 +81,7 @@ func (c *checker) compare(e *entry, h header) {
 		name    string
 		differs bool
 	}{
-		{"name", own != e.name},
+		{"name", own != e.own},
 		{"method", h.method != e.method},
 		{"flags", h.flags != e.flags},
 		{"checksum", differs(uint64(h.crc), uint64(e.crc))},

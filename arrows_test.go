@@ -1,0 +1,110 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "cemli-executor"
+
+// arrows says which packages of this module each one may import. A package that is not
+// here may not exist.
+var arrows = map[string][]string{
+	"":                         {"executor", "internal/buildinfo", "internal/evidence", "internal/oci", "internal/problem", "internal/sandbox", "internal/trigger"},
+	"cmd/cemli":                {"executor", "manifest", "internal/buildinfo", "internal/bundle", "internal/evidence", "internal/fnhost", "internal/local", "internal/localoci", "internal/problem", "internal/sandbox", "internal/store"},
+	"executor":                 {"manifest", "internal/bundle", "internal/evidence", "internal/problem", "internal/sandbox", "internal/store"},
+	"manifest":                 {"internal/problem", "internal/strictjson"},
+	"internal/trigger":         {"executor", "internal/evidence", "internal/problem", "internal/store", "internal/strictjson"},
+	"internal/bundle":          {"internal/problem"},
+	"internal/sandbox":         {"internal/problem"},
+	"internal/evidence":        {"internal/problem"},
+	"internal/store":           {"internal/problem"},
+	"internal/store/storetest": {"internal/problem", "internal/store"},
+	"internal/oci":             {"internal/problem", "internal/store"},
+	"internal/localoci":        {"internal/problem"},
+	"internal/fnhost":          {},
+	"internal/local":           {"internal/fnhost", "internal/localoci", "internal/oci"},
+	"internal/problem":         {},
+	"internal/strictjson":      {},
+	"internal/buildinfo":       {},
+	"examples":                 {},
+}
+
+// outside says which packages may import a module outside this one that is to stay in
+// one place.
+var outside = map[string][]string{
+	"github.com/oracle/oci-go-sdk/":      {"internal/oci"},
+	"github.com/fnproject/fdk-go":        {""},
+	"github.com/cloudevents/sdk-go/":     {"internal/trigger"},
+	"go.etcd.io/bbolt":                   {"internal/localoci"},
+	"github.com/spf13/cobra":             {"cmd/cemli"},
+	"github.com/go-json-experiment/json": {"internal/strictjson", "internal/trigger", "manifest"},
+	"github.com/klauspost/compress/":     {"internal/bundle"},
+	"github.com/golang-jwt/jwt/":         {"internal/localoci"},
+}
+
+// TestArrows holds the direction of imports; tests of a package may import more.
+func TestArrows(t *testing.T) {
+	out, err := exec.Command("go", "list", "-json=ImportPath,Imports", "./...").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dec := json.NewDecoder(strings.NewReader(string(out)))
+	seen := 0
+	for {
+		var p struct {
+			ImportPath string
+			Imports    []string
+		}
+		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		seen++
+		checkArrows(t, within(p.ImportPath), p.Imports)
+	}
+	if seen < len(arrows)-1 {
+		t.Errorf("%d packages were seen; the table has %d", seen, len(arrows))
+	}
+}
+
+// within is a package's path within this module.
+func within(path string) string { return strings.TrimPrefix(strings.TrimPrefix(path, module), "/") }
+
+func checkArrows(t *testing.T, from string, imports []string) {
+	t.Helper()
+	allowed, ok := arrows[from]
+	if !ok {
+		t.Errorf("the package %q has no place in the layout; see docs/design.md", from)
+	}
+	for _, path := range imports {
+		if path == module || strings.HasPrefix(path, module+"/") {
+			if !slices.Contains(allowed, within(path)) {
+				t.Errorf("%q must not import %q", from, within(path))
+			}
+			continue
+		}
+		for prefix, users := range outside {
+			if strings.HasPrefix(path, prefix) && !slices.Contains(users, from) {
+				t.Errorf("%q must not import %s", from, path)
+			}
+		}
+	}
+}
+
+// Everything that the layout names exists, and nothing in it is left of the past.
+func TestEveryRoomExists(t *testing.T) {
+	for room := range arrows {
+		matches, err := filepath.Glob(filepath.Join(room, "*.go"))
+		if err != nil || len(matches) == 0 {
+			t.Errorf("the room %q is empty", room)
+		}
+	}
+}

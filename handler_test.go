@@ -1,0 +1,203 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	fdk "github.com/fnproject/fdk-go"
+
+	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/oci"
+)
+
+// testHandler makes a handler whose store is a port that nobody listens on.
+func testHandler(t *testing.T, environ ...string) (*handler, *bytes.Buffer) {
+	t.Helper()
+	var log bytes.Buffer
+	config, problems := ParseConfig(append(environ, "CEMLI_RESERVE=1s"))
+	config.WorkDir = t.TempDir()
+	return &handler{
+		config: config, problems: problems, log: slog.New(slog.NewJSONHandler(&log, nil)),
+		client: oci.ResourcePrincipal(oci.Options{Endpoint: "http://127.0.0.1:1", Backoff: time.Millisecond}),
+	}, &log
+}
+
+// serve calls the handler as the FDK does and returns the decoded answer; failed says
+// that the invocation failed.
+func serve(t *testing.T, h *handler, ctx context.Context, body io.Reader) (answer map[string]any, failed bool) {
+	t.Helper()
+	var out bytes.Buffer
+	func() {
+		defer func() {
+			if p := recover(); p != nil {
+				if err, ok := p.(error); !ok || !errors.Is(err, http.ErrAbortHandler) {
+					panic(p)
+				}
+				failed = true
+			}
+		}()
+		h.Serve(ctx, body, &out)
+	}()
+	if failed {
+		if out.Len() > 0 {
+			t.Errorf("a failed invocation wrote %q, which the FDK would put before the next answer", &out)
+		}
+		return nil, true
+	}
+	if err := json.Unmarshal(out.Bytes(), &answer); err != nil {
+		t.Fatalf("answer %q: %v", &out, err)
+	}
+	return answer, false
+}
+
+func errorCode(answer map[string]any) string {
+	e, _ := answer["error"].(map[string]any)
+	code, _ := e["code"].(string)
+	return code
+}
+
+func TestBadRequestsAreAnswered(t *testing.T) {
+	h, _ := testHandler(t)
+	for body, want := range map[string]string{
+		"": "trigger.empty", "hello": "trigger.not_json", `{"a":1}`: "trigger.unknown_form",
+		strings.Repeat(" ", 7<<20) + "{}": "trigger.too_large",
+		`{"object":"a.zip","bucket":"cemli-results"}`: "trigger.bucket",
+	} {
+		answer, failed := serve(t, h, t.Context(), strings.NewReader(body))
+		if failed || errorCode(answer) != want || answer["message"] == "" {
+			t.Errorf("%.30q: %v, failed %v; want %s", body, answer, failed, want)
+		}
+	}
+}
+
+func TestIgnoredEventsSayWhy(t *testing.T) {
+	h, _ := testHandler(t)
+	answer, failed := serve(t, h, t.Context(), strings.NewReader(
+		`{"cloudEventsVersion":"0.1","eventID":"i","source":"s","eventType":"com.oraclecloud.objectstorage.deleteobject","data":{}}`))
+	if failed || answer["status"] != "ignored" || answer["reason"] == "" {
+		t.Errorf("%v, failed %v", answer, failed)
+	}
+}
+
+func TestBadConfigurationIsAnsweredByName(t *testing.T) {
+	h, _ := testHandler(t, "CEMLI_SANDBOX=maybe", "RESULTS_BUCKET=cemli-packages", "CEMLI_TYPO=1")
+	for range 2 {
+		answer, failed := serve(t, h, t.Context(), strings.NewReader(`{"object":"a.zip"}`))
+		if failed {
+			t.Fatal("the invocation failed")
+		}
+		doc, err := json.Marshal(answer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{"CEMLI_SANDBOX", "RESULTS_BUCKET", "CEMLI_TYPO"} {
+			if !strings.Contains(string(doc), name) {
+				t.Errorf("%s is not named in %s", name, doc)
+			}
+		}
+	}
+}
+
+// slowBody is a request that does not end before it is told to.
+type slowBody struct {
+	reading chan struct{}
+	finish  chan struct{}
+}
+
+func (b slowBody) Read([]byte) (int, error) {
+	close(b.reading)
+	<-b.finish
+	return 0, io.EOF
+}
+
+func TestSecondCallIsRefused(t *testing.T) {
+	h, _ := testHandler(t)
+	first := slowBody{make(chan struct{}), make(chan struct{})}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		serve(t, h, t.Context(), first)
+	}()
+	<-first.reading
+	if answer, failed := serve(t, h, t.Context(), strings.NewReader(`{"object":"a.zip"}`)); failed || errorCode(answer) != "trigger.busy" {
+		t.Errorf("%v, failed %v; want trigger.busy", answer, failed)
+	}
+	close(first.finish)
+	<-ended
+	if answer, _ := serve(t, h, t.Context(), strings.NewReader(``)); errorCode(answer) != "trigger.empty" {
+		t.Errorf("the call after: %v", answer)
+	}
+}
+
+type panicBody struct{}
+
+func (panicBody) Read([]byte) (int, error) { panic("boom") }
+
+func TestPanicsFailTheCallOnly(t *testing.T) {
+	h, log := testHandler(t)
+	if _, failed := serve(t, h, t.Context(), panicBody{}); !failed {
+		t.Error("a panic was answered as if nothing had happened")
+	}
+	if !strings.Contains(log.String(), "boom") || !strings.Contains(log.String(), "handler.go") {
+		t.Errorf("the log does not say where it happened: %s", log)
+	}
+	if answer, _ := serve(t, h, t.Context(), strings.NewReader(``)); errorCode(answer) != "trigger.empty" {
+		t.Errorf("the call after: %v", answer)
+	}
+}
+
+// Without credentials the store cannot be reached before the first step: the
+// invocation fails, so that the event is delivered again.
+func TestUnreachableStoreFailsTheInvocation(t *testing.T) {
+	h, log := testHandler(t)
+	if answer, failed := serve(t, h, t.Context(), strings.NewReader(`{"object":"a.zip"}`)); !failed {
+		t.Errorf("answered %v", answer)
+	}
+	if !strings.Contains(log.String(), "config.credentials") {
+		t.Errorf("the log does not name the cause: %s", log)
+	}
+}
+
+// fdkContext is what the FDK puts into a call's context.
+type fdkContext struct {
+	fdk.Context
+	header http.Header
+}
+
+func (c fdkContext) Header() http.Header { return c.header }
+func (c fdkContext) CallID() string      { return "call-1" }
+
+func TestWhatThePlatformSays(t *testing.T) {
+	ctx := fdk.WithContext(t.Context(), fdkContext{header: http.Header{"Oci-Subject-Id": {"ocid1.user.oc1..x"}}})
+	header, id := platform(ctx)
+	if by := requesters(header); id != "call-1" || len(by) != 1 || by[0].Subject != "ocid1.user.oc1..x" || by[0].Verified {
+		t.Errorf("call id %q, requested by %+v", id, by)
+	}
+	if header, id := platform(t.Context()); id != "" || header == nil {
+		t.Errorf("without the FDK: %q, %v", id, header)
+	}
+}
+
+func TestBatchAnswerStaysUnderTheLimit(t *testing.T) {
+	tail := strings.Repeat("x", evidence.TailBytes)
+	var answers []any
+	for range 100 {
+		answers = append(answers, evidence.Summary{Status: evidence.StatusSuccess, RunID: "r", Execution: evidence.Execution{Stdout: tail}})
+	}
+	doc, err := encode(answers, true)
+	if err != nil || len(doc) > evidence.MaxAnswer {
+		t.Fatalf("%d bytes, %v", len(doc), err)
+	}
+	var items []evidence.Summary
+	if err := json.Unmarshal(doc, &items); err != nil || len(items) != 100 || items[99].RunID != "r" {
+		t.Errorf("%d items, %v", len(items), err)
+	}
+}
