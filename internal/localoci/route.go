@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 )
 
@@ -18,15 +19,16 @@ type route struct {
 	bodyUnsigned bool
 }
 
-const functionsPrefix = "/20181201/functions/"
+// functionsPath is the invocation of a function, under any of the interface's dated
+// versions: the OCI CLI and the SDKs name different ones.
+var functionsPath = regexp.MustCompile(`^/20\d{6}/functions/([^/]+)/actions/invoke$`)
 
 // parseRoute reads the path as it was sent: nothing in it is cleaned, because names of
 // objects may hold anything.
 func parseRoute(r *http.Request) (route, bool) {
 	path := r.URL.EscapedPath()
-	if rest, ok := strings.CutPrefix(path, functionsPrefix); ok {
-		id, ok := strings.CutSuffix(rest, "/actions/invoke")
-		return route{serve: (*Server).invoke, function: id}, ok && r.Method == http.MethodPost && !strings.Contains(id, "/")
+	if match := functionsPath.FindStringSubmatch(path); match != nil {
+		return route{serve: (*Server).invoke, function: match[1]}, r.Method == http.MethodPost
 	}
 	rest, ok := strings.CutPrefix(path, "/n")
 	if !ok {

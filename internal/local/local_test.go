@@ -1,0 +1,326 @@
+package local_test
+
+import (
+	"archive/zip"
+	"bytes"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/oracle/oci-go-sdk/v65/common"
+	"github.com/oracle/oci-go-sdk/v65/functions"
+
+	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/fnhost"
+	"cemli-executor/internal/local"
+	"cemli-executor/internal/localoci"
+	"cemli-executor/internal/store"
+)
+
+// The function is built once, as it is deployed.
+var function = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "cemli-function-")
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, "cemli-executor")
+	cmd := exec.Command("go", "build", "-ldflags", "-s -w", "-o", path, "cemli-executor")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	cmd.Stderr = os.Stderr
+	return path, cmd.Run()
+})
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if path, err := function(); err == nil {
+		_ = os.RemoveAll(filepath.Dir(path))
+	}
+	os.Exit(code)
+}
+
+// cloud is a running local OCI.
+type cloud struct {
+	*local.Stack
+	t       *testing.T
+	answers chan answer
+	log     *buffer
+}
+
+type answer struct {
+	evidence.Summary
+	Reason string `json:"reason"`
+	err    error
+}
+
+type buffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+func start(t *testing.T, change func(*local.Options)) *cloud {
+	t.Helper()
+	binary, err := function()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &cloud{t: t, answers: make(chan answer, 100), log: &buffer{}}
+	o := local.Options{
+		Dir: t.TempDir(), Binary: binary, Instances: 1, MemoryMB: 512, Timeout: time.Minute,
+		FunctionLog: c.log, Log: slog.New(slog.DiscardHandler),
+		Answered: func(a fnhost.Answer, err error) {
+			got := answer{err: err}
+			if err == nil {
+				if err := json.Unmarshal(a.Body, &got); err != nil {
+					t.Errorf("answer %q: %v", a.Body, err)
+				}
+			}
+			c.answers <- got
+		},
+	}
+	if change != nil {
+		change(&o)
+	}
+	stack, err := local.Start(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := stack.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	c.Stack = stack
+	return c
+}
+
+func (c *cloud) packages() store.Bucket { return c.Person().Bucket(c.Buckets().Packages) }
+func (c *cloud) results() store.Bucket  { return c.Person().Bucket(c.Buckets().Results) }
+
+func (c *cloud) put(name string, data []byte) {
+	c.t.Helper()
+	if _, err := c.packages().Put(c.t.Context(), name, bytes.NewReader(data), int64(len(data)), store.PutOptions{}); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// answer waits for the end of an invocation.
+func (c *cloud) answer() answer {
+	c.t.Helper()
+	select {
+	case a := <-c.answers:
+		return a
+	case <-time.After(90 * time.Second):
+		c.t.Fatalf("no invocation ended; the function's log:\n%s", c.log)
+		return answer{}
+	}
+}
+
+// result reads the result that an answer names.
+func (c *cloud) result(a answer) evidence.Result {
+	c.t.Helper()
+	if a.err != nil {
+		c.t.Fatalf("the invocation failed: %v; the function's log:\n%s", a.err, c.log)
+	}
+	body, _, err := c.results().Get(c.t.Context(), a.Result.Object, store.GetOptions{})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer body.Close()
+	doc, err := io.ReadAll(body)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	r, err := evidence.Decode(doc)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return r
+}
+
+func pack(t *testing.T, files map[string]string) []byte {
+	t.Helper()
+	var buf bytes.Buffer
+	w := zip.NewWriter(&buf)
+	for name, text := range files {
+		f, err := w.Create(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(f, text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return buf.Bytes()
+}
+
+func sample(t *testing.T, script string) []byte {
+	t.Helper()
+	return pack(t, map[string]string{"manifest.json": `{"name":"sample","version":"1.0.0","type":"extension"}`, "steps/run.sh": script})
+}
+
+func TestUploadRunsAndLeavesAResult(t *testing.T) {
+	c := start(t, nil)
+	c.put("in/sample-1.0.0.zip", sample(t, "echo Hello; id -u; echo $CEMLI_ENVIRONMENT"))
+	r := c.result(c.answer())
+	if r.Status != evidence.StatusSuccess || !strings.HasPrefix(r.Execution.Stdout, "Hello\n") || !strings.HasSuffix(r.Execution.Stdout, "\nlocal\n") {
+		t.Errorf("status %s, %s, stdout %q", r.Status, r.Message, r.Execution.Stdout)
+	}
+	if os.Geteuid() == 0 && strings.Contains(r.Execution.Stdout, "\n0\n") {
+		t.Error("the script ran as root")
+	}
+	if r.Trigger.Kind != "event" || r.Trigger.EventType != "com.oraclecloud.objectstorage.createobject" || r.Trigger.Raw == nil {
+		t.Errorf("trigger %+v", r.Trigger)
+	}
+	i := r.Identity
+	if i.FunctionID == "" || i.TenancyID == "" || i.CompartmentID == "" || i.CallID == "" || i.AppID == "" {
+		t.Errorf("identity %+v", i)
+	}
+	// Warm: the next upload is served by the same process, in a clean work folder.
+	c.put("in/sample-1.0.1.zip", sample(t, "exit 3"))
+	if r := c.result(c.answer()); r.Status != evidence.StatusFailed || r.Execution.ReturnCode != 3 {
+		t.Errorf("status %s, %+v", r.Status, r.Execution)
+	}
+}
+
+func TestWhatIsIgnoredOrRefused(t *testing.T) {
+	c := start(t, nil)
+	c.put("readme.txt", []byte("text"))
+	if a := c.answer(); a.Status != "ignored" || a.Reason == "" {
+		t.Errorf("answer %+v", a)
+	}
+	c.put("broken.zip", []byte("this is no zip"))
+	if r := c.result(c.answer()); r.Status != evidence.StatusRejected || !strings.HasPrefix(r.Error.Code, "archive.") {
+		t.Errorf("status %s, error %+v", r.Status, r.Error)
+	}
+}
+
+// A script that runs past its time is stopped before the platform kills the function,
+// so that there is evidence of it.
+func TestTimeoutLeavesEvidence(t *testing.T) {
+	c := start(t, func(o *local.Options) {
+		o.Timeout = 10 * time.Second
+		o.Settings = map[string]string{"CEMLI_RESERVE": "3s"}
+	})
+	c.put("sample-1.0.0.zip", sample(t, "echo begun; sleep 1000"))
+	if r := c.result(c.answer()); r.Status != evidence.StatusTimedOut || r.Execution.Stdout != "begun\n" {
+		t.Errorf("status %s, %+v", r.Status, r.Execution)
+	}
+}
+
+func TestBadConfigurationIsAnswered(t *testing.T) {
+	c := start(t, func(o *local.Options) {
+		o.Settings = map[string]string{"CEMLI_SANDBOX": "full", "CEMLI_RESERVE": "soon"}
+	})
+	c.put("sample-1.0.0.zip", sample(t, "true"))
+	if a := c.answer(); a.err != nil || a.Error == nil || a.Error.Code != "config.value" || !strings.Contains(a.Message, "CEMLI_RESERVE") {
+		t.Errorf("answer %+v", a)
+	}
+}
+
+// The function may not write where it reads packages, nor overwrite evidence; nothing
+// but its own buckets is visible to it. It must work all the same.
+func TestResultsBucketMissing(t *testing.T) {
+	c := start(t, func(o *local.Options) { o.Settings = map[string]string{"RESULTS_BUCKET": "no-such-bucket"} })
+	c.put("sample-1.0.0.zip", sample(t, "echo ran"))
+	if a := c.answer(); a.err == nil {
+		t.Errorf("the invocation did not fail: %+v", a)
+	}
+	if !strings.Contains(c.log.String(), "store.bucket_not_found") {
+		t.Errorf("the log does not name the cause:\n%s", c.log)
+	}
+}
+
+// An event outlives the function's crash and the restart of the cloud.
+func TestEventIsDeliveredAgain(t *testing.T) {
+	marker := filepath.Join(t.TempDir(), "once")
+	if err := os.Chmod(filepath.Dir(filepath.Dir(marker)), 0o777); err != nil { //nolint:gosec // for the function's user
+		t.Fatal(err)
+	}
+	if err := os.Chmod(filepath.Dir(marker), 0o777); err != nil { //nolint:gosec // for the function's user
+		t.Fatal(err)
+	}
+	c := start(t, nil)
+	// The first run kills the function, its parent; the second finds the mark.
+	c.put("sample-1.0.0.zip", sample(t, "[ -e "+marker+" ] && exit 0; touch "+marker+" && kill -9 $PPID"))
+	if a := c.answer(); a.err == nil {
+		t.Fatalf("the function survived: %+v", a)
+	}
+	if r := c.result(c.answer()); r.Status != evidence.StatusSuccess {
+		t.Errorf("status %s, %s", r.Status, r.Message)
+	}
+}
+
+func TestSeveralInstancesRunAtOnce(t *testing.T) {
+	c := start(t, func(o *local.Options) { o.Instances = 3 })
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o777); err != nil { //nolint:gosec // for the function's users
+		t.Fatal(err)
+	}
+	if err := os.Chmod(filepath.Dir(dir), 0o777); err != nil { //nolint:gosec // as above
+		t.Fatal(err)
+	}
+	// Each waits until all three have begun, which they can only at the same time.
+	for _, n := range []string{"1", "2", "3"} {
+		c.put("sample-1.0."+n+".zip", sample(t, "touch "+dir+"/"+n+"; until [ $(ls "+dir+" | wc -l) -ge 3 ]; do sleep 0.05; done"))
+	}
+	for range 3 {
+		if r := c.result(c.answer()); r.Status != evidence.StatusSuccess {
+			t.Errorf("status %s, %s", r.Status, r.Message)
+		}
+	}
+}
+
+// A person invokes the function with the SDK, given endpoint and configuration file.
+func TestInvocationByHand(t *testing.T) {
+	c := start(t, nil)
+	// No event is about a package of that name, so that only the person runs it.
+	c.put("by-hand", sample(t, "echo by hand"))
+	if a := c.answer(); a.Status != "ignored" {
+		t.Fatalf("answer %+v", a)
+	}
+	provider, err := common.ConfigurationProviderFromFile(c.ConfigFile(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := functions.NewFunctionsInvokeClientWithConfigurationProvider(provider, c.Endpoint())
+	if err != nil {
+		t.Fatal(err)
+	}
+	invoked, err := client.InvokeFunction(t.Context(), functions.InvokeFunctionRequest{
+		FunctionId:         common.String(localoci.FunctionID),
+		InvokeFunctionBody: io.NopCloser(strings.NewReader(`{"object":"by-hand","reason":"again","reference":"INC1"}`)),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var a answer
+	if err := json.NewDecoder(invoked.Content).Decode(&a); err != nil {
+		t.Fatal(err)
+	}
+	r := c.result(a)
+	if r.Trigger.Kind != "request" || r.Reason != "again" || r.Reference != "INC1" || r.Execution.Stdout != "by hand\n" {
+		t.Errorf("trigger %+v, reason %q, execution %+v", r.Trigger, r.Reason, r.Execution)
+	}
+}
