@@ -46,6 +46,8 @@ func TestUnusualZipsAreAccepted(t *testing.T) {
 		"times, owners, Java's mark": field(both(func(f *fields) {
 			f.extra = extraField(0x5455, "\x01\x00\x00\x00\x00") + extraField(0x7875, "\x01\x00\x00") + extraField(0xcafe, "")
 		})),
+		"as Finder makes it":             finderPackage(),
+		"as Explorer makes it":           pkg(item{name: "x/y", data: "y", edit: central(func(f *fields) { f.attributes = 0x20 })}),
 		"folders marked by DOS":          pkg(item{name: "x/", edit: central(func(f *fields) { f.attributes = 0x10 })}),
 		"a folder, deflated":             pkg(item{name: "x/", deflate: true}),
 		"an empty file, deflated":        pkg(item{name: "x", deflate: true}),
@@ -74,6 +76,22 @@ func dottedPackage() fixture {
 		f.items[i].name = "./" + f.items[i].name
 	}
 	f.items = append([]item{{name: "./", mode: 0o040755}}, f.items...)
+	return f
+}
+
+// finderPackage has the shorter extra fields in the directory, and sizes after the data.
+func finderPackage() fixture {
+	f := pkg(item{name: "x/", mode: 0o040755})
+	for i := range f.items {
+		it := &f.items[i]
+		it.mode |= 0o600
+		it.edit = func(l, c *fields) {
+			l.extra, c.extra = extraField(0x5855, strings.Repeat("\x01", 12)), extraField(0x5855, strings.Repeat("\x01", 8))
+		}
+		if it.data != "" {
+			it.descriptor = 16
+		}
+	}
 	return f
 }
 

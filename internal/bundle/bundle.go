@@ -33,7 +33,7 @@ const Reserved = ".cemli/"
 
 // Limits bound what an archive may hold.
 type Limits struct {
-	Entries    int   // files and folders, reserved ones too
+	Entries    int   // files and folders, reserved ones and folders without an entry too
 	FileBytes  int64 // of one file, uncompressed
 	TotalBytes int64 // of all files, uncompressed
 	Ratio      int64 // uncompressed to compressed, of each file over 1 MiB and of all

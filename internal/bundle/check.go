@@ -114,6 +114,9 @@ func (c *checker) sizes(e entry) {
 // totals holds all entries together against the limits.
 func (c *checker) totals() {
 	const enough = math.MaxInt64 / 4
+	if c.crowded() {
+		c.tooManyEntries()
+	}
 	var size, packed int64
 	for _, e := range c.entries {
 		size, packed = min(size+clamp(e.size), enough), min(packed+clamp(e.packed), enough)
@@ -126,8 +129,8 @@ func (c *checker) totals() {
 	}
 }
 
-func (c *checker) tooManyEntries(n uint64) {
-	c.add("archive.too_many_entries", "", fmt.Sprintf("there are %d files and folders; at most %d are allowed", n, c.limits.Entries))
+func (c *checker) tooManyEntries() {
+	c.add("archive.too_many_entries", "", fmt.Sprintf("there are more than %d files and folders, the most that are allowed", c.limits.Entries))
 }
 
 // manifestName tells the package's root; what is in it is not this package's concern.

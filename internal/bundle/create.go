@@ -73,8 +73,7 @@ func (c *checker) walk(name string, found fs.DirEntry, err error) error {
 		return fs.SkipDir // it cannot be opened, and what is in it has the same fault
 	case found.IsDir():
 		return nil
-	case len(c.entries) == c.limits.Entries:
-		c.add("archive.too_many_entries", "", fmt.Sprintf("there are more than %d files, the most that are allowed", c.limits.Entries))
+	case c.crowded():
 		return fs.SkipAll
 	}
 	if c.name(name) {

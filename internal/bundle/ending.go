@@ -181,7 +181,7 @@ func (c *checker) directorySize(entries uint64, size int64) bool {
 	case entries == 0 && size == 0:
 		return c.stop("archive.empty", "the zip has no entries")
 	case entries > uint64(max(0, c.limits.Entries)): //nolint:gosec // not negative
-		c.tooManyEntries(entries)
+		c.tooManyEntries()
 		return false
 	case size > most:
 		return c.stop("archive.directory_too_large", fmt.Sprintf("the zip's directory has %d bytes; at most %d are allowed", size, most))

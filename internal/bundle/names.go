@@ -91,17 +91,23 @@ const (
 	claimFile
 )
 
+// crowded tells whether there are more files and folders than allowed, folders without
+// an entry too: those have to be made as well.
+func (c *checker) crowded() bool { return len(c.names.byFold) > c.limits.Entries }
+
 // unique claims an entry's good name and the folders above it.
 func (c *checker) unique(name string) {
 	path, kind := strings.TrimSuffix(name, "/"), claimFile
 	if path != name {
 		kind = claimFolder
 	}
-	for dir := parent(path); dir != "" && !c.names.folders[dir]; dir = parent(dir) {
+	for dir := parent(path); dir != "" && !c.names.folders[dir] && !c.crowded(); dir = parent(dir) {
 		c.names.folders[dir] = true
 		c.claim(dir, claimParent)
 	}
-	c.claim(path, kind)
+	if !c.crowded() {
+		c.claim(path, kind)
+	}
 }
 
 // claim takes a name, or says who has it.
