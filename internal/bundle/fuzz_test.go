@@ -125,6 +125,51 @@ func FuzzExtract(f *testing.F) {
 	})
 }
 
+// FuzzFields changes an entry's headers where bytes at random would mostly break the
+// zip: what is accepted must still be what another reader finds.
+func FuzzFields(f *testing.F) {
+	for field := range uint8(7) {
+		f.Add(field, uint32(8), uint8(0), uint8(16), []byte(nil), "x")
+		f.Add(field, uint32(0xFFFFFFFF), uint8(1), uint8(24), []byte(extraField(1, string(num(8, 9, 9)))), "./a/b")
+		f.Add(field, uint32(0x41ED0010), uint8(2), uint8(0), []byte(unicodePath("x", "x")), "x/")
+	}
+	f.Fuzz(func(t *testing.T, field uint8, value uint32, where, descriptor uint8, extra []byte, name string) {
+		if len(name) > 0xFFFF || len(extra) > 0xFFFF {
+			return
+		}
+		change := func(f *fields) {
+			f.extra = string(extra)
+			switch field {
+			case 0:
+				f.flags = uint16(value)
+			case 1:
+				f.method = uint16(value)
+			case 2:
+				f.crc = value
+			case 3:
+				f.packed = value
+			case 4:
+				f.size = value
+			case 5:
+				f.offset = value
+			case 6:
+				f.attributes = value
+			}
+		}
+		edit := [...]func(l, c *fields){local(change), central(change), both(change)}[where%3]
+		zip := pkg(item{name: name, data: "some data", descriptor: int(descriptor), edit: edit}).bytes()
+		archive, err := bundle.Check(bytes.NewReader(zip), int64(len(zip)), fuzzLimits)
+		if err != nil {
+			return
+		}
+		found := accepted(t, zip, archive)
+		dir := t.TempDir()
+		if done, err := archive.Extract(t.Context(), openRoot(t, dir)); err == nil {
+			sameContents(t, done, found, dir)
+		}
+	})
+}
+
 // sameContents compares what was extracted with what another reader reads.
 func sameContents(t *testing.T, done bundle.Extracted, found map[string]*zip.File, dir string) {
 	t.Helper()

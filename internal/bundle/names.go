@@ -131,13 +131,11 @@ func (c *checker) claim(path string, kind claimKind) {
 	}
 }
 
-var caseFold = cases.Fold()
-
 // fold is the form in which names must differ: canonical and without case.
 func fold(name string) string {
 	for i := range len(name) {
 		if name[i] >= utf8.RuneSelf {
-			return norm.NFC.String(caseFold.String(norm.NFD.String(name)))
+			return norm.NFC.String(cases.Fold().String(norm.NFD.String(name)))
 		}
 	}
 	return strings.ToLower(name)
