@@ -64,8 +64,14 @@ type signer struct {
 
 func personOf(t *testing.T, s *localoci.Server) *signer {
 	t.Helper()
-	dir := filepath.Dir(s.Authority().ConfigFile())
-	config, err := os.ReadFile(s.Authority().ConfigFile())
+	return personAt(t, filepath.Dir(filepath.Dir(s.Authority().ConfigFile())))
+}
+
+// personAt reads the person's key from the state folder of a server.
+func personAt(t *testing.T, state string) *signer {
+	t.Helper()
+	dir := filepath.Join(state, "oci")
+	config, err := os.ReadFile(filepath.Join(dir, "config"))
 	if err != nil {
 		t.Fatal(err)
 	}
