@@ -68,7 +68,7 @@ func TestBadRequestsAreAnswered(t *testing.T) {
 	h, _ := testHandler(t)
 	for body, want := range map[string]string{
 		"": "trigger.empty", "hello": "trigger.not_json", `{"a":1}`: "trigger.unknown_form",
-		strings.Repeat(" ", 7<<20) + "{}": "trigger.too_large",
+		strings.Repeat(" ", 7<<20) + "{}":             "trigger.too_large",
 		`{"object":"a.zip","bucket":"cemli-results"}`: "trigger.bucket",
 	} {
 		answer, failed := serve(t, h, t.Context(), strings.NewReader(body))

@@ -62,8 +62,13 @@ func TestMetadataChoosesOnlyWhatItMay(t *testing.T) {
 		code     string
 	}{
 		{"nothing", map[string]string{"other": "x"}, Request{}, Request{}, ""},
-		{"all", map[string]string{"cemli-action": "check", "Cemli-Parameter-Set": "FR", "cemli-reason": "r", "cemli-reference": "INC1"}, Request{},
-			Request{Action: ActionCheck, ParameterSet: "FR", Reason: "r", Reference: "INC1"}, ""},
+		{
+			"all",
+			map[string]string{"cemli-action": "check", "Cemli-Parameter-Set": "FR", "cemli-reason": "r", "cemli-reference": "INC1"},
+			Request{},
+			Request{Action: ActionCheck, ParameterSet: "FR", Reason: "r", Reference: "INC1"},
+			"",
+		},
 		{"the request wins", map[string]string{"cemli-action": "dry_run"}, Request{Action: ActionApply}, Request{Action: ActionApply}, ""},
 		{"more than it may", map[string]string{"cemli-action": "rollback"}, Request{}, Request{}, "trigger.metadata"},
 		{"misspelt", map[string]string{"cemli-acton": "check"}, Request{}, Request{}, "trigger.metadata"},

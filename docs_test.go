@@ -1,0 +1,94 @@
+package main
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+var codeRule = regexp.MustCompile(`(?:archive|manifest|policy|signature|trigger|config|store|sandbox|step|secret|state)\.[a-z0-9_]+`)
+
+// codesIn finds the error codes between quotes, or backquotes, of a text.
+func codesIn(text string, quote string) []string {
+	var found []string
+	for _, part := range strings.Split(text, quote) {
+		if codeRule.FindString(part) == part && part != "" {
+			found = append(found, part)
+		}
+	}
+	return found
+}
+
+// Every code that the program can give is explained in docs/formats.md, and no other.
+func TestEveryErrorCodeIsDocumented(t *testing.T) {
+	given := map[string]string{}
+	err := filepath.WalkDir(".", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		for _, code := range codesIn(string(text), `"`) {
+			given[code] = path
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile("docs/formats.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	explained := codesIn(string(text), "`")
+	for code, path := range given {
+		// The name of the file is no code, though it is one's beginning.
+		if !slices.Contains(explained, code) {
+			t.Errorf("%s (%s) is not explained in docs/formats.md", code, path)
+		}
+	}
+	for _, code := range explained {
+		if given[code] == "" {
+			t.Errorf("docs/formats.md explains %s, which nothing gives", code)
+		}
+	}
+	if len(given) < 50 {
+		t.Errorf("only %d codes were found", len(given))
+	}
+}
+
+var linkRule = regexp.MustCompile(`\]\(([^)#]+)(#[^)]*)?\)`)
+
+// Links between the documents and to files lead somewhere.
+func TestLinksInDocuments(t *testing.T) {
+	var documents []string
+	for _, pattern := range []string{"*.md", "docs/*.md", "docs/decisions/*.md", "examples/*/*.md"} {
+		found, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		documents = append(documents, found...)
+	}
+	links := 0
+	for _, document := range documents {
+		text, err := os.ReadFile(document)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, match := range linkRule.FindAllStringSubmatch(string(text), -1) {
+			if strings.Contains(match[1], "://") {
+				continue
+			}
+			links++
+			if _, err := os.Stat(filepath.Join(filepath.Dir(document), match[1])); err != nil {
+				t.Errorf("%s: the link to %s is broken", document, match[1])
+			}
+		}
+	}
+	if links < 10 {
+		t.Errorf("only %d links were found", links)
+	}
+}
