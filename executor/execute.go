@@ -54,13 +54,15 @@ func (r *run) step(ctx context.Context, number int, s script) error {
 		return err
 	}
 	r.log.Info("step started", "step", s.Name, "phase", s.Phase, "number", number)
-	r.started = true
-	outcome, err := r.spawn(ctx, s, log.output)
+	r.started, record.Attempts = true, 1
+	outcome, failure := r.spawn(ctx, s, log.output)
 	log.finish(&record)
-	if err != nil {
-		return problem.Of(err, problem.Problem{Code: "step.start", Where: s.Run, Message: "the script could not be started", Hint: "see the function's log"})
+	if failure != nil {
+		record.Status = evidence.StepFailed
+		failure = problem.Of(failure, problem.Problem{Code: "step.start", Where: s.Run, Message: "the script could not be started", Hint: "see the function's log"})
+	} else {
+		failure = judge(ctx, s, outcome, &record)
 	}
-	failure := judge(ctx, s, outcome, &record)
 	r.logStep(record)
 	r.sumUp(record)
 	r.keepLog(ctx, log, &record)
@@ -104,7 +106,7 @@ func (r *run) environment(s script, end time.Time) []string {
 // judge fills in how the script ended and says why that is not a success.
 func judge(ctx context.Context, s script, o sandbox.Outcome, record *evidence.Step) error {
 	record.Start, record.End, record.DurationMS = &o.Start, &o.End, o.End.Sub(o.Start).Milliseconds()
-	record.CPUMS, record.MaxRSS, record.Attempts = o.CPU.Milliseconds(), o.MaxRSS, 1
+	record.CPUMS, record.MaxRSS = o.CPU.Milliseconds(), o.MaxRSS
 	record.ReturnCode, record.Signal = o.ExitCode, o.Signal
 	switch {
 	case o.Stopped && errors.Is(ctx.Err(), context.Canceled):

@@ -130,6 +130,9 @@ func (r *run) cleanUp() {
 	if r.dir == nil {
 		return
 	}
+	for _, log := range r.kept {
+		_ = log.file.Close() // it has been stored, or the run has said why not
+	}
 	if err := r.dir.remove(); err != nil {
 		r.log.Error("cannot remove the run's directory", "error", err.Error())
 	}

@@ -48,7 +48,7 @@ func TestMain(m *testing.M) {
 // cloud is a running local OCI.
 type cloud struct {
 	*local.Stack
-	t       *testing.T
+	t       testing.TB
 	answers chan answer
 	log     *buffer
 }
@@ -86,15 +86,7 @@ func start(t *testing.T, change func(*local.Options)) *cloud {
 	o := local.Options{
 		Dir: t.TempDir(), Binary: binary, Instances: 1, MemoryMB: 512, Timeout: time.Minute,
 		FunctionLog: c.log, Log: slog.New(slog.DiscardHandler),
-		Answered: func(a fnhost.Answer, err error) {
-			got := answer{err: err}
-			if err == nil {
-				if err := json.Unmarshal(a.Body, &got); err != nil {
-					t.Errorf("answer %q: %v", a.Body, err)
-				}
-			}
-			c.answers <- got
-		},
+		Answered: c.answered,
 	}
 	if change != nil {
 		change(&o)
@@ -110,6 +102,17 @@ func start(t *testing.T, change func(*local.Options)) *cloud {
 	})
 	c.Stack = stack
 	return c
+}
+
+// answered takes the end of an invocation.
+func (c *cloud) answered(a fnhost.Answer, err error) {
+	got := answer{err: err}
+	if err == nil {
+		if err := json.Unmarshal(a.Body, &got); err != nil {
+			c.t.Errorf("answer %q: %v", a.Body, err)
+		}
+	}
+	c.answers <- got
 }
 
 func (c *cloud) packages() store.Bucket { return c.Person().Bucket(c.Buckets().Packages) }
@@ -156,7 +159,7 @@ func (c *cloud) result(a answer) evidence.Result {
 	return r
 }
 
-func pack(t *testing.T, files map[string]string) []byte {
+func pack(t testing.TB, files map[string]string) []byte {
 	t.Helper()
 	var buf bytes.Buffer
 	w := zip.NewWriter(&buf)
@@ -175,7 +178,7 @@ func pack(t *testing.T, files map[string]string) []byte {
 	return buf.Bytes()
 }
 
-func sample(t *testing.T, script string) []byte {
+func sample(t testing.TB, script string) []byte {
 	t.Helper()
 	return pack(t, map[string]string{"manifest.json": `{"name":"sample","version":"1.0.0","type":"extension"}`, "steps/run.sh": script})
 }

@@ -1,0 +1,82 @@
+package local_test
+
+import (
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"cemli-executor/internal/local"
+)
+
+// BenchmarkFunctionReady is the time from the start of the function's process until
+// its socket accepts a call; the platform allows 5 s.
+func BenchmarkFunctionReady(b *testing.B) {
+	binary, err := function()
+	if err != nil {
+		b.Fatal(err)
+	}
+	dir, err := os.MkdirTemp("", "ready")
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	socket := filepath.Join(dir, "lsnr.sock")
+	for b.Loop() {
+		cmd := exec.Command(binary)
+		cmd.Env = []string{"FN_FORMAT=http-stream", "FN_LISTENER=unix:" + socket}
+		if err := cmd.Start(); err != nil {
+			b.Fatal(err)
+		}
+		for {
+			if conn, err := net.Dial("unix", socket); err == nil {
+				_ = conn.Close()
+				break
+			}
+			time.Sleep(100 * time.Microsecond) // the precision of the figure
+		}
+		b.StopTimer()
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait() // killed
+		_ = os.Remove(socket)
+		b.StartTimer()
+	}
+}
+
+// BenchmarkUploadToResult is one package the whole way on a warm function, beside
+// BenchmarkBareScript, the same script alone.
+func BenchmarkUploadToResult(b *testing.B) {
+	binary, err := function()
+	if err != nil {
+		b.Fatal(err)
+	}
+	c := &cloud{answers: make(chan answer, 1), log: &buffer{}}
+	stack, err := local.Start(local.Options{
+		Dir: b.TempDir(), Binary: binary, Instances: 1, MemoryMB: 512, Timeout: time.Minute,
+		FunctionLog: c.log, Log: slog.New(slog.DiscardHandler), Answered: c.answered,
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer stack.Close()
+	c.Stack, c.t = stack, b
+	data := sample(b, "echo hello")
+	for b.Loop() {
+		c.put("sample-1.0.0.zip", data)
+		if a := c.answer(); a.err != nil {
+			b.Fatal(a.err)
+		}
+	}
+}
+
+// BenchmarkBareScript is the script of BenchmarkUploadToResult without anything else.
+func BenchmarkBareScript(b *testing.B) {
+	for b.Loop() {
+		if err := exec.Command("bash", "-c", "echo hello").Run(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
