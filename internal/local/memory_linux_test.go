@@ -79,8 +79,8 @@ func largeZip(t *testing.T, random, text int) string {
 	}
 	defer f.Close()
 	w := zip.NewWriter(f)
-	add := func(name string, content io.Reader) {
-		entry, err := w.Create(name)
+	add := func(name string, method uint16, content io.Reader) {
+		entry, err := w.CreateHeader(&zip.FileHeader{Name: name, Method: method})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -88,17 +88,17 @@ func largeZip(t *testing.T, random, text int) string {
 			t.Fatal(err)
 		}
 	}
-	add("manifest.json", strings.NewReader(`{"name":"large","version":"1.0.0","type":"integration"}`))
-	add("steps/run.sh", strings.NewReader("cat artifacts/* | wc -c; df -B1 --output=size . | tail -1; cp artifacts/text $TMPDIR/copy"))
+	add("manifest.json", zip.Deflate, strings.NewReader(`{"name":"large","version":"1.0.0","type":"integration"}`))
+	add("steps/run.sh", zip.Deflate, strings.NewReader("cat artifacts/* | wc -c; df -B1 --output=size . | tail -1; cp artifacts/text $TMPDIR/copy"))
 	source := rand.NewChaCha8([32]byte{1})
 	for i := range random / 10 {
-		add(fmt.Sprintf("artifacts/random-%d", i), io.LimitReader(source, 10<<20))
+		add(fmt.Sprintf("artifacts/random-%d", i), zip.Store, io.LimitReader(source, 10<<20))
 	}
 	var lines strings.Builder
 	for n := 0; lines.Len() < text<<20; n++ {
 		fmt.Fprintf(&lines, "line %d of an export, which is much like the one before\n", n)
 	}
-	add("artifacts/text", strings.NewReader(lines.String()))
+	add("artifacts/text", zip.Deflate, strings.NewReader(lines.String()))
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -64,7 +64,7 @@ func (c *Client) attempt(ctx context.Context, send func(context.Context, *object
 			err = credentialsError(fmt.Errorf("cannot sign: %v", p))
 		}
 	}()
-	return send(ctx, api)
+	return send(detach(ctx), api)
 }
 
 // passing reports whether a status (0: no answer at all) may be different next time.

@@ -112,11 +112,30 @@ func newClient(options Options, credentials func() (common.ConfigurationProvider
 		options:     options,
 		credentials: credentials,
 		http: &http.Client{
-			Transport: boundedErrors{transport},
+			Transport: callerContext{boundedErrors{transport}},
 			// A redirect would carry a signature to a place it was not made for.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	}
+}
+
+// callerContext ends requests when the caller's context does. The SDK is given one
+// that never ends (see detach): when its own ends it returns while the request still
+// runs in another goroutine, and both write the result.
+type callerContext struct{ next http.RoundTripper }
+
+type callerKey struct{}
+
+// detach hides the end of a context from the SDK and keeps it for the transport.
+func detach(ctx context.Context) context.Context {
+	return context.WithValue(context.WithoutCancel(ctx), callerKey{}, ctx)
+}
+
+func (c callerContext) RoundTrip(r *http.Request) (*http.Response, error) {
+	if ctx, ok := r.Context().Value(callerKey{}).(context.Context); ok {
+		r = r.WithContext(ctx)
+	}
+	return c.next.RoundTrip(r)
 }
 
 // boundedErrors caps the bodies of failures, which the SDK reads whole.
