@@ -46,6 +46,12 @@ func describeStep(s script, status evidence.StepStatus) evidence.Step {
 func (r *run) step(ctx context.Context, number int, s script) error {
 	record := describeStep(s, evidence.StepNotRun)
 	defer func() { r.result.Steps = append(r.result.Steps, record) }()
+	if end, _ := ctx.Deadline(); time.Until(end) <= grace {
+		if !r.started {
+			return r.noTime()
+		}
+		return stepError("step.timeout", s, "was not started: the time of the run had ended", "make the steps before it faster, split the package, or raise the function's timeout")
+	}
 	if err := r.unmodified(s.Step); err != nil {
 		return err
 	}

@@ -143,18 +143,23 @@ func timed[T any](r *run, stage string, f func() (T, error)) (T, error) {
 	return value, err
 }
 
+// noTime is the error for a run whose first step would have no time.
+func (r *run) noTime() error {
+	return problem.New(problem.Problem{
+		Code:    "step.deadline",
+		Message: fmt.Sprintf("no time is left for steps: the invocation keeps %s for the evidence and %s to stop a step", r.Reserve, grace),
+		Hint:    "raise the function's timeout, or lower CEMLI_RESERVE",
+	}, nil)
+}
+
 // bound ends the run in time for the evidence.
 func (r *run) bound(ctx context.Context) (context.Context, context.CancelFunc, error) {
 	end := r.result.Start.Add(r.Limits.RunTime)
 	if hard, ok := ctx.Deadline(); ok && hard.Add(-r.Reserve).Before(end) {
 		end = hard.Add(-r.Reserve)
 	}
-	if !time.Now().Before(end) {
-		return nil, nil, problem.New(problem.Problem{
-			Code:    "step.deadline",
-			Message: fmt.Sprintf("no time is left for steps: the invocation keeps %s for the evidence", r.Reserve),
-			Hint:    "raise the function's timeout, or lower CEMLI_RESERVE",
-		}, nil)
+	if time.Until(end) <= grace {
+		return nil, nil, r.noTime()
 	}
 	ctx, cancel := context.WithDeadline(ctx, end)
 	return ctx, cancel, nil

@@ -387,7 +387,7 @@ func TestLimits(t *testing.T) {
 	t.Run("no time at all", func(t *testing.T) {
 		b := newBench(t)
 		info := b.upload("sample-1.0.0.zip", pack(t, files{"steps/run.sh": "echo ran"}), store.PutOptions{})
-		ctx, cancel := context.WithTimeout(t.Context(), 900*time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), 2900*time.Millisecond) // one for evidence, two to stop a step
 		defer cancel()
 		r, err := b.run(ctx, request(info.Name, info.ETag))
 		if err != nil || r.Status != evidence.StatusRejected || code(r) != "step.deadline" {

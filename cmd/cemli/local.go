@@ -147,14 +147,14 @@ func localRun(ctx context.Context, t *terminal, path string, f localFlags) error
 		return fmt.Errorf("make a folder for the state: %w", err)
 	}
 	defer os.RemoveAll(dir)
-	ended1 := make(chan invocation, 1)
+	finished := make(chan invocation, 1)
 	f.instances = 1
 	log := &lastLines{}
 	stack, stop, err := f.start(ctx, t, dir, io.MultiWriter(&progress{t: t}, log), local.Options{
 		Instances: 1,
 		Answered: func(answer fnhost.Answer, err error) {
 			select {
-			case ended1 <- invocation{answer, err}:
+			case finished <- invocation{answer, err}:
 			default: // a repetition, after the first has been taken
 			}
 		},
@@ -168,8 +168,10 @@ func localRun(ctx context.Context, t *terminal, path string, f localFlags) error
 	}
 	select {
 	case <-ctx.Done():
-		return problem.New(problem.Problem{Code: "usage", Message: "interrupted", Hint: "the function was killed; see what the package had done"}, ctx.Err())
-	case end := <-ended1:
+		t.errorf("interrupted: the function is killed")
+		t.hintf("see which parts of the package took effect before you run it again")
+		return &endedError{exitFailed}
+	case end := <-finished:
 		return showInvocation(ctx, t, stack, end, log)
 	}
 }

@@ -40,6 +40,11 @@ func openPackage(path string) (zipFile, string, error) {
 	if info.IsDir() {
 		return packFolder(path)
 	}
+	if !info.Mode().IsRegular() {
+		return zipFile{}, "", problem.New(problem.Problem{
+			Code: "usage", Where: path, Message: "it is neither a file nor a folder", Hint: "PATH is a package folder or a zip",
+		}, nil)
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return zipFile{}, "", fmt.Errorf("open package: %w", err)

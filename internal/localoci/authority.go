@@ -42,11 +42,14 @@ type Authority struct {
 }
 
 func openAuthority(dir string) (*Authority, error) {
+	dir, err := filepath.Abs(dir) // the configuration file is read from other folders
+	if err != nil {
+		return nil, err
+	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
 	a := &Authority{dir: dir}
-	var err error
 	if a.person, err = loadKey(filepath.Join(dir, "user.pem")); err != nil {
 		return nil, err
 	}

@@ -1,6 +1,9 @@
 package localoci
 
-import "net/http"
+import (
+	"net/http"
+	"slices"
+)
 
 // permission is what an operation on objects needs, in OCI's words.
 type permission string
@@ -12,11 +15,16 @@ const (
 	objectCreate    permission = "OBJECT_CREATE"
 	objectOverwrite permission = "OBJECT_OVERWRITE"
 	objectDelete    permission = "OBJECT_DELETE"
-	bucketManage    permission = "BUCKET_MANAGE"
+	bucketInspect   permission = "BUCKET_INSPECT"
+	bucketRead      permission = "BUCKET_READ"
+	bucketCreate    permission = "BUCKET_CREATE"
+	bucketUpdate    permission = "BUCKET_UPDATE"
+	bucketDelete    permission = "BUCKET_DELETE"
 )
 
 // functionMay is what the function's principal may do in each of its buckets; it may
-// do nothing in others.
+// do nothing in others. Its policy is about objects: of the buckets themselves it may
+// see nothing, not even whether they exist.
 func (b Buckets) functionMay() map[string][]permission {
 	return map[string][]permission{
 		b.Packages: {objectInspect, objectRead},
@@ -27,15 +35,13 @@ func (b Buckets) functionMay() map[string][]permission {
 
 // authorize lets people do everything and the function what its policy allows. As on
 // OCI a denial does not tell whether the bucket exists. The missing permission is
-// named in the log.
+// named in the log alone.
 func (s *Server) authorize(r *request, bucket string, needed permission) error {
 	if r.principal.user != "" {
 		return nil
 	}
-	for _, p := range s.config.Buckets.functionMay()[bucket] {
-		if p == needed {
-			return nil
-		}
+	if slices.Contains(s.config.Buckets.functionMay()[bucket], needed) {
+		return nil
 	}
 	s.config.Log.Warn("denied", "principal", r.principal.function, "bucket", bucket, "missing", string(needed), "method", r.Method, "uri", r.RequestURI)
 	if bucket == "" {

@@ -4,10 +4,10 @@ import (
 	"encoding/json"
 	"net/http"
 	"regexp"
-	"strconv"
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
 	bolt "go.etcd.io/bbolt"
 )
 
@@ -68,7 +68,7 @@ func (s *Server) createBucket(w http.ResponseWriter, r *request, to route) error
 	if err := inNamespace(to); err != nil {
 		return err
 	}
-	if err := s.authorize(r, "", bucketManage); err != nil {
+	if err := s.authorize(r, "", bucketCreate); err != nil {
 		return err
 	}
 	q, err := readBucketRequest(r)
@@ -95,7 +95,11 @@ func (s *Server) getBucket(w http.ResponseWriter, r *request, to route) error {
 	if err := inNamespace(to); err != nil {
 		return err
 	}
-	if err := s.authorize(r, to.bucket, objectInspect); err != nil {
+	needed := bucketRead
+	if r.Method == http.MethodHead {
+		needed = bucketInspect
+	}
+	if err := s.authorize(r, to.bucket, needed); err != nil {
 		return err
 	}
 	b, err := s.storage.bucket(to.bucket)
@@ -111,12 +115,20 @@ func (s *Server) getBucket(w http.ResponseWriter, r *request, to route) error {
 	return nil
 }
 
+// matches holds a request to its If-Match.
+func (b bucketRecord) matches(r *request) error {
+	if want := r.Header.Get("If-Match"); want != "" && want != "*" && want != b.ETag {
+		return errIfMatch
+	}
+	return nil
+}
+
 // updateBucket switches events on or off.
 func (s *Server) updateBucket(w http.ResponseWriter, r *request, to route) error {
 	if err := inNamespace(to); err != nil {
 		return err
 	}
-	if err := s.authorize(r, to.bucket, bucketManage); err != nil {
+	if err := s.authorize(r, to.bucket, bucketUpdate); err != nil {
 		return err
 	}
 	q, err := readBucketRequest(r)
@@ -128,9 +140,13 @@ func (s *Server) updateBucket(w http.ResponseWriter, r *request, to route) error
 		if b, err = getBucket(tx, to.bucket); err != nil {
 			return err
 		}
+		if err := b.matches(r); err != nil {
+			return err
+		}
 		if q.ObjectEventsEnabled != nil {
 			b.Events = *q.ObjectEventsEnabled
 		}
+		b.ETag = uuid.NewString()
 		return putRecord(tx, tableBuckets, []byte(to.bucket), b)
 	})
 	if err != nil {
@@ -144,11 +160,15 @@ func (s *Server) deleteBucket(w http.ResponseWriter, r *request, to route) error
 	if err := inNamespace(to); err != nil {
 		return err
 	}
-	if err := s.authorize(r, to.bucket, bucketManage); err != nil {
+	if err := s.authorize(r, to.bucket, bucketDelete); err != nil {
 		return err
 	}
 	err := s.storage.db.Update(func(tx *bolt.Tx) error {
-		if _, err := getBucket(tx, to.bucket); err != nil {
+		b, err := getBucket(tx, to.bucket)
+		if err != nil {
+			return err
+		}
+		if err := b.matches(r); err != nil {
 			return err
 		}
 		key, _ := tx.Bucket(tableObjects).Cursor().Seek(objectKey(to.bucket, ""))
@@ -168,7 +188,7 @@ func (s *Server) listBuckets(w http.ResponseWriter, r *request, to route) error 
 	if err := inNamespace(to); err != nil {
 		return err
 	}
-	if err := s.authorize(r, "", bucketManage); err != nil {
+	if err := s.authorize(r, "", bucketInspect); err != nil {
 		return err
 	}
 	buckets, err := view(s.storage, func(tx *bolt.Tx) ([]bucketDocument, error) {
@@ -185,102 +205,4 @@ func (s *Server) listBuckets(w http.ResponseWriter, r *request, to route) error 
 	}
 	writeJSON(w, http.StatusOK, buckets)
 	return nil
-}
-
-// listing is a page of names.
-type listing struct {
-	Objects       []map[string]any `json:"objects"`
-	Prefixes      []string         `json:"prefixes,omitempty"`
-	NextStartWith string           `json:"nextStartWith,omitempty"`
-}
-
-func (s *Server) listObjects(w http.ResponseWriter, r *request, to route) error {
-	if err := inNamespace(to); err != nil {
-		return err
-	}
-	if err := s.authorize(r, to.bucket, objectInspect); err != nil {
-		return err
-	}
-	query := r.URL.Query()
-	limit := 1000
-	if text := query.Get("limit"); text != "" {
-		n, err := strconv.Atoi(text)
-		if err != nil || n < 1 || n > 1000 {
-			return apiError{http.StatusBadRequest, "InvalidParameter", "The limit must be a number from 1 to 1000."}
-		}
-		limit = n
-	}
-	delimiter := query.Get("delimiter")
-	if delimiter != "" && delimiter != "/" {
-		return apiError{http.StatusBadRequest, "InvalidParameter", "The only delimiter is /."}
-	}
-	l := lister{prefix: query.Get("prefix"), end: query.Get("end"), after: query.Get("startAfter"), delimiter: delimiter, limit: limit, fields: fieldsOf(query.Get("fields"))}
-	l.page.Objects = []map[string]any{}
-	if err := s.storage.scan(to.bucket, max(l.prefix, query.Get("start"), l.after), l.visit); err != nil {
-		return err
-	}
-	writeJSON(w, http.StatusOK, l.page)
-	return nil
-}
-
-func fieldsOf(text string) []string {
-	if text == "" {
-		return []string{"name"}
-	}
-	return strings.Split(text, ",")
-}
-
-// lister collects one page.
-type lister struct {
-	prefix, end, after, delimiter string
-	limit                         int
-	fields                        []string
-	page                          listing
-}
-
-// visit takes one object, in order of names; it returns false when the page is full.
-func (l *lister) visit(name string, o objectRecord) bool {
-	if !strings.HasPrefix(name, l.prefix) {
-		return name < l.prefix
-	}
-	if name == l.after && l.after != "" {
-		return true
-	}
-	if l.end != "" && name >= l.end {
-		return false
-	}
-	folder := ""
-	if l.delimiter != "" {
-		if i := strings.Index(name[len(l.prefix):], l.delimiter); i >= 0 {
-			folder = name[:len(l.prefix)+i+1]
-		}
-	}
-	if n := len(l.page.Prefixes); folder != "" && n > 0 && l.page.Prefixes[n-1] == folder {
-		return true
-	}
-	if len(l.page.Objects)+len(l.page.Prefixes) == l.limit {
-		l.page.NextStartWith = name
-		return false
-	}
-	if folder != "" {
-		l.page.Prefixes = append(l.page.Prefixes, folder)
-	} else {
-		l.page.Objects = append(l.page.Objects, o.listed(name, l.fields))
-	}
-	return true
-}
-
-// listed is an object in a listing: its name and the fields that were asked for.
-func (o objectRecord) listed(name string, fields []string) map[string]any {
-	all := map[string]any{
-		"size": o.Size, "etag": o.ETag, "md5": o.MD5, "timeCreated": o.Created, "timeModified": o.Created,
-		"storageTier": "Standard", "archivalState": nil,
-	}
-	found := map[string]any{"name": name}
-	for _, field := range fields {
-		if value, ok := all[strings.TrimSpace(field)]; ok && value != nil {
-			found[strings.TrimSpace(field)] = value
-		}
-	}
-	return found
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"time"
 
@@ -28,10 +29,13 @@ func (s *storage) addEvent(tx *bolt.Tx, kind string, c change, o objectRecord) e
 	return putRecord(tx, tableEvents, binary.BigEndian.AppendUint64(nil, number), envelope(kind, b, c.name, o, s.now()))
 }
 
+// eventFamily begins the type of every event of Object Storage.
+const eventFamily = "com.oraclecloud.objectstorage."
+
 // envelope is the event as OCI sends it.
 func envelope(kind string, b bucketRecord, name string, o objectRecord, now time.Time) map[string]any {
 	return map[string]any{
-		"eventType": "com.oraclecloud.objectstorage." + kind, "cloudEventsVersion": "0.1", "eventTypeVersion": "2.0",
+		"eventType": eventFamily + kind, "cloudEventsVersion": "0.1", "eventTypeVersion": "2.0",
 		"source": "ObjectStorage", "eventTime": now.UTC().Format("2006-01-02T15:04:05.000Z"), "contentType": "application/json",
 		"data": map[string]any{
 			"compartmentId": Compartment, "compartmentName": "local", "resourceName": name,
@@ -44,6 +48,21 @@ func envelope(kind string, b bucketRecord, name string, o objectRecord, now time
 		},
 		"eventID": uuid.NewString(), "extensions": map[string]string{"compartmentId": Compartment},
 	}
+}
+
+// describeEvent says on one line what an event is about.
+func describeEvent(event []byte) string {
+	var e struct {
+		EventType string `json:"eventType"`
+		Data      struct {
+			ResourceName string `json:"resourceName"`
+			Details      struct {
+				BucketName string `json:"bucketName"`
+			} `json:"additionalDetails"`
+		} `json:"data"`
+	}
+	_ = json.Unmarshal(event, &e) // the server has made it
+	return strings.TrimPrefix(e.EventType, eventFamily) + " " + e.Data.Details.BucketName + "/" + e.Data.ResourceName
 }
 
 // How events are delivered.

@@ -43,11 +43,14 @@ func (s *Server) invoke(w http.ResponseWriter, r *request, to route) error {
 	call := Invocation{Body: body, Header: passedOn(r.Header)}
 	if strings.EqualFold(r.Header.Get("Fn-Invoke-Type"), "detached") {
 		// It outlives the request, and ends with the server.
-		go s.run(s.http.BaseContext(nil), call) //nolint:errcheck // run has told the log
+		s.detached.Go(func() { _, _ = s.run(s.ctx, call) }) // run tells the log
 		w.WriteHeader(http.StatusAccepted)
 		return nil
 	}
 	answer, err := s.run(r.Context(), call)
+	if answer.CallID != "" {
+		w.Header().Set("Fn-Call-Id", answer.CallID)
+	}
 	var failed *InvokeError
 	if errors.As(err, &failed) {
 		return apiError{failed.Status, failed.Code, failed.Message}
@@ -55,7 +58,6 @@ func (s *Server) invoke(w http.ResponseWriter, r *request, to route) error {
 	if err != nil {
 		return err
 	}
-	w.Header().Set("Fn-Call-Id", answer.CallID)
 	if contentType := answer.Header.Get("Content-Type"); contentType != "" {
 		w.Header().Set("Content-Type", contentType)
 	}

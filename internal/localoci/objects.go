@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -127,10 +126,15 @@ func metadataOf(header http.Header) (map[string]string, error) {
 	metadata := map[string]string{}
 	size := 0
 	for key, values := range header {
-		if name, ok := strings.CutPrefix(strings.ToLower(key), "opc-meta-"); ok && len(values) == 1 {
-			metadata[name] = values[0]
-			size += len(name) + len(values[0])
+		name, ok := strings.CutPrefix(strings.ToLower(key), "opc-meta-")
+		if !ok {
+			continue
 		}
+		if name == "" || len(values) != 1 {
+			return nil, apiError{http.StatusBadRequest, "InvalidParameter", "Each opc-meta- header must have a name and occur once."}
+		}
+		metadata[name] = values[0]
+		size += len(name) + len(values[0])
 	}
 	if size > maxMetadata {
 		return nil, apiError{http.StatusBadRequest, "MetadataTooLarge", "The metadata is larger than 4,000 bytes."}
@@ -172,7 +176,17 @@ func (s *Server) getObject(w http.ResponseWriter, r *request, to route) error {
 		w.WriteHeader(http.StatusNotModified)
 		return nil
 	}
-	from, length, partial, err := parseRange(r.Header.Get("Range"), o.Size)
+	if r.Method == http.MethodHead {
+		w.Header().Set("Content-Length", strconv.FormatInt(o.Size, 10))
+		w.WriteHeader(http.StatusOK)
+		return nil
+	}
+	return sendObject(w, f, r.Header.Get("Range"), o.Size)
+}
+
+// sendObject answers an object's bytes, or the range of them that was asked for.
+func sendObject(w http.ResponseWriter, f io.ReaderAt, wanted string, size int64) error {
+	from, length, partial, err := parseRange(wanted, size)
 	if err != nil {
 		return err
 	}
@@ -180,17 +194,15 @@ func (s *Server) getObject(w http.ResponseWriter, r *request, to route) error {
 	status := http.StatusOK
 	if partial {
 		status = http.StatusPartialContent
-		w.Header().Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", from, from+length-1, o.Size))
+		w.Header().Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", from, from+length-1, size))
 	}
 	w.WriteHeader(status)
-	if r.Method == http.MethodGet {
-		_, _ = io.Copy(w, io.NewSectionReader(f, from, length)) // a client that is gone needs no answer
-	}
+	_, _ = io.Copy(w, io.NewSectionReader(f, from, length)) // a client that is gone needs no answer
 	return nil
 }
 
 func describeObject(h http.Header, o objectRecord) {
-	for name, value := range maps.All(o.Headers) {
+	for name, value := range o.Headers {
 		h.Set(name, value)
 	}
 	for name, value := range o.Metadata {

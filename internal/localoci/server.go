@@ -22,6 +22,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -59,9 +60,11 @@ type Server struct {
 	storage   *storage
 	authority *Authority
 	events    *dispatcher
-	http      *http.Server
+	http      *http.Server // nil until Start
 	listener  net.Listener
+	ctx       context.Context // ends with the server
 	stop      context.CancelFunc
+	detached  sync.WaitGroup // invocations that nobody waits for
 }
 
 // Open opens the state in config.Dir, making it at the first time.
@@ -76,11 +79,12 @@ func Open(config Config) (*Server, error) {
 	if err != nil {
 		return nil, dirError(config.Dir, err)
 	}
-	storage, err := openStorage(config.Dir, authority, config.Now)
+	storage, err := openStorage(config.Dir, config.Now)
 	if err != nil {
 		return nil, dirError(config.Dir, err)
 	}
 	s := &Server{config: config, storage: storage, authority: authority}
+	s.ctx, s.stop = context.WithCancel(context.Background())
 	for name, events := range map[string]bool{config.Buckets.Packages: true, config.Buckets.Results: false, config.Buckets.State: false} {
 		if err := storage.ensureBucket(name, events); err != nil {
 			storage.close()
@@ -92,10 +96,15 @@ func Open(config Config) (*Server, error) {
 }
 
 func dirError(dir string, err error) error {
-	return problem.New(problem.Problem{
+	p := problem.Problem{
 		Code: "config.local_dir", Where: dir, Message: "the folder cannot hold the state of a local OCI",
-		Hint: "use a folder that you may write to and that no other local OCI has open; if its contents are damaged, delete them",
-	}, err)
+		Hint: "use a folder that you may write to; if its contents are damaged, delete them",
+	}
+	if errors.Is(err, errInUse) {
+		p.Message = "another local OCI has the folder open"
+		p.Hint = "end that one, or use a folder that no other local OCI has open"
+	}
+	return problem.New(p, err)
 }
 
 // Start listens on 127.0.0.1 and delivers events. Port 0 takes any free one.
@@ -106,15 +115,14 @@ func (s *Server) Start(port int) error {
 			Code: "config.port", Message: fmt.Sprintf("port %d cannot be used", port), Hint: "use --port 0 for any free one",
 		}, err)
 	}
-	ctx, stop := context.WithCancel(context.Background())
-	s.listener, s.stop = listener, stop
+	s.listener = listener
 	s.http = &http.Server{
 		Handler: s, ReadHeaderTimeout: 10 * time.Second, MaxHeaderBytes: 64 << 10,
-		BaseContext: func(net.Listener) context.Context { return ctx },
+		BaseContext: func(net.Listener) context.Context { return s.ctx },
 		ErrorLog:    slog.NewLogLogger(s.config.Log.Handler(), slog.LevelDebug),
 	}
 	go s.http.Serve(listener) //nolint:errcheck // it ends with Close
-	s.events.start(ctx)
+	s.events.start(s.ctx)
 	return nil
 }
 
@@ -124,12 +132,22 @@ func (s *Server) Endpoint() string { return "http://" + s.listener.Addr().String
 // Authority makes the credentials that the server accepts.
 func (s *Server) Authority() *Authority { return s.authority }
 
-// Close ends everything; what was accepted stays for the next start.
+// drainTime is how long Close waits for the requests that are being served.
+const drainTime = 2 * time.Second
+
+// Close lets the requests that are being served come to their end, within seconds, and
+// ends everything; what was accepted stays for the next start.
 func (s *Server) Close() error {
 	var failed error
-	if s.stop != nil {
-		s.stop()
-		s.events.wait()
+	if s.http != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), drainTime)
+		_ = s.http.Shutdown(ctx) // what is left then is cut off
+		cancel()
+	}
+	s.stop()
+	s.events.wait()
+	s.detached.Wait()
+	if s.http != nil {
 		failed = s.http.Close()
 	}
 	return errors.Join(failed, s.storage.close())
@@ -143,6 +161,7 @@ func (s *Server) observe(kind, detail string, err error) {
 
 // deliver is one attempt to hand an event to the function.
 func (s *Server) deliver(ctx context.Context, event []byte) error {
+	s.observe("event", describeEvent(event), nil)
 	_, err := s.run(ctx, Invocation{Body: event, Header: http.Header{"Content-Type": {"application/json"}}})
 	return err
 }
@@ -196,8 +215,6 @@ func (s *Server) fail(w http.ResponseWriter, r *request, err error) {
 		api = apiError{http.StatusInternalServerError, "InternalServerError", "Internal error"}
 	}
 	s.config.Log.Debug("refused", "method", r.Method, "uri", r.RequestURI, "status", api.status, "code", api.code, "error", err.Error())
-	// What is left of a large body is not worth reading; the connection is closed.
-	w.Header().Set("Connection", "close")
 	if r.Method == http.MethodHead {
 		w.WriteHeader(api.status)
 		return

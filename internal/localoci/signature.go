@@ -74,11 +74,15 @@ type authorization struct {
 	bytes   []byte
 }
 
-var parameter = regexp.MustCompile(`(\w+)="([^"]*)"`)
+// A signature is a list of parameters, in any order.
+var (
+	parameter  = regexp.MustCompile(`(\w+)="([^"]*)"`)
+	parameters = regexp.MustCompile(`^\w+="[^"]*"(\s*,\s*\w+="[^"]*")*$`)
+)
 
 func parseAuthorization(header string) (authorization, error) {
 	rest, ok := strings.CutPrefix(header, "Signature ")
-	if !ok {
+	if !ok || !parameters.MatchString(rest) {
 		return authorization{}, errors.New("no signature")
 	}
 	values := map[string]string{}
@@ -165,7 +169,7 @@ type bodyCheck struct {
 
 // newBodyCheck wraps the request's body. Without a signed digest nothing is compared.
 func newBodyCheck(r *http.Request, signed bool) (*bodyCheck, error) {
-	b := &bodyCheck{Reader: r.Body, sum: sha256.New()}
+	b := &bodyCheck{sum: sha256.New()}
 	if signed {
 		b.want = r.Header.Get("X-Content-Sha256")
 		if raw, err := base64.StdEncoding.DecodeString(b.want); err != nil || len(raw) != sha256.Size {

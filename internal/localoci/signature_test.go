@@ -68,7 +68,7 @@ func personOf(t *testing.T, s *localoci.Server) *signer {
 }
 
 // personAt reads the person's key from the state folder of a server.
-func personAt(t *testing.T, state string) *signer {
+func personAt(t testing.TB, state string) *signer {
 	t.Helper()
 	dir := filepath.Join(state, "oci")
 	config, err := os.ReadFile(filepath.Join(dir, "config"))
@@ -92,7 +92,7 @@ func functionOf(t *testing.T, s *localoci.Server, expires time.Time) *signer {
 	return &signer{keyID: "ST$" + session.Token, key: parseKey(t, session.PrivateKey)}
 }
 
-func parseKey(t *testing.T, text []byte) *rsa.PrivateKey {
+func parseKey(t testing.TB, text []byte) *rsa.PrivateKey {
 	t.Helper()
 	block, _ := pem.Decode(text)
 	key, err := x509.ParsePKCS1PrivateKey(block.Bytes)

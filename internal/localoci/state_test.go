@@ -171,10 +171,19 @@ func TestTheFunctionMayDoLittle(t *testing.T) {
 		method, url string
 		want        bool
 	}{
-		{"GET", object(s, "packages", "there"), true}, {"PUT", object(s, "packages", "new"), false}, {"DELETE", object(s, "packages", "there"), false},
-		{"GET", object(s, "results", "there"), true}, {"PUT", object(s, "results", "new"), true}, {"PUT", object(s, "results", "there"), false}, {"DELETE", object(s, "results", "there"), false},
-		{"GET", object(s, "state", "there"), true}, {"PUT", object(s, "state", "new"), true}, {"PUT", object(s, "state", "there"), true}, {"DELETE", object(s, "state", "there"), true},
-		{"GET", s.Endpoint() + "/n/localns/b", false}, {"POST", s.Endpoint() + "/n/localns/b", false},
+		{"GET", object(s, "packages", "there"), true},
+		{"PUT", object(s, "packages", "new"), false},
+		{"DELETE", object(s, "packages", "there"), false},
+		{"GET", object(s, "results", "there"), true},
+		{"PUT", object(s, "results", "new"), true},
+		{"PUT", object(s, "results", "there"), false},
+		{"DELETE", object(s, "results", "there"), false},
+		{"GET", object(s, "state", "there"), true},
+		{"PUT", object(s, "state", "new"), true},
+		{"PUT", object(s, "state", "there"), true},
+		{"DELETE", object(s, "state", "there"), true},
+		{"GET", s.Endpoint() + "/n/localns/b", false},
+		{"POST", s.Endpoint() + "/n/localns/b", false},
 	} {
 		resp, doc := f.send(t, c.method, c.url, "x", nil)
 		if got := resp.StatusCode < 300; got != c.want {

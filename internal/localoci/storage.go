@@ -1,8 +1,6 @@
 package localoci
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -20,65 +18,24 @@ import (
 // transaction of it is the moment at which a write happens. A file that the index does
 // not name is left of a write that never happened, and is removed at the start.
 type storage struct {
-	dir       string
-	db        *bolt.DB
-	authority *Authority
-	now       func() time.Time
-	changed   chan struct{} // has an element when events were added
+	dir     string
+	db      *bolt.DB
+	now     func() time.Time
+	changed chan struct{} // has an element when events were added
 }
 
-// The tables of the index. Objects are found by bucket, a zero byte, and name; no
-// bucket's name has a zero byte.
-var (
-	tableBuckets = []byte("buckets")
-	tableObjects = []byte("objects")
-	tableEvents  = []byte("events")
-)
-
-// bucketRecord is a bucket.
-type bucketRecord struct {
-	Name    string    `json:"name"`
-	ID      string    `json:"id"`
-	ETag    string    `json:"etag"`
-	Created time.Time `json:"created"`
-	Events  bool      `json:"events"`
-}
-
-// objectRecord is the newest version of an object.
-type objectRecord struct {
-	Blob     string            `json:"blob"`
-	Size     int64             `json:"size"`
-	ETag     string            `json:"etag"`
-	Version  string            `json:"version"`
-	MD5      string            `json:"md5"`
-	Created  time.Time         `json:"created"`
-	Headers  map[string]string `json:"headers,omitempty"`  // content type and the like, as they are answered
-	Metadata map[string]string `json:"metadata,omitempty"` // without opc-meta-
-}
-
-func openStorage(dir string, authority *Authority, now func() time.Time) (*storage, error) {
-	s := &storage{dir: dir, authority: authority, now: now, changed: make(chan struct{}, 1)}
+func openStorage(dir string, now func() time.Time) (*storage, error) {
+	s := &storage{dir: dir, now: now, changed: make(chan struct{}, 1)}
 	if err := os.MkdirAll(filepath.Join(dir, "blobs"), 0o700); err != nil {
 		return nil, err
 	}
-	db, err := bolt.Open(filepath.Join(dir, "index.db"), 0o600, &bolt.Options{Timeout: time.Second})
-	if err != nil {
-		return nil, fmt.Errorf("open index: %w", err)
+	var named map[string]bool
+	var err error
+	if s.db, named, err = openIndex(filepath.Join(dir, "index.db")); err != nil {
+		return nil, err
 	}
-	s.db = db
-	err = db.Update(func(tx *bolt.Tx) error {
-		for _, table := range [][]byte{tableBuckets, tableObjects, tableEvents} {
-			if _, err := tx.CreateBucketIfNotExists(table); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err == nil {
-		err = s.sweep()
-	}
-	if err != nil {
-		return nil, errors.Join(err, db.Close())
+	if err := s.sweep(named); err != nil {
+		return nil, errors.Join(err, s.db.Close())
 	}
 	return s, nil
 }
@@ -86,21 +43,7 @@ func openStorage(dir string, authority *Authority, now func() time.Time) (*stora
 func (s *storage) close() error { return s.db.Close() }
 
 // sweep removes the files that the index does not name.
-func (s *storage) sweep() error {
-	named := map[string]bool{}
-	err := s.db.View(func(tx *bolt.Tx) error {
-		return tx.Bucket(tableObjects).ForEach(func(_, value []byte) error {
-			var o objectRecord
-			if err := json.Unmarshal(value, &o); err != nil {
-				return err
-			}
-			named[o.Blob] = true
-			return nil
-		})
-	})
-	if err != nil {
-		return fmt.Errorf("read index: %w", err)
-	}
+func (s *storage) sweep(named map[string]bool) error {
 	entries, err := os.ReadDir(filepath.Join(s.dir, "blobs"))
 	if err != nil {
 		return err
@@ -130,39 +73,6 @@ func errNoBucket(name string) error {
 	return apiError{404, "BucketNotFound", fmt.Sprintf("Either the bucket named '%s' does not exist in the namespace '%s' or you are not authorized to access it", name, Namespace)}
 }
 
-func objectKey(bucket, name string) []byte { return []byte(bucket + "\x00" + name) }
-
-// getBucket reads a bucket's record.
-func getBucket(tx *bolt.Tx, name string) (bucketRecord, error) {
-	var b bucketRecord
-	value := tx.Bucket(tableBuckets).Get([]byte(name))
-	if value == nil {
-		return b, errNoBucket(name)
-	}
-	return b, json.Unmarshal(value, &b)
-}
-
-func putRecord(tx *bolt.Tx, table, key []byte, record any) error {
-	value, err := json.Marshal(record)
-	if err != nil {
-		return err
-	}
-	return tx.Bucket(table).Put(key, value)
-}
-
-// getObjectRecord reads an object's record, within an existing bucket.
-func getObjectRecord(tx *bolt.Tx, bucket, name string) (objectRecord, error) {
-	var o objectRecord
-	if _, err := getBucket(tx, bucket); err != nil {
-		return o, err
-	}
-	value := tx.Bucket(tableObjects).Get(objectKey(bucket, name))
-	if value == nil {
-		return o, errNoObject
-	}
-	return o, json.Unmarshal(value, &o)
-}
-
 // ensureBucket makes a bucket unless it exists.
 func (s *storage) ensureBucket(name string, events bool) error {
 	_, err := s.newBucket(name, events)
@@ -180,16 +90,6 @@ func (s *storage) newBucket(name string, events bool) (bucketRecord, error) {
 		}
 		return putRecord(tx, tableBuckets, []byte(name), b)
 	})
-}
-
-// view reads a record in a transaction of its own.
-func view[T any](s *storage, read func(*bolt.Tx) (T, error)) (T, error) {
-	var value T
-	err := s.db.View(func(tx *bolt.Tx) (err error) {
-		value, err = read(tx)
-		return err
-	})
-	return value, err
 }
 
 // open opens the newest version of an object. An overwrite between index and file is
@@ -280,11 +180,15 @@ func (s *storage) put(c change, o objectRecord) (objectRecord, error) {
 		}
 		return putRecord(tx, tableObjects, objectKey(c.bucket, c.name), o)
 	})
-	gone := old.Blob
-	if err != nil {
-		gone = o.Blob
+	var refused apiError
+	switch {
+	case err == nil:
+		s.discard(old.Blob)
+		s.tell()
+	case errors.As(err, &refused):
+		s.discard(o.Blob)
 	}
-	s.discard(gone)
+	// After any other failure the change may yet be in the index: the next start knows.
 	return o, err
 }
 
@@ -307,39 +211,22 @@ func (s *storage) delete(c change) error {
 	})
 	if err == nil {
 		s.discard(old.Blob)
+		s.tell()
 	}
 	return err
 }
 
-// discard removes the file of a version that is no more, and tells of new events.
+// discard removes a file that no object names.
 func (s *storage) discard(blob string) {
 	if blob != "" {
 		_ = os.Remove(s.blob(blob)) // else the next start does
 	}
+}
+
+// tell says that there may be new events.
+func (s *storage) tell() {
 	select {
 	case s.changed <- struct{}{}:
 	default:
 	}
-}
-
-// scan calls visit for the objects of a bucket from a name on, in byte order, until it
-// returns false.
-func (s *storage) scan(bucket, from string, visit func(name string, o objectRecord) bool) error {
-	return s.db.View(func(tx *bolt.Tx) error {
-		if _, err := getBucket(tx, bucket); err != nil {
-			return err
-		}
-		prefix := objectKey(bucket, "")
-		cursor := tx.Bucket(tableObjects).Cursor()
-		for key, value := cursor.Seek(objectKey(bucket, from)); bytes.HasPrefix(key, prefix); key, value = cursor.Next() {
-			var o objectRecord
-			if err := json.Unmarshal(value, &o); err != nil {
-				return err
-			}
-			if !visit(string(key[len(prefix):]), o) {
-				return nil
-			}
-		}
-		return nil
-	})
 }

@@ -1,0 +1,202 @@
+package localoci_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/oracle/oci-go-sdk/v65/common"
+	"github.com/oracle/oci-go-sdk/v65/functions"
+
+	"cemli-executor/internal/localoci"
+)
+
+func invokePath(s *localoci.Server, function string) string {
+	return s.Endpoint() + "/20181201/functions/" + function + "/actions/invoke"
+}
+
+// A caller's body and the headers that OCI passes on reach the function, and its answer
+// the caller.
+func TestInvokeWithTheSDK(t *testing.T) {
+	called := make(chan localoci.Invocation, 1)
+	s := open(t, t.TempDir(), func(_ context.Context, call localoci.Invocation) (localoci.Answer, error) {
+		called <- call
+		return localoci.Answer{CallID: "call-1", Header: http.Header{"Content-Type": {"application/json"}, "Fn-Http-Status": {"500"}}, Body: []byte(`{"status":"success"}`)}, nil
+	})
+	defer s.Close()
+	provider, err := common.ConfigurationProviderFromFile(s.Authority().ConfigFile(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := functions.NewFunctionsInvokeClientWithConfigurationProvider(provider, s.Endpoint())
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := c.InvokeFunction(t.Context(), functions.InvokeFunctionRequest{
+		FunctionId: common.String(localoci.FunctionID), InvokeFunctionBody: io.NopCloser(strings.NewReader(`{"object":"a"}`)), FnIntent: functions.InvokeFunctionFnIntentHttprequest,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Content.Close()
+	text, err := io.ReadAll(answer.Content)
+	if err != nil || string(text) != `{"status":"success"}` || answer.RawResponse.Header.Get("Fn-Call-Id") != "call-1" || *answer.OpcRequestId == "" {
+		t.Errorf("answer %s, %+v, %v", text, answer.RawResponse.Header, err)
+	}
+	call := <-called
+	if string(call.Body) != `{"object":"a"}` || call.Header.Get("Fn-Intent") != "httprequest" || call.Header.Get("Authorization") != "" || call.Header.Get("Date") != "" {
+		t.Errorf("the function was called with %s, %v", call.Body, call.Header)
+	}
+}
+
+func TestWhatAFailedInvocationAnswers(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		err    error
+		status int
+		code   string
+	}{
+		{"failed", &localoci.InvokeError{Status: 502, Code: "FunctionInvokeExecutionFailed", Message: "function failed"}, 502, "FunctionInvokeExecutionFailed"},
+		{"too many", &localoci.InvokeError{Status: 429, Code: "TooManyRequests", Message: "busy"}, 429, "TooManyRequests"},
+		{"not foreseen", errors.New("the disk says secret things"), 500, "InternalServerError"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := open(t, t.TempDir(), func(context.Context, localoci.Invocation) (localoci.Answer, error) {
+				return localoci.Answer{CallID: "call-1"}, c.err
+			})
+			defer s.Close()
+			resp, doc := personOf(t, s).send(t, "POST", invokePath(s, localoci.FunctionID), "{}", nil)
+			if resp.StatusCode != c.status || doc["code"] != c.code || resp.Header.Get("Fn-Call-Id") != "call-1" {
+				t.Errorf("status %d %v, %v; want %d %s", resp.StatusCode, doc, resp.Header, c.status, c.code)
+			}
+			if message, _ := doc["message"].(string); strings.Contains(message, "secret") {
+				t.Errorf("the answer tells the cause: %s", message)
+			}
+		})
+	}
+}
+
+func TestWhoMayInvoke(t *testing.T) {
+	s := start(t)
+	p, f := personOf(t, s), functionOf(t, s, time.Now().Add(time.Hour))
+	for _, c := range []struct {
+		name     string
+		signer   *signer
+		function string
+		status   int
+	}{
+		{"a person", p, localoci.FunctionID, 200},
+		{"the function itself", f, localoci.FunctionID, 200},
+		{"another function", p, "ocid1.fnfunc.oc1.phx.other", 404},
+		{"another function, by the function", f, "ocid1.fnfunc.oc1.phx.other", 404},
+	} {
+		if resp, doc := c.signer.send(t, "POST", invokePath(s, c.function), "{}", nil); resp.StatusCode != c.status {
+			t.Errorf("%s: status %d %v; want %d", c.name, resp.StatusCode, doc, c.status)
+		}
+	}
+	resp, doc := p.send(t, "POST", invokePath(s, localoci.FunctionID), strings.Repeat("x", 6<<20+1), nil)
+	if resp.StatusCode != 413 {
+		t.Errorf("more than 6 MB: status %d %v; want 413", resp.StatusCode, doc)
+	}
+}
+
+// A detached call is acknowledged at once; it goes on when its caller has gone, and
+// closing the server ends it.
+func TestDetached(t *testing.T) {
+	begun, ended := make(chan struct{}), make(chan struct{})
+	s := open(t, t.TempDir(), func(ctx context.Context, _ localoci.Invocation) (localoci.Answer, error) {
+		close(begun)
+		<-ctx.Done()
+		close(ended)
+		return localoci.Answer{}, ctx.Err()
+	})
+	resp, doc := personOf(t, s).send(t, "POST", invokePath(s, localoci.FunctionID), "{}", func(r *http.Request) { r.Header.Set("Fn-Invoke-Type", "detached") })
+	if resp.StatusCode != 202 {
+		t.Errorf("status %d %v; want 202", resp.StatusCode, doc)
+	}
+	<-begun
+	select {
+	case <-ended:
+		t.Error("the call ended with its request")
+	default:
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	select {
+	case <-ended:
+	default:
+		t.Error("the server was closed and the call goes on")
+	}
+}
+
+// A request that is being served when the server is closed gets its answer.
+func TestCloseLetsRequestsEnd(t *testing.T) {
+	begun, goOn := make(chan struct{}), make(chan struct{})
+	s := open(t, t.TempDir(), func(context.Context, localoci.Invocation) (localoci.Answer, error) {
+		close(begun)
+		<-goOn
+		return localoci.Answer{Body: []byte("{}")}, nil
+	})
+	p := personOf(t, s)
+	status := make(chan int)
+	go func() {
+		defer close(status) // also when sending fails
+		resp, _ := p.send(t, "POST", invokePath(s, localoci.FunctionID), "{}", nil)
+		status <- resp.StatusCode
+	}()
+	<-begun
+	closed := make(chan error)
+	go func() { closed <- s.Close() }()
+	close(goOn)
+	if got := <-status; got != 200 {
+		t.Errorf("status %d; want 200", got)
+	}
+	if err := <-closed; err != nil {
+		t.Error(err)
+	}
+}
+
+// Whoever watches is told what happens, in order.
+func TestObserve(t *testing.T) {
+	var mu sync.Mutex
+	var seen []string
+	done := make(chan struct{})
+	s, err := localoci.Open(localoci.Config{
+		Dir: t.TempDir(), Buckets: buckets, Log: slog.New(slog.DiscardHandler),
+		Invoke: func(context.Context, localoci.Invocation) (localoci.Answer, error) {
+			return localoci.Answer{CallID: "call-1"}, nil
+		},
+		Observe: func(a localoci.Activity) {
+			mu.Lock()
+			defer mu.Unlock()
+			if a.Kind == "upload" {
+				return // the event may come before the upload has been answered
+			}
+			if seen = append(seen, a.Kind+" "+a.Detail); a.Kind == "invocation" {
+				close(done)
+			}
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Start(0); err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	personOf(t, s).send(t, "PUT", object(s, "packages", "in/a.zip"), "x", nil)
+	<-done
+	mu.Lock()
+	defer mu.Unlock()
+	if diff := cmp.Diff([]string{"event createobject packages/in/a.zip", "invocation call-1"}, seen); diff != "" {
+		t.Error("activities (-want +got):\n" + diff)
+	}
+}

@@ -1,0 +1,133 @@
+package localoci
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// listing is a page of names.
+type listing struct {
+	Objects       []map[string]any `json:"objects"`
+	Prefixes      []string         `json:"prefixes,omitempty"`
+	NextStartWith string           `json:"nextStartWith,omitempty"`
+}
+
+func (s *Server) listObjects(w http.ResponseWriter, r *request, to route) error {
+	if err := inNamespace(to); err != nil {
+		return err
+	}
+	if err := s.authorize(r, to.bucket, objectInspect); err != nil {
+		return err
+	}
+	l, err := newLister(r.URL.RawQuery)
+	if err != nil {
+		return err
+	}
+	if err := s.storage.scan(to.bucket, l.from, l.visit); err != nil {
+		return err
+	}
+	writeJSON(w, http.StatusOK, l.page)
+	return nil
+}
+
+// maxListed is the most that a page has, names and folders together.
+const maxListed = 1000
+
+// newLister reads what a listing is to have.
+func newLister(rawQuery string) (*lister, error) {
+	query, err := url.ParseQuery(rawQuery)
+	if err != nil {
+		return nil, apiError{http.StatusBadRequest, "InvalidParameter", "The query cannot be read."}
+	}
+	l := &lister{
+		prefix: query.Get("prefix"), end: query.Get("end"), after: query.Get("startAfter"),
+		delimiter: query.Get("delimiter"), limit: maxListed, page: listing{Objects: []map[string]any{}},
+	}
+	l.from = max(l.prefix, query.Get("start"), l.after)
+	if l.delimiter != "" && l.delimiter != "/" {
+		return nil, apiError{http.StatusBadRequest, "InvalidParameter", "The only delimiter is /."}
+	}
+	if text := query.Get("limit"); text != "" {
+		if l.limit, err = strconv.Atoi(text); err != nil || l.limit < 1 || l.limit > maxListed {
+			return nil, apiError{http.StatusBadRequest, "InvalidParameter", "The limit must be a number from 1 to 1000."}
+		}
+	}
+	l.fields, err = fieldsOf(query.Get("fields"))
+	return l, err
+}
+
+// fieldsOf reads which fields of objects a listing is to have; names are always there.
+func fieldsOf(text string) ([]string, error) {
+	if text == "" {
+		return nil, nil
+	}
+	fields := strings.Split(text, ",")
+	for i, field := range fields {
+		fields[i] = strings.TrimSpace(field)
+		if !slices.Contains(listable, fields[i]) {
+			return nil, apiError{http.StatusBadRequest, "InvalidParameter", "The fields may be " + strings.Join(listable, ", ") + "."}
+		}
+	}
+	return fields, nil
+}
+
+var listable = []string{"name", "size", "etag", "md5", "timeCreated", "timeModified", "storageTier", "archivalState"}
+
+// lister collects one page.
+type lister struct {
+	prefix, end, after, delimiter string
+	from                          string // the first name that can be listed
+	limit                         int
+	fields                        []string
+	page                          listing
+}
+
+// visit takes one object, in order of names; it returns false when the page is full.
+func (l *lister) visit(name string, o objectRecord) bool {
+	if !strings.HasPrefix(name, l.prefix) {
+		return name < l.prefix
+	}
+	if name == l.after && l.after != "" {
+		return true
+	}
+	if l.end != "" && name >= l.end {
+		return false
+	}
+	folder := ""
+	if l.delimiter != "" {
+		if i := strings.Index(name[len(l.prefix):], l.delimiter); i >= 0 {
+			folder = name[:len(l.prefix)+i+1]
+		}
+	}
+	if n := len(l.page.Prefixes); folder != "" && n > 0 && l.page.Prefixes[n-1] == folder {
+		return true
+	}
+	if len(l.page.Objects)+len(l.page.Prefixes) == l.limit {
+		l.page.NextStartWith = name
+		return false
+	}
+	if folder != "" {
+		l.page.Prefixes = append(l.page.Prefixes, folder)
+	} else {
+		l.page.Objects = append(l.page.Objects, o.listed(name, l.fields))
+	}
+	return true
+}
+
+// listed is an object in a listing: its name and the fields that were asked for.
+func (o objectRecord) listed(name string, fields []string) map[string]any {
+	all := map[string]any{
+		"size": o.Size, "etag": o.ETag, "md5": o.MD5, "timeCreated": o.Created, "timeModified": o.Created,
+		"storageTier": "Standard", // archivalState is of objects in the archive alone
+	}
+	found := map[string]any{"name": name}
+	for _, field := range fields {
+		if value, ok := all[field]; ok {
+			found[field] = value
+		}
+	}
+	return found
+}

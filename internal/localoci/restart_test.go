@@ -1,0 +1,180 @@
+package localoci_test
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"cemli-executor/internal/localoci"
+	"cemli-executor/internal/problem"
+)
+
+func reopen(dir string) (*localoci.Server, error) {
+	return localoci.Open(localoci.Config{
+		Dir: dir, Buckets: buckets, Log: slog.New(slog.DiscardHandler),
+		Invoke: func(context.Context, localoci.Invocation) (localoci.Answer, error) { return localoci.Answer{}, nil },
+	})
+}
+
+func TestStateSurvivesARestart(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, nil)
+	p, f := personOf(t, s), functionOf(t, s, time.Now().Add(time.Hour))
+	p.send(t, "POST", s.Endpoint()+"/n/localns/b/packages", `{"objectEventsEnabled":false}`, nil)
+	put, _ := p.send(t, "PUT", object(s, "packages", "kept"), "kept", nil)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	s = open(t, dir, nil)
+	defer s.Close()
+	if resp, doc := p.send(t, "GET", s.Endpoint()+"/n/localns/b/packages", "", nil); doc["objectEventsEnabled"] != false {
+		t.Errorf("the bucket forgot its settings: status %d %v", resp.StatusCode, doc)
+	}
+	// Credentials from before are still good, both kinds.
+	for name, who := range map[string]*signer{"person": p, "function": f} {
+		resp, text := who.read(t, "GET", object(s, "packages", "kept"), nil)
+		if resp.StatusCode != 200 || text != "kept" || resp.Header.Get("Etag") != put.Header.Get("Etag") {
+			t.Errorf("%s: status %d, %q", name, resp.StatusCode, text)
+		}
+	}
+}
+
+// The bytes of a write that never came to its end, and of versions that are no more, do
+// not stay on the disk.
+func TestNoFileIsLeftBehind(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, nil)
+	p := personOf(t, s)
+	p.send(t, "PUT", object(s, "state", "a"), "1", nil)
+	p.send(t, "PUT", object(s, "state", "a"), "2", nil)
+	p.send(t, "PUT", object(s, "state", "gone"), "x", nil)
+	p.send(t, "DELETE", object(s, "state", "gone"), "", nil)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got := blobs(t, dir); len(got) != 1 {
+		t.Errorf("one object has the files %v", got)
+	}
+	orphan := filepath.Join(dir, "blobs", "orphan")
+	if err := os.WriteFile(orphan, []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, dir, nil)
+	defer s.Close()
+	if got := blobs(t, dir); len(got) != 1 || got[0] == "orphan" {
+		t.Errorf("after a restart the files are %v", got)
+	}
+	if _, text := personOf(t, s).read(t, "GET", object(s, "state", "a"), nil); text != "2" {
+		t.Errorf("the object is %q", text)
+	}
+}
+
+func blobs(t *testing.T, dir string) []string {
+	t.Helper()
+	entries, err := os.ReadDir(filepath.Join(dir, "blobs"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, entry := range entries {
+		names = append(names, entry.Name())
+	}
+	return names
+}
+
+// An index that is cut short or overwritten is told of at the start; it never ends the
+// process, nor passes for an empty one.
+func TestDamagedIndexes(t *testing.T) {
+	origin := t.TempDir()
+	s := open(t, origin, nil)
+	p := personOf(t, s)
+	for _, name := range []string{"a", "b", "c"} {
+		p.send(t, "PUT", object(s, "state", name+strings.Repeat("x", 1000)), name, nil)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	good, err := os.ReadFile(filepath.Join(origin, "index.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := os.Getpagesize()
+	damages := map[string][]byte{
+		"cut to the headers":      good[:2*page],
+		"cut to three pages":      good[:3*page],
+		"cut within a page":       good[:3*page+1],
+		"headers gone":            append(make([]byte, 2*page), good[2*page:]...),
+		"everything but them":     append(bytes.Clone(good[:2*page]), bytes.Repeat([]byte{0xff}, len(good)-2*page)...),
+		"everything but them, 0s": append(bytes.Clone(good[:2*page]), make([]byte, len(good)-2*page)...),
+	}
+	for name, damaged := range damages {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			if err := os.CopyFS(filepath.Join(dir, "oci"), os.DirFS(filepath.Join(origin, "oci"))); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(dir, "index.db"), damaged, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			s, err := reopen(dir)
+			if err == nil {
+				_ = s.Close()
+			}
+			if problem.CodeOf(err) != "config.local_dir" {
+				t.Errorf("error %v; want config.local_dir", err)
+			}
+		})
+	}
+}
+
+func TestFoldersThatCannotBe(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := reopen(filepath.Join(file, "below")); problem.CodeOf(err) != "config.local_dir" {
+		t.Errorf("below a file: %v", err)
+	}
+	s := open(t, dir, nil)
+	defer s.Close()
+	_, err := reopen(dir)
+	if err == nil || !strings.Contains(err.Error(), "another local OCI has the folder open") {
+		t.Errorf("a folder in use: %v", err)
+	}
+}
+
+// The configuration file works from every folder, and the keys are their owner's alone.
+func TestConfigurationFile(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	s := open(t, "state", nil)
+	defer s.Close()
+	text, err := os.ReadFile(s.Authority().ConfigFile())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, path, found := strings.Cut(string(text), "key_file=")
+	if !found || !filepath.IsAbs(strings.TrimSpace(path)) {
+		t.Errorf("the configuration has no absolute key_file:\n%s", text)
+	}
+	modes := map[string]os.FileMode{}
+	for _, name := range []string{"config", "user.pem", "issuer.pem"} {
+		info, err := os.Stat(filepath.Join(filepath.Dir(s.Authority().ConfigFile()), name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		modes[name] = info.Mode().Perm()
+	}
+	if diff := cmp.Diff(map[string]os.FileMode{"config": 0o600, "user.pem": 0o600, "issuer.pem": 0o600}, modes); diff != "" {
+		t.Error("modes (-want +got):\n" + diff)
+	}
+}
