@@ -45,6 +45,9 @@ const reserveHere = 15 * time.Second
 
 // runHere runs a package in this process.
 func runHere(ctx context.Context, t *terminal, path, environment, results string) error {
+	if err := needsLinux(); err != nil {
+		return err
+	}
 	scratch, err := os.MkdirTemp("", "cemli-")
 	if err != nil {
 		return fmt.Errorf("make a scratch folder: %w", err)
