@@ -188,10 +188,13 @@ func (l *stepLog) finish(record *evidence.Step) {
 		l.run.log.Error("cannot write the whole log", "step", record.Name, "error", err.Error())
 	}
 	if l.run.Output == OutputTail {
-		for stream, text := range map[evidence.Stream]string{evidence.Stdout: record.StdoutTail, evidence.Stderr: record.StderrTail} {
-			if text != "" {
-				l.run.log.Info("output", "step", record.Name, "stream", stream, "line", text)
-			}
-		}
+		l.logTail(record.Name, evidence.Stdout, record.StdoutTail)
+		l.logTail(record.Name, evidence.Stderr, record.StderrTail)
+	}
+}
+
+func (l *stepLog) logTail(step string, stream evidence.Stream, text string) {
+	if text != "" {
+		l.run.log.Info("output", "step", step, "stream", stream, "line", text)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -30,7 +31,7 @@ type localFlags struct {
 	instances int
 	memory    int
 	timeout   time.Duration
-	settings  map[string]string
+	settings  []string
 	function  string
 	verbose   bool
 }
@@ -39,7 +40,7 @@ func (f *localFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.IntVar(&f.memory, "memory", 512, "memory that the function is told it has, in MB")
 	flags.DurationVar(&f.timeout, "timeout", 5*time.Minute, "timeout of one invocation")
-	flags.StringToStringVar(&f.settings, "config", nil, "configuration of the function, KEY=VALUE; may be repeated")
+	flags.StringArrayVar(&f.settings, "config", nil, "configuration of the function, KEY=VALUE; may be repeated")
 	flags.StringVar(&f.function, "function", "", "the function's binary (default: beside cemli, or built from the sources around)")
 	flags.BoolVar(&f.verbose, "verbose", false, "show the function's whole log and the services' own")
 }
@@ -106,9 +107,37 @@ func needsLinux() error {
 	}, nil)
 }
 
+// check refuses flags that no function could be run with, and reads --config.
+func (f localFlags) check() (map[string]string, error) {
+	wrong := func(message string) error {
+		return problem.New(problem.Problem{Code: "usage", Message: message, Hint: "see cemli local up --help"}, nil)
+	}
+	switch {
+	case f.instances < 1 || f.instances > 100:
+		return nil, wrong("--instances must be 1 to 100")
+	case f.timeout < 5*time.Second || f.timeout > time.Hour:
+		return nil, wrong("--timeout must be 5s to 1h")
+	case f.memory < 128 || f.memory > 3072:
+		return nil, wrong("--memory must be 128 to 3072")
+	}
+	settings := map[string]string{}
+	for _, setting := range f.settings {
+		key, value, ok := strings.Cut(setting, "=")
+		if !ok || key == "" {
+			return nil, wrong("--config " + setting + " is not KEY=VALUE")
+		}
+		settings[key] = value
+	}
+	return settings, nil
+}
+
 // start starts the stack with the state in dir.
 func (f localFlags) start(ctx context.Context, t *terminal, dir string, functionLog io.Writer, o local.Options) (*local.Stack, func(), error) {
 	if err := needsLinux(); err != nil {
+		return nil, nil, err
+	}
+	settings, err := f.check()
+	if err != nil {
 		return nil, nil, err
 	}
 	binary, done, err := findFunction(ctx, t, f.function)
@@ -119,7 +148,7 @@ func (f localFlags) start(ctx context.Context, t *terminal, dir string, function
 	if f.verbose {
 		level, functionLog = slog.LevelDebug, io.MultiWriter(functionLog, t.stderr)
 	}
-	o.Dir, o.Binary, o.MemoryMB, o.Timeout, o.Settings = dir, binary, f.memory, f.timeout, f.settings
+	o.Dir, o.Binary, o.MemoryMB, o.Timeout, o.Settings = dir, binary, f.memory, f.timeout, settings
 	o.FunctionLog, o.Log = functionLog, slog.New(slog.NewTextHandler(t.stderr, &slog.HandlerOptions{Level: level}))
 	stack, err := local.Start(o)
 	if err != nil {

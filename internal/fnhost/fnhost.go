@@ -116,10 +116,9 @@ func (c Config) check() error {
 // Invoke calls the function. It waits for a free instance as long as ctx lasts; a call
 // that has begun goes on to its end also when its caller is gone.
 func (h *Host) Invoke(ctx context.Context, call Call) (Answer, error) {
-	if h.ctx.Err() != nil {
+	if !h.begin() {
 		return Answer{}, ErrClosed
 	}
-	h.calls.Add(1)
 	defer h.calls.Done()
 	i, err := h.take(ctx)
 	if err != nil {
@@ -133,6 +132,17 @@ func (h *Host) Invoke(ctx context.Context, call Call) (Answer, error) {
 	}
 	h.warm <- i
 	return answer, nil
+}
+
+// begin counts a call that Close has to wait for; false if the host is closed.
+func (h *Host) begin() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.ctx.Err() != nil {
+		return false
+	}
+	h.calls.Add(1)
+	return true
 }
 
 // take waits for a free instance, a warm one if there is any.

@@ -72,7 +72,9 @@ func copyFile(to, from string) error {
 
 // Close kills every instance and removes what the host made.
 func (h *Host) Close() error {
+	h.mu.Lock()
 	h.close()
+	h.mu.Unlock()
 	h.calls.Wait()
 	for range h.config.Instances {
 		select {

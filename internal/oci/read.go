@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"strconv"
 	"strings"
 	"time"
@@ -51,11 +52,17 @@ func (b *Bucket) open(ctx context.Context, name string, opts store.GetOptions) (
 		request.Range = common.String(rangeHeader(opts.Offset, opts.Length))
 	}
 	var answer objectstorage.GetObjectResponse
-	_, err := b.run(ctx, "get", name, func(ctx context.Context, api *objectstorage.ObjectStorageClient, ns *string) (err error) {
+	send := func(ctx context.Context, api *objectstorage.ObjectStorageClient, ns *string) (err error) {
 		request.NamespaceName = ns
 		answer, err = api.GetObject(ctx, request)
 		return err
-	})
+	}
+	_, err := b.run(ctx, "get", name, send)
+	if status, _ := serviceAnswer(err); status == http.StatusRequestedRangeNotSatisfiable && opts.Offset == 0 {
+		// No range of an empty object can be satisfied, not even its beginning.
+		request.Range = nil
+		_, err = b.run(ctx, "get", name, send)
+	}
 	if err != nil {
 		return answer, b.fail("get", name, err)
 	}

@@ -194,6 +194,9 @@ func emptyObject(t *testing.T, b store.Bucket) {
 	if text, info := get(t, b, "e", store.GetOptions{}); text != "" || info.Size != 0 {
 		t.Errorf("got %q, %+v", text, info)
 	}
+	if text, info := get(t, b, "e", store.GetOptions{Length: 5}); text != "" || info.Size != 0 {
+		t.Errorf("a range of it: %q, %+v", text, info)
+	}
 }
 
 func overwrite(t *testing.T, b store.Bucket) {
