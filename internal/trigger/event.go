@@ -3,22 +3,22 @@ package trigger
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
 	"github.com/cloudevents/sdk-go/v2/binding"
 	"github.com/cloudevents/sdk-go/v2/event"
 	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"cemli-executor/executor"
 	"cemli-executor/internal/problem"
-	"cemli-executor/internal/store"
+	"cemli-executor/internal/strictjson"
 )
 
 // The event types that mean new bytes under a name.
@@ -27,201 +27,175 @@ const (
 	updateObject = "com.oraclecloud.objectstorage.updateobject"
 )
 
-// envelope is an OCI event as far as it is read. Oracle adds fields and has used
+// attributes are what is read of an event besides its data.
+type attributes struct {
+	id, source, kind, subject, time string
+}
+
+// ociEvent is an OCI event as far as it is read. Oracle adds fields and has used
 // several shapes; unknown ones are no error.
-type envelope struct {
-	EventType   string          `json:"eventType"`
-	Version     string          `json:"cloudEventsVersion"`
-	Source      string          `json:"source"`
-	EventID     string          `json:"eventID"`
-	EventTime   string          `json:"eventTime"`
-	ContentType string          `json:"contentType"`
-	Data        json.RawMessage `json:"data"`
+type ociEvent struct {
+	Version string         `json:"cloudEventsVersion"`
+	ID      string         `json:"eventID"`
+	Type    string         `json:"eventType"`
+	Source  string         `json:"source"`
+	Time    string         `json:"eventTime"`
+	Data    jsontext.Value `json:"data"`
 }
 
 // fromOCI converts an OCI event into a CloudEvents 1.0 event and reads that.
-func fromOCI(doc []byte) Item {
-	var e envelope
+func (d decoder) fromOCI(doc []byte) Item {
+	var e ociEvent
 	if err := json.Unmarshal(doc, &e); err != nil {
-		return Item{Err: malformed(err)}
+		return Item{Err: unreadable("", err)}
 	}
 	if e.Version != "0.1" {
-		return Item{Err: refuse("trigger.event_version", "/cloudEventsVersion", fmt.Sprintf("%.40q is not 0.1, the version of OCI events", e.Version), "send the event as OCI does, or as CloudEvents 1.0 with a specversion")}
+		return Item{Err: refuse("trigger.event_version", "/cloudEventsVersion", fmt.Sprintf("%.40q is not 0.1, the version of OCI events", e.Version))}
 	}
-	var d data
-	if err := json.Unmarshal(e.Data, &d); err != nil {
-		return Item{Err: malformed(err)}
-	}
-	converted := event.New(event.CloudEventsVersionV1)
-	converted.SetID(e.EventID)
-	converted.SetType(e.EventType)
-	converted.SetSource(e.Source)
-	converted.SetSubject(d.ResourceID)
-	if e.EventTime != "" {
-		at, err := time.Parse(time.RFC3339, e.EventTime)
-		if err != nil {
-			return Item{Err: problem.New(problem.Problem{Code: "trigger.event", Where: "/eventTime", Message: fmt.Sprintf("%.60q is not an RFC 3339 time", e.EventTime), Hint: "send the event as OCI does"}, err)}
-		}
-		converted.SetTime(at)
-	}
-	if err := converted.SetData(event.ApplicationJSON, []byte(e.Data)); err != nil {
-		return Item{Err: malformed(err)}
-	}
-	return fromEvent(converted, executor.TriggerEvent)
+	return d.assemble(executor.TriggerEvent, attributes{e.ID, e.Source, e.Type, resourceID(e.Data), e.Time}, e.Data)
 }
 
-func malformed(err error) error {
-	return problem.New(problem.Problem{
-		Code: "trigger.event", Message: "the event cannot be read", Hint: "compare it with an event of Object Storage",
-	}, err)
+// resourceID is what an OCI event is about; "" where it does not say so in text.
+func resourceID(data []byte) string {
+	members, _ := strictjson.Members(data)
+	id, _ := strictjson.Text(members["resourceId"])
+	return id
 }
 
-// structured reads a CloudEvents 1.0 event in structured mode.
-func structured(doc []byte) Item {
-	var e event.Event
+// structuredEvent is a CloudEvents 1.0 event in JSON as far as it is read.
+type structuredEvent struct {
+	Version    string         `json:"specversion"`
+	ID         string         `json:"id"`
+	Source     string         `json:"source"`
+	Type       string         `json:"type"`
+	Subject    string         `json:"subject"`
+	Time       string         `json:"time"`
+	Data       jsontext.Value `json:"data"`
+	DataBase64 []byte         `json:"data_base64"`
+}
+
+// structured reads a CloudEvents 1.0 event in structured mode. The SDK's own JSON
+// reader is not used: it panics on a data_base64 that is no text, and stops without a
+// word at an attribute that has no name.
+func (d decoder) structured(doc []byte) Item {
+	var e structuredEvent
 	if err := json.Unmarshal(doc, &e); err != nil {
-		return Item{Err: malformed(err)}
+		return Item{Err: unreadable("", err)}
 	}
-	return fromEvent(e, executor.TriggerCloudEvent)
+	if e.Version != event.CloudEventsVersionV1 {
+		return Item{Err: otherVersion(e.Version)}
+	}
+	data := []byte(e.Data)
+	if e.DataBase64 != nil {
+		if data != nil {
+			return Item{Err: refuse("trigger.ambiguous", "/data_base64", "the event has data and data_base64")}
+		}
+		data = e.DataBase64
+	}
+	return d.assemble(executor.TriggerCloudEvent, attributes{e.ID, e.Source, e.Type, e.Subject, e.Time}, data)
+}
+
+func otherVersion(version string) error {
+	return refuse("trigger.event_version", "/specversion", fmt.Sprintf("%.40q is not 1.0, the version of CloudEvents that is read", version))
+}
+
+// assemble makes a CloudEvents 1.0 event and reads it.
+func (d decoder) assemble(kind executor.TriggerKind, from attributes, data []byte) Item {
+	e := event.New(event.CloudEventsVersionV1)
+	e.SetID(from.id)
+	e.SetSource(from.source)
+	e.SetType(from.kind)
+	e.SetSubject(from.subject)
+	if from.time != "" {
+		at, err := time.Parse(time.RFC3339, from.time)
+		if err != nil {
+			return Item{Err: refuseFor(err, "trigger.event", "", fmt.Sprintf("the event's time %.60q is not in RFC 3339", from.time))}
+		}
+		e.SetTime(at)
+	}
+	if err := e.SetData(event.ApplicationJSON, data); err != nil {
+		return Item{Err: unreadable("/data", err)}
+	}
+	return d.fromEvent(e, kind)
 }
 
 // binary reads a CloudEvents 1.0 event in binary mode: attributes in headers, data in
-// the body.
-func binary(body []byte, header http.Header, buckets Buckets) Item {
-	message := cehttp.NewMessage(header, io.NopCloser(bytes.NewReader(body)))
-	e, err := binding.ToEvent(context.Background(), message)
+// the body. The evidence quotes it in structured mode, so that nothing is lost.
+func (d decoder) binary(body []byte, header http.Header) Item {
+	if version := header.Get("Ce-Specversion"); version != event.CloudEventsVersionV1 {
+		return Item{Err: otherVersion(version)}
+	}
+	for name, values := range header {
+		if strings.HasPrefix(name, "Ce-") && len(values) != 1 {
+			return Item{Err: refuse("trigger.event", clip(name), fmt.Sprintf("the header has %d values instead of one", len(values)))}
+		}
+	}
+	e, err := binding.ToEvent(context.Background(), cehttp.NewMessage(header, io.NopCloser(bytes.NewReader(body))))
 	if err != nil {
-		return Item{Err: malformed(err)}
+		return Item{Err: unreadable("", err)}
 	}
-	return finish(fromEvent(*e, executor.TriggerCloudEvent), body, buckets)
-}
-
-// data is an event's data as far as it is read.
-type data struct {
-	ResourceName string  `json:"resourceName"`
-	ResourceID   string  `json:"resourceId"`
-	BucketName   string  `json:"bucketName"` // older shape
-	Details      details `json:"additionalDetails"`
-}
-
-type details struct {
-	BucketName string `json:"bucketName"`
-	ObjectName string `json:"objectName"` // older shape
-	Namespace  string `json:"namespace"`
-	ETag       string `json:"eTag"`
-	VersionID  string `json:"versionId"`
-}
-
-// fromEvent reads a CloudEvents 1.0 event, whatever it was before.
-func fromEvent(e event.Event, kind executor.TriggerKind) Item {
-	if err := e.Validate(); err != nil {
-		return Item{Err: problem.New(problem.Problem{
-			Code: "trigger.event", Message: "the event is not a valid CloudEvents 1.0 event: " + firstLine(err), Hint: "it needs an id, a source and a type",
-		}, err)}
-	}
-	decoded := Item{}
-	decoded.Request.Trigger = executor.Trigger{Kind: kind, EventID: e.ID(), EventType: e.Type(), EventTime: e.Time()}
-	if e.Type() != createObject && e.Type() != updateObject {
-		decoded.Ignored = fmt.Sprintf("events of type %.100s do not run packages", e.Type())
-		return decoded
-	}
-	var d data
-	if err := json.Unmarshal(e.Data(), &d); err != nil {
-		decoded.Err = malformed(err)
-		return decoded
-	}
-	q, err := d.object(e.Subject())
-	if err != nil {
-		decoded.Err = err
-		return decoded
-	}
-	q.Trigger = decoded.Request.Trigger
-	decoded.Request = q
-	if !strings.HasSuffix(strings.ToLower(q.Object), ".zip") {
-		decoded.Ignored = "objects whose names do not end in .zip are not packages"
+	decoded := d.fromEvent(*e, executor.TriggerCloudEvent)
+	if whole, err := e.MarshalJSON(); err == nil {
+		decoded.Request.Trigger.Raw = quote(whole)
 	}
 	return decoded
 }
 
-func firstLine(err error) string {
-	line, _, _ := strings.Cut(strings.TrimSpace(err.Error()), "\n")
-	return fmt.Sprintf("%.200s", line)
+// unreadable says which value of an event is not what it must be, where that is known.
+func unreadable(within string, err error) error {
+	message := "the event cannot be read"
+	var wrong *json.SemanticError
+	if errors.As(err, &wrong) {
+		within += string(wrong.JSONPointer)
+		message = fmt.Sprintf("a value of the event is of the wrong type: %v", wrong.JSONKind)
+	}
+	return refuseFor(err, "trigger.event", clip(within), message)
 }
 
-// object finds the object that an event is about, and refuses one that says two things.
-func (d data) object(subject string) (executor.Request, error) {
-	q := executor.Request{
-		Namespace: d.Details.Namespace, Bucket: first(d.Details.BucketName, d.BucketName),
-		Object: first(d.ResourceName, d.Details.ObjectName), ETag: d.Details.ETag, VersionID: d.Details.VersionID,
+// fromEvent reads a CloudEvents 1.0 event, whatever it was before.
+func (d decoder) fromEvent(e event.Event, kind executor.TriggerKind) Item {
+	decoded := Item{}
+	decoded.Request.Trigger.Kind = kind
+	if decoded.Err = valid(e); decoded.Err != nil {
+		return decoded
 	}
-	fromID, err := parseResource(first(d.ResourceID, subject))
-	if err != nil {
-		return q, err
+	arrived := executor.Trigger{Kind: kind, EventID: e.ID(), EventType: e.Type(), EventTime: e.Time().UTC()}
+	decoded.Request.Trigger = arrived
+	if e.Type() != createObject && e.Type() != updateObject {
+		decoded.Ignored = fmt.Sprintf("events of type %.100s do not run packages", e.Type())
+		return decoded
 	}
-	for _, part := range []struct {
-		to    *string
-		value string
-		what  string
-	}{{&q.Namespace, fromID.Namespace, "namespace"}, {&q.Bucket, fromID.Bucket, "bucket"}, {&q.Object, fromID.Object, "object"}} {
-		if *part.to == "" {
-			*part.to = part.value
-		}
-		if part.value != "" && *part.to != part.value && unescaped(part.value) != *part.to {
-			return q, refuse("trigger.ambiguous", "/data/resourceId", "it names another "+part.what+" than the event's details", "send the event as OCI does")
-		}
+	about, err := readData(e.Data())
+	if err == nil {
+		decoded.Request, err = about.object(e.Subject())
 	}
-	return q, checkObject(q)
+	decoded.Request.Trigger = arrived
+	if err == nil {
+		err = problem.Join(d.buckets.admit(decoded.Request))
+	}
+	if err == nil && !isZip(decoded.Request.Object) {
+		decoded.Ignored = "objects whose names do not end in .zip are not packages"
+		return decoded
+	}
+	if err == nil {
+		err = problem.Join(checkObject(decoded.Request.Object))
+	}
+	decoded.Err = err
+	return decoded
 }
 
-// unescaped undoes percent-encoding, which only resource ids may have.
-func unescaped(value string) string {
-	plain, err := url.PathUnescape(value)
-	if err != nil {
-		return value
+// valid holds an event to the CloudEvents specification and to what evidence can hold.
+func valid(e event.Event) error {
+	if err := e.Validate(); err != nil {
+		line, _, _ := strings.Cut(strings.TrimSpace(err.Error()), "\n")
+		return refuseFor(err, "trigger.event", "", fmt.Sprintf("the event is not a valid CloudEvents 1.0 event: %.200s", line))
 	}
-	return plain
-}
-
-func first(values ...string) string {
-	for _, v := range values {
-		if v != "" {
-			return v
-		}
+	if year := e.Time().UTC().Year(); year < 1 || year > 9999 {
+		return refuse("trigger.event", "", "the event's time is out of range in UTC")
 	}
-	return ""
-}
-
-// parseResource reads /n/NAMESPACE/b/BUCKET/o/OBJECT; the object's name may hold
-// anything. Any other text that is not empty says nothing about an object.
-func parseResource(id string) (executor.Request, error) {
-	rest, ok := strings.CutPrefix(id, "/n/")
-	if !ok {
-		return executor.Request{}, nil
-	}
-	namespace, rest, okBucket := strings.Cut(rest, "/b/")
-	bucket, object, okObject := strings.Cut(rest, "/o/")
-	if !okBucket || !okObject {
-		return executor.Request{}, refuse("trigger.event", "/data/resourceId", fmt.Sprintf("%.200q is no object's resource id", id), "send the event as OCI does")
-	}
-	return executor.Request{Namespace: namespace, Bucket: bucket, Object: object}, nil
-}
-
-// checkObject checks what names an object, whatever form named it.
-func checkObject(q executor.Request) error {
-	var missing []string
-	if q.Bucket == "" {
-		missing = append(missing, "bucket")
-	}
-	if q.Object == "" {
-		missing = append(missing, "object")
-	}
-	if missing != nil {
-		return refuse("trigger.incomplete", "", "the "+strings.Join(missing, " and the ")+" are not named", "name the object to run")
-	}
-	if err := store.CheckName(q.Object); err != nil {
-		return problem.New(problem.Problem{
-			Code: "trigger.object", Where: fmt.Sprintf("%.200q", q.Object), Message: "it cannot be an object's name: " + err.Error(), Hint: "use the object's name as it is in the bucket",
-		}, err)
-	}
-	return errors.Join(text("bucket", q.Bucket, 256), text("etag", q.ETag, 256), text("version_id", q.VersionID, 256), text("namespace", q.Namespace, 256))
+	var problems []problem.Problem
+	problems = append(problems, checkText("id", e.ID(), maxText)...)
+	problems = append(problems, checkText("type", e.Type(), maxName)...)
+	problems = append(problems, checkText("source", e.Source(), maxText)...)
+	return problem.Join(problems)
 }

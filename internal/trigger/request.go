@@ -16,61 +16,84 @@ import (
 	"cemli-executor/internal/strictjson"
 )
 
+// Bounds of a request by hand, besides those of texts.
+const (
+	// maxSlot bounds once_per: a slot longer than a year is a mistake.
+	maxSlot = 366 * 24 * time.Hour
+	// maxParameters bounds how many parameters there are.
+	maxParameters = 256
+	// maxValue bounds the JSON of one parameter; it is to fit an environment variable.
+	maxValue = 32 << 10
+	// maxProblems bounds how many problems are reported.
+	maxProblems = 20
+)
+
 // requestKeys are the keys of a request by hand.
 var requestKeys = []string{
 	"bucket", "object", "etag", "version_id", "action", "parameters", "parameter_set",
 	"rerun_of", "resume_from", "rollback_of", "once_per", "reason", "reference",
 }
 
-// manual recognises a request by hand: any of its keys.
-func manual(members map[string]jsontext.Value) bool {
-	return slices.ContainsFunc(requestKeys, func(key string) bool { return members[key] != nil })
-}
+// sweepKeys are those of them that mean something to a sweep.
+var sweepKeys = []string{"action", "reason", "reference"}
 
 // actions are the words for what may be asked.
 var actions = []executor.Action{
 	executor.ActionApply, executor.ActionDryRun, executor.ActionCheck, executor.ActionRollback, executor.ActionSweep,
 }
 
-// maxSlot bounds once_per: a slot longer than a year is a mistake.
-const maxSlot = 366 * 24 * time.Hour
-
 var runIDRule = regexp.MustCompile(`^[0-9]{8}T[0-9]{6}Z-[a-z0-9][a-z0-9._-]{0,127}$`)
 
+// byHand recognises a request by hand: one of its keys, or nearly one.
+func byHand(members map[string]jsontext.Value) bool {
+	if len(members) > maxProblems+len(requestKeys) {
+		return slices.ContainsFunc(requestKeys, func(key string) bool { return members[key] != nil })
+	}
+	for key := range members {
+		if slices.Contains(requestKeys, key) || problem.Nearest(key, requestKeys) != "" {
+			return true
+		}
+	}
+	return false
+}
+
 // fromRequest reads a request by hand and reports everything that is wrong with it.
-func fromRequest(members map[string]jsontext.Value, buckets Buckets) Item {
+func (d decoder) fromRequest(members map[string]jsontext.Value) Item {
 	r := reader{members: members}
 	r.unknown()
 	q := executor.Request{
-		Bucket: r.text("bucket", 256), Object: r.text("object", maxText), ETag: r.text("etag", 256), VersionID: r.text("version_id", 256),
-		ParameterSet: r.text("parameter_set", 256), Reason: r.text("reason", maxText), Reference: r.text("reference", 256),
+		Bucket: r.text("bucket", maxName), Object: r.text("object", maxText), ETag: r.text("etag", maxName), VersionID: r.text("version_id", maxName),
+		ParameterSet: r.text("parameter_set", maxName), Reason: r.text("reason", maxText), Reference: r.text("reference", maxName),
 		RerunOf: r.runID("rerun_of"), ResumeFrom: r.runID("resume_from"), RollbackOf: r.runID("rollback_of"),
 		Action: r.action(), OncePer: r.slot(), Parameters: r.parameters(),
 		Trigger: executor.Trigger{Kind: executor.TriggerRequest},
 	}
-	if q.Action == executor.ActionSweep {
-		if q.Bucket != "" || q.Object != "" {
-			r.wrong("/action", "a sweep names no object", "leave bucket and object out")
+	switch {
+	case q.Action == executor.ActionSweep:
+		r.sweep()
+	case len(r.problems) == 0:
+		if q.Bucket == "" {
+			q.Bucket = d.buckets.Packages
 		}
-		return Item{Request: q, Err: problem.Join(r.problems)}
+		if r.problems = d.buckets.admit(q); len(r.problems) == 0 {
+			r.problems = checkObject(q.Object)
+		}
 	}
-	if q.Bucket == "" {
-		q.Bucket = buckets.Packages
-	}
-	if err := problem.Join(r.problems); err != nil {
-		return Item{Request: q, Err: err}
-	}
-	return Item{Request: q, Err: checkObject(q)}
+	return Item{Request: q, Err: problem.Join(r.problems)}
 }
 
 // reader reads the members of a request and collects what is wrong.
 type reader struct {
 	members  map[string]jsontext.Value
-	problems []problem.Problem
+	problems []problem.Problem // at most maxProblems
 }
 
-func (r *reader) wrong(where, message, hint string) {
-	r.problems = append(r.problems, problem.Problem{Code: "trigger.value", Where: where, Message: message, Hint: hint})
+func (r *reader) add(problems ...problem.Problem) {
+	r.problems = append(r.problems, problems[:min(len(problems), maxProblems-len(r.problems))]...)
+}
+
+func (r *reader) wrong(where, message string) {
+	r.add(described("trigger.value", where, message))
 }
 
 func (r *reader) unknown() {
@@ -78,12 +101,25 @@ func (r *reader) unknown() {
 		if slices.Contains(requestKeys, key) {
 			continue
 		}
-		hint := "the keys are " + strings.Join(requestKeys, ", ")
-		if near := problem.Nearest(key, requestKeys); near != "" {
-			hint = "did you mean " + near + "?"
+		if len(r.problems) == maxProblems {
+			return
 		}
-		r.problems = append(r.problems, problem.Problem{Code: "trigger.unknown_key", Where: fmt.Sprintf("/%.100s", key), Message: "unknown key", Hint: hint})
+		p := described("trigger.unknown_key", pointer(key), "unknown key")
+		p.Hint = "the keys are " + strings.Join(requestKeys, ", ")
+		if near := problem.Nearest(key, requestKeys); near != "" {
+			p.Message, p.Hint = "unknown key; did you mean "+near+"?", "write "+near
+		}
+		r.add(p)
 	}
+}
+
+// pointer is the JSON pointer of a member.
+func pointer(keys ...string) string {
+	var p jsontext.Pointer
+	for _, key := range keys {
+		p = p.AppendToken(key)
+	}
+	return clip(p)
 }
 
 // text returns a member that is text of at most most bytes; "" where it is absent.
@@ -94,51 +130,54 @@ func (r *reader) text(key string, most int) string {
 	}
 	s, ok := strictjson.Text(value)
 	if !ok {
-		r.wrong("/"+key, "it must be text", "put the value in quotes")
+		r.wrong(pointer(key), "it must be text, in quotes")
 		return ""
 	}
-	if err := text("/"+key, s, most); err != nil {
-		r.problems = append(r.problems, problem.Of(err, problem.Problem{}).Problems...)
+	if problems := checkText(pointer(key), s, most); problems != nil {
+		r.add(problems...)
 		return ""
 	}
 	return s
 }
 
 func (r *reader) runID(key string) string {
-	id := r.text(key, 256)
+	id := r.text(key, maxName)
 	if id != "" && !runIDRule.MatchString(id) {
-		r.wrong("/"+key, "it is not a run id", "take the run_id of a result")
+		r.wrong(pointer(key), "it is not a run id; take the run_id of a result")
 		return ""
 	}
 	return id
 }
 
 func (r *reader) action() executor.Action {
-	action := executor.Action(r.text("action", 64))
+	action := executor.Action(r.text("action", maxName))
 	if action != "" && !slices.Contains(actions, action) {
-		var words []string
-		for _, a := range actions {
-			words = append(words, string(a))
-		}
-		r.problems = append(r.problems, problem.Problem{
-			Code: "trigger.action", Where: "/action", Message: fmt.Sprintf("unknown action %q", action), Hint: "use one of " + strings.Join(words, ", "),
-		})
+		r.add(described("trigger.action", "/action", fmt.Sprintf("unknown action %.60q", action)))
 		return ""
 	}
 	return action
 }
 
 func (r *reader) slot() time.Duration {
-	text := r.text("once_per", 64)
+	text := r.text("once_per", maxName)
 	if text == "" {
 		return 0
 	}
 	d, err := time.ParseDuration(text)
 	if err != nil || d <= 0 || d > maxSlot {
-		r.wrong("/once_per", fmt.Sprintf("%q is not a duration over 0 and up to %s", text, maxSlot), "write it like 24h or 15m")
+		r.wrong("/once_per", fmt.Sprintf("%.60q is not a duration over 0 and up to %s, like 24h or 15m", text, maxSlot))
 		return 0
 	}
 	return d
+}
+
+// sweep refuses what a sweep would not heed.
+func (r *reader) sweep() {
+	for _, key := range requestKeys {
+		if r.members[key] != nil && !slices.Contains(sweepKeys, key) {
+			r.wrong(pointer(key), "a sweep looks after everything; it takes only a reason and a reference")
+		}
+	}
 }
 
 // parameters returns the values as they are; the manifest says what they must be.
@@ -148,17 +187,30 @@ func (r *reader) parameters() map[string]json.RawMessage {
 		return nil
 	}
 	members, ok := strictjson.Members(value)
-	if !ok {
-		r.wrong("/parameters", "it must be an object", `write {"NAME":"value"}`)
+	switch {
+	case !ok:
+		r.wrong("/parameters", `it must be an object like {"NAME":"value"}`)
+		return nil
+	case len(members) > maxParameters:
+		r.wrong("/parameters", fmt.Sprintf("it has %d parameters; at most %d are allowed", len(members), maxParameters))
 		return nil
 	}
 	parameters := map[string]json.RawMessage{}
 	for _, name := range slices.Sorted(maps.Keys(members)) {
-		if kind := members[name].Kind(); kind == '{' || kind == '[' {
-			r.wrong(fmt.Sprintf("/parameters/%.100s", name), "it must be text, a number or a boolean", "")
-			continue
-		}
+		r.add(checkParameter(name, members[name])...)
 		parameters[name] = json.RawMessage(members[name])
 	}
 	return parameters
+}
+
+func checkParameter(name string, value jsontext.Value) []problem.Problem {
+	where := pointer("parameters", name)
+	switch value.Kind() {
+	case '{', '[', 'n':
+		return []problem.Problem{described("trigger.value", where, "it must be text, a number or a boolean")}
+	}
+	if len(value) > maxValue {
+		return []problem.Problem{described("trigger.value", where, fmt.Sprintf("it has %d bytes; at most %d are allowed", len(value), maxValue))}
+	}
+	return checkText(where, name, maxName)
 }

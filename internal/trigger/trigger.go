@@ -2,18 +2,26 @@
 //
 // Four forms are told apart by their content: an OCI Events envelope, a CloudEvents
 // 1.0 event (structured or binary mode), a request by hand, and a JSON array of
-// these. Both kinds of event become a CloudEvents 1.0 event of the CloudEvents SDK,
-// pass its validation, and take one way from there.
+// these, whose items are decoded one by one so that a bad one spoils no other. Both
+// kinds of event become a CloudEvents 1.0 event of the CloudEvents SDK, pass its
+// validation, and take one way from there.
 //
-// Events about anything but the creation or update of a .zip object are ignored with
-// a reason. Only objects of the packages bucket become requests; the results and the
-// state bucket are refused always, so that what a run writes can never start another.
+// The creation or update of an object whose name ends in .zip, in any case of letters,
+// becomes a request; other types of event and other names are ignored with a reason.
+// Only objects of the packages bucket become requests; the results and the state
+// bucket are refused always, whatever the object, so that what a run writes can never
+// start another. Names are taken as they are written, never URL-decoded, and where two
+// parts of an event name different objects nothing is run.
+//
 // Nothing in a trigger is trusted: it can only name an object that the executor then
-// reads under its own rules.
+// reads under its own rules. Texts are bounded and free of control characters, because
+// all of them go into evidence that people read. Codes lists what is refused.
 package trigger
 
 import (
+	"bytes"
 	"fmt"
+	"mime"
 	"net/http"
 	"strings"
 
@@ -21,7 +29,6 @@ import (
 
 	"cemli-executor/executor"
 	"cemli-executor/internal/evidence"
-	"cemli-executor/internal/problem"
 	"cemli-executor/internal/strictjson"
 )
 
@@ -31,121 +38,160 @@ const (
 	MaxBody = 6 << 20
 	// MaxItems bounds a batch.
 	MaxItems = 100
-	// maxDepth bounds nesting; events need five levels.
+	// maxDepth bounds the nesting of one item; events need five levels.
 	maxDepth = 64
-	// maxText bounds each text that goes into the evidence.
-	maxText = 1024
 )
 
-// Buckets are the names of the executor's buckets.
-type Buckets struct{ Packages, Results, State string }
+// space is what JSON lets stand around a value.
+const space = " \t\r\n"
+
+// Buckets are the names that a request is held against.
+type Buckets struct {
+	// Namespace is the Object Storage namespace of all three; "" where it is not
+	// known, and then any namespace passes here.
+	Namespace string
+	// Packages is the only bucket whose objects are run.
+	Packages string
+	// Results and State are refused even if they are named as Packages too.
+	Results, State string
+}
 
 // Call is one decoded invocation: at least one item, exactly one unless Batch.
 type Call struct {
-	Items []Item
-	Batch bool // the answer is an array
+	Items []Item // in the order they were sent
+	Batch bool   // a JSON array was sent, so the answer is one too
 }
 
-// Item is one request, or why there is none: exactly one of Ignored and Err is set if
-// Request is not to be run.
+// Item is one request, or why there is none. The request is to be run only if Ignored
+// and Err are both unset, and never more than one of them is set. Beside them
+// Request.Trigger holds what is known of how it arrived.
 type Item struct {
 	Request executor.Request
 	Ignored string // why nothing is to be done
-	Err     error  // a *problem.Error of the family "trigger"
+	Err     error  // a *problem.Error with codes that are in Codes
 }
 
-// Decode reads an invocation. The header is the platform's, with the ce-… headers of a
-// binary-mode event. An error is a *problem.Error: nothing of the body can be used.
+// Decode reads an invocation. The header is the platform's, with Content-Type and the
+// ce-… headers of a binary-mode event; nil is an empty one. An error is a
+// *problem.Error with codes that are in Codes: nothing of the body can be used. What is
+// wrong with one form or item only is in that item. The same input gives the same call.
 func Decode(body []byte, header http.Header, buckets Buckets) (Call, error) {
 	if len(body) > MaxBody {
-		return Call{}, refuse("trigger.too_large", "", fmt.Sprintf("the request has more than %d bytes", MaxBody), "send fewer items at once")
+		return Call{}, refuse("trigger.too_large", "", fmt.Sprintf("the request has more than %d bytes", MaxBody))
 	}
-	if fault := strictjson.Check(body, maxDepth); fault != nil {
-		return Call{}, syntax(fault)
+	d := decoder{buckets: buckets, declared: declaresCloudEvent(header)}
+	content := bytes.Trim(body, space)
+	switch {
+	case header.Get("Ce-Specversion") != "" && !d.declared:
+		return Call{Items: []Item{d.binary(body, header)}}, nil
+	case len(content) == 0:
+		return Call{}, refuse("trigger.empty", "", "the request is empty")
+	case content[0] == '[':
+		return d.batch(content)
 	}
-	if header.Get("Ce-Specversion") != "" {
-		return Call{Items: []Item{binary(body, header, buckets)}}, nil
+	if err := check(content); err != nil {
+		return Call{}, err
 	}
-	elements, batch := strictjson.Elements(body)
-	if !batch {
-		return Call{Items: []Item{item(body, buckets)}}, nil
+	return Call{Items: []Item{d.item(content)}}, nil
+}
+
+// declaresCloudEvent reports whether the content type says that the body is an event
+// in structured mode or a batch of them.
+func declaresCloudEvent(header http.Header) bool {
+	kind, _, err := mime.ParseMediaType(header.Get("Content-Type"))
+	return err == nil && strings.HasPrefix(kind, "application/cloudevents")
+}
+
+// check holds one JSON value to the rules of strict JSON.
+func check(doc []byte) error {
+	fault := strictjson.Check(doc, maxDepth)
+	if fault == nil {
+		return nil
 	}
-	if len(elements) == 0 || len(elements) > MaxItems {
-		return Call{}, refuse("trigger.batch", "", fmt.Sprintf("a batch has 1 to %d items, this one %d", MaxItems, len(elements)), "send it in parts")
+	switch fault.Kind {
+	case strictjson.Duplicate:
+		return refuse("trigger.duplicate_key", clip(fault.Pointer), "a key occurs twice in one object, so that two readers may see two requests")
+	case strictjson.Depth:
+		return refuse("trigger.too_deep", "", fault.Reason)
+	}
+	return refuse("trigger.not_json", clip(fault.Pointer), "the request is not valid JSON: "+fault.Error())
+}
+
+// decoder is what every form is decoded with.
+type decoder struct {
+	buckets  Buckets
+	declared bool // the content type says CloudEvents
+}
+
+// batch decodes an array, each element on its own.
+func (d decoder) batch(content []byte) (Call, error) {
+	elements, err := split(content)
+	if err != nil {
+		return Call{}, err
 	}
 	call := Call{Batch: true}
 	for _, element := range elements {
-		call.Items = append(call.Items, item(element, buckets))
+		if err := check(element); err != nil {
+			call.Items = append(call.Items, Item{Err: err})
+			continue
+		}
+		call.Items = append(call.Items, d.item(element))
 	}
 	return call, nil
 }
 
-func refuse(code, where, message, hint string) error {
-	return problem.New(problem.Problem{Code: code, Where: where, Message: message, Hint: hint}, nil)
-}
-
-func syntax(fault *strictjson.Fault) error {
-	if fault.Kind == strictjson.Empty {
-		return refuse("trigger.empty", "", "the request is empty", `send an event, or {"object":"NAME.zip"}`)
+// split cuts an array into its elements. It looks only at where they begin and end:
+// what is wrong within one is for that one to say.
+func split(content []byte) ([]jsontext.Value, error) {
+	dec := jsontext.NewDecoder(bytes.NewReader(content), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	_, err := dec.ReadToken()
+	var elements []jsontext.Value
+	for err == nil && dec.PeekKind() != ']' {
+		if len(elements) == MaxItems {
+			return nil, refuse("trigger.batch", "", fmt.Sprintf("the batch has more than %d items", MaxItems))
+		}
+		var element jsontext.Value
+		element, err = dec.ReadValue()
+		elements = append(elements, element.Clone())
 	}
-	return refuse("trigger.not_json", fault.Pointer, "the request is not valid JSON: "+fault.Error(), "check the text that was sent; a shell may have taken its quotes")
+	if err == nil {
+		_, err = dec.ReadToken()
+	}
+	switch {
+	case err != nil:
+		return nil, refuse("trigger.not_json", "", "the request is not valid JSON: "+strings.TrimPrefix(err.Error(), "jsontext: "))
+	case int(dec.InputOffset()) != len(content):
+		return nil, refuse("trigger.not_json", "", "the request is not valid JSON: there is text after the array")
+	case len(elements) == 0:
+		return nil, refuse("trigger.batch", "", "the batch has no items")
+	}
+	return elements, nil
 }
 
-// item decodes one JSON value that is not a batch.
-func item(doc []byte, buckets Buckets) Item {
+// item decodes one JSON value that is not a batch and has passed check.
+func (d decoder) item(doc []byte) Item {
 	members, ok := strictjson.Members(doc)
 	var decoded Item
 	switch {
-	case !ok:
-		decoded.Err = unknownForm()
-	case members["cloudEventsVersion"] != nil:
-		decoded = fromOCI(doc)
-	case members["specversion"] != nil:
-		decoded = structured(doc)
-	case manual(members):
-		decoded = fromRequest(members, buckets)
+	case ok && members["cloudEventsVersion"] != nil:
+		decoded = d.fromOCI(doc)
+	case ok && (d.declared || members["specversion"] != nil):
+		decoded = d.structured(doc)
+	case ok && byHand(members):
+		decoded = d.fromRequest(members)
 	default:
-		decoded.Err = unknownForm()
+		return Item{Err: refuse("trigger.unknown_form", "", "the request is none of: an OCI event (cloudEventsVersion), a CloudEvents 1.0 event (specversion), a request by hand (object), an array of these")}
 	}
-	return finish(decoded, doc, buckets)
-}
-
-func unknownForm() error {
-	return refuse("trigger.unknown_form", "", "the request is none of: an OCI event, a CloudEvents 1.0 event, a request that names an object, a list of these",
-		`by hand, send {"object":"NAME.zip"}`)
-}
-
-// finish holds every form to the same rules and notes how the request arrived.
-func finish(decoded Item, doc []byte, buckets Buckets) Item {
-	if decoded.Err == nil && decoded.Ignored == "" && decoded.Request.Action != executor.ActionSweep {
-		decoded.Err = buckets.admit(decoded.Request)
-	}
-	raw := jsontext.Value(doc).Clone()
-	if raw.Compact() == nil && len(raw) <= evidence.MaxTrigger {
-		decoded.Request.Trigger.Raw = []byte(raw)
-	}
+	decoded.Request.Trigger.Raw = quote(doc)
 	return decoded
 }
 
-// admit lets only the packages bucket through.
-func (b Buckets) admit(q executor.Request) error {
-	if q.Bucket == b.Packages && q.Bucket != b.Results && q.Bucket != b.State {
+// quote returns what arrived without its white space, for the evidence; nil if that is
+// too large or, of a binary-mode event, not JSON.
+func quote(doc []byte) []byte {
+	raw := jsontext.Value(doc).Clone()
+	if raw.Compact() != nil || len(raw) > evidence.MaxTrigger {
 		return nil
 	}
-	message := "packages are taken only from the bucket " + b.Packages
-	if q.Bucket == b.Results || q.Bucket == b.State {
-		message = "nothing is ever run from the executor's own buckets"
-	}
-	return refuse("trigger.bucket", q.Bucket, message, "upload the package to "+b.Packages+"; check the rule that sends these events")
-}
-
-// text checks a text that goes into the evidence or names something.
-func text(where, value string, most int) error {
-	switch {
-	case len(value) > most:
-		return refuse("trigger.value", where, fmt.Sprintf("it has %d bytes; at most %d are allowed", len(value), most), "shorten it")
-	case strings.ContainsFunc(value, func(r rune) bool { return r < ' ' || r == 0x7f }):
-		return refuse("trigger.value", where, "it has a control character", "remove it")
-	}
-	return nil
+	return raw
 }

@@ -72,7 +72,7 @@ func TestDecode(t *testing.T) {
 		{"details and resource id disagree", ociEvent("/o/in/a.zip", "/o/in/b.zip"), "trigger.ambiguous"},
 		{"no bucket", ociEvent(`"bucketName":"packages",`, "", "/n/ns/b/packages/o/in/a.zip", ""), "trigger.incomplete"},
 		{"no object", ociEvent(`"resourceName":"in/a.zip","resourceId":"/n/ns/b/packages/o/in/a.zip",`, ""), "trigger.incomplete"},
-		{"no data", `{"cloudEventsVersion":"0.1","eventType":"com.oraclecloud.objectstorage.createobject","eventID":"i","source":"s"}`, "trigger.event"},
+		{"no data", `{"cloudEventsVersion":"0.1","eventType":"com.oraclecloud.objectstorage.createobject","eventID":"i","source":"s"}`, "trigger.incomplete"},
 		{"no id", ociEvent(`"eventID":"id-1",`, ""), "trigger.event"},
 		{"bad time", ociEvent("2020-09-27T17:02:30Z", "yesterday"), "trigger.event"},
 		{"data of another type", ociEvent(`"resourceName":"in/a.zip"`, `"resourceName":7`), "trigger.event"},
@@ -84,7 +84,7 @@ func TestDecode(t *testing.T) {
 
 		{"CloudEvent", structuredEvent, "cloud_event ns/packages/in/a.zip @e1 #v1"},
 		{"CloudEvent without id", strings.Replace(structuredEvent, `"id":"id-1",`, "", 1), "trigger.event"},
-		{"CloudEvent of a later version", strings.Replace(structuredEvent, `"1.0"`, `"9.0"`, 1), "trigger.event"},
+		{"CloudEvent of a later version", strings.Replace(structuredEvent, `"1.0"`, `"9.0"`, 1), "trigger.event_version"},
 		{"CloudEvent that only has a subject", `{"specversion":"1.0","id":"i","source":"s","type":"com.oraclecloud.objectstorage.createobject","subject":"/n/ns/b/packages/o/a.zip","data":{}}`, "cloud_event ns/packages/a.zip @ #"},
 
 		{"request", `{"object":"a.zip"}`, "request /packages/a.zip @ #"},
@@ -126,7 +126,7 @@ func TestDecodeRefusesTheWhole(t *testing.T) {
 		{"not JSON", "object=a.zip", "trigger.not_json"},
 		{"cut off", `{"object":"a.zip"`, "trigger.not_json"},
 		{"two values", `{"object":"a.zip"}{"object":"b.zip"}`, "trigger.not_json"},
-		{"duplicate key", `{"object":"a.zip","object":"b.zip"}`, "trigger.not_json"},
+		{"duplicate key", `{"object":"a.zip","object":"b.zip"}`, "trigger.duplicate_key"},
 		{"not UTF-8", "{\"object\":\"\xff.zip\"}", "trigger.not_json"},
 		{"too deep", strings.Repeat("[", 1_000_000), "trigger.not_json"},
 		{"too large", `"` + strings.Repeat("x", trigger.MaxBody) + `"`, "trigger.too_large"},
@@ -215,7 +215,7 @@ func TestRequestReportsEverything(t *testing.T) {
 	if !errors.As(call.Items[0].Err, &e) || len(e.Problems) != 3 {
 		t.Fatalf("error %v; want three problems", call.Items[0].Err)
 	}
-	if e.Problems[0].Hint != "did you mean once_per?" {
+	if e.Problems[0].Hint != "write once_per" {
 		t.Errorf("hint %q", e.Problems[0].Hint)
 	}
 }
