@@ -27,10 +27,7 @@ func (r *run) admit(archive *bundle.Archive) (*manifest.Manifest, error) {
 	file, ok := archive.Stat(manifest.Name)
 	switch {
 	case !ok:
-		return nil, problem.New(problem.Problem{
-			Code: "manifest.missing", Where: manifest.Name, Message: "the package has no manifest at its root",
-			Hint: `add manifest.json with at least {"name":"…","version":"1.0.0","type":"extension"}`,
-		}, nil)
+		return nil, manifest.Missing()
 	case file.Size > manifest.MaxBytes:
 		return nil, manifest.TooLarge(file.Size)
 	}

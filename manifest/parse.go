@@ -58,6 +58,12 @@ func Parse(doc []byte) (*Manifest, error) {
 	return m, nil
 }
 
+// Missing is the error for a package without a manifest at its root.
+func Missing() error {
+	return refuse("manifest.missing", Name, "the package has no manifest at its root",
+		`add manifest.json with at least {"name":"…","version":"1.0.0","type":"extension"}`)
+}
+
 // TooLarge is the error for a manifest of more than MaxBytes.
 func TooLarge(size int64) error {
 	return refuse("manifest.too_large", "", fmt.Sprintf("the manifest has %d bytes; at most %d are allowed", size, MaxBytes),

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -11,7 +10,6 @@ import (
 
 	"cemli-executor/internal/bundle"
 	"cemli-executor/internal/problem"
-	"cemli-executor/manifest"
 )
 
 // zipFile is an open zip; Close also removes one that was made for the occasion.
@@ -77,14 +75,8 @@ func packFolder(path string) (zipFile, string, error) {
 // objectName is NAME-VERSION.zip by the manifest, or the folder's own name where the
 // manifest does not tell: what is wrong with it is the executor's to say.
 func objectName(files fs.FS, path string) string {
-	if f, err := files.Open(manifest.Name); err == nil {
-		defer f.Close()
-		doc, err := io.ReadAll(io.LimitReader(f, manifest.MaxBytes+1))
-		if err == nil {
-			if m, err := manifest.Parse(doc); err == nil {
-				return m.Name + "-" + m.Version + ".zip"
-			}
-		}
+	if m, err := readManifest(files); err == nil {
+		return m.Name + "-" + m.Version + ".zip"
 	}
 	abs, err := filepath.Abs(path)
 	if err != nil {

@@ -1,0 +1,171 @@
+package main
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"cemli-executor/internal/bundle"
+	"cemli-executor/internal/problem"
+	"cemli-executor/manifest"
+)
+
+// packed is the answer of cemli pack.
+type packed struct {
+	File    string `json:"file"`
+	Size    int64  `json:"size"`
+	SHA256  string `json:"sha256"`
+	DirHash string `json:"dirhash"`
+	Entries int    `json:"entries"`
+}
+
+func newPackCommand(t *terminal) *cobra.Command {
+	var file string
+	var force bool
+	cmd := &cobra.Command{
+		Use:   "pack DIR",
+		Short: "Make the zip of a package folder",
+		Long: `Make the zip of a package folder, after checking its manifest and names.
+
+The same files give the same bytes on every machine, whatever their modes and
+times. The zip is named NAME-VERSION.zip unless -O says otherwise.`,
+		Example: "  cemli pack examples/hello-cemli",
+		Args:    exactPath,
+		RunE: func(_ *cobra.Command, args []string) error {
+			return packTo(t, args[0], file, force)
+		},
+	}
+	cmd.Flags().StringVarP(&file, "output-file", "O", "", "file to write (default: NAME-VERSION.zip in the working folder)")
+	cmd.Flags().BoolVar(&force, "force", false, "replace a file with other contents")
+	return cmd
+}
+
+// packTo packs the folder dir and prints what it made.
+func packTo(t *terminal, dir, file string, force bool) error {
+	root, err := openFolder(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	m, err := readManifest(root.FS())
+	if err != nil {
+		return err
+	}
+	if file == "" {
+		file = m.Name + "-" + m.Version + ".zip"
+	}
+	made, err := writeZip(root.FS(), file, force)
+	if err != nil {
+		return err
+	}
+	p := packed{File: file, Size: made.Size, SHA256: made.SHA256, DirHash: made.DirHash, Entries: made.Entries}
+	if t.format == "json" {
+		return t.printJSON(p)
+	}
+	_, err = fmt.Fprintf(t.stdout, "%-8s %s\n%-8s %d bytes, %d files\n%-8s %s\n%-8s %s\n",
+		"file", visible(p.File), "size", p.Size, p.Entries, "sha256", p.SHA256, "content", p.DirHash)
+	return err
+}
+
+// openFolder opens a package folder.
+func openFolder(dir string) (*os.Root, error) {
+	info, err := os.Stat(dir)
+	if err == nil && !info.IsDir() {
+		err = fs.ErrInvalid
+	}
+	if err != nil {
+		return nil, problem.New(problem.Problem{
+			Code: "usage", Where: dir, Message: "there is no such folder", Hint: "DIR is a package folder",
+		}, err)
+	}
+	return os.OpenRoot(dir)
+}
+
+// readManifest reads and checks the manifest of a package's files.
+func readManifest(files fs.FS) (*manifest.Manifest, error) {
+	f, err := files.Open(manifest.Name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, missing(files)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read manifest: %w", err)
+	}
+	defer f.Close()
+	doc, err := io.ReadAll(io.LimitReader(f, manifest.MaxBytes+1))
+	if err != nil {
+		return nil, fmt.Errorf("read manifest: %w", err)
+	}
+	return manifest.Parse(doc)
+}
+
+// missing says where the manifest is, if it is one folder down.
+func missing(files fs.FS) error {
+	found, err := fs.Glob(files, "*/"+manifest.Name)
+	if err != nil || len(found) != 1 {
+		return manifest.Missing()
+	}
+	inner := path.Dir(found[0])
+	return problem.New(problem.Problem{
+		Code: "archive.top_folder", Where: inner + "/", Message: "the package is in this folder, one further down",
+		Hint: "name that folder instead: …/" + inner,
+	}, nil)
+}
+
+// writeZip packs into a file beside the wanted one and renames it into place when it
+// is whole. A file with other contents stays, unless force says otherwise.
+func writeZip(files fs.FS, file string, force bool) (bundle.Created, error) {
+	temp, err := os.CreateTemp(filepath.Dir(file), ".cemli-pack-*")
+	if err != nil {
+		return bundle.Created{}, fmt.Errorf("write zip: %w", err)
+	}
+	defer os.Remove(temp.Name()) //nolint:errcheck // gone once it is in place
+	made, err := bundle.Create(temp, files)
+	if err = errors.Join(err, temp.Close()); err != nil {
+		return bundle.Created{}, err
+	}
+	if !force {
+		if err := replaceable(file, made.SHA256); err != nil {
+			return bundle.Created{}, err
+		}
+	}
+	if err := os.Chmod(temp.Name(), 0o644); err != nil { //nolint:gosec // a zip is for everyone
+		return bundle.Created{}, fmt.Errorf("write zip: %w", err)
+	}
+	if err := os.Rename(temp.Name(), file); err != nil {
+		return bundle.Created{}, fmt.Errorf("write zip: %w", err)
+	}
+	return made, nil
+}
+
+// replaceable refuses to replace a file that is not the very same zip.
+func replaceable(file, sum string) error {
+	f, err := os.Open(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("write zip: %w", err)
+	}
+	defer f.Close()
+	have := sha256.New()
+	if _, err := io.Copy(have, f); err != nil {
+		return fmt.Errorf("write zip: %w", err)
+	}
+	want, err := hex.DecodeString(sum)
+	if err == nil && bytes.Equal(have.Sum(nil), want) {
+		return nil
+	}
+	return problem.New(problem.Problem{
+		Code: "usage", Where: file, Message: "the file exists and has other contents",
+		Hint: "raise the manifest's version, name another file with -O, or replace it with --force",
+	}, nil)
+}
