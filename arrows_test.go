@@ -33,6 +33,7 @@ var arrows = map[string][]string{
 	"internal/problem":         {},
 	"internal/strictjson":      {},
 	"internal/buildinfo":       {},
+	"internal/testkit":         {},
 	"examples":                 {},
 }
 

@@ -14,7 +14,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -24,6 +23,7 @@ import (
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/sandbox"
 	"cemli-executor/internal/store"
+	"cemli-executor/internal/testkit"
 )
 
 const manifestJSON = `{"name":"sample","version":"1.0.0","type":"extension"}`
@@ -60,24 +60,7 @@ type bench struct {
 	config   executor.Config
 	packages store.Bucket
 	results  store.Bucket
-	log      *safeBuffer
-}
-
-type safeBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *safeBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *safeBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
+	log      *testkit.Buffer
 }
 
 func newBench(t *testing.T) *bench {
@@ -93,7 +76,7 @@ func newBench(t *testing.T) *bench {
 		}
 		return b
 	}
-	b := &bench{t: t, packages: open("packages"), results: open("results"), log: &safeBuffer{}}
+	b := &bench{t: t, packages: open("packages"), results: open("results"), log: &testkit.Buffer{}}
 	b.config = executor.Config{
 		Packages: b.packages, Results: b.results, Namespace: func(context.Context) (string, error) { return "ns", nil },
 		Environment: "test", WorkDir: filepath.Join(t.TempDir(), "work"), Reserve: time.Second, Limits: executor.DefaultLimits(),

@@ -130,9 +130,13 @@ func (r *run) conclude(failure error) {
 	r.result.End = time.Now().UTC()
 	if failure == nil {
 		r.result.Status = evidence.StatusSuccess
-		r.result.Message = fmt.Sprintf("%d steps succeeded", len(r.result.Steps))
-		if len(r.result.Steps) == 0 {
+		switch n := len(r.result.Steps); n {
+		case 0:
 			r.result.Message = r.result.Execution.Note
+		case 1:
+			r.result.Message = "1 step succeeded"
+		default:
+			r.result.Message = fmt.Sprintf("%d steps succeeded", n)
 		}
 		return
 	}

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"cemli-executor/internal/fnhost"
+	"cemli-executor/internal/testkit"
 )
 
 var function = sync.OnceValues(func() (string, error) {
@@ -47,23 +48,6 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-type buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
-}
-
 func config(t *testing.T) fnhost.Config {
 	t.Helper()
 	binary, err := function()
@@ -71,7 +55,7 @@ func config(t *testing.T) fnhost.Config {
 		t.Fatal(err)
 	}
 	return fnhost.Config{
-		Binary: binary, Instances: 1, MemoryMB: 256, Timeout: 20 * time.Second, Log: &buffer{},
+		Binary: binary, Instances: 1, MemoryMB: 256, Timeout: 20 * time.Second, Log: &testkit.Buffer{},
 		Settings:   map[string]string{"KEY": "value"},
 		FunctionID: "fn-id", FunctionName: "fn-name", AppID: "app-id", AppName: "app-name", Region: "us-phoenix-1",
 	}
@@ -282,7 +266,7 @@ func TestFunctionsThatDoNotStart(t *testing.T) {
 func TestLogLinesStayWhole(t *testing.T) {
 	c := config(t)
 	c.Instances = 3
-	log := &buffer{}
+	log := &testkit.Buffer{}
 	c.Log = log
 	h, err := fnhost.New(c)
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"cemli-executor/internal/local"
+	"cemli-executor/internal/testkit"
 )
 
 // BenchmarkFunctionReady is the time from the start of the function's process until
@@ -53,7 +54,7 @@ func BenchmarkUploadToResult(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	c := &cloud{answers: make(chan answer, 1), log: &buffer{}}
+	c := &cloud{answers: make(chan answer, 1), log: &testkit.Buffer{}}
 	stack, err := local.Start(local.Options{
 		Dir: b.TempDir(), Binary: binary, Instances: 1, MemoryMB: 512, Timeout: time.Minute,
 		FunctionLog: c.log, Log: slog.New(slog.DiscardHandler), Answered: c.answered,

@@ -22,6 +22,7 @@ import (
 	"cemli-executor/internal/local"
 	"cemli-executor/internal/localoci"
 	"cemli-executor/internal/store"
+	"cemli-executor/internal/testkit"
 )
 
 // The function is built once, as it is deployed.
@@ -50,7 +51,7 @@ type cloud struct {
 	*local.Stack
 	t       testing.TB
 	answers chan answer
-	log     *buffer
+	log     *testkit.Buffer
 }
 
 type answer struct {
@@ -59,30 +60,13 @@ type answer struct {
 	err    error
 }
 
-type buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
-}
-
 func start(t *testing.T, change func(*local.Options)) *cloud {
 	t.Helper()
 	binary, err := function()
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &cloud{t: t, answers: make(chan answer, 100), log: &buffer{}}
+	c := &cloud{t: t, answers: make(chan answer, 100), log: &testkit.Buffer{}}
 	o := local.Options{
 		Dir: t.TempDir(), Binary: binary, Instances: 1, MemoryMB: 512, Timeout: time.Minute,
 		FunctionLog: c.log, Log: slog.New(slog.DiscardHandler),

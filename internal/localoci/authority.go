@@ -90,7 +90,9 @@ func makeKey(path string) (*rsa.PrivateKey, error) {
 	}
 	// Renamed into place, so that a crash leaves no half of a key.
 	temp := path + ".new"
-	if err := os.WriteFile(temp, encodeKey(key), 0o600); err != nil {
+	// The OCI CLI warns about keys that do not say what they are for.
+	text := append(encodeKey(key), "OCI_API_KEY\n"...)
+	if err := os.WriteFile(temp, text, 0o600); err != nil {
 		return nil, err
 	}
 	return key, os.Rename(temp, path)

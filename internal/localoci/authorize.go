@@ -1,7 +1,6 @@
 package localoci
 
 import (
-	"net/http"
 	"slices"
 )
 
@@ -45,7 +44,7 @@ func (s *Server) authorize(r *request, bucket string, needed permission) error {
 	}
 	s.config.Log.Warn("denied", "principal", r.principal.function, "bucket", bucket, "missing", string(needed), "method", r.Method, "uri", r.RequestURI)
 	if bucket == "" {
-		return apiError{http.StatusNotFound, "NotAuthorizedOrNotFound", "Authorization failed or requested resource not found."}
+		return errNotAuthorizedOrNotFound
 	}
 	return errNoBucket(bucket)
 }

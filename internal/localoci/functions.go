@@ -31,10 +31,22 @@ type InvokeError struct {
 // Error gives code and message.
 func (e *InvokeError) Error() string { return fmt.Sprintf("%s: %s", e.Code, e.Message) }
 
+// getFunction describes the function: a client that is to invoke it asks where.
+func (s *Server) getFunction(w http.ResponseWriter, r *request, to route) error {
+	if r.principal.user == "" || to.function != FunctionID {
+		return errNotAuthorizedOrNotFound
+	}
+	writeJSON(w, http.StatusOK, map[string]any{
+		"id": FunctionID, "displayName": "cemli-executor", "lifecycleState": "ACTIVE", "applicationId": AppID,
+		"compartmentId": Compartment, "invokeEndpoint": "http://" + r.Host,
+	})
+	return nil
+}
+
 // invoke calls the function, or, detached, begins to.
 func (s *Server) invoke(w http.ResponseWriter, r *request, to route) error {
 	if r.principal.user == "" && r.principal.function != to.function || to.function != FunctionID {
-		return apiError{http.StatusNotFound, "NotAuthorizedOrNotFound", "Authorization failed or requested resource not found."}
+		return errNotAuthorizedOrNotFound
 	}
 	body, err := r.body.all()
 	if err != nil {

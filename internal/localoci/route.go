@@ -19,15 +19,18 @@ type route struct {
 	bodyUnsigned bool
 }
 
-// functionsPath is the invocation of a function, under any of the interface's dated
+// functionsPath is a function or its invocation, under any of the interface's dated
 // versions: the OCI CLI and the SDKs name different ones.
-var functionsPath = regexp.MustCompile(`^/20\d{6}/functions/([^/]+)/actions/invoke$`)
+var functionsPath = regexp.MustCompile(`^/20\d{6}/functions/([^/]+)(/actions/invoke)?$`)
 
 // parseRoute reads the path as it was sent: nothing in it is cleaned, because names of
 // objects may hold anything.
 func parseRoute(r *http.Request) (route, bool) {
 	path := r.URL.EscapedPath()
 	if match := functionsPath.FindStringSubmatch(path); match != nil {
+		if match[2] == "" {
+			return route{serve: (*Server).getFunction, function: match[1]}, r.Method == http.MethodGet
+		}
 		return route{serve: (*Server).invoke, function: match[1]}, r.Method == http.MethodPost
 	}
 	rest, ok := strings.CutPrefix(path, "/n")

@@ -190,7 +190,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (s *Server) handle(w http.ResponseWriter, r *request) error {
 	route, ok := parseRoute(r.Request)
 	if !ok {
-		return apiError{http.StatusNotFound, "NotAuthorizedOrNotFound", "Authorization failed or requested resource not found."}
+		return errNotAuthorizedOrNotFound
 	}
 	if err := s.authenticate(r, route); err != nil {
 		return err

@@ -160,6 +160,18 @@ func TestBuckets(t *testing.T) {
 	}
 }
 
+// A client that is to invoke the function asks first where that is done.
+func TestTheFunctionIsDescribed(t *testing.T) {
+	s := start(t)
+	url := s.Endpoint() + "/20181201/functions/" + localoci.FunctionID
+	if resp, doc := personOf(t, s).send(t, "GET", url, "", nil); resp.StatusCode != 200 || doc["invokeEndpoint"] != s.Endpoint() || doc["id"] != localoci.FunctionID {
+		t.Errorf("status %d %v", resp.StatusCode, doc)
+	}
+	if resp, doc := personOf(t, s).send(t, "GET", url+"x", "", nil); resp.StatusCode != 404 {
+		t.Errorf("another function: status %d %v", resp.StatusCode, doc)
+	}
+}
+
 // The function's principal sees nothing but its buckets, and there only what it needs.
 func TestTheFunctionMayDoLittle(t *testing.T) {
 	s := start(t)

@@ -62,6 +62,8 @@ func (s *storage) blob(name string) string { return filepath.Join(s.dir, "blobs"
 
 // The failures that a client is told.
 var (
+	errNotAuthorizedOrNotFound = apiError{404, "NotAuthorizedOrNotFound", "Authorization failed or requested resource not found."}
+
 	errNoObject     = apiError{404, "ObjectNotFound", "The object was not found."}
 	errIfNoneMatch  = apiError{412, "IfNoneMatchFailed", "The If-None-Match header is set to '*' and the object already exists."}
 	errIfMatch      = apiError{412, "IfMatchFailed", "The ETag does not match the If-Match header."}

@@ -8,40 +8,22 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"cemli-executor/internal/sandbox"
+	"cemli-executor/internal/testkit"
 )
 
-// buffer is a bytes.Buffer that two goroutines may share.
-type buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
-}
-
 // bash makes the command that runs script in a fresh folder.
-func bash(t *testing.T, script string) (sandbox.Command, *buffer, *buffer) {
+func bash(t *testing.T, script string) (sandbox.Command, *testkit.Buffer, *testkit.Buffer) {
 	t.Helper()
 	path, err := exec.LookPath("bash")
 	if err != nil {
 		t.Fatal(err)
 	}
-	var out, errs buffer
+	var out, errs testkit.Buffer
 	return sandbox.Command{
 		Path: path, Args: []string{"-c", script}, Dir: t.TempDir(), Env: []string{"PATH=/usr/bin:/bin"},
 		Stdout: &out, Stderr: &errs, Grace: 100 * time.Millisecond,
@@ -82,7 +64,7 @@ func TestRunTellsHowItEnded(t *testing.T) {
 }
 
 func TestRunReportsAMissingProgram(t *testing.T) {
-	_, err := sandbox.Run(t.Context(), sandbox.Command{Path: "/no/such/program", Stdout: &buffer{}, Stderr: &buffer{}})
+	_, err := sandbox.Run(t.Context(), sandbox.Command{Path: "/no/such/program", Stdout: &testkit.Buffer{}, Stderr: &testkit.Buffer{}})
 	if err == nil || !strings.Contains(err.Error(), "/no/such/program") {
 		t.Fatalf("error %v; want one that names the program", err)
 	}
