@@ -31,8 +31,7 @@ type Log struct {
 	mu      sync.Mutex
 	file    io.Writer
 	fileErr error
-	limit   int64 // bytes the file may take
-	left    int64 // bytes it may still take
+	limit   int64 // bytes the file and the listener may get
 	written int64 // bytes the script wrote
 	sum     hash.Hash
 	live    func(Stream, string)
@@ -44,14 +43,14 @@ type stream struct {
 	line []byte
 }
 
-// NewLog makes a Log that writes at most limit bytes to file and gives every line,
-// without its end, to live (nil: nobody listens).
+// NewLog makes a Log that writes the first limit bytes to file and gives their lines,
+// without ends, to live (nil: nobody listens).
 func NewLog(file io.Writer, limit int64, live func(stream Stream, line string)) *Log {
 	if live == nil {
 		live = func(Stream, string) {}
 	}
 	return &Log{
-		file: file, limit: limit, left: limit, sum: sha256.New(), live: live,
+		file: file, limit: limit, sum: sha256.New(), live: live,
 		streams: map[Stream]*stream{Stdout: {}, Stderr: {}},
 	}
 }
@@ -71,16 +70,20 @@ type writerFunc func([]byte) (int, error)
 func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
 func (l *Log) write(s Stream, p []byte) {
+	before := l.written
 	l.written += int64(len(p))
-	if kept := p[:min(int64(len(p)), l.left)]; len(kept) > 0 && l.fileErr == nil {
-		n, err := l.file.Write(kept)
-		l.sum.Write(kept[:n])
-		l.left -= int64(n)
-		l.fileErr = err
-	}
 	into := l.streams[s]
 	into.tail = keepTail(into.tail, p)
-	into.line = l.passOn(s, append(into.line, p...))
+	kept := p[:min(int64(len(p)), max(0, l.limit-before))]
+	if len(kept) > 0 && l.fileErr == nil {
+		n, err := l.file.Write(kept)
+		l.sum.Write(kept[:n])
+		l.fileErr = err
+	}
+	into.line = l.passOn(s, append(into.line, kept...))
+	if before <= l.limit && l.written > l.limit {
+		l.live(s, "… more output is not shown; the log ends here")
+	}
 }
 
 // passOn gives complete lines to the listener and returns what is left.
