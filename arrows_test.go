@@ -44,6 +44,7 @@ var outside = map[string][]string{
 	"github.com/fnproject/fdk-go":        {""},
 	"github.com/cloudevents/sdk-go/":     {"internal/trigger"},
 	"go.etcd.io/bbolt":                   {"internal/localoci"},
+	"mvdan.cc/sh/":                       {"cmd/cemli"},
 	"github.com/spf13/cobra":             {"cmd/cemli"},
 	"github.com/go-json-experiment/json": {"internal/strictjson", "internal/trigger", "manifest"},
 	"github.com/klauspost/compress/":     {"internal/bundle"},

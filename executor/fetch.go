@@ -74,12 +74,8 @@ func (r *run) learn(info store.Info) error {
 	}
 	r.result.Package.Size, r.result.Package.ETag = info.Size, info.ETag
 	r.result.Package.VersionID = info.VersionID
-	if info.Size > r.Limits.PackageBytes {
-		return problem.New(problem.Problem{
-			Code: "archive.package_too_large", Where: r.request.Object,
-			Message: fmt.Sprintf("the package has %d bytes; at most %d are allowed", info.Size, r.Limits.PackageBytes),
-			Hint:    "leave out what the scripts can fetch themselves, or raise CEMLI_LIMIT_PACKAGE_BYTES",
-		}, nil)
+	if err := withinLimit(r.request.Object, info.Size, r.Limits.PackageBytes); err != nil {
+		return err
 	}
 	return r.request.supported()
 }

@@ -24,18 +24,7 @@ func (r *run) open(s *source) (*bundle.Archive, error) {
 
 // admit reads the manifest and decides whether the package may run.
 func (r *run) admit(archive *bundle.Archive) (*manifest.Manifest, error) {
-	file, ok := archive.Stat(manifest.Name)
-	switch {
-	case !ok:
-		return nil, manifest.Missing()
-	case file.Size > manifest.MaxBytes:
-		return nil, manifest.TooLarge(file.Size)
-	}
-	doc, err := archive.ReadFile(manifest.Name, manifest.MaxBytes)
-	if err != nil {
-		return nil, err
-	}
-	m, err := manifest.Parse(doc)
+	m, err := readManifest(archive)
 	if err != nil {
 		return nil, err
 	}
@@ -61,13 +50,9 @@ func (r *run) extract(ctx context.Context, archive *bundle.Archive, m *manifest.
 		return nil, err
 	}
 	r.result.Package.DirHash = extracted.DirHash
-	digests := make(map[string]string, len(extracted.Files))
-	for _, f := range extracted.Files {
-		digests[f.Name] = f.SHA256
-	}
 	// What the download held is garbage now; the scripts need the memory.
 	debug.FreeOSMemory()
-	return m.Plan(digests), nil
+	return m.Plan(digests(extracted)), nil
 }
 
 // spare is what must stay free beside the contents: logs until they are stored,

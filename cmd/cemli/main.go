@@ -60,7 +60,7 @@ rejected, 4 infrastructure, 5 verification failed.`,
 	root.PersistentFlags().StringVarP(&t.format, "output", "o", "", "output format: text or json (default: text on a terminal, else json)")
 	root.PersistentPreRunE = func(*cobra.Command, []string) error { return t.chooseFormat() }
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError(cmd, err) })
-	root.AddCommand(newInitCommand(t), newPackCommand(t), newRunCommand(t), newLocalCommand(t), newVersionCommand(t))
+	root.AddCommand(newInitCommand(t), newPackCommand(t), newValidateCommand(t), newRunCommand(t), newLocalCommand(t), newVersionCommand(t))
 	return root
 }
 
