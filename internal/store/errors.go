@@ -1,7 +1,6 @@
 package store
 
 import (
-	"errors"
 	"fmt"
 	"unicode/utf8"
 
@@ -45,10 +44,6 @@ func Error(kind error, op, bucket, name string, cause error) error {
 	}
 	panic("store: not a sentinel: " + kind.Error())
 }
-
-// Passing reports whether the same call may succeed when repeated, nothing else
-// having changed.
-func Passing(err error) bool { return errors.Is(err, ErrUnavailable) }
 
 // CheckName reports why name cannot be an object's in any store, or nil. Names with
 // empty, "." or ".." segments are refused: clients and proxies normalise them, so

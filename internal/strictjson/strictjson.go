@@ -112,27 +112,6 @@ func Members(doc []byte) (map[string]jsontext.Value, bool) {
 	return members, true
 }
 
-// Elements returns the elements of a document that Check has passed; false if it is
-// not an array.
-func Elements(doc []byte) ([]jsontext.Value, bool) {
-	dec := jsontext.NewDecoder(bytes.NewReader(doc))
-	if dec.PeekKind() != '[' {
-		return nil, false
-	}
-	if _, err := dec.ReadToken(); err != nil {
-		return nil, false
-	}
-	var elements []jsontext.Value
-	for dec.PeekKind() != ']' {
-		value, err := dec.ReadValue()
-		if err != nil {
-			return nil, false
-		}
-		elements = append(elements, value.Clone())
-	}
-	return elements, true
-}
-
 // Text returns a JSON string's text; false if the value is none.
 func Text(value jsontext.Value) (string, bool) {
 	if value.Kind() != '"' {

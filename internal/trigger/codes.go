@@ -7,11 +7,11 @@ import (
 	"cemli-executor/internal/problem"
 )
 
-// Code is one kind of refusal: its stable code, what leads to it and what to do.
-type Code struct{ Code, Cause, Cure string }
+// refusal is one kind of refusal: its stable code, what leads to it and what to do.
+type refusal struct{ Code, Cause, Cure string }
 
 // codes are all that this package refuses with.
-var codes = []Code{
+var codes = []refusal{
 	{"trigger.action", "action is a word that is not known", "use one of apply, dry_run, check, rollback, sweep"},
 	{"trigger.ambiguous", "parts of an event name different objects, or it has its data twice", "send the event as its source made it"},
 	{"trigger.batch", "an array has no items or more than 100", "send 1 to 100 items at once"},
@@ -30,12 +30,9 @@ var codes = []Code{
 	{"trigger.value", "a value is of the wrong type, too long, has control characters or breaks its key's rule", "correct the value"},
 }
 
-// Codes returns every code that this package refuses with, in order.
-func Codes() []Code { return slices.Clone(codes) }
-
 // described makes the problem of a code, with what to do about it.
 func described(code, where, message string) problem.Problem {
-	at, ok := slices.BinarySearchFunc(codes, code, func(c Code, code string) int { return cmp.Compare(c.Code, code) })
+	at, ok := slices.BinarySearchFunc(codes, code, func(c refusal, code string) int { return cmp.Compare(c.Code, code) })
 	if !ok {
 		panic("trigger: not a code: " + code)
 	}

@@ -15,7 +15,7 @@
 //
 // Nothing in a trigger is trusted: it can only name an object that the executor then
 // reads under its own rules. Texts are bounded and free of control characters, because
-// all of them go into evidence that people read. Codes lists what is refused.
+// all of them go into evidence that people read.
 package trigger
 
 import (
@@ -68,12 +68,12 @@ type Call struct {
 type Item struct {
 	Request executor.Request
 	Ignored string // why nothing is to be done
-	Err     error  // a *problem.Error with codes that are in Codes
+	Err     error  // a *problem.Error of the family "trigger"
 }
 
 // Decode reads an invocation. The header is the platform's, with Content-Type and the
 // ce-… headers of a binary-mode event; nil is an empty one. An error is a
-// *problem.Error with codes that are in Codes: nothing of the body can be used. What is
+// *problem.Error of the family "trigger": nothing of the body can be used. What is
 // wrong with one form or item only is in that item. The same input gives the same call.
 func Decode(body []byte, header http.Header, buckets Buckets) (Call, error) {
 	if len(body) > MaxBody {
