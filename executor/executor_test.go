@@ -31,27 +31,13 @@ const manifestJSON = `{"name":"sample","version":"1.0.0","type":"extension"}`
 // files are the contents of a package; a manifest is added unless one is there.
 type files map[string]string
 
-// pack makes a zip as ordinary tools do.
+// pack makes a zip of the contents.
 func pack(t *testing.T, contents files) []byte {
 	t.Helper()
-	var buf bytes.Buffer
-	w := zip.NewWriter(&buf)
 	if _, ok := contents["manifest.json"]; !ok {
 		contents["manifest.json"] = manifestJSON
 	}
-	for name, text := range contents {
-		f, err := w.Create(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := io.WriteString(f, text); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return buf.Bytes()
+	return testkit.Zip(t, contents)
 }
 
 // bench is an executor with its buckets, all folders.
@@ -270,21 +256,7 @@ func TestFailureIsInTheResult(t *testing.T) {
 // TestBadObjects has objects that are no packages at all.
 func TestBadObjects(t *testing.T) {
 	good := pack(t, files{"steps/run.sh": "echo ran"})
-	noManifest := func() []byte {
-		var buf bytes.Buffer
-		w := zip.NewWriter(&buf)
-		f, err := w.Create("steps/run.sh")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := io.WriteString(f, "echo ran"); err != nil {
-			t.Fatal(err)
-		}
-		if err := w.Close(); err != nil {
-			t.Fatal(err)
-		}
-		return buf.Bytes()
-	}()
+	noManifest := testkit.Zip(t, map[string]string{"steps/run.sh": "echo ran"})
 	for _, c := range []struct {
 		name string
 		data []byte

@@ -1,7 +1,6 @@
 package local_test
 
 import (
-	"archive/zip"
 	"bytes"
 	"encoding/json"
 	"io"
@@ -143,28 +142,9 @@ func (c *cloud) result(a answer) evidence.Result {
 	return r
 }
 
-func pack(t testing.TB, files map[string]string) []byte {
-	t.Helper()
-	var buf bytes.Buffer
-	w := zip.NewWriter(&buf)
-	for name, text := range files {
-		f, err := w.Create(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := io.WriteString(f, text); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return buf.Bytes()
-}
-
 func sample(t testing.TB, script string) []byte {
 	t.Helper()
-	return pack(t, map[string]string{"manifest.json": `{"name":"sample","version":"1.0.0","type":"extension"}`, "steps/run.sh": script})
+	return testkit.Zip(t, map[string]string{"manifest.json": `{"name":"sample","version":"1.0.0","type":"extension"}`, "steps/run.sh": script})
 }
 
 func TestUploadRunsAndLeavesAResult(t *testing.T) {
