@@ -1,0 +1,145 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/fnhost"
+	"cemli-executor/internal/local"
+	"cemli-executor/internal/problem"
+	"cemli-executor/internal/store"
+)
+
+func newLocalRunCommand(t *terminal) *cobra.Command {
+	var f localFlags
+	cmd := &cobra.Command{
+		Use:   "run PATH",
+		Short: "Upload a package to a local OCI and show the result",
+		Long: `Start a local OCI, upload the package, whose event invokes the real function,
+and show the result that the function wrote to the results bucket.
+
+PATH is a package folder or a zip. Everything ends with the command.`,
+		Example: "  cemli local run examples/hello-cemli\n  cemli local run examples/hello-cemli -o json",
+		Args:    exactPath,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return localRun(cmd.Context(), t, args[0], f)
+		},
+	}
+	f.add(cmd)
+	return cmd
+}
+
+// invocation is the end of one, as localRun waits for it.
+type invocation struct {
+	answer fnhost.Answer
+	err    error
+}
+
+// localRun takes one package the whole way.
+func localRun(ctx context.Context, t *terminal, path string, f localFlags) error {
+	dir, err := os.MkdirTemp("", "cemli-local-")
+	if err != nil {
+		return fmt.Errorf("make a folder for the state: %w", err)
+	}
+	defer os.RemoveAll(dir)
+	finished := make(chan invocation, 1)
+	f.instances = 1
+	log := &lastLines{}
+	stack, stop, err := f.start(ctx, t, dir, io.MultiWriter(&progress{t: t}, log), local.Options{
+		Instances: 1,
+		Answered: func(answer fnhost.Answer, err error) {
+			select {
+			case finished <- invocation{answer, err}:
+			default: // a repetition, after the first has been taken
+			}
+		},
+	})
+	if err != nil {
+		return err
+	}
+	defer stop()
+	if _, err := upload(ctx, stack.Person().Bucket(stack.Buckets().Packages), path); err != nil {
+		return err
+	}
+	select {
+	case <-ctx.Done():
+		t.errorf("interrupted: the function is killed")
+		t.hintf("see which parts of the package took effect before you run it again")
+		return &endedError{exitFailed}
+	case end := <-finished:
+		return showInvocation(ctx, t, stack, end, log)
+	}
+}
+
+// showInvocation reads the result that the answer names from the bucket.
+func showInvocation(ctx context.Context, t *terminal, stack *local.Stack, end invocation, log *lastLines) error {
+	if end.err != nil {
+		return problem.New(problem.Problem{
+			Code: "store.invocation", Message: "the invocation failed: " + end.err.Error(),
+			Hint: "the function's log says why; see it with --verbose" + log.hint(),
+		}, nil)
+	}
+	var answer struct {
+		evidence.Summary
+		Reason string `json:"reason"`
+	}
+	if err := json.Unmarshal(end.answer.Body, &answer); err != nil {
+		return fmt.Errorf("read the function's answer: %w", err)
+	}
+	if answer.RunID == "" {
+		return noRun(t, string(answer.Status), answer.Error, answer.Reason)
+	}
+	body, _, err := stack.Person().Bucket(answer.Result.Bucket).Get(ctx, answer.Result.Object, store.GetOptions{})
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	doc, err := io.ReadAll(body)
+	if err != nil {
+		return fmt.Errorf("read result: %w", err)
+	}
+	result, err := evidence.Decode(doc)
+	if err != nil {
+		return err
+	}
+	if err := t.showResult(result, ""); err != nil {
+		return err
+	}
+	return ended(result.Status)
+}
+
+// noRun is the error for an answer without a run.
+func noRun(t *terminal, status string, e *evidence.Error, reason string) error {
+	if e == nil {
+		return fmt.Errorf("the function did not run the package: %s %s", status, reason)
+	}
+	t.showResultError(e)
+	return &endedError{exitInfrastructure}
+}
+
+// lastLines remembers the last error of the function's log, for the hint.
+type lastLines struct{ last string }
+
+func (l *lastLines) Write(p []byte) (int, error) {
+	for line := range bytes.Lines(p) {
+		var entry logLine
+		if json.Unmarshal(line, &entry) == nil && entry.Level == "ERROR" {
+			l.last = entry.Msg + ": " + entry.Error
+		}
+	}
+	return len(p), nil
+}
+
+func (l *lastLines) hint() string {
+	if l.last == "" {
+		return ""
+	}
+	return "; its last error: " + l.last
+}

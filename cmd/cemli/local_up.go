@@ -1,0 +1,91 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"cemli-executor/internal/local"
+	"cemli-executor/internal/localoci"
+)
+
+func newLocalUpCommand(t *terminal) *cobra.Command {
+	var f localFlags
+	cmd := &cobra.Command{
+		Use:   "up",
+		Short: "Start a local OCI that stays until it is interrupted",
+		Long: `Start a local OCI on loopback and keep it until it is interrupted.
+
+When it is ready it prints one line of JSON: the endpoint, the OCI configuration
+file, and the names that clients need. State is kept in --dir.`,
+		Args: noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return localUp(cmd.Context(), t, f)
+		},
+	}
+	f.add(cmd)
+	cmd.Flags().StringVar(&f.dir, "dir", "", "folder for the state (default: a new temporary one, removed at the end)")
+	cmd.Flags().IntVar(&f.port, "port", 0, "port on 127.0.0.1; 0 takes any free one")
+	cmd.Flags().IntVar(&f.instances, "instances", 1, "function instances that may run at the same time")
+	return cmd
+}
+
+// ready is what localUp prints when clients may come.
+type ready struct {
+	Endpoint  string `json:"endpoint"`
+	Config    string `json:"oci_config"`
+	Namespace string `json:"namespace"`
+	Packages  string `json:"packages_bucket"`
+	Results   string `json:"results_bucket"`
+	State     string `json:"state_bucket"`
+	Function  string `json:"function_id"`
+	Dir       string `json:"dir"`
+}
+
+// localUp serves until ctx ends.
+func localUp(ctx context.Context, t *terminal, f localFlags) (err error) {
+	dir := f.dir
+	if dir == "" {
+		if dir, err = os.MkdirTemp("", "cemli-local-"); err != nil {
+			return fmt.Errorf("make a folder for the state: %w", err)
+		}
+		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	}
+	if dir, err = filepath.Abs(dir); err != nil {
+		return fmt.Errorf("find the folder for the state: %w", err)
+	}
+	stack, stop, err := f.start(ctx, t, dir, &progress{t: t}, local.Options{
+		Port: f.port, Instances: f.instances,
+		Observe: func(a localoci.Activity) { t.showActivity(a) },
+	})
+	if err != nil {
+		return err
+	}
+	defer stop()
+	b := stack.Buckets()
+	line, err := json.Marshal(ready{
+		stack.Endpoint(), stack.ConfigFile(), localoci.Namespace, b.Packages, b.Results, b.State, localoci.FunctionID, dir,
+	})
+	if err != nil {
+		return fmt.Errorf("encode: %w", err)
+	}
+	if _, err := fmt.Fprintf(t.stdout, "%s\n", line); err != nil {
+		return fmt.Errorf("print: %w", err)
+	}
+	<-ctx.Done()
+	return nil
+}
+
+func (t *terminal) showActivity(a localoci.Activity) {
+	text := t.paint(faint, a.Time.Format(time.TimeOnly)) + " " + visible(a.Kind+" "+a.Detail)
+	if a.Err != nil {
+		text += " " + t.paint(red, visible(a.Err.Error()))
+	}
+	t.raw(text)
+}
