@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"crypto/md5" //nolint:gosec // the same checksum that Object Storage has
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -55,8 +56,10 @@ func OpenFolder(dir string) (*Folder, error) {
 	if err != nil {
 		return nil, Error(ErrNoBucket, "open", name, "", err)
 	}
-	if err := root.MkdirAll(private+"/tmp", 0o700); err != nil {
-		return nil, Error(ErrDenied, "open", name, "", err)
+	for _, dir := range []string{private + "/tmp", private + "/objects"} {
+		if err := root.MkdirAll(dir, 0o700); err != nil {
+			return nil, Error(ErrDenied, "open", name, "", err)
+		}
 	}
 	return &Folder{name: name, root: root, lock: flock.New(filepath.Join(abs, private, "lock"))}, nil
 }
@@ -75,7 +78,11 @@ type description struct {
 	Modified    int64             `json:"modified_ns"` // of the file
 }
 
-func descriptionOf(name string) string { return private + "/objects/" + name + ".json" }
+// descriptionOf names the file that describes an object, by the name's hash: it is in
+// no other object's way, whatever the names.
+func descriptionOf(name string) string {
+	return fmt.Sprintf("%s/objects/%x.json", private, sha256.Sum256([]byte(name)))
+}
 
 // locked runs f as the only writer.
 func (f *Folder) locked(ctx context.Context, run func() error) error {
@@ -103,7 +110,7 @@ func (f *Folder) check(ctx context.Context, op, name string) error {
 		err = errors.New("the name cannot be a file's")
 	default:
 		for segment := range strings.SplitSeq(name, "/") {
-			if len(segment)+len(".json") > 255 {
+			if len(segment) > 255 {
 				err = errors.New("a part of the name is too long for a file")
 			}
 		}
@@ -170,12 +177,46 @@ func (e *exact) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// open opens an object's file and describes it. A description that is not yet, or no
-// longer, that of the file is not believed.
+// open opens an object's file and describes it. A file whose description is not its own
+// is looked at again when no writer is between the two: only then has it none.
 func (f *Folder) open(ctx context.Context, op, name string) (*os.File, Info, error) {
 	if err := f.check(ctx, op, name); err != nil {
 		return nil, Info{}, err
 	}
+	file, info, err := f.openOnce(op, name)
+	if !errors.Is(err, errUndescribed) {
+		return file, info, err
+	}
+	err = f.locked(ctx, func() (err error) {
+		file, info, err = f.openHeld(op, name)
+		return err
+	})
+	return file, info, err
+}
+
+// errUndescribed says that a file's description is not, or not yet, its own.
+var errUndescribed = errors.New("the file has no description")
+
+// openHeld is open for who holds the lock: a file without a description of its own was
+// put or edited by hand, and its contents describe it.
+func (f *Folder) openHeld(op, name string) (*os.File, Info, error) {
+	file, info, err := f.openOnce(op, name)
+	if !errors.Is(err, errUndescribed) {
+		return file, info, err
+	}
+	if file, err = f.root.Open(name); err != nil {
+		return nil, Info{}, f.fileError(op, name, err)
+	}
+	d, err := describe(file)
+	if err != nil {
+		_ = file.Close()
+		return nil, Info{}, f.fileError(op, name, err)
+	}
+	return file, d.info(name), nil
+}
+
+// openOnce opens a file with the description that it was written with.
+func (f *Folder) openOnce(op, name string) (*os.File, Info, error) {
 	file, err := f.root.Open(name)
 	if err != nil {
 		return nil, Info{}, f.fileError(op, name, err)
@@ -190,10 +231,8 @@ func (f *Folder) open(ctx context.Context, op, name string) (*os.File, Info, err
 	}
 	d, ok := f.described(name, stat)
 	if !ok {
-		if d, err = describe(file, stat); err != nil {
-			_ = file.Close()
-			return nil, Info{}, f.fileError(op, name, err)
-		}
+		_ = file.Close()
+		return nil, Info{}, errUndescribed
 	}
 	return file, d.info(name), nil
 }
@@ -213,7 +252,11 @@ func (f *Folder) described(name string, stat fs.FileInfo) (description, bool) {
 }
 
 // describe makes the description of a file that has none of its own.
-func describe(file *os.File, stat fs.FileInfo) (description, error) {
+func describe(file *os.File) (description, error) {
+	stat, err := file.Stat()
+	if err != nil {
+		return description{}, err
+	}
 	sum := md5.New() //nolint:gosec // see the import
 	if _, err := io.Copy(sum, io.NewSectionReader(file, 0, stat.Size())); err != nil {
 		return description{}, err
@@ -255,7 +298,7 @@ func (f *Folder) Put(ctx context.Context, name string, body io.ReadSeeker, size 
 	defer f.root.Remove(temp) //nolint:errcheck // gone once it is in place
 	d.ContentType, d.Metadata = opts.ContentType, opts.Metadata
 	err = f.locked(ctx, func() error {
-		if err := f.condition(ctx, "put", name, opts.IfNoneMatch, opts.IfMatch); err != nil {
+		if err := f.condition("put", name, opts.IfNoneMatch, opts.IfMatch); err != nil {
 			return err
 		}
 		return f.place(name, temp, d)
@@ -301,11 +344,11 @@ func (f *Folder) stage(temp string, body io.Reader, size int64) (description, er
 }
 
 // condition checks what a write depends on; the lock is held.
-func (f *Folder) condition(ctx context.Context, op, name string, ifNoneMatch bool, ifMatch string) error {
+func (f *Folder) condition(op, name string, ifNoneMatch bool, ifMatch string) error {
 	if !ifNoneMatch && ifMatch == "" {
 		return nil
 	}
-	info, err := f.Head(ctx, name)
+	info, err := f.headHeld(op, name)
 	switch {
 	case err == nil && ifNoneMatch:
 		return Error(ErrExists, op, f.name, name, nil)
@@ -317,16 +360,23 @@ func (f *Folder) condition(ctx context.Context, op, name string, ifNoneMatch boo
 	return nil
 }
 
+// headHeld is Head for who holds the lock.
+func (f *Folder) headHeld(op, name string) (Info, error) {
+	file, info, err := f.openHeld(op, name)
+	if err != nil {
+		return Info{}, err
+	}
+	return info, file.Close()
+}
+
 // place renames the staged file into place and then describes it; the lock is held.
 func (f *Folder) place(name, temp string, d description) error {
 	text, err := json.Marshal(d)
 	if err != nil {
 		return fmt.Errorf("put %s: %w", name, err)
 	}
-	for _, dir := range []string{path.Dir(name), path.Dir(descriptionOf(name))} {
-		if err := f.root.MkdirAll(dir, 0o700); err != nil {
-			return Error(ErrName, "put", f.name, name, err)
-		}
+	if err := f.root.MkdirAll(path.Dir(name), 0o700); err != nil {
+		return Error(ErrName, "put", f.name, name, err)
 	}
 	if stat, err := f.root.Lstat(name); err == nil && !stat.Mode().IsRegular() {
 		return Error(ErrName, "put", f.name, name, errors.New("something that is no file is in its place"))
@@ -346,8 +396,11 @@ func (f *Folder) place(name, temp string, d description) error {
 
 // Delete removes an object and the folders that are empty then.
 func (f *Folder) Delete(ctx context.Context, name, ifMatch string) error {
+	if err := f.check(ctx, "delete", name); err != nil {
+		return err
+	}
 	return f.locked(ctx, func() error {
-		info, err := f.Head(ctx, name)
+		info, err := f.headHeld("delete", name)
 		if err != nil {
 			return err
 		}
@@ -358,15 +411,14 @@ func (f *Folder) Delete(ctx context.Context, name, ifMatch string) error {
 			return f.fileError("delete", name, err)
 		}
 		_ = f.root.Remove(descriptionOf(name)) // of no file, it counts for nothing
-		f.prune(path.Dir(name), ".")
-		f.prune(path.Dir(descriptionOf(name)), private+"/objects")
+		f.prune(path.Dir(name))
 		return nil
 	})
 }
 
-// prune removes empty folders from dir up to, and not including, top.
-func (f *Folder) prune(dir, top string) {
-	for ; dir != top && dir != "."; dir = path.Dir(dir) {
+// prune removes empty folders from dir up.
+func (f *Folder) prune(dir string) {
+	for ; dir != "."; dir = path.Dir(dir) {
 		if f.root.Remove(dir) != nil {
 			return // not empty
 		}
@@ -378,7 +430,7 @@ func (f *Folder) List(ctx context.Context, opts ListOptions) (Page, error) {
 	if err := context.Cause(ctx); err != nil {
 		return Page{}, Error(ErrUnavailable, "list", f.name, "", err)
 	}
-	names, err := f.names(opts)
+	names, err := f.names(ctx, opts)
 	if err != nil {
 		return Page{}, f.fileError("list", "", err)
 	}
@@ -405,8 +457,9 @@ func (f *Folder) List(ctx context.Context, opts ListOptions) (Page, error) {
 	return page, nil
 }
 
-// names walks the folders that the prefix leaves.
-func (f *Folder) names(opts ListOptions) ([]string, error) {
+// names walks the folders that the prefix leaves. A file whose name no object can have
+// is none.
+func (f *Folder) names(ctx context.Context, opts ListOptions) ([]string, error) {
 	var names []string
 	start := path.Dir(opts.Prefix + "x")
 	if opts.Prefix == "" || !fs.ValidPath(start) {
@@ -420,7 +473,7 @@ func (f *Folder) names(opts ListOptions) ([]string, error) {
 			return err
 		case name == private:
 			return fs.SkipDir
-		case entry.Type().IsRegular() && strings.HasPrefix(name, opts.Prefix) && name >= opts.Start:
+		case entry.Type().IsRegular() && strings.HasPrefix(name, opts.Prefix) && name >= opts.Start && f.check(ctx, "list", name) == nil:
 			names = append(names, name)
 		}
 		return nil

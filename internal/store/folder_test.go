@@ -78,7 +78,11 @@ func TestCrashBetweenFileAndDescription(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	description := filepath.Join(dir, ".cemli-store", "objects", "x.json")
+	descriptions, err := filepath.Glob(filepath.Join(dir, ".cemli-store", "objects", "*.json"))
+	if err != nil || len(descriptions) != 1 {
+		t.Fatalf("descriptions %v, %v", descriptions, err)
+	}
+	description := descriptions[0]
 	saved, err := os.ReadFile(description)
 	if err != nil {
 		t.Fatal(err)
@@ -121,6 +125,35 @@ func TestReservedAndUnrepresentableNames(t *testing.T) {
 	for _, name := range []string{".cemli-store/lock", "a/b", strings.Repeat("x", 256), `back\slash`} {
 		if _, err := b.Put(t.Context(), name, strings.NewReader("x"), 1, store.PutOptions{}); !errors.Is(err, store.ErrName) {
 			t.Errorf("put %.30q: %v; want store.ErrName", name, err)
+		}
+	}
+}
+
+// What people put into the folder under a name that no object can have is no object,
+// and in no other's way.
+func TestFilesThatCannotBeObjectsAreNotListed(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"a", "with\nnewline", "\xff", `back\slash`} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("x"), 0o600); err != nil {
+			t.Skip("no such names here: " + err.Error())
+		}
+	}
+	page, err := folder(t, dir).List(t.Context(), store.ListOptions{})
+	if err != nil || len(page.Objects) != 1 || page.Objects[0].Name != "a" {
+		t.Errorf("%+v, %v; want the object a", page, err)
+	}
+}
+
+// Names that end as descriptions do, and folders of such names, are names like others.
+func TestNamesLikeDescriptions(t *testing.T) {
+	b := folder(t, t.TempDir())
+	for _, name := range []string{"a", "a.json/a", "b.json", "b/c", strings.Repeat("x", 255)} {
+		made, err := b.Put(t.Context(), name, strings.NewReader("x"), 1, store.PutOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again, err := b.Head(t.Context(), name); err != nil || again.ETag != made.ETag {
+			t.Errorf("%.20s: %+v, %v; want ETag %s", name, again, err, made.ETag)
 		}
 	}
 }

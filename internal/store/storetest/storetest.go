@@ -41,6 +41,7 @@ func Run(t *testing.T, make func(t *testing.T) store.Bucket) {
 		{"compare and swap", compareAndSwap},
 		{"compare and swap, many at once", counter},
 		{"read one version", readVersion},
+		{"an ETag names one content, also while others write", stableETags},
 		{"delete", deletes},
 		{"list", lists},
 		{"large object", large},
@@ -306,6 +307,38 @@ func readVersion(t *testing.T, b store.Bucket) {
 	wants(t, "get of an old version", err, store.ErrChanged)
 	_, _, err = b.Get(t.Context(), "v", store.GetOptions{IfMatch: first.ETag, Offset: 0, Length: 1})
 	wants(t, "get of a range of an old version", err, store.ErrChanged)
+}
+
+// stableETags reads while others write: each ETag that was read is one that a writer was
+// given, and came with that writer's text.
+func stableETags(t *testing.T, b store.Bucket) {
+	var mu sync.Mutex
+	given, seen := map[string]string{}, map[string]string{}
+	keep := func(m map[string]string, etag, text string) {
+		mu.Lock()
+		defer mu.Unlock()
+		if other, ok := m[etag]; ok && other != text {
+			t.Errorf("ETag %s names %q and %q", etag, other, text)
+		}
+		m[etag] = text
+	}
+	keep(given, put(t, b, "v", "0", store.PutOptions{}).ETag, "0")
+	each(4, func(worker int) {
+		for round := range 30 {
+			if worker > 1 {
+				text, info := get(t, b, "v", store.GetOptions{})
+				keep(seen, info.ETag, text)
+				continue
+			}
+			text := strconv.Itoa(worker*1000 + round)
+			keep(given, put(t, b, "v", text, store.PutOptions{}).ETag, text)
+		}
+	})
+	for etag, text := range seen {
+		if given[etag] != text {
+			t.Errorf("read %q under ETag %s, which was given to %q", text, etag, given[etag])
+		}
+	}
 }
 
 func deletes(t *testing.T, b store.Bucket) {
