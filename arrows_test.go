@@ -16,12 +16,14 @@ const module = "cemli-executor"
 // arrows says which packages of this module each one may import. A package that is not
 // here may not exist.
 var arrows = map[string][]string{
-	"":                         {"executor", "internal/buildinfo", "internal/evidence", "internal/oci", "internal/problem", "internal/sandbox", "internal/trigger"},
+	"":                         {"executor", "manifest", "internal/buildinfo", "internal/evidence", "internal/oci", "internal/problem", "internal/sandbox", "internal/store", "internal/trigger"},
 	"cmd/cemli":                {"executor", "manifest", "internal/buildinfo", "internal/bundle", "internal/evidence", "internal/fnhost", "internal/local", "internal/localoci", "internal/problem", "internal/sandbox", "internal/store"},
-	"executor":                 {"manifest", "internal/bundle", "internal/evidence", "internal/problem", "internal/sandbox", "internal/store"},
+	"executor":                 {"manifest", "internal/bundle", "internal/claim", "internal/evidence", "internal/leaks", "internal/problem", "internal/sandbox", "internal/store"},
 	"manifest":                 {"internal/problem", "internal/strictjson"},
 	"internal/trigger":         {"executor", "internal/evidence", "internal/problem", "internal/store", "internal/strictjson"},
 	"internal/bundle":          {"internal/problem"},
+	"internal/claim":           {"internal/problem", "internal/store"},
+	"internal/leaks":           {},
 	"internal/sandbox":         {"internal/problem"},
 	"internal/evidence":        {"internal/problem"},
 	"internal/store":           {"internal/problem"},
@@ -49,6 +51,9 @@ var outside = map[string][]string{
 	"github.com/go-json-experiment/json": {"internal/strictjson", "internal/trigger", "manifest"},
 	"github.com/klauspost/compress/":     {"internal/bundle"},
 	"github.com/golang-jwt/jwt/":         {"internal/localoci"},
+	"github.com/google/osv-scalibr/":     {"internal/leaks"},
+	"github.com/Masterminds/semver/":     {"executor", "manifest"},
+	"github.com/bmatcuk/doublestar/":     {"manifest"},
 }
 
 // TestArrows holds the direction of imports; tests of a package may import more.

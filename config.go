@@ -16,6 +16,7 @@ import (
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/problem"
 	"cemli-executor/internal/sandbox"
+	"cemli-executor/internal/store"
 )
 
 // Config is the function's configuration, from its environment.
@@ -24,6 +25,7 @@ type Config struct {
 	ResultsBucket  string
 	StateBucket    string
 	Environment    string
+	Policy         PolicyConfig
 	Sandbox        sandbox.Level
 	Output         executor.OutputMode
 	LogLevel       slog.Level
@@ -35,9 +37,15 @@ type Config struct {
 	Identity       evidence.Identity
 }
 
+// PolicyConfig says where the admission policy is: inline, or an object. Both empty: none.
+type PolicyConfig struct {
+	Inline         string
+	Bucket, Object string
+}
+
 // later are variables of the contract whose features this version does not have. One
-// that is set is refused: an operator who sets a policy must not run without it.
-var later = []string{"CEMLI_POLICY", "CEMLI_TOPIC", "CEMLI_NOTIFY", "CEMLI_SIGNING_KEY"}
+// that is set is refused: an operator who wants to be told must not wait in vain.
+var later = []string{"CEMLI_TOPIC", "CEMLI_NOTIFY", "CEMLI_SIGNING_KEY"}
 
 // ParseConfig reads the configuration from "KEY=value" strings. It reports every
 // problem at once, each with the variable's name in Where; then the Config must not
@@ -67,6 +75,7 @@ func ParseConfig(environ []string) (Config, []problem.Problem) {
 	e.level(&c.LogLevel)
 	c.Limits = e.limits(executor.DefaultLimits())
 	e.buckets(c)
+	c.Policy = e.policy(c)
 	e.unknown()
 	return c, e.problems
 }
@@ -202,6 +211,27 @@ func (e *env) buckets(c Config) {
 			e.wrong(keys[i], fmt.Sprintf("it is the same bucket as %s", keys[first]), "packages, results and state need a bucket each")
 		}
 	}
+}
+
+// policy reads CEMLI_POLICY: a document, or the object that holds it, in a bucket that
+// neither uploaders nor runs can write.
+func (e *env) policy(c Config) PolicyConfig {
+	const key = "CEMLI_POLICY"
+	text := e.text(key, "")
+	switch {
+	case text == "":
+		return PolicyConfig{}
+	case strings.HasPrefix(strings.TrimSpace(text), "{"):
+		return PolicyConfig{Inline: text}
+	}
+	bucket, object, ok := strings.Cut(text, "/")
+	switch {
+	case !ok || bucket == "" || store.CheckName(object) != nil:
+		e.wrong(key, fmt.Sprintf("%.100q is neither a JSON document nor the name of an object", text), "write it as BUCKET/OBJECT")
+	case slices.Contains([]string{c.PackagesBucket, c.ResultsBucket, c.StateBucket}, bucket):
+		e.wrong(key, "the policy is in the bucket of packages, results or state, where those it is for could change it", "keep it in a bucket of its own")
+	}
+	return PolicyConfig{Bucket: bucket, Object: object}
 }
 
 // unknown refuses variables of ours that no feature reads: one that is misspelt would

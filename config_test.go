@@ -67,7 +67,7 @@ func TestConfigReportsEveryProblemByName(t *testing.T) {
 	_, problems := ParseConfig([]string{
 		"OCI_RESOURCE_PRINCIPAL_VERSION=2.2", "RESULTS_BUCKET=cemli-packages", "CEMLI_STATE_BUCKET=a/b", "CEMLI_SANDBOX=some",
 		"CEMLI_LOG_LEVEL=loud", "CEMLI_LOG_OUTPUT=yes", "CEMLI_RESERVE=fast", "CEMLI_ENDPOINT=http://169.254.169.254", "CEMLI_LIMIT_ENTRIES=-1",
-		"CEMLI_LIMIT_RUN_TIME=1000h", "CEMLI_POLICY=b/o", "CEMLI_SANDBOXX=full", "CEMLI_SOMETHING=1", "FN_MEMORY=lots",
+		"CEMLI_LIMIT_RUN_TIME=1000h", "CEMLI_TOPIC=ocid1.onstopic.x", "CEMLI_SANDBOXX=full", "CEMLI_SOMETHING=1", "FN_MEMORY=lots",
 	})
 	var got []string
 	for _, p := range problems {
@@ -81,12 +81,31 @@ func TestConfigReportsEveryProblemByName(t *testing.T) {
 	}
 	want := []string{
 		"CEMLI_ENDPOINT config.value", "CEMLI_ENVIRONMENT config.required", "CEMLI_LIMIT_ENTRIES config.value", "CEMLI_LIMIT_RUN_TIME config.value",
-		"CEMLI_LOG_LEVEL config.value", "CEMLI_LOG_OUTPUT config.value", "CEMLI_POLICY config.unsupported", "CEMLI_RESERVE config.value",
-		"CEMLI_SANDBOX config.value", "CEMLI_SANDBOXX config.unknown", "CEMLI_SOMETHING config.unknown", "CEMLI_STATE_BUCKET config.value",
+		"CEMLI_LOG_LEVEL config.value", "CEMLI_LOG_OUTPUT config.value", "CEMLI_RESERVE config.value",
+		"CEMLI_SANDBOX config.value", "CEMLI_SANDBOXX config.unknown", "CEMLI_SOMETHING config.unknown", "CEMLI_STATE_BUCKET config.value", "CEMLI_TOPIC config.unsupported",
 		"FN_MEMORY config.value", "RESULTS_BUCKET config.value",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error("(-want +got):\n" + diff)
+	}
+}
+
+func TestPolicyIsInlineOrInABucketOfItsOwn(t *testing.T) {
+	for value, want := range map[string]PolicyConfig{
+		"":                           {},
+		`{"environment":"dev"}`:      {Inline: `{"environment":"dev"}`},
+		" {":                         {Inline: " {"},
+		"cemli-policies/a/prod.json": {Bucket: "cemli-policies", Object: "a/prod.json"},
+	} {
+		c, problems := ParseConfig([]string{"CEMLI_POLICY=" + value})
+		if problems != nil || c.Policy != want {
+			t.Errorf("%s: %+v, problems %v", value, c.Policy, problems)
+		}
+	}
+	for _, value := range []string{"prod.json", "/prod.json", "b/", "b/../x", "cemli-packages/p.json", "cemli-results/p.json", "cemli-state/p.json", "[]"} {
+		if c, problems := ParseConfig([]string{"CEMLI_POLICY=" + value}); len(problems) != 1 || problems[0].Where != "CEMLI_POLICY" {
+			t.Errorf("%s: %+v, problems %v", value, c.Policy, problems)
+		}
 	}
 }
 

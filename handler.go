@@ -19,7 +19,9 @@ import (
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/oci"
 	"cemli-executor/internal/problem"
+	"cemli-executor/internal/store"
 	"cemli-executor/internal/trigger"
+	"cemli-executor/manifest"
 )
 
 // noDeadline bounds a call whose deadline the platform did not say, or said so that
@@ -145,10 +147,31 @@ func (h *handler) executor() executor.Config {
 	identity.TenancyID, identity.CompartmentID = h.client.Claim("res_tenant"), h.client.Claim("res_compartment")
 	return executor.Config{
 		Packages: h.client.Bucket(h.config.PackagesBucket), Results: h.client.Bucket(h.config.ResultsBucket),
+		State: h.client.Bucket(h.config.StateBucket), Policy: h.policy(),
 		Namespace: h.client.Namespace, Environment: h.config.Environment, WorkDir: h.config.WorkDir,
 		Reserve: h.config.Reserve, Limits: h.config.Limits, Sandbox: h.config.Sandbox, Output: h.config.Output,
 		Identity: identity, Log: h.log,
 	}
+}
+
+// policy says where the admission policy is read, at each run anew: a change of it holds
+// from the next run on.
+func (h *handler) policy() *executor.Policy {
+	p := h.config.Policy
+	switch {
+	case p.Inline != "":
+		return executor.InlinePolicy("inline", []byte(p.Inline))
+	case p.Object == "":
+		return nil
+	}
+	return &executor.Policy{Source: p.Bucket + "/" + p.Object, Read: func(ctx context.Context) ([]byte, error) {
+		body, _, err := h.client.Bucket(p.Bucket).Get(ctx, p.Object, store.GetOptions{})
+		if err != nil {
+			return nil, err
+		}
+		defer body.Close()
+		return io.ReadAll(io.LimitReader(body, manifest.MaxBytes+1))
+	}}
 }
 
 // refused is the answer to what never became a run.

@@ -37,7 +37,7 @@ func run(t *testing.T, dir string) (evidence.Result, store.Bucket) {
 		}
 		return b
 	}
-	packages, results := bucket("packages"), bucket("results")
+	packages, results, state := bucket("packages"), bucket("results"), bucket("state")
 	var zip bytes.Buffer
 	if _, err := bundle.Create(&zip, os.DirFS(dir)); err != nil {
 		t.Fatal(err)
@@ -46,7 +46,7 @@ func run(t *testing.T, dir string) (evidence.Result, store.Bucket) {
 		t.Fatal(err)
 	}
 	result, err := executor.New(executor.Config{
-		Packages: packages, Results: results, Namespace: func(context.Context) (string, error) { return "", nil },
+		Packages: packages, Results: results, State: state, Namespace: func(context.Context) (string, error) { return "", nil },
 		Environment: "test", WorkDir: filepath.Join(t.TempDir(), "work"), Reserve: 5 * time.Second, Limits: executor.DefaultLimits(),
 		Sandbox: sandbox.LevelNone, Output: executor.OutputNone, Log: slog.New(slog.DiscardHandler),
 	}).Run(t.Context(), executor.Request{Bucket: "packages", Object: "p.zip", Trigger: executor.Trigger{Kind: executor.TriggerCLI}})

@@ -19,19 +19,19 @@ import (
 // begin makes the run with what is known before anything is read.
 func (e *Executor) begin(request Request) *run {
 	level := sandbox.Strongest
-	r := &run{Executor: e, request: request, log: e.Log, name: nameFrom(request.Object)}
+	r := &run{Config: e.Config, request: request, log: e.Log, name: nameFrom(request.Object)}
 	r.result = evidence.Result{
 		Action: string(ActionApply), Environment: e.Environment, Attempt: 1, Start: time.Now().UTC(),
 		Reason: request.Reason, Reference: request.Reference,
 		SourceBucket: request.Bucket, SourceObject: request.Object,
 		Package:     evidence.Package{ETag: request.ETag, VersionID: request.VersionID},
-		Policy:      evidence.Policy{Source: "none"},
 		RequestedBy: request.RequestedBy,
 		Identity:    e.Identity,
 		Trigger:     describe(request.Trigger),
 		Sandbox:     evidence.Sandbox{Level: string(level), CredentialsReachable: !level.Reaches(sandbox.LevelFull)},
 		Timings:     map[string]int64{},
 	}
+	r.result.ParameterSet = request.ParameterSet
 	r.result.Identity.CallID = request.CallID
 	if request.Action != "" {
 		r.result.Action = string(request.Action)
@@ -51,15 +51,8 @@ func describe(t Trigger) evidence.Trigger {
 	return described
 }
 
-// supported refuses what this version cannot do and what is not for this executor.
+// supported refuses what is not for this executor and what this version cannot do.
 func (r *run) supported(ctx context.Context) error {
-	if !sandbox.Strongest.Reaches(r.Sandbox) {
-		return problem.New(problem.Problem{
-			Code:    "sandbox.unavailable",
-			Message: fmt.Sprintf("the sandbox level %s is required and this version has only %s", r.Sandbox, sandbox.Strongest),
-			Hint:    "set CEMLI_SANDBOX=none to accept that scripts are not confined",
-		}, nil)
-	}
 	if r.request.Bucket != r.Packages.Name() {
 		return wrongBucket(r.request.Bucket, r.Packages.Name())
 	}
@@ -72,6 +65,18 @@ func (r *run) supported(ctx context.Context) error {
 	}
 	r.request.Namespace = namespace
 	return r.request.supported()
+}
+
+// confined refuses to run below the sandbox level that is demanded.
+func (r *run) confined() error {
+	if sandbox.Strongest.Reaches(r.Sandbox) {
+		return nil
+	}
+	return problem.New(problem.Problem{
+		Code:    "sandbox.unavailable",
+		Message: fmt.Sprintf("the sandbox level %s is required and this version has only %s", r.Sandbox, sandbox.Strongest),
+		Hint:    "set CEMLI_SANDBOX=none, and no higher level in the policy, to accept that scripts are not confined",
+	}, nil)
 }
 
 func wrongBucket(got, want string) error {
@@ -90,8 +95,6 @@ func (q Request) supported() error {
 		}
 	}
 	note(q.Action != "" && q.Action != ActionApply, "action "+string(q.Action))
-	note(len(q.Parameters) > 0, "parameters")
-	note(q.ParameterSet != "", "parameter_set")
 	note(q.RerunOf != "", "rerun_of")
 	note(q.ResumeFrom != "", "resume_from")
 	note(q.RollbackOf != "", "rollback_of")

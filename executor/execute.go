@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,22 +19,24 @@ import (
 // is taken from the step's time, not from the reserve.
 const grace = 2 * time.Second
 
-// execute runs the plan's steps in order and stops at the first that does not succeed.
-func (r *run) execute(ctx context.Context, plan *manifest.Plan) error {
-	scripts, err := r.resolve(plan)
-	if err != nil {
-		return err
-	}
+// execute runs the scripts in order, stops at the first that does not succeed, and then
+// undoes what had begun.
+func (r *run) execute(ctx context.Context, plan *manifest.Plan, scripts []script) error {
 	if len(scripts) == 0 {
 		r.result.Execution.Note = "the package has no scripts; nothing was executed"
 	}
+	stop, cancel := context.WithDeadline(ctx, r.stepsEnd(ctx, plan))
+	defer cancel()
 	var failure error
 	for i, s := range scripts {
-		if failure != nil {
-			r.result.Steps = append(r.result.Steps, describeStep(s, evidence.StepNotRun))
-			continue
+		record := describeStep(s, evidence.StepNotRun)
+		if failure == nil {
+			record, failure = r.step(stop, i+1, s)
 		}
-		failure = r.step(ctx, i+1, s)
+		r.result.Steps = append(r.result.Steps, record)
+	}
+	if failure != nil && plan.Manifest().OnFailure != manifest.OnFailureStop {
+		r.undo(ctx, plan, scripts)
 	}
 	return failure
 }
@@ -42,22 +45,26 @@ func describeStep(s script, status evidence.StepStatus) evidence.Step {
 	return evidence.Step{Name: s.Name, Phase: string(s.Phase), Run: s.Run, SHA256: s.SHA256, Status: status}
 }
 
-// step runs one script, adds it to the result and stores its log.
-func (r *run) step(ctx context.Context, number int, s script) error {
+// step runs one script and stores its log.
+func (r *run) step(ctx context.Context, number int, s script) (evidence.Step, error) {
 	record := describeStep(s, evidence.StepNotRun)
-	defer func() { r.result.Steps = append(r.result.Steps, record) }()
 	if end, _ := ctx.Deadline(); time.Until(end) <= grace {
 		if !r.started {
-			return r.noTime()
+			return record, r.noTime()
 		}
-		return stepError("step.timeout", s, "was not started: the time of the run had ended", "make the steps before it faster, split the package, or raise the function's timeout")
+		return record, stepError("step.timeout", s, "was not started: the time of the run had ended", "make the steps before it faster, split the package, or raise the timeout")
 	}
 	if err := r.unmodified(s.Step); err != nil {
-		return err
+		return record, err
 	}
 	log, err := r.newStepLog(number, s)
 	if err != nil {
-		return err
+		return record, err
+	}
+	if s.Timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, s.Timeout+grace)
+		defer cancel()
 	}
 	r.log.Info("step started", "step", s.Name, "phase", s.Phase, "number", number)
 	r.started, record.Attempts = true, 1
@@ -72,7 +79,7 @@ func (r *run) step(ctx context.Context, number int, s script) error {
 	r.logStep(record)
 	r.sumUp(record)
 	r.keepLog(ctx, log, &record)
-	return failure
+	return record, failure
 }
 
 // spawn runs the script in the sandbox until its time ends.
@@ -81,7 +88,7 @@ func (r *run) spawn(ctx context.Context, s script, log *evidence.Log) (sandbox.O
 	stop, cancel := context.WithDeadline(ctx, end.Add(-grace))
 	defer cancel()
 	return sandbox.Run(stop, sandbox.Command{
-		Path: s.interpreter, Args: append(s.args[:len(s.args):len(s.args)], s.Run),
+		Path: s.interpreter, Args: slices.Concat(s.args, []string{s.Run}, s.Args),
 		Dir: r.dir.join("package"), Env: r.environment(s, end.Add(-grace)),
 		Stdout: log.Writer(evidence.Stdout), Stderr: log.Writer(evidence.Stderr), Grace: grace,
 	})
@@ -89,7 +96,7 @@ func (r *run) spawn(ctx context.Context, s script, log *evidence.Log) (sandbox.O
 
 // environment is all that a script is told, built from nothing.
 func (r *run) environment(s script, end time.Time) []string {
-	return []string{
+	env := []string{
 		"PATH=" + searchPath,
 		"HOME=" + r.dir.join("home"),
 		"TMPDIR=" + r.dir.join("tmp"),
@@ -107,6 +114,13 @@ func (r *run) environment(s script, end time.Time) []string {
 		"CEMLI_ARTIFACTS=" + r.dir.join("artifacts"),
 		"CEMLI_SUMMARY=" + r.dir.join(summaryFile),
 	}
+	for _, a := range r.arguments {
+		env = append(env, "CEMLI_PARAM_"+a.Name+"="+a.Value.Text())
+	}
+	for _, name := range sortedNames(s.Env) {
+		env = append(env, name+"="+s.Env[name])
+	}
+	return env
 }
 
 // judge fills in how the script ended and says why that is not a success.
@@ -120,8 +134,8 @@ func judge(ctx context.Context, s script, o sandbox.Outcome, record *evidence.St
 		return stepError("step.interrupted", s, "was stopped because the executor was", "see which parts took effect before you run it again")
 	case o.Stopped:
 		record.Status = evidence.StepTimedOut
-		return stepError("step.timeout", s, fmt.Sprintf("was stopped after %s: the time of the run had ended", o.End.Sub(o.Start).Round(time.Millisecond)),
-			"make it faster, split the package, or raise the function's timeout")
+		return stepError("step.timeout", s, fmt.Sprintf("was stopped after %s: its time had ended", o.End.Sub(o.Start).Round(time.Millisecond)),
+			"make it faster, split the package, or raise the timeout of the step, the package or the function")
 	case o.Signal != "":
 		record.Status = evidence.StepFailed
 		return stepError("step.failed", s, "was ended by "+o.Signal, "a SIGKILL is often the memory limit; see the step's log")
@@ -171,7 +185,7 @@ func (r *run) newStepLog(number int, s script) (*stepLog, error) {
 	}
 	return &stepLog{
 		run: r, file: file, output: evidence.NewLog(file, r.Limits.LogBytes, live),
-		object: fmt.Sprintf("steps/%02d-%s.log", number, cut(s.Name, 200)),
+		object: fmt.Sprintf("steps/%02d-%s.log", number, cut(s.logName(), 200)),
 	}, nil
 }
 

@@ -1,4 +1,4 @@
-// Package executor is the run: fetch, open, admit, extract, execute, record.
+// Package executor is the run: fetch, open, extract, admit, execute, record.
 //
 // One call of Run takes one Request to one Result. It reads exactly one version of
 // the package's object, refuses it whole if anything is wrong with it, runs the
@@ -29,6 +29,9 @@ import (
 type Config struct {
 	Packages store.Bucket // the only bucket that packages are read from
 	Results  store.Bucket // the bucket for evidence, never read back by a run
+	State    store.Bucket // what runs have to know of each other
+	// Policy is the environment's admission policy; nil: every valid package may run.
+	Policy *Policy
 	// Namespace returns the Object Storage namespace of the buckets; "" for folders.
 	Namespace func(context.Context) (string, error)
 
@@ -92,7 +95,7 @@ func (e *Executor) Run(ctx context.Context, request Request) (evidence.Result, e
 
 // run is the state of one run; each stage fills in what the later ones read.
 type run struct {
-	*Executor
+	Config  // of the executor, tightened by the policy
 	request Request
 	log     *slog.Logger
 	result  evidence.Result
@@ -100,6 +103,9 @@ type run struct {
 	dir     *rundir
 	kept    []keptLog // logs that wait to be stored
 	started bool      // the first step has begun
+	doing   string    // the content key of what is being done
+
+	arguments manifest.Arguments
 }
 
 // pipeline is the way of a run. Each stage takes what only the one before can make.
@@ -112,6 +118,13 @@ func (r *run) pipeline(ctx context.Context) error {
 	if err := r.supported(ctx); err != nil {
 		return err
 	}
+	policy, err := r.readPolicy(ctx)
+	if err != nil {
+		return err
+	}
+	if err := r.confined(); err != nil {
+		return err
+	}
 	source, err := timed(r, "fetch", func() (*source, error) { return r.fetch(ctx) })
 	if err != nil {
 		return err
@@ -120,18 +133,38 @@ func (r *run) pipeline(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	admitted, err := r.admit(archive)
+	m, err := r.read(archive)
 	if err != nil {
 		return err
 	}
-	plan, err := timed(r, "extract", func() (*manifest.Plan, error) { return r.extract(ctx, archive, admitted) })
+	contents, err := timed(r, "extract", func() (bundle.Extracted, error) { return r.extract(ctx, archive) })
 	if err != nil {
+		return err
+	}
+	plan, err := timed(r, "admit", func() (*manifest.Plan, error) { return r.admit(ctx, m, contents, policy) })
+	if err != nil {
+		return err
+	}
+	return r.apply(ctx, plan)
+}
+
+// apply does what was admitted.
+func (r *run) apply(ctx context.Context, plan *manifest.Plan) error {
+	scripts, err := r.resolve(plan)
+	if err != nil {
+		return err
+	}
+	if err := r.holds(ctx, plan); err != nil {
 		return err
 	}
 	if err := r.unclaimed(ctx); err != nil {
 		return err
 	}
-	_, err = timed(r, "execute", func() (struct{}, error) { return struct{}{}, r.execute(ctx, plan) })
+	if err := r.noteBegin(ctx); err != nil {
+		return err
+	}
+	r.doing, r.arguments = contentKey(plan, r.result.Package.DirHash), plan.Arguments()
+	_, err = timed(r, "execute", func() (struct{}, error) { return struct{}{}, r.execute(ctx, plan, scripts) })
 	return err
 }
 

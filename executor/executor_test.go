@@ -46,6 +46,7 @@ type bench struct {
 	config   executor.Config
 	packages store.Bucket
 	results  store.Bucket
+	state    store.Bucket
 	log      *testkit.Buffer
 }
 
@@ -62,9 +63,9 @@ func newBench(t *testing.T) *bench {
 		}
 		return b
 	}
-	b := &bench{t: t, packages: open("packages"), results: open("results"), log: &testkit.Buffer{}}
+	b := &bench{t: t, packages: open("packages"), results: open("results"), state: open("state"), log: &testkit.Buffer{}}
 	b.config = executor.Config{
-		Packages: b.packages, Results: b.results, Namespace: func(context.Context) (string, error) { return "ns", nil },
+		Packages: b.packages, Results: b.results, State: b.state, Namespace: func(context.Context) (string, error) { return "ns", nil },
 		Environment: "test", WorkDir: filepath.Join(t.TempDir(), "work"), Reserve: time.Second, Limits: executor.DefaultLimits(),
 		Sandbox: sandbox.LevelNone, Output: executor.OutputAll, Identity: evidence.Identity{ExecutorVersion: "test"},
 		Log: slog.New(slog.NewJSONHandler(b.log, nil)),
@@ -219,7 +220,7 @@ func TestOutcomes(t *testing.T) {
 		{"manifest no object", files{"manifest.json": "[]"}, evidence.StatusRejected, "manifest.not_object", ""},
 		{"manifest of nesting", files{"manifest.json": nest}, evidence.StatusRejected, "manifest.too_deep", ""},
 		{"manifest too large", files{"manifest.json": `{"x-a":"` + hex.EncodeToString(random) + `"}`}, evidence.StatusRejected, "manifest.too_large", ""},
-		{"unsupported key", files{"manifest.json": `{"name":"a","version":"1.0.0","type":"extension","steps":[]}`}, evidence.StatusRejected, "manifest.unsupported_key", ""},
+		{"unsupported key", files{"manifest.json": `{"name":"a","version":"1.0.0","type":"extension","network":false}`}, evidence.StatusRejected, "manifest.unsupported_key", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := newBench(t).ran(c.contents)
@@ -398,7 +399,7 @@ func TestRequestsThatAreRefused(t *testing.T) {
 		{"an old version", func(q *executor.Request) { q.ETag = "old" }, "trigger.stale"},
 		{"no such object", func(q *executor.Request) { q.Object, q.ETag = "none.zip", "" }, "store.not_found"},
 		{"an action that is not built", func(q *executor.Request) { q.Action = executor.ActionRollback }, "trigger.unsupported"},
-		{"parameters", func(q *executor.Request) { q.Parameters = map[string]json.RawMessage{"A": []byte("1")} }, "trigger.unsupported"},
+		{"parameters", func(q *executor.Request) { q.Parameters = map[string]json.RawMessage{"A": []byte("1")} }, "trigger.parameter_unknown"},
 		{"a re-run", func(q *executor.Request) { q.RerunOf = "x" }, "trigger.unsupported"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

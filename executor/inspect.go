@@ -6,9 +6,12 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
+	"time"
 
 	"cemli-executor/internal/bundle"
 	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/leaks"
 	"cemli-executor/internal/problem"
 	"cemli-executor/manifest"
 )
@@ -18,40 +21,90 @@ type Inspection struct {
 	Package evidence.Package // as a result names it, without ETag and version
 	Plan    *manifest.Plan
 	Files   []bundle.File
+	// Leaks are places in the files that look like secrets.
+	Leaks []leaks.Finding
+	// Unset are the parameters for which a request has to give a value.
+	Unset []string
+}
+
+// InspectOptions say for whom a package is looked at.
+type InspectOptions struct {
+	Limits      Limits
+	Environment string // empty: none in particular
+	Policy      []byte // the document; nil: none
+	Object      string // the name that the package would be uploaded under
+	Kind        TriggerKind
 }
 
 // Inspect gives the verdict that a run gives on a package's bytes before its first
 // step, with the same code and the same codes. It writes the contents into root, which
-// should be empty. What depends on the machine, as interpreters and free space do, is
-// not looked at.
-func Inspect(ctx context.Context, zip io.ReaderAt, size int64, root *os.Root, limits Limits) (Inspection, error) {
+// should be empty. What depends on the machine, as interpreters and free space do, on
+// what ran before, or on a request's parameters, is not looked at.
+func Inspect(ctx context.Context, zip io.ReaderAt, size int64, root *os.Root, opts InspectOptions) (Inspection, error) {
 	var found Inspection
-	if err := withinLimit("", size, limits.PackageBytes); err != nil {
-		return found, err
+	var policy *manifest.Policy
+	if opts.Policy != nil {
+		var err error
+		if policy, err = manifest.ParsePolicy(opts.Policy, opts.Environment); err != nil {
+			return found, err
+		}
+		if err := supportedPolicy(policy); err != nil {
+			return found, err
+		}
+		opts.Limits = opts.Limits.within(policy)
 	}
-	sum := sha256.New()
-	if _, err := io.Copy(sum, io.NewSectionReader(zip, 0, size)); err != nil {
-		return found, fmt.Errorf("read package: %w", err)
-	}
-	found.Package.Size, found.Package.SHA256 = size, hexSum(sum)
-	archive, err := bundle.Check(zip, size, limits.Archive)
+	archive, err := found.open(zip, size, opts.Limits)
 	if err != nil {
 		return found, err
 	}
-	found.Files = archive.Files()
-	found.Package.Entries = len(found.Files)
 	m, err := readManifest(archive)
 	if err != nil {
 		return found, err
 	}
 	found.Package.Name, found.Package.Version, found.Package.Type = m.Name, m.Version, m.Type
-	extracted, err := archive.Extract(ctx, root)
+	contents, err := archive.Extract(ctx, root)
 	if err != nil {
 		return found, err
 	}
-	found.Package.DirHash = extracted.DirHash
-	found.Plan = m.Plan(digests(extracted))
-	return found, nil
+	found.Package.DirHash = contents.DirHash
+	if found.Leaks, err = leaks.Scan(ctx, root, names(contents)); err != nil {
+		return found, err
+	}
+	plan, problems, broken, err := subject{
+		manifest: m, contents: contents, root: root, policy: policy, inputs: manifest.Inputs{Environment: opts.Environment},
+		facts: manifest.Case{Object: opts.Object, Action: string(ActionApply), Kind: string(opts.Kind), Now: time.Now()},
+	}.judge(ctx)
+	if err != nil {
+		return found, err
+	}
+	found.Plan = plan
+	problems = slices.DeleteFunc(problems, func(p problem.Problem) bool {
+		unset := p.Code == "trigger.parameter_missing"
+		if unset {
+			found.Unset = append(found.Unset, p.Where)
+		}
+		return unset
+	})
+	return found, problem.Join(append(problems, broken...))
+}
+
+// open reads the archive's directory and digest.
+func (i *Inspection) open(zip io.ReaderAt, size int64, limits Limits) (*bundle.Archive, error) {
+	if err := withinLimit("", size, limits.PackageBytes); err != nil {
+		return nil, err
+	}
+	sum := sha256.New()
+	if _, err := io.Copy(sum, io.NewSectionReader(zip, 0, size)); err != nil {
+		return nil, fmt.Errorf("read package: %w", err)
+	}
+	i.Package.Size, i.Package.SHA256 = size, hexSum(sum)
+	archive, err := bundle.Check(zip, size, limits.Archive)
+	if err != nil {
+		return nil, err
+	}
+	i.Files = archive.Files()
+	i.Package.Entries = len(i.Files)
+	return archive, nil
 }
 
 // withinLimit refuses a zip for its size alone.

@@ -22,8 +22,8 @@ func (r *run) open(s *source) (*bundle.Archive, error) {
 	return archive, nil
 }
 
-// admit reads the manifest and decides whether the package may run.
-func (r *run) admit(archive *bundle.Archive) (*manifest.Manifest, error) {
+// read reads the manifest, and with it the package's name and version.
+func (r *run) read(archive *bundle.Archive) (*manifest.Manifest, error) {
 	m, err := readManifest(archive)
 	if err != nil {
 		return nil, err
@@ -35,24 +35,24 @@ func (r *run) admit(archive *bundle.Archive) (*manifest.Manifest, error) {
 	return m, nil
 }
 
-// extract writes the files into the run's own directory and makes the plan of them.
-func (r *run) extract(ctx context.Context, archive *bundle.Archive, m *manifest.Manifest) (*manifest.Plan, error) {
+// extract writes the files into the run's own directory.
+func (r *run) extract(ctx context.Context, archive *bundle.Archive) (bundle.Extracted, error) {
 	dir, err := newRundir(r.WorkDir)
 	if err != nil {
-		return nil, err
+		return bundle.Extracted{}, err
 	}
 	r.dir = dir
 	if err := fits(dir.path, archive.Footprint()); err != nil {
-		return nil, err
+		return bundle.Extracted{}, err
 	}
 	extracted, err := archive.Extract(ctx, dir.contents)
 	if err != nil {
-		return nil, err
+		return bundle.Extracted{}, err
 	}
 	r.result.Package.DirHash = extracted.DirHash
 	// What the download held is garbage now; the scripts need the memory.
 	debug.FreeOSMemory()
-	return m.Plan(digests(extracted)), nil
+	return extracted, nil
 }
 
 // spare is what must stay free beside the contents: logs until they are stored,

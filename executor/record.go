@@ -80,6 +80,9 @@ func (r *run) record(ctx context.Context, failure error) (evidence.Result, error
 		r.result.Error, r.result.Status = evidence.NewError(described), evidence.StatusError
 		return r.result, fmt.Errorf("store evidence of %s: %w", r.runID(), err)
 	}
+	if r.result.Status == evidence.StatusSuccess {
+		r.noteSuccess(ctx)
+	}
 	r.finishLog("run finished", failure)
 	if !r.started && undone(failure) {
 		return r.result, failure
@@ -140,10 +143,24 @@ func (r *run) conclude(failure error) {
 		}
 		return
 	}
+	var again *repeated
+	if errors.As(failure, &again) {
+		r.result.Status, r.result.Message, r.result.PreviousRunID = evidence.StatusSkipped, again.Error(), again.runID
+		return
+	}
 	described := problem.Of(failure, problem.Problem{Code: "sandbox.internal", Message: "the executor could not do its work", Hint: "see the function's log"})
 	r.result.Error = evidence.NewError(described)
 	r.result.Message = described.Message()
 	r.result.Status = statusOf(described.Code())
+	if undone := r.result.Rollback; undone != nil {
+		r.result.Status = evidence.StatusFailed
+		if undone.Error == nil {
+			r.result.Status = evidence.StatusRolledBack
+			r.result.Message += "; everything that had begun was undone"
+		} else {
+			r.result.Message += "; undo failed: " + undone.Error.Message
+		}
+	}
 }
 
 // statusOf is how a run ends that failed with a code.
@@ -174,7 +191,8 @@ func (r *run) finishLog(message string, failure error) {
 		"sha256", res.Package.SHA256, "dirhash", res.Package.DirHash, "start", res.Start, "end", res.End,
 		"result", r.Results.Name() + "/" + evidence.ResultObject(res.RunID),
 	}
-	if failure == nil {
+	var again *repeated
+	if failure == nil || errors.As(failure, &again) {
 		r.log.Info(message, fields...)
 		return
 	}

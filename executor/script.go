@@ -26,28 +26,67 @@ type script struct {
 	manifest.Step
 	interpreter string   // absolute path
 	args        []string // before the script's path
+	undo        *script  // nil where there is none
 }
 
-// resolve finds the interpreter of every step, and reports all that are missing.
+// logName is the part of a log's name that tells whose it is.
+func (s script) logName() string {
+	if s.Phase == phaseRollback {
+		return "rollback-" + s.Name
+	}
+	return s.Name
+}
+
+// resolve finds the interpreter of every script and every tool, and reports all that
+// are missing, before the first one runs.
 func (r *run) resolve(plan *manifest.Plan) ([]script, error) {
 	var scripts []script
 	var problems []problem.Problem
+	find := func(step manifest.Step) (script, error) {
+		s, missing, err := r.find(step)
+		problems = append(problems, missing...)
+		return s, err
+	}
 	for _, step := range plan.Steps() {
-		first, err := firstLine(r.dir.contents, step.Run)
+		s, err := find(step)
 		if err != nil {
-			return nil, fmt.Errorf("read %s: %w", step.Run, err)
+			return nil, err
 		}
-		s, why := interpreterOf(first)
-		if why != "" {
-			problems = append(problems, problem.Problem{
-				Code: "step.interpreter", Where: step.Run, Message: why,
-				Hint: "name an interpreter that the function's image has, or leave the #! line out for bash",
-			})
+		if step.Rollback != "" {
+			undo, err := find(undoOf(step))
+			if err != nil {
+				return nil, err
+			}
+			s.undo = &undo
 		}
-		s.Step = step
 		scripts = append(scripts, s)
 	}
+	for _, tool := range plan.Manifest().Tools {
+		if findProgram(tool) == "" {
+			problems = append(problems, problem.Problem{
+				Code: "step.tool", Where: tool, Message: "the package needs this command, and it is not on " + searchPath,
+				Hint: "add it to the function's image",
+			})
+		}
+	}
 	return scripts, problem.Join(problems)
+}
+
+// find finds the interpreter of one script.
+func (r *run) find(step manifest.Step) (script, []problem.Problem, error) {
+	first, err := firstLine(r.dir.contents, step.Run)
+	if err != nil {
+		return script{}, nil, fmt.Errorf("read %s: %w", step.Run, err)
+	}
+	s, why := interpreterOf(first)
+	s.Step = step
+	if why == "" {
+		return s, nil, nil
+	}
+	return s, []problem.Problem{{
+		Code: "step.interpreter", Where: step.Run, Message: why,
+		Hint: "name an interpreter that the function's image has, or leave the #! line out for bash",
+	}}, nil
 }
 
 func firstLine(root *os.Root, name string) (string, error) {

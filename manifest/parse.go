@@ -2,56 +2,26 @@ package manifest
 
 import (
 	"fmt"
-	"regexp"
-	"slices"
 	"strings"
 
-	"github.com/go-json-experiment/json/jsontext"
+	"github.com/Masterminds/semver/v3"
+	"github.com/bmatcuk/doublestar/v4"
 
 	"cemli-executor/internal/problem"
 	"cemli-executor/internal/strictjson"
 )
-
-var (
-	nameRule = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,62}$`)
-	// versionRule is the expression that semver.org publishes for SemVer 2.0.0.
-	versionRule = regexp.MustCompile(`^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(?:-((?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*)(?:\.(?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*))*))?(?:\+([0-9a-zA-Z-]+(?:\.[0-9a-zA-Z-]+)*))?$`)
-)
-
-// maxVersion bounds a version, which SemVer does not: it is part of file names.
-const maxVersion = 128
-
-// required are the keys that every manifest has.
-var required = []string{"name", "version", "type"}
-
-// described are keys that are checked to be text and kept in Raw only.
-var described = []string{"$schema", "description", "owner", "change_ticket"}
-
-// later are keys of the contract whose features this version does not have.
-var later = []string{
-	"labels", "environments", "parameters", "environment_parameters", "parameter_sets", "secrets", "tools",
-	"network", "concurrency", "timeout", "rollback_timeout", "on_failure", "idempotent", "steps", "outputs", "requires",
-}
 
 // Parse reads a manifest. The error is a *problem.Error with every problem.
 func Parse(doc []byte) (*Manifest, error) {
 	if len(doc) > MaxBytes {
 		return nil, TooLarge(int64(len(doc)))
 	}
-	found, err := members(doc)
-	if err != nil {
+	if err := strict(doc); err != nil {
 		return nil, err
 	}
-	c := checker{members: found}
-	c.keys()
-	m := &Manifest{Raw: doc}
-	m.Name = c.text("name")
-	m.Version = c.text("version")
-	m.Type = c.text("type")
-	for _, key := range described {
-		c.text(key)
-	}
-	c.rules(m)
+	c := &checker{open: func(key string) bool { return strings.HasPrefix(key, "x-") }}
+	m := &Manifest{Raw: doc, Network: true}
+	node{c: c, value: doc}.fields(m.fields())
 	if err := problem.Join(c.problems); err != nil {
 		return nil, err
 	}
@@ -83,87 +53,157 @@ var faults = map[strictjson.Kind]struct{ code, hint string }{
 	strictjson.Depth:     {"manifest.too_deep", "flatten the document"},
 }
 
-// members checks the syntax and returns the members of the top-level object.
-func members(doc []byte) (map[string]jsontext.Value, error) {
+// strict checks that the document is one strict JSON object.
+func strict(doc []byte) error {
 	if fault := strictjson.Check(doc, MaxDepth); fault != nil {
 		f := faults[fault.Kind]
-		return nil, refuse(f.code, fault.Pointer, "the manifest is not valid JSON: "+fault.Error(), f.hint)
+		return refuse(f.code, fault.Pointer, "the manifest is not valid JSON: "+fault.Error(), f.hint)
 	}
-	found, ok := strictjson.Members(doc)
-	if !ok {
-		return nil, refuse("manifest.not_object", "", "the manifest is JSON but not an object", faults[strictjson.Empty].hint)
+	if _, ok := strictjson.Members(doc); !ok {
+		return refuse("manifest.not_object", "", "the manifest is JSON but not an object", faults[strictjson.Empty].hint)
 	}
-	return found, nil
+	return nil
 }
 
-// checker collects the problems of one document.
-type checker struct {
-	members  map[string]jsontext.Value
-	problems []problem.Problem
-}
+// What forms of names are called in messages.
+const (
+	anEnvironment = "an environment's name: 1 to 63 letters, digits, dots, underscores, hyphens"
+	aParameter    = "a parameter's name: a letter, then up to 63 letters, digits, underscores"
+	aSet          = "a set's name: 1 to 64 letters, digits, underscores, hyphens"
+	aVariable     = "a variable's name: letters, digits, underscores"
+	aPath         = "a path inside the package, such as steps/run.sh"
+)
 
-func (c *checker) add(code, where, message, hint string) {
-	c.problems = append(c.problems, problem.Problem{Code: code, Where: where, Message: message, Hint: hint})
-}
-
-func pointer(key string) string { return string(jsontext.Pointer("").AppendToken(key)) }
-
-// keys refuses keys that are not of the contract, or not yet.
-func (c *checker) keys() {
-	known := slices.Concat(required, described)
-	for _, key := range sortedKeys(c.members) {
-		switch {
-		case slices.Contains(known, key), strings.HasPrefix(key, "x-"):
-		case slices.Contains(later, key):
-			c.add("manifest.unsupported_key", pointer(key), "this version does not support the key "+key, "remove it, or use an executor that supports it")
-		default:
-			c.unknown(key, slices.Concat(known, later))
-		}
+// fields is the contract's table of keys, in its order: what refers to others comes
+// after them.
+func (m *Manifest) fields() []field {
+	return []field{
+		{"$schema", false, func(n node) { n.text(lineRule, 2048) }},
+		{"name", true, func(n node) {
+			m.Name = n.word("manifest.name", nameRule, "1 to 63 of a-z 0-9 . _ - that begin with a letter or digit")
+		}},
+		{"version", true, func(n node) { m.Version = n.version() }},
+		{"type", true, func(n node) { m.Type = n.choice("manifest.package_type", Types...) }},
+		{"description", false, func(n node) { m.Description = n.text(textRule, maxText) }},
+		{"owner", false, func(n node) { m.Owner = n.text(lineRule, maxLine) }},
+		{"change_ticket", false, func(n node) { m.ChangeTicket = n.text(lineRule, maxLine) }},
+		{"labels", false, func(n node) { m.Labels = n.labels() }},
+		{"environments", false, func(n node) {
+			m.Environments = n.words("manifest.environment_name", environmentRule, anEnvironment)
+		}},
+		{"parameters", false, func(n node) { m.Parameters = n.parameters() }},
+		{"environment_parameters", false, func(n node) {
+			m.EnvironmentParameters = valueSets(n.keyed("manifest.environment_name", environmentRule, anEnvironment), m.Parameters)
+		}},
+		{"parameter_sets", false, func(n node) {
+			m.ParameterSets = valueSets(n.keyed("manifest.set_name", setRule, aSet), m.Parameters)
+		}},
+		{"secrets", false, func(n node) { m.Secrets = n.secrets() }},
+		{"tools", false, func(n node) { m.Tools = n.words("manifest.tool", toolRule, "a command's name, without a folder") }},
+		{"network", false, func(n node) { m.Network, m.NetworkDeclared = n.boolean(), true }},
+		{"concurrency", false, func(n node) { m.Concurrency = n.concurrency() }},
+		{"timeout", false, func(n node) { m.Timeout = n.duration() }},
+		{"rollback_timeout", false, func(n node) { m.RollbackTimeout = n.duration() }},
+		{"on_failure", false, func(n node) {
+			m.OnFailure = OnFailure(n.choice("manifest.choice", string(OnFailureRollback), string(OnFailureStop)))
+		}},
+		{"idempotent", false, func(n node) { m.Idempotent = n.boolean() }},
+		{"steps", false, func(n node) { m.StepList = n.steps(m.Secrets) }},
+		{"outputs", false, func(n node) { m.Outputs = n.globs() }},
+		{"requires", false, func(n node) { m.Requires = n.requires() }},
 	}
 }
 
-func (c *checker) unknown(key string, known []string) {
-	message, hint := "unknown key "+printable(key), `keys of your own begin with "x-"`
-	if near := problem.Nearest(key, known); near != "" {
-		message += "; did you mean " + near + "?"
-		hint = "rename it to " + near
-	}
-	c.add("manifest.unknown_key", pointer(key), message, hint)
-}
-
-// text returns a member that must be text; "" where it is absent or is not.
-func (c *checker) text(key string) string {
-	value, ok := c.members[key]
-	if !ok {
-		if slices.Contains(required, key) {
-			c.add("manifest.required", "", "the key "+key+" is missing", "add "+key)
-		}
+func (n node) version() string {
+	const form = "a SemVer 2.0.0 version such as 1.0.0"
+	text := n.word("manifest.version", versionRule, form)
+	if len(text) > maxVersion {
+		n.bad("manifest.version", fmt.Sprintf("%s has more than %d characters", n.label(), maxVersion), "shorten it")
 		return ""
-	}
-	text, ok := strictjson.Text(value)
-	if !ok {
-		c.add("manifest.type", pointer(key), key+" must be text", "put the value in quotes")
-		return ""
-	}
-	if len(text) == 0 && slices.Contains(required, key) {
-		c.add("manifest.required", pointer(key), key+" is empty", "")
 	}
 	return text
 }
 
-// rules checks the values that have a form of their own.
-func (c *checker) rules(m *Manifest) {
-	if m.Name != "" && !nameRule.MatchString(m.Name) {
-		c.add("manifest.name", "/name", "the name must be 1 to 63 of a-z 0-9 . _ - and begin with a letter or digit", "")
-	}
-	if m.Version != "" && (!versionRule.MatchString(m.Version) || len(m.Version) > maxVersion) {
-		c.add("manifest.version", "/version", printable(m.Version)+" is not a SemVer 2.0.0 version", "write MAJOR.MINOR.PATCH, such as 1.0.0")
-	}
-	if m.Type != "" && !slices.Contains(Types, m.Type) {
-		hint := ""
-		if near := problem.Nearest(m.Type, Types); near != "" {
-			hint = "did you mean " + near + "?"
+// labels reads texts of one line by names of one line.
+func (n node) labels() map[string]string {
+	labels := map[string]string{}
+	for key, member := range n.members() {
+		if key == "" || !lineRule.MatchString(key) || len([]rune(key)) > maxLine {
+			member.bad("manifest.text", "the key is empty, too long or has a control character", "use a short name")
+			continue
 		}
-		c.add("manifest.package_type", "/type", "the type must be one of "+strings.Join(Types, ", "), hint)
+		labels[key] = member.text(lineRule, maxLine)
 	}
+	return labels
+}
+
+// variable notes a name that the environment of scripts may not have.
+func (n node) variable(name string) bool {
+	switch {
+	case !variableRule.MatchString(name):
+		n.bad("manifest.variable", fmt.Sprintf("the key %q is not %s", printable(name), aVariable), "")
+	case reservedRule.MatchString(name):
+		n.bad("manifest.reserved", "the variable "+name+" is reserved: it would change how scripts run", "use another name")
+	default:
+		return true
+	}
+	return false
+}
+
+func (n node) secrets() map[string]string {
+	secrets := map[string]string{}
+	members := n.members()
+	for _, name := range sortedKeys(members) {
+		member := members[name]
+		if !member.variable(name) {
+			continue
+		}
+		member.fields([]field{{"vault_secret", true, func(v node) {
+			if secrets[name] = v.text(lineRule, maxLine); secrets[name] == "" && len(v.value) == len(`""`) {
+				v.bad("manifest.required", "vault_secret is empty", "name the secret or give its OCID")
+			}
+		}}})
+	}
+	return secrets
+}
+
+func (n node) concurrency() Concurrency {
+	c := Concurrency{Declared: true}
+	n.fields([]field{
+		{"group", false, func(v node) {
+			c.Group = v.word("manifest.group", stepRule, "a group's name: letters, digits, spaces, . _ -")
+		}},
+		{"on_busy", false, func(v node) { c.Reject = v.choice("manifest.choice", "queue", "reject") == "reject" }},
+	})
+	return c
+}
+
+func (n node) globs() []string {
+	globs := []string{}
+	for _, e := range n.list() {
+		glob := e.word("manifest.path", pathRule, "a pattern of paths inside the package, such as reports/*.csv")
+		if glob != "" && !doublestar.ValidatePattern(glob) {
+			e.bad("manifest.glob", printable(glob)+" is not a pattern: a bracket or brace is open", "close it, or escape it with a backslash")
+		}
+		globs = append(globs, glob)
+	}
+	return globs
+}
+
+func (n node) requires() map[string]string {
+	ranges := map[string]string{}
+	for name, member := range n.keyed("manifest.name", nameRule, "a package's name") {
+		text := member.text(lineRule, maxLine)
+		if text == "" {
+			if len(member.value) == len(`""`) {
+				member.bad("manifest.required", "the range of versions is empty", `write * for any`)
+			}
+			continue
+		}
+		if _, err := semver.NewConstraint(text); err != nil {
+			member.bad("manifest.version_range", fmt.Sprintf("%q is not a range of versions", printable(text)), `write it like ">=1.2, <2" or "^1.2"`)
+		}
+		ranges[name] = text
+	}
+	return ranges
 }

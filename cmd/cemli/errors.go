@@ -35,9 +35,9 @@ func ended(status evidence.Status) error {
 // statusCode is the exit code of a run's status.
 func statusCode(status evidence.Status) int {
 	switch status {
-	case evidence.StatusSuccess:
+	case evidence.StatusSuccess, evidence.StatusSkipped:
 		return exitSuccess
-	case evidence.StatusFailed, evidence.StatusTimedOut, evidence.StatusInterrupted:
+	case evidence.StatusFailed, evidence.StatusRolledBack, evidence.StatusTimedOut, evidence.StatusInterrupted:
 		return exitFailed
 	case evidence.StatusRejected:
 		return exitRejected

@@ -41,14 +41,24 @@ before, a step, and a test after. Nothing that exists is touched.`,
 	return cmd
 }
 
+// What the template's manifest says until its author does.
+const (
+	templateDescription = "What this package changes, and why"
+	templateOwner       = "the team that answers for it"
+	templateTicket      = "CHG0000000"
+)
+
 // makePackage makes the folder at path; its last element is the package's name.
 func makePackage(t *terminal, path, kind string) error {
 	doc, err := json.MarshalIndent(struct {
-		Name        string `json:"name"`
-		Version     string `json:"version"`
-		Type        string `json:"type"`
-		Description string `json:"description"`
-	}{filepath.Base(path), "0.1.0", kind, "What this package changes, and why"}, "", "  ")
+		Name         string `json:"name"`
+		Version      string `json:"version"`
+		Type         string `json:"type"`
+		Description  string `json:"description"`
+		Owner        string `json:"owner"`
+		ChangeTicket string `json:"change_ticket"`
+		Network      bool   `json:"network"`
+	}{filepath.Base(path), "0.1.0", kind, templateDescription, templateOwner, templateTicket, true}, "", "  ")
 	if err != nil {
 		return fmt.Errorf("make manifest: %w", err)
 	}
@@ -73,6 +83,6 @@ func makePackage(t *terminal, path, kind string) error {
 	if t.format == "json" {
 		return t.printJSON(map[string]string{"dir": path})
 	}
-	_, err = fmt.Fprintf(t.stdout, "%s is a package that runs. Next:\n\n  cemli run %s\n  cemli pack %s\n", visible(path), visible(path), visible(path))
+	_, err = fmt.Fprintf(t.stdout, "%s is a package that runs. Next:\n\n  cemli run %s\n  cemli validate %s\n  cemli pack %s\n", visible(path), visible(path), visible(path), visible(path))
 	return err
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"cemli-executor/executor"
 	"cemli-executor/internal/bundle"
 	"cemli-executor/internal/problem"
 	"cemli-executor/manifest"
@@ -34,14 +36,14 @@ func newPackCommand(t *terminal) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "pack DIR",
 		Short: "Make the zip of a package folder",
-		Long: `Make the zip of a package folder, after checking its manifest and names.
+		Long: `Make the zip of a package folder that is valid.
 
 The same files give the same bytes on every machine, whatever their modes and
 times. The zip is named NAME-VERSION.zip unless -O says otherwise.`,
 		Example: "  cemli pack examples/hello-cemli",
 		Args:    exactPath,
-		RunE: func(_ *cobra.Command, args []string) error {
-			return packTo(t, args[0], file, force)
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return packTo(cmd.Context(), t, args[0], file, force)
 		},
 	}
 	cmd.Flags().StringVarP(&file, "output-file", "O", "", "file to write (default: NAME-VERSION.zip in the working folder)")
@@ -50,7 +52,7 @@ times. The zip is named NAME-VERSION.zip unless -O says otherwise.`,
 }
 
 // packTo packs the folder dir and prints what it made.
-func packTo(t *terminal, dir, file string, force bool) error {
+func packTo(ctx context.Context, t *terminal, dir, file string, force bool) error {
 	root, err := openFolder(dir)
 	if err != nil {
 		return err
@@ -63,7 +65,7 @@ func packTo(t *terminal, dir, file string, force bool) error {
 	if file == "" {
 		file = m.Name + "-" + m.Version + ".zip"
 	}
-	made, err := writeZip(root.FS(), file, force)
+	made, err := writeZip(ctx, root.FS(), file, force)
 	if err != nil {
 		return err
 	}
@@ -122,13 +124,16 @@ func missing(files fs.FS) error {
 
 // writeZip packs into a file beside the wanted one and renames it into place when it
 // is whole. A file with other contents stays, unless force says otherwise.
-func writeZip(files fs.FS, file string, force bool) (bundle.Created, error) {
+func writeZip(ctx context.Context, files fs.FS, file string, force bool) (bundle.Created, error) {
 	temp, err := os.CreateTemp(filepath.Dir(file), ".cemli-pack-*")
 	if err != nil {
 		return bundle.Created{}, fmt.Errorf("write zip: %w", err)
 	}
 	defer os.Remove(temp.Name()) //nolint:errcheck // gone once it is in place
 	made, err := bundle.Create(temp, files)
+	if err == nil {
+		err = mustBeValid(ctx, temp, made.Size)
+	}
 	if err = errors.Join(err, temp.Close()); err != nil {
 		return bundle.Created{}, err
 	}
@@ -144,6 +149,22 @@ func writeZip(files fs.FS, file string, force bool) (bundle.Created, error) {
 		return bundle.Created{}, fmt.Errorf("write zip: %w", err)
 	}
 	return made, nil
+}
+
+// mustBeValid refuses a zip that the function would.
+func mustBeValid(ctx context.Context, zip io.ReaderAt, size int64) error {
+	scratch, err := os.MkdirTemp("", "cemli-pack-")
+	if err != nil {
+		return fmt.Errorf("make a scratch folder: %w", err)
+	}
+	defer os.RemoveAll(scratch)
+	root, err := os.OpenRoot(scratch)
+	if err != nil {
+		return fmt.Errorf("open the scratch folder: %w", err)
+	}
+	defer root.Close()
+	_, err = executor.Inspect(ctx, zip, size, root, executor.InspectOptions{Limits: executor.DefaultLimits()})
+	return err
 }
 
 // replaceable refuses to replace a file that is not the very same zip.

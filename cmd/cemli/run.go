@@ -15,12 +15,14 @@ import (
 	"cemli-executor/executor"
 	"cemli-executor/internal/buildinfo"
 	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/problem"
 	"cemli-executor/internal/sandbox"
 	"cemli-executor/internal/store"
+	"cemli-executor/manifest"
 )
 
 func newRunCommand(t *terminal) *cobra.Command {
-	var environment, results string
+	var f runFlags
 	cmd := &cobra.Command{
 		Use:   "run PATH",
 		Short: "Run a package on this machine, without any cloud",
@@ -32,19 +34,23 @@ folders; the evidence is kept only where --results says.`,
 		Example: "  cemli run examples/hello-cemli --results evidence",
 		Args:    exactPath,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return runHere(cmd.Context(), t, args[0], environment, results)
+			return runHere(cmd.Context(), t, args[0], f)
 		},
 	}
-	cmd.Flags().StringVar(&environment, "env", "local", "environment the package is told it runs in")
-	cmd.Flags().StringVar(&results, "results", "", "folder to keep the evidence in (default: not kept)")
+	cmd.Flags().StringVar(&f.environment, "env", "local", "environment the package is told it runs in")
+	cmd.Flags().StringVar(&f.results, "results", "", "folder to keep the evidence in (default: not kept)")
+	cmd.Flags().StringVar(&f.policy, "policy", "", "file with the admission policy (default: none)")
 	return cmd
 }
+
+// runFlags are the flags of cemli run.
+type runFlags struct{ environment, results, policy string }
 
 // reserveHere is the time for evidence of a run on this machine.
 const reserveHere = 15 * time.Second
 
 // runHere runs a package in this process.
-func runHere(ctx context.Context, t *terminal, path, environment, results string) error {
+func runHere(ctx context.Context, t *terminal, path string, f runFlags) error {
 	if err := needsLinux(); err != nil {
 		return err
 	}
@@ -53,9 +59,13 @@ func runHere(ctx context.Context, t *terminal, path, environment, results string
 		return fmt.Errorf("make a scratch folder: %w", err)
 	}
 	defer os.RemoveAll(scratch)
-	where := results
+	results, where := f.results, f.results
 	if results == "" {
 		results = filepath.Join(scratch, "results")
+	}
+	policy, err := policyFile(f.policy)
+	if err != nil {
+		return err
 	}
 	packages, err := folder(filepath.Join(scratch, "packages"))
 	if err != nil {
@@ -65,14 +75,18 @@ func runHere(ctx context.Context, t *terminal, path, environment, results string
 	if err != nil {
 		return err
 	}
+	state, err := folder(filepath.Join(scratch, "state"))
+	if err != nil {
+		return err
+	}
 	object, err := upload(ctx, packages, path)
 	if err != nil {
 		return err
 	}
 	run := executor.New(executor.Config{
-		Packages: packages, Results: kept,
+		Packages: packages, Results: kept, State: state, Policy: policy,
 		Namespace:   func(context.Context) (string, error) { return "", nil },
-		Environment: environment, WorkDir: filepath.Join(scratch, "work"), Reserve: reserveHere,
+		Environment: f.environment, WorkDir: filepath.Join(scratch, "work"), Reserve: reserveHere,
 		Limits: executor.DefaultLimits(), Sandbox: sandbox.Strongest, Output: executor.OutputAll,
 		Identity: evidence.Identity{ExecutorVersion: buildinfo.String()},
 		Log:      slog.New(slog.NewJSONHandler(&progress{t: t}, nil)),
@@ -91,6 +105,25 @@ func runHere(ctx context.Context, t *terminal, path, environment, results string
 		return err
 	}
 	return ended(result.Status)
+}
+
+// policyFile reads a policy; nil for no file.
+func policyFile(path string) (*executor.Policy, error) {
+	if path == "" {
+		return nil, nil //nolint:nilnil // no policy is no error
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, problem.New(problem.Problem{
+			Code: "usage", Where: path, Message: "the policy cannot be read", Hint: "--policy is a file with an admission policy",
+		}, err)
+	}
+	defer f.Close()
+	doc, err := io.ReadAll(io.LimitReader(f, manifest.MaxBytes+1))
+	if err != nil {
+		return nil, fmt.Errorf("read policy: %w", err)
+	}
+	return executor.InlinePolicy(filepath.Base(path), doc), nil
 }
 
 // person is who runs this program, as the operating system says.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -23,24 +24,33 @@ type verdict struct {
 }
 
 func newValidateCommand(t *terminal) *cobra.Command {
-	return &cobra.Command{
+	var environment, policy string
+	cmd := &cobra.Command{
 		Use:   "validate PATH",
 		Short: "Say everything that the function would say against a package",
 		Long: `Check a package folder or zip as the function does before the first step, and
 give advice about its scripts. Nothing is run.
 
 Problems make the package invalid: the function refuses it with the same codes.
-Advice does not.`,
-		Example: "  cemli validate examples/hello-cemli",
+Advice does not. What ran before, and the parameters of a request, are not known
+here.`,
+		Example: "  cemli validate examples/hello-cemli\n  cemli validate examples/hello-cemli --env prod --policy examples/policies/prod.json",
 		Args:    exactPath,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return validate(cmd.Context(), t, args[0])
+			return validate(cmd.Context(), t, args[0], environment, policy)
 		},
 	}
+	cmd.Flags().StringVar(&environment, "env", "", "environment the package is for (default: the policy's, or none in particular)")
+	cmd.Flags().StringVar(&policy, "policy", "", "file with the admission policy (default: none)")
+	return cmd
 }
 
 // validate inspects the package at path and prints the verdict.
-func validate(ctx context.Context, t *terminal, path string) error {
+func validate(ctx context.Context, t *terminal, path, environment, policy string) error {
+	opts, err := inspectOptions(ctx, environment, policy)
+	if err != nil {
+		return err
+	}
 	scratch, err := os.MkdirTemp("", "cemli-validate-")
 	if err != nil {
 		return fmt.Errorf("make a scratch folder: %w", err)
@@ -51,7 +61,7 @@ func validate(ctx context.Context, t *terminal, path string) error {
 		return fmt.Errorf("open the scratch folder: %w", err)
 	}
 	defer root.Close()
-	found, err := inspect(ctx, path, root)
+	found, err := inspect(ctx, path, root, opts)
 	v := verdict{Valid: err == nil, Problems: []problem.Problem{}, Advice: []advice{}, Package: found.Package}
 	var refused *problem.Error
 	switch {
@@ -72,8 +82,8 @@ func validate(ctx context.Context, t *terminal, path string) error {
 }
 
 // inspect opens the package as a zip and takes the executor's view of it.
-func inspect(ctx context.Context, path string, root *os.Root) (executor.Inspection, error) {
-	zip, _, err := openPackage(path)
+func inspect(ctx context.Context, path string, root *os.Root, opts executor.InspectOptions) (executor.Inspection, error) {
+	zip, name, err := openPackage(path)
 	if err != nil {
 		return executor.Inspection{}, err
 	}
@@ -82,7 +92,30 @@ func inspect(ctx context.Context, path string, root *os.Root) (executor.Inspecti
 	if err != nil {
 		return executor.Inspection{}, fmt.Errorf("read %s: %w", path, err)
 	}
-	return executor.Inspect(ctx, zip, size, root, executor.DefaultLimits())
+	opts.Object = name
+	return executor.Inspect(ctx, zip, size, root, opts)
+}
+
+// inspectOptions are for whom the package is judged: as if its zip were uploaded to the
+// environment whose policy is given.
+func inspectOptions(ctx context.Context, environment, policy string) (executor.InspectOptions, error) {
+	opts := executor.InspectOptions{Limits: executor.DefaultLimits(), Environment: environment, Kind: executor.TriggerEvent}
+	source, err := policyFile(policy)
+	if err != nil || source == nil {
+		return opts, err
+	}
+	if opts.Policy, err = source.Read(ctx); err != nil {
+		return opts, err
+	}
+	if environment == "" {
+		var named struct {
+			Environment string `json:"environment"`
+		}
+		if json.Unmarshal(opts.Policy, &named) == nil {
+			opts.Environment = named.Environment
+		}
+	}
+	return opts, nil
 }
 
 func (t *terminal) showVerdict(v verdict) error {

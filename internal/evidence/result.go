@@ -39,6 +39,8 @@ const (
 	StatusFailed      Status = "failed"      // a step failed
 	StatusTimedOut    Status = "timed_out"   // the time ended before the steps did
 	StatusInterrupted Status = "interrupted" // the executor was stopped
+	StatusRolledBack  Status = "rolled_back" // a step failed and everything was undone
+	StatusSkipped     Status = "skipped"     // the same had succeeded before; nothing ran
 	StatusRejected    Status = "rejected"    // the package was refused; nothing ran
 	StatusError       Status = "error"       // the executor could not do its work
 )
@@ -70,11 +72,18 @@ type Result struct {
 	// Manifest is the package's own, as admitted; absent when it was not.
 	Manifest json.RawMessage `json:"manifest,omitempty"`
 
+	// Parameters are the values that scripts saw; sensitive ones are "***".
+	Parameters   map[string]any `json:"parameters"`
+	ParameterSet string         `json:"parameter_set,omitempty"`
+
 	Policy      Policy      `json:"policy"`
 	RequestedBy []Requester `json:"requested_by"`
 	Identity    Identity    `json:"identity"`
 	Trigger     Trigger     `json:"trigger"`
 	Sandbox     Sandbox     `json:"sandbox"`
+
+	// Rollback is the undo that a failure led to; absent where there was none.
+	Rollback *Rollback `json:"rollback,omitempty"`
 
 	// Execution sums up all steps in the shape of the first version of this document.
 	Execution Execution  `json:"execution"`
@@ -82,7 +91,7 @@ type Result struct {
 	Artifacts []Artifact `json:"artifacts"`
 	// Summary is the Markdown that the scripts wrote.
 	Summary string `json:"summary,omitempty"`
-	// Timings are milliseconds by stage: fetch, open, extract, execute.
+	// Timings are milliseconds by stage: fetch, open, extract, admit, execute.
 	Timings map[string]int64 `json:"timings"`
 }
 
@@ -121,6 +130,10 @@ type Package struct {
 // Policy is the admission policy that was applied; Source is "none" where there is none.
 type Policy struct {
 	Source string `json:"source"`
+	// Digest is "sha256:" and the document's digest.
+	Digest string `json:"digest,omitempty"`
+	// Violations is everything in which the package breaks the policy.
+	Violations []problem.Problem `json:"violations"`
 }
 
 // Requester is someone who is said to have asked for the run.
@@ -205,6 +218,14 @@ type Step struct {
 	StderrTail string `json:"stderr_tail"`
 }
 
+// Rollback is what was undone after a failure, in the order it was: the steps that had
+// begun and have an undo script, the last one first.
+type Rollback struct {
+	Status StepStatus `json:"status"` // success if every undo succeeded
+	Error  *Error     `json:"error,omitempty"`
+	Steps  []Step     `json:"steps"`
+}
+
 // Artifact is one file that a script left to be kept.
 type Artifact struct {
 	Name   string `json:"name"`
@@ -228,6 +249,10 @@ func (r Result) Encode() ([]byte, error) {
 	r.RequestedBy = append([]Requester{}, r.RequestedBy...)
 	r.Steps = append([]Step{}, r.Steps...)
 	r.Artifacts = append([]Artifact{}, r.Artifacts...)
+	r.Policy.Violations = append([]problem.Problem{}, r.Policy.Violations...)
+	if r.Parameters == nil {
+		r.Parameters = map[string]any{}
+	}
 	return encode(r)
 }
 

@@ -18,7 +18,7 @@ import (
 )
 
 // The buckets of a local OCI.
-var buckets = localoci.Buckets{Packages: "cemli-packages", Results: "cemli-results", State: "cemli-state"}
+var buckets = localoci.Buckets{Packages: "cemli-packages", Results: "cemli-results", State: "cemli-state", Policies: "cemli-policies"}
 
 // sessionTime is how long the function's credentials last, as on OCI.
 const sessionTime = time.Hour

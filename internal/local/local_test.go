@@ -185,6 +185,43 @@ func TestWhatIsIgnoredOrRefused(t *testing.T) {
 
 // A script that runs past its time is stopped before the platform kills the function,
 // so that there is evidence of it.
+// The function reads the policy from a bucket that it may read and not write, anew at
+// each run, and keeps its records in the state bucket: all with its own permissions.
+func TestPolicyAndRecords(t *testing.T) {
+	c := start(t, func(o *local.Options) {
+		o.Settings = map[string]string{"CEMLI_POLICY": "cemli-policies/local.json"}
+	})
+	try := func(name, script string) evidence.Result {
+		t.Helper()
+		c.put(name, sample(t, script))
+		return c.result(c.answer())
+	}
+	if r := try("1.zip", "echo ran"); r.Status != evidence.StatusRejected || r.Error.Code != "policy.unavailable" || r.Execution.Ran {
+		t.Errorf("without its policy: %s, %+v", r.Status, r.Error)
+	}
+	policy := func(text string) {
+		t.Helper()
+		if _, err := c.Person().Bucket("cemli-policies").Put(t.Context(), "local.json", strings.NewReader(text), int64(len(text)), store.PutOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	policy(`{"environment":"local","require":{"/owner":true}}`)
+	if r := try("2.zip", "echo ran"); r.Status != evidence.StatusRejected || r.Error.Code != "policy.require" || r.Policy.Source != "cemli-policies/local.json" {
+		t.Errorf("without an owner: %s, %+v, policy %+v", r.Status, r.Error, r.Policy)
+	}
+	policy(`{"environment":"local"}`)
+	first := try("3.zip", "echo ran")
+	if first.Status != evidence.StatusSuccess || first.Policy.Digest == "" {
+		t.Errorf("admitted: %s, %s, policy %+v", first.Status, first.Message, first.Policy)
+	}
+	if r := try("4.zip", "echo ran"); r.Status != evidence.StatusSkipped || r.PreviousRunID != first.RunID {
+		t.Errorf("repeated: %s, previous %q; want %s", r.Status, r.PreviousRunID, first.RunID)
+	}
+	if r := try("5.zip", "echo other"); r.Status != evidence.StatusRejected || r.Error.Code != "policy.reuse" {
+		t.Errorf("reused: %s, %+v", r.Status, r.Error)
+	}
+}
+
 func TestTimeoutLeavesEvidence(t *testing.T) {
 	c := start(t, func(o *local.Options) {
 		o.Timeout = 10 * time.Second

@@ -28,6 +28,7 @@ func (b Buckets) functionMay() map[string][]permission {
 	return map[string][]permission{
 		b.Packages: {objectInspect, objectRead},
 		b.Results:  {objectInspect, objectRead, objectCreate},
+		b.Policies: {objectInspect, objectRead},
 		b.State:    {objectInspect, objectRead, objectCreate, objectOverwrite, objectDelete},
 	}
 }

@@ -44,7 +44,7 @@ type Config struct {
 }
 
 // Buckets are the names of the function's buckets.
-type Buckets struct{ Packages, Results, State string }
+type Buckets struct{ Packages, Results, State, Policies string }
 
 // Activity is one thing that happened, for people to watch.
 type Activity struct {
@@ -85,7 +85,7 @@ func Open(config Config) (*Server, error) {
 	}
 	s := &Server{config: config, storage: storage, authority: authority}
 	s.ctx, s.stop = context.WithCancel(context.Background())
-	for name, events := range map[string]bool{config.Buckets.Packages: true, config.Buckets.Results: false, config.Buckets.State: false} {
+	for name, events := range map[string]bool{config.Buckets.Packages: true, config.Buckets.Results: false, config.Buckets.State: false, config.Buckets.Policies: false} {
 		if err := storage.ensureBucket(name, events); err != nil {
 			storage.close()
 			return nil, dirError(config.Dir, err)

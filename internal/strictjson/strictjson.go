@@ -120,3 +120,23 @@ func Text(value jsontext.Value) (string, bool) {
 	text, err := jsontext.AppendUnquote[[]byte](nil, value)
 	return string(text), err == nil
 }
+
+// Elements returns the elements of a list that Check has passed; false if it is none.
+func Elements(doc []byte) ([]jsontext.Value, bool) {
+	dec := jsontext.NewDecoder(bytes.NewReader(doc))
+	if dec.PeekKind() != '[' {
+		return nil, false
+	}
+	if _, err := dec.ReadToken(); err != nil {
+		return nil, false
+	}
+	var elements []jsontext.Value
+	for dec.PeekKind() != ']' {
+		value, err := dec.ReadValue()
+		if err != nil {
+			return nil, false
+		}
+		elements = append(elements, value.Clone())
+	}
+	return elements, true
+}

@@ -1,0 +1,178 @@
+package executor
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/Masterminds/semver/v3"
+
+	"cemli-executor/internal/bundle"
+	"cemli-executor/internal/claim"
+	"cemli-executor/internal/leaks"
+	"cemli-executor/internal/problem"
+	"cemli-executor/manifest"
+)
+
+// subject is a package whose contents are known, and what is asked of it.
+type subject struct {
+	manifest *manifest.Manifest
+	contents bundle.Extracted
+	root     *os.Root // of the contents
+	inputs   manifest.Inputs
+	policy   *manifest.Policy // nil: none
+	facts    manifest.Case    // for the policy, besides manifest and contents
+	// installed returns the version of another package that succeeded last; nil where
+	// nothing is known of others.
+	installed func(ctx context.Context, name string) (string, error)
+}
+
+// judge makes the plan and lists everything against running it: problems with the
+// package itself, and violations of the policy. The error is that something could not
+// be looked at.
+func (s subject) judge(ctx context.Context) (plan *manifest.Plan, problems, violations []problem.Problem, err error) {
+	note := func(err error) { problems = append(problems, problemsOf(err)...) }
+	arguments, err := s.manifest.Resolve(s.inputs)
+	note(err)
+	plan, err = s.manifest.Plan(digests(s.contents), arguments)
+	note(err)
+	if plan != nil {
+		problems = append(problems, unsupported(plan)...)
+	}
+	if names := s.manifest.Environments; names != nil && s.inputs.Environment != "" && !slices.Contains(names, s.inputs.Environment) {
+		problems = append(problems, problem.Problem{
+			Code: "manifest.environment", Where: "/environments", Message: fmt.Sprintf("the package may not run in %s", s.inputs.Environment),
+			Hint: "it may run in: " + strings.Join(names, ", "),
+		})
+	}
+	missing, err := s.requirements(ctx)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	problems = append(problems, missing...)
+	if s.policy != nil {
+		violations, err = s.violations(ctx)
+	}
+	return plan, problems, violations, err
+}
+
+// problemsOf takes an error of problems apart.
+func problemsOf(err error) []problem.Problem {
+	if err == nil {
+		return nil
+	}
+	return problem.Of(err, problem.Problem{Code: "sandbox.internal", Message: "the package could not be judged"}).Problems
+}
+
+// requirements checks the packages that must have succeeded before.
+func (s subject) requirements(ctx context.Context) ([]problem.Problem, error) {
+	if s.installed == nil {
+		return nil, nil
+	}
+	var problems []problem.Problem
+	for _, name := range sortedNames(s.manifest.Requires) {
+		wanted := s.manifest.Requires[name]
+		have, err := s.installed(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		if satisfies(have, wanted) {
+			continue
+		}
+		state := "it never succeeded in " + s.inputs.Environment
+		if have != "" {
+			state = s.inputs.Environment + " has " + have
+		}
+		problems = append(problems, problem.Problem{
+			Code: "manifest.requires", Where: "/requires/" + name, Message: fmt.Sprintf("the package needs %s %s: %s", name, wanted, state),
+			Hint: "run that package first",
+		})
+	}
+	return problems, nil
+}
+
+func satisfies(version, wanted string) bool {
+	ranges, err := semver.NewConstraint(wanted)
+	if err != nil {
+		return false
+	}
+	v, err := semver.StrictNewVersion(version)
+	return err == nil && ranges.Check(v)
+}
+
+// violations asks the policy.
+func (s subject) violations(ctx context.Context) ([]problem.Problem, error) {
+	facts := s.facts
+	facts.Manifest, facts.DirHash = s.manifest, s.contents.DirHash
+	if s.policy.ScansFiles() {
+		found, err := leaks.Scan(ctx, s.root, names(s.contents))
+		if err != nil {
+			return nil, err
+		}
+		for _, f := range found {
+			facts.Embedded = append(facts.Embedded, f.String())
+		}
+	}
+	return s.policy.Admit(facts), nil
+}
+
+func names(e bundle.Extracted) []string {
+	list := make([]string, len(e.Files))
+	for i, f := range e.Files {
+		list[i] = f.Name
+	}
+	return list
+}
+
+// admit decides whether the package may run, and makes the plan: the only thing that
+// execute takes. The error lists every reason against it.
+func (r *run) admit(ctx context.Context, m *manifest.Manifest, contents bundle.Extracted, policy *manifest.Policy) (*manifest.Plan, error) {
+	inputs, err := r.inputs()
+	if err != nil {
+		return nil, err
+	}
+	history, err := claim.ReadPackage(ctx, r.State, r.Environment, m.Name)
+	if err != nil {
+		return nil, err
+	}
+	plan, problems, broken, err := subject{
+		manifest: m, contents: contents, root: r.dir.contents, inputs: inputs, policy: policy,
+		facts: manifest.Case{
+			Object: r.request.Object, Action: r.result.Action, Kind: string(r.request.Trigger.Kind), Now: time.Now(),
+			Current: history.Current, Seen: history.Seen(m.Version),
+		},
+		installed: func(ctx context.Context, name string) (string, error) {
+			other, err := claim.ReadPackage(ctx, r.State, r.Environment, name)
+			return other.Current, err
+		},
+	}.judge(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r.result.Policy.Violations = broken
+	if err := problem.Join(append(problems, broken...)); err != nil {
+		return nil, err
+	}
+	r.result.Parameters = shown(plan.Arguments())
+	if done := history.Succeeded(contentKey(plan, contents.DirHash)); done != "" && r.repeats(m, policy) {
+		return nil, &repeated{done}
+	}
+	return plan, nil
+}
+
+// inputs are what the request adds to the manifest.
+func (r *run) inputs() (manifest.Inputs, error) {
+	in := manifest.Inputs{Environment: r.Environment, Set: r.request.ParameterSet, Parameters: map[string]manifest.Value{}}
+	var problems []problem.Problem
+	for _, name := range sortedNames(r.request.Parameters) {
+		value, err := manifest.ParseValue(r.request.Parameters[name])
+		if err != nil {
+			problems = append(problems, problem.Problem{Code: "trigger.parameter", Where: name, Message: err.Error(), Hint: "see the package's manifest"})
+		}
+		in.Parameters[name] = value
+	}
+	return in, problem.Join(problems)
+}

@@ -1,0 +1,94 @@
+package executor
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"time"
+
+	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/problem"
+	"cemli-executor/internal/sandbox"
+	"cemli-executor/manifest"
+)
+
+// Policy is where the environment's admission policy comes from.
+type Policy struct {
+	// Source is what results call it: "bucket/object", "inline", a file's name.
+	Source string
+	// Read returns the document, at most a little more than manifest.MaxBytes of it.
+	Read func(context.Context) ([]byte, error)
+}
+
+// readPolicy reads the policy and makes its limits those of the run; nil where none is
+// set. A policy that is set and cannot be had stops everything.
+func (r *run) readPolicy(ctx context.Context) (*manifest.Policy, error) {
+	if r.Policy == nil {
+		r.result.Policy = evidence.Policy{Source: "none"}
+		return nil, nil //nolint:nilnil // no policy is no error
+	}
+	r.result.Policy = evidence.Policy{Source: r.Policy.Source}
+	doc, err := r.Policy.Read(ctx)
+	if err != nil {
+		return nil, problem.New(problem.Problem{
+			Code: "policy.unavailable", Where: r.Policy.Source, Message: "the policy cannot be read, so nothing runs",
+			Hint: "check that the object named in CEMLI_POLICY exists and that the function may read it",
+		}, err)
+	}
+	sum := sha256.Sum256(doc)
+	r.result.Policy.Digest = "sha256:" + hex.EncodeToString(sum[:])
+	policy, err := manifest.ParsePolicy(doc, r.Environment)
+	if err != nil {
+		return nil, err
+	}
+	if err := supportedPolicy(policy); err != nil {
+		return nil, err
+	}
+	r.Limits = r.Limits.within(policy)
+	if level := sandbox.Level(policy.Sandbox); level != "" && level.Reaches(r.Sandbox) {
+		r.Sandbox = level
+	}
+	return policy, nil
+}
+
+// supportedPolicy refuses a policy that demands what this version cannot do.
+func supportedPolicy(p *manifest.Policy) error {
+	if p.Group == "" {
+		return nil
+	}
+	return problem.New(problem.Problem{
+		Code: "policy.unavailable", Where: "/concurrency", Message: "this version does not keep runs of a group apart",
+		Hint: "remove concurrency, or use an executor that supports it",
+	}, nil)
+}
+
+// within lowers the limits to those of a policy.
+func (l Limits) within(p *manifest.Policy) Limits {
+	lower := func(name string, limit *int64) {
+		if value, ok := p.Limits[name]; ok {
+			*limit = min(*limit, value)
+		}
+	}
+	lowerInt := func(name string, limit *int) {
+		if value, ok := p.Limits[name]; ok {
+			*limit = int(min(int64(*limit), value))
+		}
+	}
+	lower("package_bytes", &l.PackageBytes)
+	lowerInt("entries", &l.Archive.Entries)
+	lower("file_bytes", &l.Archive.FileBytes)
+	lower("total_bytes", &l.Archive.TotalBytes)
+	lower("ratio", &l.Archive.Ratio)
+	lower("log_bytes", &l.LogBytes)
+	lowerInt("artifacts", &l.Artifacts)
+	lower("artifact_bytes", &l.ArtifactBytes)
+	if value, ok := p.Limits["run_time"]; ok {
+		l.RunTime = min(l.RunTime, time.Duration(value))
+	}
+	return l
+}
+
+// InlinePolicy is a policy that is given as text, or that a file holds.
+func InlinePolicy(source string, doc []byte) *Policy {
+	return &Policy{Source: source, Read: func(context.Context) ([]byte, error) { return doc, nil }}
+}

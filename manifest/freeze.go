@@ -1,0 +1,158 @@
+package manifest
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+	_ "time/tzdata" // the zones are the same wherever the policy is read
+)
+
+// window is a time in which nothing may be changed: from a moment to another, or on some
+// days of every week between two times of day.
+//
+// Both ends are local times of a zone. Where the clock is set back and a local time
+// occurs twice, the window begins with the first and ends with the second; where it is
+// skipped, with the moment of the change.
+type window struct {
+	zone   *time.Location
+	reason string
+	// Of a window that occurs once.
+	from, until time.Time // their clock only; the zone is not theirs
+	// Of a weekly one, from the beginning of each day.
+	days      []time.Weekday
+	dayFrom   time.Duration
+	dayLength time.Duration
+}
+
+var (
+	momentRule = regexp.MustCompile(`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}(?::[0-9]{2})?$`)
+	clockRule  = regexp.MustCompile(`^(?:[01][0-9]|2[0-3]):[0-5][0-9]$|^24:00$`)
+	weekdays   = []string{"sun", "mon", "tue", "wed", "thu", "fri", "sat"} // as time.Weekday counts
+)
+
+// window reads one window.
+func (n node) window() window {
+	var w window
+	var from, until *node
+	weekly := false
+	n.fields([]field{
+		{"time_zone", true, func(v node) { w.zone = v.zone() }},
+		{"reason", true, func(v node) {
+			if w.reason = v.text(lineRule, maxLine); w.reason == "" {
+				v.bad("", "the reason is missing", "say why, for those whose packages are refused")
+			}
+		}},
+		{"days", false, func(v node) {
+			weekly = true
+			for _, e := range v.list() {
+				w.days = append(w.days, time.Weekday(slices.Index(weekdays, e.choice("", weekdays...)))) //nolint:gosec // 0 to 6; a wrong one is a problem
+			}
+		}},
+		{"from", false, func(v node) { from = &v }},
+		{"until", false, func(v node) { until = &v }},
+	})
+	if weekly {
+		w.dayFrom, w.dayLength = 0, 24*time.Hour
+		if from != nil {
+			w.dayFrom = from.clock()
+		}
+		end := 24 * time.Hour
+		if until != nil {
+			end = until.clock()
+		}
+		if end <= w.dayFrom {
+			end += 24 * time.Hour // past midnight
+		}
+		w.dayLength = end - w.dayFrom
+		return w
+	}
+	if from == nil || until == nil {
+		n.bad("", "a window needs from and until, or days", `write "from": "2026-12-24T00:00", "until": "2027-01-02T06:00"`)
+		return w
+	}
+	w.from, w.until = from.moment(), until.moment()
+	if !w.from.IsZero() && !w.until.IsZero() && !w.until.After(w.from) {
+		until.bad("", "until is not after from", "")
+	}
+	return w
+}
+
+func (n node) zone() *time.Location {
+	text := n.text(lineRule, maxLine)
+	zone, err := time.LoadLocation(text)
+	if err != nil || text == "" || strings.EqualFold(text, "local") {
+		n.bad("", printable(text)+" is not a time zone", "write it like Europe/Berlin or UTC")
+		return time.UTC
+	}
+	return zone
+}
+
+// moment reads a local date and time; the zone of the result is not meant.
+func (n node) moment() time.Time {
+	text := n.word("", momentRule, "a local date and time such as 2026-12-24T18:00")
+	if text == "" {
+		return time.Time{}
+	}
+	for _, layout := range []string{"2006-01-02T15:04", "2006-01-02T15:04:05"} {
+		if at, err := time.Parse(layout, text); err == nil {
+			return at
+		}
+	}
+	n.bad("", printable(text)+" is no date and time", "")
+	return time.Time{}
+}
+
+// clock reads a time of day.
+func (n node) clock() time.Duration {
+	text := n.word("", clockRule, "a time of day such as 18:00")
+	if text == "" {
+		return 0
+	}
+	hours, minutes, _ := strings.Cut(text, ":")
+	d, _ := time.ParseDuration(hours + "h" + minutes + "m")
+	return d
+}
+
+// holds reports whether the window is open at a moment, and when it ends then.
+func (w window) holds(now time.Time) (end time.Time, in bool) {
+	if w.days == nil {
+		from, _ := instants(w.from, w.zone)
+		_, until := instants(w.until, w.zone)
+		return until, !now.Before(from) && now.Before(until)
+	}
+	local := now.In(w.zone)
+	for back := range 3 { // a window may reach into the second day after its own
+		year, month, day := local.AddDate(0, 0, -back).Date()
+		midnight := time.Date(year, month, day, 0, 0, 0, 0, time.UTC)
+		if !slices.Contains(w.days, midnight.Weekday()) {
+			continue
+		}
+		from, _ := instants(midnight.Add(w.dayFrom), w.zone)
+		_, until := instants(midnight.Add(w.dayFrom+w.dayLength), w.zone)
+		if !now.Before(from) && now.Before(until) {
+			return until, true
+		}
+	}
+	return time.Time{}, false
+}
+
+// instants are the first and the last moment at which the clocks of a zone show a local
+// time; the moment of the change, twice, where they skip it.
+func instants(clock time.Time, zone *time.Location) (first, last time.Time) {
+	wall := time.Date(clock.Year(), clock.Month(), clock.Day(), clock.Hour(), clock.Minute(), clock.Second(), 0, time.UTC)
+	var found []time.Time
+	for _, near := range []time.Duration{-26 * time.Hour, 26 * time.Hour} {
+		_, offset := wall.Add(near).In(zone).Zone()
+		at := wall.Add(-time.Duration(offset) * time.Second).In(zone)
+		if at.Format(time.DateTime) == wall.Format(time.DateTime) {
+			found = append(found, at)
+		}
+	}
+	if len(found) == 0 { // skipped
+		_, change := wall.Add(-26 * time.Hour).In(zone).ZoneBounds()
+		return change, change
+	}
+	slices.SortFunc(found, time.Time.Compare)
+	return found[0], found[len(found)-1]
+}

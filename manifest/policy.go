@@ -1,0 +1,387 @@
+package manifest
+
+import (
+	"fmt"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"cemli-executor/internal/problem"
+	"cemli-executor/internal/strictjson"
+)
+
+// Policy is what an environment demands of a package. Only ParsePolicy makes one.
+type Policy struct {
+	Environment string
+
+	require    []requirement
+	types      []string // nil: all
+	objectName string   // template; empty: any
+	prerelease bool     // allowed
+	downgrade  bool
+	reuse      bool
+	repeat     bool
+	actions    map[string][]string // by kind of trigger; nil: all
+	network    string              // allow, declared or deny
+	secrets    []string            // patterns; nil: all
+	embedded   bool                // secrets in files are allowed
+	// Sandbox is the least level that may run; empty: the executor's own.
+	Sandbox string
+	// Group, if not empty, is the concurrency group of every package.
+	Group  string
+	freeze []window
+	// Limits are bounds below the executor's own, by name; durations in nanoseconds.
+	Limits map[string]int64
+}
+
+// requirement is one member of require.
+type requirement struct {
+	pointer jsontext.Pointer
+	rule    *regexp.Regexp // nil: present and not empty
+}
+
+// PolicyLimits are the names of the limits that a policy may set: those of the
+// function's CEMLI_LIMIT_ variables.
+var PolicyLimits = []string{
+	"package_bytes", "entries", "file_bytes", "total_bytes", "ratio", "log_bytes", "artifacts", "artifact_bytes", "run_time",
+}
+
+// laterPolicy are keys of the contract whose features this version does not have.
+var laterPolicy = []string{"signatures", "require_success_in"}
+
+// ParsePolicy reads the policy of an environment. The error is a *problem.Error with
+// every problem, all of the code "policy.unavailable": a policy that is not understood
+// to its last key admits nothing.
+func ParsePolicy(doc []byte, environment string) (*Policy, error) {
+	const code = "policy.unavailable"
+	if len(doc) > MaxBytes {
+		return nil, refuse(code, "", fmt.Sprintf("the policy has %d bytes; at most %d are allowed", len(doc), MaxBytes), "shorten it")
+	}
+	if fault := strictjson.Check(doc, MaxDepth); fault != nil {
+		return nil, refuse(code, fault.Pointer, "the policy is not valid JSON: "+fault.Error(), "mend it; until then nothing runs")
+	}
+	c := &checker{code: code}
+	p := &Policy{prerelease: true, downgrade: true, embedded: true, network: "allow"}
+	node{c: c, value: doc}.fields(p.fields())
+	if p.Environment != "" && p.Environment != environment {
+		c.add(code, "/environment", fmt.Sprintf("the policy is for the environment %s; this is %s", p.Environment, environment),
+			"set CEMLI_POLICY to this environment's policy")
+	}
+	if err := problem.Join(c.problems); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// fields is the contract's table of keys.
+func (p *Policy) fields() []field {
+	table := []field{
+		{"$schema", false, func(n node) { n.text(lineRule, 2048) }},
+		{"description", false, func(n node) { n.text(textRule, maxText) }},
+		{"environment", true, func(n node) { p.Environment = n.word("", environmentRule, anEnvironment) }},
+		{"require", false, func(n node) { p.require = n.requirements() }},
+		{"types", false, func(n node) {
+			p.types = []string{}
+			for _, e := range n.list() {
+				p.types = append(p.types, e.choice("", Types...))
+			}
+		}},
+		{"object_name", false, func(n node) { p.objectName = n.template() }},
+		{"version", false, func(n node) {
+			n.fields([]field{
+				{"prerelease", false, func(v node) { p.prerelease = v.allow() }},
+				{"downgrade", false, func(v node) { p.downgrade = v.allow() }},
+				{"reuse", false, func(v node) { p.reuse = v.allow() }},
+				{"repeat", false, func(v node) { p.repeat = v.allow() }},
+			})
+		}},
+		{"actions", false, func(n node) { p.actions = n.actions() }},
+		{"network", false, func(n node) { p.network = n.choice("", "allow", "declared", "deny") }},
+		{"secrets", false, func(n node) {
+			p.secrets = []string{}
+			for _, e := range n.list() {
+				p.secrets = append(p.secrets, e.glob())
+			}
+		}},
+		{"embedded_secrets", false, func(n node) { p.embedded = n.allow() }},
+		{"sandbox", false, func(n node) { p.Sandbox = n.choice("", "none", "basic", "full") }},
+		{"concurrency", false, func(n node) {
+			n.fields([]field{{"group", true, func(v node) { p.Group = v.word("", stepRule, "a group's name: letters, digits, spaces, . _ -") }}})
+		}},
+		{"limits", false, func(n node) { p.Limits = n.limits() }},
+		{"freeze", false, func(n node) {
+			for _, e := range n.list() {
+				p.freeze = append(p.freeze, e.window())
+			}
+		}},
+	}
+	for _, key := range laterPolicy {
+		table = append(table, field{key, false, func(n node) {
+			n.bad("", "this version does not support the key "+key, "remove it, or use an executor that supports it")
+		}})
+	}
+	return table
+}
+
+func (n node) allow() bool { return n.choice("", "allow", "deny") == "allow" }
+
+func (n node) glob() string {
+	text := n.text(lineRule, maxLine)
+	if _, err := path.Match(text, ""); err != nil || text == "" {
+		n.bad("", printable(text)+" is not a pattern such as erp-*", "close the bracket, or escape it with a backslash")
+	}
+	return text
+}
+
+// requirements reads {pointer: true | expression}.
+func (n node) requirements() []requirement {
+	var list []requirement
+	members := n.members()
+	for _, key := range sortedKeys(members) {
+		member := members[key]
+		r := requirement{pointer: jsontext.Pointer(key)}
+		if !r.pointer.IsValid() || key == "" {
+			member.bad("", fmt.Sprintf("%q is not a JSON pointer into the manifest", printable(key)), "write it like /change_ticket")
+			continue
+		}
+		switch member.value.Kind() {
+		case 't':
+		case '"':
+			text, _ := strictjson.Text(member.value)
+			rule, err := regexp.Compile(text)
+			if err != nil {
+				member.bad("", "it is no RE2 expression: "+strings.TrimPrefix(err.Error(), "error parsing regexp: "), "see https://github.com/google/re2/wiki/Syntax")
+			}
+			r.rule = rule
+		default:
+			member.bad("", "a requirement is true or a regular expression", `write true, or "^CHG[0-9]{7}$"`)
+		}
+		list = append(list, r)
+	}
+	return list
+}
+
+var placeholders = []string{"{name}", "{version}", "{type}"}
+
+// template reads the form of object names.
+func (n node) template() string {
+	text := n.text(lineRule, maxLine)
+	rest := text
+	for _, p := range placeholders {
+		rest = strings.ReplaceAll(rest, p, "")
+	}
+	if text == "" || strings.ContainsAny(rest, "{}") {
+		n.bad("", fmt.Sprintf("%q is not a form of names", printable(text)), "use "+strings.Join(placeholders, ", ")+", as in {name}-{version}.zip")
+	}
+	return text
+}
+
+// What may ask, and for what.
+var (
+	triggerKinds = []string{"event", "cloud_event", "request", "cli"}
+	actionNames  = []string{"apply", "dry_run", "check", "rollback"}
+)
+
+// actions reads what each kind of trigger may do; a kind that is not named may nothing.
+func (n node) actions() map[string][]string {
+	allowed := map[string][]string{}
+	members := n.members()
+	for _, kind := range sortedKeys(members) {
+		if !slices.Contains(triggerKinds, kind) {
+			members[kind].unknown(kind, triggerKinds)
+			continue
+		}
+		allowed[kind] = []string{}
+		for _, e := range members[kind].list() {
+			allowed[kind] = append(allowed[kind], e.choice("", actionNames...))
+		}
+	}
+	return allowed
+}
+
+func (n node) limits() map[string]int64 {
+	limits := map[string]int64{}
+	var table []field
+	for _, name := range PolicyLimits {
+		table = append(table, field{name, false, func(v node) {
+			if name == "run_time" {
+				limits[name] = int64(v.duration())
+			} else {
+				limits[name] = v.count(1 << 50)
+			}
+		}})
+	}
+	n.fields(table)
+	return limits
+}
+
+// ScansFiles reports whether the package's files are to be searched for secrets.
+func (p *Policy) ScansFiles() bool { return !p.embedded }
+
+// AllowsRepeat reports whether content that succeeded already may run again.
+func (p *Policy) AllowsRepeat() bool { return p.repeat }
+
+// Case is what a policy decides on. Fields about earlier runs are empty where there
+// were none.
+type Case struct {
+	Manifest *Manifest
+	Object   string // name of the package's object
+	Action   string
+	Kind     string // of the trigger
+	Now      time.Time
+	DirHash  string
+	// Current is the version that succeeded last in this environment; Seen is the
+	// dirhash under which the package's version ran before.
+	Current, Seen string
+	// Rollback: the request goes back to an earlier run, and says why.
+	Rollback bool
+	// Embedded are the places that look like secrets.
+	Embedded []string
+}
+
+// Admit returns everything in which a package breaks the policy, in the order of the
+// policy's keys; nothing if it may run.
+func (p *Policy) Admit(c Case) []problem.Problem {
+	v := &violations{policy: p, c: c}
+	v.requirements()
+	v.identity()
+	v.versions()
+	v.abilities()
+	v.frozen()
+	return v.problems
+}
+
+type violations struct {
+	policy   *Policy
+	c        Case
+	problems []problem.Problem
+}
+
+func (v *violations) add(code, where, message, hint string) {
+	v.problems = append(v.problems, problem.Problem{Code: code, Where: where, Message: message, Hint: hint})
+}
+
+func (v *violations) requirements() {
+	for _, r := range v.policy.require {
+		text, ok := lookUp(v.c.Manifest.Raw, r.pointer)
+		switch {
+		case !ok:
+			v.add("policy.require", string(r.pointer), "the environment "+v.policy.Environment+" requires this in the manifest", "add it")
+		case r.rule != nil && !r.rule.MatchString(text):
+			v.add("policy.require", string(r.pointer), fmt.Sprintf("%q does not match %s, which the environment %s requires", printable(text), r.rule, v.policy.Environment), "correct it")
+		}
+	}
+}
+
+// lookUp finds a value of the manifest: its text, or its JSON where it is no text. What
+// is null or empty is not there.
+func lookUp(doc []byte, pointer jsontext.Pointer) (string, bool) {
+	value := jsontext.Value(doc)
+	for token := range pointer.Tokens() {
+		next, ok := member(value, token)
+		if !ok {
+			return "", false
+		}
+		value = next
+	}
+	text, isText := strictjson.Text(value)
+	if !isText {
+		text = string(value)
+	}
+	switch text {
+	case "", "null", "[]", "{}":
+		return "", false
+	}
+	return text, true
+}
+
+func member(value jsontext.Value, token string) (jsontext.Value, bool) {
+	if members, ok := strictjson.Members(value); ok {
+		found, ok := members[token]
+		return found, ok
+	}
+	elements, _ := strictjson.Elements(value)
+	for i, e := range elements {
+		if fmt.Sprint(i) == token {
+			return e, true
+		}
+	}
+	return nil, false
+}
+
+// identity checks type and name.
+func (v *violations) identity() {
+	p, m := v.policy, v.c.Manifest
+	if p.types != nil && !slices.Contains(p.types, m.Type) {
+		v.add("policy.type", "/type", fmt.Sprintf("packages of type %s may not run in %s", m.Type, p.Environment), "allowed: "+strings.Join(p.types, ", "))
+	}
+	if p.objectName == "" {
+		return
+	}
+	want := strings.NewReplacer("{name}", m.Name, "{version}", m.Version, "{type}", m.Type).Replace(p.objectName)
+	have := v.c.Object
+	if !strings.Contains(p.objectName, "/") {
+		have = path.Base(have)
+	}
+	if have != want {
+		v.add("policy.object_name", v.c.Object, "the object must be named "+want, "upload it under that name")
+	}
+}
+
+// versions compares the version with those that ran before.
+func (v *violations) versions() {
+	p, m := v.policy, v.c.Manifest
+	if !p.prerelease && isPrerelease(m.Version) {
+		v.add("policy.prerelease", "/version", m.Version+" is a prerelease, and "+p.Environment+" takes none", "release it: remove what follows the hyphen")
+	}
+	if !p.downgrade && v.c.Current != "" && older(m.Version, v.c.Current) && !v.c.Rollback {
+		v.add("policy.downgrade", "/version", fmt.Sprintf("%s is older than %s, which is in %s", m.Version, v.c.Current, p.Environment),
+			"raise the version; to go back on purpose, send a request with rollback_of and reason")
+	}
+	if !p.reuse && v.c.Seen != "" && v.c.Seen != v.c.DirHash {
+		v.add("policy.reuse", "/version", fmt.Sprintf("version %s ran in %s with other contents (%s)", m.Version, p.Environment, v.c.Seen), "raise the version whenever the contents change")
+	}
+}
+
+// abilities checks what is asked and what the package wants.
+func (v *violations) abilities() {
+	p, m := v.policy, v.c.Manifest
+	if p.actions != nil && !slices.Contains(p.actions[v.c.Kind], v.c.Action) {
+		v.add("policy.action", v.c.Action, fmt.Sprintf("a %s may not ask for %s in %s", kindName(v.c.Kind), v.c.Action, p.Environment), "")
+	}
+	switch {
+	case p.network == "deny" && m.Network:
+		v.add("policy.network", "/network", p.Environment+" takes only packages without network", `add "network": false`)
+	case p.network == "declared" && !m.NetworkDeclared:
+		v.add("policy.network", "/network", p.Environment+" wants the package to say whether it uses the network", `add "network": true or false`)
+	}
+	for _, name := range sortedKeys(m.Secrets) {
+		secret := m.Secrets[name]
+		if p.secrets != nil && !slices.ContainsFunc(p.secrets, func(glob string) bool { ok, _ := path.Match(glob, secret); return ok }) {
+			v.add("policy.secret", "/secrets/"+name, fmt.Sprintf("the secret %s may not be used in %s", printable(secret), p.Environment), "allowed: "+strings.Join(p.secrets, ", "))
+		}
+	}
+	if !p.embedded {
+		for _, place := range v.c.Embedded {
+			v.add("policy.embedded_secret", place, "this looks like a secret, and packages may hold none", "take it out, put it into the vault, and change it: it is known now")
+		}
+	}
+}
+
+func kindName(kind string) string { return strings.ReplaceAll(kind, "_", " ") }
+
+// frozen checks the time.
+func (v *violations) frozen() {
+	if v.c.Action != "apply" && v.c.Action != "rollback" {
+		return // nothing is changed
+	}
+	for _, w := range v.policy.freeze {
+		if end, in := w.holds(v.c.Now); in {
+			v.add("policy.freeze", "", fmt.Sprintf("%s is frozen until %s: %s", v.policy.Environment, end.Format("2006-01-02 15:04 MST"), w.reason), "upload the package again then")
+		}
+	}
+}

@@ -1,0 +1,59 @@
+package manifest
+
+import (
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
+)
+
+// Segments of a path in a package: neither empty nor "." nor "..".
+const segment = `(?:[^/.\\\x00-\x1f\x7f][^/\\\x00-\x1f\x7f]*|\.[^/.\\\x00-\x1f\x7f][^/\\\x00-\x1f\x7f]*|\.\.[^/\\\x00-\x1f\x7f]+)`
+
+// The forms of names and texts. The schema has the same expressions.
+var (
+	nameRule = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,62}$`)
+	// versionRule is the expression that semver.org publishes for SemVer 2.0.0.
+	versionRule     = regexp.MustCompile(`^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(?:-((?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*)(?:\.(?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*))*))?(?:\+([0-9a-zA-Z-]+(?:\.[0-9a-zA-Z-]+)*))?$`)
+	environmentRule = regexp.MustCompile(`^[A-Za-z0-9._-]{1,63}$`)
+	parameterRule   = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]{0,63}$`)
+	setRule         = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$`)
+	variableRule    = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,127}$`)
+	reservedRule    = regexp.MustCompile(`^(?:CEMLI_.*|PATH|LD_.*|BASH_ENV|ENV|IFS)$`)
+	stepRule        = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9 ._-]{0,99}$`)
+	toolRule        = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.+-]{0,63}$`)
+	durationRule    = regexp.MustCompile(`^(?:(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:ns|us|µs|μs|ms|s|m|h))+$`)
+	pathRule        = regexp.MustCompile(`^` + segment + `(?:/` + segment + `)*$`)
+	lineRule        = regexp.MustCompile(`^[^\x00-\x1f\x7f]*$`) // text of one line
+	textRule        = regexp.MustCompile(`^[^\x00]*$`)
+)
+
+// Bounds of values, in characters, and of lists and maps, in members.
+const (
+	maxVersion = 128
+	maxLine    = 255
+	maxText    = 10_000
+	maxValue   = 16_384
+	maxMembers = 1000
+	maxRetries = 10
+)
+
+// SchemaBlind are the codes of Parse that manifest/schema.json cannot give: a document
+// with problems of these codes only is valid by the schema.
+var SchemaBlind = []string{
+	"manifest.json", "manifest.duplicate_key", "manifest.too_deep", "manifest.too_large",
+	"manifest.value", "manifest.pattern", "manifest.undeclared", "manifest.duplicate_step",
+	"manifest.duration_range", "manifest.glob", "manifest.version_range",
+}
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+
+// printable quotes what a document says for a message, cut to a length people read.
+func printable(text string) string {
+	const most = 80
+	if len(text) > most {
+		text = text[:most] + "…"
+	}
+	quoted := strconv.QuoteToGraphic(text)
+	return quoted[1 : len(quoted)-1]
+}

@@ -1,0 +1,128 @@
+package manifest
+
+import (
+	"encoding/json"
+	"errors"
+	"math"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"cemli-executor/internal/strictjson"
+)
+
+// ParameterType is the type of a parameter's values.
+type ParameterType string
+
+// The types of parameters.
+const (
+	TypeString  ParameterType = "string"
+	TypeInteger ParameterType = "integer" // between -2^53 and 2^53, as JSON readers agree
+	TypeNumber  ParameterType = "number"
+	TypeBoolean ParameterType = "boolean"
+)
+
+// Value is one value of a parameter: text, a number, true or false.
+type Value struct {
+	kind jsontext.Kind // '"' '0' 't'
+	text string
+}
+
+var (
+	errValueKind = errors.New("a value must be text, a number, true or false")
+	errValueLong = errors.New("a value has at most " + strconv.Itoa(maxValue) + " characters and no NUL")
+)
+
+// ParseValue reads a JSON value. Text may have up to 16,384 characters and no NUL, since
+// it becomes a variable of the environment.
+func ParseValue(doc []byte) (Value, error) {
+	if fault := strictjson.Check(doc, 1); fault != nil {
+		return Value{}, errValueKind
+	}
+	return parseValue(jsontext.Value(strings.TrimSpace(string(doc))))
+}
+
+// TextValue is the value of a text.
+func TextValue(text string) (Value, error) {
+	if utf8.RuneCountInString(text) > maxValue || strings.ContainsRune(text, 0) {
+		return Value{}, errValueLong
+	}
+	return Value{'"', text}, nil
+}
+
+func parseValue(v jsontext.Value) (Value, error) {
+	switch v.Kind() {
+	case '"':
+		text, _ := strictjson.Text(v)
+		return TextValue(text)
+	case '0':
+		if len(v) > maxLine {
+			return Value{}, errValueLong
+		}
+		return Value{'0', string(v)}, nil
+	case 't', 'f':
+		return Value{'t', string(v)}, nil
+	}
+	return Value{}, errValueKind
+}
+
+// Text is the value as scripts see it: text as it is, numbers as they were written,
+// whole numbers without fraction or exponent, true or false.
+func (v Value) Text() string { return v.text }
+
+// MarshalJSON gives the value back as JSON.
+func (v Value) MarshalJSON() ([]byte, error) {
+	if v.kind == '"' {
+		return json.Marshal(v.text)
+	}
+	return []byte(v.text), nil
+}
+
+// number is the value as a number; false if it is none or out of range.
+func (v Value) number() (float64, bool) {
+	if v.kind != '0' {
+		return 0, false
+	}
+	f, err := strconv.ParseFloat(v.text, 64)
+	return f, err == nil
+}
+
+// whole is the value as a whole number; only for one that fits TypeInteger.
+func (v Value) whole() int64 {
+	f, _ := v.number()
+	return int64(f)
+}
+
+// fits reports whether the value is of a type.
+func (v Value) fits(t ParameterType) bool {
+	f, isNumber := v.number()
+	switch t {
+	case TypeString:
+		return v.kind == '"'
+	case TypeBoolean:
+		return v.kind == 't'
+	case TypeInteger:
+		return isNumber && f == math.Trunc(f) && math.Abs(f) <= 1<<53
+	}
+	return isNumber
+}
+
+// as is the value in the form of its type, which it fits.
+func (v Value) as(t ParameterType) Value {
+	if t == TypeInteger {
+		v.text = strconv.FormatInt(v.whole(), 10)
+	}
+	return v
+}
+
+// equal reports whether two values mean the same.
+func (v Value) equal(w Value) bool {
+	a, isNumber := v.number()
+	b, isNumberToo := w.number()
+	if isNumber && isNumberToo {
+		return a == b
+	}
+	return v == w
+}
