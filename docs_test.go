@@ -92,3 +92,26 @@ func TestLinksInDocuments(t *testing.T) {
 		t.Errorf("only %d links were found", links)
 	}
 }
+
+var quoted = regexp.MustCompile("(?s)```(?:json|bash)\n(.*?)```")
+
+// The package that the guide takes the reader through is the one in examples.
+func TestGuideQuotesItsExample(t *testing.T) {
+	guide, err := os.ReadFile("docs/from-runbook-to-package.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var quotes []string
+	for _, match := range quoted.FindAllStringSubmatch(string(guide), -1) {
+		quotes = append(quotes, match[1])
+	}
+	for _, name := range []string{"manifest.json", "prechecks/01-api.sh", "steps/01-load.sh", "rollback/01-load.sh", "tests/01-count.sh"} {
+		text, err := os.ReadFile(filepath.Join("examples/ledger-codes", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Contains(quotes, string(text)) {
+			t.Errorf("docs/from-runbook-to-package.md does not quote %s as it is", name)
+		}
+	}
+}

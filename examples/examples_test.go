@@ -24,7 +24,7 @@ import (
 
 // run runs a package folder with the executor, in buckets that are folders, and
 // returns its result and the bucket with the evidence.
-func run(t *testing.T, dir string) (evidence.Result, store.Bucket) {
+func run(t *testing.T, dir string, changes ...func(*executor.Config, *executor.Request)) (evidence.Result, store.Bucket) {
 	t.Helper()
 	bucket := func(name string) store.Bucket {
 		path := filepath.Join(t.TempDir(), name)
@@ -45,11 +45,16 @@ func run(t *testing.T, dir string) (evidence.Result, store.Bucket) {
 	if _, err := packages.Put(t.Context(), "p.zip", bytes.NewReader(zip.Bytes()), int64(zip.Len()), store.PutOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	result, err := executor.New(executor.Config{
+	config := executor.Config{
 		Packages: packages, Results: results, State: state, Namespace: func(context.Context) (string, error) { return "", nil },
 		Environment: "test", WorkDir: filepath.Join(t.TempDir(), "work"), Reserve: 5 * time.Second, Limits: executor.DefaultLimits(),
 		Sandbox: sandbox.LevelNone, Output: executor.OutputNone, Log: slog.New(slog.DiscardHandler),
-	}).Run(t.Context(), executor.Request{Bucket: "packages", Object: "p.zip", Trigger: executor.Trigger{Kind: executor.TriggerCLI}})
+	}
+	request := executor.Request{Bucket: "packages", Object: "p.zip", Trigger: executor.Trigger{Kind: executor.TriggerCLI}}
+	for _, change := range changes {
+		change(&config, &request)
+	}
+	result, err := executor.New(config).Run(t.Context(), request)
 	if err != nil {
 		t.Fatal(err)
 	}
