@@ -87,10 +87,14 @@ func TestAdmit(t *testing.T) {
 		want                  []string
 	}{
 		{"nothing demanded", `"description":"d"`, ``, plain, nil},
-		{"required and there", `"require":{"/change_ticket":"^CHG[0-9]{7}$","/labels/CostCenter":true,"/steps/0/run":"^s"}`,
-			`,"change_ticket":"CHG0000001","labels":{"CostCenter":"1"},"steps":[{"run":"s.sh"}]`, plain, nil},
-		{"required and not there", `"require":{"/change_ticket":true,"/labels/CostCenter":true,"/owner":true,"/network":"^false$"}`, `,"owner":"","network":true`, plain,
-			[]string{"policy.require /change_ticket", "policy.require /labels/CostCenter", "policy.require /network", "policy.require /owner"}},
+		{
+			"required and there", `"require":{"/change_ticket":"^CHG[0-9]{7}$","/labels/CostCenter":true,"/steps/0/run":"^s"}`,
+			`,"change_ticket":"CHG0000001","labels":{"CostCenter":"1"},"steps":[{"run":"s.sh"}]`, plain, nil,
+		},
+		{
+			"required and not there", `"require":{"/change_ticket":true,"/labels/CostCenter":true,"/owner":true,"/network":"^false$"}`, `,"owner":"","network":true`, plain,
+			[]string{"policy.require /change_ticket", "policy.require /labels/CostCenter", "policy.require /network", "policy.require /owner"},
+		},
 		{"required in another form", `"require":{"/change_ticket":"^CHG[0-9]{7}$"}`, `,"change_ticket":"CHG1"`, plain, []string{"policy.require /change_ticket"}},
 		{"type", `"types":["integration"]`, ``, plain, []string{"policy.type /type"}},
 		{"object name", `"object_name":"{name}-{version}.zip"`, ``, with(func(c *manifest.Case) { c.Object = "finance/a-1.0.0.zip" }), nil},
@@ -160,22 +164,43 @@ func TestFreezeWindows(t *testing.T) {
 		name, window string
 		open, closed []string // moments
 	}{
-		{"once", `{"from":"2026-12-24T18:00","until":"2027-01-02T06:00",` + berlin + `}`,
-			[]string{"2026-12-24T17:00:00Z", "2027-01-02T04:59:59Z"}, []string{"2026-12-24T16:59:59Z", "2027-01-02T05:00:00Z"}},
-		{"in summer the offset differs", `{"from":"2026-07-01T00:00","until":"2026-07-02T00:00",` + berlin + `}`,
-			[]string{"2026-06-30T22:00:00Z"}, []string{"2026-07-01T22:00:00Z"}},
+		{
+			"once", `{"from":"2026-12-24T18:00","until":"2027-01-02T06:00",` + berlin + `}`,
+			[]string{"2026-12-24T17:00:00Z", "2027-01-02T04:59:59Z"},
+			[]string{"2026-12-24T16:59:59Z", "2027-01-02T05:00:00Z"},
+		},
+		{
+			"in summer the offset differs", `{"from":"2026-07-01T00:00","until":"2026-07-02T00:00",` + berlin + `}`,
+			[]string{"2026-06-30T22:00:00Z"},
+			[]string{"2026-07-01T22:00:00Z"},
+		},
 		// On 25 October 2026 the clocks of Berlin go from 03:00 CEST back to 02:00 CET.
-		{"the hour that occurs twice, to its second end", `{"from":"2026-10-24T00:00","until":"2026-10-25T02:30",` + berlin + `}`,
-			[]string{"2026-10-25T00:30:00Z", "2026-10-25T01:29:59Z"}, []string{"2026-10-25T01:30:00Z"}},
-		{"the hour that occurs twice, from its first", `{"from":"2026-10-25T02:30","until":"2026-10-26T00:00",` + berlin + `}`,
-			[]string{"2026-10-25T00:30:00Z", "2026-10-25T01:10:00Z"}, []string{"2026-10-25T00:29:59Z"}},
+		{
+			"the hour that occurs twice, to its second end", `{"from":"2026-10-24T00:00","until":"2026-10-25T02:30",` + berlin + `}`,
+			[]string{"2026-10-25T00:30:00Z", "2026-10-25T01:29:59Z"},
+			[]string{"2026-10-25T01:30:00Z"},
+		},
+		{
+			"the hour that occurs twice, from its first", `{"from":"2026-10-25T02:30","until":"2026-10-26T00:00",` + berlin + `}`,
+			[]string{"2026-10-25T00:30:00Z", "2026-10-25T01:10:00Z"},
+			[]string{"2026-10-25T00:29:59Z"},
+		},
 		// On 28 March 2027 they go from 02:00 CET on to 03:00 CEST.
-		{"the hour that is skipped", `{"from":"2027-03-28T02:30","until":"2027-03-28T04:00",` + berlin + `}`,
-			[]string{"2027-03-28T01:00:00Z"}, []string{"2027-03-28T00:59:59Z", "2027-03-28T02:00:00Z"}},
-		{"weekends", `{"days":["sat","sun"],` + berlin + `}`,
-			[]string{"2026-11-20T23:00:00Z", "2026-11-22T22:59:59Z"}, []string{"2026-11-20T22:59:59Z", "2026-11-22T23:00:00Z"}},
-		{"evenings past midnight", `{"days":["fri"],"from":"18:00","until":"06:00",` + berlin + `}`,
-			[]string{"2026-11-20T17:00:00Z", "2026-11-21T04:59:59Z"}, []string{"2026-11-20T16:59:59Z", "2026-11-21T05:00:00Z", "2026-11-20T04:00:00Z"}},
+		{
+			"the hour that is skipped", `{"from":"2027-03-28T02:30","until":"2027-03-28T04:00",` + berlin + `}`,
+			[]string{"2027-03-28T01:00:00Z"},
+			[]string{"2027-03-28T00:59:59Z", "2027-03-28T02:00:00Z"},
+		},
+		{
+			"weekends", `{"days":["sat","sun"],` + berlin + `}`,
+			[]string{"2026-11-20T23:00:00Z", "2026-11-22T22:59:59Z"},
+			[]string{"2026-11-20T22:59:59Z", "2026-11-22T23:00:00Z"},
+		},
+		{
+			"evenings past midnight", `{"days":["fri"],"from":"18:00","until":"06:00",` + berlin + `}`,
+			[]string{"2026-11-20T17:00:00Z", "2026-11-21T04:59:59Z"},
+			[]string{"2026-11-20T16:59:59Z", "2026-11-21T05:00:00Z", "2026-11-20T04:00:00Z"},
+		},
 		{"until midnight", `{"days":["fri"],"from":"18:00","until":"24:00",` + berlin + `}`, []string{"2026-11-20T22:59:59Z"}, []string{"2026-11-20T23:00:00Z"}},
 		{"far east", `{"days":["sat"],"time_zone":"Pacific/Kiritimati","reason":"r"}`, []string{"2026-11-20T10:00:00Z"}, []string{"2026-11-20T09:59:59Z", "2026-11-21T10:00:00Z"}},
 	} {

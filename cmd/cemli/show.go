@@ -23,6 +23,9 @@ func (t *terminal) showResult(r evidence.Result, where string) error {
 	if r.Error != nil {
 		t.showResultError(r.Error)
 	}
+	if r.Rollback != nil && r.Rollback.Error != nil {
+		t.showResultError(r.Rollback.Error)
+	}
 	return nil
 }
 
@@ -41,8 +44,14 @@ func summaryText(r evidence.Result, where string) string {
 	line("content", r.Package.DirHash)
 	line("target", r.Environment)
 	line("time", fmt.Sprintf("%s, %s", r.Start.Format(time.RFC3339), r.End.Sub(r.Start).Round(time.Millisecond)))
-	for i, s := range r.Steps {
-		line(label(i == 0, "steps"), fmt.Sprintf("%-11s %s %s", strings.ReplaceAll(string(s.Status), "_", " "), s.Phase, s.Name))
+	steps := func(what string, list []evidence.Step) {
+		for i, s := range list {
+			line(label(i == 0, what), fmt.Sprintf("%-11s %s %s", strings.ReplaceAll(string(s.Status), "_", " "), s.Phase, s.Name))
+		}
+	}
+	steps("steps", r.Steps)
+	if r.Rollback != nil {
+		steps("undo", r.Rollback.Steps)
 	}
 	for i, a := range r.Artifacts {
 		text := fmt.Sprintf("%s (%d bytes)", a.Name, a.Size)
@@ -53,6 +62,9 @@ func summaryText(r evidence.Result, where string) string {
 	}
 	if len(r.Steps) == 0 {
 		line("note", r.Execution.Note)
+	}
+	if r.Status == evidence.StatusSkipped {
+		line("note", r.Message)
 	}
 	line("evidence", where)
 	return b.String()

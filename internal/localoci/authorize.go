@@ -40,7 +40,7 @@ func (s *Server) authorize(r *request, bucket string, needed permission) error {
 	if r.principal.user != "" {
 		return nil
 	}
-	if slices.Contains(s.config.Buckets.functionMay()[bucket], needed) {
+	if bucket != "" && slices.Contains(s.config.Buckets.functionMay()[bucket], needed) {
 		return nil
 	}
 	s.config.Log.Warn("denied", "principal", r.principal.function, "bucket", bucket, "missing", string(needed), "method", r.Method, "uri", r.RequestURI)

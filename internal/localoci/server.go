@@ -43,7 +43,8 @@ type Config struct {
 	Now     func() time.Time // optional clock
 }
 
-// Buckets are the names of the function's buckets.
+// Buckets are the names of the function's buckets. Policies, which the function only
+// reads, is optional.
 type Buckets struct{ Packages, Results, State, Policies string }
 
 // Activity is one thing that happened, for people to watch.
@@ -86,6 +87,9 @@ func Open(config Config) (*Server, error) {
 	s := &Server{config: config, storage: storage, authority: authority}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	for name, events := range map[string]bool{config.Buckets.Packages: true, config.Buckets.Results: false, config.Buckets.State: false, config.Buckets.Policies: false} {
+		if name == "" {
+			continue
+		}
 		if err := storage.ensureBucket(name, events); err != nil {
 			storage.close()
 			return nil, dirError(config.Dir, err)
