@@ -1,50 +1,72 @@
 package localoci
 
 import (
-	"slices"
+	"fmt"
+
+	"cemli-executor/internal/iam"
+	policy "cemli-executor/terraform/modules/iam"
 )
 
-// permission is what an operation on objects needs, in OCI's words.
-type permission string
+// functionGroup is the dynamic group that the function's principal is in.
+const functionGroup = "cemli-function"
 
-// The permissions of Object Storage that the server knows.
-const (
-	objectRead      permission = "OBJECT_READ"
-	objectInspect   permission = "OBJECT_INSPECT"
-	objectCreate    permission = "OBJECT_CREATE"
-	objectOverwrite permission = "OBJECT_OVERWRITE"
-	objectDelete    permission = "OBJECT_DELETE"
-	bucketInspect   permission = "BUCKET_INSPECT"
-	bucketRead      permission = "BUCKET_READ"
-	bucketCreate    permission = "BUCKET_CREATE"
-	bucketUpdate    permission = "BUCKET_UPDATE"
-	bucketDelete    permission = "BUCKET_DELETE"
-)
+// TopicID is the topic that the function may publish to.
+const TopicID = "ocid1.onstopic.oc1.phx.cemlilocal"
 
-// functionMay is what the function's principal may do in each of its buckets; it may
-// do nothing in others. Its policy is about objects: of the buckets themselves it may
-// see nothing, not even whether they exist.
-func (b Buckets) functionMay() map[string][]permission {
-	return map[string][]permission{
-		b.Packages: {objectInspect, objectRead},
-		b.Results:  {objectInspect, objectRead, objectCreate},
-		b.Policies: {objectInspect, objectRead},
-		b.State:    {objectInspect, objectRead, objectCreate, objectOverwrite, objectDelete},
-	}
+// Statements are the policy statements that Terraform deploys for the function, with the
+// ids of a local OCI.
+func Statements(b Buckets) ([]policy.Statement, error) {
+	return policy.Statements(map[string]string{
+		"function_group": functionGroup, "compartment_id": Compartment, "secrets_compartment_id": Compartment,
+		"packages_bucket": b.Packages, "results_bucket": b.Results, "state_bucket": b.State, "policies_bucket": b.Policies,
+		"topic_id": TopicID, "function_id": FunctionID,
+	})
 }
 
-// authorize lets people do everything and the function what its policy allows. As on
-// OCI a denial does not tell whether the bucket exists. The missing permission is
-// named in the log alone.
-func (s *Server) authorize(r *request, bucket string, needed permission) error {
+// newPolicy reads the statements that the function's principal is held to.
+func newPolicy(config Config) (iam.Policy, error) {
+	texts := config.Statements
+	if texts == nil {
+		list, err := Statements(config.Buckets)
+		if err != nil {
+			return iam.Policy{}, err
+		}
+		for _, s := range list {
+			texts = append(texts, s.Statement)
+		}
+	}
+	p, err := iam.Parse(texts)
+	if err != nil {
+		return iam.Policy{}, fmt.Errorf("read the function's policy: %w", err)
+	}
+	return p, nil
+}
+
+// allowed lets people do everything and the function what its policy allows. What is
+// missing is named in the log alone.
+func (s *Server) allowed(r *request, needed iam.Permission, target map[string]string) bool {
 	if r.principal.user != "" {
-		return nil
+		return true
 	}
-	if bucket != "" && slices.Contains(s.config.Buckets.functionMay()[bucket], needed) {
-		return nil
+	if s.policy.Allows(iam.Request{Group: functionGroup, Compartment: Compartment, Permission: needed, Target: target}) {
+		return true
 	}
-	s.config.Log.Warn("denied", "principal", r.principal.function, "bucket", bucket, "missing", string(needed), "method", r.Method, "uri", r.RequestURI)
-	if bucket == "" {
+	s.config.Log.Warn("denied", "principal", r.principal.function, "missing", string(needed), "target", fmt.Sprint(target), "method", r.Method, "uri", r.RequestURI)
+	s.observe("denied", "the function lacks "+string(needed)+" for "+r.Method+" "+r.URL.Path, nil)
+	return false
+}
+
+// authorize is for operations on buckets and objects. As on OCI a denial does not tell
+// whether the bucket exists.
+func (s *Server) authorize(r *request, bucket string, needed iam.Permission) error {
+	target := map[string]string{}
+	if bucket != "" {
+		target["target.bucket.name"] = bucket
+	}
+	switch {
+	case s.allowed(r, needed, target):
+		return nil
+	case bucket == "":
 		return errNotAuthorizedOrNotFound
 	}
 	return errNoBucket(bucket)

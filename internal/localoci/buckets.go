@@ -9,6 +9,8 @@ import (
 
 	"github.com/google/uuid"
 	bolt "go.etcd.io/bbolt"
+
+	"cemli-executor/internal/iam"
 )
 
 func (s *Server) getNamespace(w http.ResponseWriter, _ *request, _ route) error {
@@ -35,9 +37,13 @@ type bucketDocument struct {
 }
 
 func (b bucketRecord) document() bucketDocument {
+	versioning := b.Versioning
+	if versioning == "" {
+		versioning = versioningOff
+	}
 	return bucketDocument{
 		Namespace: Namespace, Name: b.Name, ID: b.ID, CompartmentID: Compartment, CreatedBy: User, TimeCreated: b.Created, ETag: b.ETag,
-		ObjectEventsEnabled: b.Events, PublicAccessType: "NoPublicAccess", StorageTier: "Standard", Versioning: "Disabled", Metadata: map[string]string{},
+		ObjectEventsEnabled: b.Events, PublicAccessType: "NoPublicAccess", StorageTier: "Standard", Versioning: versioning, Metadata: map[string]string{},
 	}
 }
 
@@ -50,6 +56,7 @@ type bucketRequest struct {
 	Name                string `json:"name"`
 	CompartmentID       string `json:"compartmentId"`
 	ObjectEventsEnabled *bool  `json:"objectEventsEnabled"`
+	Versioning          string `json:"versioning"`
 }
 
 func readBucketRequest(r *request) (bucketRequest, error) {
@@ -65,10 +72,7 @@ func readBucketRequest(r *request) (bucketRequest, error) {
 }
 
 func (s *Server) createBucket(w http.ResponseWriter, r *request, to route) error {
-	if err := inNamespace(to); err != nil {
-		return err
-	}
-	if err := s.authorize(r, "", bucketCreate); err != nil {
+	if err := s.authorize(r, "", iam.BucketCreate); err != nil {
 		return err
 	}
 	q, err := readBucketRequest(r)
@@ -78,8 +82,11 @@ func (s *Server) createBucket(w http.ResponseWriter, r *request, to route) error
 	if !bucketRule.MatchString(q.Name) {
 		return apiError{http.StatusBadRequest, "InvalidBucketName", "The bucket name is not valid."}
 	}
-	b, err := s.storage.newBucket(q.Name, q.ObjectEventsEnabled != nil && *q.ObjectEventsEnabled)
-	if err != nil {
+	b := newBucketRecord(q.Name, q.ObjectEventsEnabled != nil && *q.ObjectEventsEnabled, s.config.Now())
+	if err := b.version(q.Versioning); err != nil {
+		return err
+	}
+	if err := s.storage.addBucket(b); err != nil {
 		return err
 	}
 	answerBucket(w, b)
@@ -92,12 +99,9 @@ func answerBucket(w http.ResponseWriter, b bucketRecord) {
 }
 
 func (s *Server) getBucket(w http.ResponseWriter, r *request, to route) error {
-	if err := inNamespace(to); err != nil {
-		return err
-	}
-	needed := bucketRead
+	needed := iam.BucketRead
 	if r.Method == http.MethodHead {
-		needed = bucketInspect
+		needed = iam.BucketInspect
 	}
 	if err := s.authorize(r, to.bucket, needed); err != nil {
 		return err
@@ -115,6 +119,22 @@ func (s *Server) getBucket(w http.ResponseWriter, r *request, to route) error {
 	return nil
 }
 
+// version switches versioning, if anything is asked. It cannot be off again.
+func (b *bucketRecord) version(wanted string) error {
+	switch {
+	case wanted == "" || wanted == b.Versioning:
+		return nil
+	case wanted == versioningOff && b.Versioning == "":
+		return nil
+	case wanted != versioningOn && (wanted != versioningSuspended || b.Versioning == ""):
+		return apiError{http.StatusBadRequest, "InvalidParameter", "Versioning can be Enabled, and then Suspended."}
+	case len(b.Retention) > 0:
+		return apiError{http.StatusConflict, "InvalidBucketState", "A bucket with retention rules cannot have versioning."}
+	}
+	b.Versioning = wanted
+	return nil
+}
+
 // matches holds a request to its If-Match.
 func (b bucketRecord) matches(r *request) error {
 	if want := r.Header.Get("If-Match"); want != "" && want != "*" && want != b.ETag {
@@ -125,10 +145,7 @@ func (b bucketRecord) matches(r *request) error {
 
 // updateBucket switches events on or off.
 func (s *Server) updateBucket(w http.ResponseWriter, r *request, to route) error {
-	if err := inNamespace(to); err != nil {
-		return err
-	}
-	if err := s.authorize(r, to.bucket, bucketUpdate); err != nil {
+	if err := s.authorize(r, to.bucket, iam.BucketUpdate); err != nil {
 		return err
 	}
 	q, err := readBucketRequest(r)
@@ -146,6 +163,9 @@ func (s *Server) updateBucket(w http.ResponseWriter, r *request, to route) error
 		if q.ObjectEventsEnabled != nil {
 			b.Events = *q.ObjectEventsEnabled
 		}
+		if err := b.version(q.Versioning); err != nil {
+			return err
+		}
 		b.ETag = uuid.NewString()
 		return putRecord(tx, tableBuckets, []byte(to.bucket), b)
 	})
@@ -157,10 +177,7 @@ func (s *Server) updateBucket(w http.ResponseWriter, r *request, to route) error
 }
 
 func (s *Server) deleteBucket(w http.ResponseWriter, r *request, to route) error {
-	if err := inNamespace(to); err != nil {
-		return err
-	}
-	if err := s.authorize(r, to.bucket, bucketDelete); err != nil {
+	if err := s.authorize(r, to.bucket, iam.BucketDelete); err != nil {
 		return err
 	}
 	err := s.storage.db.Update(func(tx *bolt.Tx) error {
@@ -171,9 +188,11 @@ func (s *Server) deleteBucket(w http.ResponseWriter, r *request, to route) error
 		if err := b.matches(r); err != nil {
 			return err
 		}
-		key, _ := tx.Bucket(tableObjects).Cursor().Seek(objectKey(to.bucket, ""))
-		if strings.HasPrefix(string(key), to.bucket+"\x00") {
-			return errNotEmpty
+		for _, table := range [][]byte{tableObjects, tableVersions, tableUploads} {
+			key, _ := tx.Bucket(table).Cursor().Seek(objectKey(to.bucket, ""))
+			if strings.HasPrefix(string(key), to.bucket+"\x00") {
+				return errNotEmpty
+			}
 		}
 		return tx.Bucket(tableBuckets).Delete([]byte(to.bucket))
 	})
@@ -185,10 +204,7 @@ func (s *Server) deleteBucket(w http.ResponseWriter, r *request, to route) error
 }
 
 func (s *Server) listBuckets(w http.ResponseWriter, r *request, to route) error {
-	if err := inNamespace(to); err != nil {
-		return err
-	}
-	if err := s.authorize(r, "", bucketInspect); err != nil {
+	if err := s.authorize(r, "", iam.BucketInspect); err != nil {
 		return err
 	}
 	buckets, err := view(s.storage, func(tx *bolt.Tx) ([]bucketDocument, error) {

@@ -80,6 +80,8 @@ type dispatcher struct {
 	deliver func(context.Context, []byte) error
 	log     *slog.Logger
 
+	faults func() Faults // what goes wrong on purpose
+
 	slots   chan struct{} // one for each delivery under way
 	running sync.WaitGroup
 	mu      sync.Mutex
@@ -87,7 +89,7 @@ type dispatcher struct {
 }
 
 func newDispatcher(s *storage, deliver func(context.Context, []byte) error, log *slog.Logger) *dispatcher {
-	return &dispatcher{storage: s, deliver: deliver, log: log, slots: make(chan struct{}, maxInFlight), known: map[uint64]bool{}}
+	return &dispatcher{storage: s, deliver: deliver, log: log, slots: make(chan struct{}, maxInFlight), known: map[uint64]bool{}, faults: func() Faults { return Faults{} }}
 }
 
 // start delivers until ctx ends.
@@ -135,13 +137,20 @@ func (d *dispatcher) fresh() map[uint64][]byte {
 
 // handle delivers one event, as often as it takes.
 func (d *dispatcher) handle(ctx context.Context, number uint64, event []byte) {
+	times := d.misdeliver(ctx)
 	backoff := firstBackoff
 	for attempt := 1; ; attempt++ {
-		err := d.attempt(ctx, event)
+		var err error
+		if times > 0 {
+			err = d.attempt(ctx, event)
+		}
 		if ctx.Err() != nil {
 			return // the next start delivers it
 		}
 		if err == nil {
+			if times--; times > 0 {
+				continue
+			}
 			break
 		}
 		d.log.Warn("event not delivered", "attempt", attempt, "error", err.Error())
@@ -157,6 +166,29 @@ func (d *dispatcher) handle(ctx context.Context, number uint64, event []byte) {
 		backoff = min(2*backoff, longestPause)
 	}
 	d.forget(number)
+}
+
+// misdeliver applies the faults of events to one of them: it waits, and says how often
+// the event is to be delivered.
+func (d *dispatcher) misdeliver(ctx context.Context) int {
+	f := d.faults()
+	wait := time.Duration(f.EventDelay)
+	if f.EventReorder > 0 {
+		wait += rand.N(time.Duration(f.EventReorder)) //nolint:gosec // chance, not secrecy
+	}
+	if wait > 0 {
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+		}
+	}
+	switch {
+	case hit(f.EventLose):
+		return 0
+	case hit(f.EventDuplicate):
+		return 2
+	}
+	return 1
 }
 
 func (d *dispatcher) attempt(ctx context.Context, event []byte) error {
@@ -179,4 +211,9 @@ func (d *dispatcher) forget(number uint64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	delete(d.known, number)
+}
+
+// PendingEvents counts the events that are not delivered yet.
+func (s *Server) PendingEvents() (int, error) {
+	return view(s.storage, func(tx *bolt.Tx) (int, error) { return tx.Bucket(tableEvents).Stats().KeyN, nil })
 }

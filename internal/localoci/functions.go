@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+
+	"cemli-executor/internal/iam"
 )
 
 // Invocation is one call of the function.
@@ -33,7 +35,7 @@ func (e *InvokeError) Error() string { return fmt.Sprintf("%s: %s", e.Code, e.Me
 
 // getFunction describes the function: a client that is to invoke it asks where.
 func (s *Server) getFunction(w http.ResponseWriter, r *request, to route) error {
-	if r.principal.user == "" || to.function != FunctionID {
+	if to.function != FunctionID || !s.allowed(r, iam.FunctionRead, map[string]string{"target.function.id": to.function}) {
 		return errNotAuthorizedOrNotFound
 	}
 	writeJSON(w, http.StatusOK, map[string]any{
@@ -45,7 +47,7 @@ func (s *Server) getFunction(w http.ResponseWriter, r *request, to route) error 
 
 // invoke calls the function, or, detached, begins to.
 func (s *Server) invoke(w http.ResponseWriter, r *request, to route) error {
-	if r.principal.user == "" && r.principal.function != to.function || to.function != FunctionID {
+	if to.function != FunctionID || !s.allowed(r, iam.FunctionInvoke, map[string]string{"target.function.id": to.function}) {
 		return errNotAuthorizedOrNotFound
 	}
 	body, err := r.body.all()

@@ -6,18 +6,29 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
 )
 
-// The tables of the index. Objects are found by bucket, a zero byte, and name; no
-// bucket's name has a zero byte.
+// The tables of the index. Objects are found by bucket, a zero byte, and name; their
+// earlier versions by another zero byte and the version's number. No name has a zero byte.
 var (
-	tableBuckets = []byte("buckets")
-	tableObjects = []byte("objects")
-	tableEvents  = []byte("events")
+	tableBuckets  = []byte("buckets")
+	tableObjects  = []byte("objects")
+	tableVersions = []byte("versions")
+	tableUploads  = []byte("uploads")
+	tableParts    = []byte("parts")
+	tableWork     = []byte("workrequests")
+	tableEvents   = []byte("events")
+	tableMessages = []byte("messages")
+	tableSecrets  = []byte("secrets")
+
+	tables = [][]byte{tableBuckets, tableObjects, tableVersions, tableUploads, tableParts, tableWork, tableEvents, tableMessages, tableSecrets}
+	// blobTables have records with a blob.
+	blobTables = [][]byte{tableObjects, tableVersions, tableParts}
 )
 
 // bucketRecord is a bucket.
@@ -27,9 +38,12 @@ type bucketRecord struct {
 	ETag    string    `json:"etag"`
 	Created time.Time `json:"created"`
 	Events  bool      `json:"events"`
+	// Versioning is Enabled, Suspended or Disabled; Retention excludes it.
+	Versioning string          `json:"versioning,omitempty"`
+	Retention  []retentionRule `json:"retention,omitempty"`
 }
 
-// objectRecord is the newest version of an object.
+// objectRecord is a version of an object.
 type objectRecord struct {
 	Blob     string            `json:"blob"`
 	Size     int64             `json:"size"`
@@ -39,6 +53,14 @@ type objectRecord struct {
 	Created  time.Time         `json:"created"`
 	Headers  map[string]string `json:"headers,omitempty"`  // content type and the like, as they are answered
 	Metadata map[string]string `json:"metadata,omitempty"` // without opc-meta-
+	// Number orders the versions of all objects. Kept: it was written where versioning is
+	// on, so that it stays when another version follows. Marker: it says that the object
+	// was deleted.
+	Number uint64 `json:"number,omitempty"`
+	Kept   bool   `json:"kept,omitempty"`
+	Marker bool   `json:"marker,omitempty"`
+	// Sums are the checksums that are answered, by header.
+	Sums map[string]string `json:"sums,omitempty"`
 }
 
 // errInUse: another process has the index open.
@@ -71,7 +93,7 @@ func openIndex(path string) (db *bolt.DB, named map[string]bool, err error) {
 }
 
 func makeTables(tx *bolt.Tx) error {
-	for _, table := range [][]byte{tableBuckets, tableObjects, tableEvents} {
+	for _, table := range tables {
 		if _, err := tx.CreateBucketIfNotExists(table); err != nil {
 			return err
 		}
@@ -82,10 +104,12 @@ func makeTables(tx *bolt.Tx) error {
 // readIndex reads every record and returns the files that objects name.
 func readIndex(db *bolt.DB) (map[string]bool, error) {
 	named := map[string]bool{}
-	object := func(_, value []byte) error {
-		var o objectRecord
-		err := json.Unmarshal(value, &o)
-		named[o.Blob] = true
+	withBlob := func(_, value []byte) error {
+		var record struct {
+			Blob string `json:"blob"`
+		}
+		err := json.Unmarshal(value, &record)
+		named[record.Blob] = true
 		return err
 	}
 	other := func(_, value []byte) error {
@@ -93,8 +117,15 @@ func readIndex(db *bolt.DB) (map[string]bool, error) {
 		return json.Unmarshal(value, &record)
 	}
 	return named, db.View(func(tx *bolt.Tx) error {
-		return errors.Join(tx.Bucket(tableObjects).ForEach(object),
-			tx.Bucket(tableBuckets).ForEach(other), tx.Bucket(tableEvents).ForEach(other))
+		var failed error
+		for _, table := range tables {
+			read := other
+			if slices.ContainsFunc(blobTables, func(t []byte) bool { return bytes.Equal(t, table) }) {
+				read = withBlob
+			}
+			failed = errors.Join(failed, tx.Bucket(table).ForEach(read))
+		}
+		return failed
 	})
 }
 

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"cemli-executor/internal/iam"
 )
 
 // listing is a page of names.
@@ -16,10 +18,7 @@ type listing struct {
 }
 
 func (s *Server) listObjects(w http.ResponseWriter, r *request, to route) error {
-	if err := inNamespace(to); err != nil {
-		return err
-	}
-	if err := s.authorize(r, to.bucket, objectInspect); err != nil {
+	if err := s.authorize(r, to.bucket, iam.ObjectInspect); err != nil {
 		return err
 	}
 	l, err := newLister(r.URL.RawQuery)

@@ -1,8 +1,6 @@
 package localoci
 
 import (
-	"crypto/md5" //nolint:gosec // Content-MD5 is part of the interface
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"cemli-executor/internal/iam"
 )
 
 // maxPut is the most that one PutObject may bring, 50 GiB.
@@ -42,16 +42,16 @@ func (s *Server) putObject(w http.ResponseWriter, r *request, to route) error {
 	if err != nil {
 		return err
 	}
-	sum := md5.New() //nolint:gosec // see the import
-	blob, size, err := s.storage.write(io.TeeReader(r.body, sum))
+	sums := newChecksums(r.Header)
+	blob, size, err := s.storage.write(io.TeeReader(r.body, sums))
 	if err != nil {
 		if r.Context().Err() != nil || errors.Is(err, io.ErrUnexpectedEOF) {
 			return apiError{http.StatusBadRequest, "IncompleteBody", "The request body ended too soon."}
 		}
 		return err
 	}
-	o := objectRecord{Blob: blob, Size: size, MD5: base64.StdEncoding.EncodeToString(sum.Sum(nil)), Metadata: metadata, Headers: keptHeaders(r.Header)}
-	if err := checkBody(r, o); err != nil {
+	o := objectRecord{Blob: blob, Size: size, MD5: sums.md5(), Metadata: metadata, Headers: keptHeaders(r.Header), Sums: sums.answered()}
+	if err := checkBody(r, o, sums); err != nil {
 		s.storage.discard(blob)
 		return err
 	}
@@ -59,9 +59,9 @@ func (s *Server) putObject(w http.ResponseWriter, r *request, to route) error {
 		bucket: to.bucket, name: to.object, ifNoneMatch: r.Header.Get("If-None-Match") == "*", ifMatch: r.Header.Get("If-Match"),
 		allow: func(exists bool) error {
 			if exists {
-				return s.authorize(r, to.bucket, objectOverwrite)
+				return s.authorize(r, to.bucket, iam.ObjectOverwrite)
 			}
-			return s.authorize(r, to.bucket, objectCreate)
+			return s.authorize(r, to.bucket, iam.ObjectCreate)
 		},
 	}, o)
 	if err != nil {
@@ -69,6 +69,9 @@ func (s *Server) putObject(w http.ResponseWriter, r *request, to route) error {
 	}
 	s.observe("upload", to.bucket+"/"+to.object, nil)
 	h := w.Header()
+	for name, value := range o.Sums {
+		h.Set(name, value)
+	}
 	h.Set("Etag", o.ETag)
 	h.Set("Opc-Content-Md5", o.MD5)
 	h.Set("Last-Modified", o.Created.Format(http.TimeFormat))
@@ -79,13 +82,10 @@ func (s *Server) putObject(w http.ResponseWriter, r *request, to route) error {
 
 // putable checks what can be checked before the body is read.
 func (s *Server) putable(r *request, to route) error {
-	if err := inNamespace(to); err != nil {
-		return err
-	}
 	if err := checkName(to.object); err != nil {
 		return err
 	}
-	if err := s.authorize(r, to.bucket, objectCreate); err != nil {
+	if err := s.authorize(r, to.bucket, iam.ObjectCreate); err != nil {
 		return err
 	}
 	if match := r.Header.Get("If-None-Match"); match != "" && match != "*" {
@@ -102,21 +102,14 @@ func (s *Server) putable(r *request, to route) error {
 }
 
 // checkBody compares the body with every checksum that came with it.
-func checkBody(r *request, o objectRecord) error {
+func checkBody(r *request, o objectRecord, sums *checksums) error {
 	if o.Size != r.ContentLength {
 		return apiError{http.StatusBadRequest, "IncompleteBody", "The request body ended too soon."}
 	}
 	if err := r.body.done(); err != nil {
 		return err
 	}
-	if want := r.Header.Get("Content-Md5"); want != "" && want != o.MD5 {
-		return apiError{http.StatusBadRequest, "UnmatchedContentMD5", fmt.Sprintf("The computed MD5 of the request body (%s) does not match the Content-MD5 header (%s)", o.MD5, want)}
-	}
-	sum := base64.StdEncoding.EncodeToString(r.body.sum.Sum(nil))
-	if want := r.Header.Get("Opc-Content-Sha256"); want != "" && want != sum {
-		return apiError{http.StatusBadRequest, "UnmatchedContentSHA256", "The computed SHA-256 of the request body does not match the opc-content-sha256 header"}
-	}
-	return nil
+	return sums.match(r.Header)
 }
 
 // maxMetadata is the most that all metadata of an object may take.
@@ -154,20 +147,14 @@ func keptHeaders(header http.Header) map[string]string {
 
 // getObject serves GET and HEAD.
 func (s *Server) getObject(w http.ResponseWriter, r *request, to route) error {
-	if err := inNamespace(to); err != nil {
+	if err := s.authorize(r, to.bucket, iam.ObjectRead); err != nil {
 		return err
 	}
-	if err := s.authorize(r, to.bucket, objectRead); err != nil {
-		return err
-	}
-	f, o, err := s.storage.open(to.bucket, to.object)
+	f, o, err := s.storage.open(to.bucket, to.object, r.URL.Query().Get("versionId"))
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	if version := r.URL.Query().Get("versionId"); version != "" && version != o.Version {
-		return errNoObject
-	}
 	if match := r.Header.Get("If-Match"); match != "" && match != "*" && match != o.ETag {
 		return errIfMatch
 	}
@@ -209,7 +196,14 @@ func describeObject(h http.Header, o objectRecord) {
 		h.Set("Opc-Meta-"+name, value)
 	}
 	h.Set("Etag", o.ETag)
-	h.Set("Content-Md5", o.MD5)
+	if strings.Contains(o.MD5, "-") {
+		h.Set("Opc-Multipart-Md5", o.MD5)
+	} else {
+		h.Set("Content-Md5", o.MD5)
+	}
+	for name, value := range o.Sums {
+		h.Set(name, value)
+	}
 	h.Set("Last-Modified", o.Created.Format(http.TimeFormat))
 	h.Set("Version-Id", o.Version)
 	h.Set("Accept-Ranges", "bytes")
@@ -256,15 +250,26 @@ func parseRange(header string, size int64) (from, length int64, partial bool, er
 }
 
 func (s *Server) deleteObject(w http.ResponseWriter, r *request, to route) error {
-	if err := inNamespace(to); err != nil {
-		return err
-	}
-	err := s.storage.delete(change{
+	c := change{
 		bucket: to.bucket, name: to.object, ifMatch: r.Header.Get("If-Match"),
-		allow: func(bool) error { return s.authorize(r, to.bucket, objectDelete) },
-	})
-	if err != nil {
-		return err
+		allow: func(bool) error { return s.authorize(r, to.bucket, iam.ObjectDelete) },
+	}
+	if version := r.URL.Query().Get("versionId"); version != "" {
+		c.allow = func(bool) error { return s.authorize(r, to.bucket, iam.VersionDelete) }
+		if err := s.storage.deleteVersion(c, version); err != nil {
+			return err
+		}
+		w.Header().Set("Version-Id", version)
+	} else {
+		marker, err := s.storage.delete(c)
+		if err != nil {
+			return err
+		}
+		if marker.Marker {
+			w.Header().Set("Version-Id", marker.Version)
+			w.Header().Set("Is-Delete-Marker", "true")
+		}
+		s.observe("delete", to.bucket+"/"+to.object, nil)
 	}
 	w.Header().Set("Last-Modified", s.config.Now().UTC().Format(http.TimeFormat))
 	w.WriteHeader(http.StatusNoContent)

@@ -27,6 +27,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"cemli-executor/internal/iam"
 	"cemli-executor/internal/problem"
 )
 
@@ -35,6 +36,12 @@ type Config struct {
 	Dir string // holds all state; made if need be
 	// Buckets are made at the first start, and say what the function may do.
 	Buckets Buckets
+	// Statements are the policy of the function's principal; nil: those that Terraform
+	// deploys.
+	Statements []string
+	// Rule is the condition of the events that the function is handed, in OCI's language;
+	// empty: the one that Terraform deploys.
+	Rule string
 	// Invoke runs the function. Its error may be an *InvokeError.
 	Invoke func(context.Context, Invocation) (Answer, error)
 	// Observe, if not nil, is told what happens. It must not block.
@@ -60,6 +67,9 @@ type Server struct {
 	config    Config
 	storage   *storage
 	authority *Authority
+	policy    iam.Policy
+	rule      map[string]any
+	faults    faultBox
 	events    *dispatcher
 	http      *http.Server // nil until Start
 	listener  net.Listener
@@ -73,6 +83,14 @@ func Open(config Config) (*Server, error) {
 	if config.Now == nil {
 		config.Now = time.Now
 	}
+	policy, err := newPolicy(config)
+	if err != nil {
+		return nil, err
+	}
+	rule, err := newRule(config)
+	if err != nil {
+		return nil, err
+	}
 	if err := os.MkdirAll(config.Dir, 0o700); err != nil {
 		return nil, dirError(config.Dir, err)
 	}
@@ -84,7 +102,10 @@ func Open(config Config) (*Server, error) {
 	if err != nil {
 		return nil, dirError(config.Dir, err)
 	}
-	s := &Server{config: config, storage: storage, authority: authority}
+	s := &Server{config: config, storage: storage, authority: authority, policy: policy, rule: rule}
+	storage.full = func() bool { return s.faults.get().DiskFull }
+	clock := config.Now
+	s.config.Now = func() time.Time { return clock().Add(time.Duration(s.faults.get().ClockSkew)) }
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	for name, events := range map[string]bool{config.Buckets.Packages: true, config.Buckets.Results: false, config.Buckets.State: false, config.Buckets.Policies: false} {
 		if name == "" {
@@ -96,6 +117,7 @@ func Open(config Config) (*Server, error) {
 		}
 	}
 	s.events = newDispatcher(storage, s.deliver, config.Log)
+	s.events.faults = s.faults.get
 	return s, nil
 }
 
@@ -163,8 +185,12 @@ func (s *Server) observe(kind, detail string, err error) {
 	}
 }
 
-// deliver is one attempt to hand an event to the function.
+// deliver is one attempt to hand an event to the function, if the rule is for it.
 func (s *Server) deliver(ctx context.Context, event []byte) error {
+	if !s.ruled(event) {
+		s.observe("event", describeEvent(event)+" (no rule)", nil)
+		return nil
+	}
 	s.observe("event", describeEvent(event), nil)
 	_, err := s.run(ctx, Invocation{Body: event, Header: http.Header{"Content-Type": {"application/json"}}})
 	return err
@@ -185,9 +211,15 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if client := r.Header.Get("Opc-Client-Request-Id"); client != "" {
 		w.Header().Set("Opc-Client-Request-Id", client)
 	}
-	if err := s.handle(w, req); err != nil {
-		s.fail(w, req, err)
+	if strings.HasPrefix(r.URL.Path, adminPath) {
+		s.admin(w, req)
+		return
 	}
+	s.faulty(w, req, func(w http.ResponseWriter) {
+		if err := s.handle(w, req); err != nil {
+			s.fail(w, req, err)
+		}
+	})
 }
 
 // handle authenticates, routes and serves.
@@ -198,6 +230,11 @@ func (s *Server) handle(w http.ResponseWriter, r *request) error {
 	}
 	if err := s.authenticate(r, route); err != nil {
 		return err
+	}
+	if route.bucket != "" || route.ns != "" {
+		if err := inNamespace(route); err != nil {
+			return err
+		}
 	}
 	return route.serve(s, w, r, route)
 }

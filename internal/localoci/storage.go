@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/google/uuid"
@@ -22,6 +23,7 @@ type storage struct {
 	db      *bolt.DB
 	now     func() time.Time
 	changed chan struct{} // has an element when events were added
+	full    func() bool   // a fault: nothing can be written; nil: none
 }
 
 func openStorage(dir string, now func() time.Time) (*storage, error) {
@@ -77,28 +79,32 @@ func errNoBucket(name string) error {
 
 // ensureBucket makes a bucket unless it exists.
 func (s *storage) ensureBucket(name string, events bool) error {
-	_, err := s.newBucket(name, events)
+	err := s.addBucket(newBucketRecord(name, events, s.now()))
 	if errors.Is(err, errBucketExists) {
 		return nil
 	}
 	return err
 }
 
-func (s *storage) newBucket(name string, events bool) (bucketRecord, error) {
-	b := bucketRecord{Name: name, ID: "ocid1.bucket.oc1.phx." + uuid.NewString(), ETag: uuid.NewString(), Created: s.now().UTC(), Events: events}
-	return b, s.db.Update(func(tx *bolt.Tx) error {
-		if tx.Bucket(tableBuckets).Get([]byte(name)) != nil {
+func newBucketRecord(name string, events bool, now time.Time) bucketRecord {
+	return bucketRecord{Name: name, ID: "ocid1.bucket.oc1.phx." + uuid.NewString(), ETag: uuid.NewString(), Created: now.UTC(), Events: events}
+}
+
+func (s *storage) addBucket(b bucketRecord) error {
+	return s.db.Update(func(tx *bolt.Tx) error {
+		if tx.Bucket(tableBuckets).Get([]byte(b.Name)) != nil {
 			return errBucketExists
 		}
-		return putRecord(tx, tableBuckets, []byte(name), b)
+		return putRecord(tx, tableBuckets, []byte(b.Name), b)
 	})
 }
 
-// open opens the newest version of an object. An overwrite between index and file is
-// tried again.
-func (s *storage) open(bucket, name string) (*os.File, objectRecord, error) {
+// open opens a version of an object, without one the newest. An overwrite between index
+// and file is tried again.
+func (s *storage) open(bucket, name, version string) (*os.File, objectRecord, error) {
+	find := func(tx *bolt.Tx) (objectRecord, error) { return findVersion(tx, bucket, name, version) }
 	for {
-		o, err := view(s, func(tx *bolt.Tx) (objectRecord, error) { return getObjectRecord(tx, bucket, name) })
+		o, err := view(s, find)
 		if err != nil {
 			return nil, o, err
 		}
@@ -106,7 +112,7 @@ func (s *storage) open(bucket, name string) (*os.File, objectRecord, error) {
 		if !errors.Is(err, fs.ErrNotExist) {
 			return f, o, err
 		}
-		again, err := view(s, func(tx *bolt.Tx) (objectRecord, error) { return getObjectRecord(tx, bucket, name) })
+		again, err := view(s, find)
 		if err == nil && again.Blob == o.Blob {
 			return nil, o, fmt.Errorf("the file of %s/%s is gone", bucket, name)
 		}
@@ -115,6 +121,9 @@ func (s *storage) open(bucket, name string) (*os.File, objectRecord, error) {
 
 // write stores a body as a file that no object names yet.
 func (s *storage) write(body io.Reader) (blob string, size int64, err error) {
+	if s.full != nil && s.full() {
+		return "", 0, syscall.ENOSPC
+	}
 	blob = uuid.NewString()
 	f, err := os.OpenFile(s.blob(blob), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
@@ -136,9 +145,13 @@ type change struct {
 	bucket, name string
 	ifNoneMatch  bool
 	ifMatch      string
+	now          time.Time // filled in by the storage
 	// allow is asked, within the transaction, with what is there now.
 	allow func(exists bool) error
 }
+
+// kept reports whether an object that is overwritten or deleted stays as a version.
+func (o objectRecord) kept() bool { return o.Kept }
 
 // check looks at what is there and at the conditions.
 func (c change) check(tx *bolt.Tx) (old objectRecord, exists bool, err error) {
@@ -160,33 +173,27 @@ func (c change) check(tx *bolt.Tx) (old objectRecord, exists bool, err error) {
 	case c.ifMatch != "" && c.ifMatch != "*" && c.ifMatch != old.ETag:
 		return old, exists, errIfMatch
 	}
-	return old, exists, nil
+	if !exists {
+		return old, false, nil
+	}
+	b, err := getBucket(tx, c.bucket)
+	if err == nil {
+		err = b.retains(old, c.now)
+	}
+	return old, exists, err
 }
 
 // put makes a written file the newest version of an object.
 func (s *storage) put(c change, o objectRecord) (objectRecord, error) {
-	o.ETag, o.Version, o.Created = uuid.NewString(), uuid.NewString(), s.now().UTC()
 	var old objectRecord
-	err := s.db.Update(func(tx *bolt.Tx) error {
-		var exists bool
-		var err error
-		if old, exists, err = c.check(tx); err != nil {
-			return err
-		}
-		kind := "createobject"
-		if exists {
-			kind = "updateobject"
-		}
-		if err := s.addEvent(tx, kind, c, o); err != nil {
-			return err
-		}
-		return putRecord(tx, tableObjects, objectKey(c.bucket, c.name), o)
+	err := s.db.Update(func(tx *bolt.Tx) (err error) {
+		old, err = s.putIn(tx, c, &o)
+		return err
 	})
 	var refused apiError
 	switch {
 	case err == nil:
-		s.discard(old.Blob)
-		s.tell()
+		s.replaced(old)
 	case errors.As(err, &refused):
 		s.discard(o.Blob)
 	}
@@ -194,28 +201,91 @@ func (s *storage) put(c change, o objectRecord) (objectRecord, error) {
 	return o, err
 }
 
-// delete removes an object.
-func (s *storage) delete(c change) error {
+// putIn is put within a transaction. It returns what was there before.
+func (s *storage) putIn(tx *bolt.Tx, c change, o *objectRecord) (objectRecord, error) {
+	c.now = s.now().UTC()
+	old, exists, err := c.check(tx)
+	if err != nil {
+		return old, err
+	}
+	b, err := getBucket(tx, c.bucket)
+	if err != nil {
+		return old, err
+	}
+	if o.Number, err = tx.Bucket(tableVersions).NextSequence(); err != nil {
+		return old, err
+	}
+	o.ETag, o.Version, o.Created, o.Kept = uuid.NewString(), uuid.NewString(), c.now, b.Versioning == versioningOn
+	kind := "createobject"
+	if exists {
+		kind = "updateobject"
+		if err := keepVersion(tx, c, old); err != nil {
+			return old, err
+		}
+	}
+	if err := s.addEvent(tx, kind, c, *o); err != nil {
+		return old, err
+	}
+	return old, putRecord(tx, tableObjects, objectKey(c.bucket, c.name), o)
+}
+
+// keepVersion keeps an object that is being replaced, where versioning is on.
+func keepVersion(tx *bolt.Tx, c change, old objectRecord) error {
+	if !old.kept() {
+		return nil
+	}
+	return putRecord(tx, tableVersions, versionKey(c.bucket, c.name, old.Number), old)
+}
+
+// replaced tidies up after a change.
+func (s *storage) replaced(old objectRecord) {
+	if !old.kept() {
+		s.discard(old.Blob)
+	}
+	s.tell()
+}
+
+// delete removes an object. Where versioning is on, it stays as a version, and a marker
+// that the object was deleted is the newest one: that is returned.
+func (s *storage) delete(c change) (marker objectRecord, err error) {
 	var old objectRecord
-	err := s.db.Update(func(tx *bolt.Tx) error {
-		var exists bool
-		var err error
-		if old, exists, err = c.check(tx); err != nil {
-			return err
-		}
-		if !exists {
-			return errNoObject
-		}
-		if err := s.addEvent(tx, "deleteobject", c, old); err != nil {
-			return err
-		}
-		return tx.Bucket(tableObjects).Delete(objectKey(c.bucket, c.name))
+	err = s.db.Update(func(tx *bolt.Tx) (err error) {
+		old, marker, err = s.deleteIn(tx, c)
+		return err
 	})
 	if err == nil {
-		s.discard(old.Blob)
-		s.tell()
+		s.replaced(old)
 	}
-	return err
+	return marker, err
+}
+
+// deleteIn is delete within a transaction.
+func (s *storage) deleteIn(tx *bolt.Tx, c change) (old, marker objectRecord, err error) {
+	c.now = s.now().UTC()
+	old, exists, err := c.check(tx)
+	switch {
+	case err != nil:
+		return old, marker, err
+	case !exists:
+		return old, marker, errNoObject
+	}
+	if err := keepVersion(tx, c, old); err != nil {
+		return old, marker, err
+	}
+	if old.kept() {
+		number, err := tx.Bucket(tableVersions).NextSequence()
+		if err != nil {
+			return old, marker, err
+		}
+		marker = objectRecord{Marker: true, Kept: true, Number: number, Version: uuid.NewString(), Created: c.now}
+		if err := putRecord(tx, tableVersions, versionKey(c.bucket, c.name, number), marker); err != nil {
+			return old, marker, err
+		}
+	}
+	if err := s.addEvent(tx, "deleteobject", c, old); err != nil {
+		return old, marker, err
+	}
+	return old, marker, tx.Bucket(tableObjects).Delete(objectKey(c.bucket, c.name))
 }
 
 // discard removes a file that no object names.

@@ -1,0 +1,144 @@
+package localoci
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// Duration is a time.Duration that JSON has as text, such as "200ms".
+type Duration time.Duration
+
+// UnmarshalJSON reads the text.
+func (d *Duration) UnmarshalJSON(doc []byte) error {
+	var text string
+	if err := json.Unmarshal(doc, &text); err != nil {
+		return err
+	}
+	parsed, err := time.ParseDuration(text)
+	*d = Duration(parsed)
+	return err
+}
+
+// MarshalJSON writes the text.
+func (d Duration) MarshalJSON() ([]byte, error) { return json.Marshal(time.Duration(d).String()) }
+
+// Faults are what goes wrong on purpose. Rates are probabilities from 0 to 1 and are of
+// requests to the services, or of events.
+type Faults struct {
+	Latency     Duration `json:"latency,omitempty"`     // before each request is served
+	Throttle    float64  `json:"throttle,omitempty"`    // 429
+	Unavailable float64  `json:"unavailable,omitempty"` // 503, nothing was done
+	Drop        float64  `json:"drop,omitempty"`        // the connection ends, nothing was done
+	LoseAnswer  float64  `json:"lose_answer,omitempty"` // it was done, and the connection ends
+	FalseNo     float64  `json:"false_404,omitempty"`   // 404, although it is there
+	ClockSkew   Duration `json:"clock_skew,omitempty"`  // of the services' clock
+	DiskFull    bool     `json:"disk_full,omitempty"`   // nothing can be written
+
+	EventLose      float64  `json:"event_lose,omitempty"`      // never delivered
+	EventDuplicate float64  `json:"event_duplicate,omitempty"` // delivered twice
+	EventDelay     Duration `json:"event_delay,omitempty"`     // before each delivery
+	EventReorder   Duration `json:"event_reorder,omitempty"`   // up to this before each, at random
+}
+
+// check refuses faults that cannot be.
+func (f Faults) check() error {
+	for name, rate := range map[string]float64{
+		"throttle": f.Throttle, "unavailable": f.Unavailable, "drop": f.Drop, "lose_answer": f.LoseAnswer, "false_404": f.FalseNo,
+		"event_lose": f.EventLose, "event_duplicate": f.EventDuplicate,
+	} {
+		if rate < 0 || rate > 1 {
+			return fmt.Errorf("%s must be from 0 to 1", name)
+		}
+	}
+	for name, d := range map[string]Duration{"latency": f.Latency, "event_delay": f.EventDelay, "event_reorder": f.EventReorder} {
+		if d < 0 || d > Duration(time.Hour) {
+			return fmt.Errorf("%s must be from 0s to 1h", name)
+		}
+	}
+	return nil
+}
+
+// faultBox holds the faults in force.
+type faultBox struct{ now atomic.Pointer[Faults] }
+
+func (b *faultBox) get() Faults {
+	if f := b.now.Load(); f != nil {
+		return *f
+	}
+	return Faults{}
+}
+
+// SetFaults puts faults in force instead of those before; none ends them all.
+func (s *Server) SetFaults(f Faults) error {
+	if err := f.check(); err != nil {
+		return err
+	}
+	s.faults.now.Store(&f)
+	return nil
+}
+
+// ParseFault reads "name=value" and sets it in f; a name alone means true.
+func ParseFault(text string, f *Faults) error {
+	name, value, ok := strings.Cut(text, "=")
+	if !ok {
+		value = "true"
+	}
+	member := map[string]json.RawMessage{name: json.RawMessage(value)}
+	if !json.Valid([]byte(value)) {
+		quoted, err := json.Marshal(value)
+		if err != nil {
+			return err
+		}
+		member[name] = quoted
+	}
+	doc, err := json.Marshal(member)
+	if err != nil {
+		return err
+	}
+	if err := decodeStrict(doc, f); err != nil {
+		return fmt.Errorf("the fault %s is not known or has another kind of value: %w", text, err)
+	}
+	return f.check()
+}
+
+// hit says whether something that has a probability happens.
+func hit(rate float64) bool { return rate > 0 && rand.Float64() < rate } //nolint:gosec // chance, not secrecy
+
+// faulty serves a request with the faults in force. Invocations are not among them:
+// what is done with the answer of one is the function's own affair.
+func (s *Server) faulty(w http.ResponseWriter, r *request, serve func(http.ResponseWriter)) {
+	f := s.faults.get()
+	if f.Latency > 0 {
+		select {
+		case <-time.After(time.Duration(f.Latency)):
+		case <-r.Context().Done():
+		}
+	}
+	switch {
+	case hit(f.Throttle):
+		s.fail(w, r, apiError{http.StatusTooManyRequests, "TooManyRequests", "Too many requests for the tenant."})
+	case hit(f.Unavailable):
+		s.fail(w, r, apiError{http.StatusServiceUnavailable, "ServiceUnavailable", "The service is temporarily unavailable."})
+	case hit(f.Drop):
+		panic(http.ErrAbortHandler)
+	case hit(f.FalseNo) && strings.HasPrefix(r.URL.Path, "/n/"):
+		s.fail(w, r, errNoBucket("?"))
+	case hit(f.LoseAnswer):
+		serve(nowhere{http.Header{}})
+		panic(http.ErrAbortHandler)
+	default:
+		serve(w)
+	}
+}
+
+// nowhere is a writer whose answer nobody gets.
+type nowhere struct{ header http.Header }
+
+func (n nowhere) Header() http.Header         { return n.header }
+func (n nowhere) Write(p []byte) (int, error) { return len(p), nil }
+func (n nowhere) WriteHeader(int)             {}
