@@ -125,7 +125,12 @@ func (r *run) commit(ctx context.Context, failure error) error {
 	if err != nil {
 		return err
 	}
-	return r.put(ctx, "result.json", bytes.NewReader(doc), int64(len(doc)), "application/json")
+	err = r.put(ctx, "result.json", bytes.NewReader(doc), int64(len(doc)), "application/json")
+	var again *repeated
+	if errors.Is(err, store.ErrExists) && errors.As(failure, &again) {
+		return nil // asked twice within a second: the result that is there says as much
+	}
+	return err
 }
 
 // conclude sets status, message and error.

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"cemli-executor/internal/local"
+	"cemli-executor/internal/localoci"
 	"cemli-executor/internal/problem"
 )
 
@@ -22,6 +23,7 @@ type localFlags struct {
 	memory    int
 	timeout   time.Duration
 	settings  []string
+	faults    []string
 	function  string
 	verbose   bool
 }
@@ -31,6 +33,7 @@ func (f *localFlags) add(cmd *cobra.Command) {
 	flags.IntVar(&f.memory, "memory", 512, "memory that the function is told it has, in MB")
 	flags.DurationVar(&f.timeout, "timeout", 5*time.Minute, "timeout of one invocation")
 	flags.StringArrayVar(&f.settings, "config", nil, "configuration of the function, KEY=VALUE; may be repeated")
+	flags.StringArrayVar(&f.faults, "fault", nil, "what goes wrong on purpose, such as unavailable=0.1 or event_duplicate=1; may be repeated")
 	flags.StringVar(&f.function, "function", "", "the function's binary (default: beside cemli, or built from the sources around)")
 	flags.BoolVar(&f.verbose, "verbose", false, "show the function's whole log and the services' own")
 }
@@ -89,6 +92,13 @@ func (f localFlags) start(ctx context.Context, t *terminal, dir string, function
 	settings, err := f.check()
 	if err != nil {
 		return nil, nil, err
+	}
+	for _, fault := range f.faults {
+		if err := localoci.ParseFault(fault, &o.Faults); err != nil {
+			return nil, nil, problem.New(problem.Problem{
+				Code: "usage", Message: err.Error(), Hint: "docs/local-oci.md lists the faults",
+			}, nil)
+		}
 	}
 	binary, done, err := findFunction(ctx, t, f.function)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -78,8 +79,23 @@ func localUp(ctx context.Context, t *terminal, f localFlags) (err error) {
 	if _, err := fmt.Fprintf(t.stdout, "%s\n", line); err != nil {
 		return fmt.Errorf("print: %w", err)
 	}
+	t.showWhatToTry(stack, dir)
 	<-ctx.Done()
 	return nil
+}
+
+// showWhatToTry prints commands that work as they stand.
+func (t *terminal) showWhatToTry(stack *local.Stack, dir string) {
+	if t.format == "json" {
+		return
+	}
+	oci := "oci --config-file " + stack.ConfigFile() + " --endpoint " + stack.Endpoint()
+	t.raw(visible(strings.Join([]string{
+		"state in " + dir + "; try, with the OCI CLI:", "",
+		"  " + oci + " os object put -ns " + localoci.Namespace + " -bn " + stack.Buckets().Packages + " --file PACKAGE.zip",
+		"  " + oci + " os object list -ns " + localoci.Namespace + " -bn " + stack.Buckets().Results,
+		"  " + oci + " fn function invoke --function-id " + localoci.FunctionID + ` --file - --body '{"object":"PACKAGE.zip"}'`, "",
+	}, "\n")))
 }
 
 func (t *terminal) showActivity(a localoci.Activity) {

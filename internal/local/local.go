@@ -32,6 +32,7 @@ type Options struct {
 	MemoryMB  int
 	Timeout   time.Duration
 	Settings  map[string]string // configuration of the function, optional
+	Faults    localoci.Faults   // in force from the start
 	// FunctionLog receives what the function writes.
 	FunctionLog io.Writer
 	Log         *slog.Logger
@@ -63,6 +64,9 @@ func Start(o Options) (*Stack, error) {
 		return nil, err
 	}
 	s.server = server
+	if err := server.SetFaults(o.Faults); err != nil {
+		return nil, errors.Join(err, server.Close())
+	}
 	if s.host, err = newHost(o, server.Authority(), server.Endpoint); err != nil {
 		return nil, errors.Join(err, server.Close())
 	}
@@ -117,6 +121,9 @@ func (s *Stack) ConfigFile() string { return s.server.Authority().ConfigFile() }
 func (s *Stack) Person() *oci.Client {
 	return oci.ConfigFile(s.ConfigFile(), "DEFAULT", oci.Options{Endpoint: s.Endpoint()})
 }
+
+// Server is the services' own side: secrets, messages, faults.
+func (s *Stack) Server() *localoci.Server { return s.server }
 
 // Buckets are the function's.
 func (s *Stack) Buckets() localoci.Buckets { return buckets }
