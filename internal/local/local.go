@@ -33,6 +33,8 @@ type Options struct {
 	Timeout   time.Duration
 	Settings  map[string]string // configuration of the function, optional
 	Faults    localoci.Faults   // in force from the start
+	// Statements replace the function's policy; nil: the one that Terraform deploys.
+	Statements []string
 	// FunctionLog receives what the function writes.
 	FunctionLog io.Writer
 	Log         *slog.Logger
@@ -51,7 +53,7 @@ type Stack struct {
 func Start(o Options) (*Stack, error) {
 	s := &Stack{}
 	server, err := localoci.Open(localoci.Config{
-		Dir: o.Dir, Buckets: buckets, Log: o.Log, Observe: o.Observe,
+		Dir: o.Dir, Buckets: buckets, Statements: o.Statements, Log: o.Log, Observe: o.Observe,
 		Invoke: func(ctx context.Context, call localoci.Invocation) (localoci.Answer, error) {
 			answer, err := s.host.Invoke(ctx, fnhost.Call{Body: call.Body, Header: call.Header})
 			if o.Answered != nil {

@@ -222,6 +222,42 @@ func TestPolicyAndRecords(t *testing.T) {
 	}
 }
 
+// A run needs each of these statements of the function's policy: without it there is no
+// success, and the services' log names the permission.
+func TestRunNeedsItsPermissions(t *testing.T) {
+	all, err := localoci.Statements(localoci.Buckets{Packages: "cemli-packages", Results: "cemli-results", State: "cemli-state", Policies: "cemli-policies"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, missing := range map[string]string{
+		"read_packages": "OBJECT_READ", "read_policies": "OBJECT_READ", "create_results": "OBJECT_CREATE", "read_results": "OBJECT_READ", "manage_state": "OBJECT_READ",
+	} {
+		t.Run(name, func(t *testing.T) {
+			log := &testkit.Buffer{}
+			c := start(t, func(o *local.Options) {
+				o.Settings = map[string]string{"CEMLI_POLICY": "cemli-policies/local.json"}
+				o.Log = slog.New(slog.NewJSONHandler(log, nil))
+				for _, s := range all {
+					if s.Name != name {
+						o.Statements = append(o.Statements, s.Statement)
+					}
+				}
+			})
+			const policy = `{"environment":"local"}`
+			if _, err := c.Person().Bucket("cemli-policies").Put(t.Context(), "local.json", strings.NewReader(policy), int64(len(policy)), store.PutOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			c.put("sample-1.0.0.zip", sample(t, "echo ran"))
+			if a := c.answer(); a.err == nil && a.Status == evidence.StatusSuccess {
+				t.Errorf("the run succeeded without %s", name)
+			}
+			if !strings.Contains(log.String(), `"missing":"`+missing+`"`) {
+				t.Errorf("the log does not name %s:\n%s", missing, log)
+			}
+		})
+	}
+}
+
 func TestTimeoutLeavesEvidence(t *testing.T) {
 	c := start(t, func(o *local.Options) {
 		o.Timeout = 10 * time.Second

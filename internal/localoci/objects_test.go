@@ -125,10 +125,22 @@ func FuzzSigned(f *testing.F) {
 	f.Add("DELETE", "/n/localns/b/packages/o/x", "If-Match", "y", "")
 	f.Add("POST", "/n/localns/b", "Accept", "", `{"name":"new","compartmentId":"c","objectEventsEnabled":true}`)
 	f.Add("POST", "/20181201/functions/"+localoci.FunctionID+"/actions/invoke", "Fn-Invoke-Type", "detached", "{}")
+	for _, seed := range [][3]string{
+		{"POST", "/n/localns/b/packages/u", `{"object":"x","metadata":{"a":"b"}}`}, {"GET", "/n/localns/b/packages/u", ""},
+		{"PUT", "/n/localns/b/packages/u/x?uploadId=a&uploadPartNum=1", "part"}, {"POST", "/n/localns/b/packages/u/x?uploadId=a", `{"partsToCommit":[{"partNum":1,"etag":"x"}]}`},
+		{"DELETE", "/n/localns/b/packages/u/x?uploadId=a", ""}, {"GET", "/n/localns/b/packages/objectversions?limit=1&page=1", ""},
+		{"POST", "/n/localns/b/packages/actions/copyObject", `{"sourceObjectName":"x","destinationBucket":"packages","destinationNamespace":"localns","destinationRegion":"us-phoenix-1","destinationObjectName":"y"}`},
+		{"POST", "/n/localns/b/packages/actions/renameObject", `{"sourceName":"x","newName":"y"}`}, {"POST", "/n/localns/b/packages/actions/batchDeleteObjects", `{"objects":[{"objectName":"x"}]}`},
+		{"POST", "/n/localns/b/results/retentionRules", `{"displayName":"r","duration":{"timeAmount":1,"timeUnit":"DAYS"}}`}, {"PUT", "/n/localns/b/results/retentionRules/x", `{}`},
+		{"POST", "/n/localns/b/packages", `{"versioning":"Enabled"}`}, {"GET", "/workRequests/x", ""}, {"POST", "/20190301/secretbundles/actions/getByName?secretName=x&vaultId=" + localoci.VaultID, ""},
+		{"GET", "/20190301/secretbundles/x?stage=CURRENT", ""}, {"POST", "/20181201/topics/" + localoci.TopicID + "/messages", `{"body":"x"}`},
+	} {
+		f.Add(seed[0], seed[1], "Accept", "", seed[2])
+	}
 	f.Fuzz(func(t *testing.T, method, target, header, value, body string) {
 		r, err := http.NewRequest(method, "http://127.0.0.1"+target, strings.NewReader(body))
-		if err != nil || r.URL.Host != "127.0.0.1" {
-			return
+		if err != nil || r.URL.Host != "127.0.0.1" || strings.HasPrefix(r.URL.Path, "/local/") {
+			return // the last is for switches, which are not signed
 		}
 		r.RequestURI = r.URL.RequestURI()
 		r.Header.Set(header, value)
