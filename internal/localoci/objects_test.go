@@ -126,14 +126,22 @@ func FuzzSigned(f *testing.F) {
 	f.Add("POST", "/n/localns/b", "Accept", "", `{"name":"new","compartmentId":"c","objectEventsEnabled":true}`)
 	f.Add("POST", "/20181201/functions/"+localoci.FunctionID+"/actions/invoke", "Fn-Invoke-Type", "detached", "{}")
 	for _, seed := range [][3]string{
-		{"POST", "/n/localns/b/packages/u", `{"object":"x","metadata":{"a":"b"}}`}, {"GET", "/n/localns/b/packages/u", ""},
-		{"PUT", "/n/localns/b/packages/u/x?uploadId=a&uploadPartNum=1", "part"}, {"POST", "/n/localns/b/packages/u/x?uploadId=a", `{"partsToCommit":[{"partNum":1,"etag":"x"}]}`},
-		{"DELETE", "/n/localns/b/packages/u/x?uploadId=a", ""}, {"GET", "/n/localns/b/packages/objectversions?limit=1&page=1", ""},
+		{"POST", "/n/localns/b/packages/u", `{"object":"x","metadata":{"a":"b"}}`},
+		{"GET", "/n/localns/b/packages/u", ""},
+		{"PUT", "/n/localns/b/packages/u/x?uploadId=a&uploadPartNum=1", "part"},
+		{"POST", "/n/localns/b/packages/u/x?uploadId=a", `{"partsToCommit":[{"partNum":1,"etag":"x"}]}`},
+		{"DELETE", "/n/localns/b/packages/u/x?uploadId=a", ""},
+		{"GET", "/n/localns/b/packages/objectversions?limit=1&page=1", ""},
 		{"POST", "/n/localns/b/packages/actions/copyObject", `{"sourceObjectName":"x","destinationBucket":"packages","destinationNamespace":"localns","destinationRegion":"us-phoenix-1","destinationObjectName":"y"}`},
-		{"POST", "/n/localns/b/packages/actions/renameObject", `{"sourceName":"x","newName":"y"}`}, {"POST", "/n/localns/b/packages/actions/batchDeleteObjects", `{"objects":[{"objectName":"x"}]}`},
-		{"POST", "/n/localns/b/results/retentionRules", `{"displayName":"r","duration":{"timeAmount":1,"timeUnit":"DAYS"}}`}, {"PUT", "/n/localns/b/results/retentionRules/x", `{}`},
-		{"POST", "/n/localns/b/packages", `{"versioning":"Enabled"}`}, {"GET", "/workRequests/x", ""}, {"POST", "/20190301/secretbundles/actions/getByName?secretName=x&vaultId=" + localoci.VaultID, ""},
-		{"GET", "/20190301/secretbundles/x?stage=CURRENT", ""}, {"POST", "/20181201/topics/" + localoci.TopicID + "/messages", `{"body":"x"}`},
+		{"POST", "/n/localns/b/packages/actions/renameObject", `{"sourceName":"x","newName":"y"}`},
+		{"POST", "/n/localns/b/packages/actions/batchDeleteObjects", `{"objects":[{"objectName":"x"}]}`},
+		{"POST", "/n/localns/b/results/retentionRules", `{"displayName":"r","duration":{"timeAmount":1,"timeUnit":"DAYS"}}`},
+		{"PUT", "/n/localns/b/results/retentionRules/x", `{}`},
+		{"POST", "/n/localns/b/packages", `{"versioning":"Enabled"}`},
+		{"GET", "/workRequests/x", ""},
+		{"POST", "/20190301/secretbundles/actions/getByName?secretName=x&vaultId=" + localoci.VaultID, ""},
+		{"GET", "/20190301/secretbundles/x?stage=CURRENT", ""},
+		{"POST", "/20181201/topics/" + localoci.TopicID + "/messages", `{"body":"x"}`},
 	} {
 		f.Add(seed[0], seed[1], "Accept", "", seed[2])
 	}
