@@ -24,7 +24,8 @@ var arrows = map[string][]string{
 	"internal/bundle":          {"internal/problem"},
 	"internal/claim":           {"internal/problem", "internal/store"},
 	"internal/leaks":           {},
-	"internal/sandbox":         {"internal/problem"},
+	"internal/proctree":        {},
+	"internal/sandbox":         {"internal/problem", "internal/proctree"},
 	"internal/evidence":        {"internal/problem"},
 	"internal/store":           {"internal/problem"},
 	"internal/store/storetest": {"internal/problem", "internal/store"},
@@ -57,6 +58,8 @@ var outside = map[string][]string{
 	"github.com/google/osv-scalibr/":     {"internal/leaks"},
 	"github.com/Masterminds/semver/":     {"executor", "manifest"},
 	"github.com/bmatcuk/doublestar/":     {"manifest"},
+	"github.com/landlock-lsm/":           {"internal/sandbox"},
+	"github.com/elastic/go-seccomp-bpf":  {"internal/sandbox"},
 }
 
 // TestArrows holds the direction of imports; tests of a package may import more.

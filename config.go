@@ -27,6 +27,7 @@ type Config struct {
 	Environment    string
 	Policy         PolicyConfig
 	Sandbox        sandbox.Level
+	Scripts        sandbox.Limits // of the platform
 	Output         executor.OutputMode
 	LogLevel       slog.Level
 	Reserve        time.Duration
@@ -72,6 +73,9 @@ func ParseConfig(environ []string) (Config, []problem.Problem) {
 			FunctionID: e.values["FN_FN_ID"], FunctionName: e.values["FN_FN_NAME"], AppID: e.values["FN_APP_ID"],
 		},
 	}
+	if c.MemoryMB > 0 {
+		c.Scripts = sandbox.Limits{Processes: scriptProcesses, DataBytes: c.MemoryMB << 20}
+	}
 	e.level(&c.LogLevel)
 	c.Limits = e.limits(executor.DefaultLimits())
 	e.buckets(c)
@@ -80,11 +84,14 @@ func ParseConfig(environ []string) (Config, []problem.Problem) {
 	return c, e.problems
 }
 
+// scriptProcesses is how many of a function's about 50 processes and threads are the scripts'.
+const scriptProcesses = 30
+
 func defaultSandbox(onOCI bool) string {
 	if onOCI {
 		return string(sandbox.LevelFull)
 	}
-	return string(sandbox.Strongest)
+	return string(sandbox.LevelBasic)
 }
 
 // env reads variables and collects what is wrong with them.

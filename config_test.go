@@ -20,7 +20,7 @@ func TestConfigDefaults(t *testing.T) {
 	if problems != nil {
 		t.Fatal(problems)
 	}
-	if c.Environment != "local" || c.Sandbox != sandbox.Strongest || c.Endpoint != "" {
+	if c.Environment != "local" || c.Sandbox != sandbox.LevelBasic || c.Endpoint != "" {
 		t.Errorf("elsewhere than on OCI: %+v", c)
 	}
 	c, problems = ParseConfig(onOCI)

@@ -11,9 +11,11 @@ import (
 
 	"cemli-executor/internal/buildinfo"
 	"cemli-executor/internal/oci"
+	"cemli-executor/internal/sandbox"
 )
 
 func main() {
+	sandbox.Dispatch()
 	config, problems := ParseConfig(os.Environ())
 	config.Identity.ExecutorVersion = buildinfo.String()
 	if config.MemoryMB > 0 {

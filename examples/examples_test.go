@@ -20,10 +20,17 @@ import (
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/sandbox"
 	"cemli-executor/internal/store"
+	"cemli-executor/internal/testkit"
 )
 
 // run runs a package folder with the executor, in buckets that are folders, and
 // returns its result and the bucket with the evidence.
+// TestMain lets the sandbox start this program anew.
+func TestMain(m *testing.M) {
+	sandbox.Dispatch()
+	os.Exit(m.Run())
+}
+
 func run(t *testing.T, dir string, changes ...func(*executor.Config, *executor.Request)) (evidence.Result, store.Bucket) {
 	t.Helper()
 	bucket := func(name string) store.Bucket {
@@ -47,8 +54,8 @@ func run(t *testing.T, dir string, changes ...func(*executor.Config, *executor.R
 	}
 	config := executor.Config{
 		Packages: packages, Results: results, State: state, Namespace: func(context.Context) (string, error) { return "", nil },
-		Environment: "test", WorkDir: filepath.Join(t.TempDir(), "work"), Reserve: 5 * time.Second, Limits: executor.DefaultLimits(),
-		Sandbox: sandbox.LevelNone, Output: executor.OutputNone, Log: slog.New(slog.DiscardHandler),
+		Environment: "test", WorkDir: filepath.Join(testkit.TempDir(t), "work"), Reserve: 5 * time.Second, Limits: executor.DefaultLimits(),
+		Sandbox: sandbox.LevelBasic, Output: executor.OutputNone, Log: slog.New(slog.DiscardHandler),
 	}
 	request := executor.Request{Bucket: "packages", Object: "p.zip", Trigger: executor.Trigger{Kind: executor.TriggerCLI}}
 	for _, change := range changes {

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"fmt"
 	"path"
 	"regexp"
 	"strings"
@@ -18,7 +17,6 @@ import (
 
 // begin makes the run with what is known before anything is read.
 func (e *Executor) begin(request Request) *run {
-	level := sandbox.Strongest
 	r := &run{Config: e.Config, request: request, log: e.Log, name: nameFrom(request.Object)}
 	r.result = evidence.Result{
 		Action: string(ActionApply), Environment: e.Environment, Attempt: 1, Start: time.Now().UTC(),
@@ -28,10 +26,10 @@ func (e *Executor) begin(request Request) *run {
 		RequestedBy: request.RequestedBy,
 		Identity:    e.Identity,
 		Trigger:     describe(request.Trigger),
-		Sandbox:     evidence.Sandbox{Level: string(level), CredentialsReachable: !level.Reaches(sandbox.LevelFull)},
 		Timings:     map[string]int64{},
 	}
 	r.result.ParameterSet = request.ParameterSet
+	r.describeSandbox(sandbox.Layers{})
 	r.result.Identity.CallID = request.CallID
 	if request.Action != "" {
 		r.result.Action = string(request.Action)
@@ -65,18 +63,6 @@ func (r *run) supported(ctx context.Context) error {
 	}
 	r.request.Namespace = namespace
 	return r.request.supported()
-}
-
-// confined refuses to run below the sandbox level that is demanded.
-func (r *run) confined() error {
-	if sandbox.Strongest.Reaches(r.Sandbox) {
-		return nil
-	}
-	return problem.New(problem.Problem{
-		Code:    "sandbox.unavailable",
-		Message: fmt.Sprintf("the sandbox level %s is required and this version has only %s", r.Sandbox, sandbox.Strongest),
-		Hint:    "set CEMLI_SANDBOX=none, and no higher level in the policy, to accept that scripts are not confined",
-	}, nil)
 }
 
 func wrongBucket(got, want string) error {

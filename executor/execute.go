@@ -54,9 +54,11 @@ func (r *run) step(ctx context.Context, number int, s script) (evidence.Step, er
 		}
 		return record, stepError("step.timeout", s, "was not started: the time of the run had ended", "make the steps before it faster, split the package, or raise the timeout")
 	}
-	if err := r.unmodified(s.Step); err != nil {
+	file, err := r.unmodified(s.Step)
+	if err != nil {
 		return record, err
 	}
+	defer file.Close()
 	log, err := r.newStepLog(number, s)
 	if err != nil {
 		return record, err
@@ -68,7 +70,7 @@ func (r *run) step(ctx context.Context, number int, s script) (evidence.Step, er
 	}
 	r.log.Info("step started", "step", s.Name, "phase", s.Phase, "number", number)
 	r.started, record.Attempts = true, 1
-	outcome, failure := r.spawn(ctx, s, log.output)
+	outcome, failure := r.spawn(ctx, s, file, log.output)
 	log.finish(&record)
 	if failure != nil {
 		record.Status = evidence.StepFailed
@@ -83,15 +85,22 @@ func (r *run) step(ctx context.Context, number int, s script) (evidence.Step, er
 }
 
 // spawn runs the script in the sandbox until its time ends.
-func (r *run) spawn(ctx context.Context, s script, log *evidence.Log) (sandbox.Outcome, error) {
+func (r *run) spawn(ctx context.Context, s script, file *os.File, log *evidence.Log) (sandbox.Outcome, error) {
 	end, _ := ctx.Deadline() // bound has set it
 	stop, cancel := context.WithDeadline(ctx, end.Add(-grace))
 	defer cancel()
-	return sandbox.Run(stop, sandbox.Command{
+	command := sandbox.Command{
 		Path: s.interpreter, Args: slices.Concat(s.args, []string{s.Run}, s.Args),
 		Dir: r.dir.join("package"), Env: r.environment(s, end.Add(-grace)),
 		Stdout: log.Writer(evidence.Stdout), Stderr: log.Writer(evidence.Stderr), Grace: grace,
-	})
+		Script: file, ScriptPath: s.Run,
+	}
+	r.confinement(&command)
+	outcome, err := sandbox.Run(stop, command)
+	if outcome.Layers != (sandbox.Layers{}) {
+		r.describeSandbox(outcome.Layers)
+	}
+	return outcome, err
 }
 
 // environment is all that a script is told, built from nothing.
@@ -173,7 +182,7 @@ type stepLog struct {
 }
 
 func (r *run) newStepLog(number int, s script) (*stepLog, error) {
-	file, err := r.dir.root.OpenFile(fmt.Sprintf("logs/%02d.log", number), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	file, err := newLogFile(fmt.Sprintf("%02d.log", number))
 	if err != nil {
 		return nil, workdirError(r.WorkDir, err)
 	}

@@ -42,6 +42,8 @@ type Config struct {
 	Reserve time.Duration // kept from the invocation's time for the evidence
 	Limits  Limits
 	Sandbox sandbox.Level // the least that may run
+	// Scripts are limits of the platform that the scripts have to share; zero: none.
+	Scripts sandbox.Limits
 	// Output says what of the scripts' output goes to Log.
 	Output   OutputMode
 	Identity evidence.Identity
@@ -106,6 +108,7 @@ type run struct {
 	doing   string    // the content key of what is being done
 
 	arguments manifest.Arguments
+	network   bool // the package may use it
 }
 
 // pipeline is the way of a run. Each stage takes what only the one before can make.
@@ -154,6 +157,10 @@ func (r *run) apply(ctx context.Context, plan *manifest.Plan) error {
 	if err != nil {
 		return err
 	}
+	if err := r.networked(plan.Manifest()); err != nil {
+		return err
+	}
+	r.network = plan.Manifest().Network
 	if err := r.holds(ctx, plan); err != nil {
 		return err
 	}

@@ -28,6 +28,12 @@ import (
 
 const manifestJSON = `{"name":"sample","version":"1.0.0","type":"extension"}`
 
+// TestMain lets the sandbox start this program anew.
+func TestMain(m *testing.M) {
+	sandbox.Dispatch()
+	os.Exit(m.Run())
+}
+
 // files are the contents of a package; a manifest is added unless one is there.
 type files map[string]string
 
@@ -66,8 +72,8 @@ func newBench(t *testing.T) *bench {
 	b := &bench{t: t, packages: open("packages"), results: open("results"), state: open("state"), log: &testkit.Buffer{}}
 	b.config = executor.Config{
 		Packages: b.packages, Results: b.results, State: b.state, Namespace: func(context.Context) (string, error) { return "ns", nil },
-		Environment: "test", WorkDir: filepath.Join(t.TempDir(), "work"), Reserve: time.Second, Limits: executor.DefaultLimits(),
-		Sandbox: sandbox.LevelNone, Output: executor.OutputAll, Identity: evidence.Identity{ExecutorVersion: "test"},
+		Environment: "test", WorkDir: filepath.Join(testkit.TempDir(t), "work"), Reserve: time.Second, Limits: executor.DefaultLimits(),
+		Sandbox: sandbox.LevelBasic, Output: executor.OutputAll, Identity: evidence.Identity{ExecutorVersion: "test"},
 		Log: slog.New(slog.NewJSONHandler(b.log, nil)),
 	}
 	return b

@@ -37,7 +37,7 @@ func (r *run) read(archive *bundle.Archive) (*manifest.Manifest, error) {
 
 // extract writes the files into the run's own directory.
 func (r *run) extract(ctx context.Context, archive *bundle.Archive) (bundle.Extracted, error) {
-	dir, err := newRundir(r.WorkDir)
+	dir, err := newRundir(r.WorkDir, r.Sandbox)
 	if err != nil {
 		return bundle.Extracted{}, err
 	}
@@ -50,6 +50,9 @@ func (r *run) extract(ctx context.Context, archive *bundle.Archive) (bundle.Extr
 		return bundle.Extracted{}, err
 	}
 	r.result.Package.DirHash = extracted.DirHash
+	if err := dir.give(); err != nil {
+		return bundle.Extracted{}, workdirError(r.WorkDir, err)
+	}
 	// What the download held is garbage now; the scripts need the memory.
 	debug.FreeOSMemory()
 	return extracted, nil

@@ -8,27 +8,32 @@ import (
 	"path/filepath"
 
 	"cemli-executor/internal/problem"
+	"cemli-executor/internal/sandbox"
 )
 
 // rundir is the directory of one run: its contents as packed, and the places that
-// scripts may write to. The logs lie beside them, not below.
+// scripts may write to, all of them below one that they may not.
 //
-//	run-…/package    the package's files, the working directory of the scripts
-//	run-…/home tmp   HOME and TMPDIR
-//	run-…/artifacts  CEMLI_ARTIFACTS
-//	run-…/summary.md CEMLI_SUMMARY
-//	run-…/logs       one file per step
+//	run-…/package        the package's files, the working directory of the scripts
+//	run-…/home tmp       HOME and TMPDIR
+//	run-…/artifacts      CEMLI_ARTIFACTS
+//	run-…/out/summary.md CEMLI_SUMMARY
 type rundir struct {
 	path     string
 	root     *os.Root // of path
 	contents *os.Root // of path/package
+	owner    int      // id of the scripts' user; 0: this program's own
 }
 
-// summaryFile is where a run's scripts write Markdown for the report.
-const summaryFile = "summary.md"
+// folders are what a run's directory has, all for the scripts.
+var folders = []string{"package", "home", "tmp", "artifacts", "out"}
 
-// newRundir empties the work folder of what earlier runs left and makes a directory.
-func newRundir(workdir string) (*rundir, error) {
+// summaryFile is where a run's scripts write Markdown for the report.
+const summaryFile = "out/summary.md"
+
+// newRundir empties the work folder of what earlier runs left and makes a directory for
+// scripts that are confined at level.
+func newRundir(workdir string, level sandbox.Level) (*rundir, error) {
 	if err := clearWorkDir(workdir); err != nil {
 		return nil, workdirError(workdir, err)
 	}
@@ -37,7 +42,8 @@ func newRundir(workdir string) (*rundir, error) {
 		return nil, workdirError(workdir, err)
 	}
 	d := &rundir{path: path}
-	if err := d.furnish(); err != nil {
+	d.owner, _ = sandbox.User(level)
+	if err := d.furnish(workdir); err != nil {
 		d.remove()
 		return nil, workdirError(workdir, err)
 	}
@@ -81,17 +87,51 @@ func clearWorkDir(workdir string) error {
 	return nil
 }
 
-func (d *rundir) furnish() (err error) {
+func (d *rundir) furnish(workdir string) (err error) {
 	if d.root, err = os.OpenRoot(d.path); err != nil {
 		return err
 	}
-	for _, name := range []string{"package", "home", "tmp", "artifacts", "logs"} {
+	if d.owner != 0 {
+		// The scripts' user may pass through; what is below is that user's alone.
+		if err := errors.Join(os.Chmod(workdir, 0o711), os.Chmod(d.path, 0o711)); err != nil { //nolint:gosec // see above
+			return err
+		}
+	}
+	for _, name := range folders {
 		if err := d.root.Mkdir(name, 0o700); err != nil {
 			return err
 		}
 	}
 	d.contents, err = d.root.OpenRoot("package")
 	return err
+}
+
+// give makes the scripts' user the owner of all that is theirs.
+func (d *rundir) give() error {
+	if d.owner == 0 {
+		return nil
+	}
+	for _, folder := range folders {
+		err := fs.WalkDir(d.root.FS(), folder, func(name string, _ fs.DirEntry, err error) error {
+			if err != nil {
+				return err
+			}
+			return d.root.Lchown(name, d.owner, d.owner)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writable are the folders that scripts may change.
+func (d *rundir) writable() []string {
+	var paths []string
+	for _, folder := range folders {
+		paths = append(paths, d.join(folder))
+	}
+	return paths
 }
 
 func (d *rundir) join(name string) string { return filepath.Join(d.path, name) }

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"cemli-executor/internal/problem"
+	"cemli-executor/internal/sandbox"
 	"cemli-executor/manifest"
 )
 
@@ -80,6 +81,9 @@ func (r *run) find(step manifest.Step) (script, []problem.Problem, error) {
 	}
 	s, why := interpreterOf(first)
 	s.Step = step
+	if why == "" && r.Sandbox != sandbox.LevelNone && !sandbox.MayRun(s.interpreter) {
+		why = fmt.Sprintf("the interpreter %.100q is not where the system has its programs, and nothing else may run", s.interpreter)
+	}
 	if why == "" {
 		return s, nil, nil
 	}
@@ -166,19 +170,11 @@ func findProgram(name string) string {
 	return ""
 }
 
-// unmodified checks that a script is still what was admitted: an earlier step may
-// have written to it.
-func (r *run) unmodified(step manifest.Step) error {
-	f, err := r.dir.contents.Open(step.Run)
-	if err == nil {
-		defer f.Close()
-		sum := sha256.New()
-		if _, err = io.Copy(sum, f); err == nil && hexSum(sum) == step.SHA256 {
-			return nil
-		}
+// digest is a file's SHA-256 in hexadecimal.
+func digest(f *os.File) (string, error) {
+	sum := sha256.New()
+	if _, err := io.Copy(sum, f); err != nil {
+		return "", err
 	}
-	return problem.New(problem.Problem{
-		Code: "step.modified", Where: step.Run, Message: "the script is no longer what was admitted",
-		Hint: "an earlier step changed it; scripts must not write to the package's scripts",
-	}, err)
+	return hexSum(sum), nil
 }

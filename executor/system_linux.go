@@ -6,6 +6,8 @@ import (
 	"os"
 	"syscall"
 
+	"golang.org/x/sys/unix"
+
 	"cemli-executor/internal/bundle"
 )
 
@@ -26,4 +28,14 @@ func freeSpace(dir string) (free bundle.Footprint, ok bool, err error) {
 func ownedByUs(info fs.FileInfo) bool {
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	return ok && int(stat.Uid) == os.Geteuid()
+}
+
+// newLogFile makes a file in memory for a log: it has no path that a script could find,
+// and needs nothing of a file system that scripts can fill.
+func newLogFile(name string) (*os.File, error) {
+	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, os.NewSyscallError("memfd_create", err)
+	}
+	return os.NewFile(uintptr(fd), name), nil
 }

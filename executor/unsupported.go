@@ -22,7 +22,6 @@ func unsupported(plan *manifest.Plan) []problem.Problem {
 	m := plan.Manifest()
 	note(len(m.ParameterSets) > 0, "/parameter_sets", "the key parameter_sets")
 	note(len(m.Secrets) > 0, "/secrets", "the key secrets")
-	note(!m.Network, "/network", "network: false")
 	note(m.Concurrency.Declared, "/concurrency", "the key concurrency")
 	note(len(m.Outputs) > 0, "/outputs", "the key outputs")
 	for _, name := range sortedNames(m.Parameters) {

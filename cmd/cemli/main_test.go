@@ -8,9 +8,12 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"cemli-executor/internal/sandbox"
 )
 
 func TestMain(m *testing.M) {
+	sandbox.Dispatch()
 	testscript.Main(m, map[string]func(){"cemli": main})
 }
 

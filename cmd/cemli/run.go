@@ -28,8 +28,8 @@ func newRunCommand(t *terminal) *cobra.Command {
 		Short: "Run a package on this machine, without any cloud",
 		Long: `Run a package on this machine with the executor that the function uses.
 
-PATH is a package folder or a zip. The scripts run as you, for real: this is for
-packages that you trust, against systems that you may change. The buckets are
+PATH is a package folder or a zip. The scripts run for real, against systems that
+you may change, confined as far as this machine's kernel can. The buckets are
 folders; the evidence is kept only where --results says.`,
 		Example: "  cemli run examples/hello-cemli --results evidence",
 		Args:    exactPath,
@@ -39,12 +39,13 @@ folders; the evidence is kept only where --results says.`,
 	}
 	cmd.Flags().StringVar(&f.environment, "env", "local", "environment the package is told it runs in")
 	cmd.Flags().StringVar(&f.results, "results", "", "folder to keep the evidence in (default: not kept)")
+	cmd.Flags().StringVar(&f.sandbox, "sandbox", "basic", "least confinement: full, basic or none; all that the kernel has is used, but with none")
 	cmd.Flags().StringVar(&f.policy, "policy", "", "file with the admission policy (default: none)")
 	return cmd
 }
 
 // runFlags are the flags of cemli run.
-type runFlags struct{ environment, results, policy string }
+type runFlags struct{ environment, results, policy, sandbox string }
 
 // reserveHere is the time for evidence of a run on this machine.
 const reserveHere = 15 * time.Second
@@ -54,11 +55,21 @@ func runHere(ctx context.Context, t *terminal, path string, f runFlags) error {
 	if err := needsLinux(); err != nil {
 		return err
 	}
+	level, err := sandboxLevel(f.sandbox)
+	if err != nil {
+		return err
+	}
 	scratch, err := os.MkdirTemp("", "cemli-")
 	if err != nil {
 		return fmt.Errorf("make a scratch folder: %w", err)
 	}
 	defer os.RemoveAll(scratch)
+	if os.Geteuid() == 0 {
+		// Scripts run as a user of their own, who has to pass through.
+		if err := os.Chmod(scratch, 0o711); err != nil { //nolint:gosec // see above
+			return fmt.Errorf("make a scratch folder: %w", err)
+		}
+	}
 	results, where := f.results, f.results
 	if results == "" {
 		results = filepath.Join(scratch, "results")
@@ -87,7 +98,7 @@ func runHere(ctx context.Context, t *terminal, path string, f runFlags) error {
 		Packages: packages, Results: kept, State: state, Policy: policy,
 		Namespace:   func(context.Context) (string, error) { return "", nil },
 		Environment: f.environment, WorkDir: filepath.Join(scratch, "work"), Reserve: reserveHere,
-		Limits: executor.DefaultLimits(), Sandbox: sandbox.Strongest, Output: executor.OutputAll,
+		Limits: executor.DefaultLimits(), Sandbox: level, Output: executor.OutputAll,
 		Identity: evidence.Identity{ExecutorVersion: buildinfo.String()},
 		Log:      slog.New(slog.NewJSONHandler(&progress{t: t}, nil)),
 	})
@@ -105,6 +116,16 @@ func runHere(ctx context.Context, t *terminal, path string, f runFlags) error {
 		return err
 	}
 	return ended(result.Status)
+}
+
+func sandboxLevel(name string) (sandbox.Level, error) {
+	switch level := sandbox.Level(name); level {
+	case sandbox.LevelFull, sandbox.LevelBasic, sandbox.LevelNone:
+		return level, nil
+	}
+	return "", problem.New(problem.Problem{
+		Code: "usage", Where: "--sandbox", Message: fmt.Sprintf("%.100q is no sandbox level", name), Hint: "use full, basic or none",
+	}, nil)
 }
 
 // policyFile reads a policy; nil for no file.

@@ -167,9 +167,24 @@ type Trigger struct {
 
 // Sandbox is the confinement that was in force.
 type Sandbox struct {
-	Level string `json:"level"`
+	Level string `json:"level"` // none, basic or full
 	// CredentialsReachable: a script could have used the function's own identity.
 	CredentialsReachable bool `json:"credentials_reachable"`
+	Network              bool `json:"network"`           // sockets other than AF_UNIX were allowed
+	NoNewPrivileges      bool `json:"no_new_privileges"` // setuid programs gave nothing
+	Seccomp              bool `json:"seccomp"`           // system calls were filtered
+	Landlock             int  `json:"landlock"`          // ABI of the file system's confinement; 0: there was none
+	User                 int  `json:"user,omitempty"`    // id of the user set aside for scripts, where the executor is root
+	// Limits of the scripts; absent where there were none.
+	Limits *SandboxLimits `json:"limits,omitempty"`
+}
+
+// SandboxLimits are what scripts could take at most; 0 means no limit of this kind.
+type SandboxLimits struct {
+	Processes int   `json:"processes"`  // and threads, of a step together
+	OpenFiles int   `json:"open_files"` // of a process
+	FileBytes int64 `json:"file_bytes"` // of a file
+	DataBytes int64 `json:"data_bytes"` // of a process's own memory
 }
 
 // Execution sums up the steps: whether any ran, the return code of the last one that

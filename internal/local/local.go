@@ -82,7 +82,7 @@ func Start(o Options) (*Stack, error) {
 func newHost(o Options, authority *localoci.Authority, endpoint func() string) (*fnhost.Host, error) {
 	settings := map[string]string{
 		"CEMLI_PACKAGES_BUCKET": buckets.Packages, "RESULTS_BUCKET": buckets.Results, "CEMLI_STATE_BUCKET": buckets.State,
-		"CEMLI_ENVIRONMENT": "local", "CEMLI_SANDBOX": "none",
+		"CEMLI_ENVIRONMENT": "local", "CEMLI_SANDBOX": "basic",
 	}
 	maps.Copy(settings, o.Settings)
 	return fnhost.New(fnhost.Config{

@@ -16,17 +16,57 @@ import (
 	"cemli-executor/internal/testkit"
 )
 
-// bash makes the command that runs script in a fresh folder.
-func bash(t *testing.T, script string) (sandbox.Command, *testkit.Buffer, *testkit.Buffer) {
+// TestMain lets the sandbox start this program anew.
+func TestMain(m *testing.M) {
+	sandbox.Dispatch()
+	os.Exit(m.Run())
+}
+
+// levels are all there are.
+var levels = []sandbox.Level{sandbox.LevelNone, sandbox.LevelBasic, sandbox.LevelFull}
+
+// needs skips a test of a level that this machine's kernel does not have.
+func needs(t testing.TB, level sandbox.Level) {
 	t.Helper()
+	if !sandbox.Probe().Strongest().Reaches(level) {
+		t.Skipf("needs a kernel that has the sandbox level %s", level)
+	}
+}
+
+// folder makes a folder for a command of the level to work in.
+func folder(t testing.TB, level sandbox.Level) string {
+	t.Helper()
+	dir := filepath.Join(testkit.TempDir(t), "run")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if id, ok := sandbox.User(level); ok {
+		if err := os.Chown(dir, id, id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// bash makes the command that runs script in a fresh folder, at level full.
+func bash(t testing.TB, script string) (sandbox.Command, *testkit.Buffer, *testkit.Buffer) {
+	t.Helper()
+	return bashAt(t, sandbox.LevelFull, script)
+}
+
+func bashAt(t testing.TB, level sandbox.Level, script string) (sandbox.Command, *testkit.Buffer, *testkit.Buffer) {
+	t.Helper()
+	needs(t, level)
 	path, err := exec.LookPath("bash")
 	if err != nil {
 		t.Fatal(err)
 	}
+	dir := folder(t, level)
 	var out, errs testkit.Buffer
 	return sandbox.Command{
-		Path: path, Args: []string{"-c", script}, Dir: t.TempDir(), Env: []string{"PATH=/usr/bin:/bin"},
+		Path: path, Args: []string{"-c", script}, Dir: dir, Env: []string{"PATH=/usr/bin:/bin", "HOME=" + dir, "TMPDIR=" + dir},
 		Stdout: &out, Stderr: &errs, Grace: 100 * time.Millisecond,
+		Level: level, Network: true, Writable: []string{dir},
 	}, &out, &errs
 }
 
@@ -41,30 +81,37 @@ func TestRunTellsHowItEnded(t *testing.T) {
 		{"exit code", "exit 3", 3, "", ""},
 		{"signal", "kill -SEGV $$", -1, "SIGSEGV", ""},
 		{"no stdin", "cat; echo end", 0, "", "end\n"},
-		{"no environment but its own", "env | grep -v -e ^PWD= -e ^SHLVL= -e ^_=", 0, "", "PATH=/usr/bin:/bin\n"},
+		{"no environment but its own", "env | grep -v -e ^PWD= -e ^SHLVL= -e ^_= -e ^HOME= -e ^TMPDIR=", 0, "", "PATH=/usr/bin:/bin\n"},
 		{"large output", "head -c 3000000 /dev/zero | tr '\\0' x | wc -c", 0, "", "3000000\n"},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			cmd, out, _ := bash(t, c.script)
-			got, err := sandbox.Run(t.Context(), cmd)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if got.ExitCode != c.code || got.Signal != c.signal || got.Stopped {
-				t.Errorf("outcome %+v; want exit %d, signal %q", got, c.code, c.signal)
-			}
-			if out.String() != c.stdout {
-				t.Errorf("stdout %q; want %q", out.String(), c.stdout)
-			}
-			if got.MaxRSS == 0 || got.End.Before(got.Start) {
-				t.Errorf("implausible figures: %+v", got)
-			}
-		})
+		for _, level := range levels {
+			t.Run(c.name+" at "+string(level), func(t *testing.T) {
+				cmd, out, errs := bashAt(t, level, c.script)
+				got, err := sandbox.Run(t.Context(), cmd)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got.ExitCode != c.code || got.Signal != c.signal || got.Stopped {
+					t.Errorf("outcome %+v; want exit %d, signal %q; stderr %q", got, c.code, c.signal, errs.String())
+				}
+				if out.String() != c.stdout {
+					t.Errorf("stdout %q; want %q", out.String(), c.stdout)
+				}
+				if got.MaxRSS == 0 || got.End.Before(got.Start) {
+					t.Errorf("implausible figures: %+v", got)
+				}
+				if !got.Layers.Level().Reaches(level) || level == sandbox.LevelNone && got.Layers != (sandbox.Layers{}) {
+					t.Errorf("layers %+v are not those of level %s", got.Layers, level)
+				}
+			})
+		}
 	}
 }
 
 func TestRunReportsAMissingProgram(t *testing.T) {
-	_, err := sandbox.Run(t.Context(), sandbox.Command{Path: "/no/such/program", Stdout: &testkit.Buffer{}, Stderr: &testkit.Buffer{}})
+	cmd, _, _ := bash(t, "")
+	cmd.Path = "/no/such/program"
+	_, err := sandbox.Run(t.Context(), cmd)
 	if err == nil || !strings.Contains(err.Error(), "/no/such/program") {
 		t.Fatalf("error %v; want one that names the program", err)
 	}

@@ -5,6 +5,8 @@ import (
 	"archive/zip"
 	"bytes"
 	"io"
+	"os"
+	"path/filepath"
 	"sync"
 	"testing"
 )
@@ -47,4 +49,17 @@ func Zip(t testing.TB, files map[string]string) []byte {
 		t.Fatal(err)
 	}
 	return buf.Bytes()
+}
+
+// TempDir is like t.TempDir, and other users may pass through to it: the scripts of a
+// program that runs as root are another user's.
+func TempDir(t testing.TB) string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, path := range []string{dir, filepath.Dir(dir)} {
+		if err := os.Chmod(path, 0o711); err != nil { //nolint:gosec // to pass through, not to read
+			t.Fatal(err)
+		}
+	}
+	return dir
 }

@@ -1,0 +1,88 @@
+package executor
+
+import (
+	"fmt"
+	"os"
+
+	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/problem"
+	"cemli-executor/internal/sandbox"
+	"cemli-executor/manifest"
+)
+
+// confined refuses to run below the sandbox level that is demanded.
+func (r *run) confined() error {
+	has := sandbox.Probe()
+	if has.Strongest().Reaches(r.Sandbox) {
+		return nil
+	}
+	return problem.New(problem.Problem{
+		Code:    "sandbox.unavailable",
+		Message: fmt.Sprintf("the sandbox level %s is required, and this kernel has only %s: %s", r.Sandbox, has.Strongest(), lacking(has)),
+		Hint:    "use a kernel that has it, or set CEMLI_SANDBOX=basic, and no higher level in the policy, to accept that scripts can reach the function's credentials",
+	}, nil)
+}
+
+func lacking(has sandbox.Support) string {
+	switch {
+	case !has.Seccomp:
+		return "it cannot filter system calls"
+	case has.Landlock == 0:
+		return "it has no Landlock"
+	}
+	return fmt.Sprintf("its Landlock has ABI %d, and 6 is needed", has.Landlock)
+}
+
+// networked refuses a package without network where nothing can keep it from one.
+func (r *run) networked(m *manifest.Manifest) error {
+	if m.Network || r.Sandbox != sandbox.LevelNone {
+		return nil
+	}
+	return problem.New(problem.Problem{
+		Code: "sandbox.network", Where: "/network", Message: "the package runs without network, and with CEMLI_SANDBOX=none nothing can hold it to that",
+		Hint: "set CEMLI_SANDBOX to basic or full",
+	}, nil)
+}
+
+// confinement fills in how a script is confined.
+func (r *run) confinement(c *sandbox.Command) {
+	c.Level, c.Network, c.Limits = r.Sandbox, r.network, r.Scripts
+	c.Writable = r.dir.writable()
+	if free, ok, err := freeSpace(r.dir.path); err == nil && ok {
+		c.Limits.FileBytes = max(free.Bytes, 1)
+	}
+}
+
+// describeSandbox says in the result what was in force.
+func (r *run) describeSandbox(l sandbox.Layers) {
+	r.result.Sandbox = evidence.Sandbox{
+		Level: string(l.Level()), CredentialsReachable: !l.Level().Reaches(sandbox.LevelFull),
+		Network: r.network, NoNewPrivileges: l.NoNewPrivileges, Seccomp: l.Seccomp, Landlock: l.Landlock, User: l.User,
+	}
+	if l.Limits != (sandbox.Limits{}) {
+		limits := evidence.SandboxLimits(l.Limits)
+		r.result.Sandbox.Limits = &limits
+	}
+}
+
+// modified is the error for a script that is no longer what was admitted.
+func modified(step manifest.Step, cause error) error {
+	return problem.New(problem.Problem{
+		Code: "step.modified", Where: step.Run, Message: "the script is no longer what was admitted",
+		Hint: "an earlier step changed it; scripts must not write to the package's scripts",
+	}, cause)
+}
+
+// unmodified opens a script and checks that it is still what was admitted: an earlier
+// step may have written to it. The sandbox runs only the file that is open here.
+func (r *run) unmodified(step manifest.Step) (*os.File, error) {
+	f, err := r.dir.contents.Open(step.Run)
+	if err != nil {
+		return nil, modified(step, err)
+	}
+	if sum, err := digest(f); err != nil || sum != step.SHA256 {
+		_ = f.Close()
+		return nil, modified(step, err)
+	}
+	return f, nil
+}

@@ -1,0 +1,132 @@
+package proctree
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Adopt makes this process the parent of its orphaned descendants, for good.
+func Adopt() error {
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("adopt orphans: %w", err)
+	}
+	return nil
+}
+
+// Strays are the children of this process in sessions other than its own, zombies
+// included, without those in spared.
+func Strays(spared ...int) ([]int, error) {
+	children, err := children()
+	if err != nil {
+		return nil, err
+	}
+	own, err := unix.Getsid(0)
+	if err != nil {
+		return nil, fmt.Errorf("find session: %w", err)
+	}
+	return slices.DeleteFunc(children, func(pid int) bool {
+		session, err := unix.Getsid(pid)
+		return err != nil || session == own || slices.Contains(spared, pid)
+	}), nil
+}
+
+// Sweep kills and reaps every stray until none is left: as the parent dies its children
+// become strays in turn. Children that must live are spared. An error says that after
+// limit some were still there.
+func Sweep(limit time.Duration, spared ...int) error {
+	end := time.Now().Add(limit)
+	for wait := time.Duration(0); ; wait = min(wait+50*time.Microsecond, 5*time.Millisecond) {
+		strays, err := Strays(spared...)
+		if err != nil || len(strays) == 0 {
+			return err
+		}
+		for _, pid := range strays {
+			_ = unix.Kill(pid, unix.SIGKILL) // it may have ended
+			reap(pid)
+		}
+		if time.Now().After(end) {
+			return fmt.Errorf("%d processes are still there %s after they were killed", len(strays), limit)
+		}
+		time.Sleep(wait) // the kernel ends them in its own time
+	}
+}
+
+// Bury reaps the strays that have ended, so that they do not count against limits.
+func Bury(spared ...int) {
+	strays, err := Strays(spared...)
+	if err != nil {
+		return
+	}
+	for _, pid := range strays {
+		reap(pid)
+	}
+}
+
+// reap takes the child's end if it has ended.
+func reap(pid int) {
+	for {
+		if _, err := unix.Wait4(pid, nil, unix.WNOHANG, nil); err != unix.EINTR { //nolint:errorlint // it is a number
+			return
+		}
+	}
+}
+
+// children lists the children of all threads of this process.
+func children() ([]int, error) {
+	files, err := filepath.Glob("/proc/self/task/*/children")
+	if err != nil {
+		return nil, err
+	}
+	if len(files) == 0 {
+		return childrenBySearch()
+	}
+	var pids []int
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			continue // the thread has ended; its children are another's now
+		}
+		for _, word := range bytes.Fields(text) {
+			pid, err := strconv.Atoi(string(word))
+			if err != nil {
+				return nil, fmt.Errorf("read %s: %w", file, err)
+			}
+			pids = append(pids, pid)
+		}
+	}
+	return pids, nil
+}
+
+// childrenBySearch looks at every process, for kernels that do not list children.
+func childrenBySearch() ([]int, error) {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil, fmt.Errorf("list processes: %w", err)
+	}
+	parent := strconv.Itoa(os.Getpid())
+	var pids []int
+	for _, entry := range entries {
+		pid, err := strconv.Atoi(entry.Name())
+		if err != nil {
+			continue
+		}
+		stat, err := os.ReadFile(filepath.Join("/proc", entry.Name(), "stat"))
+		if err != nil {
+			continue
+		}
+		// After the name, which may have spaces and brackets: state, parent.
+		_, rest, _ := strings.Cut(string(stat[bytes.LastIndexByte(stat, ')')+1:]), " ")
+		if fields := strings.Fields(rest); len(fields) > 1 && fields[1] == parent {
+			pids = append(pids, pid)
+		}
+	}
+	return pids, nil
+}

@@ -1,0 +1,132 @@
+package sandbox
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// childName is the name under which this program is started anew.
+const childName = "cemli-sandbox"
+
+// dispatched says that main has called Dispatch.
+var dispatched bool
+
+// Dispatch must be the first statement of main. In the child it puts the layers around the
+// process, becomes the command, and never returns; elsewhere it returns at once.
+func Dispatch() {
+	dispatched = true
+	if len(os.Args) == 0 || os.Args[0] != childName {
+		return
+	}
+	runtime.LockOSThread() // the layers are the thread's, and it becomes the command
+	if err := become(); err != nil {
+		fmt.Fprintln(os.Stderr, "sandbox:", err)
+	}
+	os.Exit(exitSetup)
+}
+
+// exitSetup is the code of a child that could not become its command.
+const exitSetup = 125
+
+// become reads the setup and follows it.
+func become() error {
+	in := os.NewFile(setupFD, "setup")
+	out := os.NewFile(reportFD, "report")
+	if in == nil || out == nil {
+		return errors.New("this is a part of the program for its own use")
+	}
+	// Nothing but the standard descriptors is the command's, whoever left others open.
+	if err := unix.CloseRange(setupFD, ^uint(0), unix.CLOSE_RANGE_CLOEXEC); err != nil {
+		return fmt.Errorf("close descriptors: %w", err)
+	}
+	doc, err := io.ReadAll(in)
+	if err != nil {
+		return fmt.Errorf("read setup: %w", err)
+	}
+	var s setup
+	if err := json.Unmarshal(doc, &s); err != nil {
+		return fmt.Errorf("read setup: %w", err)
+	}
+	answer := json.NewEncoder(out)
+	var done report
+	if layer, err := s.confine(&done.Layers); err != nil {
+		return errors.Join(err, answer.Encode(report{Layer: layer, Error: err.Error()}))
+	}
+	done.CPU = ownCPU()
+	if err := answer.Encode(done); err != nil {
+		return fmt.Errorf("report: %w", err)
+	}
+	err = unix.Exec(s.Path, s.Args, s.Env)
+	return errors.Join(err, answer.Encode(report{Layer: "exec", Error: err.Error()}))
+}
+
+// confine puts the layers around this thread, the weakest first: each may need what the
+// next one takes away. It returns the name of the one that failed.
+func (s setup) confine(l *Layers) (string, error) {
+	if id := os.Getuid(); id >= firstUser && id < firstUser+users {
+		l.User = id
+	}
+	if err := os.Chdir(s.Dir); err != nil {
+		return "folder", err
+	}
+	if s.ScriptPath != "" {
+		if err := sameFile(s.ScriptPath); err != nil {
+			return "script", err
+		}
+	}
+	if s.NoNewPrivileges {
+		if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+			return "no_new_privileges", err
+		}
+		l.NoNewPrivileges = true
+	}
+	if s.Limits != nil {
+		var err error
+		if l.Limits, err = s.Limits.apply(s.Taken); err != nil {
+			return "limits", err
+		}
+	}
+	if s.Landlock != nil {
+		var err error
+		if l.Landlock, err = s.Landlock.apply(); err != nil {
+			return "landlock", err
+		}
+	}
+	if s.Seccomp != nil {
+		if err := s.Seccomp.apply(); err != nil {
+			return "seccomp", err
+		}
+		l.Seccomp = true
+	}
+	return "", nil
+}
+
+// sameFile says whether the path leads to the file that is open as the script.
+func sameFile(path string) error {
+	var named, open unix.Stat_t
+	if err := unix.Stat(path, &named); err != nil {
+		return fmt.Errorf("find %s: %w", path, err)
+	}
+	if err := unix.Fstat(scriptFD, &open); err != nil {
+		return fmt.Errorf("look at the script: %w", err)
+	}
+	if named.Dev != open.Dev || named.Ino != open.Ino {
+		return fmt.Errorf("%s is another file than the one that was checked", path)
+	}
+	return nil
+}
+
+func ownCPU() time.Duration {
+	var used unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &used); err != nil {
+		return 0
+	}
+	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
+}

@@ -1,0 +1,147 @@
+package sandbox
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"runtime"
+	"slices"
+	"unsafe"
+
+	seccomp "github.com/elastic/go-seccomp-bpf"
+	"github.com/elastic/go-seccomp-bpf/arch"
+	"golang.org/x/net/bpf"
+	"golang.org/x/sys/unix"
+)
+
+// seccompSetup is the set of system calls that a command may make.
+type seccompSetup struct{ Network bool }
+
+// denied are the calls that no package's script has a use for. They answer EPERM, as
+// they would without the privilege that most of them take.
+var denied = []string{
+	// looking into other processes, and changing them
+	"ptrace", "process_vm_readv", "process_vm_writev", "process_madvise", "process_mrelease", "pidfd_getfd", "kcmp",
+	"move_pages", "migrate_pages",
+	// file systems and roots
+	"mount", "umount", "umount2", "pivot_root", "chroot", "move_mount", "open_tree", "open_tree_attr", "mount_setattr",
+	"fsopen", "fsconfig", "fsmount", "fspick", "statmount", "listmount", "swapon", "swapoff", "quotactl", "quotactl_fd",
+	"fanotify_init", "fanotify_mark", "open_by_handle_at", "uselib",
+	// namespaces
+	"unshare", "setns",
+	// ways around this filter, and what reads the kernel
+	"io_uring_setup", "io_uring_enter", "io_uring_register", "bpf", "perf_event_open", "userfaultfd", "lookup_dcookie", "syslog",
+	// what would stay behind: keys, System V and POSIX queues, segments and semaphores
+	"add_key", "request_key", "keyctl",
+	"shmget", "shmat", "shmdt", "shmctl", "semget", "semop", "semtimedop", "semctl", "msgget", "msgsnd", "msgrcv", "msgctl",
+	"mq_open", "mq_unlink", "mq_timedsend", "mq_timedreceive", "mq_notify", "mq_getsetattr",
+	// the machine
+	"init_module", "finit_module", "delete_module", "create_module", "kexec_load", "kexec_file_load", "reboot", "acct",
+	"sethostname", "setdomainname", "settimeofday", "clock_settime", "clock_settime64", "clock_adjtime", "adjtimex",
+	"iopl", "ioperm", "vhangup", "nfsservctl",
+}
+
+// others are calls that may be made for the caller itself, which 0 means, and not for
+// another process of the same user, such as the function. The value is the place of the
+// argument that says whom.
+var others = map[string]uint32{
+	"prlimit64": 0, "setpriority": 1, "ioprio_set": 1,
+	"sched_setaffinity": 0, "sched_setscheduler": 0, "sched_setparam": 0, "sched_setattr": 0,
+}
+
+// namespaces are the flags of clone that make one.
+const namespaces = unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC |
+	unix.CLONE_NEWUSER | unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWTIME
+
+const answerENOSYS = seccomp.ActionErrno | seccomp.Action(unix.ENOSYS)
+
+// families are the kinds of sockets that a command may make. Netlink is how programs ask
+// for the machine's own addresses.
+func (s seccompSetup) families() []uint64 {
+	if s.Network {
+		return []uint64{unix.AF_UNIX, unix.AF_INET, unix.AF_INET6, unix.AF_NETLINK}
+	}
+	return []uint64{unix.AF_UNIX}
+}
+
+// policy is the filter in the library's terms.
+func (s seccompSetup) policy(native *arch.Info) seccomp.Policy {
+	known := func(name string) bool { _, ok := native.SyscallNames[name]; return ok }
+	var conditional []seccomp.NameWithConditions
+	when := func(name string, conditions ...seccomp.Condition) {
+		if known(name) {
+			conditional = append(conditional, seccomp.NameWithConditions{Name: name, Conditions: conditions})
+		}
+	}
+	var foreign []seccomp.Condition
+	for _, family := range s.families() {
+		foreign = append(foreign, seccomp.Condition{Argument: 0, Operation: seccomp.NotEqual, Value: family})
+	}
+	when("socket", foreign...)
+	when("socketpair", seccomp.Condition{Argument: 0, Operation: seccomp.NotEqual, Value: unix.AF_UNIX})
+	when("clone", seccomp.Condition{Argument: 0, Operation: seccomp.BitsSet, Value: namespaces})
+	for _, name := range slices.Sorted(maps.Keys(others)) {
+		when(name, seccomp.Condition{Argument: others[name], Operation: seccomp.NotEqual, Value: 0})
+	}
+	return seccomp.Policy{
+		DefaultAction: seccomp.ActionAllow,
+		Syscalls: []seccomp.SyscallGroup{
+			// Its flags are behind a pointer, where no filter sees them; libraries then use clone.
+			{Names: []string{"clone3"}, Action: answerENOSYS},
+			{Names: slices.DeleteFunc(slices.Clone(denied), func(name string) bool { return !known(name) }), Action: seccomp.ActionErrno},
+			{NamesWithCondtions: conditional, Action: seccomp.ActionErrno},
+		},
+	}
+}
+
+// program is the filter for the kernel. Before the library's comes what it leaves open:
+// calls by the rules of another architecture, whose numbers mean other calls, end the
+// process, and calls that are newer than the list answer that they do not exist.
+func (s seccompSetup) program() ([]bpf.RawInstruction, error) {
+	native, err := arch.GetInfo("")
+	if err != nil {
+		return nil, err
+	}
+	policy := s.policy(native)
+	rest, err := policy.Assemble()
+	if err != nil {
+		return nil, err
+	}
+	newest := slices.Max(slices.Collect(maps.Keys(native.SyscallNumbers)))
+	const numberOffset, archOffset = 0, 4
+	first := []bpf.Instruction{
+		bpf.LoadAbsolute{Off: archOffset, Size: 4},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: uint32(native.ID), SkipTrue: 1},
+		bpf.RetConstant{Val: uint32(seccomp.ActionKillProcess)},
+		bpf.LoadAbsolute{Off: numberOffset, Size: 4},
+		bpf.JumpIf{Cond: bpf.JumpLessOrEqual, Val: uint32(newest), SkipTrue: 1}, //nolint:gosec // a number of a call
+		bpf.RetConstant{Val: uint32(answerENOSYS)},
+	}
+	return bpf.Assemble(append(first, rest...))
+}
+
+// apply puts the filter around the calling thread, which must then become the command.
+func (s seccompSetup) apply() error {
+	program, err := s.program()
+	if err != nil {
+		return err
+	}
+	filter := make([]unix.SockFilter, len(program))
+	for i, in := range program {
+		filter[i] = unix.SockFilter{Code: in.Op, Jt: in.Jt, Jf: in.Jf, K: in.K}
+	}
+	prog := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]} //nolint:gosec // the kernel's own limit is 4096
+	_, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, 0, uintptr(unsafe.Pointer(&prog)))
+	runtime.KeepAlive(filter)
+	if errno != 0 {
+		return fmt.Errorf("seccomp: %w", errno)
+	}
+	return nil
+}
+
+// seccompSupported reports whether the kernel takes filters: it rejects the one without an
+// address for that reason alone.
+func seccompSupported() bool {
+	_, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, 0, 0)
+	return errors.Is(errno, unix.EFAULT)
+}
