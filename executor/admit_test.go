@@ -20,6 +20,7 @@ import (
 	"cemli-executor/executor"
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/problem"
+	"cemli-executor/internal/sandbox"
 	"cemli-executor/internal/store"
 )
 
@@ -139,11 +140,15 @@ func TestPolicyLowersLimits(t *testing.T) {
 func TestPolicyRaisesTheSandbox(t *testing.T) {
 	b := newBench(t)
 	b.config.Policy = executor.InlinePolicy("inline", []byte(`{"environment":"test","sandbox":"full"}`))
+	b.config.Sandbox = sandbox.LevelNone
 	r := b.ran(files{"steps/run.sh": "echo ran"})
-	if code(r) != "sandbox.unavailable" {
-		t.Errorf("%+v; want sandbox.unavailable", r.Error)
+	if code(r) == "sandbox.unavailable" && sandbox.Probe().Strongest() != sandbox.LevelFull {
+		nothingRan(t, r)
+		t.Skip("needs a kernel with Landlock to see more")
 	}
-	nothingRan(t, r)
+	if r.Status != evidence.StatusSuccess || r.Sandbox.Level != "full" || r.Sandbox.CredentialsReachable {
+		t.Errorf("status %s, sandbox %+v; want full", r.Status, r.Sandbox)
+	}
 }
 
 // What succeeded does not run again: the same content, however it was packed and named.
@@ -357,7 +362,7 @@ func TestInspectAgreesWithRuns(t *testing.T) {
 		"bad":         {"manifest.json": `{"name":"Sample","versoin":"1"}`, "steps/run.sh": "echo"},
 		"no step":     {"manifest.json": manifestWith(`"owner":"me","steps":[{"run":"x.sh"}]`)},
 		"elsewhere":   {"manifest.json": manifestWith(`"owner":"me","environments":["prod"]`)},
-		"unsupported": {"manifest.json": manifestWith(`"network":false,"secrets":{"A":{"vault_secret":"a"}},"outputs":["*"]`)},
+		"unsupported": {"manifest.json": manifestWith(`"concurrency":{"group":"a"},"secrets":{"A":{"vault_secret":"a"}},"outputs":["*"]`)},
 		"leak":        {"steps/run.sh": "cat <<E\n" + privateKey(t) + "E\n"},
 		"top folder":  {"manifest.json": "", "sample/manifest.json": manifestJSON},
 	} {
