@@ -74,7 +74,8 @@ func ParseConfig(environ []string) (Config, []problem.Problem) {
 		},
 	}
 	if c.MemoryMB > 0 {
-		c.Scripts = sandbox.Limits{Processes: scriptProcesses, DataBytes: c.MemoryMB << 20}
+		// Programs ask for much more than they use; what is used the platform bounds.
+		c.Scripts = sandbox.Limits{Processes: scriptProcesses, DataBytes: max(2*c.MemoryMB, 512) << 20}
 	}
 	e.level(&c.LogLevel)
 	c.Limits = e.limits(executor.DefaultLimits())

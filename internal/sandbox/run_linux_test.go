@@ -19,6 +19,7 @@ import (
 // TestMain lets the sandbox start this program anew.
 func TestMain(m *testing.M) {
 	sandbox.Dispatch()
+	sandbox.Attacker()
 	os.Exit(m.Run())
 }
 

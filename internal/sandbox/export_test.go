@@ -1,0 +1,4 @@
+package sandbox
+
+// Attacker becomes the program inside the sandbox that tests of attacks run.
+var Attacker = attacker
