@@ -9,6 +9,7 @@ import (
 
 	fdk "github.com/fnproject/fdk-go"
 
+	"cemli-executor/executor"
 	"cemli-executor/internal/buildinfo"
 	"cemli-executor/internal/oci"
 	"cemli-executor/internal/sandbox"
@@ -22,14 +23,15 @@ func main() {
 		// Half of the memory is for /tmp and the scripts, which are not Go's to collect.
 		debug.SetMemoryLimit(config.MemoryMB << 20 / 2)
 	}
-	log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: config.LogLevel}))
+	logWriter := executor.NewLogWriter(os.Stderr)
+	log := slog.New(slog.NewJSONHandler(logWriter, &slog.HandlerOptions{Level: config.LogLevel}))
 	for _, p := range problems {
 		log.Error("configuration", "code", p.Code, "where", p.Where, "error", p.Message, "hint", p.Hint)
 	}
 	// A bad configuration is answered, call by call: ending here would make the
 	// platform start the container over and over and tell nobody why.
 	fdk.Handle(&handler{
-		config: config, problems: problems, log: log,
+		config: config, problems: problems, log: log, logWriter: logWriter, listener: newListener(os.Getenv("FN_LISTENER"), log),
 		client: oci.ResourcePrincipal(oci.Options{Endpoint: config.Endpoint}),
 	})
 }

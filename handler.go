@@ -33,8 +33,11 @@ type handler struct {
 	config   Config
 	problems []problem.Problem // of the configuration
 	log      *slog.Logger
-	client   *oci.Client
-	busy     sync.Mutex
+	// logWriter is what log writes to.
+	logWriter *executor.LogWriter
+	client    *oci.Client
+	busy      sync.Mutex
+	listener  *listener
 }
 
 // Serve answers one invocation with one write of JSON. An invocation that must fail,
@@ -68,6 +71,7 @@ func (h *handler) call(ctx context.Context, in io.Reader) (answer []byte, err er
 		}, nil)))
 	}
 	defer h.busy.Unlock()
+	defer h.listener.hide()()
 	header, callID := platform(ctx)
 	body, err := io.ReadAll(io.LimitReader(in, trigger.MaxBody+1))
 	if err != nil {
@@ -150,7 +154,7 @@ func (h *handler) executor() executor.Config {
 		State: h.client.Bucket(h.config.StateBucket), Policy: h.policy(),
 		Namespace: h.client.Namespace, Environment: h.config.Environment, WorkDir: h.config.WorkDir,
 		Reserve: h.config.Reserve, Limits: h.config.Limits, Sandbox: h.config.Sandbox, Scripts: h.config.Scripts, Output: h.config.Output,
-		Identity: identity, Log: h.log,
+		Identity: identity, Log: h.log, LogWriter: h.logWriter,
 	}
 }
 

@@ -24,8 +24,9 @@ func testHandler(t *testing.T, environ ...string) (*handler, *bytes.Buffer) {
 	var log bytes.Buffer
 	config, problems := ParseConfig(append(environ, "CEMLI_RESERVE=1s"))
 	config.WorkDir = t.TempDir()
+	logger := slog.New(slog.NewJSONHandler(&log, nil))
 	return &handler{
-		config: config, problems: problems, log: slog.New(slog.NewJSONHandler(&log, nil)),
+		config: config, problems: problems, log: logger, listener: newListener("unix:"+t.TempDir()+"/lsnr.sock", logger),
 		client: oci.ResourcePrincipal(oci.Options{Endpoint: "http://127.0.0.1:1", Backoff: time.Millisecond}),
 	}, &log
 }

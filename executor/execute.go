@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"slices"
 	"strings"
@@ -186,16 +187,34 @@ func (r *run) newStepLog(number int, s script) (*stepLog, error) {
 	if err != nil {
 		return nil, workdirError(r.WorkDir, err)
 	}
-	var live func(evidence.Stream, string)
+	var live func(evidence.Stream, []string)
 	if r.Output == OutputAll {
-		live = func(stream evidence.Stream, line string) {
-			r.log.Info("output", "step", s.Name, "stream", stream, "line", line)
-		}
+		live = r.live(s)
 	}
 	return &stepLog{
 		run: r, file: file, output: evidence.NewLog(file, r.Limits.LogBytes, live),
 		object: fmt.Sprintf("steps/%02d-%s.log", number, cut(s.logName(), 200)),
 	}, nil
+}
+
+// live passes a step's lines on to the function's log.
+func (r *run) live(s script) func(evidence.Stream, []string) {
+	log := map[evidence.Stream]*slog.Logger{}
+	for _, stream := range []evidence.Stream{evidence.Stdout, evidence.Stderr} {
+		log[stream] = r.log.With("step", s.Name, "stream", stream)
+	}
+	return func(stream evidence.Stream, lines []string) {
+		pass := func() {
+			for _, line := range lines {
+				log[stream].LogAttrs(context.Background(), slog.LevelInfo, "output", slog.String("line", line))
+			}
+		}
+		if r.LogWriter == nil {
+			pass()
+			return
+		}
+		r.LogWriter.Together(pass)
+	}
 }
 
 // cut shortens a name to at most n bytes of whole characters.

@@ -48,6 +48,8 @@ type Config struct {
 	Output   OutputMode
 	Identity evidence.Identity
 	Log      *slog.Logger
+	// LogWriter is what Log writes to, if that can hold records back; nil: it cannot.
+	LogWriter *LogWriter
 }
 
 // OutputMode says what of the scripts' output is logged.

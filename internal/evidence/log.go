@@ -34,21 +34,20 @@ type Log struct {
 	limit   int64 // bytes the file and the listener may get
 	written int64 // bytes the script wrote
 	sum     hash.Hash
-	live    func(Stream, string)
+	live    func(Stream, []string)
 	streams map[Stream]*stream
 }
 
 type stream struct {
-	tail []byte
-	line []byte
+	tail  []byte
+	line  []byte   // the beginning of one
+	lines []string // that are to be passed on
 }
 
 // NewLog makes a Log that writes the first limit bytes to file and gives their lines,
-// without ends, to live (nil: nobody listens).
-func NewLog(file io.Writer, limit int64, live func(stream Stream, line string)) *Log {
-	if live == nil {
-		live = func(Stream, string) {}
-	}
+// without ends, to live (nil: nobody listens): all that came at once together, in a slice
+// that is used again.
+func NewLog(file io.Writer, limit int64, live func(stream Stream, lines []string)) *Log {
 	return &Log{
 		file: file, limit: limit, sum: sha256.New(), live: live,
 		streams: map[Stream]*stream{Stdout: {}, Stderr: {}},
@@ -80,25 +79,39 @@ func (l *Log) write(s Stream, p []byte) {
 		l.sum.Write(kept[:n])
 		l.fileErr = err
 	}
-	into.line = l.passOn(s, append(into.line, kept...))
+	if l.live == nil {
+		return
+	}
+	into.split(kept)
 	if before <= l.limit && l.written > l.limit {
-		l.live(s, "… more output is not shown; the log ends here")
+		into.lines = append(into.lines, "… more output is not shown; the log ends here")
+	}
+	l.passOn(s)
+}
+
+// passOn gives the lines that are complete to the listener.
+func (l *Log) passOn(s Stream) {
+	if into := l.streams[s]; len(into.lines) > 0 {
+		l.live(s, into.lines)
+		into.lines = into.lines[:0]
 	}
 }
 
-// passOn gives complete lines to the listener and returns what is left.
-func (l *Log) passOn(s Stream, pending []byte) []byte {
+// split takes the complete lines out of what has come, and keeps the rest.
+func (s *stream) split(p []byte) {
+	pending := append(s.line, p...)
 	for {
 		end := bytes.IndexByte(pending, '\n')
 		switch {
 		case end >= 0 && end <= maxLine:
-			l.live(s, printable(bytes.TrimSuffix(pending[:end], []byte("\r"))))
+			s.lines = append(s.lines, printable(bytes.TrimSuffix(pending[:end], []byte("\r"))))
 			pending = pending[end+1:]
 		case len(pending) > maxLine:
-			l.live(s, printable(pending[:maxLine]))
+			s.lines = append(s.lines, printable(pending[:maxLine]))
 			pending = pending[maxLine:]
 		default:
-			return append([]byte(nil), pending...)
+			s.line = append(s.line[:0], pending...) // it begins where pending does, or before
+			return
 		}
 	}
 }
@@ -108,10 +121,12 @@ func (l *Log) Close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, s := range []Stream{Stdout, Stderr} {
-		if line := l.streams[s].line; len(line) > 0 {
-			l.live(s, printable(line))
-			l.streams[s].line = nil
+		into := l.streams[s]
+		if len(into.line) > 0 {
+			into.lines = append(into.lines, printable(into.line))
+			into.line = nil
 		}
+		l.passOn(s)
 	}
 }
 

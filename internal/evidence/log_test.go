@@ -15,7 +15,11 @@ import (
 func TestLogKeepsArrivalOrderAndPassesLinesOn(t *testing.T) {
 	var file bytes.Buffer
 	var lines []string
-	l := evidence.NewLog(&file, 1000, func(s evidence.Stream, line string) { lines = append(lines, string(s)+" "+line) })
+	l := evidence.NewLog(&file, 1000, func(s evidence.Stream, batch []string) {
+		for _, line := range batch {
+			lines = append(lines, string(s)+" "+line)
+		}
+	})
 	out, errs := l.Writer(evidence.Stdout), l.Writer(evidence.Stderr)
 	for _, w := range []struct {
 		to   interface{ Write([]byte) (int, error) }
@@ -45,7 +49,7 @@ func TestLogKeepsArrivalOrderAndPassesLinesOn(t *testing.T) {
 func TestLogIsBounded(t *testing.T) {
 	var file bytes.Buffer
 	var live []string
-	l := evidence.NewLog(&file, 100, func(_ evidence.Stream, line string) { live = append(live, line) })
+	l := evidence.NewLog(&file, 100, func(_ evidence.Stream, lines []string) { live = append(live, lines...) })
 	w := l.Writer(evidence.Stdout)
 	chunk := bytes.Repeat([]byte("é"), 5000)
 	for range 20 {
@@ -70,8 +74,10 @@ func TestLogIsBounded(t *testing.T) {
 // A line without an end must not grow in memory for ever.
 func TestLongLinesArePassedOnInPieces(t *testing.T) {
 	longest, total := 0, 0
-	l := evidence.NewLog(&bytes.Buffer{}, 1<<20, func(_ evidence.Stream, line string) {
-		longest, total = max(longest, len(line)), total+len(line)
+	l := evidence.NewLog(&bytes.Buffer{}, 1<<20, func(_ evidence.Stream, lines []string) {
+		for _, line := range lines {
+			longest, total = max(longest, len(line)), total+len(line)
+		}
 	})
 	for range 100 {
 		_, _ = l.Writer(evidence.Stdout).Write(bytes.Repeat([]byte("x"), 10_000))

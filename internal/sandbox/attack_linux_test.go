@@ -1,7 +1,6 @@
 package sandbox
 
 import (
-	"archive/tar"
 	"bytes"
 	"errors"
 	"fmt"
@@ -458,7 +457,7 @@ func TestAttacksInContainer(t *testing.T) {
 	}
 	const image = "cemli-test:empty"
 	load := exec.Command("docker", "import", "-", image)
-	load.Stdin = bytes.NewReader(emptyImage(t))
+	load.Stdin = bytes.NewReader(testkit.EmptyImage(t, "opt/attacks"))
 	if out, err := load.CombinedOutput(); err != nil {
 		t.Fatalf("import image: %v: %s", err, out)
 	}
@@ -470,34 +469,4 @@ func TestAttacksInContainer(t *testing.T) {
 		"-v", "/usr:/usr:ro", "-v", "/etc:/etc:ro", "-v", program+":/opt/attacks:ro", "-e", settingVariable+"=container", "-e", "CEMLI_TEST_SECRET="+secret,
 		// A shell is PID 1, as the platform's init is.
 		image, "/bin/sh", "-c", "/opt/attacks -test.run='^TestAttack$' -test.v; exit $?"))
-}
-
-// emptyImage is a root file system with places to mount this machine's programs.
-func emptyImage(t *testing.T) []byte {
-	t.Helper()
-	var buf bytes.Buffer
-	w := tar.NewWriter(&buf)
-	add := func(h *tar.Header) {
-		if err := w.WriteHeader(h); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, dir := range []string{"usr", "etc", "opt", "tmp", "proc", "dev", "sys"} {
-		add(&tar.Header{Typeflag: tar.TypeDir, Name: dir + "/", Mode: 0o1777}) // the engine gives /tmp the mode it has here
-	}
-	file, err := os.Create(filepath.Join(t.TempDir(), "attacks"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = file.Close()
-	add(&tar.Header{Typeflag: tar.TypeReg, Name: "opt/attacks", Mode: 0o755})
-	for _, dir := range []string{"bin", "sbin", "lib", "lib64"} {
-		if target, err := os.Readlink("/" + dir); err == nil {
-			add(&tar.Header{Typeflag: tar.TypeSymlink, Name: dir, Linkname: target, Mode: 0o777})
-		}
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return buf.Bytes()
 }

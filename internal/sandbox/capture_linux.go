@@ -1,22 +1,29 @@
 package sandbox
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
 
-// drain is how long output is still read when everything that could write has been killed.
-const drain = time.Second
+// When everything that could write has been killed, output is read to its end. Should a
+// writer be left all the same, reading ends when nothing has come for drain, and after drainLimit.
+const (
+	drain      = time.Second
+	drainLimit = 10 * time.Second
+)
 
 // capture carries one stream of the command to a writer.
 type capture struct {
 	r, w *os.File
 	dst  io.Writer
 	done sync.WaitGroup
+	end  atomic.Int64 // when reading has to have ended, in Unix nanoseconds; 0: not yet known
 }
 
 // newCapture makes a stream; the command's user, who may not be this program's, can open
@@ -41,12 +48,19 @@ func (c *capture) begin() {
 	_ = c.w.Close() // the child has its own
 	c.done.Go(func() {
 		buf := make([]byte, 64<<10)
-		for {
+		for idle := false; ; {
 			n, err := c.r.Read(buf)
 			if n > 0 {
 				_, _ = c.dst.Write(buf[:n]) // a full log must not block the child
+				idle = false
 			}
-			if err != nil {
+			switch {
+			case err == nil:
+			case errors.Is(err, os.ErrDeadlineExceeded) && !idle && time.Now().UnixNano() < c.end.Load():
+				// The time may have gone by in Write, with more to read.
+				idle = true
+				_ = c.r.SetReadDeadline(time.Now().Add(drain))
+			default:
 				return
 			}
 		}
@@ -55,6 +69,7 @@ func (c *capture) begin() {
 
 // finish waits for the last writer, but not for one that will not go.
 func (c *capture) finish() {
+	c.end.Store(time.Now().Add(drainLimit).UnixNano())
 	_ = c.r.SetReadDeadline(time.Now().Add(drain)) // pipes of os.Pipe have deadlines
 	c.done.Wait()
 	_ = c.r.Close()

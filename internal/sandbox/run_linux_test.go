@@ -211,3 +211,27 @@ func TestRunDoesNotWaitForAPipeKeptOpenElsewhere(t *testing.T) {
 		t.Errorf("waited %s for an escaped process", took)
 	}
 }
+
+// slowWriter takes its time for what comes first.
+type slowWriter struct {
+	testkit.Buffer
+	wait time.Duration
+}
+
+func (w *slowWriter) Write(p []byte) (int, error) {
+	time.Sleep(w.wait) // the point of it: a log that is slower than the command
+	w.wait = 0
+	return w.Buffer.Write(p)
+}
+
+func TestASlowLogLosesNothing(t *testing.T) {
+	cmd, _, _ := bash(t, "seq 10000")
+	out := &slowWriter{wait: 1500 * time.Millisecond}
+	cmd.Stdout = out
+	if _, err := sandbox.Run(t.Context(), cmd); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasSuffix(out.String(), "\n10000\n") {
+		t.Errorf("%d bytes arrived, and not the last line", len(out.String()))
+	}
+}

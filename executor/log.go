@@ -1,0 +1,60 @@
+package executor
+
+import (
+	"io"
+	"sync"
+)
+
+// LogWriter is a writer for logs whose records, each of one Write, can be held back for a
+// moment and written together: a script may print a million lines.
+type LogWriter struct {
+	w    io.Writer
+	mu   sync.Mutex
+	held bool
+	buf  []byte
+}
+
+// NewLogWriter makes a LogWriter that writes to w.
+func NewLogWriter(w io.Writer) *LogWriter { return &LogWriter{w: w} }
+
+// maxHeld is how much is held back at most.
+const maxHeld = 32 << 10
+
+// Write writes p at once, or with what is held back.
+func (l *LogWriter) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.held {
+		return l.w.Write(p)
+	}
+	if len(l.buf)+len(p) > maxHeld {
+		if err := l.flush(); err != nil {
+			return 0, err
+		}
+	}
+	l.buf = append(l.buf, p...)
+	return len(p), nil
+}
+
+// Together holds back what is written until f has returned.
+func (l *LogWriter) Together(f func()) {
+	l.mu.Lock()
+	l.held = true
+	l.mu.Unlock()
+	defer func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.held = false
+		_ = l.flush() // a log that cannot be written must not stop a run
+	}()
+	f()
+}
+
+func (l *LogWriter) flush() error {
+	if len(l.buf) == 0 {
+		return nil
+	}
+	_, err := l.w.Write(l.buf)
+	l.buf = l.buf[:0]
+	return err
+}
