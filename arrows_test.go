@@ -34,7 +34,7 @@ var arrows = map[string][]string{
 	"internal/localoci":        {"internal/iam", "internal/problem", "terraform/modules/events", "terraform/modules/iam"},
 	"terraform/modules/events": {},
 	"terraform/modules/iam":    {},
-	"internal/fnhost":          {},
+	"internal/fnhost":          {"internal/proctree"},
 	"internal/local":           {"internal/fnhost", "internal/localoci", "internal/oci"},
 	"internal/problem":         {},
 	"internal/strictjson":      {},

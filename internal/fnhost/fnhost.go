@@ -95,6 +95,9 @@ type Host struct {
 	cold    chan *instance // free, without one
 	mu      sync.Mutex
 	session Credentials
+
+	spawning sync.Mutex   // held while a function starts, and while strays are ended
+	live     map[int]bool // process ids of functions
 }
 
 func (c Config) check() error {

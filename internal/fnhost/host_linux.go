@@ -1,15 +1,18 @@
 package fnhost
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
-	"syscall"
+	"time"
+
+	"cemli-executor/internal/proctree"
 )
 
 // firstUser is the first of the user ids that instances run as under root: a range
@@ -29,10 +32,13 @@ func New(config Config) (*Host, error) {
 		return nil, fmt.Errorf("host function: %w", err)
 	}
 	h := &Host{
-		config: config, dir: dir, log: &lineWriter{w: config.Log},
+		config: config, dir: dir, log: &lineWriter{w: config.Log}, live: map[int]bool{},
 		warm: make(chan *instance, config.Instances), cold: make(chan *instance, config.Instances),
 	}
 	h.ctx, h.close = context.WithCancel(context.Background())
+	if err := proctree.Adopt(); err != nil {
+		return nil, errors.Join(fmt.Errorf("host function: %w", err), os.RemoveAll(dir))
+	}
 	if err := h.furnish(); err != nil {
 		return nil, errors.Join(fmt.Errorf("host function: %w", err), os.RemoveAll(dir))
 	}
@@ -86,33 +92,15 @@ func (h *Host) Close() error {
 	return os.RemoveAll(h.dir)
 }
 
-// killAll kills every process that has the folder in its environment or works in it,
-// until none is left: what an instance started has inherited one or the other.
-func killAll(dir string) {
-	for range 100 {
-		found := false
-		entries, err := os.ReadDir("/proc")
-		if err != nil {
-			return
-		}
-		for _, entry := range entries {
-			pid, err := strconv.Atoi(entry.Name())
-			if err != nil || pid == os.Getpid() || !belongs(pid, dir) {
-				continue
-			}
-			found = syscall.Kill(pid, syscall.SIGKILL) == nil || found
-		}
-		if !found {
-			return
-		}
+// sweep ends what functions that have ended leave behind, in whatever group or session:
+// it has fallen to this process. Functions that live, and their own, are spared.
+func (h *Host) sweep() {
+	h.spawning.Lock()
+	defer h.spawning.Unlock()
+	if err := proctree.Sweep(sweepLimit, slices.Collect(maps.Keys(h.live))...); err != nil {
+		h.log.line([]byte("a process that a function started cannot be ended: " + err.Error()))
 	}
 }
 
-func belongs(pid int, dir string) bool {
-	proc := filepath.Join("/proc", strconv.Itoa(pid))
-	if cwd, err := os.Readlink(proc + "/cwd"); err == nil && (cwd == dir || len(cwd) > len(dir) && cwd[:len(dir)+1] == dir+"/") {
-		return true
-	}
-	environ, err := os.ReadFile(proc + "/environ")
-	return err == nil && bytes.Contains(environ, []byte("="+dir+"/"))
-}
+// sweepLimit is how long killed processes may take to go.
+const sweepLimit = 10 * time.Second

@@ -219,12 +219,14 @@ func (i *instance) spawn() (*process, error) {
 	}
 	cmd := &exec.Cmd{
 		Path: command[0], Args: command, Dir: filepath.Join(i.dir, "tmp"), Env: i.environment(), Stdout: w, Stderr: w,
-		SysProcAttr: &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL, Credential: i.user},
+		SysProcAttr: &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL, Credential: i.user},
 	}
 	if i.host.config.Wrap != nil {
 		cmd.SysProcAttr.Credential = nil // the wrapper changes the user itself, if it must
 	}
 	p := &process{ended: make(chan struct{}), last: &tail{}, client: i.client()}
+	i.host.spawning.Lock() // until it is known as one that lives
+	defer i.host.spawning.Unlock()
 	started := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread()
@@ -243,6 +245,7 @@ func (i *instance) spawn() (*process, error) {
 		return nil, err
 	}
 	p.pid = cmd.Process.Pid
+	i.host.live[p.pid] = true
 	go i.host.copyLog(r, p.last)
 	return p, nil
 }
@@ -279,8 +282,11 @@ func (i *instance) kill() {
 		return
 	}
 	_ = syscall.Kill(-i.process.pid, syscall.SIGKILL) // it may have ended
-	killAll(i.dir)
 	<-i.process.ended
+	i.host.spawning.Lock()
+	delete(i.host.live, i.process.pid)
+	i.host.spawning.Unlock()
+	i.host.sweep()
 	i.process.client.CloseIdleConnections()
 	i.process = nil
 }

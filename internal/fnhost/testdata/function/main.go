@@ -41,8 +41,8 @@ func serve(ctx context.Context, in io.Reader, out io.Writer) {
 		_ = json.NewEncoder(out).Encode(map[string]any{
 			"pid": os.Getpid(), "uid": os.Getuid(), "env": os.Environ(), "deadline": deadline, "call": call.CallID(), "header": call.Header(),
 		})
-	case "sleep": // with a grandchild that ignores SIGTERM in a group of its own
-		cmd := exec.Command("setsid", "sh", "-c", "trap '' TERM; echo $$ >"+q.Arg+"; while :; do sleep 1; done")
+	case "sleep": // with a daemon that ignores SIGTERM, in a session of its own and with nothing that tells whose it is
+		cmd := exec.Command("setsid", "sh", "-c", "(env -i setsid sh -c \"trap '' TERM; cd /; echo \\$\\$ >"+q.Arg+"; while :; do sleep 1; done\" &)")
 		_ = cmd.Start()
 		time.Sleep(time.Hour)
 	case "wait": // until a file exists
