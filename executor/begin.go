@@ -12,7 +12,6 @@ import (
 
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/problem"
-	"cemli-executor/internal/sandbox"
 )
 
 // begin makes the run with what is known before anything is read.
@@ -29,7 +28,7 @@ func (e *Executor) begin(request Request) *run {
 		Timings:     map[string]int64{},
 	}
 	r.result.ParameterSet = request.ParameterSet
-	r.describeSandbox(sandbox.Layers{})
+	r.describeSandbox(r.planned())
 	r.result.Identity.CallID = request.CallID
 	if request.Action != "" {
 		r.result.Action = string(request.Action)

@@ -53,7 +53,16 @@ func (r *run) confinement(c *sandbox.Command) {
 	}
 }
 
-// describeSandbox says in the result what was in force.
+// planned are the layers that scripts will be in, before there is one.
+func (r *run) planned() sandbox.Layers {
+	if r.Sandbox == sandbox.LevelNone {
+		return sandbox.Layers{}
+	}
+	has := sandbox.Probe()
+	return sandbox.Layers{NoNewPrivileges: has.Seccomp, Seccomp: has.Seccomp, Landlock: has.Landlock}
+}
+
+// describeSandbox says in the result what is in force.
 func (r *run) describeSandbox(l sandbox.Layers) {
 	r.result.Sandbox = evidence.Sandbox{
 		Level: string(l.Level()), CredentialsReachable: !l.Level().Reaches(sandbox.LevelFull),

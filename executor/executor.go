@@ -163,7 +163,7 @@ func (r *run) apply(ctx context.Context, plan *manifest.Plan) error {
 		return err
 	}
 	r.network = plan.Manifest().Network
-	r.describeSandbox(sandbox.Layers{})
+	r.describeSandbox(r.planned())
 	if err := r.holds(ctx, plan); err != nil {
 		return err
 	}

@@ -188,6 +188,9 @@ func adviseCommands(program *syntax.File, files []bundle.File) []string {
 		list = append(list, fmt.Sprintf("line %d: %s", at.Line(), message))
 	}
 	syntax.Walk(program, func(node syntax.Node) bool {
+		if word, ok := node.(*syntax.Word); ok && elsewhere(word) {
+			note(word.Pos(), "scripts write to their run's folders only; use $TMPDIR instead of /tmp")
+		}
 		call, ok := node.(*syntax.CallExpr)
 		if !ok || len(call.Args) == 0 {
 			return true
@@ -205,6 +208,17 @@ func adviseCommands(program *syntax.File, files []bundle.File) []string {
 		return true
 	})
 	return list
+}
+
+// elsewhere recognises paths in folders that are everyone's.
+func elsewhere(word *syntax.Word) bool {
+	return slices.ContainsFunc([]string{"/tmp/", "/var/tmp/", "/dev/shm/"}, func(dir string) bool {
+		if len(word.Parts) == 0 {
+			return false
+		}
+		first, ok := word.Parts[0].(*syntax.Lit)
+		return ok && strings.HasPrefix(first.Value, dir)
+	})
 }
 
 // asksPerson recognises the options of read that are for terminals.

@@ -43,6 +43,9 @@ func summaryText(r evidence.Result, where string) string {
 	line("package", strings.TrimSpace(r.Package.Name+" "+r.Package.Version))
 	line("content", r.Package.DirHash)
 	line("target", r.Environment)
+	if r.Execution.Ran {
+		line("sandbox", sandboxText(r.Sandbox))
+	}
 	line("time", fmt.Sprintf("%s, %s", r.Start.Format(time.RFC3339), r.End.Sub(r.Start).Round(time.Millisecond)))
 	steps := func(what string, list []evidence.Step) {
 		for i, s := range list {
@@ -68,6 +71,18 @@ func summaryText(r evidence.Result, where string) string {
 	}
 	line("evidence", where)
 	return b.String()
+}
+
+// sandboxText says how scripts were confined, and what that left open.
+func sandboxText(s evidence.Sandbox) string {
+	text := s.Level
+	if !s.Network && s.Seccomp {
+		text += ", no network"
+	}
+	if s.CredentialsReachable {
+		text += "; scripts could reach the credentials of whoever ran them"
+	}
+	return text
 }
 
 func label(first bool, text string) string {

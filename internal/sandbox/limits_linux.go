@@ -20,6 +20,8 @@ const (
 	maxProcesses = 512
 	// maxOpenFiles bounds the open files of each of its processes.
 	maxOpenFiles = 1024
+	// leastProcesses are what the sandbox itself needs while it gets ready.
+	leastProcesses = 10
 	// keptProcesses are left for this program when the system bounds them.
 	keptProcesses = 8
 	// spareThreads are started ahead, so that this program needs none when a command has
@@ -33,7 +35,7 @@ func (l Limits) complete() Limits {
 		l.Processes = maxProcesses
 	}
 	if bound, ok := processBound(); ok {
-		l.Processes = min(l.Processes, max(bound-ownThreads()-keptProcesses, 1))
+		l.Processes = min(l.Processes, max(bound-ownThreads()-keptProcesses, leastProcesses))
 	}
 	if l.OpenFiles == 0 {
 		l.OpenFiles = maxOpenFiles

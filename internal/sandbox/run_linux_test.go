@@ -12,6 +12,9 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
+	"cemli-executor/internal/problem"
 	"cemli-executor/internal/sandbox"
 	"cemli-executor/internal/testkit"
 )
@@ -233,5 +236,75 @@ func TestASlowLogLosesNothing(t *testing.T) {
 	}
 	if !strings.HasSuffix(out.String(), "\n10000\n") {
 		t.Errorf("%d bytes arrived, and not the last line", len(out.String()))
+	}
+}
+
+func TestAnotherFileInTheScriptsPlace(t *testing.T) {
+	for name, c := range map[string]struct {
+		replace bool
+		code    string
+	}{"the same": {false, ""}, "replaced": {true, "step.modified"}} {
+		t.Run(name, func(t *testing.T) {
+			cmd, out, _ := bash(t, "")
+			path := filepath.Join(cmd.Dir, "s.sh")
+			write := func(text string) {
+				if err := os.WriteFile(path, []byte(text), 0o644); err != nil { //nolint:gosec // for the scripts' user
+					t.Fatal(err)
+				}
+			}
+			write("echo checked")
+			script, err := os.Open(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer script.Close()
+			if c.replace {
+				if err := os.Rename(path, path+".old"); err != nil {
+					t.Fatal(err)
+				}
+				write("echo other")
+			}
+			cmd.Args, cmd.Script, cmd.ScriptPath = []string{"s.sh"}, script, "s.sh"
+			if _, err = sandbox.Run(t.Context(), cmd); problem.CodeOf(err) != c.code {
+				t.Errorf("error %v; want %q", err, c.code)
+			}
+			if ran := out.String(); ran != map[bool]string{false: "checked\n", true: ""}[c.replace] {
+				t.Errorf("stdout %q", ran)
+			}
+		})
+	}
+}
+
+// Where the kernel counts others' processes against the limit too, it is lifted, and said
+// to be none: better than no script at all.
+func TestALimitThatIsReachedAtOnceIsLifted(t *testing.T) {
+	cmd, out, _ := bash(t, "echo a | cat")
+	cmd.Limits.Processes = 1 // fewer than the sandbox itself has
+	got, err := sandbox.Run(t.Context(), cmd)
+	if err != nil || out.String() != "a\n" || got.Layers.Limits.Processes != 0 {
+		t.Errorf("stdout %q, layers %+v, error %v", out.String(), got.Layers, err)
+	}
+}
+
+func TestThereIsNoTerminal(t *testing.T) {
+	cmd, out, _ := bash(t, `(: </dev/tty) 2>/dev/null || echo none`)
+	if _, err := sandbox.Run(t.Context(), cmd); err != nil || out.String() != "none\n" {
+		t.Errorf("stdout %q, error %v", out.String(), err)
+	}
+}
+
+func TestOnlyStandardDescriptors(t *testing.T) {
+	// One that is inherited on purpose, as a platform may leave it open.
+	leak, err := os.Open("/etc/hostname")
+	if err != nil {
+		t.Skip("needs /etc/hostname")
+	}
+	defer leak.Close()
+	if _, err := unix.FcntlInt(leak.Fd(), unix.F_SETFD, 0); err != nil {
+		t.Fatal(err)
+	}
+	cmd, out, _ := bash(t, `for fd in 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do { : >&$fd; } 2>/dev/null || { : <&$fd; } 2>/dev/null && echo $fd; done; true`)
+	if _, err := sandbox.Run(t.Context(), cmd); err != nil || out.String() != "" {
+		t.Errorf("open: %q, error %v", out.String(), err)
 	}
 }
