@@ -303,7 +303,7 @@ func TestOnlyStandardDescriptors(t *testing.T) {
 	if _, err := unix.FcntlInt(leak.Fd(), unix.F_SETFD, 0); err != nil {
 		t.Fatal(err)
 	}
-	cmd, out, _ := bash(t, `for fd in 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do { : >&$fd; } 2>/dev/null || { : <&$fd; } 2>/dev/null && echo $fd; done; true`)
+	cmd, out, _ := bash(t, `exec 2>/dev/null; for fd in $(seq 3 20); do (: >&$fd) || (: <&$fd) && echo $fd; done; true`)
 	if _, err := sandbox.Run(t.Context(), cmd); err != nil || out.String() != "" {
 		t.Errorf("open: %q, error %v", out.String(), err)
 	}
