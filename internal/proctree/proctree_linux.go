@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -36,6 +37,26 @@ func Strays(spared ...int) ([]int, error) {
 		session, err := unix.Getsid(pid)
 		return err != nil || session == own || slices.Contains(spared, pid)
 	}), nil
+}
+
+// Signal sends a signal to a process group, and to all that descends from its leader or
+// from strays and has left the group. Those that come while it goes on may be missed. That
+// nobody is left is no error.
+func Signal(signal syscall.Signal, group int) error {
+	strays, err := Strays(group)
+	if err != nil {
+		return err
+	}
+	_ = unix.Kill(-group, signal)
+	for tree := append(strays, group); len(tree) > 0; tree = tree[1:] {
+		if below, err := childrenOf(strconv.Itoa(tree[0])); err == nil {
+			tree = append(tree, below...)
+		}
+		if in, err := unix.Getpgid(tree[0]); err == nil && in != group {
+			_ = unix.Kill(tree[0], signal)
+		}
+	}
+	return nil
 }
 
 // Sweep kills and reaps every stray until none is left: as the parent dies its children
@@ -79,14 +100,18 @@ func reap(pid int) {
 	}
 }
 
-// children lists the children of all threads of this process.
-func children() ([]int, error) {
-	files, err := filepath.Glob("/proc/self/task/*/children")
+// children lists the children of this process.
+func children() ([]int, error) { return childrenOf("self") }
+
+// childrenOf lists the children of all threads of a process, which has a folder of that
+// name in /proc.
+func childrenOf(name string) ([]int, error) {
+	files, err := filepath.Glob("/proc/" + name + "/task/*/children")
 	if err != nil {
 		return nil, err
 	}
 	if len(files) == 0 {
-		return childrenBySearch()
+		return childrenBySearch(name)
 	}
 	var pids []int
 	for _, file := range files {
@@ -106,12 +131,15 @@ func children() ([]int, error) {
 }
 
 // childrenBySearch looks at every process, for kernels that do not list children.
-func childrenBySearch() ([]int, error) {
+func childrenBySearch(name string) ([]int, error) {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
 		return nil, fmt.Errorf("list processes: %w", err)
 	}
-	parent := strconv.Itoa(os.Getpid())
+	parent := name
+	if name == "self" {
+		parent = strconv.Itoa(os.Getpid())
+	}
 	var pids []int
 	for _, entry := range entries {
 		pid, err := strconv.Atoi(entry.Name())

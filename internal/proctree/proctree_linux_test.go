@@ -119,7 +119,7 @@ func TestBothWaysFindTheSameChildren(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
-	search, err := childrenBySearch()
+	search, err := childrenBySearch("self")
 	if err != nil || !slices.Contains(search, cmd.Process.Pid) {
 		t.Fatalf("search found %v, error %v; want %s among them", search, err, strconv.Itoa(cmd.Process.Pid))
 	}

@@ -270,21 +270,38 @@ func supervise(ctx context.Context, pid int, grace time.Duration) (stopped bool)
 	case <-ended:
 	case <-ctx.Done():
 		stopped = true
-		signalGroup(pid, unix.SIGTERM)
-		patience := time.NewTimer(grace)
-		select {
-		case <-ended:
-		case <-patience.C:
-		}
-		patience.Stop()
+		askToEnd(pid, ended, grace)
 	}
-	signalGroup(pid, unix.SIGKILL)
+	_ = unix.Kill(-pid, unix.SIGKILL) // the group; none may be left
 	<-ended
 	return stopped
 }
 
-// signalGroup signals every process of the group; that none is left is no error.
-func signalGroup(pgid int, signal syscall.Signal) { _ = unix.Kill(-pgid, signal) }
+// askToEnd sends SIGTERM to the group and to everything else that the command started, and
+// returns when all of it has ended, or after grace.
+func askToEnd(pid int, ended <-chan struct{}, grace time.Duration) {
+	patience := time.NewTimer(grace)
+	defer patience.Stop()
+	_ = proctree.Signal(unix.SIGTERM, pid) // what cannot be asked is killed
+	select {
+	case <-ended:
+	case <-patience.C:
+		return
+	}
+	look := time.NewTicker(10 * time.Millisecond)
+	defer look.Stop()
+	for {
+		if strays, err := proctree.Strays(pid); err != nil || len(strays) == 0 {
+			return
+		}
+		select {
+		case <-look.C:
+			proctree.Bury(pid)
+		case <-patience.C:
+			return
+		}
+	}
+}
 
 // describe says how the process ended; before is the time it took to get ready.
 func describe(o *Outcome, state *os.ProcessState, before time.Duration) {

@@ -172,6 +172,31 @@ func TestRunKillsTheGroupAtTheDeadline(t *testing.T) {
 	gone(t, filepath.Join(cmd.Dir, "child"))
 }
 
+// A daemon that left the session is asked to end as well, and has the same time for it.
+func TestRunAsksTheWholeTreeToEnd(t *testing.T) {
+	if _, err := exec.LookPath("setsid"); err != nil {
+		t.Skip("needs setsid (util-linux)")
+	}
+	cmd, out, _ := bash(t, `(setsid bash -c 'trap "sleep 0.2; echo asked; exit" TERM; echo >ready; while :; do sleep 0.01; done' &)
+trap exit TERM; while :; do sleep 0.01; done`)
+	cmd.Grace = 10 * time.Second
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		for !fileHasText(filepath.Join(cmd.Dir, "ready")) {
+			time.Sleep(time.Millisecond) // polls the script's own sign that it is ready
+		}
+		cancel()
+	}()
+	start := time.Now()
+	got, err := sandbox.Run(ctx, cmd)
+	if err != nil || !got.Stopped || out.String() != "asked\n" {
+		t.Errorf("outcome %+v, stdout %q, error %v", got, out.String(), err)
+	}
+	if took := time.Since(start); took > 8*time.Second {
+		t.Errorf("it took %s, though all had ended", took)
+	}
+}
+
 func fileHasText(path string) bool {
 	text, err := os.ReadFile(path)
 	return err == nil && bytes.HasSuffix(text, []byte("\n"))

@@ -22,10 +22,9 @@ type setup struct {
 	Seccomp         *seccompSetup
 
 	// What this side does; the child needs not know.
-	user     *syscall.Credential // nil: this program's
-	hidden   bool                // this program's memory is not for other processes to see
-	sweep    bool                // strays are killed
-	sameFile bool                // the script is compared
+	user   *syscall.Credential // nil: this program's
+	hidden bool                // this program's memory is not for other processes to see
+	sweep  bool                // strays are killed
 }
 
 // The child's descriptors besides the standard ones.
