@@ -1,0 +1,194 @@
+package redact_test
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"cemli-executor/internal/redact"
+)
+
+var secrets = []string{
+	"hunter2", "p@ss w/rd'\"\\<&>é😀!", "-----BEGIN KEY-----\nMIIEowIBAAKCAQEAn1/x+abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGHIJKLMN\nlast-line-of-it==\n-----END KEY-----\n",
+	strings.Repeat("abcdefgh", 40), "aaaaaa",
+}
+
+// forms are ways in which a secret gets into an output.
+func forms(secret string) map[string]string {
+	quoted, err := json.Marshal(secret)
+	if err != nil {
+		panic(err)
+	}
+	var plain bytes.Buffer
+	enc := json.NewEncoder(&plain)
+	enc.SetEscapeHTML(false)
+	_ = enc.Encode(secret)
+	m := map[string]string{
+		"plain": secret, "JSON": string(quoted), "JSON without HTML": plain.String(), "query": url.QueryEscape(secret), "path": url.PathEscape(secret),
+		"hex": hex.EncodeToString([]byte(secret)), "HEX": strings.ToUpper(hex.EncodeToString([]byte(secret))),
+	}
+	for before := range 5 {
+		for after := range 4 {
+			text := strings.Repeat("x", before) + secret + strings.Repeat("y", after)
+			m[fmt.Sprintf("base64 %d %d", before, after)] = base64.StdEncoding.EncodeToString([]byte(text))
+			m[fmt.Sprintf("base64 URL %d %d", before, after)] = base64.URLEncoding.EncodeToString([]byte(text))
+		}
+	}
+	return m
+}
+
+// readable fails if a text still has the secret, in any form that can be undone: eight
+// characters of it, or of a form of it, in a row.
+func readable(t *testing.T, name, secret, form, masked string) {
+	t.Helper()
+	if !strings.Contains(masked, redact.Mask) {
+		t.Errorf("%s of %.20q: nothing is masked in %.80q", name, secret, masked)
+	}
+	const window = 8
+	for i := 0; i+window <= len(form); i++ {
+		piece := form[i : i+window]
+		if strings.Contains(masked, piece) && !strings.Contains("xxxxxxxxyyyyyyyy", piece) {
+			t.Errorf("%s of %.20q: %q is left in %.80q", name, secret, piece, masked)
+			return
+		}
+	}
+}
+
+func TestEveryForm(t *testing.T) {
+	m := redact.New(secrets)
+	for _, secret := range secrets {
+		for name, form := range forms(secret) {
+			readable(t, name, secret, form, m.String("before "+form+" after"))
+			if masked := m.String("before " + form + " after"); !strings.HasPrefix(masked, "before ") || !strings.HasSuffix(masked, " after") {
+				t.Errorf("%s: what is around it is gone: %q", name, masked)
+			}
+		}
+	}
+}
+
+func TestInPieces(t *testing.T) {
+	m := redact.New(secrets)
+	for _, secret := range secrets {
+		for name, form := range forms(secret) {
+			want := m.String("a" + form + "b")
+			for _, size := range []int{1, 2, 3, 7, 64} {
+				var out bytes.Buffer
+				w := m.Writer(&out)
+				text := []byte("a" + form + "b")
+				for len(text) > 0 {
+					n := min(size, len(text))
+					if _, err := w.Write(text[:n]); err != nil {
+						t.Fatal(err)
+					}
+					text = text[n:]
+				}
+				if err := w.Close(); err != nil || out.String() != want {
+					t.Errorf("%s in pieces of %d: %.60q; whole %.60q (%v)", name, size, out.String(), want, err)
+				}
+			}
+		}
+	}
+}
+
+func TestLines(t *testing.T) {
+	m := redact.New(secrets)
+	for _, line := range strings.Split(strings.TrimSpace(secrets[2]), "\n") {
+		if masked := m.String("got " + line + "\n"); masked != "got ***\n" {
+			t.Errorf("line %q: %q", line, masked)
+		}
+	}
+}
+
+// What the tools themselves make of it, with their line breaks.
+func TestTools(t *testing.T) {
+	m := redact.New(secrets)
+	for _, secret := range secrets {
+		for _, tool := range [][]string{{"base64"}, {"openssl", "base64"}} {
+			cmd := exec.Command(tool[0], tool[1:]...)
+			cmd.Stdin = strings.NewReader(secret)
+			out, err := cmd.Output()
+			if err != nil {
+				t.Skipf("needs %s", tool[0])
+			}
+			masked := m.String(string(out))
+			for _, line := range strings.Split(string(out), "\n") {
+				if len(line) >= 16 && strings.Contains(masked, line) {
+					t.Errorf("%v of %.20q: the line %q is left", tool, secret, line)
+				}
+			}
+		}
+	}
+}
+
+func TestWhatIsNoSecretStays(t *testing.T) {
+	m := redact.New([]string{"hunter2", "hunter22hunter", "short", "", "hunter"})
+	for text, want := range map[string]string{
+		"hunt the hun":      "hunt the hun",
+		"hunter2":           "***",
+		"xhunter22hunterx":  "x***x",
+		"hunter2hunter2 ok": "*** ok",
+		"short":             "short",
+		"hunte":             "hunte",
+		"":                  "",
+	} {
+		if got := m.String(text); got != want {
+			t.Errorf("%q: %q; want %q", text, got, want)
+		}
+	}
+	var none *redact.Masker
+	if none = redact.New([]string{"five5"}); none != nil || none.String("five5") != "five5" {
+		t.Error("a secret that is too short is masked")
+	}
+}
+
+func TestFound(t *testing.T) {
+	m := redact.New([]string{"hunter2"})
+	for text, want := range map[string]bool{strings.Repeat("x", 40000) + "hunter2": true, "hunter": false, "": false, base64.StdEncoding.EncodeToString([]byte("a hunter2!")): true} {
+		if got, err := m.Found(strings.NewReader(text)); got != want || err != nil {
+			t.Errorf("%.20q: %t, %v", text, got, err)
+		}
+	}
+}
+
+// FuzzPieces: however a text is cut, the result is that of the whole, without the secret.
+func FuzzPieces(f *testing.F) {
+	f.Add("some text with hunter2 and aHVudGVyMg==", 3)
+	f.Add("aaaaaaaaaaaaaaaa", 1)
+	m := redact.New(secrets)
+	f.Fuzz(func(t *testing.T, text string, size int) {
+		want := m.String(text)
+		if size < 1 || size > len(text) {
+			return
+		}
+		var out bytes.Buffer
+		w := m.Writer(&out)
+		for rest := text; len(rest) > 0; rest = rest[min(size, len(rest)):] {
+			_, _ = w.Write([]byte(rest[:min(size, len(rest))]))
+		}
+		_ = w.Close()
+		if out.String() != want {
+			t.Errorf("%q in pieces of %d: %q; whole %q", text, size, out.String(), want)
+		}
+		for _, s := range secrets {
+			if !strings.Contains(s, redact.Mask) && strings.Contains(want, s) {
+				t.Errorf("%q is left in %q", s, want)
+			}
+		}
+	})
+}
+
+func BenchmarkWriter(b *testing.B) {
+	m := redact.New(secrets)
+	text := []byte(strings.Repeat("2026-01-02 03:04:05 INFO loaded 4711 rows into GL_CODE_COMBINATIONS\n", 1000))
+	b.SetBytes(int64(len(text)))
+	for b.Loop() {
+		w := m.Writer(&bytes.Buffer{})
+		_, _ = w.Write(text)
+	}
+}
