@@ -16,7 +16,7 @@ const module = "cemli-executor"
 // arrows says which packages of this module each one may import. A package that is not
 // here may not exist.
 var arrows = map[string][]string{
-	"":                         {"executor", "manifest", "internal/buildinfo", "internal/evidence", "internal/oci", "internal/problem", "internal/sandbox", "internal/store", "internal/trigger"},
+	"":                         {"executor", "manifest", "internal/announce", "internal/buildinfo", "internal/evidence", "internal/oci", "internal/problem", "internal/sandbox", "internal/store", "internal/trigger"},
 	"cmd/cemli":                {"executor", "manifest", "internal/buildinfo", "internal/bundle", "internal/evidence", "internal/fnhost", "internal/local", "internal/localoci", "internal/problem", "internal/sandbox", "internal/store"},
 	"executor":                 {"manifest", "internal/bundle", "internal/claim", "internal/evidence", "internal/leaks", "internal/problem", "internal/redact", "internal/sandbox", "internal/store"},
 	"manifest":                 {"internal/problem", "internal/strictjson"},
@@ -26,6 +26,7 @@ var arrows = map[string][]string{
 	"internal/leaks":           {},
 	"internal/proctree":        {},
 	"internal/redact":          {},
+	"internal/announce":        {"internal/evidence"},
 	"internal/sandbox":         {"internal/problem", "internal/proctree"},
 	"internal/evidence":        {"internal/problem"},
 	"internal/store":           {"internal/problem"},
@@ -49,7 +50,7 @@ var arrows = map[string][]string{
 var outside = map[string][]string{
 	"github.com/oracle/oci-go-sdk/":      {"internal/oci"},
 	"github.com/fnproject/fdk-go":        {""},
-	"github.com/cloudevents/sdk-go/":     {"internal/trigger"},
+	"github.com/cloudevents/sdk-go/":     {"internal/announce", "internal/trigger"},
 	"go.etcd.io/bbolt":                   {"internal/localoci"},
 	"mvdan.cc/sh/":                       {"cmd/cemli"},
 	"github.com/spf13/cobra":             {"cmd/cemli"},

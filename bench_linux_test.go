@@ -129,9 +129,10 @@ func (s *stepBench) step(b *testing.B) float64 {
 	b.Helper()
 	s.count++ // runs of one object in the same second are one
 	name := fmt.Sprintf("bench-%d.zip", s.count)
-	result, err := s.executor.Run(b.Context(), executor.Request{
+	results, err := s.executor.Run(b.Context(), executor.Request{
 		Bucket: "packages", Object: name, ETag: s.upload(name), Trigger: executor.Trigger{Kind: executor.TriggerCLI},
 	})
+	result := results[0]
 	if err != nil || result.Status != evidence.StatusSuccess {
 		b.Fatalf("%s %s %v", result.Status, result.Message, err)
 	}

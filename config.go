@@ -26,6 +26,9 @@ type Config struct {
 	StateBucket    string
 	Environment    string
 	Policy         PolicyConfig
+	Vault          string // OCID, for secrets by name; empty: none
+	Topic          string // OCID, for the announcement of runs; empty: none
+	NotifyAll      bool   // successes too
 	Sandbox        sandbox.Level
 	Scripts        sandbox.Limits // of the platform
 	Output         executor.OutputMode
@@ -46,7 +49,7 @@ type PolicyConfig struct {
 
 // later are variables of the contract whose features this version does not have. One
 // that is set is refused: an operator who wants to be told must not wait in vain.
-var later = []string{"CEMLI_TOPIC", "CEMLI_NOTIFY", "CEMLI_SIGNING_KEY"}
+var later = []string{"CEMLI_SIGNING_KEY"}
 
 // ParseConfig reads the configuration from "KEY=value" strings. It reports every
 // problem at once, each with the variable's name in Where; then the Config must not
@@ -63,6 +66,9 @@ func ParseConfig(environ []string) (Config, []problem.Problem) {
 		ResultsBucket:  e.text("RESULTS_BUCKET", "cemli-results"),
 		StateBucket:    e.text("CEMLI_STATE_BUCKET", "cemli-state"),
 		Environment:    e.environment(onOCI),
+		Vault:          e.ocid("CEMLI_VAULT"),
+		Topic:          e.ocid("CEMLI_TOPIC"),
+		NotifyAll:      e.choice("CEMLI_NOTIFY", "all", "all", "failures") == "all",
 		Sandbox:        sandbox.Level(e.choice("CEMLI_SANDBOX", defaultSandbox(onOCI), "full", "basic", "none")),
 		Output:         executor.OutputMode(e.choice("CEMLI_LOG_OUTPUT", "all", "all", "tail", "none")),
 		Reserve:        e.duration("CEMLI_RESERVE", 15*time.Second, time.Second, 5*time.Minute),
@@ -146,6 +152,15 @@ func (e *env) duration(key string, fallback, least, most time.Duration) time.Dur
 	if err != nil || value < least || value > most {
 		e.wrong(key, fmt.Sprintf("%.100q is not a duration from %s to %s", text, least, most), "write it like 15s or 2m30s")
 		return fallback
+	}
+	return value
+}
+
+// ocid reads an identifier of OCI.
+func (e *env) ocid(key string) string {
+	value := e.text(key, "")
+	if value != "" && (!strings.HasPrefix(value, "ocid1.") || len(value) > 255 || strings.ContainsAny(value, " \t\n/")) {
+		e.wrong(key, fmt.Sprintf("%.100q is no OCID", value), "copy it from the resource's page")
 	}
 	return value
 }

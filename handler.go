@@ -16,6 +16,7 @@ import (
 	fdk "github.com/fnproject/fdk-go"
 
 	"cemli-executor/executor"
+	"cemli-executor/internal/announce"
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/oci"
 	"cemli-executor/internal/problem"
@@ -140,8 +141,15 @@ func (h *handler) item(ctx context.Context, run *executor.Executor, item trigger
 		h.log.Info("ignored", "call_id", item.Request.CallID, "reason", item.Ignored)
 		return map[string]string{"status": "ignored", "reason": item.Ignored}, nil
 	}
-	result, err := run.Run(ctx, item.Request)
-	return result.Summarize(h.config.ResultsBucket), err
+	results, err := run.Run(ctx, item.Request)
+	if len(results) == 1 {
+		return results[0].Summarize(h.config.ResultsBucket), err
+	}
+	summaries := make([]evidence.Summary, len(results))
+	for i, r := range results {
+		summaries[i] = r.Summarize(h.config.ResultsBucket)
+	}
+	return summaries, err
 }
 
 // executor is the configuration of the run, with the identity that the credentials of
@@ -154,8 +162,26 @@ func (h *handler) executor() executor.Config {
 		State: h.client.Bucket(h.config.StateBucket), Policy: h.policy(),
 		Namespace: h.client.Namespace, Environment: h.config.Environment, WorkDir: h.config.WorkDir,
 		Reserve: h.config.Reserve, Limits: h.config.Limits, Sandbox: h.config.Sandbox, Scripts: h.config.Scripts, Output: h.config.Output,
-		Identity: identity, Log: h.log, LogWriter: h.logWriter,
+		Identity: identity, Log: h.log, LogWriter: h.logWriter, Secrets: h.secret, Announce: h.announce,
 	}
+}
+
+// announce publishes the end of a run to the topic, if there is one.
+func (h *handler) announce(ctx context.Context, r evidence.Result) error {
+	if h.config.Topic == "" || !h.config.NotifyAll && !announce.Failure(r) {
+		return nil
+	}
+	title, body, err := announce.Message(r, h.config.ResultsBucket)
+	if err != nil {
+		return err
+	}
+	return h.client.Publish(ctx, h.config.Topic, title, body)
+}
+
+// secret reads the vault.
+func (h *handler) secret(ctx context.Context, _, ref string) (executor.Secret, error) {
+	value, version, err := h.client.Secret(ctx, ref, h.config.Vault)
+	return executor.Secret{Value: value, ID: version.ID, Version: version.Version}, err
 }
 
 // policy says where the admission policy is read, at each run anew: a change of it holds

@@ -61,7 +61,8 @@ func run(t *testing.T, dir string, changes ...func(*executor.Config, *executor.R
 	for _, change := range changes {
 		change(&config, &request)
 	}
-	result, err := executor.New(config).Run(t.Context(), request)
+	list, err := executor.New(config).Run(t.Context(), request)
+	result := list[0]
 	if err != nil {
 		t.Fatal(err)
 	}

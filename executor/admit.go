@@ -130,6 +130,9 @@ func names(e bundle.Extracted) []string {
 // admit decides whether the package may run, and makes the plan: the only thing that
 // execute takes. The error lists every reason against it.
 func (r *run) admit(ctx context.Context, m *manifest.Manifest, contents bundle.Extracted, policy *manifest.Policy) (*manifest.Plan, error) {
+	if err := r.recall(ctx, m, contents.DirHash); err != nil {
+		return nil, err
+	}
 	inputs, err := r.inputs()
 	if err != nil {
 		return nil, err
@@ -142,7 +145,7 @@ func (r *run) admit(ctx context.Context, m *manifest.Manifest, contents bundle.E
 		manifest: m, contents: contents, root: r.dir.contents, inputs: inputs, policy: policy,
 		facts: manifest.Case{
 			Object: r.request.Object, Action: r.result.Action, Kind: string(r.request.Trigger.Kind), Now: time.Now(),
-			Current: history.Current, Seen: history.Seen(m.Version),
+			Current: history.Current, Seen: history.Seen(m.Version), Rollback: r.request.RollbackOf != "" && r.request.Reason != "",
 		},
 		installed: func(ctx context.Context, name string) (string, error) {
 			other, err := claim.ReadPackage(ctx, r.State, r.Environment, name)
@@ -157,6 +160,9 @@ func (r *run) admit(ctx context.Context, m *manifest.Manifest, contents bundle.E
 		return nil, err
 	}
 	r.result.Parameters = shown(plan.Arguments())
+	if err := r.resumable(plan); err != nil {
+		return nil, err
+	}
 	if done := history.Succeeded(contentKey(plan, contents.DirHash)); done != "" && r.repeats(m, policy) {
 		return nil, &repeated{done}
 	}

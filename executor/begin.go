@@ -16,7 +16,8 @@ import (
 
 // begin makes the run with what is known before anything is read.
 func (e *Executor) begin(request Request) *run {
-	r := &run{Config: e.Config, request: request, log: e.Log, name: nameFrom(request.Object)}
+	r := &run{Config: e.Config, request: request, log: e.Log, name: nameFrom(request.Object), outputs: map[string]string{}}
+	r.guard(nil)
 	r.result = evidence.Result{
 		Action: string(ActionApply), Environment: e.Environment, Attempt: 1, Start: time.Now().UTC(),
 		Reason: request.Reason, Reference: request.Reference,
@@ -79,13 +80,11 @@ func (q Request) supported() error {
 			missing = append(missing, what)
 		}
 	}
-	note(q.Action != "" && q.Action != ActionApply, "action "+string(q.Action))
+	note(q.Action == ActionSweep, "action "+string(q.Action))
 	note(q.RerunOf != "", "rerun_of")
-	note(q.ResumeFrom != "", "resume_from")
-	note(q.RollbackOf != "", "rollback_of")
 	note(q.OncePer != 0, "once_per")
 	if missing == nil {
-		return nil
+		return q.consistent()
 	}
 	return problem.New(problem.Problem{
 		Code: "trigger.unsupported", Message: "this version does not support " + strings.Join(missing, ", "),
@@ -153,7 +152,7 @@ func (q Request) key(environment string) string {
 	action := q.Action
 	setDefault(&action, ActionApply)
 	parts, err := json.Marshal([]any{
-		q.Namespace, q.Bucket, q.Object, q.ETag, action, q.ParameterSet, q.Parameters, environment, "",
+		q.Namespace, q.Bucket, q.Object, q.ETag, action, q.ParameterSet, q.Parameters, environment, q.previousRun(),
 	})
 	if err != nil {
 		panic(err) // parameters are valid JSON: the trigger has parsed them

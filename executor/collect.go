@@ -19,37 +19,58 @@ import (
 // maxSummary bounds the Markdown that scripts may add to the result.
 const maxSummary = 64 << 10
 
-// collect keeps what the scripts left to be kept: artifacts and the summary. Only
-// regular files are read, and none through a link.
+// collect keeps what the scripts left to be kept: the summary, the files in the artifacts folder,
+// and those of the package's folder that the manifest names as outputs. Only regular files are
+// read, and none through a link.
 func (r *run) collect(ctx context.Context) error {
 	if r.dir == nil || !r.started {
 		return nil
 	}
 	r.result.Summary = r.readSummary()
-	files, err := r.dir.root.OpenRoot("artifacts")
+	keeper := &keeper{run: r, ctx: ctx, left: r.Limits.ArtifactBytes, taken: map[string]bool{}}
+	if err := keeper.folder("artifacts", func(string) bool { return true }); err != nil || r.keeps == nil {
+		return err
+	}
+	return keeper.folder("package", r.keeps)
+}
+
+// keeper keeps files of several folders within the limits of one run.
+type keeper struct {
+	run   *run
+	ctx   context.Context
+	left  int64
+	taken map[string]bool
+}
+
+// folder keeps the files below a folder that are wanted. An error means that the store failed.
+func (k *keeper) folder(name string, wanted func(name string) bool) error {
+	result := &k.run.result
+	files, err := k.run.dir.root.OpenRoot(name)
 	if err != nil {
 		// A script may have removed or replaced the folder: then nothing is kept.
-		r.result.Artifacts = []evidence.Artifact{{Name: ".", Withheld: "the artifacts folder is gone or no folder"}}
+		result.Artifacts = append(result.Artifacts, evidence.Artifact{Name: ".", Withheld: "the folder " + name + " is gone or no folder"})
 		return nil
 	}
 	defer files.Close()
-	left := r.Limits.ArtifactBytes
 	return fs.WalkDir(files.FS(), ".", func(name string, entry fs.DirEntry, err error) error {
-		if err == nil && entry.IsDir() {
+		if err == nil && entry.IsDir() || !wanted(name) {
 			return nil
 		}
-		if len(r.result.Artifacts) >= r.Limits.Artifacts {
-			r.result.Artifacts = append(r.result.Artifacts, evidence.Artifact{
-				Name: name, Withheld: fmt.Sprintf("more than %d files; this one and all after it are not kept", r.Limits.Artifacts),
+		if len(result.Artifacts) >= k.run.Limits.Artifacts {
+			result.Artifacts = append(result.Artifacts, evidence.Artifact{
+				Name: name, Withheld: fmt.Sprintf("more than %d files; this one and all after it are not kept", k.run.Limits.Artifacts),
 			})
 			return fs.SkipAll
 		}
-		artifact, err := r.keepArtifact(ctx, files, name, left)
-		if err != nil {
-			return err
+		artifact := evidence.Artifact{Name: name, Withheld: "another file of this name was kept"}
+		if !k.taken[name] {
+			k.taken[name] = true
+			if artifact, err = k.run.keepArtifact(k.ctx, files, name, k.left); err != nil {
+				return err
+			}
 		}
-		left -= artifact.Size
-		r.result.Artifacts = append(r.result.Artifacts, artifact)
+		k.left -= artifact.Size
+		result.Artifacts = append(result.Artifacts, artifact)
 		return nil
 	})
 }
@@ -58,6 +79,9 @@ func (r *run) collect(ctx context.Context) error {
 func (r *run) keepArtifact(ctx context.Context, files *os.Root, name string, left int64) (evidence.Artifact, error) {
 	withheld := func(why string) (evidence.Artifact, error) {
 		return evidence.Artifact{Name: strings.ToValidUTF8(name, "\uFFFD"), Withheld: why}, nil
+	}
+	if r.hides(name) {
+		return withheld("its name has a secret in it")
 	}
 	object := "artifacts/" + name
 	if err := store.CheckName(evidence.Dir(r.runID()) + object); err != nil {
@@ -74,6 +98,12 @@ func (r *run) keepArtifact(ctx context.Context, files *os.Root, name string, lef
 	sum := sha256.New()
 	if n, err := io.Copy(sum, io.LimitReader(f, info.Size())); err != nil || n != info.Size() {
 		return withheld("it could not be read")
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return withheld("it could not be read")
+	}
+	if found, err := r.masker.Found(f); found || err != nil {
+		return withheld("it has a secret in it")
 	}
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return withheld("it could not be read")

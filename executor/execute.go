@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -23,77 +24,144 @@ const grace = 2 * time.Second
 // execute runs the scripts in order, stops at the first that does not succeed, and then
 // undoes what had begun.
 func (r *run) execute(ctx context.Context, plan *manifest.Plan, scripts []script) error {
-	if len(scripts) == 0 {
-		r.result.Execution.Note = "the package has no scripts; nothing was executed"
-	}
 	stop, cancel := context.WithDeadline(ctx, r.stepsEnd(ctx, plan))
 	defer cancel()
 	var failure error
 	for i, s := range scripts {
 		record := describeStep(s, evidence.StepNotRun)
-		if failure == nil {
+		switch {
+		case failure != nil || !r.wanted(s):
+		case r.resumed(s):
+			record.Status = evidence.StepSkipped
+		default:
 			record, failure = r.step(stop, i+1, s)
+			if s.ContinueOnError && tolerable(failure, stop) {
+				r.log.Warn("the step failed, and may", "step", s.Name, "code", problem.CodeOf(failure))
+				failure = nil
+			}
 		}
 		r.result.Steps = append(r.result.Steps, record)
 	}
-	if failure != nil && plan.Manifest().OnFailure != manifest.OnFailureStop {
+	if failure != nil && r.does(ActionApply) && plan.Manifest().OnFailure != manifest.OnFailureStop {
 		r.undo(ctx, plan, scripts)
 	}
 	return failure
+}
+
+// does reports whether this is the action of the run.
+func (r *run) does(a Action) bool { return r.result.Action == string(a) }
+
+// wanted reports whether the action runs a step: a dry run leaves out what does not
+// promise to change nothing.
+func (r *run) wanted(s script) bool {
+	return r.does(ActionApply) || s.Phase == manifest.PhasePreCheck || s.DryRun
+}
+
+// tolerable reports whether a run may go on after a failure: the script's own, and not the
+// end of the run's time.
+func tolerable(failure error, run context.Context) bool {
+	code := problem.CodeOf(failure)
+	return run.Err() == nil && slices.Contains([]string{"step.failed", "step.timeout", "step.output"}, code)
 }
 
 func describeStep(s script, status evidence.StepStatus) evidence.Step {
 	return evidence.Step{Name: s.Name, Phase: string(s.Phase), Run: s.Run, SHA256: s.SHA256, Status: status}
 }
 
-// step runs one script and stores its log.
+// step runs one script, again if it fails and says so, and stores its log.
 func (r *run) step(ctx context.Context, number int, s script) (evidence.Step, error) {
 	record := describeStep(s, evidence.StepNotRun)
-	if end, _ := ctx.Deadline(); time.Until(end) <= grace {
+	if !enough(ctx) {
 		if !r.started {
 			return record, r.noTime()
 		}
 		return record, stepError("step.timeout", s, "was not started: the time of the run had ended", "make the steps before it faster, split the package, or raise the timeout")
 	}
-	file, err := r.unmodified(s.Step)
-	if err != nil {
-		return record, err
-	}
-	defer file.Close()
 	log, err := r.newStepLog(number, s)
 	if err != nil {
 		return record, err
 	}
-	if s.Timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, s.Timeout+grace)
-		defer cancel()
-	}
 	r.log.Info("step started", "step", s.Name, "phase", s.Phase, "number", number)
-	r.started, record.Attempts = true, 1
-	outcome, failure := r.spawn(ctx, s, file, log.output)
-	log.finish(&record)
-	if failure != nil {
-		record.Status = evidence.StepFailed
-		failure = problem.Of(failure, problem.Problem{Code: "step.start", Where: s.Run, Message: "the script could not be started", Hint: "see the function's log"})
-	} else {
-		failure = judge(ctx, s, outcome, &record)
+	var failure error
+	for {
+		failure = r.attempt(ctx, number, s, log, &record)
+		if failure == nil || record.Attempts > s.Retries || !tolerable(failure, ctx) || !r.pause(ctx, s, log, record) {
+			break
+		}
 	}
-	r.logStep(record)
-	r.sumUp(record)
-	r.keepLog(ctx, log, &record)
+	log.finish(&record)
+	if record.Attempts > 0 {
+		r.logStep(record)
+		r.sumUp(record)
+		r.keepLog(ctx, log, &record)
+	}
 	return record, failure
 }
 
-// spawn runs the script in the sandbox until its time ends.
-func (r *run) spawn(ctx context.Context, s script, file *os.File, log *evidence.Log) (sandbox.Outcome, error) {
+// enough reports whether there is time for a script.
+func enough(ctx context.Context) bool {
+	end, _ := ctx.Deadline()
+	return time.Until(end) > grace
+}
+
+// pause waits before the next attempt; false if there is no time for one.
+func (r *run) pause(ctx context.Context, s script, log *stepLog, record evidence.Step) bool {
+	delay := time.NewTimer(s.RetryDelay)
+	defer delay.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-delay.C:
+	}
+	if !enough(ctx) {
+		return false
+	}
+	log.output.Note(fmt.Sprintf("attempt %d of %d, as the one before ended with %s", record.Attempts+1, s.Retries+1, record.Status))
+	return true
+}
+
+// attempt runs a script once and adds to its record how it ended.
+func (r *run) attempt(ctx context.Context, number int, s script, log *stepLog, record *evidence.Step) error {
+	file, err := r.unmodified(s.Step)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	run := ctx
+	if s.Timeout > 0 {
+		var cancel context.CancelFunc
+		run, cancel = context.WithTimeout(ctx, s.Timeout+grace)
+		defer cancel()
+	}
+	r.started = true
+	record.Attempts++
+	outputs := fmt.Sprintf("out/output-%02d-%d", number, record.Attempts)
+	outcome, err := r.spawn(run, s, file, log, r.environment(s, record.Attempts, outputs, stopTime(run)))
+	if err != nil {
+		record.Status = evidence.StepFailed
+		return problem.Of(err, problem.Problem{Code: "step.start", Where: s.Run, Message: "the script could not be started", Hint: "see the function's log"})
+	}
+	if err := judge(run, s, outcome, record); err != nil {
+		return err
+	}
+	return r.takeOutputs(s, outputs, record)
+}
+
+// stopTime is when a script is asked to end, so that it has ended when its time has.
+func stopTime(ctx context.Context) time.Time {
 	end, _ := ctx.Deadline() // bound has set it
-	stop, cancel := context.WithDeadline(ctx, end.Add(-grace))
+	return end.Add(-grace)
+}
+
+// spawn runs the script in the sandbox until its time ends.
+func (r *run) spawn(ctx context.Context, s script, file *os.File, log *stepLog, env []string) (sandbox.Outcome, error) {
+	stop, cancel := context.WithDeadline(ctx, stopTime(ctx))
 	defer cancel()
+	stdout, stderr := r.masker.Writer(log.output.Writer(evidence.Stdout)), r.masker.Writer(log.output.Writer(evidence.Stderr))
+	defer func() { _, _ = stdout.Close(), stderr.Close() }() // the log keeps its own errors
 	command := sandbox.Command{
-		Path: s.interpreter, Args: slices.Concat(s.args, []string{s.Run}, s.Args),
-		Dir: r.dir.join("package"), Env: r.environment(s, end.Add(-grace)),
-		Stdout: log.Writer(evidence.Stdout), Stderr: log.Writer(evidence.Stderr), Grace: grace,
+		Path: s.interpreter, Args: slices.Concat(s.args, []string{s.Run}, s.Args), Dir: r.dir.join("package"), Env: env,
+		Stdout: stdout, Stderr: stderr, Grace: grace,
 		Script: file, ScriptPath: s.Run,
 	}
 	r.confinement(&command)
@@ -105,7 +173,11 @@ func (r *run) spawn(ctx context.Context, s script, file *os.File, log *evidence.
 }
 
 // environment is all that a script is told, built from nothing.
-func (r *run) environment(s script, end time.Time) []string {
+func (r *run) environment(s script, attempt int, outputs string, end time.Time) []string {
+	dry := ""
+	if r.does(ActionDryRun) {
+		dry = "1"
+	}
 	env := []string{
 		"PATH=" + searchPath,
 		"HOME=" + r.dir.join("home"),
@@ -119,13 +191,23 @@ func (r *run) environment(s script, end time.Time) []string {
 		"CEMLI_ENVIRONMENT=" + r.Environment,
 		"CEMLI_ACTION=" + r.result.Action,
 		"CEMLI_STEP=" + s.Name,
-		"CEMLI_ATTEMPT=1",
+		"CEMLI_ATTEMPT=" + strconv.Itoa(attempt),
+		"CEMLI_DRY_RUN=" + dry,
+		"CEMLI_OUTPUT=" + r.dir.join(outputs),
 		"CEMLI_DEADLINE=" + end.UTC().Format(time.RFC3339),
 		"CEMLI_ARTIFACTS=" + r.dir.join("artifacts"),
 		"CEMLI_SUMMARY=" + r.dir.join(summaryFile),
 	}
 	for _, a := range r.arguments {
 		env = append(env, "CEMLI_PARAM_"+a.Name+"="+a.Value.Text())
+	}
+	for _, key := range sortedNames(r.outputs) {
+		env = append(env, "CEMLI_OUT_"+key+"="+r.outputs[key])
+	}
+	for _, secret := range r.secrets {
+		if s.Secrets == nil || slices.Contains(s.Secrets, secret.env) {
+			env = append(env, secret.env+"="+secret.value)
+		}
 	}
 	for _, name := range sortedNames(s.Env) {
 		env = append(env, name+"="+s.Env[name])
@@ -135,8 +217,11 @@ func (r *run) environment(s script, end time.Time) []string {
 
 // judge fills in how the script ended and says why that is not a success.
 func judge(ctx context.Context, s script, o sandbox.Outcome, record *evidence.Step) error {
-	record.Start, record.End, record.DurationMS = &o.Start, &o.End, o.End.Sub(o.Start).Milliseconds()
-	record.CPUMS, record.MaxRSS = o.CPU.Milliseconds(), o.MaxRSS
+	if record.Start == nil {
+		record.Start = &o.Start
+	}
+	record.End, record.DurationMS = &o.End, o.End.Sub(*record.Start).Milliseconds()
+	record.CPUMS, record.MaxRSS = record.CPUMS+o.CPU.Milliseconds(), max(record.MaxRSS, o.MaxRSS)
 	record.ReturnCode, record.Signal = o.ExitCode, o.Signal
 	switch {
 	case o.Stopped && errors.Is(ctx.Err(), context.Canceled):

@@ -13,6 +13,7 @@ package executor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -20,6 +21,7 @@ import (
 	"cemli-executor/internal/bundle"
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/problem"
+	"cemli-executor/internal/redact"
 	"cemli-executor/internal/sandbox"
 	"cemli-executor/internal/store"
 	"cemli-executor/manifest"
@@ -48,6 +50,10 @@ type Config struct {
 	Output   OutputMode
 	Identity evidence.Identity
 	Log      *slog.Logger
+	// Announce tells of a run after its result is stored; nil: nobody is told.
+	Announce func(context.Context, evidence.Result) error
+	// Secrets reads the vault; nil: there is none.
+	Secrets SecretSource
 	// LogWriter is what Log writes to, if that can hold records back; nil: it cannot.
 	LogWriter *LogWriter
 }
@@ -88,12 +94,28 @@ type Executor struct {
 // New makes an Executor.
 func New(config Config) *Executor { return &Executor{config} }
 
-// Run does what the request asks. The context's deadline is the moment at which the
-// process may be killed; the run ends earlier by the reserve.
-func (e *Executor) Run(ctx context.Context, request Request) (evidence.Result, error) {
+// Run does what the request asks: one run, or one for each parameter set of the package where
+// the request names none. The context's deadline is the moment at which the process may be
+// killed; a run ends earlier by the reserve.
+func (e *Executor) Run(ctx context.Context, request Request) ([]evidence.Result, error) {
+	result, err := e.run(ctx, request)
+	var sets *severalSets
+	if errors.As(err, &sets) {
+		request.ETag, request.VersionID = result.Package.ETag, result.Package.VersionID
+		return e.runSets(ctx, request, sets.names)
+	}
+	return []evidence.Result{result}, err
+}
+
+// run makes one run.
+func (e *Executor) run(ctx context.Context, request Request) (evidence.Result, error) {
 	r := e.begin(request)
 	defer r.cleanUp()
 	failure := r.pipeline(ctx)
+	var sets *severalSets
+	if errors.As(failure, &sets) {
+		return r.result, failure // this was not a run yet
+	}
 	return r.record(ctx, failure)
 }
 
@@ -111,6 +133,12 @@ type run struct {
 
 	arguments manifest.Arguments
 	network   bool // the package may use it
+	outputs   map[string]string
+	keeps     func(name string) bool // files of the package's folder that are artifacts; nil: none
+	secrets   []secret
+	accepted  bool           // the policy has named the sandbox level
+	masker    *redact.Masker // of secrets and sensitive parameters
+	previous  *evidence.Result
 }
 
 // pipeline is the way of a run. Each stage takes what only the one before can make.
@@ -142,6 +170,10 @@ func (r *run) pipeline(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := r.chooseSet(m); err != nil {
+		return err
+	}
+	r.log.Info("run started", "run_id", r.runID(), "object", r.request.Object, "sha256", r.result.Package.SHA256)
 	contents, err := timed(r, "extract", func() (bundle.Extracted, error) { return r.extract(ctx, archive) })
 	if err != nil {
 		return err
@@ -163,19 +195,48 @@ func (r *run) apply(ctx context.Context, plan *manifest.Plan) error {
 		return err
 	}
 	r.network = plan.Manifest().Network
+	if plan.Manifest().Outputs != nil {
+		r.keeps = plan.Manifest().Keeps
+	}
 	r.describeSandbox(r.planned())
+	if r.does(ActionCheck) {
+		return r.onlyChecked(ctx, scripts)
+	}
 	if err := r.holds(ctx, plan); err != nil {
+		return err
+	}
+	if err := r.unlock(ctx, plan); err != nil {
 		return err
 	}
 	if err := r.unclaimed(ctx); err != nil {
 		return err
 	}
-	if err := r.noteBegin(ctx); err != nil {
-		return err
+	if r.does(ActionApply) {
+		if err := r.noteBegin(ctx); err != nil {
+			return err
+		}
+		r.doing = contentKey(plan, r.result.Package.DirHash)
 	}
-	r.doing, r.arguments = contentKey(plan, r.result.Package.DirHash), plan.Arguments()
-	_, err = timed(r, "execute", func() (struct{}, error) { return struct{}{}, r.execute(ctx, plan, scripts) })
+	r.arguments = plan.Arguments()
+	if len(scripts) == 0 {
+		r.result.Execution.Note = "the package has no scripts; nothing was executed"
+	}
+	_, err = timed(r, "execute", func() (struct{}, error) {
+		if r.does(ActionRollback) {
+			return struct{}{}, r.rollBack(ctx, plan, scripts)
+		}
+		return struct{}{}, r.execute(ctx, plan, scripts)
+	})
 	return err
+}
+
+// onlyChecked ends a run that was to validate and admit.
+func (r *run) onlyChecked(ctx context.Context, scripts []script) error {
+	for _, s := range scripts {
+		r.result.Steps = append(r.result.Steps, describeStep(s, evidence.StepNotRun))
+	}
+	r.result.Execution.Note = "the package was checked and may run; nothing was executed"
+	return r.unclaimed(ctx)
 }
 
 // timed records how long a stage took.

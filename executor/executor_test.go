@@ -97,7 +97,8 @@ func request(object, etag string) executor.Request {
 // work folder, and what was returned is what was stored.
 func (b *bench) run(ctx context.Context, q executor.Request) (evidence.Result, error) {
 	b.t.Helper()
-	result, err := executor.New(b.config).Run(ctx, q)
+	results, err := executor.New(b.config).Run(ctx, q)
+	result := results[0]
 	if entries, dirErr := os.ReadDir(b.config.WorkDir); dirErr == nil && len(entries) > 0 {
 		b.t.Errorf("left in the work folder: %v", entries)
 	}
@@ -107,7 +108,9 @@ func (b *bench) run(ctx context.Context, q executor.Request) (evidence.Result, e
 // stored reads a run's result back.
 func (b *bench) stored(runID string) evidence.Result {
 	b.t.Helper()
-	result, err := evidence.Decode([]byte(b.object(evidence.ResultObject(runID))))
+	doc := []byte(b.object(evidence.ResultObject(runID)))
+	testkit.CheckResult(b.t, doc)
+	result, err := evidence.Decode(doc)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -227,7 +230,7 @@ func TestOutcomes(t *testing.T) {
 		{"manifest no object", files{"manifest.json": "[]"}, evidence.StatusRejected, "manifest.not_object", ""},
 		{"manifest of nesting", files{"manifest.json": nest}, evidence.StatusRejected, "manifest.too_deep", ""},
 		{"manifest too large", files{"manifest.json": `{"x-a":"` + hex.EncodeToString(random) + `"}`}, evidence.StatusRejected, "manifest.too_large", ""},
-		{"unsupported key", files{"manifest.json": `{"name":"a","version":"1.0.0","type":"extension","outputs":["*"]}`}, evidence.StatusRejected, "manifest.unsupported_key", ""},
+		{"unsupported key", files{"manifest.json": `{"name":"a","version":"1.0.0","type":"extension","concurrency":{"group":"a"}}`}, evidence.StatusRejected, "manifest.unsupported_key", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := newBench(t).ran(c.contents)
@@ -386,7 +389,7 @@ func TestScriptsSeeOnlyTheirWorld(t *testing.T) {
 		"artifacts/a":  "x",
 	})
 	lines := strings.Split(r.Execution.Stdout, "\n")
-	want := "CEMLI_ACTION CEMLI_ARTIFACTS CEMLI_ATTEMPT CEMLI_DEADLINE CEMLI_ENVIRONMENT CEMLI_PACKAGE CEMLI_RUN_ID CEMLI_STEP CEMLI_SUMMARY CEMLI_TYPE CEMLI_VERSION HOME LANG PATH PWD SHLVL TMPDIR TZ _ "
+	want := "CEMLI_ACTION CEMLI_ARTIFACTS CEMLI_ATTEMPT CEMLI_DEADLINE CEMLI_DRY_RUN CEMLI_ENVIRONMENT CEMLI_OUTPUT CEMLI_PACKAGE CEMLI_RUN_ID CEMLI_STEP CEMLI_SUMMARY CEMLI_TYPE CEMLI_VERSION HOME LANG PATH PWD SHLVL TMPDIR TZ _ "
 	if lines[0] != want {
 		t.Errorf("environment:\n%s\nwant:\n%s", lines[0], want)
 	}
@@ -405,7 +408,7 @@ func TestRequestsThatAreRefused(t *testing.T) {
 		{"another namespace", func(q *executor.Request) { q.Namespace = "other" }, "trigger.bucket"},
 		{"an old version", func(q *executor.Request) { q.ETag = "old" }, "trigger.stale"},
 		{"no such object", func(q *executor.Request) { q.Object, q.ETag = "none.zip", "" }, "store.not_found"},
-		{"an action that is not built", func(q *executor.Request) { q.Action = executor.ActionRollback }, "trigger.unsupported"},
+		{"what is not built", func(q *executor.Request) { q.OncePer = time.Hour }, "trigger.unsupported"},
 		{"parameters", func(q *executor.Request) { q.Parameters = map[string]json.RawMessage{"A": []byte("1")} }, "trigger.parameter_unknown"},
 		{"a re-run", func(q *executor.Request) { q.RerunOf = "x" }, "trigger.unsupported"},
 	} {
@@ -456,7 +459,8 @@ func TestWorkFolder(t *testing.T) {
 			t.Fatal(err)
 		}
 		info := b.upload("sample-1.0.0.zip", pack(t, files{"steps/run.sh": "echo ran"}), store.PutOptions{})
-		r, err := executor.New(b.config).Run(t.Context(), request(info.Name, info.ETag))
+		results, err := executor.New(b.config).Run(t.Context(), request(info.Name, info.ETag))
+		r := results[0]
 		if err != nil || code(r) != "sandbox.workdir" || len(r.Steps) != 0 {
 			t.Errorf("code %s, error %v", code(r), err)
 		}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"cemli-executor/internal/claim"
+	"cemli-executor/internal/redact"
 	"cemli-executor/manifest"
 )
 
@@ -48,7 +49,7 @@ func shown(arguments manifest.Arguments) map[string]any {
 	values := map[string]any{}
 	for _, a := range arguments {
 		if values[a.Name] = a.Value; a.Sensitive {
-			values[a.Name] = "***"
+			values[a.Name] = redact.Mask
 		}
 	}
 	return values
@@ -73,6 +74,21 @@ func (r *run) noteSuccess(ctx context.Context) {
 	p := r.result.Package
 	err := claim.UpdatePackage(ctx, r.State, r.Environment, p.Name, func(record *claim.Package) error {
 		record.Ended(claim.Done{Key: r.doing, RunID: r.runID(), Version: p.Version, End: time.Now().UTC()})
+		return nil
+	})
+	if err != nil {
+		r.log.Error("the package's record could not be updated", "error", err.Error())
+	}
+}
+
+// noteUndone forgets, after a rollback, that the run which was undone had succeeded: the version
+// before it is the current one again.
+func (r *run) noteUndone(ctx context.Context) {
+	if !r.does(ActionRollback) {
+		return
+	}
+	err := claim.UpdatePackage(ctx, r.State, r.Environment, r.result.Package.Name, func(record *claim.Package) error {
+		record.Undone(r.request.RollbackOf)
 		return nil
 	})
 	if err != nil {

@@ -28,10 +28,10 @@ func (r *run) read(archive *bundle.Archive) (*manifest.Manifest, error) {
 	if err != nil {
 		return nil, err
 	}
+	r.guard(m)
 	r.name = m.Name
 	r.result.Package.Name, r.result.Package.Version, r.result.Package.Type = m.Name, m.Version, m.Type
 	r.result.Manifest = m.Raw
-	r.log.Info("run started", "run_id", r.runID(), "object", r.request.Object, "sha256", r.result.Package.SHA256)
 	return m, nil
 }
 

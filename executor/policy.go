@@ -45,7 +45,9 @@ func (r *run) readPolicy(ctx context.Context) (*manifest.Policy, error) {
 		return nil, err
 	}
 	r.Limits = r.Limits.within(policy)
-	if level := sandbox.Level(policy.Sandbox); level != "" && level.Reaches(r.Sandbox) {
+	level := sandbox.Level(policy.Sandbox)
+	r.accepted = level != ""
+	if r.accepted && level.Reaches(r.Sandbox) {
 		r.Sandbox = level
 	}
 	return policy, nil

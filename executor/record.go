@@ -82,9 +82,11 @@ func (r *run) record(ctx context.Context, failure error) (evidence.Result, error
 	}
 	if r.result.Status == evidence.StatusSuccess {
 		r.noteSuccess(ctx)
+		r.noteUndone(ctx)
 	}
+	r.announce(ctx)
 	r.finishLog("run finished", failure)
-	if !r.started && undone(failure) {
+	if !r.started && retryable(failure) {
 		return r.result, failure
 	}
 	return r.result, nil
@@ -99,9 +101,9 @@ func (r *run) forEvidence(ctx context.Context) (context.Context, context.CancelF
 	return context.WithDeadline(context.WithoutCancel(ctx), end)
 }
 
-// undone reports whether a failure before the first step is the store's, so that the
+// retryable reports whether a failure before the first step is the store's, so that the
 // same request may succeed later.
-func undone(failure error) bool {
+func retryable(failure error) bool {
 	return slices.ContainsFunc([]error{store.ErrUnavailable, store.ErrDenied, store.ErrNoBucket, store.ErrCorrupt},
 		func(kind error) bool { return errors.Is(failure, kind) }) || problem.CodeOf(failure) == "config.credentials"
 }
@@ -121,57 +123,121 @@ func (r *run) commit(ctx context.Context, failure error) error {
 	}
 	r.runID()
 	r.result.End = time.Now().UTC()
+	r.result.Outputs = r.outputs
+	r.mask()
+	if err := r.putJUnit(ctx); err != nil {
+		return err
+	}
 	doc, err := r.result.Encode()
 	if err != nil {
 		return err
 	}
 	err = r.put(ctx, "result.json", bytes.NewReader(doc), int64(len(doc)), "application/json")
-	var again *repeated
-	if errors.Is(err, store.ErrExists) && errors.As(failure, &again) {
+	if errors.Is(err, store.ErrExists) && r.result.Status == evidence.StatusSkipped {
 		return nil // asked twice within a second: the result that is there says as much
 	}
 	return err
 }
 
+// putJUnit stores the run as a JUnit report, if scripts ran.
+func (r *run) putJUnit(ctx context.Context) error {
+	if !r.started {
+		return nil
+	}
+	doc, err := r.result.JUnit()
+	if err != nil {
+		return err
+	}
+	return r.put(ctx, "junit.xml", bytes.NewReader(doc), int64(len(doc)), "application/xml")
+}
+
+// announce tells of the run; what fails is logged and changes nothing.
+func (r *run) announce(ctx context.Context) {
+	if r.Announce == nil {
+		return
+	}
+	if err := r.Announce(ctx, r.result); err != nil {
+		r.log.Warn("the run could not be announced", "error", err.Error())
+	}
+}
+
 // conclude sets status, message and error.
 func (r *run) conclude(failure error) {
 	r.result.End = time.Now().UTC()
-	if failure == nil {
-		r.result.Status = evidence.StatusSuccess
-		switch n := len(r.result.Steps); n {
-		case 0:
-			r.result.Message = r.result.Execution.Note
-		case 1:
-			r.result.Message = "1 step succeeded"
-		default:
-			r.result.Message = fmt.Sprintf("%d steps succeeded", n)
-		}
-		return
-	}
 	var again *repeated
-	if errors.As(failure, &again) {
+	var stopped *setStopped
+	switch {
+	case failure == nil:
+		r.result.Status, r.result.Message = evidence.StatusSuccess, r.achieved()
+		return
+	case errors.As(failure, &again):
 		r.result.Status, r.result.Message, r.result.PreviousRunID = evidence.StatusSkipped, again.Error(), again.runID
+		return
+	case errors.As(failure, &stopped):
+		r.result.Status, r.result.Message, r.result.PreviousRunID = evidence.StatusSkipped, stopped.Error(), stopped.runID
 		return
 	}
 	described := problem.Of(failure, problem.Problem{Code: "sandbox.internal", Message: "the executor could not do its work", Hint: "see the function's log"})
 	r.result.Error = evidence.NewError(described)
 	r.result.Message = described.Message()
 	r.result.Status = statusOf(described.Code())
-	if undone := r.result.Rollback; undone != nil {
+	if undo := r.result.Rollback; undo != nil && !r.does(ActionRollback) {
 		r.result.Status = evidence.StatusFailed
-		if undone.Error == nil {
+		if undo.Error == nil {
 			r.result.Status = evidence.StatusRolledBack
 			r.result.Message += "; everything that had begun was undone"
 		} else {
-			r.result.Message += "; undo failed: " + undone.Error.Message
+			r.result.Message += "; undo failed: " + undo.Error.Message
 		}
 	}
+}
+
+// achieved is one sentence about a success.
+func (r *run) achieved() string {
+	if !r.started {
+		return r.result.Execution.Note
+	}
+	steps := r.result.Steps
+	if r.does(ActionRollback) {
+		return counted(len(r.result.Rollback.Steps), "undo script") + " succeeded"
+	}
+	var ok, tolerated, resumed, left int
+	for _, s := range steps {
+		switch s.Status {
+		case evidence.StepSuccess:
+			ok++
+		case evidence.StepSkipped:
+			resumed++
+		case evidence.StepNotRun:
+			left++
+		default:
+			tolerated++
+		}
+	}
+	text := counted(ok, "step") + " succeeded"
+	if tolerated > 0 {
+		text += fmt.Sprintf(", %d failed and may", tolerated)
+	}
+	if resumed > 0 {
+		text += fmt.Sprintf(", %d had succeeded before", resumed)
+	}
+	if r.does(ActionDryRun) {
+		text = fmt.Sprintf("dry run: %s, %d not run", text, left)
+	}
+	return text
+}
+
+func counted(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }
 
 // statusOf is how a run ends that failed with a code.
 func statusOf(code string) evidence.Status {
 	switch code {
-	case "step.failed", "step.modified", "step.start":
+	case "step.failed", "step.modified", "step.start", "step.output":
 		return evidence.StatusFailed
 	case "step.timeout":
 		return evidence.StatusTimedOut
@@ -181,7 +247,7 @@ func statusOf(code string) evidence.Status {
 		return evidence.StatusRejected
 	}
 	switch problem.Family(code) {
-	case "archive", "manifest", "policy", "signature", "trigger":
+	case "archive", "manifest", "policy", "signature", "trigger", "secret":
 		return evidence.StatusRejected
 	}
 	return evidence.StatusError
@@ -196,11 +262,10 @@ func (r *run) finishLog(message string, failure error) {
 		"sha256", res.Package.SHA256, "dirhash", res.Package.DirHash, "start", res.Start, "end", res.End,
 		"result", r.Results.Name() + "/" + evidence.ResultObject(res.RunID),
 	}
-	var again *repeated
-	if failure == nil || errors.As(failure, &again) {
+	if failure == nil || res.Status == evidence.StatusSkipped {
 		r.log.Info(message, fields...)
 		return
 	}
 	// The log has the causes too, which answers and evidence do not.
-	r.log.Error(message, append(fields, "code", problem.CodeOf(failure), "error", failure.Error())...)
+	r.log.Error(message, append(fields, "code", problem.CodeOf(failure), "error", r.masker.String(failure.Error()))...)
 }

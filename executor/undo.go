@@ -71,9 +71,14 @@ func (r *run) undo(ctx context.Context, plan *manifest.Plan, scripts []script) {
 			pending = append([]script{*scripts[i].undo}, pending...)
 		}
 	}
-	if len(pending) == 0 {
-		return
+	if len(pending) > 0 {
+		_ = r.runUndo(ctx, plan, pending, len(scripts)) // the result has its error
 	}
+}
+
+// runUndo runs undo scripts in their order and stops at the first that fails. What was not
+// run is listed with the request that runs it.
+func (r *run) runUndo(ctx context.Context, plan *manifest.Plan, pending []script, before int) error {
 	share := plan.Manifest().RollbackTimeout
 	if share == 0 {
 		share = maxUndoShare
@@ -82,16 +87,32 @@ func (r *run) undo(ctx context.Context, plan *manifest.Plan, scripts []script) {
 	defer cancel()
 	rollback := &evidence.Rollback{Status: evidence.StepSuccess}
 	r.result.Rollback = rollback
+	var failure error
 	for i, s := range pending {
 		record := describeStep(s, evidence.StepNotRun)
-		if rollback.Error == nil {
-			var failure error
-			if record, failure = r.undoStep(ctx, len(scripts)+i+1, s); failure != nil {
+		if failure == nil {
+			if record, failure = r.undoStep(ctx, before+i+1, s); failure != nil {
 				rollback.Error = evidence.NewError(problem.Of(failure, problem.Problem{Code: "step.undo", Message: "the undo did not succeed"}))
 				rollback.Status = record.Status
 			}
 		}
 		rollback.Steps = append(rollback.Steps, record)
+	}
+	if failure != nil {
+		rollback.Request = r.undoRequest()
+	}
+	return failure
+}
+
+// undoRequest is the request that does what is left to be undone.
+func (r *run) undoRequest() *evidence.UndoRequest {
+	run := r.runID()
+	if r.does(ActionRollback) {
+		run = r.request.RollbackOf
+	}
+	return &evidence.UndoRequest{
+		Action: string(ActionRollback), Object: r.request.Object, VersionID: r.result.Package.VersionID, ParameterSet: r.request.ParameterSet,
+		RollbackOf: run, Reason: "finish the undo of " + run,
 	}
 }
 

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/bmatcuk/doublestar/v4"
+
 	"cemli-executor/internal/problem"
 )
 
@@ -134,4 +136,12 @@ func scripts(files map[string]string, folder string) []string {
 	}
 	slices.Sort(found)
 	return found
+}
+
+// Keeps reports whether a file in the package's folder is one of the outputs.
+func (m *Manifest) Keeps(name string) bool {
+	return slices.ContainsFunc(m.Outputs, func(glob string) bool {
+		ok, err := doublestar.Match(glob, name)
+		return ok && err == nil
+	})
 }

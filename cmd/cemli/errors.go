@@ -24,14 +24,6 @@ type endedError struct{ code int }
 
 func (e *endedError) Error() string { return "ended" }
 
-// ended is the error that stands for a run's status; nil for a success.
-func ended(status evidence.Status) error {
-	if code := statusCode(status); code != exitSuccess {
-		return &endedError{code}
-	}
-	return nil
-}
-
 // statusCode is the exit code of a run's status.
 func statusCode(status evidence.Status) int {
 	switch status {

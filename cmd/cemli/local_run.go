@@ -78,7 +78,7 @@ func localRun(ctx context.Context, t *terminal, path string, f localFlags) error
 	}
 }
 
-// showInvocation reads the result that the answer names from the bucket.
+// showInvocation reads the results that the answer names from the bucket.
 func showInvocation(ctx context.Context, t *terminal, stack *local.Stack, end invocation, log *lastLines) error {
 	if end.err != nil {
 		return problem.New(problem.Problem{
@@ -86,33 +86,55 @@ func showInvocation(ctx context.Context, t *terminal, stack *local.Stack, end in
 			Hint: "the function's log says why; see it with --verbose" + log.hint(),
 		}, nil)
 	}
-	var answer struct {
-		evidence.Summary
-		Reason string `json:"reason"`
-	}
-	if err := json.Unmarshal(end.answer.Body, &answer); err != nil {
-		return fmt.Errorf("read the function's answer: %w", err)
-	}
-	if answer.RunID == "" {
-		return noRun(t, string(answer.Status), answer.Error, answer.Reason)
-	}
-	body, _, err := stack.Person().Bucket(answer.Result.Bucket).Get(ctx, answer.Result.Object, store.GetOptions{})
+	answers, err := readAnswers(end.answer.Body)
 	if err != nil {
 		return err
+	}
+	var results []evidence.Result
+	for _, answer := range answers {
+		if answer.RunID == "" {
+			return noRun(t, string(answer.Status), answer.Error, answer.Reason)
+		}
+		result, err := readResult(ctx, stack, answer)
+		if err != nil {
+			return err
+		}
+		results = append(results, result)
+	}
+	return t.showResults(results, "")
+}
+
+// functionAnswer is what the function answers for a run, or for what became none.
+type functionAnswer struct {
+	evidence.Summary
+	Reason string `json:"reason"`
+}
+
+// readAnswers reads one answer, or those of several parameter sets.
+func readAnswers(body []byte) ([]functionAnswer, error) {
+	var several []functionAnswer
+	if json.Unmarshal(body, &several) == nil && len(several) > 0 {
+		return several, nil
+	}
+	var one functionAnswer
+	if err := json.Unmarshal(body, &one); err != nil {
+		return nil, fmt.Errorf("read the function's answer: %w", err)
+	}
+	return []functionAnswer{one}, nil
+}
+
+// readResult reads the result that an answer names.
+func readResult(ctx context.Context, stack *local.Stack, answer functionAnswer) (evidence.Result, error) {
+	body, _, err := stack.Person().Bucket(answer.Result.Bucket).Get(ctx, answer.Result.Object, store.GetOptions{})
+	if err != nil {
+		return evidence.Result{}, err
 	}
 	defer body.Close()
 	doc, err := io.ReadAll(body)
 	if err != nil {
-		return fmt.Errorf("read result: %w", err)
+		return evidence.Result{}, fmt.Errorf("read result: %w", err)
 	}
-	result, err := evidence.Decode(doc)
-	if err != nil {
-		return err
-	}
-	if err := t.showResult(result, ""); err != nil {
-		return err
-	}
-	return ended(result.Status)
+	return evidence.Decode(doc)
 }
 
 // noRun is the error for an answer without a run.

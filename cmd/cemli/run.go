@@ -2,18 +2,21 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"os/user"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"cemli-executor/executor"
 	"cemli-executor/internal/buildinfo"
+	"cemli-executor/internal/bundle"
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/problem"
 	"cemli-executor/internal/sandbox"
@@ -30,13 +33,17 @@ func newRunCommand(t *terminal) *cobra.Command {
 
 PATH is a package folder or a zip. The scripts run for real, against systems that
 you may change, confined as far as this machine's kernel can. The buckets are
-folders; the evidence is kept only where --results says.`,
+folders; the evidence is kept only where --results says. A secret of the
+package is taken from the variable CEMLI_SECRET_NAME of this program.`,
 		Example: "  cemli run examples/hello-cemli --results evidence",
 		Args:    exactPath,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runHere(cmd.Context(), t, args[0], f)
 		},
 	}
+	cmd.Flags().StringVar(&f.set, "set", "", "parameter set to run (default: all of the package's, one after the other)")
+	cmd.Flags().StringArrayVar(&f.params, "param", nil, "value of a parameter, as NAME=VALUE; may be repeated")
+	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "run only the pre-checks, and steps that say that they can be run dry")
 	cmd.Flags().StringVar(&f.environment, "env", "local", "environment the package is told it runs in")
 	cmd.Flags().StringVar(&f.results, "results", "", "folder to keep the evidence in (default: not kept)")
 	cmd.Flags().StringVar(&f.sandbox, "sandbox", "basic", "least confinement: full, basic or none; all that the kernel has is used, but with none")
@@ -45,7 +52,11 @@ folders; the evidence is kept only where --results says.`,
 }
 
 // runFlags are the flags of cemli run.
-type runFlags struct{ environment, results, policy, sandbox string }
+type runFlags struct {
+	environment, results, policy, sandbox, set string
+	params                                     []string
+	dryRun                                     bool
+}
 
 // reserveHere is the time for evidence of a run on this machine.
 const reserveHere = 15 * time.Second
@@ -90,6 +101,10 @@ func runHere(ctx context.Context, t *terminal, path string, f runFlags) error {
 	if err != nil {
 		return err
 	}
+	parameters, err := f.parameters(path)
+	if err != nil {
+		return err
+	}
 	object, err := upload(ctx, packages, path)
 	if err != nil {
 		return err
@@ -101,21 +116,81 @@ func runHere(ctx context.Context, t *terminal, path string, f runFlags) error {
 		Limits: executor.DefaultLimits(), Sandbox: level, Output: executor.OutputAll,
 		Identity: evidence.Identity{ExecutorVersion: buildinfo.String()},
 		Log:      slog.New(slog.NewJSONHandler(&progress{t: t}, nil)),
+		Secrets:  secretsHere,
 	})
-	result, err := run.Run(ctx, executor.Request{
-		Bucket: packages.Name(), Object: object.Name, ETag: object.ETag,
+	request := executor.Request{
+		Bucket: packages.Name(), Object: object.Name, ETag: object.ETag, ParameterSet: f.set, Parameters: parameters,
 		Trigger: executor.Trigger{Kind: executor.TriggerCLI}, RequestedBy: person(),
-	})
+	}
+	if f.dryRun {
+		request.Action = executor.ActionDryRun
+	}
+	list, err := run.Run(ctx, request)
 	if err != nil {
 		return err
 	}
-	if where != "" {
-		where = filepath.Join(where, evidence.ResultObject(result.RunID))
+	return t.showResults(list, where)
+}
+
+// secretsHere takes secrets from this program's environment: on a laptop there is no vault.
+func secretsHere(_ context.Context, env, ref string) (executor.Secret, error) {
+	variable := "CEMLI_SECRET_" + env
+	value, ok := os.LookupEnv(variable)
+	if !ok {
+		return executor.Secret{}, problem.New(problem.Problem{
+			Code: "secret.unavailable", Where: env, Message: "the package needs the secret " + ref + ", and there is no vault here", Hint: "set the variable " + variable,
+		}, nil)
 	}
-	if err := t.showResult(result, where); err != nil {
-		return err
+	return executor.Secret{Value: []byte(value), ID: "environment:" + variable, Version: "0"}, nil
+}
+
+// parameters are the values of --param, in the types that the package declares.
+func (f runFlags) parameters(path string) (map[string]json.RawMessage, error) {
+	if len(f.params) == 0 {
+		return nil, nil //nolint:nilnil // there are none
 	}
-	return ended(result.Status)
+	m, err := manifestOf(path)
+	if err != nil {
+		return nil, err
+	}
+	values := map[string]json.RawMessage{}
+	for _, param := range f.params {
+		name, text, ok := strings.Cut(param, "=")
+		if !ok || name == "" {
+			return nil, problem.New(problem.Problem{Code: "usage", Where: "--param", Message: fmt.Sprintf("%.100q is not NAME=VALUE", param), Hint: "write it like LEDGER=4711"}, nil)
+		}
+		values[name] = json.RawMessage(text)
+		if t := m.Parameters[name].Type; t == manifest.TypeString || !json.Valid(values[name]) {
+			doc, err := json.Marshal(text)
+			if err != nil {
+				return nil, fmt.Errorf("encode parameter %s: %w", name, err)
+			}
+			values[name] = doc
+		}
+	}
+	return values, nil
+}
+
+// manifestOf reads the manifest of a package; what is wrong with the package itself the run says.
+func manifestOf(path string) (*manifest.Manifest, error) {
+	zip, _, err := openPackage(path)
+	if err != nil {
+		return nil, err
+	}
+	defer zip.Close()
+	size, err := zip.Seek(0, io.SeekEnd)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", path, err)
+	}
+	archive, err := bundle.Check(zip, size, bundle.DefaultLimits())
+	if err != nil {
+		return nil, err
+	}
+	doc, err := archive.ReadFile(manifest.Name, manifest.MaxBytes)
+	if err != nil {
+		return nil, manifest.Missing()
+	}
+	return manifest.Parse(doc)
 }
 
 func sandboxLevel(name string) (sandbox.Level, error) {

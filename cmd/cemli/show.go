@@ -1,23 +1,63 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"time"
 
 	"cemli-executor/internal/evidence"
 )
 
-// showResult prints a result: the document as it is for machines, or what a person
-// wants to know, fit to be pasted into a ticket.
-func (t *terminal) showResult(r evidence.Result, where string) error {
+// showResults prints the results of a package's run, or of its runs with each parameter set: the
+// documents as they are for machines, or what a person wants to know, fit to be pasted into a
+// ticket. folder is where the evidence is kept, if it is. The error stands for the worst status.
+func (t *terminal) showResults(results []evidence.Result, folder string) error {
 	if t.format == "json" {
+		if err := t.printResults(results); err != nil {
+			return err
+		}
+	}
+	worst := exitSuccess
+	for _, r := range results {
+		if t.format != "json" {
+			t.showResult(r, folder)
+		}
+		worst = max(worst, statusCode(r.Status))
+	}
+	if worst == exitSuccess {
+		return nil
+	}
+	return &endedError{worst}
+}
+
+// printResults prints one document, or an array of those of several sets.
+func (t *terminal) printResults(results []evidence.Result) error {
+	var docs []json.RawMessage
+	for _, r := range results {
 		doc, err := r.Encode()
 		if err != nil {
 			return err
 		}
-		_, err = t.stdout.Write(doc)
-		return err
+		docs = append(docs, doc)
+	}
+	out := []byte(docs[0])
+	if len(results) > 1 {
+		var err error
+		if out, err = json.MarshalIndent(docs, "", "  "); err != nil {
+			return err
+		}
+		out = append(out, '\n')
+	}
+	_, err := t.stdout.Write(out)
+	return err
+}
+
+func (t *terminal) showResult(r evidence.Result, folder string) {
+	where := ""
+	if folder != "" {
+		where = filepath.Join(folder, evidence.ResultObject(r.RunID))
 	}
 	fmt.Fprint(t.stdout, summaryText(r, where))
 	if r.Error != nil {
@@ -26,7 +66,6 @@ func (t *terminal) showResult(r evidence.Result, where string) error {
 	if r.Rollback != nil && r.Rollback.Error != nil {
 		t.showResultError(r.Rollback.Error)
 	}
-	return nil
 }
 
 // summaryText is the summary of a run in plain lines.
@@ -43,6 +82,10 @@ func summaryText(r evidence.Result, where string) string {
 	line("package", strings.TrimSpace(r.Package.Name+" "+r.Package.Version))
 	line("content", r.Package.DirHash)
 	line("target", r.Environment)
+	line("set", r.ParameterSet)
+	if r.Action != "apply" {
+		line("action", strings.ReplaceAll(r.Action, "_", " "))
+	}
 	if r.Execution.Ran {
 		line("sandbox", sandboxText(r.Sandbox))
 	}

@@ -93,6 +93,15 @@ func (p *Package) Ended(d Done) {
 	p.Done = last(append(p.Done, d))
 }
 
+// Undone notes that what a run had done was undone.
+func (p *Package) Undone(runID string) {
+	p.Done = slices.DeleteFunc(p.Done, func(d Done) bool { return d.RunID == runID })
+	p.Current = ""
+	if n := len(p.Done); n > 0 {
+		p.Current = p.Done[n-1].Version
+	}
+}
+
 func last[T any](list []T) []T { return list[max(0, len(list)-maxEntries):] }
 
 func object(environment, name string) string { return "packages/" + environment + "/" + name + ".json" }

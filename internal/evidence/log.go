@@ -116,6 +116,9 @@ func (s *stream) split(p []byte) {
 	}
 }
 
+// Note writes a line of the executor's own between the output of two attempts.
+func (l *Log) Note(text string) { _, _ = l.Writer(Stderr).Write([]byte("[cemli] " + text + "\n")) }
+
 // Close passes on lines that had no end. The writers must not be used after it.
 func (l *Log) Close() {
 	l.mu.Lock()

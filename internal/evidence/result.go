@@ -82,6 +82,11 @@ type Result struct {
 	Trigger     Trigger     `json:"trigger"`
 	Sandbox     Sandbox     `json:"sandbox"`
 
+	// Outputs are what steps gave to later ones, by name; the last one counts.
+	Outputs map[string]string `json:"outputs"`
+	// Secrets are the Vault secrets that scripts saw, without their values.
+	Secrets []Secret `json:"secrets"`
+
 	// Rollback is the undo that a failure led to; absent where there was none.
 	Rollback *Rollback `json:"rollback,omitempty"`
 
@@ -207,7 +212,15 @@ const (
 	StepTimedOut    StepStatus = "timed_out"
 	StepInterrupted StepStatus = "interrupted"
 	StepNotRun      StepStatus = "not_run"
+	StepSkipped     StepStatus = "skipped" // it had succeeded in the run that this one resumes
 )
+
+// Secret is a secret that scripts saw as the variable Env.
+type Secret struct {
+	Env      string `json:"env"`
+	SecretID string `json:"secret_id"`
+	Version  string `json:"version"`
+}
 
 // Step is one script and how it ended.
 type Step struct {
@@ -231,6 +244,8 @@ type Step struct {
 	Truncated  bool   `json:"truncated"`
 	StdoutTail string `json:"stdout_tail"`
 	StderrTail string `json:"stderr_tail"`
+	// Outputs are what the step gave to later ones.
+	Outputs map[string]string `json:"outputs,omitempty"`
 }
 
 // Rollback is what was undone after a failure, in the order it was: the steps that had
@@ -239,6 +254,19 @@ type Rollback struct {
 	Status StepStatus `json:"status"` // success if every undo succeeded
 	Error  *Error     `json:"error,omitempty"`
 	Steps  []Step     `json:"steps"`
+	// Request is what to send to the function for the undo that is left to be done; absent
+	// where nothing is.
+	Request *UndoRequest `json:"request,omitempty"`
+}
+
+// UndoRequest is a request by hand that undoes a run.
+type UndoRequest struct {
+	Action       string `json:"action"`
+	Object       string `json:"object"`
+	VersionID    string `json:"version_id,omitempty"`
+	ParameterSet string `json:"parameter_set,omitempty"`
+	RollbackOf   string `json:"rollback_of"`
+	Reason       string `json:"reason"`
 }
 
 // Artifact is one file that a script left to be kept.
@@ -265,8 +293,12 @@ func (r Result) Encode() ([]byte, error) {
 	r.Steps = append([]Step{}, r.Steps...)
 	r.Artifacts = append([]Artifact{}, r.Artifacts...)
 	r.Policy.Violations = append([]problem.Problem{}, r.Policy.Violations...)
+	r.Secrets = append([]Secret{}, r.Secrets...)
 	if r.Parameters == nil {
 		r.Parameters = map[string]any{}
+	}
+	if r.Outputs == nil {
+		r.Outputs = map[string]string{}
 	}
 	return encode(r)
 }

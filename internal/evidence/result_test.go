@@ -16,7 +16,7 @@ func TestResultRoundTrip(t *testing.T) {
 	want := evidence.Result{
 		SchemaVersion: 1, RunID: "20260102T030405Z-x-0123456789ab", Status: evidence.StatusFailed, Message: "m <&>",
 		Error: &evidence.Error{Code: "step.failed", Message: "m"}, Start: time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC),
-		Manifest: json.RawMessage(`{"name":"x"}`), RequestedBy: []evidence.Requester{}, Parameters: map[string]any{"A": "b"}, Policy: evidence.Policy{Source: "none", Violations: []problem.Problem{}}, Artifacts: []evidence.Artifact{},
+		Manifest: json.RawMessage(`{"name":"x"}`), RequestedBy: []evidence.Requester{}, Parameters: map[string]any{"A": "b"}, Outputs: map[string]string{}, Secrets: []evidence.Secret{}, Policy: evidence.Policy{Source: "none", Violations: []problem.Problem{}}, Artifacts: []evidence.Artifact{},
 		Steps: []evidence.Step{{Name: "a", Status: evidence.StepFailed, ReturnCode: 3}},
 	}
 	doc, err := want.Encode()

@@ -82,7 +82,7 @@ func Start(o Options) (*Stack, error) {
 func newHost(o Options, authority *localoci.Authority, endpoint func() string) (*fnhost.Host, error) {
 	settings := map[string]string{
 		"CEMLI_PACKAGES_BUCKET": buckets.Packages, "RESULTS_BUCKET": buckets.Results, "CEMLI_STATE_BUCKET": buckets.State,
-		"CEMLI_ENVIRONMENT": "local", "CEMLI_SANDBOX": "basic",
+		"CEMLI_ENVIRONMENT": "local", "CEMLI_SANDBOX": "basic", "CEMLI_TOPIC": localoci.TopicID, "CEMLI_VAULT": localoci.VaultID,
 	}
 	maps.Copy(settings, o.Settings)
 	return fnhost.New(fnhost.Config{

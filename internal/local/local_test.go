@@ -3,6 +3,7 @@ package local_test
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -55,8 +56,9 @@ type cloud struct {
 
 type answer struct {
 	evidence.Summary
-	Reason string `json:"reason"`
-	err    error
+	Reason  string `json:"reason"`
+	err     error
+	several []answer // of parameter sets
 }
 
 func start(t *testing.T, change func(*local.Options)) *cloud {
@@ -95,6 +97,10 @@ func unconfined(o *local.Options) { o.Settings = map[string]string{"CEMLI_SANDBO
 func (c *cloud) answered(a fnhost.Answer, err error) {
 	got := answer{err: err}
 	if err == nil {
+		if json.Unmarshal(a.Body, &got.several) == nil {
+			c.answers <- got
+			return
+		}
 		if err := json.Unmarshal(a.Body, &got); err != nil {
 			c.t.Errorf("answer %q: %v", a.Body, err)
 		}
@@ -139,6 +145,7 @@ func (c *cloud) result(a answer) evidence.Result {
 	if err != nil {
 		c.t.Fatal(err)
 	}
+	testkit.CheckResult(c.t, doc)
 	r, err := evidence.Decode(doc)
 	if err != nil {
 		c.t.Fatal(err)
@@ -366,5 +373,68 @@ func TestInvocationByHand(t *testing.T) {
 	r := c.result(a)
 	if r.Trigger.Kind != "request" || r.Reason != "again" || r.Reference != "INC1" || r.Execution.Stdout != "by hand\n" {
 		t.Errorf("trigger %+v, reason %q, execution %+v", r.Trigger, r.Reason, r.Execution)
+	}
+}
+
+// Secrets come from the vault with the function's own rights, and the end of a run is announced.
+func TestSecretsAndAnnouncement(t *testing.T) {
+	c := start(t, nil)
+	secret, err := c.Server().PutSecret("erp-db", []byte("tiger-s3cr3t"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	zip := func(version, ref, script string) []byte {
+		return testkit.Zip(t, map[string]string{
+			"manifest.json": `{"name":"sample","version":"` + version + `","type":"extension","secrets":{"DB":{"vault_secret":"` + ref + `"}}}`, "steps/run.sh": script,
+		})
+	}
+	for i, ref := range []string{"erp-db", secret.ID} {
+		c.put(fmt.Sprintf("sample-1.0.%d.zip", i), zip(fmt.Sprintf("1.0.%d", i), ref, `[ "$DB" = tiger-s3cr3t ] && echo "it is $DB"`))
+		r := c.result(c.answer())
+		if r.Status != evidence.StatusSuccess || r.Execution.Stdout != "it is ***\n" || r.Secrets[0].SecretID != secret.ID || r.Secrets[0].Version != "1" {
+			t.Errorf("%s: status %s, %q, %+v, secrets %+v", ref, r.Status, r.Message, r.Execution, r.Secrets)
+		}
+	}
+	c.put("sample-1.0.2.zip", zip("1.0.2", "no-such", "echo ran"))
+	if r := c.result(c.answer()); r.Status != evidence.StatusRejected || r.Error.Code != "secret.unavailable" || r.Execution.Ran {
+		t.Errorf("status %s, %+v", r.Status, r.Error)
+	}
+	if strings.Contains(c.log.String(), "tiger") {
+		t.Error("the secret is in the function's log")
+	}
+	messages, err := c.Server().Messages()
+	if err != nil || len(messages) != 3 {
+		t.Fatalf("%d messages, error %v; the function's log:\n%s", len(messages), err, c.log)
+	}
+	if m := messages[2]; !strings.HasPrefix(m.Title, "[local] sample 1.0.2: rejected - ") || !strings.Contains(m.Body, `"dev.cemli.run.finished"`) || strings.Contains(m.Body, "tiger") {
+		t.Errorf("message %+v", m)
+	}
+}
+
+func TestOnlyFailuresAreAnnounced(t *testing.T) {
+	c := start(t, func(o *local.Options) { o.Settings = map[string]string{"CEMLI_NOTIFY": "failures"} })
+	c.put("sample-1.0.0.zip", sample(t, "echo fine"))
+	c.result(c.answer())
+	c.put("sample-1.0.1.zip", sample(t, "exit 1"))
+	c.result(c.answer())
+	if messages, err := c.Server().Messages(); err != nil || len(messages) != 1 || !strings.Contains(messages[0].Title, "failed") {
+		t.Errorf("messages %+v, error %v", messages, err)
+	}
+}
+
+func TestParameterSetsByEvent(t *testing.T) {
+	c := start(t, nil)
+	c.put("sets-1.0.0.zip", testkit.Zip(t, map[string]string{
+		"manifest.json": `{"name":"sets","version":"1.0.0","type":"localization","parameters":{"C":{"type":"string"}},"parameter_sets":{"FR":{"C":"fr"},"DE":{"C":"de"}}}`,
+		"steps/run.sh":  "echo $CEMLI_PARAM_C",
+	}))
+	a := c.answer()
+	if a.err != nil || len(a.several) != 2 {
+		t.Fatalf("answer %+v", a)
+	}
+	for i, want := range []string{"de\n", "fr\n"} {
+		if r := c.result(a.several[i]); r.Status != evidence.StatusSuccess || r.Execution.Stdout != want {
+			t.Errorf("status %s, %+v", r.Status, r.Execution)
+		}
 	}
 }

@@ -174,15 +174,27 @@ func (c *Client) api() (api *objectstorage.ObjectStorageClient, err error) {
 	if err != nil {
 		return nil, credentialsError(err)
 	}
-	made.HTTPClient = c.http
-	made.Configuration.CircuitBreaker = nil
-	none := common.NoRetryPolicy()
-	made.Configuration.RetryPolicy = &none
-	if c.options.Endpoint != "" {
-		made.Host = strings.TrimRight(c.options.Endpoint, "/")
-	}
+	c.configure(&made.BaseClient)
 	c.provider, c.storage = provider, &made
 	return c.storage, nil
+}
+
+// configure makes a client of the SDK one of ours: see the package's rules.
+func (c *Client) configure(api *common.BaseClient) {
+	api.HTTPClient = c.http
+	api.Configuration.CircuitBreaker = nil
+	none := common.NoRetryPolicy()
+	api.Configuration.RetryPolicy = &none
+	if c.options.Endpoint != "" {
+		api.Host = strings.TrimRight(c.options.Endpoint, "/")
+	}
+}
+
+// current is the provider that the Object Storage client uses.
+func (c *Client) current() common.ConfigurationProvider {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.provider
 }
 
 // dropCredentials makes the next call read them anew.

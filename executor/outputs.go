@@ -1,0 +1,110 @@
+package executor
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"regexp"
+	"strings"
+	"unicode/utf8"
+
+	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/problem"
+)
+
+// Limits of what steps give to each other: it travels in environments.
+const (
+	maxOutputFile  = 256 << 10 // of one step
+	maxOutputValue = 64 << 10
+	maxOutputs     = 100 // of a run
+)
+
+var outputKey = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,63}$`)
+
+// takeOutputs reads what the step wrote for later ones.
+func (r *run) takeOutputs(s script, file string, record *evidence.Step) error {
+	text, err := r.readOutputs(file)
+	if err == nil {
+		record.Outputs, err = parseOutputs(text)
+	}
+	if err == nil && len(record.Outputs)+len(r.outputs) > maxOutputs {
+		err = fmt.Errorf("the steps of a run give at most %d outputs", maxOutputs)
+	}
+	if err != nil {
+		record.Status, record.Outputs = evidence.StepFailed, nil
+		return problem.New(problem.Problem{
+			Code: "step.output", Where: s.Run, Message: "what it wrote to CEMLI_OUTPUT cannot be used: " + r.masker.String(err.Error()),
+			Hint: "write lines of the form KEY=value, or KEY<<END, lines, END",
+		}, err)
+	}
+	for key, value := range record.Outputs {
+		r.outputs[key] = value
+		record.Outputs[key] = r.masker.String(value)
+	}
+	return nil
+}
+
+// readOutputs reads the file; one that is not there is empty.
+func (r *run) readOutputs(name string) (string, error) {
+	f, info, err := openRegular(r.dir.root, name)
+	if err != nil {
+		if _, err := r.dir.root.Lstat(name); errors.Is(err, fs.ErrNotExist) {
+			return "", nil
+		}
+		return "", err
+	}
+	defer f.Close()
+	if info.Size() > maxOutputFile {
+		return "", fmt.Errorf("the file has %d bytes; at most %d are read", info.Size(), maxOutputFile)
+	}
+	text, err := io.ReadAll(io.LimitReader(f, maxOutputFile+1))
+	switch {
+	case err != nil:
+		return "", errors.New("the file cannot be read")
+	case len(text) > maxOutputFile:
+		return "", errors.New("the file grows while it is read")
+	case !utf8.Valid(text) || strings.ContainsRune(string(text), 0):
+		return "", errors.New("the file is no text in UTF-8")
+	}
+	return string(text), nil
+}
+
+// parseOutputs reads lines of KEY=value, and of KEY<<END with the value in the lines up to
+// one that is END. Of two values for a key the last one counts.
+func parseOutputs(text string) (map[string]string, error) {
+	outputs := map[string]string{}
+	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
+	for i := 0; i < len(lines); i++ {
+		line := strings.TrimSuffix(lines[i], "\r")
+		if line == "" {
+			continue
+		}
+		at := i + 1
+		key, value, plain := strings.Cut(line, "=")
+		if name, end, ok := strings.Cut(line, "<<"); ok && (!plain || len(name) < len(key)) {
+			key = name
+			var rest []string
+			for i++; i < len(lines) && strings.TrimSuffix(lines[i], "\r") != end; i++ {
+				rest = append(rest, lines[i])
+			}
+			if i == len(lines) || end == "" {
+				return nil, fmt.Errorf("line %d: the lines of %s have no end %q", at, key, end)
+			}
+			value, plain = strings.Join(rest, "\n"), true
+		}
+		switch {
+		case !plain:
+			return nil, fmt.Errorf("line %d is neither KEY=value nor KEY<<END", at)
+		case !outputKey.MatchString(key):
+			return nil, fmt.Errorf("line %d: %.80q is no key: a letter or underscore, then up to 63 letters, digits and underscores", at, key)
+		case len(value) > maxOutputValue:
+			return nil, fmt.Errorf("line %d: the value of %s has %d bytes; at most %d are allowed", at, key, len(value), maxOutputValue)
+		}
+		outputs[key] = value
+	}
+	if len(outputs) == 0 {
+		return nil, nil //nolint:nilnil // there are none
+	}
+	return outputs, nil
+}

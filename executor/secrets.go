@@ -1,0 +1,200 @@
+package executor
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/problem"
+	"cemli-executor/internal/redact"
+	"cemli-executor/internal/sandbox"
+	"cemli-executor/manifest"
+)
+
+// Secret is a version of a secret in a vault.
+type Secret struct {
+	Value   []byte
+	ID      string // OCID
+	Version string
+}
+
+// SecretSource reads a secret by its name or OCID. env is the variable that it is for. An
+// error that is a *problem.Error of the family "secret" goes into the result.
+type SecretSource func(ctx context.Context, env, ref string) (Secret, error)
+
+// maxSecret is the longest secret: it becomes a variable of an environment.
+const maxSecret = 64 << 10
+
+// secret is one that scripts may see.
+type secret struct{ env, value string }
+
+// guard learns what has to be masked: first what a request gives, all of it while it is not
+// known what is sensitive.
+func (r *run) guard(m *manifest.Manifest) {
+	var values []string
+	for name, doc := range r.request.Parameters {
+		if m != nil && !m.Parameters[name].Sensitive {
+			continue
+		}
+		if v, err := manifest.ParseValue(doc); err == nil {
+			values = append(values, v.Text())
+		}
+	}
+	r.masker = redact.New(values)
+}
+
+// sensitive lists the sensitive values of a plan; one that cannot be masked is refused.
+func sensitive(arguments manifest.Arguments) ([]string, []problem.Problem) {
+	var values []string
+	var problems []problem.Problem
+	for _, a := range arguments {
+		if !a.Sensitive {
+			continue
+		}
+		if len(a.Value.Text()) < redact.MinBytes {
+			problems = append(problems, tooShort(a.Name))
+		}
+		values = append(values, a.Value.Text())
+	}
+	return values, problems
+}
+
+func tooShort(where string) problem.Problem {
+	return problem.Problem{
+		Code: "secret.short", Where: where, Message: fmt.Sprintf("the value has fewer than %d bytes, which cannot be masked without masking much else", redact.MinBytes),
+		Hint: "use a longer one",
+	}
+}
+
+// unlock fetches the secrets of a plan and makes sure that none of them is shown.
+func (r *run) unlock(ctx context.Context, plan *manifest.Plan) error {
+	hide, problems := sensitive(plan.Arguments())
+	wanted := plan.Manifest().Secrets
+	if len(wanted) > 0 {
+		if err := r.mayUnlock(); err != nil {
+			return err
+		}
+	}
+	for _, env := range sortedNames(wanted) {
+		found, err := r.Secrets(ctx, env, wanted[env])
+		if err != nil {
+			problems = append(problems, problem.Of(err, problem.Problem{
+				Code: "secret.unavailable", Where: env, Message: "the secret " + wanted[env] + " cannot be read",
+				Hint: "check that it exists in the vault, and that the function may read it",
+			}).Problems...)
+			r.log.Error("a secret cannot be read", "variable", env, "error", err.Error())
+			continue
+		}
+		if p, bad := unusable(env, found.Value); bad {
+			problems = append(problems, p)
+			continue
+		}
+		r.secrets = append(r.secrets, secret{env, string(found.Value)})
+		r.result.Secrets = append(r.result.Secrets, evidence.Secret{Env: env, SecretID: found.ID, Version: found.Version})
+		hide = append(hide, string(found.Value))
+	}
+	r.masker = redact.New(hide)
+	return problem.Join(problems)
+}
+
+// mayUnlock refuses secrets where scripts could also take the function's identity, unless the
+// policy of the environment has accepted that.
+func (r *run) mayUnlock() error {
+	if r.Secrets == nil {
+		return problem.New(problem.Problem{
+			Code: "secret.unavailable", Where: "/secrets", Message: "there is no vault here", Hint: "run the package where the function can read its vault",
+		}, nil)
+	}
+	if r.planned().Level().Reaches(sandbox.LevelFull) || r.accepted {
+		return nil
+	}
+	return problem.New(problem.Problem{
+		Code: "secret.sandbox", Where: "/secrets", Message: "the package uses secrets, and scripts are not confined at level full",
+		Hint: "use a kernel with Landlock, or name the level that is accepted as sandbox in the policy",
+	}, nil)
+}
+
+// unusable says why a value cannot be given to scripts.
+func unusable(env string, value []byte) (problem.Problem, bool) {
+	switch {
+	case len(value) < redact.MinBytes:
+		return tooShort(env), true
+	case len(value) > maxSecret:
+		return problem.Problem{
+			Code: "secret.large", Where: env, Message: fmt.Sprintf("the secret has %d bytes; at most %d fit into a variable", len(value), maxSecret),
+			Hint: "keep a short key in the vault, and what it opens elsewhere",
+		}, true
+	case !utf8.Valid(value) || slices.Contains(value, 0):
+		return problem.Problem{
+			Code: "secret.value", Where: env, Message: "the secret is no text in UTF-8, and cannot be a variable", Hint: "store it as base64 text, and decode it in the script",
+		}, true
+	}
+	return problem.Problem{}, false
+}
+
+// mask hides secrets in what the result quotes of scripts, requests and messages. What
+// identifies the run and its bytes stays as it is.
+func (r *run) mask() {
+	if r.masker == nil {
+		return
+	}
+	text := func(s *string) { *s = r.masker.String(*s) }
+	res := &r.result
+	for _, s := range []*string{&res.Message, &res.Reason, &res.Reference, &res.Summary, &res.Execution.Stdout, &res.Execution.Stderr, &res.Execution.Note} {
+		text(s)
+	}
+	r.maskError(res.Error)
+	if res.Rollback != nil {
+		r.maskError(res.Rollback.Error)
+	}
+	res.Outputs = r.maskValues(res.Outputs)
+	for i := range res.Artifacts {
+		text(&res.Artifacts[i].Name)
+		text(&res.Artifacts[i].Withheld)
+	}
+	res.Trigger.Raw = r.maskJSON(res.Trigger.Raw)
+	res.Manifest = r.maskJSON(res.Manifest)
+	for i := range res.Policy.Violations {
+		text(&res.Policy.Violations[i].Message)
+	}
+}
+
+func (r *run) maskError(e *evidence.Error) {
+	if e == nil {
+		return
+	}
+	e.Message, e.Hint = r.masker.String(e.Message), r.masker.String(e.Hint)
+	e.Problems = slices.Clone(e.Problems)
+	for i := range e.Problems {
+		e.Problems[i].Message, e.Problems[i].Hint = r.masker.String(e.Problems[i].Message), r.masker.String(e.Problems[i].Hint)
+		e.Problems[i].Where = r.masker.String(e.Problems[i].Where)
+	}
+}
+
+// maskValues masks names and values.
+func (r *run) maskValues(values map[string]string) map[string]string {
+	masked := make(map[string]string, len(values))
+	for name, value := range values {
+		masked[r.masker.String(name)] = r.masker.String(value)
+	}
+	return masked
+}
+
+// maskJSON masks a document; one that would be none any more is left out.
+func (r *run) maskJSON(doc []byte) []byte {
+	masked := []byte(r.masker.String(string(doc)))
+	if len(doc) == 0 || json.Valid(masked) {
+		return masked
+	}
+	return nil
+}
+
+// hides reports whether a text has a secret in it.
+func (r *run) hides(text string) bool {
+	found, err := r.masker.Found(strings.NewReader(text))
+	return found || err != nil
+}

@@ -1,0 +1,73 @@
+package oci
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/oracle/oci-go-sdk/v65/objectstorage"
+	"github.com/oracle/oci-go-sdk/v65/secrets"
+
+	"cemli-executor/internal/problem"
+)
+
+// SecretVersion is what is known of a secret besides its value.
+type SecretVersion struct {
+	ID      string // OCID
+	Version string // number
+}
+
+// Secret reads the current version of a secret: by its OCID, or by its name in a vault,
+// whose OCID may be empty if there is none. The error is a *problem.Error of the family
+// "secret", or that of the credentials.
+func (c *Client) Secret(ctx context.Context, ref, vault string) ([]byte, SecretVersion, error) {
+	byName := !strings.HasPrefix(ref, "ocid1.")
+	if byName && vault == "" {
+		return nil, SecretVersion{}, problem.New(problem.Problem{
+			Code: "secret.vault", Where: ref, Message: "the secret is named, and no vault is configured", Hint: "set CEMLI_VAULT to the vault's OCID, or use the secret's OCID",
+		}, nil)
+	}
+	var bundle secrets.SecretBundle
+	_, err := c.call(ctx, func(ctx context.Context, _ *objectstorage.ObjectStorageClient) error {
+		api, err := secrets.NewSecretsClientWithConfigurationProvider(c.current())
+		if err != nil {
+			return credentialsError(err)
+		}
+		c.configure(&api.BaseClient)
+		if byName {
+			answer, err := api.GetSecretBundleByName(ctx, secrets.GetSecretBundleByNameRequest{SecretName: &ref, VaultId: &vault})
+			bundle = answer.SecretBundle
+			return err
+		}
+		answer, err := api.GetSecretBundle(ctx, secrets.GetSecretBundleRequest{SecretId: &ref})
+		bundle = answer.SecretBundle
+		return err
+	})
+	if err != nil {
+		return nil, SecretVersion{}, secretError(ref, err)
+	}
+	content, ok := bundle.SecretBundleContent.(secrets.Base64SecretBundleContentDetails)
+	if !ok || content.Content == nil {
+		return nil, SecretVersion{}, secretError(ref, errors.New("its content is not base64"))
+	}
+	text, err := base64.StdEncoding.DecodeString(*content.Content)
+	if err != nil {
+		return nil, SecretVersion{}, secretError(ref, errors.New("its content is not base64"))
+	}
+	return text, SecretVersion{ID: value(bundle.SecretId), Version: strconv.FormatInt(value(bundle.VersionNumber), 10)}, nil
+}
+
+func secretError(ref string, err error) error {
+	if errors.Is(err, errCredentials) {
+		return err
+	}
+	p := problem.Problem{Code: "secret.unavailable", Where: ref, Message: "the secret cannot be read", Hint: "check the vault's status and the network route"}
+	if status, _ := serviceAnswer(err); status == http.StatusNotFound || status == http.StatusForbidden || status == http.StatusUnauthorized {
+		p.Message, p.Hint = "there is no such secret, or the function may not read it", "check its name or OCID, and the statement that lets the function read secret-bundles"
+	}
+	return problem.New(p, fmt.Errorf("read secret: %w", brief(err)))
+}
