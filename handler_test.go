@@ -26,7 +26,7 @@ func testHandler(t *testing.T, environ ...string) (*handler, *bytes.Buffer) {
 	config.WorkDir = t.TempDir()
 	logger := slog.New(slog.NewJSONHandler(&log, nil))
 	return &handler{
-		config: config, problems: problems, log: logger, listener: newListener("unix:"+t.TempDir()+"/lsnr.sock", logger),
+		config: config, problems: problems, log: logger, listener: newListener(func(string) string { return "" }, config.WorkDir, logger),
 		client: oci.ResourcePrincipal(oci.Options{Endpoint: "http://127.0.0.1:1", Backoff: time.Millisecond}),
 	}, &log
 }

@@ -16,25 +16,33 @@ import (
 // confined scripts cannot list.
 type listener struct {
 	dir, name string
-	modes     map[string]fs.FileMode // of folders that a script may close
+	paths     []string // that a script may close, as their owner
 	log       *slog.Logger
 }
 
-// newListener finds the socket that FN_LISTENER names. The FDK makes another one beside
-// it, and a link to that in its place.
-func newListener(address string, log *slog.Logger) *listener {
-	path := strings.TrimPrefix(address, "unix:")
-	l := &listener{dir: filepath.Dir(path), name: "phony" + filepath.Base(path), modes: map[string]fs.FileMode{}, log: log}
-	for _, dir := range []string{l.dir, os.TempDir()} {
-		if info, err := os.Stat(dir); err == nil {
-			l.modes[dir] = info.Mode()
+// newListener finds the socket that FN_LISTENER names in an environment. The FDK makes another
+// one beside it, and a link to that in its place.
+func newListener(getenv func(string) string, workdir string, log *slog.Logger) *listener {
+	path := strings.TrimPrefix(getenv("FN_LISTENER"), "unix:")
+	l := &listener{dir: filepath.Dir(path), name: "phony" + filepath.Base(path), log: log}
+	l.paths = []string{l.dir, os.TempDir(), workdir}
+	for _, variable := range []string{"OCI_RESOURCE_PRINCIPAL_RPST", "OCI_RESOURCE_PRINCIPAL_PRIVATE_PEM"} {
+		if path := getenv(variable); filepath.IsAbs(path) {
+			l.paths = append(l.paths, filepath.Dir(path), path)
 		}
 	}
 	return l
 }
 
-// hide gives the socket another name; show undoes it.
+// hide gives the socket another name; show undoes it, and gives what scripts may have closed the
+// modes again that it has now.
 func (l *listener) hide() (show func()) {
+	modes := map[string]fs.FileMode{}
+	for _, path := range l.paths {
+		if info, err := os.Stat(path); err == nil {
+			modes[path] = info.Mode()
+		}
+	}
 	from := filepath.Join(l.dir, l.name)
 	hidden := filepath.Join(l.dir, rand.Text())
 	err := os.Rename(from, hidden)
@@ -42,7 +50,7 @@ func (l *listener) hide() (show func()) {
 		l.log.Warn("cannot hide the socket from scripts", "error", err.Error())
 	}
 	return func() {
-		l.restoreModes()
+		l.restore(modes)
 		if err != nil {
 			return
 		}
@@ -52,13 +60,15 @@ func (l *listener) hide() (show func()) {
 	}
 }
 
-// restoreModes opens folders again that a script has closed: it may, as their owner.
-func (l *listener) restoreModes() {
-	for dir, mode := range l.modes {
-		if info, err := os.Stat(dir); err == nil && info.Mode() != mode {
-			if err := os.Chmod(dir, mode); err != nil {
-				l.log.Error("cannot restore a folder's mode", "folder", dir, "error", err.Error())
-			}
+// restore opens again what a script has closed, folders before what is in them.
+func (l *listener) restore(modes map[string]fs.FileMode) {
+	for _, path := range l.paths {
+		mode, known := modes[path]
+		if info, err := os.Stat(path); !known || err == nil && info.Mode() == mode {
+			continue
+		}
+		if err := os.Chmod(path, mode); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			l.log.Error("cannot restore a mode", "path", path, "error", err.Error())
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path"
 	"strings"
+	"time"
 
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/store"
@@ -28,6 +29,8 @@ func (r *run) collect(ctx context.Context) error {
 	}
 	r.result.Summary = r.readSummary()
 	keeper := &keeper{run: r, ctx: ctx, left: r.Limits.ArtifactBytes, taken: map[string]bool{}}
+	end, _ := ctx.Deadline() // forEvidence has set it
+	keeper.end = time.Now().Add(time.Until(end) * 2 / 3)
 	if err := keeper.folder("artifacts", func(string) bool { return true }); err != nil || r.keeps == nil {
 		return err
 	}
@@ -39,6 +42,8 @@ type keeper struct {
 	run   *run
 	ctx   context.Context
 	left  int64
+	seen  int       // files and folders
+	end   time.Time // of looking: the result itself needs time, too
 	taken map[string]bool
 }
 
@@ -53,16 +58,19 @@ func (k *keeper) folder(name string, wanted func(name string) bool) error {
 	}
 	defer files.Close()
 	return fs.WalkDir(files.FS(), ".", func(name string, entry fs.DirEntry, err error) error {
-		if err == nil && entry.IsDir() || !wanted(name) {
+		k.seen++
+		over := k.over(name)
+		switch dir := err == nil && entry.IsDir(); {
+		case over != "":
+			result.Artifacts = append(result.Artifacts, evidence.Artifact{Name: printableName(name), Withheld: over})
+			if strings.Count(name, "/") >= maxDepth && dir {
+				return fs.SkipDir
+			}
+			return fs.SkipAll
+		case dir || !wanted(name):
 			return nil
 		}
-		if len(result.Artifacts) >= k.run.Limits.Artifacts {
-			result.Artifacts = append(result.Artifacts, evidence.Artifact{
-				Name: name, Withheld: fmt.Sprintf("more than %d files; this one and all after it are not kept", k.run.Limits.Artifacts),
-			})
-			return fs.SkipAll
-		}
-		artifact := evidence.Artifact{Name: name, Withheld: "another file of this name was kept"}
+		artifact := evidence.Artifact{Name: printableName(name), Withheld: "another file of this name was kept"}
 		if !k.taken[name] {
 			k.taken[name] = true
 			if artifact, err = k.run.keepArtifact(k.ctx, files, name, k.left); err != nil {
@@ -74,6 +82,26 @@ func (k *keeper) folder(name string, wanted func(name string) bool) error {
 		return nil
 	})
 }
+
+// maxDepth is how deep folders of artifacts may be, as in a package.
+const maxDepth = 32
+
+// over says why this and what follows is not looked at; "" if it is.
+func (k *keeper) over(name string) string {
+	switch limit := k.run.Limits.Artifacts; {
+	case k.ctx.Err() != nil || time.Now().After(k.end):
+		return "no time was left; this one and all after it are not kept"
+	case len(k.run.result.Artifacts) >= limit:
+		return fmt.Sprintf("more than %d files; this one and all after it are not kept", limit)
+	case k.seen > 10*limit+1000:
+		return "too many files and folders; this one and all after it are not kept"
+	case strings.Count(name, "/") >= maxDepth:
+		return fmt.Sprintf("it is more than %d folders deep", maxDepth)
+	}
+	return ""
+}
+
+func printableName(name string) string { return strings.ToValidUTF8(name, "\uFFFD") }
 
 // keepArtifact stores one file, or says why not. An error means that the store failed.
 func (r *run) keepArtifact(ctx context.Context, files *os.Root, name string, left int64) (evidence.Artifact, error) {
@@ -129,7 +157,7 @@ func openRegular(root *os.Root, name string) (*os.File, fs.FileInfo, error) {
 	if !before.Mode().IsRegular() {
 		return nil, nil, errNotRegular
 	}
-	f, err := root.Open(name)
+	f, err := root.OpenFile(name, os.O_RDONLY|withoutWaiting, 0)
 	if err != nil {
 		return nil, nil, errors.New("it could not be read")
 	}

@@ -85,11 +85,15 @@ func modified(step manifest.Step, cause error) error {
 // unmodified opens a script and checks that it is still what was admitted: an earlier
 // step may have written to it. The sandbox runs only the file that is open here.
 func (r *run) unmodified(step manifest.Step) (*os.File, error) {
-	f, err := r.dir.contents.Open(step.Run)
+	f, info, err := openRegular(r.dir.contents, step.Run)
 	if err != nil {
 		return nil, modified(step, err)
 	}
-	if sum, err := digest(f); err != nil || sum != step.SHA256 {
+	if size := r.sizes[step.Run]; info.Size() != size {
+		_ = f.Close()
+		return nil, modified(step, fmt.Errorf("it has %d bytes, and had %d", info.Size(), size))
+	}
+	if sum, err := digest(f, info.Size()); err != nil || sum != step.SHA256 {
 		_ = f.Close()
 		return nil, modified(step, err)
 	}

@@ -122,6 +122,7 @@ func (r *run) pause(ctx context.Context, s script, log *stepLog, record evidence
 
 // attempt runs a script once and adds to its record how it ended.
 func (r *run) attempt(ctx context.Context, number int, s script, log *stepLog, record *evidence.Step) error {
+	r.dir.reopen()
 	file, err := r.unmodified(s.Step)
 	if err != nil {
 		return err
@@ -137,6 +138,7 @@ func (r *run) attempt(ctx context.Context, number int, s script, log *stepLog, r
 	record.Attempts++
 	outputs := fmt.Sprintf("out/output-%02d-%d", number, record.Attempts)
 	outcome, err := r.spawn(run, s, file, log, r.environment(s, record.Attempts, outputs, stopTime(run)))
+	r.dir.reopen() // what it left is read, whatever it has closed
 	if err != nil {
 		record.Status = evidence.StepFailed
 		return problem.Of(err, problem.Problem{Code: "step.start", Where: s.Run, Message: "the script could not be started", Hint: "see the function's log"})

@@ -132,7 +132,8 @@ type run struct {
 	doing   string    // the content key of what is being done
 
 	arguments manifest.Arguments
-	network   bool // the package may use it
+	network   bool             // the package may use it
+	sizes     map[string]int64 // of the package's files, as extracted
 	outputs   map[string]string
 	keeps     func(name string) bool // files of the package's folder that are artifacts; nil: none
 	secrets   []secret
@@ -173,7 +174,8 @@ func (r *run) pipeline(ctx context.Context) error {
 	if err := r.chooseSet(m); err != nil {
 		return err
 	}
-	r.log.Info("run started", "run_id", r.runID(), "object", r.request.Object, "sha256", r.result.Package.SHA256)
+	r.log.Info("run started", "run_id", r.runID(), "object", r.request.Object, "sha256", r.result.Package.SHA256,
+		"parameter_set", r.request.ParameterSet, "action", r.result.Action)
 	contents, err := timed(r, "extract", func() (bundle.Extracted, error) { return r.extract(ctx, archive) })
 	if err != nil {
 		return err

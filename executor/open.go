@@ -50,6 +50,10 @@ func (r *run) extract(ctx context.Context, archive *bundle.Archive) (bundle.Extr
 		return bundle.Extracted{}, err
 	}
 	r.result.Package.DirHash = extracted.DirHash
+	r.sizes = make(map[string]int64, len(extracted.Files))
+	for _, f := range extracted.Files {
+		r.sizes[f.Name] = f.Size
+	}
 	if err := dir.give(); err != nil {
 		return bundle.Extracted{}, workdirError(r.WorkDir, err)
 	}

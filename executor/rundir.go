@@ -2,7 +2,6 @@ package executor
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -79,10 +78,10 @@ func clearWorkDir(workdir string) error {
 	if err != nil {
 		return err
 	}
-	for _, entry := range entries {
-		if err := removeAll(filepath.Join(workdir, entry.Name())); err != nil {
-			return err
-		}
+	if len(entries) > 0 {
+		// What cannot be removed is in nobody's way: each run has a folder of its own, and
+		// whether there is space left is looked at.
+		_ = removeContents(workdir)
 	}
 	return nil
 }
@@ -134,6 +133,18 @@ func (d *rundir) writable() []string {
 	return paths
 }
 
+// reopen gives the folders the modes again that a script may have taken: they belong to its user.
+func (d *rundir) reopen() {
+	mode := os.FileMode(0o700)
+	if d.owner != 0 {
+		mode = 0o711
+	}
+	_ = os.Chmod(d.path, mode) // what stays closed fails when the script starts
+	for _, folder := range folders {
+		_ = d.root.Chmod(folder, 0o700)
+	}
+}
+
 func (d *rundir) join(name string) string { return filepath.Join(d.path, name) }
 
 // remove deletes the directory.
@@ -143,25 +154,7 @@ func (d *rundir) remove() error {
 			_ = root.Close()
 		}
 	}
-	return removeAll(d.path)
-}
-
-// removeAll deletes path also where a script has taken the permissions to.
-func removeAll(path string) error {
-	if err := os.RemoveAll(path); err == nil {
-		return nil
-	}
-	walk := func(p string, entry fs.DirEntry, err error) error {
-		if entry != nil && entry.IsDir() {
-			_ = os.Chmod(p, 0o700) // what stays closed fails below
-		}
-		return nil
-	}
-	_ = filepath.WalkDir(path, walk)
-	if err := os.RemoveAll(path); err != nil {
-		return fmt.Errorf("remove %s: %w", path, err)
-	}
-	return nil
+	return removeFolder(d.path)
 }
 
 // cleanUp removes the run's directory; what cannot be removed is logged and will be

@@ -170,10 +170,10 @@ func findProgram(name string) string {
 	return ""
 }
 
-// digest is a file's SHA-256 in hexadecimal.
-func digest(f *os.File) (string, error) {
+// digest is the SHA-256 of the first size bytes of a file in hexadecimal.
+func digest(f *os.File, size int64) (string, error) {
 	sum := sha256.New()
-	if _, err := io.Copy(sum, f); err != nil {
+	if _, err := io.Copy(sum, io.LimitReader(f, size)); err != nil {
 		return "", err
 	}
 	return hexSum(sum), nil

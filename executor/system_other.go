@@ -3,8 +3,10 @@
 package executor
 
 import (
+	"errors"
 	"io/fs"
 	"os"
+	"path/filepath"
 
 	"cemli-executor/internal/bundle"
 )
@@ -22,4 +24,16 @@ func newLogFile(string) (*os.File, error) {
 		return nil, err
 	}
 	return f, os.Remove(f.Name())
+}
+
+const withoutWaiting = 0
+
+func removeFolder(path string) error { return os.RemoveAll(path) }
+
+func removeContents(path string) error {
+	entries, err := os.ReadDir(path)
+	for _, entry := range entries {
+		err = errors.Join(err, os.RemoveAll(filepath.Join(path, entry.Name())))
+	}
+	return err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"os"
 	"runtime"
 	"strings"
 	"time"
@@ -24,6 +25,7 @@ type localFlags struct {
 	timeout   time.Duration
 	settings  []string
 	faults    []string
+	secrets   []string
 	function  string
 	verbose   bool
 }
@@ -34,6 +36,7 @@ func (f *localFlags) add(cmd *cobra.Command) {
 	flags.DurationVar(&f.timeout, "timeout", 5*time.Minute, "timeout of one invocation")
 	flags.StringArrayVar(&f.settings, "config", nil, "configuration of the function, KEY=VALUE; may be repeated")
 	flags.StringArrayVar(&f.faults, "fault", nil, "what goes wrong on purpose, such as unavailable=0.1 or event_duplicate=1; may be repeated")
+	flags.StringArrayVar(&f.secrets, "secret", nil, "secret in the vault, NAME=FILE with its value; may be repeated")
 	flags.StringVar(&f.function, "function", "", "the function's binary (default: beside cemli, or built from the sources around)")
 	flags.BoolVar(&f.verbose, "verbose", false, "show the function's whole log and the services' own")
 }
@@ -100,6 +103,10 @@ func (f localFlags) start(ctx context.Context, t *terminal, dir string, function
 			}, nil)
 		}
 	}
+	secrets, err := f.readSecrets()
+	if err != nil {
+		return nil, nil, err
+	}
 	binary, done, err := findFunction(ctx, t, f.function)
 	if err != nil {
 		return nil, nil, err
@@ -115,10 +122,34 @@ func (f localFlags) start(ctx context.Context, t *terminal, dir string, function
 		done()
 		return nil, nil, err
 	}
-	return stack, func() {
+	stop := func() {
 		if err := stack.Close(); err != nil {
 			t.errorf("%s", err)
 		}
 		done()
-	}, nil
+	}
+	for name, value := range secrets {
+		if _, err := stack.Server().PutSecret(name, value); err != nil {
+			stop()
+			return nil, nil, problem.New(problem.Problem{Code: "usage", Where: "--secret " + name, Message: "the vault does not take the secret", Hint: "see the cause"}, err)
+		}
+	}
+	return stack, stop, nil
+}
+
+// readSecrets reads the files of --secret: values are no arguments, which other users see.
+func (f localFlags) readSecrets() (map[string][]byte, error) {
+	secrets := map[string][]byte{}
+	for _, flag := range f.secrets {
+		name, path, ok := strings.Cut(flag, "=")
+		if !ok || name == "" {
+			return nil, problem.New(problem.Problem{Code: "usage", Where: "--secret", Message: "--secret " + name + " is not NAME=FILE", Hint: "write the value into a file, and name that"}, nil)
+		}
+		value, err := os.ReadFile(path)
+		if err != nil {
+			return nil, problem.New(problem.Problem{Code: "usage", Where: "--secret", Message: "the file with the secret " + name + " cannot be read", Hint: "write the value into a file, and name that"}, err)
+		}
+		secrets[name] = value
+	}
+	return secrets, nil
 }

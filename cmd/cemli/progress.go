@@ -23,6 +23,8 @@ type logLine struct {
 	Level    string `json:"level"`
 	Package  string `json:"package"`
 	Version  string `json:"version"`
+	Set      string `json:"parameter_set"`
+	Action   string `json:"action"`
 	Step     string `json:"step"`
 	Phase    string `json:"phase"`
 	Stream   string `json:"stream"`
@@ -61,7 +63,11 @@ func (p *progress) show(text []byte) {
 	t := p.t
 	switch l.Msg {
 	case "run started":
-		t.raw(t.paint(bold, visible(l.Package+" "+l.Version)))
+		title := strings.TrimSpace(l.Package + " " + l.Version + " " + l.Set)
+		if l.Action != "apply" {
+			title += " (" + strings.ReplaceAll(l.Action, "_", " ") + ")"
+		}
+		t.raw(t.paint(bold, visible(title)))
 	case "step started":
 		t.raw(fmt.Sprintf("%s %s", t.paint(faint, l.Phase), visible(l.Step)))
 	case "output":

@@ -3,7 +3,9 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -106,7 +108,14 @@ func summaryText(r evidence.Result, where string) string {
 		}
 		line(label(i == 0, "artifacts"), text)
 	}
-	if len(r.Steps) == 0 {
+	for i, key := range slices.Sorted(maps.Keys(r.Outputs)) {
+		value, _, more := strings.Cut(r.Outputs[key], "\n")
+		if more || len(value) > maxShown {
+			value = strings.ToValidUTF8(value[:min(len(value), maxShown)], "") + " …"
+		}
+		line(label(i == 0, "outputs"), key+"="+value)
+	}
+	if len(r.Steps) == 0 || !r.Execution.Ran {
 		line("note", r.Execution.Note)
 	}
 	if r.Status == evidence.StatusSkipped {
@@ -127,6 +136,9 @@ func sandboxText(s evidence.Sandbox) string {
 	}
 	return text
 }
+
+// maxShown is how much of an output the summary shows.
+const maxShown = 60
 
 func label(first bool, text string) string {
 	if first {

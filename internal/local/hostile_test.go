@@ -89,6 +89,34 @@ env -i setsid setsid bash -c 'cd /; exec -a cemli-lingerer sleep 1000' </dev/nul
 		seems: func(r evidence.Result) bool { return r.Rollback != nil && r.Rollback.Error.Code == "step.modified" },
 	},
 	{
+		name: "puts a pipe in another step's place", status: evidence.StatusFailed, code: "step.modified",
+		files: map[string]string{"steps/1.sh": "rm steps/2.sh; mkfifo steps/2.sh", "steps/2.sh": "exit 1"},
+	},
+	{
+		name: "makes another step huge", status: evidence.StatusFailed, code: "step.modified",
+		files: map[string]string{"steps/1.sh": "truncate -s 50M steps/2.sh; truncate -s 60G steps/2.sh; true", "steps/2.sh": "exit 1"},
+	},
+	{
+		name: "nests artifacts without end", status: evidence.StatusSuccess,
+		files: run(`cd "$CEMLI_ARTIFACTS"; mkdir -p "$(printf 'd/%.0s' $(seq 1500))"; true`),
+		seems: func(r evidence.Result) bool {
+			return slices.ContainsFunc(r.Artifacts, func(a evidence.Artifact) bool { return strings.Contains(a.Withheld, "folders deep") })
+		},
+	},
+	{
+		name: "leaves what is hard to remove", status: evidence.StatusSuccess,
+		files: run(`n=$(printf 'x%.0s' $(seq 250)); cd "$TMPDIR"; for i in $(seq 25); do mkdir $n && cd $n || break; done; mkdir x; chmod 0 . 2>/dev/null
+cd "$TMPDIR"; mkdir -p "$(printf 'e/%.0s' $(seq 1800))"; true`),
+	},
+	{
+		name: "closes its folders between steps", status: evidence.StatusSuccess,
+		files: map[string]string{"steps/1.sh": `chmod 0 "$TMPDIR" "$HOME" "$PWD" "${PWD%/*}" 2>/dev/null; true`, "steps/2.sh": `echo fine >"$TMPDIR/x"`},
+	},
+	{
+		name: "hops from process to process", manifest: `"timeout":"3s"`, status: evidence.StatusTimedOut, code: "step.timeout",
+		files: run(`hop() { while :; do (setsid bash -c "sleep 0.001" &) ; done; }; for i in 1 2 3 4 5 6; do (setsid bash -c "$(declare -f hop); trap '' TERM; hop" &); done; trap '' TERM; while :; do sleep 0.1; done`),
+	},
+	{
 		name: "replaces the run's folders", status: evidence.StatusSuccess,
 		files: run(`cd .. || exit; for d in package home tmp artifacts out; do mv $d $d.aside; rm -rf $d; ln -s /etc $d; done 2>/dev/null
 rm -rf artifacts; ln -s /etc artifacts; echo x > kept; true`),

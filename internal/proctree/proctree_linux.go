@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -40,15 +41,15 @@ func Strays(spared ...int) ([]int, error) {
 }
 
 // Signal sends a signal to a process group, and to all that descends from its leader or
-// from strays and has left the group. Those that come while it goes on may be missed. That
-// nobody is left is no error.
-func Signal(signal syscall.Signal, group int) error {
+// from strays and has left the group, as far as it gets until a moment. Those that come while
+// it goes on may be missed. That nobody is left is no error.
+func Signal(signal syscall.Signal, group int, until time.Time) error {
+	_ = unix.Kill(-group, signal)
 	strays, err := Strays(group)
 	if err != nil {
 		return err
 	}
-	_ = unix.Kill(-group, signal)
-	for tree := append(strays, group); len(tree) > 0; tree = tree[1:] {
+	for tree := append(strays, group); len(tree) > 0 && time.Now().Before(until); tree = tree[1:] {
 		if below, err := childrenOf(strconv.Itoa(tree[0])); err == nil {
 			tree = append(tree, below...)
 		}
@@ -103,15 +104,21 @@ func reap(pid int) {
 // children lists the children of this process.
 func children() ([]int, error) { return childrenOf("self") }
 
+// listed reports whether the kernel lists the children of a process.
+var listed = sync.OnceValue(func() bool {
+	files, err := filepath.Glob("/proc/self/task/*/children")
+	return err == nil && len(files) > 0
+})
+
 // childrenOf lists the children of all threads of a process, which has a folder of that
 // name in /proc.
 func childrenOf(name string) ([]int, error) {
+	if !listed() {
+		return childrenBySearch(name)
+	}
 	files, err := filepath.Glob("/proc/" + name + "/task/*/children")
 	if err != nil {
 		return nil, err
-	}
-	if len(files) == 0 {
-		return childrenBySearch(name)
 	}
 	var pids []int
 	for _, file := range files {

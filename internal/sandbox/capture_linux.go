@@ -15,7 +15,7 @@ import (
 // writer be left all the same, reading ends when nothing has come for drain, and after drainLimit.
 const (
 	drain      = time.Second
-	drainLimit = 10 * time.Second
+	drainLimit = 3 * time.Second
 )
 
 // capture carries one stream of the command to a writer.
@@ -23,7 +23,7 @@ type capture struct {
 	r, w *os.File
 	dst  io.Writer
 	done sync.WaitGroup
-	end  atomic.Int64 // when reading has to have ended, in Unix nanoseconds; 0: not yet known
+	last atomic.Int64 // when reading has to have ended, in Unix nanoseconds; 0: not yet known
 }
 
 // newCapture makes a stream; the command's user, who may not be this program's, can open
@@ -56,7 +56,7 @@ func (c *capture) begin() {
 			}
 			switch {
 			case err == nil:
-			case errors.Is(err, os.ErrDeadlineExceeded) && !idle && time.Now().UnixNano() < c.end.Load():
+			case errors.Is(err, os.ErrDeadlineExceeded) && !idle && time.Now().UnixNano() < c.last.Load():
 				// The time may have gone by in Write, with more to read.
 				idle = true
 				_ = c.r.SetReadDeadline(time.Now().Add(drain))
@@ -67,10 +67,14 @@ func (c *capture) begin() {
 	})
 }
 
-// finish waits for the last writer, but not for one that will not go.
-func (c *capture) finish() {
-	c.end.Store(time.Now().Add(drainLimit).UnixNano())
+// end says that everything that could write has been killed.
+func (c *capture) end() {
+	c.last.Store(time.Now().Add(drainLimit).UnixNano())
 	_ = c.r.SetReadDeadline(time.Now().Add(drain)) // pipes of os.Pipe have deadlines
+}
+
+// finish waits, after end, for the last writer, but not for one that will not go.
+func (c *capture) finish() {
 	c.done.Wait()
 	_ = c.r.Close()
 }

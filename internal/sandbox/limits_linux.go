@@ -24,6 +24,8 @@ const (
 	leastProcesses = 10
 	// keptProcesses are left for this program when the system bounds them.
 	keptProcesses = 8
+	// niceness is the priority of commands; this program's own is 0.
+	niceness = 5
 	// spareThreads are started ahead, so that this program needs none when a command has
 	// taken all there are: the Go runtime ends a program that cannot have a thread.
 	spareThreads = 8
@@ -119,9 +121,22 @@ func (l Limits) apply(taken int) (Limits, error) {
 	if err != nil {
 		return l, err
 	}
+	// This program comes first, when it has to end many that want to go on.
+	if err := lowerPriority(); err != nil {
+		return l, fmt.Errorf("lower priority: %w", err)
+	}
 	l.Processes, err = limitProcesses(taken, l.Processes)
 	preferToDie()
 	return l, err
+}
+
+// lowerPriority makes this process no more urgent than niceness says.
+func lowerPriority() error {
+	raw, err := unix.Getpriority(unix.PRIO_PROCESS, 0)
+	if nice := 20 - raw; err != nil || nice >= niceness { // the system call's own scale
+		return err
+	}
+	return unix.Setpriority(unix.PRIO_PROCESS, 0, niceness)
 }
 
 // limitProcesses lets this process's user have so many more than are taken. The kernel counts

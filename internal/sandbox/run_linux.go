@@ -24,7 +24,7 @@ import (
 var one sync.Mutex
 
 // sweepLimit is how long killed processes may take to go.
-const sweepLimit = 10 * time.Second
+const sweepLimit = 5 * time.Second
 
 // Run starts the command and waits for its end and that of everything it started. The
 // error says why it could not be started as it was to be, or that a process could not be
@@ -173,6 +173,8 @@ func (p *process) wait(ctx context.Context, grace time.Duration, sweep bool) (Ou
 	close(p.reap)
 	err := <-p.ended
 	outcome.End = time.Now().UTC()
+	p.out.end()
+	p.err.end()
 	p.out.finish()
 	p.err.finish()
 	said := <-reported
@@ -282,7 +284,7 @@ func supervise(ctx context.Context, pid int, grace time.Duration) (stopped bool)
 func askToEnd(pid int, ended <-chan struct{}, grace time.Duration) {
 	patience := time.NewTimer(grace)
 	defer patience.Stop()
-	_ = proctree.Signal(unix.SIGTERM, pid) // what cannot be asked is killed
+	_ = proctree.Signal(unix.SIGTERM, pid, time.Now().Add(grace/2)) // what cannot be asked is killed
 	select {
 	case <-ended:
 	case <-patience.C:

@@ -42,6 +42,9 @@ const (
 // landlockFull is the first Landlock ABI that keeps signals and abstract sockets inside.
 const landlockFull = 6
 
+// landlockPaths is the first Landlock ABI that denies connecting to sockets by their path.
+const landlockPaths = 9
+
 // Reaches reports whether level a is at least as strict as b.
 func (a Level) Reaches(b Level) bool { return a.rank() >= b.rank() }
 

@@ -15,7 +15,10 @@ import (
 )
 
 // seccompSetup is the set of system calls that a command may make.
-type seccompSetup struct{ Network bool }
+type seccompSetup struct {
+	Network     bool
+	PathsDenied bool // Landlock denies connecting to sockets outside by path
+}
 
 // denied are the calls that no package's script has a use for. They answer EPERM, as
 // they would without the privilege that most of them take.
@@ -49,6 +52,10 @@ var others = map[string]uint32{
 	"sched_setaffinity": 0, "sched_setscheduler": 0, "sched_setparam": 0, "sched_setattr": 0,
 }
 
+// kinds are the calls whose first argument says what the other one names: a process, and not
+// all of a group or a user.
+var kinds = map[string]uint64{"setpriority": unix.PRIO_PROCESS, "ioprio_set": 1 /* IOPRIO_WHO_PROCESS */}
+
 // namespaces are the flags of clone that make one.
 const namespaces = unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC |
 	unix.CLONE_NEWUSER | unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWTIME
@@ -62,6 +69,16 @@ func (s seccompSetup) families() []uint64 {
 		return []uint64{unix.AF_UNIX, unix.AF_INET, unix.AF_INET6, unix.AF_NETLINK}
 	}
 	return []uint64{unix.AF_UNIX}
+}
+
+// denied are the calls that a command may not make at all.
+func (s seccompSetup) denied() []string {
+	if s.Network || s.PathsDenied {
+		return slices.Clone(denied)
+	}
+	// Without the help of Landlock 9 nothing keeps a script from the machine's sockets that have a
+	// name: a session's bus or a container engine would do for it what it may not.
+	return append(slices.Clone(denied), "connect")
 }
 
 // policy is the filter in the library's terms.
@@ -80,6 +97,12 @@ func (s seccompSetup) policy(native *arch.Info) seccomp.Policy {
 	when("socket", foreign...)
 	when("socketpair", seccomp.Condition{Argument: 0, Operation: seccomp.NotEqual, Value: unix.AF_UNIX})
 	when("clone", seccomp.Condition{Argument: 0, Operation: seccomp.BitsSet, Value: namespaces})
+	when("socket", // of netlink's protocols, only what tells a machine's addresses
+		seccomp.Condition{Argument: 0, Operation: seccomp.Equal, Value: unix.AF_NETLINK},
+		seccomp.Condition{Argument: 2, Operation: seccomp.NotEqual, Value: unix.NETLINK_ROUTE})
+	for _, name := range slices.Sorted(maps.Keys(kinds)) {
+		when(name, seccomp.Condition{Argument: 0, Operation: seccomp.NotEqual, Value: kinds[name]})
+	}
 	for _, name := range slices.Sorted(maps.Keys(others)) {
 		when(name, seccomp.Condition{Argument: others[name], Operation: seccomp.NotEqual, Value: 0})
 	}
@@ -88,7 +111,7 @@ func (s seccompSetup) policy(native *arch.Info) seccomp.Policy {
 		Syscalls: []seccomp.SyscallGroup{
 			// Its flags are behind a pointer, where no filter sees them; libraries then use clone.
 			{Names: []string{"clone3"}, Action: answerENOSYS},
-			{Names: slices.DeleteFunc(slices.Clone(denied), func(name string) bool { return !known(name) }), Action: seccomp.ActionErrno},
+			{Names: slices.DeleteFunc(s.denied(), func(name string) bool { return !known(name) }), Action: seccomp.ActionErrno},
 			{NamesWithCondtions: conditional, Action: seccomp.ActionErrno},
 		},
 	}

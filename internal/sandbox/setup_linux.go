@@ -69,7 +69,7 @@ func newSetup(c Command) setup {
 	}
 	if c.Level != LevelNone {
 		limits := c.Limits.complete()
-		s.NoNewPrivileges, s.Limits, s.Seccomp = true, &limits, &seccompSetup{Network: c.Network}
+		s.NoNewPrivileges, s.Limits, s.Seccomp = true, &limits, &seccompSetup{Network: c.Network, PathsDenied: Probe().Landlock >= landlockPaths}
 		if id, ok := User(c.Level); ok {
 			s.user = &syscall.Credential{Uid: uint32(id), Gid: uint32(id)} //nolint:gosec // small
 		}
