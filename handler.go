@@ -228,9 +228,17 @@ func encode(answers []any, batch bool) ([]byte, error) {
 		return doc, err
 	}
 	for i, answer := range answers {
-		if summary, ok := answer.(evidence.Summary); ok {
-			answers[i] = summary.Brief()
+		switch a := answer.(type) {
+		case evidence.Summary:
+			answers[i] = a.Brief()
+		case []evidence.Summary: // of parameter sets
+			for j := range a {
+				a[j] = a[j].Brief()
+			}
 		}
+	}
+	if !batch {
+		value = answers[0]
 	}
 	return marshal(value)
 }

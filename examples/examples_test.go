@@ -63,6 +63,11 @@ func run(t *testing.T, dir string, changes ...func(*executor.Config, *executor.R
 	}
 	list, err := executor.New(config).Run(t.Context(), request)
 	result := list[0]
+	doc, err2 := result.Encode()
+	if err2 != nil {
+		t.Fatal(err2)
+	}
+	testkit.CheckResult(t, doc)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -152,6 +152,11 @@ func (r *run) mask() {
 		r.maskError(res.Rollback.Error)
 	}
 	res.Outputs = r.maskValues(res.Outputs)
+	for name, value := range res.Parameters {
+		if shown, ok := value.(manifest.Value); ok && r.hides(shown.Text()) {
+			res.Parameters[name] = r.masker.String(shown.Text())
+		}
+	}
 	for i := range res.Artifacts {
 		text(&res.Artifacts[i].Name)
 		text(&res.Artifacts[i].Withheld)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"io"
 	"io/fs"
 	"os"
@@ -434,4 +435,71 @@ func readAll(r io.ReadCloser) (string, error) {
 	defer r.Close()
 	text, err := io.ReadAll(r)
 	return string(text), err
+}
+
+// A value that happens to be a secret is one wherever it comes from.
+func TestASecretAsAParameter(t *testing.T) {
+	b := newBench(t)
+	b.config.Secrets = vault(map[string]string{"a": "value-of-the-secret"})
+	r := b.asks(with(`"secrets":{"A":{"vault_secret":"a"}},"parameters":{"P":{"type":"string"}}`, files{"steps/run.sh": "true"}), func(q *executor.Request) {
+		q.Parameters = map[string]json.RawMessage{"P": json.RawMessage(`"x value-of-the-secret"`)}
+		q.Reason, q.Trigger.Raw = "because value-of-the-secret", json.RawMessage(`{"parameters":{"P":"x value-of-the-secret"}}`)
+	})[0]
+	if r.Status != evidence.StatusSuccess || r.Parameters["P"] != "x ***" {
+		t.Errorf("status %s, parameters %v", r.Status, r.Parameters)
+	}
+	b.nowhere("value-of-the-secret")
+}
+
+func TestTooManyArtifacts(t *testing.T) {
+	b := newBench(t)
+	b.config.Limits.Artifacts = 50
+	r := b.ran(files{"steps/run.sh": `cd "$CEMLI_ARTIFACTS"; for i in $(seq 10000); do : >f$i; done`})
+	kept := 0
+	for _, a := range r.Artifacts {
+		if a.Object != "" {
+			kept++
+		}
+	}
+	if r.Status != evidence.StatusSuccess || kept != 50 || len(r.Artifacts) != 51 || !strings.HasPrefix(r.Artifacts[50].Withheld, "more than 50 files") {
+		t.Errorf("status %s, %d kept of %d, the last %+v", r.Status, kept, len(r.Artifacts), r.Artifacts[len(r.Artifacts)-1])
+	}
+}
+
+func TestUndoThatHangs(t *testing.T) {
+	r := newBench(t).ran(with(`"rollback_timeout":"1s","steps":[{"run":"1.sh","rollback":"u1.sh"},{"run":"2.sh","rollback":"u2.sh"}]`, files{
+		"1.sh": "true", "2.sh": "exit 1", "u1.sh": "echo undo 1", "u2.sh": "echo begun; sleep 1000",
+	}))
+	if r.Status != evidence.StatusFailed || r.Rollback == nil || r.Rollback.Steps[0].Status != evidence.StepTimedOut || r.Rollback.Steps[1].Status != evidence.StepNotRun ||
+		r.Rollback.Request == nil || r.Rollback.Request.RollbackOf != r.RunID {
+		t.Errorf("status %s, %+v", r.Status, r.Rollback)
+	}
+}
+
+func TestResumeFromAnotherContent(t *testing.T) {
+	b := newBench(t)
+	first := b.asks(files{"steps/1.sh": "true", "steps/2.sh": "exit 1"}, nil)[0]
+	r := b.asks(files{"steps/1.sh": "true", "steps/2.sh": "exit 0"}, func(q *executor.Request) { q.ResumeFrom = first.RunID })[0]
+	if code(r) != "trigger.previous_run" || r.Execution.Ran {
+		t.Errorf("%+v; want trigger.previous_run", r.Error)
+	}
+}
+
+func TestAnnouncement(t *testing.T) {
+	b := newBench(t)
+	var told []evidence.Result
+	b.config.Announce = func(_ context.Context, r evidence.Result) error {
+		if _, _, err := b.results.Get(b.t.Context(), evidence.ResultObject(r.RunID), store.GetOptions{}); err != nil {
+			t.Errorf("announced before the result is stored: %v", err)
+		}
+		told = append(told, r)
+		return errors.New("the topic is full")
+	}
+	r := b.ran(files{"steps/run.sh": "true"})
+	if r.Status != evidence.StatusSuccess || len(told) != 1 || told[0].RunID != r.RunID {
+		t.Errorf("status %s, told %d times", r.Status, len(told))
+	}
+	if !strings.Contains(b.log.String(), "could not be announced") {
+		t.Error("the failure is not in the log")
+	}
 }
