@@ -140,6 +140,7 @@ type run struct {
 	accepted  bool           // the policy has named the sandbox level
 	masker    *redact.Masker // of secrets and sensitive parameters
 	previous  *evidence.Result
+	restored  map[string]string // digests of the previous run's artifacts that are there again
 }
 
 // pipeline is the way of a run. Each stage takes what only the one before can make.
@@ -208,6 +209,9 @@ func (r *run) apply(ctx context.Context, plan *manifest.Plan) error {
 		return err
 	}
 	if err := r.unlock(ctx, plan); err != nil {
+		return err
+	}
+	if err := r.restore(ctx); err != nil {
 		return err
 	}
 	if err := r.unclaimed(ctx); err != nil {

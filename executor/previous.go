@@ -186,6 +186,7 @@ func (r *run) resumed(s script) bool {
 // rollBack undoes an earlier run: the steps that had begun in it, the last one first, without
 // those that it undid itself.
 func (r *run) rollBack(ctx context.Context, plan *manifest.Plan, scripts []script) error {
+	maps.Copy(r.outputs, r.previous.Outputs)
 	var pending []script
 	for _, s := range scripts {
 		r.result.Steps = append(r.result.Steps, describeStep(s, evidence.StepNotRun))

@@ -503,3 +503,44 @@ func TestAnnouncement(t *testing.T) {
 		t.Error("the failure is not in the log")
 	}
 }
+
+// An undo that is asked for later finds what its step had saved.
+func TestRollbackFindsTheArtifacts(t *testing.T) {
+	b := newBench(t)
+	contents := func() files {
+		return with(`"steps":[{"run":"1.sh","rollback":"u1.sh"}],"idempotent":true`, files{
+			"1.sh":  `mkdir -p "$CEMLI_ARTIFACTS/d"; echo before >"$CEMLI_ARTIFACTS/d/saved"; echo other >"$CEMLI_ARTIFACTS/x"; echo K=v >>"$CEMLI_OUTPUT"`,
+			"u1.sh": `cat "$CEMLI_ARTIFACTS/d/saved"; echo "$CEMLI_OUT_K"; echo changed >"$CEMLI_ARTIFACTS/x"`,
+		})
+	}
+	first := b.asks(contents(), nil)[0]
+	back := func() evidence.Result {
+		return b.asks(contents(), func(q *executor.Request) {
+			q.Action, q.RollbackOf, q.Reason = executor.ActionRollback, first.RunID, "x"
+		})[0]
+	}
+	r := back()
+	if r.Status != evidence.StatusSuccess || r.Execution.Ran != true || len(r.Artifacts) != 2 {
+		t.Fatalf("status %s, %s, artifacts %+v", r.Status, r.Message, r.Artifacts)
+	}
+	if log := b.object(evidence.Dir(r.RunID) + r.Rollback.Steps[0].Log); log != "before\nv\n" {
+		t.Errorf("log %q", log)
+	}
+	if a := r.Artifacts[0]; a.Name != "d/saved" || !strings.HasPrefix(a.Withheld, "unchanged since run "+first.RunID) {
+		t.Errorf("artifact %+v", a)
+	}
+	if a := r.Artifacts[1]; a.Name != "x" || a.Object == "" {
+		t.Errorf("artifact %+v", a)
+	}
+	// An artifact that somebody changed is not given to an undo.
+	object := evidence.Dir(first.RunID) + "artifacts/d/saved"
+	if err := b.results.Delete(t.Context(), object, ""); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.results.Put(t.Context(), object, strings.NewReader("forged\n"), 7, store.PutOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if r := back(); code(r) != "trigger.previous_run" || r.Execution.Ran {
+		t.Errorf("%+v; want trigger.previous_run", r.Error)
+	}
+}

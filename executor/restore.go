@@ -1,0 +1,72 @@
+package executor
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+
+	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/problem"
+	"cemli-executor/internal/store"
+)
+
+// restore puts the artifacts of the run that this one goes back to where its scripts had left
+// them: an undo needs what the step had saved. They are checked against that run's digests.
+func (r *run) restore(ctx context.Context) error {
+	if r.previous == nil {
+		return nil
+	}
+	r.restored = map[string]string{}
+	for _, a := range r.previous.Artifacts {
+		if a.Object == "" {
+			continue // it was not kept
+		}
+		if err := r.restoreOne(ctx, a); err != nil {
+			return err
+		}
+		r.restored[a.Name] = a.SHA256
+	}
+	return r.dir.give()
+}
+
+func (r *run) restoreOne(ctx context.Context, a evidence.Artifact) error {
+	object := evidence.Dir(r.previous.RunID) + a.Object
+	body, info, err := r.Results.Get(ctx, object, store.GetOptions{})
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	lost := func(cause error) error {
+		return problem.New(problem.Problem{
+			Code: "trigger.previous_run", Where: r.previous.RunID, Message: "the artifact " + a.Name + " of that run is gone, or is not what its result says",
+			Hint: "find out who changed the results bucket, and go on by hand",
+		}, cause)
+	}
+	if err != nil {
+		return lost(err)
+	}
+	defer body.Close()
+	if info.Size != a.Size || a.Size > r.Limits.ArtifactBytes {
+		return lost(fmt.Errorf("it has %d bytes", info.Size))
+	}
+	name := "artifacts/" + a.Name
+	if err := r.dir.root.MkdirAll(path.Dir(name), 0o700); err != nil {
+		return lost(err)
+	}
+	f, err := r.dir.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return lost(err)
+	}
+	sum := sha256.New()
+	_, err = io.Copy(io.MultiWriter(f, sum), io.LimitReader(body, a.Size))
+	if err := errors.Join(err, f.Close()); err != nil {
+		return unread(r.Results.Name(), object, err)
+	}
+	if hexSum(sum) != a.SHA256 {
+		return lost(errors.New("its digest is another"))
+	}
+	return nil
+}
