@@ -169,21 +169,6 @@ func TestRepeatIsSkipped(t *testing.T) {
 	}
 }
 
-// The same request again, at once: it has the id of the first, whose result stays.
-func TestRepeatWithinASecond(t *testing.T) {
-	b := newBench(t)
-	first := b.ran(files{"steps/run.sh": "echo ran"})
-	for range 5 {
-		r, err := b.run(t.Context(), request("sample-1.0.0.zip", first.Package.ETag))
-		if err != nil || r.Status != evidence.StatusSkipped || r.PreviousRunID != first.RunID {
-			t.Errorf("status %s, previous %q, %v", r.Status, r.PreviousRunID, err)
-		}
-	}
-	if stored := b.stored(first.RunID); stored.Status != evidence.StatusSuccess {
-		t.Errorf("the first result now says %s", stored.Status)
-	}
-}
-
 func TestWhatIsNoRepeat(t *testing.T) {
 	const idempotent = `"idempotent":true`
 	const parameter = `"parameters":{"LEDGER":{"type":"integer","default":1}}`

@@ -81,8 +81,6 @@ func (q Request) supported() error {
 		}
 	}
 	note(q.Action == ActionSweep, "action "+string(q.Action))
-	note(q.RerunOf != "", "rerun_of")
-	note(q.OncePer != 0, "once_per")
 	if missing == nil {
 		return q.consistent()
 	}
@@ -140,19 +138,31 @@ func metadataError(key, message string) error {
 // runID names the run, once its package's name is known or will never be.
 func (r *run) runID() string {
 	if r.result.RunID == "" {
-		r.result.RunID = r.result.Start.Format("20060102T150405Z") + "-" + r.name + "-" + r.request.key(r.Environment)[:12]
+		r.result.RunID = r.newRunID()
 		r.log = r.log.With("run_id", r.result.RunID, "package", r.result.Package.Name, "version", r.result.Package.Version)
 	}
 	return r.result.RunID
 }
 
+func (r *run) newRunID() string {
+	return r.result.Start.Format("20060102T150405Z") + "-" + r.name + "-" + r.request.key(r.Environment, r.result.Start)[:12]
+}
+
+// occurrence tells apart what is asked for more than once on purpose: empty for events.
+func (q Request) occurrence(at time.Time) string {
+	if q.OncePer > 0 && q.previousRun() == "" {
+		return at.UTC().Truncate(q.OncePer).Format(time.RFC3339Nano)
+	}
+	return q.previousRun()
+}
+
 // key is the run key: one for all requests that mean the same execution. It is the
 // SHA-256 of the parts as a JSON array, so that no two lists of parts look alike.
-func (q Request) key(environment string) string {
+func (q Request) key(environment string, at time.Time) string {
 	action := q.Action
 	setDefault(&action, ActionApply)
 	parts, err := json.Marshal([]any{
-		q.Namespace, q.Bucket, q.Object, q.ETag, action, q.ParameterSet, q.Parameters, environment, q.previousRun(),
+		q.Namespace, q.Bucket, q.Object, q.ETag, action, q.ParameterSet, q.Parameters, environment, q.occurrence(at),
 	})
 	if err != nil {
 		panic(err) // parameters are valid JSON: the trigger has parsed them

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"regexp"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -37,19 +38,19 @@ func TestRunKey(t *testing.T) {
 	}
 	seen := map[string]int{}
 	for i, q := range different {
-		if other, ok := seen[q.key("test")]; ok {
+		if other, ok := seen[q.key("test", time.Unix(0, 0))]; ok {
 			t.Errorf("requests %d and %d have the same key", i, other)
 		}
-		seen[q.key("test")] = i
+		seen[q.key("test", time.Unix(0, 0))] = i
 	}
-	if base.key("test") == base.key("prod") {
+	if base.key("test", time.Unix(0, 0)) == base.key("prod", time.Unix(0, 0)) {
 		t.Error("the environment is not part of the key")
 	}
-	if explicit := change(func(q *Request) { q.Action = ActionApply; q.Reason = "again" }); explicit.key("test") != base.key("test") {
+	if explicit := change(func(q *Request) { q.Action = ActionApply; q.Reason = "again" }); explicit.key("test", time.Unix(0, 0)) != base.key("test", time.Unix(0, 0)) {
 		t.Error("saying apply, or a reason, makes it another execution")
 	}
-	if !regexp.MustCompile(`^[0-9a-f]{64}$`).MatchString(base.key("test")) {
-		t.Errorf("key %q", base.key("test"))
+	if !regexp.MustCompile(`^[0-9a-f]{64}$`).MatchString(base.key("test", time.Unix(0, 0))) {
+		t.Errorf("key %q", base.key("test", time.Unix(0, 0)))
 	}
 }
 

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"cemli-executor/internal/bundle"
+	"cemli-executor/internal/claim"
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/problem"
 	"cemli-executor/internal/redact"
@@ -111,6 +112,7 @@ func (e *Executor) Run(ctx context.Context, request Request) ([]evidence.Result,
 func (e *Executor) run(ctx context.Context, request Request) (evidence.Result, error) {
 	r := e.begin(request)
 	defer r.cleanUp()
+	r.hard, _ = ctx.Deadline()
 	failure := r.pipeline(ctx)
 	var sets *severalSets
 	if errors.As(failure, &sets) {
@@ -139,6 +141,8 @@ type run struct {
 	secrets   []secret
 	accepted  bool           // the policy has named the sandbox level
 	masker    *redact.Masker // of secrets and sensitive parameters
+	held      *claim.Held    // the claim of the run key, once it is this run's
+	hard      time.Time      // when the process may be killed; zero: not said
 	previous  *evidence.Result
 	restored  map[string]string // digests of the previous run's artifacts that are there again
 }
@@ -173,6 +177,9 @@ func (r *run) pipeline(ctx context.Context) error {
 		return err
 	}
 	if err := r.chooseSet(m); err != nil {
+		return err
+	}
+	if err := r.claim(ctx, m); err != nil {
 		return err
 	}
 	r.log.Info("run started", "run_id", r.runID(), "object", r.request.Object, "sha256", r.result.Package.SHA256,
@@ -215,6 +222,9 @@ func (r *run) apply(ctx context.Context, plan *manifest.Plan) error {
 		return err
 	}
 	if err := r.unclaimed(ctx); err != nil {
+		return err
+	}
+	if err := r.start(ctx); err != nil {
 		return err
 	}
 	if r.does(ActionApply) {

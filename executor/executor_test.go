@@ -408,9 +408,9 @@ func TestRequestsThatAreRefused(t *testing.T) {
 		{"another namespace", func(q *executor.Request) { q.Namespace = "other" }, "trigger.bucket"},
 		{"an old version", func(q *executor.Request) { q.ETag = "old" }, "trigger.stale"},
 		{"no such object", func(q *executor.Request) { q.Object, q.ETag = "none.zip", "" }, "store.not_found"},
-		{"what is not built", func(q *executor.Request) { q.OncePer = time.Hour }, "trigger.unsupported"},
 		{"parameters", func(q *executor.Request) { q.Parameters = map[string]json.RawMessage{"A": []byte("1")} }, "trigger.parameter_unknown"},
-		{"a re-run", func(q *executor.Request) { q.RerunOf = "x" }, "trigger.unsupported"},
+		{"a re-run without a reason", func(q *executor.Request) { q.RerunOf = "x" }, "trigger.value"},
+		{"a re-run of nothing", func(q *executor.Request) { q.RerunOf, q.Reason = "20260101T000000Z-sample-000000000000", "y" }, "trigger.previous_run"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			b := newBench(t)

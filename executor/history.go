@@ -23,7 +23,7 @@ func (e *repeated) Error() string {
 
 // repeats reports whether doing the same again is to be left out.
 func (r *run) repeats(m *manifest.Manifest, policy *manifest.Policy) bool {
-	return r.result.Action == string(ActionApply) && !m.Idempotent && (policy == nil || !policy.AllowsRepeat())
+	return r.does(ActionApply) && r.request.RerunOf == "" && !m.Idempotent && (policy == nil || !policy.AllowsRepeat())
 }
 
 // contentKey identifies what a plan does: contents and parameters. The parameter set
@@ -73,7 +73,7 @@ func (r *run) noteSuccess(ctx context.Context) {
 	}
 	p := r.result.Package
 	err := claim.UpdatePackage(ctx, r.State, r.Environment, p.Name, func(record *claim.Package) error {
-		record.Ended(claim.Done{Key: r.doing, RunID: r.runID(), Version: p.Version, End: time.Now().UTC()})
+		record.Ended(claim.Success{Key: r.doing, RunID: r.runID(), Version: p.Version, End: time.Now().UTC()})
 		return nil
 	})
 	if err != nil {

@@ -23,7 +23,7 @@ import (
 const maxResult = 16 << 20
 
 // previousRun is the run that the request goes back to; "" where it stands alone.
-func (q Request) previousRun() string { return cmp.Or(q.ResumeFrom, q.RollbackOf) }
+func (q Request) previousRun() string { return cmp.Or(q.ResumeFrom, q.RollbackOf, q.RerunOf) }
 
 // consistent refuses requests whose parts contradict each other.
 func (q Request) consistent() error {
@@ -34,7 +34,14 @@ func (q Request) consistent() error {
 		}
 	}
 	note(q.Action == ActionRollback && q.RollbackOf == "", "/rollback_of", "a rollback needs the run that it undoes", "name its run id")
-	note(q.ResumeFrom != "" && q.RollbackOf != "", "/resume_from", "a run goes on from another one or undoes it", "leave out one of resume_from and rollback_of")
+	given := 0
+	for _, id := range []string{q.ResumeFrom, q.RollbackOf, q.RerunOf} {
+		if id != "" {
+			given++
+		}
+	}
+	note(given > 1, "/resume_from", "a run goes back to an earlier one in one way only", "leave out all but one of resume_from, rollback_of and rerun_of")
+	note(q.RerunOf != "" && q.Reason == "", "/reason", "doing the same again needs a reason", "say why, in a sentence")
 	note(q.ResumeFrom != "" && q.Action != "" && q.Action != ActionApply, "/resume_from", "only apply goes on from an earlier run", "leave it out")
 	note(q.RollbackOf != "" && (q.Action == ActionDryRun || q.Action == ActionCheck), "/rollback_of", "nothing is undone by "+string(q.Action), "leave it out")
 	note(q.RollbackOf != "" && q.Reason == "", "/reason", "going back needs a reason", "say why, in a sentence")
@@ -63,6 +70,8 @@ func (r *run) recall(ctx context.Context, m *manifest.Manifest, dirHash string) 
 		return wrong("that run was of the package "+previous.Package.Name, "name a run of "+m.Name)
 	case r.does(ActionApply) && r.request.RollbackOf != "":
 		return nil // another version of the package takes that run's place
+	case r.request.RerunOf != "":
+		return nil // the same again, from its beginning
 	case previous.Package.DirHash != dirHash:
 		return wrong("that run had other contents: "+previous.Package.Version+", "+previous.Package.DirHash, "name the object that it ran, in the version it had")
 	case previous.Action != string(ActionApply):

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"cemli-executor/internal/claim"
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/problem"
 	"cemli-executor/internal/store"
@@ -73,6 +74,10 @@ func (r *run) put(ctx context.Context, name string, body io.ReadSeeker, size int
 func (r *run) record(ctx context.Context, failure error) (evidence.Result, error) {
 	ctx, cancel := r.forEvidence(ctx)
 	defer cancel()
+	var other *duplicate
+	if errors.As(failure, &other) {
+		return r.isDuplicate(other), nil
+	}
 	r.conclude(failure)
 	if err := r.commit(ctx, failure); err != nil {
 		described := problem.Of(err, problem.Problem{Code: "store.evidence", Message: "the evidence could not be stored"})
@@ -84,12 +89,26 @@ func (r *run) record(ctx context.Context, failure error) (evidence.Result, error
 		r.noteSuccess(ctx)
 		r.noteUndone(ctx)
 	}
+	r.settle(ctx, failure)
 	r.announce(ctx)
 	r.finishLog("run finished", failure)
 	if !r.started && retryable(failure) {
 		return r.result, failure
 	}
 	return r.result, nil
+}
+
+// isDuplicate is the answer to a request that another run has done or is doing: that run, and how
+// it ended. It leaves no evidence of its own.
+func (r *run) isDuplicate(other *duplicate) evidence.Result {
+	r.result.RunID, r.result.Attempt, r.result.Message = other.claim.RunID, other.claim.Attempt, other.Error()
+	r.result.Status = evidence.StatusInProgress
+	if other.claim.State == claim.Done {
+		r.result.Status = evidence.Status(other.claim.Status)
+	}
+	r.result.Execution.Note = other.Error()
+	r.Log.Info("duplicate", "run_id", other.claim.RunID, "object", r.request.Object, "status", r.result.Status)
+	return r.result
 }
 
 // forEvidence is a context that outlives a cancelled one, but not the process.

@@ -3,6 +3,7 @@
 // of two writers one has to look again.
 //
 //	packages/<environment>/<name>.json   what ran of a package in an environment
+//	claims/<environment>/<key>.json      who does what a run key means, and how far it is
 //
 // A document that cannot be read, or was written by a newer version, stops whoever needs
 // it (state.corrupt, state.newer): nothing runs on a guess, and nothing is overwritten.
@@ -41,7 +42,7 @@ type Package struct {
 	// Versions says under which contents each version was first started.
 	Versions []Version `json:"versions"`
 	// Done lists what succeeded, the last one last.
-	Done []Done `json:"done"`
+	Done []Success `json:"done"`
 }
 
 // Version is a version with the contents it stands for.
@@ -52,8 +53,8 @@ type Version struct {
 	Start   time.Time `json:"start"`
 }
 
-// Done is one success. Key identifies contents, parameter set and parameters.
-type Done struct {
+// Success is one success. Key identifies contents, parameter set and parameters.
+type Success struct {
 	Key     string    `json:"key"`
 	RunID   string    `json:"run_id"`
 	Version string    `json:"version"`
@@ -88,14 +89,14 @@ func (p *Package) Began(v Version) {
 }
 
 // Ended notes a success.
-func (p *Package) Ended(d Done) {
+func (p *Package) Ended(d Success) {
 	p.Current = d.Version
 	p.Done = last(append(p.Done, d))
 }
 
 // Undone notes that what a run had done was undone.
 func (p *Package) Undone(runID string) {
-	p.Done = slices.DeleteFunc(p.Done, func(d Done) bool { return d.RunID == runID })
+	p.Done = slices.DeleteFunc(p.Done, func(d Success) bool { return d.RunID == runID })
 	p.Current = ""
 	if n := len(p.Done); n > 0 {
 		p.Current = p.Done[n-1].Version
@@ -113,38 +114,46 @@ func ReadPackage(ctx context.Context, state store.Bucket, environment, name stri
 }
 
 func read(ctx context.Context, state store.Bucket, environment, name string) (Package, string, error) {
-	empty := Package{SchemaVersion: schemaVersion, Environment: environment, Name: name, Versions: []Version{}, Done: []Done{}}
+	p := Package{SchemaVersion: schemaVersion, Environment: environment, Name: name, Versions: []Version{}, Done: []Success{}}
 	where := object(environment, name)
+	etag, err := load(ctx, state, where, &p)
+	if err == nil && (p.SchemaVersion != schemaVersion || p.Environment != environment || p.Name != name) {
+		err = corrupt(state, where, nil)
+	}
+	return p, etag, err
+}
+
+// load reads a document; the ETag is empty, and the document as it was, if there is none.
+func load(ctx context.Context, state store.Bucket, where string, into any) (etag string, err error) {
 	body, info, err := state.Get(ctx, where, store.GetOptions{})
 	if errors.Is(err, store.ErrNotFound) {
-		return empty, "", nil
+		return "", nil
 	}
 	if err != nil {
-		return empty, "", err
+		return "", err
 	}
 	defer body.Close()
 	doc, err := io.ReadAll(io.LimitReader(body, maxBytes+1))
 	if err != nil {
-		return empty, "", store.Error(store.ErrUnavailable, "read", state.Name(), where, err)
+		return "", store.Error(store.ErrUnavailable, "read", state.Name(), where, err)
 	}
 	var version struct {
 		SchemaVersion int `json:"schema_version"`
 	}
-	var p Package
 	switch err := json.Unmarshal(doc, &version); {
 	case err != nil || len(doc) > maxBytes:
-		return empty, "", corrupt(state, where, err)
+		return "", corrupt(state, where, err)
 	case version.SchemaVersion > schemaVersion:
-		return empty, "", problem.New(problem.Problem{
+		return "", problem.New(problem.Problem{
 			Code: "state.newer", Where: state.Name() + "/" + where,
 			Message: fmt.Sprintf("the record has the version %d; this executor knows %d", version.SchemaVersion, schemaVersion),
 			Hint:    "deploy the newer executor again",
 		}, nil)
 	}
-	if err := json.Unmarshal(doc, &p); err != nil || p.SchemaVersion != schemaVersion || p.Environment != environment || p.Name != name {
-		return empty, "", corrupt(state, where, err)
+	if err := json.Unmarshal(doc, into); err != nil || version.SchemaVersion != schemaVersion {
+		return "", corrupt(state, where, err)
 	}
-	return p, info.ETag, nil
+	return info.ETag, nil
 }
 
 func corrupt(state store.Bucket, where string, cause error) error {

@@ -32,7 +32,7 @@ func TestRecordRemembers(t *testing.T) {
 		}
 	}
 	update(func(p *claim.Package) { p.Began(claim.Version{Version: "1.0.0", DirHash: "h1:a", RunID: "run-1"}) })
-	update(func(p *claim.Package) { p.Ended(claim.Done{Key: "k", RunID: "run-1", Version: "1.0.0"}) })
+	update(func(p *claim.Package) { p.Ended(claim.Success{Key: "k", RunID: "run-1", Version: "1.0.0"}) })
 	update(func(p *claim.Package) { p.Began(claim.Version{Version: "1.0.0", DirHash: "h1:a", RunID: "run-2"}) })
 	p, err := claim.ReadPackage(t.Context(), b, "prod", "ledger")
 	if err != nil {
@@ -50,7 +50,7 @@ func TestRecordIsBounded(t *testing.T) {
 	var p claim.Package
 	for i := range 3000 {
 		p.Began(claim.Version{Version: fmt.Sprintf("1.0.%d", i), DirHash: "h1:x"})
-		p.Ended(claim.Done{Key: fmt.Sprint(i), Version: fmt.Sprintf("1.0.%d", i)})
+		p.Ended(claim.Success{Key: fmt.Sprint(i), Version: fmt.Sprintf("1.0.%d", i)})
 	}
 	if len(p.Versions) != 2000 || len(p.Done) != 2000 || p.Seen("1.0.2999") == "" || p.Current != "1.0.2999" {
 		t.Errorf("%d versions, %d successes, current %s", len(p.Versions), len(p.Done), p.Current)
@@ -63,7 +63,7 @@ func TestWritersDoNotLoseEachOther(t *testing.T) {
 	for i := range 8 {
 		all.Go(func() {
 			err := claim.UpdatePackage(t.Context(), b, "prod", "ledger", func(p *claim.Package) error {
-				p.Ended(claim.Done{Key: fmt.Sprint(i), Version: "1.0.0"})
+				p.Ended(claim.Success{Key: fmt.Sprint(i), Version: "1.0.0"})
 				return nil
 			})
 			if err != nil {

@@ -43,6 +43,9 @@ const (
 	StatusSkipped     Status = "skipped"     // the same had succeeded before; nothing ran
 	StatusRejected    Status = "rejected"    // the package was refused; nothing ran
 	StatusError       Status = "error"       // the executor could not do its work
+
+	// StatusInProgress is only ever answered: another run of the same request has not ended.
+	StatusInProgress Status = "in_progress"
 )
 
 // Result is result.json.

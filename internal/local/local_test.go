@@ -303,23 +303,20 @@ func TestResultsBucketMissing(t *testing.T) {
 	}
 }
 
-// An event outlives the function's crash and the restart of the cloud.
+// An event outlives the function's crash: it is delivered again, and as the first run's steps had
+// started, nothing is executed a second time.
 func TestEventIsDeliveredAgain(t *testing.T) {
-	marker := filepath.Join(t.TempDir(), "once")
-	if err := os.Chmod(filepath.Dir(filepath.Dir(marker)), 0o777); err != nil { //nolint:gosec // for the function's user
-		t.Fatal(err)
-	}
-	if err := os.Chmod(filepath.Dir(marker), 0o777); err != nil { //nolint:gosec // for the function's user
-		t.Fatal(err)
-	}
 	c := start(t, unconfined)
-	// The first run kills the function, its parent; the second finds the mark.
-	c.put("sample-1.0.0.zip", sample(t, "[ -e "+marker+" ] && exit 0; touch "+marker+" && kill -9 $PPID"))
+	c.put("sample-1.0.0.zip", sample(t, "echo executed; sleep 0.2; kill -9 $PPID; sleep 100"))
 	if a := c.answer(); a.err == nil {
 		t.Fatalf("the function survived: %+v", a)
 	}
-	if r := c.result(c.answer()); r.Status != evidence.StatusSuccess {
-		t.Errorf("status %s, %s", r.Status, r.Message)
+	a := c.answer()
+	if a.err != nil || a.Status != evidence.StatusInProgress || a.RunID == "" {
+		t.Errorf("answer %+v", a)
+	}
+	if n := strings.Count(c.log.String(), `"line":"executed"`); n != 1 {
+		t.Errorf("the script ran %d times", n)
 	}
 }
 
@@ -436,5 +433,34 @@ func TestParameterSetsByEvent(t *testing.T) {
 		if r := c.result(a.several[i]); r.Status != evidence.StatusSuccess || r.Execution.Stdout != want {
 			t.Errorf("status %s, %+v", r.Status, r.Execution)
 		}
+	}
+}
+
+// Each event arrives twice, at two instances: the package runs once, and both are answered with that run.
+func TestEventsThatArriveTwice(t *testing.T) {
+	c := start(t, func(o *local.Options) {
+		o.Instances = 2
+		o.Faults.EventDuplicate = 1
+	})
+	c.put("sample-1.0.0.zip", sample(t, "echo executed; sleep 0.5"))
+	first, second := c.answer(), c.answer()
+	if first.RunID != second.RunID || first.RunID == "" {
+		t.Errorf("runs %q and %q", first.RunID, second.RunID)
+	}
+	if n := strings.Count(c.log.String(), `"line":"executed"`); n != 1 {
+		t.Errorf("the script ran %d times", n)
+	}
+	page, err := c.results().List(t.Context(), store.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	results := 0
+	for _, o := range page.Objects {
+		if strings.HasSuffix(o.Name, "/result.json") {
+			results++
+		}
+	}
+	if results != 1 {
+		t.Errorf("%d results", results)
 	}
 }

@@ -336,7 +336,6 @@ func (v *victim) try(a attack, without ...string) verdict {
 	if a.still != nil {
 		got.succeeded = a.still(v)
 	}
-	v.unharmed(a)
 	return got
 }
 
@@ -404,6 +403,7 @@ func TestAttack(t *testing.T) {
 			all = append(all, "own user")
 		}
 		blocked := !v.try(a).succeeded
+		v.unharmed(a)
 		if !blocked {
 			t.Errorf("%s succeeded", a.name)
 		}
@@ -429,6 +429,7 @@ func TestAttack(t *testing.T) {
 				t.Errorf("control: %s did not succeed without %v: %s", a.name, all, got.said)
 			}
 		}
+		v.unharmed(a)
 		fmt.Printf("%-44s %-34s %-8t %s\n", a.name, strings.Join(a.layers, ", "), blocked, control)
 	}
 }

@@ -1,0 +1,246 @@
+package executor_test
+
+import (
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"cemli-executor/executor"
+	"cemli-executor/internal/claim"
+	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/store"
+	"cemli-executor/internal/testkit"
+)
+
+// resultsStored counts the results in the bucket.
+func (b *bench) resultsStored() int {
+	b.t.Helper()
+	page, err := b.results.List(b.t.Context(), store.ListOptions{Prefix: "runs/"})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	count := 0
+	for _, o := range page.Objects {
+		if strings.HasSuffix(o.Name, "/result.json") {
+			count++
+		}
+	}
+	return count
+}
+
+func (b *bench) again(q executor.Request) evidence.Result {
+	b.t.Helper()
+	r, err := b.run(b.t.Context(), q)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return r
+}
+
+func TestADuplicateIsAnsweredWithTheFirst(t *testing.T) {
+	for name, contents := range map[string]files{
+		"success":   {"steps/run.sh": "echo ran"},
+		"failure":   {"steps/run.sh": "exit 3"},
+		"rejection": {"manifest.json": manifestWith(`"requires":{"other":">=1"}`)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			first := b.ran(contents)
+			for range 3 {
+				r := b.again(request("sample-1.0.0.zip", first.Package.ETag))
+				if r.RunID != first.RunID || r.Status != first.Status || len(r.Steps) != 0 || !strings.Contains(r.Message, first.RunID) {
+					t.Errorf("run %s, status %s, %q; want those of %s", r.RunID, r.Status, r.Message, first.RunID)
+				}
+			}
+			if n := b.resultsStored(); n != 1 {
+				t.Errorf("%d results", n)
+			}
+		})
+	}
+}
+
+// Many at once, as events that were delivered several times to several instances.
+func TestOfManyAtOnceOneRuns(t *testing.T) {
+	b := newBench(t)
+	info := b.upload("sample-1.0.0.zip", pack(t, files{"steps/run.sh": "echo executed; sleep 0.2"}), store.PutOptions{})
+	results := make([]evidence.Result, 8)
+	var all sync.WaitGroup
+	for i := range results {
+		config := b.config
+		config.WorkDir = testkit.TempDir(t) + "/work"
+		all.Go(func() {
+			list, err := executor.New(config).Run(t.Context(), request(info.Name, info.ETag))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			results[i] = list[0]
+		})
+	}
+	all.Wait()
+	executed := 0
+	for _, r := range results {
+		if len(r.Steps) > 0 {
+			executed++
+		} else if r.Status != evidence.StatusInProgress && r.Status != evidence.StatusSuccess || r.RunID == "" {
+			t.Errorf("a duplicate says %s of run %q", r.Status, r.RunID)
+		}
+	}
+	if executed != 1 || b.resultsStored() != 1 || strings.Count(b.log.String(), `"line":"executed"`) != 1 {
+		t.Errorf("%d executions, %d results", executed, b.resultsStored())
+	}
+}
+
+// leave writes the claim that a dead instance left behind for a request whose claim is known.
+func (b *bench) leave(first evidence.Result, state claim.State) {
+	b.t.Helper()
+	page, err := b.state.List(b.t.Context(), store.ListOptions{Prefix: "claims/test/"})
+	if err != nil || len(page.Objects) != 1 {
+		b.t.Fatalf("%d claims, %v", len(page.Objects), err)
+	}
+	key := strings.TrimSuffix(strings.TrimPrefix(page.Objects[0].Name, "claims/test/"), ".json")
+	if err := b.state.Delete(b.t.Context(), page.Objects[0].Name, ""); err != nil {
+		b.t.Fatal(err)
+	}
+	left, err := b.results.List(b.t.Context(), store.ListOptions{Prefix: evidence.Dir(first.RunID)})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	for _, o := range left.Objects {
+		if err := b.results.Delete(b.t.Context(), o.Name, ""); err != nil {
+			b.t.Fatal(err)
+		}
+	}
+	past := time.Now().Add(-time.Hour).UTC()
+	held, mine, err := claim.Take(b.t.Context(), b.state, claim.Claim{
+		Key: key, Environment: "test", Object: first.SourceObject, Package: first.Package.Name, RunID: first.RunID, Attempt: 1, Lease: past, Updated: past,
+	})
+	if err != nil || !mine {
+		b.t.Fatal(mine, err)
+	}
+	if state == claim.Running {
+		if ok, err := held.Start(b.t.Context(), past); err != nil || !ok {
+			b.t.Fatal(ok, err)
+		}
+	}
+}
+
+func TestAnExpiredClaimIsTakenOver(t *testing.T) {
+	b := newBench(t)
+	first := b.ran(files{"steps/run.sh": "exit 1"})
+	b.leave(first, claim.Claimed)
+	r := b.again(request("sample-1.0.0.zip", first.Package.ETag))
+	if r.RunID != first.RunID || len(r.Steps) != 1 || b.stored(r.RunID).Status != evidence.StatusFailed {
+		t.Errorf("run %s, steps %+v; want %s again", r.RunID, r.Steps, first.RunID)
+	}
+}
+
+func TestAnInterruptedRun(t *testing.T) {
+	for name, c := range map[string]struct {
+		members string
+		again   bool
+	}{"waits for a person": {`"x-a":1`, false}, "is run again where it may be": {`"idempotent":true`, true}} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			first := b.ran(with(c.members, files{"steps/run.sh": "exit 1"}))
+			b.leave(first, claim.Running)
+			r := b.again(request("sample-1.0.0.zip", first.Package.ETag))
+			lost := b.stored(first.RunID)
+			if lost.Status != evidence.StatusInterrupted || lost.Error.Code != "step.interrupted" {
+				t.Errorf("the lost run says %s, %+v", lost.Status, lost.Error)
+			}
+			if !c.again {
+				if r.RunID != first.RunID || r.Status != evidence.StatusInterrupted || len(r.Steps) > 0 {
+					t.Errorf("run %s, status %s, steps %+v", r.RunID, r.Status, r.Steps)
+				}
+				return
+			}
+			if r.Attempt != 2 || !strings.HasSuffix(r.RunID, "-2") || r.PreviousRunID != first.RunID || len(r.Steps) != 1 {
+				t.Errorf("run %s, attempt %d after %s, steps %+v", r.RunID, r.Attempt, r.PreviousRunID, r.Steps)
+			}
+			b.stored(r.RunID)
+		})
+	}
+}
+
+// The result was stored, and the instance died before it could say so.
+func TestAResultThatIsThereIsAdopted(t *testing.T) {
+	b := newBench(t)
+	first := b.ran(files{"steps/run.sh": "exit 4"})
+	doc := b.object(evidence.ResultObject(first.RunID))
+	b.leave(first, claim.Running)
+	if _, err := b.results.Put(t.Context(), evidence.ResultObject(first.RunID), strings.NewReader(doc), int64(len(doc)), store.PutOptions{IfNoneMatch: true}); err != nil {
+		t.Fatal(err)
+	}
+	r := b.again(request("sample-1.0.0.zip", first.Package.ETag))
+	if r.Status != evidence.StatusFailed || r.RunID != first.RunID || b.object(evidence.ResultObject(first.RunID)) != doc {
+		t.Errorf("run %s, status %s", r.RunID, r.Status)
+	}
+}
+
+func TestRerunAndOncePer(t *testing.T) {
+	b := newBench(t)
+	first := b.ran(files{"steps/run.sh": "echo ran"})
+	q := request("sample-1.0.0.zip", first.Package.ETag)
+	q.RerunOf, q.Reason = first.RunID, "the ledger was restored"
+	again := b.again(q)
+	if again.Status != evidence.StatusSuccess || again.RunID == first.RunID || len(again.Steps) != 1 || again.PreviousRunID != first.RunID {
+		t.Errorf("re-run: %s, status %s, %q", again.RunID, again.Status, again.Message)
+	}
+	if r := b.again(q); r.RunID != again.RunID || len(r.Steps) != 0 {
+		t.Errorf("the same re-run ran twice: %s, %s", again.RunID, r.RunID)
+	}
+
+	b = newBench(t)
+	first = b.ran(with(`"idempotent":true`, files{"steps/run.sh": "echo ran"}))
+	q = request("sample-1.0.0.zip", first.Package.ETag)
+	q.OncePer = 24 * 365 * 100 * time.Hour
+	slot := b.again(q)
+	if slot.RunID == first.RunID || len(slot.Steps) != 1 {
+		t.Errorf("once in the slot: %s, %s", slot.RunID, slot.Message)
+	}
+	if r := b.again(q); r.RunID != slot.RunID || len(r.Steps) != 0 {
+		t.Errorf("twice in the slot: %s, %s", slot.RunID, r.RunID)
+	}
+}
+
+// A store that fails before the first step gives the claim back: the next delivery does the work.
+func TestAFailureBeforeTheFirstStepIsTriedAgain(t *testing.T) {
+	b := newBench(t)
+	info := b.upload("sample-1.0.0.zip", pack(t, files{"steps/run.sh": "echo ran"}), store.PutOptions{})
+	state := b.config.State
+	b.config.State = faulty{Bucket: state, put: func(name string) error {
+		if strings.HasPrefix(name, "packages/") {
+			return store.Error(store.ErrUnavailable, "put", "state", name, nil)
+		}
+		return nil
+	}}
+	if r, err := b.run(t.Context(), request(info.Name, info.ETag)); err == nil || r.Execution.Ran {
+		t.Fatalf("status %s, error %v", r.Status, err)
+	}
+	b.config.State = state
+	time.Sleep(time.Until(time.Now().Truncate(time.Second).Add(time.Second))) // run ids have seconds
+	if r := b.again(request(info.Name, info.ETag)); r.Status != evidence.StatusSuccess || len(r.Steps) != 1 {
+		t.Errorf("status %s, %q", r.Status, r.Message)
+	}
+}
+
+func TestADamagedClaimStopsEverything(t *testing.T) {
+	for doc, want := range map[string]string{"{": "state.corrupt", `{"schema_version":2}`: "state.newer", `{"schema_version":1,"key":"other"}`: "state.corrupt"} {
+		b := newBench(t)
+		first := b.ran(files{"steps/run.sh": "echo ran"})
+		page, err := b.state.List(t.Context(), store.ListOptions{Prefix: "claims/"})
+		if err != nil || len(page.Objects) != 1 {
+			t.Fatal(page, err)
+		}
+		if _, err := b.state.Put(t.Context(), page.Objects[0].Name, strings.NewReader(doc), int64(len(doc)), store.PutOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Until(time.Now().Truncate(time.Second).Add(time.Second))) // run ids have seconds
+		r, err := b.run(t.Context(), request("sample-1.0.0.zip", first.Package.ETag))
+		if code(r) != want || len(r.Steps) > 0 || err != nil {
+			t.Errorf("%s: %+v, %v; want %s", doc, r.Error, err, want)
+		}
+	}
+}
