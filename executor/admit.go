@@ -147,10 +147,7 @@ func (r *run) admit(ctx context.Context, m *manifest.Manifest, contents bundle.E
 			Object: r.request.Object, Action: r.result.Action, Kind: string(r.request.Trigger.Kind), Now: time.Now(),
 			Current: history.Current, Seen: history.Seen(m.Version), Rollback: r.request.RollbackOf != "" && r.request.Reason != "",
 		},
-		installed: func(ctx context.Context, name string) (string, error) {
-			other, err := claim.ReadPackage(ctx, r.State, r.Environment, name)
-			return other.Current, err
-		},
+		installed: r.installed(),
 	}.judge(ctx)
 	if err != nil {
 		return nil, err
@@ -163,10 +160,21 @@ func (r *run) admit(ctx context.Context, m *manifest.Manifest, contents bundle.E
 	if err := r.resumable(plan); err != nil {
 		return nil, err
 	}
-	if done := history.Succeeded(contentKey(plan, contents.DirHash)); done != "" && r.repeats(m, policy) {
+	if done := history.Succeeded(contentKey(plan, contents.DirHash, r.request.ParameterSet)); done != "" && r.repeats(m, policy) {
 		return nil, &repeated{done}
 	}
 	return plan, nil
+}
+
+// installed returns how to find out what succeeded before; nil on a laptop, where nothing is known.
+func (r *run) installed() func(ctx context.Context, name string) (string, error) {
+	if r.request.Trigger.Kind == TriggerCLI {
+		return nil
+	}
+	return func(ctx context.Context, name string) (string, error) {
+		other, err := claim.ReadPackage(ctx, r.State, r.Environment, name)
+		return other.Current, err
+	}
 }
 
 // inputs are what the request adds to the manifest.

@@ -127,8 +127,8 @@ func (r *run) keepArtifact(ctx context.Context, files *os.Root, name string, lef
 	if n, err := io.Copy(sum, io.LimitReader(f, info.Size())); err != nil || n != info.Size() {
 		return withheld("it could not be read")
 	}
-	if before, ok := r.restored[name]; ok && before == hexSum(sum) {
-		return withheld("unchanged since run " + r.previous.RunID + ", whose evidence has it")
+	if before, ok := r.restored[name]; ok && before.SHA256 == hexSum(sum) {
+		return before, nil // the earlier run's evidence has it
 	}
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return withheld("it could not be read")
@@ -179,9 +179,15 @@ func (r *run) readSummary() string {
 		return ""
 	}
 	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxSummary))
+	// Masked before it is cut: a part of a secret is not recognised any more.
+	var text strings.Builder
+	masked := r.masker.Writer(&text)
+	n, err := io.Copy(masked, io.LimitReader(f, 2*maxSummary))
 	if err != nil {
 		return ""
 	}
-	return strings.ToValidUTF8(string(text), "\uFFFD")
+	if n < 2*maxSummary {
+		_ = masked.Close() // otherwise what is held back may be the beginning of a secret
+	}
+	return strings.ToValidUTF8(text.String()[:min(text.Len(), maxSummary)], "\uFFFD")
 }

@@ -29,10 +29,11 @@ func (r *run) execute(ctx context.Context, plan *manifest.Plan, scripts []script
 	var failure error
 	for i, s := range scripts {
 		record := describeStep(s, evidence.StepNotRun)
+		outputs, before := r.resumed(s)
 		switch {
 		case failure != nil || !r.wanted(s):
-		case r.resumed(s):
-			record.Status = evidence.StepSkipped
+		case before:
+			record.Status, record.Outputs = evidence.StepSkipped, outputs
 		default:
 			record, failure = r.step(stop, i+1, s)
 			if s.ContinueOnError && tolerable(failure, stop) {
@@ -89,8 +90,8 @@ func (r *run) step(ctx context.Context, number int, s script) (evidence.Step, er
 			break
 		}
 	}
-	log.finish(&record)
 	if record.Attempts > 0 {
+		log.finish(&record)
 		r.logStep(record)
 		r.sumUp(record)
 		r.keepLog(ctx, log, &record)
@@ -140,7 +141,7 @@ func (r *run) attempt(ctx context.Context, number int, s script, log *stepLog, r
 	outcome, err := r.spawn(run, s, file, log, r.environment(s, record.Attempts, outputs, stopTime(run)))
 	r.dir.reopen() // what it left is read, whatever it has closed
 	if err != nil {
-		record.Status = evidence.StepFailed
+		record.Status, record.ReturnCode = evidence.StepFailed, -1
 		return problem.Of(err, problem.Problem{Code: "step.start", Where: s.Run, Message: "the script could not be started", Hint: "see the function's log"})
 	}
 	if err := judge(run, s, outcome, record); err != nil {
@@ -251,7 +252,10 @@ func stepError(code string, s script, what, hint string) error {
 // sumUp adds the step to the summary of all steps.
 func (r *run) sumUp(s evidence.Step) {
 	e := &r.result.Execution
-	e.Ran, e.ReturnCode = true, s.ReturnCode
+	e.Ran = true
+	if s.Phase != string(phaseRollback) || r.does(ActionRollback) {
+		e.ReturnCode = s.ReturnCode
+	}
 	e.Stdout = evidence.Tail(e.Stdout + s.StdoutTail)
 	e.Stderr = evidence.Tail(e.Stderr + s.StderrTail)
 }

@@ -139,12 +139,13 @@ type run struct {
 	outputs   map[string]string
 	keeps     func(name string) bool // files of the package's folder that are artifacts; nil: none
 	secrets   []secret
+	hidden    []string       // values that are masked from the beginning
 	accepted  bool           // the policy has named the sandbox level
 	masker    *redact.Masker // of secrets and sensitive parameters
 	held      *claim.Held    // the claim of the run key, once it is this run's
 	hard      time.Time      // when the process may be killed; zero: not said
 	previous  *evidence.Result
-	restored  map[string]string // digests of the previous run's artifacts that are there again
+	restored  map[string]evidence.Artifact // of the previous run, that are there again
 }
 
 // pipeline is the way of a run. Each stage takes what only the one before can make.
@@ -231,7 +232,7 @@ func (r *run) apply(ctx context.Context, plan *manifest.Plan) error {
 		if err := r.noteBegin(ctx); err != nil {
 			return err
 		}
-		r.doing = contentKey(plan, r.result.Package.DirHash)
+		r.doing = contentKey(plan, r.result.Package.DirHash, r.request.ParameterSet)
 	}
 	r.arguments = plan.Arguments()
 	if len(scripts) == 0 {

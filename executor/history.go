@@ -26,14 +26,13 @@ func (r *run) repeats(m *manifest.Manifest, policy *manifest.Policy) bool {
 	return r.does(ActionApply) && r.request.RerunOf == "" && !m.Idempotent && (policy == nil || !policy.AllowsRepeat())
 }
 
-// contentKey identifies what a plan does: contents and parameters. The parameter set
-// is in the parameters.
-func contentKey(plan *manifest.Plan, dirHash string) string {
+// contentKey identifies what a plan does: contents, parameter set and parameters.
+func contentKey(plan *manifest.Plan, dirHash, set string) string {
 	values := map[string]manifest.Value{}
 	for _, a := range plan.Arguments() {
 		values[a.Name] = a.Value
 	}
-	doc, err := json.Marshal([]any{dirHash, values})
+	doc, err := json.Marshal([]any{dirHash, set, values})
 	if err != nil {
 		panic(err) // values are valid JSON
 	}
@@ -84,8 +83,9 @@ func (r *run) noteSuccess(ctx context.Context) {
 // noteUndone forgets, after a rollback, that the run which was undone had succeeded: the version
 // before it is the current one again.
 func (r *run) noteUndone(ctx context.Context) {
-	if !r.does(ActionRollback) {
-		return
+	undo := r.result.Rollback
+	if !r.does(ActionRollback) || undo == nil || undo.WithoutUndo != nil {
+		return // something of it is still in effect
 	}
 	err := claim.UpdatePackage(ctx, r.State, r.Environment, r.result.Package.Name, func(record *claim.Package) error {
 		record.Undone(r.request.RollbackOf)

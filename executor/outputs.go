@@ -5,19 +5,22 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"regexp"
 	"strings"
 	"unicode/utf8"
 
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/problem"
+	"cemli-executor/manifest"
 )
 
 // Limits of what steps give to each other: it travels in environments.
 const (
 	maxOutputFile  = 256 << 10 // of one step
 	maxOutputValue = 64 << 10
-	maxOutputs     = 100 // of a run
+	maxOutputs     = 100       // of a run
+	maxOutputBytes = 256 << 10 // of a run, all values together
 )
 
 var outputKey = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,63}$`)
@@ -25,22 +28,40 @@ var outputKey = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,63}$`)
 // takeOutputs reads what the step wrote for later ones.
 func (r *run) takeOutputs(s script, file string, record *evidence.Step) error {
 	text, err := r.readOutputs(file)
+	var found map[string]string
 	if err == nil {
-		record.Outputs, err = parseOutputs(text)
+		found, err = parseOutputs(text)
 	}
-	if err == nil && len(record.Outputs)+len(r.outputs) > maxOutputs {
-		err = fmt.Errorf("the steps of a run give at most %d outputs", maxOutputs)
+	if err == nil {
+		err = r.fitOutputs(found)
 	}
 	if err != nil {
-		record.Status, record.Outputs = evidence.StepFailed, nil
+		record.Status = evidence.StepFailed
 		return problem.New(problem.Problem{
 			Code: "step.output", Where: s.Run, Message: "what it wrote to CEMLI_OUTPUT cannot be used: " + r.masker.String(err.Error()),
 			Hint: "write lines of the form KEY=value, or KEY<<END, lines, END",
 		}, err)
 	}
-	for key, value := range record.Outputs {
-		r.outputs[key] = value
-		record.Outputs[key] = r.masker.String(value)
+	maps.Copy(r.outputs, found)
+	if len(found) > 0 {
+		record.Outputs = r.maskValues(found)
+	}
+	return nil
+}
+
+// fitOutputs refuses more than the environments of later scripts, the undo among them, can hold.
+func (r *run) fitOutputs(found map[string]string) error {
+	all := maps.Clone(r.outputs)
+	maps.Copy(all, found)
+	size := 0
+	for key, value := range all {
+		size += len(key) + len(value)
+	}
+	switch {
+	case len(all) > maxOutputs:
+		return fmt.Errorf("the steps of a run give at most %d outputs", maxOutputs)
+	case size > maxOutputBytes:
+		return fmt.Errorf("the outputs of a run have at most %d bytes together; use files in CEMLI_ARTIFACTS for more", maxOutputBytes)
 	}
 	return nil
 }
@@ -89,15 +110,17 @@ func parseOutputs(text string) (map[string]string, error) {
 				rest = append(rest, lines[i])
 			}
 			if i == len(lines) || end == "" {
-				return nil, fmt.Errorf("line %d: the lines of %s have no end %q", at, key, end)
+				return nil, fmt.Errorf("line %d: the lines of the value have no end", at)
 			}
 			value, plain = strings.Join(rest, "\n"), true
 		}
 		switch {
 		case !plain:
 			return nil, fmt.Errorf("line %d is neither KEY=value nor KEY<<END", at)
-		case !outputKey.MatchString(key):
-			return nil, fmt.Errorf("line %d: %.80q is no key: a letter or underscore, then up to 63 letters, digits and underscores", at, key)
+		case !outputKey.MatchString(key): // not quoted: it may be anything
+			return nil, fmt.Errorf("line %d has no key: a letter or underscore, then up to 63 letters, digits and underscores", at)
+		case manifest.Reserved(key):
+			return nil, fmt.Errorf("line %d: the name %s is reserved", at, key)
 		case len(value) > maxOutputValue:
 			return nil, fmt.Errorf("line %d: the value of %s has %d bytes; at most %d are allowed", at, key, len(value), maxOutputValue)
 		}

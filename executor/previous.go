@@ -92,8 +92,11 @@ func (r *run) takeParameters(previous evidence.Result, wrong func(message, hint 
 		given = map[string]json.RawMessage{}
 	}
 	for name, value := range previous.Parameters {
-		if _, ok := given[name]; ok || value == redact.Mask {
+		if _, ok := given[name]; ok {
 			continue
+		}
+		if text, ok := value.(string); ok && strings.Contains(text, redact.Mask) {
+			return wrong("the value of the parameter "+name+" was hidden, as a secret is", "give it in the request")
 		}
 		doc, err := json.Marshal(value)
 		if err != nil {
@@ -179,28 +182,37 @@ func (r *run) before(s script) (evidence.Step, bool) {
 }
 
 // resumed reports whether a step had succeeded in the run that this one goes on from; what it
-// gave to later steps counts again.
-func (r *run) resumed(s script) bool {
+// gave to later steps counts again, here and in a run that goes on from this one.
+func (r *run) resumed(s script) (map[string]string, bool) {
 	if r.request.ResumeFrom == "" {
-		return false
+		return nil, false
 	}
 	step, ok := r.before(s)
 	if !ok || step.Status != evidence.StepSuccess && step.Status != evidence.StepSkipped {
-		return false
+		return nil, false
 	}
 	maps.Copy(r.outputs, step.Outputs)
-	return true
+	return step.Outputs, true
 }
 
 // rollBack undoes an earlier run: the steps that had begun in it, the last one first, without
 // those that it undid itself.
 func (r *run) rollBack(ctx context.Context, plan *manifest.Plan, scripts []script) error {
-	maps.Copy(r.outputs, r.previous.Outputs)
+	for key, value := range r.previous.Outputs {
+		if !strings.Contains(value, redact.Mask) { // one that was hidden is not there, rather than wrong
+			r.outputs[key] = value
+		}
+	}
 	var pending []script
+	var without []string
 	for _, s := range scripts {
 		r.result.Steps = append(r.result.Steps, describeStep(s, evidence.StepNotRun))
 		step, ok := r.before(s)
-		if ok && (step.Attempts > 0 || step.Status == evidence.StepSkipped) && s.undo != nil && !undone(r.previous.Rollback, *s.undo) {
+		switch {
+		case !ok || step.Attempts == 0 && step.Status != evidence.StepSkipped:
+		case s.undo == nil && s.Phase == manifest.PhaseRun:
+			without = append(without, s.Name)
+		case s.undo != nil && !undone(r.previous.Rollback, *s.undo):
 			pending = append([]script{*s.undo}, pending...)
 		}
 	}
@@ -208,6 +220,7 @@ func (r *run) rollBack(ctx context.Context, plan *manifest.Plan, scripts []scrip
 		r.result.Execution.Note = "nothing of that run has an undo that is left to be done; nothing was executed"
 		return nil
 	}
+	defer func() { r.result.Rollback.WithoutUndo = without }()
 	return r.runUndo(ctx, plan, pending, len(scripts))
 }
 

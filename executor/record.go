@@ -3,10 +3,13 @@ package executor
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"cemli-executor/internal/claim"
@@ -63,6 +66,26 @@ func (r *run) storeLog(ctx context.Context, log keptLog) error {
 	return log.file.Close()
 }
 
+// isStored reports whether a log is in the bucket after all: the answer to the first try may have
+// been lost.
+func (r *run) isStored(ctx context.Context, log keptLog, err error) bool {
+	if !errors.Is(err, store.ErrExists) {
+		return false
+	}
+	body, info, err := r.Results.Get(ctx, evidence.Dir(r.runID())+log.object, store.GetOptions{})
+	if err != nil {
+		return false
+	}
+	defer body.Close()
+	if _, err := log.file.Seek(0, io.SeekStart); err != nil || info.Size != log.size {
+		return false
+	}
+	ours, theirs := sha256.New(), sha256.New()
+	_, err = io.Copy(ours, io.LimitReader(log.file, log.size))
+	_, err2 := io.Copy(theirs, body)
+	return errors.Join(err, err2) == nil && hexSum(ours) == hexSum(theirs)
+}
+
 // put creates one object of the run's evidence.
 func (r *run) put(ctx context.Context, name string, body io.ReadSeeker, size int64, contentType string) error {
 	_, err := r.Results.Put(ctx, evidence.Dir(r.runID())+name, body, size, store.PutOptions{IfNoneMatch: true, ContentType: contentType})
@@ -81,6 +104,7 @@ func (r *run) record(ctx context.Context, failure error) (evidence.Result, error
 	r.conclude(failure)
 	if err := r.commit(ctx, failure); err != nil {
 		described := problem.Of(err, problem.Problem{Code: "store.evidence", Message: "the evidence could not be stored"})
+		r.logWhole()
 		r.finishLog("the evidence could not be stored", err)
 		r.result.Error, r.result.Status = evidence.NewError(described), evidence.StatusError
 		return r.result, fmt.Errorf("store evidence of %s: %w", r.runID(), err)
@@ -111,6 +135,44 @@ func (r *run) isDuplicate(other *duplicate) evidence.Result {
 	return r.result
 }
 
+// logWhole puts the result into the log, where nothing else has it.
+func (r *run) logWhole() {
+	r.result.Outputs = r.outputs
+	r.mask()
+	if doc, err := r.encode(); err == nil {
+		r.log.Error("result that could not be stored", "result", json.RawMessage(doc))
+	}
+}
+
+// maxDocument bounds result.json: whoever reads it back reads it whole.
+const maxDocument = 8 << 20
+
+// encode gives the result's bytes. The ends of the output of many steps are shortened if it would
+// be too large; the logs have all of it.
+func (r *run) encode() ([]byte, error) {
+	for _, tail := range []int{2000, 200, 0} {
+		doc, err := r.result.Encode()
+		if err != nil || len(doc) <= maxDocument {
+			return doc, err
+		}
+		shorten := func(steps []evidence.Step) {
+			for i := range steps {
+				steps[i].StdoutTail, steps[i].StderrTail = ending(steps[i].StdoutTail, tail), ending(steps[i].StderrTail, tail)
+			}
+		}
+		shorten(r.result.Steps)
+		if r.result.Rollback != nil {
+			shorten(r.result.Rollback.Steps)
+		}
+		r.result.Execution.Note = "the ends of the steps' output are shortened here; their logs have it"
+	}
+	return r.result.Encode()
+}
+
+func ending(text string, n int) string {
+	return strings.ToValidUTF8(text[max(0, len(text)-n):], "")
+}
+
 // forEvidence is a context that outlives a cancelled one, but not the process.
 func (r *run) forEvidence(ctx context.Context) (context.Context, context.CancelFunc) {
 	end := time.Now().Add(max(r.Reserve, time.Second))
@@ -133,7 +195,7 @@ func (r *run) commit(ctx context.Context, failure error) error {
 		return nil // the result under this id is another run's, and stays
 	}
 	for _, log := range r.kept {
-		if err := r.storeLog(ctx, log); err != nil {
+		if err := r.storeLog(ctx, log); err != nil && !r.isStored(ctx, log, err) {
 			return err
 		}
 	}
@@ -144,10 +206,10 @@ func (r *run) commit(ctx context.Context, failure error) error {
 	r.result.End = time.Now().UTC()
 	r.result.Outputs = r.outputs
 	r.mask()
-	if err := r.putJUnit(ctx); err != nil {
+	if err := r.putJUnit(ctx); err != nil && (r.started || !errors.Is(err, store.ErrExists)) {
 		return err
 	}
-	doc, err := r.result.Encode()
+	doc, err := r.encode()
 	if err != nil {
 		return err
 	}
@@ -158,11 +220,8 @@ func (r *run) commit(ctx context.Context, failure error) error {
 	return err
 }
 
-// putJUnit stores the run as a JUnit report, if scripts ran.
+// putJUnit stores the run as a JUnit report.
 func (r *run) putJUnit(ctx context.Context) error {
-	if !r.started {
-		return nil
-	}
 	doc, err := r.result.JUnit()
 	if err != nil {
 		return err
@@ -200,12 +259,19 @@ func (r *run) conclude(failure error) {
 	r.result.Error = evidence.NewError(described)
 	r.result.Message = described.Message()
 	r.result.Status = statusOf(described.Code())
-	if undo := r.result.Rollback; undo != nil && !r.does(ActionRollback) {
+	if e := &r.result.Execution; e.Ran && e.ReturnCode == 0 {
+		e.ReturnCode = -1 // it was not the script's own end
+	}
+	if undo := r.result.Rollback; undo != nil && undo.Status != evidence.StepNotRun && !r.does(ActionRollback) {
 		r.result.Status = evidence.StatusFailed
-		if undo.Error == nil {
+		switch {
+		case undo.Error == nil && undo.WithoutUndo != nil:
+			r.result.Status = evidence.StatusRolledBack
+			r.result.Message += "; what has an undo was undone, which these have not: " + strings.Join(undo.WithoutUndo, ", ")
+		case undo.Error == nil:
 			r.result.Status = evidence.StatusRolledBack
 			r.result.Message += "; everything that had begun was undone"
-		} else {
+		default:
 			r.result.Message += "; undo failed: " + undo.Error.Message
 		}
 	}
@@ -213,10 +279,10 @@ func (r *run) conclude(failure error) {
 
 // achieved is one sentence about a success.
 func (r *run) achieved() string {
-	if !r.started {
+	steps := r.result.Steps
+	if !r.started && (len(steps) == 0 || r.result.Execution.Note != "") {
 		return r.result.Execution.Note
 	}
-	steps := r.result.Steps
 	if r.does(ActionRollback) {
 		return counted(len(r.result.Rollback.Steps), "undo script") + " succeeded"
 	}

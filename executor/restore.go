@@ -20,21 +20,24 @@ func (r *run) restore(ctx context.Context) error {
 	if r.previous == nil {
 		return nil
 	}
-	r.restored = map[string]string{}
+	r.restored = map[string]evidence.Artifact{}
 	for _, a := range r.previous.Artifacts {
 		if a.Object == "" {
 			continue // it was not kept
 		}
+		if a.Run == "" {
+			a.Run = r.previous.RunID
+		}
 		if err := r.restoreOne(ctx, a); err != nil {
 			return err
 		}
-		r.restored[a.Name] = a.SHA256
+		r.restored[a.Name] = a
 	}
 	return r.dir.give()
 }
 
 func (r *run) restoreOne(ctx context.Context, a evidence.Artifact) error {
-	object := evidence.Dir(r.previous.RunID) + a.Object
+	object := evidence.Dir(a.Run) + a.Object
 	body, info, err := r.Results.Get(ctx, object, store.GetOptions{})
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err

@@ -26,25 +26,32 @@ type Secret struct {
 // error that is a *problem.Error of the family "secret" goes into the result.
 type SecretSource func(ctx context.Context, env, ref string) (Secret, error)
 
-// maxSecret is the longest secret: it becomes a variable of an environment.
-const maxSecret = 64 << 10
+// maxSecrets is how long all secrets of a run are together: they become variables of an environment,
+// and each is looked for in all its forms. The vault itself takes 25 KB for one.
+const maxSecrets = 32 << 10
 
 // secret is one that scripts may see.
 type secret struct{ env, value string }
 
-// guard learns what has to be masked: first what a request gives, all of it while it is not
-// known what is sensitive.
+// guard learns what has to be masked before anything is decided: what a request gives, all of it
+// while it is not known what is sensitive, and every sensitive value in the manifest, which the
+// result quotes.
 func (r *run) guard(m *manifest.Manifest) {
-	var values []string
+	r.hidden = nil
 	for name, doc := range r.request.Parameters {
 		if m != nil && !m.Parameters[name].Sensitive {
 			continue
 		}
 		if v, err := manifest.ParseValue(doc); err == nil {
-			values = append(values, v.Text())
+			r.hidden = append(r.hidden, v.Text())
 		}
 	}
-	r.masker = redact.New(values)
+	if m != nil {
+		for _, v := range m.SensitiveValues() {
+			r.hidden = append(r.hidden, v.Text())
+		}
+	}
+	r.masker = redact.New(r.hidden)
 }
 
 // sensitive lists the sensitive values of a plan; one that cannot be masked is refused.
@@ -73,6 +80,8 @@ func tooShort(where string) problem.Problem {
 // unlock fetches the secrets of a plan and makes sure that none of them is shown.
 func (r *run) unlock(ctx context.Context, plan *manifest.Plan) error {
 	hide, problems := sensitive(plan.Arguments())
+	hide = append(hide, r.hidden...)
+	total := 0
 	wanted := plan.Manifest().Secrets
 	if len(wanted) > 0 {
 		if err := r.mayUnlock(); err != nil {
@@ -89,7 +98,8 @@ func (r *run) unlock(ctx context.Context, plan *manifest.Plan) error {
 			r.log.Error("a secret cannot be read", "variable", env, "error", err.Error())
 			continue
 		}
-		if p, bad := unusable(env, found.Value); bad {
+		total += len(found.Value)
+		if p, bad := unusable(env, found.Value, total); bad {
 			problems = append(problems, p)
 			continue
 		}
@@ -119,13 +129,13 @@ func (r *run) mayUnlock() error {
 }
 
 // unusable says why a value cannot be given to scripts.
-func unusable(env string, value []byte) (problem.Problem, bool) {
+func unusable(env string, value []byte, total int) (problem.Problem, bool) {
 	switch {
 	case len(value) < redact.MinBytes:
 		return tooShort(env), true
-	case len(value) > maxSecret:
+	case total > maxSecrets:
 		return problem.Problem{
-			Code: "secret.large", Where: env, Message: fmt.Sprintf("the secret has %d bytes; at most %d fit into a variable", len(value), maxSecret),
+			Code: "secret.large", Where: env, Message: fmt.Sprintf("with this one the secrets of the package have %d bytes; at most %d are given to scripts", total, maxSecrets),
 			Hint: "keep a short key in the vault, and what it opens elsewhere",
 		}, true
 	case !utf8.Valid(value) || slices.Contains(value, 0):

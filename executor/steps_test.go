@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"cemli-executor/executor"
 	"cemli-executor/internal/evidence"
@@ -526,10 +528,10 @@ func TestRollbackFindsTheArtifacts(t *testing.T) {
 	if log := b.object(evidence.Dir(r.RunID) + r.Rollback.Steps[0].Log); log != "before\nv\n" {
 		t.Errorf("log %q", log)
 	}
-	if a := r.Artifacts[0]; a.Name != "d/saved" || !strings.HasPrefix(a.Withheld, "unchanged since run "+first.RunID) {
+	if a := r.Artifacts[0]; a.Name != "d/saved" || a.Run != first.RunID || a.Object == "" {
 		t.Errorf("artifact %+v", a)
 	}
-	if a := r.Artifacts[1]; a.Name != "x" || a.Object == "" {
+	if a := r.Artifacts[1]; a.Name != "x" || a.Object == "" || a.Run != "" {
 		t.Errorf("artifact %+v", a)
 	}
 	// An artifact that somebody changed is not given to an undo.
@@ -542,5 +544,192 @@ func TestRollbackFindsTheArtifacts(t *testing.T) {
 	}
 	if r := back(); code(r) != "trigger.previous_run" || r.Execution.Ran {
 		t.Errorf("%+v; want trigger.previous_run", r.Error)
+	}
+}
+
+func TestNoSecretByASideDoor(t *testing.T) {
+	const token = "Hunter2_correct_horse_battery"
+	b := newBench(t)
+	b.config.Secrets = vault(map[string]string{"a": token})
+	r := b.ran(with(`"secrets":{"A":{"vault_secret":"a"}},"steps":[{"run":"1.sh"},{"run":"2.sh","continue_on_error":true}]`, files{
+		"1.sh": `echo "$A=1" >>$CEMLI_OUTPUT; { head -c 65516 /dev/zero | tr '\0' x; echo "$A"; } >"$CEMLI_SUMMARY"
+printf 'a-long-user-name-of-somebody@example.com:%s' "$A" | base64`,
+		"2.sh": `echo "$A.-$A$A$A=1" >>$CEMLI_OUTPUT`,
+	}))
+	if r.Status != evidence.StatusSuccess {
+		t.Errorf("status %s, %s", r.Status, r.Message)
+	}
+	b.nowhere(token, token[:20], "Hunter2_c", base64.StdEncoding.EncodeToString([]byte("a-long-user-name-of-somebody@example.com:" + token))[60:76])
+}
+
+// The manifest is in the result, with the values of other sets and environments.
+func TestSensitiveValuesOfTheManifest(t *testing.T) {
+	const members = `"parameters":{"P":{"type":"string","sensitive":true,"default":"default-secret"}},"environment_parameters":{"prod":{"P":"prod-secret-3"}},"parameter_sets":{"DE":{"P":"de-secret-1"},"FR":{"P":"fr-secret-2"}}`
+	for _, action := range []executor.Action{executor.ActionApply, executor.ActionCheck} {
+		b := newBench(t)
+		for _, r := range b.asks(with(members, files{"steps/run.sh": `[ "$CEMLI_PARAM_P" = de-secret-1 ]`}), func(q *executor.Request) { q.Action = action }) {
+			if !strings.Contains(string(r.Manifest), `"***"`) {
+				t.Errorf("%s: manifest %s", action, r.Manifest)
+			}
+		}
+		b.nowhere("default-secret", "prod-secret-3", "de-secret-1", "fr-secret-2")
+	}
+}
+
+// A log that was stored, whose answer was lost, is stored.
+func TestALostAnswerForALog(t *testing.T) {
+	b := newBench(t)
+	info := b.upload("sample-1.0.0.zip", pack(t, files{"steps/1.sh": "echo one"}), store.PutOptions{})
+	b.config.Results = lossy{b.results}
+	r, err := b.run(t.Context(), request(info.Name, info.ETag))
+	if err != nil || r.Status != evidence.StatusSuccess || b.stored(r.RunID).Status != evidence.StatusSuccess {
+		t.Errorf("status %s, error %v", r.Status, err)
+	}
+}
+
+// lossy carries out the writes of logs and loses the answers.
+type lossy struct{ store.Bucket }
+
+func (l lossy) Put(ctx context.Context, name string, body io.ReadSeeker, size int64, opts store.PutOptions) (store.Info, error) {
+	info, err := l.Bucket.Put(ctx, name, body, size, opts)
+	if err == nil && strings.HasSuffix(name, ".log") {
+		return store.Info{}, store.Error(store.ErrUnavailable, "put", "results", name, nil)
+	}
+	return info, err
+}
+
+func TestOutputsOfManySteps(t *testing.T) {
+	var steps []string
+	contents := files{}
+	for _, n := range strings.Split("abcdefgh", "") {
+		steps = append(steps, `{"run":"`+n+`.sh","rollback":"u.sh"}`)
+		contents[n+".sh"] = `for k in 1 2; do echo "` + n + `$k=$(head -c 60000 /dev/zero | tr '\0' x)"; done >$CEMLI_OUTPUT`
+	}
+	contents["u.sh"] = "true"
+	r := newBench(t).ran(with(`"steps":[`+strings.Join(steps, ",")+`]`, contents))
+	if r.Status != evidence.StatusRolledBack || code(r) != "step.output" || r.Rollback.Status != evidence.StepSuccess {
+		t.Errorf("status %s, %+v, rollback %+v", r.Status, r.Error, r.Rollback)
+	}
+	same := `for i in $(seq 60); do echo "K$i=1"; done >$CEMLI_OUTPUT`
+	if r := newBench(t).ran(files{"steps/1.sh": same, "steps/2.sh": same}); r.Status != evidence.StatusSuccess {
+		t.Errorf("the same keys twice: %s, %s", r.Status, r.Message)
+	}
+	if r := newBench(t).ran(files{"steps/1.sh": "echo PATH=/evil >$CEMLI_OUTPUT"}); code(r) != "step.output" {
+		t.Errorf("a reserved name: %+v", r.Error)
+	}
+}
+
+func TestSetsWithTheSameValues(t *testing.T) {
+	all := newBench(t).asks(with(`"parameters":{"A":{"type":"string"}},"parameter_sets":{"DE":{"A":"x"},"FR":{"A":"x"}}`, files{"steps/run.sh": "true"}), nil)
+	if len(all) != 2 || all[1].Status != evidence.StatusSuccess {
+		t.Errorf("%+v", all)
+	}
+}
+
+func TestResumeOfAResumedRun(t *testing.T) {
+	b := newBench(t)
+	b.config.Sandbox = "none" // steps look at files outside
+	marks := t.TempDir()
+	contents := func() files {
+		return with(`"steps":[{"run":"1.sh","rollback":"u1.sh"},{"run":"2.sh"},{"run":"3.sh"}],"on_failure":"stop"`, files{
+			"1.sh": `echo K=v >$CEMLI_OUTPUT; echo saved >$CEMLI_ARTIFACTS/saved`, "u1.sh": `cat $CEMLI_ARTIFACTS/saved`,
+			"2.sh": "[ -e " + marks + "/2 ]", "3.sh": `echo "[$CEMLI_OUT_K]"; [ -e ` + marks + `/3 ]`,
+		})
+	}
+	first := b.asks(contents(), nil)[0]
+	for _, mark := range []string{"2", "3"} {
+		if err := os.WriteFile(filepath.Join(marks, mark), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		first = b.asks(contents(), func(q *executor.Request) { q.ResumeFrom = first.RunID })[0]
+		if first.Execution.Stdout != "[v]\n" || first.Outputs["K"] != "v" {
+			t.Errorf("with mark %s: status %s, %s, stdout %q, outputs %v", mark, first.Status, statuses(first), first.Execution.Stdout, first.Outputs)
+		}
+	}
+	back := b.asks(contents(), func(q *executor.Request) {
+		q.Action, q.RollbackOf, q.Reason = executor.ActionRollback, first.RunID, "x"
+	})[0]
+	if back.Status != evidence.StatusSuccess || back.Execution.Stdout != "saved\n" || !slices.Equal(back.Rollback.WithoutUndo, []string{"2", "3"}) {
+		t.Errorf("rollback: status %s, %q, stdout %q, %+v", back.Status, back.Message, back.Execution.Stdout, back.Rollback)
+	}
+}
+
+func TestARollbackThatDidNothing(t *testing.T) {
+	b := newBench(t)
+	contents := func() files { return files{"steps/run.sh": "true"} }
+	first := b.asks(contents(), nil)[0]
+	b.asks(contents(), func(q *executor.Request) {
+		q.Action, q.RollbackOf, q.Reason = executor.ActionRollback, first.RunID, "x"
+	})
+	if r := b.asks(contents(), nil)[0]; r.Status != evidence.StatusSkipped || r.PreviousRunID != first.RunID {
+		t.Errorf("status %s, %q; the first success still stands", r.Status, r.Message)
+	}
+}
+
+func TestHiddenParametersAreGivenAgain(t *testing.T) {
+	b := newBench(t)
+	contents := func() files {
+		return with(undoable+`,"parameters":{"P":{"type":"string","sensitive":true,"default":"default-value"}}`, files{"1.sh": "", "2.sh": "", "3.sh": "", "u1.sh": "", "u2.sh": ""})
+	}
+	first := b.asks(contents(), nil)[0]
+	back := func(parameters map[string]json.RawMessage) evidence.Result {
+		return b.asks(contents(), func(q *executor.Request) {
+			q.Action, q.RollbackOf, q.Reason, q.Parameters = executor.ActionRollback, first.RunID, "x", parameters
+		})[0]
+	}
+	if r := back(nil); code(r) != "trigger.previous_run" {
+		t.Errorf("without: %+v", r.Error)
+	}
+	if r := back(map[string]json.RawMessage{"P": json.RawMessage(`"default-value"`)}); r.Status != evidence.StatusSuccess {
+		t.Errorf("with: %s, %s", r.Status, r.Message)
+	}
+}
+
+func TestALargeResultStaysReadable(t *testing.T) {
+	var steps []string
+	contents := files{}
+	for i := range 80 {
+		name := fmt.Sprintf("s%03d.sh", i)
+		steps = append(steps, `{"run":"`+name+`"}`)
+		contents[name] = `head -c 20000 /dev/zero | tr '\0' '\001'`
+	}
+	r := newBench(t).ran(with(`"steps":[`+strings.Join(steps, ",")+`]`, contents))
+	if r.Status != evidence.StatusSuccess || r.Execution.Note == "" || len(r.Steps[0].StdoutTail) > 2000 {
+		t.Errorf("status %s, note %q, tail %d", r.Status, r.Execution.Note, len(r.Steps[0].StdoutTail))
+	}
+}
+
+func TestFailuresThatAreNoStepsOwn(t *testing.T) {
+	b := newBench(t)
+	r := b.ran(files{"steps/1.sh": "echo 'exit 0' >steps/2.sh", "steps/2.sh": "exit 1"})
+	if r.Execution.ReturnCode != -1 || r.Steps[1].LogSHA256 != "" {
+		t.Errorf("return code %d, steps %+v", r.Execution.ReturnCode, r.Steps)
+	}
+	if junit := b.object(evidence.Dir(r.RunID) + "junit.xml"); !strings.Contains(junit, `errors="1"`) || !strings.Contains(junit, "step.modified") {
+		t.Errorf("JUnit %s", junit)
+	}
+	r = b.ran(with(`"requires":{"other":">=1"}`, files{"steps/1.sh": "true"}))
+	if junit := b.object(evidence.Dir(r.RunID) + "junit.xml"); !strings.Contains(junit, "manifest.requires") {
+		t.Errorf("JUnit %s", junit)
+	}
+	r = b.ran(files{"steps/1.sh": "", "steps/2.sh": "exit 3", "rollback/2.sh": ""})
+	if r.Status != evidence.StatusRolledBack || r.Execution.ReturnCode != 3 || !strings.Contains(r.Message, "which these have not: 1") {
+		t.Errorf("status %s, return code %d, %q", r.Status, r.Execution.ReturnCode, r.Message)
+	}
+}
+
+func TestInterruptionLeavesTheUndoToAPerson(t *testing.T) {
+	b := newBench(t)
+	info := b.upload("sample-1.0.0.zip", pack(t, files{"steps/1.sh": "echo begun; sleep 60", "rollback/1.sh": "true"}), store.PutOptions{})
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		for !strings.Contains(b.log.String(), `"line":"begun"`) {
+			time.Sleep(time.Millisecond) // polls the script's own sign
+		}
+		cancel()
+	}()
+	r, err := b.run(ctx, request(info.Name, info.ETag))
+	if err != nil || r.Status != evidence.StatusInterrupted || r.Rollback == nil || r.Rollback.Request == nil || r.Rollback.Steps[0].Status != evidence.StepNotRun {
+		t.Errorf("status %s, rollback %+v, error %v", r.Status, r.Rollback, err)
 	}
 }

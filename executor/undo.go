@@ -2,6 +2,7 @@ package executor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -66,14 +67,29 @@ func (r *run) holds(ctx context.Context, plan *manifest.Plan) error {
 // first that fails. It is left out when the executor itself is being stopped.
 func (r *run) undo(ctx context.Context, plan *manifest.Plan, scripts []script) {
 	var pending []script
+	var without []string
 	for i, record := range r.result.Steps {
-		if record.Attempts > 0 && scripts[i].undo != nil {
+		switch {
+		case record.Attempts == 0 && record.Status != evidence.StepSkipped:
+		case scripts[i].undo != nil:
 			pending = append([]script{*scripts[i].undo}, pending...)
+		case scripts[i].Phase == manifest.PhaseRun:
+			without = append(without, record.Name)
 		}
 	}
-	if len(pending) > 0 {
+	switch {
+	case len(pending) == 0:
+		return
+	case errors.Is(ctx.Err(), context.Canceled): // the executor is being stopped: it is left to a person
+		rollback := &evidence.Rollback{Status: evidence.StepNotRun, Request: r.undoRequest()}
+		for _, s := range pending {
+			rollback.Steps = append(rollback.Steps, describeStep(s, evidence.StepNotRun))
+		}
+		r.result.Rollback = rollback
+	default:
 		_ = r.runUndo(ctx, plan, pending, len(scripts)) // the result has its error
 	}
+	r.result.Rollback.WithoutUndo = without
 }
 
 // runUndo runs undo scripts in their order and stops at the first that fails. What was not

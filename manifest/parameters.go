@@ -205,3 +205,25 @@ func (m *Manifest) Resolve(in Inputs) (Arguments, error) {
 	}
 	return arguments, problem.Join(problems)
 }
+
+// SensitiveValues are all values that the manifest has for sensitive parameters: defaults, and
+// those of every environment and set.
+func (m *Manifest) SensitiveValues() []Value {
+	var values []Value
+	for name, p := range m.Parameters {
+		if !p.Sensitive {
+			continue
+		}
+		if p.Default != nil {
+			values = append(values, *p.Default)
+		}
+		for _, groups := range []map[string]map[string]Value{m.EnvironmentParameters, m.ParameterSets} {
+			for _, group := range groups {
+				if v, ok := group[name]; ok {
+					values = append(values, v)
+				}
+			}
+		}
+	}
+	return values
+}

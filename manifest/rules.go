@@ -57,3 +57,7 @@ func printable(text string) string {
 	quoted := strconv.QuoteToGraphic(text)
 	return quoted[1 : len(quoted)-1]
 }
+
+// Reserved reports whether a name may not be set by a package: it is the executor's own, or
+// changes how programs run.
+func Reserved(name string) bool { return reservedRule.MatchString(name) }

@@ -104,9 +104,17 @@ func (v Value) fits(t ParameterType) bool {
 	case TypeBoolean:
 		return v.kind == 't'
 	case TypeInteger:
-		return isNumber && f == math.Trunc(f) && math.Abs(f) <= 1<<53
+		return isNumber && f == math.Trunc(f) && math.Abs(f) <= 1<<53 && v.exact(f)
 	}
 	return isNumber
+}
+
+// exact reports whether a whole number is what its text says: beyond 2^52, floating point may not be.
+func (v Value) exact(f float64) bool {
+	if n, err := strconv.ParseInt(v.text, 10, 64); err == nil {
+		return n <= 1<<53 && n >= -1<<53
+	}
+	return math.Abs(f) < 1<<52 || !strings.Contains(v.text, ".")
 }
 
 // as is the value in the form of its type, which it fits.

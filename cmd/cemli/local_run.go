@@ -101,7 +101,7 @@ func showInvocation(ctx context.Context, t *terminal, stack *local.Stack, end in
 		}
 		results = append(results, result)
 	}
-	return t.showResults(results, "")
+	return t.showResults(results, "", true)
 }
 
 // functionAnswer is what the function answers for a run, or for what became none.

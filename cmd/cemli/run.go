@@ -126,10 +126,11 @@ func runHere(ctx context.Context, t *terminal, path string, f runFlags) error {
 		request.Action = executor.ActionDryRun
 	}
 	list, err := run.Run(ctx, request)
+	shown := t.showResults(list, where, f.set == "")
 	if err != nil {
 		return err
 	}
-	return t.showResults(list, where)
+	return shown
 }
 
 // secretsHere takes secrets from this program's environment: on a laptop there is no vault.

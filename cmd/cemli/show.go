@@ -14,10 +14,10 @@ import (
 
 // showResults prints the results of a package's run, or of its runs with each parameter set: the
 // documents as they are for machines, or what a person wants to know, fit to be pasted into a
-// ticket. folder is where the evidence is kept, if it is. The error stands for the worst status.
-func (t *terminal) showResults(results []evidence.Result, folder string) error {
+// ticket. folder is where the evidence is kept, if it is; allSets says that no set was chosen. The error stands for the worst status.
+func (t *terminal) showResults(results []evidence.Result, folder string, allSets bool) error {
 	if t.format == "json" {
-		if err := t.printResults(results); err != nil {
+		if err := t.printResults(results, allSets && results[0].ParameterSet != ""); err != nil {
 			return err
 		}
 	}
@@ -34,8 +34,8 @@ func (t *terminal) showResults(results []evidence.Result, folder string) error {
 	return &endedError{worst}
 }
 
-// printResults prints one document, or an array of those of several sets.
-func (t *terminal) printResults(results []evidence.Result) error {
+// printResults prints one document, or an array of those of the package's sets.
+func (t *terminal) printResults(results []evidence.Result, sets bool) error {
 	var docs []json.RawMessage
 	for _, r := range results {
 		doc, err := r.Encode()
@@ -45,7 +45,7 @@ func (t *terminal) printResults(results []evidence.Result) error {
 		docs = append(docs, doc)
 	}
 	out := []byte(docs[0])
-	if len(results) > 1 {
+	if sets {
 		var err error
 		if out, err = json.MarshalIndent(docs, "", "  "); err != nil {
 			return err

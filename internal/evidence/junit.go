@@ -48,8 +48,8 @@ type (
 	}
 )
 
-// JUnit is the run as a JUnit report: a suite for each phase, a case for each step. A run that
-// ended before its first step is one case that is in error.
+// JUnit is the run as a JUnit report: a suite for each phase, a case for each step. What went wrong
+// besides the steps' own failures is a case that is in error.
 func (r Result) JUnit() ([]byte, error) {
 	report := junitReport{Name: r.Package.Name + " " + r.Package.Version, Time: seconds(r.End.Sub(r.Start))}
 	for _, phase := range []string{"pre_check", "run", "post_check"} {
@@ -58,9 +58,9 @@ func (r Result) JUnit() ([]byte, error) {
 	if r.Rollback != nil {
 		report.add(r.suite("rollback", r.Rollback.Steps))
 	}
-	if len(report.Suites) == 0 && r.Error != nil {
-		report.add(junitSuite{Name: "run", Timestamp: timestamp(r.Start), Tests: 1, Errors: 1, Time: report.Time, Cases: []junitCase{{
-			Name: "admission", ClassName: r.Package.Name, Time: report.Time, Error: &junitFailure{Message: r.Error.Message, Type: r.Error.Code},
+	if report.Failures == 0 && r.Error != nil {
+		report.add(junitSuite{Name: "executor", Timestamp: timestamp(r.Start), Tests: 1, Errors: 1, Time: report.Time, Cases: []junitCase{{
+			Name: string(r.Status), ClassName: r.Package.Name, Time: report.Time, Error: &junitFailure{Message: r.Error.Message, Type: r.Error.Code},
 		}}})
 	}
 	doc, err := xml.MarshalIndent(report, "", "  ")

@@ -257,6 +257,8 @@ type Rollback struct {
 	Status StepStatus `json:"status"` // success if every undo succeeded
 	Error  *Error     `json:"error,omitempty"`
 	Steps  []Step     `json:"steps"`
+	// WithoutUndo names the steps that had begun and have no undo script.
+	WithoutUndo []string `json:"without_undo,omitempty"`
 	// Request is what to send to the function for the undo that is left to be done; absent
 	// where nothing is.
 	Request *UndoRequest `json:"request,omitempty"`
@@ -278,6 +280,8 @@ type Artifact struct {
 	Size   int64  `json:"size"`
 	SHA256 string `json:"sha256,omitempty"`
 	Object string `json:"object,omitempty"`
+	// Run is the earlier run whose evidence has the object, where this run only used the file.
+	Run string `json:"run,omitempty"`
 	// Withheld says why the file was not kept; empty where it was.
 	Withheld string `json:"withheld,omitempty"`
 }

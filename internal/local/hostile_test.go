@@ -227,7 +227,7 @@ func (c *cloud) complete(r evidence.Result) {
 		}
 	}
 	for _, a := range r.Artifacts {
-		if a.Object != "" {
+		if a.Object != "" && a.Run == "" {
 			check(a.Object, a.SHA256, a.Size)
 		}
 	}

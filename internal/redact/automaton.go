@@ -7,26 +7,28 @@ type automaton struct {
 	first [256]int32 // the states after one byte
 }
 
-// node is a state.
+// node is a state. Its children are a list, through child and next: there may be a million nodes,
+// and most have one.
 type node struct {
-	edges []edge // by what was added first
-	fail  int32  // the state of the longest proper end of this one
-	depth int32  // length of what it stands for
-	match int32  // length of the longest text that ends here; 0 for none
-}
-
-type edge struct {
-	b  byte
-	to int32
+	child int32 // the first one; 0 for none
+	next  int32 // of the same parent; 0 for none
+	fail  int32 // the state of the longest proper end of this one
+	depth int32 // length of what it stands for
+	match int32 // length of the longest text that ends here; 0 for none
+	b     byte  // that leads here
 }
 
 func newAutomaton(texts []string) *automaton {
-	a := &automaton{nodes: make([]node, 1)}
+	size := 1
+	for _, text := range texts {
+		size += len(text)
+	}
+	a := &automaton{nodes: make([]node, 1, size)}
 	for _, text := range texts {
 		a.add(text)
 	}
-	for _, e := range a.nodes[0].edges {
-		a.first[e.b] = e.to
+	for at := a.nodes[0].child; at != 0; at = a.nodes[at].next {
+		a.first[a.nodes[at].b] = at
 	}
 	a.link()
 	return a
@@ -35,11 +37,11 @@ func newAutomaton(texts []string) *automaton {
 func (a *automaton) add(text string) {
 	at := int32(0)
 	for i := range len(text) {
-		to, ok := a.child(at, text[i])
-		if !ok {
+		to := a.child(at, text[i])
+		if to == 0 {
 			to = int32(len(a.nodes)) //nolint:gosec // texts are bounded
-			a.nodes = append(a.nodes, node{depth: a.nodes[at].depth + 1})
-			a.nodes[at].edges = append(a.nodes[at].edges, edge{text[i], to})
+			a.nodes = append(a.nodes, node{b: text[i], depth: a.nodes[at].depth + 1, next: a.nodes[at].child})
+			a.nodes[at].child = to
 		}
 		at = to
 	}
@@ -53,31 +55,29 @@ func (a *automaton) link() {
 	for len(queue) > 0 {
 		from := queue[0]
 		queue = queue[1:]
-		for _, e := range a.nodes[from].edges {
-			queue = append(queue, e.to)
+		for to := a.nodes[from].child; to != 0; to = a.nodes[to].next {
+			queue = append(queue, to)
 			if from == 0 {
 				continue
 			}
-			fail := a.next(a.nodes[from].fail, e.b)
-			a.nodes[e.to].fail = fail
-			a.nodes[e.to].match = max(a.nodes[e.to].match, a.nodes[fail].match)
+			fail := a.after(a.nodes[from].fail, a.nodes[to].b)
+			a.nodes[to].fail = fail
+			a.nodes[to].match = max(a.nodes[to].match, a.nodes[fail].match)
 		}
 	}
 }
 
-func (a *automaton) child(at int32, b byte) (int32, bool) {
-	for _, e := range a.nodes[at].edges {
-		if e.b == b {
-			return e.to, true
-		}
+// child is the state that one more byte leads to; 0 for none.
+func (a *automaton) child(at int32, b byte) int32 {
+	for at = a.nodes[at].child; at != 0 && a.nodes[at].b != b; at = a.nodes[at].next {
 	}
-	return 0, false
+	return at
 }
 
-// next is the state after one more byte.
-func (a *automaton) next(at int32, b byte) int32 {
+// after is the state after one more byte.
+func (a *automaton) after(at int32, b byte) int32 {
 	for at != 0 {
-		if to, ok := a.child(at, b); ok {
+		if to := a.child(at, b); to != 0 {
 			return to
 		}
 		at = a.nodes[at].fail

@@ -1,8 +1,8 @@
 // Package redact masks secrets in what scripts print and leave.
 //
 // A secret is found as it is, each of its lines by itself, and in the forms that tools
-// give it on the way: base64 (standard and URL alphabet, at each alignment, in lines of 64
-// or 76 characters), hexadecimal, escaped for URLs, JSON, and shells. Every occurrence
+// give it on the way: base64 (standard and URL alphabet, at each alignment, in lines of any
+// length), hexadecimal, escaped for URLs, JSON, and shells. Every occurrence
 // becomes Mask, also where it comes in pieces. Masking prevents accidents. It is no barrier
 // against a script that wants to give a secret away: there are as many encodings as one
 // likes.
@@ -29,19 +29,31 @@ const MinBytes = 6
 
 // Masker masks a fixed set of secrets. It is safe for use by several goroutines. A nil
 // Masker masks nothing.
-type Masker struct{ automaton *automaton }
+type Masker struct {
+	plain *automaton
+	lined *automaton // of forms that are found with line breaks in them
+}
 
 // New makes a Masker for secrets, those under MinBytes left out; nil if none is left.
 func New(secrets []string) *Masker {
-	var forms []string
+	var plain, lined []string
 	for _, s := range secrets {
-		forms = append(forms, formsOf(s)...)
+		for _, text := range textsOf(s) {
+			plain = append(append(plain, text), escaped(text)...)
+			lined = append(lined, encoded(text)...)
+		}
 	}
-	slices.Sort(forms)
-	if forms = slices.Compact(forms); len(forms) == 0 {
+	if plain = distinct(plain); len(plain) == 0 {
 		return nil
 	}
-	return &Masker{newAutomaton(forms)}
+	return &Masker{newAutomaton(plain), newAutomaton(distinct(lined))}
+}
+
+// distinct sorts forms, and leaves out what is too short.
+func distinct(forms []string) []string {
+	forms = slices.DeleteFunc(forms, func(form string) bool { return len(form) < MinBytes })
+	slices.Sort(forms)
+	return slices.Compact(forms)
 }
 
 // String masks a text.
@@ -61,11 +73,16 @@ func (m *Masker) Found(r io.Reader) (bool, error) {
 	if m == nil {
 		return false, nil
 	}
-	state, buf := int32(0), make([]byte, 32<<10)
+	var plain, lined int32
+	buf := make([]byte, 32<<10)
 	for {
 		n, err := r.Read(buf)
 		for _, b := range buf[:n] {
-			if state = m.automaton.next(state, b); m.automaton.nodes[state].match > 0 {
+			plain = m.plain.after(plain, b)
+			if !isBreak(b) {
+				lined = m.lined.after(lined, b)
+			}
+			if m.plain.nodes[plain].match > 0 || m.lined.nodes[lined].match > 0 {
 				return true, nil
 			}
 		}
@@ -84,23 +101,26 @@ func (m *Masker) Writer(w io.Writer) io.WriteCloser {
 	if m == nil {
 		return nopCloser{w}
 	}
-	return &writer{automaton: m.automaton, w: w}
+	return &writer{Masker: m, w: w}
 }
 
 type nopCloser struct{ io.Writer }
 
 func (nopCloser) Close() error { return nil }
 
+func isBreak(b byte) bool { return b == '\n' || b == '\r' }
+
 // writer keeps the bytes that may still become part of a secret. Where those before them
 // are part of one, it knows which.
 type writer struct {
-	*automaton
-	w       io.Writer
-	state   int32
-	held    []byte
-	secrets []span // in held, in order, apart from each other
-	masking bool   // the last byte that was passed on was a secret's
-	out     []byte
+	*Masker
+	w            io.Writer
+	plain, lined int32 // states
+	held         []byte
+	solid        []int  // the places in held that are no line breaks
+	secrets      []span // in held, in order, apart from each other
+	masking      bool   // the last byte that was passed on was a secret's
+	out          []byte
 }
 
 // span is a part of what is held.
@@ -110,12 +130,24 @@ func (w *writer) Write(p []byte) (int, error) {
 	at := len(w.held)
 	w.held = append(w.held, p...)
 	for ; at < len(w.held); at++ {
-		w.state = w.next(w.state, w.held[at])
-		if match := w.nodes[w.state].match; match > 0 {
+		w.plain = w.Masker.plain.after(w.plain, w.held[at])
+		if match := w.Masker.plain.nodes[w.plain].match; match > 0 {
 			w.mark(span{at + 1 - int(match), at + 1})
 		}
+		if isBreak(w.held[at]) {
+			continue
+		}
+		w.solid = append(w.solid, at)
+		w.lined = w.Masker.lined.after(w.lined, w.held[at])
+		if match := w.Masker.lined.nodes[w.lined].match; match > 0 {
+			w.mark(span{w.solid[len(w.solid)-int(match)], at + 1})
+		}
 	}
-	if err := w.pass(len(w.held) - int(w.nodes[w.state].depth)); err != nil {
+	keep := len(w.held) - int(w.Masker.plain.nodes[w.plain].depth)
+	if depth := int(w.Masker.lined.nodes[w.lined].depth); depth > 0 {
+		keep = min(keep, w.solid[len(w.solid)-depth])
+	}
+	if err := w.pass(keep); err != nil {
 		return 0, err
 	}
 	return len(p), nil
@@ -156,6 +188,11 @@ func (w *writer) pass(n int) error {
 	plain(n)
 	w.secrets = left
 	w.held = append(w.held[:0], w.held[n:]...)
+	gone, _ := slices.BinarySearch(w.solid, n)
+	w.solid = append(w.solid[:0], w.solid[gone:]...)
+	for i := range w.solid {
+		w.solid[i] -= n
+	}
 	if len(w.out) == 0 {
 		return nil
 	}
@@ -165,22 +202,14 @@ func (w *writer) pass(n int) error {
 
 // Close passes on what was held back.
 func (w *writer) Close() error {
-	w.state = 0
+	w.plain, w.lined = 0, 0
 	return w.pass(len(w.held))
 }
 
-// formsOf are the texts that mean a secret.
-func formsOf(secret string) []string {
-	var forms []string
+// textsOf are a secret, each of its lines, and all of them without the last line's end.
+func textsOf(secret string) []string {
 	lines := strings.FieldsFunc(secret, func(r rune) bool { return r == '\n' || r == '\r' })
-	for _, text := range append(lines, secret, strings.TrimRight(secret, "\r\n")) {
-		if len(text) >= MinBytes {
-			forms = append(forms, text)
-			forms = append(forms, encoded(text)...)
-			forms = append(forms, escaped(text)...)
-		}
-	}
-	return slices.DeleteFunc(forms, func(form string) bool { return len(form) < MinBytes })
+	return distinct(append(lines, secret, strings.TrimRight(secret, "\r\n")))
 }
 
 // encoded are the forms in other alphabets.
@@ -192,28 +221,9 @@ func encoded(text string) []string {
 			// What depends on the bytes before and after is not the secret's alone.
 			first, last := (before*8+5)/6, (before+len(text))*8/6
 			forms = append(forms, whole[first:last])
-			if before == 0 {
-				forms = append(forms, pieces(whole[:last], 64)...)
-				forms = append(forms, pieces(whole[:last], 76)...)
-			}
 		}
 	}
 	return forms
-}
-
-// pieces are the lines of a long text that is broken after each n characters. A short end
-// is left out: it says little, and would be found elsewhere.
-func pieces(text string, n int) []string {
-	if len(text) <= n {
-		return nil
-	}
-	var lines []string
-	for line := range slices.Chunk([]byte(text), n) {
-		if len(line) >= 2*MinBytes {
-			lines = append(lines, string(line))
-		}
-	}
-	return lines
 }
 
 // escaped are the forms with some characters written otherwise.

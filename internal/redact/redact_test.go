@@ -117,6 +117,9 @@ func TestTools(t *testing.T) {
 				t.Skipf("needs %s", tool[0])
 			}
 			masked := m.String(string(out))
+			if decoded, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(masked), "")); err == nil && strings.Contains(string(decoded), secret) {
+				t.Errorf("%v of %.20q can be read", tool, secret)
+			}
 			for _, line := range strings.Split(string(out), "\n") {
 				if len(line) >= 16 && strings.Contains(masked, line) {
 					t.Errorf("%v of %.20q: the line %q is left", tool, secret, line)
@@ -190,5 +193,32 @@ func BenchmarkWriter(b *testing.B) {
 	for b.Loop() {
 		w := m.Writer(&bytes.Buffer{})
 		_, _ = w.Write(text)
+	}
+}
+
+// What is encoded with other text around it, and broken into lines.
+func TestWrappedBase64(t *testing.T) {
+	m := redact.New(secrets)
+	for _, secret := range secrets {
+		for before := range 80 {
+			text := base64.StdEncoding.EncodeToString([]byte(strings.Repeat("u", before) + secret + "tail"))
+			for _, width := range []int{64, 76} {
+				var wrapped strings.Builder
+				for i, c := range text {
+					if i > 0 && i%width == 0 {
+						wrapped.WriteString("\r\n")
+					}
+					wrapped.WriteRune(c)
+				}
+				masked := m.String(wrapped.String())
+				if decoded, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(masked), "")); err == nil {
+					t.Fatalf("%.20q after %d bytes in lines of %d: %q", secret, before, width, decoded)
+				}
+				inner := base64.RawStdEncoding.EncodeToString([]byte(secret))
+				if len(inner) > 20 && before%3 == 0 && strings.Contains(strings.Join(strings.Fields(masked), ""), inner[:len(inner)-3]) {
+					t.Fatalf("%.20q after %d bytes in lines of %d is left", secret, before, width)
+				}
+			}
+		}
 	}
 }
