@@ -693,7 +693,9 @@ func TestALargeResultStaysReadable(t *testing.T) {
 		steps = append(steps, `{"run":"`+name+`"}`)
 		contents[name] = `head -c 20000 /dev/zero | tr '\0' '\001'`
 	}
-	r := newBench(t).ran(with(`"steps":[`+strings.Join(steps, ",")+`]`, contents))
+	b := newBench(t)
+	b.config.Reserve = 30 * time.Second // of encoding with the race detector
+	r := b.ran(with(`"steps":[`+strings.Join(steps, ",")+`]`, contents))
 	if r.Status != evidence.StatusSuccess || r.Execution.Note == "" || len(r.Steps[0].StdoutTail) > 2000 {
 		t.Errorf("status %s, note %q, tail %d", r.Status, r.Execution.Note, len(r.Steps[0].StdoutTail))
 	}
