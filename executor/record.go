@@ -12,7 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"cemli-executor/internal/claim"
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/problem"
 	"cemli-executor/internal/store"
@@ -122,19 +121,6 @@ func (r *run) record(ctx context.Context, failure error) (evidence.Result, error
 	return r.result, nil
 }
 
-// isDuplicate is the answer to a request that another run has done or is doing: that run, and how
-// it ended. It leaves no evidence of its own.
-func (r *run) isDuplicate(other *duplicate) evidence.Result {
-	r.result.RunID, r.result.Attempt, r.result.Message = other.claim.RunID, other.claim.Attempt, other.Error()
-	r.result.Status = evidence.StatusInProgress
-	if other.claim.State == claim.Done {
-		r.result.Status = evidence.Status(other.claim.Status)
-	}
-	r.result.Execution.Note = other.Error()
-	r.Log.Info("duplicate", "run_id", other.claim.RunID, "object", r.request.Object, "status", r.result.Status)
-	return r.result
-}
-
 // logWhole puts the result into the log, where nothing else has it.
 func (r *run) logWhole() {
 	r.result.Outputs = r.outputs
@@ -237,105 +223,6 @@ func (r *run) announce(ctx context.Context) {
 	if err := r.Announce(ctx, r.result); err != nil {
 		r.log.Warn("the run could not be announced", "error", err.Error())
 	}
-}
-
-// conclude sets status, message and error.
-func (r *run) conclude(failure error) {
-	r.result.End = time.Now().UTC()
-	var again *repeated
-	var stopped *setStopped
-	switch {
-	case failure == nil:
-		r.result.Status, r.result.Message = evidence.StatusSuccess, r.achieved()
-		return
-	case errors.As(failure, &again):
-		r.result.Status, r.result.Message, r.result.PreviousRunID = evidence.StatusSkipped, again.Error(), again.runID
-		return
-	case errors.As(failure, &stopped):
-		r.result.Status, r.result.Message, r.result.PreviousRunID = evidence.StatusSkipped, stopped.Error(), stopped.runID
-		return
-	}
-	described := problem.Of(failure, problem.Problem{Code: "sandbox.internal", Message: "the executor could not do its work", Hint: "see the function's log"})
-	r.result.Error = evidence.NewError(described)
-	r.result.Message = described.Message()
-	r.result.Status = statusOf(described.Code())
-	if e := &r.result.Execution; e.Ran && e.ReturnCode == 0 {
-		e.ReturnCode = -1 // it was not the script's own end
-	}
-	if undo := r.result.Rollback; undo != nil && undo.Status != evidence.StepNotRun && !r.does(ActionRollback) {
-		r.result.Status = evidence.StatusFailed
-		switch {
-		case undo.Error == nil && undo.WithoutUndo != nil:
-			r.result.Status = evidence.StatusRolledBack
-			r.result.Message += "; what has an undo was undone, which these have not: " + strings.Join(undo.WithoutUndo, ", ")
-		case undo.Error == nil:
-			r.result.Status = evidence.StatusRolledBack
-			r.result.Message += "; everything that had begun was undone"
-		default:
-			r.result.Message += "; undo failed: " + undo.Error.Message
-		}
-	}
-}
-
-// achieved is one sentence about a success.
-func (r *run) achieved() string {
-	steps := r.result.Steps
-	if !r.started && (len(steps) == 0 || r.result.Execution.Note != "") {
-		return r.result.Execution.Note
-	}
-	if r.does(ActionRollback) {
-		return counted(len(r.result.Rollback.Steps), "undo script") + " succeeded"
-	}
-	var ok, tolerated, resumed, left int
-	for _, s := range steps {
-		switch s.Status {
-		case evidence.StepSuccess:
-			ok++
-		case evidence.StepSkipped:
-			resumed++
-		case evidence.StepNotRun:
-			left++
-		default:
-			tolerated++
-		}
-	}
-	text := counted(ok, "step") + " succeeded"
-	if tolerated > 0 {
-		text += fmt.Sprintf(", %d failed and may", tolerated)
-	}
-	if resumed > 0 {
-		text += fmt.Sprintf(", %d had succeeded before", resumed)
-	}
-	if r.does(ActionDryRun) {
-		text = fmt.Sprintf("dry run: %s, %d not run", text, left)
-	}
-	return text
-}
-
-func counted(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
-}
-
-// statusOf is how a run ends that failed with a code.
-func statusOf(code string) evidence.Status {
-	switch code {
-	case "step.failed", "step.modified", "step.start", "step.output":
-		return evidence.StatusFailed
-	case "step.timeout":
-		return evidence.StatusTimedOut
-	case "step.interrupted":
-		return evidence.StatusInterrupted
-	case "step.deadline":
-		return evidence.StatusRejected
-	}
-	switch problem.Family(code) {
-	case "archive", "manifest", "policy", "signature", "trigger", "secret":
-		return evidence.StatusRejected
-	}
-	return evidence.StatusError
 }
 
 // finishLog is the run's last line, made for alarms to count.

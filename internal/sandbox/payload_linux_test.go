@@ -102,12 +102,10 @@ var payloads = map[string]func() error{
 	"memory hog":         hog,
 	"disk filler":        fill,
 	"too many files":     openMany,
-	"daemon by setsid":   func() error { return daemon(true, false) },
-	"daemon, renamed":    func() error { return daemon(true, true) },
-	"daemon, same group": func() error { return daemon(false, false) },
+	"daemon by setsid":   func() error { return daemon(false) },
+	"daemon, renamed":    func() error { return daemon(true) },
 	"daemon's keeper":    keeper,
 	"run own program":    ownProgram,
-	"open descriptors":   descriptors,
 }
 
 // attacker runs the payload that is named by the arguments and tells by the exit code how
@@ -495,13 +493,13 @@ func openMany() error {
 }
 
 // daemon leaves a process behind and tells its id in the file "lingering".
-func daemon(session, renamed bool) error {
+func daemon(renamed bool) error {
 	cmd := exec.Command(os.Getenv("PROGRAM"), "attack", "linger")
 	if renamed {
 		cmd.Args[0] = "[kworker/0:1]"
 	}
 	cmd.Env = nil
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: session}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if renamed {
 		cmd.Dir = "/"
 		cmd.Env = []string{}
@@ -554,16 +552,4 @@ func ownProgram() error {
 		return fmt.Errorf("prepare: %w", err)
 	}
 	return exec.Command("./program").Run()
-}
-
-// descriptors fails unless this process has more than the standard descriptors, and those
-// that the Go runtime made for itself, which it opened with names of its own.
-func descriptors() error {
-	for fd := 3; fd < 64; fd++ {
-		var stat unix.Stat_t
-		if unix.Fstat(fd, &stat) == nil && stat.Mode&unix.S_IFMT != 0 {
-			return nil
-		}
-	}
-	return errors.New("there are none")
 }
