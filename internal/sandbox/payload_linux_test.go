@@ -98,14 +98,14 @@ var payloads = map[string]func() error{
 	"family in disguise": func() error {
 		return call(unix.SYS_SOCKET, unix.AF_INET|1<<32, unix.SOCK_STREAM, 0, 0, 0)
 	},
-	"fork bomb":          bomb,
-	"memory hog":         hog,
-	"disk filler":        fill,
-	"too many files":     openMany,
-	"daemon by setsid":   func() error { return daemon(false) },
-	"daemon, renamed":    func() error { return daemon(true) },
-	"daemon's keeper":    keeper,
-	"run own program":    ownProgram,
+	"fork bomb":        bomb,
+	"memory hog":       hog,
+	"disk filler":      fill,
+	"too many files":   openMany,
+	"daemon by setsid": func() error { return daemon(false) },
+	"daemon, renamed":  func() error { return daemon(true) },
+	"daemon's keeper":  keeper,
+	"run own program":  ownProgram,
 }
 
 // attacker runs the payload that is named by the arguments and tells by the exit code how
