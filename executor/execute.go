@@ -144,6 +144,7 @@ func (r *run) attempt(ctx context.Context, number int, s script, log *stepLog, r
 		record.Status, record.ReturnCode = evidence.StepFailed, -1
 		return problem.Of(err, problem.Problem{Code: "step.start", Where: s.Run, Message: "the script could not be started", Hint: "see the function's log"})
 	}
+	log.lost = log.lost || outcome.OutputLost
 	if err := judge(run, s, outcome, record); err != nil {
 		return err
 	}
@@ -271,6 +272,7 @@ type stepLog struct {
 	object string
 	file   *os.File
 	output *evidence.Log
+	lost   bool // not all output could be read
 }
 
 func (r *run) newStepLog(number int, s script) (*stepLog, error) {
@@ -320,6 +322,7 @@ func (l *stepLog) finish(record *evidence.Step) {
 	if err := l.output.Record(record); err != nil {
 		l.run.log.Error("cannot write the whole log", "step", record.Name, "error", err.Error())
 	}
+	record.Truncated = record.Truncated || l.lost
 	if l.run.Output == OutputTail {
 		l.logTail(record.Name, evidence.Stdout, record.StdoutTail)
 		l.logTail(record.Name, evidence.Stderr, record.StderrTail)

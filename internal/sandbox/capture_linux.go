@@ -11,11 +11,13 @@ import (
 	"time"
 )
 
-// When everything that could write has been killed, output is read to its end. Should a
-// writer be left all the same, reading ends when nothing has come for drain, and after drainLimit.
+// When everything that could write has been killed, output is read to its end, however slow the
+// log is, for up to drainWhole. Should a writer be left, reading ends when nothing has come for
+// drain, and after drainLimit.
 const (
 	drain      = time.Second
 	drainLimit = 3 * time.Second
+	drainWhole = time.Minute
 )
 
 // capture carries one stream of the command to a writer.
@@ -23,6 +25,7 @@ type capture struct {
 	r, w *os.File
 	dst  io.Writer
 	done sync.WaitGroup
+	lost atomic.Bool  // reading ended before the output did
 	last atomic.Int64 // when reading has to have ended, in Unix nanoseconds; 0: not yet known
 }
 
@@ -61,15 +64,20 @@ func (c *capture) begin() {
 				idle = true
 				_ = c.r.SetReadDeadline(time.Now().Add(drain))
 			default:
+				c.lost.Store(!errors.Is(err, io.EOF))
 				return
 			}
 		}
 	})
 }
 
-// end says that everything that could write has been killed.
-func (c *capture) end() {
-	c.last.Store(time.Now().Add(drainLimit).UnixNano())
+// end says that the command has ended, and whether everything that could write has.
+func (c *capture) end(all bool) {
+	limit := drainLimit
+	if all {
+		limit = drainWhole
+	}
+	c.last.Store(time.Now().Add(limit).UnixNano())
 	_ = c.r.SetReadDeadline(time.Now().Add(drain)) // pipes of os.Pipe have deadlines
 }
 

@@ -173,10 +173,11 @@ func (p *process) wait(ctx context.Context, grace time.Duration, sweep bool) (Ou
 	close(p.reap)
 	err := <-p.ended
 	outcome.End = time.Now().UTC()
-	p.out.end()
-	p.err.end()
+	p.out.end(sweep && left == nil)
+	p.err.end(sweep && left == nil)
 	p.out.finish()
 	p.err.finish()
+	outcome.OutputLost = p.out.lost.Load() || p.err.lost.Load()
 	said := <-reported
 	_ = p.reports.Close()
 	outcome.Layers = said.Layers

@@ -106,6 +106,8 @@ type Outcome struct {
 	CPU      time.Duration // user and system time of the process and its waited-for children
 	MaxRSS   int64         // largest resident set of one process, in bytes; not less than what confining itself took
 	Layers   Layers        // what was in force
+	// OutputLost: not all that was written could be read.
+	OutputLost bool
 }
 
 // Layers say what is in force around a command.
