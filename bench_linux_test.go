@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"cemli-executor/executor"
-	"cemli-executor/internal/bundle"
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/sandbox"
 	"cemli-executor/internal/store"
@@ -102,11 +101,9 @@ func newStepBench(b *testing.B, script string) *stepBench {
 		return info.ETag
 	}
 	log := executor.NewLogWriter(io.Discard)
-	limits := executor.DefaultLimits()
-	limits.Archive = bundle.DefaultLimits()
 	s.executor = executor.New(executor.Config{
 		Packages: packages, Results: bucket("results"), State: bucket("state"), Namespace: func(context.Context) (string, error) { return "", nil },
-		Environment: "bench", WorkDir: filepath.Join(dir, "work"), Reserve: time.Second, Limits: limits,
+		Environment: "bench", WorkDir: filepath.Join(dir, "work"), Reserve: time.Second, Limits: executor.DefaultLimits(),
 		Sandbox: sandbox.LevelFull, Output: executor.OutputAll, Log: slog.New(slog.NewJSONHandler(log, nil)), LogWriter: log,
 	})
 	return s

@@ -131,18 +131,25 @@ func (r *run) interrupted(ctx context.Context, held *claim.Held) error {
 	return errors.Join(err, r.taken(ok || err != nil, held))
 }
 
-// settle says in the claim how the run has ended; what fails is found by whoever comes after the lease.
-func (r *run) settle(ctx context.Context, failure error) {
-	if r.held == nil {
+// release gives the claim back where nothing has started, so that the next delivery does the work.
+func (r *run) release(ctx context.Context) {
+	if r.held == nil || r.started {
 		return
 	}
-	var err error
-	if !r.started && retryable(failure) {
-		err = r.held.Release(ctx)
-	} else {
-		_, err = r.held.Finish(ctx, time.Now().UTC(), string(r.result.Status))
+	if err := r.held.Release(ctx); err != nil {
+		r.log.Error("the claim could not be given back", "error", err.Error())
 	}
-	if err != nil {
-		r.log.Error("the claim could not be updated", "error", err.Error())
+}
+
+// settle says in the claim how the run has ended; what fails is found by whoever comes after the lease.
+func (r *run) settle(ctx context.Context, failure error) {
+	switch {
+	case r.held == nil:
+	case !r.started && (retryable(failure) || errors.Is(failure, store.ErrExists)):
+		r.release(ctx)
+	default:
+		if _, err := r.held.Finish(ctx, time.Now().UTC(), string(r.result.Status)); err != nil {
+			r.log.Error("the claim could not be updated", "error", err.Error())
+		}
 	}
 }

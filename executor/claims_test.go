@@ -244,3 +244,18 @@ func TestADamagedClaimStopsEverything(t *testing.T) {
 		}
 	}
 }
+
+// Where the evidence cannot be stored and nothing had started, the next delivery does the work, too.
+func TestEvidenceThatFailsBeforeTheFirstStepIsTriedAgain(t *testing.T) {
+	b := newBench(t)
+	info := b.upload("sample-1.0.0.zip", pack(t, files{"steps/run.sh": "#!/no/such/shell"}), store.PutOptions{})
+	results := b.config.Results
+	b.config.Results = faulty{Bucket: results, put: func(name string) error { return store.Error(store.ErrUnavailable, "put", "results", name, nil) }}
+	if _, err := b.run(t.Context(), request(info.Name, info.ETag)); err == nil {
+		t.Fatal("the invocation does not fail")
+	}
+	b.config.Results = results
+	if r := b.again(request(info.Name, info.ETag)); code(r) != "step.interpreter" || b.resultsStored() != 1 {
+		t.Errorf("status %s, %q, %d results", r.Status, r.Message, b.resultsStored())
+	}
+}

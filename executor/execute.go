@@ -90,12 +90,14 @@ func (r *run) step(ctx context.Context, number int, s script) (evidence.Step, er
 			break
 		}
 	}
-	if record.Attempts > 0 {
-		log.finish(&record)
-		r.logStep(record)
-		r.sumUp(record)
-		r.keepLog(ctx, log, &record)
+	if record.Attempts == 0 {
+		_ = log.file.Close() // it is empty
+		return record, failure
 	}
+	log.finish(&record)
+	r.logStep(record)
+	r.sumUp(record)
+	r.keepLog(ctx, log, &record)
 	return record, failure
 }
 

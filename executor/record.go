@@ -103,6 +103,7 @@ func (r *run) record(ctx context.Context, failure error) (evidence.Result, error
 	r.conclude(failure)
 	if err := r.commit(ctx, failure); err != nil {
 		described := problem.Of(err, problem.Problem{Code: "store.evidence", Message: "the evidence could not be stored"})
+		r.release(ctx)
 		r.logWhole()
 		r.finishLog("the evidence could not be stored", err)
 		r.result.Error, r.result.Status = evidence.NewError(described), evidence.StatusError

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // Support is what this machine's kernel offers.
@@ -13,8 +14,10 @@ type Support struct {
 	Seccomp  bool
 }
 
-// Probe asks the kernel.
-func Probe() Support { return Support{Landlock: landlockABI(), Seccomp: seccompSupported()} }
+// Probe asks the kernel, once: it does not change.
+func Probe() Support { return probe() }
+
+var probe = sync.OnceValue(func() Support { return Support{Landlock: landlockABI(), Seccomp: seccompSupported()} })
 
 // Strongest is the strictest level that the kernel can enforce.
 func (s Support) Strongest() Level {
