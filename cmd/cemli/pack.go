@@ -153,16 +153,11 @@ func writeZip(ctx context.Context, files fs.FS, file string, force bool) (bundle
 
 // mustBeValid refuses a zip that the function would.
 func mustBeValid(ctx context.Context, zip io.ReaderAt, size int64) error {
-	scratch, err := os.MkdirTemp("", "cemli-pack-")
+	root, remove, err := scratchRoot()
 	if err != nil {
-		return fmt.Errorf("make a scratch folder: %w", err)
+		return err
 	}
-	defer os.RemoveAll(scratch)
-	root, err := os.OpenRoot(scratch)
-	if err != nil {
-		return fmt.Errorf("open the scratch folder: %w", err)
-	}
-	defer root.Close()
+	defer remove()
 	_, err = executor.Inspect(ctx, zip, size, root, executor.InspectOptions{Limits: executor.DefaultLimits()})
 	return err
 }

@@ -84,3 +84,20 @@ func objectName(files fs.FS, path string) string {
 	}
 	return filepath.Base(abs) + ".zip"
 }
+
+// scratchRoot makes a folder to look at a package's files in, and the function that removes it.
+func scratchRoot() (root *os.Root, remove func(), err error) {
+	scratch, err := os.MkdirTemp("", "cemli-look-")
+	if err != nil {
+		return nil, nil, fmt.Errorf("make a scratch folder: %w", err)
+	}
+	root, err = os.OpenRoot(scratch)
+	if err != nil {
+		_ = os.RemoveAll(scratch)
+		return nil, nil, fmt.Errorf("open the scratch folder: %w", err)
+	}
+	return root, func() {
+		_ = root.Close()
+		_ = os.RemoveAll(scratch)
+	}, nil
+}

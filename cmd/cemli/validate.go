@@ -51,16 +51,11 @@ func validate(ctx context.Context, t *terminal, path, environment, policy string
 	if err != nil {
 		return err
 	}
-	scratch, err := os.MkdirTemp("", "cemli-validate-")
+	root, remove, err := scratchRoot()
 	if err != nil {
-		return fmt.Errorf("make a scratch folder: %w", err)
+		return err
 	}
-	defer os.RemoveAll(scratch)
-	root, err := os.OpenRoot(scratch)
-	if err != nil {
-		return fmt.Errorf("open the scratch folder: %w", err)
-	}
-	defer root.Close()
+	defer remove()
 	found, err := inspect(ctx, path, root, opts)
 	v := verdict{Valid: err == nil, Problems: []problem.Problem{}, Advice: []advice{}, Package: found.Package}
 	var refused *problem.Error
