@@ -343,14 +343,14 @@ func TestWrongParametersLetNothingRun(t *testing.T) {
 func TestInspectAgreesWithRuns(t *testing.T) {
 	strict := `{"environment":"test","require":{"/owner":true},"object_name":"{name}-{version}.zip","embedded_secrets":"deny","types":["extension"],"freeze":[{"from":"2020-01-01T00:00","until":"2020-01-02T00:00","time_zone":"UTC","reason":"past"}]}`
 	for name, contents := range map[string]files{
-		"plain":       {"steps/run.sh": "echo"},
-		"owned":       {"manifest.json": manifestWith(`"owner":"me"`), "steps/run.sh": "echo"},
-		"bad":         {"manifest.json": `{"name":"Sample","versoin":"1"}`, "steps/run.sh": "echo"},
-		"no step":     {"manifest.json": manifestWith(`"owner":"me","steps":[{"run":"x.sh"}]`)},
-		"elsewhere":   {"manifest.json": manifestWith(`"owner":"me","environments":["prod"]`)},
-		"group":       {"manifest.json": manifestWith(`"concurrency":{"group":"a"},"outputs":["*"]`)},
-		"leak":        {"steps/run.sh": "cat <<E\n" + privateKey(t) + "E\n"},
-		"top folder":  {"manifest.json": "", "sample/manifest.json": manifestJSON},
+		"plain":      {"steps/run.sh": "echo"},
+		"owned":      {"manifest.json": manifestWith(`"owner":"me"`), "steps/run.sh": "echo"},
+		"bad":        {"manifest.json": `{"name":"Sample","versoin":"1"}`, "steps/run.sh": "echo"},
+		"no step":    {"manifest.json": manifestWith(`"owner":"me","steps":[{"run":"x.sh"}]`)},
+		"elsewhere":  {"manifest.json": manifestWith(`"owner":"me","environments":["prod"]`)},
+		"group":      {"manifest.json": manifestWith(`"concurrency":{"group":"a"},"outputs":["*"]`)},
+		"leak":       {"steps/run.sh": "cat <<E\n" + privateKey(t) + "E\n"},
+		"top folder": {"manifest.json": "", "sample/manifest.json": manifestJSON},
 	} {
 		for _, policy := range []string{"", strict, `{"environment":"prod"}`, `{}`} {
 			data := pack(t, contents)

@@ -173,6 +173,9 @@ func (r *run) settleOwn(ctx context.Context) {
 
 // conclusion notes how a run has ended, and takes its mark away if nothing is pending.
 func (e *Config) conclusion(ctx context.Context, held *claim.Held, status string, pending []string) {
+	if held.State == claim.Claimed && held.Group != "" {
+		e.unqueue(ctx, held)
+	}
 	ok, err := held.Finish(ctx, e.now(), status, pending)
 	switch {
 	case err != nil:
@@ -181,6 +184,17 @@ func (e *Config) conclusion(ctx context.Context, held *claim.Held, status string
 		e.Log.Warn("the claim is not this run's any more", "run_id", held.RunID)
 	case len(pending) == 0:
 		e.deleteMark(ctx, held.Mark())
+	}
+}
+
+// unqueue takes a run out of the queue of its group that ends without its turn.
+func (e *Config) unqueue(ctx context.Context, held *claim.Held) {
+	g, err := claim.ReadGroup(ctx, e.State, e.Environment, held.Group, e.now())
+	if err == nil {
+		_, err = g.Forget(ctx, held.Key, e.now())
+	}
+	if err != nil {
+		e.Log.Warn("a run that has ended could not be taken out of its queue", "group", held.Group, "error", err.Error()) // whoever is behind it does
 	}
 }
 

@@ -1,6 +1,7 @@
 package executor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -57,6 +58,7 @@ func (r *run) enter(ctx context.Context, m *manifest.Manifest, policy *manifest.
 		if ok, err := g.Wait(ctx, me); err != nil {
 			return err
 		} else if ok {
+			r.held.Group = name
 			return &unfinished{why: "the run waits for its turn in the concurrency group " + name + behind(g)}
 		}
 	}
@@ -77,7 +79,7 @@ func groupOf(m *manifest.Manifest, policy *manifest.Policy) string {
 	if policy != nil && policy.Group != "" {
 		return policy.Group
 	}
-	return m.Concurrency.Group
+	return cmp.Or(m.Concurrency.Group, m.Name)
 }
 
 // waiting is the run's entry in a queue.

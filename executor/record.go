@@ -162,12 +162,9 @@ func (r *run) adoptResult(ctx context.Context) (evidence.Result, error) {
 	}
 	r.log.Warn("the run has a result already", "status", stored.Status)
 	known := claim.Claim{RunID: stored.RunID, Attempt: stored.Attempt, State: claim.Done, Status: string(stored.Status)}
-	if r.held != nil {
-		var pending []string
-		if !r.noted {
-			pending = r.follow(ctx, stored, r.held.Content, nil, followers)
-		}
-		r.leave(ctx)
+	r.leave(ctx)
+	if r.held != nil && !r.noted { // else whoever has found this run dead says what became of it
+		pending := r.follow(ctx, stored, r.held.Content, nil, followers)
 		r.conclusion(ctx, r.held, known.Status, pending)
 	}
 	return r.isDuplicate(&duplicate{known}), nil

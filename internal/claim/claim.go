@@ -57,7 +57,7 @@ type Claim struct {
 	Tries int `json:"tries,omitempty"`
 	// Sets are the parameter sets that the request stands for, each with a claim of its own.
 	Sets []string `json:"sets,omitempty"`
-	// Group is the concurrency group that the run holds; empty before its first step.
+	// Group is the concurrency group that the run holds, or waits for.
 	Group string `json:"group,omitempty"`
 	// Content identifies what a run of the package applies, for the package's record.
 	Content string `json:"content,omitempty"`
