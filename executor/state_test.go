@@ -1,0 +1,563 @@
+package executor_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"cemli-executor/executor"
+	"cemli-executor/internal/claim"
+	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/store"
+	"cemli-executor/internal/testkit"
+)
+
+// counter counts the requests to a bucket.
+type counter struct {
+	store.Bucket
+	requests *[]string
+}
+
+func (c counter) note(op, name string) { *c.requests = append(*c.requests, op+" "+name) }
+
+func (c counter) Get(ctx context.Context, name string, o store.GetOptions) (io.ReadCloser, store.Info, error) {
+	c.note("get", name)
+	return c.Bucket.Get(ctx, name, o)
+}
+
+func (c counter) Head(ctx context.Context, name string) (store.Info, error) {
+	c.note("head", name)
+	return c.Bucket.Head(ctx, name)
+}
+
+func (c counter) Put(ctx context.Context, name string, body io.ReadSeeker, size int64, o store.PutOptions) (store.Info, error) {
+	c.note("put", name)
+	return c.Bucket.Put(ctx, name, body, size, o)
+}
+
+func (c counter) Delete(ctx context.Context, name, ifMatch string) error {
+	c.note("delete", name)
+	return c.Bucket.Delete(ctx, name, ifMatch)
+}
+
+func (c counter) List(ctx context.Context, o store.ListOptions) (store.Page, error) {
+	c.note("list", o.Prefix)
+	return c.Bucket.List(ctx, o)
+}
+
+// A run makes ten requests to the state bucket, and one for each step, however much ran before.
+func TestRequestsOfARun(t *testing.T) {
+	b := newBench(t)
+	b.sweep() // as a deployment does: it begins the watch
+	var requests []string
+	b.config.State = counter{b.state, &requests}
+	for n := range 30 {
+		requests = nil
+		name := fmt.Sprintf("sample-1.0.%d.zip", n)
+		info := b.upload(name, pack(t, files{"manifest.json": fmt.Sprintf(`{"name":"sample","version":"1.0.%d","type":"extension"}`, n), "steps/1.sh": "true", "steps/2.sh": "true"}), store.PutOptions{})
+		if r := b.again(request(name, info.ETag)); r.Status != evidence.StatusSuccess {
+			t.Fatalf("status %s, %s", r.Status, r.Message)
+		}
+		if len(requests) > 10+2 {
+			t.Fatalf("run %d made %d requests:\n%s", n, len(requests), strings.Join(requests, "\n"))
+		}
+	}
+}
+
+// putState puts a text into the state bucket.
+func (b *bench) putState(name, text string) {
+	b.t.Helper()
+	if _, err := b.state.Put(b.t.Context(), name, strings.NewReader(text), int64(len(text)), store.PutOptions{}); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// Whatever is wrong with the state, nothing is executed and nothing overwritten; the invocation
+// fails, and the request is not over.
+func TestBadState(t *testing.T) {
+	future := time.Now().Add(100 * 24 * time.Hour).UTC().Format(time.RFC3339)
+	queue := func(n int) string {
+		var list []string
+		for i := range n {
+			list = append(list, fmt.Sprintf(`{"created":"2020-01-01T00:00:00Z","object":"%05d.zip","etag":"e","key":"k%d","mark":"m%d-1"}`, i, i, i))
+		}
+		return fmt.Sprintf(`{"schema_version":1,"environment":"test","name":"sample","fence":7,"holder":{"key":"other","run_id":"other-run","lease":%q},"queue":[%s]}`,
+			time.Now().Add(time.Hour).UTC().Format(time.RFC3339), strings.Join(list, ","))
+	}
+	for name, c := range map[string]struct {
+		object, doc, want string
+	}{
+		"watch damaged":            {"watch.json", `[]`, "state.corrupt"},
+		"watch newer":              {"watch.json", `{"schema_version":9}`, "state.newer"},
+		"group damaged":            {"groups/test/sample.json", `{"schema_version":1,"fence":"x"}`, "state.corrupt"},
+		"group of another name":    {"groups/test/sample.json", `{"schema_version":1,"environment":"test","name":"other","fence":1,"queue":[]}`, "state.corrupt"},
+		"group newer":              {"groups/test/sample.json", `{"schema_version":2,"environment":"test","name":"sample"}`, "state.newer"},
+		"group leased for ever":    {"groups/test/sample.json", `{"schema_version":1,"environment":"test","name":"sample","fence":1,"holder":{"key":"k","run_id":"r","lease":"` + future + `"},"queue":[]}`, "state.lease"},
+		"a queue of 5,000":         {"groups/test/sample.json", queue(5000), "state.queue"},
+		"record damaged":           {"packages/test/sample.json", `{`, "state.corrupt"},
+		"record newer":             {"packages/test/sample.json", `{"schema_version":3}`, "state.newer"},
+		"record of another":        {"packages/test/sample.json", `{"schema_version":1,"environment":"test","name":"other"}`, "state.corrupt"},
+		"results and no state":     {"", "", "state.lost"},
+		"a store that refuses all": {"", "", "state.conflict"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			marker := filepath.Join(testkit.TempDir(t), "ran")
+			info := b.upload("sample-1.0.0.zip", pack(t, files{"steps/run.sh": "echo >" + marker}), store.PutOptions{})
+			switch c.want {
+			case "state.lost":
+				doc := strings.NewReader("{}")
+				if _, err := b.results.Put(t.Context(), "runs/20200101T000000Z-x-000000000000/result.json", doc, 2, store.PutOptions{}); err != nil {
+					t.Fatal(err)
+				}
+			case "state.conflict":
+				b.config.State = faulty{Bucket: b.state, put: func(name string) error { return store.Error(store.ErrExists, "put", "state", name, nil) }}
+			default:
+				b.putState(c.object, c.doc)
+			}
+			before := b.results
+			r, err := b.run(t.Context(), request(info.Name, info.ETag))
+			if err == nil || code(r) != c.want || r.Execution.Ran {
+				t.Errorf("status %s, %+v, error %v; want %s", r.Status, r.Error, err, c.want)
+			}
+			if len(r.Error.Hint) == 0 {
+				t.Error("no hint says what to do")
+			}
+			if _, err := os.Stat(marker); err == nil {
+				t.Error("a script ran")
+			}
+			if page, err := before.List(t.Context(), store.ListOptions{Prefix: "runs/2"}); err != nil || len(page.Objects) > 1 {
+				t.Errorf("results %+v, %v", page.Objects, err)
+			}
+			if c.object != "" {
+				if got := b.stateText(c.object); got != c.doc {
+					t.Errorf("%s is now %.200s", c.object, got)
+				}
+			}
+		})
+	}
+}
+
+func (b *bench) stateText(name string) string {
+	b.t.Helper()
+	body, _, err := b.state.Get(b.t.Context(), name, store.GetOptions{})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer body.Close()
+	text, err := io.ReadAll(body)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return string(text)
+}
+
+func (b *bench) stateNames(prefix string) []string {
+	b.t.Helper()
+	page, err := b.state.List(b.t.Context(), store.ListOptions{Prefix: prefix})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	var names []string
+	for _, o := range page.Objects {
+		names = append(names, o.Name)
+	}
+	return names
+}
+
+func TestClocksThatDisagree(t *testing.T) {
+	for _, off := range []time.Duration{-time.Hour, -20 * time.Second, 20 * time.Second, time.Hour} {
+		b := newBench(t)
+		info := b.upload("sample-1.0.0.zip", pack(t, files{"steps/run.sh": "echo ran"}), store.PutOptions{})
+		b.config.Clock = func() time.Time { return time.Now().Add(off) }
+		if r, err := b.run(t.Context(), request(info.Name, info.ETag)); err == nil || code(r) != "state.clock" || r.Execution.Ran {
+			t.Errorf("%s: status %s, %+v, error %v", off, r.Status, r.Error, err)
+		}
+		b.config.Clock = nil
+		if r := b.again(request(info.Name, info.ETag)); r.Status != evidence.StatusSuccess {
+			t.Errorf("%s: with the clock set: %s, %s", off, r.Status, r.Message)
+		}
+	}
+}
+
+func TestAClaimLeasedForEver(t *testing.T) {
+	b := newBench(t)
+	b.record()
+	first := b.ran(files{"steps/run.sh": "echo ran"})
+	name, docs := b.recorded("claims/test/")
+	doc := docs[0]
+	doc["lease"] = time.Now().Add(100 * 24 * time.Hour).UTC()
+	b.overwrite(name, doc)
+	if r, err := b.run(t.Context(), request("sample-1.0.0.zip", first.Package.ETag)); err == nil || code(r) != "state.lease" || r.Execution.Ran {
+		t.Errorf("status %s, %+v, error %v", r.Status, r.Error, err)
+	}
+}
+
+// busy runs a package whose script waits until release is called, and returns when it has begun.
+func (b *bench) busy(name, members string) (release func() evidence.Result) {
+	b.t.Helper()
+	dir := testkit.TempDir(b.t)
+	if err := os.Chmod(dir, 0o777); err != nil { //nolint:gosec // for the scripts' user
+		b.t.Fatal(err)
+	}
+	info := b.upload(name+"-1.0.0.zip", pack(b.t, files{
+		"manifest.json": fmt.Sprintf(`{"name":%q,"version":"1.0.0","type":"extension"%s}`, name, members),
+		"steps/run.sh":  "touch " + dir + "/begun; until [ -e " + dir + "/end ]; do sleep 0.02; done; echo fence $CEMLI_FENCE",
+	}), store.PutOptions{})
+	config := b.config
+	config.WorkDir += "-" + name
+	config.Sandbox = "none" // the script meets the test in a folder
+	done := make(chan evidence.Result, 1)
+	go func() {
+		results, err := executor.New(config).Run(context.Background(), request(info.Name, info.ETag))
+		if err != nil {
+			b.t.Error(err)
+		}
+		done <- results[0]
+	}()
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		if _, err := os.Stat(dir + "/begun"); err == nil {
+			break
+		}
+		if time.Now().After(end) {
+			b.t.Fatal("the first run does not begin")
+		}
+	}
+	return func() evidence.Result {
+		if err := os.WriteFile(dir+"/end", nil, 0o600); err != nil {
+			b.t.Fatal(err)
+		}
+		return <-done
+	}
+}
+
+func TestRunsOfAGroupWaitForEachOther(t *testing.T) {
+	const group = `,"concurrency":{"group":"erp"}`
+	b := newBench(t)
+	release := b.busy("first", group)
+	waiting := map[string]evidence.Result{}
+	for _, name := range []string{"third", "second"} { // the earlier upload arrives later
+		if name == "third" {
+			b.upload("second-1.0.0.zip", pack(t, files{"manifest.json": `{"name":"second","version":"1.0.0","type":"extension"` + group + `}`, "steps/run.sh": "echo second"}), store.PutOptions{})
+			time.Sleep(10 * time.Millisecond)
+			b.upload("third-1.0.0.zip", pack(t, files{"manifest.json": `{"name":"third","version":"1.0.0","type":"extension"` + group + `}`, "steps/run.sh": "echo third"}), store.PutOptions{})
+		}
+		r := b.again(request(name+"-1.0.0.zip", ""))
+		if r.Status != evidence.StatusInProgress || len(r.Steps) > 0 || !strings.Contains(r.Message, "erp") {
+			t.Fatalf("%s did not wait: %s, %s", name, r.Status, r.Message)
+		}
+		waiting[name] = r
+	}
+	if r := b.again(request("third-1.0.0.zip", "")); r.Status != evidence.StatusInProgress || r.RunID != waiting["third"].RunID {
+		t.Errorf("a duplicate of one that waits: %s, run %s; want %s", r.Status, r.RunID, waiting["third"].RunID)
+	}
+	b.upload("bad-1.0.0.zip", pack(t, files{"manifest.json": `{"name":"bad","version":"1.0.0","type":"extension","requires":{"x":">=1"}` + group + `}`}), store.PutOptions{})
+	if r := b.again(request("bad-1.0.0.zip", "")); code(r) != "manifest.requires" {
+		t.Errorf("a package that is refused waits for its refusal: %s, %+v", r.Status, r.Error)
+	}
+	b.upload("hasty-1.0.0.zip", pack(t, files{"manifest.json": `{"name":"hasty","version":"1.0.0","type":"extension","concurrency":{"group":"erp","on_busy":"reject"}}`, "steps/run.sh": "true"}), store.PutOptions{})
+	if r := b.again(request("hasty-1.0.0.zip", "")); code(r) != "state.busy" || r.Status != evidence.StatusRejected {
+		t.Errorf("a package that does not wait: %s, %+v", r.Status, r.Error)
+	}
+	// Whoever ends the first run starts the others, before it answers.
+	if r := release(); r.Status != evidence.StatusSuccess {
+		t.Errorf("the first run ended %s", r.Status)
+	}
+	second, third := b.stored(waiting["second"].RunID), b.stored(waiting["third"].RunID)
+	if second.Status != evidence.StatusSuccess || third.Status != evidence.StatusSuccess || second.Late || third.Late || third.Steps[0].Start.Before(*second.Steps[0].End) {
+		t.Errorf("second %s, late %v; third %s, late %v", second.Status, second.Late, third.Status, third.Late)
+	}
+	if open := b.stateNames("open/"); len(open) > 0 {
+		t.Errorf("open: %v", open)
+	}
+}
+
+func TestARunThatComesAfterALaterOne(t *testing.T) {
+	b := newBench(t)
+	early := b.upload("early-1.0.0.zip", pack(t, files{"manifest.json": `{"name":"early","version":"1.0.0","type":"extension","concurrency":{"group":"g"}}`, "steps/run.sh": "echo $CEMLI_FENCE"}), store.PutOptions{})
+	time.Sleep(10 * time.Millisecond)
+	late := b.upload("later-1.0.0.zip", pack(t, files{"manifest.json": `{"name":"later","version":"1.0.0","type":"extension","concurrency":{"group":"g"}}`, "steps/run.sh": "echo $CEMLI_FENCE"}), store.PutOptions{})
+	first, second := b.again(request(late.Name, late.ETag)), b.again(request(early.Name, early.ETag))
+	if first.Late || !second.Late {
+		t.Errorf("late: %v, %v", first.Late, second.Late)
+	}
+	var fences [2]int64
+	for i, r := range []evidence.Result{first, second} {
+		if _, err := fmt.Sscan(r.Execution.Stdout, &fences[i]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if fences[0] >= fences[1] || fences[0] < 1 {
+		t.Errorf("fences %v", fences)
+	}
+}
+
+// handed collects the requests that are handed to another invocation.
+func (b *bench) handed() *[]string {
+	var marks []string
+	var mu sync.Mutex
+	b.config.Invoke = func(_ context.Context, mark string) error {
+		mu.Lock()
+		defer mu.Unlock()
+		marks = append(marks, mark)
+		return nil
+	}
+	return &marks
+}
+
+func within(t *testing.T, d time.Duration) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func TestALongPackageGoesOnElsewhere(t *testing.T) {
+	b := newBench(t)
+	marks := b.handed()
+	info := b.upload("sample-1.0.0.zip", pack(t, with(`"timeout":"1m"`, files{"steps/run.sh": "echo ran"})), store.PutOptions{})
+	q := request(info.Name, info.ETag)
+	q.Trigger.EventID = "event-1"
+	r, err := b.run(within(t, 20*time.Second), q)
+	if err != nil || r.Status != evidence.StatusInProgress || len(*marks) != 1 || b.resultsStored() != 0 {
+		t.Fatalf("status %s, %s, error %v, handed over %v", r.Status, r.Message, err, *marks)
+	}
+	there, err := b.run(within(t, 5*time.Minute), executor.Request{Continue: (*marks)[0]})
+	if err != nil || there.Status != evidence.StatusSuccess || there.RunID != r.RunID || there.Trigger.EventID != "event-1" {
+		t.Errorf("run %s, status %s, trigger %+v, error %v", there.RunID, there.Status, there.Trigger, err)
+	}
+	if again, err := b.run(t.Context(), executor.Request{Continue: (*marks)[0]}); err != nil || again.RunID != r.RunID || again.Status != evidence.StatusSuccess {
+		t.Errorf("delivered twice: run %s, status %s, error %v", again.RunID, again.Status, err)
+	}
+	// Where not even that invocation is long enough, the package is refused.
+	info = b.upload("longer-1.0.0.zip", pack(t, files{"manifest.json": `{"name":"longer","version":"1.0.0","type":"extension","timeout":"1h"}`, "steps/run.sh": "echo ran"}), store.PutOptions{})
+	if r, err := b.run(within(t, 20*time.Second), request(info.Name, info.ETag)); err != nil || r.Status != evidence.StatusInProgress || len(*marks) != 2 {
+		t.Fatalf("status %s, error %v", r.Status, err)
+	}
+	if r, err := b.run(within(t, time.Minute), executor.Request{Continue: (*marks)[1]}); err != nil || code(r) != "step.deadline" || r.Status != evidence.StatusRejected {
+		t.Errorf("status %s, %+v, error %v", r.Status, r.Error, err)
+	}
+	if open := b.stateNames("open/"); len(open) > 0 {
+		t.Errorf("open: %v", open)
+	}
+}
+
+func (b *bench) sweep() executor.Swept {
+	b.t.Helper()
+	swept, err := executor.New(b.config).Sweep(b.t.Context(), "sweep-call")
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return swept
+}
+
+func TestSweepFindsUploads(t *testing.T) {
+	b := newBench(t)
+	b.upload("old-1.0.0.zip", pack(t, files{"manifest.json": `{"name":"old","version":"1.0.0","type":"extension"}`, "steps/run.sh": "echo ran"}), store.PutOptions{})
+	time.Sleep(time.Until(time.Now().Truncate(time.Second).Add(time.Second))) // what is watched is said in seconds
+	if swept := b.sweep(); swept.Uploads != 0 || len(swept.Runs) != 0 {
+		t.Errorf("an upload from before the watch: %+v", swept)
+	}
+	b.upload("new-1.0.0.zip", pack(t, files{"manifest.json": `{"name":"new","version":"1.0.0","type":"extension"}`, "steps/run.sh": "echo ran"}), store.PutOptions{})
+	b.upload("checked.zip", pack(t, files{"manifest.json": `{"name":"checked","version":"1.0.0","type":"extension"}`, "steps/run.sh": "echo ran"}), store.PutOptions{Metadata: map[string]string{"cemli-action": "check"}})
+	b.upload("notes.txt", []byte("x"), store.PutOptions{})
+	swept := b.sweep()
+	if swept.Uploads != 2 || len(swept.Runs) != 2 || swept.Status != evidence.StatusSuccess || swept.More {
+		t.Fatalf("%+v", swept)
+	}
+	for _, run := range swept.Runs {
+		r := b.stored(run.RunID)
+		want := map[string]string{"new-1.0.0.zip": "apply", "checked.zip": "check"}[r.SourceObject]
+		if r.Status != evidence.StatusSuccess || r.Trigger.Kind != "sweep" || r.Action != want {
+			t.Errorf("%s: %s, %s, trigger %+v", r.SourceObject, r.Status, r.Action, r.Trigger)
+		}
+	}
+	if swept := b.sweep(); len(swept.Runs) != 0 || b.resultsStored() != 2 {
+		t.Errorf("once more: %+v", swept)
+	}
+}
+
+func TestSweepEndsWhatDied(t *testing.T) {
+	for name, c := range map[string]struct {
+		state claim.State
+		want  evidence.Status
+	}{
+		"before its first step": {claim.Claimed, evidence.StatusFailed},
+		"in a step":             {claim.Running, evidence.StatusInterrupted},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			b.record()
+			first := b.ran(files{"steps/1.sh": "echo one", "steps/2.sh": "exit 1", "steps/3.sh": "echo three"})
+			b.leave(first, c.state)
+			if swept := b.sweep(); swept.Open != 1 || len(swept.Runs) != 1 || swept.Runs[0].Status != c.want {
+				t.Fatalf("%+v", swept)
+			}
+			r := b.stored(first.RunID)
+			var steps []string
+			for _, s := range r.Steps {
+				steps = append(steps, s.Name+" "+string(s.Status))
+			}
+			if got := strings.Join(steps, ", "); c.state == claim.Running && got != "1 success, 2 interrupted, 3 not_run" {
+				t.Errorf("what was begun is told as %s", got)
+			}
+			if r.Status != c.want || r.Package.DirHash != first.Package.DirHash || len(b.stateNames("open/")) != 0 {
+				t.Errorf("status %s, open %v", r.Status, b.stateNames("open/"))
+			}
+		})
+	}
+}
+
+func TestSweepDoesWhatFollows(t *testing.T) {
+	b := newBench(t)
+	told := 0
+	b.config.Announce = func(context.Context, evidence.Result) error {
+		if told++; told == 1 {
+			return store.Error(store.ErrUnavailable, "publish", "topic", "", nil)
+		}
+		return nil
+	}
+	state := b.config.State
+	b.config.State = faulty{Bucket: state, put: func(name string) error {
+		if strings.HasPrefix(name, "packages/") {
+			return store.Error(store.ErrUnavailable, "put", "state", name, nil)
+		}
+		return nil
+	}}
+	first := b.ran(files{"steps/run.sh": "echo ran"})
+	b.config.State = state
+	if swept := b.sweep(); swept.Open != 1 || told != 2 || len(b.stateNames("open/")) != 0 {
+		t.Errorf("%+v, told %d times, open %v", swept, told, b.stateNames("open/"))
+	}
+	info := b.upload("again-1.0.0.zip", pack(t, files{"steps/run.sh": "echo ran"}), store.PutOptions{})
+	r, err := b.run(t.Context(), request(info.Name, info.ETag))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Status == evidence.StatusInProgress { // the group is the first run's until its lease ends
+		page := b.stateText("groups/test/sample.json")
+		var g map[string]any
+		if err := json.Unmarshal([]byte(page), &g); err != nil {
+			t.Fatal(err)
+		}
+		g["holder"].(map[string]any)["lease"] = time.Now().Add(-time.Hour).UTC()
+		b.overwrite("groups/test/sample.json", g)
+		r = b.again(request(info.Name, info.ETag))
+	}
+	if r.Status != evidence.StatusSkipped || r.PreviousRunID != first.RunID {
+		t.Errorf("the same again: %s, %s", r.Status, r.Message)
+	}
+}
+
+func TestASweepGoesOnWhereTheLastOneEnded(t *testing.T) {
+	b := newBench(t)
+	b.sweep()
+	for n := range 1100 {
+		b.upload(fmt.Sprintf("notes-%04d.txt", n), []byte("x"), store.PutOptions{})
+	}
+	b.upload("zzz-1.0.0.zip", pack(t, files{"manifest.json": `{"name":"zzz","version":"1.0.0","type":"extension"}`, "steps/run.sh": "echo ran"}), store.PutOptions{})
+	if swept := b.sweep(); !swept.More || len(swept.Runs) != 0 {
+		t.Errorf("the first page: %+v", swept)
+	}
+	if swept := b.sweep(); swept.More || len(swept.Runs) != 1 {
+		t.Errorf("the second page: %+v", swept)
+	}
+}
+
+// One thing that cannot be gone on with does not keep the sweep from the others, and is told.
+func TestASweepGoesOnAfterAFailure(t *testing.T) {
+	b := newBench(t)
+	b.sweep()
+	key := strings.Repeat("0", 64)
+	b.putState("open/test/"+key+"-1.json", "{")
+	b.putState("claims/test/"+key+".json", "{")
+	b.upload("new-1.0.0.zip", pack(t, files{"manifest.json": `{"name":"new","version":"1.0.0","type":"extension"}`, "steps/run.sh": "echo ran"}), store.PutOptions{})
+	swept, err := executor.New(b.config).Sweep(t.Context(), "")
+	if err == nil || swept.Status != evidence.StatusError || swept.Error.Code != "state.corrupt" || len(swept.Runs) != 1 || swept.Runs[0].Status != evidence.StatusSuccess {
+		t.Errorf("%+v, %v", swept, err)
+	}
+	if b.stateText("claims/test/"+key+".json") != "{" {
+		t.Error("the damaged claim was overwritten")
+	}
+}
+
+// An item of a batch that has no time left is kept for the sweep.
+func TestLater(t *testing.T) {
+	b := newBench(t)
+	b.sweep()
+	info := b.upload("sample-1.0.0.zip", pack(t, files{"steps/run.sh": "echo ran"}), store.PutOptions{})
+	run := executor.New(b.config)
+	if run.HasTime(within(t, 2*time.Second)) || !run.HasTime(within(t, time.Minute)) {
+		t.Error("it is not told what fits")
+	}
+	q := request(info.Name, info.ETag)
+	q.Reason = "in a batch"
+	for range 2 {
+		if r, err := run.Later(t.Context(), q); err != nil || r.Status != evidence.StatusInProgress {
+			t.Fatalf("status %s, error %v", r.Status, err)
+		}
+	}
+	swept := b.sweep()
+	if len(swept.Runs) != 1 || b.stored(swept.Runs[0].RunID).Reason != "in a batch" || len(b.stateNames("open/")) != 0 {
+		t.Errorf("%+v, open %v", swept, b.stateNames("open/"))
+	}
+}
+
+// Sets of which one waits, or that do not fit, go on where they were.
+func TestSetsGoOnLater(t *testing.T) {
+	b := newBench(t)
+	marks := b.handed()
+	const members = `,"concurrency":{"group":"g"},"parameters":{"C":{"type":"string","default":"x"}},"parameter_sets":{"DE":{},"FR":{}}`
+	release := b.busy("first", `,"concurrency":{"group":"g"}`)
+	info := b.upload("sets-1.0.0.zip", pack(t, files{"manifest.json": `{"name":"sets","version":"1.0.0","type":"extension"` + members + `}`, "steps/run.sh": "echo ran"}), store.PutOptions{})
+	q := request(info.Name, info.ETag)
+	results, err := executor.New(b.config).Run(t.Context(), q)
+	if err != nil || len(results) != 1 || results[0].Status != evidence.StatusInProgress {
+		t.Fatalf("%+v, %v", results, err)
+	}
+	if again, err := executor.New(b.config).Run(t.Context(), q); err != nil || len(again) != 1 || again[0].Status != evidence.StatusInProgress {
+		t.Errorf("a duplicate: %+v, %v", again, err)
+	}
+	release()
+	if len(*marks) != 0 {
+		t.Errorf("handed over: %v", *marks)
+	}
+	answers, err := executor.New(b.config).Run(t.Context(), q)
+	if err != nil || len(answers) != 2 || b.resultsStored() != 3 || len(b.stateNames("open/")) != 0 {
+		t.Fatalf("%d answers, %v, %d results, open %v", len(answers), err, b.resultsStored(), b.stateNames("open/"))
+	}
+	for i, set := range []string{"DE", "FR"} {
+		if r := b.stored(answers[i].RunID); r.ParameterSet != set || r.Status != evidence.StatusSuccess {
+			t.Errorf("set %s: %s %s", set, r.ParameterSet, r.Status)
+		}
+	}
+}
+
+// A run that fails before its first step again and again is ended by a result.
+func TestTriesAreBounded(t *testing.T) {
+	b := newBench(t)
+	b.config.Limits.Attempts = 3
+	info := b.upload("sample-1.0.0.zip", pack(t, files{"steps/run.sh": "echo ran"}), store.PutOptions{})
+	state := b.config.State
+	b.config.State = faulty{Bucket: state, get: func(name string) error {
+		if strings.HasPrefix(name, "groups/") {
+			return store.Error(store.ErrUnavailable, "get", "state", name, nil)
+		}
+		return nil
+	}}
+	for try := 1; try <= 3; try++ {
+		r, err := b.run(t.Context(), request(info.Name, info.ETag))
+		if err == nil || r.Execution.Ran || b.resultsStored() != try/3 {
+			t.Errorf("try %d: status %s, error %v, %d results", try, r.Status, err, b.resultsStored())
+		}
+	}
+	if r := b.again(request(info.Name, info.ETag)); r.Status != evidence.StatusError || b.resultsStored() != 1 {
+		t.Errorf("afterwards: %s, %s", r.Status, r.Message)
+	}
+}
