@@ -39,7 +39,9 @@ func (r *run) accept(ctx context.Context, m *manifest.Manifest) error {
 	if err != nil {
 		return err
 	}
-	want := claim.Claim{Key: key, Environment: r.Environment, Object: r.request.Object, Package: r.name, Lease: r.lease()}
+	want := claim.Claim{
+		Key: key, Environment: r.Environment, Object: r.request.Object, Package: r.name, Lease: r.lease(), Repeatable: m != nil && m.Idempotent,
+	}
 	if sets := r.severalSets(m); sets != nil {
 		want.Sets = sets
 	} else {
@@ -50,7 +52,7 @@ func (r *run) accept(ctx context.Context, m *manifest.Manifest) error {
 		if held.State == claim.Done && made {
 			r.deleteMark(ctx, r.mark) // of a request that is done already
 		}
-		held, err = r.takeOver(ctx, held, m)
+		held, err = r.takeOver(ctx, held)
 	}
 	if err != nil {
 		return err

@@ -4,18 +4,21 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"cemli-executor/internal/claim"
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/problem"
 	"cemli-executor/internal/store"
-	"cemli-executor/manifest"
 )
 
 // duplicate says that another run does, or has done, what the request asks for.
 type duplicate struct{ claim claim.Claim }
 
 func (e *duplicate) Error() string {
+	if e.claim.Sets != nil && e.claim.State == claim.Done {
+		return fmt.Sprintf("the same request was run for the parameter sets %s, and ended with %s", strings.Join(e.claim.Sets, ", "), e.claim.Status)
+	}
 	if e.claim.State == claim.Done {
 		return fmt.Sprintf("the same request was run %s, which ended with %s", e.claim.RunID, e.claim.Status)
 	}
@@ -31,9 +34,9 @@ type unfinished struct {
 func (e *unfinished) Error() string { return e.why }
 
 // takeOver makes a claim that was somebody else's this run's, or ends the run because it still is.
-func (r *run) takeOver(ctx context.Context, held *claim.Held, m *manifest.Manifest) (*claim.Held, error) {
+func (r *run) takeOver(ctx context.Context, held *claim.Held) (*claim.Held, error) {
 	if !held.Expired(r.now()) {
-		return r.again(ctx, held, m)
+		return r.again(ctx, held)
 	}
 	if held.State == claim.Claimed {
 		ok, err := held.TakeOver(ctx, r.now(), r.lease())
@@ -42,7 +45,7 @@ func (r *run) takeOver(ctx context.Context, held *claim.Held, m *manifest.Manife
 	if err := r.settle(ctx, held); err != nil {
 		return nil, err
 	}
-	return r.again(ctx, held, m)
+	return r.again(ctx, held)
 }
 
 // lost is the error for a claim that somebody else was faster to change.
@@ -55,8 +58,8 @@ func lost(ok bool, held *claim.Held) error {
 
 // again ends the run as a duplicate, unless the run that it repeats was interrupted and the package
 // may be run again.
-func (r *run) again(ctx context.Context, held *claim.Held, m *manifest.Manifest) (*claim.Held, error) {
-	if held.State != claim.Done || held.Status != string(evidence.StatusInterrupted) || m == nil || !m.Idempotent {
+func (r *run) again(ctx context.Context, held *claim.Held) (*claim.Held, error) {
+	if held.State != claim.Done || !r.mayRepeat(held, held.Status) {
 		return nil, &duplicate{held.Claim}
 	}
 	// The mark of the next attempt is there before the attempt is.
@@ -71,6 +74,11 @@ func (r *run) again(ctx context.Context, held *claim.Held, m *manifest.Manifest)
 	}
 	r.result.PreviousRunID = before
 	return held, nil
+}
+
+// mayRepeat reports whether a run that ended with a status is to be tried again.
+func (e *Config) mayRepeat(held *claim.Held, status string) bool {
+	return held.Repeatable && status == string(evidence.StatusInterrupted) && held.Attempt < e.Limits.Attempts
 }
 
 // adopt makes the run the one that a claim names.

@@ -23,12 +23,30 @@ func (e *Config) settle(ctx context.Context, held *claim.Held) error {
 		return err
 	}
 	e.Log.Warn("a run was found that its executor did not end", "found", held.RunID, "status", result.Status)
+	if err := e.markNext(ctx, held, string(result.Status)); err != nil {
+		return err
+	}
 	pending := e.follow(ctx, result, held.Content, nil, followers)
 	ok, err := held.Finish(ctx, e.now(), string(result.Status), pending)
 	if err == nil && ok && len(pending) == 0 {
 		e.deleteMark(ctx, held.Mark())
 	}
 	return errors.Join(err, lost(ok || err != nil, held))
+}
+
+// markNext marks the next attempt of a run that is to be tried again, before the one that died is
+// done: somebody will find the mark.
+func (e *Config) markNext(ctx context.Context, held *claim.Held, status string) error {
+	if !e.mayRepeat(held, status) {
+		return nil
+	}
+	mark, err := claim.ReadMark(ctx, e.State, e.Environment, held.Mark())
+	if err != nil || mark == nil {
+		return err
+	}
+	mark.Name, mark.Created = claim.MarkName(held.Key, held.Attempt+1), e.now()
+	_, err = claim.PutMark(ctx, e.State, *mark)
+	return err
 }
 
 // lastWord stores the result of a run that died, or reads the one that it has stored itself.

@@ -242,7 +242,7 @@ func (w *world) judge() {
 		}
 	}
 	for _, a := range w.answers {
-		if r, ok := found[a.RunID]; a.Status != evidence.StatusInProgress && (!ok || r.Status != a.Status) {
+		if r, ok := found[a.RunID]; a.RunID != "" && a.Status != evidence.StatusInProgress && (!ok || r.Status != a.Status) {
 			w.violated("an invocation answered %s for run %s, whose result says %q", a.Status, a.RunID, r.Status)
 		}
 	}
@@ -276,6 +276,8 @@ func (w *world) judgeUpload(u *upload, found map[string]evidence.Result) {
 				w.violated("%s (%s), set %q, has the results %v", u.object, u.etag, set, ids(chain))
 			case i < len(chain)-1 && r.Status != evidence.StatusInterrupted:
 				w.violated("run %s is %s, and was tried again", r.RunID, r.Status)
+			case i == len(chain)-1 && r.Status == evidence.StatusInterrupted && u.pkg.idempotent && newest:
+				w.violated("run %s was interrupted, and not tried again", r.RunID)
 			case i > 0 && !u.pkg.idempotent:
 				w.violated("run %s is a second attempt", r.RunID)
 			}

@@ -57,6 +57,8 @@ type Claim struct {
 	Tries int `json:"tries,omitempty"`
 	// Sets are the parameter sets that the request stands for, each with a claim of its own.
 	Sets []string `json:"sets,omitempty"`
+	// Repeatable says that the package may run again after it was interrupted.
+	Repeatable bool `json:"repeatable,omitempty"`
 	// Group is the concurrency group that the run holds, or waits for.
 	Group string `json:"group,omitempty"`
 	// Content identifies what a run of the package applies, for the package's record.
