@@ -24,7 +24,7 @@ locals {
     CEMLI_LIMIT_ARTIFACT_BYTES = var.limits.artifact_bytes
     CEMLI_LIMIT_RUN_TIME       = var.limits.run_time
   }
-  config = tomap({ for name, value in local.settings : name => tostring(value) if value != null && try(value != "", true) })
+  config = tomap({ for name, value in local.settings : name => tostring(value) if value != null && value != "" })
 }
 
 resource "oci_functions_application" "this" {
