@@ -79,5 +79,9 @@ resource "oci_functions_function" "this" {
       condition     = sum([for name, value in local.config : length(name) + length(value)]) <= 4096
       error_message = "The function's configuration is over the 4 KB that OCI allows; put an inline policy into the policies bucket."
     }
+    precondition {
+      condition     = var.environment != "prod" || (var.policy != "" && contains(["", "full"], var.sandbox))
+      error_message = "prod needs an admission policy, and scripts confined at level full."
+    }
   }
 }

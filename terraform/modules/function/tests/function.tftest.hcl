@@ -105,3 +105,21 @@ run "refuses_a_level_that_alarms_cannot_count" {
   }
   expect_failures = [var.log_level]
 }
+
+run "refuses_prod_without_a_policy" {
+  command = plan
+  variables {
+    environment = "prod"
+  }
+  expect_failures = [oci_functions_function.this]
+}
+
+run "refuses_prod_with_a_weaker_sandbox" {
+  command = plan
+  variables {
+    environment = "prod"
+    policy      = "cemli-prod-policies/prod.json"
+    sandbox     = "basic"
+  }
+  expect_failures = [oci_functions_function.this]
+}
