@@ -74,6 +74,8 @@ module "storage" {
   namespace              = local.namespace
   environment            = var.environment
   kms_key_id             = local.storage_key_id
+  key_policy_ids         = module.iam.encryption_policy_ids
+  lifecycle_policy_ids   = module.iam.policy_ids
   results_retention_days = var.results_retention_days
   results_locked_from    = var.results_locked_from == "" ? null : var.results_locked_from
   run_files_archive_days = var.run_files_archive_days
@@ -198,6 +200,11 @@ module "iam" {
   deploys        = var.create_devops
   builds         = var.create_devops && var.build
   mirrors        = var.create_devops && var.build && var.repository_source != "HOSTED"
+
+  encrypts            = var.create_vault && var.storage_key || var.storage_key_id != ""
+  storage_key_id      = local.storage_key_id
+  keys_compartment_id = local.secrets_compartment_id
+
   groups = {
     authors   = var.authors_group == "" ? null : var.authors_group
     promotion = var.promotion_group == "" ? null : var.promotion_group
@@ -211,8 +218,6 @@ module "iam" {
     policies_bucket          = module.storage.policies_bucket
     lifecycle_results_bucket = var.run_files_archive_days + var.run_files_delete_days > 0 ? module.storage.results_bucket : null
     secrets_compartment_id   = local.secrets_compartment_id
-    keys_compartment_id      = local.storage_key_id == null ? null : local.secrets_compartment_id
-    storage_key_id           = local.storage_key_id
     token_secret_id          = var.repository_token_secret_id == "" ? null : var.repository_token_secret_id
     topic_id                 = module.observability.runs_topic_id
     failure_topic_id         = module.observability.failures_topic_id

@@ -1,6 +1,6 @@
 # Who may do what, as data: statements.json is the function's own part, which the local OCI
-# enforces too; services, devops and people are the other principals'. A statement is
-# deployed when all of its ${placeholders} have a value.
+# enforces too; services, devops, people and encryption are the other principals'. A
+# statement is deployed when all of its ${placeholders} have a value.
 
 locals {
   prefix = "cemli-${var.environment}"
@@ -34,6 +34,13 @@ locals {
   pieces = { for document, file in local.documents : document => [
     for entry in jsondecode(file("${path.module}/${file}")) : regexall("\\$\\{\\w+\\}|[^$]+|\\$", entry.statement)
   ] }
+
+  # Apart from the rest, because the buckets wait for it and the rest waits for the buckets.
+  encryption = var.encrypts ? jsondecode(templatefile("${path.module}/encryption.json", {
+    region              = var.region
+    keys_compartment_id = var.keys_compartment_id
+    storage_key_id      = var.storage_key_id
+  }))[*].statement : []
 
   statements = { for document, list in local.pieces : document => [
     for pieces in list : join("", [for piece in pieces : startswith(piece, "$${") ? local.values[trim(piece, "$${}")] : piece])
@@ -70,4 +77,14 @@ resource "oci_identity_policy" "this" {
       error_message = "Approvers and the promotion pipeline are the same group: whoever starts a deployment would approve it."
     }
   }
+}
+
+resource "oci_identity_policy" "encryption" {
+  count = var.create && var.encrypts ? 1 : 0
+
+  compartment_id = var.tenancy_id
+  name           = "${local.prefix}-encryption"
+  description    = "cemli-executor, ${var.environment}: encryption"
+  statements     = local.encryption
+  freeform_tags  = var.tags
 }

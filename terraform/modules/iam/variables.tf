@@ -42,6 +42,24 @@ variable "mirrors" {
   default     = false
 }
 
+variable "encrypts" {
+  description = "Whether the buckets are encrypted with a key of one's own."
+  type        = bool
+  default     = false
+}
+
+variable "storage_key_id" {
+  description = "OCID of that key; null if there is none."
+  type        = string
+  default     = null
+}
+
+variable "keys_compartment_id" {
+  description = "OCID of the compartment of that key; null if there is none."
+  type        = string
+  default     = null
+}
+
 variable "groups" {
   description = "Names of existing groups, 'Domain'/'Name' outside the default domain: authors, promotion, approvers, auditors. Who has none gets nothing."
   type = object({

@@ -14,6 +14,16 @@ locals {
   run_files = ["runs/*/artifacts/*", "runs/*/steps/*"]
 }
 
+# OCI refuses a bucket whose key, and a lifecycle rule whose bucket, Object Storage may not
+# use yet.
+resource "terraform_data" "key_policies" {
+  input = var.key_policy_ids
+}
+
+resource "terraform_data" "lifecycle_policies" {
+  input = var.lifecycle_policy_ids
+}
+
 resource "oci_objectstorage_bucket" "this" {
   for_each = local.buckets
 
@@ -39,6 +49,8 @@ resource "oci_objectstorage_bucket" "this" {
       }
     }
   }
+
+  depends_on = [terraform_data.key_policies]
 }
 
 resource "oci_objectstorage_object_lifecycle_policy" "results" {
@@ -65,6 +77,8 @@ resource "oci_objectstorage_object_lifecycle_policy" "results" {
     }
   }
 
+  depends_on = [terraform_data.lifecycle_policies]
+
   lifecycle {
     precondition {
       condition     = var.run_files_delete_days == 0 || var.run_files_delete_days > var.results_retention_days
@@ -89,4 +103,6 @@ resource "oci_objectstorage_object_lifecycle_policy" "state" {
     time_amount = tostring(var.state_versions_days)
     time_unit   = "DAYS"
   }
+
+  depends_on = [terraform_data.lifecycle_policies]
 }

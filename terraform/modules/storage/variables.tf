@@ -19,6 +19,18 @@ variable "kms_key_id" {
   default     = null
 }
 
+variable "key_policy_ids" {
+  description = "OCIDs of policies that let Object Storage use the key; the buckets wait for them."
+  type        = list(string)
+  default     = []
+}
+
+variable "lifecycle_policy_ids" {
+  description = "OCIDs of policies that let Object Storage apply lifecycle rules; the rules wait for them."
+  type        = list(string)
+  default     = []
+}
+
 variable "results_retention_days" {
   description = "How long nobody can change or delete evidence."
   type        = number

@@ -8,7 +8,12 @@ variables {
   deploys        = true
   builds         = true
   mirrors        = true
-  groups         = { authors = "cemli-authors", promotion = "cemli-promotion", approvers = "'Corp'/'cemli-approvers'", auditors = "cemli-auditors" }
+
+  encrypts            = true
+  storage_key_id      = "ocid1.key.oc1..k"
+  keys_compartment_id = "ocid1.compartment.oc1..s"
+
+  groups = { authors = "cemli-authors", promotion = "cemli-promotion", approvers = "'Corp'/'cemli-approvers'", auditors = "cemli-auditors" }
   values = {
     packages_bucket          = "cemli-prod-packages"
     results_bucket           = "cemli-prod-results"
@@ -16,8 +21,6 @@ variables {
     policies_bucket          = "cemli-prod-policies"
     lifecycle_results_bucket = "cemli-prod-results"
     secrets_compartment_id   = "ocid1.compartment.oc1..s"
-    keys_compartment_id      = "ocid1.compartment.oc1..s"
-    storage_key_id           = "ocid1.key.oc1..k"
     token_secret_id          = "ocid1.vaultsecret.oc1..token"
     topic_id                 = "ocid1.onstopic.oc1..all"
     failure_topic_id         = "ocid1.onstopic.oc1..failures"
@@ -83,6 +86,13 @@ run "the_function" {
   }
 }
 
+run "encryption" {
+  assert {
+    condition     = oci_identity_policy.encryption[0].statements == tolist(["Allow service objectstorage-eu-frankfurt-1 to use keys in compartment id ocid1.compartment.oc1..s where target.key.id='ocid1.key.oc1..k'"])
+    error_message = "Object Storage uses the one key"
+  }
+}
+
 run "nobody_approves_what_they_start" {
   assert {
     condition     = [for s in flatten(values(output.statements)) : split(" to ", s)[0] if strcontains(s, "'ApproveDeployment'") && !strcontains(s, "!='ApproveDeployment'")] == ["Allow group 'Corp'/'cemli-approvers'"]
@@ -99,7 +109,12 @@ run "nothing_more_than_the_environment_has" {
     deploys = false
     builds  = false
     mirrors = false
-    groups  = {}
+
+    encrypts            = false
+    storage_key_id      = null
+    keys_compartment_id = null
+
+    groups = {}
     values = {
       packages_bucket          = "cemli-prod-packages"
       results_bucket           = "cemli-prod-results"
@@ -107,8 +122,6 @@ run "nothing_more_than_the_environment_has" {
       policies_bucket          = "cemli-prod-policies"
       lifecycle_results_bucket = null
       secrets_compartment_id   = null
-      keys_compartment_id      = null
-      storage_key_id           = null
       token_secret_id          = null
       topic_id                 = "ocid1.onstopic.oc1..all"
       failure_topic_id         = "ocid1.onstopic.oc1..failures"
