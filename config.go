@@ -217,6 +217,7 @@ func (e *env) limits(l executor.Limits) executor.Limits {
 	l.LogBytes = e.number("CEMLI_LIMIT_LOG_BYTES", l.LogBytes, 1<<10, 1<<30)
 	l.Artifacts = int(e.number("CEMLI_LIMIT_ARTIFACTS", int64(l.Artifacts), 0, 100_000))
 	l.ArtifactBytes = e.number("CEMLI_LIMIT_ARTIFACT_BYTES", l.ArtifactBytes, 0, 10<<30)
+	l.Attempts = int(e.number("CEMLI_LIMIT_ATTEMPTS", int64(l.Attempts), 1, 1000))
 	l.RunTime = e.duration("CEMLI_LIMIT_RUN_TIME", l.RunTime, time.Second, 24*time.Hour)
 	return l
 }

@@ -122,7 +122,7 @@ func (h *handler) serve(ctx context.Context, call trigger.Call, callID string, b
 	var failed []error
 	for _, item := range call.Items {
 		item.Request.CallID, item.Request.RequestedBy = callID, by
-		answer, err := h.item(ctx, run, item)
+		answer, err := h.item(ctx, run, item, len(answers) > 0)
 		answers, failed = append(answers, answer), append(failed, err)
 	}
 	if err := errors.Join(failed...); err != nil {
@@ -131,8 +131,8 @@ func (h *handler) serve(ctx context.Context, call trigger.Call, callID string, b
 	return encode(answers, call.Batch)
 }
 
-// item answers one item.
-func (h *handler) item(ctx context.Context, run *executor.Executor, item trigger.Item) (any, error) {
+// item answers one item; a later one of a batch is only accepted where no time is left for it.
+func (h *handler) item(ctx context.Context, run *executor.Executor, item trigger.Item, later bool) (any, error) {
 	switch {
 	case item.Err != nil:
 		h.log.Error("request refused", "call_id", item.Request.CallID, "code", problem.CodeOf(item.Err), "error", item.Err.Error())
@@ -140,6 +140,13 @@ func (h *handler) item(ctx context.Context, run *executor.Executor, item trigger
 	case item.Ignored != "":
 		h.log.Info("ignored", "call_id", item.Request.CallID, "reason", item.Ignored)
 		return map[string]string{"status": "ignored", "reason": item.Ignored}, nil
+	}
+	if item.Request.Action == executor.ActionSweep {
+		return run.Sweep(ctx, item.Request.CallID)
+	}
+	if later && !run.HasTime(ctx) {
+		result, err := run.Later(ctx, item.Request)
+		return result.Summarize(h.config.ResultsBucket), err
 	}
 	results, err := run.Run(ctx, item.Request)
 	if len(results) == 1 {
@@ -162,7 +169,7 @@ func (h *handler) executor() executor.Config {
 		State: h.client.Bucket(h.config.StateBucket), Policy: h.policy(),
 		Namespace: h.client.Namespace, Environment: h.config.Environment, WorkDir: h.config.WorkDir,
 		Reserve: h.config.Reserve, Limits: h.config.Limits, Sandbox: h.config.Sandbox, Scripts: h.config.Scripts, Output: h.config.Output,
-		Identity: identity, Log: h.log, LogWriter: h.logWriter, Secrets: h.secret, Announce: h.announce,
+		Identity: identity, Log: h.log, LogWriter: h.logWriter, Secrets: h.secret, Announce: h.announce, Invoke: h.invoke,
 	}
 }
 
@@ -176,6 +183,11 @@ func (h *handler) announce(ctx context.Context, r evidence.Result) error {
 		return err
 	}
 	return h.client.Publish(ctx, h.config.Topic, title, body)
+}
+
+// invoke asks for a detached invocation that goes on with an accepted request.
+func (h *handler) invoke(ctx context.Context, mark string) error {
+	return h.client.InvokeDetached(ctx, h.config.Identity.FunctionID, trigger.Continue(mark))
 }
 
 // secret reads the vault.

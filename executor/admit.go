@@ -39,9 +39,6 @@ func (s subject) judge(ctx context.Context) (plan *manifest.Plan, problems, viol
 	note(err)
 	plan, err = s.manifest.Plan(digests(s.contents), arguments)
 	note(err)
-	if plan != nil {
-		problems = append(problems, unsupported(plan)...)
-	}
 	if names := s.manifest.Environments; names != nil && s.inputs.Environment != "" && !slices.Contains(names, s.inputs.Environment) {
 		problems = append(problems, problem.Problem{
 			Code: "manifest.environment", Where: "/environments", Message: fmt.Sprintf("the package may not run in %s", s.inputs.Environment),
@@ -141,10 +138,11 @@ func (r *run) admit(ctx context.Context, m *manifest.Manifest, contents bundle.E
 	if err != nil {
 		return nil, err
 	}
+	r.history = history
 	plan, problems, broken, err := subject{
 		manifest: m, contents: contents, root: r.dir.contents, inputs: inputs, policy: policy,
 		facts: manifest.Case{
-			Object: r.request.Object, Action: r.result.Action, Kind: string(r.request.Trigger.Kind), Now: time.Now(),
+			Object: r.request.Object, Action: r.result.Action, Kind: kindFor(r.request.Trigger.Kind), Now: time.Now(),
 			Current: history.Current, Seen: history.Seen(m.Version), Rollback: r.request.RollbackOf != "" && r.request.Reason != "",
 		},
 		installed: r.installed(),
@@ -164,6 +162,14 @@ func (r *run) admit(ctx context.Context, m *manifest.Manifest, contents bundle.E
 		return nil, &repeated{done}
 	}
 	return plan, nil
+}
+
+// kindFor is the kind of trigger as policies know it: an upload that a sweep found is one like any.
+func kindFor(kind TriggerKind) string {
+	if kind == TriggerSweep {
+		return string(TriggerEvent)
+	}
+	return string(kind)
 }
 
 // installed returns how to find out what succeeded before; nil on a laptop, where nothing is known.

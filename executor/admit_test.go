@@ -95,7 +95,7 @@ func TestPolicyAdmits(t *testing.T) {
 func TestPolicyFailsClosed(t *testing.T) {
 	for name, doc := range map[string]string{
 		"not JSON": `{`, "empty": ``, "unknown key": `{"environment":"test","allow":true}`, "another environment": `{"environment":"prod"}`,
-		"not supported": `{"environment":"test","concurrency":{"group":"erp"}}`, "later": `{"environment":"test","signatures":{}}`,
+		"later": `{"environment":"test","signatures":{}}`,
 	} {
 		b := newBench(t)
 		b.config.Policy = executor.InlinePolicy("inline", []byte(doc))
@@ -255,9 +255,10 @@ func TestDamagedRecordLetsNothingRun(t *testing.T) {
 	if _, err := b.state.Put(t.Context(), "packages/test/sample.json", strings.NewReader("{"), 1, store.PutOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	r := b.ran(files{"steps/run.sh": "echo ran"})
-	if code(r) != "state.corrupt" || r.Status != evidence.StatusError {
-		t.Errorf("status %s, %+v", r.Status, r.Error)
+	info := b.upload("sample-1.0.0.zip", pack(t, files{"steps/run.sh": "echo ran"}), store.PutOptions{})
+	r, err := b.run(t.Context(), request(info.Name, info.ETag))
+	if err == nil || code(r) != "state.corrupt" || b.resultsStored() != 0 {
+		t.Errorf("status %s, %+v, error %v, %d results: the request is not over", r.Status, r.Error, err, b.resultsStored())
 	}
 	nothingRan(t, r)
 }
@@ -342,14 +343,14 @@ func TestWrongParametersLetNothingRun(t *testing.T) {
 func TestInspectAgreesWithRuns(t *testing.T) {
 	strict := `{"environment":"test","require":{"/owner":true},"object_name":"{name}-{version}.zip","embedded_secrets":"deny","types":["extension"],"freeze":[{"from":"2020-01-01T00:00","until":"2020-01-02T00:00","time_zone":"UTC","reason":"past"}]}`
 	for name, contents := range map[string]files{
-		"plain":       {"steps/run.sh": "echo"},
-		"owned":       {"manifest.json": manifestWith(`"owner":"me"`), "steps/run.sh": "echo"},
-		"bad":         {"manifest.json": `{"name":"Sample","versoin":"1"}`, "steps/run.sh": "echo"},
-		"no step":     {"manifest.json": manifestWith(`"owner":"me","steps":[{"run":"x.sh"}]`)},
-		"elsewhere":   {"manifest.json": manifestWith(`"owner":"me","environments":["prod"]`)},
-		"unsupported": {"manifest.json": manifestWith(`"concurrency":{"group":"a"},"secrets":{"A":{"vault_secret":"a"}},"outputs":["*"]`)},
-		"leak":        {"steps/run.sh": "cat <<E\n" + privateKey(t) + "E\n"},
-		"top folder":  {"manifest.json": "", "sample/manifest.json": manifestJSON},
+		"plain":      {"steps/run.sh": "echo"},
+		"owned":      {"manifest.json": manifestWith(`"owner":"me"`), "steps/run.sh": "echo"},
+		"bad":        {"manifest.json": `{"name":"Sample","versoin":"1"}`, "steps/run.sh": "echo"},
+		"no step":    {"manifest.json": manifestWith(`"owner":"me","steps":[{"run":"x.sh"}]`)},
+		"elsewhere":  {"manifest.json": manifestWith(`"owner":"me","environments":["prod"]`)},
+		"group":      {"manifest.json": manifestWith(`"concurrency":{"group":"a"},"outputs":["*"]`)},
+		"leak":       {"steps/run.sh": "cat <<E\n" + privateKey(t) + "E\n"},
+		"top folder": {"manifest.json": "", "sample/manifest.json": manifestJSON},
 	} {
 		for _, policy := range []string{"", strict, `{"environment":"prod"}`, `{}`} {
 			data := pack(t, contents)

@@ -19,7 +19,7 @@ func (e *Executor) begin(request Request) *run {
 	r := &run{Config: e.Config, request: request, log: e.Log, name: nameFrom(request.Object), outputs: map[string]string{}}
 	r.guard(nil)
 	r.result = evidence.Result{
-		Action: string(ActionApply), Environment: e.Environment, Attempt: 1, Start: time.Now().UTC(),
+		Action: string(ActionApply), Environment: e.Environment, Attempt: 1, Start: e.now(),
 		Reason: request.Reason, Reference: request.Reference,
 		SourceBucket: request.Bucket, SourceObject: request.Object,
 		Package:     evidence.Package{ETag: request.ETag, VersionID: request.VersionID},
@@ -62,31 +62,13 @@ func (r *run) supported(ctx context.Context) error {
 		return wrongBucket(r.request.Namespace+"/"+r.request.Bucket, namespace+"/"+r.Packages.Name())
 	}
 	r.request.Namespace = namespace
-	return r.request.supported()
+	return r.request.consistent()
 }
 
 func wrongBucket(got, want string) error {
 	return problem.New(problem.Problem{
 		Code: "trigger.bucket", Where: got, Message: "packages are taken only from " + want,
 		Hint: "upload the package there, or set CEMLI_PACKAGES_BUCKET",
-	}, nil)
-}
-
-// supported names every part of a request whose feature this version does not have.
-func (q Request) supported() error {
-	var missing []string
-	note := func(used bool, what string) {
-		if used {
-			missing = append(missing, what)
-		}
-	}
-	note(q.Action == ActionSweep, "action "+string(q.Action))
-	if missing == nil {
-		return q.consistent()
-	}
-	return problem.New(problem.Problem{
-		Code: "trigger.unsupported", Message: "this version does not support " + strings.Join(missing, ", "),
-		Hint: "leave it out, or use an executor that supports it",
 	}, nil)
 }
 
@@ -145,11 +127,14 @@ func (r *run) runID() string {
 }
 
 func (r *run) newRunID() string {
-	return r.result.Start.Format("20060102T150405Z") + "-" + r.name + "-" + r.request.key(r.Environment, r.result.Start)[:12]
+	return r.result.Start.Format("20060102T150405Z") + "-" + r.name + "-" + r.key()[:12]
 }
 
 // occurrence tells apart what is asked for more than once on purpose: empty for events.
 func (q Request) occurrence(at time.Time) string {
+	if q.Slot != "" {
+		return q.Slot
+	}
 	if q.OncePer > 0 && q.previousRun() == "" {
 		return at.UTC().Truncate(q.OncePer).Format(time.RFC3339Nano)
 	}
@@ -157,12 +142,13 @@ func (q Request) occurrence(at time.Time) string {
 }
 
 // key is the run key: one for all requests that mean the same execution. It is the
-// SHA-256 of the parts as a JSON array, so that no two lists of parts look alike.
-func (q Request) key(environment string, at time.Time) string {
+// SHA-256 of the parts as a JSON array, so that no two lists of parts look alike. The slot has
+// to be fixed.
+func (q Request) key(environment string) string {
 	action := q.Action
 	setDefault(&action, ActionApply)
 	parts, err := json.Marshal([]any{
-		q.Namespace, q.Bucket, q.Object, q.ETag, action, q.ParameterSet, q.Parameters, environment, q.occurrence(at),
+		q.Namespace, q.Bucket, q.Object, q.ETag, action, q.ParameterSet, q.Parameters, environment, q.Slot,
 	})
 	if err != nil {
 		panic(err) // parameters are valid JSON: the trigger has parsed them

@@ -1,20 +1,16 @@
 package executor
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"cemli-executor/internal/claim"
 	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/problem"
 	"cemli-executor/internal/store"
 	"cemli-executor/manifest"
 )
-
-// leaseMargin is how long a claim outlives the invocation, which the platform ends at its deadline.
-const leaseMargin = 30 * time.Second
 
 // duplicate says that another run does, or has done, what the request asks for.
 type duplicate struct{ claim claim.Claim }
@@ -26,130 +22,181 @@ func (e *duplicate) Error() string {
 	return fmt.Sprintf("the same request is being done by run %s", e.claim.RunID)
 }
 
-// claim makes the run key this run's, or ends the run because it is another one's.
-func (r *run) claim(ctx context.Context, m *manifest.Manifest) error {
-	now := time.Now().UTC()
-	held, mine, err := claim.Take(ctx, r.State, claim.Claim{
-		Key: r.request.key(r.Environment, r.result.Start), Environment: r.Environment, Object: r.request.Object, Package: m.Name,
-		RunID: r.runID(), Attempt: 1, Lease: r.lease(now), Updated: now,
-	})
-	switch {
-	case err != nil:
-		return err
-	case mine:
-		r.held = held
-		return nil
-	case !held.Expired(now):
-		return r.orAgain(ctx, held, m)
-	case held.State == claim.Claimed:
-		if ok, err := held.TakeOver(ctx, now, r.lease(now)); err != nil || !ok {
-			return errors.Join(err, r.taken(ok, held))
-		}
-		r.adopt(held)
-		return nil
-	}
-	if err := r.interrupted(ctx, held); err != nil {
-		return err
-	}
-	return r.orAgain(ctx, held, m)
+// unfinished says that the request is accepted and goes on later, in another invocation.
+type unfinished struct {
+	why  string
+	hand string // the mark of the request, if another invocation is to go on with it at once
 }
 
-// taken is the error for a claim that somebody else was faster to change.
-func (r *run) taken(ok bool, held *claim.Held) error {
+func (e *unfinished) Error() string { return e.why }
+
+// takeOver makes a claim that was somebody else's this run's, or ends the run because it still is.
+func (r *run) takeOver(ctx context.Context, held *claim.Held, m *manifest.Manifest) (*claim.Held, error) {
+	if !held.Expired(r.now()) {
+		return r.again(ctx, held, m)
+	}
+	if held.State == claim.Claimed {
+		ok, err := held.TakeOver(ctx, r.now(), r.lease())
+		return held, errors.Join(err, lost(ok || err != nil, held))
+	}
+	if err := r.settle(ctx, held); err != nil {
+		return nil, err
+	}
+	return r.again(ctx, held, m)
+}
+
+// lost is the error for a claim that somebody else was faster to change.
+func lost(ok bool, held *claim.Held) error {
 	if ok {
 		return nil
 	}
 	return &duplicate{held.Claim}
 }
 
-// orAgain ends the run as a duplicate, unless the run that it repeats was interrupted and the package
+// again ends the run as a duplicate, unless the run that it repeats was interrupted and the package
 // may be run again.
-func (r *run) orAgain(ctx context.Context, held *claim.Held, m *manifest.Manifest) error {
-	if held.State != claim.Done || held.Status != string(evidence.StatusInterrupted) || !m.Idempotent {
-		return &duplicate{held.Claim}
+func (r *run) again(ctx context.Context, held *claim.Held, m *manifest.Manifest) (*claim.Held, error) {
+	if held.State != claim.Done || held.Status != string(evidence.StatusInterrupted) || m == nil || !m.Idempotent {
+		return nil, &duplicate{held.Claim}
 	}
-	now, before := time.Now().UTC(), held.RunID
+	// The mark of the next attempt is there before the attempt is.
+	r.mark = claim.MarkName(held.Key, held.Attempt+1)
+	if _, err := r.putMark(ctx, r.mark, r.request); err != nil {
+		return nil, err
+	}
+	before := held.RunID
 	id := fmt.Sprintf("%s-%d", r.newRunID(), held.Attempt+1)
-	if ok, err := held.Again(ctx, now, r.lease(now), id); err != nil || !ok {
-		return errors.Join(err, r.taken(ok, held))
+	if ok, err := held.Again(ctx, r.now(), r.lease(), id); err != nil || !ok {
+		return nil, errors.Join(err, lost(ok || err != nil, held))
 	}
 	r.result.PreviousRunID = before
-	r.adopt(held)
-	return nil
+	return held, nil
 }
 
 // adopt makes the run the one that a claim names.
 func (r *run) adopt(held *claim.Held) {
 	r.held = held
+	r.mark = held.Mark()
 	r.result.RunID, r.result.Attempt = held.RunID, held.Attempt
 	r.log = r.Log.With("run_id", held.RunID, "package", r.result.Package.Name, "version", r.result.Package.Version)
 }
 
-// lease is until when nobody else may take the claim.
-func (r *run) lease(now time.Time) time.Time {
-	if r.hard.IsZero() {
-		return now.Add(r.Limits.RunTime + r.Reserve + leaseMargin)
+// progress notes, right before a step starts, that it does: if the executor dies, this is what is
+// known. A claim that is lost, or whose lease has ended, stops the run: another may have begun.
+func (r *run) progress(ctx context.Context, current evidence.Step) error {
+	first := !r.noted
+	if r.now().After(r.held.Lease) {
+		return r.lostLease(first)
 	}
-	return r.hard.Add(leaseMargin)
-}
-
-// start notes that the first step is about to start; if the claim is lost, it must not.
-func (r *run) start(ctx context.Context) error {
-	ok, err := r.held.Start(ctx, time.Now().UTC())
-	return errors.Join(err, r.taken(ok || err != nil, r.held))
-}
-
-// interrupted ends what a run that was killed had begun: it gets a result that says so, unless it
-// has one already.
-func (r *run) interrupted(ctx context.Context, held *claim.Held) error {
-	lost := r.result
-	lost.RunID, lost.Attempt, lost.Status = held.RunID, held.Attempt, evidence.StatusInterrupted
-	lost.Start, lost.End = held.Created, time.Now().UTC()
-	lost.Message = "the executor ended before the run did; see the steps' logs beside this result for what had started"
-	lost.Error = &evidence.Error{
-		Code: "step.interrupted", Message: lost.Message,
-		Hint: "see which parts took effect; then send rerun_of or resume_from with a reason",
-	}
-	lost.Execution = evidence.Execution{Note: "what ran is not known from this result"}
-	doc, err := lost.Encode()
+	frame, err := r.frame(current)
 	if err != nil {
 		return err
 	}
-	_, err = r.Results.Put(ctx, evidence.ResultObject(held.RunID), bytes.NewReader(doc), int64(len(doc)), store.PutOptions{IfNoneMatch: true, ContentType: "application/json"})
-	status := string(lost.Status)
-	if errors.Is(err, store.ErrExists) {
-		stored, err := r.readResult(ctx, held.RunID)
-		if err != nil {
-			return err
-		}
-		status = string(stored.Status)
-	} else if err != nil {
-		return err
+	if r.group != nil {
+		r.held.Group = r.group.Name
 	}
-	r.log.Warn("an interrupted run was found", "interrupted", held.RunID, "status", status)
-	ok, err := held.Finish(ctx, time.Now().UTC(), status)
-	return errors.Join(err, r.taken(ok || err != nil, held))
+	r.held.Content = r.doing
+	switch ok, err := r.held.Progress(ctx, r.now(), frame); {
+	case err != nil && first:
+		return err // nothing has been started
+	case err != nil:
+		r.log.Warn("the progress could not be noted", "step", current.Name, "error", err.Error())
+	case !ok:
+		return r.lostLease(first)
+	}
+	r.noted = true
+	return nil
 }
 
-// release gives the claim back where nothing has started, so that the next delivery does the work.
-func (r *run) release(ctx context.Context) {
-	if r.held == nil || r.started {
+func (r *run) lostLease(first bool) error {
+	if first {
+		return &duplicate{r.held.Claim}
+	}
+	return problem.New(problem.Problem{
+		Code: "state.lease_lost", Where: r.runID(), Message: "the run has taken longer than its lease, and another invocation may have taken over",
+		Hint: "see the results of this run and of later ones before you go on",
+	}, nil)
+}
+
+// frame is the result as it would be if the executor died during a step.
+func (r *run) frame(current evidence.Step) ([]byte, error) {
+	dying := *r
+	result := r.result
+	result.Manifest, result.Trigger.Raw = nil, nil // the package has one, and the mark the other
+	result.Steps = nil
+	for _, s := range r.result.Steps {
+		s.StdoutTail, s.StderrTail = "", ""
+		result.Steps = append(result.Steps, s)
+	}
+	current.Status, current.Attempts = evidence.StepInterrupted, 1
+	result.Steps = append(result.Steps, current)
+	for _, s := range r.scripts[min(len(result.Steps), len(r.scripts)):] {
+		result.Steps = append(result.Steps, describeStep(s, evidence.StepNotRun))
+	}
+	result.Execution = evidence.Execution{Ran: true, ReturnCode: -1, Note: "the output is in the steps' logs, as far as they were stored"}
+	result.Status, result.Message = evidence.StatusInterrupted, "the executor ended while the step "+current.Name+" ran"
+	result.Error = &evidence.Error{
+		Code: "step.interrupted", Message: result.Message,
+		Hint: "see which parts took effect; then send rerun_of or resume_from with a reason",
+	}
+	result.End = r.now()
+	dying.result = result
+	dying.result.Outputs = r.outputs
+	dying.mask()
+	return dying.result.Encode()
+}
+
+// release gives the claim back where nothing was started, so that whoever comes next does the work.
+func (r *run) release(ctx context.Context, failed bool) {
+	if r.held == nil || r.noted {
 		return
 	}
-	if err := r.held.Release(ctx); err != nil {
+	r.leave(ctx)
+	if err := r.held.Release(ctx, r.now(), failed); err != nil {
 		r.log.Error("the claim could not be given back", "error", err.Error())
 	}
 }
 
-// settle says in the claim how the run has ended; what fails is found by whoever comes after the lease.
-func (r *run) settle(ctx context.Context, failure error) {
+// settleOwn does what follows the result, and says in the claim how the run has ended. What fails
+// is found by the sweep.
+func (r *run) settleOwn(ctx context.Context) {
+	if r.held == nil {
+		return
+	}
+	r.held.Content = r.doing
+	pending := r.follow(ctx, r.result, r.doing, r.history, followers)
+	if len(pending) == 0 || pending[0] != followRecord {
+		r.leave(ctx) // else the next of the group would not know of this run
+	}
+	r.conclusion(ctx, r.held, string(r.result.Status), pending)
+}
+
+// conclusion notes how a run has ended, and takes its mark away if nothing is pending.
+func (e *Config) conclusion(ctx context.Context, held *claim.Held, status string, pending []string) {
+	if held.State == claim.Claimed && held.Group != "" {
+		e.unqueue(ctx, held)
+	}
+	ok, err := held.Finish(ctx, e.now(), status, pending)
 	switch {
-	case r.held == nil:
-	case !r.started && (retryable(failure) || errors.Is(failure, store.ErrExists)):
-		r.release(ctx)
-	default:
-		if _, err := r.held.Finish(ctx, time.Now().UTC(), string(r.result.Status)); err != nil {
-			r.log.Error("the claim could not be updated", "error", err.Error())
-		}
+	case err != nil:
+		e.Log.Error("the claim could not be updated", "run_id", held.RunID, "error", err.Error())
+	case !ok:
+		e.Log.Warn("the claim is not this run's any more", "run_id", held.RunID)
+	case len(pending) == 0:
+		e.deleteMark(ctx, held.Mark())
 	}
 }
+
+// unqueue takes a run out of the queue of its group that ends without its turn.
+func (e *Config) unqueue(ctx context.Context, held *claim.Held) {
+	g, err := claim.ReadGroup(ctx, e.State, e.Environment, held.Group, e.now())
+	if err == nil {
+		_, err = g.Forget(ctx, held.Key, e.now())
+	}
+	if err != nil {
+		e.Log.Warn("a run that has ended could not be taken out of its queue", "group", held.Group, "error", err.Error()) // whoever is behind it does
+	}
+}
+
+// isTaken reports whether a failure means that the run's result is another's to write.
+func isTaken(failure error) bool { return errors.Is(failure, store.ErrExists) }

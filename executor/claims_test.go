@@ -1,6 +1,10 @@
 package executor_test
 
 import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
 	"strings"
 	"sync"
 	"testing"
@@ -92,17 +96,68 @@ func TestOfManyAtOnceOneRuns(t *testing.T) {
 	}
 }
 
-// leave writes the claim that a dead instance left behind for a request whose claim is known.
-func (b *bench) leave(first evidence.Result, state claim.State) {
-	b.t.Helper()
-	page, err := b.state.List(b.t.Context(), store.ListOptions{Prefix: "claims/test/"})
-	if err != nil || len(page.Objects) != 1 {
-		b.t.Fatalf("%d claims, %v", len(page.Objects), err)
+// recorder keeps every document that is put.
+type recorder struct {
+	store.Bucket
+	mu   sync.Mutex
+	puts map[string][]map[string]any
+}
+
+func (r *recorder) Put(ctx context.Context, name string, body io.ReadSeeker, size int64, opts store.PutOptions) (store.Info, error) {
+	var doc map[string]any
+	if err := json.NewDecoder(body).Decode(&doc); err != nil {
+		return store.Info{}, err
 	}
-	key := strings.TrimSuffix(strings.TrimPrefix(page.Objects[0].Name, "claims/test/"), ".json")
-	if err := b.state.Delete(b.t.Context(), page.Objects[0].Name, ""); err != nil {
+	if _, err := body.Seek(0, io.SeekStart); err != nil {
+		return store.Info{}, err
+	}
+	r.mu.Lock()
+	r.puts[name] = append(r.puts[name], doc)
+	r.mu.Unlock()
+	return r.Bucket.Put(ctx, name, body, size, opts)
+}
+
+// record notes what the runs from here on write into the state bucket.
+func (b *bench) record() {
+	b.config.State = &recorder{Bucket: b.state, puts: map[string][]map[string]any{}}
+}
+
+func (b *bench) recorded(prefix string) (name string, docs []map[string]any) {
+	b.t.Helper()
+	for name, docs := range b.config.State.(*recorder).puts {
+		if strings.HasPrefix(name, prefix) {
+			return name, docs
+		}
+	}
+	b.t.Fatalf("nothing was put under %s", prefix)
+	return "", nil
+}
+
+// overwrite puts a document into the state bucket, whatever is there.
+func (b *bench) overwrite(name string, doc any) {
+	b.t.Helper()
+	text, err := json.Marshal(doc)
+	if err != nil {
 		b.t.Fatal(err)
 	}
+	if _, err := b.state.Put(b.t.Context(), name, bytes.NewReader(text), int64(len(text)), store.PutOptions{}); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// leave brings the state back to how it was when the claim of a recorded run was last in a state,
+// as if the instance had died there and its lease had ended. Its evidence is gone.
+func (b *bench) leave(first evidence.Result, state claim.State) {
+	b.t.Helper()
+	name, docs := b.recorded("claims/test/")
+	for _, doc := range docs {
+		if doc["state"] == string(state) {
+			doc["lease"] = time.Now().Add(-time.Hour).UTC()
+			b.overwrite(name, doc)
+		}
+	}
+	mark, marks := b.recorded("open/test/")
+	b.overwrite(mark, marks[0])
 	left, err := b.results.List(b.t.Context(), store.ListOptions{Prefix: evidence.Dir(first.RunID)})
 	if err != nil {
 		b.t.Fatal(err)
@@ -112,22 +167,11 @@ func (b *bench) leave(first evidence.Result, state claim.State) {
 			b.t.Fatal(err)
 		}
 	}
-	past := time.Now().Add(-time.Hour).UTC()
-	held, mine, err := claim.Take(b.t.Context(), b.state, claim.Claim{
-		Key: key, Environment: "test", Object: first.SourceObject, Package: first.Package.Name, RunID: first.RunID, Attempt: 1, Lease: past, Updated: past,
-	})
-	if err != nil || !mine {
-		b.t.Fatal(mine, err)
-	}
-	if state == claim.Running {
-		if ok, err := held.Start(b.t.Context(), past); err != nil || !ok {
-			b.t.Fatal(ok, err)
-		}
-	}
 }
 
 func TestAnExpiredClaimIsTakenOver(t *testing.T) {
 	b := newBench(t)
+	b.record()
 	first := b.ran(files{"steps/run.sh": "exit 1"})
 	b.leave(first, claim.Claimed)
 	r := b.again(request("sample-1.0.0.zip", first.Package.ETag))
@@ -143,6 +187,7 @@ func TestAnInterruptedRun(t *testing.T) {
 	}{"waits for a person": {`"x-a":1`, false}, "is run again where it may be": {`"idempotent":true`, true}} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t)
+			b.record()
 			first := b.ran(with(c.members, files{"steps/run.sh": "exit 1"}))
 			b.leave(first, claim.Running)
 			r := b.again(request("sample-1.0.0.zip", first.Package.ETag))
@@ -167,6 +212,7 @@ func TestAnInterruptedRun(t *testing.T) {
 // The result was stored, and the instance died before it could say so.
 func TestAResultThatIsThereIsAdopted(t *testing.T) {
 	b := newBench(t)
+	b.record()
 	first := b.ran(files{"steps/run.sh": "exit 4"})
 	doc := b.object(evidence.ResultObject(first.RunID))
 	b.leave(first, claim.Running)
@@ -211,16 +257,15 @@ func TestAFailureBeforeTheFirstStepIsTriedAgain(t *testing.T) {
 	info := b.upload("sample-1.0.0.zip", pack(t, files{"steps/run.sh": "echo ran"}), store.PutOptions{})
 	state := b.config.State
 	b.config.State = faulty{Bucket: state, put: func(name string) error {
-		if strings.HasPrefix(name, "packages/") {
+		if strings.HasPrefix(name, "groups/") {
 			return store.Error(store.ErrUnavailable, "put", "state", name, nil)
 		}
 		return nil
 	}}
-	if r, err := b.run(t.Context(), request(info.Name, info.ETag)); err == nil || r.Execution.Ran {
-		t.Fatalf("status %s, error %v", r.Status, err)
+	if r, err := b.run(t.Context(), request(info.Name, info.ETag)); err == nil || r.Execution.Ran || b.resultsStored() != 0 {
+		t.Fatalf("status %s, error %v, %d results: what passes is no outcome", r.Status, err, b.resultsStored())
 	}
 	b.config.State = state
-	time.Sleep(time.Until(time.Now().Truncate(time.Second).Add(time.Second))) // run ids have seconds
 	if r := b.again(request(info.Name, info.ETag)); r.Status != evidence.StatusSuccess || len(r.Steps) != 1 {
 		t.Errorf("status %s, %q", r.Status, r.Message)
 	}
@@ -237,9 +282,8 @@ func TestADamagedClaimStopsEverything(t *testing.T) {
 		if _, err := b.state.Put(t.Context(), page.Objects[0].Name, strings.NewReader(doc), int64(len(doc)), store.PutOptions{}); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(time.Until(time.Now().Truncate(time.Second).Add(time.Second))) // run ids have seconds
 		r, err := b.run(t.Context(), request("sample-1.0.0.zip", first.Package.ETag))
-		if code(r) != want || len(r.Steps) > 0 || err != nil {
+		if code(r) != want || len(r.Steps) > 0 || err == nil || b.resultsStored() != 1 {
 			t.Errorf("%s: %+v, %v; want %s", doc, r.Error, err, want)
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"cemli-executor/internal/claim"
 	"cemli-executor/internal/evidence"
@@ -13,7 +12,7 @@ import (
 
 // conclude sets status, message and error.
 func (r *run) conclude(failure error) {
-	r.result.End = time.Now().UTC()
+	r.result.End = r.now()
 	var again *repeated
 	var stopped *setStopped
 	switch {
@@ -100,7 +99,7 @@ func statusOf(code string) evidence.Status {
 		return evidence.StatusTimedOut
 	case "step.interrupted":
 		return evidence.StatusInterrupted
-	case "step.deadline":
+	case "step.deadline", "state.busy":
 		return evidence.StatusRejected
 	}
 	switch problem.Family(code) {

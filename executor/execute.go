@@ -82,6 +82,10 @@ func (r *run) step(ctx context.Context, number int, s script) (evidence.Step, er
 	if err != nil {
 		return record, err
 	}
+	if err := r.progress(ctx, record); err != nil {
+		_ = log.file.Close() // it is empty
+		return record, err
+	}
 	r.log.Info("step started", "step", s.Name, "phase", s.Phase, "number", number)
 	var failure error
 	for {
@@ -171,7 +175,11 @@ func (r *run) spawn(ctx context.Context, s script, file *os.File, log *stepLog, 
 		Script: file, ScriptPath: s.Run,
 	}
 	r.confinement(&command)
-	outcome, err := sandbox.Run(stop, command)
+	run := sandbox.Run
+	if r.Spawn != nil {
+		run = r.Spawn
+	}
+	outcome, err := run(stop, command)
 	if outcome.Layers != (sandbox.Layers{}) {
 		r.describeSandbox(outcome.Layers)
 	}
@@ -199,6 +207,7 @@ func (r *run) environment(s script, attempt int, outputs string, end time.Time) 
 		"CEMLI_STEP=" + s.Name,
 		"CEMLI_ATTEMPT=" + strconv.Itoa(attempt),
 		"CEMLI_DRY_RUN=" + dry,
+		"CEMLI_FENCE=" + r.fence(),
 		"CEMLI_OUTPUT=" + r.dir.join(outputs),
 		"CEMLI_DEADLINE=" + end.UTC().Format(time.RFC3339),
 		"CEMLI_ARTIFACTS=" + r.dir.join("artifacts"),

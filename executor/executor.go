@@ -57,6 +57,13 @@ type Config struct {
 	Secrets SecretSource
 	// LogWriter is what Log writes to, if that can hold records back; nil: it cannot.
 	LogWriter *LogWriter
+	// Invoke asks for another, longer invocation that goes on with an accepted request; nil: there
+	// is none, and what does not fit this invocation is refused.
+	Invoke func(ctx context.Context, mark string) error
+	// Clock is this machine's clock; nil: time.Now.
+	Clock func() time.Time
+	// Spawn runs one command until ctx ends; nil: sandbox.Run.
+	Spawn func(ctx context.Context, c sandbox.Command) (sandbox.Outcome, error)
 }
 
 // OutputMode says what of the scripts' output is logged.
@@ -77,13 +84,14 @@ type Limits struct {
 	Artifacts     int           // files kept
 	ArtifactBytes int64         // of all kept files together
 	RunTime       time.Duration // of all steps together
+	Attempts      int           // how often a run is tried that fails before its first step
 }
 
 // DefaultLimits are the limits where nothing else is configured.
 func DefaultLimits() Limits {
 	return Limits{
 		PackageBytes: 200 << 20, Archive: bundle.DefaultLimits(),
-		LogBytes: 10 << 20, Artifacts: 1000, ArtifactBytes: 64 << 20, RunTime: time.Hour,
+		LogBytes: 10 << 20, Artifacts: 1000, ArtifactBytes: 64 << 20, RunTime: time.Hour, Attempts: 10,
 	}
 }
 
@@ -96,26 +104,53 @@ type Executor struct {
 func New(config Config) *Executor { return &Executor{config} }
 
 // Run does what the request asks: one run, or one for each parameter set of the package where
-// the request names none. The context's deadline is the moment at which the process may be
-// killed; a run ends earlier by the reserve.
+// the request names none; then what that has made possible, as runs that waited for it. A request
+// that cannot be ended now is answered with StatusInProgress, and goes on in another invocation.
+// The context's deadline is the moment at which the process may be killed; a run ends earlier by
+// the reserve.
 func (e *Executor) Run(ctx context.Context, request Request) ([]evidence.Result, error) {
-	result, err := e.run(ctx, request)
+	w := e.begins(ctx)
+	defer w.drain(ctx, request.CallID)
+	if request.Continue != "" {
+		return w.resume(ctx, request)
+	}
+	return w.serve(ctx, request)
+}
+
+// serve does what a request asks.
+func (w *work) serve(ctx context.Context, request Request) ([]evidence.Result, error) {
+	result, err := w.run(ctx, request)
 	var sets *severalSets
-	if errors.As(err, &sets) {
+	var other *duplicate
+	switch {
+	case errors.As(err, &sets):
 		request.ETag, request.VersionID = result.Package.ETag, result.Package.VersionID
-		return e.runSets(ctx, request, sets.names)
+		request.Slot = request.occurrence(result.Start)
+		return w.runSets(ctx, request, sets)
+	case errors.As(err, &other):
+		request.Namespace, request.ETag, request.VersionID = w.namespace(ctx), result.Package.ETag, result.Package.VersionID
+		request.Action, request.Slot = Action(result.Action), request.occurrence(result.Start)
+		return w.answerSets(ctx, request, other.claim)
 	}
 	return []evidence.Result{result}, err
 }
 
+// namespace is the one that was asked for before.
+func (w *work) namespace(ctx context.Context) string {
+	namespace, _ := w.Namespace(ctx) // it is known by now
+	return namespace
+}
+
 // run makes one run.
-func (e *Executor) run(ctx context.Context, request Request) (evidence.Result, error) {
-	r := e.begin(request)
+func (w *work) run(ctx context.Context, request Request) (evidence.Result, error) {
+	r := w.begin(request)
 	defer r.cleanUp()
-	r.hard, _ = ctx.Deadline()
+	defer func() { w.freed = append(w.freed, r.freed...) }()
+	r.hard = w.hard
 	failure := r.pipeline(ctx)
 	var sets *severalSets
-	if errors.As(failure, &sets) {
+	var other *duplicate
+	if errors.As(failure, &sets) || errors.As(failure, &other) && other.claim.Sets != nil {
 		return r.result, failure // this was not a run yet
 	}
 	return r.record(ctx, failure)
@@ -142,7 +177,14 @@ type run struct {
 	hidden    []string       // values that are masked from the beginning
 	accepted  bool           // the policy has named the sandbox level
 	masker    *redact.Masker // of secrets and sensitive parameters
+	created   time.Time      // of the package's object
+	mark      string         // of the accepted request
 	held      *claim.Held    // the claim of the run key, once it is this run's
+	noted     bool           // the claim says that a step may have started
+	group     *claim.Group   // the concurrency group, while it is this run's
+	freed     []string       // concurrency groups whose queues are to be looked at
+	history   *claim.Package // what ran of the package
+	scripts   []script       // of the plan
 	hard      time.Time      // when the process may be killed; zero: not said
 	previous  *evidence.Result
 	restored  map[string]evidence.Artifact // of the previous run, that are there again
@@ -177,10 +219,7 @@ func (r *run) pipeline(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := r.chooseSet(m); err != nil {
-		return err
-	}
-	if err := r.claim(ctx, m); err != nil {
+	if err := r.accept(ctx, m); err != nil {
 		return err
 	}
 	r.log.Info("run started", "run_id", r.runID(), "object", r.request.Object, "sha256", r.result.Package.SHA256,
@@ -189,7 +228,16 @@ func (r *run) pipeline(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	plan, err := timed(r, "admit", func() (*manifest.Plan, error) { return r.admit(ctx, m, contents, policy) })
+	if need := m.Timeout + m.RollbackTimeout; need > r.left(ctx) && !r.does(ActionCheck) {
+		if err := r.tooLong(nil); err != nil {
+			return err
+		}
+	}
+	admit := func() (*manifest.Plan, error) { return r.admit(ctx, m, contents, policy) }
+	if err := r.enter(ctx, m, policy, func() error { _, err := admit(); return err }); err != nil {
+		return err
+	}
+	plan, err := timed(r, "admit", admit)
 	if err != nil {
 		return err
 	}
@@ -214,7 +262,7 @@ func (r *run) apply(ctx context.Context, plan *manifest.Plan) error {
 		return r.onlyChecked(ctx, scripts)
 	}
 	if err := r.holds(ctx, plan); err != nil {
-		return err
+		return r.tooLong(err)
 	}
 	if err := r.unlock(ctx, plan); err != nil {
 		return err
@@ -225,16 +273,10 @@ func (r *run) apply(ctx context.Context, plan *manifest.Plan) error {
 	if err := r.unclaimed(ctx); err != nil {
 		return err
 	}
-	if err := r.start(ctx); err != nil {
-		return err
-	}
 	if r.does(ActionApply) {
-		if err := r.noteBegin(ctx); err != nil {
-			return err
-		}
 		r.doing = contentKey(plan, r.result.Package.DirHash, r.request.ParameterSet)
 	}
-	r.arguments = plan.Arguments()
+	r.arguments, r.scripts = plan.Arguments(), scripts
 	if len(scripts) == 0 {
 		r.result.Execution.Note = "the package has no scripts; nothing was executed"
 	}
@@ -271,6 +313,12 @@ func (r *run) noTime() error {
 		Message: fmt.Sprintf("no time is left for steps: the invocation keeps %s for the evidence and %s to stop a step", r.Reserve, grace),
 		Hint:    "raise the function's timeout, or lower CEMLI_RESERVE",
 	}, nil)
+}
+
+// left is the time that steps may take.
+func (r *run) left(ctx context.Context) time.Duration {
+	end, _ := ctx.Deadline() // bound has set it
+	return time.Until(end)
 }
 
 // bound ends the run in time for the evidence.

@@ -50,7 +50,7 @@ func (r *run) fetch(ctx context.Context) (*source, error) {
 		return nil, stale(err)
 	}
 	defer body.Close()
-	r.request.ETag = info.ETag
+	r.request.ETag, r.created = info.ETag, info.Created
 	if err := r.learn(info); err != nil {
 		return nil, err
 	}
@@ -77,7 +77,7 @@ func (r *run) learn(info store.Info) error {
 	if err := withinLimit(r.request.Object, info.Size, r.Limits.PackageBytes); err != nil {
 		return err
 	}
-	return r.request.supported()
+	return r.request.consistent()
 }
 
 // stale says of an object that changed after the trigger what it means for the run.

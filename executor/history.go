@@ -1,15 +1,12 @@
 package executor
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"maps"
 	"slices"
-	"time"
 
-	"cemli-executor/internal/claim"
 	"cemli-executor/internal/redact"
 	"cemli-executor/manifest"
 )
@@ -52,48 +49,6 @@ func shown(arguments manifest.Arguments) map[string]any {
 		}
 	}
 	return values
-}
-
-// noteBegin records, before the first step, that the version is run with these contents.
-func (r *run) noteBegin(ctx context.Context) error {
-	p := r.result.Package
-	return claim.UpdatePackage(ctx, r.State, r.Environment, p.Name, func(record *claim.Package) error {
-		record.Began(claim.Version{Version: p.Version, DirHash: p.DirHash, RunID: r.runID(), Start: r.result.Start})
-		return nil
-	})
-}
-
-// noteSuccess records a success after its evidence is stored. A failure is logged and
-// does not change the run, whose evidence stands: at worst the same content is not
-// recognised when it comes again.
-func (r *run) noteSuccess(ctx context.Context) {
-	if r.doing == "" {
-		return
-	}
-	p := r.result.Package
-	err := claim.UpdatePackage(ctx, r.State, r.Environment, p.Name, func(record *claim.Package) error {
-		record.Ended(claim.Success{Key: r.doing, RunID: r.runID(), Version: p.Version, End: time.Now().UTC()})
-		return nil
-	})
-	if err != nil {
-		r.log.Error("the package's record could not be updated", "error", err.Error())
-	}
-}
-
-// noteUndone forgets, after a rollback, that the run which was undone had succeeded: the version
-// before it is the current one again.
-func (r *run) noteUndone(ctx context.Context) {
-	undo := r.result.Rollback
-	if !r.does(ActionRollback) || undo == nil || undo.WithoutUndo != nil {
-		return // something of it is still in effect
-	}
-	err := claim.UpdatePackage(ctx, r.State, r.Environment, r.result.Package.Name, func(record *claim.Package) error {
-		record.Undone(r.request.RollbackOf)
-		return nil
-	})
-	if err != nil {
-		r.log.Error("the package's record could not be updated", "error", err.Error())
-	}
 }
 
 func sortedNames[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

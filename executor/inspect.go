@@ -48,9 +48,6 @@ func Inspect(ctx context.Context, zip io.ReaderAt, size int64, root *os.Root, op
 		if policy, err = manifest.ParsePolicy(opts.Policy, opts.Environment); err != nil {
 			return found, err
 		}
-		if err := supportedPolicy(policy); err != nil {
-			return found, err
-		}
 		opts.Limits = opts.Limits.within(policy)
 	}
 	archive, err := found.open(zip, size, opts.Limits)

@@ -41,9 +41,6 @@ func (r *run) readPolicy(ctx context.Context) (*manifest.Policy, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := supportedPolicy(policy); err != nil {
-		return nil, err
-	}
 	r.Limits = r.Limits.within(policy)
 	level := sandbox.Level(policy.Sandbox)
 	r.accepted = level != ""
@@ -51,17 +48,6 @@ func (r *run) readPolicy(ctx context.Context) (*manifest.Policy, error) {
 		r.Sandbox = level
 	}
 	return policy, nil
-}
-
-// supportedPolicy refuses a policy that demands what this version cannot do.
-func supportedPolicy(p *manifest.Policy) error {
-	if p.Group == "" {
-		return nil
-	}
-	return problem.New(problem.Problem{
-		Code: "policy.unavailable", Where: "/concurrency", Message: "this version does not keep runs of a group apart",
-		Hint: "remove concurrency, or use an executor that supports it",
-	}, nil)
 }
 
 // within lowers the limits to those of a policy.

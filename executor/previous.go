@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"reflect"
 	"slices"
@@ -56,7 +55,7 @@ func (r *run) recall(ctx context.Context, m *manifest.Manifest, dirHash string) 
 		return nil
 	}
 	r.result.PreviousRunID = id
-	previous, err := r.readResult(ctx, id)
+	previous, err := r.readPrevious(ctx, id)
 	if err != nil {
 		return err
 	}
@@ -108,30 +107,20 @@ func (r *run) takeParameters(previous evidence.Result, wrong func(message, hint 
 	return nil
 }
 
-// readResult reads the result of an earlier run.
-func (r *run) readResult(ctx context.Context, id string) (evidence.Result, error) {
-	object := evidence.ResultObject(id)
-	body, _, err := r.Results.Get(ctx, object, store.GetOptions{})
-	if errors.Is(err, store.ErrNotFound) {
-		return evidence.Result{}, problem.New(problem.Problem{
+// readPrevious reads the result of the run that a request names.
+func (r *run) readPrevious(ctx context.Context, id string) (evidence.Result, error) {
+	previous, err := r.readResult(ctx, id)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return previous, problem.New(problem.Problem{
 			Code: "trigger.previous_run", Where: id, Message: "there is no result of such a run", Hint: "list runs/ in " + r.Results.Name(),
 		}, err)
-	}
-	if err != nil {
-		return evidence.Result{}, err
-	}
-	defer body.Close()
-	doc, err := io.ReadAll(io.LimitReader(body, maxResult))
-	if err != nil {
-		return evidence.Result{}, store.Error(store.ErrUnavailable, "read", r.Results.Name(), object, err)
-	}
-	previous, err := evidence.Decode(doc)
-	if err != nil || previous.RunID != id {
-		return evidence.Result{}, problem.New(problem.Problem{
+	case problem.CodeOf(err) == "state.result":
+		return previous, problem.New(problem.Problem{
 			Code: "trigger.previous_run", Where: id, Message: "the result of that run cannot be read", Hint: "name another run, or go on by hand",
 		}, err)
 	}
-	return previous, nil
+	return previous, err
 }
 
 // resumable refuses to go on from a run whose parameters were others, or whose outputs are hidden.

@@ -8,10 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"time"
 
+	"cemli-executor/internal/claim"
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/problem"
 	"cemli-executor/internal/store"
@@ -96,30 +96,88 @@ func (r *run) put(ctx context.Context, name string, body io.ReadSeeker, size int
 func (r *run) record(ctx context.Context, failure error) (evidence.Result, error) {
 	ctx, cancel := r.forEvidence(ctx)
 	defer cancel()
+	if r.held == nil && r.decided(failure) {
+		// A refusal that came before the claim is the request's end, too, and once only.
+		if err := r.accept(ctx, nil); err != nil {
+			failure = err
+		}
+	}
 	var other *duplicate
-	if errors.As(failure, &other) {
+	var sets *severalSets
+	var later *unfinished
+	switch {
+	case errors.As(failure, &sets), errors.As(failure, &other) && other.claim.Sets != nil:
+		return r.result, failure
+	case errors.As(failure, &other):
+		r.leave(ctx)
 		return r.isDuplicate(other), nil
+	case isTaken(failure) && !r.noted:
+		return r.adoptResult(ctx)
+	case errors.As(failure, &later):
+		return r.postpone(ctx, later), nil
+	case !r.noted && retryable(failure) && r.triedLess():
+		return r.putOff(ctx, failure), failure
 	}
 	r.conclude(failure)
-	if err := r.commit(ctx, failure); err != nil {
-		described := problem.Of(err, problem.Problem{Code: "store.evidence", Message: "the evidence could not be stored"})
-		r.release(ctx)
-		r.logWhole()
-		r.finishLog("the evidence could not be stored", err)
-		r.result.Error, r.result.Status = evidence.NewError(described), evidence.StatusError
-		return r.result, fmt.Errorf("store evidence of %s: %w", r.runID(), err)
+	if err := r.commit(ctx); isTaken(err) {
+		return r.adoptResult(ctx)
+	} else if err != nil {
+		return r.unstored(ctx, err)
 	}
-	if r.result.Status == evidence.StatusSuccess {
-		r.noteSuccess(ctx)
-		r.noteUndone(ctx)
-	}
-	r.settle(ctx, failure)
-	r.announce(ctx)
+	r.settleOwn(ctx)
 	r.finishLog("run finished", failure)
-	if !r.started && retryable(failure) {
+	if !r.noted && retryable(failure) {
 		return r.result, failure
 	}
 	return r.result, nil
+}
+
+// decided reports whether a failure before the claim is about one version of the object, and so
+// the end of the request.
+func (r *run) decided(failure error) bool {
+	var other *duplicate
+	var sets *severalSets
+	return failure != nil && r.request.ETag != "" && !retryable(failure) && !errors.As(failure, &other) && !errors.As(failure, &sets)
+}
+
+// triedLess reports whether the request may be tried once more.
+func (r *run) triedLess() bool { return r.held == nil || r.held.Tries+1 < r.Limits.Attempts }
+
+// putOff ends a run that could not begin for a reason that may pass. It leaves no evidence: whoever
+// comes next does the work.
+func (r *run) putOff(ctx context.Context, failure error) evidence.Result {
+	r.release(ctx, true)
+	r.conclude(failure)
+	r.result.Message += "; nothing was executed, and the request is tried again"
+	r.log.Warn("the run could not begin", "object", r.request.Object, "code", problem.CodeOf(failure), "error", failure.Error())
+	return r.result
+}
+
+// adoptResult ends a run whose result is there already: an earlier holder of the claim has stored it
+// and died, or a later one has found this run dead.
+func (r *run) adoptResult(ctx context.Context) (evidence.Result, error) {
+	stored, err := r.readResult(ctx, r.runID())
+	if err != nil {
+		return r.unstored(ctx, err)
+	}
+	r.log.Warn("the run has a result already", "status", stored.Status)
+	known := claim.Claim{RunID: stored.RunID, Attempt: stored.Attempt, State: claim.Done, Status: string(stored.Status)}
+	r.leave(ctx)
+	if r.held != nil && !r.noted { // else whoever has found this run dead says what became of it
+		pending := r.follow(ctx, stored, r.held.Content, nil, followers)
+		r.conclusion(ctx, r.held, known.Status, pending)
+	}
+	return r.isDuplicate(&duplicate{known}), nil
+}
+
+// unstored ends a run whose evidence could not be stored.
+func (r *run) unstored(ctx context.Context, err error) (evidence.Result, error) {
+	described := problem.Of(err, problem.Problem{Code: "store.evidence", Message: "the evidence could not be stored"})
+	r.release(ctx, true)
+	r.logWhole()
+	r.finishLog("the evidence could not be stored", err)
+	r.result.Error, r.result.Status = evidence.NewError(described), evidence.StatusError
+	return r.result, fmt.Errorf("store evidence of %s: %w", r.runID(), err)
 }
 
 // logWhole puts the result into the log, where nothing else has it.
@@ -169,18 +227,8 @@ func (r *run) forEvidence(ctx context.Context) (context.Context, context.CancelF
 	return context.WithDeadline(context.WithoutCancel(ctx), end)
 }
 
-// retryable reports whether a failure before the first step is the store's, so that the
-// same request may succeed later.
-func retryable(failure error) bool {
-	return slices.ContainsFunc([]error{store.ErrUnavailable, store.ErrDenied, store.ErrNoBucket, store.ErrCorrupt},
-		func(kind error) bool { return errors.Is(failure, kind) }) || problem.CodeOf(failure) == "config.credentials"
-}
-
 // commit stores everything that is not stored yet and then the result.
-func (r *run) commit(ctx context.Context, failure error) error {
-	if errors.Is(failure, store.ErrExists) && !r.started {
-		return nil // the result under this id is another run's, and stays
-	}
+func (r *run) commit(ctx context.Context) error {
 	for _, log := range r.kept {
 		if err := r.storeLog(ctx, log); err != nil && !r.isStored(ctx, log, err) {
 			return err
@@ -190,21 +238,46 @@ func (r *run) commit(ctx context.Context, failure error) error {
 		return err
 	}
 	r.runID()
-	r.result.End = time.Now().UTC()
+	r.result.End = r.now()
 	r.result.Outputs = r.outputs
 	r.mask()
-	if err := r.putJUnit(ctx); err != nil && (r.started || !errors.Is(err, store.ErrExists)) {
+	if err := r.putJUnit(ctx); errors.Is(err, store.ErrExists) {
+		r.log.Warn("there is a JUnit report of an earlier try, which stays") // one that stored no result
+	} else if err != nil {
 		return err
 	}
 	doc, err := r.encode()
 	if err != nil {
 		return err
 	}
-	err = r.put(ctx, "result.json", bytes.NewReader(doc), int64(len(doc)), "application/json")
-	if errors.Is(err, store.ErrExists) && r.result.Status == evidence.StatusSkipped {
-		return nil // asked twice within a second: the result that is there says as much
+	return r.create(ctx, "result.json", doc, "application/json")
+}
+
+// creations is how often a document is created again whose fate is not known.
+const creations = 3
+
+// create creates one document of the evidence. One whose answer was lost is found there, and is no
+// conflict.
+func (r *run) create(ctx context.Context, name string, doc []byte, contentType string) error {
+	for try := 1; ; try++ {
+		err := r.put(ctx, name, bytes.NewReader(doc), int64(len(doc)), contentType)
+		if err == nil || r.isThere(ctx, name, doc) {
+			return nil
+		}
+		if try == creations || !errors.Is(err, store.ErrUnavailable) || ctx.Err() != nil {
+			return err
+		}
 	}
-	return err
+}
+
+func (r *run) isThere(ctx context.Context, name string, doc []byte) bool {
+	body, info, err := r.Results.Get(ctx, evidence.Dir(r.runID())+name, store.GetOptions{})
+	if err != nil {
+		return false
+	}
+	defer body.Close()
+	stored, err := io.ReadAll(io.LimitReader(body, int64(len(doc))+1))
+	return err == nil && info.Size == int64(len(doc)) && bytes.Equal(stored, doc)
 }
 
 // putJUnit stores the run as a JUnit report.
@@ -213,17 +286,7 @@ func (r *run) putJUnit(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return r.put(ctx, "junit.xml", bytes.NewReader(doc), int64(len(doc)), "application/xml")
-}
-
-// announce tells of the run; what fails is logged and changes nothing.
-func (r *run) announce(ctx context.Context) {
-	if r.Announce == nil {
-		return
-	}
-	if err := r.Announce(ctx, r.result); err != nil {
-		r.log.Warn("the run could not be announced", "error", err.Error())
-	}
+	return r.create(ctx, "junit.xml", doc, "application/xml")
 }
 
 // finishLog is the run's last line, made for alarms to count.

@@ -19,30 +19,41 @@ const (
 	ActionSweep    Action = "sweep"    // finish what other invocations left; names no object
 )
 
-// Request is one thing asked of the executor, whatever form it arrived in.
+// Request is one thing asked of the executor, whatever form it arrived in. Its JSON is what
+// the state bucket keeps of a request until it is done.
 type Request struct {
 	// Namespace is the Object Storage namespace the trigger named; empty when it
 	// named none, which means the executor's own.
-	Namespace string
-	Bucket    string
-	Object    string // verbatim, never URL-decoded
-	ETag      string // run only this version; empty: pin the newest one
-	VersionID string
+	Namespace string `json:"namespace,omitempty"`
+	Bucket    string `json:"bucket"`
+	Object    string `json:"object"`         // verbatim, never URL-decoded
+	ETag      string `json:"etag,omitempty"` // run only this version; empty: pin the newest one
+	VersionID string `json:"version_id,omitempty"`
 
-	Action       Action // empty: not said, so object metadata may choose; else apply
-	Parameters   map[string]json.RawMessage
-	ParameterSet string
-	RerunOf      string // run ids
-	ResumeFrom   string
-	RollbackOf   string
-	OncePer      time.Duration
-	Reason       string
-	Reference    string
+	Action       Action                     `json:"action,omitempty"` // empty: not said, so object metadata may choose; else apply
+	Parameters   map[string]json.RawMessage `json:"parameters,omitempty"`
+	ParameterSet string                     `json:"parameter_set,omitempty"`
+	RerunOf      string                     `json:"rerun_of,omitempty"` // run ids
+	ResumeFrom   string                     `json:"resume_from,omitempty"`
+	RollbackOf   string                     `json:"rollback_of,omitempty"`
+	OncePer      time.Duration              `json:"once_per,omitempty"`
+	// Slot is the slot of OncePer, once it is fixed: a request that is gone on with later means
+	// the slot in which it arrived.
+	Slot      string `json:"slot,omitempty"`
+	Reason    string `json:"reason,omitempty"`
+	Reference string `json:"reference,omitempty"`
 
-	Trigger Trigger
+	Trigger Trigger `json:"trigger"`
 	// CallID and RequestedBy are what the platform says of the call; not verified.
-	CallID      string
-	RequestedBy []evidence.Requester
+	CallID      string               `json:"-"`
+	RequestedBy []evidence.Requester `json:"requested_by,omitempty"`
+
+	// Continue names, instead of all that, a request that an earlier invocation has accepted and
+	// could not finish; only the function itself asks so.
+	Continue string `json:"-"`
+
+	continued bool   // it was an earlier invocation's
+	parent    string // the mark of the request that this is one set of
 }
 
 // TriggerKind tells how a request arrived.
@@ -54,13 +65,14 @@ const (
 	TriggerCloudEvent TriggerKind = "cloud_event" // CloudEvents 1.0
 	TriggerRequest    TriggerKind = "request"     // by hand
 	TriggerCLI        TriggerKind = "cli"         // cemli run
+	TriggerSweep      TriggerKind = "sweep"       // found by a sweep: its event never came
 )
 
 // Trigger is how a request arrived, for the evidence. Nothing in it is verified.
 type Trigger struct {
-	Kind      TriggerKind
-	EventID   string
-	EventType string
-	EventTime time.Time       // zero when not said
-	Raw       json.RawMessage // the request as received; nil when over 64 KB
+	Kind      TriggerKind     `json:"kind"`
+	EventID   string          `json:"event_id,omitempty"`
+	EventType string          `json:"event_type,omitempty"`
+	EventTime time.Time       `json:"event_time,omitzero"` // zero when not said
+	Raw       json.RawMessage `json:"raw,omitempty"`       // the request as received; nil when over 64 KB
 }

@@ -4,69 +4,105 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 
+	"cemli-executor/internal/claim"
 	"cemli-executor/internal/evidence"
-	"cemli-executor/manifest"
 )
 
 // severalSets says that a package has parameter sets and the request names none: each is a
-// run of its own.
-type severalSets struct{ names []string }
+// run of its own, and the claim is of all of them.
+type severalSets struct{ held *claim.Held }
 
 func (e *severalSets) Error() string {
-	return fmt.Sprintf("the package has %d parameter sets", len(e.names))
+	return fmt.Sprintf("the package has %d parameter sets", len(e.held.Sets))
 }
 
 // setStopped says that a set was not run because one before it did not succeed.
-type setStopped struct{ set, runID string }
+type setStopped struct {
+	set, runID string
+	status     evidence.Status
+}
 
 func (e *setStopped) Error() string {
 	return fmt.Sprintf("nothing was executed: the parameter set %s, before this one, did not succeed in run %s", e.set, e.runID)
 }
 
-// chooseSet ends a run of a package whose sets are to be run one after the other.
-func (r *run) chooseSet(m *manifest.Manifest) error {
-	if r.request.ParameterSet != "" || len(m.ParameterSets) == 0 {
-		return nil
+// runSets runs the sets in the byte order of their names. After the first that does not succeed
+// the others are recorded as skipped. Where one cannot be ended now, the request stays open.
+func (w *work) runSets(ctx context.Context, request Request, all *severalSets) ([]evidence.Result, error) {
+	var results []evidence.Result
+	var stopped *setStopped
+	held := all.held
+	request.parent = held.Mark()
+	for i, name := range held.Sets {
+		request.ParameterSet = name
+		result, err := w.runSet(ctx, request, results, stopped, i)
+		results = append(results, result)
+		if err != nil || isPassing(result) {
+			return results, errors.Join(err, held.Release(ctx, w.now(), err != nil))
+		}
+		request.ETag, request.VersionID = result.Package.ETag, result.Package.VersionID // all sets are of the same bytes
+		if stopped == nil && result.Status != evidence.StatusSuccess && result.Status != evidence.StatusSkipped {
+			stopped = &setStopped{name, result.RunID, result.Status}
+		}
 	}
-	return &severalSets{slices.Sorted(maps.Keys(m.ParameterSets))}
+	status := evidence.StatusSuccess
+	if stopped != nil {
+		status = stopped.status
+	}
+	w.conclusion(ctx, held, string(status), nil)
+	return results, nil
 }
 
-// runSets runs the sets in the byte order of their names. After the first that does not succeed
-// the others are recorded as skipped.
-func (e *Executor) runSets(ctx context.Context, request Request, names []string) ([]evidence.Result, error) {
-	var results []evidence.Result
-	var failed []error
-	var stopped *setStopped
-	for _, name := range names {
-		request.ParameterSet = name
-		var result evidence.Result
-		var err error
-		if stopped != nil {
-			result, err = e.recordSkipped(ctx, request, results[len(results)-1], stopped)
-		} else {
-			result, err = e.run(ctx, request)
-			request.ETag, request.VersionID = result.Package.ETag, result.Package.VersionID // all sets are of the same bytes
+// runSet runs one set, or records that it is not run.
+func (w *work) runSet(ctx context.Context, request Request, before []evidence.Result, stopped *setStopped, number int) (evidence.Result, error) {
+	switch {
+	case stopped != nil:
+		return w.recordSkipped(ctx, request, before[number-1], stopped)
+	case number > 0 && !w.fits(w.least):
+		if w.hand(ctx, request.parent) {
+			return w.waits(request, "the parameter set goes on in another invocation"), nil
 		}
-		if result.Status != evidence.StatusSuccess && result.Status != evidence.StatusSkipped {
-			stopped = &setStopped{name, result.RunID}
-		}
-		results, failed = append(results, result), append(failed, err)
+		return w.waits(request, "the parameter set is left to the next sweep"), nil
 	}
-	return results, errors.Join(failed...)
+	return w.run(ctx, request)
+}
+
+func (w *work) waits(request Request, why string) evidence.Result {
+	return w.begin(request).isUnfinished(&unfinished{why: why})
 }
 
 // recordSkipped leaves the evidence of a set that is not run. What the package is, is known from
 // the set before it.
-func (e *Executor) recordSkipped(ctx context.Context, request Request, before evidence.Result, why *setStopped) (evidence.Result, error) {
-	r := e.begin(request)
+func (w *work) recordSkipped(ctx context.Context, request Request, before evidence.Result, why *setStopped) (evidence.Result, error) {
+	r := w.begin(request)
+	r.hard = w.hard
 	r.name = before.Package.Name
 	r.result.Package, r.result.Manifest, r.result.Policy = before.Package, before.Manifest, before.Policy
 	r.result.Trigger, r.result.Reason, r.result.Reference = before.Trigger, before.Reason, before.Reference
-	if namespace, err := r.Namespace(ctx); err == nil {
-		r.request.Namespace = namespace
+	namespace, err := r.Namespace(ctx)
+	if err != nil {
+		return r.result, err
 	}
+	r.request.Namespace = namespace
 	return r.record(ctx, why)
+}
+
+// answerSets is the answer to a duplicate of a request for all sets: what is known of each.
+func (w *work) answerSets(ctx context.Context, request Request, all claim.Claim) ([]evidence.Result, error) {
+	var results []evidence.Result
+	for _, name := range all.Sets {
+		request.ParameterSet = name
+		r := w.begin(request)
+		held, err := claim.Find(ctx, w.State, w.Environment, request.key(w.Environment), w.now())
+		switch {
+		case err != nil:
+			return append(results, w.failed(request, err)), err
+		case held == nil:
+			results = append(results, r.isUnfinished(&unfinished{why: "the same request is being done; this parameter set has not begun"}))
+		default:
+			results = append(results, r.isDuplicate(&duplicate{held.Claim}))
+		}
+	}
+	return results, nil
 }

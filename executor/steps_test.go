@@ -501,7 +501,7 @@ func TestAnnouncement(t *testing.T) {
 	if r.Status != evidence.StatusSuccess || len(told) != 1 || told[0].RunID != r.RunID {
 		t.Errorf("status %s, told %d times", r.Status, len(told))
 	}
-	if !strings.Contains(b.log.String(), "could not be announced") {
+	if !strings.Contains(b.log.String(), `"what":"announce"`) {
 		t.Error("the failure is not in the log")
 	}
 }

@@ -1,13 +1,30 @@
+// Package claim keeps what runs have to know of each other, in the state bucket. Every
+// document is JSON with a schema version and changed by conditional writes only, so that
+// of two writers one has to look again.
+//
+//	open/<environment>/<key>-<attempt>.json  a request that was accepted and is not done
+//	claims/<environment>/<key>.json          who does what a run key means, and how far it is
+//	groups/<environment>/<group>.json        who runs in a concurrency group, and who waits
+//	packages/<environment>/<name>.json       what ran of a package in an environment
+//	watch.json                               since when uploads are looked after
+//	sweep/<environment>.json                 where the next sweep goes on
+//
+// The mark under open/ is there before the claim, and goes when nothing is left to be done:
+// whoever lists the marks finds everything that an invocation may have left. Nothing here
+// depends on how much ran before.
+//
+// A document that cannot be read, or was written by a newer version, stops whoever needs
+// it (state.corrupt, state.newer): nothing runs on a guess, and nothing is overwritten.
 package claim
 
 import (
-	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
+	"cemli-executor/internal/problem"
 	"cemli-executor/internal/store"
 )
 
@@ -23,25 +40,46 @@ const (
 
 // Claim is who does what a run key means. Its run id is fixed by the first who claims.
 type Claim struct {
-	SchemaVersion int       `json:"schema_version"`
-	Key           string    `json:"key"` // SHA-256, hexadecimal
-	Environment   string    `json:"environment"`
-	Object        string    `json:"object"`
-	Package       string    `json:"package"`
-	RunID         string    `json:"run_id"`
-	Attempt       int       `json:"attempt"`
-	State         State     `json:"state"`
-	Status        string    `json:"status,omitempty"` // of the result, when done
-	Lease         time.Time `json:"lease"`            // until then nobody else may take it over
-	Created       time.Time `json:"created"`
-	Updated       time.Time `json:"updated"`
+	header
+	Key         string `json:"key"` // SHA-256, hexadecimal
+	Environment string `json:"environment"`
+	Object      string `json:"object"`
+	Package     string `json:"package"`
+	RunID       string `json:"run_id"`
+	Attempt     int    `json:"attempt"`
+	State       State  `json:"state"`
+	Status      string `json:"status,omitempty"` // of the result, when done
+	// Lease is until when nobody else may take the claim over; zero: it was given back.
+	Lease time.Time `json:"lease"`
+	// Holder is whoever has the lease, new each time.
+	Holder string `json:"holder"`
+	// Tries counts the holders that died, or failed, before anything was started.
+	Tries int `json:"tries,omitempty"`
+	// Sets are the parameter sets that the request stands for, each with a claim of its own.
+	Sets []string `json:"sets,omitempty"`
+	// Group is the concurrency group that the run holds, or waits for.
+	Group string `json:"group,omitempty"`
+	// Content identifies what a run of the package applies, for the package's record.
+	Content string `json:"content,omitempty"`
+	// Frame is the result as it would be if the holder died now.
+	Frame json.RawMessage `json:"frame,omitempty"`
+	// Pending is what follows the result and could not be done yet.
+	Pending []string  `json:"pending,omitempty"`
+	Created time.Time `json:"created"`
+	Updated time.Time `json:"updated"`
 }
 
-// maxSkew is how far clocks may be apart.
-const maxSkew = 10 * time.Second
+// MaxSkew is how far clocks may be apart.
+const MaxSkew = 10 * time.Second
+
+// maxLease bounds a lease: no invocation is as long.
+const maxLease = 30 * time.Hour
 
 // Expired reports whether whoever held the claim must have ended.
-func (c Claim) Expired(now time.Time) bool { return c.State != Done && now.After(c.Lease.Add(maxSkew)) }
+func (c Claim) Expired(now time.Time) bool { return c.State != Done && now.After(c.Lease.Add(MaxSkew)) }
+
+// Mark is the name of the claim's mark under open/.
+func (c Claim) Mark() string { return MarkName(c.Key, c.Attempt) }
 
 // Held is a claim as it is in the state bucket, which its holder may change.
 type Held struct {
@@ -55,90 +93,133 @@ func claimObject(environment, key string) string {
 }
 
 // Find reads the claim of a key; nil if nobody has claimed it.
-func Find(ctx context.Context, state store.Bucket, environment, key string) (*Held, error) {
+func Find(ctx context.Context, state store.Bucket, environment, key string, now time.Time) (*Held, error) {
 	h := &Held{state: state}
-	etag, err := load(ctx, state, claimObject(environment, key), &h.Claim)
+	where := claimObject(environment, key)
+	etag, err := load(ctx, state, where, &h.Claim)
 	if err != nil || etag == "" {
 		return nil, err
 	}
-	if h.Key != key || h.Environment != environment {
-		return nil, corrupt(state, claimObject(environment, key), nil)
+	known := h.State == Claimed || h.State == Running || h.State == Done
+	if h.Key != key || h.Environment != environment || !known || h.Attempt < 1 || h.RunID == "" && h.Sets == nil {
+		return nil, corrupt(state, where, nil)
+	}
+	if err := plausible(state, where, h.Lease, now); err != nil {
+		return nil, err
 	}
 	h.etag = etag
 	return h, nil
 }
 
-// Take claims a key; mine is false if somebody has, and then the claim is theirs.
-func Take(ctx context.Context, state store.Bucket, c Claim) (h *Held, mine bool, err error) {
-	c.SchemaVersion, c.State = schemaVersion, Claimed
-	c.Created = c.Updated
+// plausible refuses a lease that no holder can have written: what it protects would wait for ever.
+func plausible(state store.Bucket, where string, lease, now time.Time) error {
+	if lease.Before(now.Add(maxLease)) {
+		return nil
+	}
+	return problem.New(problem.Problem{
+		Code: "state.lease", Where: state.Name() + "/" + where, Message: "the record is leased until " + lease.Format(time.RFC3339) + ", longer than any run lasts",
+		Hint: "find out who wrote it; set its lease to a time that has passed if nothing runs",
+	}, nil)
+}
+
+// Take claims a key; mine is false if somebody has, and then the claim is theirs. A clock that
+// is too far from the store's is refused, as leases would not hold.
+func Take(ctx context.Context, state store.Bucket, c Claim, clock func() time.Time) (h *Held, mine bool, err error) {
+	before := clock()
+	c.State, c.Attempt, c.Holder = Claimed, 1, rand.Text()
+	c.Created, c.Updated = before, before
 	h = &Held{Claim: c, state: state}
+	where := claimObject(c.Environment, c.Key)
 	for range attempts {
-		err = h.write(ctx, store.PutOptions{IfNoneMatch: true})
-		if !errors.Is(err, store.ErrExists) {
-			return h, err == nil, err
+		info, err := write(ctx, state, where, "", &h.Claim)
+		if err == nil {
+			h.etag = info.ETag
+			return h, true, h.inTime(ctx, info.Created, before, clock())
 		}
-		found, err := Find(ctx, state, c.Environment, c.Key)
+		if !lostRace(err) {
+			return nil, false, err
+		}
+		found, err := Find(ctx, state, c.Environment, c.Key, clock())
 		if err != nil || found != nil {
 			return found, false, err
 		}
 	}
-	return nil, false, err
+	return nil, false, conflict(state, where, nil)
+}
+
+// inTime gives the claim back if the store wrote it at another time than this clock says.
+func (h *Held) inTime(ctx context.Context, written, before, after time.Time) error {
+	if written.IsZero() || written.After(before.Add(-MaxSkew)) && written.Before(after.Add(MaxSkew)) {
+		return nil
+	}
+	err := problem.New(problem.Problem{
+		Code: "state.clock", Message: fmt.Sprintf("the store's clock says %s, and this one %s: they are too far apart for leases to hold", written.UTC().Format(time.RFC3339), after.UTC().Format(time.RFC3339)),
+		Hint: "set this machine's clock; nothing was executed",
+	}, nil)
+	_ = h.Release(ctx, after, false) // else its lease ends
+	return err
 }
 
 // TakeOver makes an expired claim that nothing had been started under one's own, until a new lease.
 // False: somebody else was first.
 func (h *Held) TakeOver(ctx context.Context, now, lease time.Time) (bool, error) {
-	h.Lease, h.Updated = lease, now
+	if !h.Lease.IsZero() {
+		h.Tries++ // its holder died
+	}
+	h.Lease, h.Holder, h.Updated = lease, rand.Text(), now
 	return h.swap(ctx)
 }
 
-// Start notes that the first step is about to start. False: the claim is no longer one's own, and
-// nothing may be started.
-func (h *Held) Start(ctx context.Context, now time.Time) (bool, error) {
-	h.State, h.Updated = Running, now
+// Progress notes that a step is about to start, with the result as it would be if it were the last
+// thing to happen. False: the claim is no longer one's own, and nothing may be started.
+func (h *Held) Progress(ctx context.Context, now time.Time, frame []byte) (bool, error) {
+	h.State, h.Frame, h.Updated = Running, frame, now
 	return h.swap(ctx)
 }
 
-// Finish notes the status of the result, which is stored. False: somebody else has.
-func (h *Held) Finish(ctx context.Context, now time.Time, status string) (bool, error) {
-	h.State, h.Status, h.Updated = Done, status, now
+// Finish notes the status of the result, which is stored, and what of that which follows it is
+// pending. False: somebody else has.
+func (h *Held) Finish(ctx context.Context, now time.Time, status string, pending []string) (bool, error) {
+	h.State, h.Status, h.Pending, h.Frame, h.Updated = Done, status, pending, nil, now
 	return h.swap(ctx)
 }
 
 // Again makes a claim that is done one's own for the next attempt. False: somebody else was first.
 func (h *Held) Again(ctx context.Context, now, lease time.Time, runID string) (bool, error) {
-	h.State, h.Status, h.Attempt, h.RunID, h.Lease, h.Updated = Claimed, "", h.Attempt+1, runID, lease, now
+	h.State, h.Status, h.Attempt, h.RunID = Claimed, "", h.Attempt+1, runID
+	h.Lease, h.Holder, h.Tries, h.Group, h.Content, h.Pending, h.Updated = lease, rand.Text(), 0, "", "", nil, now
 	return h.swap(ctx)
 }
 
-// Release gives up a claim under which nothing was started, so that the same may be tried again.
-func (h *Held) Release(ctx context.Context) error {
-	err := h.state.Delete(ctx, claimObject(h.Environment, h.Key), h.etag)
-	if errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrChanged) {
-		return nil // it is not one's own any more
+// Release gives back a claim under which nothing was started, so that the next who is asked goes on
+// with it; failed counts a try. A claim that is no longer one's own stays as it is.
+func (h *Held) Release(ctx context.Context, now time.Time, failed bool) error {
+	mine := h.Holder
+	for range attempts {
+		if failed {
+			h.Tries++
+		}
+		h.State, h.Lease, h.Frame, h.Updated = Claimed, time.Time{}, nil, now
+		if ok, err := h.swap(ctx); ok || err != nil {
+			return err
+		}
+		found, err := Find(ctx, h.state, h.Environment, h.Key, now)
+		if err != nil || found == nil || found.Holder != mine || found.State == Done {
+			return err
+		}
+		*h = *found
 	}
-	return err
+	return conflict(h.state, claimObject(h.Environment, h.Key), nil)
 }
 
 // swap writes the claim if it is still as it was read.
 func (h *Held) swap(ctx context.Context) (bool, error) {
-	err := h.write(ctx, store.PutOptions{IfMatch: h.etag})
-	if errors.Is(err, store.ErrChanged) || errors.Is(err, store.ErrNotFound) {
-		return false, nil
-	}
-	return err == nil, err
-}
-
-func (h *Held) write(ctx context.Context, opts store.PutOptions) error {
-	doc, err := json.Marshal(h.Claim)
-	if err != nil {
-		return fmt.Errorf("encode claim: %w", err)
-	}
-	opts.ContentType = "application/json"
-	info, err := h.state.Put(ctx, claimObject(h.Environment, h.Key), bytes.NewReader(doc), int64(len(doc)), opts)
+	info, err := write(ctx, h.state, claimObject(h.Environment, h.Key), h.etag, &h.Claim)
 	if err == nil {
 		h.etag = info.ETag
 	}
-	return err
+	if lostRace(err) {
+		return false, nil
+	}
+	return err == nil, err
 }

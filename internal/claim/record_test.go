@@ -1,10 +1,7 @@
 package claim_test
 
 import (
-	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -23,17 +20,27 @@ func bucket(t *testing.T) store.Bucket {
 	return b
 }
 
+// update changes the record of ledger in prod.
+func update(t *testing.T, b store.Bucket, change func(*claim.Package)) error {
+	t.Helper()
+	p, err := claim.ReadPackage(t.Context(), b, "prod", "ledger")
+	if err != nil {
+		return err
+	}
+	return p.Update(t.Context(), change)
+}
+
 func TestRecordRemembers(t *testing.T) {
 	b := bucket(t)
-	update := func(change func(*claim.Package)) {
+	change := func(change func(*claim.Package)) {
 		t.Helper()
-		if err := claim.UpdatePackage(t.Context(), b, "prod", "ledger", func(p *claim.Package) error { change(p); return nil }); err != nil {
+		if err := update(t, b, change); err != nil {
 			t.Fatal(err)
 		}
 	}
-	update(func(p *claim.Package) { p.Began(claim.Version{Version: "1.0.0", DirHash: "h1:a", RunID: "run-1"}) })
-	update(func(p *claim.Package) { p.Ended(claim.Success{Key: "k", RunID: "run-1", Version: "1.0.0"}) })
-	update(func(p *claim.Package) { p.Began(claim.Version{Version: "1.0.0", DirHash: "h1:a", RunID: "run-2"}) })
+	change(func(p *claim.Package) { p.Began(claim.Version{Version: "1.0.0", DirHash: "h1:a", RunID: "run-1"}) })
+	change(func(p *claim.Package) { p.Ended(claim.Success{Key: "k", RunID: "run-1", Version: "1.0.0"}) })
+	change(func(p *claim.Package) { p.Began(claim.Version{Version: "1.0.0", DirHash: "h1:a", RunID: "run-2"}) })
 	p, err := claim.ReadPackage(t.Context(), b, "prod", "ledger")
 	if err != nil {
 		t.Fatal(err)
@@ -50,7 +57,7 @@ func TestRecordIsBounded(t *testing.T) {
 	var p claim.Package
 	for i := range 3000 {
 		p.Began(claim.Version{Version: fmt.Sprintf("1.0.%d", i), DirHash: "h1:x"})
-		p.Ended(claim.Success{Key: fmt.Sprint(i), Version: fmt.Sprintf("1.0.%d", i)})
+		p.Ended(claim.Success{Key: fmt.Sprint(i), RunID: fmt.Sprint(i), Version: fmt.Sprintf("1.0.%d", i)})
 	}
 	if len(p.Versions) != 2000 || len(p.Done) != 2000 || p.Seen("1.0.2999") == "" || p.Current != "1.0.2999" {
 		t.Errorf("%d versions, %d successes, current %s", len(p.Versions), len(p.Done), p.Current)
@@ -62,9 +69,8 @@ func TestWritersDoNotLoseEachOther(t *testing.T) {
 	var all sync.WaitGroup
 	for i := range 8 {
 		all.Go(func() {
-			err := claim.UpdatePackage(t.Context(), b, "prod", "ledger", func(p *claim.Package) error {
-				p.Ended(claim.Success{Key: fmt.Sprint(i), Version: "1.0.0"})
-				return nil
+			err := update(t, b, func(p *claim.Package) {
+				p.Ended(claim.Success{Key: fmt.Sprint(i), RunID: fmt.Sprint(i), Version: "1.0.0"})
 			})
 			if err != nil {
 				t.Error(err)
@@ -91,24 +97,9 @@ func TestDamagedRecordsStopEverything(t *testing.T) {
 		if _, err := b.Put(t.Context(), "packages/prod/ledger.json", strings.NewReader(c.doc), int64(len(c.doc)), store.PutOptions{}); err != nil {
 			t.Fatal(err)
 		}
-		err := claim.UpdatePackage(t.Context(), b, "prod", "ledger", func(*claim.Package) error { t.Error("changed"); return nil })
+		err := update(t, b, func(*claim.Package) { t.Error("changed") })
 		if problem.CodeOf(err) != c.code {
 			t.Errorf("%.60s: %v; want %s", c.doc, err, c.code)
 		}
-	}
-}
-
-func TestUpdateStopsWhereItsChangeDoes(t *testing.T) {
-	dir := t.TempDir()
-	b, err := store.OpenFolder(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	stop := errors.New("no")
-	if err := claim.UpdatePackage(t.Context(), b, "prod", "ledger", func(*claim.Package) error { return stop }); !errors.Is(err, stop) {
-		t.Errorf("error %v", err)
-	}
-	if _, err := os.Stat(filepath.Join(dir, "packages")); err == nil {
-		t.Error("a record was written")
 	}
 }

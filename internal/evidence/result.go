@@ -58,9 +58,11 @@ type Result struct {
 	// Error says why the status is not success, with a stable code.
 	Error *Error `json:"error,omitempty"`
 
-	Action        string    `json:"action"`
-	Environment   string    `json:"environment"`
-	Attempt       int       `json:"attempt"`
+	Action      string `json:"action"`
+	Environment string `json:"environment"`
+	Attempt     int    `json:"attempt"`
+	// Late says that a run of a later upload in the same concurrency group had started before.
+	Late          bool      `json:"late"`
 	PreviousRunID string    `json:"previous_run_id,omitempty"`
 	Start         time.Time `json:"start"`
 	End           time.Time `json:"end"`

@@ -76,6 +76,7 @@ type Client struct {
 	provider  common.ConfigurationProvider
 	storage   *objectstorage.ObjectStorageClient
 	namespace string
+	invoked   string // endpoint for invocations of the function
 }
 
 // ResourcePrincipal makes the client of a function on OCI, from the environment that

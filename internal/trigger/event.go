@@ -173,7 +173,7 @@ func (d decoder) fromEvent(e event.Event, kind executor.TriggerKind) Item {
 	if err == nil {
 		err = problem.Join(d.buckets.admit(decoded.Request))
 	}
-	if err == nil && !isZip(decoded.Request.Object) {
+	if err == nil && !executor.IsPackage(decoded.Request.Object) {
 		decoded.Ignored = "objects whose names do not end in .zip are not packages"
 		return decoded
 	}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"net/url"
-	"path"
 	"strings"
 	"unicode"
 
@@ -123,8 +122,6 @@ func parseResource(where, id string) (place, error) {
 	}
 	return place{where: where, namespace: parts[0], bucket: parts[2], object: parts[4], encoded: true}, nil
 }
-
-func isZip(object string) bool { return strings.EqualFold(path.Ext(object), ".zip") }
 
 // admit lets only complete names of objects of the packages bucket through.
 func (b Buckets) admit(q executor.Request) []problem.Problem {

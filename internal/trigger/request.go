@@ -34,6 +34,26 @@ var requestKeys = []string{
 	"rerun_of", "resume_from", "rollback_of", "once_per", "reason", "reference",
 }
 
+// continueKey is the key of the request that the function sends to itself, to go on with what an
+// earlier invocation has accepted.
+const continueKey = "continue"
+
+var markRule = regexp.MustCompile(`^[0-9a-f]{64}-[0-9]{1,9}$`)
+
+// Continue is the request to go on with what an earlier invocation has accepted under a mark.
+func Continue(mark string) []byte { return fmt.Appendf(nil, `{%q:%q}`, continueKey, mark) }
+
+// fromItself reads that request.
+func (d decoder) fromItself(members map[string]jsontext.Value) Item {
+	q := executor.Request{Bucket: d.buckets.Packages, Trigger: executor.Trigger{Kind: executor.TriggerRequest}}
+	mark, ok := strictjson.Text(members[continueKey])
+	if !ok || len(members) != 1 || !markRule.MatchString(mark) {
+		return Item{Request: q, Err: refuse("trigger.value", pointer(continueKey), "it is no request that was accepted, or not alone")}
+	}
+	q.Continue = mark
+	return Item{Request: q}
+}
+
 // sweepKeys are those of them that mean something to a sweep.
 var sweepKeys = []string{"action", "reason", "reference"}
 

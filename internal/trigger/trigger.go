@@ -177,6 +177,8 @@ func (d decoder) item(doc []byte) Item {
 		decoded = d.fromOCI(doc)
 	case ok && (d.declared || members["specversion"] != nil):
 		decoded = d.structured(doc)
+	case ok && members[continueKey] != nil:
+		decoded = d.fromItself(members)
 	case ok && byHand(members):
 		decoded = d.fromRequest(members)
 	default:

@@ -1,0 +1,161 @@
+package executor
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"cemli-executor/internal/claim"
+	"cemli-executor/internal/problem"
+	"cemli-executor/internal/store"
+	"cemli-executor/manifest"
+)
+
+// leaseMargin is how long a claim outlives the invocation, which the platform ends at its deadline.
+const leaseMargin = 5 * time.Second
+
+// now is the time by this machine's clock, for what others read.
+func (c Config) now() time.Time {
+	if c.Clock != nil {
+		return c.Clock().UTC()
+	}
+	return time.Now().UTC()
+}
+
+// accept makes the request this run's, for good: from here on it ends in a result, whoever goes
+// on with it. It ends the run if it is another one's, or stands for one run for each parameter
+// set. The manifest is nil where it could not be read.
+func (r *run) accept(ctx context.Context, m *manifest.Manifest) error {
+	if err := r.watched(ctx); err != nil {
+		return err
+	}
+	key := r.key()
+	r.mark = claim.MarkName(key, 1)
+	made, err := r.putMark(ctx, r.mark, r.request)
+	if err != nil {
+		return err
+	}
+	want := claim.Claim{Key: key, Environment: r.Environment, Object: r.request.Object, Package: r.name, Lease: r.lease()}
+	if sets := r.severalSets(m); sets != nil {
+		want.Sets = sets
+	} else {
+		want.RunID = r.runID()
+	}
+	held, mine, err := claim.Take(ctx, r.State, want, r.now)
+	if err == nil && !mine {
+		if held.State == claim.Done && made {
+			r.deleteMark(ctx, r.mark) // of a request that is done already
+		}
+		held, err = r.takeOver(ctx, held, m)
+	}
+	if err != nil {
+		return err
+	}
+	r.adopt(held)
+	if held.Sets != nil {
+		return &severalSets{held}
+	}
+	return r.stillTries(held)
+}
+
+// key is the run key of the request, whose slot it fixes.
+func (r *run) key() string {
+	r.request.Slot = r.request.occurrence(r.result.Start)
+	return r.request.key(r.Environment)
+}
+
+// severalSets lists the package's parameter sets where the request names none.
+func (r *run) severalSets(m *manifest.Manifest) []string {
+	if m == nil || r.request.ParameterSet != "" || len(m.ParameterSets) == 0 {
+		return nil
+	}
+	return slices.Sorted(maps.Keys(m.ParameterSets))
+}
+
+// stillTries ends a run that failed too often before its first step.
+func (r *run) stillTries(held *claim.Held) error {
+	if held.Tries < r.Limits.Attempts {
+		return nil
+	}
+	return problem.New(problem.Problem{
+		Code: "state.attempts", Where: held.RunID, Message: fmt.Sprintf("the run was tried %d times, and each time it failed or was ended before its first step", held.Tries),
+		Hint: "see the function's log of the earlier calls; then send rerun_of with a reason",
+	}, nil)
+}
+
+// lease is until when nobody else may take the claim.
+func (r *run) lease() time.Time {
+	if r.hard.IsZero() {
+		return r.now().Add(r.Limits.RunTime + r.Reserve + leaseMargin)
+	}
+	return r.hard.Add(leaseMargin).UTC()
+}
+
+// putMark notes the request as accepted.
+func (e *Config) putMark(ctx context.Context, name string, request Request) (made bool, err error) {
+	doc, err := json.Marshal(request)
+	if err != nil {
+		return false, fmt.Errorf("encode request: %w", err)
+	}
+	return claim.PutMark(ctx, e.State, claim.Mark{Environment: e.Environment, Name: name, Request: doc, Created: e.now()})
+}
+
+// deleteMark notes that nothing is left to be done; a mark that stays is looked at by the sweep.
+func (e *Config) deleteMark(ctx context.Context, name string) {
+	if err := claim.DeleteMark(ctx, e.State, e.Environment, name); err != nil {
+		e.Log.Warn("a mark could not be removed", "mark", name, "error", err.Error())
+	}
+}
+
+// watched refuses to run where it has been forgotten what ran before: the state bucket is empty,
+// and there are results. It begins the watch where nothing ever ran.
+func (r *run) watched(ctx context.Context) error {
+	if r.request.Trigger.Kind == TriggerCLI {
+		return nil // a laptop's runs know of no others
+	}
+	since := r.now()
+	if !r.created.IsZero() && r.created.Before(since) {
+		since = r.created
+	}
+	_, err := r.watch(ctx, since)
+	return err
+}
+
+func (e *Config) watch(ctx context.Context, since time.Time) (claim.Watch, error) {
+	w, ok, err := claim.ReadWatch(ctx, e.State)
+	if ok || err != nil {
+		return w, err
+	}
+	page, err := e.Results.List(ctx, store.ListOptions{Prefix: "runs/", Limit: 1})
+	if err != nil {
+		return w, err
+	}
+	if len(page.Objects) == 0 {
+		return claim.StartWatch(ctx, e.State, since)
+	}
+	// Another run may have begun the watch, and ended, between the two looks.
+	if w, ok, err = claim.ReadWatch(ctx, e.State); ok || err != nil {
+		return w, err
+	}
+	return w, problem.New(problem.Problem{
+		Code: "state.lost", Where: e.State.Name() + "/watch.json", Message: "there are results, and the state bucket does not know what ran: nothing is run, as it might run again",
+		Hint: "restore the state bucket; or, knowing that nothing that ran will be uploaded again, put {\"schema_version\":1,\"since\":\"" + since.Format(time.RFC3339) + "\"} there",
+	}, nil)
+}
+
+// retryable reports whether a failure before the first step says nothing of the request: the same
+// may succeed later.
+func retryable(failure error) bool {
+	return slices.ContainsFunc([]error{store.ErrUnavailable, store.ErrDenied, store.ErrNoBucket, store.ErrCorrupt},
+		func(kind error) bool { return errors.Is(failure, kind) }) ||
+		problem.CodeOf(failure) == "config.credentials" || problem.Family(problem.CodeOf(failure)) == "state" && !final(failure)
+}
+
+// final reports whether a state of the group, or of the claim, decides the request.
+func final(failure error) bool {
+	return slices.Contains([]string{"state.attempts", "state.busy"}, problem.CodeOf(failure))
+}

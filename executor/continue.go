@@ -1,0 +1,208 @@
+package executor
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"cemli-executor/internal/claim"
+	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/problem"
+)
+
+// work is what one invocation does: the request it was sent, and then what that made possible.
+type work struct {
+	*Executor
+	hard  time.Time     // when the process may be killed; zero: not said
+	least time.Duration // what a run is given at least that does not say what it needs
+	freed []string      // concurrency groups whose queues are to be looked at
+}
+
+// leastTime is what a run without a timeout is given, where the invocation is as long.
+const leastTime = 30 * time.Second
+
+func (e *Executor) begins(ctx context.Context) *work {
+	w := &work{Executor: e, least: leastTime}
+	if hard, ok := ctx.Deadline(); ok {
+		w.hard = hard
+		w.least = min(leastTime, time.Until(hard)/3)
+	}
+	return w
+}
+
+// fits reports whether a run that needs so much time can still be made by this invocation.
+func (w *work) fits(need time.Duration) bool {
+	return w.hard.IsZero() || time.Until(w.hard)-w.Reserve-grace >= need
+}
+
+// HasTime reports whether there is time to begin a run in an invocation, as far as can be said of one
+// that is not known.
+func (e *Executor) HasTime(ctx context.Context) bool {
+	hard, ok := ctx.Deadline()
+	return !ok || time.Until(hard)-e.Reserve-grace >= min(leastTime, e.Reserve)
+}
+
+// reload reads a request that was accepted before; ok is false if nothing is left of it to be done.
+func (e *Config) reload(ctx context.Context, mark, callID string) (request Request, ok bool, err error) {
+	m, err := claim.ReadMark(ctx, e.State, e.Environment, mark)
+	if err != nil || m == nil {
+		return Request{}, false, err
+	}
+	if err := json.Unmarshal(m.Request, &request); err != nil {
+		return Request{}, false, problem.New(problem.Problem{
+			Code: "state.corrupt", Where: e.State.Name() + "/open/" + e.Environment + "/" + mark + ".json", Message: "the accepted request cannot be read; nothing was run",
+			Hint: "find out who wrote it, or restore an earlier version of the object",
+		}, err)
+	}
+	request.CallID = callID
+	return request, true, nil
+}
+
+// drain starts the runs whose turn it is in the groups that were freed: here where the time left is
+// enough, else in another invocation. What fails is found by the sweep.
+func (w *work) drain(ctx context.Context, callID string) {
+	seen := map[string]string{}
+	for len(w.freed) > 0 {
+		name := w.freed[0]
+		w.freed = w.freed[1:]
+		first, err := w.turn(ctx, name)
+		if err != nil {
+			w.Log.Error("the queue of a concurrency group could not be looked at", "group", name, "error", err.Error())
+			continue
+		}
+		if first == nil || seen[name] == first.Key {
+			continue // nobody waits, or the one who does did not get on
+		}
+		seen[name] = first.Key
+		if !w.fits(w.need(first.Need)) {
+			w.hand(ctx, first.Mark)
+			continue
+		}
+		request, ok, err := w.reload(ctx, first.Mark, callID)
+		if err == nil && ok {
+			_, err = w.serve(ctx, request)
+		}
+		if err != nil {
+			w.Log.Error("a run that waited could not be started", "mark", first.Mark, "error", err.Error())
+		}
+		w.freed = append(w.freed, name)
+	}
+}
+
+// turn is the run whose turn it is in a group, without those that will not come any more.
+func (w *work) turn(ctx context.Context, name string) (*claim.Waiting, error) {
+	g, err := claim.ReadGroup(ctx, w.State, w.Environment, name, w.now())
+	for err == nil {
+		first := g.First()
+		if first == nil || g.Busy(w.now(), first.Key) {
+			return nil, nil //nolint:nilnil // it is nobody's turn
+		}
+		var held *claim.Held
+		held, err = claim.Find(ctx, w.State, w.Environment, first.Key, w.now())
+		switch {
+		case err != nil || held != nil && held.Expired(w.now()):
+			return first, err
+		case held != nil && held.State != claim.Done:
+			return nil, nil //nolint:nilnil // somebody is starting it
+		}
+		g, err = g.Forget(ctx, first.Key, w.now())
+	}
+	return nil, err
+}
+
+// hand gives an accepted request to another invocation, which may take longer than this one. What
+// cannot be handed over is found by the sweep.
+func (w *work) hand(ctx context.Context, mark string) bool {
+	if w.Invoke == nil {
+		return false
+	}
+	if err := w.Invoke(ctx, mark); err != nil {
+		w.Log.Error("a request could not be handed to another invocation; the sweep will find it", "mark", mark, "error", err.Error())
+		return false
+	}
+	w.Log.Info("handed to another invocation", "mark", mark)
+	return true
+}
+
+// resume goes on with a request that an earlier invocation has accepted. One that is done by now is
+// answered as the duplicate it is.
+func (w *work) resume(ctx context.Context, request Request) ([]evidence.Result, error) {
+	accepted, ok, err := w.reload(ctx, request.Continue, request.CallID)
+	if err != nil {
+		return []evidence.Result{w.failed(request, err)}, err
+	}
+	if ok {
+		accepted.continued = true
+		return w.serve(ctx, accepted)
+	}
+	r := w.begin(request)
+	held, err := claim.Find(ctx, w.State, w.Environment, claim.KeyOf(request.Continue), w.now())
+	switch {
+	case err != nil:
+		return []evidence.Result{w.failed(request, err)}, err
+	case held == nil:
+		err := problem.New(problem.Problem{
+			Code: "state.unknown", Where: request.Continue, Message: "no such request was accepted here", Hint: "name the package and what is to be done with it",
+		}, nil)
+		return []evidence.Result{w.failed(request, err)}, nil
+	}
+	return []evidence.Result{r.isDuplicate(&duplicate{held.Claim})}, nil
+}
+
+// failed is the answer to a request that never became a run.
+func (e *Executor) failed(request Request, err error) evidence.Result {
+	r := e.begin(request)
+	r.conclude(err)
+	return r.result
+}
+
+// Later accepts a request that this invocation has no time for. The sweep goes on with it.
+func (e *Executor) Later(ctx context.Context, request Request) (evidence.Result, error) {
+	r := e.begin(request)
+	namespace, err := e.Namespace(ctx)
+	if err == nil {
+		r.request.Namespace = namespace
+		_, err = r.putMark(ctx, claim.MarkName(r.key(), 0), r.request)
+	}
+	if err != nil {
+		return e.failed(request, err), err
+	}
+	return r.isUnfinished(&unfinished{why: "the request is accepted, and left to the next sweep: this invocation has no time for it"}), nil
+}
+
+// tooLong says that the run needs more time than this invocation has: another one may have it. In one
+// that was to have it, or where there are no others, that is the end of it: the error is the cause.
+func (r *run) tooLong(cause error) error {
+	if r.Invoke == nil || r.request.continued {
+		return cause
+	}
+	later := &unfinished{why: "the run needs more time than this invocation has", hand: r.mark}
+	if r.request.parent != "" {
+		later.hand = r.request.parent
+	}
+	return later
+}
+
+// postpone ends a run that goes on later, and says to whom it was given.
+func (r *run) postpone(ctx context.Context, later *unfinished) evidence.Result {
+	r.release(ctx, false)
+	if later.hand != "" {
+		w := &work{Executor: &Executor{r.Config}}
+		if w.hand(ctx, later.hand) {
+			later.why += ", and goes on in another one"
+		} else {
+			later.why += ", and is left to the next sweep"
+		}
+	}
+	return r.isUnfinished(later)
+}
+
+// isUnfinished is the answer to a request that goes on later. It leaves no evidence yet.
+func (r *run) isUnfinished(why *unfinished) evidence.Result {
+	r.result.Status, r.result.Message, r.result.Execution.Note = evidence.StatusInProgress, why.Error(), why.Error()
+	r.Log.Info("goes on later", "run_id", r.result.RunID, "object", r.request.Object, "why", why.Error())
+	return r.result
+}
+
+// isPassing reports whether an answer is not the end of a request.
+func isPassing(result evidence.Result) bool { return result.Status == evidence.StatusInProgress }

@@ -1,0 +1,157 @@
+package executor
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"cemli-executor/internal/claim"
+	"cemli-executor/internal/problem"
+	"cemli-executor/manifest"
+)
+
+// entries bounds how often a run looks at a group that others change all the time.
+const entries = 20
+
+// enter makes the run the only one of its concurrency group. Where it has to wait it is put into
+// the group's queue and ends as unfinished, unless it would be refused anyway: examine says so, of
+// a package that need not wait for that.
+func (r *run) enter(ctx context.Context, m *manifest.Manifest, policy *manifest.Policy, examine func() error) error {
+	if r.does(ActionCheck) {
+		return nil // it runs nothing
+	}
+	name := groupOf(m, policy)
+	me := r.waiting(m)
+	for range entries {
+		g, err := claim.ReadGroup(ctx, r.State, r.Environment, name, r.now())
+		if err != nil {
+			return err
+		}
+		busy, first := g.Busy(r.now(), me.Key), g.First()
+		if !busy {
+			if err := r.bury(ctx, g, me.Key); err != nil {
+				return err
+			}
+		}
+		switch {
+		case busy && m.Concurrency.Reject:
+			return r.refuseToWait(g)
+		case busy:
+		case first == nil || first.Key == me.Key || me.Place.Compare(first.Place) < 0:
+			late, ok, err := g.Enter(ctx, me, r.runID(), r.lease())
+			if err != nil {
+				return err
+			}
+			if ok {
+				r.group, r.result.Late = g, late
+				return nil
+			}
+			continue
+		default:
+			r.freed = append(r.freed, name) // it is free, and the first of the queue is to be started
+		}
+		if err := examine(); err != nil {
+			return err
+		}
+		if ok, err := g.Wait(ctx, me); err != nil {
+			return err
+		} else if ok {
+			r.held.Group = name
+			return &unfinished{why: "the run waits for its turn in the concurrency group " + name + behind(g)}
+		}
+	}
+	return problem.New(problem.Problem{
+		Code: "state.conflict", Where: name, Message: "the concurrency group was changed by others each time it was to be entered", Hint: "send the request again",
+	}, nil)
+}
+
+func behind(g *claim.Group) string {
+	if g.Holder == nil {
+		return ""
+	}
+	return ", behind the run " + g.Holder.RunID
+}
+
+// groupOf is the concurrency group of a package: the policy's, the package's own, or its name.
+func groupOf(m *manifest.Manifest, policy *manifest.Policy) string {
+	if policy != nil && policy.Group != "" {
+		return policy.Group
+	}
+	return cmp.Or(m.Concurrency.Group, m.Name)
+}
+
+// waiting is the run's entry in a queue.
+func (r *run) waiting(m *manifest.Manifest) claim.Waiting {
+	mark := r.mark
+	if r.request.parent != "" {
+		mark = r.request.parent // the sets before this one have to have succeeded
+	}
+	return claim.Waiting{
+		Place: claim.Place{Created: r.created.UTC(), Object: r.request.Object, ETag: r.request.ETag, Set: r.request.ParameterSet},
+		Key:   r.held.Key, Mark: mark, Need: (m.Timeout + m.RollbackTimeout).Milliseconds(),
+	}
+}
+
+func (r *run) refuseToWait(g *claim.Group) error {
+	return problem.New(problem.Problem{
+		Code: "state.busy", Where: "/concurrency", Message: fmt.Sprintf("the run %s of the concurrency group %s has not ended, and the package does not wait", g.Holder.RunID, g.Name),
+		Hint: "upload the package again when that run has ended, or let it wait with on_busy: queue",
+	}, nil)
+}
+
+// bury ends the run that died in a group: what comes after it has to know what it did.
+func (e *Config) bury(ctx context.Context, g *claim.Group, key string) error {
+	if g.Holder == nil || g.Holder.Key == key {
+		return nil
+	}
+	held, err := claim.Find(ctx, e.State, e.Environment, g.Holder.Key, e.now())
+	switch {
+	case err != nil || held == nil:
+		return err
+	case held.State == claim.Done && len(held.Pending) > 0:
+		return e.finishPending(ctx, held)
+	case held.State == claim.Running && held.Expired(e.now()):
+		err := e.settle(ctx, held)
+		var other *duplicate
+		if errors.As(err, &other) {
+			return nil // somebody else has
+		}
+		return err
+	}
+	return nil
+}
+
+// leave gives the group up, and notes who is to be started now.
+func (r *run) leave(ctx context.Context) {
+	if r.group == nil {
+		return
+	}
+	g, err := r.group.Leave(ctx, r.held.Key, r.group.Fence, r.now())
+	if err != nil {
+		r.log.Error("the concurrency group could not be left; it is free when the lease ends", "group", r.group.Name, "error", err.Error())
+		return
+	}
+	if g.First() != nil {
+		r.freed = append(r.freed, g.Name)
+	}
+	r.group = nil
+}
+
+// fence is the number that tells this run of its group from every earlier one; "" outside of one.
+func (r *run) fence() string {
+	if r.group == nil {
+		return ""
+	}
+	return fmt.Sprint(r.group.Fence)
+}
+
+// need is the time that a run has to be given; where the package does not say it, as much as a
+// run without a timeout is given at least.
+func (w *work) need(milliseconds int64) time.Duration {
+	if milliseconds > 0 {
+		return time.Duration(milliseconds)*time.Millisecond + grace
+	}
+	return w.least
+}

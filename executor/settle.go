@@ -1,0 +1,173 @@
+package executor
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"cemli-executor/internal/claim"
+	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/problem"
+	"cemli-executor/internal/store"
+)
+
+// settle ends what a run that died had begun: it gets a result that says so, unless it has one
+// already, and then what follows a result is done.
+func (e *Config) settle(ctx context.Context, held *claim.Held) error {
+	result, err := e.lastWord(ctx, held)
+	if err != nil {
+		return err
+	}
+	e.Log.Warn("a run was found that its executor did not end", "found", held.RunID, "status", result.Status)
+	pending := e.follow(ctx, result, held.Content, nil, followers)
+	ok, err := held.Finish(ctx, e.now(), string(result.Status), pending)
+	if err == nil && ok && len(pending) == 0 {
+		e.deleteMark(ctx, held.Mark())
+	}
+	return errors.Join(err, lost(ok || err != nil, held))
+}
+
+// lastWord stores the result of a run that died, or reads the one that it has stored itself.
+func (e *Config) lastWord(ctx context.Context, held *claim.Held) (evidence.Result, error) {
+	result, err := e.fromFrame(ctx, held)
+	if err != nil {
+		return result, err
+	}
+	doc, err := result.Encode()
+	if err != nil {
+		return result, err
+	}
+	object := evidence.ResultObject(held.RunID)
+	_, err = e.Results.Put(ctx, object, bytes.NewReader(doc), int64(len(doc)), store.PutOptions{IfNoneMatch: true, ContentType: "application/json"})
+	if err == nil {
+		return result, nil
+	}
+	stored, readErr := e.readResult(ctx, held.RunID)
+	if readErr == nil {
+		return stored, nil
+	}
+	if errors.Is(err, store.ErrExists) {
+		return stored, readErr
+	}
+	return stored, err
+}
+
+// fromFrame is the result that a run left for the case of its death.
+func (e *Config) fromFrame(ctx context.Context, held *claim.Held) (evidence.Result, error) {
+	result, err := evidence.Decode(held.Frame)
+	if err != nil || result.RunID != held.RunID {
+		return result, problem.New(problem.Problem{
+			Code: "state.corrupt", Where: e.State.Name() + "/claims/" + held.Environment + "/" + held.Key + ".json",
+			Message: "the record of a run that did not end does not say what it did; nothing was run", Hint: "find out who wrote it, or restore an earlier version of the object",
+		}, err)
+	}
+	result.End = e.now()
+	mark, err := claim.ReadMark(ctx, e.State, e.Environment, held.Mark())
+	if err != nil {
+		return result, err
+	}
+	if mark != nil {
+		var request Request
+		if json.Unmarshal(mark.Request, &request) == nil && request.Parameters == nil {
+			result.Trigger.Raw = request.Trigger.Raw // with parameters it may quote what is hidden
+		}
+	}
+	return result, nil
+}
+
+// readResult reads the result of an earlier run.
+func (e *Config) readResult(ctx context.Context, id string) (evidence.Result, error) {
+	object := evidence.ResultObject(id)
+	body, _, err := e.Results.Get(ctx, object, store.GetOptions{})
+	if err != nil {
+		return evidence.Result{}, err
+	}
+	defer body.Close()
+	doc, err := io.ReadAll(io.LimitReader(body, maxResult))
+	if err != nil {
+		return evidence.Result{}, store.Error(store.ErrUnavailable, "read", e.Results.Name(), object, err)
+	}
+	result, err := evidence.Decode(doc)
+	if err == nil && result.RunID != id {
+		err = fmt.Errorf("it is of the run %s", result.RunID)
+	}
+	if err != nil {
+		return evidence.Result{}, problem.New(problem.Problem{
+			Code: "state.result", Where: e.Results.Name() + "/" + object, Message: "the result cannot be read", Hint: "see who wrote it; the executor never overwrites a result",
+		}, err)
+	}
+	return result, nil
+}
+
+// What follows a result, in this order.
+const (
+	followRecord   = "record"   // the package's record
+	followAnnounce = "announce" // the topic
+)
+
+var followers = []string{followRecord, followAnnounce}
+
+// follow does what follows a result and returns what could not be done. It never changes the run,
+// whose evidence stands. The package's record is the one that the run has read; nil: it is read.
+func (e *Config) follow(ctx context.Context, result evidence.Result, content string, record *claim.Package, todo []string) (pending []string) {
+	for _, what := range todo {
+		var err error
+		switch what {
+		case followRecord:
+			err = e.remember(ctx, result, content, record)
+		case followAnnounce:
+			if e.Announce != nil {
+				err = e.Announce(ctx, result)
+			}
+		}
+		if err != nil {
+			e.Log.Error("what follows a result could not be done", "run_id", result.RunID, "what", what, "error", err.Error())
+			pending = append(pending, what)
+		}
+	}
+	return pending
+}
+
+// remember notes in the package's record what a run has done.
+func (e *Config) remember(ctx context.Context, result evidence.Result, content string, record *claim.Package) error {
+	undo := result.Rollback
+	undone := result.Action == string(ActionRollback) && result.Status == evidence.StatusSuccess && undo != nil && undo.WithoutUndo == nil
+	if content == "" && !undone {
+		return nil // nothing was applied
+	}
+	p := result.Package
+	if record == nil {
+		var err error
+		if record, err = claim.ReadPackage(ctx, e.State, e.Environment, p.Name); err != nil {
+			return err
+		}
+	}
+	if content != "" && result.Status != evidence.StatusSuccess && record.Seen(p.Version) == p.DirHash {
+		return nil // it is known
+	}
+	return record.Update(ctx, func(record *claim.Package) {
+		if undone {
+			record.Undone(result.PreviousRunID)
+			return
+		}
+		record.Began(claim.Version{Version: p.Version, DirHash: p.DirHash, RunID: result.RunID, Start: result.Start})
+		if result.Status == evidence.StatusSuccess {
+			record.Ended(claim.Success{Key: content, RunID: result.RunID, Version: p.Version, End: result.End})
+		}
+	})
+}
+
+// finishPending does what follows a result that is stored and could not be done then.
+func (e *Config) finishPending(ctx context.Context, held *claim.Held) error {
+	result, err := e.readResult(ctx, held.RunID)
+	if err != nil {
+		return err
+	}
+	pending := e.follow(ctx, result, held.Content, nil, slices.Clone(held.Pending))
+	e.conclusion(ctx, held, held.Status, pending)
+	return nil
+}

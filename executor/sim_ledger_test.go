@@ -1,0 +1,326 @@
+package executor_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"cemli-executor/executor"
+	"cemli-executor/internal/claim"
+	"cemli-executor/internal/evidence"
+)
+
+// simPackage is a package of the simulation.
+type simPackage struct {
+	name, group string
+	zip         []byte
+	idempotent  bool
+	sets        []string // "" alone where there are none
+	steps       int
+}
+
+// upload is one version of an object.
+type upload struct {
+	pkg     *simPackage
+	object  string
+	etag    string
+	created time.Time
+}
+
+// ledger is what really happened, as the outside sees it, and what is wrong with it.
+type ledger struct {
+	packages   map[string]*simPackage
+	uploads    []*upload
+	accepted   map[string]bool     // ETags whose events were answered
+	executions map[string]int      // by run id: how often the first step began
+	runs       map[string][]string // by run key: run ids that began
+	groups     map[string]*simGroup
+	fences     map[string]int64       // of the records in the store
+	places     map[string]claim.Place // by run key
+	late       map[string]bool        // by run id, as it should be
+	announced  map[string]int
+	answers    []evidence.Result
+	violations []string
+
+	operations, crashes, invocations, duplicates, refusals, results, steps int
+}
+
+// simGroup is what the target sees of a concurrency group.
+type simGroup struct {
+	active string // run id
+	by     *invocation
+	fence  int64
+	order  []string // run ids, as they began
+	latest claim.Place
+}
+
+func newLedger() ledger {
+	return ledger{
+		packages: map[string]*simPackage{}, accepted: map[string]bool{}, executions: map[string]int{}, runs: map[string][]string{}, groups: map[string]*simGroup{},
+		fences: map[string]int64{}, places: map[string]claim.Place{}, late: map[string]bool{}, announced: map[string]int{},
+	}
+}
+
+func (w *world) violated(format string, args ...any) {
+	w.violations = append(w.violations, fmt.Sprintf(format, args...))
+}
+
+var keyInID = regexp.MustCompile(`-([0-9a-f]{12})(-[0-9]+)?$`)
+
+// keyOf is the part of the run key that a run id has.
+func keyOf(runID string) string {
+	match := keyInID.FindStringSubmatch(runID)
+	if match == nil {
+		return runID
+	}
+	return match[1]
+}
+
+// begin is a step that arrives at the target. The target refuses one whose fence is older than one
+// it has seen.
+func (w *world) begin(i *invocation, env map[string]string) bool {
+	p, id := w.packages[env["CEMLI_PACKAGE"]], env["CEMLI_RUN_ID"]
+	fence, err := strconv.ParseInt(env["CEMLI_FENCE"], 10, 64)
+	if err != nil {
+		w.violated("run %s has the fence %q", id, env["CEMLI_FENCE"])
+	}
+	g := w.groups[p.group]
+	if fence < g.fence && !w.off["fence"] {
+		w.refusals++
+		return false
+	}
+	g.fence = max(g.fence, fence)
+	w.steps++
+	if g.active != "" && g.active != id && !g.by.dead {
+		w.violated("run %s began while %s ran, both in the group %s", id, g.active, p.group)
+	}
+	if n := len(g.order); n > 0 && g.order[n-1] != id && slices.Contains(g.order, id) {
+		w.violated("run %s went on after %s had begun, both in the group %s", id, g.order[n-1], p.group)
+	}
+	if !slices.Contains(g.order, id) {
+		g.order = append(g.order, id)
+	}
+	g.active, g.by = id, i
+	if env["CEMLI_STEP"] == "a" {
+		w.executed(p, id)
+	}
+	return true
+}
+
+func (w *world) executed(p *simPackage, id string) {
+	if w.executions[id]++; w.executions[id] > 1 {
+		w.violated("run %s was executed %d times", id, w.executions[id])
+	}
+	key := keyOf(id)
+	if !slices.Contains(w.runs[key], id) {
+		w.runs[key] = append(w.runs[key], id)
+	}
+	if len(w.runs[key]) > 1 && !p.idempotent {
+		w.violated("the same request was executed as %v", w.runs[key])
+	}
+}
+
+func (w *world) end(env map[string]string) {
+	if g := w.groups[w.packages[env["CEMLI_PACKAGE"]].group]; g.active == env["CEMLI_RUN_ID"] {
+		g.active = ""
+	}
+}
+
+// written looks at what is written into the state bucket.
+func (w *world) written(_ *invocation, bucket, name string, before *simObject, doc []byte) {
+	switch {
+	case bucket != "state":
+	case strings.HasPrefix(name, "open/"):
+		var mark struct {
+			Name    string           `json:"name"`
+			Request executor.Request `json:"request"`
+		}
+		if json.Unmarshal(doc, &mark) != nil {
+			w.violated("the mark %s cannot be read", name)
+		}
+		for _, u := range w.uploads {
+			if u.object == mark.Request.Object && u.etag == mark.Request.ETag {
+				w.places[claim.KeyOf(mark.Name)] = claim.Place{Created: u.created.UTC(), Object: u.object, ETag: u.etag, Set: mark.Request.ParameterSet}
+			}
+		}
+	case strings.HasPrefix(name, "groups/"):
+		var now, then claim.Group
+		if json.Unmarshal(doc, &now) != nil {
+			w.violated("the group %s cannot be read", name)
+		}
+		if before != nil {
+			_ = json.Unmarshal(before.body, &then) // it was looked at when it was written
+		}
+		w.changed(name, then, now)
+	}
+}
+
+// changed holds a change of a group to what is promised of its order.
+func (w *world) changed(name string, then, now claim.Group) {
+	if now.Fence < w.fences[name] {
+		w.violated("the fence of %s went from %d to %d", name, w.fences[name], now.Fence)
+	}
+	w.fences[name] = max(w.fences[name], now.Fence)
+	if now.Holder == nil || now.Fence == then.Fence {
+		return
+	}
+	place, known := w.places[now.Holder.Key]
+	if !known {
+		w.violated("%s is held by %s, which nobody has accepted", name, now.Holder.RunID)
+	}
+	for _, waiting := range then.Queue {
+		if waiting.Key != now.Holder.Key && waiting.Compare(place) < 0 {
+			w.violated("%s was given to %s, although %s waits and is earlier", name, now.Holder.RunID, waiting.Object)
+		}
+	}
+	g := w.groups[now.Name]
+	w.late[now.Holder.RunID] = place.Compare(g.latest) < 0
+	if !w.late[now.Holder.RunID] {
+		g.latest = place
+	}
+}
+
+// answered notes the answer to an invocation that lived to give one.
+func (w *world) answered(request executor.Request, results []evidence.Result, err error) {
+	if err != nil {
+		return // the platform delivers it again, or does not
+	}
+	if request.ETag != "" {
+		w.accepted[request.ETag] = true
+	}
+	w.answers = append(w.answers, results...)
+}
+
+// stored reads all results.
+func (w *world) stored() map[string]evidence.Result {
+	found := map[string]evidence.Result{}
+	for name, o := range w.buckets["results"] {
+		if !strings.HasSuffix(name, "/result.json") {
+			continue
+		}
+		r, err := evidence.Decode(o.body)
+		if err != nil || evidence.ResultObject(r.RunID) != name {
+			w.violated("the result %s cannot be read: %v", name, err)
+		}
+		found[r.RunID] = r
+	}
+	return found
+}
+
+// judge looks at the end of the history.
+func (w *world) judge() {
+	found := w.stored()
+	w.results = len(found)
+	w.open()
+	successes := map[string][]string{}
+	for _, id := range slices.Sorted(maps.Keys(found)) {
+		r := found[id]
+		if w.announced[id] == 0 {
+			w.violated("run %s was not announced", id)
+		}
+		if w.executions[id] > 0 && r.Status != evidence.StatusInterrupted && r.Late != w.late[id] {
+			w.violated("run %s says late: %v", id, r.Late)
+		}
+		if r.Status == evidence.StatusSuccess && !w.packages[r.Package.Name].idempotent {
+			content := r.Package.DirHash + " " + r.ParameterSet
+			successes[content] = append(successes[content], id)
+		}
+	}
+	for _, ids := range successes {
+		if len(ids) > 1 {
+			w.violated("the same contents succeeded as %v", ids)
+		}
+	}
+	for id := range w.executions {
+		if _, ok := found[id]; !ok {
+			w.violated("run %s was executed and has no result", id)
+		}
+	}
+	for _, a := range w.answers {
+		if r, ok := found[a.RunID]; a.Status != evidence.StatusInProgress && (!ok || r.Status != a.Status) {
+			w.violated("an invocation answered %s for run %s, whose result says %q", a.Status, a.RunID, r.Status)
+		}
+	}
+	for _, u := range w.uploads {
+		w.judgeUpload(u, found)
+	}
+}
+
+// judgeUpload wants one final result for each parameter set of an upload.
+func (w *world) judgeUpload(u *upload, found map[string]evidence.Result) {
+	newest := w.buckets["packages"][u.object].etag == u.etag
+	chains := map[string][]evidence.Result{}
+	for _, r := range found {
+		if r.Package.ETag == u.etag && r.SourceObject == u.object {
+			chains[r.ParameterSet] = append(chains[r.ParameterSet], r)
+		}
+	}
+	sets := u.pkg.sets
+	if len(chains[""]) > 0 && !newest {
+		sets = []string{""} // it was gone before its sets were known
+	}
+	for _, set := range sets {
+		chain := chains[set]
+		slices.SortFunc(chain, func(a, b evidence.Result) int { return a.Attempt - b.Attempt })
+		if len(chain) == 0 && (newest || w.accepted[u.etag]) {
+			w.violated("%s (%s), set %q, has no result", u.object, u.etag, set)
+		}
+		for i, r := range chain {
+			switch {
+			case r.Attempt != i+1:
+				w.violated("%s (%s), set %q, has the results %v", u.object, u.etag, set, ids(chain))
+			case i < len(chain)-1 && r.Status != evidence.StatusInterrupted:
+				w.violated("run %s is %s, and was tried again", r.RunID, r.Status)
+			case i > 0 && !u.pkg.idempotent:
+				w.violated("run %s is a second attempt", r.RunID)
+			}
+		}
+		delete(chains, set)
+	}
+	for set, chain := range chains {
+		w.violated("%s (%s) has results %v of the set %q", u.object, u.etag, ids(chain), set)
+	}
+}
+
+func ids(results []evidence.Result) []string {
+	var list []string
+	for _, r := range results {
+		list = append(list, r.RunID)
+	}
+	return list
+}
+
+// open looks for what should be over and is not.
+func (w *world) open() {
+	for name, o := range w.buckets["state"] {
+		switch {
+		case strings.HasPrefix(name, "open/"):
+			w.violated("%s is left", name)
+		case strings.HasPrefix(name, "claims/"):
+			var c claim.Claim
+			if err := json.Unmarshal(o.body, &c); err != nil || c.State != claim.Done || c.Pending != nil {
+				w.violated("the claim of %s is %s, pending %v", c.RunID, c.State, c.Pending)
+			}
+		case strings.HasPrefix(name, "groups/"):
+			var g claim.Group
+			if err := json.Unmarshal(o.body, &g); err != nil || len(g.Queue) > 0 {
+				w.violated("%d runs wait in the group %s", len(g.Queue), g.Name)
+			}
+		}
+	}
+}
+
+// quiet reports whether nothing is left to be done, as far as the store shows.
+func (w *world) quiet() bool {
+	for name := range w.buckets["state"] {
+		if strings.HasPrefix(name, "open/") {
+			return false
+		}
+	}
+	return true
+}

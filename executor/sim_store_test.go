@@ -1,0 +1,153 @@
+package executor_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"cemli-executor/internal/store"
+)
+
+// simObject is one object of the simulated store.
+type simObject struct {
+	body     []byte
+	etag     string
+	created  time.Time
+	metadata map[string]string
+}
+
+// simBucket is a bucket as one invocation sees it: every call is a point where the scheduler
+// decides what happens next, and what goes wrong.
+type simBucket struct {
+	name string
+	by   *invocation
+}
+
+func (b simBucket) Name() string { return b.name }
+
+// call has the scheduler carry out one operation.
+func call[T any](ctx context.Context, b simBucket, op, name string, effect func(objects map[string]*simObject) (T, error)) (T, error) {
+	var value T
+	err := b.by.schedule(ctx, op, b.name+"/"+name, func() (err error) {
+		value, err = effect(b.by.world.buckets[b.name])
+		return err
+	})
+	return value, err
+}
+
+func (b simBucket) fail(kind error, op, name string) error {
+	return store.Error(kind, op, b.name, name, nil)
+}
+
+func (b simBucket) Get(ctx context.Context, name string, opts store.GetOptions) (io.ReadCloser, store.Info, error) {
+	o, err := call(ctx, b, "get", name, func(objects map[string]*simObject) (*simObject, error) {
+		o := objects[name]
+		switch {
+		case o == nil:
+			return nil, b.fail(store.ErrNotFound, "get", name)
+		case opts.IfMatch != "" && opts.IfMatch != o.etag:
+			return nil, b.fail(store.ErrChanged, "get", name)
+		}
+		return o, nil
+	})
+	if err != nil {
+		return nil, store.Info{}, err
+	}
+	body := o.body[opts.Offset:]
+	if opts.Length > 0 {
+		body = body[:min(int64(len(body)), opts.Length)]
+	}
+	return io.NopCloser(bytes.NewReader(body)), b.info(name, o), nil
+}
+
+func (b simBucket) info(name string, o *simObject) store.Info {
+	info := store.Info{Name: name, Size: int64(len(o.body)), ETag: o.etag, Created: o.created, Metadata: o.metadata}
+	if b.by.world.off["clock"] && b.name == "state" {
+		info.Created = time.Time{}
+	}
+	return info
+}
+
+func (b simBucket) Head(ctx context.Context, name string) (store.Info, error) {
+	return call(ctx, b, "head", name, func(objects map[string]*simObject) (store.Info, error) {
+		if o := objects[name]; o != nil {
+			return b.info(name, o), nil
+		}
+		return store.Info{}, b.fail(store.ErrNotFound, "head", name)
+	})
+}
+
+func (b simBucket) Put(ctx context.Context, name string, body io.ReadSeeker, size int64, opts store.PutOptions) (store.Info, error) {
+	doc, err := io.ReadAll(io.LimitReader(body, size))
+	if err != nil {
+		return store.Info{}, err
+	}
+	w := b.by.world
+	if w.off["marks"] && strings.HasPrefix(name, "open/") || w.off["record"] && strings.HasPrefix(name, "packages/") {
+		return store.Info{Name: name, ETag: "nowhere"}, nil
+	}
+	return call(ctx, b, "put", name, func(objects map[string]*simObject) (store.Info, error) {
+		o := objects[name]
+		switch {
+		case w.off["conditions"] && b.name == "state":
+		case opts.IfNoneMatch && o != nil:
+			return store.Info{}, b.fail(store.ErrExists, "put", name)
+		case opts.IfMatch != "" && o == nil:
+			return store.Info{}, b.fail(store.ErrNotFound, "put", name)
+		case opts.IfMatch != "" && opts.IfMatch != o.etag:
+			return store.Info{}, b.fail(store.ErrChanged, "put", name)
+		}
+		w.written(b.by, b.name, name, o, doc)
+		fresh := w.put(b.name, name, doc, opts.Metadata)
+		return b.info(name, fresh), nil
+	})
+}
+
+func (b simBucket) Delete(ctx context.Context, name, ifMatch string) error {
+	_, err := call(ctx, b, "delete", name, func(objects map[string]*simObject) (struct{}, error) {
+		o := objects[name]
+		switch {
+		case o == nil:
+			return struct{}{}, b.fail(store.ErrNotFound, "delete", name)
+		case ifMatch != "" && ifMatch != o.etag:
+			return struct{}{}, b.fail(store.ErrChanged, "delete", name)
+		}
+		delete(objects, name)
+		return struct{}{}, nil
+	})
+	return err
+}
+
+func (b simBucket) List(ctx context.Context, opts store.ListOptions) (store.Page, error) {
+	return call(ctx, b, "list", opts.Prefix, func(objects map[string]*simObject) (store.Page, error) {
+		var page store.Page
+		limit := opts.Limit
+		if limit == 0 {
+			limit = 1000
+		}
+		for _, name := range slices.Sorted(maps.Keys(objects)) {
+			if !strings.HasPrefix(name, opts.Prefix) || name < opts.Start {
+				continue
+			}
+			if len(page.Objects) == limit {
+				page.Next = name
+				break
+			}
+			page.Objects = append(page.Objects, b.info(name, objects[name]))
+		}
+		return page, nil
+	})
+}
+
+// put stores an object without asking anybody.
+func (w *world) put(bucket, name string, body []byte, metadata map[string]string) *simObject {
+	w.writes++
+	o := &simObject{body: body, etag: fmt.Sprintf("etag-%d", w.writes), created: time.Now(), metadata: metadata}
+	w.buckets[bucket][name] = o
+	return o
+}

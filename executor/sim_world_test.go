@@ -1,0 +1,297 @@
+package executor_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"cemli-executor/executor"
+	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/sandbox"
+	"cemli-executor/internal/store"
+)
+
+// world is a simulated tenancy: one store, and invocations that come and go. Only one of them does
+// anything at a time, and a generator of random numbers decides which, and what goes wrong, so that
+// a seed is a whole history that can be had again.
+type world struct {
+	t       *testing.T
+	random  *rand.Rand
+	dir     string
+	off     map[string]bool // safeguards that are switched off
+	buckets map[string]map[string]*simObject
+	writes  int
+	calm    bool // nothing goes wrong any more
+
+	mu      sync.Mutex
+	pending []*operation
+	alive   int // invocations that have not returned
+	number  int
+	later   []future
+
+	ledger
+}
+
+// future is something that happens at a time.
+type future struct {
+	at time.Time
+	do func()
+}
+
+// operation is what an invocation waits for.
+type operation struct {
+	by     *invocation
+	op     string
+	what   string
+	effect func() error
+	done   chan error
+}
+
+// invocation is one call of the function, until it returns or is killed.
+type invocation struct {
+	world  *world
+	number int
+	skew   time.Duration
+	hard   time.Time
+	dead   bool
+	undead bool // it was suspended, and the platform forgot to kill it
+}
+
+// errGone is what a dead invocation's calls end with; they have no effect.
+var errGone = store.Error(store.ErrUnavailable, "reach", "store", "", errors.New("this invocation is dead"))
+
+// schedule waits until the scheduler has carried an operation out.
+func (i *invocation) schedule(ctx context.Context, op, what string, effect func() error) error {
+	o := &operation{by: i, op: op, what: what, effect: effect, done: make(chan error, 1)}
+	i.world.mu.Lock()
+	i.world.pending = append(i.world.pending, o)
+	i.world.mu.Unlock()
+	return <-o.done
+}
+
+// run carries out operations, in an order that the seed decides, until nothing is left to happen.
+func (w *world) run() {
+	for {
+		synctest.Wait()
+		w.mu.Lock()
+		pending, alive := len(w.pending), w.alive
+		w.mu.Unlock()
+		switch {
+		case w.due():
+		case pending > 0 && w.random.IntN(20) > 0:
+			w.step()
+		case pending == 0 && alive == 0 && len(w.later) == 0:
+			return
+		default:
+			w.pass(pending)
+		}
+	}
+}
+
+// due does what is to happen by now.
+func (w *world) due() bool {
+	slices.SortStableFunc(w.later, func(a, b future) int { return a.at.Compare(b.at) })
+	if len(w.later) == 0 || w.later[0].at.After(time.Now()) {
+		return false
+	}
+	next := w.later[0]
+	w.later = w.later[1:]
+	next.do()
+	return true
+}
+
+// pass lets time pass: a moment while something waits to be done, else until something happens.
+func (w *world) pass(pending int) {
+	moment := time.Duration(1+w.random.IntN(3000)) * time.Millisecond
+	if pending == 0 && len(w.later) > 0 {
+		moment = max(moment, min(time.Until(w.later[0].at), 5*time.Second))
+	}
+	time.Sleep(moment)
+}
+
+func (w *world) in(d time.Duration, do func()) {
+	w.later = append(w.later, future{time.Now().Add(d), do})
+}
+
+// step carries out one of the operations that wait.
+func (w *world) step() {
+	w.mu.Lock()
+	slices.SortStableFunc(w.pending, func(a, b *operation) int { return a.by.number - b.by.number })
+	n := w.random.IntN(len(w.pending))
+	o := w.pending[n]
+	w.pending = slices.Delete(w.pending, n, n+1)
+	w.mu.Unlock()
+	err := w.carryOut(o)
+	if *simSeed != 0 && testing.Verbose() {
+		w.t.Logf("%s %3d %-13s %s %v", time.Now().Format("15:04:05"), o.by.number, o.op, o.what, err)
+	}
+	o.done <- err
+}
+
+// carryOut does an operation, or what goes wrong instead of or after it.
+func (w *world) carryOut(o *operation) error {
+	i := o.by
+	if !i.undead && !time.Now().Before(i.hard) {
+		i.dead = true
+	}
+	if i.dead {
+		return errGone
+	}
+	w.operations++
+	chance := w.random.IntN(1000)
+	if w.calm {
+		return o.effect()
+	}
+	switch {
+	case chance < 6:
+		w.crash(i)
+		return errGone
+	case chance < 12:
+		_ = o.effect() // nobody will know
+		w.crash(i)
+		return errGone
+	case strings.HasPrefix(o.op, "step"):
+		return o.effect()
+	case chance < 22: // 503: nothing was done
+		return store.Error(store.ErrUnavailable, o.op, "sim", o.what, errors.New("503"))
+	case chance < 34: // it was done, and the answer is lost
+		_ = o.effect()
+		return store.Error(store.ErrUnavailable, o.op, "sim", o.what, errors.New("lost answer"))
+	case chance < 40: // it was done, and a repetition of it refused
+		err := o.effect()
+		if err == nil && o.op == "put" {
+			return store.Error(store.ErrExists, o.op, "sim", o.what, errors.New("412 after a retry"))
+		}
+		return err
+	case chance < 44:
+		return store.Error(store.ErrNoBucket, o.op, "sim", o.what, errors.New("false 404"))
+	}
+	return o.effect()
+}
+
+func (w *world) crash(i *invocation) {
+	i.dead = true
+	w.crashes++
+}
+
+// invoke starts an invocation with a request; sweep asks for a sweep.
+func (w *world) invoke(request executor.Request, limit time.Duration) {
+	w.number++
+	w.invocations++
+	i := &invocation{world: w, number: w.number, skew: time.Duration(w.random.IntN(10_001)-5000) * time.Millisecond, hard: time.Now().Add(limit)}
+	config := w.config(i)
+	w.mu.Lock()
+	w.alive++
+	w.mu.Unlock()
+	go func() {
+		ctx, cancel := context.WithDeadline(context.Background(), i.hard)
+		defer cancel()
+		defer func() {
+			w.mu.Lock()
+			w.alive--
+			w.mu.Unlock()
+		}()
+		run := executor.New(config)
+		if request.Action == executor.ActionSweep {
+			_, _ = run.Sweep(ctx, "") // what it could not do the next one does
+			return
+		}
+		results, err := run.Run(ctx, request)
+		_ = i.schedule(ctx, "step answer", "", func() error { w.answered(request, results, err); return nil })
+	}()
+}
+
+const (
+	callTime     = time.Minute
+	detachedTime = 10 * time.Minute
+)
+
+func (w *world) config(i *invocation) executor.Config {
+	bucket := func(name string) store.Bucket { return simBucket{name, i} }
+	skew := i.skew
+	if w.off["clock"] {
+		skew = time.Hour
+	}
+	limits := executor.DefaultLimits()
+	limits.Attempts = 50 // what goes wrong here goes wrong often
+	return executor.Config{
+		Packages: bucket("packages"), Results: bucket("results"), State: bucket("state"),
+		Namespace: func(context.Context) (string, error) { return "ns", nil }, Environment: "prod",
+		WorkDir: fmt.Sprintf("%s/%d", w.dir, i.number), Reserve: 5 * time.Second, Limits: limits,
+		Sandbox: sandbox.LevelNone, Output: executor.OutputNone, Log: slog.New(slog.DiscardHandler),
+		Clock: func() time.Time { return time.Now().Add(skew) },
+		Spawn: i.spawn,
+		Invoke: func(ctx context.Context, mark string) error {
+			return i.schedule(ctx, "step invoke", mark, func() error {
+				if w.random.IntN(10) > 0 || w.calm {
+					w.in(time.Duration(w.random.IntN(20))*time.Second, func() { w.invoke(executor.Request{Continue: mark, Bucket: "packages"}, detachedTime) })
+				}
+				return nil
+			})
+		},
+		Announce: func(ctx context.Context, r evidence.Result) error {
+			return i.schedule(ctx, "step announce", r.RunID, func() error { w.announced[r.RunID]++; return nil })
+		},
+	}
+}
+
+// spawn is a script: it changes the target, which is a ledger of who did what, and when.
+func (i *invocation) spawn(ctx context.Context, c sandbox.Command) (sandbox.Outcome, error) {
+	w := i.world
+	env := map[string]string{}
+	for _, entry := range c.Env {
+		name, value, _ := strings.Cut(entry, "=")
+		env[name] = value
+	}
+	o := sandbox.Outcome{Start: time.Now()}
+	var took time.Duration
+	var refused bool
+	stall := false
+	_ = i.schedule(ctx, "step prepare", env["CEMLI_RUN_ID"], func() error {
+		took = time.Duration(w.random.IntN(8000)) * time.Millisecond
+		stall = !w.calm && w.random.IntN(60) == 0
+		return nil
+	})
+	if i.dead {
+		return o, errGone
+	}
+	if stall {
+		// The machine is suspended between the last look at the lease and the step.
+		i.undead, took = true, 0
+		time.Sleep(2 * detachedTime)
+	}
+	err := i.schedule(ctx, "step begin", env["CEMLI_RUN_ID"], func() error {
+		if refused = !w.begin(i, env); i.undead {
+			w.end(env) // at once
+		}
+		return nil
+	})
+	if err != nil || i.dead {
+		return o, errGone
+	}
+	if refused {
+		o.ExitCode, o.End = 9, time.Now()
+		return o, nil
+	}
+	select {
+	case <-time.After(took):
+	case <-ctx.Done():
+		o.Stopped = true
+	}
+	if err := i.schedule(ctx, "step end", env["CEMLI_RUN_ID"], func() error { w.end(env); return nil }); err != nil || i.dead {
+		return o, errGone
+	}
+	o.End = time.Now()
+	if strings.HasPrefix(env["CEMLI_PACKAGE"], "bad") {
+		o.ExitCode = 1
+	}
+	return o, nil
+}

@@ -1,0 +1,291 @@
+package executor_test
+
+import (
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"cemli-executor/executor"
+	"cemli-executor/internal/sandbox"
+	"cemli-executor/internal/testkit"
+)
+
+var (
+	simSeed = flag.Uint64("sim.seed", 0, "replay this history of the simulation")
+	simTime = flag.Duration("sim.time", 10*time.Second, "simulate histories for so long")
+)
+
+// scenario is what differs between histories.
+type scenario struct {
+	off  map[string]bool
+	wipe bool // the state bucket is emptied in the middle
+}
+
+// simulate plays one history: uploads, events that come several times, late, in any order or never,
+// invocations that die, a store that fails; then sweeps, with nothing failing any more.
+func simulate(t *testing.T, seed uint64, s scenario) (w *world) {
+	dir := scratch(t)
+	defer os.RemoveAll(dir)
+	synctest.Test(t, func(t *testing.T) {
+		w = &world{
+			t: t, random: rand.New(rand.NewPCG(seed, 7)), dir: dir, off: s.off, ledger: newLedger(),
+			buckets: map[string]map[string]*simObject{"packages": {}, "results": {}, "state": {}},
+		}
+		w.calm = true
+		w.sweep() // as a deployment does; from here on uploads are looked after
+		w.in(59*time.Second, func() { w.calm = false })
+		w.plan(s)
+		w.run()
+		if !s.wipe {
+			w.judge()
+		}
+	})
+	return w
+}
+
+// scratch is a folder in memory where there is one.
+func scratch(t *testing.T) string {
+	base := os.TempDir()
+	if info, err := os.Stat("/dev/shm"); err == nil && info.IsDir() {
+		base = "/dev/shm"
+	}
+	dir, err := os.MkdirTemp(base, "cemli-sim-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// kinds of packages: what a manifest says besides its name, and what the world has to know of it.
+var kinds = []struct {
+	members    string
+	sets       []string
+	idempotent bool
+	steps      int
+}{
+	{"", []string{""}, false, 2},
+	{"", []string{""}, false, 1},
+	{`,"idempotent":true`, []string{""}, true, 2},
+	{`,"parameters":{"C":{"type":"string","default":"x"}},"parameter_sets":{"DE":{"C":"de"},"FR":{"C":"fr"}}`, []string{"DE", "FR"}, false, 1},
+	{`,"timeout":"2m"`, []string{""}, false, 1}, // more than an event's invocation has
+}
+
+var zips sync.Map // by manifest: packages are the same in all histories
+
+func (w *world) makePackage(number int) *simPackage {
+	kind := kinds[w.random.IntN(len(kinds))]
+	name := fmt.Sprintf("p%d", number)
+	if w.random.IntN(8) == 0 {
+		name = "bad" + name
+	}
+	p := &simPackage{name: name, group: name, idempotent: kind.idempotent, sets: kind.sets, steps: kind.steps}
+	members := kind.members
+	if w.random.IntN(3) > 0 {
+		p.group = "shared"
+		members += `,"concurrency":{"group":"shared"}`
+	}
+	doc := fmt.Sprintf(`{"name":%q,"version":"1.0.%d","type":"extension"%s}`, name, w.random.IntN(3), members)
+	key := fmt.Sprint(doc, kind.steps)
+	zip, ok := zips.Load(key)
+	if !ok {
+		contents := map[string]string{"manifest.json": doc, "steps/a.sh": "#!/bin/bash\n"}
+		if kind.steps > 1 {
+			contents["steps/b.sh"] = "#!/bin/bash\n"
+		}
+		zip, _ = zips.LoadOrStore(key, testkit.Zip(w.t, contents))
+	}
+	p.zip = zip.([]byte)
+	w.packages[name], w.groups[p.group] = p, &simGroup{}
+	return p
+}
+
+// plan says what will happen from outside.
+func (w *world) plan(s scenario) {
+	const busy = 8 * time.Minute
+	packages := 2 + w.random.IntN(4)
+	for n := range packages {
+		p := w.makePackage(n)
+		for copies := 1 + w.random.IntN(2); copies > 0; copies-- {
+			object := p.name + ".zip"
+			if w.random.IntN(2) == 0 {
+				object = fmt.Sprintf("copy-%d-%s.zip", copies, p.name)
+			}
+			w.in(time.Minute+time.Duration(w.random.Int64N(int64(busy/time.Second)))*time.Second, func() { w.upload(p, object) })
+		}
+	}
+	for at := time.Minute; at < busy; at += time.Duration(30+w.random.IntN(90)) * time.Second {
+		w.in(at, func() { w.sweep() })
+	}
+	if s.wipe {
+		w.in(busy/2, w.wipe)
+	}
+	w.in(busy+30*time.Minute, func() { w.calm = true; w.settle(60) })
+}
+
+// upload stores a package, whose event is delivered up to three times, at any time.
+func (w *world) upload(p *simPackage, object string) {
+	o := w.put("packages", object, p.zip, nil)
+	u := &upload{p, object, o.etag, o.created}
+	w.uploads = append(w.uploads, u)
+	for range w.random.IntN(4) {
+		w.deliver(u, time.Duration(w.random.IntN(90))*time.Second)
+	}
+}
+
+func (w *world) deliver(u *upload, after time.Duration) {
+	w.duplicates++
+	w.in(after, func() {
+		w.invoke(executor.Request{
+			Bucket: "packages", Object: u.object, ETag: u.etag, Trigger: executor.Trigger{Kind: executor.TriggerEvent, EventID: u.etag},
+		}, callTime)
+	})
+}
+
+func (w *world) sweep() { w.invoke(executor.Request{Action: executor.ActionSweep}, callTime) }
+
+// settle sweeps, twice at once, until nothing is left.
+func (w *world) settle(rounds int) {
+	if rounds == 0 || rounds < 55 && w.quiet() {
+		return
+	}
+	w.sweep()
+	w.sweep()
+	w.in(2*time.Minute, func() { w.settle(rounds - 1) })
+}
+
+// wipe empties the state bucket, and delivers every event so far once more.
+func (w *world) wipe() {
+	for name := range w.buckets["state"] {
+		if name != "watch.json" || !w.off["watch"] {
+			delete(w.buckets["state"], name)
+		}
+	}
+	clear(w.fences)
+	for _, u := range w.uploads {
+		w.deliver(u, time.Duration(w.random.IntN(30))*time.Second)
+	}
+}
+
+// seeds plays histories on all processors until done says so, and adds up what they were.
+func seeds(t *testing.T, from uint64, s scenario, done func(played int64, w *world) bool) {
+	sandbox.Probe() // it is asked once, outside of any history
+	var played atomic.Int64
+	var next atomic.Uint64
+	next.Store(from)
+	var stop atomic.Bool
+	var all sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		all.Go(func() {
+			for !stop.Load() {
+				seed := next.Add(1)
+				t.Run(fmt.Sprint(seed), func(t *testing.T) {
+					w := simulate(t, seed, s)
+					if done(played.Add(1), w) {
+						stop.Store(true)
+					}
+				})
+			}
+		})
+	}
+	all.Wait()
+}
+
+// TestSimulation holds production's own code to its promises under everything that can go wrong.
+// A history that breaks one prints its seed, with which -sim.seed plays it again.
+func TestSimulation(t *testing.T) {
+	if *simSeed != 0 {
+		w := simulate(t, *simSeed, scenario{})
+		t.Logf("%d operations, %d crashes; %d uploads, %d results", w.operations, w.crashes, len(w.uploads), w.results)
+		for _, v := range w.violations {
+			t.Error(v)
+		}
+		return
+	}
+	var mu sync.Mutex
+	var total ledger
+	var violations, uploads int
+	start := time.Now()
+	var histories int64
+	seeds(t, 0, scenario{}, func(played int64, w *world) bool {
+		mu.Lock()
+		defer mu.Unlock()
+		histories = max(histories, played)
+		total.operations += w.operations
+		total.crashes += w.crashes
+		total.invocations += w.invocations
+		total.duplicates += w.duplicates
+		total.results += w.results
+		total.steps += w.steps
+		total.refusals += w.refusals
+		uploads += len(w.uploads)
+		violations += len(w.violations)
+		if len(w.violations) > 0 {
+			t.Errorf("-sim.seed %s:\n\t%s", w.t.Name()[strings.LastIndex(w.t.Name(), "/")+1:], strings.Join(w.violations, "\n\t"))
+		}
+		return violations > 0 || time.Since(start) > *simTime
+	})
+	t.Logf("%d histories, %.0f a minute: %d store calls and steps, %d crashes, %d invocations, %d uploads, %d deliveries; %d steps executed, %d refused for their fence, %d results; %d violations",
+		histories, float64(histories)/time.Since(start).Minutes(), total.operations, total.crashes, total.invocations, uploads, total.duplicates,
+		total.steps, total.refusals, total.results, violations)
+}
+
+// TestEverySafeguardIsNeeded switches the safeguards off, one by one, and wants the simulation to
+// see what they are for.
+func TestEverySafeguardIsNeeded(t *testing.T) {
+	const most = 3000
+	for name, c := range map[string]struct {
+		scenario scenario
+		want     string
+	}{
+		"conditions": {scenario{off: map[string]bool{"conditions": true}}, "executed"},
+		"clock":      {scenario{off: map[string]bool{"clock": true}}, "executed"}, // a lease that has ended for everybody
+		"fence":      {scenario{off: map[string]bool{"fence": true}}, "went on after"},
+		"marks":      {scenario{off: map[string]bool{"marks": true}}, "is "},
+		"record":     {scenario{off: map[string]bool{"record": true}}, "the same contents succeeded"},
+		"watch":      {scenario{off: map[string]bool{"watch": true}, wipe: true}, "was executed as"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var mu sync.Mutex
+			found := ""
+			var histories int64
+			seeds(t, 1_000_000, c.scenario, func(played int64, w *world) bool {
+				mu.Lock()
+				defer mu.Unlock()
+				histories = played
+				for _, v := range w.violations {
+					if found == "" && strings.Contains(v, c.want) {
+						found = v
+					}
+				}
+				return found != "" || played >= most
+			})
+			if found == "" {
+				t.Fatalf("%d histories without the safeguard, and nothing was seen", histories)
+			}
+			t.Logf("after %d histories: %s", histories, found)
+		})
+	}
+}
+
+// With the watch in force nothing runs twice where the state was lost.
+func TestLostState(t *testing.T) {
+	var mu sync.Mutex
+	seeds(t, 2_000_000, scenario{wipe: true}, func(played int64, w *world) bool {
+		mu.Lock()
+		defer mu.Unlock()
+		for _, v := range w.violations {
+			if strings.Contains(v, "executed") {
+				t.Error(v)
+			}
+		}
+		return t.Failed() || played >= 200
+	})
+}

@@ -1,0 +1,215 @@
+package executor
+
+import (
+	"context"
+	"errors"
+	"path"
+	"strings"
+	"time"
+
+	"cemli-executor/internal/claim"
+	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/problem"
+	"cemli-executor/internal/store"
+)
+
+// Bounds of one sweep.
+const (
+	sweepMarks   = 200                 // open requests looked at
+	sweepUploads = 1000                // objects listed
+	uploadWindow = 14 * 24 * time.Hour // older uploads are not looked after any more
+)
+
+// IsPackage reports whether an object of the packages bucket is a package, by its name.
+func IsPackage(object string) bool { return strings.EqualFold(path.Ext(object), ".zip") }
+
+// Swept is what a sweep has done.
+type Swept struct {
+	Status  evidence.Status `json:"status"` // success, or error where something could not be done
+	Message string          `json:"message"`
+	Open    int             `json:"open"`    // accepted requests that were looked at
+	Uploads int             `json:"uploads"` // objects that were looked at
+	Runs    []SweptRun      `json:"runs"`    // what came of those that were gone on with here
+	// More says that the next sweep goes on where this one ended.
+	More  bool            `json:"more"`
+	Error *evidence.Error `json:"error,omitempty"`
+}
+
+// SweptRun is what came of one run.
+type SweptRun struct {
+	RunID  string          `json:"run_id"`
+	Object string          `json:"object"`
+	Status evidence.Status `json:"status"`
+}
+
+// sweeping is one sweep under way.
+type sweeping struct {
+	*work
+	callID string
+	swept  Swept
+	failed []error
+}
+
+// Sweep goes on with what other invocations left: requests that were accepted and are not done,
+// queues, what follows a result, and uploads whose event never came. It looks at a bounded part of
+// each, and the next sweep at the next; two at once do no harm. The error says what could not be
+// done, the rest of the sweep notwithstanding.
+func (e *Executor) Sweep(ctx context.Context, callID string) (Swept, error) {
+	s := &sweeping{work: e.begins(ctx), callID: callID, swept: Swept{Runs: []SweptRun{}}}
+	err := s.all(ctx)
+	s.swept.Status, s.swept.Message = evidence.StatusSuccess, "nothing is left where this sweep looked"
+	if s.swept.More {
+		s.swept.Message = "the next sweep goes on where this one ended"
+	}
+	if err := errors.Join(append(s.failed, err)...); err != nil {
+		described := problem.Of(err, problem.Problem{Code: "state.sweep", Message: "the sweep could not do all of its work", Hint: "see the function's log"})
+		s.swept.Status, s.swept.Message, s.swept.Error = evidence.StatusError, described.Message(), evidence.NewError(described)
+		return s.swept, err
+	}
+	e.Log.Info("swept", "open", s.swept.Open, "uploads", s.swept.Uploads, "runs", len(s.swept.Runs), "more", s.swept.More)
+	return s.swept, nil
+}
+
+func (s *sweeping) all(ctx context.Context) error {
+	watch, err := s.watch(ctx, s.now())
+	if err != nil {
+		return err
+	}
+	cursor, err := claim.ReadCursor(ctx, s.State, s.Environment)
+	if err != nil {
+		return err
+	}
+	before := [2]string{cursor.Open, cursor.Uploads}
+	if err := s.marks(ctx, cursor); err != nil {
+		return err
+	}
+	if err := s.uploads(ctx, cursor, watch.Since); err != nil {
+		return err
+	}
+	s.drain(ctx, s.callID)
+	s.swept.More = cursor.Open != "" || cursor.Uploads != ""
+	if before == [2]string{cursor.Open, cursor.Uploads} {
+		return nil
+	}
+	return cursor.Save(ctx)
+}
+
+// marks looks at a page of the requests that were accepted and are not done.
+func (s *sweeping) marks(ctx context.Context, cursor *claim.Cursor) error {
+	names, next, err := claim.Marks(ctx, s.State, s.Environment, cursor.Open, sweepMarks)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if !s.fits(s.least) {
+			cursor.Open = name
+			return nil
+		}
+		s.swept.Open++
+		s.note(s.mark(ctx, name))
+	}
+	cursor.Open = next
+	return nil
+}
+
+func (s *sweeping) note(err error) {
+	if err != nil {
+		s.Log.Error("the sweep could not go on with something", "code", problem.CodeOf(err), "error", err.Error())
+		s.failed = append(s.failed, err)
+	}
+}
+
+// mark goes on with one accepted request, if nobody else does.
+func (s *sweeping) mark(ctx context.Context, name string) error {
+	held, err := claim.Find(ctx, s.State, s.Environment, claim.KeyOf(name), s.now())
+	switch {
+	case err != nil:
+		return err
+	case held == nil:
+	case held.State == claim.Done && name == held.Mark() && len(held.Pending) > 0:
+		return s.finishPending(ctx, held)
+	case claim.AttemptOf(name) > held.Attempt: // whoever wanted to begin it died before
+	case held.State == claim.Done, claim.AttemptOf(name) < held.Attempt:
+		return claim.DeleteMark(ctx, s.State, s.Environment, name)
+	case !held.Expired(s.now()):
+		return nil
+	}
+	request, ok, err := s.reload(ctx, name, s.callID)
+	if err != nil || !ok {
+		return err
+	}
+	if held != nil && held.State == claim.Running {
+		s.freeAfter(held)
+	}
+	if err := s.goOn(ctx, request); err != nil {
+		return err
+	}
+	if claim.AttemptOf(name) == 0 {
+		return claim.DeleteMark(ctx, s.State, s.Environment, name) // it has another mark now, or is done
+	}
+	return nil
+}
+
+// freeAfter looks at the queue of a group whose run died, once that is settled.
+func (s *sweeping) freeAfter(held *claim.Held) {
+	if held.Group != "" {
+		s.freed = append(s.freed, held.Group)
+	}
+}
+
+// goOn does what a request asks.
+func (s *sweeping) goOn(ctx context.Context, request Request) error {
+	results, err := s.serve(ctx, request)
+	for _, r := range results {
+		s.swept.Runs = append(s.swept.Runs, SweptRun{r.RunID, r.SourceObject, r.Status})
+	}
+	return err
+}
+
+// uploads looks at a page of the packages bucket for uploads that nobody has claimed.
+func (s *sweeping) uploads(ctx context.Context, cursor *claim.Cursor, since time.Time) error {
+	page, err := s.Packages.List(ctx, store.ListOptions{Start: cursor.Uploads, Limit: sweepUploads})
+	if err != nil {
+		return err
+	}
+	oldest := s.now().Add(-uploadWindow)
+	for _, o := range page.Objects {
+		if !IsPackage(o.Name) || o.Created.Before(since.Truncate(time.Second)) || o.Created.Before(oldest) {
+			continue
+		}
+		if !s.fits(s.least) {
+			cursor.Uploads = o.Name
+			return nil
+		}
+		s.swept.Uploads++
+		s.note(s.upload(ctx, o.Name))
+	}
+	cursor.Uploads = page.Next
+	return nil
+}
+
+// upload runs a package that nobody has claimed.
+func (s *sweeping) upload(ctx context.Context, name string) error {
+	info, err := s.Packages.Head(ctx, name)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil // it is gone
+	}
+	if err != nil {
+		return err
+	}
+	request := Request{
+		Bucket: s.Packages.Name(), Object: name, ETag: info.ETag, VersionID: info.VersionID, CallID: s.callID,
+		Trigger: Trigger{Kind: TriggerSweep},
+	}
+	if request.Namespace, err = s.Namespace(ctx); err != nil {
+		return err
+	}
+	asked := request
+	if asked.fromMetadata(info.Metadata) == nil { // else the run says what is wrong with it
+		held, err := claim.Find(ctx, s.State, s.Environment, asked.key(s.Environment), s.now())
+		if err != nil || held != nil {
+			return err // if it is not done, it has a mark
+		}
+	}
+	return s.goOn(ctx, request)
+}

@@ -1,0 +1,125 @@
+package claim
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"cemli-executor/internal/problem"
+	"cemli-executor/internal/store"
+)
+
+// schemaVersion is the version of documents that this package writes.
+const schemaVersion = 1
+
+// maxBytes bounds a document.
+const maxBytes = 4 << 20
+
+// attempts is how often a document is read again because another run wrote it first.
+const attempts = 20
+
+// header begins every document.
+type header struct {
+	SchemaVersion int `json:"schema_version"`
+	// Writer is new at each write, so that no two writes have the same bytes: who wrote what is
+	// stored can be told from the bytes alone.
+	Writer string `json:"writer"`
+}
+
+func (h *header) head() *header { return h }
+
+type document interface{ head() *header }
+
+// load reads a document; the ETag is empty, and the document as it was, if there is none.
+func load(ctx context.Context, state store.Bucket, where string, into document) (etag string, err error) {
+	doc, info, err := read(ctx, state, where)
+	if errors.Is(err, store.ErrNotFound) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	var version header
+	switch err := json.Unmarshal(doc, &version); {
+	case err != nil || len(doc) > maxBytes:
+		return "", corrupt(state, where, err)
+	case version.SchemaVersion > schemaVersion:
+		return "", problem.New(problem.Problem{
+			Code: "state.newer", Where: state.Name() + "/" + where,
+			Message: fmt.Sprintf("the record has the version %d; this executor knows %d", version.SchemaVersion, schemaVersion),
+			Hint:    "deploy the newer executor again",
+		}, nil)
+	}
+	if err := json.Unmarshal(doc, into); err != nil || version.SchemaVersion != schemaVersion {
+		return "", corrupt(state, where, err)
+	}
+	return info.ETag, nil
+}
+
+func read(ctx context.Context, state store.Bucket, where string) ([]byte, store.Info, error) {
+	body, info, err := state.Get(ctx, where, store.GetOptions{})
+	if err != nil {
+		return nil, info, err
+	}
+	defer body.Close()
+	doc, err := io.ReadAll(io.LimitReader(body, maxBytes+1))
+	if err != nil {
+		return nil, info, store.Error(store.ErrUnavailable, "read", state.Name(), where, err)
+	}
+	return doc, info, nil
+}
+
+func corrupt(state store.Bucket, where string, cause error) error {
+	return problem.New(problem.Problem{
+		Code: "state.corrupt", Where: state.Name() + "/" + where, Message: "the record is damaged; nothing was run and nothing overwritten",
+		Hint: "find out who wrote it, restore an earlier version of the object, or delete it to forget what ran before",
+	}, cause)
+}
+
+// write stores a document where etag says that nothing is (empty) or that it is as it was read.
+// A refusal counts, and so does no answer, only where something else than these bytes is stored:
+// an attempt whose answer was lost may have been carried out.
+func write(ctx context.Context, state store.Bucket, where, etag string, d document) (store.Info, error) {
+	*d.head() = header{schemaVersion, rand.Text()}
+	doc, err := json.Marshal(d)
+	if err != nil {
+		return store.Info{}, fmt.Errorf("encode %s: %w", where, err)
+	}
+	if len(doc) > maxBytes {
+		return store.Info{}, problem.New(problem.Problem{
+			Code: "state.large", Where: state.Name() + "/" + where, Message: fmt.Sprintf("the record would have %d bytes; at most %d are kept", len(doc), maxBytes),
+			Hint: "send fewer parameters, or split the package",
+		}, nil)
+	}
+	opts := store.PutOptions{IfNoneMatch: etag == "", IfMatch: etag, ContentType: "application/json"}
+	for again := false; ; again = true {
+		info, err := state.Put(ctx, where, bytes.NewReader(doc), int64(len(doc)), opts)
+		if err == nil {
+			return info, nil
+		}
+		if stored, info, readErr := read(ctx, state, where); readErr == nil && bytes.Equal(stored, doc) {
+			return info, nil
+		}
+		if again || !errors.Is(err, store.ErrUnavailable) || ctx.Err() != nil {
+			return store.Info{}, err
+		}
+	}
+}
+
+// lostRace reports whether a write failed because another was first.
+func lostRace(err error) bool {
+	return errors.Is(err, store.ErrExists) || errors.Is(err, store.ErrChanged) || errors.Is(err, store.ErrNotFound)
+}
+
+// conflict is the error for a store that refuses every write, whatever is read of it.
+func conflict(state store.Bucket, where string, cause error) error {
+	return problem.New(problem.Problem{
+		Code: "state.conflict", Where: state.Name() + "/" + where,
+		Message: fmt.Sprintf("the record was changed by others %d times in a row, or the store refuses to change it", attempts),
+		Hint:    "send the request again; if it persists, check that nothing but the function writes to the state bucket",
+	}, cause)
+}

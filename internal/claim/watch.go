@@ -1,0 +1,71 @@
+package claim
+
+import (
+	"context"
+	"time"
+
+	"cemli-executor/internal/store"
+)
+
+// Watch says since when this state bucket knows what ran. It is made once and never changed:
+// where it is missing, what ran before has been forgotten.
+type Watch struct {
+	header
+	// Since is the time from which on every upload is looked after.
+	Since time.Time `json:"since"`
+}
+
+const watchObject = "watch.json"
+
+// ReadWatch reads the watch; ok is false if there is none.
+func ReadWatch(ctx context.Context, state store.Bucket) (w Watch, ok bool, err error) {
+	etag, err := load(ctx, state, watchObject, &w)
+	return w, etag != "", err
+}
+
+// StartWatch makes the watch, unless it was made meanwhile.
+func StartWatch(ctx context.Context, state store.Bucket, since time.Time) (Watch, error) {
+	w := Watch{Since: since}
+	_, err := write(ctx, state, watchObject, "", &w)
+	if lostRace(err) {
+		var ok bool
+		if w, ok, err = ReadWatch(ctx, state); err == nil && !ok {
+			err = conflict(state, watchObject, nil)
+		}
+	}
+	return w, err
+}
+
+// Cursor is where the next sweep of an environment goes on.
+type Cursor struct {
+	header
+	Environment string `json:"environment"`
+	Open        string `json:"open"`    // mark to begin with
+	Uploads     string `json:"uploads"` // object to begin with
+
+	state store.Bucket
+	etag  string
+}
+
+// ReadCursor reads the cursor; one that does not exist is at the beginning of everything.
+func ReadCursor(ctx context.Context, state store.Bucket, environment string) (*Cursor, error) {
+	c := &Cursor{Environment: environment, state: state}
+	etag, err := load(ctx, state, c.object(), c)
+	if err == nil && c.Environment != environment {
+		err = corrupt(state, "sweep/"+environment+".json", nil)
+	}
+	c.etag = etag
+	return c, err
+}
+
+// Save stores the cursor, unless another sweep has stored one meanwhile: both have done their
+// work, and one of them is gone on from.
+func (c *Cursor) Save(ctx context.Context) error {
+	_, err := write(ctx, c.state, c.object(), c.etag, c)
+	if lostRace(err) {
+		return nil
+	}
+	return err
+}
+
+func (c *Cursor) object() string { return "sweep/" + c.Environment + ".json" }
