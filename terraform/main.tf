@@ -182,8 +182,9 @@ module "devops" {
     token_secret_id = var.repository_token_secret_id == "" ? null : var.repository_token_secret_id
     mirror_schedule = var.repository_mirror_schedule
   }
-  files = var.build_files
-  tags  = local.tags
+  build_parameters = var.build_parameters
+  files            = var.build_files
+  tags             = local.tags
 }
 
 module "iam" {

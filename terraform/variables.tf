@@ -283,7 +283,7 @@ variable "function_image_digest" {
 variable "function_memory_mb" {
   description = "Memory; a quarter of it is /tmp."
   type        = number
-  default     = 1024
+  default     = 512
 
   validation {
     condition     = contains([128, 256, 512, 1024, 2048, 3072], var.function_memory_mb)
@@ -408,6 +408,7 @@ variable "limits" {
     artifacts      = optional(number)
     artifact_bytes = optional(number)
     run_time       = optional(string)
+    attempts       = optional(number)
   })
   default = {}
 }
@@ -631,5 +632,23 @@ variable "repository_mirror_schedule" {
 variable "build_files" {
   description = "Files that a build delivers besides the image: names among outputArtifacts in build_spec.yaml, and paths to store them under."
   type        = map(string)
+  default = {
+    cemli-linux-amd64   = "cemli-linux-amd64"
+    cemli-linux-arm64   = "cemli-linux-arm64"
+    cemli-darwin-arm64  = "cemli-darwin-arm64"
+    cemli-windows-amd64 = "cemli-windows-amd64.exe"
+    checksums           = "SHA256SUMS"
+    sbom                = "sbom.cdx.json"
+  }
+}
+
+variable "build_parameters" {
+  description = "Parameters of the build pipeline, variables for build_spec.yaml such as RUNTIME_IMAGE, and their values."
+  type        = map(string)
   default     = {}
+
+  validation {
+    condition     = alltrue([for name in keys(var.build_parameters) : can(regex("^[A-Za-z_][A-Za-z0-9_]*$", name))])
+    error_message = "Names are those of variables."
+  }
 }

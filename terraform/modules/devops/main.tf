@@ -133,6 +133,19 @@ resource "oci_devops_build_pipeline" "this" {
   display_name  = "${local.prefix}-build"
   description   = "Checks, builds, delivers and deploys to ${var.environment}"
   freeform_tags = var.tags
+
+  dynamic "build_pipeline_parameters" {
+    for_each = length(var.build_parameters) > 0 ? [var.build_parameters] : []
+    content {
+      dynamic "items" {
+        for_each = build_pipeline_parameters.value
+        content {
+          name          = items.key
+          default_value = items.value
+        }
+      }
+    }
+  }
 }
 
 resource "oci_devops_build_pipeline_stage" "build" {

@@ -97,12 +97,18 @@ variable "build_image" {
 variable "build_timeout_seconds" {
   description = "Time of a build."
   type        = number
-  default     = 3600
+  default     = 5400 # as in build_spec.yaml
 
   validation {
     condition     = var.build_timeout_seconds >= 60
     error_message = "build_timeout_seconds is at least 60."
   }
+}
+
+variable "build_parameters" {
+  description = "Parameters of the build pipeline, which are variables for build_spec.yaml, and their values."
+  type        = map(string)
+  default     = {}
 }
 
 variable "files" {

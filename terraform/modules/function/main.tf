@@ -23,6 +23,7 @@ locals {
     CEMLI_LIMIT_ARTIFACTS      = var.limits.artifacts
     CEMLI_LIMIT_ARTIFACT_BYTES = var.limits.artifact_bytes
     CEMLI_LIMIT_RUN_TIME       = var.limits.run_time
+    CEMLI_LIMIT_ATTEMPTS       = var.limits.attempts
   }
   config = tomap({ for name, value in local.settings : name => tostring(value) if value != null && value != "" })
 }

@@ -48,7 +48,7 @@ variable "image_digest" {
 variable "memory_mb" {
   description = "Memory; a quarter of it is /tmp, which packages are extracted to."
   type        = number
-  default     = 1024
+  default     = 512
 
   validation {
     condition     = contains([128, 256, 512, 1024, 2048, 3072], var.memory_mb)
@@ -199,6 +199,7 @@ variable "limits" {
     artifacts      = optional(number)
     artifact_bytes = optional(number)
     run_time       = optional(string)
+    attempts       = optional(number)
   })
   default = {}
 }

@@ -14,6 +14,12 @@ run "dev_builds" {
   variables {
     build = true
     files = { cli = "cemli-linux-amd64", sbom = "sbom.json" }
+
+    build_parameters = { RUNTIME_IMAGE = "registry.example.com/debian:13" }
+  }
+  assert {
+    condition     = oci_devops_build_pipeline.this[0].build_pipeline_parameters[0].items[0].name == "RUNTIME_IMAGE"
+    error_message = "the build has its parameters"
   }
   assert {
     condition     = oci_devops_repository.this[0].repository_type == "HOSTED" && length(oci_devops_connection.source) == 0
