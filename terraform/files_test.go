@@ -87,6 +87,11 @@ func TestSchema(t *testing.T) {
 	if diff := cmp.Diff(declared, names(`(?m)^      - (\w+)$`, groups)); diff != "" {
 		t.Errorf("variables.tf (-) and the groups of schema.yaml (+) differ:\n%s", diff)
 	}
+	for _, kind := range names(`(?m)^    type: (\S+)$`, described) {
+		if !slices.Contains([]string{"array", "boolean", "enum", "integer", "string"}, kind) && !strings.HasPrefix(kind, "oci:identity:") {
+			t.Errorf("schema.yaml: %s is no type that Resource Manager asks for", kind)
+		}
+	}
 	known := names(`(?m)^output "(\w+)"`, read(t, "outputs.tf"))
 	for _, output := range names(`(?m)^      - (\w+)$`, outputs) {
 		if !slices.Contains(known, output) {
