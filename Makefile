@@ -6,13 +6,14 @@ VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo de
 COMMIT    ?= $(shell git rev-parse HEAD 2>/dev/null)
 STAMP      = -X cemli-executor/internal/buildinfo.Version=$(VERSION) -X cemli-executor/internal/buildinfo.Commit=$(COMMIT)
 FUZZTIME  ?= 30s
+SIMTIME   ?= 5m
 
 # Development tools are pinned here; they are no dependencies of the product.
 STATICCHECK = $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOFUMPT     = $(GO) run mvdan.cc/gofumpt@v0.12.0
 GOVULNCHECK = $(GO) run golang.org/x/vuln/cmd/govulncheck@v1.5.0
 
-.PHONY: build check test vet fmt staticcheck tidy vuln cross fuzz bench
+.PHONY: build check test vet fmt staticcheck tidy vuln cross fuzz bench chaos simulate
 
 build: ## both binaries, static and stripped, side by side
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w $(STAMP)' -o $(BIN)/ . ./cmd/cemli
@@ -47,3 +48,9 @@ fuzz: ## every fuzz target for FUZZTIME
 
 bench: ## the figures that the documentation names
 	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+simulate: ## histories of everything that can go wrong, for SIMTIME
+	$(GO) test -run 'TestSimulation$$' -v -timeout 0 ./executor -sim.time $(SIMTIME) | grep -v '^=== \|--- PASS'
+
+chaos: ## the real function, killed at random, over a local OCI that fails
+	$(GO) test -run TestChaos -v -timeout 60m ./internal/local -chaos.packages 500 -chaos.groups 20

@@ -30,6 +30,7 @@ type world struct {
 	buckets map[string]map[string]*simObject
 	writes  int
 	calm    bool // nothing goes wrong any more
+	stopped bool
 
 	mu      sync.Mutex
 	pending []*operation
@@ -90,10 +91,18 @@ func (w *world) run() {
 			w.step()
 		case pending == 0 && alive == 0 && len(w.later) == 0:
 			return
+		case w.operations > 10_000:
+			w.violated("the history does not end")
+			w.stop()
 		default:
 			w.pass(pending)
 		}
 	}
+}
+
+// stop kills every invocation, and nothing happens from outside any more.
+func (w *world) stop() {
+	w.stopped, w.later, w.operations = true, nil, 0
 }
 
 // due does what is to happen by now.
@@ -118,6 +127,9 @@ func (w *world) pass(pending int) {
 }
 
 func (w *world) in(d time.Duration, do func()) {
+	if w.stopped {
+		return
+	}
 	w.later = append(w.later, future{time.Now().Add(d), do})
 }
 
@@ -142,7 +154,7 @@ func (w *world) carryOut(o *operation) error {
 	if !i.undead && !time.Now().Before(i.hard) {
 		i.dead = true
 	}
-	if i.dead {
+	if i.dead || w.stopped {
 		return errGone
 	}
 	w.operations++

@@ -241,7 +241,7 @@ func TestRunNeedsItsPermissions(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, missing := range map[string]string{
-		"read_packages": "OBJECT_READ", "read_policies": "OBJECT_READ", "create_results": "OBJECT_CREATE", "read_results": "OBJECT_READ", "manage_state": "OBJECT_READ",
+		"read_packages": "OBJECT_READ", "read_policies": "OBJECT_READ", "create_results": "OBJECT_CREATE", "read_results": "OBJECT_INSPECT", "manage_state": "OBJECT_READ",
 	} {
 		t.Run(name, func(t *testing.T) {
 			log := &testkit.Buffer{}
@@ -331,7 +331,10 @@ func TestSeveralInstancesRunAtOnce(t *testing.T) {
 	}
 	// Each waits until all three have begun, which they can only at the same time.
 	for _, n := range []string{"1", "2", "3"} {
-		c.put("sample-1.0."+n+".zip", sample(t, "touch "+dir+"/"+n+"; until [ $(ls "+dir+" | wc -l) -ge 3 ]; do sleep 0.05; done"))
+		c.put("sample-1.0."+n+".zip", testkit.Zip(t, map[string]string{
+			"manifest.json": `{"name":"sample","version":"1.0.` + n + `","type":"extension","concurrency":{"group":"` + n + `"}}`,
+			"steps/run.sh":  "touch " + dir + "/" + n + "; until [ $(ls " + dir + " | wc -l) -ge 3 ]; do sleep 0.05; done",
+		}))
 	}
 	for range 3 {
 		if r := c.result(c.answer()); r.Status != evidence.StatusSuccess {

@@ -186,6 +186,9 @@ func (d *dispatcher) misdeliver(ctx context.Context) int {
 	case hit(f.EventLose):
 		return 0
 	case hit(f.EventDuplicate):
+		if hit(f.EventDuplicate) {
+			return 3
+		}
 		return 2
 	}
 	return 1

@@ -40,7 +40,7 @@ type Faults struct {
 	DiskFull    bool     `json:"disk_full,omitempty"`   // nothing can be written
 
 	EventLose      float64  `json:"event_lose,omitempty"`      // never delivered
-	EventDuplicate float64  `json:"event_duplicate,omitempty"` // delivered twice
+	EventDuplicate float64  `json:"event_duplicate,omitempty"` // delivered twice, or with the same probability once more
 	EventDelay     Duration `json:"event_delay,omitempty"`     // before each delivery
 	EventReorder   Duration `json:"event_reorder,omitempty"`   // up to this before each, at random
 }

@@ -401,6 +401,7 @@ func TestEveryPolicyStatementIsNeeded(t *testing.T) {
 		{"manage_state", "OBJECT_CREATE", "PUT", "/n/localns/b/state/o/there", "x"},
 		{"read_secrets", "SECRET_BUNDLE_READ", "POST", "/20190301/secretbundles/actions/getByName?secretName=there&vaultId=" + localoci.VaultID, ""},
 		{"publish", "ONS_TOPIC_PUBLISH", "POST", "/20181201/topics/" + localoci.TopicID + "/messages", `{"body":"x"}`},
+		{"find_itself", "FN_FUNCTION_READ", "GET", "/20181201/functions/" + localoci.FunctionID, ""},
 		{"invoke_itself", "FN_INVOCATION", "POST", "/20181201/functions/" + localoci.FunctionID + "/actions/invoke", "{}"},
 	}
 	if len(all) != len(operations) {
