@@ -43,6 +43,7 @@ var arrows = map[string][]string{
 	"internal/buildinfo":       {},
 	"internal/testkit":         {},
 	"examples":                 {},
+	"terraform":                {},
 }
 
 // outside says which packages may import a module outside this one that is to stay in

@@ -65,7 +65,7 @@ var linkRule = regexp.MustCompile(`\]\(([^)#]+)(#[^)]*)?\)`)
 // Links between the documents and to files lead somewhere.
 func TestLinksInDocuments(t *testing.T) {
 	var documents []string
-	for _, pattern := range []string{"*.md", "docs/*.md", "docs/decisions/*.md", "examples/*/*.md"} {
+	for _, pattern := range []string{"*.md", "docs/*.md", "docs/decisions/*.md", "examples/*/*.md", "terraform/*.md", "terraform/modules/*/*.md"} {
 		found, err := filepath.Glob(pattern)
 		if err != nil {
 			t.Fatal(err)

@@ -1,0 +1,236 @@
+# One environment: run with environments/NAME.tfvars and a state of its own, or as one
+# Resource Manager stack each.
+
+locals {
+  home_region = var.home_region == "" ? var.region : var.home_region
+  prefix      = "cemli-${var.environment}"
+
+  tags = {
+    App         = "cemli-executor"
+    Environment = var.environment
+    Owner       = var.owner
+    CostCenter  = var.cost_center
+  }
+
+  compartment_id = var.create_compartment ? module.compartment[0].id : var.compartment_ocid
+
+  # As long as there is no image there is no function, and nothing that needs one.
+  has_function = var.function_image != ""
+
+  vault_id               = var.create_vault ? module.vault[0].vault_id : (var.vault_id == "" ? null : var.vault_id)
+  secrets_compartment_id = var.create_vault ? local.compartment_id : (var.secrets_compartment_ocid == "" ? null : var.secrets_compartment_ocid)
+  storage_key_id         = var.create_vault && var.storage_key ? module.vault[0].storage_key_id : (var.storage_key_id == "" ? null : var.storage_key_id)
+
+  namespace  = data.oci_objectstorage_namespace.this.namespace
+  image_path = "ocir.${var.region}.oci.oraclecloud.com/${local.namespace}/${var.image_repository}"
+}
+
+data "oci_objectstorage_namespace" "this" {
+  compartment_id = var.tenancy_ocid
+}
+
+module "compartment" {
+  source = "./modules/compartment"
+  count  = var.create_compartment ? 1 : 0
+  providers = {
+    oci = oci.home
+  }
+
+  parent_id   = var.compartment_ocid
+  name        = local.prefix
+  description = "cemli-executor, ${var.environment}"
+  tags        = local.tags
+}
+
+module "network" {
+  source = "./modules/network"
+  count  = length(var.subnet_ocids) == 0 ? 1 : 0
+
+  compartment_id = local.compartment_id
+  name           = local.prefix
+  cidr           = var.network_cidr
+  nat_gateway    = var.nat_gateway
+  egress         = var.egress
+  tags           = local.tags
+}
+
+module "vault" {
+  source = "./modules/vault"
+  count  = var.create_vault ? 1 : 0
+
+  compartment_id    = local.compartment_id
+  environment       = var.environment
+  protection_mode   = var.key_protection
+  storage_key       = var.storage_key
+  signing_key       = var.signing_key
+  generated_secrets = var.generated_secrets
+  tags              = local.tags
+}
+
+module "storage" {
+  source = "./modules/storage"
+
+  compartment_id         = local.compartment_id
+  namespace              = local.namespace
+  environment            = var.environment
+  kms_key_id             = local.storage_key_id
+  key_policy_ids         = module.iam.encryption_policy_ids
+  lifecycle_policy_ids   = module.iam.policy_ids
+  results_retention_days = var.results_retention_days
+  results_locked_from    = var.results_locked_from == "" ? null : var.results_locked_from
+  run_files_archive_days = var.run_files_archive_days
+  run_files_delete_days  = var.run_files_delete_days
+  state_versions_days    = var.state_versions_days
+  tags                   = local.tags
+}
+
+module "function" {
+  source = "./modules/function"
+
+  compartment_id             = local.compartment_id
+  environment                = var.environment
+  subnet_ids                 = length(var.subnet_ocids) == 0 ? [module.network[0].subnet_id] : var.subnet_ocids
+  network_security_group_ids = length(var.subnet_ocids) == 0 ? [module.network[0].network_security_group_id] : var.network_security_group_ocids
+
+  image                    = var.function_image
+  image_digest             = var.function_image_digest == "" ? null : var.function_image_digest
+  memory_mb                = var.function_memory_mb
+  timeout_seconds          = var.function_timeout_seconds
+  detached_timeout_seconds = var.function_detached_timeout_seconds
+  provisioned_concurrency  = var.provisioned_concurrency
+
+  packages_bucket         = module.storage.packages_bucket
+  results_bucket          = module.storage.results_bucket
+  state_bucket            = module.storage.state_bucket
+  policy                  = var.policy_object == "" ? "" : "${module.storage.policies_bucket}/${var.policy_object}"
+  vault_id                = local.vault_id
+  topic_id                = module.observability.runs_topic_id
+  failure_topic_id        = module.observability.failures_topic_id
+  notify                  = var.notify
+  notify_detached_success = var.notify_detached_success
+  sandbox                 = var.sandbox
+  log_level               = var.log_level
+  log_output              = var.log_output
+  reserve                 = var.reserve
+  limits                  = var.limits
+  tags                    = local.tags
+}
+
+module "events" {
+  source = "./modules/events"
+  count  = local.has_function ? 1 : 0
+
+  compartment_id  = local.compartment_id
+  environment     = var.environment
+  packages_bucket = module.storage.packages_bucket
+  function_id     = module.function.function_id
+  enabled         = var.uploads_run
+  tags            = local.tags
+}
+
+module "schedules" {
+  source = "./modules/schedules"
+  count  = local.has_function ? 1 : 0
+
+  compartment_id = local.compartment_id
+  environment    = var.environment
+  function_id    = module.function.function_id
+  sweep_minutes  = var.sweep_minutes
+  packages       = var.scheduled_packages
+  tags           = local.tags
+}
+
+module "observability" {
+  source = "./modules/observability"
+
+  compartment_id         = local.compartment_id
+  tenancy_id             = local.home_region == var.region ? var.tenancy_ocid : null
+  environment            = var.environment
+  application_id         = module.function.application_id
+  alarms                 = local.has_function
+  function_id            = module.function.function_id
+  packages_bucket        = module.storage.packages_bucket
+  deploys                = var.create_devops
+  devops_project_id      = one(module.devops[*].project_id)
+  log_retention_days     = var.log_retention_days
+  silence_hours          = var.silence_hours
+  run_emails             = var.run_emails
+  failure_emails         = var.failure_emails
+  failure_urls           = var.failure_urls
+  failure_pagerduty_urls = var.failure_pagerduty_urls
+  tags                   = local.tags
+}
+
+module "devops" {
+  source = "./modules/devops"
+  count  = var.create_devops ? 1 : 0
+
+  compartment_id   = local.compartment_id
+  environment      = var.environment
+  topic_id         = module.observability.failures_topic_id
+  function_exists  = local.has_function
+  function_id      = module.function.function_id
+  image_repository = var.image_repository
+  image_path       = local.image_path
+  approvals        = var.approvals
+  build            = var.build
+  repository = {
+    source          = var.repository_source
+    branch          = var.repository_branch
+    url             = var.repository_url == "" ? null : var.repository_url
+    username        = var.repository_username == "" ? null : var.repository_username
+    token_secret_id = var.repository_token_secret_id == "" ? null : var.repository_token_secret_id
+    mirror_schedule = var.repository_mirror_schedule
+  }
+  build_parameters = var.build_parameters
+  files            = var.build_files
+  tags             = local.tags
+}
+
+module "iam" {
+  source = "./modules/iam"
+  providers = {
+    oci = oci.home
+  }
+
+  create         = var.create_iam
+  tenancy_id     = var.tenancy_ocid
+  compartment_id = local.compartment_id
+  environment    = var.environment
+  region         = var.region
+  deploys        = var.create_devops
+  builds         = var.create_devops && var.build
+  mirrors        = var.create_devops && var.build && var.repository_source != "HOSTED"
+
+  encrypts            = var.create_vault && var.storage_key || var.storage_key_id != ""
+  storage_key_id      = local.storage_key_id
+  keys_compartment_id = local.secrets_compartment_id
+
+  groups = {
+    authors   = var.authors_group == "" ? null : var.authors_group
+    promotion = var.promotion_group == "" ? null : var.promotion_group
+    approvers = var.approvers_group == "" ? null : var.approvers_group
+    auditors  = var.auditors_group == "" ? null : var.auditors_group
+  }
+  values = {
+    packages_bucket          = module.storage.packages_bucket
+    results_bucket           = module.storage.results_bucket
+    state_bucket             = module.storage.state_bucket
+    policies_bucket          = module.storage.policies_bucket
+    lifecycle_results_bucket = var.run_files_archive_days + var.run_files_delete_days > 0 ? module.storage.results_bucket : null
+    secrets_compartment_id   = local.secrets_compartment_id
+    token_secret_id          = var.repository_token_secret_id == "" ? null : var.repository_token_secret_id
+    topic_id                 = module.observability.runs_topic_id
+    failure_topic_id         = module.observability.failures_topic_id
+    function_id              = module.function.function_id
+    schedules                = local.has_function && length(local.schedule_ids) > 0 ? join(", ", [for id in local.schedule_ids : "request.principal.id='${id}'"]) : null
+    images_compartment_id    = var.create_devops && var.build ? local.compartment_id : (var.images_compartment_ocid == "" ? local.compartment_id : var.images_compartment_ocid)
+    image_repository         = var.image_repository
+    metric_namespace         = module.observability.metric_namespace
+  }
+  tags = local.tags
+}
+
+locals {
+  schedule_ids = flatten(module.schedules[*].schedule_ids)
+}

@@ -1,0 +1,4 @@
+output "id" {
+  description = "OCID of the compartment."
+  value       = oci_identity_compartment.this.id
+}

@@ -1,0 +1,184 @@
+mock_provider "oci" {}
+
+variables {
+  compartment_id  = "ocid1.compartment.oc1..c"
+  environment     = "dev"
+  topic_id        = "ocid1.onstopic.oc1..failures"
+  function_exists = true
+  function_id     = "ocid1.fnfunc.oc1..f"
+  image_path      = "ocir.eu-frankfurt-1.oci.oraclecloud.com/ns/cemli-executor"
+  tags            = { App = "cemli-executor" }
+}
+
+run "dev_builds" {
+  variables {
+    build = true
+    files = { cli = "cemli-linux-amd64", sbom = "sbom.json" }
+
+    build_parameters = { RUNTIME_IMAGE = "registry.example.com/debian:13" }
+  }
+  assert {
+    condition     = oci_devops_build_pipeline.this[0].build_pipeline_parameters[0].items[0].name == "RUNTIME_IMAGE"
+    error_message = "the build has its parameters"
+  }
+  assert {
+    condition     = oci_devops_repository.this[0].repository_type == "HOSTED" && length(oci_devops_connection.source) == 0
+    error_message = "the repository is hosted by default"
+  }
+  assert {
+    condition     = oci_artifacts_container_repository.image[0].is_immutable && !oci_artifacts_container_repository.image[0].is_public && oci_artifacts_repository.files[0].is_immutable
+    error_message = "what was built is private and cannot be replaced"
+  }
+  assert {
+    condition = (
+      oci_devops_build_pipeline_stage.build[0].build_pipeline_stage_predecessor_collection[0].items[0].id == oci_devops_build_pipeline.this[0].id &&
+      oci_devops_build_pipeline_stage.deliver[0].build_pipeline_stage_predecessor_collection[0].items[0].id == oci_devops_build_pipeline_stage.build[0].id &&
+      oci_devops_build_pipeline_stage.deploy[0].build_pipeline_stage_predecessor_collection[0].items[0].id == oci_devops_build_pipeline_stage.deliver[0].id
+    )
+    error_message = "build, deliver, deploy, in this order"
+  }
+  assert {
+    condition     = [for item in oci_devops_build_pipeline_stage.deliver[0].deliver_artifact_collection[0].items : item.artifact_name] == ["image", "cli", "sbom"]
+    error_message = "the image and the files are delivered"
+  }
+  assert {
+    condition     = oci_devops_build_pipeline_stage.deploy[0].is_pass_all_parameters_enabled && oci_devops_build_pipeline_stage.deploy[0].deploy_pipeline_id == output.deploy_pipeline_id
+    error_message = "the deployment gets the build's parameters"
+  }
+  assert {
+    condition     = oci_devops_deploy_artifact.image.deploy_artifact_source[0].image_uri == "ocir.eu-frankfurt-1.oci.oraclecloud.com/ns/cemli-executor:$${IMAGE_TAG}" && oci_devops_deploy_artifact.image.argument_substitution_mode == "SUBSTITUTE_PLACEHOLDERS"
+    error_message = "the image of this build"
+  }
+  assert {
+    condition     = output.deploy_stages == ["DEPLOY_FUNCTION", "INVOKE_FUNCTION"]
+    error_message = "dev deploys without an approval, and checks"
+  }
+  assert {
+    condition = (
+      oci_devops_trigger.push[0].actions[0].filter[0].events == tolist(["PUSH"]) &&
+      oci_devops_trigger.push[0].actions[0].filter[0].include[0].head_ref == "main" &&
+      contains(oci_devops_trigger.push[0].actions[0].filter[0].exclude[0].file_filter[0].file_paths, "docs/**")
+    )
+    error_message = "pushes to main start a build, unless only documentation changed"
+  }
+}
+
+run "mirrors" {
+  variables {
+    build      = true
+    repository = { source = "GITHUB", url = "https://github.com/example/cemli-executor", token_secret_id = "ocid1.vaultsecret.oc1..t" }
+  }
+  assert {
+    condition     = oci_devops_connection.source[0].connection_type == "GITHUB_ACCESS_TOKEN" && oci_devops_connection.source[0].access_token == "ocid1.vaultsecret.oc1..t"
+    error_message = "the connection has the secret's OCID"
+  }
+  assert {
+    condition     = oci_devops_repository.this[0].repository_type == "MIRRORED" && oci_devops_repository.this[0].mirror_repository_config[0].connector_id == oci_devops_connection.source[0].id
+    error_message = "the repository is a mirror through it"
+  }
+  assert {
+    condition     = oci_devops_repository.this[0].mirror_repository_config[0].trigger_schedule[0].schedule_type == "CUSTOM" && oci_devops_repository.this[0].mirror_repository_config[0].trigger_schedule[0].custom_schedule != null
+    error_message = "on a schedule"
+  }
+}
+
+run "mirrors_bitbucket" {
+  variables {
+    build      = true
+    repository = { source = "BITBUCKET", url = "https://bitbucket.org/example/cemli-executor", token_secret_id = "ocid1.vaultsecret.oc1..t", username = "example" }
+  }
+  assert {
+    condition     = oci_devops_connection.source[0].app_password == "ocid1.vaultsecret.oc1..t" && oci_devops_connection.source[0].username == "example" && oci_devops_connection.source[0].connection_type == "BITBUCKET_CLOUD_APP_PASSWORD"
+    error_message = "Bitbucket has an app password and a user"
+  }
+}
+
+run "prod_deploys_a_digest_after_approval" {
+  variables {
+    environment = "prod"
+    approvals   = 2
+  }
+  assert {
+    condition     = output.deploy_stages == ["MANUAL_APPROVAL", "DEPLOY_FUNCTION", "INVOKE_FUNCTION"]
+    error_message = "prod has an approval stage"
+  }
+  assert {
+    condition = (
+      oci_devops_deploy_stage.approval[0].deploy_stage_predecessor_collection[0].items[0].id == oci_devops_deploy_pipeline.this.id &&
+      oci_devops_deploy_stage.deploy[0].deploy_stage_predecessor_collection[0].items[0].id == oci_devops_deploy_stage.approval[0].id &&
+      oci_devops_deploy_stage.check[0].deploy_stage_predecessor_collection[0].items[0].id == oci_devops_deploy_stage.deploy[0].id
+    )
+    error_message = "nothing is deployed before the approval"
+  }
+  assert {
+    condition     = oci_devops_deploy_stage.approval[0].approval_policy[0].number_of_approvals_required == 2 && oci_devops_deploy_stage.approval[0].approval_policy[0].approval_policy_type == "COUNT_BASED_APPROVAL"
+    error_message = "as many approvals as asked"
+  }
+  assert {
+    condition     = oci_devops_deploy_artifact.image.deploy_artifact_source[0].image_digest == "$${IMAGE_DIGEST}" && [for item in oci_devops_deploy_pipeline.this.deploy_pipeline_parameters[0].items : item.name] == ["IMAGE_TAG", "IMAGE_DIGEST"]
+    error_message = "what is deployed is a digest"
+  }
+  assert {
+    condition     = length(oci_devops_build_pipeline.this) == 0 && length(oci_devops_repository.this) == 0 && length(oci_devops_trigger.push) == 0 && length(oci_artifacts_container_repository.image) == 0
+    error_message = "prod builds nothing"
+  }
+}
+
+run "stages_have_what_their_types_require" {
+  assert {
+    condition     = oci_devops_deploy_stage.deploy[0].docker_image_deploy_artifact_id == oci_devops_deploy_artifact.image.id && oci_devops_deploy_stage.deploy[0].function_deploy_environment_id == oci_devops_deploy_environment.function[0].id
+    error_message = "DEPLOY_FUNCTION needs an image and an environment"
+  }
+  assert {
+    condition     = oci_devops_deploy_environment.function[0].deploy_environment_type == "FUNCTION" && oci_devops_deploy_environment.function[0].function_id == "ocid1.fnfunc.oc1..f"
+    error_message = "the environment is the function"
+  }
+  assert {
+    condition     = oci_devops_deploy_stage.check[0].is_async == false && oci_devops_deploy_stage.check[0].is_validation_enabled == false && oci_devops_deploy_stage.check[0].function_deploy_environment_id == oci_devops_deploy_environment.function[0].id
+    error_message = "INVOKE_FUNCTION needs an environment, is_async and is_validation_enabled"
+  }
+  assert {
+    condition     = jsondecode(base64decode(oci_devops_deploy_artifact.check.deploy_artifact_source[0].base64encoded_content)) == { action = "sweep" } && oci_devops_deploy_stage.check[0].deploy_artifact_id == oci_devops_deploy_artifact.check.id
+    error_message = "the check is a sweep"
+  }
+}
+
+run "before_the_first_image" {
+  variables {
+    build           = true
+    function_exists = false
+    function_id     = null
+  }
+  assert {
+    condition     = length(oci_devops_build_pipeline_stage.build) == 1 && length(oci_devops_build_pipeline_stage.deploy) == 0 && length(oci_devops_deploy_stage.deploy) == 0
+    error_message = "the image is built and delivered, and not deployed yet"
+  }
+}
+
+run "refuses_prod_without_approval" {
+  command = plan
+  variables {
+    environment = "prod"
+    approvals   = 0
+  }
+  expect_failures = [oci_devops_deploy_pipeline.this]
+}
+
+run "refuses_a_build_in_prod" {
+  command = plan
+  variables {
+    environment = "prod"
+    approvals   = 1
+    build       = true
+  }
+  expect_failures = [oci_devops_deploy_pipeline.this]
+}
+
+run "refuses_a_token" {
+  command = plan
+  variables {
+    build      = true
+    repository = { source = "GITLAB", url = "https://gitlab.com/example/cemli-executor", token_secret_id = "glpat-0123456789" }
+  }
+  expect_failures = [var.repository]
+}

@@ -1,0 +1,129 @@
+variable "compartment_id" {
+  description = "OCID of the environment's compartment."
+  type        = string
+}
+
+variable "environment" {
+  description = "Name of the environment that is deployed to. prod needs approvals and does not build."
+  type        = string
+}
+
+variable "topic_id" {
+  description = "OCID of the topic that builds, deployments and waiting approvals are announced to."
+  type        = string
+}
+
+variable "function_exists" {
+  description = "Whether there is a function to deploy to: not before the first image."
+  type        = bool
+}
+
+variable "function_id" {
+  description = "OCID of the function; null as long as there is none."
+  type        = string
+  default     = null
+}
+
+variable "image_repository" {
+  description = "Name of the container repository, in the compartment of the environment that builds."
+  type        = string
+  default     = "cemli-executor"
+}
+
+variable "image_path" {
+  description = "The same with registry and namespace, without a tag."
+  type        = string
+
+  validation {
+    condition     = can(regex("^[a-z0-9.-]+/[^/:@]+/[^:@]+$", var.image_path))
+    error_message = "image_path is REGISTRY/NAMESPACE/REPOSITORY."
+  }
+}
+
+variable "approvals" {
+  description = "How many people have to approve a deployment; 0: none."
+  type        = number
+  default     = 0
+
+  validation {
+    condition     = var.approvals >= 0 && floor(var.approvals) == var.approvals
+    error_message = "approvals is a whole number."
+  }
+}
+
+variable "build" {
+  description = "Whether this environment has the repository and the build pipeline. One of them does."
+  type        = bool
+  default     = false
+}
+
+variable "repository" {
+  description = "Where the code is: source HOSTED, or GITHUB, GITLAB, BITBUCKET with url and the OCID of the secret with the token (for Bitbucket also the username), mirrored on a schedule in iCal form."
+  type = object({
+    source          = optional(string, "HOSTED")
+    branch          = optional(string, "main")
+    url             = optional(string)
+    username        = optional(string)
+    token_secret_id = optional(string)
+    mirror_schedule = optional(string, "FREQ=MINUTELY;INTERVAL=30;")
+  })
+  default = {}
+
+  validation {
+    condition     = contains(["HOSTED", "GITHUB", "GITLAB", "BITBUCKET"], var.repository.source)
+    error_message = "repository.source is HOSTED, GITHUB, GITLAB or BITBUCKET."
+  }
+  validation {
+    condition     = var.repository.source == "HOSTED" || (can(regex("^https://", var.repository.url)) && can(regex("^ocid1\\.vaultsecret\\.", var.repository.token_secret_id)))
+    error_message = "A mirror needs an https url and the OCID of the secret with its token, never the token."
+  }
+  validation {
+    condition     = var.repository.source != "BITBUCKET" || var.repository.username != null
+    error_message = "Bitbucket needs the username that the app password belongs to."
+  }
+}
+
+variable "build_image" {
+  description = "Image of the build runner."
+  type        = string
+  default     = "OL8_X86_64_STANDARD_10"
+
+  validation {
+    condition     = contains(["OL7_X86_64_STANDARD_10", "OL8_X86_64_STANDARD_10"], var.build_image)
+    error_message = "build_image is OL8_X86_64_STANDARD_10 or OL7_X86_64_STANDARD_10."
+  }
+}
+
+variable "build_timeout_seconds" {
+  description = "Time of a build."
+  type        = number
+  default     = 5400 # as in build_spec.yaml
+
+  validation {
+    condition     = var.build_timeout_seconds >= 60
+    error_message = "build_timeout_seconds is at least 60."
+  }
+}
+
+variable "build_parameters" {
+  description = "Parameters of the build pipeline, which are variables for build_spec.yaml, and their values."
+  type        = map(string)
+  default     = {}
+}
+
+variable "files" {
+  description = "Files that a build delivers besides the image: their names among outputArtifacts in build_spec.yaml, and the paths to store them under."
+  type        = map(string)
+  default     = {}
+}
+
+variable "documentation" {
+  description = "Files whose changes alone start no build."
+  type        = list(string)
+  default     = ["*.md", "docs/**"]
+}
+
+variable "tags" {
+  description = "Free-form tags of everything that the module creates."
+  type        = map(string)
+}

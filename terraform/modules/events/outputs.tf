@@ -1,0 +1,4 @@
+output "rule_id" {
+  description = "OCID of the rule."
+  value       = oci_events_rule.packages.id
+}

@@ -1,0 +1,88 @@
+locals {
+  # Every variable that the function knows, by name. What is null or empty is left out, so
+  # that its default holds: the function refuses values that it cannot have.
+  settings = {
+    CEMLI_PACKAGES_BUCKET      = var.packages_bucket
+    RESULTS_BUCKET             = var.results_bucket
+    CEMLI_STATE_BUCKET         = var.state_bucket
+    CEMLI_ENVIRONMENT          = var.environment
+    CEMLI_POLICY               = var.policy
+    CEMLI_SANDBOX              = var.sandbox
+    CEMLI_VAULT                = var.vault_id
+    CEMLI_TOPIC                = var.topic_id
+    CEMLI_NOTIFY               = var.notify
+    CEMLI_LOG_LEVEL            = var.log_level
+    CEMLI_LOG_OUTPUT           = var.log_output
+    CEMLI_RESERVE              = var.reserve
+    CEMLI_LIMIT_PACKAGE_BYTES  = var.limits.package_bytes
+    CEMLI_LIMIT_ENTRIES        = var.limits.entries
+    CEMLI_LIMIT_FILE_BYTES     = var.limits.file_bytes
+    CEMLI_LIMIT_TOTAL_BYTES    = var.limits.total_bytes
+    CEMLI_LIMIT_RATIO          = var.limits.ratio
+    CEMLI_LIMIT_LOG_BYTES      = var.limits.log_bytes
+    CEMLI_LIMIT_ARTIFACTS      = var.limits.artifacts
+    CEMLI_LIMIT_ARTIFACT_BYTES = var.limits.artifact_bytes
+    CEMLI_LIMIT_RUN_TIME       = var.limits.run_time
+    CEMLI_LIMIT_ATTEMPTS       = var.limits.attempts
+  }
+  config = tomap({ for name, value in local.settings : name => tostring(value) if value != null && value != "" })
+}
+
+resource "oci_functions_application" "this" {
+  compartment_id             = var.compartment_id
+  display_name               = "cemli-${var.environment}"
+  subnet_ids                 = var.subnet_ids
+  network_security_group_ids = var.network_security_group_ids
+  freeform_tags              = var.tags
+}
+
+resource "oci_functions_function" "this" {
+  count = var.image == "" ? 0 : 1
+
+  application_id                   = oci_functions_application.this.id
+  display_name                     = "cemli-executor"
+  image                            = var.image
+  image_digest                     = var.image_digest
+  memory_in_mbs                    = tostring(var.memory_mb)
+  timeout_in_seconds               = var.timeout_seconds
+  detached_mode_timeout_in_seconds = var.detached_timeout_seconds
+  config                           = local.config
+  freeform_tags                    = var.tags
+
+  dynamic "provisioned_concurrency_config" {
+    for_each = var.provisioned_concurrency > 0 ? [var.provisioned_concurrency] : []
+    content {
+      strategy = "CONSTANT"
+      count    = provisioned_concurrency_config.value
+    }
+  }
+
+  # Of detached invocations: a caller that does not wait hears of them here.
+  dynamic "success_destination" {
+    for_each = var.notify_detached_success ? [var.topic_id] : []
+    content {
+      kind     = "NOTIFICATION"
+      topic_id = success_destination.value
+    }
+  }
+
+  failure_destination {
+    kind     = "NOTIFICATION"
+    topic_id = var.failure_topic_id
+  }
+
+  lifecycle {
+    # Terraform sets the first image. Later ones come from the deployment pipeline, and an
+    # apply must not take them back.
+    ignore_changes = [image, image_digest]
+
+    precondition {
+      condition     = sum([for name, value in local.config : length(name) + length(value)]) <= 4096
+      error_message = "The function's configuration is over the 4 KB that OCI allows; put an inline policy into the policies bucket."
+    }
+    precondition {
+      condition     = var.environment != "prod" || (var.policy != "" && contains(["", "full"], var.sandbox))
+      error_message = "prod needs an admission policy, and scripts confined at level full."
+    }
+  }
+}

@@ -1,0 +1,14 @@
+output "application_id" {
+  description = "OCID of the application, which the function's log belongs to."
+  value       = oci_functions_application.this.id
+}
+
+output "function_id" {
+  description = "OCID of the function; null as long as there is no image."
+  value       = one(oci_functions_function.this[*].id)
+}
+
+output "config" {
+  description = "The function's configuration."
+  value       = local.config
+}

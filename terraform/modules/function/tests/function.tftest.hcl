@@ -1,0 +1,125 @@
+mock_provider "oci" {}
+
+variables {
+  compartment_id             = "ocid1.compartment.oc1..c"
+  environment                = "dev"
+  subnet_ids                 = ["ocid1.subnet.oc1..s"]
+  network_security_group_ids = ["ocid1.networksecuritygroup.oc1..n"]
+  image                      = "ocir.eu-frankfurt-1.oci.oraclecloud.com/ns/cemli-executor:1.0.0"
+  packages_bucket            = "cemli-dev-packages"
+  results_bucket             = "cemli-dev-results"
+  state_bucket               = "cemli-dev-state"
+  topic_id                   = "ocid1.onstopic.oc1..all"
+  failure_topic_id           = "ocid1.onstopic.oc1..failures"
+  tags                       = { App = "cemli-executor" }
+}
+
+run "only_what_is_set_is_configured" {
+  assert {
+    condition = output.config == tomap({
+      CEMLI_PACKAGES_BUCKET = "cemli-dev-packages"
+      RESULTS_BUCKET        = "cemli-dev-results"
+      CEMLI_STATE_BUCKET    = "cemli-dev-state"
+      CEMLI_ENVIRONMENT     = "dev"
+      CEMLI_TOPIC           = "ocid1.onstopic.oc1..all"
+    })
+    error_message = "empty settings are left out, so that the function's defaults hold"
+  }
+  assert {
+    condition     = oci_functions_function.this[0].config == output.config
+    error_message = "the function has that configuration"
+  }
+}
+
+run "limits_and_destinations" {
+  variables {
+    limits                  = { entries = 500, run_time = "30m" }
+    policy                  = "cemli-dev-policies/dev.json"
+    notify_detached_success = true
+    provisioned_concurrency = 10
+  }
+  assert {
+    condition     = output.config["CEMLI_LIMIT_ENTRIES"] == "500" && output.config["CEMLI_LIMIT_RUN_TIME"] == "30m" && output.config["CEMLI_POLICY"] == "cemli-dev-policies/dev.json"
+    error_message = "limits and policy are configured as text"
+  }
+  assert {
+    condition     = oci_functions_function.this[0].failure_destination[0].topic_id == "ocid1.onstopic.oc1..failures" && oci_functions_function.this[0].failure_destination[0].kind == "NOTIFICATION"
+    error_message = "failed detached invocations are reported"
+  }
+  assert {
+    condition     = oci_functions_function.this[0].success_destination[0].topic_id == "ocid1.onstopic.oc1..all"
+    error_message = "detached successes are reported when asked for"
+  }
+  assert {
+    condition     = oci_functions_function.this[0].provisioned_concurrency_config[0].count == 10
+    error_message = "instances are kept warm"
+  }
+}
+
+run "no_function_without_an_image" {
+  variables {
+    image = ""
+  }
+  assert {
+    condition     = length(oci_functions_function.this) == 0 && output.function_id == null
+    error_message = "the application comes first, for the log and the pipeline"
+  }
+}
+
+run "refuses_over_4_kb" {
+  command = plan
+  variables {
+    policy = join("", [for i in range(400) : "0123456789"])
+  }
+  expect_failures = [oci_functions_function.this]
+}
+
+run "refuses_a_digest_as_tag" {
+  command = plan
+  variables {
+    image = "ocir.eu-frankfurt-1.oci.oraclecloud.com/ns/cemli-executor@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+  }
+  expect_failures = [var.image]
+}
+
+run "refuses_memory_that_oci_does_not_have" {
+  command = plan
+  variables {
+    memory_mb = 4096
+  }
+  expect_failures = [var.memory_mb]
+}
+
+run "refuses_to_wait_longer_than_oci" {
+  command = plan
+  variables {
+    timeout_seconds = 301
+  }
+  expect_failures = [var.timeout_seconds]
+}
+
+run "refuses_a_level_that_alarms_cannot_count" {
+  command = plan
+  variables {
+    log_level = "error"
+  }
+  expect_failures = [var.log_level]
+}
+
+run "refuses_prod_without_a_policy" {
+  command = plan
+  variables {
+    environment = "prod"
+  }
+  expect_failures = [oci_functions_function.this]
+}
+
+run "refuses_prod_with_a_weaker_sandbox" {
+  command = plan
+  variables {
+    environment = "prod"
+    policy      = "cemli-prod-policies/prod.json"
+    sandbox     = "basic"
+  }
+  expect_failures = [oci_functions_function.this]
+}

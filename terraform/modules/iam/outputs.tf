@@ -1,0 +1,27 @@
+output "statements" {
+  description = "The policies' statements, by policy."
+  value       = merge(local.statements, var.encrypts ? { encryption = local.encryption } : {})
+}
+
+output "dynamic_groups" {
+  description = "The dynamic groups' matching rules, by name."
+  value       = { for name, rule in local.dynamic_groups : "${local.prefix}-${name}" => rule }
+}
+
+output "handover" {
+  description = "All of it as text for whoever owns IAM; empty where this module created it."
+  value = var.create ? "" : join("\n", concat(
+    [for name, rule in local.dynamic_groups : "dynamic group ${local.prefix}-${name}\n    ${rule}"],
+    [for name, list in merge(local.statements, var.encrypts ? { encryption = local.encryption } : {}) : "policy ${local.prefix}-${name}, in the tenancy\n    ${join("\n    ", list)}"],
+  ))
+}
+
+output "policy_ids" {
+  description = "OCIDs of the policies, for what has to wait until they are there."
+  value       = [for policy in oci_identity_policy.this : policy.id]
+}
+
+output "encryption_policy_ids" {
+  description = "OCID of the policy for the buckets' key, for the buckets to wait for."
+  value       = oci_identity_policy.encryption[*].id
+}

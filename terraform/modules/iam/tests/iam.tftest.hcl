@@ -1,0 +1,169 @@
+mock_provider "oci" {}
+
+variables {
+  tenancy_id     = "ocid1.tenancy.oc1..t"
+  compartment_id = "ocid1.compartment.oc1..c"
+  environment    = "prod"
+  region         = "eu-frankfurt-1"
+  deploys        = true
+  builds         = true
+  mirrors        = true
+
+  encrypts            = true
+  storage_key_id      = "ocid1.key.oc1..k"
+  keys_compartment_id = "ocid1.compartment.oc1..s"
+
+  groups = { authors = "cemli-authors", promotion = "cemli-promotion", approvers = "'Corp'/'cemli-approvers'", auditors = "cemli-auditors" }
+  values = {
+    packages_bucket          = "cemli-prod-packages"
+    results_bucket           = "cemli-prod-results"
+    state_bucket             = "cemli-prod-state"
+    policies_bucket          = "cemli-prod-policies"
+    lifecycle_results_bucket = "cemli-prod-results"
+    secrets_compartment_id   = "ocid1.compartment.oc1..s"
+    token_secret_id          = "ocid1.vaultsecret.oc1..token"
+    topic_id                 = "ocid1.onstopic.oc1..all"
+    failure_topic_id         = "ocid1.onstopic.oc1..failures"
+    function_id              = "ocid1.fnfunc.oc1..f"
+    schedules                = "request.principal.id='ocid1.resourceschedule.oc1..1'"
+    images_compartment_id    = "ocid1.compartment.oc1..c"
+    image_repository         = "cemli-executor"
+    metric_namespace         = "cemli_executor"
+  }
+  tags = { App = "cemli-executor" }
+}
+
+run "least_privilege" {
+  assert {
+    condition     = alltrue([for s in flatten(values(output.statements)) : !can(regex("(?i)all-resources|in tenancy|\\$\\{", s))])
+    error_message = "no statement is about everything or the whole tenancy, and all placeholders are replaced"
+  }
+  assert {
+    condition = alltrue([for s in flatten(values(output.statements)) :
+      can(regex("request\\.principal\\.(id|compartment\\.id)=", s)) && can(regex("request\\.principal\\.type=", s)) if startswith(s, "Allow any-user")
+    ])
+    error_message = "whoever is allowed as any-user is one kind of resource, of this compartment or by its id"
+  }
+  assert {
+    condition     = alltrue([for s in flatten(values(output.statements)) : strcontains(s, " where ") if startswith(s, "Allow service")])
+    error_message = "what a service may do is held to one resource"
+  }
+  assert {
+    condition = alltrue([for s in flatten(values(output.statements)) :
+      can(regex("any \\{(request\\.permission='OBJECT_(INSPECT|READ|CREATE|OVERWRITE)'(, )?)+\\}", s)) if can(regex("^Allow group .* manage objects ", s))
+    ])
+    error_message = "people never delete objects"
+  }
+}
+
+run "the_function" {
+  assert {
+    condition = [for s in output.statements.function : s if can(regex(" manage ", s))] == [
+      "Allow dynamic-group cemli-prod-function to manage objects in compartment id ocid1.compartment.oc1..c where all {target.bucket.name='cemli-prod-results', request.permission='OBJECT_CREATE'}",
+      "Allow dynamic-group cemli-prod-function to manage objects in compartment id ocid1.compartment.oc1..c where target.bucket.name='cemli-prod-state'",
+    ]
+    error_message = "the function creates results, never overwrites or deletes them, and manages its state only"
+  }
+  assert {
+    condition     = !anytrue([for s in output.statements.function : can(regex(" (use|manage) ", s)) && strcontains(s, "-packages")])
+    error_message = "packages are read"
+  }
+  assert {
+    condition     = alltrue([for s in output.statements.function : strcontains(s, "target.function.id='ocid1.fnfunc.oc1..f'") if can(regex(" fn-", s))])
+    error_message = "the function may invoke itself and no other"
+  }
+  assert {
+    condition     = oci_identity_policy.this["function"].statements == tolist(output.statements.function)
+    error_message = "what is deployed are these statements"
+  }
+  assert {
+    condition     = length(output.statements.function) == length(jsondecode(file("./statements.json")))
+    error_message = "all of the function's statements are deployed"
+  }
+  assert {
+    condition     = oci_identity_dynamic_group.this["function"].matching_rule == "ALL {resource.type='fnfunc', resource.compartment.id='ocid1.compartment.oc1..c'}"
+    error_message = "only functions, only of this compartment"
+  }
+}
+
+run "encryption" {
+  assert {
+    condition     = oci_identity_policy.encryption[0].statements == tolist(["Allow service objectstorage-eu-frankfurt-1 to use keys in compartment id ocid1.compartment.oc1..s where target.key.id='ocid1.key.oc1..k'"])
+    error_message = "Object Storage uses the one key"
+  }
+}
+
+run "nobody_approves_what_they_start" {
+  assert {
+    condition     = [for s in flatten(values(output.statements)) : split(" to ", s)[0] if strcontains(s, "'ApproveDeployment'") && !strcontains(s, "!='ApproveDeployment'")] == ["Allow group 'Corp'/'cemli-approvers'"]
+    error_message = "only approvers approve"
+  }
+  assert {
+    condition     = !anytrue([for s in flatten(values(output.statements)) : strcontains(s, "CreateDeployment") && strcontains(s, "approvers")])
+    error_message = "approvers start nothing"
+  }
+}
+
+run "nothing_more_than_the_environment_has" {
+  variables {
+    deploys = false
+    builds  = false
+    mirrors = false
+
+    encrypts            = false
+    storage_key_id      = null
+    keys_compartment_id = null
+
+    groups = {}
+    values = {
+      packages_bucket          = "cemli-prod-packages"
+      results_bucket           = "cemli-prod-results"
+      state_bucket             = "cemli-prod-state"
+      policies_bucket          = "cemli-prod-policies"
+      lifecycle_results_bucket = null
+      secrets_compartment_id   = null
+      token_secret_id          = null
+      topic_id                 = "ocid1.onstopic.oc1..all"
+      failure_topic_id         = "ocid1.onstopic.oc1..failures"
+      function_id              = null
+      schedules                = null
+      images_compartment_id    = null
+      image_repository         = null
+      metric_namespace         = "cemli_executor"
+    }
+  }
+  assert {
+    condition     = keys(output.statements) == ["function", "services"] && keys(oci_identity_policy.this) == ["function", "services"]
+    error_message = "no policies for what is not there"
+  }
+  assert {
+    condition     = !anytrue([for s in flatten(values(output.statements)) : can(regex("fn-|secret|keys|resourceschedule|-results'$", s)) && !strcontains(s, "read objects")])
+    error_message = "statements without their values are left out"
+  }
+  assert {
+    condition     = keys(output.dynamic_groups) == ["cemli-prod-function"]
+    error_message = "one dynamic group"
+  }
+}
+
+run "a_platform_admin_owns_iam" {
+  variables {
+    create = false
+  }
+  assert {
+    condition     = length(oci_identity_policy.this) == 0 && length(oci_identity_dynamic_group.this) == 0
+    error_message = "nothing is created"
+  }
+  assert {
+    condition     = alltrue([for s in flatten(values(output.statements)) : strcontains(output.handover, s)]) && alltrue([for rule in values(output.dynamic_groups) : strcontains(output.handover, rule)])
+    error_message = "the text to hand over has all of it"
+  }
+}
+
+run "refuses_one_group_for_both" {
+  command = plan
+  variables {
+    groups = { promotion = "cemli-team", approvers = "cemli-team" }
+  }
+  expect_failures = [oci_identity_policy.this]
+}

@@ -1,0 +1,127 @@
+# A private subnet whose only ways out are the region's Oracle services and what the
+# allow-list names. A script with network reaches what this module lets it reach.
+
+data "oci_core_services" "oracle" {
+  filter {
+    name   = "name"
+    values = ["All .* Services In Oracle Services Network"]
+    regex  = true
+  }
+}
+
+locals {
+  oracle_services = data.oci_core_services.oracle.services[0]
+}
+
+resource "oci_core_vcn" "this" {
+  compartment_id = var.compartment_id
+  display_name   = var.name
+  cidr_blocks    = [var.cidr]
+  freeform_tags  = var.tags
+}
+
+resource "oci_core_service_gateway" "this" {
+  compartment_id = var.compartment_id
+  vcn_id         = oci_core_vcn.this.id
+  display_name   = var.name
+  freeform_tags  = var.tags
+
+  services {
+    service_id = local.oracle_services.id
+  }
+}
+
+resource "oci_core_nat_gateway" "this" {
+  count = var.nat_gateway ? 1 : 0
+
+  compartment_id = var.compartment_id
+  vcn_id         = oci_core_vcn.this.id
+  display_name   = var.name
+  freeform_tags  = var.tags
+}
+
+resource "oci_core_route_table" "private" {
+  compartment_id = var.compartment_id
+  vcn_id         = oci_core_vcn.this.id
+  display_name   = var.name
+  freeform_tags  = var.tags
+
+  route_rules {
+    description       = "Oracle services, without the internet"
+    network_entity_id = oci_core_service_gateway.this.id
+    destination       = local.oracle_services.cidr_block
+    destination_type  = "SERVICE_CIDR_BLOCK"
+  }
+
+  dynamic "route_rules" {
+    for_each = oci_core_nat_gateway.this
+    content {
+      description       = "what the allow-list names and is not of Oracle"
+      network_entity_id = route_rules.value.id
+      destination       = "0.0.0.0/0"
+      destination_type  = "CIDR_BLOCK"
+    }
+  }
+}
+
+# The VCN's default security list lets SSH in and everything out; this one has no rules,
+# so that the network security group alone decides.
+resource "oci_core_security_list" "none" {
+  compartment_id = var.compartment_id
+  vcn_id         = oci_core_vcn.this.id
+  display_name   = "${var.name}-none"
+  freeform_tags  = var.tags
+}
+
+resource "oci_core_subnet" "private" {
+  compartment_id             = var.compartment_id
+  vcn_id                     = oci_core_vcn.this.id
+  display_name               = "${var.name}-private"
+  cidr_block                 = var.cidr
+  route_table_id             = oci_core_route_table.private.id
+  security_list_ids          = [oci_core_security_list.none.id]
+  prohibit_public_ip_on_vnic = true
+  prohibit_internet_ingress  = true
+  freeform_tags              = var.tags
+}
+
+resource "oci_core_network_security_group" "function" {
+  compartment_id = var.compartment_id
+  vcn_id         = oci_core_vcn.this.id
+  display_name   = "${var.name}-function"
+  freeform_tags  = var.tags
+}
+
+resource "oci_core_network_security_group_security_rule" "oracle_services" {
+  network_security_group_id = oci_core_network_security_group.function.id
+  description               = "Object Storage, Vault, Notifications, the registry"
+  direction                 = "EGRESS"
+  protocol                  = "6" # TCP
+  destination               = local.oracle_services.cidr_block
+  destination_type          = "SERVICE_CIDR_BLOCK"
+
+  tcp_options {
+    destination_port_range {
+      min = 443
+      max = 443
+    }
+  }
+}
+
+resource "oci_core_network_security_group_security_rule" "allowed" {
+  for_each = { for rule in var.egress : "${rule.cidr}:${rule.port}" => rule }
+
+  network_security_group_id = oci_core_network_security_group.function.id
+  description               = each.value.description
+  direction                 = "EGRESS"
+  protocol                  = "6" # TCP
+  destination               = each.value.cidr
+  destination_type          = "CIDR_BLOCK"
+
+  tcp_options {
+    destination_port_range {
+      min = each.value.port
+      max = each.value.port
+    }
+  }
+}

@@ -1,0 +1,50 @@
+variable "compartment_id" {
+  description = "OCID of the environment's compartment."
+  type        = string
+}
+
+variable "name" {
+  description = "Name of the network and beginning of its parts' names."
+  type        = string
+}
+
+variable "cidr" {
+  description = "Addresses of the VCN and its one subnet."
+  type        = string
+  default     = "10.0.0.0/24"
+
+  validation {
+    condition     = can(cidrhost(var.cidr, 0)) && can(regex("/(1[6-9]|2[0-9])$", var.cidr))
+    error_message = "cidr is an IPv4 block between /16 and /29, such as 10.0.0.0/24."
+  }
+}
+
+variable "nat_gateway" {
+  description = "Whether what the allow-list names may be outside Oracle's network."
+  type        = bool
+  default     = false
+}
+
+variable "egress" {
+  description = "What scripts may connect to besides the region's Oracle services: TCP, one port each."
+  type = list(object({
+    cidr        = string
+    port        = number
+    description = string
+  }))
+  default = []
+
+  validation {
+    condition     = alltrue([for rule in var.egress : can(cidrhost(rule.cidr, 0)) && !endswith(rule.cidr, "/0")])
+    error_message = "Each cidr is an IPv4 block, and none is everything: that would be no allow-list."
+  }
+  validation {
+    condition     = alltrue([for rule in var.egress : rule.port >= 1 && rule.port <= 65535 && floor(rule.port) == rule.port])
+    error_message = "Each port is a whole number from 1 to 65535."
+  }
+}
+
+variable "tags" {
+  description = "Free-form tags of everything that the module creates."
+  type        = map(string)
+}

@@ -1,0 +1,19 @@
+output "runs_topic_id" {
+  description = "OCID of the topic for all runs."
+  value       = oci_ons_notification_topic.this["runs"].id
+}
+
+output "failures_topic_id" {
+  description = "OCID of the topic for failures, alarms, deployments and changes."
+  value       = oci_ons_notification_topic.this["failures"].id
+}
+
+output "metric_namespace" {
+  description = "Namespace of the metrics that are counted from the function's log."
+  value       = local.metric_namespace
+}
+
+output "log_group_id" {
+  description = "OCID of the group of logs."
+  value       = oci_logging_log_group.this.id
+}

@@ -1,0 +1,101 @@
+mock_provider "oci" {}
+
+variables {
+  compartment_id         = "ocid1.compartment.oc1..c"
+  environment            = "prod"
+  application_id         = "ocid1.fnapp.oc1..a"
+  alarms                 = true
+  function_id            = "ocid1.fnfunc.oc1..f"
+  packages_bucket        = "cemli-prod-packages"
+  deploys                = true
+  devops_project_id      = "ocid1.devopsproject.oc1..p"
+  failure_emails         = ["oncall@example.com"]
+  failure_pagerduty_urls = ["https://events.example.com/integration/x/enqueue"]
+  run_emails             = ["team@example.com"]
+  tags                   = { App = "cemli-executor" }
+}
+
+run "logs" {
+  assert {
+    condition = { for name, log in oci_logging_log.this : name => join(" ", [for c in [log.configuration[0].source[0]] : "${c.service} ${c.category} ${c.resource}"]) } == {
+      function = "functions invoke ocid1.fnapp.oc1..a"
+      uploads  = "objectstorage write cemli-prod-packages"
+      devops   = "devops all ocid1.devopsproject.oc1..p"
+    }
+    error_message = "the function's, the uploads' and the pipeline's log are kept"
+  }
+  assert {
+    condition     = alltrue([for log in oci_logging_log.this : log.retention_duration == 90 && log.is_enabled])
+    error_message = "for as long as asked"
+  }
+}
+
+run "failed_runs_are_counted" {
+  assert {
+    condition     = oci_sch_service_connector.count["failed_runs"].tasks[0].condition == "data.message='*\"msg\":\"run finished\"*' and data.message='*\"level\":\"ERROR\"*'"
+    error_message = "the last line of runs that did not succeed"
+  }
+  assert {
+    condition     = alltrue([for name, connector in oci_sch_service_connector.count : connector.target[0].kind == "monitoring" && connector.target[0].metric == name && connector.source[0].log_sources[0].log_id == oci_logging_log.this["function"].id])
+    error_message = "each becomes a metric"
+  }
+  assert {
+    condition     = oci_monitoring_alarm.this["failed-runs"].namespace == output.metric_namespace && oci_monitoring_alarm.this["failed-runs"].query == "failed_runs[5m]{environment = \"prod\"}.count() > 0"
+    error_message = "and an alarm watches it"
+  }
+}
+
+run "alarms_reach_people" {
+  assert {
+    condition     = alltrue([for alarm in oci_monitoring_alarm.this : alarm.destinations == tolist([output.failures_topic_id]) && alarm.is_enabled]) && length(oci_monitoring_alarm.this) == 3
+    error_message = "all alarms go to the topic for failures"
+  }
+  assert {
+    condition     = strcontains(oci_monitoring_alarm.this["silence"].query, ".absent(2h)") && strcontains(oci_monitoring_alarm.this["silence"].query, "ocid1.fnfunc.oc1..f")
+    error_message = "silence of this function"
+  }
+  assert {
+    condition     = toset([for s in oci_ons_subscription.this : "${s.protocol} ${s.topic_id == output.failures_topic_id ? "failures" : "runs"}"]) == toset(["EMAIL failures", "PAGERDUTY failures", "EMAIL runs"])
+    error_message = "subscriptions by topic"
+  }
+}
+
+run "changes_are_reported" {
+  assert {
+    condition     = alltrue([for call in ["UpdateBucket", "DeleteRetentionRule", "UpdatePolicy", "UpdateFunction", "UpdateRule"] : strcontains(oci_sch_service_connector.changes.tasks[0].condition, "data.eventName='${call}'")])
+    error_message = "changes of buckets, evidence, policies, functions and rules"
+  }
+  assert {
+    condition     = oci_sch_service_connector.changes.target[0].topic_id == output.failures_topic_id && [for s in oci_sch_service_connector.changes.source[0].log_sources : s.log_group_id] == ["_Audit"]
+    error_message = "from Audit, to the topic"
+  }
+}
+
+run "policies_change_in_the_tenancy" {
+  variables {
+    tenancy_id = "ocid1.tenancy.oc1..t"
+  }
+  assert {
+    condition     = [for s in oci_sch_service_connector.changes.source[0].log_sources : s.compartment_id] == ["ocid1.compartment.oc1..c", "ocid1.tenancy.oc1..t"]
+    error_message = "Audit of both"
+  }
+}
+
+run "before_there_is_a_function" {
+  variables {
+    alarms      = false
+    function_id = null
+  }
+  assert {
+    condition     = length(oci_monitoring_alarm.this) == 0
+    error_message = "there is nothing to watch"
+  }
+}
+
+run "refuses_plain_http" {
+  command = plan
+  variables {
+    failure_urls = ["http://example.com"]
+  }
+  expect_failures = [var.failure_urls]
+}

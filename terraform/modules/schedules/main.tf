@@ -1,0 +1,46 @@
+locals {
+  # Cron of OCI's Resource Scheduler: minute, hour, day of month, month, day of week, in UTC.
+  sweep = var.sweep_minutes == 0 ? {} : {
+    sweep = {
+      cron = var.sweep_minutes == 60 ? "0 * * * *" : "*/${var.sweep_minutes} * * * *"
+      body = { action = "sweep" }
+    }
+  }
+
+  # once_per makes a second start in the same slot the same run.
+  packages = { for name, package in var.packages : "package-${name}" => {
+    cron = package.cron
+    body = { for key, value in {
+      object        = package.object
+      once_per      = package.once_per
+      parameter_set = package.parameter_set
+      parameters    = package.parameters
+      reason        = package.reason
+    } : key => value if value != null }
+  } }
+
+  schedules = merge(
+    { for name, schedule in local.sweep : name => { cron = schedule.cron, body = jsonencode(schedule.body) } },
+    { for name, schedule in local.packages : name => { cron = schedule.cron, body = jsonencode(schedule.body) } },
+  )
+}
+
+resource "oci_resource_scheduler_schedule" "this" {
+  for_each = local.schedules
+
+  compartment_id     = var.compartment_id
+  display_name       = "cemli-${var.environment}-${each.key}"
+  action             = "START_RESOURCE"
+  recurrence_type    = "CRON"
+  recurrence_details = each.value.cron
+  freeform_tags      = var.tags
+
+  resources {
+    id = var.function_id
+
+    parameters {
+      parameter_type = "BODY"
+      value          = [each.value.body]
+    }
+  }
+}

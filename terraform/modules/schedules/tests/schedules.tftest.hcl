@@ -1,0 +1,68 @@
+mock_provider "oci" {}
+
+variables {
+  compartment_id = "ocid1.compartment.oc1..c"
+  environment    = "dev"
+  function_id    = "ocid1.fnfunc.oc1..f"
+  tags           = { App = "cemli-executor" }
+}
+
+run "sweeps" {
+  assert {
+    condition     = oci_resource_scheduler_schedule.this["sweep"].recurrence_details == "*/15 * * * *" && oci_resource_scheduler_schedule.this["sweep"].action == "START_RESOURCE"
+    error_message = "every 15 minutes"
+  }
+  assert {
+    condition     = jsondecode(oci_resource_scheduler_schedule.this["sweep"].resources[0].parameters[0].value[0]) == { action = "sweep" }
+    error_message = "the request is a sweep"
+  }
+  assert {
+    condition     = oci_resource_scheduler_schedule.this["sweep"].resources[0].parameters[0].parameter_type == "BODY" && oci_resource_scheduler_schedule.this["sweep"].resources[0].id == "ocid1.fnfunc.oc1..f"
+    error_message = "it is the function's body"
+  }
+}
+
+run "hourly" {
+  variables {
+    sweep_minutes = 60
+  }
+  assert {
+    condition     = oci_resource_scheduler_schedule.this["sweep"].recurrence_details == "0 * * * *"
+    error_message = "60 is no step of a minute field"
+  }
+}
+
+run "packages_on_a_calendar" {
+  variables {
+    sweep_minutes = 0
+    packages = {
+      month-end = { object = "ledger-codes-1.2.0.zip", cron = "0 3 1 * *", once_per = "24h", parameters = { PERIOD = "last" } }
+    }
+  }
+  assert {
+    condition     = keys(oci_resource_scheduler_schedule.this) == ["package-month-end"]
+    error_message = "no sweep, one package"
+  }
+  assert {
+    condition = jsondecode(oci_resource_scheduler_schedule.this["package-month-end"].resources[0].parameters[0].value[0]) == {
+      object = "ledger-codes-1.2.0.zip", once_per = "24h", parameters = { PERIOD = "last" }
+    }
+    error_message = "the request has what was given and nothing else"
+  }
+}
+
+run "refuses_a_package_without_its_slot" {
+  command = plan
+  variables {
+    packages = { x = { object = "x-1.0.0.zip", cron = "0 3 1 * *", once_per = "" } }
+  }
+  expect_failures = [var.packages]
+}
+
+run "refuses_an_interval_that_cron_cannot_say" {
+  command = plan
+  variables {
+    sweep_minutes = 7
+  }
+  expect_failures = [var.sweep_minutes]
+}

@@ -1,0 +1,108 @@
+# Four buckets with different promises. Packages and policies keep every version that was
+# ever there; results are never changed or deleted while the retention rule holds, which
+# versioning would exclude; state is rewritten all the time and keeps its past for a while.
+
+locals {
+  buckets = {
+    packages = { versioning = "Enabled", events = true }
+    results  = { versioning = "Disabled", events = false }
+    state    = { versioning = "Enabled", events = false }
+    policies = { versioning = "Enabled", events = false }
+  }
+
+  # What lifecycle rules may touch. A run's result.json and junit.xml are in neither folder.
+  run_files = ["runs/*/artifacts/*", "runs/*/steps/*"]
+}
+
+# OCI refuses a bucket whose key, and a lifecycle rule whose bucket, Object Storage may not
+# use yet.
+resource "terraform_data" "key_policies" {
+  input = var.key_policy_ids
+}
+
+resource "terraform_data" "lifecycle_policies" {
+  input = var.lifecycle_policy_ids
+}
+
+resource "oci_objectstorage_bucket" "this" {
+  for_each = local.buckets
+
+  compartment_id        = var.compartment_id
+  namespace             = var.namespace
+  name                  = "cemli-${var.environment}-${each.key}"
+  access_type           = "NoPublicAccess"
+  versioning            = each.value.versioning
+  object_events_enabled = each.value.events
+  kms_key_id            = var.kms_key_id
+  freeform_tags         = var.tags
+
+  dynamic "retention_rules" {
+    for_each = each.key == "results" ? [var.results_retention_days] : []
+    content {
+      display_name = "evidence"
+      # Locked for good from this time on, which is at least 14 days ahead when it is set.
+      time_rule_locked = var.results_locked_from
+
+      duration {
+        time_amount = tostring(retention_rules.value)
+        time_unit   = "DAYS"
+      }
+    }
+  }
+
+  depends_on = [terraform_data.key_policies]
+}
+
+resource "oci_objectstorage_object_lifecycle_policy" "results" {
+  count = var.run_files_archive_days + var.run_files_delete_days > 0 ? 1 : 0
+
+  namespace = var.namespace
+  bucket    = oci_objectstorage_bucket.this["results"].name
+
+  dynamic "rules" {
+    for_each = { for action, days in { ARCHIVE = var.run_files_archive_days, DELETE = var.run_files_delete_days } : action => days if days > 0 }
+    content {
+      name        = "run-files-${lower(rules.key)}"
+      action      = rules.key
+      target      = "objects"
+      is_enabled  = true
+      time_amount = tostring(rules.value)
+      time_unit   = "DAYS"
+
+      object_name_filter {
+        inclusion_patterns = local.run_files
+        # Said twice, since what is deleted here cannot be made again.
+        exclusion_patterns = ["runs/*/result.json"]
+      }
+    }
+  }
+
+  depends_on = [terraform_data.lifecycle_policies]
+
+  lifecycle {
+    precondition {
+      condition     = var.run_files_delete_days == 0 || var.run_files_delete_days > var.results_retention_days
+      error_message = "run_files_delete_days must be more than results_retention_days: the retention rule would refuse the deletion."
+    }
+    precondition {
+      condition     = var.run_files_delete_days == 0 || var.run_files_archive_days < var.run_files_delete_days
+      error_message = "run_files_archive_days must be less than run_files_delete_days."
+    }
+  }
+}
+
+resource "oci_objectstorage_object_lifecycle_policy" "state" {
+  namespace = var.namespace
+  bucket    = oci_objectstorage_bucket.this["state"].name
+
+  rules {
+    name        = "earlier-versions"
+    action      = "DELETE"
+    target      = "previous-object-versions"
+    is_enabled  = true
+    time_amount = tostring(var.state_versions_days)
+    time_unit   = "DAYS"
+  }
+
+  depends_on = [terraform_data.lifecycle_policies]
+}

@@ -1,0 +1,79 @@
+output "compartment_id" {
+  description = "OCID of the environment's compartment."
+  value       = local.compartment_id
+}
+
+output "buckets" {
+  description = "Names of the buckets."
+  value = {
+    packages = module.storage.packages_bucket
+    results  = module.storage.results_bucket
+    state    = module.storage.state_bucket
+    policies = module.storage.policies_bucket
+  }
+}
+
+output "results_retention_days" {
+  description = "How long evidence cannot be changed or deleted."
+  value       = module.storage.results_retention_days
+}
+
+output "function_id" {
+  description = "OCID of the function; null as long as there is no image."
+  value       = module.function.function_id
+}
+
+output "function_config" {
+  description = "The function's configuration."
+  value       = module.function.config
+}
+
+output "image_path" {
+  description = "Where images are pushed and pulled, without a tag."
+  value       = local.image_path
+}
+
+output "topics" {
+  description = "OCIDs of the topics."
+  value       = { runs = module.observability.runs_topic_id, failures = module.observability.failures_topic_id }
+}
+
+output "vault_id" {
+  description = "OCID of the vault; null if there is none."
+  value       = local.vault_id
+}
+
+output "repository_url" {
+  description = "Where to push the code to; null where nothing is built."
+  value       = one(module.devops[*].repository_url)
+}
+
+output "build_pipeline_id" {
+  description = "OCID of the build pipeline; null where nothing is built."
+  value       = one(module.devops[*].build_pipeline_id)
+}
+
+output "deploy_pipeline_id" {
+  description = "OCID of the deployment pipeline; null if there is none."
+  value       = one(module.devops[*].deploy_pipeline_id)
+}
+
+output "deploy_stages" {
+  description = "Types of the deployment pipeline's stages, in their order."
+  value       = flatten(module.devops[*].deploy_stages)
+}
+
+output "iam_statements" {
+  description = "Statements of the policies, by policy."
+  value       = module.iam.statements
+}
+
+output "iam_handover" {
+  description = "Dynamic groups and policies as text, for whoever owns IAM; empty where Terraform created them."
+  value       = module.iam.handover
+}
+
+output "tags" {
+  description = "Free-form tags of everything."
+  value       = local.tags
+}

@@ -1,0 +1,114 @@
+# How the modules are put together, without a file of environments.
+
+mock_provider "oci" {
+  mock_data "oci_core_services" {
+    defaults = {
+      services = [{
+        id          = "ocid1.service.oc1..all"
+        cidr_block  = "all-services-in-oracle-services-network"
+        name        = "All Services In Oracle Services Network"
+        description = ""
+      }]
+    }
+  }
+  mock_data "oci_objectstorage_namespace" {
+    defaults = { namespace = "ns" }
+  }
+}
+
+mock_provider "oci" {
+  alias = "home"
+}
+
+variables {
+  tenancy_ocid     = "ocid1.tenancy.oc1..t"
+  compartment_ocid = "ocid1.compartment.oc1..c"
+  region           = "eu-frankfurt-1"
+  owner            = "platform"
+  cost_center      = "1000"
+  approvers_group  = "cemli-approvers"
+  promotion_group  = "cemli-promotion"
+  function_image   = "ocir.eu-frankfurt-1.oci.oraclecloud.com/ns/cemli-executor:1.0.0"
+
+  environment            = "qa"
+  results_retention_days = 7
+}
+
+run "an_environment_of_ones_own" {
+  assert {
+    condition     = output.buckets.packages == "cemli-qa-packages" && output.deploy_stages == ["DEPLOY_FUNCTION", "INVOKE_FUNCTION"]
+    error_message = "any name makes an environment"
+  }
+  assert {
+    condition     = output.compartment_id == var.compartment_ocid
+    error_message = "in the compartment that is given"
+  }
+}
+
+run "a_compartment_of_its_own" {
+  variables {
+    create_compartment = true
+  }
+  assert {
+    condition     = output.compartment_id != var.compartment_ocid
+    error_message = "a compartment is created"
+  }
+}
+
+run "a_network_that_exists" {
+  variables {
+    subnet_ocids                 = ["ocid1.subnet.oc1..s"]
+    network_security_group_ocids = ["ocid1.networksecuritygroup.oc1..n"]
+  }
+  assert {
+    condition     = length(module.network) == 0
+    error_message = "no network is created"
+  }
+}
+
+run "iam_of_a_platform_admin" {
+  variables {
+    create_iam = false
+  }
+  assert {
+    condition     = strcontains(output.iam_handover, "dynamic group cemli-qa-function") && strcontains(output.iam_handover, output.function_id)
+    error_message = "the text to hand over is complete"
+  }
+}
+
+run "a_mirror" {
+  variables {
+    build                      = true
+    create_vault               = true
+    repository_source          = "GITLAB"
+    repository_url             = "https://gitlab.com/example/cemli-executor"
+    repository_token_secret_id = "ocid1.vaultsecret.oc1..t"
+  }
+  assert {
+    condition     = length([for s in output.iam_statements.devops : s if strcontains(s, "target.secret.id='ocid1.vaultsecret.oc1..t'")]) == 2
+    error_message = "connection and repository read the token's secret, and only that"
+  }
+}
+
+run "a_vault_that_exists" {
+  variables {
+    vault_id                 = "ocid1.vault.oc1..v"
+    secrets_compartment_ocid = "ocid1.compartment.oc1..s"
+    storage_key_id           = "ocid1.key.oc1..k"
+  }
+  assert {
+    condition     = output.function_config["CEMLI_VAULT"] == "ocid1.vault.oc1..v"
+    error_message = "the function uses it"
+  }
+  assert {
+    condition     = join(";", output.iam_statements.encryption) == "Allow service objectstorage-eu-frankfurt-1 to use keys in compartment id ocid1.compartment.oc1..s where target.key.id='ocid1.key.oc1..k'"
+    error_message = "Object Storage uses the key"
+  }
+}
+
+run "no_vault" {
+  assert {
+    condition     = !anytrue([for s in output.iam_statements.function : strcontains(s, "secret-bundles")]) && !contains(keys(output.function_config), "CEMLI_VAULT")
+    error_message = "without a vault the function reads no secrets"
+  }
+}
