@@ -1,10 +1,16 @@
 #!/usr/bin/env bash
 # base-images.sh: makes the Dockerfile's two bases where no image can be pulled, and prints
-# them as GO_IMAGE=… and RUNTIME_IMAGE=…: the Debian release that the Dockerfile names, by
+# them as GO_IMAGE=… RUNTIME_IMAGE=…: the Debian release that the Dockerfile names, by
 # debootstrap from the mirror this machine uses, and this machine's Go in it.
 # Takes root. The file system is kept in a cache, the images in the engine.
+# Where both are set already, these it is.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+
+if [[ -n ${GO_IMAGE:-} && -n ${RUNTIME_IMAGE:-} ]]; then
+  echo "GO_IMAGE=$GO_IMAGE RUNTIME_IMAGE=$RUNTIME_IMAGE"
+  exit
+fi
 
 suite=$(sed -n 's/^ARG RUNTIME_IMAGE=debian:\([a-z]*\).*/\1/p' Dockerfile)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/cemli-executor-bases
@@ -34,5 +40,4 @@ have "$golang" || {
   docker commit --change 'ENV PATH=/usr/local/go/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' "$container" "$golang"
   docker rm "$container"
 } >&2
-echo "GO_IMAGE=$golang"
-echo "RUNTIME_IMAGE=$runtime"
+echo "GO_IMAGE=$golang RUNTIME_IMAGE=$runtime"
