@@ -180,7 +180,7 @@ func TestBuildSpec(t *testing.T) {
 		if _, vault := s.Env.VaultVariables[name]; vault {
 			t.Errorf("%s comes from the vault and must not be exported", name)
 		}
-		if !regexp.MustCompile(`(?m)^\s*` + name + `=`).MatchString(all) || !regexp.MustCompile(`(?m)^\s*export .*\b` + name + `\b`).MatchString(all) {
+		if !regexp.MustCompile(`(?m)^\s*`+name+`=`).MatchString(all) || !regexp.MustCompile(`(?m)^\s*export .*\b`+name+`\b`).MatchString(all) {
 			t.Errorf("%s is exported, but no step sets it", name)
 		}
 	}
