@@ -57,8 +57,12 @@ func (c Container) Command(dir string) []string {
 	if out, _ := exec.Command("docker", "--version").Output(); bytes.Contains(out, []byte("podman")) {
 		tmp = tmp[:strings.LastIndex(tmp, ",")] // Podman has no option for inodes
 	}
+	docker, err := exec.LookPath("docker") // an instance has a PATH of its own
+	if err != nil {
+		docker = "docker"
+	}
 	run := []string{
-		"exec docker run --rm --name", c.Name, "--network host --read-only --user 1000:1000 --cap-drop ALL --security-opt no-new-privileges",
+		"exec", docker, "run --rm --name", c.Name, "--network host --read-only --user 1000:1000 --cap-drop ALL --security-opt no-new-privileges",
 		"--security-opt seccomp=unconfined --pids-limit 50 --ulimit nofile=350:350 --tmpfs", tmp,
 		fmt.Sprintf("--memory %dm --memory-swap %dm", c.MemoryMB, c.MemoryMB),
 	}
@@ -86,4 +90,6 @@ func (c Container) Command(dir string) []string {
 }
 
 // Remove ends the container, which the end of the command that runs it does not.
-func (c Container) Remove() { _ = exec.Command("docker", "rm", "--force", c.Name).Run() }
+func (c Container) Remove() {
+	_ = exec.Command("docker", "rm", "--force", c.Name).Run() // #nosec G204 -- a test's; it may have ended
+}
