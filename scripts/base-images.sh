@@ -31,13 +31,14 @@ if [[ ! -f $cache/$suite.tar ]]; then
   tar -C "$root" --exclude='./dev/*' -cf "$cache/$suite.tar.new" .
   mv "$cache/$suite.tar.new" "$cache/$suite.tar"
 fi
-have "$runtime" || docker import "$cache/$suite.tar" "$runtime" >&2
+path=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+have "$runtime" || docker import --change "ENV PATH=$path" "$cache/$suite.tar" "$runtime" >&2
 have "$golang" || {
   container=$(docker create "$runtime" true)
   docker cp "$(go env GOROOT)/." "$container:/usr/local/go"
   # Modules are downloaded from there: what this machine trusts, a proxy's authority too.
   docker cp -L /etc/ssl/certs/ca-certificates.crt "$container:/etc/ssl/certs/ca-certificates.crt"
-  docker commit --change 'ENV PATH=/usr/local/go/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' "$container" "$golang"
+  docker commit --change "ENV PATH=/usr/local/go/bin:$path" "$container" "$golang"
   docker rm "$container"
 } >&2
 echo "GO_IMAGE=$golang RUNTIME_IMAGE=$runtime"

@@ -277,8 +277,6 @@ func TestHostilePackagesInContainer(t *testing.T) {
 	}
 	container := testkit.Container{
 		Name: fmt.Sprintf("cemli-test-%d", os.Getpid()), Image: image, MemoryMB: 256, Inodes: 4096,
-		// A shell is PID 1, as the platform's init is.
-		Args: []string{"/bin/sh -c '/function/cemli-executor; exit $?'"},
 	}
 	t.Cleanup(container.Remove)
 	instance := make(chan string, 1)

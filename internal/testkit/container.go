@@ -37,7 +37,8 @@ func noEngine() string {
 
 // Container is the function in what OCI gives it: user 1000 without capabilities or new
 // privileges, a read-only root, 50 processes, 350 files, memory without swap, and a /tmp
-// that takes a quarter of it, has few inodes and executes nothing.
+// that takes a quarter of it, has few inodes and executes nothing. The program is
+// /function/cemli-executor, and a shell is PID 1, as the platform's init is.
 type Container struct {
 	Name, Image string
 	MemoryMB    int
@@ -46,7 +47,6 @@ type Container struct {
 	// and credentials; empty: where they are.
 	IOFS, Credentials string
 	Flags             []string // more of docker run
-	Args              []string // of the image's entry point
 }
 
 // Command is the command line that runs the container for an instance of a function whose
@@ -80,7 +80,7 @@ func (c Container) Command(dir string) []string {
 	if c.Credentials != "" {
 		run = append(run, "-e OCI_RESOURCE_PRINCIPAL_RPST="+c.Credentials+"/rpst -e OCI_RESOURCE_PRINCIPAL_PRIVATE_PEM="+c.Credentials+"/private.pem")
 	}
-	run = append(append(run, c.Image), c.Args...)
+	run = append(run, "--entrypoint /bin/sh", c.Image, "-c '/function/cemli-executor; exit $?'")
 	return []string{"/bin/sh", "-c", strings.Join([]string{
 		"set -e", "chown -R 1000:1000 " + iofs + " " + credentials, "chmod 755 " + dir,
 		`for v in $(env | cut -d= -f1); do case $v in PATH|HOME|TMPDIR|PWD) ;; *) set -- "$@" -e "$v";; esac; done`,
