@@ -4,33 +4,45 @@ GO        ?= go
 BIN       ?= bin
 VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 COMMIT    ?= $(shell git rev-parse HEAD 2>/dev/null)
-STAMP      = -X cemli-executor/internal/buildinfo.Version=$(VERSION) -X cemli-executor/internal/buildinfo.Commit=$(COMMIT)
+IMAGE     ?= cemli-executor:$(VERSION)
+DIST      ?= dist
+RACE      ?= -race# needs a C compiler; RACE= does without
 FUZZTIME  ?= 30s
 SIMTIME   ?= 5m
+export GO VERSION COMMIT
 
 # Development tools are pinned here; they are no dependencies of the product.
 STATICCHECK = $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOFUMPT     = $(GO) run mvdan.cc/gofumpt@v0.12.0
 GOVULNCHECK = $(GO) run golang.org/x/vuln/cmd/govulncheck@v1.5.0
+# Files whose names are known only when it runs are what this program is about: G304.
+GOSEC       = $(GO) run github.com/securego/gosec/v2/cmd/gosec@v2.29.0 -quiet -exclude=G304 -exclude-dir=testdata
+SCALIBR     = $(GO) run github.com/google/osv-scalibr/binary/scalibr@v0.5.3
 
-.PHONY: build check test vet fmt staticcheck tidy vuln cross fuzz bench chaos simulate
+.PHONY: build check lint test vet fmt staticcheck gosec tidy vuln secrets cross fuzz bench image smoke image-test dist sbom build-spec-test chaos simulate
 
 build: ## both binaries, static and stripped, side by side
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w $(STAMP)' -o $(BIN)/ . ./cmd/cemli
+	scripts/build.sh $(BIN)/ . ./cmd/cemli
 
-check: fmt tidy vet staticcheck cross test vuln ## everything that must hold before a change lands
+check: lint cross test vuln ## everything that must hold before a change lands
+
+lint: fmt tidy vet staticcheck gosec
 
 test: ## the README's test command, with the race detector
-	$(GO) test -race -timeout 20m $(TESTFLAGS) ./...
+	$(GO) test $(RACE) -timeout 20m $(TESTFLAGS) ./...
 
 vet:
 	$(GO) vet ./...
+	$(GO) vet -tags buildspec .
 
 fmt: ## fails if a file is not formatted
 	@files="$$($(GOFUMPT) -l .)"; if [ -n "$$files" ]; then echo "not formatted (run gofumpt -w):"; echo "$$files"; exit 1; fi
 
 staticcheck:
 	$(STATICCHECK) ./...
+
+gosec: ## what looks insecure; what may stay says why, beside the line
+	$(GOSEC) ./...
 
 tidy: ## fails if go.mod or go.sum is not what the code needs
 	$(GO) mod tidy -diff
@@ -43,6 +55,9 @@ cross: ## the command line also builds where it cannot run packages
 vuln: ## known vulnerabilities, where the database can be reached
 	@scripts/vulncheck.sh $(GOVULNCHECK) ./...
 
+secrets: ## keys and tokens in the repository's files; a part of test too
+	$(GO) test -count=1 -run '^TestRepositoryHasNoSecrets$$' .
+
 fuzz: ## every fuzz target for FUZZTIME
 	@scripts/fuzz.sh $(FUZZTIME)
 
@@ -54,3 +69,22 @@ simulate: ## histories of everything that can go wrong, for SIMTIME
 
 chaos: ## the real function, killed at random, over a local OCI that fails
 	$(GO) test -run TestChaos -v -timeout 60m ./internal/local -chaos.packages 500 -chaos.groups 20
+
+image: ## the function's image; GO_IMAGE, RUNTIME_IMAGE and EXTRA_PACKAGES as in the Dockerfile
+	scripts/image.sh $(IMAGE)
+
+smoke: ## an event through an image that is there
+	TEST_IMAGE=$(IMAGE) $(GO) test -count=1 -v -run '^TestImage$$' ./internal/local
+
+image-test: ## both, with bases of its own where none can be pulled
+	scripts/image-test.sh $(IMAGE)
+
+dist: ## the command line for several systems
+	scripts/dist.sh $(DIST)
+
+sbom: ## what the image contains
+	mkdir -p $(DIST)
+	scripts/sbom.sh $(IMAGE) $(DIST)/sbom.cdx.json $(SCALIBR)
+
+build-spec-test: ## build_spec.yaml's steps in order, on this repository
+	env $$(scripts/base-images.sh) $(GO) test -count=1 -v -timeout 30m -tags buildspec -run '^TestBuildSpecSteps$$' .

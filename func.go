@@ -18,7 +18,7 @@ import (
 func main() {
 	sandbox.Dispatch()
 	config, problems := ParseConfig(os.Environ())
-	config.Identity.ExecutorVersion = buildinfo.String()
+	config.Identity.ExecutorVersion, config.Identity.Image = buildinfo.String(), buildinfo.Image
 	if config.MemoryMB > 0 {
 		// Half of the memory is for /tmp and the scripts, which are not Go's to collect.
 		debug.SetMemoryLimit(config.MemoryMB << 20 / 2)

@@ -16,7 +16,7 @@ const withoutWaiting = unix.O_NONBLOCK
 // removeFolder removes a folder with all that scripts may have made of it: closed, deeper than a
 // path can be long, with more levels than there are descriptors.
 func removeFolder(path string) error {
-	if err := os.Chmod(path, 0o700); errors.Is(err, os.ErrNotExist) {
+	if err := os.Chmod(path, 0o700); errors.Is(err, os.ErrNotExist) { // #nosec G302 -- a folder
 		return nil
 	}
 	if err := removeContents(path); err != nil {
@@ -114,7 +114,7 @@ func namesIn(dir int) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := os.NewFile(uintptr(fd), "folder") //nolint:gosec // a descriptor
+	f := os.NewFile(uintptr(fd), "folder") // a descriptor
 	defer f.Close()
 	return f.Readdirnames(-1)
 }

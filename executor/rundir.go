@@ -43,7 +43,7 @@ func newRundir(workdir string, level sandbox.Level) (*rundir, error) {
 	d := &rundir{path: path}
 	d.owner, _ = sandbox.User(level)
 	if err := d.furnish(workdir); err != nil {
-		d.remove()
+		_ = d.remove() // the first error says more
 		return nil, workdirError(workdir, err)
 	}
 	return d, nil
@@ -71,7 +71,7 @@ func clearWorkDir(workdir string) error {
 	if !info.IsDir() || !ownedByUs(info) {
 		return errors.New("it is not a folder that belongs to this user")
 	}
-	if err := os.Chmod(workdir, 0o700); err != nil {
+	if err := os.Chmod(workdir, 0o700); err != nil { // #nosec G302 -- a folder
 		return err
 	}
 	entries, err := os.ReadDir(workdir)
@@ -92,7 +92,7 @@ func (d *rundir) furnish(workdir string) (err error) {
 	}
 	if d.owner != 0 {
 		// The scripts' user may pass through; what is below is that user's alone.
-		if err := errors.Join(os.Chmod(workdir, 0o711), os.Chmod(d.path, 0o711)); err != nil { //nolint:gosec // see above
+		if err := errors.Join(os.Chmod(workdir, 0o711), os.Chmod(d.path, 0o711)); err != nil { // #nosec G302 -- see above
 			return err
 		}
 	}

@@ -18,7 +18,7 @@ func freeSpace(dir string) (free bundle.Footprint, ok bool, err error) {
 	if err := syscall.Statfs(dir, &s); err != nil {
 		return free, false, err
 	}
-	free = bundle.Footprint{Bytes: int64(s.Bavail) * s.Bsize, Inodes: int64(min(s.Ffree, math.MaxInt64))} //nolint:gosec // bounded
+	free = bundle.Footprint{Bytes: int64(s.Bavail) * s.Bsize, Inodes: int64(min(s.Ffree, math.MaxInt64))} // #nosec G115 -- bounded
 	if s.Files == 0 {
 		free.Inodes = math.MaxInt64 // the file system makes them as needed
 	}

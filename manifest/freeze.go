@@ -46,7 +46,7 @@ func (n node) window() window {
 		{"days", false, func(v node) {
 			weekly = true
 			for _, e := range v.list() {
-				w.days = append(w.days, time.Weekday(slices.Index(weekdays, e.choice("", weekdays...)))) //nolint:gosec // 0 to 6; a wrong one is a problem
+				w.days = append(w.days, time.Weekday(slices.Index(weekdays, e.choice("", weekdays...)))) // 0 to 6; a wrong one is a problem
 			}
 		}},
 		{"from", false, func(v node) { from = &v }},

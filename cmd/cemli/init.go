@@ -65,7 +65,7 @@ func makePackage(t *terminal, path, kind string) error {
 	if _, err := manifest.Parse(doc); err != nil {
 		return err
 	}
-	if err := os.Mkdir(path, 0o755); err != nil { //nolint:gosec // a folder of sources
+	if err := os.Mkdir(path, 0o755); err != nil { // #nosec G301 -- a folder of sources
 		return problem.New(problem.Problem{
 			Code: "usage", Where: path, Message: "the folder cannot be made", Hint: "choose a name that is free, in a folder that you may write to",
 		}, err)
@@ -77,7 +77,7 @@ func makePackage(t *terminal, path, kind string) error {
 	if err := os.CopyFS(path, files); err != nil {
 		return fmt.Errorf("make package: %w", err)
 	}
-	if err := os.WriteFile(filepath.Join(path, manifest.Name), append(doc, '\n'), 0o644); err != nil { //nolint:gosec // a source file
+	if err := os.WriteFile(filepath.Join(path, manifest.Name), append(doc, '\n'), 0o644); err != nil { // #nosec G306 -- a source file
 		return fmt.Errorf("make package: %w", err)
 	}
 	if t.format == "json" {

@@ -142,7 +142,7 @@ func writeZip(ctx context.Context, files fs.FS, file string, force bool) (bundle
 			return bundle.Created{}, err
 		}
 	}
-	if err := os.Chmod(temp.Name(), 0o644); err != nil { //nolint:gosec // a zip is for everyone
+	if err := os.Chmod(temp.Name(), 0o644); err != nil { // #nosec G302 -- a zip is for everyone
 		return bundle.Created{}, fmt.Errorf("write zip: %w", err)
 	}
 	if err := os.Rename(temp.Name(), file); err != nil {

@@ -77,7 +77,7 @@ func runHere(ctx context.Context, t *terminal, path string, f runFlags) error {
 	defer os.RemoveAll(scratch)
 	if os.Geteuid() == 0 {
 		// Scripts run as a user of their own, who has to pass through.
-		if err := os.Chmod(scratch, 0o711); err != nil { //nolint:gosec // see above
+		if err := os.Chmod(scratch, 0o711); err != nil { // #nosec G302 -- see above
 			return fmt.Errorf("make a scratch folder: %w", err)
 		}
 	}

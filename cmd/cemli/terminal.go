@@ -22,7 +22,7 @@ type terminal struct {
 
 func isTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd())) //nolint:gosec // a descriptor is small
+	return ok && term.IsTerminal(int(f.Fd())) // a descriptor is small
 }
 
 // colourWanted follows no-color.org.

@@ -3,10 +3,13 @@ package buildinfo
 
 import "runtime/debug"
 
-// Version and Commit are set by the linker (-X) in released binaries.
+// Version and Commit are set by the linker (-X) in released binaries, and Image, the name and
+// tag that an image was built under, in the one that is in it. An image cannot know its
+// own digest.
 var (
 	Version = ""
 	Commit  = ""
+	Image   = ""
 )
 
 // String returns the version, and the commit where it is known: "1.2.3 (0123abcd)".

@@ -28,7 +28,7 @@ func (e entry) root() bool { return e.name == "" && e.own == dot }
 func (e entry) file() File { return File{Name: e.name, Size: clamp(e.size)} }
 
 // clamp makes a number of 64 bits one that sums of a few cannot overflow.
-func clamp(n uint64) int64 { return int64(min(n, math.MaxInt64/4)) } //nolint:gosec // bounded
+func clamp(n uint64) int64 { return int64(min(n, math.MaxInt64/4)) } // bounded
 
 // checker collects the reasons against one archive or one folder.
 type checker struct {

@@ -96,7 +96,7 @@ func (c *checker) found(name string, found fs.DirEntry) error {
 	if err != nil {
 		return err
 	}
-	size := uint64(max(0, info.Size())) //nolint:gosec // not negative
+	size := uint64(max(0, info.Size())) // not negative
 	e := entry{name: name, size: size, packed: size}
 	c.sizes(e)
 	c.entries = append(c.entries, e)
@@ -141,7 +141,7 @@ func (p *packer) add(folder fs.FS, e *entry) error {
 	defer in.Close()
 	header := &zip.FileHeader{Name: e.name, Method: zip.Deflate}
 	//lint:ignore SA1019 the field that is not deprecated would add an extra field
-	header.ModifiedDate = uint16((fixedTime.Year()-1980)<<9 | int(fixedTime.Month())<<5 | fixedTime.Day()) //nolint:gosec // fixed
+	header.ModifiedDate = uint16((fixedTime.Year()-1980)<<9 | int(fixedTime.Month())<<5 | fixedTime.Day()) // #nosec G115 -- fixed
 	header.SetMode(fileMode)
 	out, err := p.zip.CreateHeader(header)
 	if err != nil {

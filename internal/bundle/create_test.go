@@ -143,7 +143,9 @@ func TestToolsReadWhatCreateMakes(t *testing.T) {
 			if _, err := exec.LookPath(command[0]); err != nil {
 				t.Skip(command[0] + " is not installed")
 			}
-			if text, err := exec.Command(command[0], append(command[1:], path)...).CombinedOutput(); err != nil {
+			cmd := exec.Command(command[0], append(command[1:], path)...)
+			cmd.Env = append(os.Environ(), "LC_ALL=C.UTF-8") // bsdtar prints no other names
+			if text, err := cmd.CombinedOutput(); err != nil {
 				t.Errorf("%v\n%s", err, text)
 			}
 		})

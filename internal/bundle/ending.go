@@ -2,6 +2,7 @@ package bundle
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 )
 
@@ -61,7 +62,7 @@ func (c *checker) findEnd(tail []byte) (int, bool) {
 	return exact[0], true
 }
 
-func signature(n uint32) []byte { return []byte{byte(n), byte(n >> 8), byte(n >> 16), byte(n >> 24)} }
+func signature(n uint32) []byte { return binary.LittleEndian.AppendUint32(nil, n) }
 
 // endLength is that of the end record that b begins with.
 func endLength(b []byte) int {
@@ -180,7 +181,7 @@ func (c *checker) directorySize(entries uint64, size int64) bool {
 	switch most := int64(c.limits.Entries) * recordBytes; {
 	case entries == 0 && size == 0:
 		return c.stop("archive.empty", "the zip has no entries")
-	case entries > uint64(max(0, c.limits.Entries)): //nolint:gosec // not negative
+	case entries > uint64(max(0, c.limits.Entries)): // not negative
 		c.tooManyEntries()
 		return false
 	case size > most:

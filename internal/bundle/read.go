@@ -75,7 +75,7 @@ func (r *reader) copy(ctx context.Context, w io.Writer, source io.ReaderAt, e en
 			return nil, context.Cause(ctx)
 		}
 		n, err := data.Read(r.buf)
-		if size += uint64(n); size > e.size { //nolint:gosec // not negative
+		if size += uint64(n); size > e.size { // #nosec G115 -- not negative
 			return refuse("archive.size", e, "it has more data than its header says"), nil
 		}
 		crc = crc32.Update(crc, crc32.IEEETable, r.buf[:n])

@@ -54,7 +54,7 @@ func (h *Host) furnish() error {
 	if longest := filepath.Join(h.dir, strconv.Itoa(h.config.Instances), "iofs", "phonylsnr.sock"); len(longest) > maxSocket {
 		return fmt.Errorf("the path of a socket, %s, is too long; set TMPDIR to a shorter folder", longest)
 	}
-	if err := os.Chmod(h.dir, 0o711); err != nil { //nolint:gosec // to pass through, not to read
+	if err := os.Chmod(h.dir, 0o711); err != nil { // #nosec G302 -- to pass through, not to read
 		return err
 	}
 	h.binary = filepath.Join(h.dir, "function")
@@ -68,12 +68,12 @@ func copyFile(to, from string) error {
 		return err
 	}
 	defer in.Close()
-	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o755) //nolint:gosec // it is a program
+	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o755) // #nosec G302 -- it is a program
 	if err != nil {
 		return err
 	}
 	_, err = io.Copy(out, in)
-	return errors.Join(err, out.Close(), os.Chmod(to, 0o755)) //nolint:gosec // whatever the umask
+	return errors.Join(err, out.Close(), os.Chmod(to, 0o755)) // #nosec G302 -- whatever the umask
 }
 
 // Close kills every instance and removes what the host made.

@@ -268,29 +268,27 @@ func TestHostilePackages(t *testing.T) {
 // TestHostilePackagesInContainer has the function in what OCI gives it.
 func TestHostilePackagesInContainer(t *testing.T) {
 	needFull(t)
-	if os.Geteuid() != 0 {
-		t.Skip("needs root, to give the socket's folder to the container's user")
-	}
-	if out, err := exec.Command("docker", "version").CombinedOutput(); err != nil {
-		t.Skipf("needs a container engine: docker version: %v: %s", err, bytes.TrimSpace(out))
-	}
+	testkit.NeedEngine(t)
 	const image = "cemli-test:function"
 	load := exec.Command("docker", "import", "-", image)
 	load.Stdin = bytes.NewReader(testkit.EmptyImage(t, "function/cemli-executor"))
 	if out, err := load.CombinedOutput(); err != nil {
 		t.Fatalf("import image: %v: %s", err, out)
 	}
-	name := fmt.Sprintf("cemli-test-%d", os.Getpid())
-	t.Cleanup(func() { _ = exec.Command("docker", "rm", "--force", name).Run() })
+	container := testkit.Container{
+		Name: fmt.Sprintf("cemli-test-%d", os.Getpid()), Image: image, MemoryMB: 256, Inodes: 4096,
+	}
+	t.Cleanup(container.Remove)
 	instance := make(chan string, 1)
 	c := start(t, func(o *local.Options) {
-		o.MemoryMB = 256
+		o.MemoryMB = container.MemoryMB
 		o.Wrap = func(dir, binary string) []string {
 			select {
 			case instance <- dir:
 			default:
 			}
-			return []string{"/bin/sh", "-c", inContainer(name, image, dir, binary)}
+			container.Flags = []string{"-v /usr:/usr:ro -v /etc:/etc:ro -v " + binary + ":/function/cemli-executor:ro"}
+			return container.Command(dir)
 		}
 	})
 	c.put("first.zip", testkit.Zip(t, map[string]string{"manifest.json": `{"name":"first","version":"1.0.0","type":"extension"}`}))
@@ -316,20 +314,4 @@ for s in *; do curl -s --max-time 10 --unix-socket "$s" http://localhost/call -d
 	if r := c.result(c.answer()); r.Status != evidence.StatusSuccess {
 		t.Errorf("status %s, %s", r.Status, r.Message)
 	}
-}
-
-// inContainer is the shell command that runs the function as the platform does; its
-// environment goes with it.
-func inContainer(name, image, dir, binary string) string {
-	return strings.Join([]string{
-		"set -e", "chown -R 1000:1000 " + dir + "/iofs " + dir + "/credentials", "chmod 755 " + dir,
-		`for v in $(env | cut -d= -f1); do case $v in PATH|HOME|TMPDIR|PWD) ;; *) set -- "$@" -e "$v";; esac; done`,
-		"export HOME=/root DOCKER_HOST='" + os.Getenv("DOCKER_HOST") + "'",
-		// A shell is PID 1, as the platform's init is.
-		`exec docker run --rm --name ` + name + ` --network host --read-only --user 1000:1000 --cap-drop ALL --security-opt no-new-privileges` +
-			` --security-opt seccomp=unconfined --pids-limit 50 --memory 256m --memory-swap 256m --ulimit nofile=350:350` +
-			` --tmpfs /tmp:size=64m,nr_inodes=4096,noexec,mode=1777 -v /usr:/usr:ro -v /etc:/etc:ro -v ` + binary + `:/function/cemli-executor:ro` +
-			` -v ` + dir + `/iofs:` + dir + `/iofs -v ` + dir + `/credentials:` + dir + `/credentials:ro "$@" ` + image +
-			` /bin/sh -c '/function/cemli-executor; exit $?'`,
-	}, "\n")
 }

@@ -2,7 +2,7 @@ package localoci
 
 import (
 	"crypto"
-	"crypto/md5" //nolint:gosec // OCI's fingerprint of a key is its MD5
+	"crypto/md5" // #nosec G501 -- OCI's fingerprint of a key is its MD5
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
@@ -107,7 +107,7 @@ func fingerprint(key *rsa.PublicKey) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	sum := md5.Sum(der) //nolint:gosec // see the import
+	sum := md5.Sum(der) // #nosec G401 -- see the import
 	parts := make([]string, len(sum))
 	for i, b := range sum {
 		parts[i] = fmt.Sprintf("%02x", b)

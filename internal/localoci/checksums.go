@@ -1,7 +1,7 @@
 package localoci
 
 import (
-	"crypto/md5" //nolint:gosec // Content-MD5 is part of the interface
+	"crypto/md5" // #nosec G501 -- Content-MD5 is part of the interface
 	"crypto/sha256"
 	"crypto/sha512"
 	"encoding/base64"
@@ -25,7 +25,7 @@ type checksum struct {
 }
 
 func newChecksums(header http.Header) *checksums {
-	c := &checksums{all: []checksum{{"MD5", "Content-Md5", md5.New()}}} //nolint:gosec // see the import
+	c := &checksums{all: []checksum{{"MD5", "Content-Md5", md5.New()}}} // #nosec G401 -- see the import
 	algorithm := strings.ToUpper(header.Get("Opc-Checksum-Algorithm"))
 	for name, make := range map[string]func() hash.Hash{
 		"CRC32C": func() hash.Hash { return crc32.New(crc32.MakeTable(crc32.Castagnoli)) }, "SHA256": sha256.New, "SHA384": sha512.New384,

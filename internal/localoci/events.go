@@ -159,7 +159,7 @@ func (d *dispatcher) handle(ctx context.Context, number uint64, event []byte) {
 			break
 		}
 		select {
-		case <-time.After(backoff/2 + rand.N(backoff/2)):
+		case <-time.After(backoff/2 + rand.N(backoff/2)): // #nosec G404 -- chance, not secrecy
 		case <-ctx.Done():
 			return
 		}
@@ -174,7 +174,7 @@ func (d *dispatcher) misdeliver(ctx context.Context) int {
 	f := d.faults()
 	wait := time.Duration(f.EventDelay)
 	if f.EventReorder > 0 {
-		wait += rand.N(time.Duration(f.EventReorder)) //nolint:gosec // chance, not secrecy
+		wait += rand.N(time.Duration(f.EventReorder)) // #nosec G404 -- chance, not secrecy
 	}
 	if wait > 0 {
 		select {

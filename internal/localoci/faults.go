@@ -107,7 +107,7 @@ func ParseFault(text string, f *Faults) error {
 }
 
 // hit says whether something that has a probability happens.
-func hit(rate float64) bool { return rate > 0 && rand.Float64() < rate } //nolint:gosec // chance, not secrecy
+func hit(rate float64) bool { return rate > 0 && rand.Float64() < rate } // #nosec G404 -- chance, not secrecy
 
 // faulty serves a request with the faults in force. Invocations are not among them:
 // what is done with the answer of one is the function's own affair.

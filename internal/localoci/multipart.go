@@ -2,7 +2,7 @@ package localoci
 
 import (
 	"bytes"
-	"crypto/md5" //nolint:gosec // the MD5 of multipart uploads is part of the interface
+	"crypto/md5" // #nosec G501 -- the MD5 of multipart uploads is part of the interface
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
@@ -51,7 +51,7 @@ var errNoUpload = apiError{http.StatusNotFound, "NoSuchUpload", "The multipart u
 func uploadKey(bucket, id string) []byte { return objectKey(bucket, id) }
 
 func partKey(upload string, number int) []byte {
-	return binary.BigEndian.AppendUint32(append([]byte(upload), 0), uint32(number)) //nolint:gosec // 1 to 10,000
+	return binary.BigEndian.AppendUint32(append([]byte(upload), 0), uint32(number)) // #nosec G115 -- 1 to 10,000
 }
 
 // getUpload reads an upload of an object.
@@ -393,7 +393,7 @@ func cmpOr(a, b string) string {
 // join copies the parts into one file. The MD5 is that of the parts' MD5s, with their
 // number.
 func (s *storage) join(parts []partRecord) (objectRecord, error) {
-	sum := md5.New() //nolint:gosec // see the import
+	sum := md5.New() // #nosec G401 -- see the import
 	var files []io.Reader
 	for _, p := range parts {
 		raw, err := base64.StdEncoding.DecodeString(p.MD5)

@@ -112,7 +112,7 @@ func Open(config Config) (*Server, error) {
 			continue
 		}
 		if err := storage.ensureBucket(name, events); err != nil {
-			storage.close()
+			_ = storage.close() // the first error says more
 			return nil, dirError(config.Dir, err)
 		}
 	}

@@ -78,7 +78,7 @@ func passing(status int) bool {
 
 // pause waits a random time up to longest, at least a quarter of it, or until ctx ends.
 func pause(ctx context.Context, longest time.Duration) error {
-	timer := time.NewTimer(longest/4 + rand.N(longest-longest/4))
+	timer := time.NewTimer(longest/4 + rand.N(longest-longest/4)) // #nosec G404 -- chance, not secrecy
 	defer timer.Stop()
 	select {
 	case <-timer.C:

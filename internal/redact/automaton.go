@@ -39,7 +39,7 @@ func (a *automaton) add(text string) {
 	for i := range len(text) {
 		to := a.child(at, text[i])
 		if to == 0 {
-			to = int32(len(a.nodes)) //nolint:gosec // texts are bounded
+			to = int32(len(a.nodes)) // #nosec G115 -- texts are bounded
 			a.nodes = append(a.nodes, node{b: text[i], depth: a.nodes[at].depth + 1, next: a.nodes[at].child})
 			a.nodes[at].child = to
 		}

@@ -114,7 +114,7 @@ func (l Limits) apply(taken int) (Limits, error) {
 	err := errors.Join(
 		set("core files", unix.RLIMIT_CORE, 0),
 		set("message queues", unix.RLIMIT_MSGQUEUE, 0),
-		set("open files", unix.RLIMIT_NOFILE, uint64(l.OpenFiles)), //nolint:gosec // positive
+		set("open files", unix.RLIMIT_NOFILE, uint64(l.OpenFiles)), // #nosec G115 -- positive
 		set("file size", unix.RLIMIT_FSIZE, orNone(l.FileBytes)),
 		set("memory", unix.RLIMIT_DATA, orNone(l.DataBytes)),
 	)
@@ -147,7 +147,7 @@ func limitProcesses(taken, more int) (int, error) {
 	if err := unix.Getrlimit(unix.RLIMIT_NPROC, &before); err != nil {
 		return 0, fmt.Errorf("read limit of processes: %w", err)
 	}
-	limit := min(uint64(taken+more), before.Max) //nolint:gosec // positive
+	limit := min(uint64(taken+more), before.Max) // #nosec G115 -- positive
 	if err := unix.Setrlimit(unix.RLIMIT_NPROC, &unix.Rlimit{Cur: limit, Max: before.Max}); err != nil {
 		return 0, fmt.Errorf("set limit of processes: %w", err)
 	}

@@ -71,7 +71,7 @@ func newSetup(c Command) setup {
 		limits := c.Limits.complete()
 		s.NoNewPrivileges, s.Limits, s.Seccomp = true, &limits, &seccompSetup{Network: c.Network, PathsDenied: Probe().Landlock >= landlockPaths}
 		if id, ok := User(c.Level); ok {
-			s.user = &syscall.Credential{Uid: uint32(id), Gid: uint32(id)} //nolint:gosec // small
+			s.user = &syscall.Credential{Uid: uint32(id), Gid: uint32(id)} // #nosec G115 -- small
 		}
 		if abi := Probe().Landlock; abi > 0 || c.Level.Reaches(LevelFull) {
 			s.Landlock = &landlockSetup{Full: c.Level.Reaches(LevelFull), Network: c.Network, Writable: c.Writable}

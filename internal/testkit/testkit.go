@@ -57,7 +57,7 @@ func TempDir(t testing.TB) string {
 	t.Helper()
 	dir := t.TempDir()
 	for _, path := range []string{dir, filepath.Dir(dir)} {
-		if err := os.Chmod(path, 0o711); err != nil { //nolint:gosec // to pass through, not to read
+		if err := os.Chmod(path, 0o711); err != nil { // #nosec G302 -- to pass through, not to read
 			t.Fatal(err)
 		}
 	}
