@@ -17,30 +17,86 @@ import (
 	"cemli-executor/internal/testkit"
 )
 
-// burst uploads many packages at once to a local OCI with several instances, and waits
-// until all have ended. It returns how long each took from its upload to its result.
-func burst(t testing.TB, packages, instances int) (total time.Duration, each []time.Duration) {
+// requests counts what the function asks of each bucket.
+type requests struct {
+	slog.Handler
+	mu      sync.Mutex
+	buckets map[string]int
+}
+
+func (r *requests) Enabled(context.Context, slog.Level) bool { return true }
+
+func (r *requests) Handle(_ context.Context, record slog.Record) error {
+	if record.Message != "request" {
+		return nil
+	}
+	function, bucket := "", ""
+	record.Attrs(func(a slog.Attr) bool {
+		switch a.Key {
+		case "function":
+			function = a.Value.String()
+		case "bucket":
+			bucket = a.Value.String()
+		}
+		return true
+	})
+	if function != "" {
+		r.mu.Lock()
+		r.buckets[bucket]++
+		r.mu.Unlock()
+	}
+	return nil
+}
+
+// take returns how many requests there were to a bucket since the last time.
+func (r *requests) take(bucket string) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n := r.buckets[bucket]
+	r.buckets[bucket] = 0
+	return n
+}
+
+// crowd is a local OCI with several instances of the function.
+type crowd struct {
+	*cloud
+	ended    chan time.Time
+	requests *requests
+}
+
+func newCrowd(t testing.TB, instances int) *crowd {
 	t.Helper()
 	binary, err := function()
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &cloud{t: t, answers: make(chan answer, packages+10), log: &testkit.Buffer{}}
-	ended := make(chan time.Time, packages+10)
+	const many = 20_000
+	c := &crowd{
+		cloud: &cloud{t: t, answers: make(chan answer, many), log: &testkit.Buffer{}}, ended: make(chan time.Time, many),
+		requests: &requests{Handler: slog.DiscardHandler, buckets: map[string]int{}},
+	}
 	stack, err := local.Start(local.Options{
 		Dir: t.TempDir(), Binary: binary, Instances: instances, MemoryMB: 512, Timeout: time.Minute,
-		Settings: map[string]string{"CEMLI_LOG_OUTPUT": "none"}, FunctionLog: c.log, Log: slog.New(slog.DiscardHandler),
-		Answered: func(a fnhost.Answer, err error) { ended <- time.Now(); c.answered(a, err) },
+		Settings: map[string]string{"CEMLI_LOG_OUTPUT": "none"}, FunctionLog: c.log, Log: slog.New(c.requests),
+		Answered: func(a fnhost.Answer, err error) { c.ended <- time.Now(); c.answered(a, err) },
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer stack.Close()
+	t.Cleanup(func() { _ = stack.Close() }) // what it measured counts
 	c.Stack = stack
+	return c
+}
+
+// burst uploads many packages at once, and waits until all have ended. It returns how long each
+// took from its upload to its result.
+func (c *crowd) burst(name string, packages int) (total time.Duration, each []time.Duration) {
+	t := c.t
+	t.Helper()
 	bodies := make([][]byte, packages)
 	for i := range bodies {
 		bodies[i] = testkit.Zip(t, map[string]string{
-			"manifest.json": fmt.Sprintf(`{"name":"burst-%d","version":"1.0.0","type":"extension"}`, i), "steps/run.sh": "echo hello",
+			"manifest.json": fmt.Sprintf(`{"name":"%s-%d","version":"1.0.0","type":"extension"}`, name, i), "steps/run.sh": "echo hello",
 		})
 	}
 	bucket := c.packages()
@@ -50,7 +106,7 @@ func burst(t testing.TB, packages, instances int) (total time.Duration, each []t
 	for range 8 {
 		uploads.Go(func() {
 			for i := range next {
-				if _, err := bucket.Put(context.Background(), fmt.Sprintf("burst-%d-1.0.0.zip", i), bytes.NewReader(bodies[i]), int64(len(bodies[i])), store.PutOptions{}); err != nil {
+				if _, err := bucket.Put(context.Background(), fmt.Sprintf("%s-%d-1.0.0.zip", name, i), bytes.NewReader(bodies[i]), int64(len(bodies[i])), store.PutOptions{}); err != nil {
 					t.Errorf("upload %d: %v", i, err)
 				}
 			}
@@ -68,14 +124,14 @@ func burst(t testing.TB, packages, instances int) (total time.Duration, each []t
 			t.Errorf("an invocation ended %s %s, %v", a.Status, a.Message, a.err)
 		}
 		seen[a.Result.Object] = true
-		each = append(each, (<-ended).Sub(start))
+		each = append(each, (<-c.ended).Sub(start))
 	}
 	return time.Since(start), each
 }
 
 func TestBurst(t *testing.T) {
 	const packages = 1000
-	if _, each := burst(t, packages, 4); len(each) != packages {
+	if _, each := newCrowd(t, 4).burst("burst", packages); len(each) != packages {
 		t.Errorf("%d results; want %d", len(each), packages)
 	}
 }
@@ -85,7 +141,7 @@ func TestBurst(t *testing.T) {
 func BenchmarkBurst(b *testing.B) {
 	const packages, instances = 1000, 4
 	for b.Loop() {
-		total, each := burst(b, packages, instances)
+		total, each := newCrowd(b, instances).burst("burst", packages)
 		slices.Sort(each)
 		b.ReportMetric(float64(packages)/total.Seconds(), "packages/s")
 		b.ReportMetric(float64(each[len(each)/2].Milliseconds()), "median-ms")
@@ -104,5 +160,26 @@ func BenchmarkBurst(b *testing.B) {
 	}
 	all.Wait()
 	b.ReportMetric(float64(packages)/time.Since(start).Seconds(), "bare-scripts/s")
+	b.ReportMetric(0, "ns/op")
+}
+
+// BenchmarkHistory is 2,000 uploads at once to eight instances, with nothing before them and after
+// 10,000 earlier runs: how many a second, and how many requests a run makes of the state bucket.
+func BenchmarkHistory(b *testing.B) {
+	const packages = 2000
+	for b.Loop() {
+		c := newCrowd(b, 8)
+		state := c.Buckets().State
+		first, _ := c.burst("first", packages)
+		b.ReportMetric(packages/first.Seconds(), "first-packages/s")
+		b.ReportMetric(float64(c.requests.take(state))/packages, "first-requests/run")
+		for n := range 4 {
+			c.burst(fmt.Sprintf("earlier-%d", n), packages)
+		}
+		c.requests.take(state)
+		later, _ := c.burst("later", packages)
+		b.ReportMetric(packages/later.Seconds(), "later-packages/s")
+		b.ReportMetric(float64(c.requests.take(state))/packages, "later-requests/run")
+	}
 	b.ReportMetric(0, "ns/op")
 }

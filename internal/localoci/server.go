@@ -231,6 +231,7 @@ func (s *Server) handle(w http.ResponseWriter, r *request) error {
 	if err := s.authenticate(r, route); err != nil {
 		return err
 	}
+	s.config.Log.Debug("request", "function", r.principal.function, "method", r.Method, "bucket", route.bucket, "path", r.URL.Path)
 	if route.bucket != "" || route.ns != "" {
 		if err := inNamespace(route); err != nil {
 			return err
