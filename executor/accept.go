@@ -127,6 +127,7 @@ func (r *run) watched(ctx context.Context) error {
 	return err
 }
 
+// watch reads since when uploads are looked after, or begins that.
 func (e *Config) watch(ctx context.Context, since time.Time) (claim.Watch, error) {
 	w, ok, err := claim.ReadWatch(ctx, e.State)
 	if ok || err != nil {
@@ -145,19 +146,64 @@ func (e *Config) watch(ctx context.Context, since time.Time) (claim.Watch, error
 	}
 	return w, problem.New(problem.Problem{
 		Code: "state.lost", Where: e.State.Name() + "/watch.json", Message: "there are results, and the state bucket does not know what ran: nothing is run, as it might run again",
-		Hint: "restore the state bucket; or, knowing that nothing that ran will be uploaded again, put {\"schema_version\":1,\"since\":\"" + since.Format(time.RFC3339) + "\"} there",
+		Hint: "restore the state bucket; or, knowing that nothing that ran will be uploaded again, put {\"schema_version\":1,\"since\":\"" + e.now().Format(time.RFC3339) + "\"} there",
 	}, nil)
 }
 
 // retryable reports whether a failure before the first step says nothing of the request: the same
 // may succeed later.
 func retryable(failure error) bool {
-	return slices.ContainsFunc([]error{store.ErrUnavailable, store.ErrDenied, store.ErrNoBucket, store.ErrCorrupt},
+	return failure != nil && (slices.ContainsFunc([]error{store.ErrUnavailable, store.ErrDenied, store.ErrNoBucket, store.ErrCorrupt},
 		func(kind error) bool { return errors.Is(failure, kind) }) ||
-		problem.CodeOf(failure) == "config.credentials" || problem.Family(problem.CodeOf(failure)) == "state" && !final(failure)
+		problem.CodeOf(failure) == "config.credentials" || problem.Family(problem.CodeOf(failure)) == "state" && !final(failure))
 }
 
-// final reports whether a state of the group, or of the claim, decides the request.
+// final reports whether what the state says decides the request.
 func final(failure error) bool {
-	return slices.Contains([]string{"state.attempts", "state.busy"}, problem.CodeOf(failure))
+	return slices.Contains([]string{"state.attempts", "state.busy", "state.large"}, problem.CodeOf(failure))
+}
+
+// counts reports whether a failure counts as a try. What a person has to mend first does not: the
+// request goes on afterwards.
+func counts(failure error) bool {
+	code := problem.CodeOf(failure)
+	return problem.Family(code) != "state" || slices.Contains([]string{"state.conflict", "state.queue", "state.clock"}, code)
+}
+
+// acceptRefused accepts a request that was refused, maybe before its object was looked at.
+func (r *run) acceptRefused(ctx context.Context) error {
+	if r.created.IsZero() {
+		if err := r.lookBack(ctx); err != nil {
+			return err
+		}
+	}
+	return r.accept(ctx, nil)
+}
+
+// lookBack finds out what the uploader chose by metadata, which is part of what the request means. Of
+// a version that is gone only claims tell.
+func (r *run) lookBack(ctx context.Context) error {
+	info, err := r.Packages.Head(ctx, r.request.Object)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	if err == nil && info.ETag == r.request.ETag {
+		r.created = info.Created
+		if r.request.fromMetadata(info.Metadata) == nil && r.request.Action != "" {
+			r.result.Action = string(r.request.Action)
+		}
+		return nil
+	}
+	for _, action := range []Action{ActionCheck, ActionDryRun} {
+		request := r.request
+		request.Action, request.Slot = action, request.occurrence(r.result.Start)
+		held, err := claim.Find(ctx, r.State, r.Environment, request.key(r.Environment), r.now())
+		if err != nil {
+			return err
+		}
+		if held != nil && r.request.Action == "" {
+			return &duplicate{held.Claim}
+		}
+	}
+	return nil
 }

@@ -139,6 +139,9 @@ func (r *run) admit(ctx context.Context, m *manifest.Manifest, contents bundle.E
 		return nil, err
 	}
 	r.history = history
+	if err := r.remembered(history); err != nil {
+		return nil, err
+	}
 	plan, problems, broken, err := subject{
 		manifest: m, contents: contents, root: r.dir.contents, inputs: inputs, policy: policy,
 		facts: manifest.Case{
@@ -162,6 +165,21 @@ func (r *run) admit(ctx context.Context, m *manifest.Manifest, contents bundle.E
 		return nil, &repeated{done}
 	}
 	return plan, nil
+}
+
+// remembered refuses a first attempt that the package's record knows as run: its claim was lost.
+func (r *run) remembered(history *claim.Package) error {
+	if r.held.Attempt > 1 {
+		return nil
+	}
+	if id := history.Ran(r.held.Key); id != "" {
+		return problem.New(problem.Problem{
+			Code: "state.lost", Where: r.State.Name() + "/claims/" + r.Environment + "/" + r.held.Key + ".json",
+			Message: "the same request was executed as run " + id + ", and its claim is gone: nothing is run, as it would run again",
+			Hint:    "restore the claim, or send rerun_of with that run and a reason",
+		}, nil)
+	}
+	return nil
 }
 
 // kindFor is the kind of trigger as policies know it: an upload that a sweep found is one like any.

@@ -135,10 +135,17 @@ func (q Request) occurrence(at time.Time) string {
 	if q.Slot != "" {
 		return q.Slot
 	}
-	if q.OncePer > 0 && q.previousRun() == "" {
-		return at.UTC().Truncate(q.OncePer).Format(time.RFC3339Nano)
+	switch {
+	case q.ResumeFrom != "":
+		return "resume_from " + q.ResumeFrom
+	case q.RollbackOf != "":
+		return "rollback_of " + q.RollbackOf
+	case q.RerunOf != "":
+		return "rerun_of " + q.RerunOf
+	case q.OncePer > 0:
+		return "once_per " + at.UTC().Truncate(q.OncePer).Format(time.RFC3339Nano)
 	}
-	return q.previousRun()
+	return ""
 }
 
 // key is the run key: one for all requests that mean the same execution. It is the

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"cemli-executor/internal/claim"
@@ -37,6 +38,9 @@ func (e *unfinished) Error() string { return e.why }
 func (r *run) takeOver(ctx context.Context, held *claim.Held) (*claim.Held, error) {
 	if !held.Expired(r.now()) {
 		return r.again(ctx, held)
+	}
+	if err := claim.CheckClock(ctx, r.State, r.Environment, r.now); err != nil {
+		return nil, err
 	}
 	if held.State == claim.Claimed {
 		ok, err := held.TakeOver(ctx, r.now(), r.lease())
@@ -100,11 +104,11 @@ func (r *run) progress(ctx context.Context, current evidence.Step) error {
 	if err != nil {
 		return err
 	}
+	group := ""
 	if r.group != nil {
-		r.held.Group = r.group.Name
+		group = r.group.Name
 	}
-	r.held.Content = r.doing
-	switch ok, err := r.held.Progress(ctx, r.now(), frame); {
+	switch ok, err := r.held.Progress(ctx, r.now(), group, r.doing, frame); {
 	case err != nil && first:
 		return err // nothing has been started
 	case err != nil:
@@ -137,9 +141,13 @@ func (r *run) frame(current evidence.Step) ([]byte, error) {
 		result.Steps = append(result.Steps, s)
 	}
 	current.Status, current.Attempts = evidence.StepInterrupted, 1
-	result.Steps = append(result.Steps, current)
-	for _, s := range r.scripts[min(len(result.Steps), len(r.scripts)):] {
-		result.Steps = append(result.Steps, describeStep(s, evidence.StepNotRun))
+	if current.Phase == string(phaseRollback) {
+		result.Rollback = r.dyingUndo(current)
+	} else {
+		result.Steps = append(result.Steps, current)
+		for _, s := range r.scripts[min(len(result.Steps), len(r.scripts)):] {
+			result.Steps = append(result.Steps, describeStep(s, evidence.StepNotRun))
+		}
 	}
 	result.Execution = evidence.Execution{Ran: true, ReturnCode: -1, Note: "the output is in the steps' logs, as far as they were stored"}
 	result.Status, result.Message = evidence.StatusInterrupted, "the executor ended while the step "+current.Name+" ran"
@@ -152,6 +160,20 @@ func (r *run) frame(current evidence.Step) ([]byte, error) {
 	dying.result.Outputs = r.outputs
 	dying.mask()
 	return dying.result.Encode()
+}
+
+// dyingUndo is the undo as it would be if the executor died during one of its scripts.
+func (r *run) dyingUndo(current evidence.Step) *evidence.Rollback {
+	rollback := *r.result.Rollback
+	rollback.Status, rollback.Request = evidence.StepInterrupted, r.undoRequest()
+	rollback.Steps = append(slices.Clone(rollback.Steps), current)
+	for i := range rollback.Steps {
+		rollback.Steps[i].StdoutTail, rollback.Steps[i].StderrTail = "", ""
+	}
+	for _, s := range r.undoing {
+		rollback.Steps = append(rollback.Steps, describeStep(s, evidence.StepNotRun))
+	}
+	return &rollback
 }
 
 // release gives the claim back where nothing was started, so that whoever comes next does the work.
@@ -171,20 +193,19 @@ func (r *run) settleOwn(ctx context.Context) {
 	if r.held == nil {
 		return
 	}
-	r.held.Content = r.doing
 	pending := r.follow(ctx, r.result, r.doing, r.history, followers)
 	if len(pending) == 0 || pending[0] != followRecord {
 		r.leave(ctx) // else the next of the group would not know of this run
 	}
-	r.conclusion(ctx, r.held, string(r.result.Status), pending)
+	r.conclusion(ctx, r.held, string(r.result.Status), r.doing, pending)
 }
 
 // conclusion notes how a run has ended, and takes its mark away if nothing is pending.
-func (e *Config) conclusion(ctx context.Context, held *claim.Held, status string, pending []string) {
-	if held.State == claim.Claimed && held.Group != "" {
-		e.unqueue(ctx, held)
+func (e *Config) conclusion(ctx context.Context, held *claim.Held, status, content string, pending []string) {
+	if held.Group != "" && (held.State == claim.Claimed || slices.Contains(held.Pending, followQueue)) && !e.unqueue(ctx, held) {
+		pending = append(pending, followQueue)
 	}
-	ok, err := held.Finish(ctx, e.now(), status, pending)
+	ok, err := held.Finish(ctx, e.now(), status, content, pending)
 	switch {
 	case err != nil:
 		e.Log.Error("the claim could not be updated", "run_id", held.RunID, "error", err.Error())
@@ -196,14 +217,15 @@ func (e *Config) conclusion(ctx context.Context, held *claim.Held, status string
 }
 
 // unqueue takes a run out of the queue of its group that ends without its turn.
-func (e *Config) unqueue(ctx context.Context, held *claim.Held) {
+func (e *Config) unqueue(ctx context.Context, held *claim.Held) bool {
 	g, err := claim.ReadGroup(ctx, e.State, e.Environment, held.Group, e.now())
 	if err == nil {
 		_, err = g.Forget(ctx, held.Key, e.now())
 	}
 	if err != nil {
-		e.Log.Warn("a run that has ended could not be taken out of its queue", "group", held.Group, "error", err.Error()) // whoever is behind it does
+		e.Log.Warn("a run that has ended could not be taken out of its queue", "group", held.Group, "error", err.Error())
 	}
+	return err == nil
 }
 
 // isTaken reports whether a failure means that the run's result is another's to write.

@@ -156,6 +156,12 @@ func (b *bench) leave(first evidence.Result, state claim.State) {
 			b.overwrite(name, doc)
 		}
 	}
+	if state == claim.Claimed {
+		// Nothing had started, so that nothing is known of it.
+		if err := b.state.Delete(b.t.Context(), "packages/test/"+first.Package.Name+".json", ""); err != nil {
+			b.t.Fatal(err)
+		}
+	}
 	mark, marks := b.recorded("open/test/")
 	b.overwrite(mark, marks[0])
 	left, err := b.results.List(b.t.Context(), store.ListOptions{Prefix: evidence.Dir(first.RunID)})

@@ -99,7 +99,7 @@ func statusOf(code string) evidence.Status {
 		return evidence.StatusTimedOut
 	case "step.interrupted":
 		return evidence.StatusInterrupted
-	case "step.deadline", "state.busy":
+	case "step.deadline", "state.busy", "state.large":
 		return evidence.StatusRejected
 	}
 	switch problem.Family(code) {

@@ -16,24 +16,25 @@ type work struct {
 	hard  time.Time     // when the process may be killed; zero: not said
 	least time.Duration // what a run is given at least that does not say what it needs
 	freed []string      // concurrency groups whose queues are to be looked at
+	hands []string      // marks of requests that other invocations are to go on with
 }
 
-// leastTime is what a run without a timeout is given, where the invocation is as long.
-const leastTime = 30 * time.Second
-
 func (e *Executor) begins(ctx context.Context) *work {
-	w := &work{Executor: e, least: leastTime}
+	w := &work{Executor: e}
 	if hard, ok := ctx.Deadline(); ok {
 		w.hard = hard
-		w.least = min(leastTime, time.Until(hard)/3)
+		w.least = max(time.Until(hard)-e.Reserve-grace, 0) * 3 / 4
 	}
 	return w
 }
 
 // fits reports whether a run that needs so much time can still be made by this invocation.
 func (w *work) fits(need time.Duration) bool {
-	return w.hard.IsZero() || time.Until(w.hard)-w.Reserve-grace >= need
+	return w.hard.IsZero() || time.Until(w.hard)-w.Reserve-grace >= max(need, time.Second)
 }
+
+// leastTime is what an item of a batch is begun with at least.
+const leastTime = 30 * time.Second
 
 // HasTime reports whether there is time to begin a run in an invocation, as far as can be said of one
 // that is not known.
@@ -54,12 +55,18 @@ func (e *Config) reload(ctx context.Context, mark, callID string) (request Reque
 			Hint: "find out who wrote it, or restore an earlier version of the object",
 		}, err)
 	}
+	if request.Parent != "" {
+		// Without the request for all sets each of them has a result, which is found before any step.
+		if all, ok, err := e.reload(ctx, request.Parent, callID); ok || err != nil {
+			return all, ok, err
+		}
+	}
 	request.CallID = callID
 	return request, true, nil
 }
 
-// drain starts the runs whose turn it is in the groups that were freed: here where the time left is
-// enough, else in another invocation. What fails is found by the sweep.
+// drain starts the runs whose turn it is in the groups that were freed, here where the time left is
+// enough, and hands to other invocations what is to go on there. What fails is found by the sweep.
 func (w *work) drain(ctx context.Context, callID string) {
 	seen := map[string]string{}
 	for len(w.freed) > 0 {
@@ -74,8 +81,8 @@ func (w *work) drain(ctx context.Context, callID string) {
 			continue // nobody waits, or the one who does did not get on
 		}
 		seen[name] = first.Key
-		if !w.fits(w.need(first.Need)) {
-			w.hand(ctx, first.Mark)
+		if !w.fits(w.need(first.Need)) && w.Invoke != nil {
+			w.hands = append(w.hands, first.Mark)
 			continue
 		}
 		request, ok, err := w.reload(ctx, first.Mark, callID)
@@ -87,6 +94,10 @@ func (w *work) drain(ctx context.Context, callID string) {
 		}
 		w.freed = append(w.freed, name)
 	}
+	for _, mark := range w.hands {
+		w.hand(ctx, mark)
+	}
+	w.hands = nil
 }
 
 // turn is the run whose turn it is in a group, without those that will not come any more.
@@ -110,18 +121,22 @@ func (w *work) turn(ctx context.Context, name string) (*claim.Waiting, error) {
 	return nil, err
 }
 
-// hand gives an accepted request to another invocation, which may take longer than this one. What
-// cannot be handed over is found by the sweep.
-func (w *work) hand(ctx context.Context, mark string) bool {
-	if w.Invoke == nil {
-		return false
+// hand gives an accepted request, which nobody holds, to another invocation, which has more time than
+// is left of this one. One that cannot be handed over has failed once more.
+func (w *work) hand(ctx context.Context, mark string) {
+	err := w.Invoke(ctx, mark)
+	if err == nil {
+		w.Log.Info("handed to another invocation", "mark", mark)
+		return
 	}
-	if err := w.Invoke(ctx, mark); err != nil {
-		w.Log.Error("a request could not be handed to another invocation; the sweep will find it", "mark", mark, "error", err.Error())
-		return false
+	w.Log.Error("a request could not be handed to another invocation; the sweep will find it", "mark", mark, "error", err.Error())
+	held, err := claim.Find(ctx, w.State, w.Environment, claim.KeyOf(mark), w.now())
+	if err == nil && held != nil && held.State == claim.Claimed && held.Lease.IsZero() {
+		err = held.Release(ctx, w.now(), true)
 	}
-	w.Log.Info("handed to another invocation", "mark", mark)
-	return true
+	if err != nil {
+		w.Log.Error("the failure could not be counted", "mark", mark, "error", err.Error())
+	}
 }
 
 // resume goes on with a request that an earlier invocation has accepted. One that is done by now is
@@ -159,6 +174,10 @@ func (e *Executor) failed(request Request, err error) evidence.Result {
 // Later accepts a request that this invocation has no time for. The sweep goes on with it.
 func (e *Executor) Later(ctx context.Context, request Request) (evidence.Result, error) {
 	r := e.begin(request)
+	later := &unfinished{why: "the request is accepted, and left to the next sweep: this invocation has no time for it"}
+	if request.Continue != "" {
+		return r.isUnfinished(later), nil // it is accepted already
+	}
 	namespace, err := e.Namespace(ctx)
 	if err == nil {
 		r.request.Namespace = namespace
@@ -167,32 +186,27 @@ func (e *Executor) Later(ctx context.Context, request Request) (evidence.Result,
 	if err != nil {
 		return e.failed(request, err), err
 	}
-	return r.isUnfinished(&unfinished{why: "the request is accepted, and left to the next sweep: this invocation has no time for it"}), nil
+	return r.isUnfinished(later), nil
 }
 
 // tooLong says that the run needs more time than this invocation has: another one may have it. In one
 // that was to have it, or where there are no others, that is the end of it: the error is the cause.
 func (r *run) tooLong(cause error) error {
-	if r.Invoke == nil || r.request.continued {
+	if r.Invoke == nil || r.request.continued || r.mark == "" {
 		return cause
 	}
-	later := &unfinished{why: "the run needs more time than this invocation has", hand: r.mark}
-	if r.request.parent != "" {
-		later.hand = r.request.parent
+	later := &unfinished{why: "the run needs more time than this invocation has, and goes on in another one", hand: r.mark}
+	if r.request.Parent != "" {
+		later.hand = r.request.Parent
 	}
 	return later
 }
 
-// postpone ends a run that goes on later, and says to whom it was given.
+// postpone ends a run that goes on later.
 func (r *run) postpone(ctx context.Context, later *unfinished) evidence.Result {
 	r.release(ctx, false)
 	if later.hand != "" {
-		w := &work{Executor: &Executor{r.Config}}
-		if w.hand(ctx, later.hand) {
-			later.why += ", and goes on in another one"
-		} else {
-			later.why += ", and is left to the next sweep"
-		}
+		r.hands = append(r.hands, later.hand)
 	}
 	return r.isUnfinished(later)
 }

@@ -74,7 +74,7 @@ func (r *run) step(ctx context.Context, number int, s script) (evidence.Step, er
 	record := describeStep(s, evidence.StepNotRun)
 	if !enough(ctx) {
 		if !r.started {
-			return record, r.noTime()
+			return record, r.tooLong(r.noTime())
 		}
 		return record, stepError("step.timeout", s, "was not started: the time of the run had ended", "make the steps before it faster, split the package, or raise the timeout")
 	}
@@ -113,14 +113,7 @@ func enough(ctx context.Context) bool {
 
 // pause waits before the next attempt; false if there is no time for one.
 func (r *run) pause(ctx context.Context, s script, log *stepLog, record evidence.Step) bool {
-	delay := time.NewTimer(s.RetryDelay)
-	defer delay.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-delay.C:
-	}
-	if !enough(ctx) {
+	if !wait(ctx, s.RetryDelay) || !enough(ctx) {
 		return false
 	}
 	log.output.Note(fmt.Sprintf("attempt %d of %d, as the one before ended with %s", record.Attempts+1, s.Retries+1, record.Status))

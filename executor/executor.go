@@ -125,7 +125,7 @@ func (w *work) serve(ctx context.Context, request Request) ([]evidence.Result, e
 	switch {
 	case errors.As(err, &sets):
 		request.ETag, request.VersionID = result.Package.ETag, result.Package.VersionID
-		request.Slot = request.occurrence(result.Start)
+		request.Action, request.Slot = Action(result.Action), request.occurrence(result.Start)
 		return w.runSets(ctx, request, sets)
 	case errors.As(err, &other):
 		request.Namespace, request.ETag, request.VersionID = w.namespace(ctx), result.Package.ETag, result.Package.VersionID
@@ -145,7 +145,7 @@ func (w *work) namespace(ctx context.Context) string {
 func (w *work) run(ctx context.Context, request Request) (evidence.Result, error) {
 	r := w.begin(request)
 	defer r.cleanUp()
-	defer func() { w.freed = append(w.freed, r.freed...) }()
+	defer func() { w.freed, w.hands = append(w.freed, r.freed...), append(w.hands, r.hands...) }()
 	r.hard = w.hard
 	failure := r.pipeline(ctx)
 	var sets *severalSets
@@ -182,7 +182,9 @@ type run struct {
 	held      *claim.Held    // the claim of the run key, once it is this run's
 	noted     bool           // the claim says that a step may have started
 	group     *claim.Group   // the concurrency group, while it is this run's
-	freed     []string       // concurrency groups whose queues are to be looked at
+	freed     []string       // as in work
+	hands     []string       // as in work
+	undoing   []script       // undo scripts after the one that runs
 	history   *claim.Package // what ran of the package
 	scripts   []script       // of the plan
 	hard      time.Time      // when the process may be killed; zero: not said
@@ -270,11 +272,11 @@ func (r *run) apply(ctx context.Context, plan *manifest.Plan) error {
 	if err := r.restore(ctx); err != nil {
 		return err
 	}
-	if err := r.unclaimed(ctx); err != nil {
-		return err
-	}
 	if r.does(ActionApply) {
 		r.doing = contentKey(plan, r.result.Package.DirHash, r.request.ParameterSet)
+	}
+	if err := r.unclaimed(ctx); err != nil {
+		return err
 	}
 	r.arguments, r.scripts = plan.Arguments(), scripts
 	if len(scripts) == 0 {

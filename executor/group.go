@@ -24,6 +24,7 @@ func (r *run) enter(ctx context.Context, m *manifest.Manifest, policy *manifest.
 	}
 	name := groupOf(m, policy)
 	me := r.waiting(m)
+	examined := false
 	for range entries {
 		g, err := claim.ReadGroup(ctx, r.State, r.Environment, name, r.now())
 		if err != nil {
@@ -35,11 +36,11 @@ func (r *run) enter(ctx context.Context, m *manifest.Manifest, policy *manifest.
 				return err
 			}
 		}
+		turn := !busy && (first == nil || first.Key == me.Key || me.Place.Compare(first.Place) < 0)
 		switch {
-		case busy && m.Concurrency.Reject:
+		case !turn && m.Concurrency.Reject:
 			return r.refuseToWait(g)
-		case busy:
-		case first == nil || first.Key == me.Key || me.Place.Compare(first.Place) < 0:
+		case turn:
 			late, ok, err := g.Enter(ctx, me, r.runID(), r.lease())
 			if err != nil {
 				return err
@@ -49,17 +50,20 @@ func (r *run) enter(ctx context.Context, m *manifest.Manifest, policy *manifest.
 				return nil
 			}
 			continue
-		default:
-			r.freed = append(r.freed, name) // it is free, and the first of the queue is to be started
+		case !examined:
+			if err := examine(); err != nil {
+				return err
+			}
+			examined = true
 		}
-		if err := examine(); err != nil {
-			return err
+		if ok, err := r.held.Join(ctx, r.now(), name); err != nil || !ok {
+			return errors.Join(err, lost(ok || err != nil, r.held))
 		}
 		if ok, err := g.Wait(ctx, me); err != nil {
 			return err
 		} else if ok {
-			r.held.Group = name
-			return &unfinished{why: "the run waits for its turn in the concurrency group " + name + behind(g)}
+			r.freed = append(r.freed, name) // it may have become free meanwhile, or the first of the queue is to be started
+			return &unfinished{why: "the run waits for its turn in the concurrency group " + name + holder(g)}
 		}
 	}
 	return problem.New(problem.Problem{
@@ -67,11 +71,11 @@ func (r *run) enter(ctx context.Context, m *manifest.Manifest, policy *manifest.
 	}, nil)
 }
 
-func behind(g *claim.Group) string {
+func holder(g *claim.Group) string {
 	if g.Holder == nil {
 		return ""
 	}
-	return ", behind the run " + g.Holder.RunID
+	return ", with the run " + g.Holder.RunID
 }
 
 // groupOf is the concurrency group of a package: the policy's, the package's own, or its name.
@@ -85,8 +89,8 @@ func groupOf(m *manifest.Manifest, policy *manifest.Policy) string {
 // waiting is the run's entry in a queue.
 func (r *run) waiting(m *manifest.Manifest) claim.Waiting {
 	mark := r.mark
-	if r.request.parent != "" {
-		mark = r.request.parent // the sets before this one have to have succeeded
+	if r.request.Parent != "" {
+		mark = r.request.Parent // the sets before this one have to have succeeded
 	}
 	return claim.Waiting{
 		Place: claim.Place{Created: r.created.UTC(), Object: r.request.Object, ETag: r.request.ETag, Set: r.request.ParameterSet},
@@ -96,7 +100,7 @@ func (r *run) waiting(m *manifest.Manifest) claim.Waiting {
 
 func (r *run) refuseToWait(g *claim.Group) error {
 	return problem.New(problem.Problem{
-		Code: "state.busy", Where: "/concurrency", Message: fmt.Sprintf("the run %s of the concurrency group %s has not ended, and the package does not wait", g.Holder.RunID, g.Name),
+		Code: "state.busy", Where: "/concurrency", Message: fmt.Sprintf("the concurrency group %s is busy%s, and the package does not wait", g.Name, holder(g)),
 		Hint: "upload the package again when that run has ended, or let it wait with on_busy: queue",
 	}, nil)
 }
@@ -105,6 +109,9 @@ func (r *run) refuseToWait(g *claim.Group) error {
 func (e *Config) bury(ctx context.Context, g *claim.Group, key string) error {
 	if g.Holder == nil || g.Holder.Key == key {
 		return nil
+	}
+	if err := claim.CheckClock(ctx, e.State, e.Environment, e.now); err != nil {
+		return err
 	}
 	held, err := claim.Find(ctx, e.State, e.Environment, g.Holder.Key, e.now())
 	switch {
@@ -147,8 +154,7 @@ func (r *run) fence() string {
 	return fmt.Sprint(r.group.Fence)
 }
 
-// need is the time that a run has to be given; where the package does not say it, as much as a
-// run without a timeout is given at least.
+// need is the time that a run has to be given; one that does not say may take as long as it can have.
 func (w *work) need(milliseconds int64) time.Duration {
 	if milliseconds > 0 {
 		return time.Duration(milliseconds)*time.Millisecond + grace

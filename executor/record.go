@@ -2,6 +2,7 @@ package executor
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -98,7 +99,7 @@ func (r *run) record(ctx context.Context, failure error) (evidence.Result, error
 	defer cancel()
 	if r.held == nil && r.decided(failure) {
 		// A refusal that came before the claim is the request's end, too, and once only.
-		if err := r.accept(ctx, nil); err != nil {
+		if err := r.acceptRefused(ctx); err != nil {
 			failure = err
 		}
 	}
@@ -115,7 +116,7 @@ func (r *run) record(ctx context.Context, failure error) (evidence.Result, error
 		return r.adoptResult(ctx)
 	case errors.As(failure, &later):
 		return r.postpone(ctx, later), nil
-	case !r.noted && retryable(failure) && r.triedLess():
+	case !r.noted && retryable(failure) && r.triedLess(failure):
 		return r.putOff(ctx, failure), failure
 	}
 	r.conclude(failure)
@@ -137,16 +138,18 @@ func (r *run) record(ctx context.Context, failure error) (evidence.Result, error
 func (r *run) decided(failure error) bool {
 	var other *duplicate
 	var sets *severalSets
-	return failure != nil && r.request.ETag != "" && !retryable(failure) && !errors.As(failure, &other) && !errors.As(failure, &sets)
+	return failure != nil && r.request.ETag != "" && r.request.Bucket == r.Packages.Name() && !retryable(failure) && !errors.As(failure, &other) && !errors.As(failure, &sets)
 }
 
 // triedLess reports whether the request may be tried once more.
-func (r *run) triedLess() bool { return r.held == nil || r.held.Tries+1 < r.Limits.Attempts }
+func (r *run) triedLess(failure error) bool {
+	return r.held == nil || !counts(failure) || r.held.Tries+1 < r.Limits.Attempts
+}
 
 // putOff ends a run that could not begin for a reason that may pass. It leaves no evidence: whoever
 // comes next does the work.
 func (r *run) putOff(ctx context.Context, failure error) evidence.Result {
-	r.release(ctx, true)
+	r.release(ctx, counts(failure))
 	r.conclude(failure)
 	r.result.Message += "; nothing was executed, and the request is tried again"
 	r.log.Warn("the run could not begin", "object", r.request.Object, "code", problem.CodeOf(failure), "error", failure.Error())
@@ -164,8 +167,9 @@ func (r *run) adoptResult(ctx context.Context) (evidence.Result, error) {
 	known := claim.Claim{RunID: stored.RunID, Attempt: stored.Attempt, State: claim.Done, Status: string(stored.Status)}
 	r.leave(ctx)
 	if r.held != nil && !r.noted { // else whoever has found this run dead says what became of it
-		pending := r.follow(ctx, stored, r.held.Content, nil, followers)
-		r.conclusion(ctx, r.held, known.Status, pending)
+		content := cmp.Or(r.held.Content, r.doing)
+		pending := r.follow(ctx, stored, content, nil, followers)
+		r.conclusion(ctx, r.held, known.Status, content, pending)
 	}
 	return r.isDuplicate(&duplicate{known}), nil
 }
@@ -264,9 +268,21 @@ func (r *run) create(ctx context.Context, name string, doc []byte, contentType s
 		if err == nil || r.isThere(ctx, name, doc) {
 			return nil
 		}
-		if try == creations || !errors.Is(err, store.ErrUnavailable) || ctx.Err() != nil {
+		if try == creations || !retryable(err) || !wait(ctx, time.Duration(try)*100*time.Millisecond) {
 			return err
 		}
+	}
+}
+
+// wait waits; false if there is no time for that.
+func wait(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
 	}
 }
 

@@ -52,8 +52,11 @@ type Request struct {
 	// could not finish; only the function itself asks so.
 	Continue string `json:"-"`
 
-	continued bool   // it was an earlier invocation's
-	parent    string // the mark of the request that this is one set of
+	// Parent is the mark of the request for all sets that this is one set of: whoever goes on with
+	// it goes on with that, as the sets before this one count.
+	Parent string `json:"parent,omitempty"`
+
+	continued bool // this invocation is the one that was to have the time for it
 }
 
 // TriggerKind tells how a request arrived.

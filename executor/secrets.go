@@ -90,6 +90,9 @@ func (r *run) unlock(ctx context.Context, plan *manifest.Plan) error {
 	}
 	for _, env := range sortedNames(wanted) {
 		found, err := r.Secrets(ctx, env, wanted[env])
+		if retryable(err) {
+			return err
+		}
 		if err != nil {
 			problems = append(problems, problem.Of(err, problem.Problem{
 				Code: "secret.unavailable", Where: env, Message: "the secret " + wanted[env] + " cannot be read",

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"cemli-executor/internal/claim"
 	"cemli-executor/internal/evidence"
@@ -33,14 +34,20 @@ func (w *work) runSets(ctx context.Context, request Request, all *severalSets) (
 	var results []evidence.Result
 	var stopped *setStopped
 	held := all.held
-	request.parent = held.Mark()
+	request.Parent = held.Mark()
+	longest := time.Duration(0)
 	for i, name := range held.Sets {
 		request.ParameterSet = name
-		result, err := w.runSet(ctx, request, results, stopped, i)
+		begun := time.Now()
+		result, err := w.runSet(ctx, request, results, stopped, longest, i)
 		results = append(results, result)
 		if err != nil || isPassing(result) {
 			return results, errors.Join(err, held.Release(ctx, w.now(), err != nil))
 		}
+		if result.Execution.Ran {
+			request.continued = false // a fresh invocation has more time than is left of this one
+		}
+		longest = max(longest, time.Since(begun))
 		request.ETag, request.VersionID = result.Package.ETag, result.Package.VersionID // all sets are of the same bytes
 		if stopped == nil && result.Status != evidence.StatusSuccess && result.Status != evidence.StatusSkipped {
 			stopped = &setStopped{name, result.RunID, result.Status}
@@ -50,26 +57,20 @@ func (w *work) runSets(ctx context.Context, request Request, all *severalSets) (
 	if stopped != nil {
 		status = stopped.status
 	}
-	w.conclusion(ctx, held, string(status), nil)
+	w.conclusion(ctx, held, string(status), "", nil)
 	return results, nil
 }
 
 // runSet runs one set, or records that it is not run.
-func (w *work) runSet(ctx context.Context, request Request, before []evidence.Result, stopped *setStopped, number int) (evidence.Result, error) {
+func (w *work) runSet(ctx context.Context, request Request, before []evidence.Result, stopped *setStopped, longest time.Duration, number int) (evidence.Result, error) {
 	switch {
 	case stopped != nil:
 		return w.recordSkipped(ctx, request, before[number-1], stopped)
-	case number > 0 && !w.fits(w.least):
-		if w.hand(ctx, request.parent) {
-			return w.waits(request, "the parameter set goes on in another invocation"), nil
-		}
-		return w.waits(request, "the parameter set is left to the next sweep"), nil
+	case longest > 0 && w.Invoke != nil && !w.fits(2*longest): // sets take about as long as each other
+		w.hands = append(w.hands, request.Parent)
+		return w.begin(request).isUnfinished(&unfinished{why: "the parameter set goes on in another invocation"}), nil
 	}
 	return w.run(ctx, request)
-}
-
-func (w *work) waits(request Request, why string) evidence.Result {
-	return w.begin(request).isUnfinished(&unfinished{why: why})
 }
 
 // recordSkipped leaves the evidence of a set that is not run. What the package is, is known from

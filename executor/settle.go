@@ -27,7 +27,7 @@ func (e *Config) settle(ctx context.Context, held *claim.Held) error {
 		return err
 	}
 	pending := e.follow(ctx, result, held.Content, nil, followers)
-	ok, err := held.Finish(ctx, e.now(), string(result.Status), pending)
+	ok, err := held.Finish(ctx, e.now(), string(result.Status), held.Content, pending)
 	if err == nil && ok && len(pending) == 0 {
 		e.deleteMark(ctx, held.Mark())
 	}
@@ -125,6 +125,7 @@ func (e *Config) readResult(ctx context.Context, id string) (evidence.Result, er
 const (
 	followRecord   = "record"   // the package's record
 	followAnnounce = "announce" // the topic
+	followQueue    = "queue"    // the queue of a group that the run did not enter
 )
 
 var followers = []string{followRecord, followAnnounce}
@@ -186,6 +187,6 @@ func (e *Config) finishPending(ctx context.Context, held *claim.Held) error {
 		return err
 	}
 	pending := e.follow(ctx, result, held.Content, nil, slices.Clone(held.Pending))
-	e.conclusion(ctx, held, held.Status, pending)
+	e.conclusion(ctx, held, held.Status, held.Content, pending)
 	return nil
 }

@@ -22,6 +22,8 @@ type simPackage struct {
 	idempotent  bool
 	sets        []string // "" alone where there are none
 	steps       int
+	action      string // what the uploader chose; "": apply
+	hasty       bool   // it does not wait for its group
 }
 
 // upload is one version of an object.
@@ -37,7 +39,8 @@ type ledger struct {
 	packages   map[string]*simPackage
 	uploads    []*upload
 	accepted   map[string]bool     // ETags whose events were answered
-	executions map[string]int      // by run id: how often the first step began
+	executions map[string]int      // by run id and step: how often it began
+	began      map[string]bool     // by run id
 	runs       map[string][]string // by run key: run ids that began
 	groups     map[string]*simGroup
 	fences     map[string]int64       // of the records in the store
@@ -61,7 +64,7 @@ type simGroup struct {
 
 func newLedger() ledger {
 	return ledger{
-		packages: map[string]*simPackage{}, accepted: map[string]bool{}, executions: map[string]int{}, runs: map[string][]string{}, groups: map[string]*simGroup{},
+		packages: map[string]*simPackage{}, accepted: map[string]bool{}, executions: map[string]int{}, began: map[string]bool{}, runs: map[string][]string{}, groups: map[string]*simGroup{},
 		fences: map[string]int64{}, places: map[string]claim.Place{}, late: map[string]bool{}, announced: map[string]int{},
 	}
 }
@@ -106,16 +109,15 @@ func (w *world) begin(i *invocation, env map[string]string) bool {
 		g.order = append(g.order, id)
 	}
 	g.active, g.by = id, i
-	if env["CEMLI_STEP"] == "a" {
-		w.executed(p, id)
-	}
+	w.executed(p, id, env["CEMLI_STEP"])
 	return true
 }
 
-func (w *world) executed(p *simPackage, id string) {
-	if w.executions[id]++; w.executions[id] > 1 {
-		w.violated("run %s was executed %d times", id, w.executions[id])
+func (w *world) executed(p *simPackage, id, step string) {
+	if w.executions[id+" "+step]++; w.executions[id+" "+step] > 1 {
+		w.violated("the step %s of run %s was executed %d times", step, id, w.executions[id+" "+step])
 	}
+	w.began[id] = true
 	key := keyOf(id)
 	if !slices.Contains(w.runs[key], id) {
 		w.runs[key] = append(w.runs[key], id)
@@ -223,10 +225,10 @@ func (w *world) judge() {
 		if w.announced[id] == 0 {
 			w.violated("run %s was not announced", id)
 		}
-		if w.executions[id] > 0 && r.Status != evidence.StatusInterrupted && r.Late != w.late[id] {
+		if w.began[id] && r.Status != evidence.StatusInterrupted && r.Late != w.late[id] {
 			w.violated("run %s says late: %v", id, r.Late)
 		}
-		if r.Status == evidence.StatusSuccess && !w.packages[r.Package.Name].idempotent {
+		if r.Status == evidence.StatusSuccess && r.Action == "apply" && !w.packages[r.Package.Name].idempotent {
 			content := r.Package.DirHash + " " + r.ParameterSet
 			successes[content] = append(successes[content], id)
 		}
@@ -236,7 +238,7 @@ func (w *world) judge() {
 			w.violated("the same contents succeeded as %v", ids)
 		}
 	}
-	for id := range w.executions {
+	for id := range w.began {
 		if _, ok := found[id]; !ok {
 			w.violated("run %s was executed and has no result", id)
 		}
@@ -248,6 +250,49 @@ func (w *world) judge() {
 	}
 	for _, u := range w.uploads {
 		w.judgeUpload(u, found)
+		w.judgeSets(u, found)
+	}
+}
+
+// ended says how the last attempt of a package that was not overwritten may end.
+func (w *world) ended(p *simPackage, r evidence.Result, found map[string]evidence.Result) bool {
+	bad := strings.HasPrefix(p.name, "bad")
+	switch r.Status {
+	case evidence.StatusSuccess:
+		return w.began[r.RunID] == (p.action == "") && (!bad || p.action != "")
+	case evidence.StatusFailed:
+		return w.began[r.RunID] && bad
+	case evidence.StatusSkipped:
+		previous := found[r.PreviousRunID]
+		return !w.began[r.RunID] && (previous.Status == evidence.StatusSuccess || p.sets[0] != "")
+	case evidence.StatusInterrupted:
+		return !p.idempotent
+	case evidence.StatusTimedOut: // it had most of an invocation, and that was slow
+		return r.Steps[0].Start != nil && r.End.Sub(*r.Steps[0].Start) > callTime/2
+	case evidence.StatusRejected:
+		return p.hasty && r.Error.Code == "state.busy"
+	}
+	return false
+}
+
+// judgeSets wants no set to have begun after one before it did not succeed.
+func (w *world) judgeSets(u *upload, found map[string]evidence.Result) {
+	if u.pkg.sets[0] == "" {
+		return
+	}
+	status := map[string]evidence.Status{}
+	began := map[string]bool{}
+	for _, r := range found {
+		if r.Package.ETag == u.etag && r.SourceObject == u.object {
+			status[r.ParameterSet] = r.Status
+			began[r.ParameterSet] = began[r.ParameterSet] || w.began[r.RunID]
+		}
+	}
+	for i, set := range u.pkg.sets[1:] {
+		before := status[u.pkg.sets[i]]
+		if began[set] && before != evidence.StatusSuccess && before != evidence.StatusSkipped {
+			w.violated("%s: the set %s was executed, and the one before it ended %q", u.object, set, before)
+		}
 	}
 }
 
@@ -276,8 +321,8 @@ func (w *world) judgeUpload(u *upload, found map[string]evidence.Result) {
 				w.violated("%s (%s), set %q, has the results %v", u.object, u.etag, set, ids(chain))
 			case i < len(chain)-1 && r.Status != evidence.StatusInterrupted:
 				w.violated("run %s is %s, and was tried again", r.RunID, r.Status)
-			case i == len(chain)-1 && r.Status == evidence.StatusInterrupted && u.pkg.idempotent && newest:
-				w.violated("run %s was interrupted, and not tried again", r.RunID)
+			case i == len(chain)-1 && newest && !w.ended(u.pkg, r, found):
+				w.violated("run %s of %s ended %s: %s", r.RunID, u.pkg.name, r.Status, r.Message)
 			case i > 0 && !u.pkg.idempotent:
 				w.violated("run %s is a second attempt", r.RunID)
 			}

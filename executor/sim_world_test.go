@@ -198,7 +198,11 @@ func (w *world) crash(i *invocation) {
 func (w *world) invoke(request executor.Request, limit time.Duration) {
 	w.number++
 	w.invocations++
-	i := &invocation{world: w, number: w.number, skew: time.Duration(w.random.IntN(10_001)-5000) * time.Millisecond, hard: time.Now().Add(limit)}
+	skew := time.Duration(w.random.IntN(10_001)-5000) * time.Millisecond
+	if !w.calm && w.random.IntN(30) == 0 {
+		skew = time.Hour // a machine whose clock is wrong
+	}
+	i := &invocation{world: w, number: w.number, skew: skew, hard: time.Now().Add(limit)}
 	config := w.config(i)
 	w.mu.Lock()
 	w.alive++

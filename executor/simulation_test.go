@@ -76,6 +76,8 @@ var kinds = []struct {
 	{`,"idempotent":true`, []string{""}, true, 2},
 	{`,"parameters":{"C":{"type":"string","default":"x"}},"parameter_sets":{"DE":{"C":"de"},"FR":{"C":"fr"}}`, []string{"DE", "FR"}, false, 1},
 	{`,"timeout":"2m"`, []string{""}, false, 1}, // more than an event's invocation has
+	{`,"timeout":"35s","parameter_sets":{"DE":{},"FR":{},"IT":{}}`, []string{"DE", "FR", "IT"}, false, 2},
+	{`,"x-check":true`, []string{""}, false, 1}, // the uploader wants it checked only
 }
 
 var zips sync.Map // by manifest: packages are the same in all histories
@@ -88,7 +90,15 @@ func (w *world) makePackage(number int) *simPackage {
 	}
 	p := &simPackage{name: name, group: name, idempotent: kind.idempotent, sets: kind.sets, steps: kind.steps}
 	members := kind.members
-	if w.random.IntN(3) > 0 {
+	if strings.Contains(members, "x-check") {
+		p.action = "check"
+	}
+	switch w.random.IntN(9) {
+	case 0, 1, 2: // a group of its own
+	case 3:
+		p.group, p.hasty = "shared", true
+		members += `,"concurrency":{"group":"shared","on_busy":"reject"}`
+	default:
 		p.group = "shared"
 		members += `,"concurrency":{"group":"shared"}`
 	}
@@ -132,7 +142,11 @@ func (w *world) plan(s scenario) {
 
 // upload stores a package, whose event is delivered up to three times, at any time.
 func (w *world) upload(p *simPackage, object string) {
-	o := w.put("packages", object, p.zip, nil)
+	var metadata map[string]string
+	if p.action != "" {
+		metadata = map[string]string{"cemli-action": p.action}
+	}
+	o := w.put("packages", object, p.zip, metadata)
 	u := &upload{p, object, o.etag, o.created}
 	w.uploads = append(w.uploads, u)
 	for range w.random.IntN(4) {
@@ -243,6 +257,9 @@ func TestSimulation(t *testing.T) {
 	t.Logf("%d histories, %.0f a minute: %d store calls and steps, %d crashes, %d invocations, %d uploads, %d deliveries; %d steps executed, %d refused for their fence, %d results; %d violations",
 		histories, float64(histories)/time.Since(start).Minutes(), total.operations, total.crashes, total.invocations, uploads, total.duplicates,
 		total.steps, total.refusals, total.results, violations)
+	if total.steps == 0 || total.crashes == 0 {
+		t.Error("nothing was executed, or nothing went wrong")
+	}
 }
 
 // TestEverySafeguardIsNeeded switches the safeguards off, one by one, and wants the simulation to
@@ -253,7 +270,7 @@ func TestEverySafeguardIsNeeded(t *testing.T) {
 		scenario scenario
 		want     string
 	}{
-		"conditions": {scenario{off: map[string]bool{"conditions": true}}, "executed"},
+		"conditions": {scenario{off: map[string]bool{"conditions": true}}, "was executed "},
 		"clock":      {scenario{off: map[string]bool{"clock": true}}, "both in the group"}, // leases that have ended for some
 		"fence":      {scenario{off: map[string]bool{"fence": true}}, "went on after"},
 		"marks":      {scenario{off: map[string]bool{"marks": true}}, "the claim of "},

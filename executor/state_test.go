@@ -561,3 +561,157 @@ func TestTriesAreBounded(t *testing.T) {
 		t.Errorf("afterwards: %s, %s", r.Status, r.Message)
 	}
 }
+
+const sets = `,"parameters":{"C":{"type":"string","default":"x"}},"parameter_sets":{"DE":{},"FR":{}}`
+
+// A set that is to be skipped is not run by a sweep that finds it half recorded.
+func TestASkippedSetStaysSkipped(t *testing.T) {
+	for n := range 6 { // the sweep takes marks in the order of run keys, which the name decides
+		b := newBench(t)
+		name := fmt.Sprintf("sets%d", n)
+		info := b.upload(name+".zip", pack(t, files{"manifest.json": `{"name":"` + name + `","version":"1.0.0","type":"extension"` + sets + `}`, "steps/run.sh": "echo ran; exit 1"}), store.PutOptions{})
+		stored := 0
+		results := b.config.Results
+		b.config.Results = faulty{Bucket: results, put: func(name string) error {
+			if strings.HasSuffix(name, "/result.json") {
+				if stored++; stored > 1 {
+					return store.Error(store.ErrUnavailable, "put", "results", name, nil)
+				}
+			}
+			return nil
+		}}
+		if _, err := executor.New(b.config).Run(t.Context(), request(info.Name, info.ETag)); err == nil {
+			t.Fatal("the second result was stored")
+		}
+		b.config.Results = results
+		b.sweep()
+		b.sweep()
+		answers, err := executor.New(b.config).Run(t.Context(), request(info.Name, info.ETag))
+		if err != nil || len(answers) != 2 || answers[0].Status != evidence.StatusFailed || answers[1].Status != evidence.StatusSkipped {
+			t.Fatalf("%+v, %v", answers, err)
+		}
+		if n := strings.Count(b.log.String(), `"line":"ran"`); n != 1 {
+			t.Errorf("%d sets were executed", n)
+		}
+	}
+}
+
+// What the uploader chose by metadata holds for sets that are skipped, too.
+func TestASkippedSetIsOfTheSameAction(t *testing.T) {
+	b := newBench(t)
+	info := b.upload("sets.zip", pack(t, files{"manifest.json": `{"name":"sets","version":"1.0.0","type":"extension"` + sets + `}`, "prechecks/p.sh": "exit 1"}), store.PutOptions{Metadata: map[string]string{"cemli-action": "dry_run"}})
+	for range 2 {
+		results, err := executor.New(b.config).Run(t.Context(), request(info.Name, info.ETag))
+		if err != nil || len(results) != 2 || results[1].Status != evidence.StatusSkipped || b.stored(results[1].RunID).Action != "dry_run" {
+			t.Fatalf("%+v, %v", results, err)
+		}
+	}
+}
+
+// A set for which a detached invocation has no time left goes on in another one.
+func TestASetGoesOnInAnotherInvocation(t *testing.T) {
+	b := newBench(t)
+	marks := b.handed()
+	info := b.upload("sets.zip", pack(t, files{"manifest.json": `{"name":"sets","version":"1.0.0","type":"extension","timeout":"6s"` + sets + `}`, "steps/run.sh": "sleep 2"}), store.PutOptions{})
+	q := request(info.Name, info.ETag)
+	if r, err := b.run(within(t, 5*time.Second), q); err != nil || r.Status != evidence.StatusInProgress || len(*marks) != 1 {
+		t.Fatalf("status %s, %s, %v", r.Status, r.Message, err)
+	}
+	for n := 2; n > 0; n-- {
+		results, err := executor.New(b.config).Run(within(t, 9*time.Second), executor.Request{Continue: (*marks)[len(*marks)-1]})
+		if last := results[len(results)-1]; err != nil || n == 2 && last.Status != evidence.StatusInProgress || n == 1 && last.Status != evidence.StatusSuccess {
+			t.Fatalf("%d to go: %s, %s, %v", n, last.Status, last.Message, err)
+		}
+	}
+	if b.resultsStored() != 2 || len(b.stateNames("open/")) != 0 {
+		t.Errorf("%d results, open %v", b.resultsStored(), b.stateNames("open/"))
+	}
+}
+
+// A hand-over that fails again and again ends the request.
+func TestAHandOverThatFails(t *testing.T) {
+	b := newBench(t)
+	b.config.Limits.Attempts = 3
+	b.config.Invoke = func(context.Context, string) error {
+		return store.Error(store.ErrDenied, "invoke", "function", "", nil)
+	}
+	info := b.upload("sample-1.0.0.zip", pack(t, with(`"timeout":"1m"`, files{"steps/run.sh": "echo ran"})), store.PutOptions{})
+	for try := range 4 {
+		r, err := b.run(within(t, 20*time.Second), request(info.Name, info.ETag))
+		if err != nil || try < 3 && r.Status != evidence.StatusInProgress || try == 3 && code(r) != "state.attempts" {
+			t.Fatalf("try %d: %s, %s, %v", try, r.Status, r.Message, err)
+		}
+	}
+}
+
+// Each way of going back to a run is a request of its own.
+func TestWaysBackAreApart(t *testing.T) {
+	b := newBench(t)
+	first := b.ran(files{"steps/run.sh": "echo ran"})
+	q := request("sample-1.0.0.zip", first.Package.ETag)
+	q.ResumeFrom = first.RunID
+	if r := b.again(q); code(r) != "trigger.previous_run" {
+		t.Fatalf("resumed: %s, %s", r.Status, r.Message)
+	}
+	q.ResumeFrom, q.RerunOf, q.Reason = "", first.RunID, "once more"
+	if r := b.again(q); r.Status != evidence.StatusSuccess || len(r.Steps) != 1 {
+		t.Errorf("run again: %s, %s", r.Status, r.Message)
+	}
+}
+
+// Where a claim is gone, the package's record knows what ran.
+func TestAClaimThatIsGone(t *testing.T) {
+	b := newBench(t)
+	first := b.ran(files{"steps/run.sh": "echo ran; exit 1"})
+	if err := b.state.Delete(t.Context(), b.stateNames("claims/")[0], ""); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if r, err := b.run(t.Context(), request("sample-1.0.0.zip", first.Package.ETag)); err == nil || code(r) != "state.lost" || r.Execution.Ran {
+			t.Fatalf("status %s, %+v, %v", r.Status, r.Error, err)
+		}
+	}
+	q := request("sample-1.0.0.zip", first.Package.ETag)
+	q.RerunOf, q.Reason = first.RunID, "the claim was deleted"
+	if r := b.again(q); r.Status != evidence.StatusFailed {
+		t.Errorf("run again: %s, %s", r.Status, r.Message)
+	}
+}
+
+// A late delivery for a version that is gone is a duplicate of what was done with it.
+func TestAStaleDuplicate(t *testing.T) {
+	b := newBench(t)
+	info := b.upload("sample-1.0.0.zip", pack(t, files{"steps/run.sh": "echo ran"}), store.PutOptions{Metadata: map[string]string{"cemli-action": "check"}})
+	first := b.again(request(info.Name, info.ETag))
+	b.upload("sample-1.0.0.zip", pack(t, files{"steps/run.sh": "echo other"}), store.PutOptions{})
+	if r := b.again(request(info.Name, info.ETag)); r.RunID != first.RunID || b.resultsStored() != 1 {
+		t.Errorf("run %s, %s, %d results; want %s", r.RunID, r.Message, b.resultsStored(), first.RunID)
+	}
+}
+
+// A refusal that comes before the package is read is of the action that the uploader chose.
+func TestARefusalBeforeThePackageIsRead(t *testing.T) {
+	b := newBench(t)
+	b.config.Policy = executor.InlinePolicy("inline", []byte("{"))
+	info := b.upload("sample-1.0.0.zip", pack(t, files{"steps/run.sh": "echo ran"}), store.PutOptions{Metadata: map[string]string{"cemli-action": "check"}})
+	first := b.again(request(info.Name, info.ETag))
+	b.config.Policy = nil
+	swept := b.sweep()
+	if code(first) != "policy.unavailable" || len(swept.Runs) != 0 || b.resultsStored() != 1 {
+		t.Errorf("%+v; swept %+v", first.Error, swept)
+	}
+}
+
+// An undo that was under way when the executor died is told as that.
+func TestDeathDuringUndo(t *testing.T) {
+	b := newBench(t)
+	b.record()
+	first := b.ran(files{"steps/1.sh": "true", "rollback/1.sh": "echo undone", "steps/2.sh": "exit 1", "rollback/2.sh": "echo undone"})
+	b.leave(first, claim.Running)
+	b.sweep()
+	r := b.stored(first.RunID)
+	if r.Status != evidence.StatusInterrupted || len(r.Steps) != 2 || r.Rollback == nil || r.Rollback.Status != evidence.StepInterrupted ||
+		len(r.Rollback.Steps) != 2 || r.Rollback.Steps[0].Status != evidence.StepSuccess || r.Rollback.Steps[1].Status != evidence.StepInterrupted || r.Rollback.Request == nil {
+		t.Errorf("status %s, steps %+v, rollback %+v", r.Status, r.Steps, r.Rollback)
+	}
+}

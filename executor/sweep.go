@@ -6,6 +6,7 @@ import (
 	"path"
 	"strings"
 	"time"
+	"unicode"
 
 	"cemli-executor/internal/claim"
 	"cemli-executor/internal/evidence"
@@ -17,11 +18,24 @@ import (
 const (
 	sweepMarks   = 200                 // open requests looked at
 	sweepUploads = 1000                // objects listed
+	sweepHands   = 20                  // requests handed to other invocations
 	uploadWindow = 14 * 24 * time.Hour // older uploads are not looked after any more
 )
 
 // IsPackage reports whether an object of the packages bucket is a package, by its name.
 func IsPackage(object string) bool { return strings.EqualFold(path.Ext(object), ".zip") }
+
+// CheckObject says why an object cannot be run, by its name alone: evidence would look different from
+// what it says.
+func CheckObject(name string) error {
+	if err := store.CheckName(name); err != nil {
+		return err
+	}
+	if strings.ContainsFunc(name, func(r rune) bool { return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) }) {
+		return errors.New("control or bidirectional-control character")
+	}
+	return nil
+}
 
 // Swept is what a sweep has done.
 type Swept struct {
@@ -79,14 +93,22 @@ func (s *sweeping) all(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if !s.fits(0) {
+		return (&run{Config: s.Config}).noTime()
+	}
 	before := [2]string{cursor.Open, cursor.Uploads}
-	if err := s.marks(ctx, cursor); err != nil {
+	defer s.drain(ctx, s.callID)
+	uploads := func() error { return s.uploads(ctx, cursor, watch.Since) }
+	marks := func() error { return s.marks(ctx, cursor) }
+	if cursor.Open != "" {
+		uploads, marks = marks, uploads // neither is to wait for ever for the other
+	}
+	if err := marks(); err != nil {
 		return err
 	}
-	if err := s.uploads(ctx, cursor, watch.Since); err != nil {
+	if err := uploads(); err != nil {
 		return err
 	}
-	s.drain(ctx, s.callID)
 	s.swept.More = cursor.Open != "" || cursor.Uploads != ""
 	if before == [2]string{cursor.Open, cursor.Uploads} {
 		return nil
@@ -101,7 +123,7 @@ func (s *sweeping) marks(ctx context.Context, cursor *claim.Cursor) error {
 		return err
 	}
 	for _, name := range names {
-		if !s.fits(s.least) {
+		if s.full() {
 			cursor.Open = name
 			return nil
 		}
@@ -110,6 +132,11 @@ func (s *sweeping) marks(ctx context.Context, cursor *claim.Cursor) error {
 	}
 	cursor.Open = next
 	return nil
+}
+
+// full reports whether the sweep has to leave the rest to the next one.
+func (s *sweeping) full() bool {
+	return !s.fits(0) || s.Invoke == nil && !s.fits(s.least) || len(s.hands) >= sweepHands
 }
 
 func (s *sweeping) note(err error) {
@@ -133,13 +160,20 @@ func (s *sweeping) mark(ctx context.Context, name string) error {
 		return claim.DeleteMark(ctx, s.State, s.Environment, name)
 	case !held.Expired(s.now()):
 		return nil
+	case held.State == claim.Claimed && held.Group != "":
+		if waits, err := s.waits(ctx, held); waits || err != nil {
+			return err
+		}
+	case held.State == claim.Running && held.Group != "":
+		s.freed = append(s.freed, held.Group) // once that run is ended
+	}
+	if !s.fits(s.least) && s.Invoke != nil {
+		s.hands = append(s.hands, name)
+		return nil
 	}
 	request, ok, err := s.reload(ctx, name, s.callID)
 	if err != nil || !ok {
 		return err
-	}
-	if held != nil && held.State == claim.Running {
-		s.freeAfter(held)
 	}
 	if err := s.goOn(ctx, request); err != nil {
 		return err
@@ -150,11 +184,17 @@ func (s *sweeping) mark(ctx context.Context, name string) error {
 	return nil
 }
 
-// freeAfter looks at the queue of a group whose run died, once that is settled.
-func (s *sweeping) freeAfter(held *claim.Held) {
-	if held.Group != "" {
-		s.freed = append(s.freed, held.Group)
+// waits reports whether a run still has to wait for its group; if that is free, its first is started.
+func (s *sweeping) waits(ctx context.Context, held *claim.Held) (bool, error) {
+	g, err := claim.ReadGroup(ctx, s.State, s.Environment, held.Group, s.now())
+	if err != nil {
+		return false, err
 	}
+	if first := g.First(); first == nil || first.Key == held.Key {
+		return g.Busy(s.now(), held.Key), nil
+	}
+	s.freed = append(s.freed, held.Group)
+	return g.Waits(held.Key), nil
 }
 
 // goOn does what a request asks.
@@ -174,10 +214,10 @@ func (s *sweeping) uploads(ctx context.Context, cursor *claim.Cursor, since time
 	}
 	oldest := s.now().Add(-uploadWindow)
 	for _, o := range page.Objects {
-		if !IsPackage(o.Name) || o.Created.Before(since.Truncate(time.Second)) || o.Created.Before(oldest) {
+		if !IsPackage(o.Name) || CheckObject(o.Name) != nil || o.Created.Before(since.Truncate(time.Second)) || o.Created.Before(oldest) {
 			continue
 		}
-		if !s.fits(s.least) {
+		if s.full() {
 			cursor.Uploads = o.Name
 			return nil
 		}
@@ -210,6 +250,14 @@ func (s *sweeping) upload(ctx context.Context, name string) error {
 		if err != nil || held != nil {
 			return err // if it is not done, it has a mark
 		}
+	}
+	if !s.fits(s.least) && s.Invoke != nil {
+		// It is accepted under a mark that the other invocation finds.
+		if _, err := s.Later(ctx, request); err != nil {
+			return err
+		}
+		s.hands = append(s.hands, claim.MarkName(request.key(s.Environment), 0))
+		return nil
 	}
 	return s.goOn(ctx, request)
 }

@@ -107,6 +107,7 @@ func (r *run) runUndo(ctx context.Context, plan *manifest.Plan, pending []script
 	for i, s := range pending {
 		record := describeStep(s, evidence.StepNotRun)
 		if failure == nil {
+			r.undoing = pending[i+1:]
 			if record, failure = r.undoStep(ctx, before+i+1, s); failure != nil {
 				rollback.Error = evidence.NewError(problem.Of(failure, problem.Problem{Code: "step.undo", Message: "the undo did not succeed"}))
 				rollback.Status = record.Status

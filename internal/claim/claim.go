@@ -8,6 +8,7 @@
 //	packages/<environment>/<name>.json       what ran of a package in an environment
 //	watch.json                               since when uploads are looked after
 //	sweep/<environment>.json                 where the next sweep goes on
+//	clock/<environment>.json                 written to compare clocks; says nothing
 //
 // The mark under open/ is there before the claim, and goes when nothing is left to be done:
 // whoever lists the marks finds everything that an invocation may have left. Nothing here
@@ -21,7 +22,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
-	"fmt"
 	"time"
 
 	"cemli-executor/internal/problem"
@@ -35,7 +35,7 @@ type State string
 const (
 	Claimed State = "claimed" // nothing has started
 	Running State = "running" // the first step may have started
-	Done    State = "done"    // there is a result
+	Done    State = "done"    // there is a result, or one for each set
 )
 
 // Claim is who does what a run key means. Its run id is fixed by the first who claims.
@@ -136,61 +136,65 @@ func Take(ctx context.Context, state store.Bucket, c Claim, clock func() time.Ti
 		info, err := write(ctx, state, where, "", &h.Claim)
 		if err == nil {
 			h.etag = info.ETag
-			return h, true, h.inTime(ctx, info.Created, before, clock())
+			if err = inTime(info.Created, before, clock()); err != nil {
+				_ = h.Release(ctx, clock(), false) // else its lease ends
+			}
+			return h, true, err
 		}
 		if !lostRace(err) {
 			return nil, false, err
 		}
 		found, err := Find(ctx, state, c.Environment, c.Key, clock())
 		if err != nil || found != nil {
-			return found, false, err
+			return found, found != nil && found.Holder == c.Holder, err
 		}
 	}
 	return nil, false, conflict(state, where, nil)
 }
 
-// inTime gives the claim back if the store wrote it at another time than this clock says.
-func (h *Held) inTime(ctx context.Context, written, before, after time.Time) error {
-	if written.IsZero() || written.After(before.Add(-MaxSkew)) && written.Before(after.Add(MaxSkew)) {
-		return nil
-	}
-	err := problem.New(problem.Problem{
-		Code: "state.clock", Message: fmt.Sprintf("the store's clock says %s, and this one %s: they are too far apart for leases to hold", written.UTC().Format(time.RFC3339), after.UTC().Format(time.RFC3339)),
-		Hint: "set this machine's clock; nothing was executed",
-	}, nil)
-	_ = h.Release(ctx, after, false) // else its lease ends
-	return err
-}
-
 // TakeOver makes an expired claim that nothing had been started under one's own, until a new lease.
 // False: somebody else was first.
 func (h *Held) TakeOver(ctx context.Context, now, lease time.Time) (bool, error) {
+	next := h.Claim
 	if !h.Lease.IsZero() {
-		h.Tries++ // its holder died
+		next.Tries++ // its holder died
 	}
-	h.Lease, h.Holder, h.Updated = lease, rand.Text(), now
-	return h.swap(ctx)
+	next.Lease, next.Holder, next.Updated = lease, rand.Text(), now
+	return h.swap(ctx, next)
 }
 
 // Progress notes that a step is about to start, with the result as it would be if it were the last
 // thing to happen. False: the claim is no longer one's own, and nothing may be started.
-func (h *Held) Progress(ctx context.Context, now time.Time, frame []byte) (bool, error) {
-	h.State, h.Frame, h.Updated = Running, frame, now
-	return h.swap(ctx)
+func (h *Held) Progress(ctx context.Context, now time.Time, group, content string, frame []byte) (bool, error) {
+	next := h.Claim
+	next.State, next.Group, next.Content, next.Frame, next.Updated = Running, group, content, frame, now
+	return h.swap(ctx, next)
+}
+
+// Join notes the group in whose queue the run is about to be. False: the claim is no longer one's own.
+func (h *Held) Join(ctx context.Context, now time.Time, group string) (bool, error) {
+	if h.Group == group {
+		return true, nil
+	}
+	next := h.Claim
+	next.Group, next.Updated = group, now
+	return h.swap(ctx, next)
 }
 
 // Finish notes the status of the result, which is stored, and what of that which follows it is
 // pending. False: somebody else has.
-func (h *Held) Finish(ctx context.Context, now time.Time, status string, pending []string) (bool, error) {
-	h.State, h.Status, h.Pending, h.Frame, h.Updated = Done, status, pending, nil, now
-	return h.swap(ctx)
+func (h *Held) Finish(ctx context.Context, now time.Time, status, content string, pending []string) (bool, error) {
+	next := h.Claim
+	next.State, next.Status, next.Content, next.Pending, next.Frame, next.Updated = Done, status, content, pending, nil, now
+	return h.swap(ctx, next)
 }
 
 // Again makes a claim that is done one's own for the next attempt. False: somebody else was first.
 func (h *Held) Again(ctx context.Context, now, lease time.Time, runID string) (bool, error) {
-	h.State, h.Status, h.Attempt, h.RunID = Claimed, "", h.Attempt+1, runID
-	h.Lease, h.Holder, h.Tries, h.Group, h.Content, h.Pending, h.Updated = lease, rand.Text(), 0, "", "", nil, now
-	return h.swap(ctx)
+	next := h.Claim
+	next.State, next.Status, next.Attempt, next.RunID = Claimed, "", h.Attempt+1, runID
+	next.Lease, next.Holder, next.Tries, next.Group, next.Content, next.Pending, next.Updated = lease, rand.Text(), 0, "", "", nil, now
+	return h.swap(ctx, next)
 }
 
 // Release gives back a claim under which nothing was started, so that the next who is asked goes on
@@ -198,11 +202,12 @@ func (h *Held) Again(ctx context.Context, now, lease time.Time, runID string) (b
 func (h *Held) Release(ctx context.Context, now time.Time, failed bool) error {
 	mine := h.Holder
 	for range attempts {
+		next := h.Claim
 		if failed {
-			h.Tries++
+			next.Tries++
 		}
-		h.State, h.Lease, h.Frame, h.Updated = Claimed, time.Time{}, nil, now
-		if ok, err := h.swap(ctx); ok || err != nil {
+		next.State, next.Lease, next.Frame, next.Updated = Claimed, time.Time{}, nil, now
+		if ok, err := h.swap(ctx, next); ok || err != nil {
 			return err
 		}
 		found, err := Find(ctx, h.state, h.Environment, h.Key, now)
@@ -214,14 +219,15 @@ func (h *Held) Release(ctx context.Context, now time.Time, failed bool) error {
 	return conflict(h.state, claimObject(h.Environment, h.Key), nil)
 }
 
-// swap writes the claim if it is still as it was read.
-func (h *Held) swap(ctx context.Context) (bool, error) {
-	info, err := write(ctx, h.state, claimObject(h.Environment, h.Key), h.etag, &h.Claim)
-	if err == nil {
-		h.etag = info.ETag
-	}
-	if lostRace(err) {
+// swap writes the claim as it is to be, if it is still as it was read.
+func (h *Held) swap(ctx context.Context, next Claim) (bool, error) {
+	info, err := write(ctx, h.state, claimObject(h.Environment, h.Key), h.etag, &next)
+	switch {
+	case err == nil:
+		h.Claim, h.etag = next, info.ETag
+		return true, nil
+	case lostRace(err):
 		return false, nil
 	}
-	return err == nil, err
+	return false, err
 }

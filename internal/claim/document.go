@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"cemli-executor/internal/problem"
 	"cemli-executor/internal/store"
@@ -101,13 +102,41 @@ func write(ctx context.Context, state store.Bucket, where, etag string, d docume
 		if err == nil {
 			return info, nil
 		}
-		if stored, info, readErr := read(ctx, state, where); readErr == nil && bytes.Equal(stored, doc) {
+		stored, info, readErr := read(ctx, state, where)
+		switch {
+		case readErr == nil && bytes.Equal(stored, doc):
 			return info, nil
+		case readErr != nil && !errors.Is(readErr, store.ErrNotFound):
+			return store.Info{}, readErr // whether it was written cannot be told
 		}
 		if again || !errors.Is(err, store.ErrUnavailable) || ctx.Err() != nil {
 			return store.Info{}, err
 		}
 	}
+}
+
+// inTime refuses a clock that is too far from the store's, which wrote something between two looks
+// at it: leases would not hold.
+func inTime(written, before, after time.Time) error {
+	if written.IsZero() || written.After(before.Add(-MaxSkew)) && written.Before(after.Add(MaxSkew)) {
+		return nil
+	}
+	return problem.New(problem.Problem{
+		Code: "state.clock", Message: fmt.Sprintf("the store's clock says %s, and this one %s: they are too far apart for leases to hold", written.UTC().Format(time.RFC3339), after.UTC().Format(time.RFC3339)),
+		Hint: "set this machine's clock; nothing was executed",
+	}, nil)
+}
+
+// CheckClock refuses a clock that is too far from the store's. Whoever is about to take a lease for
+// ended asks first.
+func CheckClock(ctx context.Context, state store.Bucket, environment string, clock func() time.Time) error {
+	before := clock()
+	doc := []byte(`{"schema_version":1}`)
+	info, err := state.Put(ctx, "clock/"+environment+".json", bytes.NewReader(doc), int64(len(doc)), store.PutOptions{ContentType: "application/json"})
+	if err != nil {
+		return err
+	}
+	return inTime(info.Created, before, clock())
 }
 
 // lostRace reports whether a write failed because another was first.

@@ -50,8 +50,8 @@ type Group struct {
 	header
 	Environment string `json:"environment"`
 	Name        string `json:"name"`
-	// Fence is larger for every run that enters. It begins with the time, in seconds, so that it
-	// is larger also where the record was lost.
+	// Fence is larger for every run that enters. It begins with the time, in seconds, so that it is
+	// larger also after the record was lost, unless a run had entered each second.
 	Fence  int64     `json:"fence"`
 	Holder *Holder   `json:"holder,omitempty"`
 	Last   *Place    `json:"last,omitempty"` // the latest place that has entered
@@ -98,6 +98,11 @@ func (g *Group) First() *Waiting {
 	return &g.Queue[0]
 }
 
+// Waits reports whether a run is in the queue.
+func (g *Group) Waits(key string) bool {
+	return slices.ContainsFunc(g.Queue, func(w Waiting) bool { return w.Key == key })
+}
+
 // Enter makes a run the group's holder; late says that a run with a later place has been. False:
 // the group has changed meanwhile.
 func (g *Group) Enter(ctx context.Context, who Waiting, runID string, lease time.Time) (late, ok bool, err error) {
@@ -114,7 +119,7 @@ func (g *Group) Enter(ctx context.Context, who Waiting, runID string, lease time
 
 // Wait puts a run into the queue. False: the group has changed meanwhile.
 func (g *Group) Wait(ctx context.Context, who Waiting) (ok bool, err error) {
-	if slices.ContainsFunc(g.Queue, func(w Waiting) bool { return w.Key == who.Key }) {
+	if g.Waits(who.Key) {
 		return true, nil
 	}
 	if len(g.Queue) >= maxQueue {

@@ -3,6 +3,7 @@ package claim
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"cemli-executor/internal/store"
@@ -57,6 +58,22 @@ func (p *Package) Seen(version string) string {
 func (p *Package) Succeeded(key string) string {
 	for _, d := range slices.Backward(p.Done) {
 		if d.Key == key {
+			return d.RunID
+		}
+	}
+	return ""
+}
+
+// Ran returns the run of a run key, as far as it is recorded; "" if none is.
+func (p *Package) Ran(key string) string {
+	part := "-" + key[:min(len(key), 12)]
+	for _, v := range p.Versions {
+		if strings.Contains(v.RunID, part) {
+			return v.RunID
+		}
+	}
+	for _, d := range p.Done {
+		if strings.Contains(d.RunID, part) {
 			return d.RunID
 		}
 	}

@@ -47,6 +47,7 @@ type target struct {
 	fences     map[string]int64
 	violations []string
 	executions int
+	complete   map[string]bool // runs whose last step began
 }
 
 // visit is the step that a group is in.
@@ -81,6 +82,9 @@ func (s *target) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.violations = append(s.violations, fmt.Sprintf("run %s came with the fence %d after %d", run, fence, s.fences[group]))
 	}
 	s.groups[group], s.fences[group] = &visit{run, time.Now()}, max(fence, s.fences[group])
+	if q.Get("what") == "second" {
+		s.complete[run] = true
+	}
 	if q.Get("what") == "first" {
 		s.executions++
 		s.runs[pkg] = append(s.runs[pkg], run)
@@ -132,7 +136,7 @@ func (c *chaos) kill() {
 // that fails, loses answers, and delivers events several times, late, or never. Then sweeps have to
 // leave everything in order.
 func TestChaos(t *testing.T) {
-	seen := &target{runs: map[string][]string{}, groups: map[string]*visit{}, fences: map[string]int64{}}
+	seen := &target{runs: map[string][]string{}, complete: map[string]bool{}, groups: map[string]*visit{}, fences: map[string]int64{}}
 	server := httptest.NewServer(seen)
 	defer server.Close()
 	binary, err := function()
@@ -181,6 +185,9 @@ func TestChaos(t *testing.T) {
 	results, interrupted := c.judge(idempotent)
 	t.Logf("%d packages in %d groups, %d kills, %d executions, %d results (%d interrupted), %d sweeps, in %s; %d violations",
 		*chaosPackages, *chaosGroups, c.kills, seen.executions, results, interrupted, sweeps, time.Since(start).Round(time.Second), len(seen.violations))
+	if c.kills == 0 || seen.executions == 0 {
+		t.Errorf("%d kills, %d executions: nothing went wrong, or nothing ran", c.kills, seen.executions)
+	}
 	for _, v := range seen.violations {
 		t.Error(v)
 	}
@@ -346,8 +353,8 @@ func (c *chaos) judge(idempotent map[string]bool) (results, interrupted int) {
 			violated("%s was executed as %v", name, s.runs[name])
 		}
 		for _, r := range chain {
-			if r.Status == evidence.StatusSuccess && !slices.Contains(runs, r.RunID) {
-				violated("run %s says success, and was not executed", r.RunID)
+			if r.Status == evidence.StatusSuccess && (!slices.Contains(runs, r.RunID) || !s.complete[r.RunID]) {
+				violated("run %s says success, and was not executed to its end", r.RunID)
 			}
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/oracle/oci-go-sdk/v65/secrets"
 
 	"cemli-executor/internal/problem"
+	"cemli-executor/internal/store"
 )
 
 // SecretVersion is what is known of a secret besides its value.
@@ -66,7 +67,11 @@ func secretError(ref string, err error) error {
 		return err
 	}
 	p := problem.Problem{Code: "secret.unavailable", Where: ref, Message: "the secret cannot be read", Hint: "check the vault's status and the network route"}
-	if status, _ := serviceAnswer(err); status == http.StatusNotFound || status == http.StatusForbidden || status == http.StatusUnauthorized {
+	status, _ := serviceAnswer(err)
+	if passing(status) {
+		return problem.New(p, fmt.Errorf("read secret: %w: %w", store.ErrUnavailable, brief(err))) // it may be read the next time
+	}
+	if status == http.StatusNotFound || status == http.StatusForbidden || status == http.StatusUnauthorized {
 		p.Message, p.Hint = "there is no such secret, or the function may not read it", "check its name or OCID, and the statement that lets the function read secret-bundles"
 	}
 	return problem.New(p, fmt.Errorf("read secret: %w", brief(err)))

@@ -11,7 +11,6 @@ import (
 
 	"cemli-executor/executor"
 	"cemli-executor/internal/problem"
-	"cemli-executor/internal/store"
 )
 
 // Bounds of texts, in bytes of UTF-8.
@@ -164,16 +163,11 @@ func (b Buckets) strange(q executor.Request) string {
 
 // checkObject checks an object's name, whatever form named it.
 func checkObject(name string) []problem.Problem {
-	why := ""
-	if err := store.CheckName(name); err != nil {
-		why = err.Error()
-	} else if strings.ContainsFunc(name, unprintable) {
-		why = "control or bidirectional-control character"
-	}
-	if why == "" {
+	err := executor.CheckObject(name)
+	if err == nil {
 		return nil
 	}
-	return []problem.Problem{described("trigger.object", fmt.Sprintf("%.200q", name), "it cannot be the name of a package: "+why)}
+	return []problem.Problem{described("trigger.object", fmt.Sprintf("%.200q", name), "it cannot be the name of a package: "+err.Error())}
 }
 
 // unprintable characters would make evidence look different from what it says.
