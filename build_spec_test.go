@@ -209,6 +209,11 @@ func TestBuildSpecOrder(t *testing.T) {
 			calls = append(calls, strings.Fields(call[1])...)
 		}
 	}
+	for _, step := range readBuildSpec(t).Steps[1:] { // the first one names things
+		if lax := regexp.MustCompile(`\|\||;|&\s*$|set \+e|\btrap\b|\bif\b`).FindString(step.Command); lax != "" {
+			t.Errorf("%s: what fails has to fail the build, and %q may keep it from that", step.Name, lax)
+		}
+	}
 	want := []string{"lint", "test", "vuln", "secrets", "image", "smoke", "dist", "sbom"}
 	if !slices.Equal(calls, want) {
 		t.Errorf("the steps call %v; want %v", calls, want)
@@ -251,14 +256,14 @@ func TestBuildSpecArtifacts(t *testing.T) {
 
 // The tests run with the Go that builds the image.
 func TestOneGo(t *testing.T) {
-	image := regexp.MustCompile(`(?m)^ARG GO_IMAGE=golang:([0-9.]+)-\S+@sha256:[0-9a-f]{64}$`).FindStringSubmatch(string(readFile(t, "Dockerfile")))
+	image := regexp.MustCompile(`(?m)^ARG GO_IMAGE=docker.io/library/golang:([0-9.]+)-\S+@sha256:[0-9a-f]{64}$`).FindStringSubmatch(string(readFile(t, "Dockerfile")))
 	if image == nil {
 		t.Fatal("the Dockerfile's GO_IMAGE is not pinned by version and digest")
 	}
 	if got := readBuildSpec(t).Env.Variables["GOTOOLCHAIN"]; got != "go"+image[1] {
 		t.Errorf("build_spec.yaml has Go %s, the Dockerfile %s", got, image[1])
 	}
-	if !regexp.MustCompile(`(?m)^ARG RUNTIME_IMAGE=debian:\S+@sha256:[0-9a-f]{64}$`).Match(readFile(t, "Dockerfile")) {
+	if !regexp.MustCompile(`(?m)^ARG RUNTIME_IMAGE=docker.io/library/debian:\S+@sha256:[0-9a-f]{64}$`).Match(readFile(t, "Dockerfile")) {
 		t.Error("the Dockerfile's RUNTIME_IMAGE is not pinned by digest")
 	}
 }

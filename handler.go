@@ -63,9 +63,6 @@ func (h *handler) call(ctx context.Context, in io.Reader) (answer []byte, err er
 			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
 		}
 	}()
-	if len(h.problems) > 0 {
-		return json.Marshal(refusal(problem.Join(h.problems)))
-	}
 	if !h.busy.TryLock() {
 		return json.Marshal(refusal(problem.New(problem.Problem{
 			Code: "trigger.busy", Message: "another call is running in this process", Hint: "try again when it has ended",
@@ -81,11 +78,26 @@ func (h *handler) call(ctx context.Context, in io.Reader) (answer []byte, err er
 	call, err := trigger.Decode(body, header, trigger.Buckets{
 		Packages: h.config.PackagesBucket, Results: h.config.ResultsBucket, State: h.config.StateBucket,
 	})
+	if len(h.problems) > 0 {
+		return h.unconfigured(call)
+	}
 	if err != nil {
 		h.log.Error("request refused", "call_id", callID, "code", problem.CodeOf(err), "error", err.Error())
 		return json.Marshal(refusal(err))
 	}
 	return h.serve(ctx, call, callID, requesters(header))
+}
+
+// unconfigured tells a person what is wrong with the configuration. Events and sweeps, whose answer
+// nobody reads, fail: their work is not done.
+func (h *handler) unconfigured(call trigger.Call) ([]byte, error) {
+	wrong := problem.Join(h.problems)
+	for _, item := range call.Items {
+		if kind := item.Request.Trigger.Kind; kind == executor.TriggerEvent || kind == executor.TriggerCloudEvent || item.Request.Action == executor.ActionSweep {
+			return nil, wrong
+		}
+	}
+	return json.Marshal(refusal(wrong))
 }
 
 // platform returns what the platform says of the call. The FDK panics without a

@@ -105,6 +105,11 @@ func TestBadConfigurationIsAnsweredByName(t *testing.T) {
 			}
 		}
 	}
+	for _, body := range []string{`{"action":"sweep"}`, `{"cloudEventsVersion":"0.1","eventID":"i","source":"s","eventType":"com.oraclecloud.objectstorage.createobject","data":{}}`} {
+		if answer, failed := serve(t, h, t.Context(), strings.NewReader(body)); !failed {
+			t.Errorf("nobody reads the answer to %s: %v", body, answer)
+		}
+	}
 }
 
 // slowBody is a request that does not end before it is told to.

@@ -12,7 +12,7 @@ if [[ -n ${GO_IMAGE:-} && -n ${RUNTIME_IMAGE:-} ]]; then
   exit
 fi
 
-suite=$(sed -n 's/^ARG RUNTIME_IMAGE=debian:\([a-z]*\).*/\1/p' Dockerfile)
+suite=$(sed -n 's/^ARG RUNTIME_IMAGE=docker.io\/library\/debian:\([a-z]*\).*/\1/p' Dockerfile)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/cemli-executor-bases
 runtime=cemli-base:$suite
 golang=cemli-base:$(go env GOVERSION)-$suite

@@ -25,6 +25,18 @@ locals {
   image_path = "ocir.${var.region}.oci.oraclecloud.com/${local.namespace}/${var.image_repository}"
 }
 
+# Another environment's variables in this workspace would replace everything in it.
+resource "terraform_data" "workspace" {
+  input = terraform.workspace
+
+  lifecycle {
+    precondition {
+      condition     = contains(["default", var.environment], terraform.workspace)
+      error_message = "The workspace is ${terraform.workspace}, and the variables are for ${var.environment}: select the environment's own workspace."
+    }
+  }
+}
+
 data "oci_objectstorage_namespace" "this" {
   compartment_id = var.tenancy_ocid
 }
@@ -92,6 +104,7 @@ module "function" {
   subnet_ids                 = length(var.subnet_ocids) == 0 ? [module.network[0].subnet_id] : var.subnet_ocids
   network_security_group_ids = length(var.subnet_ocids) == 0 ? [module.network[0].network_security_group_id] : var.network_security_group_ocids
 
+  image_policy_ids         = module.iam.images_policy_ids
   image                    = var.function_image
   image_digest             = var.function_image_digest == "" ? null : var.function_image_digest
   memory_mb                = var.function_memory_mb
@@ -136,6 +149,7 @@ module "schedules" {
   environment    = var.environment
   function_id    = module.function.function_id
   sweep_minutes  = var.sweep_minutes
+  enabled        = var.uploads_run
   packages       = var.scheduled_packages
   tags           = local.tags
 }
@@ -153,7 +167,7 @@ module "observability" {
   deploys                = var.create_devops
   devops_project_id      = one(module.devops[*].project_id)
   log_retention_days     = var.log_retention_days
-  silence_hours          = var.silence_hours
+  silence_hours          = var.sweep_minutes == 0 ? 0 : var.silence_hours
   run_emails             = var.run_emails
   failure_emails         = var.failure_emails
   failure_urls           = var.failure_urls
@@ -202,6 +216,9 @@ module "iam" {
   builds         = var.create_devops && var.build
   mirrors        = var.create_devops && var.build && var.repository_source != "HOSTED"
 
+  images_compartment_id = var.create_devops && var.build ? local.compartment_id : (var.images_compartment_ocid == "" ? local.compartment_id : var.images_compartment_ocid)
+  image_repository      = var.image_repository
+
   encrypts            = var.create_vault && var.storage_key || var.storage_key_id != ""
   storage_key_id      = local.storage_key_id
   keys_compartment_id = local.secrets_compartment_id
@@ -222,10 +239,9 @@ module "iam" {
     token_secret_id          = var.repository_token_secret_id == "" ? null : var.repository_token_secret_id
     topic_id                 = module.observability.runs_topic_id
     failure_topic_id         = module.observability.failures_topic_id
+    audit_compartment_id     = local.home_region == var.region ? var.tenancy_ocid : null
     function_id              = module.function.function_id
     schedules                = local.has_function && length(local.schedule_ids) > 0 ? join(", ", [for id in local.schedule_ids : "request.principal.id='${id}'"]) : null
-    images_compartment_id    = var.create_devops && var.build ? local.compartment_id : (var.images_compartment_ocid == "" ? local.compartment_id : var.images_compartment_ocid)
-    image_repository         = var.image_repository
     metric_namespace         = module.observability.metric_namespace
   }
   tags = local.tags

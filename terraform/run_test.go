@@ -136,6 +136,7 @@ var breaches = []struct {
 	{"the function writes packages", "modules/iam", "statements.json", "to read objects in compartment id ${compartment_id} where target.bucket.name='${packages_bucket}'", "to manage objects in compartment id ${compartment_id} where target.bucket.name='${packages_bucket}'", "packages are read", nil},
 	{"the function deletes results", "modules/iam", "statements.json", "where all {target.bucket.name='${results_bucket}', request.permission='OBJECT_CREATE'}", "where target.bucket.name='${results_bucket}'", "the function creates results, never overwrites or deletes them", nil},
 	{"a policy for everything", "modules/iam", "devops.json", "to read devops-family in compartment id", "to manage all-resources in compartment id", "no statement is about everything", nil},
+	{"builds approve", "modules/iam", "devops.json", "request.operation='ListDeployments'}", "request.operation='ListDeployments', request.operation='ApproveDeployment'}", "only approvers approve", nil},
 	{"results can be deleted", "modules/storage", "main.tf", `each.key == "results" ? [var.results_retention_days] : []`, "[]", "the results bucket has a retention rule", nil},
 	{"a public bucket", "modules/storage", "main.tf", "NoPublicAccess", "ObjectRead", "no bucket may be public", nil},
 	{"no approval stage", "modules/devops", "main.tf", "var.approvals > 0 ?", "false ?", "prod has an approval stage", nil},

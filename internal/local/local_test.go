@@ -285,8 +285,8 @@ func TestBadConfigurationIsAnswered(t *testing.T) {
 		o.Settings = map[string]string{"CEMLI_SANDBOX": "full", "CEMLI_RESERVE": "soon"}
 	})
 	c.put("sample-1.0.0.zip", sample(t, "true"))
-	if a := c.answer(); a.err != nil || a.Error == nil || a.Error.Code != "config.value" || !strings.Contains(a.Message, "CEMLI_RESERVE") {
-		t.Errorf("answer %+v", a)
+	if a := c.answer(); a.err == nil || !strings.Contains(c.log.String(), "CEMLI_RESERVE") {
+		t.Errorf("the event counts as done: %+v", a)
 	}
 }
 

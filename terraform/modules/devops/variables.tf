@@ -89,8 +89,8 @@ variable "build_image" {
   default     = "OL8_X86_64_STANDARD_10"
 
   validation {
-    condition     = contains(["OL7_X86_64_STANDARD_10", "OL8_X86_64_STANDARD_10"], var.build_image)
-    error_message = "build_image is OL8_X86_64_STANDARD_10 or OL7_X86_64_STANDARD_10."
+    condition     = var.build_image == "OL8_X86_64_STANDARD_10"
+    error_message = "build_image is OL8_X86_64_STANDARD_10, for which build_spec.yaml is made."
   }
 }
 
@@ -120,7 +120,7 @@ variable "files" {
 variable "documentation" {
   description = "Files whose changes alone start no build."
   type        = list(string)
-  default     = ["*.md", "docs/**"]
+  default     = ["*.md", "**/*.md", "docs/**"]
 }
 
 variable "tags" {

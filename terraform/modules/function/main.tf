@@ -28,6 +28,11 @@ locals {
   config = tomap({ for name, value in local.settings : name => tostring(value) if value != null && value != "" })
 }
 
+# OCI refuses a function whose image it may not read yet.
+resource "terraform_data" "image_policies" {
+  input = var.image_policy_ids
+}
+
 resource "oci_functions_application" "this" {
   compartment_id             = var.compartment_id
   display_name               = "cemli-${var.environment}"
@@ -70,6 +75,8 @@ resource "oci_functions_function" "this" {
     kind     = "NOTIFICATION"
     topic_id = var.failure_topic_id
   }
+
+  depends_on = [terraform_data.image_policies]
 
   lifecycle {
     # Terraform sets the first image. Later ones come from the deployment pipeline, and an

@@ -23,6 +23,12 @@ variable "network_security_group_ids" {
   type        = list(string)
 }
 
+variable "image_policy_ids" {
+  description = "OCIDs of the policies that let OCI Functions read the image; the function waits for them."
+  type        = list(string)
+  default     = []
+}
+
 variable "image" {
   description = "Image of the function with its tag, in a registry of the same region; empty: the application only, as long as there is no image."
   type        = string

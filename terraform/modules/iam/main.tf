@@ -20,7 +20,7 @@ locals {
   values = merge(
     { for name in ["function", "deploy", "build", "repository", "connection"] : "${name}_group" => contains(keys(local.dynamic_groups), name) ? "${local.prefix}-${name}" : null },
     { for name in ["authors", "promotion", "approvers", "auditors"] : "${name}_group" => try(var.groups[name], null) },
-    { compartment_id = var.compartment_id, region = var.region },
+    { compartment_id = var.compartment_id, region = var.region, images_compartment_id = var.images_compartment_id, image_repository = var.image_repository },
     var.values,
   )
 
@@ -41,6 +41,12 @@ locals {
     keys_compartment_id = var.keys_compartment_id
     storage_key_id      = var.storage_key_id
   }))[*].statement : []
+
+  # Apart, too: a function is not made from an image that Functions may not read.
+  images = var.image_repository == null ? [] : jsondecode(templatefile("${path.module}/images.json", {
+    images_compartment_id = var.images_compartment_id
+    image_repository      = var.image_repository
+  }))[*].statement
 
   statements = { for document, list in local.pieces : document => [
     for pieces in list : join("", [for piece in pieces : startswith(piece, "$${") ? local.values[trim(piece, "$${}")] : piece])
@@ -77,6 +83,16 @@ resource "oci_identity_policy" "this" {
       error_message = "Approvers and the promotion pipeline are the same group: whoever starts a deployment would approve it."
     }
   }
+}
+
+resource "oci_identity_policy" "images" {
+  count = var.create && var.image_repository != null ? 1 : 0
+
+  compartment_id = var.tenancy_id
+  name           = "${local.prefix}-images"
+  description    = "cemli-executor, ${var.environment}: images"
+  statements     = local.images
+  freeform_tags  = var.tags
 }
 
 resource "oci_identity_policy" "encryption" {

@@ -1,6 +1,6 @@
 output "statements" {
   description = "The policies' statements, by policy."
-  value       = merge(local.statements, var.encrypts ? { encryption = local.encryption } : {})
+  value       = merge(local.statements, { images = local.images }, var.encrypts ? { encryption = local.encryption } : {})
 }
 
 output "dynamic_groups" {
@@ -12,13 +12,18 @@ output "handover" {
   description = "All of it as text for whoever owns IAM; empty where this module created it."
   value = var.create ? "" : join("\n", concat(
     [for name, rule in local.dynamic_groups : "dynamic group ${local.prefix}-${name}\n    ${rule}"],
-    [for name, list in merge(local.statements, var.encrypts ? { encryption = local.encryption } : {}) : "policy ${local.prefix}-${name}, in the tenancy\n    ${join("\n    ", list)}"],
+    [for name, list in merge(local.statements, { images = local.images }, var.encrypts ? { encryption = local.encryption } : {}) : "policy ${local.prefix}-${name}, in the tenancy\n    ${join("\n    ", list)}"],
   ))
 }
 
 output "policy_ids" {
   description = "OCIDs of the policies, for what has to wait until they are there."
   value       = [for policy in oci_identity_policy.this : policy.id]
+}
+
+output "images_policy_ids" {
+  description = "OCID of the policy for the function's image, for the function to wait for."
+  value       = oci_identity_policy.images[*].id
 }
 
 output "encryption_policy_ids" {

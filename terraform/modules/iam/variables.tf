@@ -76,6 +76,18 @@ variable "groups" {
   }
 }
 
+variable "images_compartment_id" {
+  description = "OCID of the compartment of the image's repository. Not among the values, because the function waits for this policy and other values come from the function."
+  type        = string
+  default     = null
+}
+
+variable "image_repository" {
+  description = "Name of the image's repository; null: there is none."
+  type        = string
+  default     = null
+}
+
 variable "values" {
   description = "What the other placeholders of the statements stand for; null leaves out the statements that need it."
   type        = map(string)

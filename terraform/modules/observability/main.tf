@@ -18,10 +18,12 @@ locals {
     "UpdateBucket", "DeleteBucket", "MakeBucketReadOnly", "MakeBucketWritable",
     "CreateRetentionRule", "UpdateRetentionRule", "DeleteRetentionRule",
     "PutObjectLifecyclePolicy", "DeleteObjectLifecyclePolicy", "CreatePreauthenticatedRequest",
-    "UpdateFunction", "DeleteFunction", "UpdateApp", "UpdateApplication", "DeleteApp", "DeleteApplication",
+    "CreateFunction", "UpdateFunction", "DeleteFunction", "UpdateApp", "UpdateApplication", "DeleteApp", "DeleteApplication",
     "CreateRule", "UpdateRule", "DeleteRule",
     "CreatePolicy", "UpdatePolicy", "DeletePolicy",
-    "CreateDynamicGroup", "UpdateDynamicGroup", "DeleteDynamicGroup",
+    "CreateDynamicGroup", "UpdateDynamicGroup", "DeleteDynamicGroup", "AddUserToGroup",
+    "UpdateSchedule", "DeleteSchedule", "DeactivateSchedule",
+    "UpdateServiceConnector", "DeleteServiceConnector", "DeactivateServiceConnector", "UpdateLog", "DeleteLog",
   ]
 
   subscriptions = merge(
@@ -187,7 +189,7 @@ resource "oci_sch_service_connector" "changes" {
 }
 
 resource "oci_monitoring_alarm" "this" {
-  for_each = var.alarms ? toset(["failed-runs", "failed-invocations", "silence"]) : toset([])
+  for_each = var.alarms ? toset(concat(["failed-runs", "failed-invocations"], var.silence_hours > 0 ? ["silence"] : [])) : toset([])
 
   compartment_id        = var.compartment_id
   metric_compartment_id = var.compartment_id

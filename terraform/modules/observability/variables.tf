@@ -59,13 +59,13 @@ variable "log_retention_days" {
 }
 
 variable "silence_hours" {
-  description = "After how many hours without an invocation the alarm on silence fires; more than the interval of the sweep."
+  description = "After how many hours without an invocation the alarm on silence fires; more than the interval of the sweep. 0: never, as where nothing sweeps."
   type        = number
   default     = 2
 
   validation {
-    condition     = var.silence_hours >= 1 && var.silence_hours <= 72 && floor(var.silence_hours) == var.silence_hours
-    error_message = "silence_hours is a whole number from 1 to 72."
+    condition     = var.silence_hours >= 0 && var.silence_hours <= 72 && floor(var.silence_hours) == var.silence_hours
+    error_message = "silence_hours is a whole number from 0 to 72."
   }
 }
 

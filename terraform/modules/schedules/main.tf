@@ -33,6 +33,7 @@ resource "oci_resource_scheduler_schedule" "this" {
   action             = "START_RESOURCE"
   recurrence_type    = "CRON"
   recurrence_details = each.value.cron
+  state              = var.enabled ? "ACTIVE" : "INACTIVE"
   freeform_tags      = var.tags
 
   resources {

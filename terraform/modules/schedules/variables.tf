@@ -13,6 +13,12 @@ variable "function_id" {
   type        = string
 }
 
+variable "enabled" {
+  description = "false: nothing is started by the clock. The sweep runs uploads, too."
+  type        = bool
+  default     = true
+}
+
 variable "sweep_minutes" {
   description = "How often the function looks for what was left behind: uploads without an event, runs that died, queues. 0: never."
   type        = number

@@ -13,6 +13,9 @@ variables {
   storage_key_id      = "ocid1.key.oc1..k"
   keys_compartment_id = "ocid1.compartment.oc1..s"
 
+  images_compartment_id = "ocid1.compartment.oc1..c"
+  image_repository      = "cemli-executor"
+
   groups = { authors = "cemli-authors", promotion = "cemli-promotion", approvers = "'Corp'/'cemli-approvers'", auditors = "cemli-auditors" }
   values = {
     packages_bucket          = "cemli-prod-packages"
@@ -26,8 +29,7 @@ variables {
     failure_topic_id         = "ocid1.onstopic.oc1..failures"
     function_id              = "ocid1.fnfunc.oc1..f"
     schedules                = "request.principal.id='ocid1.resourceschedule.oc1..1'"
-    images_compartment_id    = "ocid1.compartment.oc1..c"
-    image_repository         = "cemli-executor"
+    audit_compartment_id     = "ocid1.tenancy.oc1..t"
     metric_namespace         = "cemli_executor"
   }
   tags = { App = "cemli-executor" }
@@ -60,7 +62,7 @@ run "the_function" {
   assert {
     condition = [for s in output.statements.function : s if can(regex(" manage ", s))] == [
       "Allow dynamic-group cemli-prod-function to manage objects in compartment id ocid1.compartment.oc1..c where all {target.bucket.name='cemli-prod-results', request.permission='OBJECT_CREATE'}",
-      "Allow dynamic-group cemli-prod-function to manage objects in compartment id ocid1.compartment.oc1..c where target.bucket.name='cemli-prod-state'",
+      "Allow dynamic-group cemli-prod-function to manage objects in compartment id ocid1.compartment.oc1..c where all {target.bucket.name='cemli-prod-state', request.permission!='OBJECT_VERSION_DELETE'}",
     ]
     error_message = "the function creates results, never overwrites or deletes them, and manages its state only"
   }
@@ -99,6 +101,10 @@ run "nobody_approves_what_they_start" {
     error_message = "only approvers approve"
   }
   assert {
+    condition     = alltrue([for s in flatten(values(output.statements)) : can(regex("where any \\{(request\\.operation='\\w+'(, )?)+\\}$", s)) if strcontains(s, "devops-deployment")])
+    error_message = "what may be done with deployments is named"
+  }
+  assert {
     condition     = !anytrue([for s in flatten(values(output.statements)) : strcontains(s, "CreateDeployment") && strcontains(s, "approvers")])
     error_message = "approvers start nothing"
   }
@@ -114,6 +120,9 @@ run "nothing_more_than_the_environment_has" {
     storage_key_id      = null
     keys_compartment_id = null
 
+    images_compartment_id = null
+    image_repository      = null
+
     groups = {}
     values = {
       packages_bucket          = "cemli-prod-packages"
@@ -127,13 +136,12 @@ run "nothing_more_than_the_environment_has" {
       failure_topic_id         = "ocid1.onstopic.oc1..failures"
       function_id              = null
       schedules                = null
-      images_compartment_id    = null
-      image_repository         = null
+      audit_compartment_id     = null
       metric_namespace         = "cemli_executor"
     }
   }
   assert {
-    condition     = keys(output.statements) == ["function", "services"] && keys(oci_identity_policy.this) == ["function", "services"]
+    condition     = keys(output.statements) == ["function", "images", "services"] && output.statements.images == [] && length(oci_identity_policy.images) == 0 && keys(oci_identity_policy.this) == ["function", "services"]
     error_message = "no policies for what is not there"
   }
   assert {
@@ -151,7 +159,7 @@ run "a_platform_admin_owns_iam" {
     create = false
   }
   assert {
-    condition     = length(oci_identity_policy.this) == 0 && length(oci_identity_dynamic_group.this) == 0
+    condition     = length(oci_identity_policy.this) + length(oci_identity_policy.images) == 0 && length(oci_identity_dynamic_group.this) == 0
     error_message = "nothing is created"
   }
   assert {

@@ -62,7 +62,17 @@ run "alarms_reach_people" {
 
 run "changes_are_reported" {
   assert {
-    condition     = alltrue([for call in ["UpdateBucket", "DeleteRetentionRule", "UpdatePolicy", "UpdateFunction", "UpdateRule"] : strcontains(oci_sch_service_connector.changes.tasks[0].condition, "data.eventName='${call}'")])
+    condition = alltrue([for call in [
+      "UpdateBucket", "DeleteBucket", "MakeBucketReadOnly", "MakeBucketWritable",
+      "CreateRetentionRule", "UpdateRetentionRule", "DeleteRetentionRule", "PutObjectLifecyclePolicy",
+      "DeleteObjectLifecyclePolicy", "CreatePreauthenticatedRequest", "CreateFunction", "UpdateFunction",
+      "DeleteFunction", "UpdateApp", "UpdateApplication", "DeleteApp",
+      "DeleteApplication", "CreateRule", "UpdateRule", "DeleteRule",
+      "CreatePolicy", "UpdatePolicy", "DeletePolicy", "CreateDynamicGroup",
+      "UpdateDynamicGroup", "DeleteDynamicGroup", "AddUserToGroup", "UpdateSchedule",
+      "DeleteSchedule", "DeactivateSchedule", "UpdateServiceConnector", "DeleteServiceConnector",
+      "DeactivateServiceConnector", "UpdateLog", "DeleteLog"
+    ] : strcontains(oci_sch_service_connector.changes.tasks[0].condition, "data.eventName='${call}'")])
     error_message = "changes of buckets, evidence, policies, functions and rules"
   }
   assert {
