@@ -62,7 +62,7 @@ fuzz: ## every fuzz target for FUZZTIME
 	@scripts/fuzz.sh $(FUZZTIME)
 
 bench: ## the figures that the documentation names
-	$(GO) test -run '^$$' -bench . -benchmem ./...
+	$(GO) test -run '^$$' -bench . -benchmem -timeout 60m ./...
 
 simulate: ## histories of everything that can go wrong, for SIMTIME
 	$(GO) test -run 'TestSimulation$$' -v -timeout 0 ./executor -sim.time $(SIMTIME) | grep -v '^=== \|--- PASS'
