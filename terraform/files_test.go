@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"go.yaml.in/yaml/v3"
 )
 
 func read(t *testing.T, path string) string {
@@ -72,6 +73,15 @@ const variables = `(?m)^variable "(\w+)"`
 
 // Resource Manager asks for the root's variables, each in one group, and no others.
 func TestSchema(t *testing.T) {
+	var document map[string]any
+	if err := yaml.Unmarshal([]byte(read(t, "schema.yaml")), &document); err != nil {
+		t.Fatal(err)
+	}
+	for key := range document {
+		if !slices.Contains([]string{"title", "description", "schemaVersion", "version", "locale", "informationalText", "stackDescription", "instructions", "troubleshooting", "variableGroups", "variables", "outputGroups", "outputs", "source", "logoUrl"}, key) {
+			t.Errorf("schema.yaml: %s is no key of Resource Manager's schema", key)
+		}
+	}
 	declared := names(variables, read(t, "variables.tf"))
 	groups, rest, ok := strings.Cut(read(t, "schema.yaml"), "\nvariables:\n")
 	if !ok {

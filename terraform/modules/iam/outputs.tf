@@ -14,6 +14,12 @@ output "handover" {
     [for name, rule in local.dynamic_groups : "dynamic group ${local.prefix}-${name}\n    ${rule}"],
     [for name, list in merge(local.statements, { images = local.images }, var.encrypts ? { encryption = local.encryption } : {}) : "policy ${local.prefix}-${name}, in the tenancy\n    ${join("\n    ", list)}"],
   ))
+
+  # As for the policies, where somebody else makes them.
+  precondition {
+    condition     = var.create || try(var.groups.approvers, null) == null || try(var.groups.approvers, "") != try(var.groups.promotion, "")
+    error_message = "Approvers and the promotion pipeline are the same group: whoever starts a deployment would approve it."
+  }
 }
 
 output "policy_ids" {

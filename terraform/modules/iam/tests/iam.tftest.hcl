@@ -175,3 +175,12 @@ run "refuses_one_group_for_both" {
   }
   expect_failures = [oci_identity_policy.this]
 }
+
+run "refuses_one_group_for_both_where_somebody_else_owns_iam" {
+  command = plan
+  variables {
+    create = false
+    groups = { promotion = "cemli-team", approvers = "cemli-team" }
+  }
+  expect_failures = [output.handover]
+}

@@ -23,6 +23,13 @@ run "no_bucket_is_public" {
   }
 }
 
+run "what_is_kept" {
+  assert {
+    condition     = { for name, bucket in oci_objectstorage_bucket.this : name => bucket.versioning } == { packages = "Enabled", policies = "Enabled", results = "Disabled", state = "Enabled" }
+    error_message = "packages, policies and state keep versions; results cannot be changed at all"
+  }
+}
+
 run "evidence_is_immutable" {
   assert {
     condition     = length(oci_objectstorage_bucket.this["results"].retention_rules) == 1 && output.results_retention_days == 30
