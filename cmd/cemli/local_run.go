@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -49,7 +50,7 @@ func localRun(ctx context.Context, t *terminal, path string, f localFlags) error
 		return fmt.Errorf("make a folder for the state: %w", err)
 	}
 	defer os.RemoveAll(dir)
-	finished := make(chan invocation, 1)
+	finished := make(chan invocation, 16)
 	f.instances = 1
 	log := &lastLines{}
 	stack, stop, err := f.start(ctx, t, dir, io.MultiWriter(&progress{t: t}, log), local.Options{
@@ -57,7 +58,7 @@ func localRun(ctx context.Context, t *terminal, path string, f localFlags) error
 		Answered: func(answer fnhost.Answer, err error) {
 			select {
 			case finished <- invocation{answer, err}:
-			default: // a repetition, after the first has been taken
+			default: // a repetition, after what was waited for
 			}
 		},
 	})
@@ -68,28 +69,37 @@ func localRun(ctx context.Context, t *terminal, path string, f localFlags) error
 	if _, err := upload(ctx, stack.Person().Bucket(stack.Buckets().Packages), path); err != nil {
 		return err
 	}
-	select {
-	case <-ctx.Done():
-		t.errorf("interrupted: the function is killed")
-		t.hintf("see which parts of the package took effect before you run it again")
-		return &endedError{exitFailed}
-	case end := <-finished:
-		return showInvocation(ctx, t, stack, end, log)
+	for {
+		select {
+		case <-ctx.Done():
+			t.errorf("interrupted: the function is killed")
+			t.hintf("see which parts of the package took effect before you run it again")
+			return &endedError{exitFailed}
+		case end := <-finished:
+			answers, err := end.answers(log)
+			if err != nil {
+				return err
+			}
+			if !slices.ContainsFunc(answers, functionAnswer.goesOn) {
+				return showAnswers(ctx, t, stack, answers)
+			}
+		}
 	}
 }
 
-// showInvocation reads the results that the answer names from the bucket.
-func showInvocation(ctx context.Context, t *terminal, stack *local.Stack, end invocation, log *lastLines) error {
-	if end.err != nil {
-		return problem.New(problem.Problem{
-			Code: "store.invocation", Message: "the invocation failed: " + end.err.Error(),
+// answers are those of an invocation that did not fail.
+func (i invocation) answers(log *lastLines) ([]functionAnswer, error) {
+	if i.err != nil {
+		return nil, problem.New(problem.Problem{
+			Code: "store.invocation", Message: "the invocation failed: " + i.err.Error(),
 			Hint: "the function's log says why; see it with --verbose" + log.hint(),
 		}, nil)
 	}
-	answers, err := readAnswers(end.answer.Body)
-	if err != nil {
-		return err
-	}
+	return readAnswers(i.answer.Body)
+}
+
+// showAnswers reads the results that the answers name from the bucket.
+func showAnswers(ctx context.Context, t *terminal, stack *local.Stack, answers []functionAnswer) error {
 	var results []evidence.Result
 	for _, answer := range answers {
 		if answer.RunID == "" {
@@ -109,6 +119,9 @@ type functionAnswer struct {
 	evidence.Summary
 	Reason string `json:"reason"`
 }
+
+// goesOn reports whether the run goes on in another invocation, which has an answer of its own.
+func (a functionAnswer) goesOn() bool { return a.Status == evidence.StatusInProgress }
 
 // readAnswers reads one answer, or those of several parameter sets.
 func readAnswers(body []byte) ([]functionAnswer, error) {

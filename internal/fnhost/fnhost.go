@@ -46,6 +46,7 @@ type Config struct {
 	Instances int
 	MemoryMB  int           // told to the function; not enforced here
 	Timeout   time.Duration // of one call
+	Detached  time.Duration // of one that nobody waits for; 0: as of the others
 	Settings  map[string]string
 	// Late, if not nil, gives settings that are known only when an instance starts.
 	Late func() map[string]string
@@ -70,8 +71,9 @@ type Credentials struct {
 
 // Call is one invocation.
 type Call struct {
-	Body   []byte
-	Header http.Header // of the client, passed on; the platform's own win
+	Body     []byte
+	Header   http.Header // of the client, passed on; the platform's own win
+	Detached bool        // nobody waits for the answer
 }
 
 // Answer is what the function answered.

@@ -60,7 +60,11 @@ func (i *instance) call(ctx context.Context, call Call) (Answer, error) {
 		return Answer{}, err
 	}
 	start := time.Now()
-	deadline := start.Add(i.host.config.Timeout)
+	limit := i.host.config.Timeout
+	if call.Detached && i.host.config.Detached > 0 {
+		limit = i.host.config.Detached
+	}
+	deadline := start.Add(limit)
 	ctx, cancel := context.WithDeadlineCause(ctx, deadline, ErrTimeout)
 	defer cancel()
 	answer := Answer{CallID: strings.ToUpper(strings.ReplaceAll(uuid.NewString(), "-", ""))}

@@ -20,6 +20,9 @@ import (
 // The buckets of a local OCI.
 var buckets = localoci.Buckets{Packages: "cemli-packages", Results: "cemli-results", State: "cemli-state", Policies: "cemli-policies"}
 
+// detachedTime is how long a detached invocation may take, as OCI allows.
+const detachedTime = time.Hour
+
 // sessionTime is how long the function's credentials last, as on OCI.
 const sessionTime = time.Hour
 
@@ -55,7 +58,7 @@ func Start(o Options) (*Stack, error) {
 	server, err := localoci.Open(localoci.Config{
 		Dir: o.Dir, Buckets: buckets, Statements: o.Statements, Log: o.Log, Observe: o.Observe,
 		Invoke: func(ctx context.Context, call localoci.Invocation) (localoci.Answer, error) {
-			answer, err := s.host.Invoke(ctx, fnhost.Call{Body: call.Body, Header: call.Header})
+			answer, err := s.host.Invoke(ctx, fnhost.Call{Body: call.Body, Header: call.Header, Detached: call.Detached})
 			if o.Answered != nil {
 				o.Answered(answer, err)
 			}
@@ -86,7 +89,7 @@ func newHost(o Options, authority *localoci.Authority, endpoint func() string) (
 	}
 	maps.Copy(settings, o.Settings)
 	return fnhost.New(fnhost.Config{
-		Binary: o.Binary, Instances: o.Instances, MemoryMB: o.MemoryMB, Timeout: o.Timeout, Settings: settings,
+		Binary: o.Binary, Instances: o.Instances, MemoryMB: o.MemoryMB, Timeout: o.Timeout, Detached: max(detachedTime, o.Timeout), Settings: settings,
 		FunctionID: localoci.FunctionID, FunctionName: "cemli-executor", AppID: localoci.AppID, AppName: "cemli", Region: localoci.Region,
 		Log: o.FunctionLog, Wrap: o.Wrap,
 		Credentials: func() (fnhost.Credentials, error) {

@@ -351,23 +351,9 @@ func TestInvocationByHand(t *testing.T) {
 	if a := c.answer(); a.Status != "ignored" {
 		t.Fatalf("answer %+v", a)
 	}
-	provider, err := common.ConfigurationProviderFromFile(c.ConfigFile(), "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	client, err := functions.NewFunctionsInvokeClientWithConfigurationProvider(provider, c.Endpoint())
-	if err != nil {
-		t.Fatal(err)
-	}
-	invoked, err := client.InvokeFunction(t.Context(), functions.InvokeFunctionRequest{
-		FunctionId:         common.String(localoci.FunctionID),
-		InvokeFunctionBody: io.NopCloser(strings.NewReader(`{"object":"by-hand","reason":"again","reference":"INC1"}`)),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	invoked := invokeByHand(t, c, `{"object":"by-hand","reason":"again","reference":"INC1"}`)
 	var a answer
-	if err := json.NewDecoder(invoked.Content).Decode(&a); err != nil {
+	if err := json.Unmarshal(invoked, &a); err != nil {
 		t.Fatal(err)
 	}
 	r := c.result(a)
@@ -466,4 +452,70 @@ func TestEventsThatArriveTwice(t *testing.T) {
 	if results != 1 {
 		t.Errorf("%d results", results)
 	}
+}
+
+// A package that says it needs longer than an event's invocation has goes on in a detached one, which
+// the function asks for itself.
+func TestALongPackageGoesOnDetached(t *testing.T) {
+	c := start(t, nil)
+	c.put("long-1.0.0.zip", testkit.Zip(t, map[string]string{
+		"manifest.json": `{"name":"long","version":"1.0.0","type":"extension","timeout":"30m"}`, "steps/run.sh": "echo $CEMLI_DEADLINE",
+	}))
+	first := c.answer()
+	if first.err != nil || first.Status != evidence.StatusInProgress {
+		t.Fatalf("answer %+v", first)
+	}
+	r := c.result(c.answer())
+	deadline, err := time.Parse(time.RFC3339, strings.TrimSpace(r.Execution.Stdout))
+	if err != nil || r.Status != evidence.StatusSuccess || r.RunID != first.RunID || r.Trigger.Kind != "event" || time.Until(deadline) < 20*time.Minute {
+		t.Errorf("run %s, status %s, trigger %s, deadline %s, %v", r.RunID, r.Status, r.Trigger.Kind, deadline, err)
+	}
+}
+
+// The sweep runs an upload whose event was lost, over the same interfaces.
+func TestSweepRunsWhatNoEventDid(t *testing.T) {
+	c := start(t, func(o *local.Options) { o.Faults.EventLose = 1 })
+	sweep := func() (swept struct {
+		Status string `json:"status"`
+		Runs   []struct {
+			Status string `json:"status"`
+			Object string `json:"object"`
+		} `json:"runs"`
+	}) {
+		t.Helper()
+		if err := json.Unmarshal(invokeByHand(t, c, `{"action":"sweep"}`), &swept); err != nil {
+			t.Fatal(err)
+		}
+		return swept
+	}
+	sweep() // from here on uploads are looked after
+	c.put("sample-1.0.0.zip", sample(t, "echo ran"))
+	if swept := sweep(); swept.Status != "success" || len(swept.Runs) != 1 || swept.Runs[0].Status != "success" || swept.Runs[0].Object != "sample-1.0.0.zip" {
+		t.Errorf("%+v", swept)
+	}
+}
+
+// invokeByHand calls the function as a person does, with the SDK.
+func invokeByHand(t *testing.T, c *cloud, body string) []byte {
+	t.Helper()
+	provider, err := common.ConfigurationProviderFromFile(c.ConfigFile(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := functions.NewFunctionsInvokeClientWithConfigurationProvider(provider, c.Endpoint())
+	if err != nil {
+		t.Fatal(err)
+	}
+	invoked, err := client.InvokeFunction(t.Context(), functions.InvokeFunctionRequest{
+		FunctionId: common.String(localoci.FunctionID), InvokeFunctionBody: io.NopCloser(strings.NewReader(body)),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer invoked.Content.Close()
+	answer, err := io.ReadAll(invoked.Content)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer
 }

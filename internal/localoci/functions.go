@@ -12,8 +12,9 @@ import (
 
 // Invocation is one call of the function.
 type Invocation struct {
-	Body   []byte
-	Header http.Header // what of the caller's headers the platform passes on
+	Body     []byte
+	Header   http.Header // what of the caller's headers the platform passes on
+	Detached bool        // nobody waits for the answer
 }
 
 // Answer is what the function said.
@@ -57,6 +58,7 @@ func (s *Server) invoke(w http.ResponseWriter, r *request, to route) error {
 	call := Invocation{Body: body, Header: passedOn(r.Header)}
 	if strings.EqualFold(r.Header.Get("Fn-Invoke-Type"), "detached") {
 		// It outlives the request, and ends with the server.
+		call.Detached = true
 		s.detached.Go(func() { _, _ = s.run(s.ctx, call) }) // run tells the log
 		w.WriteHeader(http.StatusAccepted)
 		return nil
