@@ -21,9 +21,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/oracle/oci-go-sdk/v65/common"
-	"github.com/oracle/oci-go-sdk/v65/functions"
-
 	"cemli-executor/internal/claim"
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/local"
@@ -154,7 +151,9 @@ func TestChaos(t *testing.T) {
 	}
 	defer stack.Close()
 	c.Stack = stack
-	c.invoke(`{"action":"sweep"}`) // as a deployment does; from here on uploads are looked after
+	if _, err := c.invoke(`{"action":"sweep"}`); err != nil { // as a deployment does; from here on uploads are looked after
+		t.Fatal(err)
+	}
 	faults := localoci.Faults{
 		Throttle: 0.01, Unavailable: 0.01, Drop: 0.005, LoseAnswer: 0.01, FalseNo: 0.005,
 		EventLose: 0.1, EventDuplicate: 0.4, EventReorder: localoci.Duration(3 * time.Second),
@@ -232,31 +231,6 @@ func (c *chaos) waitForEvents() {
 	c.t.Error("there are events that are not delivered")
 }
 
-// invoke calls the function as a person does, and returns its answer.
-func (c *chaos) invoke(body string) []byte {
-	provider, err := common.ConfigurationProviderFromFile(c.ConfigFile(), "")
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	client, err := functions.NewFunctionsInvokeClientWithConfigurationProvider(provider, c.Endpoint())
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	invoked, err := client.InvokeFunction(c.t.Context(), functions.InvokeFunctionRequest{
-		FunctionId: common.String(localoci.FunctionID), InvokeFunctionBody: io.NopCloser(strings.NewReader(body)),
-	})
-	if err != nil {
-		c.t.Logf("an invocation failed: %v", err)
-		return nil
-	}
-	defer invoked.Content.Close()
-	answer, err := io.ReadAll(invoked.Content)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	return answer
-}
-
 // sweepUntilDone sweeps until nothing is open any more and every upload has a result.
 func (c *chaos) sweepUntilDone() (sweeps int) {
 	for end := time.Now().Add(10 * time.Minute); time.Now().Before(end); time.Sleep(time.Second) {
@@ -265,8 +239,8 @@ func (c *chaos) sweepUntilDone() (sweeps int) {
 			Status string `json:"status"`
 			More   bool   `json:"more"`
 		}
-		if doc := c.invoke(`{"action":"sweep"}`); doc == nil || json.Unmarshal(doc, &answer) != nil || answer.Status != "success" {
-			c.t.Logf("a sweep answered %s", doc)
+		if doc, err := c.invoke(`{"action":"sweep"}`); err != nil || json.Unmarshal(doc, &answer) != nil || answer.Status != "success" {
+			c.t.Logf("a sweep answered %s, %v", doc, err)
 			continue
 		}
 		if !answer.More && len(c.names("state", "open/")) == 0 && len(c.resultNames()) >= *chaosPackages {

@@ -498,24 +498,29 @@ func TestSweepRunsWhatNoEventDid(t *testing.T) {
 // invokeByHand calls the function as a person does, with the SDK.
 func invokeByHand(t *testing.T, c *cloud, body string) []byte {
 	t.Helper()
-	provider, err := common.ConfigurationProviderFromFile(c.ConfigFile(), "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	client, err := functions.NewFunctionsInvokeClientWithConfigurationProvider(provider, c.Endpoint())
-	if err != nil {
-		t.Fatal(err)
-	}
-	invoked, err := client.InvokeFunction(t.Context(), functions.InvokeFunctionRequest{
-		FunctionId: common.String(localoci.FunctionID), InvokeFunctionBody: io.NopCloser(strings.NewReader(body)),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer invoked.Content.Close()
-	answer, err := io.ReadAll(invoked.Content)
+	answer, err := c.invoke(body)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return answer
+}
+
+// invoke is that where the invocation may fail.
+func (c *cloud) invoke(body string) ([]byte, error) {
+	provider, err := common.ConfigurationProviderFromFile(c.ConfigFile(), "")
+	if err != nil {
+		return nil, err
+	}
+	client, err := functions.NewFunctionsInvokeClientWithConfigurationProvider(provider, c.Endpoint())
+	if err != nil {
+		return nil, err
+	}
+	invoked, err := client.InvokeFunction(c.t.Context(), functions.InvokeFunctionRequest{
+		FunctionId: common.String(localoci.FunctionID), InvokeFunctionBody: io.NopCloser(strings.NewReader(body)),
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer invoked.Content.Close()
+	return io.ReadAll(invoked.Content)
 }
