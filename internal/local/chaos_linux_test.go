@@ -17,6 +17,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -101,8 +102,9 @@ func tells(address, what, pkg, group string) string {
 // chaos is a cloud in which things go wrong.
 type chaos struct {
 	*cloud
-	target *target
-	kills  int
+	target     *target
+	kills      int
+	deliveries atomic.Int64
 }
 
 // kill ends a random instance of the function, if there is one, at any moment.
@@ -145,6 +147,11 @@ func TestChaos(t *testing.T) {
 		Dir: t.TempDir(), Binary: binary, Instances: 4, MemoryMB: 256, Timeout: 8 * time.Second,
 		Settings:    map[string]string{"CEMLI_RESERVE": "1s", "CEMLI_LOG_OUTPUT": "none", "CEMLI_LIMIT_ATTEMPTS": "100"},
 		FunctionLog: c.log, Log: slog.New(slog.DiscardHandler),
+		Observe: func(a localoci.Activity) {
+			if a.Kind == "event" {
+				c.deliveries.Add(1)
+			}
+		},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -182,8 +189,8 @@ func TestChaos(t *testing.T) {
 	}
 	sweeps := c.sweepUntilDone()
 	results, interrupted := c.judge(idempotent)
-	t.Logf("%d packages in %d groups, %d kills, %d executions, %d results (%d interrupted), %d sweeps, in %s; %d violations",
-		*chaosPackages, *chaosGroups, c.kills, seen.executions, results, interrupted, sweeps, time.Since(start).Round(time.Second), len(seen.violations))
+	t.Logf("%d packages in %d groups, %d deliveries, %d kills, %d executions, %d results (%d interrupted), %d sweeps, in %s; %d violations",
+		*chaosPackages, *chaosGroups, c.deliveries.Load(), c.kills, seen.executions, results, interrupted, sweeps, time.Since(start).Round(time.Second), len(seen.violations))
 	if c.kills == 0 || seen.executions == 0 {
 		t.Errorf("%d kills, %d executions: nothing went wrong, or nothing ran", c.kills, seen.executions)
 	}
