@@ -481,7 +481,8 @@ func TestSweepRunsWhatNoEventDid(t *testing.T) {
 			Status string `json:"status"`
 			Object string `json:"object"`
 		} `json:"runs"`
-	}) {
+	},
+	) {
 		t.Helper()
 		if err := json.Unmarshal(invokeByHand(t, c, `{"action":"sweep"}`), &swept); err != nil {
 			t.Fatal(err)
