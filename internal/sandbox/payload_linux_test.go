@@ -522,15 +522,29 @@ func lingers(cmd *exec.Cmd) error {
 	if len(cmd.Env) == 0 && cmd.Env != nil {
 		cmd.Args = append(cmd.Args, os.Getenv("LINGERING"))
 	}
-	if err := cmd.Start(); err != nil {
-		return err
-	}
-	for {
-		if text, err := os.ReadFile(os.Getenv("LINGERING")); err == nil && bytes.HasSuffix(text, []byte("\n")) {
-			return nil
+	// Where processes are few, those of the attack before may still be ending: a program that cannot
+	// have its threads yet is started again.
+	ended := errors.New("it did not begin")
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); {
+		again := *cmd
+		if ended = again.Start(); ended != nil {
+			time.Sleep(10 * time.Millisecond)
+			continue
 		}
-		time.Sleep(time.Millisecond) // polls the sign that it is ready
+		gone := make(chan error, 1)
+		go func() { gone <- again.Wait() }()
+		for ended == nil && time.Now().Before(end) {
+			if text, err := os.ReadFile(os.Getenv("LINGERING")); err == nil && bytes.HasSuffix(text, []byte("\n")) {
+				return nil
+			}
+			select {
+			case err := <-gone:
+				ended = fmt.Errorf("it ended before it was ready: %w", err)
+			case <-time.After(time.Millisecond): // polls the sign that it is ready
+			}
+		}
 	}
+	return ended
 }
 
 // linger is the process that is left behind: its output is the sandbox's pipe.
