@@ -68,7 +68,7 @@ simulate: ## histories of everything that can go wrong, for SIMTIME
 	$(GO) test -run 'TestSimulation$$' -v -timeout 0 ./executor -sim.time $(SIMTIME) | grep -v '^=== \|--- PASS'
 
 chaos: ## the real function, killed at random, over a local OCI that fails
-	$(GO) test -run TestChaos -v -timeout 60m ./internal/local -chaos.packages 500 -chaos.groups 20
+	$(GO) test -run TestChaos -v -timeout 60m ./internal/local -chaos.packages 500 -chaos.groups 20 -chaos.kills 4s
 
 image: ## the function's image; GO_IMAGE, RUNTIME_IMAGE and EXTRA_PACKAGES as in the Dockerfile
 	scripts/image.sh $(IMAGE)

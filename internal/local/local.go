@@ -4,6 +4,7 @@
 package local
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -34,6 +35,7 @@ type Options struct {
 	Instances int
 	MemoryMB  int
 	Timeout   time.Duration
+	Detached  time.Duration     // of calls that nobody waits for; 0: an hour
 	Settings  map[string]string // configuration of the function, optional
 	Faults    localoci.Faults   // in force from the start
 	// Statements replace the function's policy; nil: the one that Terraform deploys.
@@ -89,7 +91,7 @@ func newHost(o Options, authority *localoci.Authority, endpoint func() string) (
 	}
 	maps.Copy(settings, o.Settings)
 	return fnhost.New(fnhost.Config{
-		Binary: o.Binary, Instances: o.Instances, MemoryMB: o.MemoryMB, Timeout: o.Timeout, Detached: max(detachedTime, o.Timeout), Settings: settings,
+		Binary: o.Binary, Instances: o.Instances, MemoryMB: o.MemoryMB, Timeout: o.Timeout, Detached: cmp.Or(o.Detached, detachedTime), Settings: settings,
 		FunctionID: localoci.FunctionID, FunctionName: "cemli-executor", AppID: localoci.AppID, AppName: "cemli", Region: localoci.Region,
 		Log: o.FunctionLog, Wrap: o.Wrap,
 		Credentials: func() (fnhost.Credentials, error) {
