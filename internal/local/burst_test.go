@@ -3,6 +3,7 @@ package local_test
 import (
 	"bytes"
 	"context"
+	"flag"
 	"fmt"
 	"log/slog"
 	"os/exec"
@@ -190,21 +191,27 @@ func (c *crowd) remember(runs int) {
 	all.Wait()
 }
 
-// BenchmarkHistory is 2,000 uploads at once to eight instances, with nothing before them, and 500 with
-// what 10,000 runs leave: how many a second, and how many requests a run makes of the state bucket.
+var (
+	historyFirst   = flag.Int("history.first", 2000, "uploads with nothing before them")
+	historyEarlier = flag.Int("history.earlier", 10_000, "runs whose documents are there for the later ones")
+	historyLater   = flag.Int("history.later", 500, "uploads after that")
+)
+
+// BenchmarkHistory is uploads at once to eight instances, with nothing before them, and with what many
+// runs leave: how many a second, and how many requests a run makes of the state bucket.
 func BenchmarkHistory(b *testing.B) {
-	const packages, later = 2000, 500
+	packages, later := *historyFirst, *historyLater
 	for b.Loop() {
 		c := newCrowd(b, 8)
 		state := c.Buckets().State
 		took, _ := c.burst("first", packages)
-		b.ReportMetric(packages/took.Seconds(), "first-packages/s")
-		b.ReportMetric(float64(c.requests.take(state))/packages, "first-requests/run")
-		c.remember(10_000)
+		b.ReportMetric(float64(packages)/took.Seconds(), "first-packages/s")
+		b.ReportMetric(float64(c.requests.take(state))/float64(packages), "first-requests/run")
+		c.remember(*historyEarlier)
 		c.requests.take(state)
 		took, _ = c.burst("later", later)
-		b.ReportMetric(later/took.Seconds(), "later-packages/s")
-		b.ReportMetric(float64(c.requests.take(state))/later, "later-requests/run")
+		b.ReportMetric(float64(later)/took.Seconds(), "later-packages/s")
+		b.ReportMetric(float64(c.requests.take(state))/float64(later), "later-requests/run")
 	}
 	b.ReportMetric(0, "ns/op")
 }
