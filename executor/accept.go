@@ -1,6 +1,7 @@
 package executor
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -59,7 +60,7 @@ func (r *run) accept(ctx context.Context, m *manifest.Manifest) error {
 	}
 	r.adopt(held)
 	if held.Sets != nil {
-		return &severalSets{held}
+		return &severalSets{held, m != nil && m.OnSetFailure == manifest.OnFailureContinue}
 	}
 	return r.stillTries(held)
 }
@@ -67,7 +68,9 @@ func (r *run) accept(ctx context.Context, m *manifest.Manifest) error {
 // key is the run key of the request, whose slot it fixes.
 func (r *run) key() string {
 	r.request.Slot = r.request.occurrence(r.result.Start)
-	return r.request.key(r.Environment)
+	key := r.request.key(r.Environment)
+	r.result.RequestKey = cmp.Or(claim.KeyOf(r.request.Parent), key)[:12]
+	return key
 }
 
 // severalSets lists the package's parameter sets where the request names none.
@@ -178,6 +181,45 @@ func (r *run) acceptRefused(ctx context.Context) error {
 		}
 	}
 	return r.accept(ctx, nil)
+}
+
+// begunBefore finds out whether the request has begun before, and with which bytes: from then on it is
+// of those, whatever the packages bucket has now.
+func (r *run) begunBefore(ctx context.Context) error {
+	for _, action := range []Action{ActionApply, ActionDryRun} {
+		request := r.request
+		request.Slot = request.occurrence(r.result.Start)
+		setDefault(&request.Action, action)
+		held, err := claim.Find(ctx, r.State, r.Environment, request.key(r.Environment), r.now())
+		if err != nil {
+			return err
+		}
+		if held == nil {
+			continue
+		}
+		r.request.pinned, err = r.pinOf(ctx, request, held)
+		return err
+	}
+	return nil
+}
+
+// pinOf is the SHA-256 of the zip that a claim's request has begun with, in any of its sets; "" if it
+// has not.
+func (r *run) pinOf(ctx context.Context, request Request, held *claim.Held) (string, error) {
+	if held.Sets == nil {
+		return held.Pinned, nil
+	}
+	for _, set := range held.Sets {
+		request.ParameterSet = set
+		one, err := claim.Find(ctx, r.State, r.Environment, request.key(r.Environment), r.now())
+		if err != nil || one == nil {
+			return "", err // sets begin in their order
+		}
+		if one.Pinned != "" {
+			return one.Pinned, nil
+		}
+	}
+	return "", nil
 }
 
 // lookBack finds out what the uploader chose by metadata, which is part of what the request means. Of

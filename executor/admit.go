@@ -25,9 +25,8 @@ type subject struct {
 	inputs   manifest.Inputs
 	policy   *manifest.Policy // nil: none
 	facts    manifest.Case    // for the policy, besides manifest and contents
-	// installed returns the version of another package that succeeded last; nil where
-	// nothing is known of others.
-	installed func(ctx context.Context, name string) (string, error)
+	// others returns what is known of another package; nil where nothing is.
+	others func(ctx context.Context, name string) (*claim.Package, error)
 }
 
 // judge makes the plan and lists everything against running it: problems with the
@@ -66,22 +65,19 @@ func problemsOf(err error) []problem.Problem {
 
 // requirements checks the packages that must have succeeded before.
 func (s subject) requirements(ctx context.Context) ([]problem.Problem, error) {
-	if s.installed == nil {
+	if s.others == nil {
 		return nil, nil
 	}
 	var problems []problem.Problem
 	for _, name := range sortedNames(s.manifest.Requires) {
 		wanted := s.manifest.Requires[name]
-		have, err := s.installed(ctx, name)
+		history, err := s.others(ctx, name)
 		if err != nil {
 			return nil, err
 		}
-		if satisfies(have, wanted) {
+		state := lacking(history, s.inputs.Set, wanted, s.inputs.Environment)
+		if state == "" {
 			continue
-		}
-		state := "it never succeeded in " + s.inputs.Environment
-		if have != "" {
-			state = s.inputs.Environment + " has " + have
 		}
 		problems = append(problems, problem.Problem{
 			Code: "manifest.requires", Where: "/requires/" + name, Message: fmt.Sprintf("the package needs %s %s: %s", name, wanted, state),
@@ -127,14 +123,14 @@ func names(e bundle.Extracted) []string {
 // admit decides whether the package may run, and makes the plan: the only thing that
 // execute takes. The error lists every reason against it.
 func (r *run) admit(ctx context.Context, m *manifest.Manifest, contents bundle.Extracted, policy *manifest.Policy) (*manifest.Plan, error) {
-	if err := r.recall(ctx, m, contents.DirHash); err != nil {
+	if err := r.sameContents(contents.DirHash); err != nil {
 		return nil, err
 	}
 	inputs, err := r.inputs()
 	if err != nil {
 		return nil, err
 	}
-	history, err := claim.ReadPackage(ctx, r.State, r.Environment, m.Name)
+	history, err := r.readRecord(ctx, m.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -146,9 +142,9 @@ func (r *run) admit(ctx context.Context, m *manifest.Manifest, contents bundle.E
 		manifest: m, contents: contents, root: r.dir.contents, inputs: inputs, policy: policy,
 		facts: manifest.Case{
 			Object: r.request.Object, Action: r.result.Action, Kind: kindFor(r.request.Trigger.Kind), Now: time.Now(),
-			Current: history.Current, Seen: history.Seen(m.Version), Rollback: r.request.RollbackOf != "" && r.request.Reason != "",
+			Current: applied(history, r.request.ParameterSet), Seen: history.Seen(m.Version), Rollback: r.request.RollbackOf != "" && r.request.Reason != "",
 		},
-		installed: r.installed(),
+		others: r.others(),
 	}.judge(ctx)
 	if err != nil {
 		return nil, err
@@ -158,13 +154,10 @@ func (r *run) admit(ctx context.Context, m *manifest.Manifest, contents bundle.E
 		return nil, err
 	}
 	r.result.Parameters = shown(plan.Arguments())
-	if err := r.resumable(plan); err != nil {
+	if err := r.mayGoBack(plan); err != nil {
 		return nil, err
 	}
-	if done := history.Succeeded(contentKey(plan, contents.DirHash, r.request.ParameterSet)); done != "" && r.repeats(m, policy) {
-		return nil, &repeated{done}
-	}
-	return plan, nil
+	return plan, r.notAgain(plan, policy)
 }
 
 // remembered refuses a first attempt that the package's record knows as run: its claim was lost.
@@ -190,15 +183,13 @@ func kindFor(kind TriggerKind) string {
 	return string(kind)
 }
 
-// installed returns how to find out what succeeded before; nil on a laptop, where nothing is known.
-func (r *run) installed() func(ctx context.Context, name string) (string, error) {
+// others returns how to find out what is applied of other packages; nil on a laptop, where nothing is
+// known.
+func (r *run) others() func(ctx context.Context, name string) (*claim.Package, error) {
 	if r.request.Trigger.Kind == TriggerCLI {
 		return nil
 	}
-	return func(ctx context.Context, name string) (string, error) {
-		other, err := claim.ReadPackage(ctx, r.State, r.Environment, name)
-		return other.Current, err
-	}
+	return r.readRecord
 }
 
 // inputs are what the request adds to the manifest.

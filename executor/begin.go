@@ -77,6 +77,12 @@ func wrongBucket(got, want string) error {
 // not become apply.
 func (q *Request) fromMetadata(metadata map[string]string) error {
 	const prefix = "cemli-"
+	if q.previousRun() != "" {
+		return nil // everything is taken from the run that is named
+	}
+	if q.byHand() {
+		setDefault(&q.Action, ActionApply) // whoever asks by hand means what he says
+	}
 	for key, value := range metadata {
 		word, ours := strings.CutPrefix(strings.ToLower(key), prefix)
 		if !ours {
@@ -102,6 +108,9 @@ func (q *Request) fromMetadata(metadata map[string]string) error {
 	}
 	return nil
 }
+
+// byHand reports whether a person has asked, rather than an upload.
+func (q Request) byHand() bool { return q.Trigger.Kind == TriggerRequest || q.Trigger.Kind == TriggerCLI }
 
 func setDefault[T comparable](to *T, value T) {
 	var zero T
@@ -136,16 +145,25 @@ func (q Request) occurrence(at time.Time) string {
 		return q.Slot
 	}
 	switch {
-	case q.ResumeFrom != "":
-		return "resume_from " + q.ResumeFrom
-	case q.RollbackOf != "":
-		return "rollback_of " + q.RollbackOf
-	case q.RerunOf != "":
-		return "rerun_of " + q.RerunOf
+	case q.previousRun() != "" && q.RequestID != "":
+		return occasion(q.wayBack(), q.previousRun(), "request_id", q.RequestID)
+	case q.previousRun() != "":
+		return occasion(q.wayBack(), q.previousRun(), "reason", q.Reason)
 	case q.OncePer > 0:
 		return "once_per " + at.UTC().Truncate(q.OncePer).Format(time.RFC3339Nano)
+	case q.RequestID != "":
+		return occasion("request_id", q.RequestID)
 	}
 	return ""
+}
+
+// occasion joins words so that no two lists of words look alike.
+func occasion(words ...string) string {
+	doc, err := json.Marshal(words)
+	if err != nil {
+		panic(err) // they are strings
+	}
+	return string(doc)
 }
 
 // key is the run key: one for all requests that mean the same execution. It is the

@@ -90,6 +90,7 @@ func (r *run) adopt(held *claim.Held) {
 	r.held = held
 	r.mark = held.Mark()
 	r.result.RunID, r.result.Attempt = held.RunID, held.Attempt
+	setDefault(&r.request.pinned, held.Pinned)
 	r.log = r.Log.With("run_id", held.RunID, "package", r.result.Package.Name, "version", r.result.Package.Version)
 }
 
@@ -104,11 +105,11 @@ func (r *run) progress(ctx context.Context, current evidence.Step) error {
 	if err != nil {
 		return err
 	}
-	group := ""
+	start := claim.Start{Applies: r.doing, SHA256: r.result.Package.SHA256, Frame: frame}
 	if r.group != nil {
-		group = r.group.Name
+		start.Group = r.group.Name
 	}
-	switch ok, err := r.held.Progress(ctx, r.now(), group, r.doing, frame); {
+	switch ok, err := r.held.Progress(ctx, r.now(), start); {
 	case err != nil && first:
 		return err // nothing has been started
 	case err != nil:
@@ -116,7 +117,7 @@ func (r *run) progress(ctx context.Context, current evidence.Step) error {
 	case !ok:
 		return r.lostLease(first)
 	}
-	r.noted = true
+	r.noted, r.request.pinned = true, r.result.Package.SHA256
 	return nil
 }
 
@@ -193,6 +194,9 @@ func (r *run) settleOwn(ctx context.Context) {
 	if r.held == nil {
 		return
 	}
+	if r.doing != nil {
+		r.doing.Result = r.digest
+	}
 	pending := r.follow(ctx, r.result, r.doing, r.history, followers)
 	if len(pending) == 0 || pending[0] != followRecord {
 		r.leave(ctx) // else the next of the group would not know of this run
@@ -201,11 +205,11 @@ func (r *run) settleOwn(ctx context.Context) {
 }
 
 // conclusion notes how a run has ended, and takes its mark away if nothing is pending.
-func (e *Config) conclusion(ctx context.Context, held *claim.Held, status, content string, pending []string) {
+func (e *Config) conclusion(ctx context.Context, held *claim.Held, status string, applies *claim.Entry, pending []string) {
 	if held.Group != "" && (held.State == claim.Claimed || slices.Contains(held.Pending, followQueue)) && !e.unqueue(ctx, held) {
 		pending = append(pending, followQueue)
 	}
-	ok, err := held.Finish(ctx, e.now(), status, content, pending)
+	ok, err := held.Finish(ctx, e.now(), status, applies, pending)
 	switch {
 	case err != nil:
 		e.Log.Error("the claim could not be updated", "run_id", held.RunID, "error", err.Error())

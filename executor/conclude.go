@@ -1,6 +1,7 @@
 package executor
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -39,6 +40,9 @@ func (r *run) conclude(failure error) {
 		case undo.Error == nil && undo.WithoutUndo != nil:
 			r.result.Status = evidence.StatusRolledBack
 			r.result.Message += "; what has an undo was undone, which these have not: " + strings.Join(undo.WithoutUndo, ", ")
+		case undo.Error == nil && len(undo.Steps) == 0:
+			r.result.Status = evidence.StatusRolledBack
+			r.result.Message += "; nothing that had begun needs an undo"
 		case undo.Error == nil:
 			r.result.Status = evidence.StatusRolledBack
 			r.result.Message += "; everything that had begun was undone"
@@ -55,7 +59,7 @@ func (r *run) achieved() string {
 		return r.result.Execution.Note
 	}
 	if r.does(ActionRollback) {
-		return counted(len(r.result.Rollback.Steps), "undo script") + " succeeded"
+		return r.achievedUndo()
 	}
 	var ok, tolerated, resumed, left int
 	for _, s := range steps {
@@ -83,6 +87,21 @@ func (r *run) achieved() string {
 	return text
 }
 
+// achievedUndo is one sentence about a rollback that succeeded.
+func (r *run) achievedUndo() string {
+	undo, ran := r.result.Rollback, 0
+	for _, s := range undo.Steps {
+		if s.Status == evidence.StepSuccess {
+			ran++
+		}
+	}
+	text := counted(ran, "undo script") + " succeeded"
+	if undo.WithoutUndo != nil {
+		text += "; these steps have none: " + strings.Join(undo.WithoutUndo, ", ")
+	}
+	return text
+}
+
 func counted(n int, what string) string {
 	if n == 1 {
 		return "1 " + what
@@ -103,7 +122,7 @@ func statusOf(code string) evidence.Status {
 		return evidence.StatusRejected
 	}
 	switch problem.Family(code) {
-	case "archive", "manifest", "policy", "signature", "trigger", "secret":
+	case "archive", "manifest", "policy", "signature", "trigger", "request", "rollback", "secret":
 		return evidence.StatusRejected
 	}
 	return evidence.StatusError
@@ -112,7 +131,8 @@ func statusOf(code string) evidence.Status {
 // isDuplicate is the answer to a request that another run has done or is doing: that run, and how
 // it ended. It leaves no evidence of its own.
 func (r *run) isDuplicate(other *duplicate) evidence.Result {
-	r.result.RunID, r.result.Attempt, r.result.Message = other.claim.RunID, other.claim.Attempt, other.Error()
+	r.result.RunID, r.result.Attempt, r.result.Message, r.result.Duplicate = other.claim.RunID, other.claim.Attempt, other.Error(), true
+	r.request.pinned = cmp.Or(r.request.pinned, other.claim.Pinned)
 	r.result.Status = evidence.StatusInProgress
 	if other.claim.State == claim.Done {
 		r.result.Status = evidence.Status(other.claim.Status)

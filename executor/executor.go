@@ -31,8 +31,11 @@ import (
 // Config is what an Executor works with. All fields without a default are required.
 type Config struct {
 	Packages store.Bucket // the only bucket that packages are read from
-	Results  store.Bucket // the bucket for evidence, never read back by a run
+	Results  store.Bucket // the bucket for evidence, create-only
 	State    store.Bucket // what runs have to know of each other
+	// KeepPackages keeps a copy of what is applied, and of the policies, in Results: going back does
+	// not depend on what is left in Packages then.
+	KeepPackages bool
 	// Policy is the environment's admission policy; nil: every valid package may run.
 	Policy *Policy
 	// Namespace returns the Object Storage namespace of the buckets; "" for folders.
@@ -111,6 +114,7 @@ func New(config Config) *Executor { return &Executor{config} }
 func (e *Executor) Run(ctx context.Context, request Request) ([]evidence.Result, error) {
 	w := e.begins(ctx)
 	defer w.drain(ctx, request.CallID)
+	request.VersionNamed = request.VersionID != "" && request.Trigger.Kind == TriggerRequest
 	if request.Continue != "" {
 		return w.resume(ctx, request)
 	}
@@ -145,7 +149,7 @@ func (w *work) namespace(ctx context.Context) string {
 func (w *work) run(ctx context.Context, request Request) (evidence.Result, error) {
 	r := w.begin(request)
 	defer r.cleanUp()
-	defer func() { w.freed, w.hands = append(w.freed, r.freed...), append(w.hands, r.hands...) }()
+	defer func() { w.freed, w.hands, w.pinned = append(w.freed, r.freed...), append(w.hands, r.hands...), r.request.pinned }()
 	r.hard = w.hard
 	failure := r.pipeline(ctx)
 	var sets *severalSets
@@ -166,7 +170,10 @@ type run struct {
 	dir     *rundir
 	kept    []keptLog // logs that wait to be stored
 	started bool      // the first step has begun
-	doing   string    // the content key of what is being done
+	doing   *claim.Entry // what is being applied; nil: nothing
+	digest  string       // SHA-256 of the result, once it is encoded
+	copies  copies
+	policy  []byte // the policy's document; nil: none
 
 	arguments manifest.Arguments
 	network   bool             // the package may use it
@@ -185,7 +192,7 @@ type run struct {
 	freed     []string       // as in work
 	hands     []string       // as in work
 	undoing   []script       // undo scripts after the one that runs
-	history   *claim.Package // what ran of the package
+	history   *claim.Package // what ran of the package, and is applied
 	scripts   []script       // of the plan
 	hard      time.Time      // when the process may be killed; zero: not said
 	previous  *evidence.Result
@@ -207,6 +214,9 @@ func (r *run) pipeline(ctx context.Context) error {
 		return err
 	}
 	if err := r.confined(); err != nil {
+		return err
+	}
+	if err := r.recall(ctx); err != nil {
 		return err
 	}
 	source, err := timed(r, "fetch", func() (*source, error) { return r.fetch(ctx) })
@@ -243,6 +253,8 @@ func (r *run) pipeline(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	r.keepPackage(ctx, source, m)
+	defer func() { _ = r.kept() }() // nothing of it goes on after the run
 	return r.apply(ctx, plan)
 }
 
@@ -272,11 +284,17 @@ func (r *run) apply(ctx context.Context, plan *manifest.Plan) error {
 	if err := r.restore(ctx); err != nil {
 		return err
 	}
-	if r.does(ActionApply) {
-		r.doing = contentKey(plan, r.result.Package.DirHash, r.request.ParameterSet)
-	}
 	if err := r.unclaimed(ctx); err != nil {
 		return err
+	}
+	if err := r.kept(); err != nil {
+		return err
+	}
+	if err := r.current(ctx); err != nil {
+		return err
+	}
+	if r.does(ActionApply) {
+		r.doing = r.change(plan)
 	}
 	r.arguments, r.scripts = plan.Arguments(), scripts
 	if len(scripts) == 0 {
@@ -297,7 +315,7 @@ func (r *run) onlyChecked(ctx context.Context, scripts []script) error {
 		r.result.Steps = append(r.result.Steps, describeStep(s, evidence.StepNotRun))
 	}
 	r.result.Execution.Note = "the package was checked and may run; nothing was executed"
-	return r.unclaimed(ctx)
+	return errors.Join(r.unclaimed(ctx), r.current(ctx))
 }
 
 // timed records how long a stage took.

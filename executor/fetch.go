@@ -9,6 +9,7 @@ import (
 	"hash"
 	"io"
 	"sync"
+	"time"
 
 	"cemli-executor/internal/problem"
 	"cemli-executor/internal/store"
@@ -42,25 +43,75 @@ type source struct {
 	recent []int64 // chunks in memory, oldest first; not kept where all are held
 }
 
-// fetch downloads the package and pins its version.
+// fetch downloads the package: the version that was asked for, or, once it is settled which bytes the
+// request is of, exactly those, from wherever they still are.
 func (r *run) fetch(ctx context.Context) (*source, error) {
+	if r.request.pinned == "" {
+		s, err := r.fetchNewest(ctx)
+		if !isGone(err) || r.request.ETag == "" {
+			return s, err
+		}
+		if err := r.begunBefore(ctx); err != nil {
+			return nil, err
+		}
+		if r.request.pinned == "" {
+			return nil, r.staleNow(ctx)
+		}
+	}
+	return r.fetchPinned(ctx)
+}
+
+// isGone reports whether a version of an object is no longer there.
+func isGone(err error) bool { return errors.Is(err, store.ErrChanged) || errors.Is(err, store.ErrNotFound) }
+
+// fetchNewest downloads what the request names, and pins its version.
+func (r *run) fetchNewest(ctx context.Context) (*source, error) {
 	opts := store.GetOptions{IfMatch: r.request.ETag, VersionID: r.request.VersionID}
-	body, info, err := r.Packages.Get(ctx, r.request.Object, opts)
+	s, _, err := r.download(ctx, r.Packages, r.request.Object, opts, func(info store.Info) error {
+		r.request.ETag, r.request.VersionID, r.created = info.ETag, info.VersionID, info.Created
+		return r.learn(info)
+	})
 	if err != nil {
-		return nil, stale(err)
-	}
-	defer body.Close()
-	r.request.ETag, r.created = info.ETag, info.Created
-	if err := r.learn(info); err != nil {
-		return nil, err
-	}
-	opts.IfMatch = info.ETag
-	s := &source{ctx: ctx, bucket: r.Packages, name: r.request.Object, opts: opts, size: info.Size, chunks: map[int64][]byte{}}
-	if err := s.download(body); err != nil {
 		return nil, err
 	}
 	r.result.Package.SHA256 = s.sha256
 	return s, nil
+}
+
+// place is where the bytes of a package may be.
+type place struct {
+	bucket store.Bucket
+	name   string
+	opts   store.GetOptions
+}
+
+// fetchPinned downloads the bytes that the request is of: from the packages bucket if they are there
+// with that digest, else from the copy that was kept.
+func (r *run) fetchPinned(ctx context.Context) (*source, error) {
+	q := r.request
+	for _, at := range []place{
+		{r.Packages, q.Object, store.GetOptions{IfMatch: q.ETag, VersionID: q.VersionID}},
+		{r.Packages, q.Object, store.GetOptions{}},
+		{r.Results, keptPackage(q.pinned), store.GetOptions{}},
+	} {
+		s, info, err := r.download(ctx, at.bucket, at.name, at.opts, func(info store.Info) error {
+			return withinLimit(at.name, info.Size, r.Limits.PackageBytes)
+		})
+		if isGone(err) || err == nil && s.sha256 != q.pinned {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		r.created = info.Created
+		r.result.Package.Size, r.result.Package.SHA256 = info.Size, s.sha256
+		r.result.Reason, r.result.Reference = q.Reason, q.Reference
+		return s, nil
+	}
+	return nil, problem.New(problem.Problem{
+		Code: "request.gone", Where: q.Object, Message: "the package with the SHA-256 " + q.pinned + " is neither in the packages bucket any more nor among the copies that were kept",
+		Hint: "upload those bytes again under any name; what is applied is kept unless CEMLI_KEEP_PACKAGES is false or it has sensitive defaults",
+	}, nil)
 }
 
 // learn takes what the object's description says, and refuses what it alone forbids.
@@ -80,15 +131,64 @@ func (r *run) learn(info store.Info) error {
 	return r.request.consistent()
 }
 
-// stale says of an object that changed after the trigger what it means for the run.
-func stale(err error) error {
-	if !errors.Is(err, store.ErrChanged) {
-		return err
+// current refuses an upload that is not what is under its name any more when its request is about to
+// begin. Once it has begun, and for what goes back or names an old version, the bytes are settled.
+func (r *run) current(ctx context.Context) error {
+	q := r.request
+	if q.pinned != "" || q.VersionNamed || q.Trigger.Kind == TriggerCLI {
+		return nil
 	}
+	info, err := r.Packages.Head(ctx, q.Object)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return r.stale("it has been deleted", err)
+	case err != nil:
+		return err
+	case info.ETag != q.ETag:
+		return r.stale(nowThere(info), nil)
+	}
+	return nil
+}
+
+// staleNow says of an object that changed after the trigger what is there now.
+func (r *run) staleNow(ctx context.Context) error {
+	info, err := r.Packages.Head(ctx, r.request.Object)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return r.stale("it has been deleted", err)
+	case err != nil:
+		return err
+	case info.ETag == r.request.ETag:
+		return r.stale("the version that was asked for is gone", nil)
+	}
+	return r.stale(nowThere(info), nil)
+}
+
+func nowThere(info store.Info) string {
+	return fmt.Sprintf("it has been replaced, by an upload of %s with the ETag %s", info.Created.UTC().Format(time.RFC3339), info.ETag)
+}
+
+func (r *run) stale(why string, cause error) error {
 	return problem.New(problem.Problem{
-		Code: "trigger.stale", Message: "the object has changed since it was asked to be run",
-		Hint: "nothing ran; the newer version has an event of its own, or send a request without an etag",
-	}, err)
+		Code: "trigger.stale", Where: r.request.Object, Message: "nothing ran: the object is no longer what was to be run; " + why,
+		Hint: "what is there now has an event of its own; to run an earlier version, name its version_id in a request by hand",
+	}, cause)
+}
+
+// download opens one version of an object and reads it to its end; known is asked before its bytes are
+// read.
+func (r *run) download(ctx context.Context, bucket store.Bucket, name string, opts store.GetOptions, known func(store.Info) error) (*source, store.Info, error) {
+	body, info, err := bucket.Get(ctx, name, opts)
+	if err != nil {
+		return nil, info, err
+	}
+	defer body.Close()
+	if err := known(info); err != nil {
+		return nil, info, err
+	}
+	opts.IfMatch = info.ETag
+	s := &source{ctx: ctx, bucket: bucket, name: name, opts: opts, size: info.Size, chunks: map[int64][]byte{}}
+	return s, info, s.download(body)
 }
 
 // download reads the whole body, keeping digests and as much as fits.
@@ -164,8 +264,13 @@ func (s *source) chunk(index int64) ([]byte, error) {
 	opts.Offset = index * chunkBytes
 	opts.Length = min(chunkBytes, s.size-opts.Offset)
 	body, _, err := s.bucket.Get(s.ctx, s.name, opts)
+	if isGone(err) {
+		return nil, problem.New(problem.Problem{
+			Code: "trigger.stale", Where: s.name, Message: "the object was replaced or deleted while it was read; nothing ran", Hint: "what is there now has an event of its own",
+		}, err)
+	}
 	if err != nil {
-		return nil, stale(err)
+		return nil, err
 	}
 	defer body.Close()
 	chunk := make([]byte, opts.Length)

@@ -37,6 +37,7 @@ func (r *run) readPolicy(ctx context.Context) (*manifest.Policy, error) {
 	}
 	sum := sha256.Sum256(doc)
 	r.result.Policy.Digest = "sha256:" + hex.EncodeToString(sum[:])
+	r.policy = doc
 	policy, err := manifest.ParsePolicy(doc, r.Environment)
 	if err != nil {
 		return nil, err

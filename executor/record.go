@@ -159,7 +159,7 @@ func (r *run) putOff(ctx context.Context, failure error) evidence.Result {
 // adoptResult ends a run whose result is there already: an earlier holder of the claim has stored it
 // and died, or a later one has found this run dead.
 func (r *run) adoptResult(ctx context.Context) (evidence.Result, error) {
-	stored, err := r.readResult(ctx, r.runID())
+	stored, digest, err := r.readResult(ctx, r.runID())
 	if err != nil {
 		return r.unstored(ctx, err)
 	}
@@ -167,9 +167,12 @@ func (r *run) adoptResult(ctx context.Context) (evidence.Result, error) {
 	known := claim.Claim{RunID: stored.RunID, Attempt: stored.Attempt, State: claim.Done, Status: string(stored.Status)}
 	r.leave(ctx)
 	if r.held != nil && !r.noted { // else whoever has found this run dead says what became of it
-		content := cmp.Or(r.held.Content, r.doing)
-		pending := r.follow(ctx, stored, content, nil, followers)
-		r.conclusion(ctx, r.held, known.Status, content, pending)
+		change := cmp.Or(r.held.Change(), r.doing)
+		if change != nil {
+			change.Result = digest
+		}
+		pending := r.follow(ctx, stored, change, nil, followers)
+		r.conclusion(ctx, r.held, known.Status, change, pending)
 	}
 	return r.isDuplicate(&duplicate{known}), nil
 }
@@ -254,6 +257,7 @@ func (r *run) commit(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	r.digest = sum(doc)
 	return r.create(ctx, "result.json", doc, "application/json")
 }
 

@@ -52,9 +52,20 @@ type Request struct {
 	// could not finish; only the function itself asks so.
 	Continue string `json:"-"`
 
+	// RequestID makes a request by hand the same as another with the same id.
+	RequestID string `json:"request_id,omitempty"`
+	// Force goes back beneath a later run.
+	Force bool `json:"force,omitempty"`
+	// VersionNamed says that a person has named VersionID: an older version of the object may run.
+	VersionNamed bool `json:"version_named,omitempty"`
+
 	// Parent is the mark of the request for all sets that this is one set of: whoever goes on with
 	// it goes on with that, as the sets before this one count.
 	Parent string `json:"parent,omitempty"`
+
+	// pinned is the SHA-256 of the zip that the request is of, whatever the packages bucket has by now:
+	// it has begun with it, or goes back to it; "" where it has not begun.
+	pinned string
 
 	continued bool // this invocation is the one that was to have the time for it
 }

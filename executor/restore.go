@@ -44,7 +44,7 @@ func (r *run) restoreOne(ctx context.Context, a evidence.Artifact) error {
 	}
 	lost := func(cause error) error {
 		return problem.New(problem.Problem{
-			Code: "trigger.previous_run", Where: r.previous.RunID, Message: "the artifact " + a.Name + " of that run is gone, or is not what its result says",
+			Code: "request.gone", Where: r.previous.RunID, Message: "the artifact " + a.Name + " of that run is gone, or is not what its result says",
 			Hint: "find out who changed the results bucket, and go on by hand",
 		}, cause)
 	}

@@ -12,30 +12,32 @@ import (
 
 // severalSets says that a package has parameter sets and the request names none: each is a
 // run of its own, and the claim is of all of them.
-type severalSets struct{ held *claim.Held }
+type severalSets struct {
+	held   *claim.Held
+	goesOn bool // after a set that did not succeed
+}
 
 func (e *severalSets) Error() string {
 	return fmt.Sprintf("the package has %d parameter sets", len(e.held.Sets))
 }
 
 // setStopped says that a set was not run because one before it did not succeed.
-type setStopped struct {
-	set, runID string
-	status     evidence.Status
-}
+type setStopped struct{ set, runID string }
 
 func (e *setStopped) Error() string {
 	return fmt.Sprintf("nothing was executed: the parameter set %s, before this one, did not succeed in run %s", e.set, e.runID)
 }
 
 // runSets runs the sets in the byte order of their names. After the first that does not succeed
-// the others are recorded as skipped. Where one cannot be ended now, the request stays open.
+// the others are recorded as skipped, unless the package wants to go on. Where one cannot be ended now,
+// the request stays open. Once a set has begun, the others are of the same bytes.
 func (w *work) runSets(ctx context.Context, request Request, all *severalSets) ([]evidence.Result, error) {
 	var results []evidence.Result
 	var stopped *setStopped
 	held := all.held
 	request.Parent = held.Mark()
 	longest := time.Duration(0)
+	status := evidence.StatusSuccess
 	for i, name := range held.Sets {
 		request.ParameterSet = name
 		begun := time.Now()
@@ -48,17 +50,21 @@ func (w *work) runSets(ctx context.Context, request Request, all *severalSets) (
 			request.continued = false // a fresh invocation has more time than is left of this one
 		}
 		longest = max(longest, time.Since(begun))
-		request.ETag, request.VersionID = result.Package.ETag, result.Package.VersionID // all sets are of the same bytes
-		if stopped == nil && result.Status != evidence.StatusSuccess && result.Status != evidence.StatusSkipped {
-			stopped = &setStopped{name, result.RunID, result.Status}
+		request.ETag, request.VersionID, request.pinned = result.Package.ETag, result.Package.VersionID, w.pinned
+		if status == evidence.StatusSuccess && !succeeded(result) {
+			status = result.Status
+		}
+		if stopped == nil && !all.goesOn && !succeeded(result) {
+			stopped = &setStopped{name, result.RunID}
 		}
 	}
-	status := evidence.StatusSuccess
-	if stopped != nil {
-		status = stopped.status
-	}
-	w.conclusion(ctx, held, string(status), "", nil)
+	w.conclusion(ctx, held, string(status), nil, nil)
 	return results, nil
+}
+
+// succeeded reports whether a set is as it is to be.
+func succeeded(result evidence.Result) bool {
+	return result.Status == evidence.StatusSuccess || result.Status == evidence.StatusSkipped
 }
 
 // runSet runs one set, or records that it is not run.
@@ -93,9 +99,9 @@ func (w *work) recordSkipped(ctx context.Context, request Request, before eviden
 func (w *work) answerSets(ctx context.Context, request Request, all claim.Claim) ([]evidence.Result, error) {
 	var results []evidence.Result
 	for _, name := range all.Sets {
-		request.ParameterSet = name
+		request.ParameterSet, request.Parent = name, all.Mark()
 		r := w.begin(request)
-		held, err := claim.Find(ctx, w.State, w.Environment, request.key(w.Environment), w.now())
+		held, err := claim.Find(ctx, w.State, w.Environment, r.key(), w.now())
 		switch {
 		case err != nil:
 			return append(results, w.failed(request, err)), err

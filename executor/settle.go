@@ -3,6 +3,8 @@ package executor
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,16 +20,20 @@ import (
 // settle ends what a run that died had begun: it gets a result that says so, unless it has one
 // already, and then what follows a result is done.
 func (e *Config) settle(ctx context.Context, held *claim.Held) error {
-	result, err := e.lastWord(ctx, held)
+	result, digest, err := e.lastWord(ctx, held)
 	if err != nil {
 		return err
+	}
+	change := held.Change()
+	if change != nil {
+		change.Result = digest
 	}
 	e.Log.Warn("a run was found that its executor did not end", "found", held.RunID, "status", result.Status)
 	if err := e.markNext(ctx, held, string(result.Status)); err != nil {
 		return err
 	}
-	pending := e.follow(ctx, result, held.Content, nil, followers)
-	ok, err := held.Finish(ctx, e.now(), string(result.Status), held.Content, pending)
+	pending := e.follow(ctx, result, change, nil, followers)
+	ok, err := held.Finish(ctx, e.now(), string(result.Status), change, pending)
 	if err == nil && ok && len(pending) == 0 {
 		e.deleteMark(ctx, held.Mark())
 	}
@@ -49,29 +55,30 @@ func (e *Config) markNext(ctx context.Context, held *claim.Held, status string) 
 	return err
 }
 
-// lastWord stores the result of a run that died, or reads the one that it has stored itself.
-func (e *Config) lastWord(ctx context.Context, held *claim.Held) (evidence.Result, error) {
+// lastWord stores the result of a run that died, or reads the one that it has stored itself, and
+// returns it with its SHA-256.
+func (e *Config) lastWord(ctx context.Context, held *claim.Held) (evidence.Result, string, error) {
 	result, err := e.fromFrame(ctx, held)
 	if err != nil {
-		return result, err
+		return result, "", err
 	}
 	doc, err := result.Encode()
 	if err != nil {
-		return result, err
+		return result, "", err
 	}
 	object := evidence.ResultObject(held.RunID)
 	_, err = e.Results.Put(ctx, object, bytes.NewReader(doc), int64(len(doc)), store.PutOptions{IfNoneMatch: true, ContentType: "application/json"})
 	if err == nil {
-		return result, nil
+		return result, sum(doc), nil
 	}
-	stored, readErr := e.readResult(ctx, held.RunID)
+	stored, digest, readErr := e.readResult(ctx, held.RunID)
 	if readErr == nil {
-		return stored, nil
+		return stored, digest, nil
 	}
 	if errors.Is(err, store.ErrExists) {
-		return stored, readErr
+		return stored, "", readErr
 	}
-	return stored, err
+	return stored, "", err
 }
 
 // fromFrame is the result that a run left for the case of its death.
@@ -97,28 +104,34 @@ func (e *Config) fromFrame(ctx context.Context, held *claim.Held) (evidence.Resu
 	return result, nil
 }
 
-// readResult reads the result of an earlier run.
-func (e *Config) readResult(ctx context.Context, id string) (evidence.Result, error) {
+// readResult reads the result of an earlier run, and its SHA-256.
+func (e *Config) readResult(ctx context.Context, id string) (result evidence.Result, digest string, err error) {
 	object := evidence.ResultObject(id)
 	body, _, err := e.Results.Get(ctx, object, store.GetOptions{})
 	if err != nil {
-		return evidence.Result{}, err
+		return evidence.Result{}, "", err
 	}
 	defer body.Close()
 	doc, err := io.ReadAll(io.LimitReader(body, maxResult))
 	if err != nil {
-		return evidence.Result{}, store.Error(store.ErrUnavailable, "read", e.Results.Name(), object, err)
+		return evidence.Result{}, "", store.Error(store.ErrUnavailable, "read", e.Results.Name(), object, err)
 	}
-	result, err := evidence.Decode(doc)
+	result, err = evidence.Decode(doc)
 	if err == nil && result.RunID != id {
 		err = fmt.Errorf("it is of the run %s", result.RunID)
 	}
 	if err != nil {
-		return evidence.Result{}, problem.New(problem.Problem{
+		return evidence.Result{}, "", problem.New(problem.Problem{
 			Code: "state.result", Where: e.Results.Name() + "/" + object, Message: "the result cannot be read", Hint: "see who wrote it; the executor never overwrites a result",
 		}, err)
 	}
-	return result, nil
+	return result, sum(doc), nil
+}
+
+// sum is the SHA-256 of a document, in hexadecimal.
+func sum(doc []byte) string {
+	digest := sha256.Sum256(doc)
+	return hex.EncodeToString(digest[:])
 }
 
 // What follows a result, in this order.
@@ -132,12 +145,12 @@ var followers = []string{followRecord, followAnnounce}
 
 // follow does what follows a result and returns what could not be done. It never changes the run,
 // whose evidence stands. The package's record is the one that the run has read; nil: it is read.
-func (e *Config) follow(ctx context.Context, result evidence.Result, content string, record *claim.Package, todo []string) (pending []string) {
+func (e *Config) follow(ctx context.Context, result evidence.Result, change *claim.Entry, record *claim.Package, todo []string) (pending []string) {
 	for _, what := range todo {
 		var err error
 		switch what {
 		case followRecord:
-			err = e.remember(ctx, result, content, record)
+			err = e.remember(ctx, result, change, record)
 		case followAnnounce:
 			if e.Announce != nil {
 				err = e.Announce(ctx, result)
@@ -151,42 +164,17 @@ func (e *Config) follow(ctx context.Context, result evidence.Result, content str
 	return pending
 }
 
-// remember notes in the package's record what a run has done.
-func (e *Config) remember(ctx context.Context, result evidence.Result, content string, record *claim.Package) error {
-	undo := result.Rollback
-	undone := result.Action == string(ActionRollback) && result.Status == evidence.StatusSuccess && undo != nil && undo.WithoutUndo == nil
-	if content == "" && !undone {
-		return nil // nothing was applied
-	}
-	p := result.Package
-	if record == nil {
-		var err error
-		if record, err = claim.ReadPackage(ctx, e.State, e.Environment, p.Name); err != nil {
-			return err
-		}
-	}
-	if content != "" && result.Status != evidence.StatusSuccess && record.Seen(p.Version) == p.DirHash {
-		return nil // it is known
-	}
-	return record.Update(ctx, func(record *claim.Package) {
-		if undone {
-			record.Undone(result.PreviousRunID)
-			return
-		}
-		record.Began(claim.Version{Version: p.Version, DirHash: p.DirHash, RunID: result.RunID, Start: result.Start})
-		if result.Status == evidence.StatusSuccess {
-			record.Ended(claim.Success{Key: content, RunID: result.RunID, Version: p.Version, End: result.End})
-		}
-	})
-}
-
 // finishPending does what follows a result that is stored and could not be done then.
 func (e *Config) finishPending(ctx context.Context, held *claim.Held) error {
-	result, err := e.readResult(ctx, held.RunID)
+	result, digest, err := e.readResult(ctx, held.RunID)
 	if err != nil {
 		return err
 	}
-	pending := e.follow(ctx, result, held.Content, nil, slices.Clone(held.Pending))
-	e.conclusion(ctx, held, held.Status, held.Content, pending)
+	change := held.Change()
+	if change != nil && change.Result == "" {
+		change.Result = digest
+	}
+	pending := e.follow(ctx, result, change, nil, slices.Clone(held.Pending))
+	e.conclusion(ctx, held, held.Status, change, pending)
 	return nil
 }

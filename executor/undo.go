@@ -66,57 +66,50 @@ func (r *run) holds(ctx context.Context, plan *manifest.Plan) error {
 // undo runs the undo scripts of all steps that began, in reverse order, and stops at the
 // first that fails. It is left out when the executor itself is being stopped.
 func (r *run) undo(ctx context.Context, plan *manifest.Plan, scripts []script) {
-	var pending []script
-	var without []string
+	u := undoing{rollback: &evidence.Rollback{Status: evidence.StepSuccess}}
 	for i, record := range r.result.Steps {
-		switch {
-		case record.Attempts == 0 && record.Status != evidence.StepSkipped:
-		case scripts[i].undo != nil:
-			pending = append([]script{*scripts[i].undo}, pending...)
-		case scripts[i].Phase == manifest.PhaseRun:
-			without = append(without, record.Name)
+		if record.Attempts > 0 || record.Status == evidence.StepSkipped {
+			u.add(scripts[i])
 		}
 	}
 	switch {
-	case len(pending) == 0:
-		return
-	case errors.Is(ctx.Err(), context.Canceled): // the executor is being stopped: it is left to a person
-		rollback := &evidence.Rollback{Status: evidence.StepNotRun, Request: r.undoRequest()}
-		for _, s := range pending {
-			rollback.Steps = append(rollback.Steps, describeStep(s, evidence.StepNotRun))
+	case len(u.pending) == 0 && (u.rollback.NeedNone == nil || u.rollback.WithoutUndo != nil):
+		return // nothing had begun, or nothing of that can be undone
+	case len(u.pending) > 0 && errors.Is(ctx.Err(), context.Canceled): // the executor is being stopped: it is left to a person
+		u.rollback.Status, u.rollback.Request = evidence.StepNotRun, r.undoRequest()
+		for _, s := range u.pending {
+			u.rollback.Steps = append(u.rollback.Steps, describeStep(s, evidence.StepNotRun))
 		}
-		r.result.Rollback = rollback
+		r.result.Rollback = u.rollback
 	default:
-		_ = r.runUndo(ctx, plan, pending, len(scripts)) // the result has its error
+		_ = r.runUndo(ctx, plan, u, len(scripts)) // the result has its error
 	}
-	r.result.Rollback.WithoutUndo = without
 }
 
 // runUndo runs undo scripts in their order and stops at the first that fails. What was not
 // run is listed with the request that runs it.
-func (r *run) runUndo(ctx context.Context, plan *manifest.Plan, pending []script, before int) error {
+func (r *run) runUndo(ctx context.Context, plan *manifest.Plan, u undoing, before int) error {
 	share := plan.Manifest().RollbackTimeout
 	if share == 0 {
 		share = maxUndoShare
 	}
 	ctx, cancel := context.WithTimeout(ctx, share+grace)
 	defer cancel()
-	rollback := &evidence.Rollback{Status: evidence.StepSuccess}
-	r.result.Rollback = rollback
+	r.result.Rollback = u.rollback
 	var failure error
-	for i, s := range pending {
+	for i, s := range u.pending {
 		record := describeStep(s, evidence.StepNotRun)
 		if failure == nil {
-			r.undoing = pending[i+1:]
+			r.undoing = u.pending[i+1:]
 			if record, failure = r.undoStep(ctx, before+i+1, s); failure != nil {
-				rollback.Error = evidence.NewError(problem.Of(failure, problem.Problem{Code: "step.undo", Message: "the undo did not succeed"}))
-				rollback.Status = record.Status
+				u.rollback.Error = evidence.NewError(problem.Of(failure, problem.Problem{Code: "step.undo", Message: "the undo did not succeed"}))
+				u.rollback.Status = record.Status
 			}
 		}
-		rollback.Steps = append(rollback.Steps, record)
+		u.rollback.Steps = append(u.rollback.Steps, record)
 	}
 	if failure != nil {
-		rollback.Request = r.undoRequest()
+		u.rollback.Request = r.undoRequest()
 	}
 	return failure
 }

@@ -61,8 +61,13 @@ type Claim struct {
 	Repeatable bool `json:"repeatable,omitempty"`
 	// Group is the concurrency group that the run holds, or waits for.
 	Group string `json:"group,omitempty"`
-	// Content identifies what a run of the package applies, for the package's record.
+	// Applies is what the run applies, for the package's record. Content is its key, and all that
+	// earlier versions noted.
+	Applies *Entry `json:"applies,omitempty"`
 	Content string `json:"content,omitempty"`
+	// Pinned is the SHA-256 of the zip that the first step of any attempt was begun with: from then on
+	// the request is of those bytes.
+	Pinned string `json:"pinned_sha256,omitempty"`
 	// Frame is the result as it would be if the holder died now.
 	Frame json.RawMessage `json:"frame,omitempty"`
 	// Pending is what follows the result and could not be done yet.
@@ -79,6 +84,21 @@ const maxLease = 30 * time.Hour
 
 // Expired reports whether whoever held the claim must have ended.
 func (c Claim) Expired(now time.Time) bool { return c.State != Done && now.After(c.Lease.Add(MaxSkew)) }
+
+// Change is what the run applies, as far as it is known; nil: nothing.
+func (c Claim) Change() *Entry {
+	if c.Applies == nil && c.Content != "" {
+		return &Entry{Key: c.Content}
+	}
+	return c.Applies
+}
+
+// applies notes what the run applies.
+func (c *Claim) applies(e *Entry) {
+	if c.Applies, c.Content = e, ""; e != nil {
+		c.Content = e.Key
+	}
+}
 
 // Mark is the name of the claim's mark under open/.
 func (c Claim) Mark() string { return MarkName(c.Key, c.Attempt) }
@@ -163,11 +183,23 @@ func (h *Held) TakeOver(ctx context.Context, now, lease time.Time) (bool, error)
 	return h.swap(ctx, next)
 }
 
-// Progress notes that a step is about to start, with the result as it would be if it were the last
-// thing to happen. False: the claim is no longer one's own, and nothing may be started.
-func (h *Held) Progress(ctx context.Context, now time.Time, group, content string, frame []byte) (bool, error) {
+// Start is what is noted right before a step.
+type Start struct {
+	Group   string // that the run holds
+	Applies *Entry // nil: the run applies nothing
+	SHA256  string // of the zip
+	Frame   []byte // the result as it would be if the step were the last thing to happen
+}
+
+// Progress notes that a step is about to start. False: the claim is no longer one's own, and nothing
+// may be started.
+func (h *Held) Progress(ctx context.Context, now time.Time, s Start) (bool, error) {
 	next := h.Claim
-	next.State, next.Group, next.Content, next.Frame, next.Updated = Running, group, content, frame, now
+	next.State, next.Group, next.Frame, next.Updated = Running, s.Group, s.Frame, now
+	next.applies(s.Applies)
+	if next.Pinned == "" {
+		next.Pinned = s.SHA256
+	}
 	return h.swap(ctx, next)
 }
 
@@ -183,9 +215,10 @@ func (h *Held) Join(ctx context.Context, now time.Time, group string) (bool, err
 
 // Finish notes the status of the result, which is stored, and what of that which follows it is
 // pending. False: somebody else has.
-func (h *Held) Finish(ctx context.Context, now time.Time, status, content string, pending []string) (bool, error) {
+func (h *Held) Finish(ctx context.Context, now time.Time, status string, applies *Entry, pending []string) (bool, error) {
 	next := h.Claim
-	next.State, next.Status, next.Content, next.Pending, next.Frame, next.Updated = Done, status, content, pending, nil, now
+	next.State, next.Status, next.Pending, next.Frame, next.Updated = Done, status, pending, nil, now
+	next.applies(applies)
 	return h.swap(ctx, next)
 }
 
@@ -193,7 +226,8 @@ func (h *Held) Finish(ctx context.Context, now time.Time, status, content string
 func (h *Held) Again(ctx context.Context, now, lease time.Time, runID string) (bool, error) {
 	next := h.Claim
 	next.State, next.Status, next.Attempt, next.RunID = Claimed, "", h.Attempt+1, runID
-	next.Lease, next.Holder, next.Tries, next.Group, next.Content, next.Pending, next.Updated = lease, rand.Text(), 0, "", "", nil, now
+	next.Lease, next.Holder, next.Tries, next.Group, next.Pending, next.Updated = lease, rand.Text(), 0, "", nil, now
+	next.applies(nil)
 	return h.swap(ctx, next)
 }
 

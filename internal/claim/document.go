@@ -14,7 +14,7 @@ import (
 	"cemli-executor/internal/store"
 )
 
-// schemaVersion is the version of documents that this package writes.
+// schemaVersion is the version of most documents that this package writes, and the first of all.
 const schemaVersion = 1
 
 // maxBytes bounds a document.
@@ -33,7 +33,13 @@ type header struct {
 
 func (h *header) head() *header { return h }
 
-type document interface{ head() *header }
+// version is the newest version of a kind of document that this package knows, and writes.
+func (h *header) version() int { return schemaVersion }
+
+type document interface {
+	head() *header
+	version() int
+}
 
 // load reads a document; the ETag is empty, and the document as it was, if there is none.
 func load(ctx context.Context, state store.Bucket, where string, into document) (etag string, err error) {
@@ -48,14 +54,14 @@ func load(ctx context.Context, state store.Bucket, where string, into document) 
 	switch err := json.Unmarshal(doc, &version); {
 	case err != nil || len(doc) > maxBytes:
 		return "", corrupt(state, where, err)
-	case version.SchemaVersion > schemaVersion:
+	case version.SchemaVersion > into.version():
 		return "", problem.New(problem.Problem{
 			Code: "state.newer", Where: state.Name() + "/" + where,
-			Message: fmt.Sprintf("the record has the version %d; this executor knows %d", version.SchemaVersion, schemaVersion),
+			Message: fmt.Sprintf("the record has the version %d; this executor knows %d", version.SchemaVersion, into.version()),
 			Hint:    "deploy the newer executor again",
 		}, nil)
 	}
-	if err := json.Unmarshal(doc, into); err != nil || version.SchemaVersion != schemaVersion {
+	if err := json.Unmarshal(doc, into); err != nil || version.SchemaVersion < schemaVersion {
 		return "", corrupt(state, where, err)
 	}
 	return info.ETag, nil
@@ -85,7 +91,7 @@ func corrupt(state store.Bucket, where string, cause error) error {
 // A refusal counts, and so does no answer, only where something else than these bytes is stored:
 // an attempt whose answer was lost may have been carried out.
 func write(ctx context.Context, state store.Bucket, where, etag string, d document) (store.Info, error) {
-	*d.head() = header{schemaVersion, rand.Text()}
+	*d.head() = header{d.version(), rand.Text()}
 	doc, err := json.Marshal(d)
 	if err != nil {
 		return store.Info{}, fmt.Errorf("encode %s: %w", where, err)

@@ -12,20 +12,28 @@ import (
 // maxEntries bounds each list of a package's record; the oldest are dropped.
 const maxEntries = 2000
 
+// recordVersion is the version of records that know what is applied of each parameter set.
+const recordVersion = 2
+
 // Package is what ran of one package in one environment.
 type Package struct {
 	header
 	Environment string `json:"environment"`
 	Name        string `json:"name"`
-	// Current is the version that succeeded last.
-	Current string `json:"current,omitempty"`
-	// Versions says under which contents each version was first started.
+	// Versions says under which contents each version was first started, by the version without
+	// build metadata.
 	Versions []Version `json:"versions"`
-	// Done lists what succeeded, the last one last.
-	Done []Success `json:"done"`
+	// Sets lists what was applied of each parameter set, the last one last; "" is the set of a package
+	// that has none.
+	Sets map[string][]Entry `json:"sets,omitempty"`
+	// Done and Current are what version 1 knew: successes, the last one last, without their sets, and
+	// the version of the last. Sort takes them over.
+	Done    []Success `json:"done"`
+	Current string    `json:"current,omitempty"`
 
-	state store.Bucket
-	etag  string
+	state  store.Bucket
+	etag   string
+	sorted map[string]Sorted
 }
 
 // Version is a version with the contents it stands for.
@@ -36,29 +44,23 @@ type Version struct {
 	Start   time.Time `json:"start"`
 }
 
-// Success is one success. Key identifies contents, parameter set and parameters.
+// Success is one success, as version 1 knew it. Key identifies contents, parameter set and parameters.
 type Success struct {
 	Key     string    `json:"key"`
 	RunID   string    `json:"run_id"`
 	Version string    `json:"version"`
 	End     time.Time `json:"end"`
+	// Lost says that the run's result is gone: its set is not known.
+	Lost bool `json:"lost,omitempty"`
 }
+
+func (p *Package) version() int { return recordVersion }
 
 // Seen returns the dirhash under which a version was started last; "" if it never was.
 func (p *Package) Seen(version string) string {
 	for _, v := range slices.Backward(p.Versions) {
 		if v.Version == version {
 			return v.DirHash
-		}
-	}
-	return ""
-}
-
-// Succeeded returns the run that did what key identifies; "" if none did.
-func (p *Package) Succeeded(key string) string {
-	for _, d := range slices.Backward(p.Done) {
-		if d.Key == key {
-			return d.RunID
 		}
 	}
 	return ""
@@ -77,6 +79,13 @@ func (p *Package) Ran(key string) string {
 			return d.RunID
 		}
 	}
+	for _, list := range p.Sets {
+		for _, e := range list {
+			if strings.Contains(e.RunID, part) {
+				return e.RunID
+			}
+		}
+	}
 	return ""
 }
 
@@ -87,22 +96,57 @@ func (p *Package) Began(v Version) {
 	}
 }
 
-// Ended notes a success, once.
-func (p *Package) Ended(d Success) {
-	if slices.ContainsFunc(p.Done, func(known Success) bool { return known.RunID == d.RunID }) {
+// Sort takes over what version 1 knew: entries says to which set each success belongs, and what else
+// an entry has. A success whose run is not among them is lost: only its key is known. Update sorts a
+// record that it has to read again in the same way.
+func (p *Package) Sort(entries map[string]Sorted) {
+	p.sorted = entries
+	if entries == nil {
 		return
 	}
-	p.Current = d.Version
-	p.Done = last(append(p.Done, d))
+	var lost []Success
+	older := map[string][]Entry{}
+	for _, d := range p.Done {
+		sorted, ok := entries[d.RunID]
+		switch {
+		case !ok:
+			d.Lost = true
+			lost = append(lost, d)
+		case p.Find(sorted.Set, d.RunID) == nil:
+			older[sorted.Set] = append(older[sorted.Set], sorted.Entry)
+		}
+	}
+	p.Done, p.Current = append([]Success{}, lost...), ""
+	for set, list := range older {
+		if p.Sets == nil {
+			p.Sets = map[string][]Entry{}
+		}
+		p.Sets[set] = append(list, p.Sets[set]...)
+	}
+	for set := range older {
+		p.trim(set)
+	}
 }
 
-// Undone notes that what a run had done was undone.
-func (p *Package) Undone(runID string) {
-	p.Done = slices.DeleteFunc(p.Done, func(d Success) bool { return d.RunID == runID })
-	p.Current = ""
-	if n := len(p.Done); n > 0 {
-		p.Current = p.Done[n-1].Version
+// Unsorted lists the successes that version 1 noted and nobody has sorted yet.
+func (p *Package) Unsorted() []Success {
+	return slices.DeleteFunc(slices.Clone(p.Done), func(d Success) bool { return d.Lost })
+}
+
+// Forgotten returns the run of a lost success with a key; "" if there is none.
+func (p *Package) Forgotten(key string) string {
+	for _, d := range slices.Backward(p.Done) {
+		if d.Lost && d.Key == key {
+			return d.RunID
+		}
 	}
+	return ""
+}
+
+// Sorted is an entry and the parameter set that it is of.
+type Sorted struct {
+	Set   string
+	Entry Entry
 }
 
 func last[T any](list []T) []T { return list[max(0, len(list)-maxEntries):] }
@@ -136,6 +180,7 @@ func (p *Package) Update(ctx context.Context, change func(*Package)) error {
 		if err != nil {
 			return err
 		}
+		fresh.Sort(p.sorted)
 		*p = *fresh
 	}
 	return conflict(p.state, p.object(), nil)

@@ -52,7 +52,12 @@ const (
 type Result struct {
 	SchemaVersion int    `json:"schema_version"`
 	RunID         string `json:"run_id"`
-	Status        Status `json:"status"`
+	// RequestKey is 12 hexadecimal digits that the runs of one request share: one for each set.
+	RequestKey string `json:"request_key,omitempty"`
+	Status     Status `json:"status"`
+	// Duplicate says, in an answer, that the request is that of the run, which was made before. No
+	// stored result has it.
+	Duplicate bool `json:"duplicate,omitempty"`
 	// Message is one sentence for a person.
 	Message string `json:"message"`
 	// Error says why the status is not success, with a stable code.
@@ -108,15 +113,23 @@ type Result struct {
 // Error is the machine's and the person's view of why a run did not succeed.
 type Error struct {
 	Code    string `json:"code"`
+	// Was is the code that the version before this one had for it, where that was another.
+	Was     string `json:"was,omitempty"`
 	Message string `json:"message"`
 	Hint    string `json:"hint,omitempty"`
 	// Problems lists everything that was found, when that is more than one thing.
 	Problems []problem.Problem `json:"problems,omitempty"`
 }
 
+// formerly are the codes that the version before this one had.
+var formerly = map[string]string{
+	"request.differs": "trigger.previous_run", "request.gone": "trigger.previous_run", "request.hidden": "trigger.previous_run",
+	"request.not_partial": "trigger.previous_run", "request.unknown_run": "trigger.previous_run", "rollback.of_rollback": "trigger.previous_run",
+}
+
 // NewError describes e without its cause, which is for the log alone.
 func NewError(e *problem.Error) *Error {
-	described := &Error{Code: e.Code(), Message: e.Message(), Hint: e.Problems[0].Hint}
+	described := &Error{Code: e.Code(), Was: formerly[e.Code()], Message: e.Message(), Hint: e.Problems[0].Hint}
 	if len(e.Problems) > 1 {
 		described.Problems = e.Problems
 	}
@@ -217,7 +230,7 @@ const (
 	StepTimedOut    StepStatus = "timed_out"
 	StepInterrupted StepStatus = "interrupted"
 	StepNotRun      StepStatus = "not_run"
-	StepSkipped     StepStatus = "skipped" // it had succeeded in the run that this one resumes
+	StepSkipped     StepStatus = "skipped" // it had succeeded in the run that this one goes back to
 )
 
 // Secret is a secret that scripts saw as the variable Env.
@@ -259,8 +272,10 @@ type Rollback struct {
 	Status StepStatus `json:"status"` // success if every undo succeeded
 	Error  *Error     `json:"error,omitempty"`
 	Steps  []Step     `json:"steps"`
-	// WithoutUndo names the steps that had begun and have no undo script.
+	// WithoutUndo names the steps that had begun and have no undo script, NeedNone those that need
+	// none, as the manifest says.
 	WithoutUndo []string `json:"without_undo,omitempty"`
+	NeedNone    []string `json:"need_none,omitempty"`
 	// Request is what to send to the function for the undo that is left to be done; absent
 	// where nothing is.
 	Request *UndoRequest `json:"request,omitempty"`

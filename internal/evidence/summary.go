@@ -3,13 +3,22 @@ package evidence
 // Summary is the answer to an invocation: what a caller needs to know of a run, and
 // where the rest is.
 type Summary struct {
-	Status    Status         `json:"status"`
-	Message   string         `json:"message"`
-	RunID     string         `json:"run_id"`
+	Status  Status `json:"status"`
+	Message string `json:"message"`
+	Action  string `json:"action"`
+	RunID   string `json:"run_id"`
+	// RequestKey is 12 hexadecimal digits that the runs of one request share.
+	RequestKey    string `json:"request_key,omitempty"`
+	PreviousRunID string `json:"previous_run_id,omitempty"`
+	ParameterSet  string `json:"parameter_set,omitempty"`
+	// Duplicate says that the run is that of an earlier request, which was the same.
+	Duplicate bool           `json:"duplicate,omitempty"`
 	Error     *Error         `json:"error,omitempty"`
 	Package   Package        `json:"package"`
 	Steps     []SummaryStep  `json:"steps"`
-	Execution Execution      `json:"execution"`
+	// Rollback is what was undone; absent where nothing was to be.
+	Rollback  *SummaryRollback `json:"rollback,omitempty"`
+	Execution Execution        `json:"execution"`
 	Result    ResultLocation `json:"result"`
 }
 
@@ -19,6 +28,16 @@ type SummaryStep struct {
 	Phase      string     `json:"phase"`
 	Status     StepStatus `json:"status"`
 	ReturnCode int        `json:"returncode"`
+}
+
+// SummaryRollback is an undo in a Summary.
+type SummaryRollback struct {
+	Status      StepStatus    `json:"status"`
+	Steps       []SummaryStep `json:"steps"`
+	WithoutUndo []string      `json:"without_undo,omitempty"`
+	NeedNone    []string      `json:"need_none,omitempty"`
+	// Request does what is left to be undone; absent where nothing is.
+	Request *UndoRequest `json:"request,omitempty"`
 }
 
 // ResultLocation says where a result document lies.
@@ -36,12 +55,13 @@ const (
 // Summarize makes the answer for a result that lies in bucket.
 func (r Result) Summarize(bucket string) Summary {
 	s := Summary{
-		Status: r.Status, Message: r.Message, RunID: r.RunID, Error: r.Error, Package: r.Package,
-		Steps: []SummaryStep{}, Execution: r.Execution,
+		Status: r.Status, Message: r.Message, Action: r.Action, RunID: r.RunID, RequestKey: r.RequestKey, PreviousRunID: r.PreviousRunID,
+		ParameterSet: r.ParameterSet, Duplicate: r.Duplicate, Error: r.Error, Package: r.Package,
+		Steps: summarizeSteps(r.Steps), Execution: r.Execution,
 		Result: ResultLocation{Bucket: bucket, Object: ResultObject(r.RunID)},
 	}
-	for _, step := range r.Steps[:min(len(r.Steps), maxSummarySteps)] {
-		s.Steps = append(s.Steps, SummaryStep{step.Name, step.Phase, step.Status, step.ReturnCode})
+	if u := r.Rollback; u != nil {
+		s.Rollback = &SummaryRollback{u.Status, summarizeSteps(u.Steps), u.WithoutUndo, u.NeedNone, u.Request}
 	}
 	if s.Error != nil && len(s.Error.Problems) > maxSummaryProblems {
 		short := *s.Error
@@ -51,10 +71,23 @@ func (r Result) Summarize(bucket string) Summary {
 	return s
 }
 
+func summarizeSteps(steps []Step) []SummaryStep {
+	list := []SummaryStep{}
+	for _, step := range steps[:min(len(steps), maxSummarySteps)] {
+		list = append(list, SummaryStep{step.Name, step.Phase, step.Status, step.ReturnCode})
+	}
+	return list
+}
+
 // Brief is the summary without what makes it long: output, steps, and all problems
 // but the first.
 func (s Summary) Brief() Summary {
 	s.Execution.Stdout, s.Execution.Stderr, s.Steps = "", "", []SummaryStep{}
+	if s.Rollback != nil {
+		short := *s.Rollback
+		short.Steps, short.WithoutUndo, short.NeedNone = []SummaryStep{}, nil, nil
+		s.Rollback = &short
+	}
 	if s.Error != nil {
 		short := *s.Error
 		short.Problems = nil

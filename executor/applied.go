@@ -1,0 +1,240 @@
+package executor
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
+
+	"cemli-executor/internal/claim"
+	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/problem"
+	"cemli-executor/internal/redact"
+	"cemli-executor/internal/store"
+	"cemli-executor/manifest"
+)
+
+// What is applied is decided here: what a run is in the package's record, what that says of a repeat
+// and of requirements, and how the record of an earlier version is read.
+
+// repeated says that the very same thing is applied already, by that run.
+type repeated struct{ runID string }
+
+func (e *repeated) Error() string {
+	return "the same content and parameters are applied already, by run " + e.runID
+}
+
+// change is the entry of what a plan applies, as far as it is known before it runs.
+func (r *run) change(plan *manifest.Plan) *claim.Entry {
+	p := r.result.Package
+	return &claim.Entry{
+		RunID: r.runID(), Key: contentKey(plan, p.DirHash, r.request.ParameterSet), Version: p.Version, DirHash: p.DirHash, SHA256: p.SHA256,
+		Object: r.request.Object, Declares: sortedNames(plan.Manifest().ParameterSets), Start: r.result.Start, Resumes: r.request.ResumeFrom,
+	}
+}
+
+// contentKey identifies what a plan does: contents, parameter set and parameters.
+func contentKey(plan *manifest.Plan, dirHash, set string) string {
+	values := map[string]manifest.Value{}
+	for _, a := range plan.Arguments() {
+		values[a.Name] = a.Value
+	}
+	doc, err := json.Marshal([]any{dirHash, set, values})
+	if err != nil {
+		panic(err) // values are valid JSON
+	}
+	sum := sha256.Sum256(doc)
+	return hex.EncodeToString(sum[:])
+}
+
+// notAgain ends a run of what is applied already, where that is not to be done again.
+func (r *run) notAgain(plan *manifest.Plan, policy *manifest.Policy) error {
+	if !r.does(ActionApply) || r.request.previousRun() != "" || plan.Manifest().Idempotent || policy != nil && policy.AllowsRepeat() {
+		return nil
+	}
+	set, key := r.request.ParameterSet, contentKey(plan, r.result.Package.DirHash, r.request.ParameterSet)
+	if e := r.history.Applied(set); e != nil && e.Key == key {
+		return &repeated{e.RunID}
+	}
+	if id := r.history.Forgotten(key); id != "" && r.history.Latest(set) == nil {
+		return &repeated{id}
+	}
+	return nil
+}
+
+// applied is the version that is applied of a parameter set; "" where none is.
+func applied(history *claim.Package, set string) string {
+	if e := history.Applied(set); e != nil {
+		return e.Version
+	}
+	return ""
+}
+
+// lacking says why what is applied of a package does not meet a range of versions, for a run of a
+// parameter set: in the same set where the package has it, else in all that it declares. "" if it does.
+func lacking(history *claim.Package, set, wanted, environment string) string {
+	newest := history.Newest()
+	if newest == nil {
+		return "nothing of it is applied in " + environment
+	}
+	sets := newest.Declares
+	switch {
+	case len(sets) == 0:
+		sets = []string{""}
+	case slices.Contains(sets, set):
+		sets = []string{set}
+	}
+	for _, set := range sets {
+		of := ""
+		if set != "" {
+			of = " of its parameter set " + set
+		}
+		switch have := applied(history, set); {
+		case have == "":
+			return "nothing" + of + " is applied in " + environment
+		case !satisfies(have, wanted):
+			return environment + " has " + have + of
+		}
+	}
+	return ""
+}
+
+// began reports whether the first run-phase step of a run began, here or in the run that it resumed:
+// what ended before has changed nothing.
+func began(result evidence.Result) bool {
+	return slices.ContainsFunc(result.Steps, func(s evidence.Step) bool {
+		return s.Phase == string(manifest.PhaseRun) && (s.Attempts > 0 || s.Status == evidence.StepSkipped)
+	})
+}
+
+// standing is what became of what a run applied.
+func standing(status evidence.Status) claim.Standing {
+	switch status {
+	case evidence.StatusSuccess:
+		return claim.Applied
+	case evidence.StatusRolledBack:
+		return claim.Undone
+	}
+	return claim.Partial
+}
+
+// entry is what the record says of a run that applied something.
+func entry(result evidence.Result, change claim.Entry) claim.Entry {
+	p := result.Package
+	change.RunID, change.Standing = result.RunID, standing(result.Status)
+	change.Version, change.DirHash, change.SHA256, change.Object = p.Version, p.DirHash, p.SHA256, result.SourceObject
+	change.Start, change.End = result.Start, result.End
+	return change
+}
+
+// remember notes in the package's record what a run has done. The record is the one that the run has
+// read; nil: it is read.
+func (e *Config) remember(ctx context.Context, result evidence.Result, change *claim.Entry, record *claim.Package) error {
+	back := hasUndone(result)
+	applies := change != nil && result.Action == string(ActionApply) && began(result)
+	if !applies && !back {
+		return nil
+	}
+	if record == nil {
+		var err error
+		if record, err = e.readRecord(ctx, result.Package.Name); err != nil {
+			return err
+		}
+	}
+	p := result.Package
+	return record.Update(ctx, func(record *claim.Package) {
+		if back {
+			record.RolledBack(result.ParameterSet, result.PreviousRunID, result.RunID, undoneBy(result))
+			return
+		}
+		record.Began(claim.Version{Version: p.Version, DirHash: p.DirHash, RunID: result.RunID, Start: result.Start})
+		record.Add(result.ParameterSet, entry(result, *change))
+	})
+}
+
+// hasUndone reports whether a run is a rollback that has begun to undo, or had nothing left to.
+func hasUndone(result evidence.Result) bool {
+	if result.Action != string(ActionRollback) || result.Rollback == nil {
+		return false
+	}
+	return result.Status == evidence.StatusSuccess || slices.ContainsFunc(result.Rollback.Steps, func(s evidence.Step) bool { return s.Attempts > 0 })
+}
+
+// undoneBy is the standing of a run after a rollback of it that began.
+func undoneBy(rollback evidence.Result) claim.Standing {
+	if rollback.Status == evidence.StatusSuccess {
+		return claim.Undone
+	}
+	return claim.Partial
+}
+
+// readRecord reads a package's record, and sorts what an earlier version has noted in it.
+func (e *Config) readRecord(ctx context.Context, name string) (*claim.Package, error) {
+	record, err := claim.ReadPackage(ctx, e.State, e.Environment, name)
+	if err != nil || len(record.Unsorted()) == 0 {
+		return record, err
+	}
+	unsorted := record.Unsorted()
+	results := make([]*claim.Sorted, len(unsorted))
+	var all errgroup.Group
+	all.SetLimit(8)
+	for i, d := range unsorted {
+		all.Go(func() error {
+			result, digest, err := e.readResult(ctx, d.RunID)
+			switch {
+			case errors.Is(err, store.ErrNotFound) || problem.CodeOf(err) == "state.result":
+				return nil
+			case err != nil:
+				return err
+			}
+			of := entry(result, claim.Entry{Key: d.Key, Declares: declaredSets(result.Manifest), Result: digest})
+			of.Standing = claim.Applied // else that version would have taken it out
+			results[i] = &claim.Sorted{Set: result.ParameterSet, Entry: of}
+			return nil
+		})
+	}
+	if err := all.Wait(); err != nil {
+		return nil, fmt.Errorf("read the runs of %s: %w", name, err)
+	}
+	entries := map[string]claim.Sorted{}
+	for i, d := range unsorted {
+		if results[i] != nil {
+			entries[d.RunID] = *results[i]
+		}
+	}
+	record.Sort(entries)
+	return record, nil
+}
+
+// declaredSets are the parameter sets of a manifest that a result quotes.
+func declaredSets(doc []byte) []string {
+	var m struct {
+		Sets map[string]json.RawMessage `json:"parameter_sets"`
+	}
+	if json.Unmarshal(doc, &m) != nil {
+		return nil
+	}
+	return sortedNames(m.Sets)
+}
+
+// shown are the parameters for the result; a sensitive one is only said to be there.
+func shown(arguments manifest.Arguments) map[string]any {
+	if len(arguments) == 0 {
+		return nil
+	}
+	values := map[string]any{}
+	for _, a := range arguments {
+		if values[a.Name] = a.Value; a.Sensitive {
+			values[a.Name] = redact.Mask
+		}
+	}
+	return values
+}
+
+func sortedNames[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

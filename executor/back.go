@@ -1,0 +1,357 @@
+package executor
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"cemli-executor/internal/claim"
+	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/problem"
+	"cemli-executor/internal/redact"
+	"cemli-executor/internal/store"
+	"cemli-executor/manifest"
+)
+
+// All ways back to an earlier run are decided here, in three steps: the request alone (consistent), the
+// run that it names, from which it takes everything (recall), and, once nobody else changes what is
+// applied, the package's record (mayGoBack).
+
+// maxResult bounds a result that is read back.
+const maxResult = 16 << 20
+
+// previousRun is the run that the request goes back to; "" where it stands alone.
+func (q Request) previousRun() string { return cmp.Or(q.ResumeFrom, q.RollbackOf, q.RerunOf) }
+
+// wayBack names the key with which the request goes back.
+func (q Request) wayBack() string {
+	switch {
+	case q.ResumeFrom != "":
+		return "resume_from"
+	case q.RollbackOf != "":
+		return "rollback_of"
+	}
+	return "rerun_of"
+}
+
+// consistent refuses requests whose parts contradict each other.
+func (q Request) consistent() error {
+	var problems []problem.Problem
+	note := func(wrong bool, where, message, hint string) {
+		if wrong {
+			problems = append(problems, problem.Problem{Code: "trigger.value", Where: where, Message: message, Hint: hint})
+		}
+	}
+	note(q.Action == ActionRollback && q.RollbackOf == "", "/rollback_of", "a rollback needs the run that it undoes", "name its run id")
+	given := 0
+	for _, id := range []string{q.ResumeFrom, q.RollbackOf, q.RerunOf} {
+		if id != "" {
+			given++
+		}
+	}
+	note(given > 1, "/resume_from", "a run goes back to an earlier one in one way only", "leave out all but one of resume_from, rollback_of and rerun_of")
+	note(q.OncePer > 0 && given > 0, "/once_per", "a run that goes back to an earlier one is no regular one", "leave out once_per")
+	note(q.RerunOf != "" && q.Reason == "", "/reason", "doing the same again needs a reason", "say why, in a sentence")
+	note(q.ResumeFrom != "" && q.Action != "" && q.Action != ActionApply, "/resume_from", "only apply goes on from an earlier run", "leave out the action")
+	note(q.RollbackOf != "" && (q.Action == ActionDryRun || q.Action == ActionCheck), "/rollback_of", "nothing is undone by "+string(q.Action), "ask for rollback, or for apply")
+	note(q.RollbackOf != "" && q.Reason == "", "/reason", "going back needs a reason", "say why, in a sentence")
+	note(q.Force && q.Reason == "", "/reason", "force needs a reason", "say why, in a sentence")
+	return problem.Join(problems)
+}
+
+// recall reads the result of the run that the request goes back to, and makes the request one for
+// exactly that: its contents, action, set and parameters.
+func (r *run) recall(ctx context.Context) error {
+	id := r.request.previousRun()
+	if id == "" {
+		return nil
+	}
+	r.result.PreviousRunID = id
+	previous, err := r.readPrevious(ctx, id)
+	if err != nil {
+		return err
+	}
+	if err := r.mayName(previous); err != nil {
+		return err
+	}
+	if err := r.agrees(ctx, previous); err != nil {
+		return err
+	}
+	parameters, err := r.parametersOf(previous)
+	if err != nil {
+		return err
+	}
+	q := &r.request
+	q.Action, q.Object, q.ParameterSet, q.Parameters = q.actionAfter(previous), previous.SourceObject, previous.ParameterSet, parameters
+	q.ETag, q.VersionID, q.pinned = previous.Package.ETag, previous.Package.VersionID, previous.Package.SHA256
+	r.name = cmp.Or(previous.Package.Name, nameFrom(q.Object))
+	r.result.Action, r.result.SourceObject, r.result.ParameterSet = string(q.Action), q.Object, q.ParameterSet
+	r.result.Package.ETag, r.result.Package.VersionID = q.ETag, q.VersionID
+	r.guard(nil)
+	r.previous = &previous
+	return nil
+}
+
+// actionAfter is what a request that goes back to a run asks to be done.
+func (q Request) actionAfter(previous evidence.Result) Action {
+	if q.RerunOf != "" {
+		return Action(previous.Action)
+	}
+	return cmp.Or(q.Action, ActionApply)
+}
+
+// readPrevious reads the result of the run that a request names.
+func (r *run) readPrevious(ctx context.Context, id string) (evidence.Result, error) {
+	previous, digest, err := r.readResult(ctx, id)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return previous, problem.New(problem.Problem{
+			Code: "request.unknown_run", Where: id, Message: "there is no result of such a run", Hint: "list runs/ in " + r.Results.Name(),
+		}, err)
+	case problem.CodeOf(err) == "state.result":
+		return previous, problem.New(problem.Problem{
+			Code: "request.unknown_run", Where: id, Message: "the result of that run cannot be read", Hint: "name another run, or go on by hand",
+		}, err)
+	}
+	if err != nil {
+		return previous, err
+	}
+	return previous, r.asRecorded(ctx, previous, digest)
+}
+
+// asRecorded refuses a result that is not the one that the package's record knows.
+func (r *run) asRecorded(ctx context.Context, result evidence.Result, digest string) error {
+	if result.Environment != r.Environment || result.Package.Name == "" {
+		return nil // it has no record here
+	}
+	record, err := r.readRecord(ctx, result.Package.Name)
+	if err != nil {
+		return err
+	}
+	known := record.Find(result.ParameterSet, result.RunID)
+	if known == nil || known.Result == "" || known.Result == digest {
+		return nil
+	}
+	return problem.New(problem.Problem{
+		Code: "request.altered", Where: r.Results.Name() + "/" + evidence.ResultObject(result.RunID), Message: "the result is not the one that the executor has stored",
+		Hint: "find out who changed the results bucket, and go on by hand",
+	}, nil)
+}
+
+// mayName refuses to go back to a run that is not of the kind that the request wants.
+func (r *run) mayName(previous evidence.Result) error {
+	refuse := func(code, message, hint string) error {
+		return problem.New(problem.Problem{Code: code, Where: previous.RunID, Message: message, Hint: hint}, nil)
+	}
+	switch q := r.request; {
+	case previous.Environment != r.Environment:
+		return refuse("request.differs", "that run was in "+previous.Environment, "name a run of "+r.Environment)
+	case previous.Action == string(ActionRollback):
+		return refuse("rollback.of_rollback", "that run was a rollback itself, of "+previous.PreviousRunID,
+			"to apply again what it has undone, send rerun_of with "+previous.PreviousRunID+"; to undo more, rollback_of with a run that applied something")
+	case q.RerunOf == "" && previous.Action != string(ActionApply):
+		return refuse("request.differs", "that run was a "+previous.Action+", which has changed nothing", "name one that applied the package")
+	case q.ResumeFrom != "" && previous.Rollback != nil && len(previous.Rollback.Steps) > 0:
+		return refuse("request.not_partial", "what that run had done was undone", "run the package anew, with rerun_of")
+	}
+	return nil
+}
+
+// agrees refuses a request that says something else than the run that it names.
+func (r *run) agrees(ctx context.Context, previous evidence.Result) error {
+	q := r.request
+	var problems []problem.Problem
+	note := func(where, given, was, hint string) {
+		if given == "" || given == was {
+			return
+		}
+		message := fmt.Sprintf("the run %s had %s, and not %s", previous.RunID, printed(was), printed(given))
+		problems = append(problems, problem.Problem{Code: "request.differs", Where: where, Message: message, Hint: hint})
+	}
+	leave := "leave it out: everything is taken from the run that is named"
+	note("/object", q.Object, previous.SourceObject, r.otherRun(ctx, previous))
+	note("/etag", q.ETag, previous.Package.ETag, leave)
+	note("/version_id", q.VersionID, previous.Package.VersionID, leave)
+	note("/parameter_set", q.ParameterSet, previous.ParameterSet, leave)
+	if q.RerunOf != "" {
+		note("/action", string(q.Action), previous.Action, leave)
+	}
+	for _, name := range sortedNames(q.Parameters) {
+		was, ok := previous.Parameters[name]
+		switch text, _ := was.(string); {
+		case !ok && len(previous.Manifest) > 0:
+			note("/parameters/"+name, "one", "none of that name", leave)
+		case ok && !strings.Contains(text, redact.Mask) && !sameValue(q.Parameters[name], was):
+			note("/parameters/"+name, "this value", "another value", leave)
+		}
+	}
+	return problem.Join(problems)
+}
+
+func printed(text string) string {
+	if text == "" {
+		return "none"
+	}
+	return text
+}
+
+// otherRun says, to somebody who names an object that another run is of, which run to name: with
+// rollback_of it was the run to be left, in earlier versions.
+func (r *run) otherRun(ctx context.Context, previous evidence.Result) string {
+	hint := "name that object, or none, or the run that is to be gone back to"
+	record, err := r.readRecord(ctx, previous.Package.Name)
+	if err != nil {
+		return hint
+	}
+	for _, e := range slices.Backward(record.Sets[previous.ParameterSet]) {
+		if e.Object == r.request.Object {
+			return "name the run of that object: " + e.RunID
+		}
+	}
+	return hint
+}
+
+// sameValue compares a value of a request with one of a result.
+func sameValue(given json.RawMessage, was any) bool {
+	a, err := manifest.ParseValue(given)
+	if err != nil {
+		return false
+	}
+	doc, err := json.Marshal(was)
+	if err != nil {
+		return false
+	}
+	b, err := manifest.ParseValue(doc)
+	return err == nil && a.Text() == b.Text()
+}
+
+// parametersOf are the parameters of the earlier run. Hidden ones are not in a result and have to be
+// given again.
+func (r *run) parametersOf(previous evidence.Result) (map[string]json.RawMessage, error) {
+	given := maps.Clone(r.request.Parameters)
+	if given == nil {
+		given = map[string]json.RawMessage{}
+	}
+	var hidden []problem.Problem
+	for _, name := range slices.Sorted(maps.Keys(previous.Parameters)) {
+		if _, ok := given[name]; ok {
+			continue
+		}
+		value := previous.Parameters[name]
+		if text, ok := value.(string); ok && strings.Contains(text, redact.Mask) {
+			hidden = append(hidden, problem.Problem{
+				Code: "request.hidden", Where: "/parameters/" + name, Message: "the value of the parameter " + name + " was hidden, as a secret is", Hint: "give it in the request",
+			})
+			continue
+		}
+		doc, err := json.Marshal(value)
+		if err != nil {
+			return nil, fmt.Errorf("encode parameter %s: %w", name, err)
+		}
+		given[name] = doc
+	}
+	return given, problem.Join(hidden)
+}
+
+// sameContents refuses contents that are not those of the run that the request goes back to.
+func (r *run) sameContents(dirHash string) error {
+	if r.previous == nil || r.previous.Package.DirHash == "" || r.previous.Package.DirHash == dirHash {
+		return nil
+	}
+	return problem.New(problem.Problem{
+		Code: "request.differs", Where: r.previous.RunID, Message: "that run had other contents: " + r.previous.Package.Version + ", " + r.previous.Package.DirHash,
+		Hint: "a package that was changed is a new upload",
+	}, nil)
+}
+
+// mayGoBack refuses a way back that what is applied by now has closed.
+func (r *run) mayGoBack(plan *manifest.Plan) error {
+	q := r.request
+	if r.previous == nil || r.previous.Action != string(ActionApply) {
+		return nil
+	}
+	was := r.previous
+	known := r.history.Find(was.ParameterSet, was.RunID)
+	if known == nil && began(*was) {
+		derived := entry(*was, claim.Entry{})
+		known = &derived
+	}
+	later := r.history.After(was.ParameterSet, was.RunID, was.Start)
+	switch {
+	case q.ResumeFrom != "":
+		return r.mayResume(known, later)
+	case r.does(ActionRollback):
+		if known != nil && known.Standing == claim.Undone {
+			return r.refuseBack("rollback.undone", "what that run had done is undone already", "send rerun_of to apply it again", cmp.Or(known.RolledBackBy, was.RunID))
+		}
+	case q.RollbackOf != "":
+		return nil // an earlier content takes the place of what is applied now
+	case later != nil && later.Key == contentKey(plan, r.result.Package.DirHash, q.ParameterSet):
+		return nil // the same was done again since
+	}
+	if later != nil && !q.Force {
+		return r.refuseBack("rollback.not_latest", fmt.Sprintf("a later run is %s: %s, of version %s", later.Standing, later.RunID, later.Version),
+			"go back to that run first; or send force, and a reason, if this one is to be changed beneath it", was.RunID)
+	}
+	return nil
+}
+
+// mayResume refuses to go on from a run that is not partial and the latest of its set.
+func (r *run) mayResume(known, later *claim.Entry) error {
+	switch {
+	case known == nil:
+		return r.refuseBack("request.not_partial", "nothing of that run has changed anything: there is nothing to go on with", "send rerun_of", r.previous.RunID)
+	case known.Standing == claim.Applied:
+		return r.refuseBack("request.not_partial", "that run has succeeded: there is nothing to go on with", "send a request without resume_from", r.previous.RunID)
+	case known.Standing == claim.Undone || known.RolledBackBy != "":
+		return r.refuseBack("request.not_partial", "what that run had done was undone", "run the package anew, with rerun_of", r.previous.RunID)
+	case known.ResumedBy != "":
+		return r.refuseBack("rollback.not_latest", "another run has gone on from it: "+known.ResumedBy, "name that one", r.previous.RunID)
+	case later != nil:
+		return r.refuseBack("rollback.not_latest", fmt.Sprintf("a later run is %s: %s, of version %s", later.Standing, later.RunID, later.Version),
+			"only the latest run of a parameter set can be gone on with", r.previous.RunID)
+	}
+	for _, s := range r.previous.Steps {
+		for key, value := range s.Outputs {
+			if strings.Contains(value, redact.Mask) {
+				return r.refuseBack("request.hidden", "the output "+key+" of "+s.Name+" held a secret and was not kept", "run the package anew, with rerun_of", r.previous.RunID)
+			}
+		}
+	}
+	return nil
+}
+
+func (r *run) refuseBack(code, message, hint, where string) error {
+	return problem.New(problem.Problem{Code: code, Where: where, Message: message, Hint: hint}, nil)
+}
+
+// before returns how a step ended in the run that this one goes back to.
+func (r *run) before(s script) (evidence.Step, bool) {
+	if r.previous == nil {
+		return evidence.Step{}, false
+	}
+	i := slices.IndexFunc(r.previous.Steps, func(p evidence.Step) bool { return p.Name == s.Name && p.Phase == string(s.Phase) })
+	if i < 0 {
+		return evidence.Step{}, false
+	}
+	return r.previous.Steps[i], true
+}
+
+// resumed reports whether a step had succeeded in the run that this one goes on from; what it
+// gave to later steps counts again, here and in a run that goes on from this one.
+func (r *run) resumed(s script) (map[string]string, bool) {
+	if r.request.ResumeFrom == "" {
+		return nil, false
+	}
+	step, ok := r.before(s)
+	if !ok || step.Status != evidence.StepSuccess && step.Status != evidence.StepSkipped {
+		return nil, false
+	}
+	maps.Copy(r.outputs, step.Outputs)
+	return step.Outputs, true
+}
