@@ -5,8 +5,10 @@ import (
 	"archive/zip"
 	"bytes"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 )
@@ -31,17 +33,17 @@ func (b *Buffer) String() string {
 	return b.b.String()
 }
 
-// Zip makes a zip of files, as ordinary tools do.
+// Zip makes a zip of files, as ordinary tools do; the same files give the same bytes.
 func Zip(t testing.TB, files map[string]string) []byte {
 	t.Helper()
 	var buf bytes.Buffer
 	w := zip.NewWriter(&buf)
-	for name, text := range files {
+	for _, name := range slices.Sorted(maps.Keys(files)) {
 		f, err := w.Create(name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := io.WriteString(f, text); err != nil {
+		if _, err := io.WriteString(f, files[name]); err != nil {
 			t.Fatal(err)
 		}
 	}
