@@ -1,14 +1,13 @@
 package executor
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/Masterminds/semver/v3"
 
 	"cemli-executor/internal/bundle"
 	"cemli-executor/internal/claim"
@@ -76,7 +75,7 @@ func (s subject) requirements(ctx context.Context) ([]problem.Problem, error) {
 		if err != nil {
 			return nil, err
 		}
-		if satisfies(have, wanted) {
+		if manifest.Satisfies(have, wanted) {
 			continue
 		}
 		state := "it never succeeded in " + s.inputs.Environment
@@ -89,15 +88,6 @@ func (s subject) requirements(ctx context.Context) ([]problem.Problem, error) {
 		})
 	}
 	return problems, nil
-}
-
-func satisfies(version, wanted string) bool {
-	ranges, err := semver.NewConstraint(wanted)
-	if err != nil {
-		return false
-	}
-	v, err := semver.StrictNewVersion(version)
-	return err == nil && ranges.Check(v)
 }
 
 // violations asks the policy.
@@ -147,6 +137,7 @@ func (r *run) admit(ctx context.Context, m *manifest.Manifest, contents bundle.E
 		facts: manifest.Case{
 			Object: r.request.Object, Action: r.result.Action, Kind: kindFor(r.request.Trigger.Kind), Now: time.Now(),
 			Current: history.Current, Seen: history.Seen(m.Version), Rollback: r.request.RollbackOf != "" && r.request.Reason != "",
+			Reference: r.request.Reference,
 		},
 		installed: r.installed(),
 	}.judge(ctx)
@@ -161,7 +152,11 @@ func (r *run) admit(ctx context.Context, m *manifest.Manifest, contents bundle.E
 	if err := r.resumable(plan); err != nil {
 		return nil, err
 	}
-	if done := history.Succeeded(contentKey(plan, contents.DirHash, r.request.ParameterSet)); done != "" && r.repeats(m, policy) {
+	done := cmp.Or(
+		history.Succeeded(contentKey(plan, contents.DirHash, r.request.ParameterSet)),
+		history.Succeeded(writtenKey(plan, contents.DirHash, r.request.ParameterSet)),
+	)
+	if done != "" && r.repeats(m, policy) {
 		return nil, &repeated{done}
 	}
 	return plan, nil

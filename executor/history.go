@@ -23,11 +23,22 @@ func (r *run) repeats(m *manifest.Manifest, policy *manifest.Policy) bool {
 	return r.does(ActionApply) && r.request.RerunOf == "" && !m.Idempotent && (policy == nil || !policy.AllowsRepeat())
 }
 
-// contentKey identifies what a plan does: contents, parameter set and parameters.
+// contentKey identifies what a plan does: contents, parameter set and parameters. Numbers count by their
+// value: 1.0 is 1.
 func contentKey(plan *manifest.Plan, dirHash, set string) string {
+	return keyOf(plan, dirHash, set, manifest.Value.Canonical)
+}
+
+// writtenKey is the content key as records have it that were made when numbers counted as they were
+// written.
+func writtenKey(plan *manifest.Plan, dirHash, set string) string {
+	return keyOf(plan, dirHash, set, func(v manifest.Value) manifest.Value { return v })
+}
+
+func keyOf(plan *manifest.Plan, dirHash, set string, form func(manifest.Value) manifest.Value) string {
 	values := map[string]manifest.Value{}
 	for _, a := range plan.Arguments() {
-		values[a.Name] = a.Value
+		values[a.Name] = form(a.Value)
 	}
 	doc, err := json.Marshal([]any{dirHash, set, values})
 	if err != nil {

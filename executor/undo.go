@@ -73,7 +73,7 @@ func (r *run) undo(ctx context.Context, plan *manifest.Plan, scripts []script) {
 		case record.Attempts == 0 && record.Status != evidence.StepSkipped:
 		case scripts[i].undo != nil:
 			pending = append([]script{*scripts[i].undo}, pending...)
-		case scripts[i].Phase == manifest.PhaseRun:
+		case scripts[i].Phase == manifest.PhaseRun && !scripts[i].NoUndo:
 			without = append(without, record.Name)
 		}
 	}
