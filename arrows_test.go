@@ -59,7 +59,7 @@ var outside = map[string][]string{
 	"github.com/klauspost/compress/":     {"internal/bundle"},
 	"github.com/golang-jwt/jwt/":         {"internal/localoci"},
 	"github.com/google/osv-scalibr/":     {"internal/leaks"},
-	"github.com/Masterminds/semver/":     {"executor", "manifest"},
+	"github.com/Masterminds/semver/":     {"manifest"},
 	"github.com/bmatcuk/doublestar/":     {"manifest"},
 	"github.com/landlock-lsm/":           {"internal/sandbox"},
 	"github.com/elastic/go-seccomp-bpf":  {"internal/sandbox"},

@@ -103,7 +103,7 @@ func newStepBench(b *testing.B, script string) *stepBench {
 	log := executor.NewLogWriter(io.Discard)
 	s.executor = executor.New(executor.Config{
 		Packages: packages, Results: bucket("results"), State: bucket("state"), Namespace: func(context.Context) (string, error) { return "", nil },
-		Environment: "bench", WorkDir: filepath.Join(dir, "work"), Reserve: time.Second, Limits: executor.DefaultLimits(),
+		Environment: "bench", WorkDir: filepath.Join(dir, "work"), KeepPackages: true, Reserve: time.Second, Limits: executor.DefaultLimits(),
 		Sandbox: sandbox.LevelFull, Output: executor.OutputAll, Log: slog.New(slog.NewJSONHandler(log, nil)), LogWriter: log,
 	})
 	return s

@@ -33,6 +33,7 @@ type Config struct {
 	Scripts        sandbox.Limits // of the platform
 	Output         executor.OutputMode
 	LogLevel       slog.Level
+	KeepPackages   bool
 	Reserve        time.Duration
 	Limits         executor.Limits
 	Endpoint       string // base URL of all OCI services; empty on OCI
@@ -71,6 +72,7 @@ func ParseConfig(environ []string) (Config, []problem.Problem) {
 		NotifyAll:      e.choice("CEMLI_NOTIFY", "all", "all", "failures") == "all",
 		Sandbox:        sandbox.Level(e.choice("CEMLI_SANDBOX", defaultSandbox(onOCI), "full", "basic", "none")),
 		Output:         executor.OutputMode(e.choice("CEMLI_LOG_OUTPUT", "all", "all", "tail", "none")),
+		KeepPackages:   e.choice("CEMLI_KEEP_PACKAGES", "true", "true", "false") == "true",
 		Reserve:        e.duration("CEMLI_RESERVE", 15*time.Second, time.Second, 5*time.Minute),
 		Endpoint:       e.endpoint(),
 		WorkDir:        filepath.Join(os.TempDir(), "cemli-executor"),

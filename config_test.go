@@ -20,7 +20,7 @@ func TestConfigDefaults(t *testing.T) {
 	if problems != nil {
 		t.Fatal(problems)
 	}
-	if c.Environment != "local" || c.Sandbox != sandbox.LevelBasic || c.Endpoint != "" {
+	if !c.KeepPackages || c.Environment != "local" || c.Sandbox != sandbox.LevelBasic || c.Endpoint != "" {
 		t.Errorf("elsewhere than on OCI: %+v", c)
 	}
 	c, problems = ParseConfig(onOCI)
@@ -40,7 +40,7 @@ func TestConfigDefaults(t *testing.T) {
 func TestConfigTakesEveryVariable(t *testing.T) {
 	c, problems := ParseConfig([]string{
 		"CEMLI_PACKAGES_BUCKET=p", "RESULTS_BUCKET=r", "CEMLI_STATE_BUCKET=s", "CEMLI_ENVIRONMENT=test", "CEMLI_SANDBOX=none",
-		"CEMLI_LOG_LEVEL=debug", "CEMLI_LOG_OUTPUT=tail", "CEMLI_RESERVE=5s", "CEMLI_ENDPOINT=http://127.0.0.1:8080/",
+		"CEMLI_LOG_LEVEL=debug", "CEMLI_LOG_OUTPUT=tail", "CEMLI_RESERVE=5s", "CEMLI_KEEP_PACKAGES=false", "CEMLI_ENDPOINT=http://127.0.0.1:8080/",
 		"CEMLI_LIMIT_PACKAGE_BYTES=1000", "CEMLI_LIMIT_LOG_BYTES=2048", "CEMLI_LIMIT_RUN_TIME=90s", "CEMLI_LIMIT_ENTRIES=7",
 		"CEMLI_LIMIT_FILE_BYTES=8", "CEMLI_LIMIT_TOTAL_BYTES=9", "CEMLI_LIMIT_RATIO=10", "CEMLI_LIMIT_ARTIFACTS=11", "CEMLI_LIMIT_ARTIFACT_BYTES=12",
 		"FN_MEMORY=512", "FN_FN_ID=f", "FN_FN_NAME=n", "FN_APP_ID=a", "HOME=/home/fn",
@@ -52,11 +52,11 @@ func TestConfigTakesEveryVariable(t *testing.T) {
 	got := []any{
 		c.PackagesBucket, c.ResultsBucket, c.StateBucket, c.Environment, c.Sandbox, c.LogLevel, c.Output, c.Reserve, c.Endpoint, c.MemoryMB,
 		l.PackageBytes, l.LogBytes, l.RunTime, l.Archive.Entries, l.Archive.FileBytes, l.Archive.TotalBytes, l.Archive.Ratio, l.Artifacts, l.ArtifactBytes,
-		c.Identity.FunctionID, c.Identity.FunctionName, c.Identity.AppID,
+		c.Identity.FunctionID, c.Identity.FunctionName, c.Identity.AppID, c.KeepPackages,
 	}
 	want := []any{
 		"p", "r", "s", "test", sandbox.LevelNone, slog.LevelDebug, executor.OutputTail, 5 * time.Second, "http://127.0.0.1:8080", int64(512),
-		int64(1000), int64(2048), 90 * time.Second, 7, int64(8), int64(9), int64(10), 11, int64(12), "f", "n", "a",
+		int64(1000), int64(2048), 90 * time.Second, 7, int64(8), int64(9), int64(10), 11, int64(12), "f", "n", "a", false,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error("(-want +got):\n" + diff)

@@ -180,7 +180,7 @@ func (h *handler) executor() executor.Config {
 		Packages: h.client.Bucket(h.config.PackagesBucket), Results: h.client.Bucket(h.config.ResultsBucket),
 		State: h.client.Bucket(h.config.StateBucket), Policy: h.policy(),
 		Namespace: h.client.Namespace, Environment: h.config.Environment, WorkDir: h.config.WorkDir,
-		Reserve: h.config.Reserve, Limits: h.config.Limits, Sandbox: h.config.Sandbox, Scripts: h.config.Scripts, Output: h.config.Output,
+		KeepPackages: h.config.KeepPackages, Reserve: h.config.Reserve, Limits: h.config.Limits, Sandbox: h.config.Sandbox, Scripts: h.config.Scripts, Output: h.config.Output,
 		Identity: identity, Log: h.log, LogWriter: h.logWriter, Secrets: h.secret, Announce: h.announce, Invoke: h.invoke,
 	}
 }

@@ -54,7 +54,7 @@ func run(t *testing.T, dir string, changes ...func(*executor.Config, *executor.R
 	}
 	config := executor.Config{
 		Packages: packages, Results: results, State: state, Namespace: func(context.Context) (string, error) { return "", nil },
-		Environment: "test", WorkDir: filepath.Join(testkit.TempDir(t), "work"), Reserve: 5 * time.Second, Limits: executor.DefaultLimits(),
+		Environment: "test", WorkDir: filepath.Join(testkit.TempDir(t), "work"), KeepPackages: true, Reserve: 5 * time.Second, Limits: executor.DefaultLimits(),
 		Sandbox: sandbox.LevelBasic, Output: executor.OutputNone, Log: slog.New(slog.DiscardHandler),
 	}
 	request := executor.Request{Bucket: "packages", Object: "p.zip", Trigger: executor.Trigger{Kind: executor.TriggerCLI}}

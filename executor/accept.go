@@ -35,6 +35,11 @@ func (r *run) accept(ctx context.Context, m *manifest.Manifest) error {
 		return err
 	}
 	key := r.key()
+	if former, err := r.openBefore(ctx); err != nil {
+		return err
+	} else if former != "" {
+		key = former
+	}
 	r.mark = claim.MarkName(key, 1)
 	made, err := r.putMark(ctx, r.mark, r.request)
 	if err != nil {
@@ -60,7 +65,7 @@ func (r *run) accept(ctx context.Context, m *manifest.Manifest) error {
 	}
 	r.adopt(held)
 	if held.Sets != nil {
-		return &severalSets{held, m != nil && m.OnSetFailure == manifest.OnFailureContinue}
+		return &severalSets{held, m != nil && m.OnSetFailure == manifest.OnSetFailureContinue}
 	}
 	return r.stillTries(held)
 }
@@ -71,6 +76,22 @@ func (r *run) key() string {
 	key := r.request.key(r.Environment)
 	r.result.RequestKey = cmp.Or(claim.KeyOf(r.request.Parent), key)[:12]
 	return key
+}
+
+// openBefore is the key under which an earlier version has accepted a request that goes back and has
+// not ended it; "" if there is none. Its key knew neither the reason nor what is taken from the run.
+func (r *run) openBefore(ctx context.Context) (string, error) {
+	q := r.request
+	if q.previousRun() == "" {
+		return "", nil
+	}
+	q.Slot, q.Parameters = q.wayBack()+" "+q.previousRun(), r.asked
+	key := q.key(r.Environment)
+	held, err := claim.Find(ctx, r.State, r.Environment, key, r.now())
+	if err != nil || held == nil || held.State == claim.Done {
+		return "", err
+	}
+	return key, nil
 }
 
 // severalSets lists the package's parameter sets where the request names none.
@@ -136,11 +157,15 @@ func (e *Config) watch(ctx context.Context, since time.Time) (claim.Watch, error
 	if ok || err != nil {
 		return w, err
 	}
-	page, err := e.Results.List(ctx, store.ListOptions{Prefix: "runs/", Limit: 1})
-	if err != nil {
-		return w, err
+	ran := false
+	for _, prefix := range []string{"runs/", "packages/"} { // a copy of a package is there before its run is
+		page, err := e.Results.List(ctx, store.ListOptions{Prefix: prefix, Limit: 1})
+		if err != nil {
+			return w, err
+		}
+		ran = ran || len(page.Objects) > 0
 	}
-	if len(page.Objects) == 0 {
+	if !ran {
 		return claim.StartWatch(ctx, e.State, since)
 	}
 	// Another run may have begun the watch, and ended, between the two looks.

@@ -8,8 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/Masterminds/semver/v3"
-
 	"cemli-executor/internal/bundle"
 	"cemli-executor/internal/claim"
 	"cemli-executor/internal/leaks"
@@ -75,7 +73,7 @@ func (s subject) requirements(ctx context.Context) ([]problem.Problem, error) {
 		if err != nil {
 			return nil, err
 		}
-		state := lacking(history, s.inputs.Set, wanted, s.inputs.Environment)
+		state := unmet(history, s.inputs.Set, wanted, s.inputs.Environment)
 		if state == "" {
 			continue
 		}
@@ -85,15 +83,6 @@ func (s subject) requirements(ctx context.Context) ([]problem.Problem, error) {
 		})
 	}
 	return problems, nil
-}
-
-func satisfies(version, wanted string) bool {
-	ranges, err := semver.NewConstraint(wanted)
-	if err != nil {
-		return false
-	}
-	v, err := semver.StrictNewVersion(version)
-	return err == nil && ranges.Check(v)
 }
 
 // violations asks the policy.
@@ -143,6 +132,7 @@ func (r *run) admit(ctx context.Context, m *manifest.Manifest, contents bundle.E
 		facts: manifest.Case{
 			Object: r.request.Object, Action: r.result.Action, Kind: kindFor(r.request.Trigger.Kind), Now: time.Now(),
 			Current: applied(history, r.request.ParameterSet), Seen: history.Seen(m.Version), Rollback: r.request.RollbackOf != "" && r.request.Reason != "",
+			Reference: r.request.Reference,
 		},
 		others: r.others(),
 	}.judge(ctx)

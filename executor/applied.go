@@ -35,15 +35,26 @@ func (r *run) change(plan *manifest.Plan) *claim.Entry {
 	p := r.result.Package
 	return &claim.Entry{
 		RunID: r.runID(), Key: contentKey(plan, p.DirHash, r.request.ParameterSet), Version: p.Version, DirHash: p.DirHash, SHA256: p.SHA256,
-		Object: r.request.Object, Declares: sortedNames(plan.Manifest().ParameterSets), Start: r.result.Start, Resumes: r.request.ResumeFrom,
+		Kept: r.copies.zip, Object: r.request.Object, Declares: sortedNames(plan.Manifest().ParameterSets), Start: r.result.Start, Resumes: r.request.ResumeFrom,
 	}
 }
 
-// contentKey identifies what a plan does: contents, parameter set and parameters.
+// contentKey identifies what a plan does: contents, parameter set and parameters. Numbers count by their
+// value: 1.0 is 1.
 func contentKey(plan *manifest.Plan, dirHash, set string) string {
+	return keyOf(plan, dirHash, set, manifest.Value.Canonical)
+}
+
+// writtenKey is the content key as records have it that were made when numbers counted as they were
+// written.
+func writtenKey(plan *manifest.Plan, dirHash, set string) string {
+	return keyOf(plan, dirHash, set, func(v manifest.Value) manifest.Value { return v })
+}
+
+func keyOf(plan *manifest.Plan, dirHash, set string, form func(manifest.Value) manifest.Value) string {
 	values := map[string]manifest.Value{}
 	for _, a := range plan.Arguments() {
-		values[a.Name] = a.Value
+		values[a.Name] = form(a.Value)
 	}
 	doc, err := json.Marshal([]any{dirHash, set, values})
 	if err != nil {
@@ -58,12 +69,15 @@ func (r *run) notAgain(plan *manifest.Plan, policy *manifest.Policy) error {
 	if !r.does(ActionApply) || r.request.previousRun() != "" || plan.Manifest().Idempotent || policy != nil && policy.AllowsRepeat() {
 		return nil
 	}
-	set, key := r.request.ParameterSet, contentKey(plan, r.result.Package.DirHash, r.request.ParameterSet)
-	if e := r.history.Applied(set); e != nil && e.Key == key {
+	set, dirHash := r.request.ParameterSet, r.result.Package.DirHash
+	keys := []string{contentKey(plan, dirHash, set), writtenKey(plan, dirHash, set)}
+	if e := r.history.Applied(set); e != nil && slices.Contains(keys, e.Key) {
 		return &repeated{e.RunID}
 	}
-	if id := r.history.Forgotten(key); id != "" && r.history.Latest(set) == nil {
-		return &repeated{id}
+	for _, key := range keys {
+		if id := r.history.Forgotten(key); id != "" && r.history.Latest(set) == nil {
+			return &repeated{id}
+		}
 	}
 	return nil
 }
@@ -76,9 +90,9 @@ func applied(history *claim.Package, set string) string {
 	return ""
 }
 
-// lacking says why what is applied of a package does not meet a range of versions, for a run of a
+// unmet says why what is applied of a package does not meet a range of versions, for a run of a
 // parameter set: in the same set where the package has it, else in all that it declares. "" if it does.
-func lacking(history *claim.Package, set, wanted, environment string) string {
+func unmet(history *claim.Package, set, wanted, environment string) string {
 	newest := history.Newest()
 	if newest == nil {
 		return "nothing of it is applied in " + environment
@@ -98,7 +112,7 @@ func lacking(history *claim.Package, set, wanted, environment string) string {
 		switch have := applied(history, set); {
 		case have == "":
 			return "nothing" + of + " is applied in " + environment
-		case !satisfies(have, wanted):
+		case !manifest.Satisfies(have, wanted):
 			return environment + " has " + have + of
 		}
 	}

@@ -87,6 +87,10 @@ func (r *run) recall(ctx context.Context) error {
 		return err
 	}
 	q := &r.request
+	r.asked = q.Parameters
+	if q.ETag != "" && q.ETag != previous.Package.ETag || q.VersionID != "" && q.VersionID != previous.Package.VersionID {
+		r.named = place{r.Packages, q.Object, store.GetOptions{IfMatch: q.ETag, VersionID: q.VersionID}}
+	}
 	q.Action, q.Object, q.ParameterSet, q.Parameters = q.actionAfter(previous), previous.SourceObject, previous.ParameterSet, parameters
 	q.ETag, q.VersionID, q.pinned = previous.Package.ETag, previous.Package.VersionID, previous.Package.SHA256
 	r.name = cmp.Or(previous.Package.Name, nameFrom(q.Object))
@@ -175,8 +179,6 @@ func (r *run) agrees(ctx context.Context, previous evidence.Result) error {
 	}
 	leave := "leave it out: everything is taken from the run that is named"
 	note("/object", q.Object, previous.SourceObject, r.otherRun(ctx, previous))
-	note("/etag", q.ETag, previous.Package.ETag, leave)
-	note("/version_id", q.VersionID, previous.Package.VersionID, leave)
 	note("/parameter_set", q.ParameterSet, previous.ParameterSet, leave)
 	if q.RerunOf != "" {
 		note("/action", string(q.Action), previous.Action, leave)

@@ -13,6 +13,7 @@ package executor
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -172,7 +173,7 @@ type run struct {
 	started bool      // the first step has begun
 	doing   *claim.Entry // what is being applied; nil: nothing
 	digest  string       // SHA-256 of the result, once it is encoded
-	copies  copies
+	copies  *copies
 	policy  []byte // the policy's document; nil: none
 
 	arguments manifest.Arguments
@@ -196,6 +197,8 @@ type run struct {
 	scripts   []script       // of the plan
 	hard      time.Time      // when the process may be killed; zero: not said
 	previous  *evidence.Result
+	asked     map[string]json.RawMessage     // the parameters that a request which goes back names itself
+	named     place                          // the version that such a request names, if that is another than the run's
 	restored  map[string]evidence.Artifact // of the previous run, that are there again
 }
 
@@ -206,6 +209,7 @@ func (r *run) pipeline(ctx context.Context) error {
 		return err
 	}
 	defer cancel()
+	defer func() { _ = r.copied() }() // nothing goes on after the run; who needs it asks before
 	if err := r.supported(ctx); err != nil {
 		return err
 	}
@@ -234,6 +238,9 @@ func (r *run) pipeline(ctx context.Context) error {
 	if err := r.accept(ctx, m); err != nil {
 		return err
 	}
+	if r.policy != nil {
+		r.keepPolicy(ctx, r.policy)
+	}
 	r.log.Info("run started", "run_id", r.runID(), "object", r.request.Object, "sha256", r.result.Package.SHA256,
 		"parameter_set", r.request.ParameterSet, "action", r.result.Action)
 	contents, err := timed(r, "extract", func() (bundle.Extracted, error) { return r.extract(ctx, archive) })
@@ -254,7 +261,6 @@ func (r *run) pipeline(ctx context.Context) error {
 		return err
 	}
 	r.keepPackage(ctx, source, m)
-	defer func() { _ = r.kept() }() // nothing of it goes on after the run
 	return r.apply(ctx, plan)
 }
 
@@ -287,7 +293,7 @@ func (r *run) apply(ctx context.Context, plan *manifest.Plan) error {
 	if err := r.unclaimed(ctx); err != nil {
 		return err
 	}
-	if err := r.kept(); err != nil {
+	if err := r.copied(); err != nil {
 		return err
 	}
 	if err := r.current(ctx); err != nil {

@@ -73,7 +73,7 @@ func newBench(t *testing.T) *bench {
 	b := &bench{t: t, packages: open("packages"), results: open("results"), state: open("state"), log: &testkit.Buffer{}}
 	b.config = executor.Config{
 		Packages: b.packages, Results: b.results, State: b.state, Namespace: func(context.Context) (string, error) { return "ns", nil },
-		Environment: "test", WorkDir: filepath.Join(testkit.TempDir(t), "work"), Reserve: time.Second, Limits: executor.DefaultLimits(),
+		Environment: "test", WorkDir: filepath.Join(testkit.TempDir(t), "work"), KeepPackages: true, Reserve: time.Second, Limits: executor.DefaultLimits(),
 		Sandbox: sandbox.LevelBasic, Output: executor.OutputAll, Identity: evidence.Identity{ExecutorVersion: "test"},
 		Log: slog.New(slog.NewJSONHandler(b.log, nil)),
 	}
@@ -91,6 +91,13 @@ func (b *bench) upload(name string, data []byte, opts store.PutOptions) store.In
 
 func request(object, etag string) executor.Request {
 	return executor.Request{Bucket: "packages", Object: object, ETag: etag, Trigger: executor.Trigger{Kind: executor.TriggerRequest}}
+}
+
+// event is the request of an upload.
+func event(object, etag string) executor.Request {
+	q := request(object, etag)
+	q.Trigger.Kind = executor.TriggerEvent
+	return q
 }
 
 // run executes a request and checks what holds for every run: nothing is left in the
@@ -409,7 +416,7 @@ func TestRequestsThatAreRefused(t *testing.T) {
 		{"no such object", func(q *executor.Request) { q.Object, q.ETag = "none.zip", "" }, "store.not_found"},
 		{"parameters", func(q *executor.Request) { q.Parameters = map[string]json.RawMessage{"A": []byte("1")} }, "trigger.parameter_unknown"},
 		{"a re-run without a reason", func(q *executor.Request) { q.RerunOf = "x" }, "trigger.value"},
-		{"a re-run of nothing", func(q *executor.Request) { q.RerunOf, q.Reason = "20260101T000000Z-sample-000000000000", "y" }, "trigger.previous_run"},
+		{"a re-run of nothing", func(q *executor.Request) { q.RerunOf, q.Reason = "20260101T000000Z-sample-000000000000", "y" }, "request.unknown_run"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			b := newBench(t)
@@ -525,7 +532,12 @@ func TestStoreFailsBeforeTheFirstStep(t *testing.T) {
 func TestEvidenceThatCannotBeStoredFailsTheInvocation(t *testing.T) {
 	b := newBench(t)
 	info := b.upload("sample-1.0.0.zip", pack(t, files{"steps/run.sh": "echo ran"}), store.PutOptions{})
-	b.config.Results = faulty{Bucket: b.results, put: func(name string) error { return store.Error(store.ErrNoBucket, "put", "results", "", nil) }}
+	b.config.Results = faulty{Bucket: b.results, put: func(name string) error {
+		if strings.HasPrefix(name, "packages/") {
+			return nil
+		}
+		return store.Error(store.ErrNoBucket, "put", "results", "", nil)
+	}}
 	r, err := b.run(t.Context(), request(info.Name, info.ETag))
 	if !errors.Is(err, store.ErrNoBucket) || r.Status != evidence.StatusError {
 		t.Errorf("status %s, error %v", r.Status, err)

@@ -89,29 +89,54 @@ type place struct {
 // with that digest, else from the copy that was kept.
 func (r *run) fetchPinned(ctx context.Context) (*source, error) {
 	q := r.request
+	if r.named.bucket != nil {
+		return r.fetchNamed(ctx)
+	}
 	for _, at := range []place{
 		{r.Packages, q.Object, store.GetOptions{IfMatch: q.ETag, VersionID: q.VersionID}},
 		{r.Packages, q.Object, store.GetOptions{}},
 		{r.Results, keptPackage(q.pinned), store.GetOptions{}},
 	} {
-		s, info, err := r.download(ctx, at.bucket, at.name, at.opts, func(info store.Info) error {
-			return withinLimit(at.name, info.Size, r.Limits.PackageBytes)
-		})
+		s, err := r.fetchFrom(ctx, at)
 		if isGone(err) || err == nil && s.sha256 != q.pinned {
 			continue
 		}
-		if err != nil {
-			return nil, err
-		}
-		r.created = info.Created
-		r.result.Package.Size, r.result.Package.SHA256 = info.Size, s.sha256
-		r.result.Reason, r.result.Reference = q.Reason, q.Reference
-		return s, nil
+		return s, err
 	}
 	return nil, problem.New(problem.Problem{
 		Code: "request.gone", Where: q.Object, Message: "the package with the SHA-256 " + q.pinned + " is neither in the packages bucket any more nor among the copies that were kept",
 		Hint: "upload those bytes again under any name; what is applied is kept unless CEMLI_KEEP_PACKAGES is false or it has sensitive defaults",
 	}, nil)
+}
+
+// fetchFrom downloads what is in a place, without learning anything from its metadata.
+func (r *run) fetchFrom(ctx context.Context, at place) (*source, error) {
+	s, info, err := r.download(ctx, at.bucket, at.name, at.opts, func(info store.Info) error {
+		return withinLimit(at.name, info.Size, r.Limits.PackageBytes)
+	})
+	if err != nil {
+		return nil, err
+	}
+	r.created = info.Created
+	r.result.Package.Size, r.result.Package.SHA256 = info.Size, s.sha256
+	r.result.Reason, r.result.Reference = r.request.Reason, r.request.Reference
+	return s, nil
+}
+
+// fetchNamed downloads the version that a request which goes back names besides the run: it has to be of
+// the same bytes.
+func (r *run) fetchNamed(ctx context.Context) (*source, error) {
+	s, err := r.fetchFrom(ctx, r.named)
+	switch {
+	case isGone(err):
+		return nil, r.staleNow(ctx)
+	case err == nil && s.sha256 != r.request.pinned:
+		return nil, problem.New(problem.Problem{
+			Code: "request.differs", Where: "/etag", Message: fmt.Sprintf("the version that is named has the SHA-256 %s, and the run %s had %s", s.sha256, r.previous.RunID, r.request.pinned),
+			Hint: "leave etag and version_id out, or name the run of that version; contents that were changed are a new upload",
+		}, nil)
+	}
+	return s, err
 }
 
 // learn takes what the object's description says, and refuses what it alone forbids.

@@ -22,7 +22,7 @@ func (r *run) enter(ctx context.Context, m *manifest.Manifest, policy *manifest.
 	if r.does(ActionCheck) {
 		return nil // it runs nothing
 	}
-	name := groupOf(m, policy)
+	name := groupOf(m, policy, r.request.ParameterSet)
 	me := r.waiting(m)
 	examined := false
 	for range entries {
@@ -78,12 +78,14 @@ func holder(g *claim.Group) string {
 	return ", with the run " + g.Holder.RunID
 }
 
-// groupOf is the concurrency group of a package: the policy's, the package's own, or its name.
-func groupOf(m *manifest.Manifest, policy *manifest.Policy) string {
-	if policy != nil && policy.Group != "" {
-		return policy.Group
+// groupOf is the concurrency group of a run of a parameter set: the policy's, the package's own, or the
+// package's name.
+func groupOf(m *manifest.Manifest, policy *manifest.Policy, set string) string {
+	own := cmp.Or(m.Concurrency.Group, m.Name)
+	if policy == nil {
+		return own
 	}
-	return cmp.Or(m.Concurrency.Group, m.Name)
+	return cmp.Or(policy.GroupFor(set), own)
 }
 
 // waiting is the run's entry in a queue.

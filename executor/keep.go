@@ -46,14 +46,17 @@ func (r *run) keepPackage(ctx context.Context, s *source, m *manifest.Manifest) 
 }
 
 // keepPolicy begins to keep the policy, whatever it decides.
-func (r *run) keepPolicy(ctx context.Context, doc []byte, sha256 string) {
+func (r *run) keepPolicy(ctx context.Context, doc []byte) {
+	if !r.KeepPackages {
+		return
+	}
 	r.copies.group.Go(func() error {
-		return r.createOnce(ctx, keptPolicy(sha256), bytes.NewReader(doc), int64(len(doc)), "application/json")
+		return r.createOnce(ctx, keptPolicy(sum(doc)), bytes.NewReader(doc), int64(len(doc)), "application/json")
 	})
 }
 
-// kept waits until all copies are there.
-func (r *run) kept() error { return r.copies.group.Wait() }
+// copied waits until all copies are there.
+func (r *run) copied() error { return r.copies.group.Wait() }
 
 // createOnce stores what is the same whoever stores it. A refusal counts only if it is not there then:
 // some stores deny to create what exists.

@@ -236,6 +236,9 @@ func (r *run) forEvidence(ctx context.Context) (context.Context, context.CancelF
 
 // commit stores everything that is not stored yet and then the result.
 func (r *run) commit(ctx context.Context) error {
+	if err := r.copied(); err != nil {
+		return err
+	}
 	for _, log := range r.kept {
 		if err := r.storeLog(ctx, log); err != nil && !r.isStored(ctx, log, err) {
 			return err

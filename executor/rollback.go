@@ -24,7 +24,7 @@ func (r *run) rollBack(ctx context.Context, plan *manifest.Plan, scripts []scrip
 			r.outputs[key] = value
 		}
 	}
-	u := undoing{rollback: &evidence.Rollback{Status: evidence.StepSuccess}}
+	u := newUndoing()
 	for _, s := range scripts {
 		r.result.Steps = append(r.result.Steps, describeStep(s, evidence.StepNotRun))
 		step, ok := r.before(s)
@@ -81,6 +81,10 @@ func undone(before []evidence.Step, undo script) bool {
 type undoing struct {
 	rollback *evidence.Rollback
 	pending  []script // the last one that began first
+}
+
+func newUndoing() undoing {
+	return undoing{rollback: &evidence.Rollback{Status: evidence.StepSuccess, Steps: []evidence.Step{}}}
 }
 
 // add notes a step that had begun.

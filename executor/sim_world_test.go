@@ -1,6 +1,7 @@
 package executor_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -136,7 +137,9 @@ func (w *world) in(d time.Duration, do func()) {
 // step carries out one of the operations that wait.
 func (w *world) step() {
 	w.mu.Lock()
-	slices.SortStableFunc(w.pending, func(a, b *operation) int { return a.by.number - b.by.number })
+	slices.SortStableFunc(w.pending, func(a, b *operation) int {
+		return cmp.Or(a.by.number-b.by.number, cmp.Compare(a.op, b.op), cmp.Compare(a.what, b.what)) // an invocation may ask side by side
+	})
 	n := w.random.IntN(len(w.pending))
 	o := w.pending[n]
 	w.pending = slices.Delete(w.pending, n, n+1)
@@ -241,7 +244,7 @@ func (w *world) config(i *invocation) executor.Config {
 	return executor.Config{
 		Packages: bucket("packages"), Results: bucket("results"), State: bucket("state"),
 		Namespace: func(context.Context) (string, error) { return "ns", nil }, Environment: "prod",
-		WorkDir: fmt.Sprintf("%s/%d", w.dir, i.number), Reserve: 5 * time.Second, Limits: limits,
+		WorkDir: fmt.Sprintf("%s/%d", w.dir, i.number), KeepPackages: true, Reserve: 5 * time.Second, Limits: limits,
 		Sandbox: sandbox.LevelNone, Output: executor.OutputNone, Log: slog.New(slog.DiscardHandler),
 		Clock: func() time.Time { return time.Now().Add(skew) },
 		Spawn: i.spawn,

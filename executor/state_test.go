@@ -601,7 +601,7 @@ func TestASkippedSetIsOfTheSameAction(t *testing.T) {
 	b := newBench(t)
 	info := b.upload("sets.zip", pack(t, files{"manifest.json": `{"name":"sets","version":"1.0.0","type":"extension"` + sets + `}`, "prechecks/p.sh": "exit 1"}), store.PutOptions{Metadata: map[string]string{"cemli-action": "dry_run"}})
 	for range 2 {
-		results, err := executor.New(b.config).Run(t.Context(), request(info.Name, info.ETag))
+		results, err := executor.New(b.config).Run(t.Context(), event(info.Name, info.ETag))
 		if err != nil || len(results) != 2 || results[1].Status != evidence.StatusSkipped || b.stored(results[1].RunID).Action != "dry_run" {
 			t.Fatalf("%+v, %v", results, err)
 		}
@@ -650,7 +650,7 @@ func TestWaysBackAreApart(t *testing.T) {
 	first := b.ran(files{"steps/run.sh": "echo ran"})
 	q := request("sample-1.0.0.zip", first.Package.ETag)
 	q.ResumeFrom = first.RunID
-	if r := b.again(q); code(r) != "trigger.previous_run" {
+	if r := b.again(q); code(r) != "request.not_partial" {
 		t.Fatalf("resumed: %s, %s", r.Status, r.Message)
 	}
 	q.ResumeFrom, q.RerunOf, q.Reason = "", first.RunID, "once more"
@@ -682,7 +682,7 @@ func TestAClaimThatIsGone(t *testing.T) {
 func TestAStaleDuplicate(t *testing.T) {
 	b := newBench(t)
 	info := b.upload("sample-1.0.0.zip", pack(t, files{"steps/run.sh": "echo ran"}), store.PutOptions{Metadata: map[string]string{"cemli-action": "check"}})
-	first := b.again(request(info.Name, info.ETag))
+	first := b.again(event(info.Name, info.ETag))
 	b.upload("sample-1.0.0.zip", pack(t, files{"steps/run.sh": "echo other"}), store.PutOptions{})
 	if r := b.again(request(info.Name, info.ETag)); r.RunID != first.RunID || b.resultsStored() != 1 {
 		t.Errorf("run %s, %s, %d results; want %s", r.RunID, r.Message, b.resultsStored(), first.RunID)
@@ -694,7 +694,7 @@ func TestARefusalBeforeThePackageIsRead(t *testing.T) {
 	b := newBench(t)
 	b.config.Policy = executor.InlinePolicy("inline", []byte("{"))
 	info := b.upload("sample-1.0.0.zip", pack(t, files{"steps/run.sh": "echo ran"}), store.PutOptions{Metadata: map[string]string{"cemli-action": "check"}})
-	first := b.again(request(info.Name, info.ETag))
+	first := b.again(event(info.Name, info.ETag))
 	b.config.Policy = nil
 	swept := b.sweep()
 	if code(first) != "policy.unavailable" || len(swept.Runs) != 0 || b.resultsStored() != 1 {

@@ -191,7 +191,7 @@ func TestRollbackOfARun(t *testing.T) {
 	back := b.asks(contents(), func(q *executor.Request) {
 		q.Action, q.RollbackOf, q.Reason = executor.ActionRollback, first.RunID, "wrong ledger"
 	})[0]
-	if back.Status != evidence.StatusSuccess || back.Execution.Stdout != "undo 2\nundo 1 rollback\n" || back.PreviousRunID != first.RunID || back.Message != "2 undo scripts succeeded" {
+	if back.Status != evidence.StatusSuccess || back.Execution.Stdout != "undo 2\nundo 1 rollback\n" || back.PreviousRunID != first.RunID || back.Message != "2 undo scripts succeeded; these steps have none: 3" {
 		t.Errorf("status %s, %q, stdout %q", back.Status, back.Message, back.Execution.Stdout)
 	}
 	for name, c := range map[string]struct {
@@ -202,10 +202,10 @@ func TestRollbackOfARun(t *testing.T) {
 		"no reason": {func(q *executor.Request) { q.Action, q.RollbackOf = executor.ActionRollback, first.RunID }, "trigger.value"},
 		"unknown run": {func(q *executor.Request) {
 			q.Action, q.RollbackOf, q.Reason = executor.ActionRollback, "20260101T000000Z-sample-000000000000", "x"
-		}, "trigger.previous_run"},
-		"a rollback":      {func(q *executor.Request) { q.Action, q.RollbackOf, q.Reason = executor.ActionRollback, back.RunID, "x" }, "trigger.previous_run"},
+		}, "request.unknown_run"},
+		"a rollback":      {func(q *executor.Request) { q.Action, q.RollbackOf, q.Reason = executor.ActionRollback, back.RunID, "x" }, "rollback.of_rollback"},
 		"resume and undo": {func(q *executor.Request) { q.ResumeFrom, q.RollbackOf, q.Reason = first.RunID, first.RunID, "x" }, "trigger.value"},
-		"resume success":  {func(q *executor.Request) { q.ResumeFrom = first.RunID }, "trigger.previous_run"},
+		"resume success":  {func(q *executor.Request) { q.ResumeFrom = first.RunID }, "request.not_partial"},
 	} {
 		if r := b.asks(contents(), c.change)[0]; code(r) != c.code || r.Execution.Ran {
 			t.Errorf("%s: %+v; want %s", name, r.Error, c.code)
@@ -215,7 +215,7 @@ func TestRollbackOfARun(t *testing.T) {
 	other["x"] = "other content"
 	if r := b.asks(other, func(q *executor.Request) {
 		q.Action, q.RollbackOf, q.Reason = executor.ActionRollback, first.RunID, "x"
-	})[0]; code(r) != "trigger.previous_run" {
+	})[0]; code(r) != "request.differs" {
 		t.Errorf("other content: %+v", r.Error)
 	}
 }
@@ -263,7 +263,7 @@ func TestResume(t *testing.T) {
 	other := b.asks(contents(), func(q *executor.Request) {
 		q.ResumeFrom, q.Parameters = first.RunID, map[string]json.RawMessage{"P": json.RawMessage("8")}
 	})[0]
-	if code(other) != "trigger.previous_run" {
+	if code(other) != "request.differs" {
 		t.Errorf("other parameters: %+v", other.Error)
 	}
 	r := b.asks(contents(), func(q *executor.Request) { q.ResumeFrom = first.RunID })[0]
@@ -482,8 +482,8 @@ func TestResumeFromAnotherContent(t *testing.T) {
 	b := newBench(t)
 	first := b.asks(files{"steps/1.sh": "true", "steps/2.sh": "exit 1"}, nil)[0]
 	r := b.asks(files{"steps/1.sh": "true", "steps/2.sh": "exit 0"}, func(q *executor.Request) { q.ResumeFrom = first.RunID })[0]
-	if code(r) != "trigger.previous_run" || r.Execution.Ran {
-		t.Errorf("%+v; want trigger.previous_run", r.Error)
+	if code(r) != "request.differs" || r.Execution.Ran {
+		t.Errorf("%+v; want request.differs", r.Error)
 	}
 }
 
@@ -521,6 +521,11 @@ func TestRollbackFindsTheArtifacts(t *testing.T) {
 			q.Action, q.RollbackOf, q.Reason = executor.ActionRollback, first.RunID, "x"
 		})[0]
 	}
+	second := b.asks(contents(), nil)[0]
+	if r := back(); code(r) != "rollback.not_latest" || !strings.Contains(r.Message, second.RunID) {
+		t.Fatalf("%s, %s", r.Status, r.Message)
+	}
+	first = second
 	r := back()
 	if r.Status != evidence.StatusSuccess || r.Execution.Ran != true || len(r.Artifacts) != 2 {
 		t.Fatalf("status %s, %s, artifacts %+v", r.Status, r.Message, r.Artifacts)
@@ -535,6 +540,7 @@ func TestRollbackFindsTheArtifacts(t *testing.T) {
 		t.Errorf("artifact %+v", a)
 	}
 	// An artifact that somebody changed is not given to an undo.
+	first = b.asks(contents(), nil)[0]
 	object := evidence.Dir(first.RunID) + "artifacts/d/saved"
 	if err := b.results.Delete(t.Context(), object, ""); err != nil {
 		t.Fatal(err)
@@ -542,8 +548,8 @@ func TestRollbackFindsTheArtifacts(t *testing.T) {
 	if _, err := b.results.Put(t.Context(), object, strings.NewReader("forged\n"), 7, store.PutOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	if r := back(); code(r) != "trigger.previous_run" || r.Execution.Ran {
-		t.Errorf("%+v; want trigger.previous_run", r.Error)
+	if r := back(); code(r) != "request.gone" || r.Execution.Ran {
+		t.Errorf("%+v; want request.gone", r.Error)
 	}
 }
 
@@ -654,15 +660,20 @@ func TestResumeOfAResumedRun(t *testing.T) {
 	}
 }
 
+// A rollback that succeeded has undone the run, whatever had no undo: what is left is a person's, and the
+// same may be applied again.
 func TestARollbackThatDidNothing(t *testing.T) {
 	b := newBench(t)
 	contents := func() files { return files{"steps/run.sh": "true"} }
 	first := b.asks(contents(), nil)[0]
-	b.asks(contents(), func(q *executor.Request) {
+	back := b.asks(contents(), func(q *executor.Request) {
 		q.Action, q.RollbackOf, q.Reason = executor.ActionRollback, first.RunID, "x"
-	})
-	if r := b.asks(contents(), nil)[0]; r.Status != evidence.StatusSkipped || r.PreviousRunID != first.RunID {
-		t.Errorf("status %s, %q; the first success still stands", r.Status, r.Message)
+	})[0]
+	if back.Status != evidence.StatusSuccess || !slices.Equal(back.Rollback.WithoutUndo, []string{"run"}) {
+		t.Errorf("status %s, %q, rollback %+v", back.Status, back.Message, back.Rollback)
+	}
+	if r := b.asks(contents(), nil)[0]; r.Status != evidence.StatusSuccess || !r.Execution.Ran {
+		t.Errorf("status %s, %q", r.Status, r.Message)
 	}
 }
 
@@ -677,7 +688,7 @@ func TestHiddenParametersAreGivenAgain(t *testing.T) {
 			q.Action, q.RollbackOf, q.Reason, q.Parameters = executor.ActionRollback, first.RunID, "x", parameters
 		})[0]
 	}
-	if r := back(nil); code(r) != "trigger.previous_run" {
+	if r := back(nil); code(r) != "request.hidden" {
 		t.Errorf("without: %+v", r.Error)
 	}
 	if r := back(map[string]json.RawMessage{"P": json.RawMessage(`"default-value"`)}); r.Status != evidence.StatusSuccess {

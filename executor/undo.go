@@ -66,14 +66,14 @@ func (r *run) holds(ctx context.Context, plan *manifest.Plan) error {
 // undo runs the undo scripts of all steps that began, in reverse order, and stops at the
 // first that fails. It is left out when the executor itself is being stopped.
 func (r *run) undo(ctx context.Context, plan *manifest.Plan, scripts []script) {
-	u := undoing{rollback: &evidence.Rollback{Status: evidence.StepSuccess}}
+	u := newUndoing()
 	for i, record := range r.result.Steps {
 		if record.Attempts > 0 || record.Status == evidence.StepSkipped {
 			u.add(scripts[i])
 		}
 	}
 	switch {
-	case len(u.pending) == 0 && (u.rollback.NeedNone == nil || u.rollback.WithoutUndo != nil):
+	case len(u.pending) == 0 && (u.rollback.NeedNone == nil || u.rollback.WithoutUndo != nil || !plan.Undoable()):
 		return // nothing had begun, or nothing of that can be undone
 	case len(u.pending) > 0 && errors.Is(ctx.Err(), context.Canceled): // the executor is being stopped: it is left to a person
 		u.rollback.Status, u.rollback.Request = evidence.StepNotRun, r.undoRequest()

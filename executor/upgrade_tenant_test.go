@@ -72,7 +72,7 @@ func (c *keptCall) executor() *executor.Executor {
 	config := executor.Config{
 		Packages: bucket("packages"), Results: bucket("results"), State: bucket("state"),
 		Namespace: func(context.Context) (string, error) { return "ns", nil }, Environment: "prod",
-		WorkDir: filepath.Join(c.tenant.dir, fmt.Sprint(c.tenant.calls)), Reserve: 15 * time.Second, Limits: executor.DefaultLimits(),
+		WorkDir: filepath.Join(c.tenant.dir, fmt.Sprint(c.tenant.calls)), KeepPackages: true, Reserve: 15 * time.Second, Limits: executor.DefaultLimits(),
 		Sandbox: sandbox.LevelNone, Output: executor.OutputNone, Log: slog.New(slog.DiscardHandler),
 		Spawn: c.spawn, Announce: c.announce, Policy: c.policy,
 	}

@@ -17,6 +17,8 @@ import (
 type window struct {
 	zone   *time.Location
 	reason string
+	// noRollback closes the window to rollbacks too.
+	noRollback bool
 	// Of a window that occurs once.
 	from, until time.Time // their clock only; the zone is not theirs
 	// Of a weekly one, from the beginning of each day.
@@ -39,10 +41,11 @@ func (n node) window() window {
 	n.fields([]field{
 		{"time_zone", true, func(v node) { w.zone = v.zone() }},
 		{"reason", true, func(v node) {
-			if w.reason = v.text(lineRule, maxLine); w.reason == "" {
+			if w.reason = v.text(lineRule, maxLine); !Visible(w.reason) {
 				v.bad("", "the reason is missing", "say why, for those whose packages are refused")
 			}
 		}},
+		{"rollback", false, func(v node) { w.noRollback = !v.allow() }},
 		{"days", false, func(v node) {
 			weekly = true
 			for _, e := range v.list() {
@@ -117,42 +120,59 @@ func (n node) clock() time.Duration {
 // holds reports whether the window is open at a moment, and when it ends then.
 func (w window) holds(now time.Time) (end time.Time, in bool) {
 	if w.days == nil {
-		from, _ := instants(w.from, w.zone)
-		_, until := instants(w.until, w.zone)
-		return until, !now.Before(from) && now.Before(until)
+		return w.between(w.from, w.until, now)
 	}
-	local := now.In(w.zone)
-	for back := range 3 { // a window may reach into the second day after its own
-		year, month, day := local.AddDate(0, 0, -back).Date()
-		midnight := time.Date(year, month, day, 0, 0, 0, 0, time.UTC)
+	// Dates are counted without a zone, where every day has its midnight.
+	year, month, day := now.In(w.zone).Date()
+	// A window may reach into the second day after its own; and where clocks are set back over a
+	// midnight, the next day has begun before.
+	for ahead := 1; ahead >= -2; ahead-- {
+		midnight := time.Date(year, month, day+ahead, 0, 0, 0, 0, time.UTC)
 		if !slices.Contains(w.days, midnight.Weekday()) {
 			continue
 		}
-		from, _ := instants(midnight.Add(w.dayFrom), w.zone)
-		_, until := instants(midnight.Add(w.dayFrom+w.dayLength), w.zone)
-		if !now.Before(from) && now.Before(until) {
-			return until, true
+		from := midnight.Add(w.dayFrom)
+		if end, in := w.between(from, from.Add(w.dayLength), now); in {
+			return end, true
 		}
 	}
 	return time.Time{}, false
 }
 
+// between reports whether a moment is between two local times of the window's zone, and when the second
+// is over.
+func (w window) between(from, until, now time.Time) (end time.Time, in bool) {
+	begin, _ := instants(from, w.zone)
+	_, end = instants(until, w.zone)
+	return end, !now.Before(begin) && now.Before(end)
+}
+
+// furthest is more than any zone is from UTC.
+const furthest = 26 * time.Hour
+
 // instants are the first and the last moment at which the clocks of a zone show a local
-// time; the moment of the change, twice, where they skip it.
-func instants(clock time.Time, zone *time.Location) (first, last time.Time) {
-	wall := time.Date(clock.Year(), clock.Month(), clock.Day(), clock.Hour(), clock.Minute(), clock.Second(), 0, time.UTC)
-	var found []time.Time
-	for _, near := range []time.Duration{-26 * time.Hour, 26 * time.Hour} {
-		_, offset := wall.Add(near).In(zone).Zone()
-		at := wall.Add(-time.Duration(offset) * time.Second).In(zone)
-		if at.Format(time.DateTime) == wall.Format(time.DateTime) {
-			found = append(found, at)
+// time; the moment of the change, twice, where they skip it. The zone of wall is not meant.
+func instants(wall time.Time, zone *time.Location) (first, last time.Time) {
+	wall = time.Date(wall.Year(), wall.Month(), wall.Day(), wall.Hour(), wall.Minute(), wall.Second(), 0, time.UTC)
+	var shown []time.Time
+	var skipped time.Time
+	for at := wall.Add(-furthest); ; {
+		_, offset := at.In(zone).Zone()
+		begin, end := at.In(zone).ZoneBounds()
+		moment := wall.Add(-time.Duration(offset) * time.Second) // if that is within these bounds, the clocks show it
+		switch early := moment.Before(begin); {
+		case early && skipped.IsZero():
+			skipped = begin
+		case !early && (end.IsZero() || moment.Before(end)):
+			shown = append(shown, moment)
 		}
+		if end.IsZero() || end.After(wall.Add(furthest)) {
+			break
+		}
+		at = end
 	}
-	if len(found) == 0 { // skipped
-		_, change := wall.Add(-26 * time.Hour).In(zone).ZoneBounds()
-		return change, change
+	if shown == nil {
+		return skipped, skipped
 	}
-	slices.SortFunc(found, time.Time.Compare)
-	return found[0], found[len(found)-1]
+	return shown[0], shown[len(shown)-1]
 }

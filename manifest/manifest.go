@@ -51,7 +51,9 @@ type Manifest struct {
 	// Timeout bounds the run without undo, RollbackTimeout the undo; 0: not said.
 	Timeout, RollbackTimeout time.Duration
 	OnFailure                OnFailure
-	Idempotent               bool
+	// OnSetFailure is never empty.
+	OnSetFailure OnSetFailure
+	Idempotent   bool
 	// StepList is the explicit list of steps; nil: the conventions make the plan.
 	StepList []StepSpec
 	// Outputs are globs of files to keep, besides those in the artifacts folder.
@@ -76,6 +78,15 @@ const (
 	OnFailureStop     OnFailure = "stop"
 )
 
+// OnSetFailure says what happens to the other parameter sets after one has not succeeded.
+type OnSetFailure string
+
+// What may happen after a set that did not succeed.
+const (
+	OnSetFailureStop     OnSetFailure = "stop" // the default: later sets do not run
+	OnSetFailureContinue OnSetFailure = "continue"
+)
+
 // Concurrency keeps runs of one group from overlapping.
 type Concurrency struct {
 	Declared bool
@@ -96,5 +107,7 @@ type StepSpec struct {
 	RetryDelay      time.Duration
 	ContinueOnError bool
 	DryRun          bool
-	Rollback        string
+	Rollback        string // the undo script; empty: none
+	// NoUndo is the author's word that the step needs no undo; Rollback is empty then.
+	NoUndo bool
 }

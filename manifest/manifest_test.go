@@ -124,8 +124,15 @@ var cases = []struct {
 	{"negative duration", with(`"timeout":"-1s"`), []string{"manifest.duration /timeout"}},
 	{"duration as number", with(`"timeout":60`), []string{"manifest.type /timeout"}},
 	{"on_failure", with(`"on_failure":"undo"`), []string{"manifest.choice /on_failure"}},
+	{"on_set_failure", with(`"on_set_failure":"continue"`), nil},
+	{"on_set_failure that is none", with(`"on_set_failure":"skip"`), []string{"manifest.choice /on_set_failure"}},
+	{"keys of later versions", with(`"requires_wait":"1h","not_before":"2026-01-01T00:00:00Z","runs_on":"erp"`), []string{
+		"manifest.unsupported /not_before", "manifest.unsupported /requires_wait", "manifest.unsupported /runs_on",
+	}},
 	{"outputs", with(`"outputs":["reports/**/*.csv","../x","a[","/abs"]`), []string{"manifest.path /outputs/1", "manifest.glob /outputs/2", "manifest.path /outputs/3"}},
 	{"requires", with(`"requires":{"base":">=1.2, <2","Other":"*","x":"one","y":""}`), []string{"manifest.name /requires/Other", "manifest.version_range /requires/x", "manifest.required /requires/y"}},
+	{"ranges with vast numbers", with(`"requires":{"a":">=99999999999999999999","b":"^1.0.0-99999999999999999999","c":"<9999999999999999999"}`), []string{"manifest.version_range /requires/a", "manifest.version_range /requires/b"}},
+	{"version of vast numbers", `{"name":"a","version":"99999999999999999999.0.0-99999999999999999999","type":"extension"}`, nil},
 
 	{"steps", with(`"steps":[{"run":"steps/a.sh"},{"run":"../a.sh"},{"run":"/a.sh"},{"run":"a//b"},{"run":"./a"},{"run":"a\\b"},{},{"run":"..a/.b/...","name":"x"}]`), []string{
 		"manifest.path /steps/1/run", "manifest.path /steps/2/run", "manifest.path /steps/3/run", "manifest.path /steps/4/run", "manifest.path /steps/5/run", "manifest.required /steps/6",
@@ -134,6 +141,9 @@ var cases = []struct {
 	{"step of an unknown phase", with(`"steps":[{"run":"a.sh","phase":"before"}]`), []string{"manifest.choice /steps/0/phase"}},
 	{"environment of a step", with(`"steps":[{"run":"a.sh","env":{"A":"1","PATH":"/x","ENV":"x","IFS":"","BASH_ENV":"x","N":1}}]`), []string{
 		"manifest.reserved /steps/0/env/BASH_ENV", "manifest.reserved /steps/0/env/ENV", "manifest.reserved /steps/0/env/IFS", "manifest.type /steps/0/env/N", "manifest.reserved /steps/0/env/PATH",
+	}},
+	{"steps that need no undo", with(`"steps":[{"run":"a.sh","rollback":"none"},{"run":"b.sh","rollback":"./none"},{"run":"c.sh","rollback":""},{"run":"d.sh","rollback":false}]`), []string{
+		"manifest.path /steps/1/rollback", "manifest.path /steps/2/rollback", "manifest.type /steps/3/rollback",
 	}},
 	{"secrets of a step", with(`"secrets":{"A":{"vault_secret":"a"}},"steps":[{"run":"a.sh","secrets":["A","B"]}]`), []string{"manifest.undeclared /steps/0/secrets"}},
 	{"retries", with(`"steps":[{"run":"a.sh","retries":{"max":11}},{"run":"b.sh","retries":{"delay":"1s"}},{"run":"c.sh","retries":{"max":1.5}},{"run":"d.sh","retries":{"max":2.0,"delay":"1s"}}]`), []string{
@@ -157,9 +167,10 @@ const everything = `{` + head + `,
 	"parameters": {"LEDGER": {"type": "integer", "required": true}, "MODE": {"type": "string", "default": "fast", "enum": ["fast", "slow"]}},
 	"environment_parameters": {"dev": {"LEDGER": 1}}, "parameter_sets": {"FR": {"MODE": "slow"}},
 	"secrets": {"DB_PASSWORD": {"vault_secret": "erp-db"}}, "tools": ["jq", "g++"], "network": false,
-	"concurrency": {"group": "ledger", "on_busy": "reject"}, "timeout": "1m", "rollback_timeout": "1.5m", "on_failure": "rollback", "idempotent": true,
+	"concurrency": {"group": "ledger", "on_busy": "reject"}, "timeout": "1m", "rollback_timeout": "1.5m", "on_failure": "rollback", "on_set_failure": "continue", "idempotent": true,
 	"steps": [{"name": "apply", "phase": "run", "run": "steps/apply.sh", "args": ["--all"], "env": {"A": "b"}, "secrets": ["DB_PASSWORD"], "timeout": "30s",
-		"retries": {"max": 2, "delay": "5s"}, "continue_on_error": true, "dry_run": true, "rollback": "rollback/apply.sh"}],
+		"retries": {"max": 2, "delay": "5s"}, "continue_on_error": true, "dry_run": true, "rollback": "rollback/apply.sh"},
+		{"run": "steps/backup.sh", "rollback": "none"}],
 	"outputs": ["reports/*.csv"], "requires": {"base": "^1.2"}, "x-mine": {"any": ["thing"]}
 }`
 
@@ -247,6 +258,29 @@ func TestParseSuggests(t *testing.T) {
 	}
 }
 
+func TestSaysWhatItDoesNotSupport(t *testing.T) {
+	_, err := manifest.Parse([]byte(with(`"runs_on":"erp"`)))
+	if err == nil || !strings.Contains(err.Error(), "this version does not support the key runs_on") {
+		t.Errorf("error %v", err)
+	}
+	_, err = manifest.Parse([]byte(with(`"requires":{"a":">=99999999999999999999"}`)))
+	if err == nil || !strings.Contains(err.Error(), "more than 19 digits") {
+		t.Errorf("error %v; want it to say what is wrong with the range", err)
+	}
+}
+
+func TestOnSetFailure(t *testing.T) {
+	for doc, want := range map[string]manifest.OnSetFailure{
+		"{" + head + "}":                    manifest.OnSetFailureStop,
+		with(`"on_set_failure":"stop"`):     manifest.OnSetFailureStop,
+		with(`"on_set_failure":"continue"`): manifest.OnSetFailureContinue,
+	} {
+		if got := parse(t, doc).OnSetFailure; got != want {
+			t.Errorf("%s: %q; want %q", doc, got, want)
+		}
+	}
+}
+
 // What is sensitive is not quoted in a message, which goes into logs and evidence.
 func TestSensitiveValuesAreNotQuoted(t *testing.T) {
 	_, err := manifest.Parse([]byte(with(`"parameters":{"A":{"type":"string","sensitive":true,"pattern":"^x$","default":"hunter2"}}`)))
@@ -279,6 +313,9 @@ func FuzzParse(f *testing.F) {
 		arguments, _ := m.Resolve(manifest.Inputs{Environment: "dev"})
 		for _, s := range m.StepList {
 			files[s.Run], files[s.Rollback] = "digest", "digest"
+			if s.NoUndo && s.Rollback != "" {
+				t.Fatalf("a step needs no undo and has one: %+v", s)
+			}
 		}
 		plan, err := m.Plan(files, arguments)
 		if err != nil {

@@ -238,6 +238,18 @@ type field struct {
 	read     func(node)
 }
 
+// later are keys of the contract whose features this version does not have: they are refused, as
+// whoever writes them relies on them.
+func later(code string, keys ...string) []field {
+	var table []field
+	for _, key := range keys {
+		table = append(table, field{key, false, func(n node) {
+			n.bad(code, "this version does not support the key "+key, "remove it, or use an executor that supports it")
+		}})
+	}
+	return table
+}
+
 func (n node) unknown(key string, known []string) {
 	message, hint := "unknown key "+printable(key), "the keys here are "+strings.Join(known, ", ")
 	if near := problem.Nearest(key, known); near != "" {

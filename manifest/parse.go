@@ -20,7 +20,7 @@ func Parse(doc []byte) (*Manifest, error) {
 		return nil, err
 	}
 	c := &checker{open: func(key string) bool { return strings.HasPrefix(key, "x-") }}
-	m := &Manifest{Raw: doc, Network: true}
+	m := &Manifest{Raw: doc, Network: true, OnSetFailure: OnSetFailureStop}
 	node{c: c, value: doc}.fields(m.fields())
 	if err := problem.Join(c.problems); err != nil {
 		return nil, err
@@ -77,7 +77,7 @@ const (
 // fields is the contract's table of keys, in its order: what refers to others comes
 // after them.
 func (m *Manifest) fields() []field {
-	return []field{
+	table := []field{
 		{"$schema", false, func(n node) { n.text(lineRule, 2048) }},
 		{"name", true, func(n node) {
 			m.Name = n.word("manifest.name", nameRule, "1 to 63 of a-z 0-9 . _ - that begin with a letter or digit")
@@ -107,11 +107,15 @@ func (m *Manifest) fields() []field {
 		{"on_failure", false, func(n node) {
 			m.OnFailure = OnFailure(n.choice("manifest.choice", string(OnFailureRollback), string(OnFailureStop)))
 		}},
+		{"on_set_failure", false, func(n node) {
+			m.OnSetFailure = OnSetFailure(n.choice("manifest.choice", string(OnSetFailureStop), string(OnSetFailureContinue)))
+		}},
 		{"idempotent", false, func(n node) { m.Idempotent = n.boolean() }},
 		{"steps", false, func(n node) { m.StepList = n.steps(m.Secrets) }},
 		{"outputs", false, func(n node) { m.Outputs = n.globs() }},
 		{"requires", false, func(n node) { m.Requires = n.requires() }},
 	}
+	return append(table, later("manifest.unsupported", "requires_wait", "not_before", "runs_on")...)
 }
 
 func (n node) version() string {
@@ -200,7 +204,9 @@ func (n node) requires() map[string]string {
 			}
 			continue
 		}
-		if _, err := semver.NewConstraint(text); err != nil {
+		if vast.MatchString(text) {
+			member.bad("manifest.version_range", fmt.Sprintf("%q has a number of more than 19 digits", printable(text)), "name a smaller one, or * for any version")
+		} else if _, err := semver.NewConstraint(text); err != nil {
 			member.bad("manifest.version_range", fmt.Sprintf("%q is not a range of versions", printable(text)), `write it like ">=1.2, <2" or "^1.2"`)
 		}
 		ranges[name] = text

@@ -93,6 +93,22 @@ func TestPlanOfListedSteps(t *testing.T) {
 	}
 }
 
+// A step that needs no undo has none, whatever files the package has.
+func TestPlanOfStepsThatNeedNoUndo(t *testing.T) {
+	m := parse(t, with(`"steps":[{"run":"backup.sh","rollback":"none"},{"run":"apply.sh"}]`))
+	plan, err := m.Plan(digests([]string{"backup.sh", "apply.sh", "none", "rollback/backup.sh"}), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"run backup backup.sh", "run apply apply.sh"}, lines(plan)); diff != "" {
+		t.Errorf("plan (-want +got):\n%s", diff)
+	}
+	steps := plan.Steps()
+	if plan.Undoable() || !steps[0].NoUndo || steps[0].RollbackSHA256 != "" || steps[1].NoUndo {
+		t.Errorf("undoable %v, steps %+v", plan.Undoable(), steps)
+	}
+}
+
 const parameters = `"parameters":{
 	"LEDGER":{"type":"integer","default":0},"MODE":{"type":"string","enum":["fast","slow"],"default":"fast"},
 	"RATE":{"type":"number"},"ALL":{"type":"boolean"},"CODE":{"type":"string","pattern":"^[A-Z]{2}$","sensitive":true}},

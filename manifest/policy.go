@@ -1,7 +1,9 @@
 package manifest
 
 import (
+	"errors"
 	"fmt"
+	"maps"
 	"path"
 	"regexp"
 	"slices"
@@ -31,9 +33,8 @@ type Policy struct {
 	embedded   bool                // secrets in files are allowed
 	// Sandbox is the least level that may run; empty: the executor's own.
 	Sandbox string
-	// Group, if not empty, is the concurrency group of every package.
-	Group  string
-	freeze []window
+	group   string // template of the concurrency group of every package; empty: its own
+	freeze  []window
 	// Limits are bounds below the executor's own, by name; durations in nanoseconds.
 	Limits map[string]int64
 }
@@ -41,7 +42,7 @@ type Policy struct {
 // requirement is one member of require.
 type requirement struct {
 	pointer jsontext.Pointer
-	rule    *regexp.Regexp // nil: present and not empty
+	rule    *regexp.Regexp // nil: present, with something to see
 }
 
 // PolicyLimits are the names of the limits that a policy may set: those of the
@@ -49,9 +50,6 @@ type requirement struct {
 var PolicyLimits = []string{
 	"package_bytes", "entries", "file_bytes", "total_bytes", "ratio", "log_bytes", "artifacts", "artifact_bytes", "run_time",
 }
-
-// laterPolicy are keys of the contract whose features this version does not have.
-var laterPolicy = []string{"signatures", "require_success_in"}
 
 // ParsePolicy reads the policy of an environment. The error is a *problem.Error with
 // every problem, all of the code "policy.unavailable": a policy that is not understood
@@ -110,7 +108,7 @@ func (p *Policy) fields() []field {
 		{"embedded_secrets", false, func(n node) { p.embedded = n.allow() }},
 		{"sandbox", false, func(n node) { p.Sandbox = n.choice("", "none", "basic", "full") }},
 		{"concurrency", false, func(n node) {
-			n.fields([]field{{"group", true, func(v node) { p.Group = v.word("", stepRule, "a group's name: letters, digits, spaces, . _ -") }}})
+			n.fields([]field{{"group", true, func(v node) { p.group = v.groupTemplate() }}})
 		}},
 		{"limits", false, func(n node) { p.Limits = n.limits() }},
 		{"freeze", false, func(n node) {
@@ -119,12 +117,7 @@ func (p *Policy) fields() []field {
 			}
 		}},
 	}
-	for _, key := range laterPolicy {
-		table = append(table, field{key, false, func(n node) {
-			n.bad("", "this version does not support the key "+key, "remove it, or use an executor that supports it")
-		}})
-	}
-	return table
+	return append(table, later("", "revision", "runners", "triggers", "windows", "signatures", "ownership", "require_success_in", "emergency")...)
 }
 
 func (n node) allow() bool { return n.choice("", "allow", "deny") == "allow" }
@@ -180,10 +173,29 @@ func (n node) template() string {
 	return text
 }
 
+// setPlaceholder stands for the parameter set in a group's name.
+const setPlaceholder = "{set}"
+
+// groupTemplate reads the name of a concurrency group, which may have a placeholder for the set.
+func (n node) groupTemplate() string {
+	text := n.text(lineRule, maxLine)
+	if !stepRule.MatchString(strings.ReplaceAll(text, setPlaceholder, "SET")) {
+		n.bad("", fmt.Sprintf("%q is not a group's name: letters, digits, spaces, . _ -", printable(text)), "write it like erp, or erp-{set} to let parameter sets run side by side")
+	}
+	return text
+}
+
+// GroupFor is the concurrency group that the policy gives to a run of a parameter set, of which the name
+// is empty where the run is of none; "" leaves it to the package.
+func (p *Policy) GroupFor(set string) string {
+	return strings.ReplaceAll(p.group, setPlaceholder, set)
+}
+
 // What may ask, and for what.
 var (
 	triggerKinds = []string{"event", "cloud_event", "request", "cli"}
 	actionNames  = []string{"apply", "dry_run", "check", "rollback"}
+	laterActions = []string{"mark"} // of the contract; not in this version
 )
 
 // actions reads what each kind of trigger may do; a kind that is not named may nothing.
@@ -197,6 +209,10 @@ func (n node) actions() map[string][]string {
 		}
 		allowed[kind] = []string{}
 		for _, e := range members[kind].list() {
+			if text, _ := strictjson.Text(e.value); slices.Contains(laterActions, text) {
+				e.bad("", "this version does not support the action "+text, "remove it, or use an executor that supports it")
+				continue
+			}
 			allowed[kind] = append(allowed[kind], e.choice("", actionNames...))
 		}
 	}
@@ -239,6 +255,8 @@ type Case struct {
 	Current, Seen string
 	// Rollback: the request goes back to an earlier run, and says why.
 	Rollback bool
+	// Reference is the incident or change that the request names.
+	Reference string
 	// Embedded are the places that look like secrets.
 	Embedded []string
 }
@@ -267,36 +285,56 @@ func (v *violations) add(code, where, message, hint string) {
 
 func (v *violations) requirements() {
 	for _, r := range v.policy.require {
-		text, ok := lookUp(v.c.Manifest.Raw, r.pointer)
+		value := lookUp(v.c.Manifest.Raw, r.pointer)
+		text := textOf(value)
 		switch {
-		case !ok:
+		case absent(text):
 			v.add("policy.require", string(r.pointer), "the environment "+v.policy.Environment+" requires this in the manifest", "add it")
+		case r.rule == nil && !legible(value):
+			v.add("policy.require", string(r.pointer), "the environment "+v.policy.Environment+" requires this in the manifest, and there is nothing to be seen in it", "write something that people can read")
 		case r.rule != nil && !r.rule.MatchString(text):
 			v.add("policy.require", string(r.pointer), fmt.Sprintf("%q does not match %s, which the environment %s requires", printable(text), r.rule, v.policy.Environment), "correct it")
 		}
 	}
 }
 
-// lookUp finds a value of the manifest: its text, or its JSON where it is no text. What
-// is null or empty is not there.
-func lookUp(doc []byte, pointer jsontext.Pointer) (string, bool) {
+// lookUp finds a value of the manifest; nil if it is not there.
+func lookUp(doc []byte, pointer jsontext.Pointer) jsontext.Value {
 	value := jsontext.Value(doc)
 	for token := range pointer.Tokens() {
 		next, ok := member(value, token)
 		if !ok {
-			return "", false
+			return nil
 		}
 		value = next
 	}
-	text, isText := strictjson.Text(value)
-	if !isText {
-		text = string(value)
+	return value
+}
+
+// textOf is the text of a value, or its JSON where it is no text.
+func textOf(value jsontext.Value) string {
+	if text, ok := strictjson.Text(value); ok {
+		return text
 	}
-	switch text {
-	case "", "null", "[]", "{}":
-		return "", false
+	return string(value)
+}
+
+// absent reports whether a value that is nothing, or empty, was found.
+func absent(text string) bool {
+	return slices.Contains([]string{"", "null", "[]", "{}"}, text)
+}
+
+// legible reports whether a value says something to a person: a number or boolean does, a text that has
+// a visible character, and what has such a value in it.
+func legible(value jsontext.Value) bool {
+	within := func(v jsontext.Value) bool { return legible(v) }
+	if members, ok := strictjson.Members(value); ok {
+		return slices.ContainsFunc(slices.Collect(maps.Values(members)), within)
 	}
-	return text, true
+	if elements, ok := strictjson.Elements(value); ok {
+		return slices.ContainsFunc(elements, within)
+	}
+	return value.Kind() != 'n' && Visible(textOf(value))
 }
 
 func member(value jsontext.Value, token string) (jsontext.Value, bool) {
@@ -340,7 +378,7 @@ func (v *violations) versions() {
 	}
 	if !p.downgrade && v.c.Current != "" && older(m.Version, v.c.Current) && !v.c.Rollback {
 		v.add("policy.downgrade", "/version", fmt.Sprintf("%s is older than %s, which is in %s", m.Version, v.c.Current, p.Environment),
-			"raise the version; to go back on purpose, send a request with rollback_of and reason")
+			"raise the version; to go back on purpose, send a request with the object, rollback_of (the earlier run that is to be applied again) and reason")
 	}
 	if !p.reuse && v.c.Seen != "" && v.c.Seen != v.c.DirHash {
 		v.add("policy.reuse", "/version", fmt.Sprintf("version %s ran in %s with other contents (%s)", m.Version, p.Environment, v.c.Seen), "raise the version whenever the contents change")
@@ -374,14 +412,33 @@ func (v *violations) abilities() {
 
 func kindName(kind string) string { return strings.ReplaceAll(kind, "_", " ") }
 
-// frozen checks the time.
+// ForFormAlone reports whether everything that a refusal says is that this form of request may not ask
+// for this: in another form the same may be right.
+func ForFormAlone(err error) bool {
+	var refusal *problem.Error
+	return errors.As(err, &refusal) && !slices.ContainsFunc(refusal.Problems, func(p problem.Problem) bool { return p.Code != "policy.action" })
+}
+
+// frozen checks the time. A check runs no script; an undo may be what an incident needs, and names it.
 func (v *violations) frozen() {
-	if v.c.Action != "apply" && v.c.Action != "rollback" {
-		return // nothing is changed
+	if v.c.Action == "check" {
+		return
 	}
 	for _, w := range v.policy.freeze {
-		if end, in := w.holds(v.c.Now); in {
-			v.add("policy.freeze", "", fmt.Sprintf("%s is frozen until %s: %s", v.policy.Environment, end.Format("2006-01-02 15:04 MST"), w.reason), "upload the package again then")
+		end, in := w.holds(v.c.Now)
+		if !in {
+			continue
 		}
+		hint := "upload the package again then"
+		if v.c.Action == "rollback" {
+			if !w.noRollback && Visible(v.c.Reference) {
+				continue
+			}
+			hint = "name the incident or change as reference: then a rollback passes this freeze"
+			if w.noRollback {
+				hint = "send the request again then: this freeze is closed to rollbacks too, whatever their reference"
+			}
+		}
+		v.add("policy.freeze", "", fmt.Sprintf("%s is frozen until %s: %s", v.policy.Environment, end.Format("2006-01-02 15:04 MST"), w.reason), hint)
 	}
 }

@@ -1,6 +1,8 @@
 package manifest_test
 
 import (
+	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -8,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"cemli-executor/internal/problem"
 	"cemli-executor/manifest"
 )
 
@@ -31,7 +34,15 @@ func TestParsePolicy(t *testing.T) {
 		{"another environment", `{"environment":"dev"}`, []string{"/environment"}},
 		{"unknown key", `{` + ok + `,"requires":{}}`, []string{"/requires"}},
 		{"own keys are unknown too", `{` + ok + `,"x-mine":1}`, []string{"/x-mine"}},
-		{"later keys", `{` + ok + `,"signatures":{},"require_success_in":["test"]}`, []string{"/require_success_in", "/signatures"}},
+		{"later keys", `{` + ok + `,"signatures":{},"require_success_in":["test"],"revision":1,"runners":["erp"],"triggers":[],"windows":{},"ownership":[],"emergency":{}}`, []string{
+			"/emergency", "/ownership", "/require_success_in", "/revision", "/runners", "/signatures", "/triggers", "/windows",
+		}},
+		{"later action", `{` + ok + `,"actions":{"request":["apply","mark"]}}`, []string{"/actions/request/1"}},
+		{"groups for sets", `{` + ok + `,"concurrency":{"group":"erp-{set}"}}`, nil},
+		{"groups that are none", `{` + ok + `,"concurrency":{"group":"erp-{env}"}}`, []string{"/concurrency/group"}},
+		{"group without a name", `{` + ok + `,"concurrency":{"group":""}}`, []string{"/concurrency/group"}},
+		{"freeze for rollbacks too", `{` + ok + `,"freeze":[{"days":["sat"],"time_zone":"UTC","reason":"r","rollback":"deny"},{"days":["sat"],"time_zone":"UTC","reason":"r","rollback":false}]}`, []string{"/freeze/1/rollback"}},
+		{"freeze without a reason that can be seen", `{` + ok + `,"freeze":[{"days":["sat"],"time_zone":"UTC","reason":" \u200b"}]}`, []string{"/freeze/0/reason"}},
 		{"require", `{` + ok + `,"require":{"change_ticket":true,"/a":false,"/b":"(","/c":1,"":true}}`, []string{"/require/", "/require/change_ticket", "/require/~1a", "/require/~1b", "/require/~1c"}},
 		{"types", `{` + ok + `,"types":["extention"]}`, []string{"/types/0"}},
 		{"object name", `{` + ok + `,"object_name":"{package}.zip"}`, []string{"/object_name"}},
@@ -95,6 +106,12 @@ func TestAdmit(t *testing.T) {
 			"required and not there", `"require":{"/change_ticket":true,"/labels/CostCenter":true,"/owner":true,"/network":"^false$"}`, `,"owner":"","network":true`, plain,
 			[]string{"policy.require /change_ticket", "policy.require /labels/CostCenter", "policy.require /network", "policy.require /owner"},
 		},
+		{
+			"required and invisible", `"require":{"/owner":true,"/change_ticket":true,"/description":true,"/labels":true,"/x-a":true,"/x-b":true,"/x-c":true}`,
+			`,"owner":" ","change_ticket":"\u200b\u2060","description":"\u3164\n\u2800\u0301","labels":{"a":"\u00ad"},"x-a":[" ",{"b":null}],"x-b":0,"x-c":["\u200b","é"]`, plain,
+			[]string{"policy.require /change_ticket", "policy.require /description", "policy.require /labels", "policy.require /owner", "policy.require /x-a"},
+		},
+		{"required and a single letter of any script", `"require":{"/owner":true,"/x-a":true,"/x-b":true}`, `,"owner":"財","x-a":"👍","x-b":"."`, plain, nil},
 		{"required in another form", `"require":{"/change_ticket":"^CHG[0-9]{7}$"}`, `,"change_ticket":"CHG1"`, plain, []string{"policy.require /change_ticket"}},
 		{"type", `"types":["integration"]`, ``, plain, []string{"policy.type /type"}},
 		{"object name", `"object_name":"{name}-{version}.zip"`, ``, with(func(c *manifest.Case) { c.Object = "finance/a-1.0.0.zip" }), nil},
@@ -118,6 +135,11 @@ func TestAdmit(t *testing.T) {
 		{"embedded secrets", `"embedded_secrets":"deny"`, ``, with(func(c *manifest.Case) { c.Embedded = []string{"steps/run.sh: private key"} }), []string{"policy.embedded_secret steps/run.sh: private key"}},
 		{"embedded secrets allowed", `"embedded_secrets":"allow"`, ``, with(func(c *manifest.Case) { c.Embedded = []string{"steps/run.sh: private key"} }), nil},
 		{"frozen", `"freeze":[{"days":["sat"],"time_zone":"UTC","reason":"weekend"}]`, ``, plain, []string{"policy.freeze"}},
+		{"frozen for dry runs, which run scripts", `"freeze":[{"days":["sat"],"time_zone":"UTC","reason":"weekend"}]`, ``, with(func(c *manifest.Case) { c.Action = "dry_run" }), []string{"policy.freeze"}},
+		{"frozen for a rollback that names nothing", `"freeze":[{"days":["sat"],"time_zone":"UTC","reason":"weekend"}]`, ``, with(func(c *manifest.Case) { c.Action, c.Reference = "rollback", " \u200b" }), []string{"policy.freeze"}},
+		{"a rollback with a reference", `"freeze":[{"days":["sat"],"time_zone":"UTC","reason":"weekend"}]`, ``, with(func(c *manifest.Case) { c.Action, c.Reference = "rollback", "INC1" }), nil},
+		{"frozen for rollbacks too", `"freeze":[{"days":["sat"],"time_zone":"UTC","reason":"weekend","rollback":"deny"},{"days":["sat"],"time_zone":"UTC","reason":"x","rollback":"allow"}]`, ``, with(func(c *manifest.Case) { c.Action, c.Reference = "rollback", "INC1" }), []string{"policy.freeze"}},
+		{"frozen for an earlier content", `"freeze":[{"days":["sat"],"time_zone":"UTC","reason":"weekend"}]`, ``, with(func(c *manifest.Case) { c.Rollback, c.Reference = true, "INC1" }), []string{"policy.freeze"}},
 		{"a check changes nothing", `"freeze":[{"days":["sat"],"time_zone":"UTC","reason":"weekend"}]`, ``, with(func(c *manifest.Case) { c.Action = "check" }), nil},
 		{"everything at once", `"require":{"/owner":true},"types":[],"version":{"downgrade":"deny"},"network":"deny","actions":{}`, ``, with(func(c *manifest.Case) { c.Current, c.Seen = "2.0.0", "h1:other" }), []string{
 			"policy.require /owner", "policy.type /type", "policy.downgrade /version", "policy.reuse /version", "policy.action apply", "policy.network /network",
@@ -147,6 +169,66 @@ func TestPrereleases(t *testing.T) {
 		if got := p.Admit(manifest.Case{Manifest: m, Action: "apply"}); len(got) != want {
 			t.Errorf("%s: %v; want %d violations", version, got, want)
 		}
+	}
+}
+
+// Hints say what helps.
+func TestHintsOfViolations(t *testing.T) {
+	freeze := `"freeze":[{"days":["sat"],"time_zone":"UTC","reason":"weekend"}]`
+	for _, c := range []struct{ name, policy, action, want string }{
+		{"older", `"version":{"downgrade":"deny"}`, "apply", "rollback_of (the earlier run that is to be applied again)"},
+		{"frozen", freeze, "apply", "again then"},
+		{"frozen rollback", freeze, "rollback", "name the incident or change as reference"},
+		{"closed to rollbacks", strings.Replace(freeze, `"reason"`, `"rollback":"deny","reason"`, 1), "rollback", "closed to rollbacks too"},
+	} {
+		m := parse(t, `{"name":"a","version":"1.0.0","type":"extension"}`)
+		got := policy(t, c.policy).Admit(manifest.Case{Manifest: m, Action: c.action, Now: at("2026-11-21T12:00:00Z"), Current: "2.0.0"})
+		if len(got) != 1 || !strings.Contains(got[0].Hint, c.want) {
+			t.Errorf("%s: %+v; want a hint with %q", c.name, got, c.want)
+		}
+	}
+}
+
+// Build metadata says nothing of what is newer.
+func TestDowngradeIgnoresBuildMetadata(t *testing.T) {
+	p := policy(t, `"version":{"downgrade":"deny"}`)
+	m := parse(t, `{"name":"a","version":"1.0.0+a","type":"extension"}`)
+	if got := p.Admit(manifest.Case{Manifest: m, Action: "apply", Current: "1.0.0+b"}); got != nil {
+		t.Errorf("violations %v", got)
+	}
+}
+
+func TestGroupFor(t *testing.T) {
+	for _, c := range []struct{ policy, set, want string }{
+		{`"description":"d"`, "FR", ""},
+		{`"concurrency":{"group":"erp"}`, "FR", "erp"},
+		{`"concurrency":{"group":"erp-{set}"}`, "FR", "erp-FR"},
+		{`"concurrency":{"group":"erp-{set}"}`, "", "erp-"},
+		{`"concurrency":{"group":"{set}"}`, "", ""},
+	} {
+		if got := policy(t, c.policy).GroupFor(c.set); got != c.want {
+			t.Errorf("%s: the group of %q is %q; want %q", c.policy, c.set, got, c.want)
+		}
+	}
+}
+
+func TestForFormAlone(t *testing.T) {
+	m := parse(t, `{"name":"a","version":"1.0.0","type":"extension"}`)
+	for members, want := range map[string]bool{
+		`"actions":{"event":["apply"]}`:                    true,
+		`"actions":{"event":["apply"]},"types":[]`:         false,
+		`"types":["integration"]`:                          false,
+		`"actions":{"request":["apply"]},"types":[]`:       false,
+		`"actions":{"request":["check"]},"freeze":[]`:      true,
+		`"actions":{"request":["apply"]},"network":"deny"`: false,
+	} {
+		err := problem.Join(policy(t, members).Admit(manifest.Case{Manifest: m, Action: "apply", Kind: "request"}))
+		if got := manifest.ForFormAlone(fmt.Errorf("admit: %w", err)); got != want {
+			t.Errorf("%s: %v", members, got)
+		}
+	}
+	if manifest.ForFormAlone(nil) || manifest.ForFormAlone(errors.New("x")) {
+		t.Error("what is no refusal is for the form")
 	}
 }
 
@@ -226,6 +308,7 @@ func TestFreezeWindows(t *testing.T) {
 
 func FuzzParsePolicy(f *testing.F) {
 	f.Add([]byte(`{"environment":"prod","require":{"/a/0":true,"/owner":"x"},"freeze":[{"days":["sat"],"time_zone":"Europe/Berlin","reason":"r","from":"22:00","until":"02:00"}]}`))
+	f.Add([]byte(`{"environment":"prod","concurrency":{"group":"erp-{set}"},"freeze":[{"days":["sun"],"time_zone":"America/Santiago","reason":"r","rollback":"deny"}],"require":{"/labels":true}}`))
 	f.Add([]byte(`{"environment":"prod","object_name":"{name}","actions":{"event":[]},"secrets":["*"]}`))
 	m, err := manifest.Parse([]byte(everything))
 	if err != nil {

@@ -6,6 +6,9 @@ import (
 	"strings"
 )
 
+// noUndo stands for the path of an undo script where the step needs none.
+const noUndo = "none"
+
 // steps reads the explicit list of steps; names are unique within a phase.
 func (n node) steps(secrets map[string]string) []StepSpec {
 	list := []StepSpec{}
@@ -57,7 +60,11 @@ func (n node) step(secrets map[string]string) StepSpec {
 		}},
 		{"continue_on_error", false, func(v node) { s.ContinueOnError = v.boolean() }},
 		{"dry_run", false, func(v node) { s.DryRun = v.boolean() }},
-		{"rollback", false, func(v node) { s.Rollback = script(v) }},
+		{"rollback", false, func(v node) {
+			if s.Rollback = script(v); s.Rollback == noUndo {
+				s.Rollback, s.NoUndo = "", true
+			}
+		}},
 	})
 	if s.Name == "" {
 		s.Name = stepName(s.Run)

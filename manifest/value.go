@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"math"
+	"math/big"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -126,11 +127,50 @@ func (v Value) as(t ParameterType) Value {
 }
 
 // equal reports whether two values mean the same.
-func (v Value) equal(w Value) bool {
-	a, isNumber := v.number()
-	b, isNumberToo := w.number()
-	if isNumber && isNumberToo {
-		return a == b
+func (v Value) equal(w Value) bool { return v.Canonical() == w.Canonical() }
+
+// maxZeros bounds the zeros that Canonical writes out.
+const maxZeros = 21
+
+// Canonical is the value in the one form that all values have which mean the same: 1, 1.0 and 1e0 are 1.
+// It is exact, whatever number of digits there are, and never much longer than the value. What people
+// mostly write has this form already.
+func (v Value) Canonical() Value {
+	if v.kind != '0' {
+		return v
 	}
-	return v == w
+	unsigned, negative := strings.CutPrefix(v.text, "-")
+	mantissa, exponent, _ := strings.Cut(strings.ToLower(unsigned), "e")
+	whole, fraction, _ := strings.Cut(mantissa, ".")
+	digits := strings.TrimLeft(whole+fraction, "0")
+	if digits == "" {
+		return Value{'0', "0"}
+	}
+	// The value is the digits times ten to the power of scale, which has as many digits as were written.
+	scale := new(big.Int)
+	if exponent != "" {
+		scale.SetString(exponent, 10) // JSON has checked its form
+	}
+	short := strings.TrimRight(digits, "0")
+	scale.Add(scale, big.NewInt(int64(len(digits)-len(short)-len(fraction))))
+	text := scaled(short, scale)
+	if negative {
+		text = "-" + text
+	}
+	return Value{'0', text}
+}
+
+// scaled writes digits times ten to the power of scale: with its zeros if they are few.
+func scaled(digits string, scale *big.Int) string {
+	if !scale.IsInt64() || scale.Int64() > maxZeros || scale.Int64() < -int64(len(digits)+maxZeros) {
+		return digits + "e" + scale.String()
+	}
+	switch point := len(digits) + int(scale.Int64()); {
+	case point >= len(digits):
+		return digits + strings.Repeat("0", point-len(digits))
+	case point > 0:
+		return digits[:point] + "." + digits[point:]
+	default:
+		return "0." + strings.Repeat("0", -point) + digits
+	}
 }

@@ -1,9 +1,61 @@
 package manifest
 
-import "golang.org/x/mod/semver"
+import (
+	"regexp"
+	"strconv"
+	"strings"
+
+	ranges "github.com/Masterminds/semver/v3"
+	"golang.org/x/mod/semver"
+)
+
+// PlainVersion is a version without build metadata, which says nothing of what is in it: versions that
+// are the same apart from that are the same.
+func PlainVersion(version string) string {
+	plain, _, _ := strings.Cut(version, "+")
+	return plain
+}
 
 // isPrerelease reports whether a version has a part after a hyphen.
 func isPrerelease(version string) bool { return semver.Prerelease("v"+version) != "" }
 
-// older reports whether version a precedes b, by SemVer 2.0.0.
+// older reports whether version a precedes b, by SemVer 2.0.0: build metadata does not count.
 func older(a, b string) bool { return semver.Compare("v"+a, "v"+b) < 0 }
+
+// Satisfies reports whether a SemVer 2.0.0 version, whatever its build metadata, is in a range that Parse
+// has passed.
+func Satisfies(version, wanted string) bool {
+	rule, err := ranges.NewConstraint(wanted)
+	if err != nil {
+		return false
+	}
+	v, err := ranges.StrictNewVersion(bounded(PlainVersion(version)))
+	return err == nil && rule.Check(v)
+}
+
+// vast are the numbers that a range cannot name, since not all of them fit the 64 bits of those who
+// read it. A version's number may have any length.
+var vast = regexp.MustCompile(`[0-9]{20,}`)
+
+// largest stands for every number that is larger than those of all ranges.
+const largest = "18446744073709551615"
+
+// bounded is a version with numbers that fit 64 bits, in the same place among what ranges can name.
+func bounded(version string) string {
+	core, pre, isPre := strings.Cut(version, "-")
+	core = boundedParts(core)
+	if isPre {
+		core += "-" + boundedParts(pre)
+	}
+	return core
+}
+
+func boundedParts(text string) string {
+	parts := strings.Split(text, ".")
+	for i, part := range parts {
+		if _, err := strconv.ParseUint(part, 10, 64); err != nil && strings.Trim(part, "0123456789") == "" {
+			parts[i] = largest
+		}
+	}
+	return strings.Join(parts, ".")
+}

@@ -124,6 +124,7 @@ module "function" {
   sandbox                 = var.sandbox
   log_level               = var.log_level
   log_output              = var.log_output
+  keep_packages           = var.keep_packages
   reserve                 = var.reserve
   limits                  = var.limits
   tags                    = local.tags

@@ -112,7 +112,7 @@ func runHere(ctx context.Context, t *terminal, path string, f runFlags) error {
 	run := executor.New(executor.Config{
 		Packages: packages, Results: kept, State: state, Policy: policy,
 		Namespace:   func(context.Context) (string, error) { return "", nil },
-		Environment: f.environment, WorkDir: filepath.Join(scratch, "work"), Reserve: reserveHere,
+		Environment: f.environment, WorkDir: filepath.Join(scratch, "work"), KeepPackages: true, Reserve: reserveHere,
 		Limits: executor.DefaultLimits(), Sandbox: level, Output: executor.OutputAll,
 		Identity: evidence.Identity{ExecutorVersion: buildinfo.String()},
 		Log:      slog.New(slog.NewJSONHandler(&progress{t: t}, nil)),

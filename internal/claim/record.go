@@ -20,8 +20,7 @@ type Package struct {
 	header
 	Environment string `json:"environment"`
 	Name        string `json:"name"`
-	// Versions says under which contents each version was first started, by the version without
-	// build metadata.
+	// Versions says under which contents each version was first started.
 	Versions []Version `json:"versions"`
 	// Sets lists what was applied of each parameter set, the last one last; "" is the set of a package
 	// that has none.
@@ -56,10 +55,12 @@ type Success struct {
 
 func (p *Package) version() int { return recordVersion }
 
-// Seen returns the dirhash under which a version was started last; "" if it never was.
+// Seen returns the dirhash under which a version was started last, whatever its build metadata; "" if
+// it never was.
 func (p *Package) Seen(version string) string {
+	plain, _, _ := strings.Cut(version, "+")
 	for _, v := range slices.Backward(p.Versions) {
-		if v.Version == version {
+		if known, _, _ := strings.Cut(v.Version, "+"); known == plain {
 			return v.DirHash
 		}
 	}

@@ -13,6 +13,7 @@ locals {
     CEMLI_NOTIFY               = var.notify
     CEMLI_LOG_LEVEL            = var.log_level
     CEMLI_LOG_OUTPUT           = var.log_output
+    CEMLI_KEEP_PACKAGES        = var.keep_packages == false ? "false" : null
     CEMLI_RESERVE              = var.reserve
     CEMLI_LIMIT_PACKAGE_BYTES  = var.limits.package_bytes
     CEMLI_LIMIT_ENTRIES        = var.limits.entries

@@ -182,6 +182,12 @@ variable "log_output" {
   }
 }
 
+variable "keep_packages" {
+  description = "Keep a copy of what is applied, and of the policies, in the results bucket, so that going back does not depend on the packages bucket."
+  type        = bool
+  default     = true
+}
+
 variable "reserve" {
   description = "Time of an invocation that is kept for the evidence, such as 15s; empty: the function's default."
   type        = string
