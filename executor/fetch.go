@@ -44,13 +44,13 @@ type source struct {
 
 // fetch downloads the package and pins its version.
 func (r *run) fetch(ctx context.Context) (*source, error) {
-	opts := store.GetOptions{IfMatch: r.request.ETag, VersionID: r.request.VersionID}
+	opts := store.GetOptions{IfMatch: r.request.ETag, VersionID: r.request.reads()}
 	body, info, err := r.Packages.Get(ctx, r.request.Object, opts)
 	if err != nil {
 		return nil, stale(err)
 	}
 	defer body.Close()
-	r.request.ETag, r.created = info.ETag, info.Created
+	r.request.ETag, r.created = info.ETag, r.request.createdAt(info.Created)
 	if err := r.learn(info); err != nil {
 		return nil, err
 	}

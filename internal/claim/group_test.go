@@ -37,7 +37,7 @@ var inOrder = []claim.Place{
 func TestTheOrderOfPlaces(t *testing.T) {
 	for i, p := range inOrder {
 		for j, q := range inOrder {
-			if got, want := p.Compare(q), sign(i - j); got != want {
+			if got, want := p.Compare(q), sign(i-j); got != want {
 				t.Errorf("%+v and %+v: %d; want %d", p, q, got, want)
 			}
 		}
