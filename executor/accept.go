@@ -46,7 +46,7 @@ func (r *run) accept(ctx context.Context, m *manifest.Manifest) error {
 		return err
 	}
 	want := claim.Claim{
-		Key: key, Environment: r.Environment, Object: r.request.Object, Package: r.name, Lease: r.lease(), Repeatable: m != nil && m.Idempotent,
+		Key: key, Environment: r.Environment, Object: r.request.Object, Package: r.name, Lease: r.lease(), Uploaded: r.created, Repeatable: m != nil && m.Idempotent,
 	}
 	if sets := r.severalSets(m); sets != nil {
 		want.Sets = sets

@@ -91,6 +91,9 @@ func (r *run) adopt(held *claim.Held) {
 	r.mark = held.Mark()
 	r.result.RunID, r.result.Attempt = held.RunID, held.Attempt
 	setDefault(&r.request.pinned, held.Pinned)
+	if !held.Uploaded.IsZero() {
+		r.created, r.request.Created = held.Uploaded, held.Uploaded
+	}
 	r.log = r.Log.With("run_id", held.RunID, "package", r.result.Package.Name, "version", r.result.Package.Version)
 }
 

@@ -17,6 +17,7 @@ type work struct {
 	least time.Duration // what a run is given at least that does not say what it needs
 	freed []string      // concurrency groups whose queues are to be looked at
 	hands []string      // marks of requests that other invocations are to go on with
+	created time.Time // when the object of the last run was written
 	// pinned is the SHA-256 of the zip that the request of the last run has begun with; "" if it has not.
 	pinned string
 }

@@ -129,7 +129,7 @@ func (w *work) serve(ctx context.Context, request Request) ([]evidence.Result, e
 	var other *duplicate
 	switch {
 	case errors.As(err, &sets):
-		request.ETag, request.VersionID = result.Package.ETag, result.Package.VersionID
+		request.ETag, request.VersionID, request.Created, request.pinned = result.Package.ETag, result.Package.VersionID, w.created, w.pinned
 		request.Action, request.Slot = Action(result.Action), request.occurrence(result.Start)
 		return w.runSets(ctx, request, sets)
 	case errors.As(err, &other):
@@ -151,6 +151,7 @@ func (w *work) run(ctx context.Context, request Request) (evidence.Result, error
 	r := w.begin(request)
 	defer r.cleanUp()
 	defer func() { w.freed, w.hands, w.pinned = append(w.freed, r.freed...), append(w.hands, r.hands...), r.request.pinned }()
+	defer func() { w.created = r.created }()
 	r.hard = w.hard
 	failure := r.pipeline(ctx)
 	var sets *severalSets

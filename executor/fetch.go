@@ -66,9 +66,13 @@ func isGone(err error) bool { return errors.Is(err, store.ErrChanged) || errors.
 
 // fetchNewest downloads what the request names, and pins its version.
 func (r *run) fetchNewest(ctx context.Context) (*source, error) {
-	opts := store.GetOptions{IfMatch: r.request.ETag, VersionID: r.request.VersionID}
+	opts := store.GetOptions{IfMatch: r.request.ETag}
+	if r.request.VersionNamed {
+		opts.VersionID = r.request.VersionID
+	}
 	s, _, err := r.download(ctx, r.Packages, r.request.Object, opts, func(info store.Info) error {
-		r.request.ETag, r.request.VersionID, r.created = info.ETag, info.VersionID, info.Created
+		r.request.ETag, r.request.VersionID, r.created = info.ETag, info.VersionID, r.request.createdAt(info.Created)
+		r.request.Created = r.created
 		return r.learn(info)
 	})
 	if err != nil {
@@ -117,7 +121,8 @@ func (r *run) fetchFrom(ctx context.Context, at place) (*source, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.created = info.Created
+	setDefault(&r.request.Created, info.Created) // of the upload, even where its bytes come from elsewhere by now
+	r.created = r.request.Created
 	r.result.Package.Size, r.result.Package.SHA256 = info.Size, s.sha256
 	r.result.Reason, r.result.Reference = r.request.Reason, r.request.Reference
 	return s, nil

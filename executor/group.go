@@ -88,6 +88,22 @@ func groupOf(m *manifest.Manifest, policy *manifest.Policy, set string) string {
 	return cmp.Or(policy.GroupFor(set), own)
 }
 
+// createdAt is when an object was written. Of a single object the store tells the second; within it,
+// and no further, the listing that found it or else the event is believed.
+func (q Request) createdAt(told time.Time) time.Time {
+	closer := q.Created
+	if closer.IsZero() {
+		closer = q.Trigger.EventTime
+	}
+	switch last := told.Add(time.Second - time.Millisecond); {
+	case told.IsZero() || told.Nanosecond() != 0 || closer.Before(told): // closer may be zero
+		return told
+	case closer.After(last):
+		return last
+	}
+	return closer.Truncate(time.Millisecond)
+}
+
 // waiting is the run's entry in a queue.
 func (r *run) waiting(m *manifest.Manifest) claim.Waiting {
 	mark := r.mark
@@ -95,8 +111,11 @@ func (r *run) waiting(m *manifest.Manifest) claim.Waiting {
 		mark = r.request.Parent // the sets before this one have to have succeeded
 	}
 	return claim.Waiting{
-		Place: claim.Place{Created: r.created.UTC(), Object: r.request.Object, ETag: r.request.ETag, Set: r.request.ParameterSet},
-		Key:   r.held.Key, Mark: mark, Need: (m.Timeout + m.RollbackTimeout).Milliseconds(),
+		Place: claim.Place{
+			Created: r.created.UTC().Truncate(time.Millisecond), Package: m.Name, Version: m.Version,
+			Object: r.request.Object, ETag: r.request.ETag, Set: r.request.ParameterSet,
+		},
+		Key: r.held.Key, Mark: mark, Need: (m.Timeout + m.RollbackTimeout).Milliseconds(),
 	}
 }
 

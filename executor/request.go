@@ -44,6 +44,8 @@ type Request struct {
 	Reference string `json:"reference,omitempty"`
 
 	Trigger Trigger `json:"trigger"`
+	// Created is when the object was written, as a listing says it; zero where none was made.
+	Created time.Time `json:"created,omitzero"`
 	// CallID and RequestedBy are what the platform says of the call; not verified.
 	CallID      string               `json:"-"`
 	RequestedBy []evidence.Requester `json:"requested_by,omitempty"`

@@ -18,6 +18,7 @@ import (
 // simPackage is a package of the simulation.
 type simPackage struct {
 	name, group string
+	version     string
 	zip         []byte
 	idempotent  bool
 	sets        []string // "" alone where there are none
@@ -31,7 +32,13 @@ type upload struct {
 	pkg     *simPackage
 	object  string
 	etag    string
+	version string // "" where the bucket keeps none
 	created time.Time
+}
+
+// place is where a run of it is in the order of its group.
+func (u *upload) place(set string) claim.Place {
+	return claim.Place{Created: u.created.UTC(), Package: u.pkg.name, Version: u.pkg.version, Object: u.object, ETag: u.etag, Set: set}
 }
 
 // ledger is what really happened, as the outside sees it, and what is wrong with it.
@@ -147,7 +154,7 @@ func (w *world) written(_ *invocation, bucket, name string, before *simObject, d
 		}
 		for _, u := range w.uploads {
 			if u.object == mark.Request.Object && u.etag == mark.Request.ETag {
-				w.places[claim.KeyOf(mark.Name)] = claim.Place{Created: u.created.UTC(), Object: u.object, ETag: u.etag, Set: mark.Request.ParameterSet}
+				w.places[claim.KeyOf(mark.Name)] = u.place(mark.Request.ParameterSet)
 			}
 		}
 	case strings.HasPrefix(name, "groups/"):
@@ -312,7 +319,7 @@ func (w *world) judgeUpload(u *upload, found map[string]evidence.Result) {
 	for _, set := range sets {
 		chain := chains[set]
 		slices.SortFunc(chain, func(a, b evidence.Result) int { return a.Attempt - b.Attempt })
-		if len(chain) == 0 && (newest || w.accepted[u.etag]) {
+		if len(chain) == 0 && (newest || w.versioned || w.accepted[u.etag]) {
 			w.violated("%s (%s), set %q, has no result", u.object, u.etag, set)
 		}
 		for i, r := range chain {

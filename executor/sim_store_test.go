@@ -13,10 +13,12 @@ import (
 	"cemli-executor/internal/store"
 )
 
-// simObject is one object of the simulated store.
+// simObject is one object of the simulated store, or an earlier version of one.
 type simObject struct {
 	body     []byte
 	etag     string
+	version  string // "" where the bucket keeps none
+	deleted  bool   // it says that the object was deleted
 	created  time.Time
 	metadata map[string]string
 }
@@ -47,6 +49,9 @@ func (b simBucket) fail(kind error, op, name string) error {
 func (b simBucket) Get(ctx context.Context, name string, opts store.GetOptions) (io.ReadCloser, store.Info, error) {
 	o, err := call(ctx, b, "get", name, func(objects map[string]*simObject) (*simObject, error) {
 		o := objects[name]
+		if opts.VersionID != "" {
+			o = b.by.world.version(b.name, name, opts.VersionID)
+		}
 		switch {
 		case o == nil:
 			return nil, b.fail(store.ErrNotFound, "get", name)
@@ -65,12 +70,19 @@ func (b simBucket) Get(ctx context.Context, name string, opts store.GetOptions) 
 	return io.NopCloser(bytes.NewReader(body)), b.info(name, o), nil
 }
 
+// info describes an object as its headers do, which have seconds.
 func (b simBucket) info(name string, o *simObject) store.Info {
-	info := store.Info{Name: name, Size: int64(len(o.body)), ETag: o.etag, Created: o.created, Metadata: o.metadata}
+	info := b.listed(name, o)
+	info.Created, info.Metadata = info.Created.Truncate(time.Second), o.metadata
 	if b.by.world.off["clock"] && b.name == "state" {
 		info.Created = time.Time{}
 	}
 	return info
+}
+
+// listed describes a version as a listing does.
+func (b simBucket) listed(name string, o *simObject) store.Info {
+	return store.Info{Name: name, Size: int64(len(o.body)), ETag: o.etag, VersionID: o.version, Created: o.created}
 }
 
 func (b simBucket) Head(ctx context.Context, name string) (store.Info, error) {
@@ -117,7 +129,7 @@ func (b simBucket) Delete(ctx context.Context, name, ifMatch string) error {
 		case ifMatch != "" && ifMatch != o.etag:
 			return struct{}{}, b.fail(store.ErrChanged, "delete", name)
 		}
-		delete(objects, name)
+		b.by.world.remove(b.name, name)
 		return struct{}{}, nil
 	})
 	return err
@@ -138,16 +150,75 @@ func (b simBucket) List(ctx context.Context, opts store.ListOptions) (store.Page
 				page.Next = name
 				break
 			}
-			page.Objects = append(page.Objects, b.info(name, objects[name]))
+			page.Objects = append(page.Objects, b.listed(name, objects[name]))
 		}
 		return page, nil
 	})
 }
 
+func (b simBucket) ListVersions(ctx context.Context, opts store.VersionOptions) (store.VersionPage, error) {
+	w := b.by.world
+	if !w.keeps(b.name) {
+		return store.ListOnly(ctx, b, opts)
+	}
+	return call(ctx, b, "list", "versions", func(map[string]*simObject) (store.VersionPage, error) {
+		var page store.VersionPage
+		passed := opts.From.VersionID == ""
+		for _, name := range slices.Sorted(maps.Keys(w.kept)) {
+			if name < opts.From.Name || !strings.HasPrefix(name, opts.Prefix) {
+				continue
+			}
+			for _, o := range w.kept[name] {
+				switch {
+				case !passed && name == opts.From.Name:
+					passed = o.version == opts.From.VersionID
+					continue
+				case opts.Limit > 0 && len(page.Versions) == opts.Limit:
+					last := page.Versions[len(page.Versions)-1]
+					page.Next = store.Position{Name: last.Name, VersionID: last.VersionID}
+					return page, nil
+				}
+				page.Versions = append(page.Versions, store.Version{Info: b.listed(name, o), Deleted: o.deleted})
+			}
+			passed = true
+		}
+		return page, nil
+	})
+}
+
+// keeps reports whether a bucket keeps versions.
+func (w *world) keeps(bucket string) bool { return w.versioned && bucket == "packages" }
+
+// version is a version of an object that is kept; nil if there is none.
+func (w *world) version(bucket, name, version string) *simObject {
+	for _, o := range w.kept[name] {
+		if w.keeps(bucket) && o.version == version && !o.deleted {
+			return o
+		}
+	}
+	return nil
+}
+
 // put stores an object without asking anybody.
 func (w *world) put(bucket, name string, body []byte, metadata map[string]string) *simObject {
 	w.writes++
-	o := &simObject{body: body, etag: fmt.Sprintf("etag-%d", w.writes), created: time.Now(), metadata: metadata}
+	o := &simObject{body: body, etag: fmt.Sprintf("etag-%d", w.writes), created: time.Now().Truncate(time.Millisecond), metadata: metadata}
 	w.buckets[bucket][name] = o
+	w.keep(bucket, name, o)
 	return o
+}
+
+// remove deletes an object without asking anybody.
+func (w *world) remove(bucket, name string) {
+	w.writes++
+	delete(w.buckets[bucket], name)
+	w.keep(bucket, name, &simObject{deleted: true, created: time.Now().Truncate(time.Millisecond)})
+}
+
+// keep makes something the newest version of an object, where versions are kept.
+func (w *world) keep(bucket, name string, o *simObject) {
+	if w.keeps(bucket) {
+		o.version = fmt.Sprintf("version-%d", w.writes)
+		w.kept[name] = slices.Insert(w.kept[name], 0, o)
+	}
 }

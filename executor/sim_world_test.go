@@ -30,8 +30,11 @@ type world struct {
 	off     map[string]bool // safeguards that are switched off
 	buckets map[string]map[string]*simObject
 	writes  int
-	calm    bool // nothing goes wrong any more
-	stopped bool
+	// versioned: the packages bucket keeps versions, by name and the newest first.
+	versioned bool
+	kept      map[string][]*simObject
+	calm      bool // nothing goes wrong any more
+	stopped   bool
 
 	mu      sync.Mutex
 	pending []*operation

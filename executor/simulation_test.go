@@ -37,7 +37,8 @@ func simulate(t *testing.T, seed uint64, s scenario) (w *world) {
 	synctest.Test(t, func(t *testing.T) {
 		w = &world{
 			t: t, random: rand.New(rand.NewPCG(seed, 7)), dir: dir, off: s.off, ledger: newLedger(),
-			buckets: map[string]map[string]*simObject{"packages": {}, "results": {}, "state": {}},
+			buckets:   map[string]map[string]*simObject{"packages": {}, "results": {}, "state": {}},
+			versioned: seed%2 == 0, kept: map[string][]*simObject{},
 		}
 		w.calm = true
 		w.sweep() // as a deployment does; from here on uploads are looked after
@@ -102,7 +103,8 @@ func (w *world) makePackage(number int) *simPackage {
 		p.group = "shared"
 		members += `,"concurrency":{"group":"shared"}`
 	}
-	doc := fmt.Sprintf(`{"name":%q,"version":"1.0.%d","type":"extension"%s}`, name, w.random.IntN(3), members)
+	p.version = fmt.Sprintf("1.0.%d", w.random.IntN(3))
+	doc := fmt.Sprintf(`{"name":%q,"version":%q,"type":"extension"%s}`, name, p.version, members)
 	key := fmt.Sprint(doc, kind.steps)
 	zip, ok := zips.Load(key)
 	if !ok {
@@ -147,7 +149,7 @@ func (w *world) upload(p *simPackage, object string) {
 		metadata = map[string]string{"cemli-action": p.action}
 	}
 	o := w.put("packages", object, p.zip, metadata)
-	u := &upload{p, object, o.etag, o.created}
+	u := &upload{p, object, o.etag, o.version, o.created}
 	w.uploads = append(w.uploads, u)
 	for range w.random.IntN(4) {
 		w.deliver(u, time.Duration(w.random.IntN(90))*time.Second)
@@ -162,7 +164,8 @@ func (w *world) deliver(u *upload, after time.Duration) {
 	}
 	w.in(after, func() {
 		w.invoke(executor.Request{
-			Bucket: "packages", Object: u.object, ETag: u.etag, Trigger: executor.Trigger{Kind: executor.TriggerEvent, EventID: u.etag},
+			Bucket: "packages", Object: u.object, ETag: u.etag, VersionID: u.version,
+			Trigger: executor.Trigger{Kind: executor.TriggerEvent, EventID: u.etag, EventTime: u.created},
 		}, limit)
 	})
 }

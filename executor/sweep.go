@@ -17,7 +17,7 @@ import (
 // Bounds of one sweep.
 const (
 	sweepMarks   = 200                 // open requests looked at
-	sweepUploads = 1000                // objects listed
+	sweepUploads = 1000                // objects listed, or versions of them
 	sweepHands   = 20                  // requests handed to other invocations
 	uploadWindow = 14 * 24 * time.Hour // older uploads are not looked after any more
 )
@@ -42,7 +42,7 @@ type Swept struct {
 	Status  evidence.Status `json:"status"` // success, or error where something could not be done
 	Message string          `json:"message"`
 	Open    int             `json:"open"`    // accepted requests that were looked at
-	Uploads int             `json:"uploads"` // objects that were looked at
+	Uploads int             `json:"uploads"` // objects, or versions of them, that were looked at
 	Runs    []SweptRun      `json:"runs"`    // what came of those that were gone on with here
 	// More says that the next sweep goes on where this one ended.
 	More  bool            `json:"more"`
@@ -96,7 +96,7 @@ func (s *sweeping) all(ctx context.Context) error {
 	if !s.fits(0) {
 		return (&run{Config: s.Config}).noTime()
 	}
-	before := [2]string{cursor.Open, cursor.Uploads}
+	before := [3]string{cursor.Open, cursor.Uploads, cursor.Version}
 	defer s.drain(ctx, s.callID)
 	uploads := func() error { return s.uploads(ctx, cursor, watch.Since) }
 	marks := func() error { return s.marks(ctx, cursor) }
@@ -110,7 +110,7 @@ func (s *sweeping) all(ctx context.Context) error {
 		return err
 	}
 	s.swept.More = cursor.Open != "" || cursor.Uploads != ""
-	if before == [2]string{cursor.Open, cursor.Uploads} {
+	if before == [3]string{cursor.Open, cursor.Uploads, cursor.Version} {
 		return nil
 	}
 	return cursor.Save(ctx)
@@ -206,31 +206,44 @@ func (s *sweeping) goOn(ctx context.Context, request Request) error {
 	return err
 }
 
-// uploads looks at a page of the packages bucket for uploads that nobody has claimed.
+// uploads looks at a page of the packages bucket for uploads that nobody has claimed. Where it keeps
+// versions, what was replaced or deleted since is an upload like any other: it has its result, too.
 func (s *sweeping) uploads(ctx context.Context, cursor *claim.Cursor, since time.Time) error {
-	page, err := s.Packages.List(ctx, store.ListOptions{Start: cursor.Uploads, Limit: sweepUploads})
+	at := store.Position{Name: cursor.Uploads, VersionID: cursor.Version}
+	page, err := s.Packages.ListVersions(ctx, store.VersionOptions{From: at, Limit: sweepUploads})
 	if err != nil {
 		return err
 	}
-	oldest := s.now().Add(-uploadWindow)
-	for _, o := range page.Objects {
-		if !IsPackage(o.Name) || CheckObject(o.Name) != nil || o.Created.Before(since.Truncate(time.Second)) || o.Created.Before(oldest) {
-			continue
-		}
-		if s.full() {
-			cursor.Uploads = o.Name
-			return nil
-		}
-		s.swept.Uploads++
-		s.note(s.upload(ctx, o.Name))
+	since = since.Truncate(time.Second)
+	if oldest := s.now().Add(-uploadWindow); oldest.After(since) {
+		since = oldest
 	}
-	cursor.Uploads = page.Next
+	for _, v := range page.Versions {
+		if v.Name != at.Name {
+			at = store.Position{Name: v.Name}
+		}
+		if isUpload(v, since) {
+			if s.full() {
+				page.Next = at
+				break
+			}
+			s.swept.Uploads++
+			s.note(s.upload(ctx, v))
+		}
+		at.VersionID = v.VersionID
+	}
+	cursor.Uploads, cursor.Version = page.Next.Name, page.Next.VersionID
 	return nil
 }
 
+// isUpload reports whether a version is a package that was uploaded since a time.
+func isUpload(v store.Version, since time.Time) bool {
+	return !v.Deleted && IsPackage(v.Name) && CheckObject(v.Name) == nil && !v.Created.Before(since)
+}
+
 // upload runs a package that nobody has claimed.
-func (s *sweeping) upload(ctx context.Context, name string) error {
-	info, err := s.Packages.Head(ctx, name)
+func (s *sweeping) upload(ctx context.Context, v store.Version) error {
+	info, err := store.Describe(ctx, s.Packages, v.Name, v.VersionID)
 	if errors.Is(err, store.ErrNotFound) {
 		return nil // it is gone
 	}
@@ -238,15 +251,19 @@ func (s *sweeping) upload(ctx context.Context, name string) error {
 		return err
 	}
 	request := Request{
-		Bucket: s.Packages.Name(), Object: name, ETag: info.ETag, VersionID: info.VersionID, CallID: s.callID,
+		Bucket: s.Packages.Name(), Object: v.Name, ETag: info.ETag, VersionID: info.VersionID, CallID: s.callID,
 		Trigger: Trigger{Kind: TriggerSweep},
+	}
+	if info.ETag == v.ETag {
+		request.Created = v.Created
 	}
 	if request.Namespace, err = s.Namespace(ctx); err != nil {
 		return err
 	}
 	asked := request
 	if asked.fromMetadata(info.Metadata) == nil { // else the run says what is wrong with it
-		held, err := claim.Find(ctx, s.State, s.Environment, asked.key(s.Environment), s.now())
+		request = asked
+		held, err := claim.Find(ctx, s.State, s.Environment, request.key(s.Environment), s.now())
 		if err != nil || held != nil {
 			return err // if it is not done, it has a mark
 		}

@@ -251,3 +251,7 @@ func (b keptBucket) List(_ context.Context, opts store.ListOptions) (page store.
 	})
 	return page, err
 }
+
+func (b keptBucket) ListVersions(ctx context.Context, opts store.VersionOptions) (store.VersionPage, error) {
+	return store.ListOnly(ctx, b, opts)
+}

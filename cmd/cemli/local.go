@@ -18,16 +18,17 @@ import (
 
 // localFlags are what both local commands take.
 type localFlags struct {
-	dir       string
-	port      int
-	instances int
-	memory    int
-	timeout   time.Duration
-	settings  []string
-	faults    []string
-	secrets   []string
-	function  string
-	verbose   bool
+	dir         string
+	port        int
+	instances   int
+	memory      int
+	timeout     time.Duration
+	settings    []string
+	faults      []string
+	secrets     []string
+	function    string
+	unversioned bool
+	verbose     bool
 }
 
 func (f *localFlags) add(cmd *cobra.Command) {
@@ -38,6 +39,7 @@ func (f *localFlags) add(cmd *cobra.Command) {
 	flags.StringArrayVar(&f.faults, "fault", nil, "what goes wrong on purpose, such as unavailable=0.1 or event_duplicate=1; may be repeated")
 	flags.StringArrayVar(&f.secrets, "secret", nil, "secret in the vault, NAME=FILE with its value; may be repeated")
 	flags.StringVar(&f.function, "function", "", "the function's binary (default: beside cemli, or built from the sources around)")
+	flags.BoolVar(&f.unversioned, "unversioned", false, "make buckets that keep no versions, unlike those that Terraform makes")
 	flags.BoolVar(&f.verbose, "verbose", false, "show the function's whole log and the services' own")
 }
 
@@ -116,6 +118,7 @@ func (f localFlags) start(ctx context.Context, t *terminal, dir string, function
 		level, functionLog = slog.LevelDebug, io.MultiWriter(functionLog, t.stderr)
 	}
 	o.Dir, o.Binary, o.MemoryMB, o.Timeout, o.Settings = dir, binary, f.memory, f.timeout, settings
+	o.Unversioned = f.unversioned
 	o.FunctionLog, o.Log = functionLog, slog.New(slog.NewTextHandler(t.stderr, &slog.HandlerOptions{Level: level}))
 	stack, err := local.Start(o)
 	if err != nil {

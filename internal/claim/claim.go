@@ -68,6 +68,8 @@ type Claim struct {
 	// Pinned is the SHA-256 of the zip that the first step of any attempt was begun with: from then on
 	// the request is of those bytes.
 	Pinned string `json:"pinned_sha256,omitempty"`
+	// Uploaded is when the package's object was written, whatever is under its name by now.
+	Uploaded time.Time `json:"uploaded,omitzero"`
 	// Frame is the result as it would be if the holder died now.
 	Frame json.RawMessage `json:"frame,omitempty"`
 	// Pending is what follows the result and could not be done yet.

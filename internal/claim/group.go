@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/mod/semver"
+
 	"cemli-executor/internal/problem"
 	"cemli-executor/internal/store"
 )
@@ -15,18 +17,22 @@ import (
 // maxQueue bounds how many runs wait in a group.
 const maxQueue = 2000
 
-// Place is where a run stands in the order of its group: by the creation of its object, then by
-// name, ETag and parameter set.
+// Place is where a run stands in the order of its group: by the creation of its object, then by the
+// package and its version, where times do not decide, then by name, ETag and parameter set.
 type Place struct {
 	Created time.Time `json:"created"`
-	Object  string    `json:"object"`
-	ETag    string    `json:"etag"`
-	Set     string    `json:"set,omitempty"`
+	// Package and Version are empty in what earlier versions have queued.
+	Package string `json:"package,omitempty"`
+	Version string `json:"version,omitempty"`
+	Object  string `json:"object"`
+	ETag    string `json:"etag"`
+	Set     string `json:"set,omitempty"`
 }
 
-// Compare orders places.
+// Compare orders places. Versions that are none are before all others, and alike.
 func (p Place) Compare(q Place) int {
-	return cmp.Or(p.Created.Compare(q.Created), cmp.Compare(p.Object, q.Object), cmp.Compare(p.ETag, q.ETag), cmp.Compare(p.Set, q.Set))
+	return cmp.Or(p.Created.Compare(q.Created), cmp.Compare(p.Package, q.Package), semver.Compare("v"+p.Version, "v"+q.Version),
+		cmp.Compare(p.Object, q.Object), cmp.Compare(p.ETag, q.ETag), cmp.Compare(p.Set, q.Set))
 }
 
 // Waiting is a run that waits for its group.

@@ -42,6 +42,8 @@ type Cursor struct {
 	Environment string `json:"environment"`
 	Open        string `json:"open"`    // mark to begin with
 	Uploads     string `json:"uploads"` // object to begin with
+	// Version is the version of it to go on after; "": with all that it has.
+	Version string `json:"version,omitempty"`
 
 	state store.Bucket
 	etag  string

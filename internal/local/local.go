@@ -38,6 +38,8 @@ type Options struct {
 	Detached  time.Duration     // of calls that nobody waits for; 0: an hour
 	Settings  map[string]string // configuration of the function, optional
 	Faults    localoci.Faults   // in force from the start
+	// Unversioned buckets, in a new folder, keep no versions; Terraform makes them so that they do.
+	Unversioned bool
 	// Statements replace the function's policy; nil: the one that Terraform deploys.
 	Statements []string
 	// FunctionLog receives what the function writes.
@@ -58,7 +60,7 @@ type Stack struct {
 func Start(o Options) (*Stack, error) {
 	s := &Stack{}
 	server, err := localoci.Open(localoci.Config{
-		Dir: o.Dir, Buckets: buckets, Statements: o.Statements, Log: o.Log, Observe: o.Observe,
+		Dir: o.Dir, Buckets: buckets, Versioned: !o.Unversioned, Statements: o.Statements, Log: o.Log, Observe: o.Observe,
 		Invoke: func(ctx context.Context, call localoci.Invocation) (localoci.Answer, error) {
 			answer, err := s.host.Invoke(ctx, fnhost.Call{Body: call.Body, Header: call.Header, Detached: call.Detached})
 			if o.Answered != nil {

@@ -26,7 +26,7 @@ func (s *storage) addEvent(tx *bolt.Tx, kind string, c change, o objectRecord) e
 	if err != nil {
 		return err
 	}
-	return putRecord(tx, tableEvents, binary.BigEndian.AppendUint64(nil, number), envelope(kind, b, c.name, o, s.now()))
+	return putRecord(tx, tableEvents, binary.BigEndian.AppendUint64(nil, number), envelope(kind, b, c.name, o, c.now))
 }
 
 // eventFamily begins the type of every event of Object Storage.

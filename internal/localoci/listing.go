@@ -25,10 +25,12 @@ func (s *Server) listObjects(w http.ResponseWriter, r *request, to route) error 
 	if err != nil {
 		return err
 	}
-	if err := s.storage.scan(to.bucket, l.from, l.visit); err != nil {
+	if err := s.storage.scan(to.bucket, l.from, func(name string, o objectRecord) bool {
+		return l.visit(name, name, func() map[string]any { return o.listed(name, l.fields) })
+	}); err != nil {
 		return err
 	}
-	writeJSON(w, http.StatusOK, l.page)
+	writeJSON(w, http.StatusOK, listing{l.items, l.folders, l.next})
 	return nil
 }
 
@@ -43,7 +45,7 @@ func newLister(rawQuery string) (*lister, error) {
 	}
 	l := &lister{
 		prefix: query.Get("prefix"), end: query.Get("end"), after: query.Get("startAfter"),
-		delimiter: query.Get("delimiter"), limit: maxListed, page: listing{Objects: []map[string]any{}},
+		delimiter: query.Get("delimiter"), limit: maxListed, items: []map[string]any{}, folders: []string{},
 	}
 	l.from = max(l.prefix, query.Get("start"), l.after)
 	if l.delimiter != "" && l.delimiter != "/" {
@@ -81,11 +83,15 @@ type lister struct {
 	from                          string // the first name that can be listed
 	limit                         int
 	fields                        []string
-	page                          listing
+
+	items   []map[string]any
+	folders []string
+	next    string // where the following page begins; "": there is none
 }
 
-// visit takes one object, in order of names; it returns false when the page is full.
-func (l *lister) visit(name string, o objectRecord) bool {
+// visit takes one object or version, in order; it returns false when the page is full, and
+// then the next one begins at key.
+func (l *lister) visit(name, key string, item func() map[string]any) bool {
 	if !strings.HasPrefix(name, l.prefix) {
 		return name < l.prefix
 	}
@@ -101,22 +107,23 @@ func (l *lister) visit(name string, o objectRecord) bool {
 			folder = name[:len(l.prefix)+i+1]
 		}
 	}
-	if n := len(l.page.Prefixes); folder != "" && n > 0 && l.page.Prefixes[n-1] == folder {
+	if n := len(l.folders); folder != "" && n > 0 && l.folders[n-1] == folder {
 		return true
 	}
-	if len(l.page.Objects)+len(l.page.Prefixes) == l.limit {
-		l.page.NextStartWith = name
+	if len(l.items)+len(l.folders) == l.limit {
+		l.next = key
 		return false
 	}
 	if folder != "" {
-		l.page.Prefixes = append(l.page.Prefixes, folder)
+		l.folders = append(l.folders, folder)
 	} else {
-		l.page.Objects = append(l.page.Objects, o.listed(name, l.fields))
+		l.items = append(l.items, item())
 	}
 	return true
 }
 
-// listed is an object in a listing: its name and the fields that were asked for.
+// listed is an object in a listing: its name and the fields that were asked for. Times are
+// in milliseconds, where the headers of an object have seconds.
 func (o objectRecord) listed(name string, fields []string) map[string]any {
 	all := map[string]any{
 		"size": o.Size, "etag": o.ETag, "md5": o.MD5, "timeCreated": o.Created, "timeModified": o.Created,

@@ -36,6 +36,9 @@ type Config struct {
 	Dir string // holds all state; made if need be
 	// Buckets are made at the first start, and say what the function may do.
 	Buckets Buckets
+	// Versioned says that they keep versions, all but that for results. Those that do already
+	// go on.
+	Versioned bool
 	// Statements are the policy of the function's principal; nil: those that Terraform
 	// deploys.
 	Statements []string
@@ -107,18 +110,35 @@ func Open(config Config) (*Server, error) {
 	clock := config.Now
 	s.config.Now = func() time.Time { return clock().Add(time.Duration(s.faults.get().ClockSkew)) }
 	s.ctx, s.stop = context.WithCancel(context.Background())
-	for name, events := range map[string]bool{config.Buckets.Packages: true, config.Buckets.Results: false, config.Buckets.State: false, config.Buckets.Policies: false} {
-		if name == "" {
-			continue
-		}
-		if err := storage.ensureBucket(name, events); err != nil {
-			_ = storage.close() // the first error says more
-			return nil, dirError(config.Dir, err)
-		}
+	if err := s.makeBuckets(); err != nil {
+		_ = storage.close() // the first error says more
+		return nil, dirError(config.Dir, err)
 	}
 	s.events = newDispatcher(storage, s.deliver, config.Log)
 	s.events.faults = s.faults.get
 	return s, nil
+}
+
+// makeBuckets makes the function's buckets as Terraform does: evidence is retained, which excludes
+// versions, and the others keep them.
+func (s *Server) makeBuckets() error {
+	b, kept := s.config.Buckets, ""
+	if s.config.Versioned {
+		kept = versioningOn
+	}
+	for _, bucket := range []struct {
+		name       string
+		events     bool
+		versioning string
+	}{{b.Packages, true, kept}, {b.Results, false, ""}, {b.State, false, kept}, {b.Policies, false, kept}} {
+		if bucket.name == "" {
+			continue
+		}
+		if err := s.storage.ensureBucket(bucket.name, bucket.events, bucket.versioning); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func dirError(dir string, err error) error {

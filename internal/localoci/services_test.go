@@ -191,12 +191,16 @@ func TestVersionsWithTheSDK(t *testing.T) {
 	}
 	versions := func() (list []string, ids []string) {
 		t.Helper()
-		r, err := c.ListObjectVersions(ctx, objectstorage.ListObjectVersionsRequest{NamespaceName: ns, BucketName: packages, Prefix: str("v")})
+		r, err := c.ListObjectVersions(ctx, objectstorage.ListObjectVersionsRequest{NamespaceName: ns, BucketName: packages, Prefix: str("v"), Fields: objectstorage.ListObjectVersionsFieldsSize})
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, v := range r.Items {
-			list, ids = append(list, fmt.Sprintf("%s %d %v", *v.Name, *v.Size, *v.IsDeleteMarker)), append(ids, *v.VersionId)
+			size := int64(0)
+			if v.Size != nil {
+				size = *v.Size
+			}
+			list, ids = append(list, fmt.Sprintf("%s %d %v", *v.Name, size, *v.IsDeleteMarker)), append(ids, *v.VersionId)
 		}
 		return list, ids
 	}

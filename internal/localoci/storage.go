@@ -77,13 +77,21 @@ func errNoBucket(name string) error {
 	return apiError{404, "BucketNotFound", fmt.Sprintf("Either the bucket named '%s' does not exist in the namespace '%s' or you are not authorized to access it", name, Namespace)}
 }
 
-// ensureBucket makes a bucket unless it exists.
-func (s *storage) ensureBucket(name string, events bool) error {
-	err := s.addBucket(newBucketRecord(name, events, s.now()))
-	if errors.Is(err, errBucketExists) {
-		return nil
-	}
-	return err
+// ensureBucket makes a bucket unless it exists, and switches versioning on where it is wanted.
+func (s *storage) ensureBucket(name string, events bool, versioning string) error {
+	return s.db.Update(func(tx *bolt.Tx) error {
+		b, err := getBucket(tx, name)
+		if errors.Is(err, errNoBucket(name)) {
+			b, err = newBucketRecord(name, events, s.now()), nil
+		}
+		if err != nil {
+			return err
+		}
+		if b.version(versioning) != nil {
+			return nil // somebody has given it retention rules
+		}
+		return putRecord(tx, tableBuckets, []byte(name), b)
+	})
 }
 
 func newBucketRecord(name string, events bool, now time.Time) bucketRecord {
@@ -178,6 +186,7 @@ func (c change) check(tx *bolt.Tx) (old objectRecord, exists bool, err error) {
 	}
 	b, err := getBucket(tx, c.bucket)
 	if err == nil {
+		old.Kept = old.Kept || b.Versioning == versioningOn // whenever it was written
 		err = b.retains(old, c.now)
 	}
 	return old, exists, err
@@ -203,7 +212,7 @@ func (s *storage) put(c change, o objectRecord) (objectRecord, error) {
 
 // putIn is put within a transaction. It returns what was there before.
 func (s *storage) putIn(tx *bolt.Tx, c change, o *objectRecord) (objectRecord, error) {
-	c.now = s.now().UTC()
+	c.now = s.now().UTC().Truncate(time.Millisecond)
 	old, exists, err := c.check(tx)
 	if err != nil {
 		return old, err
@@ -261,7 +270,7 @@ func (s *storage) delete(c change) (marker objectRecord, err error) {
 
 // deleteIn is delete within a transaction.
 func (s *storage) deleteIn(tx *bolt.Tx, c change) (old, marker objectRecord, err error) {
-	c.now = s.now().UTC()
+	c.now = s.now().UTC().Truncate(time.Millisecond)
 	old, exists, err := c.check(tx)
 	switch {
 	case err != nil:

@@ -5,14 +5,8 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"errors"
-	"net/http"
-	"strconv"
-	"strings"
-	"time"
 
 	bolt "go.etcd.io/bbolt"
-
-	"cemli-executor/internal/iam"
 )
 
 // The states of a bucket's versioning.
@@ -118,81 +112,4 @@ func promote(tx *bolt.Tx, c change) error {
 		return err
 	}
 	return putRecord(tx, tableObjects, objectKey(c.bucket, c.name), next)
-}
-
-// listedVersion is a version in a listing.
-type listedVersion struct {
-	Name           string    `json:"name"`
-	VersionID      string    `json:"versionId"`
-	IsDeleteMarker bool      `json:"isDeleteMarker"`
-	TimeCreated    time.Time `json:"timeCreated"`
-	TimeModified   time.Time `json:"timeModified"`
-	ETag           string    `json:"etag,omitempty"`
-	MD5            string    `json:"md5,omitempty"`
-	Size           int64     `json:"size"`
-}
-
-// listVersions lists all versions of the objects of a bucket, by name, the newest first.
-func (s *Server) listVersions(w http.ResponseWriter, r *request, to route) error {
-	if err := s.authorize(r, to.bucket, iam.ObjectInspect); err != nil {
-		return err
-	}
-	query := r.URL.Query()
-	limit, skip := maxListed, 0
-	if text := query.Get("limit"); text != "" {
-		n, err := strconv.Atoi(text)
-		if err != nil || n < 1 || n > maxListed {
-			return apiError{http.StatusBadRequest, "InvalidParameter", "The limit must be a number from 1 to 1000."}
-		}
-		limit = n
-	}
-	if text := query.Get("page"); text != "" {
-		n, err := strconv.Atoi(text)
-		if err != nil || n < 0 {
-			return apiError{http.StatusBadRequest, "InvalidParameter", "The page is not one that was answered."}
-		}
-		skip = n
-	}
-	all, err := s.storage.allVersions(to.bucket, query.Get("prefix"))
-	if err != nil {
-		return err
-	}
-	all = all[min(skip, len(all)):]
-	if len(all) > limit {
-		w.Header().Set("Opc-Next-Page", strconv.Itoa(skip+limit))
-		all = all[:limit]
-	}
-	writeJSON(w, http.StatusOK, map[string]any{"items": all, "prefixes": []string{}})
-	return nil
-}
-
-func (s *storage) allVersions(bucket, prefix string) ([]listedVersion, error) {
-	return view(s, func(tx *bolt.Tx) ([]listedVersion, error) {
-		if _, err := getBucket(tx, bucket); err != nil {
-			return nil, err
-		}
-		names := map[string]bool{}
-		for _, table := range [][]byte{tableObjects, tableVersions} {
-			start := objectKey(bucket, prefix)
-			cursor := tx.Bucket(table).Cursor()
-			for key, _ := cursor.Seek(start); bytes.HasPrefix(key, start); key, _ = cursor.Next() {
-				name, _, _ := strings.Cut(string(key[len(bucket)+1:]), "\x00")
-				names[name] = true
-			}
-		}
-		list := []listedVersion{}
-		for _, name := range sortedKeys(names) {
-			add := func(o objectRecord) bool {
-				list = append(list, listedVersion{name, o.Version, o.Marker, o.Created, o.Created, o.ETag, o.MD5, o.Size})
-				return true
-			}
-			if o, err := getObjectRecord(tx, bucket, name); err == nil {
-				add(o)
-			}
-			if err := earlierVersions(tx, bucket, name, add); err != nil {
-				return nil, err
-			}
-		}
-		return list, nil
-	})
 }

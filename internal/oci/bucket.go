@@ -175,15 +175,9 @@ func (b *Bucket) Delete(ctx context.Context, name, ifMatch string) error {
 
 // List returns one page of names.
 func (b *Bucket) List(ctx context.Context, opts store.ListOptions) (store.Page, error) {
-	request := objectstorage.ListObjectsRequest{BucketName: &b.name, Fields: common.String("name,size,etag,timeCreated")}
-	if opts.Prefix != "" {
-		request.Prefix = &opts.Prefix
-	}
-	if opts.Start != "" {
-		request.Start = &opts.Start
-	}
-	if opts.Limit > 0 {
-		request.Limit = &opts.Limit
+	request := objectstorage.ListObjectsRequest{
+		BucketName: &b.name, Prefix: optional(opts.Prefix), Start: optional(opts.Start), Limit: optional(opts.Limit),
+		Fields: common.String("name,size,etag,timeCreated"),
 	}
 	var answer objectstorage.ListObjectsResponse
 	_, err := b.run(ctx, "list", "", func(ctx context.Context, api *objectstorage.ObjectStorageClient, ns *string) (err error) {

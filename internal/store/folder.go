@@ -457,6 +457,11 @@ func (f *Folder) List(ctx context.Context, opts ListOptions) (Page, error) {
 	return page, nil
 }
 
+// ListVersions lists the objects: a folder keeps no other versions.
+func (f *Folder) ListVersions(ctx context.Context, opts VersionOptions) (VersionPage, error) {
+	return ListOnly(ctx, f, opts)
+}
+
 // names walks the folders that the prefix leaves. A file whose name no object can have
 // is none.
 func (f *Folder) names(ctx context.Context, opts ListOptions) ([]string, error) {

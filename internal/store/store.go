@@ -1,6 +1,7 @@
 // Package store is the object store contract that the executor needs, and nothing
 // more: one bucket with ranged and conditional reads, create-only and
-// compare-and-swap writes, list, head, delete and metadata.
+// compare-and-swap writes, lists of objects and of their versions, head, delete and
+// metadata.
 //
 // Every implementation promises, and the suite in package storetest checks:
 //
@@ -11,6 +12,8 @@
 //   - Put, Delete and Get with IfMatch act on exactly that version or fail with
 //     ErrChanged (ErrNotFound where nothing is left);
 //   - an ETag names one write: writing the same bytes again gives another;
+//   - where a bucket keeps versions, what was overwritten or deleted can still be
+//     listed, and read by its version;
 //   - what the store cannot tell for sure is ErrUnavailable, never a guess: the
 //     caller may repeat the call.
 //
@@ -57,7 +60,7 @@ type Info struct {
 	ETag      string    // opaque; no quotes
 	VersionID string    // empty where versions are not kept
 	MD5       string    // base64, of the whole object; may be empty in listings
-	Created   time.Time // when this name was last written
+	Created   time.Time // when this version was written: in listings to the millisecond, else maybe to the second
 	Metadata  map[string]string
 }
 
@@ -91,6 +94,32 @@ type Page struct {
 	Next    string
 }
 
+// Version is one version of an object, as a listing describes it: Name, VersionID, ETag
+// and Created.
+type Version struct {
+	Info
+	Deleted bool // it says that the object was deleted, and is none
+}
+
+// Position is a place in the order of versions: after one version of an object or,
+// without one, before all that an object has. The zero value is the beginning.
+type Position struct{ Name, VersionID string }
+
+// VersionOptions selects a page of the listing of versions.
+type VersionOptions struct {
+	Prefix string
+	From   Position
+	Limit  int // at most this many, 1 to 1,000; 0: 1,000
+}
+
+// VersionPage is one page of versions: by byte order of the names and, of one object,
+// the newest first. Next is where the following page begins, zero on the last. A page
+// may have fewer versions than it could, or none, and a next one.
+type VersionPage struct {
+	Versions []Version
+	Next     Position
+}
+
 // Bucket is one bucket. Implementations are safe for concurrent use, bound every
 // call by ctx, and wrap the errors above.
 type Bucket interface {
@@ -109,4 +138,29 @@ type Bucket interface {
 	Delete(ctx context.Context, name, ifMatch string) error
 	// List returns one page.
 	List(ctx context.Context, opts ListOptions) (Page, error)
+	// ListVersions returns one page of all versions that are kept. Where none are, the
+	// objects are their only versions.
+	ListVersions(ctx context.Context, opts VersionOptions) (VersionPage, error)
+}
+
+// Describe describes one version of an object; without an id, the newest.
+func Describe(ctx context.Context, b Bucket, name, versionID string) (Info, error) {
+	if versionID == "" {
+		return b.Head(ctx, name)
+	}
+	body, info, err := b.Get(ctx, name, GetOptions{VersionID: versionID, Length: 1})
+	if err != nil {
+		return Info{}, err
+	}
+	return info, body.Close()
+}
+
+// ListOnly answers ListVersions for a bucket that keeps no versions.
+func ListOnly(ctx context.Context, b Bucket, opts VersionOptions) (VersionPage, error) {
+	objects, err := b.List(ctx, ListOptions{Prefix: opts.Prefix, Start: opts.From.Name, Limit: opts.Limit})
+	page := VersionPage{Next: Position{Name: objects.Next}}
+	for _, o := range objects.Objects {
+		page.Versions = append(page.Versions, Version{Info: o})
+	}
+	return page, err
 }

@@ -44,6 +44,7 @@ func Run(t *testing.T, make func(t *testing.T) store.Bucket) {
 		{"an ETag names one content, also while others write", stableETags},
 		{"delete", deletes},
 		{"list", lists},
+		{"list versions", listsVersions},
 		{"large object", large},
 		{"body from its position", position},
 		{"body too short", shortBody},
