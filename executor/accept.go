@@ -183,6 +183,9 @@ func (r *run) acceptRefused(ctx context.Context) error {
 // lookBack finds out what the uploader chose by metadata, which is part of what the request means. Of
 // a version that is gone only claims tell.
 func (r *run) lookBack(ctx context.Context) error {
+	if CheckObject(r.request.Object) != nil {
+		return nil // nobody can ask a store for it
+	}
 	info, err := r.Packages.Head(ctx, r.request.Object)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"path"
 	"regexp"
 	"strings"
@@ -62,6 +63,12 @@ func (r *run) supported(ctx context.Context) error {
 		return wrongBucket(r.request.Namespace+"/"+r.request.Bucket, namespace+"/"+r.Packages.Name())
 	}
 	r.request.Namespace = namespace
+	if err := CheckObject(r.request.Object); err != nil {
+		return problem.New(problem.Problem{
+			Code: "trigger.object", Where: fmt.Sprintf("%.200q", r.request.Object), Message: "it cannot be the name of a package: " + err.Error(),
+			Hint: "rename the object and upload it again",
+		}, nil)
+	}
 	return r.request.consistent()
 }
 
@@ -96,6 +103,8 @@ func (q *Request) fromMetadata(metadata map[string]string) error {
 			setDefault(&q.Reason, value)
 		case "reference":
 			setDefault(&q.Reference, value)
+		case "not-before":
+			return metadataError(key, "this version does not support the key")
 		default:
 			return metadataError(key, "unknown metadata key")
 		}

@@ -214,7 +214,7 @@ func (s *sweeping) uploads(ctx context.Context, cursor *claim.Cursor, since time
 	}
 	oldest := s.now().Add(-uploadWindow)
 	for _, o := range page.Objects {
-		if !IsPackage(o.Name) || CheckObject(o.Name) != nil || o.Created.Before(since.Truncate(time.Second)) || o.Created.Before(oldest) {
+		if !IsPackage(o.Name) || o.Created.Before(since.Truncate(time.Second)) || o.Created.Before(oldest) {
 			continue
 		}
 		if s.full() {
@@ -222,15 +222,18 @@ func (s *sweeping) uploads(ctx context.Context, cursor *claim.Cursor, since time
 			return nil
 		}
 		s.swept.Uploads++
-		s.note(s.upload(ctx, o.Name))
+		s.note(s.upload(ctx, o))
 	}
 	cursor.Uploads = page.Next
 	return nil
 }
 
-// upload runs a package that nobody has claimed.
-func (s *sweeping) upload(ctx context.Context, name string) error {
-	info, err := s.Packages.Head(ctx, name)
+// upload runs a package that nobody has claimed. Of one whose name no store can be asked for, what the
+// listing says is enough to refuse it.
+func (s *sweeping) upload(ctx context.Context, info store.Info) (err error) {
+	if CheckObject(info.Name) == nil {
+		info, err = s.Packages.Head(ctx, info.Name)
+	}
 	if errors.Is(err, store.ErrNotFound) {
 		return nil // it is gone
 	}
@@ -238,7 +241,7 @@ func (s *sweeping) upload(ctx context.Context, name string) error {
 		return err
 	}
 	request := Request{
-		Bucket: s.Packages.Name(), Object: name, ETag: info.ETag, VersionID: info.VersionID, CallID: s.callID,
+		Bucket: s.Packages.Name(), Object: info.Name, ETag: info.ETag, VersionID: info.VersionID, CallID: s.callID,
 		Trigger: Trigger{Kind: TriggerSweep},
 	}
 	if request.Namespace, err = s.Namespace(ctx); err != nil {
