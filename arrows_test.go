@@ -20,7 +20,7 @@ var arrows = map[string][]string{
 	"cmd/cemli":                {"executor", "manifest", "internal/buildinfo", "internal/bundle", "internal/evidence", "internal/fnhost", "internal/local", "internal/localoci", "internal/problem", "internal/sandbox", "internal/store"},
 	"executor":                 {"manifest", "internal/bundle", "internal/claim", "internal/evidence", "internal/leaks", "internal/problem", "internal/redact", "internal/sandbox", "internal/store"},
 	"manifest":                 {"internal/problem", "internal/strictjson"},
-	"internal/trigger":         {"executor", "internal/evidence", "internal/problem", "internal/store", "internal/strictjson"},
+	"internal/trigger":         {"executor", "manifest", "internal/evidence", "internal/problem", "internal/store", "internal/strictjson"},
 	"internal/bundle":          {"internal/problem"},
 	"internal/claim":           {"internal/problem", "internal/store"},
 	"internal/leaks":           {},

@@ -272,5 +272,5 @@ func marshal(value any) ([]byte, error) {
 	enc := json.NewEncoder(&buf)
 	enc.SetEscapeHTML(false)
 	err := enc.Encode(value)
-	return buf.Bytes(), err
+	return evidence.Plain(buf.Bytes()), err
 }

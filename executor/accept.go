@@ -250,11 +250,14 @@ func (r *run) pinOf(ctx context.Context, request Request, held *claim.Held) (str
 // lookBack finds out what the uploader chose by metadata, which is part of what the request means. Of
 // a version that is gone only claims tell.
 func (r *run) lookBack(ctx context.Context) error {
-	info, err := r.Packages.Head(ctx, r.request.Object)
-	if err != nil && !errors.Is(err, store.ErrNotFound) {
+	if CheckObject(r.request.Object) != nil {
+		return nil // nobody can ask a store for it
+	}
+	info, err := r.version(ctx)
+	if err != nil && !isGone(err) {
 		return err
 	}
-	if err == nil && info.ETag == r.request.ETag {
+	if err == nil {
 		r.created = info.Created
 		if r.request.fromMetadata(info.Metadata) == nil && r.request.Action != "" {
 			r.result.Action = string(r.request.Action)
@@ -273,4 +276,36 @@ func (r *run) lookBack(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// version describes the version of the object that the request names, which may have been replaced or
+// deleted: without an id it is looked for by its ETag, as far as versions are kept.
+func (r *run) version(ctx context.Context) (store.Info, error) {
+	q := r.request
+	info, err := store.Describe(ctx, r.Packages, q.Object, q.VersionID)
+	if err == nil && info.ETag == q.ETag || err != nil && !isGone(err) {
+		return info, err
+	}
+	page, err := r.Packages.ListVersions(ctx, store.VersionOptions{Prefix: q.Object})
+	if err != nil {
+		return info, err
+	}
+	for _, v := range page.Versions {
+		if v.Name == q.Object && v.ETag == q.ETag && v.VersionID != "" {
+			return store.Describe(ctx, r.Packages, q.Object, v.VersionID)
+		}
+	}
+	return info, store.Error(store.ErrNotFound, "find", r.Packages.Name(), q.Object, nil)
+}
+
+// form is the occurrence of a request that its form may not ask for: under a key of its own, its
+// refusal says nothing of the same upload in another form.
+const form = "refused form"
+
+// formOnly gives a request whose form may not ask for its action a key of its own.
+func (r *run) formOnly(policy *manifest.Policy) {
+	q := &r.request
+	if policy != nil && q.occurrence(r.result.Start) == "" && !policy.Allows(kindFor(q.Trigger.Kind), r.result.Action) {
+		q.Slot = occasion(form, kindFor(q.Trigger.Kind))
+	}
 }

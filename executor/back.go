@@ -28,6 +28,10 @@ const maxResult = 16 << 20
 // previousRun is the run that the request goes back to; "" where it stands alone.
 func (q Request) previousRun() string { return cmp.Or(q.ResumeFrom, q.RollbackOf, q.RerunOf) }
 
+// GoesBack reports whether the request goes back to an earlier run, from which it takes everything that
+// it does not name.
+func (q Request) GoesBack() bool { return q.previousRun() != "" }
+
 // wayBack names the key with which the request goes back.
 func (q Request) wayBack() string {
 	switch {

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"path"
 	"regexp"
 	"strings"
@@ -62,6 +63,15 @@ func (r *run) supported(ctx context.Context) error {
 		return wrongBucket(r.request.Namespace+"/"+r.request.Bucket, namespace+"/"+r.Packages.Name())
 	}
 	r.request.Namespace = namespace
+	if r.request.Object == "" && r.request.previousRun() != "" {
+		return r.request.consistent() // that run says of which object it was
+	}
+	if err := CheckObject(r.request.Object); err != nil {
+		return problem.New(problem.Problem{
+			Code: "trigger.object", Where: fmt.Sprintf("%.200q", r.request.Object), Message: "it cannot be the name of a package: " + err.Error(),
+			Hint: "rename the object and upload it again",
+		}, nil)
+	}
 	return r.request.consistent()
 }
 
@@ -102,6 +112,8 @@ func (q *Request) fromMetadata(metadata map[string]string) error {
 			setDefault(&q.Reason, value)
 		case "reference":
 			setDefault(&q.Reference, value)
+		case "not-before":
+			return metadataError(key, "this version does not support the key")
 		default:
 			return metadataError(key, "unknown metadata key")
 		}
@@ -110,7 +122,9 @@ func (q *Request) fromMetadata(metadata map[string]string) error {
 }
 
 // byHand reports whether a person has asked, rather than an upload.
-func (q Request) byHand() bool { return q.Trigger.Kind == TriggerRequest || q.Trigger.Kind == TriggerCLI }
+func (q Request) byHand() bool {
+	return q.Trigger.Kind == TriggerRequest || q.Trigger.Kind == TriggerCLI
+}
 
 func setDefault[T comparable](to *T, value T) {
 	var zero T

@@ -13,11 +13,11 @@ import (
 // work is what one invocation does: the request it was sent, and then what that made possible.
 type work struct {
 	*Executor
-	hard  time.Time     // when the process may be killed; zero: not said
-	least time.Duration // what a run is given at least that does not say what it needs
-	freed []string      // concurrency groups whose queues are to be looked at
-	hands []string      // marks of requests that other invocations are to go on with
-	created time.Time // when the object of the last run was written
+	hard    time.Time     // when the process may be killed; zero: not said
+	least   time.Duration // what a run is given at least that does not say what it needs
+	freed   []string      // concurrency groups whose queues are to be looked at
+	hands   []string      // marks of requests that other invocations are to go on with
+	created time.Time     // when the object of the last run was written
 	// pinned is the SHA-256 of the zip that the request of the last run has begun with; "" if it has not.
 	pinned string
 }

@@ -150,7 +150,9 @@ func (w *work) namespace(ctx context.Context) string {
 func (w *work) run(ctx context.Context, request Request) (evidence.Result, error) {
 	r := w.begin(request)
 	defer r.cleanUp()
-	defer func() { w.freed, w.hands, w.pinned = append(w.freed, r.freed...), append(w.hands, r.hands...), r.request.pinned }()
+	defer func() {
+		w.freed, w.hands, w.pinned = append(w.freed, r.freed...), append(w.hands, r.hands...), r.request.pinned
+	}()
 	defer func() { w.created = r.created }()
 	r.hard = w.hard
 	failure := r.pipeline(ctx)
@@ -170,8 +172,8 @@ type run struct {
 	result  evidence.Result
 	name    string // of the package, for the run id
 	dir     *rundir
-	kept    []keptLog // logs that wait to be stored
-	started bool      // the first step has begun
+	kept    []keptLog    // logs that wait to be stored
+	started bool         // the first step has begun
 	doing   *claim.Entry // what is being applied; nil: nothing
 	digest  string       // SHA-256 of the result, once it is encoded
 	copies  *copies
@@ -198,8 +200,8 @@ type run struct {
 	scripts   []script       // of the plan
 	hard      time.Time      // when the process may be killed; zero: not said
 	previous  *evidence.Result
-	asked     map[string]json.RawMessage     // the parameters that a request which goes back names itself
-	named     place                          // the version that such a request names, if that is another than the run's
+	asked     map[string]json.RawMessage   // the parameters that a request which goes back names itself
+	named     place                        // the version that such a request names, if that is another than the run's
 	restored  map[string]evidence.Artifact // of the previous run, that are there again
 }
 
@@ -228,6 +230,7 @@ func (r *run) pipeline(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	r.formOnly(policy)
 	archive, err := timed(r, "open", func() (*bundle.Archive, error) { return r.open(source) })
 	if err != nil {
 		return err

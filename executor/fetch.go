@@ -62,7 +62,9 @@ func (r *run) fetch(ctx context.Context) (*source, error) {
 }
 
 // isGone reports whether a version of an object is no longer there.
-func isGone(err error) bool { return errors.Is(err, store.ErrChanged) || errors.Is(err, store.ErrNotFound) }
+func isGone(err error) bool {
+	return errors.Is(err, store.ErrChanged) || errors.Is(err, store.ErrNotFound)
+}
 
 // fetchNewest downloads what the request names, and pins its version.
 func (r *run) fetchNewest(ctx context.Context) (*source, error) {

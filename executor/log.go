@@ -3,10 +3,13 @@ package executor
 import (
 	"io"
 	"sync"
+
+	"cemli-executor/internal/evidence"
 )
 
-// LogWriter is a writer for logs whose records, each of one Write, can be held back for a
-// moment and written together: a script may print a million lines.
+// LogWriter is a writer for logs in JSON whose records, each of one Write, can be held back for a
+// moment and written together: a script may print a million lines. Characters that make a record
+// look different from what it says are written as escapes.
 type LogWriter struct {
 	w    io.Writer
 	mu   sync.Mutex
@@ -24,15 +27,17 @@ const maxHeld = 32 << 10
 func (l *LogWriter) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	record := evidence.Plain(p)
 	if !l.held {
-		return l.w.Write(p)
+		_, err := l.w.Write(record)
+		return len(p), err
 	}
-	if len(l.buf)+len(p) > maxHeld {
+	if len(l.buf)+len(record) > maxHeld {
 		if err := l.flush(); err != nil {
 			return 0, err
 		}
 	}
-	l.buf = append(l.buf, p...)
+	l.buf = append(l.buf, record...)
 	return len(p), nil
 }
 

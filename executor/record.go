@@ -113,7 +113,7 @@ func (r *run) record(ctx context.Context, failure error) (evidence.Result, error
 		r.leave(ctx)
 		return r.isDuplicate(other), nil
 	case isTaken(failure) && !r.noted:
-		return r.adoptResult(ctx)
+		return r.adoptResult(ctx, failure)
 	case errors.As(failure, &later):
 		return r.postpone(ctx, later), nil
 	case !r.noted && retryable(failure) && r.triedLess(failure):
@@ -121,10 +121,15 @@ func (r *run) record(ctx context.Context, failure error) (evidence.Result, error
 	}
 	r.conclude(failure)
 	if err := r.commit(ctx); isTaken(err) {
-		return r.adoptResult(ctx)
+		return r.adoptResult(ctx, failure)
 	} else if err != nil {
 		return r.unstored(ctx, err)
 	}
+	return r.committed(ctx, failure)
+}
+
+// committed does what follows the result.
+func (r *run) committed(ctx context.Context, failure error) (evidence.Result, error) {
 	r.settleOwn(ctx)
 	r.finishLog("run finished", failure)
 	if !r.noted && retryable(failure) {
@@ -158,10 +163,13 @@ func (r *run) putOff(ctx context.Context, failure error) evidence.Result {
 
 // adoptResult ends a run whose result is there already: an earlier holder of the claim has stored it
 // and died, or a later one has found this run dead.
-func (r *run) adoptResult(ctx context.Context) (evidence.Result, error) {
+func (r *run) adoptResult(ctx context.Context, failure error) (evidence.Result, error) {
 	stored, digest, err := r.readResult(ctx, r.runID())
-	if err != nil {
+	switch {
+	case err != nil:
 		return r.unstored(ctx, err)
+	case digest == r.digest: // it is this run's own, whatever the store has answered
+		return r.committed(ctx, failure)
 	}
 	r.log.Warn("the run has a result already", "status", stored.Status)
 	known := claim.Claim{RunID: stored.RunID, Attempt: stored.Attempt, State: claim.Done, Status: string(stored.Status)}

@@ -30,13 +30,15 @@ type Request struct {
 	ETag      string `json:"etag,omitempty"` // run only this version; empty: pin the newest one
 	VersionID string `json:"version_id,omitempty"`
 
-	Action       Action                     `json:"action,omitempty"` // empty: not said, so object metadata may choose; else apply
+	Action       Action                     `json:"action,omitempty"` // empty: not said. For an upload its metadata may choose, else apply; for a way back, that run's
 	Parameters   map[string]json.RawMessage `json:"parameters,omitempty"`
 	ParameterSet string                     `json:"parameter_set,omitempty"`
 	RerunOf      string                     `json:"rerun_of,omitempty"` // run ids
 	ResumeFrom   string                     `json:"resume_from,omitempty"`
 	RollbackOf   string                     `json:"rollback_of,omitempty"`
 	OncePer      time.Duration              `json:"once_per,omitempty"`
+	Force        bool                       `json:"force,omitempty"`      // go back although a later run would be underneath
+	RequestID    string                     `json:"request_id,omitempty"` // makes hand-made requests the same; empty: not said
 	// Slot is the slot of OncePer, once it is fixed: a request that is gone on with later means
 	// the slot in which it arrived.
 	Slot      string `json:"slot,omitempty"`
@@ -54,10 +56,6 @@ type Request struct {
 	// could not finish; only the function itself asks so.
 	Continue string `json:"-"`
 
-	// RequestID makes a request by hand the same as another with the same id.
-	RequestID string `json:"request_id,omitempty"`
-	// Force goes back beneath a later run.
-	Force bool `json:"force,omitempty"`
 	// VersionNamed says that a person has named VersionID: an older version of the object may run.
 	VersionNamed bool `json:"version_named,omitempty"`
 

@@ -238,12 +238,29 @@ func (s *sweeping) uploads(ctx context.Context, cursor *claim.Cursor, since time
 
 // isUpload reports whether a version is a package that was uploaded since a time.
 func isUpload(v store.Version, since time.Time) bool {
-	return !v.Deleted && IsPackage(v.Name) && CheckObject(v.Name) == nil && !v.Created.Before(since)
+	return !v.Deleted && IsPackage(v.Name) && !v.Created.Before(since)
 }
 
-// upload runs a package that nobody has claimed.
-func (s *sweeping) upload(ctx context.Context, v store.Version) error {
-	info, err := store.Describe(ctx, s.Packages, v.Name, v.VersionID)
+// isKnown reports whether somebody has claimed an upload, or it was refused for its form: if that is not
+// done, it has a mark.
+func (s *sweeping) isKnown(ctx context.Context, request Request) (bool, error) {
+	for _, slot := range []string{"", occasion(form, string(TriggerEvent))} {
+		request.Slot = slot
+		held, err := claim.Find(ctx, s.State, s.Environment, request.key(s.Environment), s.now())
+		if err != nil || held != nil {
+			return held != nil, err
+		}
+	}
+	return false, nil
+}
+
+// upload runs a package that nobody has claimed. Of one whose name no store can be asked for, what the
+// listing says is enough to refuse it.
+func (s *sweeping) upload(ctx context.Context, v store.Version) (err error) {
+	info := v.Info
+	if CheckObject(v.Name) == nil {
+		info, err = store.Describe(ctx, s.Packages, v.Name, v.VersionID)
+	}
 	if errors.Is(err, store.ErrNotFound) {
 		return nil // it is gone
 	}
@@ -263,9 +280,9 @@ func (s *sweeping) upload(ctx context.Context, v store.Version) error {
 	asked := request
 	if asked.fromMetadata(info.Metadata) == nil { // else the run says what is wrong with it
 		request = asked
-		held, err := claim.Find(ctx, s.State, s.Environment, request.key(s.Environment), s.now())
-		if err != nil || held != nil {
-			return err // if it is not done, it has a mark
+		known, err := s.isKnown(ctx, request)
+		if err != nil || known {
+			return err
 		}
 	}
 	if !s.fits(s.least) && s.Invoke != nil {

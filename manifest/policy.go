@@ -1,7 +1,6 @@
 package manifest
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"path"
@@ -385,10 +384,15 @@ func (v *violations) versions() {
 	}
 }
 
+// Allows reports whether a form of request, by the kind of its trigger, may ask for an action.
+func (p *Policy) Allows(kind, action string) bool {
+	return p.actions == nil || slices.Contains(p.actions[kind], action)
+}
+
 // abilities checks what is asked and what the package wants.
 func (v *violations) abilities() {
 	p, m := v.policy, v.c.Manifest
-	if p.actions != nil && !slices.Contains(p.actions[v.c.Kind], v.c.Action) {
+	if !p.Allows(v.c.Kind, v.c.Action) {
 		v.add("policy.action", v.c.Action, fmt.Sprintf("a %s may not ask for %s in %s", kindName(v.c.Kind), v.c.Action, p.Environment), "")
 	}
 	switch {
@@ -411,13 +415,6 @@ func (v *violations) abilities() {
 }
 
 func kindName(kind string) string { return strings.ReplaceAll(kind, "_", " ") }
-
-// ForFormAlone reports whether everything that a refusal says is that this form of request may not ask
-// for this: in another form the same may be right.
-func ForFormAlone(err error) bool {
-	var refusal *problem.Error
-	return errors.As(err, &refusal) && !slices.ContainsFunc(refusal.Problems, func(p problem.Problem) bool { return p.Code != "policy.action" })
-}
 
 // frozen checks the time. A check runs no script; an undo may be what an incident needs, and names it.
 func (v *violations) frozen() {

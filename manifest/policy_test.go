@@ -1,8 +1,6 @@
 package manifest_test
 
 import (
-	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -10,7 +8,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"cemli-executor/internal/problem"
 	"cemli-executor/manifest"
 )
 
@@ -209,26 +206,6 @@ func TestGroupFor(t *testing.T) {
 		if got := policy(t, c.policy).GroupFor(c.set); got != c.want {
 			t.Errorf("%s: the group of %q is %q; want %q", c.policy, c.set, got, c.want)
 		}
-	}
-}
-
-func TestForFormAlone(t *testing.T) {
-	m := parse(t, `{"name":"a","version":"1.0.0","type":"extension"}`)
-	for members, want := range map[string]bool{
-		`"actions":{"event":["apply"]}`:                    true,
-		`"actions":{"event":["apply"]},"types":[]`:         false,
-		`"types":["integration"]`:                          false,
-		`"actions":{"request":["apply"]},"types":[]`:       false,
-		`"actions":{"request":["check"]},"freeze":[]`:      true,
-		`"actions":{"request":["apply"]},"network":"deny"`: false,
-	} {
-		err := problem.Join(policy(t, members).Admit(manifest.Case{Manifest: m, Action: "apply", Kind: "request"}))
-		if got := manifest.ForFormAlone(fmt.Errorf("admit: %w", err)); got != want {
-			t.Errorf("%s: %v", members, got)
-		}
-	}
-	if manifest.ForFormAlone(nil) || manifest.ForFormAlone(errors.New("x")) {
-		t.Error("what is no refusal is for the form")
 	}
 }
 

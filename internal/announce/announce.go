@@ -8,6 +8,7 @@ package announce
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -89,15 +90,23 @@ func Message(r evidence.Result, bucket string) (title, body string, err error) {
 	if err != nil {
 		return "", "", fmt.Errorf("encode event: %w", err)
 	}
-	return titleOf(r), string(doc), nil
+	return titleOf(r), string(evidence.Plain(doc)), nil
 }
 
 // name is the package as people call it.
 func name(r evidence.Result) string {
-	if r.Package.Name == "" {
-		return r.SourceObject // it was not even read
+	if r.Package.Name == "" { // it was not even read
+		return visible(r.SourceObject)
 	}
 	return strings.TrimSpace(r.Package.Name + " " + r.Package.Version + " " + r.ParameterSet)
+}
+
+// visible is an object's name as it is, or quoted where it would look like another.
+func visible(object string) string {
+	if strings.ContainsFunc(object, evidence.Deceptive) {
+		return strconv.Quote(object)
+	}
+	return object
 }
 
 // titleOf is one line: where, what, how it ended, and why.

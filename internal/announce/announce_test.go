@@ -58,3 +58,16 @@ func TestWhatIsAFailure(t *testing.T) {
 		}
 	}
 }
+
+// An object that was refused for its name is announced by a name that looks like what it is.
+func TestNamesAreVisible(t *testing.T) {
+	r := failed
+	r.Package, r.SourceObject, r.Message = evidence.Package{}, "a\u202egpj\t.zip", "refused \u202e"
+	title, body, err := announce.Message(r, "results")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(title, `"a\u202egpj\t.zip"`) || strings.ContainsFunc(body, evidence.Deceptive) {
+		t.Errorf("title %q, body %q", title, body)
+	}
+}

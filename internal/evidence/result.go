@@ -309,7 +309,8 @@ func Dir(runID string) string { return "runs/" + runID + "/" }
 // ResultObject is the name of a run's result in the results bucket.
 func ResultObject(runID string) string { return Dir(runID) + "result.json" }
 
-// Encode gives the document's bytes: indented, for people, and the same for equal results.
+// Encode gives the document's bytes: indented, for people, the same for equal results, and without
+// characters that make it look different from what it says.
 func (r Result) Encode() ([]byte, error) {
 	r.SchemaVersion = SchemaVersion
 	// Readers get lists, never null.
@@ -335,7 +336,7 @@ func encode(v any) ([]byte, error) {
 	if err := enc.Encode(v); err != nil {
 		return nil, fmt.Errorf("encode: %w", err)
 	}
-	return buf.Bytes(), nil
+	return Plain(buf.Bytes()), nil
 }
 
 // Decode reads a result document of a version that this package knows.

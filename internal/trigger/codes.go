@@ -19,7 +19,7 @@ var codes = []refusal{
 	{"trigger.duplicate_key", "a key occurs twice in one JSON object", "keep one of the two"},
 	{"trigger.empty", "nothing was sent", `send an event, or {"object":"NAME.zip"}`},
 	{"trigger.event", "an event lacks an attribute, or has one that cannot be read", "compare it with an event of Object Storage"},
-	{"trigger.event_version", "an event is neither of version 0.1 of OCI Events nor a CloudEvents 1.0 event", `send it as OCI does, or as a CloudEvent with "specversion":"1.0"`},
+	{"trigger.event_version", "an event says no version, or is neither of version 0.1 of OCI Events nor a CloudEvents 1.0 event", `send it as OCI does, or as a CloudEvent with "specversion":"1.0"`},
 	{"trigger.incomplete", "no bucket or no object is named", "name the object to run"},
 	{"trigger.not_json", "what was sent is not JSON in UTF-8, or more than one value", "check the text that was sent; a shell may have taken its quotes"},
 	{"trigger.object", "the object's name is empty, too long, or has empty, . or .. segments or control characters", "rename the object and upload it again"},
@@ -27,6 +27,7 @@ var codes = []refusal{
 	{"trigger.too_large", "more than 6 MB were sent", "send fewer items at once"},
 	{"trigger.unknown_form", "the JSON is neither an event, nor a request by hand, nor an array of these", `by hand, send {"object":"NAME.zip"}`},
 	{"trigger.unknown_key", "a request by hand has a key that does not exist", "correct the key or leave it out"},
+	{"trigger.unsupported", "a request by hand has a key or an action that this version does not support", "leave it out, or use an executor that supports it"},
 	{"trigger.value", "a value is of the wrong type, too long, has control characters or breaks its key's rule", "correct the value"},
 }
 

@@ -101,13 +101,16 @@ func otherVersion(version string) error {
 
 // assemble makes a CloudEvents 1.0 event and reads it.
 func (d decoder) assemble(kind executor.TriggerKind, from attributes, data []byte) Item {
+	if item, other := aboutOther(kind, from.kind); other {
+		return item
+	}
 	e := event.New(event.CloudEventsVersionV1)
 	e.SetID(from.id)
 	e.SetSource(from.source)
 	e.SetType(from.kind)
 	e.SetSubject(from.subject)
 	if from.time != "" {
-		at, err := time.Parse(time.RFC3339, from.time)
+		at, err := time.Parse(time.RFC3339, strings.ToUpper(from.time)) // its letters may be small
 		if err != nil {
 			return Item{Err: refuseFor(err, "trigger.event", "", fmt.Sprintf("the event's time %.60q is not in RFC 3339", from.time))}
 		}
@@ -130,6 +133,13 @@ func (d decoder) binary(body []byte, header http.Header) Item {
 			return Item{Err: refuse("trigger.event", clip(name), fmt.Sprintf("the header has %d values instead of one", len(values)))}
 		}
 	}
+	if item, other := aboutOther(executor.TriggerCloudEvent, header.Get("Ce-Type")); other {
+		return item
+	}
+	header = header.Clone()
+	if at := header.Get("Ce-Time"); at != "" {
+		header.Set("Ce-Time", strings.ToUpper(at)) // as above
+	}
 	e, err := binding.ToEvent(context.Background(), cehttp.NewMessage(header, io.NopCloser(bytes.NewReader(body))))
 	if err != nil {
 		return Item{Err: unreadable("", err)}
@@ -139,6 +149,17 @@ func (d decoder) binary(body []byte, header http.Header) Item {
 		decoded.Request.Trigger.Raw = quote(whole)
 	}
 	return decoded
+}
+
+// aboutOther is the answer to an event that is about no new object, by its type alone: whatever else it
+// has, or lacks, there is nothing to be done.
+func aboutOther(kind executor.TriggerKind, eventType string) (Item, bool) {
+	if eventType == "" || eventType == createObject || eventType == updateObject {
+		return Item{}, false
+	}
+	item := Item{Ignored: fmt.Sprintf("events of type %.100q do not run packages", eventType)}
+	item.Request.Trigger.Kind = kind
+	return item, true
 }
 
 // unreadable says which value of an event is not what it must be, where that is known.
@@ -152,7 +173,8 @@ func unreadable(within string, err error) error {
 	return refuseFor(err, "trigger.event", clip(within), message)
 }
 
-// fromEvent reads a CloudEvents 1.0 event, whatever it was before.
+// fromEvent reads a CloudEvents 1.0 event, whatever it was before. An object whose name cannot be a
+// package's is let through: it is there, so the executor refuses it with a result that says so.
 func (d decoder) fromEvent(e event.Event, kind executor.TriggerKind) Item {
 	decoded := Item{}
 	decoded.Request.Trigger.Kind = kind
@@ -161,10 +183,6 @@ func (d decoder) fromEvent(e event.Event, kind executor.TriggerKind) Item {
 	}
 	arrived := executor.Trigger{Kind: kind, EventID: e.ID(), EventType: e.Type(), EventTime: e.Time().UTC()}
 	decoded.Request.Trigger = arrived
-	if e.Type() != createObject && e.Type() != updateObject {
-		decoded.Ignored = fmt.Sprintf("events of type %.100s do not run packages", e.Type())
-		return decoded
-	}
 	about, err := readData(e.Data())
 	if err == nil {
 		decoded.Request, err = about.object(e.Subject())
@@ -177,8 +195,8 @@ func (d decoder) fromEvent(e event.Event, kind executor.TriggerKind) Item {
 		decoded.Ignored = "objects whose names do not end in .zip are not packages"
 		return decoded
 	}
-	if err == nil {
-		err = problem.Join(checkObject(decoded.Request.Object))
+	if err == nil && len(decoded.Request.Object) > maxText {
+		err = problem.Join(checkObject(decoded.Request.Object)) // there is no such object
 	}
 	decoded.Err = err
 	return decoded

@@ -64,7 +64,7 @@ type place struct {
 // object finds the object that an event is about, and refuses one that says two
 // things. The details come first: what they say is taken as it is written.
 func (d data) object(subject string) (executor.Request, error) {
-	q := executor.Request{ETag: d.Details.ETag, VersionID: d.Details.VersionID}
+	q := executor.Request{ETag: unquoted(d.Details.ETag), VersionID: d.Details.VersionID}
 	id, err := parseResource("/data/resourceId", d.ResourceID)
 	if err != nil {
 		return q, err
@@ -83,6 +83,16 @@ func (d data) object(subject string) (executor.Request, error) {
 		}
 	}
 	return q, nil
+}
+
+// unquoted is an ETag without the quotes that HTTP has it in.
+func unquoted(etag string) string {
+	if inner, ok := strings.CutPrefix(etag, `"`); ok {
+		if inner, ok := strings.CutSuffix(inner, `"`); ok {
+			return inner
+		}
+	}
+	return etag
 }
 
 // agree adds to a request what the place knows more, and refuses what it knows better.
@@ -128,7 +138,7 @@ func (b Buckets) admit(q executor.Request) []problem.Problem {
 	if q.Bucket == "" {
 		missing = append(missing, "no bucket")
 	}
-	if q.Object == "" {
+	if q.Object == "" && !q.GoesBack() {
 		missing = append(missing, "no object")
 	}
 	if missing != nil {

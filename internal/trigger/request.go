@@ -14,6 +14,7 @@ import (
 	"cemli-executor/executor"
 	"cemli-executor/internal/problem"
 	"cemli-executor/internal/strictjson"
+	"cemli-executor/manifest"
 )
 
 // Bounds of a request by hand, besides those of texts.
@@ -31,7 +32,13 @@ const (
 // requestKeys are the keys of a request by hand.
 var requestKeys = []string{
 	"bucket", "object", "etag", "version_id", "action", "parameters", "parameter_set",
-	"rerun_of", "resume_from", "rollback_of", "once_per", "reason", "reference",
+	"rerun_of", "resume_from", "rollback_of", "once_per", "force", "request_id", "reason", "reference",
+}
+
+// laterKeys are keys of the contract whose features this version does not have: they are refused, as
+// whoever sends them relies on them.
+var laterKeys = []string{
+	"not_before", "emergency", "verdict", "scope", "run_id", "package", "version", "dirhash", "state",
 }
 
 // continueKey is the key of the request that the function sends to itself, to go on with what an
@@ -62,6 +69,9 @@ var actions = []executor.Action{
 	executor.ActionApply, executor.ActionDryRun, executor.ActionCheck, executor.ActionRollback, executor.ActionSweep,
 }
 
+// laterActions are words of the contract that this version does not support.
+var laterActions = []executor.Action{"cancel", "mark", "probe"}
+
 var runIDRule = regexp.MustCompile(`^[0-9]{8}T[0-9]{6}Z-[a-z0-9][a-z0-9._-]{0,127}$`)
 
 // byHand recognises a request by hand: one of its keys, or nearly one.
@@ -78,15 +88,21 @@ func byHand(members map[string]jsontext.Value) bool {
 }
 
 // fromRequest reads a request by hand and reports everything that is wrong with it.
+//
+// Without an action it applies, so that what the uploader chose by metadata does not count. A way back
+// without one has none: it takes that from the run that it names.
 func (d decoder) fromRequest(members map[string]jsontext.Value) Item {
 	r := reader{members: members}
 	r.unknown()
 	q := executor.Request{
 		Bucket: r.text("bucket", maxName), Object: r.text("object", maxText), ETag: r.text("etag", maxName), VersionID: r.text("version_id", maxName),
-		ParameterSet: r.text("parameter_set", maxName), Reason: r.text("reason", maxText), Reference: r.text("reference", maxName),
+		ParameterSet: r.text("parameter_set", maxName), Reason: r.said("reason", maxText), Reference: r.said("reference", maxName),
 		RerunOf: r.runID("rerun_of"), ResumeFrom: r.runID("resume_from"), RollbackOf: r.runID("rollback_of"),
-		Action: r.action(), OncePer: r.slot(), Parameters: r.parameters(),
+		Action: r.action(), OncePer: r.slot(), Parameters: r.parameters(), Force: r.boolean("force"), RequestID: r.said("request_id", maxName),
 		Trigger: executor.Trigger{Kind: executor.TriggerRequest},
+	}
+	if q.Action == "" && !q.GoesBack() {
+		q.Action = executor.ActionApply
 	}
 	switch {
 	case q.Action == executor.ActionSweep:
@@ -95,7 +111,7 @@ func (d decoder) fromRequest(members map[string]jsontext.Value) Item {
 		if q.Bucket == "" {
 			q.Bucket = d.buckets.Packages
 		}
-		if r.problems = d.buckets.admit(q); len(r.problems) == 0 {
+		if r.problems = d.buckets.admit(q); len(r.problems) == 0 && q.Object != "" {
 			r.problems = checkObject(q.Object)
 		}
 	}
@@ -123,6 +139,10 @@ func (r *reader) unknown() {
 		}
 		if len(r.problems) == maxProblems {
 			return
+		}
+		if slices.Contains(laterKeys, key) {
+			r.add(described("trigger.unsupported", pointer(key), "this version does not support the key "+key))
+			continue
 		}
 		p := described("trigger.unknown_key", pointer(key), "unknown key")
 		p.Hint = "the keys are " + strings.Join(requestKeys, ", ")
@@ -160,6 +180,24 @@ func (r *reader) text(key string, most int) string {
 	return s
 }
 
+// said is a text that, where it is there, has to say something to a person.
+func (r *reader) said(key string, most int) string {
+	text := r.text(key, most)
+	if text != "" && !manifest.Visible(text) {
+		r.wrong(pointer(key), "it has no character that can be seen")
+		return ""
+	}
+	return text
+}
+
+func (r *reader) boolean(key string) bool {
+	value, ok := r.members[key]
+	if ok && value.Kind() != 't' && value.Kind() != 'f' {
+		r.wrong(pointer(key), "it must be true or false, without quotes")
+	}
+	return ok && value.Kind() == 't'
+}
+
 func (r *reader) runID(key string) string {
 	id := r.text(key, maxName)
 	if id != "" && !runIDRule.MatchString(id) {
@@ -171,6 +209,10 @@ func (r *reader) runID(key string) string {
 
 func (r *reader) action() executor.Action {
 	action := executor.Action(r.text("action", maxName))
+	if slices.Contains(laterActions, action) {
+		r.add(described("trigger.unsupported", "/action", "this version does not support the action "+string(action)))
+		return ""
+	}
 	if action != "" && !slices.Contains(actions, action) {
 		r.add(described("trigger.action", "/action", fmt.Sprintf("unknown action %.60q", action)))
 		return ""

@@ -2,7 +2,9 @@
 //
 // Four forms are told apart by their content: an OCI Events envelope, a CloudEvents
 // 1.0 event (structured or binary mode), a request by hand, and a JSON array of
-// these, whose items are decoded one by one so that a bad one spoils no other. Both
+// these, whose items are decoded one by one so that a bad one spoils no other. Any of
+// the first three may come as the value of a message of a stream, which Connector Hub
+// delivers in arrays. Both
 // kinds of event become a CloudEvents 1.0 event of the CloudEvents SDK, pass its
 // validation, and take one way from there.
 //
@@ -177,6 +179,12 @@ func (d decoder) item(doc []byte) Item {
 		decoded = d.fromOCI(doc)
 	case ok && (d.declared || members["specversion"] != nil):
 		decoded = d.structured(doc)
+	case ok && isMessage(members):
+		return d.fromStream(members)
+	case ok && members["eventType"] != nil && members["data"] != nil:
+		return Item{Err: refuse("trigger.event_version", "/cloudEventsVersion", "it looks like an event of OCI, and has no cloudEventsVersion")}
+	case ok && members["type"] != nil && members["source"] != nil && members["data"] != nil:
+		return Item{Err: refuse("trigger.event_version", "/specversion", "it looks like a CloudEvent, and has no specversion")}
 	case ok && members[continueKey] != nil:
 		decoded = d.fromItself(members)
 	case ok && byHand(members):

@@ -1,6 +1,7 @@
 package trigger_test
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -29,6 +30,11 @@ func ociEvent(edits ...string) string {
 "additionalDetails":{"bucketName":"packages","versionId":"v1","archivalState":"Available","namespace":"ns","bucketId":"ocid1.bucket.oc1..b","eTag":"e1"}},
 "eventID":"id-1","extensions":{"compartmentId":"ocid1.compartment.oc1..a"}}`
 	return strings.NewReplacer(edits...).Replace(doc)
+}
+
+// message is a message of a stream, as Connector Hub delivers it.
+func message(value string) string {
+	return `{"stream":"uploads","partition":"0","key":null,"value":"` + base64.StdEncoding.EncodeToString([]byte(value)) + `","offset":52,"timestamp":1601226150000}`
 }
 
 const ceData = `{"resourceName":"in/a.zip","resourceId":"/n/ns/b/packages/o/in/a.zip","additionalDetails":{"bucketName":"packages","versionId":"v1","namespace":"ns","eTag":"e1"}}`
@@ -78,9 +84,39 @@ func TestDecode(t *testing.T) {
 		{"data of another type", ociEvent(`"resourceName":"in/a.zip"`, `"resourceName":7`), "trigger.event"},
 		{"odd resource id", ociEvent("/n/ns/b/packages/o/in/a.zip", "/n/ns"), "trigger.event"},
 		{"another version", ociEvent(`"0.1"`, `"0.2"`), "trigger.event_version"},
-		{"climbing name", ociEvent("in/a.zip", "../a.zip"), "trigger.object"},
-		{"empty segment", ociEvent("in/a.zip", "in//a.zip"), "trigger.object"},
-		{"control character", ociEvent("in/a.zip", `in\u0000.zip`), "trigger.object"},
+		// An object that is there is not passed over in silence: the executor refuses it with a result.
+		{"climbing name", ociEvent("in/a.zip", "../a.zip"), "event ns/packages/../a.zip @e1 #v1"},
+		{"empty segment", ociEvent("in/a.zip", "in//a.zip"), "event ns/packages/in//a.zip @e1 #v1"},
+		{"leading slash", ociEvent("in/a.zip", "/a.zip"), "event ns/packages//a.zip @e1 #v1"},
+		{"control character", ociEvent("in/a.zip", `in\t\u0000.zip`), "event ns/packages/in\t\x00.zip @e1 #v1"},
+		{"right-to-left mark", ociEvent("in/a.zip", `in\u200f.zip`), "event ns/packages/in\u200f.zip @e1 #v1"},
+		{"name that no object can have", ociEvent("in/a.zip", strings.Repeat("x", 1025)+".zip"), "trigger.object"},
+		{"climbing name by hand", `{"object":"../a.zip"}`, "trigger.object"},
+		{"right-to-left mark by hand", `{"object":"a\u200f.zip"}`, "trigger.value"},
+		{"climbing name of no package", ociEvent("in/a.zip", "../a.txt"), "ignored"},
+
+		{"ETag in quotes", ociEvent(`"e1"`, `"\"e1\""`), fromOCI},
+		{"ETag with one quote", ociEvent(`"e1"`, `"\"e1"`), "trigger.value"},
+		{"weak ETag", ociEvent(`"e1"`, `"W/\"e1\""`), "trigger.value"},
+		{"time in small letters", ociEvent("2020-09-27T17:02:30Z", "2020-09-27t17:02:30z"), fromOCI},
+		{"time with an offset", ociEvent("17:02:30Z", "17:02:30+02:00"), fromOCI},
+		{"about something else, without id and time", `{"cloudEventsVersion":"0.1","eventType":"com.oraclecloud.vaultsecret.rotate","eventTime":"?"}`, "ignored"},
+		{"about nothing", ociEvent(`"eventType":"com.oraclecloud.objectstorage.createobject",`, ""), "trigger.event"},
+		{"CloudEvent about something else, without id", `{"specversion":"1.0","type":"com.example.thing"}`, "ignored"},
+		{"OCI event that says no version", ociEvent(`"cloudEventsVersion":"0.1",`, ""), "trigger.event_version"},
+		{"CloudEvent that says no version", strings.Replace(structuredEvent, `"specversion":"1.0",`, "", 1), "trigger.event_version"},
+
+		{"event from a stream", message(ociEvent()), fromOCI},
+		{"CloudEvent from a stream", message(structuredEvent), "cloud_event ns/packages/in/a.zip @e1 #v1"},
+		{"request from a stream", message(`{"object":"a.zip"}`), "request /packages/a.zip @ #"},
+		{"something else from a stream", message(`{"hello":"world"}`), "trigger.unknown_form"},
+		{"an array from a stream", message(`[` + ociEvent() + `]`), "trigger.unknown_form"},
+		{"a stream from a stream", message(message(ociEvent())), "trigger.unknown_form"},
+		{"what only the function asks, from a stream", message(`{"continue":"` + strings.Repeat("0", 64) + `-1"}`), "trigger.unknown_form"},
+		{"text from a stream", message(`hello`), "trigger.not_json"},
+		{"no text from a stream", `{"partition":"0","offset":1,"value":{}}`, "trigger.value"},
+		{"not base64 from a stream", `{"stream":"s","partition":"0","key":null,"value":"{}","offset":1,"timestamp":1}`, "trigger.value"},
+		{"not a message of a stream", `{"partition":"0","offset":1,"value":"e30=","topic":"x"}`, "trigger.unknown_form"},
 
 		{"CloudEvent", structuredEvent, "cloud_event ns/packages/in/a.zip @e1 #v1"},
 		{"CloudEvent without id", strings.Replace(structuredEvent, `"id":"id-1",`, "", 1), "trigger.event"},
@@ -98,6 +134,12 @@ func TestDecode(t *testing.T) {
 		{"bad slot", `{"object":"a.zip","once_per":"-1h"}`, "trigger.value"},
 		{"bad parameters", `{"object":"a.zip","parameters":{"A":[1]}}`, "trigger.value"},
 		{"long reason", `{"object":"a.zip","reason":"` + strings.Repeat("x", 2000) + `"}`, "trigger.value"},
+		{"invisible reason", `{"object":"a.zip","reason":" \u200b"}`, "trigger.value"},
+		{"invisible reference", `{"object":"a.zip","reference":"\u00a0"}`, "trigger.value"},
+		{"empty reason", `{"object":"a.zip","reason":""}`, "request /packages/a.zip @ #"},
+		{"force as text", `{"object":"a.zip","force":"true"}`, "trigger.value"},
+		{"long request id", `{"object":"a.zip","request_id":"` + strings.Repeat("x", 257) + `"}`, "trigger.value"},
+		{"action of a later version", `{"object":"a.zip","action":"mark"}`, "trigger.unsupported"},
 		{"newline in reason", `{"object":"a.zip","reason":"a\nb"}`, "trigger.value"},
 		{"sweep with object", `{"action":"sweep","object":"a.zip"}`, "trigger.value"},
 
@@ -147,7 +189,7 @@ func TestDecodeRefusesTheWhole(t *testing.T) {
 }
 
 func TestBatchItemsAreIndependent(t *testing.T) {
-	body := "[" + ociEvent() + `,{"bad":1},` + structuredEvent + `,{"object":"b.zip"},[{"object":"nested.zip"}]]`
+	body := "[" + ociEvent() + `,{"bad":1},` + structuredEvent + `,{"object":"b.zip"},[{"object":"nested.zip"}],` + message(ociEvent()) + `,` + message("?") + `]`
 	call, err := trigger.Decode([]byte(body), nil, buckets)
 	if err != nil || !call.Batch {
 		t.Fatalf("batch %v, %v", call.Batch, err)
@@ -156,7 +198,10 @@ func TestBatchItemsAreIndependent(t *testing.T) {
 	for _, i := range call.Items {
 		got = append(got, summary(i))
 	}
-	want := []string{"event ns/packages/in/a.zip @e1 #v1", "trigger.unknown_form", "cloud_event ns/packages/in/a.zip @e1 #v1", "request /packages/b.zip @ #", "trigger.unknown_form"}
+	want := []string{
+		"event ns/packages/in/a.zip @e1 #v1", "trigger.unknown_form", "cloud_event ns/packages/in/a.zip @e1 #v1", "request /packages/b.zip @ #", "trigger.unknown_form",
+		"event ns/packages/in/a.zip @e1 #v1", "trigger.not_json",
+	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error("(-want +got):\n" + diff)
 	}
@@ -176,6 +221,13 @@ func TestBinaryMode(t *testing.T) {
 	}
 	if got, want := summary(call.Items[0]), "cloud_event ns/packages/in/a.zip @e1 #v1"; got != want {
 		t.Errorf("got %s; want %s (%v)", got, want, call.Items[0].Err)
+	}
+	header.Set("Ce-Time", "2020-09-27t17:02:30z")
+	if call, err := trigger.Decode([]byte(ceData), header, buckets); err != nil || !call.Items[0].Request.Trigger.EventTime.Equal(time.Date(2020, 9, 27, 17, 2, 30, 0, time.UTC)) {
+		t.Errorf("with a time in small letters: %+v, %v", call.Items, err)
+	}
+	if got := header.Get("Ce-Time"); got != "2020-09-27t17:02:30z" {
+		t.Errorf("the caller's header has now %q", got)
 	}
 	header.Del("Ce-Id")
 	call, err = trigger.Decode([]byte(ceData), header, buckets)
@@ -227,8 +279,118 @@ func TestSweepNamesNoObject(t *testing.T) {
 	}
 }
 
+// Every word of the contract is known: what this version cannot do is refused as that.
+func TestLaterKeysAreNoMistakes(t *testing.T) {
+	for _, key := range []string{"not_before", "emergency", "verdict", "scope", "run_id", "package", "version", "dirhash", "state"} {
+		call, err := trigger.Decode([]byte(`{"object":"a.zip","`+key+`":"x"}`), nil, buckets)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = call.Items[0].Err
+		if problem.CodeOf(err) != "trigger.unsupported" || !strings.Contains(err.Error(), "this version does not support the key "+key) {
+			t.Errorf("%s: %v", key, err)
+		}
+	}
+	for _, action := range []string{"cancel", "mark", "probe"} {
+		call, err := trigger.Decode([]byte(`{"action":"`+action+`"}`), nil, buckets)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := call.Items[0].Err; !strings.Contains(fmt.Sprint(err), "this version does not support the action "+action) {
+			t.Errorf("%s: %v", action, err)
+		}
+	}
+}
+
+// A request by hand applies where it does not say what else: metadata is the uploader's word, not its
+// own. A way back takes its action from the run it names.
+func TestTheActionOfARequestByHand(t *testing.T) {
+	const run = "20260101T000000Z-a-000000000000"
+	for body, want := range map[string]executor.Action{
+		`{"object":"a.zip"}`:                                                              executor.ActionApply,
+		`{"object":"a.zip","once_per":"1h"}`:                                              executor.ActionApply,
+		`{"object":"a.zip","action":"check"}`:                                             executor.ActionCheck,
+		`{"object":"a.zip","rerun_of":"` + run + `","reason":"r"}`:                        "",
+		`{"object":"a.zip","resume_from":"` + run + `"}`:                                  "",
+		`{"object":"a.zip","rollback_of":"` + run + `","reason":"r"}`:                     "",
+		`{"object":"a.zip","rollback_of":"` + run + `","reason":"r","action":"rollback"}`: executor.ActionRollback,
+		ociEvent(): "",
+	} {
+		call, err := trigger.Decode([]byte(body), nil, buckets)
+		if err != nil || call.Items[0].Err != nil {
+			t.Fatal(body, err, call)
+		}
+		if got := call.Items[0].Request.Action; got != want {
+			t.Errorf("%s: action %q; want %q", body, got, want)
+		}
+	}
+}
+
+// What is accepted is kept as it came: the mark of a request has all of it.
+func TestARequestSurvivesItsMark(t *testing.T) {
+	for _, body := range []string{
+		`{"object":"a.zip","request_id":"3f2a","force":true,"reason":"r","reference":"INC1","parameters":{"A":1.0}}`,
+		ociEvent("in/a.zip", `/in\t\u202e\u0000.zip`),
+	} {
+		call, err := trigger.Decode([]byte(body), nil, buckets)
+		if err != nil || call.Items[0].Err != nil {
+			t.Fatal(err, call)
+		}
+		want := call.Items[0].Request
+		var got executor.Request
+		if err := json.Unmarshal(mark(want), &got); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(executor.Request{})); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+	}
+	call, err := trigger.Decode([]byte(`{"object":"a.zip","request_id":"3f2a","force":true}`), nil, buckets)
+	if q := call.Items[0].Request; err != nil || q.RequestID != "3f2a" || !q.Force {
+		t.Errorf("%+v, %v", q, err)
+	}
+}
+
+// mark is what is kept of a request until it is done.
+func mark(q executor.Request) []byte {
+	doc, err := json.Marshal(q)
+	if err != nil {
+		panic(err)
+	}
+	return doc
+}
+
+// The evidence quotes what a message of a stream says, not its base64.
+func TestTheEvidenceQuotesTheValueOfAMessage(t *testing.T) {
+	call, err := trigger.Decode([]byte(message(ociEvent())), nil, buckets)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if raw := string(call.Items[0].Request.Trigger.Raw); !strings.Contains(raw, `"eventID":"id-1"`) {
+		t.Errorf("raw %s", raw)
+	}
+}
+
+// What is missing is named.
+func TestEnvelopesWithoutAVersion(t *testing.T) {
+	for body, want := range map[string]string{
+		ociEvent(`"cloudEventsVersion":"0.1",`, ""):                     "cloudEventsVersion",
+		strings.Replace(structuredEvent, `"specversion":"1.0",`, "", 1): "specversion",
+	} {
+		call, err := trigger.Decode([]byte(body), nil, buckets)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := call.Items[0].Err; !strings.Contains(fmt.Sprint(err), "has no "+want) {
+			t.Errorf("%v; want it to miss %s", err, want)
+		}
+	}
+}
+
 func FuzzDecode(f *testing.F) {
 	for _, seed := range []string{
+		message(ociEvent()), message(`{"object":"a.zip","force":true,"request_id":"x"}`), message(message("{}")), "[" + message(structuredEvent) + "]",
+		ociEvent("in/a.zip", `/a\u200f.zip`), ociEvent(`"e1"`, `"\"e1\""`), `{"object":"a.zip","rerun_of":"20260101T000000Z-a-000000000000","reason":"\u200b"}`,
 		ociEvent(), ociEvent("createobject", "deleteobject"), structuredEvent, ceData, `{"object":"a.zip","action":"check","parameters":{"A":1}}`,
 		"[" + ociEvent() + `,{"object":"b.zip"}]`, `[[]]`, `{"object":"../a.zip"}`, "{\"a\":\"\xff\"}",
 	} {
@@ -258,7 +420,9 @@ func FuzzDecode(f *testing.F) {
 					t.Fatalf("error without a trigger code: %v", i.Err)
 				}
 			case i.Ignored != "" || q.Action == executor.ActionSweep:
-			case q.Bucket != buckets.Packages || store.CheckName(q.Object) != nil:
+			case q.Bucket != buckets.Packages || len(q.Object) > 1024 || !json.Valid(mark(q)):
+				t.Fatalf("let through: %+v", q)
+			case q.Trigger.Kind == executor.TriggerRequest && q.Continue == "" && store.CheckName(q.Object) != nil:
 				t.Fatalf("let through: %+v", q)
 			}
 		}

@@ -1,0 +1,31 @@
+package evidence
+
+import (
+	"bytes"
+	"fmt"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Deceptive reports whether a character changes how the text around it looks, so that it has to be
+// shown in another way than as itself.
+func Deceptive(r rune) bool { return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) }
+
+// Plain is a JSON document that means the same, with escapes for characters that are deceptive: whoever
+// looks at it sees that they are there. White space between values stays.
+func Plain(doc []byte) []byte {
+	hidden := func(r rune) bool { return r >= utf8.RuneSelf-1 && Deceptive(r) } // below, JSON has escapes itself
+	next := bytes.IndexFunc(doc, hidden)
+	if next < 0 {
+		return doc
+	}
+	var plain bytes.Buffer
+	for ; next >= 0; next = bytes.IndexFunc(doc, hidden) {
+		r, size := utf8.DecodeRune(doc[next:])
+		plain.Write(doc[:next])
+		fmt.Fprintf(&plain, `\u%04x`, r)
+		doc = doc[next+size:]
+	}
+	plain.Write(doc)
+	return plain.Bytes()
+}
