@@ -233,7 +233,7 @@ func sameValue(given json.RawMessage, was any) bool {
 		return false
 	}
 	b, err := manifest.ParseValue(doc)
-	return err == nil && a.Text() == b.Text()
+	return err == nil && (a.Canonical() == b.Canonical() || a.Text() == b.Text())
 }
 
 // parametersOf are the parameters of the earlier run. Hidden ones are not in a result and have to be

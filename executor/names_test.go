@@ -30,6 +30,10 @@ func (s shelf) List(ctx context.Context, o store.ListOptions) (store.Page, error
 	return page, err
 }
 
+func (s shelf) ListVersions(ctx context.Context, o store.VersionOptions) (store.VersionPage, error) {
+	return store.ListOnly(ctx, s, o)
+}
+
 func (b *bench) hostile(names ...string) {
 	s := shelf{Bucket: b.packages}
 	for i, name := range names {

@@ -11,7 +11,9 @@ package evidence
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"cemli-executor/internal/problem"
@@ -112,7 +114,7 @@ type Result struct {
 
 // Error is the machine's and the person's view of why a run did not succeed.
 type Error struct {
-	Code    string `json:"code"`
+	Code string `json:"code"`
 	// Was is the code that the version before this one had for it, where that was another.
 	Was     string `json:"was,omitempty"`
 	Message string `json:"message"`
@@ -342,8 +344,13 @@ func encode(v any) ([]byte, error) {
 // Decode reads a result document of a version that this package knows.
 func Decode(doc []byte) (Result, error) {
 	var r Result
-	if err := json.Unmarshal(doc, &r); err != nil {
+	dec := json.NewDecoder(bytes.NewReader(doc))
+	dec.UseNumber() // a run that goes back takes parameters from here, to the last digit
+	if err := dec.Decode(&r); err != nil {
 		return Result{}, fmt.Errorf("decode result: %w", err)
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return Result{}, errors.New("decode result: there is something after it")
 	}
 	if r.SchemaVersion != SchemaVersion {
 		return Result{}, fmt.Errorf("decode result: schema_version %d is not %d", r.SchemaVersion, SchemaVersion)

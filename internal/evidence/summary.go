@@ -12,14 +12,14 @@ type Summary struct {
 	PreviousRunID string `json:"previous_run_id,omitempty"`
 	ParameterSet  string `json:"parameter_set,omitempty"`
 	// Duplicate says that the run is that of an earlier request, which was the same.
-	Duplicate bool           `json:"duplicate,omitempty"`
-	Error     *Error         `json:"error,omitempty"`
-	Package   Package        `json:"package"`
-	Steps     []SummaryStep  `json:"steps"`
+	Duplicate bool          `json:"duplicate,omitempty"`
+	Error     *Error        `json:"error,omitempty"`
+	Package   Package       `json:"package"`
+	Steps     []SummaryStep `json:"steps"`
 	// Rollback is what was undone; absent where nothing was to be.
 	Rollback  *SummaryRollback `json:"rollback,omitempty"`
 	Execution Execution        `json:"execution"`
-	Result    ResultLocation `json:"result"`
+	Result    ResultLocation   `json:"result"`
 }
 
 // SummaryStep is a step in a Summary.
