@@ -195,7 +195,7 @@ func final(failure error) bool {
 // request goes on afterwards.
 func counts(failure error) bool {
 	code := problem.CodeOf(failure)
-	return problem.Family(code) != "state" || slices.Contains([]string{"state.conflict", "state.queue", "state.clock"}, code)
+	return problem.Family(code) != "state" || slices.Contains([]string{"state.conflict", "state.queue", "state.clock", "state.record"}, code)
 }
 
 // acceptRefused accepts a request that was refused, maybe before its object was looked at.

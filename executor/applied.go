@@ -35,7 +35,7 @@ func (r *run) change(plan *manifest.Plan) *claim.Entry {
 	p := r.result.Package
 	return &claim.Entry{
 		RunID: r.runID(), Key: contentKey(plan, p.DirHash, r.request.ParameterSet), Version: p.Version, DirHash: p.DirHash, SHA256: p.SHA256,
-		Kept: r.copies.zip, Object: r.request.Object, Declares: sortedNames(plan.Manifest().ParameterSets), Start: r.result.Start, Resumes: r.request.ResumeFrom,
+		Kept: r.copies.zip, Object: r.request.Object, Uploaded: r.created, Declares: sortedNames(plan.Manifest().ParameterSets), Start: r.result.Start, Resumes: r.request.ResumeFrom,
 	}
 }
 

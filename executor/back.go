@@ -76,7 +76,7 @@ func (r *run) recall(ctx context.Context) error {
 		return nil
 	}
 	r.result.PreviousRunID = id
-	previous, err := r.readPrevious(ctx, id)
+	previous, known, err := r.readPrevious(ctx, id)
 	if err != nil {
 		return err
 	}
@@ -97,6 +97,9 @@ func (r *run) recall(ctx context.Context) error {
 	}
 	q.Action, q.Object, q.ParameterSet, q.Parameters = q.actionAfter(previous), previous.SourceObject, previous.ParameterSet, parameters
 	q.ETag, q.VersionID, q.pinned = previous.Package.ETag, previous.Package.VersionID, previous.Package.SHA256
+	if known != nil && q.Created.IsZero() {
+		q.Created = known.Uploaded
+	}
 	r.name = cmp.Or(previous.Package.Name, nameFrom(q.Object))
 	r.result.Action, r.result.SourceObject, r.result.ParameterSet = string(q.Action), q.Object, q.ParameterSet
 	r.result.Package.ETag, r.result.Package.VersionID = q.ETag, q.VersionID
@@ -113,39 +116,42 @@ func (q Request) actionAfter(previous evidence.Result) Action {
 	return cmp.Or(q.Action, ActionApply)
 }
 
-// readPrevious reads the result of the run that a request names.
-func (r *run) readPrevious(ctx context.Context, id string) (evidence.Result, error) {
+// readPrevious reads the result of the run that a request names, and what the package's record knows of
+// it; nil: nothing.
+func (r *run) readPrevious(ctx context.Context, id string) (evidence.Result, *claim.Entry, error) {
 	previous, digest, err := r.readResult(ctx, id)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
-		return previous, problem.New(problem.Problem{
+		return previous, nil, problem.New(problem.Problem{
 			Code: "request.unknown_run", Where: id, Message: "there is no result of such a run", Hint: "list runs/ in " + r.Results.Name(),
 		}, err)
 	case problem.CodeOf(err) == "state.result":
-		return previous, problem.New(problem.Problem{
+		return previous, nil, problem.New(problem.Problem{
 			Code: "request.unknown_run", Where: id, Message: "the result of that run cannot be read", Hint: "name another run, or go on by hand",
 		}, err)
 	}
 	if err != nil {
-		return previous, err
+		return previous, nil, err
 	}
-	return previous, r.asRecorded(ctx, previous, digest)
+	known, err := r.recorded(ctx, previous, digest)
+	return previous, known, err
 }
 
-// asRecorded refuses a result that is not the one that the package's record knows.
-func (r *run) asRecorded(ctx context.Context, result evidence.Result, digest string) error {
+// recorded returns what the package's record knows of a run, and refuses a result that is not the one
+// that it knows.
+func (r *run) recorded(ctx context.Context, result evidence.Result, digest string) (*claim.Entry, error) {
 	if result.Environment != r.Environment || result.Package.Name == "" {
-		return nil // it has no record here
+		return nil, nil //nolint:nilnil // it has no record here
 	}
 	record, err := r.readRecord(ctx, result.Package.Name)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	known := record.Find(result.ParameterSet, result.RunID)
 	if known == nil || known.Result == "" || known.Result == digest {
-		return nil
+		return known, nil
 	}
-	return problem.New(problem.Problem{
+	return nil, problem.New(problem.Problem{
 		Code: "request.altered", Where: r.Results.Name() + "/" + evidence.ResultObject(result.RunID), Message: "the result is not the one that the executor has stored",
 		Hint: "find out who changed the results bucket, and go on by hand",
 	}, nil)
@@ -288,12 +294,15 @@ func (r *run) mayGoBack(plan *manifest.Plan) error {
 		known = &derived
 	}
 	later := r.history.After(was.ParameterSet, was.RunID, was.Start)
+	if later != nil && r.isOwn(later.RunID) {
+		later = nil
+	}
 	switch {
 	case q.ResumeFrom != "":
 		return r.mayResume(known, later)
 	case r.does(ActionRollback):
 		if known != nil && known.Standing == claim.Undone {
-			return r.refuseBack("rollback.undone", "what that run had done is undone already", "send rerun_of to apply it again", cmp.Or(known.RolledBackBy, was.RunID))
+			return r.refuseBack("rollback.undone", "what that run had done is undone already", "send rerun_of to apply it again", cmp.Or(known.LastRollback(), was.RunID))
 		}
 	case q.RollbackOf != "":
 		return nil // an earlier content takes the place of what is applied now
@@ -307,6 +316,9 @@ func (r *run) mayGoBack(plan *manifest.Plan) error {
 	return nil
 }
 
+// isOwn reports whether a run is an earlier attempt of this one.
+func (r *run) isOwn(runID string) bool { return strings.Contains(runID, "-"+r.held.Key[:12]) }
+
 // mayResume refuses to go on from a run that is not partial and the latest of its set.
 func (r *run) mayResume(known, later *claim.Entry) error {
 	switch {
@@ -314,9 +326,9 @@ func (r *run) mayResume(known, later *claim.Entry) error {
 		return r.refuseBack("request.not_partial", "nothing of that run has changed anything: there is nothing to go on with", "send rerun_of", r.previous.RunID)
 	case known.Standing == claim.Applied:
 		return r.refuseBack("request.not_partial", "that run has succeeded: there is nothing to go on with", "send a request without resume_from", r.previous.RunID)
-	case known.Standing == claim.Undone || known.RolledBackBy != "":
+	case known.Standing == claim.Undone || known.RolledBackBy != nil:
 		return r.refuseBack("request.not_partial", "what that run had done was undone", "run the package anew, with rerun_of", r.previous.RunID)
-	case known.ResumedBy != "":
+	case known.ResumedBy != "" && !r.isOwn(known.ResumedBy):
 		return r.refuseBack("rollback.not_latest", "another run has gone on from it: "+known.ResumedBy, "name that one", r.previous.RunID)
 	case later != nil:
 		return r.refuseBack("rollback.not_latest", fmt.Sprintf("a later run is %s: %s, of version %s", later.Standing, later.RunID, later.Version),

@@ -102,9 +102,9 @@ func TestARerunIsOfTheSameSet(t *testing.T) {
 
 func TestARerunTakesTheParameters(t *testing.T) {
 	b := newBench(t)
-	contents := with(`"parameters":{"LEDGER":{"type":"integer","default":1},"LONG":{"type":"integer","default":9007199254740993},"RATE":{"type":"number","default":1.50}}`, files{"steps/run.sh": "echo $CEMLI_PARAM_LEDGER $CEMLI_PARAM_LONG $CEMLI_PARAM_RATE"})
+	contents := with(`"parameters":{"LEDGER":{"type":"integer","default":1},"LONG":{"type":"number","default":0.12345678901234567890123},"RATE":{"type":"number","default":1.50}}`, files{"steps/run.sh": "echo $CEMLI_PARAM_LEDGER $CEMLI_PARAM_LONG $CEMLI_PARAM_RATE"})
 	first := b.asks(contents, func(q *executor.Request) { q.Parameters = map[string]json.RawMessage{"LEDGER": []byte("4711")} })[0]
-	if r := b.back(rerunOf, first.RunID, "again"); r.Status != evidence.StatusSuccess || r.Execution.Stdout != "4711 9007199254740993 1.50\n" {
+	if r := b.back(rerunOf, first.RunID, "again"); r.Status != evidence.StatusSuccess || r.Execution.Stdout != "4711 0.12345678901234567890123 1.50\n" {
 		t.Errorf("status %s, stdout %q", r.Status, r.Execution.Stdout)
 	}
 	with := func(name, value string) evidence.Result {

@@ -76,7 +76,9 @@ func (r *run) again(ctx context.Context, held *claim.Held) (*claim.Held, error) 
 	if ok, err := held.Again(ctx, r.now(), r.lease(), id); err != nil || !ok {
 		return nil, errors.Join(err, lost(ok || err != nil, held))
 	}
-	r.result.PreviousRunID = before
+	if r.request.previousRun() == "" {
+		r.result.PreviousRunID = before
+	}
 	return held, nil
 }
 
@@ -194,14 +196,15 @@ func (r *run) release(ctx context.Context, failed bool) {
 // settleOwn does what follows the result, and says in the claim how the run has ended. What fails
 // is found by the sweep.
 func (r *run) settleOwn(ctx context.Context) {
-	if r.held == nil {
+	if r.held == nil { // a request that was refused as it stands: its sender may mend it and ask again
+		r.follow(ctx, r.result, nil, nil, []string{followAnnounce})
 		return
 	}
 	if r.doing != nil {
 		r.doing.Result = r.digest
 	}
 	pending := r.follow(ctx, r.result, r.doing, r.history, followers)
-	if len(pending) == 0 || pending[0] != followRecord {
+	if !slices.Contains(pending, followRecord) {
 		r.leave(ctx) // else the next of the group would not know of this run
 	}
 	r.conclusion(ctx, r.held, string(r.result.Status), r.doing, pending)

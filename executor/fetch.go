@@ -164,9 +164,13 @@ func (r *run) learn(info store.Info) error {
 }
 
 // current refuses an upload that is not what is under its name any more when its request is about to
-// begin. Once it has begun, and for what goes back or names an old version, the bytes are settled.
+// begin. Once it has begun, and for what goes back or names an old version, the bytes are settled; but an
+// attempt or a set of it that comes after a later upload's does not take that one's place.
 func (r *run) current(ctx context.Context) error {
 	q := r.request
+	if latest := r.history.Latest(q.ParameterSet); q.pinned != "" && q.previousRun() == "" && latest != nil && latest.Object == q.Object && latest.Uploaded.After(r.created) {
+		return r.stale("run "+latest.RunID+" has begun with a later upload of it", nil)
+	}
 	if q.pinned != "" || q.VersionNamed || q.Trigger.Kind == TriggerCLI {
 		return nil
 	}

@@ -5,10 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"cemli-executor/internal/claim"
 	"cemli-executor/internal/problem"
+	"cemli-executor/internal/store"
 	"cemli-executor/manifest"
 )
 
@@ -139,15 +141,39 @@ func (e *Config) bury(ctx context.Context, g *claim.Group, key string) error {
 	case err != nil || held == nil:
 		return err
 	case held.State == claim.Done && len(held.Pending) > 0:
-		return e.finishPending(ctx, held)
+		err = e.finishPending(ctx, held)
 	case held.State == claim.Running && held.Expired(e.now()):
-		err := e.settle(ctx, held)
 		var other *duplicate
-		if errors.As(err, &other) {
+		if err = e.settle(ctx, held); errors.As(err, &other) {
 			return nil // somebody else has
 		}
+	}
+	if held.State == claim.Claimed && held.Expired(e.now()) {
+		err = e.ownUp(ctx, held)
+	}
+	if err == nil && slices.Contains(held.Pending, followRecord) {
+		err = problem.New(problem.Problem{
+			Code: "state.record", Where: held.RunID, Message: "what that run did could not be noted, and whoever comes after it has to know", Hint: "nothing was executed; it is tried again",
+		}, nil)
+	}
+	return err
+}
+
+// ownUp does what follows the result of a run that died after it had stored that, and before that had
+// begun no step: a rollback that had nothing to execute has an effect all the same.
+func (e *Config) ownUp(ctx context.Context, held *claim.Held) error {
+	result, digest, err := e.readResult(ctx, held.RunID)
+	if errors.Is(err, store.ErrNotFound) || held.Sets != nil {
+		return nil // it has done nothing
+	}
+	if err != nil {
 		return err
 	}
+	change := held.Change()
+	if change != nil {
+		change.Result = digest
+	}
+	e.conclusion(ctx, held, string(result.Status), change, e.follow(ctx, result, change, nil, followers))
 	return nil
 }
 

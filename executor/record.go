@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -173,13 +174,15 @@ func (r *run) adoptResult(ctx context.Context, failure error) (evidence.Result, 
 	}
 	r.log.Warn("the run has a result already", "status", stored.Status)
 	known := claim.Claim{RunID: stored.RunID, Attempt: stored.Attempt, State: claim.Done, Status: string(stored.Status)}
-	r.leave(ctx)
-	if r.held != nil && !r.noted { // else whoever has found this run dead says what became of it
+	if r.held != nil && !r.noted { // else whoever has found this run dead notes what became of it, and the group is free then
 		change := cmp.Or(r.held.Change(), r.doing)
 		if change != nil {
 			change.Result = digest
 		}
 		pending := r.follow(ctx, stored, change, nil, followers)
+		if !slices.Contains(pending, followRecord) {
+			r.leave(ctx)
+		}
 		r.conclusion(ctx, r.held, known.Status, change, pending)
 	}
 	return r.isDuplicate(&duplicate{known}), nil

@@ -54,10 +54,10 @@ func (r *run) undoneBefore(ctx context.Context) ([]evidence.Step, error) {
 		steps = slices.Clone(r.previous.Rollback.Steps)
 	}
 	known := r.history.Find(r.previous.ParameterSet, r.previous.RunID)
-	if known == nil || known.RolledBackBy == "" {
+	if known == nil || known.RolledBackBy == nil {
 		return steps, nil
 	}
-	last, _, err := r.readResult(ctx, known.RolledBackBy)
+	last, _, err := r.readResult(ctx, known.LastRollback())
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return steps, nil // what it undid is undone again

@@ -18,8 +18,9 @@ import (
 // simPackage is a package of the simulation.
 type simPackage struct {
 	name, group string
-	version     string
-	zip         []byte
+	members     string // of its manifest
+	undo        bool   // its steps have one
+	goesOn      bool   // with the other sets after one that failed
 	idempotent  bool
 	sets        []string // "" alone where there are none
 	steps       int
@@ -31,6 +32,7 @@ type simPackage struct {
 type upload struct {
 	pkg     *simPackage
 	object  string
+	release string // of the package
 	etag    string
 	version string // "" where the bucket keeps none
 	created time.Time
@@ -38,7 +40,7 @@ type upload struct {
 
 // place is where a run of it is in the order of its group.
 func (u *upload) place(set string) claim.Place {
-	return claim.Place{Created: u.created.UTC(), Package: u.pkg.name, Version: u.pkg.version, Object: u.object, ETag: u.etag, Set: set}
+	return claim.Place{Created: u.created.UTC(), Package: u.pkg.name, Version: u.release, Object: u.object, ETag: u.etag, Set: set}
 }
 
 // ledger is what really happened, as the outside sees it, and what is wrong with it.
@@ -55,6 +57,7 @@ type ledger struct {
 	late       map[string]bool        // by run id, as it should be
 	announced  map[string]int
 	answers    []evidence.Result
+	model
 	violations []string
 
 	operations, crashes, invocations, duplicates, refusals, results, steps int
@@ -72,7 +75,7 @@ type simGroup struct {
 func newLedger() ledger {
 	return ledger{
 		packages: map[string]*simPackage{}, accepted: map[string]bool{}, executions: map[string]int{}, began: map[string]bool{}, runs: map[string][]string{}, groups: map[string]*simGroup{},
-		fences: map[string]int64{}, places: map[string]claim.Place{}, late: map[string]bool{}, announced: map[string]int{},
+		model: newModel(), fences: map[string]int64{}, places: map[string]claim.Place{}, late: map[string]bool{}, announced: map[string]int{},
 	}
 }
 
@@ -95,6 +98,7 @@ func keyOf(runID string) string {
 // it has seen.
 func (w *world) begin(i *invocation, env map[string]string) bool {
 	p, id := w.packages[env["CEMLI_PACKAGE"]], env["CEMLI_RUN_ID"]
+	w.started(env)
 	fence, err := strconv.ParseInt(env["CEMLI_FENCE"], 10, 64)
 	if err != nil {
 		w.violated("run %s has the fence %q", id, env["CEMLI_FENCE"])
@@ -116,7 +120,7 @@ func (w *world) begin(i *invocation, env map[string]string) bool {
 		g.order = append(g.order, id)
 	}
 	g.active, g.by = id, i
-	w.executed(p, id, env["CEMLI_STEP"])
+	w.executed(p, id, env["script"])
 	return true
 }
 
@@ -143,6 +147,8 @@ func (w *world) end(env map[string]string) {
 // written looks at what is written into the state bucket.
 func (w *world) written(_ *invocation, bucket, name string, before *simObject, doc []byte) {
 	switch {
+	case bucket == "results" && strings.HasSuffix(name, "/result.json"):
+		w.resulted(doc)
 	case bucket != "state":
 	case strings.HasPrefix(name, "open/"):
 		var mark struct {
@@ -152,11 +158,7 @@ func (w *world) written(_ *invocation, bucket, name string, before *simObject, d
 		if json.Unmarshal(doc, &mark) != nil {
 			w.violated("the mark %s cannot be read", name)
 		}
-		for _, u := range w.uploads {
-			if u.object == mark.Request.Object && u.etag == mark.Request.ETag {
-				w.places[claim.KeyOf(mark.Name)] = u.place(mark.Request.ParameterSet)
-			}
-		}
+		w.marked(claim.KeyOf(mark.Name), mark.Request)
 	case strings.HasPrefix(name, "groups/"):
 		var now, then claim.Group
 		if json.Unmarshal(doc, &now) != nil {
@@ -166,6 +168,20 @@ func (w *world) written(_ *invocation, bucket, name string, before *simObject, d
 			_ = json.Unmarshal(before.body, &then) // it was looked at when it was written
 		}
 		w.changed(name, then, now)
+	}
+}
+
+// marked notes the place of a request that was accepted. Of what people ask for it is what they find.
+func (w *world) marked(key string, request executor.Request) {
+	for _, u := range w.uploads {
+		if u.object != request.Object || u.etag != request.ETag {
+			continue
+		}
+		place := u.place(request.ParameterSet)
+		if request.Trigger.Kind == executor.TriggerRequest && !request.Created.IsZero() {
+			place.Created = request.Created
+		}
+		w.places[key] = place
 	}
 }
 
@@ -226,25 +242,16 @@ func (w *world) judge() {
 	found := w.stored()
 	w.results = len(found)
 	w.open()
-	successes := map[string][]string{}
 	for _, id := range slices.Sorted(maps.Keys(found)) {
 		r := found[id]
-		if w.announced[id] == 0 {
+		if w.announced[id] == 0 && (uploaded(r) || r.Package.SHA256 != "") {
 			w.violated("run %s was not announced", id)
 		}
 		if w.began[id] && r.Status != evidence.StatusInterrupted && r.Late != w.late[id] {
 			w.violated("run %s says late: %v", id, r.Late)
 		}
-		if r.Status == evidence.StatusSuccess && r.Action == "apply" && !w.packages[r.Package.Name].idempotent {
-			content := r.Package.DirHash + " " + r.ParameterSet
-			successes[content] = append(successes[content], id)
-		}
 	}
-	for _, ids := range successes {
-		if len(ids) > 1 {
-			w.violated("the same contents succeeded as %v", ids)
-		}
-	}
+	w.judgeApplied(found)
 	for id := range w.began {
 		if _, ok := found[id]; !ok {
 			w.violated("run %s was executed and has no result", id)
@@ -253,6 +260,8 @@ func (w *world) judge() {
 	for _, a := range w.answers {
 		if r, ok := found[a.RunID]; a.RunID != "" && a.Status != evidence.StatusInProgress && (!ok || r.Status != a.Status) {
 			w.violated("an invocation answered %s for run %s, whose result says %q", a.Status, a.RunID, r.Status)
+		} else if a.RunID != "" && !ok {
+			w.violated("an invocation answered that run %s goes on, which has no result", a.RunID)
 		}
 	}
 	for _, u := range w.uploads {
@@ -267,8 +276,8 @@ func (w *world) ended(p *simPackage, r evidence.Result, found map[string]evidenc
 	switch r.Status {
 	case evidence.StatusSuccess:
 		return w.began[r.RunID] == (p.action == "") && (!bad || p.action != "")
-	case evidence.StatusFailed:
-		return w.began[r.RunID] && bad
+	case evidence.StatusFailed, evidence.StatusRolledBack:
+		return w.began[r.RunID] && (bad || strings.HasPrefix(p.name, "flaky"))
 	case evidence.StatusSkipped:
 		previous := found[r.PreviousRunID]
 		return !w.began[r.RunID] && (previous.Status == evidence.StatusSuccess || p.sets[0] != "")
@@ -284,13 +293,13 @@ func (w *world) ended(p *simPackage, r evidence.Result, found map[string]evidenc
 
 // judgeSets wants no set to have begun after one before it did not succeed.
 func (w *world) judgeSets(u *upload, found map[string]evidence.Result) {
-	if u.pkg.sets[0] == "" {
+	if u.pkg.sets[0] == "" || u.pkg.goesOn {
 		return
 	}
 	status := map[string]evidence.Status{}
 	began := map[string]bool{}
 	for _, r := range found {
-		if r.Package.ETag == u.etag && r.SourceObject == u.object {
+		if r.Package.ETag == u.etag && r.SourceObject == u.object && uploaded(r) {
 			status[r.ParameterSet] = r.Status
 			began[r.ParameterSet] = began[r.ParameterSet] || w.began[r.RunID]
 		}
@@ -305,10 +314,11 @@ func (w *world) judgeSets(u *upload, found map[string]evidence.Result) {
 
 // judgeUpload wants one final result for each parameter set of an upload.
 func (w *world) judgeUpload(u *upload, found map[string]evidence.Result) {
-	newest := w.buckets["packages"][u.object].etag == u.etag
+	now := w.buckets["packages"][u.object]
+	newest := now != nil && now.etag == u.etag
 	chains := map[string][]evidence.Result{}
 	for _, r := range found {
-		if r.Package.ETag == u.etag && r.SourceObject == u.object {
+		if r.Package.ETag == u.etag && r.SourceObject == u.object && uploaded(r) {
 			chains[r.ParameterSet] = append(chains[r.ParameterSet], r)
 		}
 	}
@@ -340,6 +350,9 @@ func (w *world) judgeUpload(u *upload, found map[string]evidence.Result) {
 		w.violated("%s (%s) has results %v of the set %q", u.object, u.etag, ids(chain), set)
 	}
 }
+
+// uploaded reports whether a run is of an upload, and not of what somebody asked by hand.
+func uploaded(r evidence.Result) bool { return r.Trigger.Kind != string(executor.TriggerRequest) }
 
 func ids(results []evidence.Result) []string {
 	var list []string

@@ -75,6 +75,8 @@ var kinds = []struct {
 	{"", []string{""}, false, 2},
 	{"", []string{""}, false, 1},
 	{`,"idempotent":true`, []string{""}, true, 2},
+	{`,"on_failure":"stop"`, []string{""}, false, 2},
+	{`,"parameters":{"C":{"type":"string","default":"x"}},"parameter_sets":{"DE":{"C":"de"},"FR":{"C":"fr"}},"on_set_failure":"continue"`, []string{"DE", "FR"}, false, 2},
 	{`,"parameters":{"C":{"type":"string","default":"x"}},"parameter_sets":{"DE":{"C":"de"},"FR":{"C":"fr"}}`, []string{"DE", "FR"}, false, 1},
 	{`,"timeout":"2m"`, []string{""}, false, 1}, // more than an event's invocation has
 	{`,"timeout":"35s","parameter_sets":{"DE":{},"FR":{},"IT":{}}`, []string{"DE", "FR", "IT"}, false, 2},
@@ -86,8 +88,11 @@ var zips sync.Map // by manifest: packages are the same in all histories
 func (w *world) makePackage(number int) *simPackage {
 	kind := kinds[w.random.IntN(len(kinds))]
 	name := fmt.Sprintf("p%d", number)
-	if w.random.IntN(8) == 0 {
+	switch w.random.IntN(8) {
+	case 0:
 		name = "bad" + name
+	case 1, 2:
+		name = "flaky" + name
 	}
 	p := &simPackage{name: name, group: name, idempotent: kind.idempotent, sets: kind.sets, steps: kind.steps}
 	members := kind.members
@@ -103,20 +108,27 @@ func (w *world) makePackage(number int) *simPackage {
 		p.group = "shared"
 		members += `,"concurrency":{"group":"shared"}`
 	}
-	p.version = fmt.Sprintf("1.0.%d", w.random.IntN(3))
-	doc := fmt.Sprintf(`{"name":%q,"version":%q,"type":"extension"%s}`, name, p.version, members)
-	key := fmt.Sprint(doc, kind.steps)
-	zip, ok := zips.Load(key)
-	if !ok {
-		contents := map[string]string{"manifest.json": doc, "steps/a.sh": "#!/bin/bash\n"}
-		if kind.steps > 1 {
-			contents["steps/b.sh"] = "#!/bin/bash\n"
-		}
-		zip, _ = zips.LoadOrStore(key, testkit.Zip(w.t, contents))
-	}
-	p.zip = zip.([]byte)
+	p.members, p.undo, p.goesOn = members, w.random.IntN(2) == 0, strings.Contains(members, "on_set_failure")
 	w.packages[name], w.groups[p.group] = p, &simGroup{}
 	return p
+}
+
+// zip is the package in a version.
+func (p *simPackage) zip(t *testing.T, version string) []byte {
+	doc := fmt.Sprintf(`{"name":%q,"version":%q,"type":"extension"%s}`, p.name, version, p.members)
+	key := fmt.Sprint(doc, p.steps, p.undo)
+	zip, ok := zips.Load(key)
+	if !ok {
+		contents := map[string]string{"manifest.json": doc}
+		for _, step := range []string{"a.sh", "b.sh"}[:p.steps] {
+			contents["steps/"+step] = "#!/bin/bash\n"
+			if p.undo {
+				contents["rollback/"+step] = "#!/bin/bash\n"
+			}
+		}
+		zip, _ = zips.LoadOrStore(key, testkit.Zip(t, contents))
+	}
+	return zip.([]byte)
 }
 
 // plan says what will happen from outside.
@@ -125,13 +137,23 @@ func (w *world) plan(s scenario) {
 	packages := 2 + w.random.IntN(4)
 	for n := range packages {
 		p := w.makePackage(n)
-		for copies := 1 + w.random.IntN(2); copies > 0; copies-- {
+		for copies := 1 + w.random.IntN(3); copies > 0; copies-- {
 			object := p.name + ".zip"
-			if w.random.IntN(2) == 0 {
+			if w.random.IntN(3) == 0 {
 				object = fmt.Sprintf("copy-%d-%s.zip", copies, p.name)
 			}
-			w.in(time.Minute+time.Duration(w.random.Int64N(int64(busy/time.Second)))*time.Second, func() { w.upload(p, object) })
+			at := time.Minute + time.Duration(w.random.Int64N(int64(busy/time.Second)))*time.Second
+			if w.random.IntN(4) == 0 {
+				at = busy / 2 // as others are, within a second
+			}
+			w.in(at, func() { w.upload(p, object) })
+			if w.random.IntN(10) == 0 {
+				w.in(at+time.Duration(w.random.IntN(120))*time.Second, func() { w.withdraw(object) })
+			}
 		}
+	}
+	if !s.wipe {
+		w.people(busy)
 	}
 	for at := time.Minute; at < busy; at += time.Duration(30+w.random.IntN(90)) * time.Second {
 		w.in(at, func() { w.sweep() })
@@ -148,8 +170,9 @@ func (w *world) upload(p *simPackage, object string) {
 	if p.action != "" {
 		metadata = map[string]string{"cemli-action": p.action}
 	}
-	o := w.put("packages", object, p.zip, metadata)
-	u := &upload{p, object, o.etag, o.version, o.created}
+	release := fmt.Sprintf("1.0.%d", w.random.IntN(3))
+	o := w.put("packages", object, p.zip(w.t, release), metadata)
+	u := &upload{p, object, release, o.etag, o.version, o.created}
 	w.uploads = append(w.uploads, u)
 	for range w.random.IntN(4) {
 		w.deliver(u, time.Duration(w.random.IntN(90))*time.Second)
@@ -163,14 +186,39 @@ func (w *world) deliver(u *upload, after time.Duration) {
 		limit = detachedTime
 	}
 	w.in(after, func() {
-		w.invoke(executor.Request{
-			Bucket: "packages", Object: u.object, ETag: u.etag, VersionID: u.version,
-			Trigger: executor.Trigger{Kind: executor.TriggerEvent, EventID: u.etag, EventTime: u.created},
-		}, limit)
+		if w.random.IntN(6) == 0 {
+			w.invoke(w.connector(u), limit)
+			return
+		}
+		w.invoke([]executor.Request{u.event()}, limit)
 	})
 }
 
-func (w *world) sweep() { w.invoke(executor.Request{Action: executor.ActionSweep}, callTime) }
+// event is what tells of an upload.
+func (u *upload) event() executor.Request {
+	return executor.Request{
+		Bucket: "packages", Object: u.object, ETag: u.etag, VersionID: u.version,
+		Trigger: executor.Trigger{Kind: executor.TriggerEvent, EventID: u.etag, EventTime: u.created},
+	}
+}
+
+// connector is a batch with the events of several uploads.
+func (w *world) connector(u *upload) []executor.Request {
+	batch := []executor.Request{u.event()}
+	for range 2 {
+		batch = append(batch, w.uploads[w.random.IntN(len(w.uploads))].event())
+	}
+	return batch
+}
+
+// withdraw deletes an object, if it is there.
+func (w *world) withdraw(object string) {
+	if w.buckets["packages"][object] != nil {
+		w.remove("packages", object)
+	}
+}
+
+func (w *world) sweep() { w.invoke([]executor.Request{{Action: executor.ActionSweep}}, callTime) }
 
 // settle sweeps, twice at once, until nothing is left.
 func (w *world) settle(rounds int) {
@@ -277,7 +325,7 @@ func TestEverySafeguardIsNeeded(t *testing.T) {
 		"clock":      {scenario{off: map[string]bool{"clock": true}}, "both in the group"}, // leases that have ended for some
 		"fence":      {scenario{off: map[string]bool{"fence": true}}, "went on after"},
 		"marks":      {scenario{off: map[string]bool{"marks": true}}, "the claim of "},
-		"record":     {scenario{off: map[string]bool{"record": true}}, "the same contents succeeded"},
+		"record":     {scenario{off: map[string]bool{"record": true}}, "was applied again"},
 		"watch":      {scenario{off: map[string]bool{"watch": true}, wipe: true}, "was executed as"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -26,8 +26,9 @@ type Entry struct {
 	// SHA256 is the zip's digest; Kept says that there is a copy of it in the results bucket.
 	SHA256 string `json:"sha256,omitempty"`
 	Kept   bool   `json:"kept,omitempty"`
-	// Object is the name that the zip had in the packages bucket.
-	Object string `json:"object,omitempty"`
+	// Object is the name that the zip had in the packages bucket, and Uploaded when it was written.
+	Object   string    `json:"object,omitempty"`
+	Uploaded time.Time `json:"uploaded,omitzero"`
 	// Declares are the parameter sets that the manifest declares; empty: none.
 	Declares []string  `json:"declares,omitempty"`
 	Start    time.Time `json:"start"`
@@ -38,8 +39,9 @@ type Entry struct {
 	// what this one did is that one's then.
 	Resumes   string `json:"resumes,omitempty"`
 	ResumedBy string `json:"resumed_by,omitempty"`
-	// RolledBackBy is the last run that was to undo this one, whether it succeeded or not.
-	RolledBackBy string `json:"rolled_back_by,omitempty"`
+	// RolledBackBy are the last runs that were to undo this one, whether they succeeded or not, in their
+	// order.
+	RolledBackBy []string `json:"rolled_back_by,omitempty"`
 }
 
 // counts reports whether the entry says something of what is applied.
@@ -115,9 +117,8 @@ func (p *Package) Add(set string, e Entry) {
 	if before := p.Find(set, e.Resumes); before != nil {
 		before.ResumedBy = e.RunID
 	}
-	if known := p.Find(set, e.RunID); known != nil {
-		*known = e
-		return
+	if p.Find(set, e.RunID) != nil {
+		return // whoever finds that run dead may note it once more
 	}
 	p.Sets[set] = append(p.Sets[set], e)
 	for name := range p.Sets {
@@ -136,11 +137,24 @@ func (p *Package) trim(set string) {
 	}
 }
 
-// RolledBack notes that a run was to undo what another had done, and whether it did.
+// RolledBack notes, once, that a run was to undo what another had done, and whether it did.
 func (p *Package) RolledBack(set, runID, by string, standing Standing) {
 	e := p.Find(set, runID)
-	if e == nil {
-		return
+	if e == nil || slices.Contains(e.RolledBackBy, by) {
+		return // whoever finds that run dead may note it once more
 	}
-	e.RolledBackBy, e.Standing = by, standing
+	e.RolledBackBy = append(e.RolledBackBy, by)
+	e.RolledBackBy = e.RolledBackBy[max(0, len(e.RolledBackBy)-maxRollbacks):]
+	e.Standing = standing
+}
+
+// maxRollbacks bounds the rollbacks of a run that its entry names.
+const maxRollbacks = 20
+
+// LastRollback is the last run that was to undo this one; "" if none was.
+func (e Entry) LastRollback() string {
+	if len(e.RolledBackBy) == 0 {
+		return ""
+	}
+	return e.RolledBackBy[len(e.RolledBackBy)-1]
 }
