@@ -6,7 +6,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"time"
 
 	"cemli-executor/internal/bundle"
 	"cemli-executor/internal/claim"
@@ -130,7 +129,7 @@ func (r *run) admit(ctx context.Context, m *manifest.Manifest, contents bundle.E
 	plan, problems, broken, err := subject{
 		manifest: m, contents: contents, root: r.dir.contents, inputs: inputs, policy: policy,
 		facts: manifest.Case{
-			Object: r.request.Object, Action: r.result.Action, Kind: kindFor(r.request.Trigger.Kind), Now: time.Now(),
+			Object: r.request.Object, Action: r.result.Action, Kind: kindFor(r.request.Trigger.Kind), Now: r.now(),
 			Current: applied(history, r.request.ParameterSet), Seen: history.Seen(m.Version), Rollback: r.request.RollbackOf != "" && r.request.Reason != "",
 			Reference: r.request.Reference,
 		},

@@ -60,11 +60,11 @@ func (q Request) consistent() error {
 	}
 	note(given > 1, "/resume_from", "a run goes back to an earlier one in one way only", "leave out all but one of resume_from, rollback_of and rerun_of")
 	note(q.OncePer > 0 && given > 0, "/once_per", "a run that goes back to an earlier one is no regular one", "leave out once_per")
-	note(q.RerunOf != "" && q.Reason == "", "/reason", "doing the same again needs a reason", "say why, in a sentence")
+	note(q.RerunOf != "" && !manifest.Visible(q.Reason), "/reason", "doing the same again needs a reason", "say why, in a sentence")
 	note(q.ResumeFrom != "" && q.Action != "" && q.Action != ActionApply, "/resume_from", "only apply goes on from an earlier run", "leave out the action")
 	note(q.RollbackOf != "" && (q.Action == ActionDryRun || q.Action == ActionCheck), "/rollback_of", "nothing is undone by "+string(q.Action), "ask for rollback, or for apply")
-	note(q.RollbackOf != "" && q.Reason == "", "/reason", "going back needs a reason", "say why, in a sentence")
-	note(q.Force && q.Reason == "", "/reason", "force needs a reason", "say why, in a sentence")
+	note(q.RollbackOf != "" && !manifest.Visible(q.Reason), "/reason", "going back needs a reason", "say why, in a sentence")
+	note(q.Force && !manifest.Visible(q.Reason), "/reason", "force needs a reason", "say why, in a sentence")
 	return problem.Join(problems)
 }
 

@@ -66,6 +66,15 @@ func (r *run) again(ctx context.Context, held *claim.Held) (*claim.Held, error) 
 	if held.State != claim.Done || !r.mayRepeat(held, held.Status) {
 		return nil, &duplicate{held.Claim}
 	}
+	// What follows the attempt before is done, as the claim is about to forget it.
+	if len(held.Pending) > 0 {
+		if err := r.finishPending(ctx, held); err != nil {
+			return nil, err
+		}
+		if len(held.Pending) > 0 {
+			return nil, unnoted(held)
+		}
+	}
 	// The mark of the next attempt is there before the attempt is.
 	r.mark = claim.MarkName(held.Key, held.Attempt+1)
 	if _, err := r.putMark(ctx, r.mark, r.request); err != nil {

@@ -22,6 +22,9 @@ func (r *run) conclude(failure error) {
 		return
 	case errors.As(failure, &again):
 		r.result.Status, r.result.Message, r.result.PreviousRunID = evidence.StatusSkipped, again.Error(), again.runID
+		if r.request.OncePer > 0 {
+			r.result.Message += "; what is to run regularly wants an idempotent package, or a policy that allows repeat"
+		}
 		return
 	case errors.As(failure, &stopped):
 		r.result.Status, r.result.Message, r.result.PreviousRunID = evidence.StatusSkipped, stopped.Error(), stopped.runID

@@ -152,11 +152,16 @@ func (e *Config) bury(ctx context.Context, g *claim.Group, key string) error {
 		err = e.ownUp(ctx, held)
 	}
 	if err == nil && slices.Contains(held.Pending, followRecord) {
-		err = problem.New(problem.Problem{
-			Code: "state.record", Where: held.RunID, Message: "what that run did could not be noted, and whoever comes after it has to know", Hint: "nothing was executed; it is tried again",
-		}, nil)
+		err = unnoted(held)
 	}
 	return err
+}
+
+// unnoted is the error for a run whose effect could not be noted.
+func unnoted(held *claim.Held) error {
+	return problem.New(problem.Problem{
+		Code: "state.record", Where: held.RunID, Message: "what that run did could not be noted, and whoever comes after it has to know", Hint: "nothing was executed; it is tried again",
+	}, nil)
 }
 
 // ownUp does what follows the result of a run that died after it had stored that, and before that had

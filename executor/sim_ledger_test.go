@@ -248,7 +248,7 @@ func (w *world) judge() {
 			w.violated("run %s was not announced", id)
 		}
 		if w.began[id] && r.Status != evidence.StatusInterrupted && r.Late != w.late[id] {
-			w.violated("run %s says late: %v", id, r.Late)
+			w.violated("run %s of %s says late: %v; %s %s %s", id, r.SourceObject, r.Late, r.Trigger.Kind, r.PreviousRunID, r.Reason)
 		}
 	}
 	w.judgeApplied(found)

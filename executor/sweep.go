@@ -261,18 +261,17 @@ func (s *sweeping) upload(ctx context.Context, v store.Version) (err error) {
 	if CheckObject(v.Name) == nil {
 		info, err = store.Describe(ctx, s.Packages, v.Name, v.VersionID)
 	}
-	if errors.Is(err, store.ErrNotFound) {
+	switch {
+	case errors.Is(err, store.ErrNotFound):
 		return nil // it is gone
-	}
-	if err != nil {
+	case err != nil:
 		return err
+	case info.ETag != v.ETag:
+		return nil // it was replaced since it was listed: the next sweep lists what is there now
 	}
 	request := Request{
 		Bucket: s.Packages.Name(), Object: v.Name, ETag: info.ETag, VersionID: info.VersionID, CallID: s.callID,
-		Trigger: Trigger{Kind: TriggerSweep},
-	}
-	if info.ETag == v.ETag {
-		request.Created = v.Created
+		Trigger: Trigger{Kind: TriggerSweep}, Created: v.Created,
 	}
 	if request.Namespace, err = s.Namespace(ctx); err != nil {
 		return err
