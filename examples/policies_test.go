@@ -64,6 +64,42 @@ func TestPolicies(t *testing.T) {
 	}
 }
 
+// Each policy lets a person go back: to an earlier version, and, in a freeze too, with undo scripts.
+func TestPoliciesLetPeopleGoBack(t *testing.T) {
+	m, err := manifest.Parse([]byte(`{"name":"a","version":"1.0.0","type":"extension","owner":"finance","description":"d","change_ticket":"CHG0012345","network":true}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name, action, current, reference string
+		back                             bool
+		now                              time.Time
+		prod                             []string
+	}{
+		{"an older version", "apply", "1.1.0", "", false, tuesday, []string{"policy.downgrade"}},
+		{"an older version, as an earlier run had it", "apply", "1.1.0", "", true, tuesday, nil},
+		{"the same in a freeze", "apply", "1.1.0", "INC0012345", true, yearEnd, []string{"policy.freeze"}},
+		{"undo", "rollback", "1.0.0", "", true, tuesday, nil},
+		{"undo in a freeze", "rollback", "1.0.0", "", true, yearEnd, []string{"policy.freeze"}},
+		{"undo in a freeze, for an incident", "rollback", "1.0.0", "INC0012345", true, yearEnd, nil},
+		{"a look in a freeze", "check", "1.0.0", "", false, yearEnd, nil},
+		{"a dry run in a freeze", "dry_run", "1.0.0", "", false, yearEnd, []string{"policy.freeze"}},
+	} {
+		for environment, want := range map[string][]string{"dev": nil, "test": nil, "prod": c.prod} {
+			var got []string
+			for _, p := range policy(t, environment).Admit(manifest.Case{
+				Manifest: m, Object: "a-1.0.0.zip", Action: c.action, Kind: "request", Now: c.now, DirHash: "h1:now", Current: c.current, Seen: "h1:now",
+				Rollback: c.back, Reference: c.reference,
+			}) {
+				got = append(got, p.Code)
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("%s in %s (-want +got):\n%s", c.name, environment, diff)
+			}
+		}
+	}
+}
+
 func policy(t *testing.T, environment string) *manifest.Policy {
 	t.Helper()
 	doc, err := os.ReadFile(filepath.Join("policies", environment+".json"))

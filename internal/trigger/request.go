@@ -104,6 +104,9 @@ func (d decoder) fromRequest(members map[string]jsontext.Value) Item {
 	if q.Action == "" && !q.GoesBack() {
 		q.Action = executor.ActionApply
 	}
+	if q.Force && q.Reason == "" {
+		r.wrong("/reason", "going back past later runs needs a reason")
+	}
 	switch {
 	case q.Action == executor.ActionSweep:
 		r.sweep()

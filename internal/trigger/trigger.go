@@ -17,7 +17,8 @@
 //
 // Nothing in a trigger is trusted: it can only name an object that the executor then
 // reads under its own rules. Texts are bounded and free of control characters, because
-// all of them go into evidence that people read.
+// all of them go into evidence that people read. Only the name of an uploaded object may
+// have some, since it is what it is: the executor refuses it with a result.
 package trigger
 
 import (

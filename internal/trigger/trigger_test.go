@@ -137,6 +137,7 @@ func TestDecode(t *testing.T) {
 		{"invisible reason", `{"object":"a.zip","reason":" \u200b"}`, "trigger.value"},
 		{"invisible reference", `{"object":"a.zip","reference":"\u00a0"}`, "trigger.value"},
 		{"empty reason", `{"object":"a.zip","reason":""}`, "request /packages/a.zip @ #"},
+		{"force without a reason", `{"object":"a.zip","force":true,"rollback_of":"20260101T000000Z-a-000000000000"}`, "trigger.value"},
 		{"force as text", `{"object":"a.zip","force":"true"}`, "trigger.value"},
 		{"long request id", `{"object":"a.zip","request_id":"` + strings.Repeat("x", 257) + `"}`, "trigger.value"},
 		{"action of a later version", `{"object":"a.zip","action":"mark"}`, "trigger.unsupported"},
@@ -345,7 +346,7 @@ func TestARequestSurvivesItsMark(t *testing.T) {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
 	}
-	call, err := trigger.Decode([]byte(`{"object":"a.zip","request_id":"3f2a","force":true}`), nil, buckets)
+	call, err := trigger.Decode([]byte(`{"object":"a.zip","request_id":"3f2a","force":true,"reason":"r"}`), nil, buckets)
 	if q := call.Items[0].Request; err != nil || q.RequestID != "3f2a" || !q.Force {
 		t.Errorf("%+v, %v", q, err)
 	}
