@@ -277,18 +277,23 @@ func (w *world) ended(p *simPackage, r evidence.Result, found map[string]evidenc
 	case evidence.StatusSuccess:
 		return w.began[r.RunID] == (p.action == "") && (!bad || p.action != "")
 	case evidence.StatusFailed, evidence.StatusRolledBack:
-		return w.began[r.RunID] && (bad || strings.HasPrefix(p.name, "flaky"))
+		return w.began[r.RunID] && (bad || strings.HasPrefix(p.name, "flaky") || r.Error.Code == "step.timeout" && slow(r))
 	case evidence.StatusSkipped:
 		previous := found[r.PreviousRunID]
 		return !w.began[r.RunID] && (previous.Status == evidence.StatusSuccess || p.sets[0] != "")
 	case evidence.StatusInterrupted:
 		return !p.idempotent
 	case evidence.StatusTimedOut: // it had most of an invocation, and that was slow
-		return r.Steps[0].Start != nil && r.End.Sub(*r.Steps[0].Start) > callTime/2
+		return slow(r)
 	case evidence.StatusRejected:
 		return p.hasty && r.Error.Code == "state.busy"
 	}
 	return false
+}
+
+// slow reports whether a run took most of an invocation's time.
+func slow(r evidence.Result) bool {
+	return r.Steps[0].Start != nil && r.End.Sub(*r.Steps[0].Start) > callTime/2
 }
 
 // judgeSets wants no set to have begun after one before it did not succeed.
