@@ -10,13 +10,13 @@ import (
 	"testing"
 )
 
-var codeRule = regexp.MustCompile(`(?:archive|manifest|policy|signature|trigger|config|store|sandbox|step|secret|state)\.[a-z0-9_]+`)
+var codeRule = regexp.MustCompile(`(?:archive|manifest|policy|signature|trigger|request|rollback|config|store|sandbox|step|secret|state)\.[a-z0-9_]+`)
 
 // codesIn finds the error codes between quotes, or backquotes, of a text.
 func codesIn(text string, quote string) []string {
 	var found []string
 	for _, part := range strings.Split(text, quote) {
-		if codeRule.FindString(part) == part && part != "" {
+		if codeRule.FindString(part) == part && part != "" && part != "request.permission" && part != "rollback.request" { // a variable of IAM, and a key
 			found = append(found, part)
 		}
 	}
