@@ -244,3 +244,37 @@ func TestWhatIsReplacedWhileItWaits(t *testing.T) {
 		})
 	}
 }
+
+// A person goes back with the id of a run and a reason alone; what that ran comes from the version that is
+// kept or, where none is, from the copy, with the function's own permissions.
+func TestGoingBackByHand(t *testing.T) {
+	for _, unversioned := range []bool{false, true} {
+		c := start(t, func(o *local.Options) { o.Unversioned = unversioned })
+		c.put("sample-1.0.0.zip", sample(t, "echo A"))
+		first := c.result(c.answer())
+		c.put("sample-1.0.0.zip", sample(t, "echo B"))
+		if r := c.result(c.answer()); r.Execution.Stdout != "B\n" {
+			t.Fatalf("status %s, %s", r.Status, r.Message)
+		}
+		ask := func(request string) evidence.Summary {
+			t.Helper()
+			var s evidence.Summary
+			if doc := invokeByHand(t, c, request); json.Unmarshal(doc, &s) != nil {
+				t.Fatalf("the answer is %s", doc)
+			}
+			return s
+		}
+		closed := ask(`{"rerun_of":"` + first.RunID + `","reason":"again"}`)
+		if closed.Error == nil || closed.Error.Code != "rollback.not_latest" {
+			t.Errorf("unversioned %v: underneath a later run: %+v", unversioned, closed)
+		}
+		back := `{"action":"apply","rollback_of":"` + first.RunID + `","reason":"B is wrong","request_id":"r1"}`
+		one, same := ask(back), ask(back)
+		if one.Status != evidence.StatusSuccess || one.Execution.Stdout != "A\n" || one.Action != "apply" || one.Duplicate || one.PreviousRunID != first.RunID {
+			t.Errorf("unversioned %v: %s, %s, %q", unversioned, one.Status, one.Message, one.Execution.Stdout)
+		}
+		if same.RunID != one.RunID || !same.Duplicate || same.Status != evidence.StatusSuccess {
+			t.Errorf("unversioned %v: sent again: run %s, duplicate %v, %s", unversioned, same.RunID, same.Duplicate, same.Status)
+		}
+	}
+}
