@@ -1,6 +1,7 @@
 package executor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -119,9 +120,12 @@ func (r *run) progress(ctx context.Context, current evidence.Step) error {
 	if err != nil {
 		return err
 	}
-	start := claim.Start{Applies: r.doing, SHA256: r.result.Package.SHA256, Frame: frame}
-	if r.group != nil {
-		start.Group = r.group.Name
+	if ok, err := r.renew(ctx, first); err != nil || !ok {
+		return cmp.Or(err, r.lostLease(first))
+	}
+	start := claim.Start{Lease: r.held.Lease, Applies: r.doing, SHA256: r.result.Package.SHA256, Frame: frame}
+	if r.group != nil { // whoever finds one of the two leases ended finds both
+		start.Group, start.Lease = r.group.Name, r.group.Holder.Lease
 	}
 	switch ok, err := r.held.Progress(ctx, r.now(), start); {
 	case err != nil && first:
@@ -133,6 +137,15 @@ func (r *run) progress(ctx context.Context, current evidence.Step) error {
 	}
 	r.noted, r.request.pinned = true, r.result.Package.SHA256
 	return nil
+}
+
+// renew makes the lease of the group last for the steps, where preparing them took long. False: the group
+// is another's by now.
+func (r *run) renew(ctx context.Context, first bool) (bool, error) {
+	if !first || r.group == nil || r.group.Holder.Lease.After(r.lease().Add(-preparing/2)) {
+		return true, nil
+	}
+	return r.group.Renew(ctx, r.held.Key, r.group.Fence, r.now(), r.lease())
 }
 
 func (r *run) lostLease(first bool) error {

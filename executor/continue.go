@@ -108,8 +108,11 @@ func (w *work) turn(ctx context.Context, name string) (*claim.Waiting, error) {
 	g, err := claim.ReadGroup(ctx, w.State, w.Environment, name, w.now())
 	for err == nil {
 		first := g.First()
-		if first == nil || g.Busy(w.now(), first.Key) {
-			return nil, nil //nolint:nilnil // it is nobody's turn
+		if first == nil {
+			return nil, nil //nolint:nilnil // nobody waits
+		}
+		if busy, err := w.busy(ctx, g, first.Key); busy || err != nil {
+			return nil, err
 		}
 		var held *claim.Held
 		held, err = claim.Find(ctx, w.State, w.Environment, first.Key, w.now())

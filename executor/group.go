@@ -32,7 +32,11 @@ func (r *run) enter(ctx context.Context, m *manifest.Manifest, policy *manifest.
 		if err != nil {
 			return err
 		}
-		busy, first := g.Busy(r.now(), me.Key), g.First()
+		busy, err := r.busy(ctx, g, me.Key)
+		if err != nil {
+			return err
+		}
+		first := g.First()
 		if !busy {
 			if err := r.bury(ctx, g, me.Key); err != nil {
 				return err
@@ -71,6 +75,16 @@ func (r *run) enter(ctx context.Context, m *manifest.Manifest, policy *manifest.
 	return problem.New(problem.Problem{
 		Code: "state.conflict", Where: name, Message: "the concurrency group was changed by others each time it was to be entered", Hint: "send the request again",
 	}, nil)
+}
+
+// busy reports whether another run than that of key may be running in a group: its lease has not ended,
+// and it is not known to have.
+func (e *Config) busy(ctx context.Context, g *claim.Group, key string) (bool, error) {
+	if !g.Busy(e.now(), key) {
+		return false, nil
+	}
+	held, err := claim.Find(ctx, e.State, e.Environment, g.Holder.Key, e.now())
+	return held == nil || held.State != claim.Done, err
 }
 
 func holder(g *claim.Group) string {

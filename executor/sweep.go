@@ -191,7 +191,7 @@ func (s *sweeping) waits(ctx context.Context, held *claim.Held) (bool, error) {
 		return false, err
 	}
 	if first := g.First(); first == nil || first.Key == held.Key {
-		return g.Busy(s.now(), held.Key), nil
+		return s.busy(ctx, g, held.Key)
 	}
 	s.freed = append(s.freed, held.Group)
 	return g.Waits(held.Key), nil

@@ -187,6 +187,7 @@ func (h *Held) TakeOver(ctx context.Context, now, lease time.Time) (bool, error)
 
 // Start is what is noted right before a step.
 type Start struct {
+	Lease   time.Time
 	Group   string // that the run holds
 	Applies *Entry // nil: the run applies nothing
 	SHA256  string // of the zip
@@ -197,7 +198,7 @@ type Start struct {
 // may be started.
 func (h *Held) Progress(ctx context.Context, now time.Time, s Start) (bool, error) {
 	next := h.Claim
-	next.State, next.Group, next.Frame, next.Updated = Running, s.Group, s.Frame, now
+	next.State, next.Lease, next.Group, next.Frame, next.Updated = Running, s.Lease, s.Group, s.Frame, now
 	next.applies(s.Applies)
 	if next.Pinned == "" {
 		next.Pinned = s.SHA256
