@@ -685,7 +685,7 @@ func TestAStaleDuplicate(t *testing.T) {
 	info := b.upload("sample-1.0.0.zip", pack(t, files{"steps/run.sh": "echo ran"}), store.PutOptions{Metadata: map[string]string{"cemli-action": "check"}})
 	first := b.again(event(info.Name, info.ETag))
 	b.upload("sample-1.0.0.zip", pack(t, files{"steps/run.sh": "echo other"}), store.PutOptions{})
-	if r := b.again(request(info.Name, info.ETag)); r.RunID != first.RunID || b.resultsStored() != 1 {
+	if r := b.again(event(info.Name, info.ETag)); r.RunID != first.RunID || b.resultsStored() != 1 {
 		t.Errorf("run %s, %s, %d results; want %s", r.RunID, r.Message, b.resultsStored(), first.RunID)
 	}
 }
