@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"runtime"
 	"sync/atomic"
 	"syscall"
@@ -26,48 +25,33 @@ const (
 const (
 	// pipeWrites is how many small writes a pipe should hold: each takes a page.
 	pipeWrites = 64
-	// largestPipe is the most that the system lets a pipe hold. No read is shorter: what is left
-	// of a write that does not fit into it would be lost.
-	largestPipe = 1 << 20
-	// mostPackets of one pipe are read before the other one has its turn.
-	mostPackets = 256
+	// mostFills is how often they are looked at before something is passed on.
+	mostFills = 8
 	// signalWait is how long the signal of a write may take that is there to be read.
 	signalWait = time.Millisecond
 )
-
-// packet is the most that one read gives of a pipe that keeps writes apart.
-var packet = os.Getpagesize()
 
 // capture carries the command's two streams to their writers, from one goroutine and in the order
 // in which the command wrote: pipes keep writes apart, and the kernel tells whose turn it was.
 // Where it does not, what is there at the same time is in any order.
 type capture struct {
-	streams [2]stream
+	streams [2]*stream
 	wake    int           // event: end was called
 	ended   chan struct{} // closed when both streams have reached their end
 	done    chan struct{} // closed when nothing is read any more
 	lost    bool          // reading ended before the output did; known when done
 	last    atomic.Int64  // when reading has to have ended, in Unix nanoseconds; 0: not yet known
-	buf     []byte
-}
-
-// stream is one of them.
-type stream struct {
-	r    int // descriptor
-	w    *os.File
-	dst  io.Writer
-	over bool
 }
 
 // newCapture makes the streams; the command's user, who may not be this program's, can open
 // them anew, as a script does with /dev/stdout.
 func newCapture(stdout, stderr io.Writer, user *syscall.Credential) (*capture, error) {
-	c := &capture{wake: -1, ended: make(chan struct{}), done: make(chan struct{}), buf: make([]byte, largestPipe)}
-	for i, dst := range []io.Writer{stdout, stderr} {
-		c.streams[i] = stream{r: -1, dst: dst}
+	c := &capture{
+		wake: -1, ended: make(chan struct{}), done: make(chan struct{}),
+		streams: [2]*stream{{r: -1, dst: stdout}, {r: -1, dst: stderr}},
 	}
-	for i := range c.streams {
-		if err := c.streams[i].open(user); err != nil {
+	for _, s := range c.streams {
+		if err := s.open(user); err != nil {
 			c.close()
 			return nil, err
 		}
@@ -80,25 +64,6 @@ func newCapture(stdout, stderr io.Writer, user *syscall.Credential) (*capture, e
 	return c, nil
 }
 
-func (s *stream) open(user *syscall.Credential) error {
-	var ends [2]int
-	if err := unix.Pipe2(ends[:], unix.O_CLOEXEC|unix.O_DIRECT); err != nil {
-		return fmt.Errorf("make pipe: %w", err)
-	}
-	s.r, s.w = ends[0], os.NewFile(uintptr(ends[1]), "output")
-	if err := unix.SetNonblock(s.r, true); err != nil {
-		return fmt.Errorf("make pipe: %w", err)
-	}
-	_, _ = unix.FcntlInt(uintptr(s.r), unix.F_SETPIPE_SZ, min(pipeWrites*packet, largestPipe)) // a smaller one will do
-	if user == nil {
-		return nil
-	}
-	if err := s.w.Chown(int(user.Uid), int(user.Gid)); err != nil {
-		return fmt.Errorf("give pipe away: %w", err)
-	}
-	return nil
-}
-
 // begin starts to read. The command may be started when it returns.
 func (c *capture) begin() {
 	ready := make(chan struct{})
@@ -108,8 +73,8 @@ func (c *capture) begin() {
 
 // started gives up this process's writing ends: the child has its own.
 func (c *capture) started() {
-	for i := range c.streams {
-		_ = c.streams[i].w.Close()
+	for _, s := range c.streams {
+		_ = s.w.Close()
 	}
 }
 
@@ -118,96 +83,103 @@ func (c *capture) read(ready chan<- struct{}) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	defer close(c.done)
-	writes, err := newOrder(c.streams[0].r, c.streams[1].r)
+	told, err := newOrder(c.streams[0].r, c.streams[1].r)
 	if err == nil {
-		defer writes.close()
+		defer told.close()
 	}
 	close(ready)
-	for !c.streams[0].over || !c.streams[1].over {
-		polled := c.poll()
-		if c.pastLast() || c.last.Load() != 0 && polled == 0 {
+	for c.goesOn() {
+		came := c.poll(told)
+		if c.overdue(came) {
 			c.lost = true
 			return
 		}
-		if writes == nil || !c.inOrder(writes) {
-			c.inAnyOrder()
+		c.pass(c.fill(told))
+		if told == nil || !came || c.streams[0].full() || c.streams[1].full() {
+			c.passAll() // no signal tells more of this
 		}
 	}
 	close(c.ended)
 }
 
-// poll waits for something to read, or after end for as long as reading may go on.
-func (c *capture) poll() (ready int) {
-	fds := []unix.PollFd{{Fd: -1, Events: unix.POLLIN}, {Fd: -1, Events: unix.POLLIN}, {Fd: int32(c.wake), Events: unix.POLLIN}} // #nosec G115 -- a descriptor
-	for i, s := range c.streams {
+// goesOn reports whether there is, or may be, something to pass on.
+func (c *capture) goesOn() bool {
+	return !c.streams[0].over || !c.streams[1].over || c.waiting()
+}
+
+// waiting reports whether something was read and not passed on.
+func (c *capture) waiting() bool { return len(c.streams[0].sizes)+len(c.streams[1].sizes) > 0 }
+
+// poll waits for something to read or, while something waits for it, for a signal; after end for
+// as long as reading may go on. It reports whether anything came.
+func (c *capture) poll(told *order) (came bool) {
+	wait, fds := -1, []unix.PollFd{told.polled()}
+	for _, s := range c.streams {
 		if !s.over {
-			fds[i].Fd = int32(s.r) // #nosec G115 -- a descriptor
+			fds = append(fds, unix.PollFd{Fd: int32(s.r), Events: unix.POLLIN}) // #nosec G115 -- a descriptor
 		}
 	}
-	wait := -1
-	if c.last.Load() != 0 {
-		fds[2].Fd, wait = -1, int(drain.Milliseconds())
+	switch {
+	case c.waiting():
+		wait = int(signalWait.Milliseconds())
+	case c.last.Load() != 0:
+		wait = int(drain.Milliseconds())
+	default:
+		fds = append(fds, unix.PollFd{Fd: int32(c.wake), Events: unix.POLLIN}) // #nosec G115 -- a descriptor
 	}
 	for {
 		n, err := unix.Poll(fds, wait)
 		if !errors.Is(err, unix.EINTR) {
-			return n
+			return n > 0
 		}
 	}
 }
 
-// pastLast reports whether reading has to have ended.
-func (c *capture) pastLast() bool {
+// overdue reports, after end, whether reading has to have ended.
+func (c *capture) overdue(came bool) bool {
 	last := c.last.Load()
-	return last != 0 && time.Now().UnixNano() > last
+	return last != 0 && (!came && !c.waiting() || time.Now().UnixNano() > last)
 }
 
-// inOrder reads what the next writes have written; false if none is known of.
-func (c *capture) inOrder(writes *order) bool {
-	next := writes.next()
-	if next == nil && c.readable() {
-		fds := []unix.PollFd{{Fd: int32(writes.signals), Events: unix.POLLIN}} // #nosec G115 -- a descriptor
-		_, _ = unix.Poll(fds, int(signalWait.Milliseconds()))
-		next = writes.next()
+// fill reads what is there, and tells which writes that was: as long as more come, again, as what is
+// told of has to have been read.
+func (c *capture) fill(told *order) (writes []int) {
+	for range mostFills {
+		for _, s := range c.streams {
+			s.fill()
+		}
+		more := told.next()
+		if writes = append(writes, more...); len(more) == 0 {
+			break
+		}
 	}
-	for _, i := range next {
-		c.take(i)
-	}
-	return next != nil
+	return writes
 }
 
-// inAnyOrder reads what is there.
-func (c *capture) inAnyOrder() {
-	for i := range c.streams {
-		c.take(i)
+// pass passes on what writes have written, each given as the index of its stream.
+func (c *capture) pass(writes []int) {
+	var later [2]int
+	for _, i := range writes {
+		later[i]++
+	}
+	for i, s := range c.streams {
+		s.split(later[i])
+	}
+	for len(writes) > 0 {
+		i, run := writes[0], 1
+		for run < len(writes) && writes[run] == i {
+			run++
+		}
+		writes = writes[run:]
+		later[i] -= run
+		c.streams[i].pass(packetsOf(c.streams[i].sizes, run, later[i]))
 	}
 }
 
-// readable reports whether there is something to read now.
-func (c *capture) readable() bool {
+// passAll passes on everything that was read.
+func (c *capture) passAll() {
 	for _, s := range c.streams {
-		if n, err := unix.IoctlGetInt(s.r, unix.FIONREAD); !s.over && err == nil && n > 0 {
-			return true
-		}
-	}
-	return false
-}
-
-// take reads what one write has left in a stream: full packets, and one that is not.
-func (c *capture) take(i int) {
-	s := &c.streams[i]
-	for range mostPackets {
-		if s.over {
-			return
-		}
-		n, err := unix.Read(s.r, c.buf)
-		if n > 0 {
-			_, _ = s.dst.Write(c.buf[:n]) // a full log must not block the child
-		}
-		s.over = n == 0 && err == nil
-		if n != packet {
-			return
-		}
+		s.pass(len(s.sizes))
 	}
 }
 
@@ -232,12 +204,7 @@ func (c *capture) finish() (whole bool) {
 // close gives everything back; nothing may be reading.
 func (c *capture) close() {
 	for _, s := range c.streams {
-		if s.w != nil {
-			_ = s.w.Close() // it may be closed
-		}
-		if s.r >= 0 {
-			_ = unix.Close(s.r)
-		}
+		s.close()
 	}
 	if c.wake >= 0 {
 		_ = unix.Close(c.wake)

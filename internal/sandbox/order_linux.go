@@ -2,10 +2,14 @@ package sandbox
 
 import (
 	"fmt"
+	"slices"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
+
+// mostReads bounds what is read of signals at once: pipes hold less writes than these tell of.
+const mostReads = 16
 
 // order tells in which order several pipes were written to: the kernel queues a signal for each
 // write, which says whose it was. The thread that waits for them keeps them blocked, and reads them.
@@ -44,7 +48,7 @@ func newOrder(pipes ...int) (*order, error) {
 
 // listen lets each write to a pipe send a signal to this thread.
 func listen(pipe int) error {
-	owner := struct{ kind, id int32 }{0 /* F_OWNER_TID */, int32(unix.Gettid())}                                                              // #nosec G115 -- an id is small
+	owner := struct{ kind, id int32 }{0 /* F_OWNER_TID */, int32(unix.Gettid())}                                                   // #nosec G115 -- an id is small
 	if _, _, errno := unix.Syscall(unix.SYS_FCNTL, uintptr(pipe), unix.F_SETOWN_EX, uintptr(unsafe.Pointer(&owner))); errno != 0 { // #nosec G103 -- the call takes an address
 		return fmt.Errorf("own pipe: %w", errno)
 	}
@@ -58,22 +62,34 @@ func listen(pipe int) error {
 }
 
 // next returns, for some of the writes that were not told of yet, which pipe each went to, as an
-// index: the earliest first. Nothing means that there were none.
+// index: the earliest first. Of a nil order none is known.
 func (o *order) next() []int {
-	size := int(unsafe.Sizeof(o.queued[0]))                                                  // #nosec G103 -- a size
-	n, err := unix.Read(o.signals, unsafe.Slice((*byte)(unsafe.Pointer(&o.queued[0])), len(o.queued)*size)) // #nosec G103 -- records as bytes
-	if err != nil {
+	if o == nil {
 		return nil
 	}
+	size := int(unsafe.Sizeof(o.queued[0]))                                            // #nosec G103 -- a size
+	records := unsafe.Slice((*byte)(unsafe.Pointer(&o.queued[0])), len(o.queued)*size) // #nosec G103 -- records as bytes
 	var writes []int
-	for _, signal := range o.queued[:n/size] {
-		for i, pipe := range o.pipes {
-			if int(signal.Fd) == pipe {
+	for range mostReads {
+		n, err := unix.Read(o.signals, records)
+		if err != nil {
+			return writes
+		}
+		for _, signal := range o.queued[:n/size] {
+			if i := slices.Index(o.pipes, int(signal.Fd)); i >= 0 {
 				writes = append(writes, i)
 			}
 		}
 	}
 	return writes
+}
+
+// polled is what to wait for to hear of a write.
+func (o *order) polled() unix.PollFd {
+	if o == nil {
+		return unix.PollFd{Fd: -1}
+	}
+	return unix.PollFd{Fd: int32(o.signals), Events: unix.POLLIN} // #nosec G115 -- a descriptor
 }
 
 // close ends the listening; it must be called by the same thread.
