@@ -62,6 +62,8 @@ type Config struct {
 	Invoke func(ctx context.Context, mark string) error
 	// Clock is this machine's clock; nil: time.Now.
 	Clock func() time.Time
+	// Keeper: a process of its own is the scripts' parent, which ends them when this program is killed.
+	Keeper bool
 	// Spawn runs one command until ctx ends; nil: sandbox.Run.
 	Spawn func(ctx context.Context, c sandbox.Command) (sandbox.Outcome, error)
 }
@@ -166,11 +168,14 @@ type run struct {
 	dir     *rundir
 	kept    []keptLog // logs that wait to be stored
 	started bool      // the first step has begun
+	begun   time.Time // when the run began, by the clock that nobody sets
 	doing   string    // the content key of what is being done
 
 	arguments manifest.Arguments
 	network   bool             // the package may use it
 	sizes     map[string]int64 // of the package's files, as extracted
+	contents  contents         // of the package's folder, as the step before has left it
+	named     int              // bytes of the names of changed files in the result
 	outputs   map[string]string
 	keeps     func(name string) bool // files of the package's folder that are artifacts; nil: none
 	secrets   []secret

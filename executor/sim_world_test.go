@@ -1,6 +1,7 @@
 package executor_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -136,7 +137,9 @@ func (w *world) in(d time.Duration, do func()) {
 // step carries out one of the operations that wait.
 func (w *world) step() {
 	w.mu.Lock()
-	slices.SortStableFunc(w.pending, func(a, b *operation) int { return a.by.number - b.by.number })
+	slices.SortStableFunc(w.pending, func(a, b *operation) int {
+		return cmp.Or(a.by.number-b.by.number, strings.Compare(a.what, b.what)) // an invocation may ask for several
+	})
 	n := w.random.IntN(len(w.pending))
 	o := w.pending[n]
 	w.pending = slices.Delete(w.pending, n, n+1)
@@ -294,7 +297,7 @@ func (i *invocation) spawn(ctx context.Context, c sandbox.Command) (sandbox.Outc
 		return o, errGone
 	}
 	if refused {
-		o.ExitCode, o.End = 9, time.Now()
+		o.ExitCode, o.Took = 9, time.Since(o.Start)
 		return o, nil
 	}
 	select {
@@ -305,7 +308,7 @@ func (i *invocation) spawn(ctx context.Context, c sandbox.Command) (sandbox.Outc
 	if err := i.schedule(ctx, "step end", env["CEMLI_RUN_ID"], func() error { w.end(env); return nil }); err != nil || i.dead {
 		return o, errGone
 	}
-	o.End = time.Now()
+	o.Took = time.Since(o.Start)
 	if strings.HasPrefix(env["CEMLI_PACKAGE"], "bad") {
 		o.ExitCode = 1
 	}

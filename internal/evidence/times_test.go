@@ -22,8 +22,12 @@ func TestTimesOfALog(t *testing.T) {
 			to    interface{ Write([]byte) (int, error) }
 			text  string
 		}{
-			{0, out, "one\n"}, {99 * time.Millisecond, out, "two\n"}, {0, errs, "no\n"}, {0, out, "three\n"},
-			{time.Second, out, "four, which is the last one"}, {time.Hour, out, "not kept"},
+			{0, out, "one\n"},
+			{99 * time.Millisecond, out, "two\n"},
+			{0, errs, "no\n"},
+			{0, out, "three\n"},
+			{time.Second, out, "four, which is the last one"},
+			{time.Hour, out, "not kept"},
 		} {
 			time.Sleep(c.after) // the clock of the bubble
 			_, _ = c.to.Write([]byte(c.text))
