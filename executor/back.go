@@ -93,7 +93,7 @@ func (r *run) recall(ctx context.Context) error {
 	q := &r.request
 	r.asked = q.Parameters
 	if q.ETag != "" && q.ETag != previous.Package.ETag || q.VersionID != "" && q.VersionID != previous.Package.VersionID {
-		r.named = place{r.Packages, q.Object, store.GetOptions{IfMatch: q.ETag, VersionID: q.VersionID}}
+		r.asks = place{r.Packages, q.Object, store.GetOptions{IfMatch: q.ETag, VersionID: q.VersionID}}
 	}
 	q.Action, q.Object, q.ParameterSet, q.Parameters = q.actionAfter(previous), previous.SourceObject, previous.ParameterSet, parameters
 	q.ETag, q.VersionID, q.pinned = previous.Package.ETag, previous.Package.VersionID, previous.Package.SHA256

@@ -17,7 +17,7 @@ import (
 
 // begin makes the run with what is known before anything is read.
 func (e *Executor) begin(request Request) *run {
-	r := &run{Config: e.Config, request: request, log: e.Log, name: nameFrom(request.Object), outputs: map[string]string{}, copies: &copies{}}
+	r := &run{Config: e.Config, request: request, log: e.Log, name: nameFrom(request.Object), outputs: map[string]string{}, copies: &copies{}, begun: time.Now()}
 	r.guard(nil)
 	r.result = evidence.Result{
 		Action: string(ActionApply), Environment: e.Environment, Attempt: 1, Start: e.now(),
@@ -37,6 +37,9 @@ func (e *Executor) begin(request Request) *run {
 	}
 	return r
 }
+
+// ended is the end of the run if that is now, however the clock was set since its start.
+func (r *run) ended() time.Time { return r.result.Start.Add(time.Since(r.begun)) }
 
 func describe(t Trigger) evidence.Trigger {
 	described := evidence.Trigger{Kind: string(t.Kind), EventID: t.EventID, EventType: t.EventType, Raw: t.Raw}

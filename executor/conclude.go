@@ -13,7 +13,7 @@ import (
 
 // conclude sets status, message and error.
 func (r *run) conclude(failure error) {
-	r.result.End = r.now()
+	r.result.End = r.ended()
 	var again *repeated
 	var stopped *setStopped
 	switch {
@@ -115,7 +115,7 @@ func counted(n int, what string) string {
 // statusOf is how a run ends that failed with a code.
 func statusOf(code string) evidence.Status {
 	switch code {
-	case "step.failed", "step.modified", "step.start", "step.output":
+	case "step.failed", "step.modified", "step.start", "step.output", "step.processes":
 		return evidence.StatusFailed
 	case "step.timeout":
 		return evidence.StatusTimedOut

@@ -66,6 +66,8 @@ type Config struct {
 	Invoke func(ctx context.Context, mark string) error
 	// Clock is this machine's clock; nil: time.Now.
 	Clock func() time.Time
+	// Keeper: a process of its own is the scripts' parent, which ends them when this program is killed.
+	Keeper bool
 	// Spawn runs one command until ctx ends; nil: sandbox.Run.
 	Spawn func(ctx context.Context, c sandbox.Command) (sandbox.Outcome, error)
 }
@@ -174,6 +176,7 @@ type run struct {
 	dir     *rundir
 	kept    []keptLog    // logs that wait to be stored
 	started bool         // the first step has begun
+	begun   time.Time    // when the run began, by the clock that nobody sets
 	doing   *claim.Entry // what is being applied; nil: nothing
 	digest  string       // SHA-256 of the result, once it is encoded
 	copies  *copies
@@ -182,6 +185,8 @@ type run struct {
 	arguments manifest.Arguments
 	network   bool             // the package may use it
 	sizes     map[string]int64 // of the package's files, as extracted
+	contents  contents         // of the package's folder, as the step before has left it
+	named     int              // bytes of the names of changed files in the result
 	outputs   map[string]string
 	keeps     func(name string) bool // files of the package's folder that are artifacts; nil: none
 	secrets   []secret
@@ -202,7 +207,7 @@ type run struct {
 	need      time.Duration  // that the steps and their undo may take; 0: not said
 	previous  *evidence.Result
 	asked     map[string]json.RawMessage   // the parameters that a request which goes back names itself
-	named     place                        // the version that such a request names, if that is another than the run's
+	asks      place                        // the version that such a request names, if that is another than the run's
 	restored  map[string]evidence.Artifact // of the previous run, that are there again
 }
 

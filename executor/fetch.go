@@ -95,7 +95,7 @@ type place struct {
 // with that digest, else from the copy that was kept.
 func (r *run) fetchPinned(ctx context.Context) (*source, error) {
 	q := r.request
-	if r.named.bucket != nil {
+	if r.asks.bucket != nil {
 		return r.fetchNamed(ctx)
 	}
 	for _, at := range []place{
@@ -133,7 +133,7 @@ func (r *run) fetchFrom(ctx context.Context, at place) (*source, error) {
 // fetchNamed downloads the version that a request which goes back names besides the run: it has to be of
 // the same bytes.
 func (r *run) fetchNamed(ctx context.Context) (*source, error) {
-	s, err := r.fetchFrom(ctx, r.named)
+	s, err := r.fetchFrom(ctx, r.asks)
 	switch {
 	case isGone(err):
 		return nil, r.staleNow(ctx)

@@ -57,6 +57,7 @@ func (r *run) extract(ctx context.Context, archive *bundle.Archive) (bundle.Extr
 	if err := dir.give(); err != nil {
 		return bundle.Extracted{}, workdirError(r.WorkDir, err)
 	}
+	r.remember(extracted.Files)
 	if r.result.Package.Size > 4<<20 {
 		// What the download held is garbage now; the scripts need the memory.
 		debug.FreeOSMemory()

@@ -11,6 +11,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"cemli-executor/internal/claim"
@@ -19,11 +20,12 @@ import (
 	"cemli-executor/internal/store"
 )
 
-// keptLog is a log that is not in the results bucket yet.
+// keptLog is a log, or what belongs to one, that is not in the results bucket yet.
 type keptLog struct {
 	object string
 	file   io.ReadSeekCloser
 	size   int64
+	kind   string // of its content
 }
 
 // unclaimed refuses to run under a run id that has a result already.
@@ -39,7 +41,7 @@ func (r *run) unclaimed(ctx context.Context) error {
 	return store.Error(store.ErrExists, "start run", r.Results.Name(), object, nil)
 }
 
-// keepLog stores a step's log at once, so that it survives the function. What fails
+// keepLog stores a step's log and its times at once, so that they survive the function. What fails
 // is tried again at the end of the run: a store that hiccups must not stop a change
 // half way.
 func (r *run) keepLog(ctx context.Context, log *stepLog, record *evidence.Step) {
@@ -48,10 +50,18 @@ func (r *run) keepLog(ctx context.Context, log *stepLog, record *evidence.Step) 
 		r.log.Error("cannot read the log", "step", record.Name, "error", err.Error())
 	}
 	record.Log = log.object
-	kept := keptLog{log.object, log.file, size}
-	if err := r.storeLog(context.WithoutCancel(ctx), kept); err != nil {
-		r.log.Warn("log not stored yet", "step", record.Name, "error", err.Error())
-		r.kept = append(r.kept, kept)
+	kept := append(log.times(), keptLog{log.object, log.file, size, "text/plain; charset=utf-8"})
+	failed := make([]error, len(kept))
+	var all sync.WaitGroup
+	for i := range kept {
+		all.Go(func() { failed[i] = r.storeLog(context.WithoutCancel(ctx), kept[i]) })
+	}
+	all.Wait()
+	for i, err := range failed {
+		if err != nil {
+			r.log.Warn("log not stored yet", "step", record.Name, "object", kept[i].object, "error", err.Error())
+			r.kept = append(r.kept, kept[i])
+		}
 	}
 }
 
@@ -61,7 +71,7 @@ func (r *run) storeLog(ctx context.Context, log keptLog) error {
 	if _, err := log.file.Seek(0, io.SeekStart); err != nil {
 		return fmt.Errorf("read log: %w", err)
 	}
-	if err := r.put(ctx, log.object, log.file, log.size, "text/plain; charset=utf-8"); err != nil {
+	if err := r.put(ctx, log.object, log.file, log.size, log.kind); err != nil {
 		return err
 	}
 	return log.file.Close()
@@ -259,7 +269,7 @@ func (r *run) commit(ctx context.Context) error {
 		return err
 	}
 	r.runID()
-	r.result.End = r.now()
+	r.result.End = r.ended()
 	r.result.Outputs = r.outputs
 	r.mask()
 	if err := r.putJUnit(ctx); errors.Is(err, store.ErrExists) {

@@ -311,7 +311,7 @@ func (i *invocation) spawn(ctx context.Context, c sandbox.Command) (sandbox.Outc
 		return o, errGone
 	}
 	if refused {
-		o.ExitCode, o.End = 9, time.Now()
+		o.ExitCode, o.Took = 9, time.Since(o.Start)
 		return o, nil
 	}
 	select {
@@ -326,6 +326,6 @@ func (i *invocation) spawn(ctx context.Context, c sandbox.Command) (sandbox.Outc
 	}); err != nil || i.dead {
 		return o, errGone
 	}
-	o.End = time.Now()
+	o.Took = time.Since(o.Start)
 	return o, nil
 }

@@ -202,6 +202,8 @@ type Sandbox struct {
 	User                 int  `json:"user,omitempty"`    // id of the user set aside for scripts, where the executor is root
 	// Limits of the scripts; absent where there were none.
 	Limits *SandboxLimits `json:"limits,omitempty"`
+	// Gaps are the words for what this kernel or place leaves open at the level; absent where nothing is known.
+	Gaps []string `json:"gaps,omitempty"`
 }
 
 // SandboxLimits are what scripts could take at most; 0 means no limit of this kind.
@@ -266,6 +268,12 @@ type Step struct {
 	StderrTail string `json:"stderr_tail"`
 	// Outputs are what the step gave to later ones.
 	Outputs map[string]string `json:"outputs,omitempty"`
+	// Error says why the step is not a success; absent where it is one or was not run.
+	Error *Error `json:"error,omitempty"`
+	// ChangedFiles names files in the package's folder that are not, or no longer, as they were before the step.
+	ChangedFiles []string `json:"changed_files,omitempty"`
+	// MoreChanged is how many more there are at least.
+	MoreChanged int `json:"changed_files_more,omitempty"`
 }
 
 // Rollback is what was undone after a failure, in the order it was: the steps that had
