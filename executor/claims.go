@@ -209,10 +209,12 @@ func (r *run) release(ctx context.Context, failed bool) {
 	if r.held == nil || r.noted {
 		return
 	}
-	r.leave(ctx)
 	if err := r.held.Release(ctx, r.now(), failed); err != nil {
+		// It may say that a step has begun: whoever enters the group, once it is free, has to see to that first.
 		r.log.Error("the claim could not be given back", "error", err.Error())
+		return
 	}
+	r.leave(ctx)
 }
 
 // settleOwn does what follows the result, and says in the claim how the run has ended. What fails
