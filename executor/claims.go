@@ -162,7 +162,6 @@ func (r *run) lostLease(first bool) error {
 func (r *run) frame(current evidence.Step) ([]byte, error) {
 	dying := *r
 	result := r.result
-	result.Manifest, result.Trigger.Raw = nil, nil // the package has one, and the mark the other
 	result.Steps = nil
 	for _, s := range r.result.Steps {
 		s.StdoutTail, s.StderrTail = "", ""
@@ -187,8 +186,16 @@ func (r *run) frame(current evidence.Step) ([]byte, error) {
 	dying.result = result
 	dying.result.Outputs = r.outputs
 	dying.mask()
-	return dying.result.Encode()
+	doc, err := dying.result.Encode()
+	if err == nil && len(doc) > maxFrame {
+		dying.result.Manifest, dying.result.Trigger.Raw = nil, nil // the package has one, and the mark the other
+		return dying.result.Encode()
+	}
+	return doc, err
 }
+
+// maxFrame is how large a frame may be that has the manifest in it: a claim is written before each step.
+const maxFrame = 1 << 20
 
 // dyingUndo is the undo as it would be if the executor died during one of its scripts.
 func (r *run) dyingUndo(current evidence.Step) *evidence.Rollback {

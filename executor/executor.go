@@ -306,6 +306,9 @@ func (r *run) apply(ctx context.Context, plan *manifest.Plan) error {
 	if err := r.copied(); err != nil {
 		return err
 	}
+	if err := r.provable(scripts); err != nil {
+		return err
+	}
 	if err := r.current(ctx); err != nil {
 		return err
 	}

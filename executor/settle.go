@@ -91,17 +91,44 @@ func (e *Config) fromFrame(ctx context.Context, held *claim.Held) (evidence.Resu
 		}, err)
 	}
 	result.End = e.now()
+	if err := e.listLeft(ctx, &result); err != nil {
+		return result, err
+	}
 	mark, err := claim.ReadMark(ctx, e.State, e.Environment, held.Mark())
 	if err != nil {
 		return result, err
 	}
-	if mark != nil {
+	if mark != nil && result.Trigger.Raw == nil { // an earlier version's frame has none
 		var request Request
 		if json.Unmarshal(mark.Request, &request) == nil && request.Parameters == nil {
 			result.Trigger.Raw = request.Trigger.Raw // with parameters it may quote what is hidden
 		}
 	}
 	return result, nil
+}
+
+// listLeft lists the objects that a run has stored before it died and not said so any more.
+func (e *Config) listLeft(ctx context.Context, result *evidence.Result) error {
+	dir, start := evidence.Dir(result.RunID), ""
+	for more := true; more; more = start != "" {
+		page, err := e.Results.List(ctx, store.ListOptions{Prefix: dir, Start: start})
+		if err != nil {
+			return err
+		}
+		for _, o := range page.Objects {
+			known := func(listed evidence.Object) bool { return listed.Object == o.Name }
+			if o.Name == evidence.ResultObject(result.RunID) || slices.ContainsFunc(result.Evidence, known) {
+				continue
+			}
+			left, err := e.described(ctx, o.Name)
+			if err != nil {
+				return err
+			}
+			result.List(left)
+		}
+		start = page.Next
+	}
+	return nil
 }
 
 // readResult reads the result of an earlier run, and its SHA-256.
