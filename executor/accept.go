@@ -210,7 +210,7 @@ func retryable(failure error) bool {
 
 // final reports whether what the state says decides the request.
 func final(failure error) bool {
-	return slices.Contains([]string{"state.attempts", "state.busy", "state.large"}, problem.CodeOf(failure))
+	return slices.Contains([]string{"state.attempts", "state.busy", "state.deaths", "state.large"}, problem.CodeOf(failure))
 }
 
 // counts reports whether a failure counts as a try. What a person has to mend first does not: the
@@ -270,7 +270,7 @@ func (r *run) pinOf(ctx context.Context, request Request, held *claim.Held) (str
 }
 
 // lookBack finds out what the uploader chose by metadata, which is part of what the request means. Of
-// a version that is gone only claims tell.
+// a version that is gone only claims tell, and marks.
 func (r *run) lookBack(ctx context.Context) error {
 	if CheckObject(r.request.Object) != nil {
 		return nil // nobody can ask a store for it
@@ -299,6 +299,14 @@ func (r *run) lookBack(ctx context.Context) error {
 		}
 		if held != nil && action != cmp.Or(r.request.Action, ActionApply) {
 			return &duplicate{held.Claim}
+		}
+		mark, err := claim.ReadMark(ctx, r.State, r.Environment, claim.MarkName(request.key(r.Environment), 1))
+		if err != nil {
+			return err
+		}
+		if mark != nil && r.request.Action == "" { // it was accepted so, and not claimed any more
+			r.request.Action, r.result.Action = action, string(action)
+			return nil
 		}
 	}
 	return nil

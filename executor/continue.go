@@ -154,7 +154,7 @@ func (w *work) resume(ctx context.Context, request Request) ([]evidence.Result, 
 	}
 	if ok {
 		accepted.continued = true
-		return w.serve(ctx, accepted)
+		return w.goOnAlone(ctx, request.Continue, accepted)
 	}
 	r := w.begin(request)
 	held, err := claim.Find(ctx, w.State, w.Environment, claim.KeyOf(request.Continue), w.now())

@@ -91,13 +91,14 @@ type Limits struct {
 	ArtifactBytes int64         // of all kept files together
 	RunTime       time.Duration // of all steps together
 	Attempts      int           // how often a run is tried that fails before its first step
+	Deaths        int           // how often the executor may die on an upload before it is claimed
 }
 
 // DefaultLimits are the limits where nothing else is configured.
 func DefaultLimits() Limits {
 	return Limits{
 		PackageBytes: 200 << 20, Archive: bundle.DefaultLimits(),
-		LogBytes: 10 << 20, Artifacts: 1000, ArtifactBytes: 64 << 20, RunTime: time.Hour, Attempts: 10,
+		LogBytes: 10 << 20, Artifacts: 1000, ArtifactBytes: 64 << 20, RunTime: time.Hour, Attempts: 10, Deaths: 3,
 	}
 }
 
@@ -116,12 +117,14 @@ func New(config Config) *Executor { return &Executor{config} }
 // the reserve.
 func (e *Executor) Run(ctx context.Context, request Request) ([]evidence.Result, error) {
 	w := e.begins(ctx)
-	defer w.drain(ctx, request.CallID)
 	request.VersionNamed = request.VersionID != "" && request.Trigger.Kind == TriggerRequest
+	serve := w.serve
 	if request.Continue != "" {
-		return w.resume(ctx, request)
+		serve = w.resume
 	}
-	return w.serve(ctx, request)
+	results, err := serve(ctx, request)
+	w.drain(ctx, request.CallID) // not deferred: while the executor panics nothing else is begun
+	return results, err
 }
 
 // serve does what a request asks.

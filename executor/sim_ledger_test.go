@@ -376,7 +376,7 @@ func ids(results []evidence.Result) []string {
 func (w *world) open() {
 	for name, o := range w.buckets["state"] {
 		switch {
-		case strings.HasPrefix(name, "open/"):
+		case strings.HasPrefix(name, "open/"), strings.HasPrefix(name, "taking/"):
 			w.violated("%s is left", name)
 		case strings.HasPrefix(name, "claims/"):
 			var c claim.Claim
@@ -395,7 +395,7 @@ func (w *world) open() {
 // quiet reports whether nothing is left to be done, as far as the store shows.
 func (w *world) quiet() bool {
 	for name := range w.buckets["state"] {
-		if strings.HasPrefix(name, "open/") {
+		if strings.HasPrefix(name, "open/") || strings.HasPrefix(name, "taking/") {
 			return false
 		}
 	}

@@ -253,7 +253,7 @@ func (w *world) config(i *invocation) executor.Config {
 		skew = 3 * time.Minute // the leases of shorter calls have ended for it
 	}
 	limits := executor.DefaultLimits()
-	limits.Attempts = 50 // what goes wrong here goes wrong often
+	limits.Attempts, limits.Deaths = 50, 50 // what goes wrong here goes wrong often
 	return executor.Config{
 		Packages: bucket("packages"), Results: bucket("results"), State: bucket("state"),
 		Namespace: func(context.Context) (string, error) { return "ns", nil }, Environment: "prod",

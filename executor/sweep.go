@@ -62,6 +62,7 @@ type sweeping struct {
 	callID string
 	swept  Swept
 	failed []error
+	taken  map[string]*claim.Taking // what was about to be done by others, by run key
 }
 
 // Sweep goes on with what other invocations left: requests that were accepted and are not done,
@@ -84,7 +85,19 @@ func (e *Executor) Sweep(ctx context.Context, callID string) (Swept, error) {
 	return s.swept, nil
 }
 
+// all does the sweep's work. Nothing of it is deferred: while the executor panics nothing else is begun.
 func (s *sweeping) all(ctx context.Context) error {
+	err := s.look(ctx)
+	s.drain(ctx, s.callID)
+	if err == nil {
+		s.suspects(ctx)
+		s.drain(ctx, s.callID)
+	}
+	return err
+}
+
+// look goes on with what is open, and with uploads that nobody has claimed.
+func (s *sweeping) look(ctx context.Context) error {
 	watch, err := s.watch(ctx, s.now())
 	if err != nil {
 		return err
@@ -96,8 +109,8 @@ func (s *sweeping) all(ctx context.Context) error {
 	if !s.fits(0) {
 		return (&run{Config: s.Config}).noTime()
 	}
+	s.lookAfterDeaths(ctx)
 	before := [3]string{cursor.Open, cursor.Uploads, cursor.Version}
-	defer s.drain(ctx, s.callID)
 	uploads := func() error { return s.uploads(ctx, cursor, watch.Since) }
 	marks := func() error { return s.marks(ctx, cursor) }
 	if cursor.Open != "" {
@@ -152,6 +165,8 @@ func (s *sweeping) mark(ctx context.Context, name string) error {
 	switch {
 	case err != nil:
 		return err
+	case held == nil && s.taken[claim.KeyOf(name)] != nil:
+		return nil // it comes last
 	case held == nil:
 	case held.State == claim.Done && name == held.Mark() && len(held.Pending) > 0:
 		return s.finishPending(ctx, held)
@@ -175,13 +190,16 @@ func (s *sweeping) mark(ctx context.Context, name string) error {
 	if err != nil || !ok {
 		return err
 	}
-	if err := s.goOn(ctx, request); err != nil {
-		return err
+	var taking *claim.Taking
+	if held == nil {
+		if taking, err = s.taking(claim.KeyOf(name), name, request); err != nil {
+			return err
+		}
 	}
-	if claim.AttemptOf(name) == 0 {
-		return claim.DeleteMark(ctx, s.State, s.Environment, name) // it has another mark now, or is done
-	}
-	return nil
+	return s.take(ctx, taking, func() error {
+		err := s.goOn(ctx, request)
+		return errors.Join(err, s.unmark(ctx, name, err))
+	})
 }
 
 // waits reports whether a run still has to wait for its group; if that is free, its first is started.
@@ -284,13 +302,16 @@ func (s *sweeping) upload(ctx context.Context, v store.Version) (err error) {
 			return err
 		}
 	}
-	if !s.fits(s.least) && s.Invoke != nil {
-		// It is accepted under a mark that the other invocation finds.
-		if _, err := s.Later(ctx, request); err != nil {
-			return err
-		}
-		s.hands = append(s.hands, claim.MarkName(request.key(s.Environment), 0))
-		return nil
+	key := request.key(s.Environment)
+	if s.taken[key] != nil {
+		return nil // it comes last
 	}
-	return s.goOn(ctx, request)
+	if !s.fits(s.least) && s.Invoke != nil {
+		return s.elsewhere(ctx, "", request) // it is accepted under a mark that the other invocation finds
+	}
+	taking, err := s.taking(key, "", request)
+	if err != nil {
+		return err
+	}
+	return s.take(ctx, taking, func() error { return s.goOn(ctx, request) })
 }
