@@ -93,7 +93,7 @@ func (r *run) recall(ctx context.Context) error {
 	q := &r.request
 	r.asked = q.Parameters
 	if q.ETag != "" && q.ETag != previous.Package.ETag || q.VersionID != "" && q.VersionID != previous.Package.VersionID {
-		r.asks = place{r.Packages, q.Object, store.GetOptions{IfMatch: q.ETag, VersionID: q.VersionID}}
+		r.asks = place{r.Packages, previous.SourceObject, store.GetOptions{IfMatch: q.ETag, VersionID: q.VersionID}}
 	}
 	q.Action, q.Object, q.ParameterSet, q.Parameters = q.actionAfter(previous), previous.SourceObject, previous.ParameterSet, parameters
 	q.ETag, q.VersionID, q.pinned = previous.Package.ETag, previous.Package.VersionID, previous.Package.SHA256
@@ -170,8 +170,10 @@ func (r *run) mayName(previous evidence.Result) error {
 			"to apply again what it has undone, send rerun_of with "+previous.PreviousRunID+"; to undo more, rollback_of with a run that applied something")
 	case q.RerunOf == "" && previous.Action != string(ActionApply):
 		return refuse("request.differs", "that run was a "+previous.Action+", which has changed nothing", "name one that applied the package")
-	case q.ResumeFrom != "" && previous.Rollback != nil && len(previous.Rollback.Steps) > 0:
-		return refuse("request.not_partial", "what that run had done was undone", "run the package anew, with rerun_of")
+	case q.RollbackOf != "" && q.Action != ActionRollback && !began(previous) && previous.Status != evidence.StatusSuccess:
+		return refuse("request.differs", "that run was "+string(previous.Status)+" and has applied nothing, so there is nothing to go back to", "name one that applied the package")
+	case q.ResumeFrom != "" && previous.Rollback != nil && slices.ContainsFunc(previous.Rollback.Steps, func(s evidence.Step) bool { return s.Attempts > 0 }):
+		return refuse("request.not_partial", "undo scripts of that run have run", "run the package anew, with rerun_of")
 	}
 	return nil
 }
@@ -301,8 +303,8 @@ func (r *run) mayGoBack(plan *manifest.Plan) error {
 	case q.ResumeFrom != "":
 		return r.mayResume(known, later)
 	case r.does(ActionRollback):
-		if known != nil && known.Standing == claim.Undone {
-			return r.refuseBack("rollback.undone", "what that run had done is undone already", "send rerun_of to apply it again", cmp.Or(known.LastRollback(), was.RunID))
+		if known != nil && r.history.Outcome(was.ParameterSet, known).Standing == claim.Undone {
+			return r.refuseBack("rollback.undone", "what that run had done is undone already", "send rerun_of to apply it again", cmp.Or(r.history.Outcome(was.ParameterSet, known).LastRollback(), was.RunID))
 		}
 	case q.RollbackOf != "":
 		return nil // an earlier content takes the place of what is applied now

@@ -20,6 +20,7 @@ type work struct {
 	created time.Time     // when the object of the last run was written
 	// pinned is the SHA-256 of the zip that the request of the last run has begun with; "" if it has not.
 	pinned string
+	slot   string // of the request of the last run, once it is fixed
 }
 
 func (e *Executor) begins(ctx context.Context) *work {

@@ -135,11 +135,11 @@ func (w *work) serve(ctx context.Context, request Request) ([]evidence.Result, e
 	switch {
 	case errors.As(err, &sets):
 		request.ETag, request.VersionID, request.Created, request.pinned = result.Package.ETag, result.Package.VersionID, w.created, w.pinned
-		request.Action, request.Slot = Action(result.Action), request.occurrence(result.Start)
+		request.Action, request.Slot = Action(result.Action), w.slot
 		return w.runSets(ctx, request, sets)
 	case errors.As(err, &other):
 		request.Namespace, request.ETag, request.VersionID = w.namespace(ctx), result.Package.ETag, result.Package.VersionID
-		request.Action, request.Slot = Action(result.Action), request.occurrence(result.Start)
+		request.Action, request.Slot = Action(result.Action), w.slot
 		return w.answerSets(ctx, request, other.claim)
 	}
 	return []evidence.Result{result}, err
@@ -156,7 +156,8 @@ func (w *work) run(ctx context.Context, request Request) (evidence.Result, error
 	r := w.begin(request)
 	defer r.cleanUp()
 	defer func() {
-		w.freed, w.hands, w.pinned = append(w.freed, r.freed...), append(w.hands, r.hands...), r.request.pinned
+		w.freed, w.hands = append(w.freed, r.freed...), append(w.hands, r.hands...)
+		w.pinned, w.slot = r.request.pinned, r.request.Slot
 	}()
 	defer func() { w.created = r.created }()
 	r.hard = w.hard

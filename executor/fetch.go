@@ -98,13 +98,13 @@ func (r *run) fetchPinned(ctx context.Context) (*source, error) {
 	if r.asks.bucket != nil {
 		return r.fetchNamed(ctx)
 	}
-	for _, at := range []place{
+	for i, at := range []place{
 		{r.Packages, q.Object, store.GetOptions{IfMatch: q.ETag, VersionID: q.VersionID}},
-		{r.Packages, q.Object, store.GetOptions{}},
+		{r.Packages, q.Object, store.GetOptions{}}, // which may be anything by now
 		{r.Results, keptPackage(q.pinned), store.GetOptions{}},
 	} {
 		s, err := r.fetchFrom(ctx, at)
-		if isGone(err) || err == nil && s.sha256 != q.pinned {
+		if isGone(err) || i == 1 && problem.CodeOf(err) == "archive.package_too_large" || err == nil && s.sha256 != q.pinned {
 			continue
 		}
 		return s, err
@@ -122,6 +122,9 @@ func (r *run) fetchFrom(ctx context.Context, at place) (*source, error) {
 	})
 	if err != nil {
 		return nil, err
+	}
+	if r.request.pinned != s.sha256 {
+		return s, nil // it says nothing of the package
 	}
 	setDefault(&r.request.Created, info.Created) // of the upload, even where its bytes come from elsewhere by now
 	r.created = r.request.Created
@@ -168,10 +171,13 @@ func (r *run) learn(info store.Info) error {
 // attempt or a set of it that comes after a later upload's does not take that one's place.
 func (r *run) current(ctx context.Context) error {
 	q := r.request
+	if q.VersionNamed {
+		return nil // it was asked for whatever has come since
+	}
 	if latest := r.history.Latest(q.ParameterSet); q.pinned != "" && q.previousRun() == "" && latest != nil && latest.Object == q.Object && latest.Uploaded.After(r.created) {
 		return r.stale("run "+latest.RunID+" has begun with a later upload of it", nil)
 	}
-	if q.pinned != "" || q.VersionNamed || q.Trigger.Kind == TriggerCLI {
+	if q.pinned != "" || q.Trigger.Kind == TriggerCLI {
 		return nil
 	}
 	info, err := r.Packages.Head(ctx, q.Object)

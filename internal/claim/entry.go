@@ -82,6 +82,19 @@ func (p *Package) Find(set, runID string) *Entry {
 	return nil
 }
 
+// Outcome is the entry that says what became of what a run did: its own, or that of the last run that went
+// on from it.
+func (p *Package) Outcome(set string, e *Entry) *Entry {
+	for e.ResumedBy != "" {
+		next := p.Find(set, e.ResumedBy)
+		if next == nil {
+			break
+		}
+		e = next
+	}
+	return e
+}
+
 // After returns the newest entry of a set that counts and came after a run; nil where none did. Of a
 // run that has no entry those that started later are.
 func (p *Package) After(set, runID string, start time.Time) *Entry {
