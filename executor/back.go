@@ -86,6 +86,9 @@ func (r *run) recall(ctx context.Context) error {
 	if err := r.agrees(ctx, previous); err != nil {
 		return err
 	}
+	if err := r.isKnown(previous); err != nil {
+		return err
+	}
 	parameters, err := r.parametersOf(previous)
 	if err != nil {
 		return err
@@ -106,6 +109,20 @@ func (r *run) recall(ctx context.Context) error {
 	r.guard(nil)
 	r.previous = &previous
 	return nil
+}
+
+// isKnown refuses to go back to a run of which it is not known what it was to run.
+func (r *run) isKnown(previous evidence.Result) error {
+	if err := checkName(previous.SourceObject); err != nil {
+		return err
+	}
+	if previous.Package.SHA256 != "" || previous.Package.ETag != "" {
+		return nil
+	}
+	return problem.New(problem.Problem{
+		Code: "request.gone", Where: previous.RunID, Message: "that run ended before it was known which version of " + printed(previous.SourceObject) + " it was of",
+		Hint: "send a request that names the object",
+	}, nil)
 }
 
 // actionAfter is what a request that goes back to a run asks to be done.
@@ -279,7 +296,7 @@ func (r *run) sameContents(dirHash string) error {
 	}
 	return problem.New(problem.Problem{
 		Code: "request.differs", Where: r.previous.RunID, Message: "that run had other contents: " + r.previous.Package.Version + ", " + r.previous.Package.DirHash,
-		Hint: "a package that was changed is a new upload",
+		Hint: "a package that was changed is a new upload" + anew,
 	}, nil)
 }
 
@@ -291,10 +308,11 @@ func (r *run) mayGoBack(plan *manifest.Plan) error {
 	}
 	was := r.previous
 	known := r.history.Find(was.ParameterSet, was.RunID)
-	if known == nil && began(*was) {
-		derived := entry(*was, claim.Entry{})
+	if known == nil && began(*was) { // an earlier version did not note it, or it is long ago
+		derived := entry(*was, claim.Entry{Key: contentKey(plan, r.result.Package.DirHash, q.ParameterSet)})
 		known = &derived
 	}
+	r.undoes = known
 	later := r.history.After(was.ParameterSet, was.RunID, was.Start)
 	if later != nil && r.isOwn(later.RunID) {
 		later = nil
@@ -308,12 +326,12 @@ func (r *run) mayGoBack(plan *manifest.Plan) error {
 		}
 	case q.RollbackOf != "":
 		return nil // an earlier content takes the place of what is applied now
-	case later != nil && later.Key == contentKey(plan, r.result.Package.DirHash, q.ParameterSet):
+	case later != nil && slices.Contains(keysOf(plan, r.result.Package.DirHash, q.ParameterSet), later.Key):
 		return nil // the same was done again since
 	}
 	if later != nil && !q.Force {
 		return r.refuseBack("rollback.not_latest", fmt.Sprintf("a later run is %s: %s, of version %s", later.Standing, later.RunID, later.Version),
-			"go back to that run first; or send force, and a reason, if this one is to be changed beneath it", was.RunID)
+			"go back to that run first; or send force, if this one is to be changed beneath it", was.RunID)
 	}
 	return nil
 }
@@ -329,7 +347,7 @@ func (r *run) mayResume(known, later *claim.Entry) error {
 	case known.Standing == claim.Applied:
 		return r.refuseBack("request.not_partial", "that run has succeeded: there is nothing to go on with", "send a request without resume_from", r.previous.RunID)
 	case known.Standing == claim.Undone || known.RolledBackBy != nil:
-		return r.refuseBack("request.not_partial", "what that run had done was undone", "run the package anew, with rerun_of", r.previous.RunID)
+		return r.refuseBack("request.not_partial", "undo scripts of that run have run", "run the package anew, with rerun_of", r.previous.RunID)
 	case known.ResumedBy != "" && !r.isOwn(known.ResumedBy):
 		return r.refuseBack("rollback.not_latest", "another run has gone on from it: "+known.ResumedBy, "name that one", r.previous.RunID)
 	case later != nil:
@@ -347,8 +365,11 @@ func (r *run) mayResume(known, later *claim.Entry) error {
 }
 
 func (r *run) refuseBack(code, message, hint, where string) error {
-	return problem.New(problem.Problem{Code: code, Where: where, Message: message, Hint: hint}, nil)
+	return problem.New(problem.Problem{Code: code, Where: where, Message: message, Hint: hint + anew}, nil)
 }
+
+// anew is what to heed when a request that was refused is sent again.
+const anew = "; when you send this again, give another reason or request_id: the same request is answered the same"
 
 // before returns how a step ended in the run that this one goes back to.
 func (r *run) before(s script) (evidence.Step, bool) {

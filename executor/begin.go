@@ -29,7 +29,7 @@ func (e *Executor) begin(request Request) *run {
 		Trigger:     describe(request.Trigger),
 		Timings:     map[string]int64{},
 	}
-	r.result.ParameterSet = request.ParameterSet
+	r.result.ParameterSet, r.result.Parameters = request.ParameterSet, r.askedParameters(nil)
 	r.describeSandbox(r.planned())
 	r.result.Identity.CallID = request.CallID
 	if request.Action != "" {
@@ -69,13 +69,22 @@ func (r *run) supported(ctx context.Context) error {
 	if r.request.Object == "" && r.request.previousRun() != "" {
 		return r.request.consistent() // that run says of which object it was
 	}
-	if err := CheckObject(r.request.Object); err != nil {
-		return problem.New(problem.Problem{
-			Code: "trigger.object", Where: fmt.Sprintf("%.200q", r.request.Object), Message: "it cannot be the name of a package: " + err.Error(),
-			Hint: "rename the object and upload it again",
-		}, nil)
+	if err := checkName(r.request.Object); err != nil {
+		return err
 	}
 	return r.request.consistent()
+}
+
+// checkName refuses an object that cannot be a package, by its name.
+func checkName(object string) error {
+	err := CheckObject(object)
+	if err == nil {
+		return nil
+	}
+	return problem.New(problem.Problem{
+		Code: "trigger.object", Where: fmt.Sprintf("%.200q", object), Message: "it cannot be the name of a package: " + err.Error(),
+		Hint: "rename the object and upload it again",
+	}, nil)
 }
 
 func wrongBucket(got, want string) error {
@@ -164,6 +173,8 @@ func (q Request) occurrence(at time.Time) string {
 	switch {
 	case q.previousRun() != "" && q.RequestID != "":
 		return occasion(q.wayBack(), q.previousRun(), "request_id", q.RequestID)
+	case q.previousRun() != "" && q.Force:
+		return occasion(q.wayBack(), q.previousRun(), "reason", q.Reason, "force")
 	case q.previousRun() != "":
 		return occasion(q.wayBack(), q.previousRun(), "reason", q.Reason)
 	case q.OncePer > 0:

@@ -231,10 +231,7 @@ func (r *run) settleOwn(ctx context.Context) {
 		r.follow(ctx, r.result, nil, nil, []string{followAnnounce})
 		return
 	}
-	if r.doing != nil {
-		r.doing.Result = r.digest
-	}
-	pending := r.follow(ctx, r.result, r.doing, r.history, followers)
+	pending := r.follow(ctx, r.result, noted(r.doing, r.result, r.digest), r.history, followers)
 	if !slices.Contains(pending, followRecord) {
 		r.leave(ctx) // else the next of the group would not know of this run
 	}

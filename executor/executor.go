@@ -181,7 +181,8 @@ type run struct {
 	kept    []keptLog    // logs that wait to be stored
 	started bool         // the first step has begun
 	begun   time.Time    // when the run began, by the clock that nobody sets
-	doing   *claim.Entry // what is being applied; nil: nothing
+	doing   *claim.Entry // what is being applied, or undone; nil: nothing
+	undoes  *claim.Entry // the entry of the run that the request goes back to; nil: it has none
 	digest  string       // SHA-256 of the result, once it is encoded
 	copies  *copies
 	policy  []byte // the policy's document; nil: none
@@ -316,8 +317,11 @@ func (r *run) apply(ctx context.Context, plan *manifest.Plan) error {
 	if err := r.current(ctx); err != nil {
 		return err
 	}
-	if r.does(ActionApply) {
+	switch {
+	case r.does(ActionApply):
 		r.doing = r.change(plan)
+	case r.does(ActionRollback):
+		r.doing = r.undoes
 	}
 	r.arguments, r.scripts = plan.Arguments(), scripts
 	if len(scripts) == 0 {

@@ -111,7 +111,7 @@ func (r *run) fetchPinned(ctx context.Context) (*source, error) {
 	}
 	return nil, problem.New(problem.Problem{
 		Code: "request.gone", Where: q.Object, Message: "the package with the SHA-256 " + q.pinned + " is neither in the packages bucket any more nor among the copies that were kept",
-		Hint: "upload those bytes again under any name; what is applied is kept unless CEMLI_KEEP_PACKAGES is false or it has sensitive defaults",
+		Hint: "upload those bytes again under that name; what is applied is kept unless CEMLI_KEEP_PACKAGES is false or it has sensitive defaults" + anew,
 	}, nil)
 }
 
@@ -143,7 +143,7 @@ func (r *run) fetchNamed(ctx context.Context) (*source, error) {
 	case err == nil && s.sha256 != r.request.pinned:
 		return nil, problem.New(problem.Problem{
 			Code: "request.differs", Where: "/etag", Message: fmt.Sprintf("the version that is named has the SHA-256 %s, and the run %s had %s", s.sha256, r.previous.RunID, r.request.pinned),
-			Hint: "leave etag and version_id out, or name the run of that version; contents that were changed are a new upload",
+			Hint: "leave etag and version_id out, or name the run of that version; contents that were changed are a new upload" + anew,
 		}, nil)
 	}
 	return s, err

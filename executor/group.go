@@ -57,7 +57,7 @@ func (r *run) enter(ctx context.Context, m *manifest.Manifest, policy *manifest.
 			}
 			continue
 		case !examined:
-			if err := examine(); err != nil {
+			if err := examine(); err != nil && !mayPass(err) {
 				return err
 			}
 			examined = true
@@ -75,6 +75,21 @@ func (r *run) enter(ctx context.Context, m *manifest.Manifest, policy *manifest.
 	return problem.New(problem.Problem{
 		Code: "state.conflict", Where: name, Message: "the concurrency group was changed by others each time it was to be entered", Hint: "send the request again",
 	}, nil)
+}
+
+// mayPass reports whether a verdict hangs on what is applied alone, which those who hold the group may be about
+// to change: it is no verdict yet.
+func mayPass(verdict error) bool {
+	var again *repeated
+	if errors.As(verdict, &again) {
+		return true
+	}
+	var refusal *problem.Error
+	return errors.As(verdict, &refusal) && !slices.ContainsFunc(refusal.Problems, func(p problem.Problem) bool {
+		return !slices.Contains([]string{
+			"manifest.requires", "policy.downgrade", "policy.reuse", "rollback.not_latest", "rollback.undone", "request.not_partial",
+		}, p.Code)
+	})
 }
 
 // busy reports whether another run than that of key may be running in a group: its lease has not ended,
@@ -188,10 +203,7 @@ func (e *Config) ownUp(ctx context.Context, held *claim.Held) error {
 	if err != nil {
 		return err
 	}
-	change := held.Change()
-	if change != nil {
-		change.Result = digest
-	}
+	change := noted(held.Change(), result, digest)
 	e.conclusion(ctx, held, string(result.Status), change, e.follow(ctx, result, change, nil, followers))
 	return nil
 }

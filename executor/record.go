@@ -155,6 +155,12 @@ func (r *run) record(ctx context.Context, failure error) (evidence.Result, error
 			failure = err
 		}
 	}
+	if r.held == nil && failure != nil {
+		// From the first result on it is known since when uploads are looked after.
+		if err := r.watched(ctx); err != nil {
+			failure = err
+		}
+	}
 	var other *duplicate
 	var sets *severalSets
 	var later *unfinished
@@ -227,10 +233,7 @@ func (r *run) adoptResult(ctx context.Context, failure error) (evidence.Result, 
 	known := claim.Claim{RunID: stored.RunID, Attempt: stored.Attempt, State: claim.Done, Status: string(stored.Status)}
 	if r.held != nil && !r.noted { // else whoever has found this run dead notes what became of it, and the group is free then
 		change := cmp.Or(r.held.Change(), r.doing)
-		if change != nil {
-			change.Result = digest
-		}
-		pending := r.follow(ctx, stored, change, nil, followers)
+		pending := r.follow(ctx, stored, noted(change, stored, digest), nil, followers)
 		if !slices.Contains(pending, followRecord) {
 			r.leave(ctx)
 		}

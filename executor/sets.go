@@ -8,6 +8,7 @@ import (
 
 	"cemli-executor/internal/claim"
 	"cemli-executor/internal/evidence"
+	"cemli-executor/manifest"
 )
 
 // severalSets says that a package has parameter sets and the request names none: each is a
@@ -86,6 +87,9 @@ func (w *work) recordSkipped(ctx context.Context, request Request, before eviden
 	r.hard = w.hard
 	r.name = before.Package.Name
 	r.result.Package, r.result.Manifest, r.result.Policy = before.Package, before.Manifest, before.Policy
+	if m, err := manifest.Parse(before.Manifest); err == nil { // else they stay hidden
+		r.result.Parameters = r.askedParameters(m)
+	}
 	r.result.Trigger, r.result.Reason, r.result.Reference = before.Trigger, before.Reason, before.Reference
 	namespace, err := r.Namespace(ctx)
 	if err != nil {

@@ -24,10 +24,7 @@ func (e *Config) settle(ctx context.Context, held *claim.Held) error {
 	if err != nil {
 		return err
 	}
-	change := held.Change()
-	if change != nil {
-		change.Result = digest
-	}
+	change := noted(held.Change(), result, digest)
 	e.Log.Warn("a run was found that its executor did not end", "found", held.RunID, "status", result.Status)
 	if err := e.markNext(ctx, held, string(result.Status)); err != nil {
 		return err
@@ -197,10 +194,7 @@ func (e *Config) finishPending(ctx context.Context, held *claim.Held) error {
 	if err != nil {
 		return err
 	}
-	change := held.Change()
-	if change != nil && change.Result == "" {
-		change.Result = digest
-	}
+	change := noted(held.Change(), result, digest)
 	pending := e.follow(ctx, result, change, nil, slices.Clone(held.Pending))
 	e.conclusion(ctx, held, held.Status, change, pending)
 	return nil

@@ -259,8 +259,8 @@ func TestRunsOfAGroupWaitForEachOther(t *testing.T) {
 	if r := b.again(request("third-1.0.0.zip", "")); r.Status != evidence.StatusInProgress || r.RunID != waiting["third"].RunID {
 		t.Errorf("a duplicate of one that waits: %s, run %s; want %s", r.Status, r.RunID, waiting["third"].RunID)
 	}
-	b.upload("bad-1.0.0.zip", pack(t, files{"manifest.json": `{"name":"bad","version":"1.0.0","type":"extension","requires":{"x":">=1"}` + group + `}`}), store.PutOptions{})
-	if r := b.again(request("bad-1.0.0.zip", "")); code(r) != "manifest.requires" {
+	b.upload("bad-1.0.0.zip", pack(t, files{"manifest.json": `{"name":"bad","version":"1.0.0","type":"extension","environments":["other"]` + group + `}`}), store.PutOptions{})
+	if r := b.again(request("bad-1.0.0.zip", "")); code(r) != "manifest.environment" {
 		t.Errorf("a package that is refused waits for its refusal: %s, %+v", r.Status, r.Error)
 	}
 	b.upload("hasty-1.0.0.zip", pack(t, files{"manifest.json": `{"name":"hasty","version":"1.0.0","type":"extension","concurrency":{"group":"erp","on_busy":"reject"}}`, "steps/run.sh": "true"}), store.PutOptions{})

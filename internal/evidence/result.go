@@ -128,6 +128,7 @@ type Error struct {
 
 // formerly are the codes that the version before this one had.
 var formerly = map[string]string{
+	"manifest.unsupported": "manifest.unknown_key", "trigger.unsupported": "trigger.unknown_key",
 	"request.differs": "trigger.previous_run", "request.gone": "trigger.previous_run", "request.hidden": "trigger.previous_run",
 	"request.not_partial": "trigger.previous_run", "request.unknown_run": "trigger.previous_run", "rollback.of_rollback": "trigger.previous_run",
 }
