@@ -141,20 +141,20 @@ func (r *run) readPrevious(ctx context.Context, id string) (evidence.Result, *cl
 // that it knows.
 func (r *run) recorded(ctx context.Context, result evidence.Result, digest string) (*claim.Entry, error) {
 	if result.Environment != r.Environment || result.Package.Name == "" {
-		return nil, nil //nolint:nilnil // it has no record here
+		return nil, r.vouched(ctx, result.RunID, digest) // it has no record here
 	}
 	record, err := r.readRecord(ctx, result.Package.Name)
 	if err != nil {
 		return nil, err
 	}
 	known := record.Find(result.ParameterSet, result.RunID)
-	if known == nil || known.Result == "" || known.Result == digest {
-		return known, nil
+	if known == nil || known.Result == "" {
+		return known, r.vouched(ctx, result.RunID, digest)
 	}
-	return nil, problem.New(problem.Problem{
-		Code: "request.altered", Where: r.Results.Name() + "/" + evidence.ResultObject(result.RunID), Message: "the result is not the one that the executor has stored",
-		Hint: "find out who changed the results bucket, and go on by hand",
-	}, nil)
+	if known.Result != digest {
+		return nil, r.altered("request.altered", result.RunID)
+	}
+	return known, nil
 }
 
 // mayName refuses to go back to a run that is not of the kind that the request wants.

@@ -178,7 +178,7 @@ func (e *Config) ownUp(ctx context.Context, held *claim.Held) error {
 	if change != nil {
 		change.Result = digest
 	}
-	e.conclusion(ctx, held, string(result.Status), change, e.follow(ctx, result, change, nil, followers))
+	e.conclusion(ctx, held, claim.End{Status: string(result.Status), Result: digest}, change, e.follow(ctx, result, change, nil, followers))
 	return nil
 }
 
