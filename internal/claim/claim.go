@@ -92,6 +92,11 @@ const maxLease = 30 * time.Hour
 // Expired reports whether whoever held the claim must have ended.
 func (c Claim) Expired(now time.Time) bool { return c.State != Done && now.After(c.Lease.Add(MaxSkew)) }
 
+// Died reports whether whoever held the claim died before anything was started under it.
+func (c Claim) Died(now time.Time) bool {
+	return c.State == Claimed && !c.Lease.IsZero() && c.Expired(now)
+}
+
 // Change is what the run applies, as far as it is known; nil: nothing.
 func (c Claim) Change() *Entry {
 	if c.Applies == nil && c.Content != "" {
