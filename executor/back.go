@@ -158,20 +158,20 @@ func (r *run) readPrevious(ctx context.Context, id string) (evidence.Result, *cl
 // that it knows.
 func (r *run) recorded(ctx context.Context, result evidence.Result, digest string) (*claim.Entry, error) {
 	if result.Environment != r.Environment || result.Package.Name == "" {
-		return nil, nil //nolint:nilnil // it has no record here
+		return nil, r.vouched(ctx, result.RunID, digest) // it has no record here
 	}
 	record, err := r.readRecord(ctx, result.Package.Name)
 	if err != nil {
 		return nil, err
 	}
 	known := record.Find(result.ParameterSet, result.RunID)
-	if known == nil || known.Result == "" || known.Result == digest {
-		return known, nil
+	if known == nil || known.Result == "" {
+		return known, r.vouched(ctx, result.RunID, digest)
 	}
-	return nil, problem.New(problem.Problem{
-		Code: "request.altered", Where: r.Results.Name() + "/" + evidence.ResultObject(result.RunID), Message: "the result is not the one that the executor has stored",
-		Hint: "find out who changed the results bucket, and go on by hand",
-	}, nil)
+	if known.Result != digest {
+		return nil, r.altered("request.altered", result.RunID)
+	}
+	return known, nil
 }
 
 // mayName refuses to go back to a run that is not of the kind that the request wants.
@@ -312,7 +312,11 @@ func (r *run) mayGoBack(plan *manifest.Plan) error {
 		derived := entry(*was, claim.Entry{Key: contentKey(plan, r.result.Package.DirHash, q.ParameterSet)})
 		known = &derived
 	}
-	r.undoes = known
+	if known != nil {
+		undoes := *known
+		undoes.Result = "" // that is of another run than the claim's
+		r.undoes = &undoes
+	}
 	later := r.history.After(was.ParameterSet, was.RunID, was.Start)
 	if later != nil && r.isOwn(later.RunID) {
 		later = nil

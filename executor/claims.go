@@ -235,15 +235,15 @@ func (r *run) settleOwn(ctx context.Context) {
 	if !slices.Contains(pending, followRecord) {
 		r.leave(ctx) // else the next of the group would not know of this run
 	}
-	r.conclusion(ctx, r.held, string(r.result.Status), r.doing, pending)
+	r.conclusion(ctx, r.held, claim.End{Status: string(r.result.Status), Result: r.digest}, r.doing, pending)
 }
 
 // conclusion notes how a run has ended, and takes its mark away if nothing is pending.
-func (e *Config) conclusion(ctx context.Context, held *claim.Held, status string, applies *claim.Entry, pending []string) {
+func (e *Config) conclusion(ctx context.Context, held *claim.Held, end claim.End, applies *claim.Entry, pending []string) {
 	if held.Group != "" && (held.State == claim.Claimed || slices.Contains(held.Pending, followQueue)) && !e.unqueue(ctx, held) {
 		pending = append(pending, followQueue)
 	}
-	ok, err := held.Finish(ctx, e.now(), status, applies, pending)
+	ok, err := held.Finish(ctx, e.now(), end, applies, pending)
 	switch {
 	case err != nil:
 		e.Log.Error("the claim could not be updated", "run_id", held.RunID, "error", err.Error())

@@ -62,6 +62,7 @@ func (e *Config) reload(ctx context.Context, mark, callID string) (request Reque
 	if request.Parent != "" {
 		// Without the request for all sets each of them has a result, which is found before any step.
 		if all, ok, err := e.reload(ctx, request.Parent, callID); ok || err != nil {
+			all.forSet = true
 			return all, ok, err
 		}
 	}

@@ -338,6 +338,9 @@ func (r *run) apply(ctx context.Context, plan *manifest.Plan) error {
 
 // onlyChecked ends a run that was to validate and admit.
 func (r *run) onlyChecked(ctx context.Context, scripts []script) error {
+	if err := r.provable(scripts); err != nil {
+		return err
+	}
 	for _, s := range scripts {
 		r.result.Steps = append(r.result.Steps, describeStep(s, evidence.StepNotRun))
 	}

@@ -237,7 +237,7 @@ func (r *run) adoptResult(ctx context.Context, failure error) (evidence.Result, 
 		if !slices.Contains(pending, followRecord) {
 			r.leave(ctx)
 		}
-		r.conclusion(ctx, r.held, known.Status, change, pending)
+		r.conclusion(ctx, r.held, claim.End{Status: known.Status, Result: digest}, change, pending)
 	}
 	return r.isDuplicate(&duplicate{known}), nil
 }

@@ -59,7 +59,7 @@ func (w *work) runSets(ctx context.Context, request Request, all *severalSets) (
 			stopped = &setStopped{name, result.RunID}
 		}
 	}
-	w.conclusion(ctx, held, string(status), nil, nil)
+	w.conclusion(ctx, held, claim.End{Status: string(status)}, nil, nil)
 	return results, nil
 }
 

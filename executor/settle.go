@@ -30,7 +30,7 @@ func (e *Config) settle(ctx context.Context, held *claim.Held) error {
 		return err
 	}
 	pending := e.follow(ctx, result, change, nil, followers)
-	ok, err := held.Finish(ctx, e.now(), string(result.Status), change, pending)
+	ok, err := held.Finish(ctx, e.now(), claim.End{Status: string(result.Status), Result: digest}, change, pending)
 	if err == nil && ok && len(pending) == 0 {
 		e.deleteMark(ctx, held.Mark())
 	}
@@ -194,8 +194,41 @@ func (e *Config) finishPending(ctx context.Context, held *claim.Held) error {
 	if err != nil {
 		return err
 	}
+	if known := resultOf(held); known != "" && known != digest {
+		return e.altered("state.result", held.RunID)
+	}
 	change := noted(held.Change(), result, digest)
 	pending := e.follow(ctx, result, change, nil, slices.Clone(held.Pending))
-	e.conclusion(ctx, held, held.Status, change, pending)
+	e.conclusion(ctx, held, claim.End{Status: held.Status, Result: digest}, change, pending)
+	return nil
+}
+
+// resultOf is the SHA-256 of the result that a claim knows; "" if it knows none, as those of earlier
+// versions.
+func resultOf(held *claim.Held) string {
+	if change := held.Change(); held.Result == "" && change != nil {
+		return change.Result
+	}
+	return held.Result
+}
+
+// altered is the error for a result that is not the one that was stored.
+func (e *Config) altered(code, runID string) error {
+	return problem.New(problem.Problem{
+		Code: code, Where: e.Results.Name() + "/" + evidence.ResultObject(runID), Message: "the result is not the one that the executor has stored",
+		Hint: "find out who changed the results bucket, and go on by hand",
+	}, nil)
+}
+
+// vouched refuses a result of an earlier run that is not the one that its claim knows; one that no claim
+// or only that of an earlier version knows passes.
+func (e *Config) vouched(ctx context.Context, runID, digest string) error {
+	held, err := claim.OfRun(ctx, e.State, e.Environment, runID, e.now())
+	if err != nil || held == nil {
+		return err
+	}
+	if known := resultOf(held); known != "" && known != digest {
+		return e.altered("request.altered", runID)
+	}
 	return nil
 }

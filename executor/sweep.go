@@ -182,13 +182,17 @@ func (s *sweeping) mark(ctx context.Context, name string) error {
 	case held.State == claim.Running && held.Group != "":
 		s.freed = append(s.freed, held.Group) // once that run is ended
 	}
-	if !s.fits(s.least) && s.Invoke != nil {
+	if !s.fits(s.least) && s.Invoke != nil && (held == nil || !held.Died(s.now())) {
 		s.hands = append(s.hands, name)
 		return nil
 	}
 	request, ok, err := s.reload(ctx, name, s.callID)
 	if err != nil || !ok {
 		return err
+	}
+	if held != nil && held.Died(s.now()) {
+		s.suspectClaim(held, request)
+		return nil
 	}
 	var taking *claim.Taking
 	if held == nil {

@@ -15,15 +15,15 @@ import (
 	"cemli-executor/internal/store"
 )
 
-// What the executor dies on before there is a claim would be taken again by every sweep, and what comes
-// after it never. So whoever goes on with a request that nobody has claimed notes that first
-// (claim.Taking). A note that is still there when its writer must have ended tells of a death: the request
-// is taken last and alone from then on, and set aside with a result after Limits.Deaths of them.
+// What the executor dies on before a step would be taken again by every sweep, and what comes after it
+// never. So whoever goes on with a request that nobody has claimed, or whose claim tells of a death, notes
+// that first (claim.Taking). A note that is still there when its writer must have ended tells of a death:
+// the request is taken last and alone from then on, and set aside with a result after Limits.Deaths of them.
 
 // taking is the note for a request; nil where the claim of another request counts what becomes of it: a
 // set's mark stands for the request for all sets.
 func (e *Config) taking(key, mark string, request Request) (*claim.Taking, error) {
-	if request.key(e.Environment) != key {
+	if request.forSet {
 		return nil, nil //nolint:nilnil // there is none
 	}
 	t := &claim.Taking{Environment: e.Environment, Key: key, Mark: mark}
@@ -63,16 +63,32 @@ func (w *work) setAside(ctx context.Context, request Request, deaths int) (evide
 	failure := r.supported(ctx)
 	if failure == nil {
 		failure = problem.New(problem.Problem{
-			Code: "state.deaths", Where: request.Object, Message: fmt.Sprintf("the executor died %d times while it read the package, before anything of it was executed; it is set aside", deaths),
+			Code: "state.deaths", Where: request.Object, Message: fmt.Sprintf("the executor died %d times on the package before anything of it was executed; it is set aside", deaths),
 			Hint: "see the function's log and memory at those times; give the function more memory, or upload a smaller package",
 		}, nil)
 	}
 	result, err := r.record(ctx, failure)
 	var other *duplicate
-	if errors.As(err, &other) {
-		err = nil // somebody has claimed it meanwhile
+	var sets *severalSets
+	switch {
+	case errors.As(err, &other):
+		return result, nil // somebody has claimed it meanwhile
+	case errors.As(err, &sets):
+		return w.setAsideSets(ctx, request, sets.held, deaths)
 	}
 	return result, err
+}
+
+// setAsideSets ends a request for several sets: those that have not ended are set aside.
+func (w *work) setAsideSets(ctx context.Context, request Request, held *claim.Held, deaths int) (last evidence.Result, err error) {
+	request.Parent = held.Mark()
+	for _, request.ParameterSet = range held.Sets {
+		if last, err = w.setAside(ctx, request, deaths); err != nil || isPassing(last) {
+			return last, errors.Join(err, held.Release(ctx, w.now(), false))
+		}
+	}
+	w.conclusion(ctx, held, claim.End{Status: string(last.Status)}, nil, nil)
+	return last, nil
 }
 
 // goOnAlone goes on with a request that was handed to this invocation, and notes that first where nobody has
@@ -102,32 +118,46 @@ func (w *work) goOnAlone(ctx context.Context, mark string, request Request) (res
 }
 
 // noted is the note for a request that was handed over: the one that is there, or a new one; nil where it
-// is claimed.
+// is claimed and not died upon.
 func (w *work) noted(ctx context.Context, mark string, request Request) (*claim.Taking, error) {
 	key := claim.KeyOf(mark)
 	held, err := claim.Find(ctx, w.State, w.Environment, key, w.now())
-	if err != nil || held != nil {
+	if err != nil || held != nil && !held.Died(w.now()) {
 		return nil, err
 	}
 	t, err := claim.ReadTaking(ctx, w.State, w.Environment, key)
 	if err != nil || t != nil {
 		return t, err
 	}
-	return w.taking(key, mark, request)
+	t, err = w.taking(key, mark, request)
+	if t != nil && held != nil {
+		t.Tries = 1
+	}
+	return t, err
 }
 
-// lookAfterDeaths learns what others were about to do, and forgets what they have claimed since: from then
-// on its claim tells of deaths.
+// suspectClaim makes a request whose claim tells of a death one that comes last. What is one set of a request
+// comes with that.
+func (s *sweeping) suspectClaim(held *claim.Held, request Request) {
+	if s.taken[held.Key] == nil && !request.forSet {
+		s.taken[held.Key] = &claim.Taking{Environment: s.Environment, Key: held.Key, Mark: held.Mark(), Tries: 1}
+	}
+}
+
+// lookAfterDeaths learns what others were about to do, and forgets what they have claimed since, and not
+// died on.
 func (s *sweeping) lookAfterDeaths(ctx context.Context) {
 	taken, err := claim.Takings(ctx, s.State, s.Environment)
 	s.note(err)
-	s.taken = taken
+	if s.taken = taken; taken == nil {
+		s.taken = map[string]*claim.Taking{}
+	}
 	for key, t := range taken {
 		if t.Busy(s.now()) {
 			continue
 		}
 		held, err := claim.Find(ctx, s.State, s.Environment, key, s.now())
-		if err == nil && held != nil {
+		if err == nil && held != nil && !held.Died(s.now()) {
 			err = t.End(ctx, true)
 			delete(s.taken, key)
 		}
@@ -135,35 +165,40 @@ func (s *sweeping) lookAfterDeaths(ctx context.Context) {
 	}
 }
 
-// suspects sets aside what was died upon too often, and takes at most one other that was died upon: the
-// last thing that this sweep does.
+// suspects sets aside what was died upon too often, hands others to invocations of their own, and takes one
+// that was died upon here: the last thing that this sweep does.
 func (s *sweeping) suspects(ctx context.Context) {
+	var here *claim.Taking
 	list := slices.SortedFunc(maps.Values(s.taken), func(a, b *claim.Taking) int {
 		return cmp.Or(a.Until.Compare(b.Until), cmp.Compare(a.Key, b.Key)) // each has its turn
 	})
 	for _, t := range list {
-		if t.Busy(s.now()) {
-			continue
-		}
-		if !s.fits(0) {
+		switch {
+		case t.Busy(s.now()):
+		case !s.fits(0) || len(s.hands) >= sweepHands:
 			return
+		case t.Tries >= s.Limits.Deaths:
+			s.note(s.suspect(ctx, t, true))
+		case here == nil:
+			here = t
+		case s.Invoke != nil:
+			s.note(s.suspect(ctx, t, false))
 		}
-		last := t.Tries < s.Limits.Deaths
-		s.note(s.suspect(ctx, t))
-		if last {
-			return
-		}
+	}
+	s.drain(ctx, s.callID)
+	if here != nil {
+		s.note(s.suspect(ctx, here, s.Invoke == nil || s.fits(s.least)))
 	}
 }
 
-// suspect goes on with a request that was died upon, or sets it aside.
-func (s *sweeping) suspect(ctx context.Context, t *claim.Taking) error {
+// suspect goes on with a request that was died upon, here or in another invocation, or sets it aside.
+func (s *sweeping) suspect(ctx context.Context, t *claim.Taking, here bool) error {
 	request, ok, err := s.suspected(ctx, t)
 	if err != nil {
 		return err
 	}
 	if !ok {
-		return t.End(ctx, true) // nothing is left of it
+		return s.forget(ctx, t) // nothing is left of it
 	}
 	s.Log.Warn("the executor has died on a request", "object", request.Object, "deaths", t.Tries)
 	if deaths := t.Tries; deaths >= s.Limits.Deaths {
@@ -173,13 +208,21 @@ func (s *sweeping) suspect(ctx context.Context, t *claim.Taking) error {
 			return errors.Join(err, s.unmark(ctx, t.Mark, err))
 		})
 	}
-	if !s.fits(s.least) && s.Invoke != nil {
+	if !here {
 		return s.elsewhere(ctx, t.Mark, request)
 	}
 	return s.take(ctx, t, func() error {
 		err := s.goOn(ctx, request)
 		return errors.Join(err, s.unmark(ctx, t.Mark, err))
 	})
+}
+
+// forget removes a note, if it was stored.
+func (s *sweeping) forget(ctx context.Context, t *claim.Taking) error {
+	if !t.Stored() {
+		return nil
+	}
+	return t.End(ctx, true)
 }
 
 // suspected is the request of a note; ok is false if nothing is left of it to be done.

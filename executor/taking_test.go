@@ -55,16 +55,20 @@ func (b *bench) sweepDies() (swept executor.Swept, dead bool) {
 	return swept, dead
 }
 
-// age lets the time pass of whoever took something.
+// age lets the time pass of whoever took or claimed something.
 func (b *bench) age() {
 	b.t.Helper()
-	for _, name := range b.stateNames("taking/") {
+	for _, name := range append(b.stateNames("taking/"), b.stateNames("claims/")...) {
 		var doc map[string]any
 		if err := json.Unmarshal([]byte(b.stateText(name)), &doc); err != nil {
 			b.t.Fatal(err)
 		}
-		doc["until"] = time.Now().Add(-time.Hour).UTC()
-		b.overwrite(name, doc)
+		for _, key := range []string{"until", "lease"} {
+			if doc[key] != nil && doc[key] != "0001-01-01T00:00:00Z" && doc["state"] != "done" {
+				doc[key] = time.Now().Add(-time.Hour).UTC()
+				b.overwrite(name, doc)
+			}
+		}
 	}
 }
 
@@ -141,6 +145,75 @@ func TestAnUploadOnWhichTheExecutorDies(t *testing.T) {
 		t.Errorf("once more, as the hint says: %s, %s", again.Status, again.Message)
 	}
 }
+
+// So is one on which it dies after the claim, before the first step; of several sets each has a result.
+func TestAClaimedUploadOnWhichTheExecutorDies(t *testing.T) {
+	for name, c := range map[string]struct {
+		members string
+		results int
+	}{
+		"one":  {"", 1},
+		"sets": {`,"parameter_sets":{"DE":{},"FR":{}}`, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			b.sweep()
+			deaths := 0
+			b.config.Results = faulty{Bucket: b.results, head: func(name string) error {
+				if strings.Contains(name, "Z-m-") {
+					deaths++
+					panic(death{name})
+				}
+				return nil
+			}}
+			info := b.upload("m-1.0.0.zip", pack(t, files{"manifest.json": `{"name":"m","version":"1.0.0","type":"extension"` + c.members + `}`, "steps/run.sh": "true"}), store.PutOptions{})
+			if !dies(func() { _, _ = executor.New(b.config).Run(t.Context(), event(info.Name, info.ETag)) }) {
+				t.Fatal("its event's invocation did not die")
+			}
+			b.uploadOf("z")
+			for range 2 {
+				if _, dead := b.sweepDies(); !dead {
+					t.Fatal("it was not taken again")
+				}
+				if r, ok := b.resultOf("z"); !ok || r.Status != evidence.StatusSuccess {
+					t.Errorf("another upload waits for it: %v, %s", ok, r.Status)
+				}
+			}
+			if _, dead := b.sweepDies(); dead || deaths != 3 {
+				t.Fatalf("dead %v after %d deaths", dead, deaths)
+			}
+			if n := b.resultsStored() - 1; n != c.results {
+				t.Errorf("%d results; want %d", n, c.results)
+			}
+			if r, ok := b.resultOf("m"); !ok || code(r) != "state.deaths" {
+				t.Errorf("%v, %s, %+v", ok, r.Status, r.Error)
+			}
+			if left := append(b.stateNames("open/"), b.stateNames("taking/")...); len(left) > 0 {
+				t.Errorf("left: %v", left)
+			}
+		})
+	}
+}
+
+// Where there are other invocations each of them but one is handed to its own.
+func TestSuspectsAreHandedOver(t *testing.T) {
+	b := newBench(t)
+	b.sweep()
+	handed := b.handed()
+	names := []string{b.uploadOf("m").Name, b.uploadOf("n").Name, b.uploadOf("o").Name}
+	deaths := b.deadly(names...)
+	for range names {
+		b.sweepOnce()
+	}
+	b.age()
+	before := len(*deaths)
+	if _, dead := b.sweepDies(); !dead || len(*deaths) != before+1 || len(*handed) != 2 {
+		t.Errorf("died %v on %v; handed %v", dead, (*deaths)[before:], *handed)
+	}
+}
+
+// sweepOnce makes a sweep that may die; whoever died before may be at it still.
+func (b *bench) sweepOnce() { dies(func() { b.sweep() }) }
 
 // Of several such uploads one sweep takes one, so that each death is known for what it is of.
 func TestEachOfThemIsAlone(t *testing.T) {

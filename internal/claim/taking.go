@@ -82,6 +82,9 @@ func (t *Taking) Busy(now time.Time) bool {
 	return !now.After(t.Until.Add(MaxSkew)) && t.Until.Before(now.Add(maxLease))
 }
 
+// Stored reports whether the note is in the state bucket.
+func (t *Taking) Stored() bool { return t.etag != "" }
+
 // Begin notes, in a state bucket, that one is about to go on with the request until a time. False:
 // somebody else is.
 func (t *Taking) Begin(ctx context.Context, state store.Bucket, until time.Time) (bool, error) {
