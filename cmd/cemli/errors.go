@@ -17,6 +17,7 @@ const (
 	exitUsage          = 2
 	exitRejected       = 3
 	exitInfrastructure = 4
+	exitInterrupted    = 130
 )
 
 // endedError ends the program with a code after everything has been said.

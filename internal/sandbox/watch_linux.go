@@ -54,7 +54,7 @@ func tooMany(most int) bool {
 func overfull() bool {
 	bound, ok := processBound()
 	current, known := pidsFile("current")
-	return ok && known && current > bound-keptProcesses
+	return ok && known && current > bound-keptProcesses/2 // the rest is for what it starts meanwhile
 }
 
 // processBound is how many processes and threads the control group may have.
