@@ -89,23 +89,23 @@ func runHere(ctx context.Context, t *terminal, path string, f runFlags) error {
 	if err != nil {
 		return err
 	}
-	packages, err := folder(filepath.Join(scratch, "packages"))
+	packages, err := bucketAt(filepath.Join(scratch, "packages"))
 	if err != nil {
 		return err
 	}
-	kept, err := folder(results)
+	kept, err := bucketAt(results)
 	if err != nil {
 		return err
 	}
-	state, err := folder(filepath.Join(scratch, "state"))
+	state, err := bucketAt(filepath.Join(scratch, "state"))
 	if err != nil {
 		return err
 	}
-	parameters, err := f.parameters(path)
+	parameters, err := f.parameters(path, results)
 	if err != nil {
 		return err
 	}
-	object, err := upload(ctx, packages, path)
+	object, err := upload(ctx, packages, path, results)
 	if err != nil {
 		return err
 	}
@@ -146,11 +146,11 @@ func secretsHere(_ context.Context, env, ref string) (executor.Secret, error) {
 }
 
 // parameters are the values of --param, in the types that the package declares.
-func (f runFlags) parameters(path string) (map[string]json.RawMessage, error) {
+func (f runFlags) parameters(path string, written ...string) (map[string]json.RawMessage, error) {
 	if len(f.params) == 0 {
 		return nil, nil //nolint:nilnil // there are none
 	}
-	m, err := manifestOf(path)
+	m, err := manifestOf(path, written...)
 	if err != nil {
 		return nil, err
 	}
@@ -173,8 +173,8 @@ func (f runFlags) parameters(path string) (map[string]json.RawMessage, error) {
 }
 
 // manifestOf reads the manifest of a package; what is wrong with the package itself the run says.
-func manifestOf(path string) (*manifest.Manifest, error) {
-	zip, _, err := openPackage(path)
+func manifestOf(path string, written ...string) (*manifest.Manifest, error) {
+	zip, _, err := openPackage(path, written...)
 	if err != nil {
 		return nil, err
 	}
@@ -232,17 +232,18 @@ func person() []evidence.Requester {
 	return []evidence.Requester{{Subject: u.Username, Source: "operating system"}}
 }
 
-// folder opens a folder as a bucket, making it if need be.
-func folder(path string) (store.Bucket, error) {
+// bucketAt opens a folder as a bucket, making it if need be.
+func bucketAt(path string) (store.Bucket, error) {
 	if err := os.MkdirAll(path, 0o700); err != nil {
 		return nil, fmt.Errorf("make folder: %w", err)
 	}
 	return store.OpenFolder(path)
 }
 
-// upload puts the package at path, a folder or a zip, into a bucket.
-func upload(ctx context.Context, to store.Bucket, path string) (store.Info, error) {
-	zip, name, err := openPackage(path)
+// upload puts the package at path, a folder or a zip, into a bucket. written is what the command
+// writes, which is no part of a folder.
+func upload(ctx context.Context, to store.Bucket, path string, written ...string) (store.Info, error) {
+	zip, name, err := openPackage(path, written...)
 	if err != nil {
 		return store.Info{}, err
 	}

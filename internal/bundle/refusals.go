@@ -39,7 +39,7 @@ var refusals = []Refusal{
 	{"archive.file_and_folder", "a name is a file and a folder", "rename one of them"},
 	{"archive.link", "an entry is a symbolic link, or may be one to some programs", "put the file itself there"},
 	{"archive.special_file", "an entry is a device, FIFO, socket or other special file", "leave it out"},
-	{"archive.mode", "an entry's mode has setuid, setgid or sticky", "clear it with chmod a-s,-t, or make the zip with cemli pack FOLDER, which packs no modes"},
+	{"archive.mode", "a file's mode has setuid, setgid or sticky", "clear it with chmod a-s,-t, or make the zip with cemli pack FOLDER, which packs no modes"},
 	{"archive.folder", "an entry is not clearly a file or a folder: name, mode and data disagree", remake},
 	{"archive.encrypted", "an entry is encrypted", "make the zip without a password; secrets belong into the vault"},
 	{"archive.method", "an entry is compressed by another method than deflate", "use store or deflate, the default of every tool"},
