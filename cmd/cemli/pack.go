@@ -82,8 +82,8 @@ func packTo(ctx context.Context, t *terminal, dir, file string, force bool) erro
 	if t.format == "json" {
 		return t.printJSON(p)
 	}
-	_, err = fmt.Fprintf(t.stdout, "%-8s %s\n%-8s %d bytes, %d files\n%-8s %s\n%-8s %s\n",
-		"file", visible(p.File), "size", p.Size, p.Entries, "sha256", p.SHA256, "content", p.DirHash)
+	_, err = fmt.Fprintf(t.stdout, "%-8s %s\n%-8s %s, %s\n%-8s %s\n%-8s %s\n",
+		"file", visible(p.File), "size", count(int(p.Size), "byte"), count(p.Entries, "file"), "sha256", p.SHA256, "content", p.DirHash)
 	return err
 }
 

@@ -124,9 +124,9 @@ func (t *terminal) showVerdict(v verdict) error {
 		t.raw(t.paint(yellow, "advice:") + " " + visible(a.Where+": "+a.Message))
 	}
 	if !v.Valid {
-		_, err := fmt.Fprintf(t.stdout, "not valid: %d problems\n", len(v.Problems))
+		_, err := fmt.Fprintf(t.stdout, "not valid: %s\n", count(len(v.Problems), "problem"))
 		return err
 	}
-	_, err := fmt.Fprintf(t.stdout, "valid: %s %s, %d files, %s\n", v.Package.Name, v.Package.Version, v.Package.Entries, v.Package.DirHash)
+	_, err := fmt.Fprintf(t.stdout, "valid: %s %s, %s, %s\n", v.Package.Name, v.Package.Version, count(v.Package.Entries, "file"), v.Package.DirHash)
 	return err
 }
