@@ -74,7 +74,7 @@ type invocation struct {
 // policiesBucket is the one of a local OCI for policies, and localPolicy the object in the policies bucket that --policy becomes.
 const (
 	policiesBucket = "cemli-policies"
-	localPolicy    = "policy.json"
+	localPolicy    = "admission.json"
 )
 
 // localRun takes one package the whole way.

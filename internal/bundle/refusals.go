@@ -25,7 +25,7 @@ var refusals = []Refusal{
 	{"archive.directory", "the zip's directory is malformed or not where the end record says", remake},
 	{"archive.directory_too_large", "the zip's directory is larger than so many entries need", "make the zip again without comments and extra fields"},
 	{"archive.too_many_entries", "there are more files and folders than allowed", "pack fewer files, or put them into one archive that a step unpacks"},
-	{"archive.not_utf8", "a name is not UTF-8", "rename the file, or make the zip with a tool that writes UTF-8 names"},
+	{"archive.not_utf8", "a name is not UTF-8", "zip it with UTF-8 names: 7z a -mcu=on; in WinZip and WinRAR the option for Unicode names; or use cemli pack FOLDER"},
 	{"archive.control_character", "a name has a NUL, control or bidirectional-control character", "rename the file"},
 	{"archive.backslash", "a name has a backslash", "rename the file, or make the zip with a tool that separates folders by /"},
 	{"archive.absolute_path", "a path begins with a slash or a drive", "make the zip from inside the package's folder"},
