@@ -115,3 +115,27 @@ func TestGuideQuotesItsExample(t *testing.T) {
 		}
 	}
 }
+
+var (
+	target    = regexp.MustCompile(`(?m)^([a-z-]+):.*$`)
+	commented = regexp.MustCompile(`^[a-z-]+:.* ## \S`)
+)
+
+// "make help" lists every target: each says what it is for, and none is taken for a file.
+func TestEveryTargetSaysWhatItIsFor(t *testing.T) {
+	text, err := os.ReadFile("Makefile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, phony, _ := strings.Cut(string(text), ".PHONY: ")
+	phony, _, _ = strings.Cut(phony, "\n")
+	found := target.FindAllStringSubmatch(string(text), -1)
+	for _, match := range found {
+		if !commented.MatchString(match[0]) || !slices.Contains(strings.Fields(phony), match[1]) {
+			t.Errorf("%q needs a comment after ##, and a place in .PHONY", match[0])
+		}
+	}
+	if len(found) < 20 {
+		t.Errorf("only %d targets were found", len(found))
+	}
+}
