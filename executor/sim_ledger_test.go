@@ -48,6 +48,7 @@ type ledger struct {
 	packages   map[string]*simPackage
 	uploads    []*upload
 	accepted   map[string]bool     // ETags whose events were answered
+	squeezed   map[string]bool     // ETags whose runs were begun with what an earlier item of a batch had left
 	executions map[string]int      // by run id and step: how often it began
 	began      map[string]bool     // by run id
 	runs       map[string][]string // by run key: run ids that began
@@ -74,7 +75,7 @@ type simGroup struct {
 
 func newLedger() ledger {
 	return ledger{
-		packages: map[string]*simPackage{}, accepted: map[string]bool{}, executions: map[string]int{}, began: map[string]bool{}, runs: map[string][]string{}, groups: map[string]*simGroup{},
+		packages: map[string]*simPackage{}, accepted: map[string]bool{}, squeezed: map[string]bool{}, executions: map[string]int{}, began: map[string]bool{}, runs: map[string][]string{}, groups: map[string]*simGroup{},
 		model: newModel(), fences: map[string]int64{}, places: map[string]claim.Place{}, late: map[string]bool{}, announced: map[string]int{},
 	}
 }
@@ -277,14 +278,14 @@ func (w *world) ended(p *simPackage, r evidence.Result, found map[string]evidenc
 	case evidence.StatusSuccess:
 		return w.began[r.RunID] == (p.action == "") && (!bad || p.action != "")
 	case evidence.StatusFailed, evidence.StatusRolledBack:
-		return w.began[r.RunID] && (bad || strings.HasPrefix(p.name, "flaky") || r.Error.Code == "step.timeout" && slow(r))
+		return w.began[r.RunID] && (bad || strings.HasPrefix(p.name, "flaky") || r.Error.Code == "step.timeout" && w.slow(r))
 	case evidence.StatusSkipped:
 		previous := found[r.PreviousRunID]
 		return !w.began[r.RunID] && (previous.Status == evidence.StatusSuccess || p.sets[0] != "")
 	case evidence.StatusInterrupted:
 		return !p.idempotent
 	case evidence.StatusTimedOut: // it had most of an invocation, and that was slow
-		return slow(r)
+		return w.slow(r)
 	case evidence.StatusRejected:
 		return p.hasty && r.Error.Code == "state.busy"
 	}
@@ -293,7 +294,10 @@ func (w *world) ended(p *simPackage, r evidence.Result, found map[string]evidenc
 
 // slow reports whether a run took most of the time that an invocation has to give, or, where some of it is
 // kept for undo, of what is left then.
-func slow(r evidence.Result) bool {
+func (w *world) slow(r evidence.Result) bool {
+	if w.squeezed[r.Package.ETag] {
+		return true // it was given what was left
+	}
 	most := callTime / 2
 	if r.Rollback != nil {
 		most = callTime / 5

@@ -234,6 +234,9 @@ func (w *world) invoke(requests []executor.Request, limit time.Duration) {
 				later, err = run.Later(ctx, request)
 				results = []evidence.Result{later}
 			} else {
+				if n > 0 {
+					_ = i.schedule(ctx, "step item", "", func() error { w.squeezed[request.ETag] = true; return nil })
+				}
 				results, err = run.Run(ctx, request)
 			}
 			_ = i.schedule(ctx, "step answer", "", func() error { w.answered(request, results, err); return nil })
