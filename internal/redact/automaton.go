@@ -1,75 +1,126 @@
 package redact
 
+import (
+	"cmp"
+	"slices"
+)
+
 // automaton finds many texts in one pass (Aho and Corasick, 1975). Its state is the longest
 // end of what was read that may be the beginning of a text.
 type automaton struct {
 	nodes []node
-	first [256]int32 // the states after one byte
+	first [256]int32 // the states after one byte; 0 for none
 }
 
-// node is a state. Its children are a list, through child and next: there may be a million nodes,
-// and most have one.
+// node is a state, and takes 16 bytes: there is one for each byte of a text. Its first child is the
+// node after it.
 type node struct {
-	child int32 // the first one; 0 for none
-	next  int32 // of the same parent; 0 for none
-	fail  int32 // the state of the longest proper end of this one
-	depth int32 // length of what it stands for
-	match int32 // length of the longest text that ends here; 0 for none
-	b     byte  // that leads here
+	fail  int32  // the state of the longest proper end of this one
+	next  int32  // the next child of the same parent; 0 for none
+	depth uint16 // length of what it stands for
+	match uint16 // length of the longest text that ends here; 0 for none
+	b     byte   // that leads here
+	traits
 }
 
-func newAutomaton(texts []string) *automaton {
+// traits are facts about a node, and about the longest text that ends there.
+type traits uint8
+
+const (
+	parent traits = 1 << iota // it has a child
+	leads                     // the secret begins with quotes or backslashes, which are not in the text
+	trails                    // it ends with such
+)
+
+// text is what is looked for, of at most maxText bytes.
+type text struct {
+	form string
+	traits
+}
+
+// newAutomaton sorts the texts.
+func newAutomaton(texts []text) *automaton {
+	// A text comes after those that it is the beginning of: so whatever gets a child later has one.
+	slices.SortFunc(texts, func(a, b text) int { return cmp.Compare(b.form, a.form) })
 	size := 1
-	for _, text := range texts {
-		size += len(text)
+	for _, t := range texts {
+		size += len(t.form)
 	}
 	a := &automaton{nodes: make([]node, 1, size)}
-	for _, text := range texts {
-		a.add(text)
+	for _, t := range texts {
+		a.add(t)
 	}
-	for at := a.nodes[0].child; at != 0; at = a.nodes[at].next {
-		a.first[a.nodes[at].b] = at
-	}
-	a.link()
+	a.link(slices.Clone(texts))
 	return a
 }
 
-func (a *automaton) add(text string) {
+func (a *automaton) add(t text) {
 	at := int32(0)
-	for i := range len(text) {
-		to := a.child(at, text[i])
+	for i := range len(t.form) {
+		to := a.child(at, t.form[i])
 		if to == 0 {
-			to = int32(len(a.nodes)) // #nosec G115 -- texts are bounded
-			a.nodes = append(a.nodes, node{b: text[i], depth: a.nodes[at].depth + 1, next: a.nodes[at].child})
-			a.nodes[at].child = to
+			to = a.grow(at, t.form[i])
 		}
 		at = to
 	}
 	a.nodes[at].match = a.nodes[at].depth
+	a.nodes[at].traits |= t.traits
 }
 
-// link finds where each state goes on when nothing fits, breadth first: that of a shorter
-// text is known when it is needed.
-func (a *automaton) link() {
-	queue := []int32{0}
-	for len(queue) > 0 {
-		from := queue[0]
-		queue = queue[1:]
-		for to := a.nodes[from].child; to != 0; to = a.nodes[to].next {
-			queue = append(queue, to)
-			if from == 0 {
+// grow gives a state a child.
+func (a *automaton) grow(at int32, b byte) int32 {
+	to := int32(len(a.nodes)) // #nosec G115 -- texts are bounded
+	child := node{b: b, depth: a.nodes[at].depth + 1}
+	switch from := &a.nodes[at]; {
+	case at == 0:
+		a.first[b] = to
+	case from.traits&parent == 0:
+		from.traits |= parent
+	default:
+		child.next, a.nodes[at+1].next = a.nodes[at+1].next, to
+	}
+	a.nodes = append(a.nodes, child)
+	return to
+}
+
+// link finds where each state goes on when nothing fits, by depth: that of a shorter one is known
+// when it is needed. It goes along all texts at once, and takes the list for that.
+func (a *automaton) link(texts []text) {
+	at := make([]int32, len(texts))
+	for depth := 0; len(texts) > 0; depth++ {
+		longer := 0
+		for i, t := range texts {
+			if depth == len(t.form) {
 				continue
 			}
-			fail := a.after(a.nodes[from].fail, a.nodes[to].b)
-			a.nodes[to].fail = fail
-			a.nodes[to].match = max(a.nodes[to].match, a.nodes[fail].match)
+			to := a.child(at[i], t.form[depth])
+			if at[i] != 0 {
+				a.inherit(to, a.after(a.nodes[at[i]].fail, t.form[depth]))
+			}
+			texts[longer], at[longer] = t, to
+			longer++
 		}
+		texts = texts[:longer]
+	}
+}
+
+func (a *automaton) inherit(at, fail int32) {
+	n := &a.nodes[at]
+	if n.fail = fail; n.match == 0 {
+		n.match = a.nodes[fail].match
+		n.traits |= a.nodes[fail].traits &^ parent
 	}
 }
 
 // child is the state that one more byte leads to; 0 for none.
 func (a *automaton) child(at int32, b byte) int32 {
-	for at = a.nodes[at].child; at != 0 && a.nodes[at].b != b; at = a.nodes[at].next {
+	if at == 0 {
+		return a.first[b]
+	}
+	if a.nodes[at].traits&parent == 0 {
+		return 0
+	}
+	for at++; at != 0 && a.nodes[at].b != b; at = a.nodes[at].next {
 	}
 	return at
 }

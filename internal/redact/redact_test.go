@@ -6,10 +6,13 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/url"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"cemli-executor/internal/redact"
 )
@@ -145,7 +148,7 @@ func TestWhatIsNoSecretStays(t *testing.T) {
 		}
 	}
 	var none *redact.Masker
-	if none = redact.New([]string{"five5"}); none != nil || none.String("five5") != "five5" {
+	if none.String("hunter2") != "hunter2" || redact.New([]string{"five5"}).String("five5") != "five5" {
 		t.Error("a secret that is too short is masked")
 	}
 }
@@ -186,14 +189,34 @@ func FuzzPieces(f *testing.F) {
 	})
 }
 
-func BenchmarkWriter(b *testing.B) {
-	m := redact.New(secrets)
-	text := []byte(strings.Repeat("2026-01-02 03:04:05 INFO loaded 4711 rows into GL_CODE_COMBINATIONS\n", 1000))
-	b.SetBytes(int64(len(text)))
-	for b.Loop() {
-		w := m.Writer(&bytes.Buffer{})
-		_, _ = w.Write(text)
+// FuzzSpelled: a secret in any spelling does not survive, whatever is around it.
+func FuzzSpelled(f *testing.F) {
+	names := slices.Sorted(maps.Keys(spellings))
+	for i := range names {
+		f.Add("S3cret'\"\\n%41&lt;+é\n\tx", i, "{\"x\\ny\":", "}\n")
 	}
+	f.Fuzz(func(t *testing.T, secret string, i int, before, after string) {
+		if !utf8.ValidString(secret) || len(ordinary(secret)) < 12 || strings.ContainsFunc(secret, unwritable) || i < 0 || i >= len(names) {
+			return
+		}
+		secret = "k" + secret + "9"
+		m := redact.New([]string{secret})
+		spelled := spellings[names[i]](secret)
+		masked := m.String(before + " " + spelled + " " + after)
+		if body := strings.Trim(spelled, "$'\""); strings.Contains(masked, body) && !strings.Contains(redact.Mask, body) {
+			t.Errorf("%s of %q: %q", names[i], secret, masked)
+		}
+	})
+}
+
+// unwritable is what XML has no form for.
+func unwritable(r rune) bool {
+	return r < ' ' && r != '\n' && r != '\t' || r >= 0xfffe && r <= 0xffff || r == utf8.RuneError
+}
+
+// ordinary is what of a secret is neither gone nor masked anyway.
+func ordinary(secret string) string {
+	return strings.Trim(strings.NewReplacer("'", "", `"`, "", "\\", "", "\n", "", "*", "").Replace(secret), " ")
 }
 
 // What is encoded with other text around it, and broken into lines.

@@ -1,0 +1,330 @@
+package redact
+
+// wrapped is how many characters of an encoding a line has at least that goes on in the next one.
+const wrapped = 8
+
+// encoded reads what is encoded in one view. Base64 may begin at each of four characters in a row, and
+// hexadecimal at each of two digits, which are such characters, too.
+type encoded struct {
+	tracks [6]track // of base64, by where it began, and of hexadecimal
+	run
+}
+
+const hexTracks = 4 // where those of hexadecimal begin
+
+// run is what is remembered of characters in a row. Ends of lines are not counted.
+type run struct {
+	live     uint8   // the tracks that may be in a secret
+	trailing uint8   // those in which a secret was directly before
+	secrets  [6]int  // where that began
+	padding  bool    // there was a secret in base64 directly before
+	chars    int     // of base64
+	past     int     // how many of them do not count
+	bits     uint64  // the last of them
+	at       [16]int // where they are, the n-th one at n%16
+	digits   int     // of hexadecimal
+	halves   uint64  // the last of them
+	line     int     // characters in this line
+	broken   bool    // the line has ended
+}
+
+func (e *encoded) reset() {
+	for i := range e.tracks {
+		e.tracks[i].clear()
+	}
+	e.run = run{}
+}
+
+func (e *encoded) idle() bool { return e.live|e.trailing == 0 && !e.padding }
+
+// follow makes this the same as another one, as far as that has begun after a position.
+func (e *encoded) follow(a *automaton, other *encoded, after int) {
+	for i := range e.tracks {
+		if (e.live|other.live)&(1<<i) != 0 {
+			e.tracks[i].follow(a, &other.tracks[i], after)
+		}
+	}
+	e.run = other.run
+	for i := range e.tracks {
+		e.mark(i, e.trailing&(1<<i) != 0 && e.secrets[i] >= after)
+	}
+	for e.past < e.chars && (e.chars-e.past > len(e.at) || e.at[e.past%len(e.at)] < after) {
+		e.past++
+	}
+	e.line = min(e.line, e.chars-e.past)
+}
+
+// push takes the next byte of the view. An escape alone begins nothing.
+func (e *encoded) push(f *finder, t token, spot func(span)) {
+	b := byte(t.r) // #nosec G115 -- views have bytes
+	switch c := f.class[b]; {
+	case c&isBase64 != 0 && (e.chars > e.past || t.asIs()):
+		e.note(c, t.from)
+		e.read(f, c, t.to, spot)
+	case isBreak(b) && e.goesOn():
+		e.wrap(f.automaton, t.to)
+	default:
+		if e.padding = e.padding && b == '=' && t.asIs(); e.padding {
+			spot(span{t.from, t.to})
+		}
+		e.end()
+	}
+}
+
+// note remembers a character.
+func (e *encoded) note(c class, at int) {
+	if e.broken {
+		e.line, e.broken = 0, false
+	}
+	e.at[e.chars%len(e.at)] = at
+	e.chars++
+	e.line++
+	e.bits = e.bits<<6 | c.sextet()
+	if c&isHex != 0 {
+		e.digits++
+		e.halves = e.halves<<4 | c.digit()
+	}
+}
+
+// goesOn reports whether there may be more after the end of a line.
+func (e *encoded) goesOn() bool { return e.broken || e.line >= wrapped }
+
+func (e *encoded) wrap(a *automaton, now int) {
+	e.broken = true
+	for i := range e.tracks {
+		if e.live&(1<<i) != 0 {
+			e.tracks[i].bound(a, now)
+			e.mark(i, e.trailing&(1<<i) != 0)
+		}
+	}
+}
+
+// end says that other bytes follow.
+func (e *encoded) end() {
+	e.chars, e.past, e.line, e.broken = 0, 0, 0, false
+	e.clear(0, hexTracks)
+	e.endHex()
+}
+
+func (e *encoded) endHex() {
+	e.digits = 0
+	e.clear(hexTracks, len(e.tracks))
+}
+
+func (e *encoded) clear(from, to int) {
+	for i := from; i < to && e.live|e.trailing != 0; i++ {
+		e.tracks[i].clear()
+		e.mark(i, false)
+	}
+}
+
+// mark keeps in mind how a track is.
+func (e *encoded) mark(i int, trailing bool) {
+	e.live, e.trailing = e.live&^(1<<i), e.trailing&^(1<<i)
+	if e.tracks[i].state != 0 {
+		e.live |= 1 << i
+	}
+	if trailing {
+		e.trailing |= 1 << i
+	}
+}
+
+// read looks at the bytes that end with the character that was noted last.
+func (e *encoded) read(f *finder, c class, to int, spot func(span)) {
+	e.padding = false
+	for k := 1; k < min(4, e.chars-e.past); k++ {
+		if e.take(f, (e.chars-k)&3, e.base64(6-2*k), to, spot) {
+			e.padding = true
+		}
+	}
+	if c&isHex == 0 {
+		e.endHex()
+	} else if min(e.digits, e.chars-e.past) > 1 {
+		e.take(f, hexTracks+e.digits&1, e.hex(0), to, spot)
+	}
+}
+
+// tail is the end of what characters stand for.
+type tail struct {
+	bytes  uint64 // the last ones
+	bits   int    // how many there are, of these and others before
+	beyond int    // bits of characters that follow
+	each   int    // bits of a character
+}
+
+func (e *encoded) base64(beyond int) tail {
+	return tail{e.bits >> beyond, (e.chars-e.past)*6 - beyond, beyond, 6}
+}
+
+func (e *encoded) hex(beyond int) tail {
+	return tail{e.halves >> beyond, min(e.digits, e.chars-e.past)*4 - beyond, beyond, 4}
+}
+
+// byteAt is the n-th byte from the end.
+func (t tail) byteAt(n int) byte { return byte(t.bytes >> (8 * (n - 1))) } // #nosec G115 -- one byte
+
+// from is where its first bits are.
+func (e *encoded) from(t tail, n int) int {
+	return e.at[(e.chars-1-(8*n-1+t.beyond)/t.each)%len(e.at)]
+}
+
+// take takes the last byte of a track. What is gone after a secret belongs to it.
+func (e *encoded) take(f *finder, i int, t tail, to int, spot func(span)) (spotted bool) {
+	n := 1
+	trailing := e.trailing&(1<<i) != 0
+	if e.live&(1<<i) == 0 && !trailing {
+		if t.bits < 8*gram || !f.begins(t.bytes) {
+			return false
+		}
+		n = gram
+	}
+	for ; n > 0; n-- {
+		found, form := span{e.from(t, n), to}, f.folding[t.byteAt(n)]
+		if form == gone {
+			e.tracks[i].bound(f.automaton, to)
+			spotted = trailing
+		} else {
+			found, _, spotted = e.tracks[i].step(f.automaton, byte(form), start{found.from, found.from}, to) // #nosec G115 -- a byte
+		}
+		if spotted {
+			spot(found)
+		}
+		if spotted && form != gone {
+			e.secrets[i] = found.from
+		}
+	}
+	e.mark(i, spotted)
+	return spotted
+}
+
+// skim takes bytes of the stream that end nothing, and returns how many these are. Long says where
+// characters of base64 are in a row that are as many as go on in the next line.
+func (e *encoded) skim(f *finder, p []byte, long []int, pos int) int {
+	i, passes := 0, true
+	if e.chars > 0 {
+		if i, passes = e.goOn(f, p, pos); !passes {
+			return i
+		}
+	}
+	for len(long) > 0 && long[0] < len(p) {
+		from := long[0]
+		if long = long[1:]; from < i {
+			continue
+		}
+		if i, passes = f.row(p, from); !passes || i == len(p) {
+			e.remember(f, p[from:i], pos+from)
+			return i
+		}
+	}
+	from := len(p)
+	for from > i && f.class[p[from-1]]&isBase64 != 0 {
+		from--
+	}
+	e.remember(f, p[from:], pos+from)
+	return len(p)
+}
+
+// goOn takes what goes on from what was read before.
+func (e *encoded) goOn(f *finder, p []byte, pos int) (to int, passes bool) {
+	for i, b := range p {
+		switch c := f.class[b]; {
+		case c&isBase64 != 0 && e.mayEnd(f, c):
+			return i, false
+		case c&isBase64 == 0 && !(isBreak(b) && e.goesOn()):
+			e.end()
+			return i, true
+		}
+		e.remember(f, p[i:i+1], pos+i)
+	}
+	return len(p), true
+}
+
+// remember takes characters in a row, and ends of lines, that end nothing.
+func (e *encoded) remember(f *finder, p []byte, pos int) {
+	for i, b := range p {
+		c := f.class[b]
+		if c&isBase64 == 0 {
+			e.broken = true
+			continue
+		}
+		if e.note(c, pos+i); c&isHex == 0 {
+			e.digits = 0
+		}
+	}
+}
+
+// row follows characters in a row, also in the next lines; passes is false if what is at the end may end
+// the first bytes of a secret.
+func (f *finder) row(p []byte, from int) (to int, passes bool) {
+	chars, line, bits, digits, halves := 0, 0, uint64(0), 0, uint64(0)
+	for i, b := range p[from:] {
+		c := f.class[b]
+		if c&isBase64 == 0 {
+			if !isBreak(b) || line < wrapped && !isBreak(p[from+i-1]) {
+				return from + i, true
+			}
+			line = 0
+			continue
+		}
+		chars++
+		line++
+		bits = bits<<6 | c.sextet()
+		halves = halves<<4 | c.digit()
+		digits = (digits + 1) & -int(c>>isHexAt&1)
+		if chars*6 >= 8*gram && f.pairs[bits&(1<<12-1)] && (f.begins(bits) || f.begins(bits>>2) || f.begins(bits>>4)) || digits >= 2*gram && f.begins(halves) {
+			return from + i, false
+		}
+	}
+	return len(p), true
+}
+
+// mayEnd reports whether the first bytes of a secret may end with one more character.
+func (e *encoded) mayEnd(f *finder, c class) bool {
+	if 6*(e.chars+1) < 8*gram {
+		return false
+	}
+	if c&isHex != 0 && 4*(e.digits+1) >= 8*gram && f.begins(e.halves<<4|c.digit()) {
+		return true
+	}
+	bits := e.bits<<6 | c.sextet()
+	return f.pairs[bits&(1<<12-1)] && (f.begins(bits) || f.begins(bits>>2) || f.begins(bits>>4))
+}
+
+// keeps is from where on what was read may still be a part of a secret.
+func (e *encoded) keeps(f *finder, now int) int {
+	keep := now
+	if e.chars > e.past && f.heads[e.bits&63] || e.chars > e.past && e.digits > 0 && f.halves[e.halves&15] {
+		keep = e.at[(e.chars-1)%len(e.at)]
+	}
+	for beyond := 0; beyond <= 6; beyond += 2 {
+		keep = min(keep, e.begun(f, e.base64(beyond), now))
+	}
+	for beyond := 0; beyond <= 4; beyond += 4 {
+		keep = min(keep, e.begun(f, e.hex(beyond), now))
+	}
+	for i := range e.tracks {
+		if e.live&(1<<i) != 0 {
+			keep = min(keep, e.tracks[i].oldest(f.automaton))
+		}
+	}
+	return keep
+}
+
+// begun is where the first bytes of a secret have begun, if the last ones are such.
+func (e *encoded) begun(f *finder, t tail, now int) int {
+	state, depth := int32(0), 0
+	var from [gram]int // where the bytes of the form are
+	for n := min(t.bits/8, gram-1); n > 0; n-- {
+		form := f.folding[t.byteAt(n)]
+		if form == gone {
+			continue
+		}
+		state = f.after(state, byte(form)) // #nosec G115 -- a byte
+		from[depth] = e.from(t, n)
+		depth++
+	}
+	if begun := int(f.nodes[state].depth); begun > 0 {
+		return from[depth-begun]
+	}
+	return now
+}

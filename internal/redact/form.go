@@ -1,0 +1,130 @@
+package redact
+
+import (
+	"bytes"
+	"strings"
+)
+
+// In the normal form of a text there are no quotes, backslashes, ends of lines and NULs, and a plus
+// is a blank. Whoever quotes a secret, wraps it or writes it in UTF-16 adds only such characters; so a
+// secret is found whose normal form is in that of a stream.
+//
+// A secret that would hardly be left has itself as its form, and is found where nobody has quoted it.
+
+// folding says what is left of each byte in a form.
+type folding [256]int16
+
+// gone stands for a byte that a form does not have.
+const gone = -1
+
+var (
+	normal = newFolding(map[byte]int16{'\'': gone, '"': gone, '\\': gone, '\n': gone, '\r': gone, 0: gone, '+': ' '})
+	exact  = newFolding(nil)
+)
+
+func newFolding(changes map[byte]int16) *folding {
+	var f folding
+	for b := range f {
+		f[b] = int16(b) // #nosec G115 -- a byte
+	}
+	for b, to := range changes {
+		f[b] = to
+	}
+	return &f
+}
+
+// of gives a text's form.
+func (f *folding) of(value string) string {
+	var out strings.Builder
+	for _, b := range []byte(value) {
+		if to := f[b]; to != gone {
+			out.WriteByte(byte(to)) // #nosec G115 -- a byte
+		}
+	}
+	return out.String()
+}
+
+func isBreak(b byte) bool { return b == '\n' || b == '\r' }
+func isQuote(b byte) bool { return b == '\'' || b == '"' || b == '\\' }
+
+// maxText is the length of what is looked for at once. A longer secret is so many of them, each with the
+// end of the one before: that bounds what is held back of a stream.
+const maxText = 4 << 10
+
+// gram is how many bytes of a text tell that it may be there.
+const gram = MinBytes
+
+// wanted is what is looked for because of some secrets, in one form.
+type wanted struct {
+	*folding
+	texts []text
+	raw   []string // the first bytes of secrets as they are, without what is gone before them
+}
+
+// add takes a value, or a line of one.
+func (w *wanted) add(value string) {
+	var of traits
+	if isQuote(value[0]) && w.folding[value[0]] == gone {
+		of |= leads
+	}
+	if last := value[len(value)-1]; isQuote(last) && w.folding[last] == gone {
+		of |= trails
+	}
+	w.cut(w.of(value), of)
+	rest := strings.TrimLeftFunc(value, func(r rune) bool { return r < 0x80 && w.folding[r] == gone })
+	w.raw = append(w.raw, rest[:min(gram, len(rest))])
+}
+
+// cut makes texts of a form.
+func (w *wanted) cut(form string, of traits) {
+	for len(form) > maxText {
+		w.texts = append(w.texts, text{form[:maxText], of &^ trails})
+		form, of = form[maxText-gram:], of&^leads
+	}
+	w.texts = append(w.texts, text{form, of})
+}
+
+// want says what is looked for because of secrets: in the normal form, and as it is.
+func want(secrets []string) [2]wanted {
+	w := [2]wanted{{folding: normal}, {folding: exact}}
+	for _, secret := range secrets {
+		if trimmed := strings.TrimRight(secret, "\r\n"); len(trimmed) >= MinBytes {
+			secret = trimmed
+		}
+		if len(normal.of(secret)) < MinBytes {
+			w[1].add(secret)
+			continue
+		}
+		w[0].add(secret)
+		// What looks like escapes in the secret itself is taken for such in the stream.
+		if nested := normal.of(unescaped(secret)); len(nested) >= MinBytes {
+			w[0].cut(nested, 0)
+		}
+		for _, line := range strings.FieldsFunc(secret, func(r rune) bool { return r == '\n' || r == '\r' }) {
+			if says(normal.of(line)) {
+				w[0].add(line)
+			}
+		}
+	}
+	return w
+}
+
+// says reports whether a line of a secret is enough to be masked by itself: a brace after six blanks
+// is not.
+func says(form string) bool {
+	return len(form)-strings.Count(form, " ")-strings.Count(form, "\t") >= MinBytes
+}
+
+// unescaped is a text without its escapes, however often they are escaped themselves; "" if it has none.
+func unescaped(value string) string {
+	if !strings.ContainsAny(value, `\%&`) {
+		return ""
+	}
+	var out bytes.Buffer
+	d := decoder{kinds: everyKind, emit: func(t token) { out.WriteByte(byte(t.r)) }} // #nosec G115 -- emitted ones are bytes
+	for i := range len(value) {
+		d.push(token{rune(value[i]), i, i + 1})
+	}
+	d.flush()
+	return out.String()
+}
