@@ -18,6 +18,7 @@ var codes = []struct {
 	{ErrChanged, "store.changed", "read the object again and decide anew"},
 	{ErrDenied, "store.denied", "check the IAM policy of the caller for this bucket; changes to it take minutes to apply"},
 	{ErrUnavailable, "store.unavailable", "try again; if it persists, check the service's status and the network route to it"},
+	{ErrRefused, "store.refused", "see the cause in the function's log; repeating the call as it is does not help"},
 	{ErrName, "store.name", "use a relative name of 1 to 1,024 bytes without empty, . or .. segments"},
 	{ErrCorrupt, "store.corrupt", "upload the object again"},
 	{ErrRange, "store.range", "read from an offset within the object"},
