@@ -17,6 +17,7 @@ import (
 
 	"cemli-executor/executor"
 	"cemli-executor/internal/announce"
+	"cemli-executor/internal/codes"
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/oci"
 	"cemli-executor/internal/problem"
@@ -237,7 +238,7 @@ type refused struct {
 
 func refusal(err error) refused {
 	described := problem.Of(err, problem.Problem{Code: "trigger.internal", Message: "the request could not be read", Hint: "see the function's log"})
-	return refused{Status: evidence.StatusError, Message: described.Message(), Error: evidence.NewError(described)}
+	return refused{Status: evidence.Status(codes.Of(described.Code()).Status), Message: described.Message(), Error: evidence.NewError(described)}
 }
 
 // encode makes the answer: an array for a batch. Where a batch is too large, the ends

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"cemli-executor/internal/codes"
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/fnhost"
 	"cemli-executor/internal/local"
@@ -74,7 +75,7 @@ func localRun(ctx context.Context, t *terminal, path string, f localFlags) error
 		case <-ctx.Done():
 			t.errorf("interrupted: the function is killed")
 			t.hintf("see which parts of the package took effect before you run it again")
-			return &endedError{exitFailed}
+			return &endedError{codes.ExitFailed}
 		case end := <-finished:
 			answers, err := end.answers(log)
 			if err != nil {
@@ -156,7 +157,7 @@ func noRun(t *terminal, status string, e *evidence.Error, reason string) error {
 		return fmt.Errorf("the function did not run the package: %s %s", status, reason)
 	}
 	t.showResultError(e)
-	return &endedError{exitInfrastructure}
+	return &endedError{codes.ExitInfrastructure}
 }
 
 // lastLines remembers the last error of the function's log, for the hint.

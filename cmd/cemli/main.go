@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"cemli-executor/internal/codes"
 	"cemli-executor/internal/sandbox"
 )
 
@@ -36,7 +37,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root.SetErr(stderr)
 	err := root.ExecuteContext(ctx)
 	if err == nil {
-		return exitSuccess
+		return codes.ExitSuccess
 	}
 	var ended *endedError
 	if errors.As(err, &ended) {
