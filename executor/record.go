@@ -157,7 +157,11 @@ func (r *run) triedLess(failure error) bool {
 func (r *run) putOff(ctx context.Context, failure error) evidence.Result {
 	r.release(ctx, counts(failure))
 	r.conclude(failure)
-	r.result.Message += "; nothing was executed, and the request is tried again"
+	if next := "; nothing was executed, and "; r.mark == "" && r.request.byHand() {
+		r.result.Message += next + "the request was not accepted: send it again"
+	} else {
+		r.result.Message += next + "the request is tried again"
+	}
 	r.log.Warn("the run could not begin", "object", r.request.Object, "code", problem.CodeOf(failure), "error", failure.Error())
 	return r.result
 }
@@ -194,7 +198,7 @@ func (r *run) unstored(ctx context.Context, err error) (evidence.Result, error) 
 	r.release(ctx, true)
 	r.logWhole()
 	r.finishLog("the evidence could not be stored", err)
-	r.result.Error, r.result.Status = evidence.NewError(described), evidence.StatusError
+	r.result.Error, r.result.Status, r.result.Message = evidence.NewError(described), evidence.StatusError, "the evidence could not be stored: "+described.Message()
 	return r.result, fmt.Errorf("store evidence of %s: %w", r.runID(), err)
 }
 

@@ -133,7 +133,6 @@ var packages = []family{
 		{"trigger.parameter_set", asker, "the package has no such parameter set", "name one that it has"},
 		{"trigger.stale", author, "the object has changed since the event; nothing ran", "the newer version has an event of its own"},
 		{"trigger.busy", platform, "another call runs in the same process", "try again when it has ended"},
-		{"trigger.internal", platform, "the request could not be read for another reason", "see the function's log"},
 	}},
 	{"request", []row{
 		{"request.internal", platform, "the executor failed in a way that has no other code", "see the function's log, and report it"},
