@@ -31,7 +31,7 @@ var arrows = map[string][]string{
 	"internal/evidence":        {"internal/codes", "internal/problem"},
 	"internal/store":           {"internal/codes", "internal/problem"},
 	"internal/store/storetest": {"internal/problem", "internal/store"},
-	"internal/oci":             {"internal/problem", "internal/store"},
+	"internal/oci":             {"internal/codes", "internal/problem", "internal/store"},
 	"internal/iam":             {},
 	"internal/localoci":        {"internal/iam", "internal/problem", "terraform/modules/events", "terraform/modules/iam"},
 	"terraform/modules/events": {},

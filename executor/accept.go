@@ -108,8 +108,12 @@ func (r *run) stillTries(held *claim.Held) error {
 	if held.Tries < r.Limits.Attempts {
 		return nil
 	}
+	message := fmt.Sprintf("the run was tried %d times, and each time it failed or was ended before its first step", held.Tries)
+	if held.LastError != nil {
+		message += "; the last error was: " + held.LastError.String()
+	}
 	return problem.New(problem.Problem{
-		Code: "state.attempts", Where: held.RunID, Message: fmt.Sprintf("the run was tried %d times, and each time it failed or was ended before its first step", held.Tries),
+		Code: "state.attempts", Where: held.RunID, Message: message,
 		Hint: "see the function's log of the earlier calls; then send rerun_of with a reason",
 	}, nil)
 }

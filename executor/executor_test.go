@@ -535,7 +535,9 @@ func TestStoreFailsBeforeTheFirstStep(t *testing.T) {
 func TestAStoreThatRefusesIsNoOutage(t *testing.T) {
 	b := newBench(t)
 	info := b.upload("sample-1.0.0.zip", pack(t, files{"steps/run.sh": "echo ran"}), store.PutOptions{})
-	refuse := func(name string) error { return store.Error(store.ErrRefused, "get", "packages", name, errors.New("status 400")) }
+	refuse := func(name string) error {
+		return store.Error(store.ErrRefused, "get", "packages", name, errors.New("status 400"))
+	}
 	b.config.Packages = faulty{Bucket: b.packages, get: refuse, head: refuse}
 	for range 2 {
 		r, err := b.run(t.Context(), event(info.Name, info.ETag))

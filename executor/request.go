@@ -68,6 +68,8 @@ type Request struct {
 	pinned string
 
 	continued bool // this invocation is the one that was to have the time for it
+	// hopeless is why no invocation can have the time for it; nil: that is not known.
+	hopeless error
 }
 
 // TriggerKind tells how a request arrived.

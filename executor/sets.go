@@ -8,6 +8,7 @@ import (
 
 	"cemli-executor/internal/claim"
 	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/problem"
 )
 
 // severalSets says that a package has parameter sets and the request names none: each is a
@@ -44,7 +45,11 @@ func (w *work) runSets(ctx context.Context, request Request, all *severalSets) (
 		result, err := w.runSet(ctx, request, results, stopped, longest, i)
 		results = append(results, result)
 		if err != nil || isPassing(result) {
-			return results, errors.Join(err, held.Release(ctx, w.now(), err != nil))
+			var last *problem.Problem
+			if err != nil {
+				last = lastError(err)
+			}
+			return results, errors.Join(err, held.Release(ctx, w.now(), err != nil, last))
 		}
 		if result.Execution.Ran {
 			request.continued = false // a fresh invocation has more time than is left of this one

@@ -15,6 +15,7 @@ import (
 	"cemli-executor/executor"
 	"cemli-executor/internal/claim"
 	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/problem"
 	"cemli-executor/internal/store"
 	"cemli-executor/internal/testkit"
 )
@@ -633,7 +634,7 @@ func TestAHandOverThatFails(t *testing.T) {
 	b := newBench(t)
 	b.config.Limits.Attempts = 3
 	b.config.Invoke = func(context.Context, string) error {
-		return store.Error(store.ErrDenied, "invoke", "function", "", nil)
+		return store.Error(store.ErrUnavailable, "invoke", "function", "", nil)
 	}
 	info := b.upload("sample-1.0.0.zip", pack(t, with(`"timeout":"1m"`, files{"steps/run.sh": "echo ran"})), store.PutOptions{})
 	for try := range 4 {
@@ -641,6 +642,33 @@ func TestAHandOverThatFails(t *testing.T) {
 		if err != nil || try < 3 && r.Status != evidence.StatusInProgress || try == 3 && code(r) != "state.attempts" {
 			t.Fatalf("try %d: %s, %s, %v", try, r.Status, r.Message, err)
 		}
+		if try == 3 && !strings.Contains(b.stored(r.RunID).Error.Message, "store.unavailable") {
+			t.Errorf("the result does not say why: %+v", r.Error)
+		}
+	}
+}
+
+// Where the function may not invoke itself, a package that needs more time than it has is told so at
+// once, and not after as many sweeps as there are tries.
+func TestAHandOverThatIsRefused(t *testing.T) {
+	for name, members := range map[string]string{"one run": `"timeout":"1m"`, "parameter sets": `"timeout":"1m"` + sets} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			b.config.Invoke = func(context.Context, string) error {
+				return problem.New(problem.Problem{Code: "config.invoke", Message: "the function may not invoke itself: 404"}, nil)
+			}
+			info := b.upload("sample-1.0.0.zip", pack(t, with(members, files{"steps/run.sh": "echo ran"})), store.PutOptions{})
+			results, err := executor.New(b.config).Run(within(t, 20*time.Second), event(info.Name, info.ETag))
+			if err != nil || len(results) == 0 || code(results[0]) != "config.invoke" || results[0].Status != evidence.StatusError {
+				t.Fatalf("%+v, %v", results, err)
+			}
+			if stored := b.stored(results[0].RunID); code(stored) != "config.invoke" {
+				t.Errorf("%+v", stored.Error)
+			}
+			if open := b.stateNames("open/"); len(open) > 0 {
+				t.Errorf("open: %v", open)
+			}
+		})
 	}
 }
 

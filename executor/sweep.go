@@ -136,7 +136,7 @@ func (s *sweeping) marks(ctx context.Context, cursor *claim.Cursor) error {
 
 // full reports whether the sweep has to leave the rest to the next one.
 func (s *sweeping) full() bool {
-	return !s.fits(0) || s.Invoke == nil && !s.fits(s.least) || len(s.hands) >= sweepHands
+	return !s.fits(0) || s.Invoke == nil && !s.fits(s.least) || len(s.hands)+s.handed >= sweepHands
 }
 
 func (s *sweeping) note(err error) {

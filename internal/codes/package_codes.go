@@ -135,6 +135,7 @@ var packages = []family{
 		{"trigger.busy", platform, "another call runs in the same process", "try again when it has ended"},
 	}},
 	{"request", []row{
+		{"request.handover", passing, "the function could not ask for another invocation of itself, which is to go on with the request", "it is asked for again by the sweep; see the function's log"},
 		{"request.internal", platform, "the executor failed in a way that has no other code", "see the function's log, and report it"},
 		{"request.differs", asker, "a request that goes back to a run says something else than that run: object, set, parameters, contents or environment", "leave it out: everything is taken from the run that is named"},
 		{"request.gone", asker, "the contents of the run that is named are neither in the packages bucket nor among the copies that were kept", "upload those bytes again under any name"},

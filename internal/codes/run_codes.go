@@ -8,6 +8,7 @@ var runs = []family{
 		{"config.unknown", operator, "a variable begins with `CEMLI_` and is not known", "see the suggestion, or unset it"},
 		{"config.unsupported", operator, "a variable belongs to a feature that this version does not have", "unset it"},
 		{"config.credentials", setup, "the OCI credentials cannot be read or used", "on OCI: put the function into a dynamic group and wait up to 15 minutes; on a laptop: check the configuration file and its `key_file`"},
+		{"config.invoke", operator, "the function may not invoke itself, and the package needs more time than one invocation has", "let the function invoke itself: the statement with fn-invocation for its dynamic group; or raise its timeout to what the package needs; then send rerun_of with a reason"},
 		{"config.function", operator, "`cemli local` found no function binary that runs", "put `cemli-executor` beside `cemli`, or name it with `--function`"},
 		{"config.local_dir", operator, "the folder cannot hold the state of a local OCI", "use one that you may write to and no other has open; delete it if it is damaged"},
 		{"config.port", operator, "the port is in use or not allowed", "use `--port 0`"},

@@ -539,3 +539,23 @@ func TestBadCredentialsAreAnError(t *testing.T) {
 		t.Errorf("error %v; want config.credentials that names the file", err)
 	}
 }
+
+// Whether another invocation can be had the next time is told apart from that there can be none.
+func TestInvocationsThatAreRefused(t *testing.T) {
+	for status, want := range map[int]string{403: "config.invoke", 404: "config.invoke", 429: "request.handover", 503: "request.handover"} {
+		t.Run(fmt.Sprint(status), func(t *testing.T) {
+			s := local(t)
+			p := proxy(t, s, func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+				if strings.Contains(r.URL.Path, "/functions/") {
+					answer(w, status, "Injected")
+					return
+				}
+				next.ServeHTTP(w, r)
+			})
+			err := person(s, p.URL).InvokeDetached(t.Context(), localoci.FunctionID, []byte("{}"))
+			if problem.CodeOf(err) != want {
+				t.Errorf("%v; want %s", err, want)
+			}
+		})
+	}
+}
