@@ -17,7 +17,7 @@ const module = "cemli-executor"
 // here may not exist.
 var arrows = map[string][]string{
 	"":                         {"executor", "manifest", "internal/announce", "internal/buildinfo", "internal/codes", "internal/evidence", "internal/oci", "internal/problem", "internal/sandbox", "internal/store", "internal/trigger"},
-	"cmd/cemli":                {"executor", "manifest", "internal/buildinfo", "internal/bundle", "internal/codes", "internal/evidence", "internal/fnhost", "internal/local", "internal/localoci", "internal/problem", "internal/sandbox", "internal/store"},
+	"cmd/cemli":                {"executor", "manifest", "internal/buildinfo", "internal/bundle", "internal/codes", "internal/evidence", "internal/fnhost", "internal/local", "internal/localoci", "internal/problem", "internal/sandbox", "internal/scratch", "internal/store"},
 	"executor":                 {"manifest", "internal/bundle", "internal/claim", "internal/codes", "internal/evidence", "internal/leaks", "internal/problem", "internal/redact", "internal/sandbox", "internal/store"},
 	"manifest":                 {"internal/problem", "internal/strictjson"},
 	"internal/trigger":         {"executor", "manifest", "internal/codes", "internal/evidence", "internal/problem", "internal/store", "internal/strictjson"},
@@ -36,10 +36,11 @@ var arrows = map[string][]string{
 	"internal/localoci":        {"internal/iam", "internal/problem", "terraform/modules/events", "terraform/modules/iam"},
 	"terraform/modules/events": {},
 	"terraform/modules/iam":    {},
-	"internal/fnhost":          {"internal/proctree"},
+	"internal/fnhost":          {"internal/proctree", "internal/scratch"},
 	"internal/local":           {"internal/fnhost", "internal/localoci", "internal/oci"},
 	"internal/problem":         {},
 	"internal/codes":           {},
+	"internal/scratch":         {},
 	"internal/strictjson":      {},
 	"internal/buildinfo":       {},
 	"internal/testkit":         {},

@@ -266,7 +266,7 @@ func (r *run) pipeline(ctx context.Context) error {
 	if r.policy != nil {
 		r.keepPolicy(ctx, r.policy)
 	}
-	r.log.Info("run started", "run_id", r.runID(), "object", r.request.Object, "sha256", r.result.Package.SHA256,
+	r.log.Info("run started", "object", r.request.Object, "sha256", r.result.Package.SHA256,
 		"parameter_set", r.request.ParameterSet, "action", r.result.Action)
 	contents, err := timed(r, "extract", func() (bundle.Extracted, error) { return r.extract(ctx, archive) })
 	if err != nil {

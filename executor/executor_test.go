@@ -531,6 +531,19 @@ func TestStoreFailsBeforeTheFirstStep(t *testing.T) {
 	}
 }
 
+// Who reads the log as JSON is told each thing once in a line.
+func TestLogLinesHaveNoKeyTwice(t *testing.T) {
+	b := newBench(t)
+	b.ran(files{"steps/run.sh": "echo ran", "tests/t.sh": "exit 1", "rollback/run.sh": "echo back"})
+	for line := range strings.Lines(b.log.String()) {
+		for _, key := range []string{"run_id", "package", "version", "step", "object", "status"} {
+			if strings.Count(line, `"`+key+`":`) > 1 {
+				t.Errorf("%s is in it twice: %s", key, line)
+			}
+		}
+	}
+}
+
 // What the store refuses for good is the end of the request, once, and there is evidence of it.
 func TestAStoreThatRefusesIsNoOutage(t *testing.T) {
 	b := newBench(t)

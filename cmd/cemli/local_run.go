@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -16,6 +15,7 @@ import (
 	"cemli-executor/internal/fnhost"
 	"cemli-executor/internal/local"
 	"cemli-executor/internal/problem"
+	"cemli-executor/internal/scratch"
 	"cemli-executor/internal/store"
 )
 
@@ -46,11 +46,11 @@ type invocation struct {
 
 // localRun takes one package the whole way.
 func localRun(ctx context.Context, t *terminal, path string, f localFlags) error {
-	dir, err := os.MkdirTemp("", "cemli-local-")
+	dir, remove, err := scratch.Dir("cemli-local-")
 	if err != nil {
 		return fmt.Errorf("make a folder for the state: %w", err)
 	}
-	defer os.RemoveAll(dir)
+	defer remove() //nolint:errcheck // what stays is removed by the next
 	finished := make(chan invocation, 16)
 	f.instances = 1
 	log := &lastLines{}

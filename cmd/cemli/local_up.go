@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -14,6 +13,7 @@ import (
 
 	"cemli-executor/internal/local"
 	"cemli-executor/internal/localoci"
+	"cemli-executor/internal/scratch"
 )
 
 func newLocalUpCommand(t *terminal) *cobra.Command {
@@ -53,10 +53,11 @@ type ready struct {
 func localUp(ctx context.Context, t *terminal, f localFlags) (err error) {
 	dir := f.dir
 	if dir == "" {
-		if dir, err = os.MkdirTemp("", "cemli-local-"); err != nil {
+		var remove func() error
+		if dir, remove, err = scratch.Dir("cemli-local-"); err != nil {
 			return fmt.Errorf("make a folder for the state: %w", err)
 		}
-		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+		defer func() { err = errors.Join(err, remove()) }()
 	}
 	if dir, err = filepath.Abs(dir); err != nil {
 		return fmt.Errorf("find the folder for the state: %w", err)

@@ -20,6 +20,7 @@ import (
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/problem"
 	"cemli-executor/internal/sandbox"
+	"cemli-executor/internal/scratch"
 	"cemli-executor/internal/store"
 	"cemli-executor/manifest"
 )
@@ -70,11 +71,11 @@ func runHere(ctx context.Context, t *terminal, path string, f runFlags) error {
 	if err != nil {
 		return err
 	}
-	scratch, err := os.MkdirTemp("", "cemli-")
+	scratch, remove, err := scratch.Dir("cemli-run-")
 	if err != nil {
 		return fmt.Errorf("make a scratch folder: %w", err)
 	}
-	defer os.RemoveAll(scratch)
+	defer remove() //nolint:errcheck // what stays is removed by the next
 	if os.Geteuid() == 0 {
 		// Scripts run as a user of their own, who has to pass through.
 		if err := os.Chmod(scratch, 0o711); err != nil { // #nosec G302 -- see above
