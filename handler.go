@@ -139,6 +139,7 @@ func (h *handler) serve(ctx context.Context, call trigger.Call, callID string, b
 	}
 	switch err := errors.Join(failed...); {
 	case err == nil:
+		h.sweep(ctx, run, call, callID)
 	case byHand(call):
 		h.log.Error("request failed", "call_id", callID, "code", problem.CodeOf(err), "error", err.Error())
 		answers[0] = explained(answers[0], err)
@@ -148,12 +149,25 @@ func (h *handler) serve(ctx context.Context, call trigger.Call, callID string, b
 	return encode(answers, call.Batch)
 }
 
+// sweep uses the time that an event's invocation has left, for which nobody waits.
+func (h *handler) sweep(ctx context.Context, run *executor.Executor, call trigger.Call, callID string) {
+	if !slices.ContainsFunc(call.Items, func(item trigger.Item) bool { return isEvent(item.Request) }) {
+		return
+	}
+	if err := run.SweepInSpareTime(ctx, callID); err != nil {
+		h.log.Warn("the sweep in spare time could not do all of its work", "call_id", callID, "code", problem.CodeOf(err), "error", err.Error())
+	}
+}
+
+func isEvent(q executor.Request) bool {
+	return q.Trigger.Kind == executor.TriggerEvent || q.Trigger.Kind == executor.TriggerCloudEvent
+}
+
 // byHand reports whether a person waits for the answer, and so is to be told what is wrong. Events,
 // batches, sweeps and what goes on by itself fail their invocation, so that it is noticed.
 func byHand(call trigger.Call) bool {
 	q := call.Items[0].Request
-	event := q.Trigger.Kind == executor.TriggerEvent || q.Trigger.Kind == executor.TriggerCloudEvent
-	return !call.Batch && !event && q.Action != executor.ActionSweep && q.Continue == ""
+	return !call.Batch && !isEvent(q) && q.Action != executor.ActionSweep && q.Continue == ""
 }
 
 // explained is an answer that says what is wrong, which the error is where the answer does not.

@@ -22,6 +22,8 @@ type work struct {
 	handed  int           // requests that they were asked for
 	needs   string        // mark of a request that had the time of a whole invocation, and needs more
 	created time.Time     // when the object of the last run was written
+	// elsewhere says that this invocation runs nothing any more, and hands everything to others.
+	elsewhere bool
 	// pinned is the SHA-256 of the zip that the request of the last run has begun with; "" if it has not.
 	pinned string
 }
@@ -38,6 +40,11 @@ func (e *Executor) begins(ctx context.Context) *work {
 // fits reports whether a run that needs so much time can still be made by this invocation.
 func (w *work) fits(need time.Duration) bool {
 	return w.hard.IsZero() || time.Until(w.hard)-w.Reserve-grace >= max(need, time.Second)
+}
+
+// sends reports whether a run that needs so much time is to be made by another invocation.
+func (w *work) sends(need time.Duration) bool {
+	return w.Invoke != nil && (w.elsewhere || !w.fits(need))
 }
 
 // leastTime is what an item of a batch is begun with at least.
@@ -88,7 +95,7 @@ func (w *work) drain(ctx context.Context, callID string) {
 			continue // nobody waits, or the one who does did not get on
 		}
 		seen[name] = first.Key
-		if !w.fits(w.need(first.Need)) && w.Invoke != nil {
+		if w.sends(w.need(first.Need)) {
 			w.hands = append(w.hands, first.Mark)
 			continue
 		}

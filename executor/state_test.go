@@ -469,6 +469,59 @@ func TestASweepGoesOnWhereTheLastOneEnded(t *testing.T) {
 	if swept := b.sweep(); swept.More || len(swept.Runs) != 1 {
 		t.Errorf("the second page: %+v", swept)
 	}
+	// At rest, a bucket of that size is no reason to sweep again.
+	b.sweep()
+	b.sweep()
+	for range 2 {
+		if swept := b.sweep(); swept.More || swept.Message != "nothing is left where this sweep looked" {
+			t.Errorf("at rest: %+v", swept)
+		}
+	}
+}
+
+// A sweep that ends while requests are not done does not say that nothing is left.
+func TestASweepSaysWhatRemains(t *testing.T) {
+	b := newBench(t)
+	release := b.busy("sample", "")
+	info := b.upload("sample-1.0.0.zip", pack(t, files{"steps/run.sh": "echo ran"}), store.PutOptions{})
+	if r := b.again(request(info.Name, info.ETag)); r.Status != evidence.StatusInProgress {
+		t.Fatalf("%s, %s", r.Status, r.Message)
+	}
+	if swept := b.sweep(); swept.Waiting == 0 || swept.Open < swept.Waiting || !strings.Contains(swept.Message, "not done yet") {
+		t.Errorf("%+v", swept)
+	}
+	release()
+}
+
+// In the time that an event's invocation has left, what others left is looked for, now and then, and
+// given to other invocations.
+func TestASweepInSpareTime(t *testing.T) {
+	b := newBench(t)
+	b.sweep()
+	marks := b.handed()
+	now := time.Now()
+	b.config.Clock = func() time.Time { return now }
+	b.upload("lost-1.0.0.zip", pack(t, files{"manifest.json": `{"name":"lost","version":"1.0.0","type":"extension"}`, "steps/run.sh": "echo ran"}), store.PutOptions{})
+	spare := func(ctx context.Context) int {
+		t.Helper()
+		if err := executor.New(b.config).SweepInSpareTime(ctx, "call"); err != nil {
+			t.Error(err)
+		}
+		return len(*marks)
+	}
+	if n := spare(within(t, time.Minute)); n != 0 {
+		t.Errorf("%d requests handed over right after a sweep", n)
+	}
+	now = now.Add(6 * time.Minute)
+	if n := spare(within(t, 5*time.Second)); n != 0 {
+		t.Errorf("%d requests handed over in time that is the evidence's", n)
+	}
+	if n := spare(within(t, time.Minute)); n != 1 || b.resultsStored() != 0 {
+		t.Errorf("%d requests handed over, %d results", n, b.resultsStored())
+	}
+	if n := spare(within(t, time.Minute)); n != 1 {
+		t.Errorf("%d requests handed over within five minutes", n)
+	}
 }
 
 // One thing that cannot be gone on with does not keep the sweep from the others, and is told.
