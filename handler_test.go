@@ -182,8 +182,9 @@ func TestUnreachableStoreFailsTheInvocation(t *testing.T) {
 	}
 }
 
-// Whoever asks by hand is told what is wrong and what to do, whatever it is.
-func TestByHandWhatIsWrongIsAnswered(t *testing.T) {
+// localOCI starts a local OCI with the function's buckets.
+func localOCI(t *testing.T) *localoci.Server {
+	t.Helper()
 	server, err := localoci.Open(localoci.Config{
 		Dir: t.TempDir(), Buckets: localoci.Buckets{Packages: "cemli-packages", Results: "cemli-results", State: "cemli-state"}, Log: slog.New(slog.DiscardHandler),
 		Invoke: func(context.Context, localoci.Invocation) (localoci.Answer, error) { return localoci.Answer{}, nil },
@@ -195,6 +196,31 @@ func TestByHandWhatIsWrongIsAnswered(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = server.Close() })
+	return server
+}
+
+// An event's invocation sweeps before its answer; one by hand does not.
+func TestAnEventsInvocationSweeps(t *testing.T) {
+	server := localOCI(t)
+	h, _ := testHandler(t)
+	h.client = oci.ConfigFile(server.Authority().ConfigFile(), "DEFAULT", oci.Options{Endpoint: server.Endpoint()})
+	swept := func() bool {
+		_, err := h.client.Bucket("cemli-state").Head(t.Context(), "sweep/"+h.config.Environment+".json")
+		return err == nil
+	}
+	for body, want := range map[string]bool{`{"object":"none.zip"}`: false, strings.Replace(upload, "a.zip", "a.txt", 1): true} {
+		if answer, failed := serve(t, h, t.Context(), strings.NewReader(body)); failed || swept() != want {
+			t.Errorf("%s: answer %v, failed %v, swept %v", body, answer, failed, swept())
+		}
+		if err := h.client.Bucket("cemli-state").Delete(t.Context(), "sweep/"+h.config.Environment+".json", ""); want != (err == nil) {
+			t.Error(err)
+		}
+	}
+}
+
+// Whoever asks by hand is told what is wrong and what to do, whatever it is.
+func TestByHandWhatIsWrongIsAnswered(t *testing.T) {
+	server := localOCI(t)
 	client := func(endpoint string) *oci.Client {
 		return oci.ConfigFile(server.Authority().ConfigFile(), "DEFAULT", oci.Options{Endpoint: endpoint, Backoff: time.Millisecond})
 	}

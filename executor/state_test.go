@@ -524,6 +524,21 @@ func TestASweepInSpareTime(t *testing.T) {
 	}
 }
 
+// What the invocation itself has just handed over is not handed over once more.
+func TestASweepInSpareTimeLeavesWhatWasHandedOver(t *testing.T) {
+	b := newBench(t)
+	marks := b.handed()
+	info := b.upload("sample-1.0.0.zip", pack(t, with(`"timeout":"1m"`, files{"steps/run.sh": "echo ran"})), store.PutOptions{})
+	e := executor.New(b.config)
+	ctx := within(t, 30*time.Second)
+	if _, err := e.Run(ctx, event(info.Name, info.ETag)); err != nil || len(*marks) != 1 {
+		t.Fatalf("handed over %v, %v", *marks, err)
+	}
+	if err := e.SweepInSpareTime(ctx, "call"); err != nil || len(*marks) != 1 {
+		t.Errorf("handed over %v, %v", *marks, err)
+	}
+}
+
 // One thing that cannot be gone on with does not keep the sweep from the others, and is told.
 func TestASweepGoesOnAfterAFailure(t *testing.T) {
 	b := newBench(t)

@@ -228,7 +228,7 @@ func (s *sweeping) mark(ctx context.Context, name string) error {
 	case claim.AttemptOf(name) > held.Attempt: // whoever wanted to begin it died before
 	case held.State == claim.Done, claim.AttemptOf(name) < held.Attempt:
 		return claim.DeleteMark(ctx, s.State, s.Environment, name)
-	case !held.Expired(s.now()):
+	case !held.Expired(s.now()), s.recent(held.Updated): // it may just have been handed over
 		s.swept.Waiting++
 		return nil
 	case held.State == claim.Claimed && held.Group != "":
@@ -255,6 +255,10 @@ func (s *sweeping) mark(ctx context.Context, name string) error {
 	}
 	return nil
 }
+
+// recent reports whether something is too new for a sweep in spare time, as what is under way need not
+// be asked for twice.
+func (s *sweeping) recent(t time.Time) bool { return s.elsewhere && s.now().Sub(t) < spareEvery }
 
 // waits reports whether a run still has to wait for its group; if that is free, its first is started.
 func (s *sweeping) waits(ctx context.Context, held *claim.Held) (bool, error) {
@@ -295,7 +299,7 @@ func (s *sweeping) uploads(ctx context.Context, cursor *claim.Cursor, since time
 		if v.Name != at.Name {
 			at = store.Position{Name: v.Name}
 		}
-		if isUpload(v, since) {
+		if isUpload(v, since) && !s.recent(v.Created) { // else its event may be on its way
 			if s.full(ctx) {
 				page.Next, s.cut = at, true
 				break

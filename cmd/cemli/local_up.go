@@ -33,7 +33,8 @@ file, and the names that clients need. State is kept in --dir.`,
 	f.add(cmd)
 	cmd.Flags().StringVar(&f.dir, "dir", "", "folder for the state (default: a new temporary one, removed at the end)")
 	cmd.Flags().IntVar(&f.port, "port", 0, "port on 127.0.0.1; 0 takes any free one")
-	cmd.Flags().IntVar(&f.instances, "instances", 1, "function instances that may run at the same time")
+	cmd.Flags().IntVar(&f.instances, "instances", 2, "function instances that may run at the same time")
+	cmd.Flags().DurationVar(&f.sweep, "sweep-every", time.Minute, "time between sweeps, which go on with what was left undone; 0: never")
 	return cmd
 }
 
