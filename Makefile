@@ -8,7 +8,7 @@ IMAGE     ?= cemli-executor:$(VERSION)
 DIST      ?= dist
 RACE      ?= -race# needs a C compiler; RACE= does without
 FUZZTIME  ?= 30s
-SIMTIME   ?= 5m
+SIMTIME   ?= 10m
 export GO VERSION COMMIT
 
 # Development tools are pinned here; they are no dependencies of the product.

@@ -55,7 +55,7 @@ func codesIn(path string, given map[string]string) error {
 	}
 	ast.Inspect(file, func(n ast.Node) bool {
 		if literal, ok := n.(*ast.BasicLit); ok && literal.Kind == token.STRING {
-			// A file's name and a variable of a policy statement look alike, and are none.
+			// A file's name looks alike, and is none.
 			if text, err := strconv.Unquote(literal.Value); err == nil && codeRule.MatchString(text) && !notCodes[text] {
 				given[text] = path
 			}
@@ -65,7 +65,8 @@ func codesIn(path string, given map[string]string) error {
 	return nil
 }
 
-var notCodes = map[string]bool{"request.permission": true}
+// notCodes look like codes: a variable of a policy statement, and a key of a request.
+var notCodes = map[string]bool{"request.permission": true, "rollback.request": true}
 
 var linkRule = regexp.MustCompile(`\]\(([^)#]+)(#[^)]*)?\)`)
 

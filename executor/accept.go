@@ -17,8 +17,12 @@ import (
 	"cemli-executor/manifest"
 )
 
-// leaseMargin is how long a claim outlives the invocation, which the platform ends at its deadline.
-const leaseMargin = 5 * time.Second
+const (
+	// leaseMargin is how long a claim outlives the invocation, which the platform ends at its deadline.
+	leaseMargin = 5 * time.Second
+	// preparing is the time that a run may take before its first step, beyond which its leases are renewed.
+	preparing = time.Minute
+)
 
 // now is the time by this machine's clock, for what others read.
 func (c Config) now() time.Time {
@@ -45,6 +49,10 @@ func (r *run) accept(ctx context.Context, m *manifest.Manifest) error {
 	made, err := r.putMark(ctx, r.mark, r.request)
 	if err != nil {
 		return err
+	}
+	r.need = needOf(m)
+	if sets := r.severalSets(m); sets != nil {
+		r.need *= time.Duration(len(sets))
 	}
 	want := claim.Claim{
 		Key: key, Environment: r.Environment, Object: r.request.Object, Package: r.name, Lease: r.lease(), Uploaded: r.created, Repeatable: m != nil && m.Idempotent,
@@ -118,12 +126,26 @@ func (r *run) stillTries(held *claim.Held) error {
 	}, nil)
 }
 
-// lease is until when nobody else may take the claim.
-func (r *run) lease() time.Time {
-	if r.hard.IsZero() {
-		return r.now().Add(r.Limits.RunTime + r.Reserve + leaseMargin)
+// needOf is the time that a package's steps and undo may take together; 0: it does not say.
+func needOf(m *manifest.Manifest) time.Duration {
+	if m == nil || m.Timeout == 0 {
+		return 0
 	}
-	return r.hard.Add(leaseMargin).UTC()
+	undo := cmp.Or(m.RollbackTimeout, maxUndoShare)
+	return m.Timeout + undo + 4*grace // a step, and an undo, may take that longer
+}
+
+// lease is until when nobody else may take what the run holds: for what it may still need, and no longer
+// than the invocation lasts.
+func (r *run) lease() time.Time {
+	end := r.hard
+	if end.IsZero() {
+		end = r.now().Add(r.Limits.RunTime + r.Reserve)
+	}
+	if needed := r.now().Add(preparing + r.need + r.Reserve); r.need > 0 && needed.Before(end) {
+		end = needed
+	}
+	return end.Add(leaseMargin).UTC()
 }
 
 // putMark notes the request as accepted.
@@ -256,7 +278,7 @@ func (r *run) pinOf(ctx context.Context, request Request, held *claim.Held) (str
 }
 
 // lookBack finds out what the uploader chose by metadata, which is part of what the request means. Of
-// a version that is gone only claims tell.
+// a version that is gone only claims tell, and marks.
 func (r *run) lookBack(ctx context.Context) error {
 	if CheckObject(r.request.Object) != nil {
 		return nil // nobody can ask a store for it
@@ -272,15 +294,27 @@ func (r *run) lookBack(ctx context.Context) error {
 		}
 		return nil
 	}
-	for _, action := range []Action{ActionCheck, ActionDryRun} {
+	if r.request.byHand() {
+		return nil
+	}
+	// One who comes first may have known its metadata, and another not.
+	for _, action := range []Action{ActionApply, ActionCheck, ActionDryRun} {
 		request := r.request
 		request.Action, request.Slot = action, request.occurrence(r.result.Start)
 		held, err := claim.Find(ctx, r.State, r.Environment, request.key(r.Environment), r.now())
 		if err != nil {
 			return err
 		}
-		if held != nil && r.request.Action == "" {
+		if held != nil && action != cmp.Or(r.request.Action, ActionApply) {
 			return &duplicate{held.Claim}
+		}
+		mark, err := claim.ReadMark(ctx, r.State, r.Environment, claim.MarkName(request.key(r.Environment), 1))
+		if err != nil {
+			return err
+		}
+		if mark != nil && r.request.Action == "" { // it was accepted so, and not claimed any more
+			r.request.Action, r.result.Action = action, string(action)
+			return nil
 		}
 	}
 	return nil

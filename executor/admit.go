@@ -42,7 +42,7 @@ func (s subject) judge(ctx context.Context) (plan *manifest.Plan, problems, viol
 			Hint: "it may run in: " + strings.Join(names, ", "),
 		})
 	}
-	missing, err := s.requirements(ctx)
+	missing, err := s.requirements(ctx) // of an undo there are none
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -63,7 +63,7 @@ func problemsOf(err error) []problem.Problem {
 
 // requirements checks the packages that must have succeeded before.
 func (s subject) requirements(ctx context.Context) ([]problem.Problem, error) {
-	if s.others == nil {
+	if s.others == nil || s.facts.Action == string(ActionRollback) {
 		return nil, nil
 	}
 	var problems []problem.Problem

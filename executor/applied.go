@@ -51,6 +51,11 @@ func writtenKey(plan *manifest.Plan, dirHash, set string) string {
 	return keyOf(plan, dirHash, set, func(v manifest.Value) manifest.Value { return v })
 }
 
+// keysOf are all keys that a plan may have in a record.
+func keysOf(plan *manifest.Plan, dirHash, set string) []string {
+	return []string{contentKey(plan, dirHash, set), writtenKey(plan, dirHash, set)}
+}
+
 func keyOf(plan *manifest.Plan, dirHash, set string, form func(manifest.Value) manifest.Value) string {
 	values := map[string]manifest.Value{}
 	for _, a := range plan.Arguments() {
@@ -70,7 +75,7 @@ func (r *run) notAgain(plan *manifest.Plan, policy *manifest.Policy) error {
 		return nil
 	}
 	set, dirHash := r.request.ParameterSet, r.result.Package.DirHash
-	keys := []string{contentKey(plan, dirHash, set), writtenKey(plan, dirHash, set)}
+	keys := keysOf(plan, dirHash, set)
 	if e := r.history.Applied(set); e != nil && slices.Contains(keys, e.Key) {
 		return &repeated{e.RunID}
 	}
@@ -82,10 +87,14 @@ func (r *run) notAgain(plan *manifest.Plan, policy *manifest.Policy) error {
 	return nil
 }
 
-// applied is the version that is applied of a parameter set; "" where none is.
+// applied is the version that is applied of a parameter set; "" where none is. A success of an earlier version
+// whose set is not known any more counts for sets of which nothing else is known.
 func applied(history *claim.Package, set string) string {
 	if e := history.Applied(set); e != nil {
 		return e.Version
+	}
+	if len(history.Sets[set]) == 0 {
+		return history.Lost()
 	}
 	return ""
 }
@@ -94,10 +103,13 @@ func applied(history *claim.Package, set string) string {
 // parameter set: in the same set where the package has it, else in all that it declares. "" if it does.
 func unmet(history *claim.Package, set, wanted, environment string) string {
 	newest := history.Newest()
-	if newest == nil {
+	if newest == nil && history.Lost() == "" {
 		return "nothing of it is applied in " + environment
 	}
-	sets := newest.Declares
+	var sets []string
+	if newest != nil {
+		sets = history.Declared[newest.DirHash]
+	}
 	switch {
 	case len(sets) == 0:
 		sets = []string{""}
@@ -164,12 +176,23 @@ func (e *Config) remember(ctx context.Context, result evidence.Result, change *c
 	p := result.Package
 	return record.Update(ctx, func(record *claim.Package) {
 		if back {
+			if change != nil && change.RunID == result.PreviousRunID {
+				record.Insert(result.ParameterSet, *change) // an earlier version had not noted it
+			}
 			record.RolledBack(result.ParameterSet, result.PreviousRunID, result.RunID, undoneBy(result))
 			return
 		}
 		record.Began(claim.Version{Version: p.Version, DirHash: p.DirHash, RunID: result.RunID, Start: result.Start})
 		record.Add(result.ParameterSet, entry(result, *change))
 	})
+}
+
+// noted is the entry of what a run applies with the digest of its result.
+func noted(change *claim.Entry, result evidence.Result, digest string) *claim.Entry {
+	if change != nil && change.Result == "" && result.Action == string(ActionApply) {
+		change.Result = digest
+	}
+	return change
 }
 
 // hasUndone reports whether a run is a rollback that has begun to undo, or had nothing left to.
@@ -235,6 +258,26 @@ func declaredSets(doc []byte) []string {
 		return nil
 	}
 	return sortedNames(m.Sets)
+}
+
+// askedParameters are the parameters that the request gives, for results of runs that end before all of them
+// are known: whoever does the same again needs them. Those that are not known to be harmless are hidden.
+func (r *run) askedParameters(m *manifest.Manifest) map[string]any {
+	if len(r.request.Parameters) == 0 {
+		return nil
+	}
+	values := map[string]any{}
+	for name, doc := range r.request.Parameters {
+		values[name] = redact.Mask
+		if m == nil {
+			continue
+		}
+		declared, ok := m.Parameters[name]
+		if v, err := manifest.ParseValue(doc); err == nil && ok && !declared.Sensitive {
+			values[name] = v
+		}
+	}
+	return values
 }
 
 // shown are the parameters for the result; a sensitive one is only said to be there.

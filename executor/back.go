@@ -86,6 +86,9 @@ func (r *run) recall(ctx context.Context) error {
 	if err := r.agrees(ctx, previous); err != nil {
 		return err
 	}
+	if err := r.isKnown(previous); err != nil {
+		return err
+	}
 	parameters, err := r.parametersOf(previous)
 	if err != nil {
 		return err
@@ -93,7 +96,7 @@ func (r *run) recall(ctx context.Context) error {
 	q := &r.request
 	r.asked = q.Parameters
 	if q.ETag != "" && q.ETag != previous.Package.ETag || q.VersionID != "" && q.VersionID != previous.Package.VersionID {
-		r.named = place{r.Packages, q.Object, store.GetOptions{IfMatch: q.ETag, VersionID: q.VersionID}}
+		r.asks = place{r.Packages, previous.SourceObject, store.GetOptions{IfMatch: q.ETag, VersionID: q.VersionID}}
 	}
 	q.Action, q.Object, q.ParameterSet, q.Parameters = q.actionAfter(previous), previous.SourceObject, previous.ParameterSet, parameters
 	q.ETag, q.VersionID, q.pinned = previous.Package.ETag, previous.Package.VersionID, previous.Package.SHA256
@@ -106,6 +109,20 @@ func (r *run) recall(ctx context.Context) error {
 	r.guard(nil)
 	r.previous = &previous
 	return nil
+}
+
+// isKnown refuses to go back to a run of which it is not known what it was to run.
+func (r *run) isKnown(previous evidence.Result) error {
+	if err := checkName(previous.SourceObject); err != nil {
+		return err
+	}
+	if previous.Package.SHA256 != "" || previous.Package.ETag != "" {
+		return nil
+	}
+	return problem.New(problem.Problem{
+		Code: "request.gone", Where: previous.RunID, Message: "that run ended before it was known which version of " + printed(previous.SourceObject) + " it was of",
+		Hint: "send a request that names the object",
+	}, nil)
 }
 
 // actionAfter is what a request that goes back to a run asks to be done.
@@ -141,20 +158,20 @@ func (r *run) readPrevious(ctx context.Context, id string) (evidence.Result, *cl
 // that it knows.
 func (r *run) recorded(ctx context.Context, result evidence.Result, digest string) (*claim.Entry, error) {
 	if result.Environment != r.Environment || result.Package.Name == "" {
-		return nil, nil //nolint:nilnil // it has no record here
+		return nil, r.vouched(ctx, result.RunID, digest) // it has no record here
 	}
 	record, err := r.readRecord(ctx, result.Package.Name)
 	if err != nil {
 		return nil, err
 	}
 	known := record.Find(result.ParameterSet, result.RunID)
-	if known == nil || known.Result == "" || known.Result == digest {
-		return known, nil
+	if known == nil || known.Result == "" {
+		return known, r.vouched(ctx, result.RunID, digest)
 	}
-	return nil, problem.New(problem.Problem{
-		Code: "request.altered", Where: r.Results.Name() + "/" + evidence.ResultObject(result.RunID), Message: "the result is not the one that the executor has stored",
-		Hint: "find out who changed the results bucket, and go on by hand",
-	}, nil)
+	if known.Result != digest {
+		return nil, r.altered("request.altered", result.RunID)
+	}
+	return known, nil
 }
 
 // mayName refuses to go back to a run that is not of the kind that the request wants.
@@ -170,8 +187,10 @@ func (r *run) mayName(previous evidence.Result) error {
 			"to apply again what it has undone, send rerun_of with "+previous.PreviousRunID+"; to undo more, rollback_of with a run that applied something")
 	case q.RerunOf == "" && previous.Action != string(ActionApply):
 		return refuse("request.differs", "that run was a "+previous.Action+", which has changed nothing", "name one that applied the package")
-	case q.ResumeFrom != "" && previous.Rollback != nil && len(previous.Rollback.Steps) > 0:
-		return refuse("request.not_partial", "what that run had done was undone", "run the package anew, with rerun_of")
+	case q.RollbackOf != "" && q.Action != ActionRollback && !began(previous) && previous.Status != evidence.StatusSuccess:
+		return refuse("request.differs", "that run was "+string(previous.Status)+" and has applied nothing, so there is nothing to go back to", "name one that applied the package")
+	case q.ResumeFrom != "" && previous.Rollback != nil && slices.ContainsFunc(previous.Rollback.Steps, func(s evidence.Step) bool { return s.Attempts > 0 }):
+		return refuse("request.not_partial", "undo scripts of that run have run", "run the package anew, with rerun_of")
 	}
 	return nil
 }
@@ -277,7 +296,7 @@ func (r *run) sameContents(dirHash string) error {
 	}
 	return problem.New(problem.Problem{
 		Code: "request.differs", Where: r.previous.RunID, Message: "that run had other contents: " + r.previous.Package.Version + ", " + r.previous.Package.DirHash,
-		Hint: "a package that was changed is a new upload",
+		Hint: "a package that was changed is a new upload" + anew,
 	}, nil)
 }
 
@@ -289,9 +308,14 @@ func (r *run) mayGoBack(plan *manifest.Plan) error {
 	}
 	was := r.previous
 	known := r.history.Find(was.ParameterSet, was.RunID)
-	if known == nil && began(*was) {
-		derived := entry(*was, claim.Entry{})
+	if known == nil && began(*was) { // an earlier version did not note it, or it is long ago
+		derived := entry(*was, claim.Entry{Key: contentKey(plan, r.result.Package.DirHash, q.ParameterSet)})
 		known = &derived
+	}
+	if known != nil {
+		undoes := *known
+		undoes.Result = "" // that is of another run than the claim's
+		r.undoes = &undoes
 	}
 	later := r.history.After(was.ParameterSet, was.RunID, was.Start)
 	if later != nil && r.isOwn(later.RunID) {
@@ -301,17 +325,17 @@ func (r *run) mayGoBack(plan *manifest.Plan) error {
 	case q.ResumeFrom != "":
 		return r.mayResume(known, later)
 	case r.does(ActionRollback):
-		if known != nil && known.Standing == claim.Undone {
-			return r.refuseBack("rollback.undone", "what that run had done is undone already", "send rerun_of to apply it again", cmp.Or(known.LastRollback(), was.RunID))
+		if known != nil && r.history.Outcome(was.ParameterSet, known).Standing == claim.Undone {
+			return r.refuseBack("rollback.undone", "what that run had done is undone already", "send rerun_of to apply it again", cmp.Or(r.history.Outcome(was.ParameterSet, known).LastRollback(), was.RunID))
 		}
 	case q.RollbackOf != "":
 		return nil // an earlier content takes the place of what is applied now
-	case later != nil && later.Key == contentKey(plan, r.result.Package.DirHash, q.ParameterSet):
+	case later != nil && slices.Contains(keysOf(plan, r.result.Package.DirHash, q.ParameterSet), later.Key):
 		return nil // the same was done again since
 	}
 	if later != nil && !q.Force {
 		return r.refuseBack("rollback.not_latest", fmt.Sprintf("a later run is %s: %s, of version %s", later.Standing, later.RunID, later.Version),
-			"go back to that run first; or send force, and a reason, if this one is to be changed beneath it", was.RunID)
+			"go back to that run first; or send force, if this one is to be changed beneath it", was.RunID)
 	}
 	return nil
 }
@@ -327,7 +351,7 @@ func (r *run) mayResume(known, later *claim.Entry) error {
 	case known.Standing == claim.Applied:
 		return r.refuseBack("request.not_partial", "that run has succeeded: there is nothing to go on with", "send a request without resume_from", r.previous.RunID)
 	case known.Standing == claim.Undone || known.RolledBackBy != nil:
-		return r.refuseBack("request.not_partial", "what that run had done was undone", "run the package anew, with rerun_of", r.previous.RunID)
+		return r.refuseBack("request.not_partial", "undo scripts of that run have run", "run the package anew, with rerun_of", r.previous.RunID)
 	case known.ResumedBy != "" && !r.isOwn(known.ResumedBy):
 		return r.refuseBack("rollback.not_latest", "another run has gone on from it: "+known.ResumedBy, "name that one", r.previous.RunID)
 	case later != nil:
@@ -345,8 +369,11 @@ func (r *run) mayResume(known, later *claim.Entry) error {
 }
 
 func (r *run) refuseBack(code, message, hint, where string) error {
-	return problem.New(problem.Problem{Code: code, Where: where, Message: message, Hint: hint}, nil)
+	return problem.New(problem.Problem{Code: code, Where: where, Message: message, Hint: hint + anew}, nil)
 }
+
+// anew is what to heed when a request that was refused is sent again.
+const anew = "; when you send this again, give another reason or request_id: the same request is answered the same"
 
 // before returns how a step ended in the run that this one goes back to.
 func (r *run) before(s script) (evidence.Step, bool) {

@@ -14,6 +14,7 @@ import (
 
 	"cemli-executor/executor"
 	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/problem"
 	"cemli-executor/internal/sandbox"
 	"cemli-executor/internal/store"
 )
@@ -608,4 +609,49 @@ func TestAResultThatWasChanged(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.wants("a forged result", b.back(rerunOf, first.RunID, "x"), evidence.StatusRejected, "request.altered")
+}
+
+// forge changes a stored result.
+func (b *bench) forge(runID, old, fresh string) {
+	b.t.Helper()
+	object := evidence.ResultObject(runID)
+	forged := strings.Replace(b.object(object), old, fresh, 1)
+	if forged == b.object(object) {
+		b.t.Fatalf("%s has no %s", object, old)
+	}
+	if _, err := b.results.Put(b.t.Context(), object, strings.NewReader(forged), int64(len(forged)), store.PutOptions{}); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// That of a run which no package's record has is not gone back to either: its claim knows its digest.
+func TestAResultThatWasChangedOfADryRun(t *testing.T) {
+	b := newBench(t)
+	info := b.upload("dry.zip", pack(t, with(`"parameters":{"LEDGER":{"type":"integer","default":1}}`, files{"steps/run.sh": "true"})), store.PutOptions{})
+	q := request(info.Name, info.ETag)
+	q.Action = executor.ActionDryRun
+	first := b.again(q)
+	b.forge(first.RunID, `"LEDGER": 1`, `"LEDGER": 2`)
+	b.wants("a forged result", b.back(rerunOf, first.RunID, "x"), evidence.StatusRejected, "request.altered")
+}
+
+// What follows a result is not done for one that was changed meanwhile, and nothing is forgotten.
+func TestWhatFollowsAResultThatWasChanged(t *testing.T) {
+	b := newBench(t)
+	told := 0
+	b.config.Announce = func(context.Context, evidence.Result) error {
+		if told++; told == 1 {
+			return store.Error(store.ErrUnavailable, "publish", "topic", "", nil)
+		}
+		return nil
+	}
+	first := b.ran(files{"steps/run.sh": "exit 1"})
+	b.forge(first.RunID, `"status": "failed"`, `"status": "success"`)
+	if _, err := executor.New(b.config).Sweep(t.Context(), ""); problem.CodeOf(err) != "state.result" || told != 1 {
+		t.Errorf("error %v; told %d times", err, told)
+	}
+	b.forge(first.RunID, `"status": "success"`, `"status": "failed"`)
+	if b.sweep(); told != 2 || len(b.stateNames("open/")) != 0 {
+		t.Errorf("after it was mended: told %d times, open %v", told, b.stateNames("open/"))
+	}
 }

@@ -17,7 +17,7 @@ import (
 
 // begin makes the run with what is known before anything is read.
 func (e *Executor) begin(request Request) *run {
-	r := &run{Config: e.Config, request: request, log: e.Log, name: nameFrom(request.Object), outputs: map[string]string{}, copies: &copies{}}
+	r := &run{Config: e.Config, request: request, log: e.Log, name: nameFrom(request.Object), outputs: map[string]string{}, copies: &copies{}, begun: time.Now()}
 	r.guard(nil)
 	r.result = evidence.Result{
 		Action: string(ActionApply), Environment: e.Environment, Attempt: 1, Start: e.now(),
@@ -29,7 +29,7 @@ func (e *Executor) begin(request Request) *run {
 		Trigger:     describe(request.Trigger),
 		Timings:     map[string]int64{},
 	}
-	r.result.ParameterSet = request.ParameterSet
+	r.result.ParameterSet, r.result.Parameters = request.ParameterSet, r.askedParameters(nil)
 	r.describeSandbox(r.planned())
 	r.result.Identity.CallID = request.CallID
 	if request.Action != "" {
@@ -37,6 +37,9 @@ func (e *Executor) begin(request Request) *run {
 	}
 	return r
 }
+
+// ended is the end of the run if that is now, however the clock was set since its start.
+func (r *run) ended() time.Time { return r.result.Start.Add(time.Since(r.begun)) }
 
 func describe(t Trigger) evidence.Trigger {
 	described := evidence.Trigger{Kind: string(t.Kind), EventID: t.EventID, EventType: t.EventType, Raw: t.Raw}
@@ -66,13 +69,22 @@ func (r *run) supported(ctx context.Context) error {
 	if r.request.Object == "" && r.request.previousRun() != "" {
 		return r.request.consistent() // that run says of which object it was
 	}
-	if err := CheckObject(r.request.Object); err != nil {
-		return problem.New(problem.Problem{
-			Code: "trigger.object", Where: fmt.Sprintf("%.200q", r.request.Object), Message: "it cannot be the name of a package: " + err.Error(),
-			Hint: "rename the object and upload it again",
-		}, nil)
+	if err := checkName(r.request.Object); err != nil {
+		return err
 	}
 	return r.request.consistent()
+}
+
+// checkName refuses an object that cannot be a package, by its name.
+func checkName(object string) error {
+	err := CheckObject(object)
+	if err == nil {
+		return nil
+	}
+	return problem.New(problem.Problem{
+		Code: "trigger.object", Where: fmt.Sprintf("%.200q", object), Message: "it cannot be the name of a package: " + err.Error(),
+		Hint: "rename the object and upload it again",
+	}, nil)
 }
 
 func wrongBucket(got, want string) error {
@@ -161,6 +173,8 @@ func (q Request) occurrence(at time.Time) string {
 	switch {
 	case q.previousRun() != "" && q.RequestID != "":
 		return occasion(q.wayBack(), q.previousRun(), "request_id", q.RequestID)
+	case q.previousRun() != "" && q.Force:
+		return occasion(q.wayBack(), q.previousRun(), "reason", q.Reason, "force")
 	case q.previousRun() != "":
 		return occasion(q.wayBack(), q.previousRun(), "reason", q.Reason)
 	case q.OncePer > 0:

@@ -1,6 +1,7 @@
 package executor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -119,9 +120,12 @@ func (r *run) progress(ctx context.Context, current evidence.Step) error {
 	if err != nil {
 		return err
 	}
-	start := claim.Start{Applies: r.doing, SHA256: r.result.Package.SHA256, Frame: frame}
-	if r.group != nil {
-		start.Group = r.group.Name
+	if ok, err := r.renew(ctx, first); err != nil || !ok {
+		return cmp.Or(err, r.lostLease(first))
+	}
+	start := claim.Start{Lease: r.held.Lease, Applies: r.doing, SHA256: r.result.Package.SHA256, Frame: frame}
+	if r.group != nil { // whoever finds one of the two leases ended finds both
+		start.Group, start.Lease = r.group.Name, r.group.Holder.Lease
 	}
 	switch ok, err := r.held.Progress(ctx, r.now(), start); {
 	case err != nil && first:
@@ -133,6 +137,15 @@ func (r *run) progress(ctx context.Context, current evidence.Step) error {
 	}
 	r.noted, r.request.pinned = true, r.result.Package.SHA256
 	return nil
+}
+
+// renew makes the lease of the group last for the steps, where preparing them took long. False: the group
+// is another's by now.
+func (r *run) renew(ctx context.Context, first bool) (bool, error) {
+	if !first || r.group == nil || r.group.Holder.Lease.After(r.lease().Add(-preparing/2)) {
+		return true, nil
+	}
+	return r.group.Renew(ctx, r.held.Key, r.group.Fence, r.now(), r.lease())
 }
 
 func (r *run) lostLease(first bool) error {
@@ -149,7 +162,6 @@ func (r *run) lostLease(first bool) error {
 func (r *run) frame(current evidence.Step) ([]byte, error) {
 	dying := *r
 	result := r.result
-	result.Manifest, result.Trigger.Raw = nil, nil // the package has one, and the mark the other
 	result.Steps = nil
 	for _, s := range r.result.Steps {
 		s.StdoutTail, s.StderrTail = "", ""
@@ -174,8 +186,16 @@ func (r *run) frame(current evidence.Step) ([]byte, error) {
 	dying.result = result
 	dying.result.Outputs = r.outputs
 	dying.mask()
-	return dying.result.Encode()
+	doc, err := dying.result.Encode()
+	if err == nil && len(doc) > maxFrame {
+		dying.result.Manifest, dying.result.Trigger.Raw = nil, nil // the package has one, and the mark the other
+		return dying.result.Encode()
+	}
+	return doc, err
 }
+
+// maxFrame is how large a frame may be that has the manifest in it: a claim is written before each step.
+const maxFrame = 1 << 20
 
 // dyingUndo is the undo as it would be if the executor died during one of its scripts.
 func (r *run) dyingUndo(current evidence.Step) *evidence.Rollback {
@@ -197,15 +217,16 @@ func (r *run) release(ctx context.Context, failure error, counted bool) {
 	if r.held == nil || r.noted {
 		return
 	}
-	r.leave(ctx)
-	var last *problem.Problem
-	if failure != nil {
-		last = lastError(failure)
+	last := lastError(failure)
+	if last != nil {
 		last.Message = r.masker.String(last.Message)
 	}
 	if err := r.held.Release(ctx, r.now(), counted, last); err != nil {
+		// It may say that a step has begun: whoever enters the group, once it is free, has to see to that first.
 		r.log.Error("the claim could not be given back", "error", err.Error())
+		return
 	}
+	r.leave(ctx)
 }
 
 // settleOwn does what follows the result, and says in the claim how the run has ended. What fails
@@ -215,22 +236,19 @@ func (r *run) settleOwn(ctx context.Context) {
 		r.follow(ctx, r.result, nil, nil, []string{followAnnounce})
 		return
 	}
-	if r.doing != nil {
-		r.doing.Result = r.digest
-	}
-	pending := r.follow(ctx, r.result, r.doing, r.history, followers)
+	pending := r.follow(ctx, r.result, noted(r.doing, r.result, r.digest), r.history, followers)
 	if !slices.Contains(pending, followRecord) {
 		r.leave(ctx) // else the next of the group would not know of this run
 	}
-	r.conclusion(ctx, r.held, string(r.result.Status), r.doing, pending)
+	r.conclusion(ctx, r.held, claim.End{Status: string(r.result.Status), Result: r.digest}, r.doing, pending)
 }
 
 // conclusion notes how a run has ended, and takes its mark away if nothing is pending.
-func (e *Config) conclusion(ctx context.Context, held *claim.Held, status string, applies *claim.Entry, pending []string) {
+func (e *Config) conclusion(ctx context.Context, held *claim.Held, end claim.End, applies *claim.Entry, pending []string) {
 	if held.Group != "" && (held.State == claim.Claimed || slices.Contains(held.Pending, followQueue)) && !e.unqueue(ctx, held) {
 		pending = append(pending, followQueue)
 	}
-	ok, err := held.Finish(ctx, e.now(), status, applies, pending)
+	ok, err := held.Finish(ctx, e.now(), end, applies, pending)
 	switch {
 	case err != nil:
 		e.Log.Error("the claim could not be updated", "run_id", held.RunID, "error", err.Error())

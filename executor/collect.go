@@ -7,9 +7,9 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"mime"
 	"os"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -139,13 +139,23 @@ func (r *run) keepArtifact(ctx context.Context, files *os.Root, name string, lef
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return withheld("it could not be read")
 	}
-	contentType := mime.TypeByExtension(path.Ext(name))
-	if err := r.put(ctx, object, f, info.Size(), contentType); errors.Is(err, store.ErrName) {
+	if err := r.put(ctx, object, f, info.Size(), contentType(name)); errors.Is(err, store.ErrName) {
 		return withheld("its name cannot be an object's")
 	} else if err != nil {
 		return evidence.Artifact{}, err
 	}
 	return evidence.Artifact{Name: name, Size: info.Size(), SHA256: hexSum(sum), Object: object}, nil
+}
+
+// texts are the extensions of files that a browser may show: as text, whatever is in them.
+var texts = []string{".conf", ".csv", ".diff", ".err", ".json", ".log", ".lst", ".md", ".out", ".patch", ".sql", ".tsv", ".txt", ".yaml", ".yml"}
+
+// contentType is what an artifact is stored as: never something that runs when somebody opens it.
+func contentType(name string) string {
+	if slices.Contains(texts, strings.ToLower(path.Ext(name))) {
+		return "text/plain; charset=utf-8"
+	}
+	return "application/octet-stream"
 }
 
 var errNotRegular = errors.New("not a regular file")

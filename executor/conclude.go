@@ -14,7 +14,7 @@ import (
 
 // conclude sets status, message and error.
 func (r *run) conclude(failure error) {
-	r.result.End = r.now()
+	r.result.End = r.ended()
 	var again *repeated
 	var stopped *setStopped
 	switch {

@@ -46,7 +46,7 @@ func (r *run) networked(m *manifest.Manifest) error {
 
 // confinement fills in how a script is confined.
 func (r *run) confinement(c *sandbox.Command) {
-	c.Level, c.Network, c.Limits = r.Sandbox, r.network, r.Scripts
+	c.Level, c.Network, c.Limits, c.Kept = r.Sandbox, r.network, r.Scripts, r.Keeper
 	c.Writable = r.dir.writable()
 	if free, ok, err := freeSpace(r.dir.path); err == nil && ok {
 		c.Limits.FileBytes = max(free.Bytes, 1)
@@ -59,14 +59,15 @@ func (r *run) planned() sandbox.Layers {
 		return sandbox.Layers{}
 	}
 	has := sandbox.Probe()
-	return sandbox.Layers{NoNewPrivileges: has.Seccomp, Seccomp: has.Seccomp, Landlock: has.Landlock}
+	_, own := sandbox.User(r.Sandbox)
+	return sandbox.Layers{NoNewPrivileges: has.Seccomp, Seccomp: has.Seccomp, Landlock: has.Landlock, Watched: !own}
 }
 
 // describeSandbox says in the result what is in force.
 func (r *run) describeSandbox(l sandbox.Layers) {
 	r.result.Sandbox = evidence.Sandbox{
 		Level: string(l.Level()), CredentialsReachable: !l.Level().Reaches(sandbox.LevelFull),
-		Network: r.network, NoNewPrivileges: l.NoNewPrivileges, Seccomp: l.Seccomp, Landlock: l.Landlock, User: l.User,
+		Network: r.network, NoNewPrivileges: l.NoNewPrivileges, Seccomp: l.Seccomp, Landlock: l.Landlock, User: l.User, Gaps: l.Gaps(),
 	}
 	if l.Limits != (sandbox.Limits{}) {
 		limits := evidence.SandboxLimits(l.Limits)

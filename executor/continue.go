@@ -22,10 +22,11 @@ type work struct {
 	handed  int           // requests that they were asked for
 	needs   string        // mark of a request that had the time of a whole invocation, and needs more
 	created time.Time     // when the object of the last run was written
-	// elsewhere says that this invocation runs nothing any more, and hands everything to others.
-	elsewhere bool
+	// spare says that this invocation runs nothing any more, and hands everything to others.
+	spare bool
 	// pinned is the SHA-256 of the zip that the request of the last run has begun with; "" if it has not.
 	pinned string
+	slot   string // of the request of the last run, once it is fixed
 }
 
 func (e *Executor) begins(ctx context.Context) *work {
@@ -44,7 +45,7 @@ func (w *work) fits(need time.Duration) bool {
 
 // sends reports whether a run that needs so much time is to be made by another invocation.
 func (w *work) sends(need time.Duration) bool {
-	return w.Invoke != nil && (w.elsewhere || !w.fits(need))
+	return w.Invoke != nil && (w.spare || !w.fits(need))
 }
 
 // leastTime is what an item of a batch is begun with at least.
@@ -72,6 +73,7 @@ func (e *Config) reload(ctx context.Context, mark, callID string) (request Reque
 	if request.Parent != "" {
 		// Without the request for all sets each of them has a result, which is found before any step.
 		if all, ok, err := e.reload(ctx, request.Parent, callID); ok || err != nil {
+			all.forSet = true
 			return all, ok, err
 		}
 	}
@@ -119,8 +121,11 @@ func (w *work) turn(ctx context.Context, name string) (*claim.Waiting, error) {
 	g, err := claim.ReadGroup(ctx, w.State, w.Environment, name, w.now())
 	for err == nil {
 		first := g.First()
-		if first == nil || g.Busy(w.now(), first.Key) {
-			return nil, nil //nolint:nilnil // it is nobody's turn
+		if first == nil {
+			return nil, nil //nolint:nilnil // nobody waits
+		}
+		if busy, err := w.busy(ctx, g, first.Key); busy || err != nil {
+			return nil, err
 		}
 		var held *claim.Held
 		held, err = claim.Find(ctx, w.State, w.Environment, first.Key, w.now())
@@ -170,8 +175,11 @@ func (w *work) hand(ctx context.Context, mark string) error {
 	return refused
 }
 
-// lastError is what a claim keeps of a failure, so that the result can tell it.
+// lastError is what a claim keeps of a failure, so that the result can tell it; nil of none.
 func lastError(failure error) *problem.Problem {
+	if failure == nil {
+		return nil
+	}
 	described := problem.Of(failure, problem.Problem{Code: codes.Internal, Message: "the executor could not do its work"})
 	return &problem.Problem{Code: described.Code(), Message: cut(described.Message(), 1000)}
 }
@@ -185,7 +193,7 @@ func (w *work) resume(ctx context.Context, request Request) ([]evidence.Result, 
 	}
 	if ok {
 		accepted.continued = true
-		return w.serve(ctx, accepted)
+		return w.goOnAlone(ctx, request.Continue, accepted)
 	}
 	r := w.begin(request)
 	held, err := claim.Find(ctx, w.State, w.Environment, claim.KeyOf(request.Continue), w.now())

@@ -1,6 +1,7 @@
 package executor
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -20,6 +21,9 @@ import (
 // grace is the time between SIGTERM and SIGKILL for a step whose time has ended. It
 // is taken from the step's time, not from the reserve.
 const grace = 2 * time.Second
+
+// linger is how long the output of what a script has left is waited for, within the step's time.
+const linger = 2 * time.Second
 
 // execute runs the scripts in order, stops at the first that does not succeed, and then
 // undoes what had begun.
@@ -98,10 +102,21 @@ func (r *run) step(ctx context.Context, number int, s script) (evidence.Step, er
 		return record, failure
 	}
 	log.finish(&record)
+	r.changed(&record)
+	r.describeFailure(failure, &record)
 	r.logStep(record)
 	r.sumUp(record)
 	r.keepLog(ctx, log, &record)
 	return record, failure
+}
+
+// describeFailure says in a step's record why it is not a success.
+func (r *run) describeFailure(failure error, record *evidence.Step) {
+	if failure == nil {
+		return
+	}
+	record.Error = evidence.NewError(problem.Of(failure, problem.Problem{Code: "step.failed", Message: "the step did not succeed"}))
+	r.maskError(record.Error)
 }
 
 // enough reports whether there is time for a script.
@@ -136,6 +151,7 @@ func (r *run) attempt(ctx context.Context, number int, s script, log *stepLog, r
 	r.started = true
 	record.Attempts++
 	outputs := fmt.Sprintf("out/output-%02d-%d", number, record.Attempts)
+	before := log.elapsed()
 	outcome, err := r.spawn(run, s, file, log, r.environment(s, record.Attempts, outputs, stopTime(run)))
 	r.dir.reopen() // what it left is read, whatever it has closed
 	if err != nil {
@@ -143,7 +159,7 @@ func (r *run) attempt(ctx context.Context, number int, s script, log *stepLog, r
 		return problem.Of(err, problem.Problem{Code: "step.start", Where: s.Run, Message: "the script could not be started", Hint: "see the function's log"})
 	}
 	log.lost = log.lost || outcome.OutputLost
-	if err := judge(run, s, outcome, record); err != nil {
+	if err := judge(run, s, outcome, before, record); err != nil {
 		return err
 	}
 	return r.takeOutputs(s, outputs, record)
@@ -163,7 +179,7 @@ func (r *run) spawn(ctx context.Context, s script, file *os.File, log *stepLog, 
 	defer func() { _, _ = stdout.Close(), stderr.Close() }() // the log keeps its own errors
 	command := sandbox.Command{
 		Path: s.interpreter, Args: slices.Concat(s.args, []string{s.Run}, s.Args), Dir: r.dir.join("package"), Env: env,
-		Stdout: stdout, Stderr: stderr, Grace: grace,
+		Stdout: stdout, Stderr: stderr, Grace: grace, Linger: linger,
 		Script: file, ScriptPath: s.Run,
 	}
 	r.confinement(&command)
@@ -222,12 +238,14 @@ func (r *run) environment(s script, attempt int, outputs string, end time.Time) 
 	return env
 }
 
-// judge fills in how the script ended and says why that is not a success.
-func judge(ctx context.Context, s script, o sandbox.Outcome, record *evidence.Step) error {
+// judge fills in how the script ended and says why that is not a success. It began some time after the
+// first attempt, whose record says when that was.
+func judge(ctx context.Context, s script, o sandbox.Outcome, after time.Duration, record *evidence.Step) error {
 	if record.Start == nil {
-		record.Start = &o.Start
+		record.Start, after = &o.Start, 0
 	}
-	record.End, record.DurationMS = &o.End, o.End.Sub(*record.Start).Milliseconds()
+	end := record.Start.Add(after + o.Took)
+	record.End, record.DurationMS = &end, (after + o.Took).Milliseconds()
 	record.CPUMS, record.MaxRSS = record.CPUMS+o.CPU.Milliseconds(), max(record.MaxRSS, o.MaxRSS)
 	record.ReturnCode, record.Signal = o.ExitCode, o.Signal
 	switch {
@@ -236,8 +254,12 @@ func judge(ctx context.Context, s script, o sandbox.Outcome, record *evidence.St
 		return stepError("step.interrupted", s, "was stopped because the executor was", "see which parts took effect before you run it again")
 	case o.Stopped:
 		record.Status = evidence.StepTimedOut
-		return stepError("step.timeout", s, fmt.Sprintf("was stopped after %s: its time had ended", o.End.Sub(o.Start).Round(time.Millisecond)),
+		return stepError("step.timeout", s, fmt.Sprintf("was stopped after %s: its time had ended", o.Took.Round(time.Millisecond)),
 			"make it faster, split the package, or raise the timeout of the step, the package or the function")
+	case o.Crowded:
+		record.Status = evidence.StepFailed
+		return stepError("step.processes", s, fmt.Sprintf("was ended: it may have %d processes and threads at once, and the executor needs the rest", o.Layers.Limits.Processes),
+			"let it do less at the same time")
 	case o.Signal != "":
 		record.Status = evidence.StepFailed
 		return stepError("step.failed", s, "was ended by "+o.Signal, "a SIGKILL is often the memory limit; see the step's log")
@@ -276,6 +298,15 @@ type stepLog struct {
 	file   *os.File
 	output *evidence.Log
 	lost   bool // not all output could be read
+	begun  time.Time
+}
+
+// elapsed is the time since the first attempt began.
+func (l *stepLog) elapsed() time.Duration {
+	if l.begun.IsZero() {
+		l.begun = time.Now()
+	}
+	return time.Since(l.begun)
 }
 
 func (r *run) newStepLog(number int, s script) (*stepLog, error) {
@@ -317,6 +348,21 @@ func (r *run) live(s script) func(evidence.Stream, []string) {
 func cut(name string, n int) string {
 	return strings.ToValidUTF8(name[:min(len(name), n)], "")
 }
+
+// times is the document beside the log that says when what is in it came.
+func (l *stepLog) times() []keptLog {
+	doc, err := l.output.Times().Encode()
+	if err != nil {
+		l.run.log.Error("cannot encode the times of a log", "log", l.object, "error", err.Error())
+		return nil
+	}
+	return []keptLog{{strings.TrimSuffix(l.object, ".log") + ".times.json", inMemory{bytes.NewReader(doc)}, int64(len(doc)), "application/json"}}
+}
+
+// inMemory is a document that needs not be closed.
+type inMemory struct{ *bytes.Reader }
+
+func (inMemory) Close() error { return nil }
 
 // finish puts into the record what the log knows. A log that could not be written in
 // full is marked as truncated there.

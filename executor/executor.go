@@ -66,6 +66,8 @@ type Config struct {
 	Invoke func(ctx context.Context, mark string) error
 	// Clock is this machine's clock; nil: time.Now.
 	Clock func() time.Time
+	// Keeper: a process of its own is the scripts' parent, which ends them when this program is killed.
+	Keeper bool
 	// Spawn runs one command until ctx ends; nil: sandbox.Run.
 	Spawn func(ctx context.Context, c sandbox.Command) (sandbox.Outcome, error)
 }
@@ -89,13 +91,14 @@ type Limits struct {
 	ArtifactBytes int64         // of all kept files together
 	RunTime       time.Duration // of all steps together
 	Attempts      int           // how often a run is tried that fails before its first step
+	Deaths        int           // how often the executor may die on an upload before it is claimed
 }
 
 // DefaultLimits are the limits where nothing else is configured.
 func DefaultLimits() Limits {
 	return Limits{
 		PackageBytes: 200 << 20, Archive: bundle.DefaultLimits(),
-		LogBytes: 10 << 20, Artifacts: 1000, ArtifactBytes: 64 << 20, RunTime: time.Hour, Attempts: 10,
+		LogBytes: 10 << 20, Artifacts: 1000, ArtifactBytes: 64 << 20, RunTime: time.Hour, Attempts: 10, Deaths: 3,
 	}
 }
 
@@ -114,12 +117,14 @@ func New(config Config) *Executor { return &Executor{config} }
 // the reserve.
 func (e *Executor) Run(ctx context.Context, request Request) ([]evidence.Result, error) {
 	w := e.begins(ctx)
-	defer w.drain(ctx, request.CallID)
 	request.VersionNamed = request.VersionID != "" && request.Trigger.Kind == TriggerRequest
+	serve := w.serve
 	if request.Continue != "" {
-		return w.resume(ctx, request)
+		serve = w.resume
 	}
-	return w.serve(ctx, request)
+	results, err := serve(ctx, request)
+	w.drain(ctx, request.CallID) // not deferred: while the executor panics nothing else is begun
+	return results, err
 }
 
 // serve does what a request asks, or has another invocation do it that has more time.
@@ -140,11 +145,11 @@ func (w *work) answer(ctx context.Context, request Request) ([]evidence.Result, 
 	switch {
 	case errors.As(err, &sets):
 		request.ETag, request.VersionID, request.Created, request.pinned = result.Package.ETag, result.Package.VersionID, w.created, w.pinned
-		request.Action, request.Slot = Action(result.Action), request.occurrence(result.Start)
+		request.Action, request.Slot = Action(result.Action), w.slot
 		return w.runSets(ctx, request, sets)
 	case errors.As(err, &other):
 		request.Namespace, request.ETag, request.VersionID = w.namespace(ctx), result.Package.ETag, result.Package.VersionID
-		request.Action, request.Slot = Action(result.Action), request.occurrence(result.Start)
+		request.Action, request.Slot = Action(result.Action), w.slot
 		return w.answerSets(ctx, request, other.claim)
 	}
 	return []evidence.Result{result}, err
@@ -162,7 +167,8 @@ func (w *work) run(ctx context.Context, request Request) (evidence.Result, error
 	defer r.cleanUp()
 	whole := w.fits(w.least)
 	defer func() {
-		w.freed, w.pinned = append(w.freed, r.freed...), r.request.pinned
+		w.freed = append(w.freed, r.freed...)
+		w.pinned, w.slot = r.request.pinned, r.request.Slot
 		switch {
 		case r.hand == "":
 		case whole:
@@ -192,7 +198,9 @@ type run struct {
 	dir     *rundir
 	kept    []keptLog    // logs that wait to be stored
 	started bool         // the first step has begun
-	doing   *claim.Entry // what is being applied; nil: nothing
+	begun   time.Time    // when the run began, by the clock that nobody sets
+	doing   *claim.Entry // what is being applied, or undone; nil: nothing
+	undoes  *claim.Entry // the entry of the run that the request goes back to; nil: it has none
 	digest  string       // SHA-256 of the result, once it is encoded
 	copies  *copies
 	policy  []byte // the policy's document; nil: none
@@ -200,6 +208,8 @@ type run struct {
 	arguments manifest.Arguments
 	network   bool             // the package may use it
 	sizes     map[string]int64 // of the package's files, as extracted
+	contents  contents         // of the package's folder, as the step before has left it
+	named     int              // bytes of the names of changed files in the result
 	outputs   map[string]string
 	keeps     func(name string) bool // files of the package's folder that are artifacts; nil: none
 	secrets   []secret
@@ -217,9 +227,10 @@ type run struct {
 	history   *claim.Package // what ran of the package, and is applied
 	scripts   []script       // of the plan
 	hard      time.Time      // when the process may be killed; zero: not said
+	need      time.Duration  // that the steps and their undo may take; 0: not said
 	previous  *evidence.Result
 	asked     map[string]json.RawMessage   // the parameters that a request which goes back names itself
-	named     place                        // the version that such a request names, if that is another than the run's
+	asks      place                        // the version that such a request names, if that is another than the run's
 	restored  map[string]evidence.Artifact // of the previous run, that are there again
 }
 
@@ -321,11 +332,17 @@ func (r *run) apply(ctx context.Context, plan *manifest.Plan) error {
 	if err := r.copied(); err != nil {
 		return err
 	}
+	if err := r.provable(scripts); err != nil {
+		return err
+	}
 	if err := r.current(ctx); err != nil {
 		return err
 	}
-	if r.does(ActionApply) {
+	switch {
+	case r.does(ActionApply):
 		r.doing = r.change(plan)
+	case r.does(ActionRollback):
+		r.doing = r.undoes
 	}
 	r.arguments, r.scripts = plan.Arguments(), scripts
 	if len(scripts) == 0 {
@@ -342,6 +359,9 @@ func (r *run) apply(ctx context.Context, plan *manifest.Plan) error {
 
 // onlyChecked ends a run that was to validate and admit.
 func (r *run) onlyChecked(ctx context.Context, scripts []script) error {
+	if err := r.provable(scripts); err != nil {
+		return err
+	}
 	for _, s := range scripts {
 		r.result.Steps = append(r.result.Steps, describeStep(s, evidence.StepNotRun))
 	}

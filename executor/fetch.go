@@ -95,23 +95,23 @@ type place struct {
 // with that digest, else from the copy that was kept.
 func (r *run) fetchPinned(ctx context.Context) (*source, error) {
 	q := r.request
-	if r.named.bucket != nil {
+	if r.asks.bucket != nil {
 		return r.fetchNamed(ctx)
 	}
-	for _, at := range []place{
+	for i, at := range []place{
 		{r.Packages, q.Object, store.GetOptions{IfMatch: q.ETag, VersionID: q.VersionID}},
-		{r.Packages, q.Object, store.GetOptions{}},
+		{r.Packages, q.Object, store.GetOptions{}}, // which may be anything by now
 		{r.Results, keptPackage(q.pinned), store.GetOptions{}},
 	} {
 		s, err := r.fetchFrom(ctx, at)
-		if isGone(err) || err == nil && s.sha256 != q.pinned {
+		if isGone(err) || i == 1 && problem.CodeOf(err) == "archive.package_too_large" || err == nil && s.sha256 != q.pinned {
 			continue
 		}
 		return s, err
 	}
 	return nil, problem.New(problem.Problem{
 		Code: "request.gone", Where: q.Object, Message: "the package with the SHA-256 " + q.pinned + " is neither in the packages bucket any more nor among the copies that were kept",
-		Hint: "upload those bytes again under any name; what is applied is kept unless CEMLI_KEEP_PACKAGES is false or it has sensitive defaults",
+		Hint: "upload those bytes again under that name; what is applied is kept unless CEMLI_KEEP_PACKAGES is false or it has sensitive defaults" + anew,
 	}, nil)
 }
 
@@ -123,6 +123,9 @@ func (r *run) fetchFrom(ctx context.Context, at place) (*source, error) {
 	if err != nil {
 		return nil, err
 	}
+	if r.request.pinned != s.sha256 {
+		return s, nil // it says nothing of the package
+	}
 	setDefault(&r.request.Created, info.Created) // of the upload, even where its bytes come from elsewhere by now
 	r.created = r.request.Created
 	r.result.Package.Size, r.result.Package.SHA256 = info.Size, s.sha256
@@ -133,14 +136,14 @@ func (r *run) fetchFrom(ctx context.Context, at place) (*source, error) {
 // fetchNamed downloads the version that a request which goes back names besides the run: it has to be of
 // the same bytes.
 func (r *run) fetchNamed(ctx context.Context) (*source, error) {
-	s, err := r.fetchFrom(ctx, r.named)
+	s, err := r.fetchFrom(ctx, r.asks)
 	switch {
 	case isGone(err):
 		return nil, r.staleNow(ctx)
 	case err == nil && s.sha256 != r.request.pinned:
 		return nil, problem.New(problem.Problem{
 			Code: "request.differs", Where: "/etag", Message: fmt.Sprintf("the version that is named has the SHA-256 %s, and the run %s had %s", s.sha256, r.previous.RunID, r.request.pinned),
-			Hint: "leave etag and version_id out, or name the run of that version; contents that were changed are a new upload",
+			Hint: "leave etag and version_id out, or name the run of that version; contents that were changed are a new upload" + anew,
 		}, nil)
 	}
 	return s, err
@@ -168,10 +171,13 @@ func (r *run) learn(info store.Info) error {
 // attempt or a set of it that comes after a later upload's does not take that one's place.
 func (r *run) current(ctx context.Context) error {
 	q := r.request
+	if q.VersionNamed {
+		return nil // it was asked for whatever has come since
+	}
 	if latest := r.history.Latest(q.ParameterSet); q.pinned != "" && q.previousRun() == "" && latest != nil && latest.Object == q.Object && latest.Uploaded.After(r.created) {
 		return r.stale("run "+latest.RunID+" has begun with a later upload of it", nil)
 	}
-	if q.pinned != "" || q.VersionNamed || q.Trigger.Kind == TriggerCLI {
+	if q.pinned != "" || q.Trigger.Kind == TriggerCLI {
 		return nil
 	}
 	info, err := r.Packages.Head(ctx, q.Object)

@@ -32,7 +32,11 @@ func (r *run) enter(ctx context.Context, m *manifest.Manifest, policy *manifest.
 		if err != nil {
 			return err
 		}
-		busy, first := g.Busy(r.now(), me.Key), g.First()
+		busy, err := r.busy(ctx, g, me.Key)
+		if err != nil {
+			return err
+		}
+		first := g.First()
 		if !busy {
 			if err := r.bury(ctx, g, me.Key); err != nil {
 				return err
@@ -53,7 +57,7 @@ func (r *run) enter(ctx context.Context, m *manifest.Manifest, policy *manifest.
 			}
 			continue
 		case !examined:
-			if err := examine(); err != nil {
+			if err := examine(); err != nil && !mayPass(err) {
 				return err
 			}
 			examined = true
@@ -71,6 +75,31 @@ func (r *run) enter(ctx context.Context, m *manifest.Manifest, policy *manifest.
 	return problem.New(problem.Problem{
 		Code: "state.conflict", Where: name, Message: "the concurrency group was changed by others each time it was to be entered", Hint: "send the request again",
 	}, nil)
+}
+
+// mayPass reports whether a verdict hangs on what is applied alone, which those who hold the group may be about
+// to change: it is no verdict yet.
+func mayPass(verdict error) bool {
+	var again *repeated
+	if errors.As(verdict, &again) {
+		return true
+	}
+	var refusal *problem.Error
+	return errors.As(verdict, &refusal) && !slices.ContainsFunc(refusal.Problems, func(p problem.Problem) bool {
+		return !slices.Contains([]string{
+			"manifest.requires", "policy.downgrade", "policy.reuse", "rollback.not_latest", "rollback.undone", "request.not_partial",
+		}, p.Code)
+	})
+}
+
+// busy reports whether another run than that of key may be running in a group: its lease has not ended,
+// and it is not known to have.
+func (e *Config) busy(ctx context.Context, g *claim.Group, key string) (bool, error) {
+	if !g.Busy(e.now(), key) {
+		return false, nil
+	}
+	held, err := claim.Find(ctx, e.State, e.Environment, g.Holder.Key, e.now())
+	return held == nil || held.State != claim.Done, err
 }
 
 func holder(g *claim.Group) string {
@@ -174,11 +203,8 @@ func (e *Config) ownUp(ctx context.Context, held *claim.Held) error {
 	if err != nil {
 		return err
 	}
-	change := held.Change()
-	if change != nil {
-		change.Result = digest
-	}
-	e.conclusion(ctx, held, string(result.Status), change, e.follow(ctx, result, change, nil, followers))
+	change := noted(held.Change(), result, digest)
+	e.conclusion(ctx, held, claim.End{Status: string(result.Status), Result: digest}, change, e.follow(ctx, result, change, nil, followers))
 	return nil
 }
 

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"io"
 	"runtime/debug"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
 
+	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/store"
 	"cemli-executor/manifest"
 )
@@ -25,6 +27,16 @@ func keptPolicy(sha256 string) string { return "policies/" + sha256 + ".json" }
 type copies struct {
 	group errgroup.Group
 	zip   bool // one of the package is among them
+
+	mu   sync.Mutex
+	made []evidence.Object
+}
+
+// note lists a copy that is there.
+func (c *copies) note(o evidence.Object) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.made = append(c.made, o)
 }
 
 // keepPackage begins to keep the package, where it is going to be applied and may be kept: a sensitive
@@ -38,6 +50,7 @@ func (r *run) keepPackage(ctx context.Context, s *source, m *manifest.Manifest) 
 		if err := r.createOnce(ctx, keptPackage(s.sha256), io.NewSectionReader(s, 0, s.size), s.size, "application/zip"); err != nil {
 			return err
 		}
+		r.copies.note(evidence.Object{Object: keptPackage(s.sha256), Size: s.size, SHA256: s.sha256})
 		if s.size > 4<<20 {
 			debug.FreeOSMemory() // what the download held; the scripts need it
 		}
@@ -51,12 +64,23 @@ func (r *run) keepPolicy(ctx context.Context, doc []byte) {
 		return
 	}
 	r.copies.group.Go(func() error {
-		return r.createOnce(ctx, keptPolicy(sum(doc)), bytes.NewReader(doc), int64(len(doc)), "application/json")
+		copied := evidence.Object{Object: keptPolicy(sum(doc)), Size: int64(len(doc)), SHA256: sum(doc)}
+		err := r.createOnce(ctx, copied.Object, bytes.NewReader(doc), copied.Size, "application/json")
+		if err == nil {
+			r.copies.note(copied)
+		}
+		return err
 	})
 }
 
-// copied waits until all copies are there.
-func (r *run) copied() error { return r.copies.group.Wait() }
+// copied waits until all copies are there, and lists them.
+func (r *run) copied() error {
+	err := r.copies.group.Wait()
+	for _, o := range r.copies.made {
+		r.result.List(o)
+	}
+	return err
+}
 
 // createOnce stores what is the same whoever stores it. A refusal counts only if it is not there then:
 // some stores deny to create what exists.

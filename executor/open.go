@@ -32,6 +32,7 @@ func (r *run) read(archive *bundle.Archive) (*manifest.Manifest, error) {
 	r.name = m.Name
 	r.result.Package.Name, r.result.Package.Version, r.result.Package.Type = m.Name, m.Version, m.Type
 	r.result.Manifest = m.Raw
+	r.result.Parameters = r.askedParameters(m)
 	return m, nil
 }
 
@@ -57,6 +58,7 @@ func (r *run) extract(ctx context.Context, archive *bundle.Archive) (bundle.Extr
 	if err := dir.give(); err != nil {
 		return bundle.Extracted{}, workdirError(r.WorkDir, err)
 	}
+	r.remember(extracted.Files)
 	if r.result.Package.Size > 4<<20 {
 		// What the download held is garbage now; the scripts need the memory.
 		debug.FreeOSMemory()

@@ -11,19 +11,22 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"cemli-executor/internal/claim"
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/problem"
 	"cemli-executor/internal/store"
+	"cemli-executor/manifest"
 )
 
-// keptLog is a log that is not in the results bucket yet.
+// keptLog is a log, or what belongs to one, that is not in the results bucket yet.
 type keptLog struct {
 	object string
 	file   io.ReadSeekCloser
 	size   int64
+	kind   string // of its content
 }
 
 // unclaimed refuses to run under a run id that has a result already.
@@ -39,7 +42,7 @@ func (r *run) unclaimed(ctx context.Context) error {
 	return store.Error(store.ErrExists, "start run", r.Results.Name(), object, nil)
 }
 
-// keepLog stores a step's log at once, so that it survives the function. What fails
+// keepLog stores a step's log and its times at once, so that they survive the function. What fails
 // is tried again at the end of the run: a store that hiccups must not stop a change
 // half way.
 func (r *run) keepLog(ctx context.Context, log *stepLog, record *evidence.Step) {
@@ -48,10 +51,18 @@ func (r *run) keepLog(ctx context.Context, log *stepLog, record *evidence.Step) 
 		r.log.Error("cannot read the log", "step", record.Name, "error", err.Error())
 	}
 	record.Log = log.object
-	kept := keptLog{log.object, log.file, size}
-	if err := r.storeLog(context.WithoutCancel(ctx), kept); err != nil {
-		r.log.Warn("log not stored yet", "step", record.Name, "error", err.Error())
-		r.kept = append(r.kept, kept)
+	kept := append(log.times(), keptLog{log.object, log.file, size, "text/plain; charset=utf-8"})
+	failed := make([]error, len(kept))
+	var all sync.WaitGroup
+	for i := range kept {
+		all.Go(func() { failed[i] = r.storeLog(context.WithoutCancel(ctx), kept[i]) })
+	}
+	all.Wait()
+	for i, err := range failed {
+		if err != nil {
+			r.log.Warn("log not stored yet", "step", record.Name, "object", kept[i].object, "error", err.Error())
+			r.kept = append(r.kept, kept[i])
+		}
 	}
 }
 
@@ -61,7 +72,7 @@ func (r *run) storeLog(ctx context.Context, log keptLog) error {
 	if _, err := log.file.Seek(0, io.SeekStart); err != nil {
 		return fmt.Errorf("read log: %w", err)
 	}
-	if err := r.put(ctx, log.object, log.file, log.size, "text/plain; charset=utf-8"); err != nil {
+	if err := r.put(ctx, log.object, log.file, log.size, log.kind); err != nil {
 		return err
 	}
 	return log.file.Close()
@@ -84,13 +95,53 @@ func (r *run) isStored(ctx context.Context, log keptLog, err error) bool {
 	ours, theirs := sha256.New(), sha256.New()
 	_, err = io.Copy(ours, io.LimitReader(log.file, log.size))
 	_, err2 := io.Copy(theirs, body)
-	return errors.Join(err, err2) == nil && hexSum(ours) == hexSum(theirs)
+	if errors.Join(err, err2) != nil || hexSum(ours) != hexSum(theirs) {
+		return false
+	}
+	r.result.List(evidence.Object{Object: evidence.Dir(r.runID()) + log.object, Size: log.size, SHA256: hexSum(ours)})
+	return true
 }
 
-// put creates one object of the run's evidence.
+// put creates one object of the run's evidence, from the beginning of body, and lists it.
 func (r *run) put(ctx context.Context, name string, body io.ReadSeeker, size int64, contentType string) error {
-	_, err := r.Results.Put(ctx, evidence.Dir(r.runID())+name, body, size, store.PutOptions{IfNoneMatch: true, ContentType: contentType})
+	sum := sha256.New()
+	if _, err := io.Copy(sum, io.LimitReader(body, size)); err != nil {
+		return fmt.Errorf("read %s: %w", name, err)
+	}
+	if _, err := body.Seek(0, io.SeekStart); err != nil {
+		return fmt.Errorf("read %s: %w", name, err)
+	}
+	object := evidence.Object{Object: evidence.Dir(r.runID()) + name, Size: size, SHA256: hexSum(sum)}
+	_, err := r.Results.Put(ctx, object.Object, body, size, store.PutOptions{IfNoneMatch: true, ContentType: contentType})
+	if err == nil {
+		r.result.List(object)
+	}
 	return err
+}
+
+// found lists what is there under a name already: an earlier try has stored it, or this one, whose answer
+// was lost.
+func (r *run) found(ctx context.Context, name string) error {
+	object, err := r.described(ctx, evidence.Dir(r.runID())+name)
+	if err == nil {
+		r.result.List(object)
+	}
+	return err
+}
+
+// described reads an object of the results bucket for its size and digest.
+func (e *Config) described(ctx context.Context, object string) (evidence.Object, error) {
+	body, _, err := e.Results.Get(ctx, object, store.GetOptions{})
+	if err != nil {
+		return evidence.Object{}, err
+	}
+	defer body.Close()
+	sum := sha256.New()
+	size, err := io.Copy(sum, body)
+	if err != nil {
+		return evidence.Object{}, unread(e.Results.Name(), object, err)
+	}
+	return evidence.Object{Object: object, Size: size, SHA256: hexSum(sum)}, nil
 }
 
 // record ends the run: it says how it ended, stores what is not stored yet, commits
@@ -101,6 +152,12 @@ func (r *run) record(ctx context.Context, failure error) (evidence.Result, error
 	if r.held == nil && r.decided(failure) {
 		// A refusal that came before the claim is the request's end, too, and once only.
 		if err := r.acceptRefused(ctx); err != nil {
+			failure = err
+		}
+	}
+	if r.held == nil && failure != nil {
+		// From the first result on it is known since when uploads are looked after.
+		if err := r.watched(ctx); err != nil {
 			failure = err
 		}
 	}
@@ -180,14 +237,11 @@ func (r *run) adoptResult(ctx context.Context, failure error) (evidence.Result, 
 	known := claim.Claim{RunID: stored.RunID, Attempt: stored.Attempt, State: claim.Done, Status: string(stored.Status)}
 	if r.held != nil && !r.noted { // else whoever has found this run dead notes what became of it, and the group is free then
 		change := cmp.Or(r.held.Change(), r.doing)
-		if change != nil {
-			change.Result = digest
-		}
-		pending := r.follow(ctx, stored, change, nil, followers)
+		pending := r.follow(ctx, stored, noted(change, stored, digest), nil, followers)
 		if !slices.Contains(pending, followRecord) {
 			r.leave(ctx)
 		}
-		r.conclusion(ctx, r.held, known.Status, change, pending)
+		r.conclusion(ctx, r.held, claim.End{Status: known.Status, Result: digest}, change, pending)
 	}
 	return r.isDuplicate(&duplicate{known}), nil
 }
@@ -263,12 +317,15 @@ func (r *run) commit(ctx context.Context) error {
 		return err
 	}
 	r.runID()
-	r.result.End = r.now()
+	r.result.End = r.ended()
 	r.result.Outputs = r.outputs
 	r.mask()
-	if err := r.putJUnit(ctx); errors.Is(err, store.ErrExists) {
+	err := r.putJUnit(ctx)
+	if errors.Is(err, store.ErrExists) {
 		r.log.Warn("there is a JUnit report of an earlier try, which stays") // one that stored no result
-	} else if err != nil {
+		err = r.found(ctx, junitReport)
+	}
+	if err != nil {
 		return err
 	}
 	doc, err := r.encode()
@@ -276,7 +333,36 @@ func (r *run) commit(ctx context.Context) error {
 		return err
 	}
 	r.digest = sum(doc)
-	return r.create(ctx, "result.json", doc, "application/json")
+	before := r.result.Evidence
+	err = r.create(ctx, "result.json", doc, "application/json")
+	r.result.Evidence = before // it does not list itself
+	return err
+}
+
+// provable makes sure, before anything is executed, that the run can leave evidence whatever the package
+// contains: the result with its manifest in it, and the report, are encoded once. Where they cannot be, or
+// would be too large, the run ends without what is in their way.
+func (r *run) provable(scripts []script) error {
+	trial := *r
+	for _, s := range scripts {
+		trial.result.Steps = append(trial.result.Steps, describeStep(s, evidence.StepNotRun))
+	}
+	trial.mask()
+	doc, err := trial.result.Encode()
+	if err == nil && len(doc) > maxDocument {
+		err = fmt.Errorf("it would have %d bytes, and at most %d are kept", len(doc), maxDocument)
+	}
+	if err == nil {
+		_, err = trial.result.JUnit()
+	}
+	if err == nil {
+		return nil
+	}
+	r.result.Manifest, r.result.Trigger.Raw, r.result.Parameters = nil, nil, nil
+	return problem.New(problem.Problem{
+		Code: "manifest.evidence", Where: manifest.Name, Message: "the result that has the manifest and the parameters in it cannot be stored, so nothing was executed: " + err.Error(),
+		Hint: "take large values out of the manifest and the request, into files of the package",
+	}, err)
 }
 
 // creations is how often a document is created again whose fate is not known.
@@ -287,7 +373,11 @@ const creations = 3
 func (r *run) create(ctx context.Context, name string, doc []byte, contentType string) error {
 	for try := 1; ; try++ {
 		err := r.put(ctx, name, bytes.NewReader(doc), int64(len(doc)), contentType)
-		if err == nil || r.isThere(ctx, name, doc) {
+		if err == nil {
+			return nil
+		}
+		if r.isThere(ctx, name, doc) {
+			r.result.List(evidence.Object{Object: evidence.Dir(r.runID()) + name, Size: int64(len(doc)), SHA256: sum(doc)})
 			return nil
 		}
 		if try == creations || !retryable(err) || !wait(ctx, time.Duration(try)*100*time.Millisecond) {
@@ -318,13 +408,15 @@ func (r *run) isThere(ctx context.Context, name string, doc []byte) bool {
 	return err == nil && info.Size == int64(len(doc)) && bytes.Equal(stored, doc)
 }
 
+const junitReport = "junit.xml"
+
 // putJUnit stores the run as a JUnit report.
 func (r *run) putJUnit(ctx context.Context) error {
 	doc, err := r.result.JUnit()
 	if err != nil {
 		return err
 	}
-	return r.create(ctx, "junit.xml", doc, "application/xml")
+	return r.create(ctx, junitReport, doc, "application/xml")
 }
 
 // finishLog is the run's last line, made for alarms to count.

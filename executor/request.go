@@ -67,6 +67,7 @@ type Request struct {
 	// it has begun with it, or goes back to it; "" where it has not begun.
 	pinned string
 
+	forSet    bool // it stands for all sets, and was looked for by the mark of one
 	continued bool // this invocation is the one that was to have the time for it
 	// hopeless is why no invocation can have the time for it; nil: that is not known.
 	hopeless error

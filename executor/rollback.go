@@ -57,7 +57,10 @@ func (r *run) undoneBefore(ctx context.Context) ([]evidence.Step, error) {
 	if known == nil || known.RolledBackBy == nil {
 		return steps, nil
 	}
-	last, _, err := r.readResult(ctx, known.LastRollback())
+	last, digest, err := r.readResult(ctx, known.LastRollback())
+	if err == nil {
+		err = r.vouched(ctx, last.RunID, digest)
+	}
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return steps, nil // what it undid is undone again

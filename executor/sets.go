@@ -8,7 +8,7 @@ import (
 
 	"cemli-executor/internal/claim"
 	"cemli-executor/internal/evidence"
-	"cemli-executor/internal/problem"
+	"cemli-executor/manifest"
 )
 
 // severalSets says that a package has parameter sets and the request names none: each is a
@@ -45,11 +45,7 @@ func (w *work) runSets(ctx context.Context, request Request, all *severalSets) (
 		result, err := w.runSet(ctx, request, results, stopped, longest, i)
 		results = append(results, result)
 		if err != nil || isPassing(result) {
-			var last *problem.Problem
-			if err != nil {
-				last = lastError(err)
-			}
-			return results, errors.Join(err, held.Release(ctx, w.now(), err != nil, last))
+			return results, errors.Join(err, held.Release(ctx, w.now(), err != nil, lastError(err)))
 		}
 		if result.Execution.Ran {
 			request.continued = false // a fresh invocation has more time than is left of this one
@@ -63,7 +59,7 @@ func (w *work) runSets(ctx context.Context, request Request, all *severalSets) (
 			stopped = &setStopped{name, result.RunID}
 		}
 	}
-	w.conclusion(ctx, held, string(status), nil, nil)
+	w.conclusion(ctx, held, claim.End{Status: string(status)}, nil, nil)
 	return results, nil
 }
 
@@ -91,6 +87,9 @@ func (w *work) recordSkipped(ctx context.Context, request Request, before eviden
 	r.hard = w.hard
 	r.name = before.Package.Name
 	r.result.Package, r.result.Manifest, r.result.Policy = before.Package, before.Manifest, before.Policy
+	if m, err := manifest.Parse(before.Manifest); err == nil { // else they stay hidden
+		r.result.Parameters = r.askedParameters(m)
+	}
 	r.result.Trigger, r.result.Reason, r.result.Reference = before.Trigger, before.Reason, before.Reference
 	namespace, err := r.Namespace(ctx)
 	if err != nil {

@@ -24,16 +24,13 @@ func (e *Config) settle(ctx context.Context, held *claim.Held) error {
 	if err != nil {
 		return err
 	}
-	change := held.Change()
-	if change != nil {
-		change.Result = digest
-	}
+	change := noted(held.Change(), result, digest)
 	e.Log.Warn("a run was found that its executor did not end", "found", held.RunID, "status", result.Status)
 	if err := e.markNext(ctx, held, string(result.Status)); err != nil {
 		return err
 	}
 	pending := e.follow(ctx, result, change, nil, followers)
-	ok, err := held.Finish(ctx, e.now(), string(result.Status), change, pending)
+	ok, err := held.Finish(ctx, e.now(), claim.End{Status: string(result.Status), Result: digest}, change, pending)
 	if err == nil && ok && len(pending) == 0 {
 		e.deleteMark(ctx, held.Mark())
 	}
@@ -91,17 +88,44 @@ func (e *Config) fromFrame(ctx context.Context, held *claim.Held) (evidence.Resu
 		}, err)
 	}
 	result.End = e.now()
+	if err := e.listLeft(ctx, &result); err != nil {
+		return result, err
+	}
 	mark, err := claim.ReadMark(ctx, e.State, e.Environment, held.Mark())
 	if err != nil {
 		return result, err
 	}
-	if mark != nil {
+	if mark != nil && result.Trigger.Raw == nil { // an earlier version's frame has none
 		var request Request
 		if json.Unmarshal(mark.Request, &request) == nil && request.Parameters == nil {
 			result.Trigger.Raw = request.Trigger.Raw // with parameters it may quote what is hidden
 		}
 	}
 	return result, nil
+}
+
+// listLeft lists the objects that a run has stored before it died and not said so any more.
+func (e *Config) listLeft(ctx context.Context, result *evidence.Result) error {
+	dir, start := evidence.Dir(result.RunID), ""
+	for more := true; more; more = start != "" {
+		page, err := e.Results.List(ctx, store.ListOptions{Prefix: dir, Start: start})
+		if err != nil {
+			return err
+		}
+		for _, o := range page.Objects {
+			known := func(listed evidence.Object) bool { return listed.Object == o.Name }
+			if o.Name == evidence.ResultObject(result.RunID) || slices.ContainsFunc(result.Evidence, known) {
+				continue
+			}
+			left, err := e.described(ctx, o.Name)
+			if err != nil {
+				return err
+			}
+			result.List(left)
+		}
+		start = page.Next
+	}
+	return nil
 }
 
 // readResult reads the result of an earlier run, and its SHA-256.
@@ -170,11 +194,41 @@ func (e *Config) finishPending(ctx context.Context, held *claim.Held) error {
 	if err != nil {
 		return err
 	}
-	change := held.Change()
-	if change != nil && change.Result == "" {
-		change.Result = digest
+	if known := resultOf(held); known != "" && known != digest {
+		return e.altered("state.result", held.RunID)
 	}
+	change := noted(held.Change(), result, digest)
 	pending := e.follow(ctx, result, change, nil, slices.Clone(held.Pending))
-	e.conclusion(ctx, held, held.Status, change, pending)
+	e.conclusion(ctx, held, claim.End{Status: held.Status, Result: digest}, change, pending)
+	return nil
+}
+
+// resultOf is the SHA-256 of the result that a claim knows; "" if it knows none, as those of earlier
+// versions.
+func resultOf(held *claim.Held) string {
+	if change := held.Change(); held.Result == "" && change != nil {
+		return change.Result
+	}
+	return held.Result
+}
+
+// altered is the error for a result that is not the one that was stored.
+func (e *Config) altered(code, runID string) error {
+	return problem.New(problem.Problem{
+		Code: code, Where: e.Results.Name() + "/" + evidence.ResultObject(runID), Message: "the result is not the one that the executor has stored",
+		Hint: "find out who changed the results bucket, and go on by hand",
+	}, nil)
+}
+
+// vouched refuses a result of an earlier run that is not the one that its claim knows; one that no claim
+// or only that of an earlier version knows passes.
+func (e *Config) vouched(ctx context.Context, runID, digest string) error {
+	held, err := claim.OfRun(ctx, e.State, e.Environment, runID, e.now())
+	if err != nil || held == nil {
+		return err
+	}
+	if known := resultOf(held); known != "" && known != digest {
+		return e.altered("request.altered", runID)
+	}
 	return nil
 }

@@ -291,9 +291,14 @@ func (w *world) ended(p *simPackage, r evidence.Result, found map[string]evidenc
 	return false
 }
 
-// slow reports whether a run took most of an invocation's time.
+// slow reports whether a run took most of the time that an invocation has to give, or, where some of it is
+// kept for undo, of what is left then.
 func slow(r evidence.Result) bool {
-	return r.Steps[0].Start != nil && r.End.Sub(*r.Steps[0].Start) > callTime/2
+	most := callTime / 2
+	if r.Rollback != nil {
+		most = callTime / 5
+	}
+	return r.Steps[0].Start != nil && r.End.Sub(*r.Steps[0].Start) > most
 }
 
 // judgeSets wants no set to have begun after one before it did not succeed.
@@ -371,7 +376,7 @@ func ids(results []evidence.Result) []string {
 func (w *world) open() {
 	for name, o := range w.buckets["state"] {
 		switch {
-		case strings.HasPrefix(name, "open/"):
+		case strings.HasPrefix(name, "open/"), strings.HasPrefix(name, "taking/"):
 			w.violated("%s is left", name)
 		case strings.HasPrefix(name, "claims/"):
 			var c claim.Claim
@@ -390,7 +395,7 @@ func (w *world) open() {
 // quiet reports whether nothing is left to be done, as far as the store shows.
 func (w *world) quiet() bool {
 	for name := range w.buckets["state"] {
-		if strings.HasPrefix(name, "open/") {
+		if strings.HasPrefix(name, "open/") || strings.HasPrefix(name, "taking/") {
 			return false
 		}
 	}

@@ -256,7 +256,7 @@ func (w *world) config(i *invocation) executor.Config {
 		skew = 3 * time.Minute // the leases of shorter calls have ended for it
 	}
 	limits := executor.DefaultLimits()
-	limits.Attempts = 50 // what goes wrong here goes wrong often
+	limits.Attempts, limits.Deaths = 50, 50 // what goes wrong here goes wrong often
 	return executor.Config{
 		Packages: bucket("packages"), Results: bucket("results"), State: bucket("state"),
 		Namespace: func(context.Context) (string, error) { return "ns", nil }, Environment: "prod",
@@ -314,7 +314,7 @@ func (i *invocation) spawn(ctx context.Context, c sandbox.Command) (sandbox.Outc
 		return o, errGone
 	}
 	if refused {
-		o.ExitCode, o.End = 9, time.Now()
+		o.ExitCode, o.Took = 9, time.Since(o.Start)
 		return o, nil
 	}
 	select {
@@ -329,6 +329,6 @@ func (i *invocation) spawn(ctx context.Context, c sandbox.Command) (sandbox.Outc
 	}); err != nil || i.dead {
 		return o, errGone
 	}
-	o.End = time.Now()
+	o.Took = time.Since(o.Start)
 	return o, nil
 }

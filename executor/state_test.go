@@ -16,6 +16,7 @@ import (
 	"cemli-executor/internal/claim"
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/problem"
+	"cemli-executor/internal/sandbox"
 	"cemli-executor/internal/store"
 	"cemli-executor/internal/testkit"
 )
@@ -259,8 +260,8 @@ func TestRunsOfAGroupWaitForEachOther(t *testing.T) {
 	if r := b.again(request("third-1.0.0.zip", "")); r.Status != evidence.StatusInProgress || r.RunID != waiting["third"].RunID {
 		t.Errorf("a duplicate of one that waits: %s, run %s; want %s", r.Status, r.RunID, waiting["third"].RunID)
 	}
-	b.upload("bad-1.0.0.zip", pack(t, files{"manifest.json": `{"name":"bad","version":"1.0.0","type":"extension","requires":{"x":">=1"}` + group + `}`}), store.PutOptions{})
-	if r := b.again(request("bad-1.0.0.zip", "")); code(r) != "manifest.requires" {
+	b.upload("bad-1.0.0.zip", pack(t, files{"manifest.json": `{"name":"bad","version":"1.0.0","type":"extension","environments":["other"]` + group + `}`}), store.PutOptions{})
+	if r := b.again(request("bad-1.0.0.zip", "")); code(r) != "manifest.environment" {
 		t.Errorf("a package that is refused waits for its refusal: %s, %+v", r.Status, r.Error)
 	}
 	b.upload("hasty-1.0.0.zip", pack(t, files{"manifest.json": `{"name":"hasty","version":"1.0.0","type":"extension","concurrency":{"group":"erp","on_busy":"reject"}}`, "steps/run.sh": "true"}), store.PutOptions{})
@@ -780,7 +781,7 @@ func TestAStaleDuplicate(t *testing.T) {
 	info := b.upload("sample-1.0.0.zip", pack(t, files{"steps/run.sh": "echo ran"}), store.PutOptions{Metadata: map[string]string{"cemli-action": "check"}})
 	first := b.again(event(info.Name, info.ETag))
 	b.upload("sample-1.0.0.zip", pack(t, files{"steps/run.sh": "echo other"}), store.PutOptions{})
-	if r := b.again(request(info.Name, info.ETag)); r.RunID != first.RunID || b.resultsStored() != 1 {
+	if r := b.again(event(info.Name, info.ETag)); r.RunID != first.RunID || b.resultsStored() != 1 {
 		t.Errorf("run %s, %s, %d results; want %s", r.RunID, r.Message, b.resultsStored(), first.RunID)
 	}
 }
@@ -809,5 +810,70 @@ func TestDeathDuringUndo(t *testing.T) {
 	if r.Status != evidence.StatusInterrupted || len(r.Steps) != 2 || r.Rollback == nil || r.Rollback.Status != evidence.StepInterrupted ||
 		len(r.Rollback.Steps) != 2 || r.Rollback.Steps[0].Status != evidence.StepSuccess || r.Rollback.Steps[1].Status != evidence.StepInterrupted || r.Rollback.Request == nil {
 		t.Errorf("status %s, steps %+v, rollback %+v", r.Status, r.Steps, r.Rollback)
+	}
+}
+
+// A lease is what the run still needs, however long the invocation may last: when its function dies, nobody
+// waits for the end of that.
+func TestALeaseIsWhatTheRunNeeds(t *testing.T) {
+	for _, c := range []struct {
+		members     string
+		least, most time.Duration
+	}{
+		{`"timeout":"40s"`, 40 * time.Second, 10 * time.Minute},
+		{`"timeout":"40s","rollback_timeout":"10s"`, 40 * time.Second, 3 * time.Minute},
+		{`"idempotent":true`, time.Hour, 61 * time.Minute}, // it does not say
+	} {
+		b := newBench(t)
+		var leases []time.Time
+		b.config.Spawn = func(context.Context, sandbox.Command) (sandbox.Outcome, error) {
+			for _, name := range append(b.stateNames("claims/"), b.stateNames("groups/")...) {
+				var doc struct {
+					Lease  time.Time `json:"lease"`
+					Holder json.RawMessage
+				}
+				if err := json.Unmarshal([]byte(b.stateText(name)), &doc); err != nil {
+					t.Error(err)
+				}
+				if strings.HasPrefix(name, "groups/") {
+					if err := json.Unmarshal(doc.Holder, &doc); err != nil {
+						t.Error(err)
+					}
+				}
+				leases = append(leases, doc.Lease)
+			}
+			return sandbox.Outcome{}, nil
+		}
+		info := b.upload("sample-1.0.0.zip", pack(t, with(c.members, files{"steps/run.sh": "true"})), store.PutOptions{})
+		if _, err := b.run(within(t, time.Hour), event(info.Name, info.ETag)); err != nil {
+			t.Fatal(err)
+		}
+		if len(leases) != 2 || leases[0] != leases[1] || time.Until(leases[0]) < c.least-time.Minute || time.Until(leases[0]) > c.most {
+			t.Errorf("%s: leases of claim and group end in %v", c.members, leases)
+		}
+	}
+}
+
+// A group whose holder's claim is done is free, though nobody has given it up.
+func TestAGroupOfARunThatIsDone(t *testing.T) {
+	b := newBench(t)
+	b.config.State = faulty{Bucket: b.state, put: func(name string) error {
+		if strings.HasPrefix(name, "groups/") && len(b.stateNames("groups/")) > 0 { // it is held by now
+			return store.Error(store.ErrUnavailable, "put", "state", name, nil)
+		}
+		return nil
+	}}
+	zip := func(script string) []byte { return pack(t, files{"steps/run.sh": script}) }
+	one := b.upload("a.zip", zip("echo 1"), store.PutOptions{})
+	if r := b.again(event("a.zip", one.ETag)); r.Status != evidence.StatusSuccess {
+		t.Fatalf("%s, %s", r.Status, r.Message)
+	}
+	if !strings.Contains(b.stateText("groups/test/sample.json"), `"holder":{`) {
+		t.Fatal("the group was given up")
+	}
+	b.config.State = b.state
+	two := b.upload("b.zip", zip("echo 2"), store.PutOptions{})
+	if r := b.again(event("b.zip", two.ETag)); r.Status != evidence.StatusSuccess || !r.Execution.Ran {
+		t.Errorf("%s, %s", r.Status, r.Message)
 	}
 }

@@ -64,7 +64,8 @@ type sweeping struct {
 	callID string
 	swept  Swept
 	failed []error
-	cut    bool // there was no time for the rest of what was to be looked at
+	cut    bool                     // there was no time for the rest of what was to be looked at
+	taken  map[string]*claim.Taking // what was about to be done by others, by run key
 }
 
 // Bounds of sweeps in the time that an event's invocation has left.
@@ -90,7 +91,7 @@ func (e *Executor) SweepInSpareTime(ctx context.Context, callID string) error {
 	spare, cancel := context.WithTimeout(ctx, spareTime)
 	defer cancel()
 	w := e.begins(ctx)
-	w.elsewhere = true
+	w.spare = true
 	_, err = e.sweep(spare, w, callID)
 	return err
 }
@@ -117,7 +118,19 @@ func (e *Executor) sweep(ctx context.Context, w *work, callID string) (Swept, er
 	return s.swept, nil
 }
 
+// all does the sweep's work. Nothing of it is deferred: while the executor panics nothing else is begun.
 func (s *sweeping) all(ctx context.Context) error {
+	err := s.look(ctx)
+	s.drain(ctx, s.callID)
+	if err == nil {
+		s.suspects(ctx)
+		s.drain(ctx, s.callID)
+	}
+	return err
+}
+
+// look goes on with what is open, and with uploads that nobody has claimed.
+func (s *sweeping) look(ctx context.Context) error {
 	watch, err := s.watch(ctx, s.now())
 	if err != nil {
 		return err
@@ -129,7 +142,7 @@ func (s *sweeping) all(ctx context.Context) error {
 	if !s.fits(0) {
 		return (&run{Config: s.Config}).noTime()
 	}
-	defer s.drain(ctx, s.callID)
+	s.lookAfterDeaths(ctx)
 	uploads := func() error { return s.uploads(ctx, cursor, watch.Since) }
 	marks := func() error { return s.marks(ctx, cursor) }
 	if cursor.Open != "" {
@@ -222,6 +235,11 @@ func (s *sweeping) mark(ctx context.Context, name string) error {
 	switch {
 	case err != nil:
 		return err
+	case held == nil && s.taken[claim.KeyOf(name)] != nil:
+		if s.taken[claim.KeyOf(name)].Busy(s.now()) {
+			s.swept.Waiting++
+		}
+		return nil // it comes last
 	case held == nil:
 	case held.State == claim.Done && name == held.Mark() && len(held.Pending) > 0:
 		return s.finishPending(ctx, held)
@@ -239,7 +257,7 @@ func (s *sweeping) mark(ctx context.Context, name string) error {
 	case held.State == claim.Running && held.Group != "":
 		s.freed = append(s.freed, held.Group) // once that run is ended
 	}
-	if s.sends(s.least) {
+	if s.sends(s.least) && (held == nil || !held.Died(s.now())) {
 		s.hands = append(s.hands, name)
 		return nil
 	}
@@ -247,18 +265,25 @@ func (s *sweeping) mark(ctx context.Context, name string) error {
 	if err != nil || !ok {
 		return err
 	}
-	if err := s.goOn(ctx, request); err != nil {
-		return err
+	if held != nil && held.Died(s.now()) {
+		s.suspectClaim(held, request)
+		return nil
 	}
-	if claim.AttemptOf(name) == 0 {
-		return claim.DeleteMark(ctx, s.State, s.Environment, name) // it has another mark now, or is done
+	var taking *claim.Taking
+	if held == nil {
+		if taking, err = s.taking(claim.KeyOf(name), name, request); err != nil {
+			return err
+		}
 	}
-	return nil
+	return s.take(ctx, taking, func() error {
+		err := s.goOn(ctx, request)
+		return errors.Join(err, s.unmark(ctx, name, err))
+	})
 }
 
 // recent reports whether something is too new for a sweep in spare time, as what is under way need not
 // be asked for twice.
-func (s *sweeping) recent(t time.Time) bool { return s.elsewhere && s.now().Sub(t) < spareEvery }
+func (s *sweeping) recent(t time.Time) bool { return s.spare && s.now().Sub(t) < spareEvery }
 
 // waits reports whether a run still has to wait for its group; if that is free, its first is started.
 func (s *sweeping) waits(ctx context.Context, held *claim.Held) (bool, error) {
@@ -267,7 +292,7 @@ func (s *sweeping) waits(ctx context.Context, held *claim.Held) (bool, error) {
 		return false, err
 	}
 	if first := g.First(); first == nil || first.Key == held.Key {
-		return g.Busy(s.now(), held.Key), nil
+		return s.busy(ctx, g, held.Key)
 	}
 	s.freed = append(s.freed, held.Group)
 	return g.Waits(held.Key), nil
@@ -361,13 +386,16 @@ func (s *sweeping) upload(ctx context.Context, v store.Version) (err error) {
 			return err
 		}
 	}
-	if s.sends(s.least) {
-		// It is accepted under a mark that the other invocation finds.
-		if _, err := s.Later(ctx, request); err != nil {
-			return err
-		}
-		s.hands = append(s.hands, claim.MarkName(request.key(s.Environment), 0))
-		return nil
+	key := request.key(s.Environment)
+	if s.taken[key] != nil {
+		return nil // it comes last
 	}
-	return s.goOn(ctx, request)
+	if s.sends(s.least) {
+		return s.elsewhere(ctx, "", request) // it is accepted under a mark that the other invocation finds
+	}
+	taking, err := s.taking(key, "", request)
+	if err != nil {
+		return err
+	}
+	return s.take(ctx, taking, func() error { return s.goOn(ctx, request) })
 }

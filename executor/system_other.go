@@ -37,3 +37,6 @@ func removeContents(path string) error {
 	}
 	return err
 }
+
+// look lists nothing: no step is run here.
+func (d *rundir) look(int) (contents, bool) { return nil, true }

@@ -117,12 +117,14 @@ func (r *run) runUndo(ctx context.Context, plan *manifest.Plan, u undoing, befor
 // undoRequest is the request that does what is left to be undone.
 func (r *run) undoRequest() *evidence.UndoRequest {
 	run := r.runID()
+	reason := "finish the undo of " + run
 	if r.does(ActionRollback) {
 		run = r.request.RollbackOf
+		reason = "finish the undo of " + run + ", which " + r.runID() + " did not" // with the reason that one had it would be the same request
 	}
 	return &evidence.UndoRequest{
 		Action: string(ActionRollback), Object: r.request.Object, VersionID: r.result.Package.VersionID, ParameterSet: r.request.ParameterSet,
-		RollbackOf: run, Reason: "finish the undo of " + run,
+		RollbackOf: run, Reason: reason,
 	}
 }
 

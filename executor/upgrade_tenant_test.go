@@ -144,7 +144,7 @@ func (c *keptCall) spawn(_ context.Context, command sandbox.Command) (sandbox.Ou
 	if done.what == t.failing {
 		o.ExitCode = 1
 	}
-	o.End = time.Now()
+	o.Took = time.Since(o.Start)
 	return o, nil
 }
 

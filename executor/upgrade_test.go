@@ -181,7 +181,7 @@ func isDone(t *tenant) {
 		t.equal("the answer for "+object, want, got)
 	}
 	again := t.answers(byHand(t.event("limits-1.0.0.zip")))[0]
-	t.equal("the parameters of the run by hand", map[string]any{"MAX": 7.0}, t.results()[again.RunID].Parameters)
+	t.equal("the parameters of the run by hand", map[string]any{"MAX": json.Number("7")}, t.results()[again.RunID].Parameters)
 	for _, e := range t.executed {
 		if _, ok := done[t.objectOf(e.runID)]; ok {
 			t.t.Errorf("%s was executed", e.what)

@@ -61,7 +61,7 @@ type Manifest struct {
 	// Requires maps packages to the ranges of versions that must have succeeded.
 	Requires map[string]string
 
-	// Raw is the document as it was read.
+	// Raw is the document as it was read, without the white space around its values.
 	Raw []byte
 }
 

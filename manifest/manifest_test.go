@@ -7,10 +7,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
+	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/problem"
 	"cemli-executor/manifest"
 )
@@ -289,7 +291,45 @@ func TestSensitiveValuesAreNotQuoted(t *testing.T) {
 	}
 }
 
+// encodes fails if a result cannot be stored and read back.
+func encodes(t *testing.T, r evidence.Result) {
+	t.Helper()
+	doc, err := r.Encode()
+	if err == nil {
+		_, err = evidence.Decode(doc)
+	}
+	if err == nil {
+		_, err = r.JUnit()
+	}
+	if err != nil || !utf8.Valid(doc) {
+		t.Fatalf("the result that has it cannot be stored: %v\n%s", err, doc)
+	}
+}
+
+// What is a manifest for one reader is one for all: white space is what JSON has, and no more.
+func TestWhiteSpaceOfJSONOnly(t *testing.T) {
+	const doc = `{"name":"ffp","version":"1.0.0","type":"extension"}`
+	for _, space := range []string{"\f", "\v", "\x00", "\u00a0", "\u0085", "\u2028", "\u3000", "\ufeff"} {
+		for _, text := range []string{doc + space, space + doc, doc + "\n" + space} {
+			if _, err := manifest.Parse([]byte(text)); problem.CodeOf(err) != "manifest.json" {
+				t.Errorf("%q as a manifest: %v", text, err)
+			}
+			if _, err := manifest.ParsePolicy([]byte(strings.Replace(text, doc, `{"environment":"prod"}`, 1)), "prod"); problem.CodeOf(err) != "policy.unavailable" {
+				t.Errorf("%q around a policy: %v", space, err)
+			}
+			if _, err := manifest.ParseValue([]byte(strings.Replace(text, doc, `"x"`, 1))); err == nil {
+				t.Errorf("%q around a value was accepted", space)
+			}
+		}
+	}
+	m, err := manifest.Parse([]byte("\t{ \"name\" :\r\n\"ffp\", \"version\":\"1.0.0\",\"type\":\"extension\", \"x-a\": [ 1.0, \"\\u0041 b\" ] }\n"))
+	if err != nil || string(m.Raw) != `{"name":"ffp","version":"1.0.0","type":"extension","x-a":[1.0,"\u0041 b"]}` {
+		t.Errorf("%s, %v", m.Raw, err)
+	}
+}
+
 func FuzzParse(f *testing.F) {
+	f.Add([]byte("{\"name\":\"ffp\",\"version\":\"1.0.0\",\"type\":\"extension\"}\f"))
 	for _, c := range cases {
 		if len(c.doc) < 10_000 {
 			f.Add([]byte(c.doc))
@@ -306,6 +346,7 @@ func FuzzParse(f *testing.F) {
 		if m == nil {
 			return
 		}
+		encodes(t, evidence.Result{Manifest: m.Raw})
 		if m.Name == "" || m.Version == "" || !slices.Contains(manifest.Types, m.Type) {
 			t.Fatalf("a valid manifest without identity: %+v", m)
 		}

@@ -20,7 +20,7 @@ func Parse(doc []byte) (*Manifest, error) {
 		return nil, err
 	}
 	c := &checker{open: func(key string) bool { return strings.HasPrefix(key, "x-") }}
-	m := &Manifest{Raw: doc, Network: true, OnSetFailure: OnSetFailureStop}
+	m := &Manifest{Raw: strictjson.Compact(doc), Network: true, OnSetFailure: OnSetFailureStop}
 	node{c: c, value: doc}.fields(m.fields())
 	if err := problem.Join(c.problems); err != nil {
 		return nil, err

@@ -264,9 +264,11 @@ type Case struct {
 // policy's keys; nothing if it may run.
 func (p *Policy) Admit(c Case) []problem.Problem {
 	v := &violations{policy: p, c: c}
-	v.requirements()
-	v.identity()
-	v.versions()
+	if c.Action != "rollback" { // what was admitted once may be undone, whatever is demanded of packages since
+		v.requirements()
+		v.identity()
+		v.versions()
+	}
 	v.abilities()
 	v.frozen()
 	return v.problems
@@ -407,7 +409,7 @@ func (v *violations) abilities() {
 			v.add("policy.secret", "/secrets/"+name, fmt.Sprintf("the secret %s may not be used in %s", printable(secret), p.Environment), "allowed: "+strings.Join(p.secrets, ", "))
 		}
 	}
-	if !p.embedded {
+	if !p.embedded && v.c.Action != "rollback" {
 		for _, place := range v.c.Embedded {
 			v.add("policy.embedded_secret", place, "this looks like a secret, and packages may hold none", "take it out, put it into the vault, and change it: it is known now")
 		}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"cemli-executor/internal/evidence"
 	"cemli-executor/manifest"
 )
 
@@ -286,6 +287,7 @@ func TestFreezeWindows(t *testing.T) {
 func FuzzParsePolicy(f *testing.F) {
 	f.Add([]byte(`{"environment":"prod","require":{"/a/0":true,"/owner":"x"},"freeze":[{"days":["sat"],"time_zone":"Europe/Berlin","reason":"r","from":"22:00","until":"02:00"}]}`))
 	f.Add([]byte(`{"environment":"prod","concurrency":{"group":"erp-{set}"},"freeze":[{"days":["sun"],"time_zone":"America/Santiago","reason":"r","rollback":"deny"}],"require":{"/labels":true}}`))
+	f.Add([]byte("{\"environment\":\"prod\"}\f"))
 	f.Add([]byte(`{"environment":"prod","object_name":"{name}","actions":{"event":[]},"secrets":["*"]}`))
 	m, err := manifest.Parse([]byte(everything))
 	if err != nil {
@@ -301,7 +303,9 @@ func FuzzParsePolicy(f *testing.F) {
 			}
 			return
 		}
-		for _, v := range p.Admit(manifest.Case{Manifest: m, Object: "a.zip", Action: "apply", Kind: "event", Now: at("2026-11-21T12:00:00Z"), Current: "2.0.0", Seen: "h1:x"}) {
+		broken := p.Admit(manifest.Case{Manifest: m, Object: "a.zip", Action: "apply", Kind: "event", Now: at("2026-11-21T12:00:00Z"), Current: "2.0.0", Seen: "h1:x"})
+		encodes(t, evidence.Result{Policy: evidence.Policy{Violations: broken}, Error: &evidence.Error{Problems: broken}})
+		for _, v := range broken {
 			if !strings.HasPrefix(v.Code, "policy.") {
 				t.Fatalf("violation %+v", v)
 			}

@@ -42,7 +42,7 @@ func ParseValue(doc []byte) (Value, error) {
 	if fault := strictjson.Check(doc, 1); fault != nil {
 		return Value{}, errValueKind
 	}
-	return parseValue(jsontext.Value(strings.TrimSpace(string(doc))))
+	return parseValue(jsontext.Value(strings.Trim(string(doc), strictjson.Space)))
 }
 
 // TextValue is the value of a text.

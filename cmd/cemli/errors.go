@@ -11,6 +11,9 @@ import (
 	"cemli-executor/internal/problem"
 )
 
+// exitInterrupted is the exit code of a command that was interrupted, whatever it would have ended with.
+const exitInterrupted = 130
+
 // endedError ends the program with a code after everything has been said.
 type endedError struct{ code int }
 

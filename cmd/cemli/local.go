@@ -21,6 +21,7 @@ type localFlags struct {
 	dir         string
 	port        int
 	instances   int
+	sharedUID   bool
 	memory      int
 	timeout     time.Duration
 	detached    time.Duration

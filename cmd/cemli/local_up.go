@@ -34,6 +34,7 @@ file, and the names that clients need. State is kept in --dir.`,
 	cmd.Flags().StringVar(&f.dir, "dir", "", "folder for the state (default: a new temporary one, removed at the end)")
 	cmd.Flags().IntVar(&f.port, "port", 0, "port on 127.0.0.1; 0 takes any free one")
 	cmd.Flags().IntVar(&f.instances, "instances", 2, "function instances that may run at the same time")
+	cmd.Flags().BoolVar(&f.sharedUID, "shared-uid", false, "as root: one user for all instances, as on a Fn server (default: one each)")
 	cmd.Flags().DurationVar(&f.sweep, "sweep-every", time.Minute, "time between sweeps, which go on with what was left undone; 0: never")
 	return cmd
 }
@@ -64,7 +65,7 @@ func localUp(ctx context.Context, t *terminal, f localFlags) (err error) {
 		return fmt.Errorf("find the folder for the state: %w", err)
 	}
 	stack, stop, err := f.start(ctx, t, dir, &progress{t: t}, local.Options{
-		Port: f.port, Instances: f.instances,
+		Port: f.port, Instances: f.instances, SharedUID: f.sharedUID,
 		Observe: func(a localoci.Activity) { t.showActivity(a) },
 	})
 	if err != nil {

@@ -1,8 +1,8 @@
 // Command cemli writes, tries and runs CEMLI packages.
 //
 // Data goes to stdout and everything else to stderr. The exit codes are 0 success,
-// 1 the run failed, 2 wrong usage, 3 the package was rejected, 4 infrastructure and
-// 5 verification failed.
+// 1 the run failed, 2 wrong usage, 3 the package was rejected, 4 infrastructure,
+// 5 verification failed and 130 interrupted.
 package main
 
 import (
@@ -10,8 +10,6 @@ import (
 	"errors"
 	"io"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -21,20 +19,27 @@ import (
 
 func main() {
 	sandbox.Dispatch()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	// A second signal ends the program at once.
-	context.AfterFunc(ctx, stop)
-	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+	ctx, end := interruptible()
+	os.Exit(run(ctx, os.Args[1:], newPipe(os.Stdout, end), newPipe(os.Stderr, end)))
 }
 
-// run is the program: it returns the exit code.
+// run is the program: it returns the exit code. Nothing but success is another one than
+// exitInterrupted once ctx has ended.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	t := &terminal{stdout: stdout, stderr: stderr, colour: colourWanted(stderr)}
 	root := newRoot(t)
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
+	code := t.execute(ctx, root)
+	if code != codes.ExitSuccess && ctx.Err() != nil {
+		return exitInterrupted
+	}
+	return code
+}
+
+// execute runs the command that the arguments name.
+func (t *terminal) execute(ctx context.Context, root *cobra.Command) int {
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return codes.ExitSuccess
@@ -55,7 +60,7 @@ func newRoot(t *terminal) *cobra.Command {
 modifications, localizations and integrations of an ERP, as zip files.
 
 Exit codes: 0 success, 1 the run failed, 2 wrong usage, 3 the package was
-rejected, 4 infrastructure, 5 verification failed.`,
+rejected, 4 infrastructure, 5 verification failed, 130 interrupted.`,
 		Args:          cobra.NoArgs,
 		SilenceErrors: true,
 		SilenceUsage:  true,

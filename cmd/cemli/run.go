@@ -117,7 +117,7 @@ func runHere(ctx context.Context, t *terminal, path string, f runFlags) error {
 		Limits: executor.DefaultLimits(), Sandbox: level, Output: executor.OutputAll,
 		Identity: evidence.Identity{ExecutorVersion: buildinfo.String()},
 		Log:      slog.New(slog.NewJSONHandler(&progress{t: t}, nil)),
-		Secrets:  secretsHere,
+		Secrets:  secretsHere, Keeper: true,
 	})
 	request := executor.Request{
 		Bucket: packages.Name(), Object: object.Name, ETag: object.ETag, ParameterSet: f.set, Parameters: parameters,

@@ -21,8 +21,8 @@ type terminal struct {
 }
 
 func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd())) // a descriptor is small
+	fd, ok := descriptor(w)
+	return ok && term.IsTerminal(int(fd)) // a descriptor is small
 }
 
 // colourWanted follows no-color.org.

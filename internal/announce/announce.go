@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	cloudevents "github.com/cloudevents/sdk-go/v2"
 
@@ -126,4 +127,19 @@ func titleOf(r evidence.Result) string {
 	return title
 }
 
-func clip(text string) string { return strings.ToValidUTF8(text[:min(len(text), maxText)], "") }
+// clip shortens a text to what takes at most maxText bytes in the message, where some characters are
+// escapes.
+func clip(text string) string {
+	text = strings.ToValidUTF8(text, "")
+	size := 0
+	for i, r := range text {
+		size += utf8.RuneLen(r)
+		if evidence.Deceptive(r) || strings.ContainsRune("\"\\<>&\u2028\u2029", r) {
+			size += len(`\u0000`)
+		}
+		if size > maxText {
+			return text[:i]
+		}
+	}
+	return text
+}

@@ -71,3 +71,17 @@ func TestNamesAreVisible(t *testing.T) {
 		t.Errorf("title %q, body %q", title, body)
 	}
 }
+
+// Whatever a result says, it can be announced.
+func TestWhateverAResultSays(t *testing.T) {
+	for _, text := range []string{"", "\xff\xfe", "\x00\x1b[31m", "\u202egpj.zip", strings.Repeat("\u0085", 60_000), strings.Repeat("\x00", 60_000), strings.Repeat("<&>]]>", 9000)} {
+		r := evidence.Result{
+			RunID: "20260102T030405Z-x-0123456789ab", SourceObject: text[:min(len(text), 1024)], Message: text, Reason: text, Reference: text,
+			Environment: "prod", Error: &evidence.Error{Code: "x.y", Message: text, Hint: text},
+		}
+		_, body, err := announce.Message(r, "results")
+		if err != nil || len(body) > 64<<10 {
+			t.Errorf("%.20q: %d bytes, %v", text, len(body), err)
+		}
+	}
+}

@@ -8,6 +8,7 @@
 //	packages/<environment>/<name>.json       what ran of a package in an environment
 //	watch.json                               since when uploads are looked after
 //	sweep/<environment>.json                 where the next sweep goes on
+//	taking/<environment>/<key>.json          that somebody is about to go on with a request that has no claim
 //	clock/<environment>.json                 written to compare clocks; says nothing
 //
 // The mark under open/ is there before the claim, and goes when nothing is left to be done:
@@ -22,6 +23,8 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"regexp"
+	"strings"
 	"time"
 
 	"cemli-executor/internal/problem"
@@ -49,6 +52,8 @@ type Claim struct {
 	Attempt     int    `json:"attempt"`
 	State       State  `json:"state"`
 	Status      string `json:"status,omitempty"` // of the result, when done
+	// Result is the SHA-256 of the result, when done; empty where that is not known.
+	Result string `json:"result_sha256,omitempty"`
 	// Lease is until when nobody else may take the claim over; zero: it was given back.
 	Lease time.Time `json:"lease"`
 	// Holder is whoever has the lease, new each time.
@@ -88,6 +93,11 @@ const maxLease = 30 * time.Hour
 
 // Expired reports whether whoever held the claim must have ended.
 func (c Claim) Expired(now time.Time) bool { return c.State != Done && now.After(c.Lease.Add(MaxSkew)) }
+
+// Died reports whether whoever held the claim died before anything was started under it.
+func (c Claim) Died(now time.Time) bool {
+	return c.State == Claimed && !c.Lease.IsZero() && c.Expired(now)
+}
 
 // Change is what the run applies, as far as it is known; nil: nothing.
 func (c Claim) Change() *Entry {
@@ -136,6 +146,29 @@ func Find(ctx context.Context, state store.Bucket, environment, key string, now 
 	h.etag = etag
 	return h, nil
 }
+
+// OfRun reads the claim of a run, by its id; nil where no claim is of that run any more.
+func OfRun(ctx context.Context, state store.Bucket, environment, runID string, now time.Time) (*Held, error) {
+	match := runKey.FindStringSubmatch(runID)
+	if match == nil {
+		return nil, nil //nolint:nilnil // it is nobody's
+	}
+	prefix := "claims/" + environment + "/"
+	page, err := state.List(ctx, store.ListOptions{Prefix: prefix + match[1], Limit: 10})
+	if err != nil {
+		return nil, err
+	}
+	for _, o := range page.Objects {
+		held, err := Find(ctx, state, environment, strings.TrimSuffix(strings.TrimPrefix(o.Name, prefix), ".json"), now)
+		if err != nil || held != nil && held.RunID == runID {
+			return held, err
+		}
+	}
+	return nil, nil //nolint:nilnil // there is none
+}
+
+// runKey finds the beginning of the run key in a run id.
+var runKey = regexp.MustCompile(`-([0-9a-f]{12})(-[0-9]+)?$`)
 
 // plausible refuses a lease that no holder can have written: what it protects would wait for ever.
 func plausible(state store.Bucket, where string, lease, now time.Time) error {
@@ -189,6 +222,7 @@ func (h *Held) TakeOver(ctx context.Context, now, lease time.Time) (bool, error)
 
 // Start is what is noted right before a step.
 type Start struct {
+	Lease   time.Time
 	Group   string // that the run holds
 	Applies *Entry // nil: the run applies nothing
 	SHA256  string // of the zip
@@ -199,7 +233,7 @@ type Start struct {
 // may be started.
 func (h *Held) Progress(ctx context.Context, now time.Time, s Start) (bool, error) {
 	next := h.Claim
-	next.State, next.Group, next.Frame, next.Updated = Running, s.Group, s.Frame, now
+	next.State, next.Lease, next.Group, next.Frame, next.Updated = Running, s.Lease, s.Group, s.Frame, now
 	next.applies(s.Applies)
 	if next.Pinned == "" {
 		next.Pinned = s.SHA256
@@ -217,11 +251,17 @@ func (h *Held) Join(ctx context.Context, now time.Time, group string) (bool, err
 	return h.swap(ctx, next)
 }
 
-// Finish notes the status of the result, which is stored, and what of that which follows it is
-// pending. False: somebody else has.
-func (h *Held) Finish(ctx context.Context, now time.Time, status string, applies *Entry, pending []string) (bool, error) {
+// End is how a run has ended.
+type End struct {
+	Status string // of the result, which is stored
+	Result string // its SHA-256; "": of several sets
+}
+
+// Finish notes how the run has ended, and what of that which follows it is pending. False: somebody
+// else has.
+func (h *Held) Finish(ctx context.Context, now time.Time, end End, applies *Entry, pending []string) (bool, error) {
 	next := h.Claim
-	next.State, next.Status, next.Pending, next.Frame, next.Updated = Done, status, pending, nil, now
+	next.State, next.Status, next.Result, next.Pending, next.Frame, next.Updated = Done, end.Status, end.Result, pending, nil, now
 	next.applies(applies)
 	return h.swap(ctx, next)
 }
@@ -229,7 +269,7 @@ func (h *Held) Finish(ctx context.Context, now time.Time, status string, applies
 // Again makes a claim that is done one's own for the next attempt. False: somebody else was first.
 func (h *Held) Again(ctx context.Context, now, lease time.Time, runID string) (bool, error) {
 	next := h.Claim
-	next.State, next.Status, next.Attempt, next.RunID = Claimed, "", h.Attempt+1, runID
+	next.State, next.Status, next.Result, next.Attempt, next.RunID = Claimed, "", "", h.Attempt+1, runID
 	next.Lease, next.Holder, next.Tries, next.Group, next.Pending, next.Updated = lease, rand.Text(), 0, "", nil, now
 	next.LastError = nil
 	next.applies(nil)

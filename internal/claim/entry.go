@@ -1,6 +1,7 @@
 package claim
 
 import (
+	"maps"
 	"slices"
 	"time"
 )
@@ -29,7 +30,8 @@ type Entry struct {
 	// Object is the name that the zip had in the packages bucket, and Uploaded when it was written.
 	Object   string    `json:"object,omitempty"`
 	Uploaded time.Time `json:"uploaded,omitzero"`
-	// Declares are the parameter sets that the manifest declares; empty: none.
+	// Declares are the parameter sets that the manifest declares; empty: none. In a record they are once
+	// for all entries of the same contents.
 	Declares []string  `json:"declares,omitempty"`
 	Start    time.Time `json:"start"`
 	End      time.Time `json:"end,omitzero"`
@@ -47,8 +49,8 @@ type Entry struct {
 // counts reports whether the entry says something of what is applied.
 func (e Entry) counts() bool { return e.Standing != Undone && e.ResumedBy == "" }
 
-// maxRecorded bounds the entries of a record, all sets together.
-const maxRecorded = 4000
+// maxRecorded bounds the entries of a record, all sets together: a manifest has 1,000 sets at most.
+const maxRecorded = 1000
 
 // perSet is how many entries a set may have among so many sets.
 func perSet(sets int) int { return min(200, max(2, maxRecorded/max(1, sets))) }
@@ -80,6 +82,17 @@ func (p *Package) Find(set, runID string) *Entry {
 		return &list[i]
 	}
 	return nil
+}
+
+// Outcome is the entry that says what became of what a run did: its own, or that of the last run that went
+// on from it.
+func (p *Package) Outcome(set string, e *Entry) *Entry {
+	for range p.Sets[set] {
+		if next := p.Find(set, e.ResumedBy); next != nil {
+			e = next
+		}
+	}
+	return e
 }
 
 // After returns the newest entry of a set that counts and came after a run; nil where none did. Of a
@@ -120,10 +133,52 @@ func (p *Package) Add(set string, e Entry) {
 	if p.Find(set, e.RunID) != nil {
 		return // whoever finds that run dead may note it once more
 	}
+	e = p.declare(e)
 	p.Sets[set] = append(p.Sets[set], e)
 	for name := range p.Sets {
 		p.trim(name)
 	}
+	p.forget()
+}
+
+// Insert notes an entry of a run that is older than others: it was not noted then.
+func (p *Package) Insert(set string, e Entry) {
+	if p.Find(set, e.RunID) != nil {
+		return
+	}
+	if p.Sets == nil {
+		p.Sets = map[string][]Entry{}
+	}
+	list := p.Sets[set]
+	at := slices.IndexFunc(list, func(known Entry) bool { return known.Start.After(e.Start) })
+	if at < 0 {
+		at = len(list)
+	}
+	p.Sets[set] = slices.Insert(list, at, p.declare(e))
+	p.trim(set)
+}
+
+// declare takes the sets that contents declare out of an entry, to be known once.
+func (p *Package) declare(e Entry) Entry {
+	if len(e.Declares) > 0 {
+		if p.Declared == nil {
+			p.Declared = map[string][]string{}
+		}
+		p.Declared[e.DirHash] = e.Declares
+	}
+	e.Declares = nil
+	return e
+}
+
+// forget drops what contents declare that are applied nowhere any more.
+func (p *Package) forget() {
+	applied := map[string]bool{}
+	for set := range p.Sets {
+		if e := p.Applied(set); e != nil {
+			applied[e.DirHash] = true
+		}
+	}
+	maps.DeleteFunc(p.Declared, func(dirHash string, _ []string) bool { return !applied[dirHash] })
 }
 
 // trim drops the oldest entries of a set that has too many, but never the one that counts.

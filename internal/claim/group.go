@@ -139,6 +139,21 @@ func (g *Group) Wait(ctx context.Context, who Waiting) (ok bool, err error) {
 	return g.swap(ctx)
 }
 
+// Renew gives the run of key, which entered with fence, a longer lease. False: the group is another run's by
+// now.
+func (g *Group) Renew(ctx context.Context, key string, fence int64, now, lease time.Time) (bool, error) {
+	renewed := false
+	fresh, err := g.retry(ctx, now, func(g *Group) bool {
+		renewed = g.Holder != nil && g.Holder.Key == key && g.Fence == fence
+		if renewed {
+			g.Holder.Lease = lease
+		}
+		return renewed
+	})
+	*g = *fresh
+	return renewed, err
+}
+
 // Leave gives the group up after the run of key, which entered with fence, and returns the group
 // as it is then. A group that is another run's by now stays as it is.
 func (g *Group) Leave(ctx context.Context, key string, fence int64, now time.Time) (*Group, error) {

@@ -25,6 +25,8 @@ type Package struct {
 	// Sets lists what was applied of each parameter set, the last one last; "" is the set of a package
 	// that has none.
 	Sets map[string][]Entry `json:"sets,omitempty"`
+	// Declared are the parameter sets that the manifests of what is applied declare, by dirhash.
+	Declared map[string][]string `json:"declared,omitempty"`
 	// Done and Current are what version 1 knew: successes, the last one last, without their sets, and
 	// the version of the last. Sort takes them over.
 	Done    []Success `json:"done"`
@@ -114,7 +116,7 @@ func (p *Package) Sort(entries map[string]Sorted) {
 			d.Lost = true
 			lost = append(lost, d)
 		case p.Find(sorted.Set, d.RunID) == nil:
-			older[sorted.Set] = append(older[sorted.Set], sorted.Entry)
+			older[sorted.Set] = append(older[sorted.Set], p.declare(sorted.Entry))
 		}
 	}
 	p.Done, p.Current = append([]Success{}, lost...), ""
@@ -139,6 +141,16 @@ func (p *Package) Forgotten(key string) string {
 	for _, d := range slices.Backward(p.Done) {
 		if d.Lost && d.Key == key {
 			return d.RunID
+		}
+	}
+	return ""
+}
+
+// Lost is the version of the newest success whose set is not known; "" if there is none.
+func (p *Package) Lost() string {
+	for _, d := range slices.Backward(p.Done) {
+		if d.Lost {
+			return d.Version
 		}
 	}
 	return ""

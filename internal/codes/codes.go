@@ -140,6 +140,7 @@ var formerly = map[string]string{
 	"request.hidden":      "trigger.previous_run",
 	"request.not_partial": "trigger.previous_run",
 	"request.unknown_run": "trigger.previous_run", "rollback.of_rollback": "trigger.previous_run",
+	"manifest.unsupported": "manifest.unknown_key", "trigger.unsupported": "trigger.unknown_key",
 }
 
 // Exit is the exit code of a command for a run's status.

@@ -98,7 +98,7 @@ func (r Result) suite(phase string, steps []Step) junitSuite {
 			c.Skipped = &junitSkipped{Message: map[StepStatus]string{StepNotRun: "not run", StepSkipped: "it had succeeded before"}[step.Status]}
 		default:
 			s.Failures++
-			c.Failure = &junitFailure{Message: how(step), Type: string(step.Status), Text: step.StderrTail}
+			c.Failure = failureOf(step)
 		}
 		s.Tests++
 		s.Cases = append(s.Cases, c)
@@ -107,12 +107,18 @@ func (r Result) suite(phase string, steps []Step) junitSuite {
 	return s
 }
 
-// how says how a step ended.
-func how(s Step) string {
-	if s.Signal != "" {
-		return string(s.Status) + ": ended by " + s.Signal
+// failureOf says why a step is not a success, in the words of its error.
+func failureOf(s Step) *junitFailure {
+	f := &junitFailure{Message: string(s.Status), Type: string(s.Status), Text: s.StderrTail}
+	switch {
+	case s.Error != nil:
+		f.Message, f.Type = string(s.Status)+": "+s.Error.Message, s.Error.Code
+	case s.Signal != "": // of an earlier version's result
+		f.Message += ": ended by " + s.Signal
+	case s.ReturnCode > 0:
+		f.Message += fmt.Sprintf(": exited with %d", s.ReturnCode)
 	}
-	return fmt.Sprintf("%s: exited with %d", s.Status, s.ReturnCode)
+	return f
 }
 
 func seconds(d time.Duration) string { return fmt.Sprintf("%.3f", d.Seconds()) }

@@ -9,6 +9,22 @@ import (
 	"cemli-executor/internal/evidence"
 )
 
+// A step that exited with 0 can have failed: then the report says why, as the result does.
+func TestJUnitSaysWhyAStepFailed(t *testing.T) {
+	for want, step := range map[string]evidence.Step{
+		`message="failed: what it wrote cannot be used" type="step.output"`: {Status: evidence.StepFailed, Error: &evidence.Error{Code: "step.output", Message: "what it wrote cannot be used"}},
+		`message="timed_out: was stopped after 1s" type="step.timeout"`:     {Status: evidence.StepTimedOut, Signal: "SIGTERM", Error: &evidence.Error{Code: "step.timeout", Message: "was stopped after 1s"}},
+		`message="interrupted" type="interrupted"`:                          {Status: evidence.StepInterrupted},
+		`message="failed: ended by SIGSEGV" type="failed"`:                  {Status: evidence.StepFailed, ReturnCode: -1, Signal: "SIGSEGV"},
+	} {
+		step.Name, step.Phase = "s", "run"
+		doc, err := evidence.Result{Steps: []evidence.Step{step}}.JUnit()
+		if err != nil || !strings.Contains(string(doc), "<failure "+want) || strings.Contains(string(doc), "exited with 0") {
+			t.Errorf("want %s, %v\n%s", want, err, doc)
+		}
+	}
+}
+
 func TestJUnit(t *testing.T) {
 	r := evidence.Result{
 		Package: evidence.Package{Name: "p", Version: "1.0.0"}, Start: time.Unix(0, 0), End: time.Unix(2, 0),

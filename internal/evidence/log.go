@@ -36,6 +36,7 @@ type Log struct {
 	sum     hash.Hash
 	live    func(Stream, []string)
 	streams map[Stream]*stream
+	times   timeline
 }
 
 type stream struct {
@@ -50,7 +51,7 @@ type stream struct {
 func NewLog(file io.Writer, limit int64, live func(stream Stream, lines []string)) *Log {
 	return &Log{
 		file: file, limit: limit, sum: sha256.New(), live: live,
-		streams: map[Stream]*stream{Stdout: {}, Stderr: {}},
+		streams: map[Stream]*stream{Stdout: {}, Stderr: {}}, times: newTimeline(),
 	}
 }
 
@@ -75,6 +76,7 @@ func (l *Log) write(s Stream, p []byte) {
 	into.tail = keepTail(into.tail, p)
 	kept := p[:min(int64(len(p)), max(0, l.limit-before))]
 	if len(kept) > 0 && l.fileErr == nil {
+		l.times.note(before, s)
 		n, err := l.file.Write(kept)
 		l.sum.Write(kept[:n])
 		l.fileErr = err
@@ -143,6 +145,13 @@ func (l *Log) Record(step *Step) error {
 	step.StdoutTail = Tail(string(l.streams[Stdout].tail))
 	step.StderrTail = Tail(string(l.streams[Stderr].tail))
 	return l.fileErr
+}
+
+// Times says when what is in the file came. The writers must not be used any more.
+func (l *Log) Times() Times {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.times.times()
 }
 
 // keepTail appends p to tail and keeps the end, moving bytes only now and then.

@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"cemli-executor/internal/codes"
@@ -107,6 +108,8 @@ type Result struct {
 	Execution Execution  `json:"execution"`
 	Steps     []Step     `json:"steps"`
 	Artifacts []Artifact `json:"artifacts"`
+	// Evidence lists every object that was stored before this document.
+	Evidence []Object `json:"evidence"`
 	// Summary is the Markdown that the scripts wrote.
 	Summary string `json:"summary,omitempty"`
 	// Timings are milliseconds by stage: fetch, open, extract, admit, execute.
@@ -197,6 +200,8 @@ type Sandbox struct {
 	User                 int  `json:"user,omitempty"`    // id of the user set aside for scripts, where the executor is root
 	// Limits of the scripts; absent where there were none.
 	Limits *SandboxLimits `json:"limits,omitempty"`
+	// Gaps are the words for what this kernel or place leaves open at the level; absent where nothing is known.
+	Gaps []string `json:"gaps,omitempty"`
 }
 
 // SandboxLimits are what scripts could take at most; 0 means no limit of this kind.
@@ -261,6 +266,12 @@ type Step struct {
 	StderrTail string `json:"stderr_tail"`
 	// Outputs are what the step gave to later ones.
 	Outputs map[string]string `json:"outputs,omitempty"`
+	// Error says why the step is not a success; absent where it is one or was not run.
+	Error *Error `json:"error,omitempty"`
+	// ChangedFiles names files in the package's folder that are not, or no longer, as they were before the step.
+	ChangedFiles []string `json:"changed_files,omitempty"`
+	// MoreChanged is how many more there are at least.
+	MoreChanged int `json:"changed_files_more,omitempty"`
 }
 
 // Rollback is what was undone after a failure, in the order it was: the steps that had
@@ -300,13 +311,27 @@ type Artifact struct {
 	Withheld string `json:"withheld,omitempty"`
 }
 
+// Object is an object of the results bucket.
+type Object struct {
+	Object string `json:"object"` // its whole name
+	Size   int64  `json:"size"`
+	SHA256 string `json:"sha256"`
+}
+
+// List notes an object as evidence, once.
+func (r *Result) List(o Object) {
+	if !slices.ContainsFunc(r.Evidence, func(known Object) bool { return known.Object == o.Object }) {
+		r.Evidence = append(r.Evidence, o)
+	}
+}
+
 // Dir is the folder of a run in the results bucket, with a trailing slash.
 func Dir(runID string) string { return "runs/" + runID + "/" }
 
 // ResultObject is the name of a run's result in the results bucket.
 func ResultObject(runID string) string { return Dir(runID) + "result.json" }
 
-// Encode gives the document's bytes: indented, for people, the same for equal results, and without
+// Encode gives the document's bytes: indented, for people, unless it is very large, the same for equal results, and without
 // characters that make it look different from what it says.
 func (r Result) Encode() ([]byte, error) {
 	r.SchemaVersion = SchemaVersion
@@ -316,6 +341,7 @@ func (r Result) Encode() ([]byte, error) {
 	r.Artifacts = append([]Artifact{}, r.Artifacts...)
 	r.Policy.Violations = append([]problem.Problem{}, r.Policy.Violations...)
 	r.Secrets = append([]Secret{}, r.Secrets...)
+	r.Evidence = append([]Object{}, r.Evidence...)
 	if r.Parameters == nil {
 		r.Parameters = map[string]any{}
 	}
@@ -325,15 +351,50 @@ func (r Result) Encode() ([]byte, error) {
 	return encode(r)
 }
 
+// maxIndented bounds a document that is indented: white space may be many times what it is around.
+const maxIndented = 4 << 20
+
 func encode(v any) ([]byte, error) {
-	var buf bytes.Buffer
-	enc := json.NewEncoder(&buf)
+	var compact, indented bytes.Buffer
+	enc := json.NewEncoder(&compact)
 	enc.SetEscapeHTML(false) // it is read by people, not embedded in pages
-	enc.SetIndent("", "  ")
 	if err := enc.Encode(v); err != nil {
 		return nil, fmt.Errorf("encode: %w", err)
 	}
-	return Plain(buf.Bytes()), nil
+	if indentedSize(compact.Bytes()) > maxIndented {
+		return Plain(compact.Bytes()), nil
+	}
+	if err := json.Indent(&indented, compact.Bytes(), "", indent); err != nil {
+		return nil, fmt.Errorf("encode: %w", err)
+	}
+	return Plain(indented.Bytes()), nil
+}
+
+const indent = "  "
+
+// indentedSize is about how long a compact document is when it is indented, and never less.
+func indentedSize(doc []byte) int {
+	size, depth, quoted := len(doc), 0, false
+	for i := 0; i < len(doc); i++ {
+		switch c := doc[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == ':':
+			size++
+		case c == '{', c == '[':
+			depth++
+			size += 1 + depth*len(indent)
+		case c == ',':
+			size += 1 + depth*len(indent)
+		case c == '}', c == ']':
+			depth--
+			size += 1 + depth*len(indent)
+		}
+	}
+	return size
 }
 
 // Decode reads a result document of a version that this package knows.

@@ -16,7 +16,7 @@ func TestResultRoundTrip(t *testing.T) {
 	want := evidence.Result{
 		SchemaVersion: 1, RunID: "20260102T030405Z-x-0123456789ab", Status: evidence.StatusFailed, Message: "m <&>",
 		Error: &evidence.Error{Code: "step.failed", Message: "m"}, Start: time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC),
-		Manifest: json.RawMessage(`{"name":"x"}`), RequestedBy: []evidence.Requester{}, Parameters: map[string]any{"A": "b"}, Outputs: map[string]string{}, Secrets: []evidence.Secret{}, Policy: evidence.Policy{Source: "none", Violations: []problem.Problem{}}, Artifacts: []evidence.Artifact{},
+		Manifest: json.RawMessage(`{"name":"x"}`), RequestedBy: []evidence.Requester{}, Parameters: map[string]any{"A": "b"}, Outputs: map[string]string{}, Secrets: []evidence.Secret{}, Policy: evidence.Policy{Source: "none", Violations: []problem.Problem{}}, Artifacts: []evidence.Artifact{}, Evidence: []evidence.Object{},
 		Steps: []evidence.Step{{Name: "a", Status: evidence.StepFailed, ReturnCode: 3}},
 	}
 	doc, err := want.Encode()
@@ -62,5 +62,19 @@ func TestSummaryStaysUnderTheAnswerLimit(t *testing.T) {
 	}
 	if len(r.Error.Problems) != 100_000 {
 		t.Error("summarizing changed the result")
+	}
+}
+
+// A document that white space would make many times as long is not indented.
+func TestALargeResultIsNotIndented(t *testing.T) {
+	deep := strings.Repeat("[", 30) + strings.Repeat("1,", 400_000) + "1" + strings.Repeat("]", 30)
+	r := evidence.Result{RunID: "x", Manifest: json.RawMessage(`{"name":"x","x-a":` + deep + `}`)}
+	doc, err := r.Encode()
+	if err != nil || len(doc) > 2<<20 {
+		t.Fatalf("%d bytes, %v", len(doc), err)
+	}
+	back, err := evidence.Decode(doc)
+	if err != nil || string(back.Manifest) != string(r.Manifest) {
+		t.Errorf("it does not come back: %v", err)
 	}
 }

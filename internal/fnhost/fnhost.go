@@ -4,8 +4,8 @@
 // are needed and stay warm; one that fails a call is replaced.
 //
 // It does not confine the function further than a process of its own can be: an
-// instance has its own folders and, when the host runs as root, its own unprivileged
-// user. Its /tmp is the folder that TMPDIR names, because instances share the machine.
+// instance has its own folders and, when the host runs as root, an unprivileged user, of its
+// own unless instances are to share one. Its /tmp is the folder that TMPDIR names, because instances share the machine.
 // No process of an instance outlives it, and no instance the host.
 package fnhost
 
@@ -48,6 +48,9 @@ type Config struct {
 	Timeout   time.Duration // of one call
 	Detached  time.Duration // of one that nobody waits for; 0: as of the others
 	Settings  map[string]string
+	// SharedUser: started by root, all instances are one user, as the containers of a Fn server are;
+	// otherwise each has one of its own.
+	SharedUser bool
 	// Late, if not nil, gives settings that are known only when an instance starts.
 	Late func() map[string]string
 	// The ids that the function is told.

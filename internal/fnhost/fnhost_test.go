@@ -108,6 +108,35 @@ func describe(t *testing.T, h *fnhost.Host, c fnhost.Call) description {
 	return d
 }
 
+func TestInstancesMayShareAUser(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root")
+	}
+	for _, shared := range []bool{false, true} {
+		c := config(t)
+		c.Instances, c.SharedUser = 2, shared
+		h := start(t, c)
+		var users sync.Map
+		var all sync.WaitGroup
+		for range 2 {
+			all.Go(func() {
+				a, err := h.Invoke(t.Context(), call("describe", ""))
+				var d description
+				if err != nil || json.Unmarshal(a.Body, &d) != nil || d.UID == 0 {
+					t.Errorf("user %d, %v", d.UID, err)
+				}
+				users.Store(d.UID, true)
+			})
+		}
+		all.Wait()
+		count := 0
+		users.Range(func(any, any) bool { count++; return true })
+		if count != map[bool]int{false: 2, true: 1}[shared] {
+			t.Errorf("shared %v: %d users", shared, count)
+		}
+	}
+}
+
 func TestWhatTheFunctionIsTold(t *testing.T) {
 	t.Setenv("SECRET_OF_THE_HOST", "do not show")
 	c := config(t)

@@ -43,6 +43,9 @@ type process struct {
 func newInstance(h *Host, n int) *instance {
 	i := &instance{host: h, dir: filepath.Join(h.dir, strconv.Itoa(n))}
 	if os.Geteuid() == 0 {
+		if h.config.SharedUser {
+			n = 0
+		}
 		id := uint32(firstUser + n) // #nosec G115 -- small
 		i.user = &syscall.Credential{Uid: id, Gid: id}
 	}

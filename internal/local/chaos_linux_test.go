@@ -33,6 +33,7 @@ import (
 var (
 	chaosPackages = flag.Int("chaos.packages", 40, "packages of the chaos test")
 	chaosGroups   = flag.Int("chaos.groups", 5, "concurrency groups of them")
+	chaosShared   = flag.Bool("chaos.shared-uid", false, "whether all instances are one user")
 	chaosKills    = flag.Duration("chaos.kills", 1500*time.Millisecond, "how long between two kills, about")
 )
 
@@ -145,6 +146,7 @@ func TestChaos(t *testing.T) {
 	c := &chaos{target: seen, cloud: &cloud{t: t, log: &testkit.Buffer{}}}
 	stack, err := local.Start(local.Options{
 		Dir: t.TempDir(), Binary: binary, Instances: 4, MemoryMB: 256, Timeout: 8 * time.Second, Detached: 8 * time.Second, // what is killed is found soon
+		SharedUID:   *chaosShared,
 		Settings:    map[string]string{"CEMLI_RESERVE": "1s", "CEMLI_LOG_OUTPUT": "none", "CEMLI_LIMIT_ATTEMPTS": "100"},
 		FunctionLog: c.log, Log: slog.New(slog.DiscardHandler),
 		Observe: func(a localoci.Activity) {

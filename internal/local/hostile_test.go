@@ -113,8 +113,12 @@ cd "$TMPDIR"; mkdir -p "$(printf 'e/%.0s' $(seq 1800))"; true`),
 		files: map[string]string{"steps/1.sh": `chmod 0 "$TMPDIR" "$HOME" "$PWD" "${PWD%/*}" 2>/dev/null; true`, "steps/2.sh": `echo fine >"$TMPDIR/x"`},
 	},
 	{
-		name: "hops from process to process", manifest: `"timeout":"3s"`, status: evidence.StatusTimedOut, code: "step.timeout",
+		name: "hops from process to process in a crowd", manifest: `"timeout":"3s"`, status: "",
 		files: run(`hop() { while :; do (setsid bash -c "sleep 0.001" &) ; done; }; for i in 1 2 3 4 5 6; do (setsid bash -c "$(declare -f hop); trap '' TERM; hop" &); done; trap '' TERM; while :; do sleep 0.1; done`),
+	},
+	{
+		name: "hops from process to process", manifest: `"timeout":"3s"`, status: evidence.StatusTimedOut, code: "step.timeout",
+		files: run(`hop() { while :; do (setsid bash -c "sleep 0.001" &) ; sleep 0.02; done; }; for i in 1 2 3; do (setsid bash -c "$(declare -f hop); trap '' TERM; hop" &); done; trap '' TERM; while :; do sleep 0.1; done`),
 	},
 	{
 		name: "replaces the run's folders", status: evidence.StatusSuccess,

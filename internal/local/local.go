@@ -37,6 +37,7 @@ type Options struct {
 	Timeout   time.Duration
 	Detached  time.Duration     // of calls that nobody waits for; 0: an hour
 	Sweep     time.Duration     // between sweeps, as the schedule has the function make them; 0: there is none
+	SharedUID bool              // all instances are one user
 	Settings  map[string]string // configuration of the function, optional
 	Faults    localoci.Faults   // in force from the start
 	// Unversioned buckets, in a new folder, keep no versions; Terraform makes them so that they do.
@@ -126,7 +127,7 @@ func newHost(o Options, authority *localoci.Authority, endpoint func() string) (
 	return fnhost.New(fnhost.Config{
 		Binary: o.Binary, Instances: o.Instances, MemoryMB: o.MemoryMB, Timeout: o.Timeout, Detached: cmp.Or(o.Detached, detachedTime), Settings: settings,
 		FunctionID: localoci.FunctionID, FunctionName: "cemli-executor", AppID: localoci.AppID, AppName: "cemli", Region: localoci.Region,
-		Log: o.FunctionLog, Wrap: o.Wrap,
+		Log: o.FunctionLog, Wrap: o.Wrap, SharedUser: o.SharedUID,
 		Credentials: func() (fnhost.Credentials, error) {
 			now := time.Now()
 			session, err := authority.NewSession(now, now.Add(sessionTime))

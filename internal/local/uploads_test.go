@@ -185,3 +185,96 @@ func TestASweepFindsReplacedVersions(t *testing.T) {
 		sweep() // nothing is left
 	}
 }
+
+// An upload that is replaced or deleted while it waits for its group does not run: the newest is what runs
+// last, where versions are kept and where they are not.
+func TestWhatIsReplacedWhileItWaits(t *testing.T) {
+	for _, unversioned := range []bool{false, true} {
+		t.Run(fmt.Sprint("unversioned ", unversioned), func(t *testing.T) {
+			c := start(t, func(o *local.Options) { unconfined(o); o.Instances, o.Unversioned = 2, unversioned })
+			dir := t.TempDir()
+			for _, open := range []string{filepath.Dir(dir), dir} {
+				if err := os.Chmod(open, 0o777); err != nil { //nolint:gosec // for the function's users
+					t.Fatal(err)
+				}
+			}
+			zip := func(name, version, script string) []byte {
+				return testkit.Zip(t, map[string]string{"manifest.json": `{"name":"` + name + `","version":"` + version + `","type":"extension","concurrency":{"group":"g"}}`, "steps/run.sh": script})
+			}
+			c.put("first.zip", zip("first", "1.0.0", "touch "+dir+"/begun; until [ -e "+dir+"/end ]; do sleep 0.02; done"))
+			for end := time.Now().Add(time.Minute); !exists(dir + "/begun"); time.Sleep(10 * time.Millisecond) {
+				if time.Now().After(end) {
+					t.Fatal("the first run does not begin")
+				}
+			}
+			const objects = 4
+			for n := range objects {
+				for version := range 3 {
+					c.put(fmt.Sprintf("chg-%d.zip", n), zip(fmt.Sprint("chg", n), fmt.Sprintf("1.0.%d", version), "echo "+fmt.Sprint(version)))
+				}
+			}
+			c.put("gone.zip", zip("gone", "1.0.0", "echo gone"))
+			for range 3*objects + 1 {
+				c.answer() // each waits, or was replaced before it could
+			}
+			if err := c.packages().Delete(t.Context(), "gone.zip", ""); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(dir+"/end", nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			c.answer()
+			ran := map[string]string{}
+			for _, r := range c.stored(t) {
+				switch {
+				case r.Execution.Ran:
+					ran[r.SourceObject] += r.Execution.Stdout
+				case r.Error == nil || r.Error.Code != "trigger.stale" || r.Status != evidence.StatusRejected:
+					t.Errorf("%s of %s: %s, %s", r.RunID, r.SourceObject, r.Status, r.Message)
+				}
+			}
+			for n := range objects {
+				if got := ran[fmt.Sprintf("chg-%d.zip", n)]; got != "2\n" {
+					t.Errorf("of chg-%d.zip ran %q; want the newest alone", n, got)
+				}
+			}
+			if len(ran) != objects+1 {
+				t.Errorf("ran %v", ran)
+			}
+		})
+	}
+}
+
+// A person goes back with the id of a run and a reason alone; what that ran comes from the version that is
+// kept or, where none is, from the copy, with the function's own permissions.
+func TestGoingBackByHand(t *testing.T) {
+	for _, unversioned := range []bool{false, true} {
+		c := start(t, func(o *local.Options) { o.Unversioned = unversioned })
+		c.put("sample-1.0.0.zip", sample(t, "echo A"))
+		first := c.result(c.answer())
+		c.put("sample-1.0.0.zip", sample(t, "echo B"))
+		if r := c.result(c.answer()); r.Execution.Stdout != "B\n" {
+			t.Fatalf("status %s, %s", r.Status, r.Message)
+		}
+		ask := func(request string) evidence.Summary {
+			t.Helper()
+			var s evidence.Summary
+			if doc := invokeByHand(t, c, request); json.Unmarshal(doc, &s) != nil {
+				t.Fatalf("the answer is %s", doc)
+			}
+			return s
+		}
+		closed := ask(`{"rerun_of":"` + first.RunID + `","reason":"again"}`)
+		if closed.Error == nil || closed.Error.Code != "rollback.not_latest" {
+			t.Errorf("unversioned %v: underneath a later run: %+v", unversioned, closed)
+		}
+		back := `{"action":"apply","rollback_of":"` + first.RunID + `","reason":"B is wrong","request_id":"r1"}`
+		one, same := ask(back), ask(back)
+		if one.Status != evidence.StatusSuccess || one.Execution.Stdout != "A\n" || one.Action != "apply" || one.Duplicate || one.PreviousRunID != first.RunID {
+			t.Errorf("unversioned %v: %s, %s, %q", unversioned, one.Status, one.Message, one.Execution.Stdout)
+		}
+		if same.RunID != one.RunID || !same.Duplicate || same.Status != evidence.StatusSuccess {
+			t.Errorf("unversioned %v: sent again: run %s, duplicate %v, %s", unversioned, same.RunID, same.Duplicate, same.Status)
+		}
+	}
+}

@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -58,6 +57,30 @@ func Signal(signal syscall.Signal, group int, until time.Time) error {
 		}
 	}
 	return nil
+}
+
+// Tasks counts the processes and threads of strays and of everything that descends from them, up to
+// a bit more than most. Those that come while it goes on may be missed.
+func Tasks(most int) (int, error) {
+	tree, err := Strays()
+	if err != nil {
+		return 0, err
+	}
+	threadsOf := threadsAndChildren
+	if !listed() {
+		if threadsOf, err = search(); err != nil {
+			return 0, err
+		}
+	}
+	count := 0
+	for ; len(tree) > 0 && count <= most; tree = tree[1:] {
+		threads, below, err := threadsOf(strconv.Itoa(tree[0]))
+		if err == nil { // else it has ended
+			count += threads
+			tree = append(tree, below...)
+		}
+	}
+	return count, nil
 }
 
 // Sweep kills and reaps every stray until none is left: as the parent dies its children
@@ -116,11 +139,16 @@ func childrenOf(name string) ([]int, error) {
 	if !listed() {
 		return childrenBySearch(name)
 	}
+	_, pids, err := threadsAndChildren(name)
+	return pids, err
+}
+
+// threadsAndChildren counts the threads of a process and lists the children of all of them.
+func threadsAndChildren(name string) (threads int, pids []int, err error) {
 	files, err := filepath.Glob("/proc/" + name + "/task/*/children")
 	if err != nil {
-		return nil, err
+		return 0, nil, err
 	}
-	var pids []int
 	for _, file := range files {
 		text, err := os.ReadFile(file)
 		if err != nil {
@@ -129,25 +157,34 @@ func childrenOf(name string) ([]int, error) {
 		for _, word := range bytes.Fields(text) {
 			pid, err := strconv.Atoi(string(word))
 			if err != nil {
-				return nil, fmt.Errorf("read %s: %w", file, err)
+				return 0, nil, fmt.Errorf("read %s: %w", file, err)
 			}
 			pids = append(pids, pid)
 		}
 	}
-	return pids, nil
+	return len(files), pids, nil
 }
 
 // childrenBySearch looks at every process, for kernels that do not list children.
 func childrenBySearch(name string) ([]int, error) {
+	look, err := search()
+	if err != nil {
+		return nil, err
+	}
+	if name == "self" {
+		name = strconv.Itoa(os.Getpid())
+	}
+	_, pids, err := look(name)
+	return pids, err
+}
+
+// search looks at every process once; the function returned is threadsAndChildren of that moment.
+func search() (func(name string) (threads int, pids []int, err error), error) {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
 		return nil, fmt.Errorf("list processes: %w", err)
 	}
-	parent := name
-	if name == "self" {
-		parent = strconv.Itoa(os.Getpid())
-	}
-	var pids []int
+	threads, children := map[string]int{}, map[string][]int{}
 	for _, entry := range entries {
 		pid, err := strconv.Atoi(entry.Name())
 		if err != nil {
@@ -157,11 +194,13 @@ func childrenBySearch(name string) ([]int, error) {
 		if err != nil {
 			continue
 		}
-		// After the name, which may have spaces and brackets: state, parent.
-		_, rest, _ := strings.Cut(string(stat[bytes.LastIndexByte(stat, ')')+1:]), " ")
-		if fields := strings.Fields(rest); len(fields) > 1 && fields[1] == parent {
-			pids = append(pids, pid)
+		// After the name, which may have spaces and brackets: state, parent, and 15 numbers, then that of threads.
+		fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
+		if len(fields) < 18 {
+			continue
 		}
+		children[string(fields[1])] = append(children[string(fields[1])], pid)
+		threads[entry.Name()], _ = strconv.Atoi(string(fields[17])) // the kernel's own number
 	}
-	return pids, nil
+	return func(name string) (int, []int, error) { return threads[name], children[name], nil }, nil
 }

@@ -128,3 +128,39 @@ func TestBothWaysFindTheSameChildren(t *testing.T) {
 		t.Errorf("the list has %v, the search %v, error %v", list, search, err)
 	}
 }
+
+// Tasks are counted in every depth and session, and threads as well as processes.
+func TestTasksAreCounted(t *testing.T) {
+	if _, err := exec.LookPath("setsid"); err != nil {
+		t.Skip("needs setsid (util-linux)")
+	}
+	cmd, _ := script(t, escape+"sleep 100 & sleep 100 & wait")
+	defer func() {
+		_ = cmd.Process.Kill()
+		_ = Sweep(10*time.Second, cmd.Process.Pid)
+		_ = cmd.Wait()
+	}()
+	const want = 7 // the script, two sleeps, two daemons with a sleep each
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+		listed, err := Tasks(100)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if listed == want {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%d tasks; want %d", listed, want)
+		}
+	}
+	look, err := search()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if threads, _, _ := look(strconv.Itoa(os.Getpid())); threads < 2 {
+		t.Errorf("the search finds %d threads of this program", threads)
+	}
+	if some, err := Tasks(2); err != nil || some <= 2 || some > want {
+		t.Errorf("%d tasks where more than 2 suffice, error %v", some, err)
+	}
+}

@@ -314,8 +314,11 @@ func (v *victim) try(a attack, without ...string) verdict {
 	starved := false
 	if a.name == "fork bomb" {
 		c.Stdout = onText{&out, holding, func() {
-			// What this program needs most: a thread and a process.
-			starved = exec.Command("/bin/true").Run() != nil
+			// What this program needs most: a thread and a process. Where processes are counted they may
+			// be missing until the next count.
+			for end := time.Now().Add(time.Second); time.Now().Before(end); time.Sleep(watchEvery) {
+				starved = exec.Command("/bin/true").Run() != nil
+			}
 			v.file("run/here/release", "")
 		}}
 	}

@@ -1,14 +1,16 @@
 package sandbox
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"sync"
+	"runtime"
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // When everything that could write has been killed, output is read to its end, however slow the
@@ -20,55 +22,165 @@ const (
 	drainWhole = time.Minute
 )
 
-// capture carries one stream of the command to a writer.
+const (
+	// pipeWrites is how many small writes a pipe should hold: each takes a page.
+	pipeWrites = 64
+	// mostFills is how often they are looked at before something is passed on.
+	mostFills = 8
+	// signalWait is how long the signal of a write may take that is there to be read.
+	signalWait = time.Millisecond
+)
+
+// capture carries the command's two streams to their writers, from one goroutine and in the order
+// in which the command wrote: pipes keep writes apart, and the kernel tells whose turn it was.
+// Where it does not, what is there at the same time is in any order.
 type capture struct {
-	r, w *os.File
-	dst  io.Writer
-	done sync.WaitGroup
-	lost atomic.Bool  // reading ended before the output did
-	last atomic.Int64 // when reading has to have ended, in Unix nanoseconds; 0: not yet known
+	streams [2]*stream
+	wake    int           // event: end was called
+	ended   chan struct{} // closed when both streams have reached their end
+	done    chan struct{} // closed when nothing is read any more
+	lost    bool          // reading ended before the output did; known when done
+	last    atomic.Int64  // when reading has to have ended, in Unix nanoseconds; 0: not yet known
 }
 
-// newCapture makes a stream; the command's user, who may not be this program's, can open
-// it anew, as a script does with /dev/stdout.
-func newCapture(dst io.Writer, user *syscall.Credential) (*capture, error) {
-	r, w, err := os.Pipe()
-	if err != nil {
-		return nil, fmt.Errorf("make pipe: %w", err)
+// newCapture makes the streams; the command's user, who may not be this program's, can open
+// them anew, as a script does with /dev/stdout.
+func newCapture(stdout, stderr io.Writer, user *syscall.Credential) (*capture, error) {
+	c := &capture{
+		wake: -1, ended: make(chan struct{}), done: make(chan struct{}),
+		streams: [2]*stream{{r: -1, dst: stdout}, {r: -1, dst: stderr}},
 	}
-	c := &capture{r: r, w: w, dst: dst}
-	if user != nil {
-		if err := w.Chown(int(user.Uid), int(user.Gid)); err != nil {
+	for _, s := range c.streams {
+		if err := s.open(user); err != nil {
 			c.close()
-			return nil, fmt.Errorf("give pipe away: %w", err)
+			return nil, err
 		}
+	}
+	var err error
+	if c.wake, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
+		c.close()
+		return nil, fmt.Errorf("make event: %w", err)
 	}
 	return c, nil
 }
 
-// begin gives up this process's writing end and starts to copy.
+// begin starts to read. The command may be started when it returns.
 func (c *capture) begin() {
-	_ = c.w.Close() // the child has its own
-	c.done.Go(func() {
-		buf := make([]byte, 64<<10)
-		for idle := false; ; {
-			n, err := c.r.Read(buf)
-			if n > 0 {
-				_, _ = c.dst.Write(buf[:n]) // a full log must not block the child
-				idle = false
-			}
-			switch {
-			case err == nil:
-			case errors.Is(err, os.ErrDeadlineExceeded) && !idle && time.Now().UnixNano() < c.last.Load():
-				// The time may have gone by in Write, with more to read.
-				idle = true
-				_ = c.r.SetReadDeadline(time.Now().Add(drain))
-			default:
-				c.lost.Store(!errors.Is(err, io.EOF))
-				return
-			}
+	ready := make(chan struct{})
+	go c.read(ready)
+	<-ready
+}
+
+// started gives up this process's writing ends: the child has its own.
+func (c *capture) started() {
+	for _, s := range c.streams {
+		_ = s.w.Close()
+	}
+}
+
+// read reads both streams to their ends.
+func (c *capture) read(ready chan<- struct{}) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	defer close(c.done)
+	told, err := newOrder(c.streams[0].r, c.streams[1].r)
+	if err == nil {
+		defer told.close()
+	}
+	close(ready)
+	for c.goesOn() {
+		came := c.poll(told)
+		if c.overdue(came) {
+			c.lost = true
+			return
 		}
-	})
+		c.pass(c.fill(told))
+		if told == nil || !came || c.streams[0].full() || c.streams[1].full() {
+			c.passAll() // no signal tells more of this
+		}
+	}
+	close(c.ended)
+}
+
+// goesOn reports whether there is, or may be, something to pass on.
+func (c *capture) goesOn() bool {
+	return !c.streams[0].over || !c.streams[1].over || c.waiting()
+}
+
+// waiting reports whether something was read and not passed on.
+func (c *capture) waiting() bool { return len(c.streams[0].sizes)+len(c.streams[1].sizes) > 0 }
+
+// poll waits for something to read or, while something waits for it, for a signal; after end for
+// as long as reading may go on. It reports whether anything came.
+func (c *capture) poll(told *order) (came bool) {
+	wait, fds := -1, []unix.PollFd{told.polled()}
+	for _, s := range c.streams {
+		if !s.over {
+			fds = append(fds, unix.PollFd{Fd: int32(s.r), Events: unix.POLLIN}) // #nosec G115 -- a descriptor
+		}
+	}
+	switch {
+	case c.waiting():
+		wait = int(signalWait.Milliseconds())
+	case c.last.Load() != 0:
+		wait = int(drain.Milliseconds())
+	default:
+		fds = append(fds, unix.PollFd{Fd: int32(c.wake), Events: unix.POLLIN}) // #nosec G115 -- a descriptor
+	}
+	for {
+		n, err := unix.Poll(fds, wait)
+		if !errors.Is(err, unix.EINTR) {
+			return n > 0
+		}
+	}
+}
+
+// overdue reports, after end, whether reading has to have ended.
+func (c *capture) overdue(came bool) bool {
+	last := c.last.Load()
+	return last != 0 && (!came && !c.waiting() || time.Now().UnixNano() > last)
+}
+
+// fill reads what is there, and tells which writes that was: as long as more come, again, as what is
+// told of has to have been read.
+func (c *capture) fill(told *order) (writes []int) {
+	for range mostFills {
+		for _, s := range c.streams {
+			s.fill()
+		}
+		more := told.next()
+		if writes = append(writes, more...); len(more) == 0 {
+			break
+		}
+	}
+	return writes
+}
+
+// pass passes on what writes have written, each given as the index of its stream.
+func (c *capture) pass(writes []int) {
+	var later [2]int
+	for _, i := range writes {
+		later[i]++
+	}
+	for i, s := range c.streams {
+		s.split(later[i])
+	}
+	for len(writes) > 0 {
+		i, run := writes[0], 1
+		for run < len(writes) && writes[run] == i {
+			run++
+		}
+		writes = writes[run:]
+		later[i] -= run
+		c.streams[i].pass(packetsOf(c.streams[i].sizes, run, later[i]))
+	}
+}
+
+// passAll passes on everything that was read.
+func (c *capture) passAll() {
+	for _, s := range c.streams {
+		s.pass(len(s.sizes))
+	}
 }
 
 // end says that the command has ended, and whether everything that could write has.
@@ -78,16 +190,23 @@ func (c *capture) end(all bool) {
 		limit = drainWhole
 	}
 	c.last.Store(time.Now().Add(limit).UnixNano())
-	_ = c.r.SetReadDeadline(time.Now().Add(drain)) // pipes of os.Pipe have deadlines
+	_, _ = unix.Write(c.wake, binary.NativeEndian.AppendUint64(nil, 1))
 }
 
-// finish waits, after end, for the last writer, but not for one that will not go.
-func (c *capture) finish() {
-	c.done.Wait()
-	_ = c.r.Close()
+// finish waits, after end, for the last writer, but not for one that will not go. It reports
+// whether all that was written was read.
+func (c *capture) finish() (whole bool) {
+	<-c.done
+	c.close()
+	return !c.lost
 }
 
+// close gives everything back; nothing may be reading.
 func (c *capture) close() {
-	_ = c.r.Close()
-	_ = c.w.Close()
+	for _, s := range c.streams {
+		s.close()
+	}
+	if c.wake >= 0 {
+		_ = unix.Close(c.wake)
+	}
 }

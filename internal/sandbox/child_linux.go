@@ -22,14 +22,19 @@ var dispatched bool
 // process, becomes the command, and never returns; elsewhere it returns at once.
 func Dispatch() {
 	dispatched = true
-	if len(os.Args) == 0 || os.Args[0] != childName {
+	if len(os.Args) == 0 || os.Args[0] != childName && os.Args[0] != keeperName {
 		return
 	}
-	runtime.LockOSThread() // the layers are the thread's, and it becomes the command
-	if err := become(); err != nil {
-		fmt.Fprintln(os.Stderr, "sandbox:", err)
+	be := beKeeper
+	if os.Args[0] == childName {
+		runtime.LockOSThread() // the layers are the thread's, and it becomes the command
+		be = become
 	}
-	os.Exit(exitSetup)
+	if err := be(); err != nil {
+		fmt.Fprintln(os.Stderr, "sandbox:", err)
+		os.Exit(exitSetup)
+	}
+	os.Exit(0)
 }
 
 // exitSetup is the code of a child that could not become its command.
@@ -87,9 +92,10 @@ func (s setup) confine(l *Layers) (string, error) {
 		}
 		l.NoNewPrivileges = true
 	}
+	l.Watched = s.Watched
 	if s.Limits != nil {
 		var err error
-		if l.Limits, err = s.Limits.apply(s.Taken); err != nil {
+		if l.Limits, err = s.Limits.apply(l.User != 0); err != nil {
 			return "limits", err
 		}
 	}

@@ -1,15 +1,11 @@
 package sandbox
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -37,7 +33,7 @@ func (l Limits) complete() Limits {
 		l.Processes = maxProcesses
 	}
 	if bound, ok := processBound(); ok {
-		l.Processes = min(l.Processes, max(bound-ownThreads()-keptProcesses, leastProcesses))
+		l.Processes = min(l.Processes, max(bound-taken()-keptProcesses, leastProcesses))
 	}
 	if l.OpenFiles == 0 {
 		l.OpenFiles = maxOpenFiles
@@ -45,89 +41,82 @@ func (l Limits) complete() Limits {
 	return l
 }
 
-// processBound is how many processes and threads the control group may have.
-func processBound() (int, bool) {
-	for _, file := range []string{"/sys/fs/cgroup/pids.max", "/sys/fs/cgroup/pids/pids.max"} {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			continue
-		}
-		if n, err := strconv.Atoi(strings.TrimSpace(string(text))); err == nil {
-			return n, true
-		}
+// taken counts the processes and threads that the container has already.
+func taken() int {
+	if n, ok := pidsFile("current"); ok {
+		return n
 	}
-	return 0, false
-}
-
-// ownThreads counts the threads of this program's user that can be seen. It is exact
-// where it matters, in a container.
-var ownThreads = sync.OnceValue(func() int {
-	stats, err := filepath.Glob("/proc/[0-9]*/stat")
+	threads, err := filepath.Glob("/proc/[0-9]*/task/[0-9]*")
 	if err != nil {
 		return 0
 	}
-	count := 0
-	for _, file := range stats {
-		if info, err := os.Stat(filepath.Dir(file)); err == nil && ownedByOther(info) && filepath.Base(filepath.Dir(file)) != strconv.Itoa(os.Getpid()) {
-			continue
-		}
-		text, err := os.ReadFile(file)
-		if err != nil {
-			continue
-		}
-		// After the name: state and 16 numbers, then that of threads.
-		fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
-		if len(fields) > 17 {
-			n, _ := strconv.Atoi(fields[17]) //nolint:errcheck // the kernel's own number
-			count += n
-		}
-	}
-	return count
-})
-
-func ownedByOther(info os.FileInfo) bool {
-	stat, ok := info.Sys().(*syscall.Stat_t)
-	return ok && int(stat.Uid) != os.Getuid()
+	return len(threads)
 }
 
 // apply sets the limits of this process, which only become effective for what it starts
-// and for the program it becomes. taken is how many processes its user has already. The
+// and for the program it becomes. That of processes is set for a user of the command's own alone:
+// the kernel counts a user's on the whole machine, of which a container shows a part only. The
 // result is what is in force.
-func (l Limits) apply(taken int) (Limits, error) {
-	set := func(what string, resource int, limit uint64) error {
-		var now unix.Rlimit
-		if err := unix.Getrlimit(resource, &now); err != nil {
-			return fmt.Errorf("read limit of %s: %w", what, err)
-		}
-		limit = min(limit, now.Max)
-		if err := unix.Setrlimit(resource, &unix.Rlimit{Cur: limit, Max: limit}); err != nil {
-			return fmt.Errorf("set limit of %s: %w", what, err)
-		}
-		return nil
+func (l Limits) apply(ownUser bool) (Limits, error) {
+	limits := []struct {
+		what     string
+		resource int
+		limit    int64
+		inForce  func(int64)
+	}{
+		{"core files", unix.RLIMIT_CORE, 0, func(int64) {}},
+		{"message queues", unix.RLIMIT_MSGQUEUE, 0, func(int64) {}},
+		{"open files", unix.RLIMIT_NOFILE, int64(l.OpenFiles), func(n int64) { l.OpenFiles = int(n) }},
+		{"file size", unix.RLIMIT_FSIZE, orNone(l.FileBytes), func(n int64) { l.FileBytes = n }},
+		{"memory", unix.RLIMIT_DATA, orNone(l.DataBytes), func(n int64) { l.DataBytes = n }},
+		{"processes", unix.RLIMIT_NPROC, int64(max(l.Processes, leastProcesses)), func(n int64) { l.Processes = int(n) }},
 	}
-	orNone := func(n int64) uint64 {
-		if n <= 0 {
-			return math.MaxUint64
-		}
-		return uint64(n)
+	if !ownUser {
+		limits = limits[:len(limits)-1]
 	}
-	err := errors.Join(
-		set("core files", unix.RLIMIT_CORE, 0),
-		set("message queues", unix.RLIMIT_MSGQUEUE, 0),
-		set("open files", unix.RLIMIT_NOFILE, uint64(l.OpenFiles)), // #nosec G115 -- positive
-		set("file size", unix.RLIMIT_FSIZE, orNone(l.FileBytes)),
-		set("memory", unix.RLIMIT_DATA, orNone(l.DataBytes)),
-	)
-	if err != nil {
-		return l, err
+	for _, limit := range limits {
+		n, err := setLimit(limit.resource, limit.limit)
+		if err != nil {
+			return l, fmt.Errorf("limit %s: %w", limit.what, err)
+		}
+		limit.inForce(n)
 	}
 	// This program comes first, when it has to end many that want to go on.
 	if err := lowerPriority(); err != nil {
 		return l, fmt.Errorf("lower priority: %w", err)
 	}
-	l.Processes, err = limitProcesses(taken, l.Processes)
 	preferToDie()
-	return l, err
+	return l, nil
+}
+
+// noLimit is the limit that is none.
+const noLimit = math.MaxInt64
+
+// orNone takes zero for no limit.
+func orNone(n int64) int64 {
+	if n <= 0 {
+		return noLimit
+	}
+	return n
+}
+
+// setLimit lowers one limit, and returns the one that is in force then: 0 for none.
+func setLimit(resource int, limit int64) (int64, error) {
+	var now unix.Rlimit
+	if err := unix.Getrlimit(resource, &now); err != nil {
+		return 0, err
+	}
+	lowered := now.Max
+	if limit != noLimit {
+		lowered = min(uint64(limit), now.Max) // #nosec G115 -- not negative
+	}
+	if err := unix.Setrlimit(resource, &unix.Rlimit{Cur: lowered, Max: lowered}); err != nil {
+		return 0, err
+	}
+	if err := unix.Getrlimit(resource, &now); err != nil || now.Cur > math.MaxInt64 {
+		return 0, err
+	}
+	return int64(now.Cur), nil // #nosec G115 -- compared above
 }
 
 // lowerPriority makes this process no more urgent than niceness says.
@@ -137,25 +126,6 @@ func lowerPriority() error {
 		return err
 	}
 	return unix.Setpriority(unix.PRIO_PROCESS, 0, niceness)
-}
-
-// limitProcesses lets this process's user have so many more than are taken. The kernel counts
-// them for the user on the whole machine, of which a container shows a part only: where
-// the limit is reached at once it is lifted again, as it would stop every command.
-func limitProcesses(taken, more int) (int, error) {
-	var before unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NPROC, &before); err != nil {
-		return 0, fmt.Errorf("read limit of processes: %w", err)
-	}
-	limit := min(uint64(taken+more), before.Max) // #nosec G115 -- positive
-	if err := unix.Setrlimit(unix.RLIMIT_NPROC, &unix.Rlimit{Cur: limit, Max: before.Max}); err != nil {
-		return 0, fmt.Errorf("set limit of processes: %w", err)
-	}
-	// A program that does not exist: its process is made all the same.
-	if _, err := syscall.ForkExec("/nonexistent", []string{"/nonexistent"}, nil); errors.Is(err, syscall.EAGAIN) {
-		return 0, unix.Setrlimit(unix.RLIMIT_NPROC, &before)
-	}
-	return more, unix.Setrlimit(unix.RLIMIT_NPROC, &unix.Rlimit{Cur: limit, Max: limit})
 }
 
 // preferToDie makes this process and what it starts the first that the kernel ends when

@@ -67,9 +67,15 @@ type Command struct {
 	Dir    string   // working directory
 	Env    []string // the whole environment
 	Stdout io.Writer
-	Stderr io.Writer // both are written from goroutines of their own; errors of theirs are ignored, the output read on
+	Stderr io.Writer // both are written from one goroutine; errors of theirs are ignored, the output read on
 	// Grace is the time between SIGTERM and SIGKILL when the context ends.
 	Grace time.Duration
+	// Linger is how long output is waited for when the command has ended and others hold its
+	// streams, such as loggers that it has started.
+	Linger time.Duration
+	// Kept: a process of its own is the command's parent, so that all of it also ends when this
+	// program is killed.
+	Kept bool
 
 	// Level is the least that must be in force. None means none; with the others the
 	// kernel's Landlock is used as far as it goes.
@@ -90,7 +96,7 @@ type Command struct {
 // Limits bound what a command may take from what it shares with this program. Zero means
 // that there is no limit of this kind to set.
 type Limits struct {
-	Processes int   // and threads, of all it starts together
+	Processes int   // and threads, of all it starts together; counted now and then, unless it has a user of its own
 	OpenFiles int   // of each process
 	FileBytes int64 // of each file
 	DataBytes int64 // memory that each process may write to and shares with no other
@@ -101,8 +107,9 @@ type Outcome struct {
 	ExitCode int    // 0 to 255; -1 when a signal ended it
 	Signal   string // "SIGKILL" and the like; empty when it exited
 	Stopped  bool   // the context ended first, so that the end is not the command's own
+	Crowded  bool   // it was killed as it had too many processes
 	Start    time.Time
-	End      time.Time
+	Took     time.Duration // up to the end of everything that it started, by a clock that nobody sets
 	CPU      time.Duration // user and system time of the process and its waited-for children
 	MaxRSS   int64         // largest resident set of one process, in bytes; not less than what confining itself took
 	Layers   Layers        // what was in force
@@ -117,6 +124,19 @@ type Layers struct {
 	Landlock        int    // ABI; 0 where it is not in force
 	User            int    // id of the user that is set aside for commands; 0: that of this program
 	Limits          Limits // zero where there is none
+	Watched         bool   // processes are counted now and then, as no limit of the kernel's can hold them
+}
+
+// GapProcesses is the word for what counting leaves open: processes that start between two looks
+// may take all that there are, until they are ended.
+const GapProcesses = "processes"
+
+// Gaps are the words for what the layers leave open.
+func (l Layers) Gaps() []string {
+	if l.Watched {
+		return []string{GapProcesses}
+	}
+	return nil
 }
 
 // Level is the strictest level that the layers amount to.

@@ -1,7 +1,9 @@
 package sandbox
 
 import (
+	"math/rand/v2"
 	"os"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -14,7 +16,7 @@ type setup struct {
 	Env  []string
 
 	ScriptPath string // compared with descriptor scriptFD; "" for none
-	Taken      int    // processes that the user has already
+	Watched    bool   // the parent counts processes, as no limit of the kernel's can
 
 	NoNewPrivileges bool
 	Limits          *Limits
@@ -25,6 +27,15 @@ type setup struct {
 	user   *syscall.Credential // nil: this program's
 	hidden bool                // this program's memory is not for other processes to see
 	sweep  bool                // strays are killed
+	watch  int                 // processes that are counted for; 0: none are
+}
+
+// userID is the id of the command's own user; 0: there is none.
+func (s setup) userID() int {
+	if s.user == nil {
+		return 0
+	}
+	return int(s.user.Uid)
 }
 
 // The child's descriptors besides the standard ones.
@@ -55,8 +66,12 @@ func User(level Level) (id int, ok bool) {
 	if level == LevelNone || os.Geteuid() != 0 {
 		return 0, false
 	}
-	return firstUser + os.Getpid()%users, true // two programs at once do not share one
+	return ownUser(), true
 }
+
+// ownUser is chosen at random: two programs at once should not share one, and in containers ids of
+// processes are the same everywhere.
+var ownUser = sync.OnceValue(func() int { return firstUser + rand.IntN(users) }) // #nosec G404 -- chance, not secrecy
 
 // newSetup lays out the layers of a command's level on this kernel.
 func newSetup(c Command) setup {
@@ -79,6 +94,9 @@ func newSetup(c Command) setup {
 	}
 	if c.changed != nil {
 		c.changed(&s)
+	}
+	if s.Limits != nil && s.user == nil {
+		s.watch, s.Watched = s.Limits.Processes, true
 	}
 	return s
 }

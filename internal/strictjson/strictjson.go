@@ -36,9 +36,13 @@ type Fault struct {
 // Error gives line and reason.
 func (f *Fault) Error() string { return fmt.Sprintf("line %d: %s", f.Line, f.Reason) }
 
+// Space is all that JSON lets stand around values. Readers that take other characters for white space,
+// such as a form feed or a blank of Unicode, read documents that others refuse.
+const Space = " \t\r\n"
+
 // Check reads the document once; nil if nothing is wrong with it.
 func Check(doc []byte, maxDepth int) *Fault {
-	if len(bytes.TrimSpace(doc)) == 0 {
+	if len(bytes.Trim(doc, Space)) == 0 {
 		return &Fault{Kind: Empty, Line: 1, Reason: "the document is empty"}
 	}
 	dec := jsontext.NewDecoder(bytes.NewReader(doc))
@@ -61,7 +65,7 @@ func Check(doc []byte, maxDepth int) *Fault {
 		}
 		break
 	}
-	if rest := bytes.TrimSpace(doc[dec.InputOffset():]); len(rest) > 0 {
+	if rest := bytes.Trim(doc[dec.InputOffset():], Space); len(rest) > 0 {
 		return at(Trailing, dec.InputOffset(), "there is text after the JSON value")
 	}
 	return nil
@@ -110,6 +114,16 @@ func Members(doc []byte) (map[string]jsontext.Value, bool) {
 		members[name] = value.Clone()
 	}
 	return members, true
+}
+
+// Compact returns a document that Check has passed without the white space around its values, and
+// otherwise byte for byte. The document stays as it is.
+func Compact(doc []byte) []byte {
+	compact := jsontext.Value(doc).Clone()
+	if err := compact.Compact(); err != nil {
+		panic(err) // Check has passed it
+	}
+	return compact
 }
 
 // Text returns a JSON string's text; false if the value is none.

@@ -1,8 +1,10 @@
 package strictjson_test
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"cemli-executor/internal/strictjson"
 )
@@ -26,6 +28,15 @@ func TestCheck(t *testing.T) {
 		{`{"a":tru}`, strictjson.Syntax, "/a", 1},
 		{"\"\xff\"", strictjson.Syntax, "", 1},
 		{"\xef\xbb\xbf{}", strictjson.Syntax, "", 1},
+		{"{}\f", strictjson.Trailing, "", 1},
+		{"{}\v", strictjson.Trailing, "", 1},
+		{"{}\x00", strictjson.Trailing, "", 1},
+		{"{}\u00a0", strictjson.Trailing, "", 1},
+		{"{}\u0085\n", strictjson.Trailing, "", 1},
+		{"{}\n\u2028", strictjson.Trailing, "", 1},
+		{"{}\ufeff", strictjson.Trailing, "", 1},
+		{"\f{}", strictjson.Syntax, "", 1},
+		{"\f", strictjson.Syntax, "", 1},
 		{`{"a":`, strictjson.Syntax, "/a", 1},
 		{strings.Repeat("[", 1_000_000), strictjson.Depth, "", 1},
 	} {
@@ -37,6 +48,23 @@ func TestCheck(t *testing.T) {
 			t.Errorf("%.40q: %+v; want kind %d at %q, line %d", c.doc, *fault, c.kind, c.pointer, c.line)
 		}
 	}
+}
+
+// What is accepted is JSON for every other reader, too, and stays so without its white space.
+func FuzzCheck(f *testing.F) {
+	for _, doc := range []string{"{}\f", " [1, {\"a\" :\t\"\\u202e\\ud83d\\ude00\"}]\r\n", "\"\\ud800\"", "1e999", "-0", "\u00a0{}", "{\"a\":1}\x00"} {
+		f.Add([]byte(doc))
+	}
+	f.Fuzz(func(t *testing.T, doc []byte) {
+		if strictjson.Check(doc, 64) != nil {
+			return
+		}
+		before := string(doc)
+		compact := strictjson.Compact(doc)
+		if !json.Valid(doc) || !json.Valid(compact) || !utf8.Valid(compact) || string(doc) != before {
+			t.Fatalf("%q was accepted, and is %q", doc, compact)
+		}
+	})
 }
 
 func TestParts(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 
 	"cemli-executor/executor"
 	"cemli-executor/internal/problem"
+	"cemli-executor/internal/strictjson"
 )
 
 // Bounds of texts, in bytes of UTF-8.
@@ -41,7 +42,7 @@ type details struct {
 // that nobody has looked into it yet.
 func readData(doc []byte) (data, error) {
 	var d data
-	if len(bytes.Trim(doc, space)) == 0 {
+	if len(bytes.Trim(doc, strictjson.Space)) == 0 {
 		return d, nil
 	}
 	if err := check(doc); err != nil {

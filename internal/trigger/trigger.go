@@ -45,9 +45,6 @@ const (
 	maxDepth = 64
 )
 
-// space is what JSON lets stand around a value.
-const space = " \t\r\n"
-
 // Buckets are the names that a request is held against.
 type Buckets struct {
 	// Namespace is the Object Storage namespace of all three; "" where it is not
@@ -83,7 +80,7 @@ func Decode(body []byte, header http.Header, buckets Buckets) (Call, error) {
 		return Call{}, refuse("trigger.too_large", "", fmt.Sprintf("the request has more than %d bytes", MaxBody))
 	}
 	d := decoder{buckets: buckets, declared: declaresCloudEvent(header)}
-	content := bytes.Trim(body, space)
+	content := bytes.Trim(body, strictjson.Space)
 	switch {
 	case header.Get("Ce-Specversion") != "" && !d.declared:
 		return Call{Items: []Item{d.binary(body, header)}}, nil
@@ -198,10 +195,13 @@ func (d decoder) item(doc []byte) Item {
 }
 
 // quote returns what arrived without its white space, for the evidence; nil if that is
-// too large or, of a binary-mode event, not JSON.
+// too large or, of a binary-mode event, not JSON as it is to be.
 func quote(doc []byte) []byte {
-	raw := jsontext.Value(doc).Clone()
-	if raw.Compact() != nil || len(raw) > evidence.MaxTrigger {
+	if check(doc) != nil {
+		return nil
+	}
+	raw := strictjson.Compact(doc)
+	if len(raw) > evidence.MaxTrigger {
 		return nil
 	}
 	return raw

@@ -9,11 +9,13 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"cemli-executor/executor"
+	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/problem"
 	"cemli-executor/internal/store"
 	"cemli-executor/internal/trigger"
@@ -173,6 +175,8 @@ func TestDecodeRefusesTheWhole(t *testing.T) {
 		{"not UTF-8", "{\"object\":\"\xff.zip\"}", "trigger.not_json"},
 		{"too deep", strings.Repeat("[", 1_000_000), "trigger.not_json"},
 		{"too large", `"` + strings.Repeat("x", trigger.MaxBody) + `"`, "trigger.too_large"},
+		{"a form feed after it", "{\"object\":\"a.zip\"}\f", "trigger.not_json"},
+		{"a blank of Unicode after it", "{\"object\":\"a.zip\"}\u00a0", "trigger.not_json"},
 		{"empty batch", `[]`, "trigger.batch"},
 		{"long batch", "[" + strings.Repeat("1,", trigger.MaxItems) + "1]", "trigger.batch"},
 	} {
@@ -186,6 +190,16 @@ func TestDecodeRefusesTheWhole(t *testing.T) {
 				t.Error("no hint says what to do")
 			}
 		})
+	}
+}
+
+// A message's value is read by the same rules.
+func TestAMessageHasNoOtherWhiteSpace(t *testing.T) {
+	for _, after := range []string{"\f", "\v", "\x00", "\u00a0", "\u3000"} {
+		call, err := trigger.Decode([]byte(message(`{"object":"a.zip"}`+after)), nil, buckets)
+		if err != nil || problem.CodeOf(call.Items[0].Err) != "trigger.not_json" {
+			t.Errorf("%q after the value: %+v, %v", after, call.Items, err)
+		}
 	}
 }
 
@@ -394,6 +408,7 @@ func FuzzDecode(f *testing.F) {
 		ociEvent("in/a.zip", `/a\u200f.zip`), ociEvent(`"e1"`, `"\"e1\""`), `{"object":"a.zip","rerun_of":"20260101T000000Z-a-000000000000","reason":"\u200b"}`,
 		ociEvent(), ociEvent("createobject", "deleteobject"), structuredEvent, ceData, `{"object":"a.zip","action":"check","parameters":{"A":1}}`,
 		"[" + ociEvent() + `,{"object":"b.zip"}]`, `[[]]`, `{"object":"../a.zip"}`, "{\"a\":\"\xff\"}",
+		"{\"object\":\"a.zip\"}\f", ceData + "\u00a0", "[{\"object\":\"a.zip\"}\v]",
 	} {
 		f.Add([]byte(seed), false)
 		f.Add([]byte(seed), true)
@@ -415,6 +430,12 @@ func FuzzDecode(f *testing.F) {
 		}
 		for _, i := range call.Items {
 			q := i.Request
+			if raw := q.Trigger.Raw; raw != nil {
+				doc, err := evidence.Result{Trigger: evidence.Trigger{Raw: raw}}.Encode()
+				if back, decodeErr := evidence.Decode(doc); err != nil || decodeErr != nil || !utf8.Valid(raw) || back.Trigger.Raw == nil {
+					t.Fatalf("the result that quotes %q cannot be stored: %v, %v", raw, err, decodeErr)
+				}
+			}
 			switch {
 			case i.Err != nil:
 				if problem.Family(problem.CodeOf(i.Err)) != "trigger" {

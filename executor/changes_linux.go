@@ -1,0 +1,63 @@
+package executor
+
+import (
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// look lists the files in the package's folder, but not many more than there are to be expected; the
+// second value says whether it has all of them.
+func (d *rundir) look(expected int) (contents, bool) {
+	l := looker{found: make(contents, expected), most: expected + maxNew, end: time.Now().Add(maxChangeTime)}
+	top, err := d.contents.Open(".")
+	if err != nil {
+		return l.found, false
+	}
+	l.folder(top, "", 0)
+	return l.found, !l.stopped
+}
+
+// looker goes through folders.
+type looker struct {
+	found   contents
+	most    int
+	end     time.Time
+	stopped bool
+}
+
+// folder looks at what is in a folder, which it closes. One that cannot be listed has nothing.
+func (l *looker) folder(f *os.File, prefix string, depth int) {
+	defer f.Close()
+	for !l.stopped {
+		names, err := f.Readdirnames(1000)
+		for _, name := range names {
+			l.entry(int(f.Fd()), prefix, name, depth)
+		}
+		if err != nil {
+			return
+		}
+		l.stopped = l.stopped || time.Now().After(l.end)
+	}
+}
+
+// entry notes a file, or goes into a folder. A folder deeper than a package's is noted as a file is.
+func (l *looker) entry(dir int, prefix, name string, depth int) {
+	var stat unix.Stat_t
+	if l.stopped || unix.Fstatat(dir, name, &stat, unix.AT_SYMLINK_NOFOLLOW) != nil {
+		return
+	}
+	if stat.Mode&unix.S_IFMT == unix.S_IFDIR && depth < maxDepth {
+		if fd, err := unix.Openat(dir, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0); err == nil {
+			l.folder(os.NewFile(uintptr(fd), name), prefix+name+"/", depth+1) // a descriptor
+		}
+		return
+	}
+	if l.stopped = len(l.found) == l.most; l.stopped {
+		return
+	}
+	l.found[prefix+name] = fileState{
+		size: stat.Size, inode: stat.Ino, changed: stat.Ctim.Nano(), regular: stat.Mode&unix.S_IFMT == unix.S_IFREG,
+	}
+}

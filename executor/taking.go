@@ -1,0 +1,270 @@
+package executor
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"cemli-executor/internal/claim"
+	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/problem"
+	"cemli-executor/internal/store"
+)
+
+// What the executor dies on before a step would be taken again by every sweep, and what comes after it
+// never. So whoever goes on with a request that nobody has claimed, or whose claim tells of a death, notes
+// that first (claim.Taking). A note that is still there when its writer must have ended tells of a death:
+// the request is taken last and alone from then on, and set aside with a result after Limits.Deaths of them.
+
+// taking is the note for a request; nil where the claim of another request counts what becomes of it: a
+// set's mark stands for the request for all sets.
+func (e *Config) taking(key, mark string, request Request) (*claim.Taking, error) {
+	if request.forSet {
+		return nil, nil //nolint:nilnil // there is none
+	}
+	t := &claim.Taking{Environment: e.Environment, Key: key, Mark: mark}
+	if mark != "" {
+		return t, nil
+	}
+	doc, err := json.Marshal(request)
+	if err != nil {
+		return nil, fmt.Errorf("encode request: %w", err)
+	}
+	t.Request = doc
+	return t, nil
+}
+
+// take goes on with a request after that was noted, unless somebody else does. It is no death where that
+// ends, however; in a panic the note stays.
+func (w *work) take(ctx context.Context, t *claim.Taking, goOn func() error) error {
+	if t == nil {
+		return goOn()
+	}
+	until := (&run{Config: w.Config, hard: w.hard}).lease()
+	if ok, err := t.Begin(ctx, w.State, until); err != nil || !ok {
+		return err
+	}
+	err := goOn()
+	if endErr := t.End(ctx, err == nil); endErr != nil {
+		w.Log.Warn("a note of what was taken could not be removed", "key", t.Key, "error", endErr.Error())
+	}
+	return err
+}
+
+// setAside ends a request that the executor dies on, without looking at its package.
+func (w *work) setAside(ctx context.Context, request Request, deaths int) (evidence.Result, error) {
+	r := w.begin(request)
+	defer r.cleanUp()
+	r.hard = w.hard
+	failure := r.supported(ctx)
+	if failure == nil {
+		failure = problem.New(problem.Problem{
+			Code: "state.deaths", Where: request.Object, Message: fmt.Sprintf("the executor died %d times on the package before anything of it was executed; it is set aside", deaths),
+			Hint: "see the function's log and memory at those times; give the function more memory, or upload a smaller package",
+		}, nil)
+	}
+	result, err := r.record(ctx, failure)
+	var other *duplicate
+	var sets *severalSets
+	switch {
+	case errors.As(err, &other):
+		return result, nil // somebody has claimed it meanwhile
+	case errors.As(err, &sets):
+		return w.setAsideSets(ctx, request, sets.held, deaths)
+	}
+	return result, err
+}
+
+// setAsideSets ends a request for several sets: those that have not ended are set aside.
+func (w *work) setAsideSets(ctx context.Context, request Request, held *claim.Held, deaths int) (last evidence.Result, err error) {
+	request.Parent = held.Mark()
+	for _, request.ParameterSet = range held.Sets {
+		if last, err = w.setAside(ctx, request, deaths); err != nil || isPassing(last) {
+			return last, errors.Join(err, held.Release(ctx, w.now(), false, lastError(err)))
+		}
+	}
+	w.conclusion(ctx, held, claim.End{Status: string(last.Status)}, nil, nil)
+	return last, nil
+}
+
+// goOnAlone goes on with a request that was handed to this invocation, and notes that first where nobody has
+// claimed it.
+func (w *work) goOnAlone(ctx context.Context, mark string, request Request) (results []evidence.Result, err error) {
+	fail := func(err error) ([]evidence.Result, error) { return []evidence.Result{w.failed(request, err)}, err }
+	t, err := w.noted(ctx, mark, request)
+	if err != nil {
+		return fail(err)
+	}
+	results = []evidence.Result{w.begin(request).isUnfinished(&unfinished{why: "another invocation goes on with the request"})}
+	if t != nil && t.Busy(w.now()) {
+		return results, nil
+	}
+	err = w.take(ctx, t, func() (err error) {
+		if t != nil && t.Tries > w.Limits.Deaths { // without this one
+			results[0], err = w.setAside(ctx, request, t.Tries-1)
+			return err
+		}
+		results, err = w.serve(ctx, request)
+		return err
+	})
+	if err != nil && len(results) == 0 {
+		return fail(err)
+	}
+	return results, err
+}
+
+// noted is the note for a request that was handed over: the one that is there, or a new one; nil where it
+// is claimed and not died upon.
+func (w *work) noted(ctx context.Context, mark string, request Request) (*claim.Taking, error) {
+	key := claim.KeyOf(mark)
+	held, err := claim.Find(ctx, w.State, w.Environment, key, w.now())
+	if err != nil || held != nil && !held.Died(w.now()) {
+		return nil, err
+	}
+	t, err := claim.ReadTaking(ctx, w.State, w.Environment, key)
+	if err != nil || t != nil {
+		return t, err
+	}
+	t, err = w.taking(key, mark, request)
+	if t != nil && held != nil {
+		t.Tries = 1
+	}
+	return t, err
+}
+
+// suspectClaim makes a request whose claim tells of a death one that comes last. What is one set of a request
+// comes with that.
+func (s *sweeping) suspectClaim(held *claim.Held, request Request) {
+	if s.taken[held.Key] == nil && !request.forSet {
+		s.taken[held.Key] = &claim.Taking{Environment: s.Environment, Key: held.Key, Mark: held.Mark(), Tries: 1}
+	}
+}
+
+// lookAfterDeaths learns what others were about to do, and forgets what they have claimed since, and not
+// died on.
+func (s *sweeping) lookAfterDeaths(ctx context.Context) {
+	taken, err := claim.Takings(ctx, s.State, s.Environment)
+	s.note(err)
+	if s.taken = taken; taken == nil {
+		s.taken = map[string]*claim.Taking{}
+	}
+	for key, t := range taken {
+		if t.Busy(s.now()) {
+			continue
+		}
+		held, err := claim.Find(ctx, s.State, s.Environment, key, s.now())
+		if err == nil && held != nil && !held.Died(s.now()) {
+			err = t.End(ctx, true)
+			delete(s.taken, key)
+		}
+		s.note(err)
+	}
+}
+
+// suspects sets aside what was died upon too often, hands others to invocations of their own, and takes one
+// that was died upon here: the last thing that this sweep does.
+func (s *sweeping) suspects(ctx context.Context) {
+	var here *claim.Taking
+	list := slices.SortedFunc(maps.Values(s.taken), func(a, b *claim.Taking) int {
+		return cmp.Or(a.Until.Compare(b.Until), cmp.Compare(a.Key, b.Key)) // each has its turn
+	})
+	for _, t := range list {
+		switch {
+		case t.Busy(s.now()):
+		case !s.fits(0) || len(s.hands)+s.handed >= sweepHands:
+			s.cut, s.swept.More = true, true
+			return
+		case t.Tries >= s.Limits.Deaths:
+			s.note(s.suspect(ctx, t, !s.spare))
+		case here == nil:
+			here = t
+		case s.Invoke != nil:
+			s.note(s.suspect(ctx, t, false))
+		}
+	}
+	s.drain(ctx, s.callID)
+	if here != nil {
+		s.note(s.suspect(ctx, here, !s.sends(s.least)))
+	}
+}
+
+// suspect goes on with a request that was died upon, here or in another invocation, or sets it aside.
+func (s *sweeping) suspect(ctx context.Context, t *claim.Taking, here bool) error {
+	request, ok, err := s.suspected(ctx, t)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return s.forget(ctx, t) // nothing is left of it
+	}
+	s.Log.Warn("the executor has died on a request", "object", request.Object, "deaths", t.Tries)
+	if !here {
+		return s.elsewhere(ctx, t.Mark, request)
+	}
+	if deaths := t.Tries; deaths >= s.Limits.Deaths {
+		return s.take(ctx, t, func() error {
+			result, err := s.setAside(ctx, request, deaths)
+			s.swept.Runs = append(s.swept.Runs, SweptRun{result.RunID, result.SourceObject, result.Status})
+			return errors.Join(err, s.unmark(ctx, t.Mark, err))
+		})
+	}
+	return s.take(ctx, t, func() error {
+		err := s.goOn(ctx, request)
+		return errors.Join(err, s.unmark(ctx, t.Mark, err))
+	})
+}
+
+// forget removes a note, if it was stored.
+func (s *sweeping) forget(ctx context.Context, t *claim.Taking) error {
+	if !t.Stored() {
+		return nil
+	}
+	return t.End(ctx, true)
+}
+
+// suspected is the request of a note; ok is false if nothing is left of it to be done.
+func (s *sweeping) suspected(ctx context.Context, t *claim.Taking) (request Request, ok bool, err error) {
+	if t.Mark != "" {
+		return s.reload(ctx, t.Mark, s.callID)
+	}
+	if err := json.Unmarshal(t.Request, &request); err != nil {
+		return request, false, problem.New(problem.Problem{
+			Code: "state.corrupt", Where: s.State.Name() + "/taking/" + s.Environment + "/" + t.Key + ".json", Message: "the request that was taken cannot be read; nothing was run",
+			Hint: "find out who wrote it, or delete it: the upload is found again",
+		}, err)
+	}
+	request.CallID = s.callID
+	if CheckObject(request.Object) != nil {
+		return request, true, nil // nobody can ask a store for it
+	}
+	info, err := store.Describe(ctx, s.Packages, request.Object, request.VersionID)
+	if errors.Is(err, store.ErrNotFound) {
+		return request, false, nil
+	}
+	return request, err == nil && info.ETag == request.ETag, err
+}
+
+// elsewhere hands a request to another invocation, which is alone with it.
+func (s *sweeping) elsewhere(ctx context.Context, mark string, request Request) error {
+	if mark == "" {
+		mark = claim.MarkName(request.key(s.Environment), 0)
+		if _, err := s.Later(ctx, request); err != nil {
+			return err
+		}
+	}
+	s.hands = append(s.hands, mark)
+	return nil
+}
+
+// unmark removes the mark of a request that nobody had looked at, once somebody has: it has another mark
+// now, or is done.
+func (s *sweeping) unmark(ctx context.Context, mark string, err error) error {
+	if err != nil || mark == "" || claim.AttemptOf(mark) != 0 {
+		return nil
+	}
+	return claim.DeleteMark(ctx, s.State, s.Environment, mark)
+}

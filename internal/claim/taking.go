@@ -1,0 +1,121 @@
+package claim
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"strings"
+	"time"
+
+	"cemli-executor/internal/store"
+)
+
+// Taking says that somebody is about to go on with a request that nobody has claimed. It is there before
+// anything of the request is looked at, and goes when that has ended, however: one that stays tells of a
+// death that nothing else tells of.
+type Taking struct {
+	header
+	Environment string `json:"environment"`
+	Key         string `json:"key"` // the run key, as far as it is known then
+	// Mark is the mark of the request; "" for an upload whose event never came, and then Request is the
+	// request.
+	Mark    string          `json:"mark,omitempty"`
+	Request json.RawMessage `json:"request,omitempty"`
+	// Tries counts this time and those before it that ended in a death.
+	Tries int `json:"tries"`
+	// Until is when whoever took it must have ended; zero: it has.
+	Until time.Time `json:"until"`
+
+	state store.Bucket
+	etag  string
+}
+
+// maxTakings bounds the takings that are looked at together.
+const maxTakings = 100
+
+func takingPrefix(environment string) string { return "taking/" + environment + "/" }
+
+func (t *Taking) object() string { return takingPrefix(t.Environment) + t.Key + ".json" }
+
+// Takings reads what others were about to do, by key. One that cannot be read is left out, and the error
+// says so.
+func Takings(ctx context.Context, state store.Bucket, environment string) (map[string]*Taking, error) {
+	page, err := state.List(ctx, store.ListOptions{Prefix: takingPrefix(environment), Limit: maxTakings})
+	if err != nil {
+		return nil, err
+	}
+	found := map[string]*Taking{}
+	for _, o := range page.Objects {
+		key, ok := strings.CutSuffix(strings.TrimPrefix(o.Name, takingPrefix(environment)), ".json")
+		if !ok {
+			continue
+		}
+		t, oneErr := ReadTaking(ctx, state, environment, key)
+		if t != nil {
+			found[key] = t
+		}
+		err = errors.Join(err, oneErr)
+	}
+	return found, err
+}
+
+// ReadTaking reads the taking of a key; nil if there is none.
+func ReadTaking(ctx context.Context, state store.Bucket, environment, key string) (*Taking, error) {
+	t := &Taking{}
+	where := takingPrefix(environment) + key + ".json"
+	etag, err := load(ctx, state, where, t)
+	switch {
+	case err != nil:
+		return nil, err
+	case etag == "":
+		return nil, nil //nolint:nilnil // there is none
+	case t.Environment != environment || t.Key != key || t.Tries < 0:
+		return nil, corrupt(state, where, nil)
+	}
+	t.state, t.etag = state, etag
+	return t, nil
+}
+
+// Busy reports whether whoever took it may be at it still. Where that is over, each try was a death. A
+// time that no invocation can have written is not waited for.
+func (t *Taking) Busy(now time.Time) bool {
+	return !now.After(t.Until.Add(MaxSkew)) && t.Until.Before(now.Add(maxLease))
+}
+
+// Stored reports whether the note is in the state bucket.
+func (t *Taking) Stored() bool { return t.etag != "" }
+
+// Begin notes, in a state bucket, that one is about to go on with the request until a time. False:
+// somebody else is.
+func (t *Taking) Begin(ctx context.Context, state store.Bucket, until time.Time) (bool, error) {
+	next := *t
+	next.state, next.Until, next.Tries = state, until, t.Tries+1
+	info, err := write(ctx, state, next.object(), next.etag, &next)
+	if lostRace(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	next.etag = info.ETag
+	*t = next
+	return true, nil
+}
+
+// End notes that one has ended. Unless the request is done with, the deaths before still count.
+func (t *Taking) End(ctx context.Context, done bool) error {
+	if done || t.Tries <= 1 {
+		err := t.state.Delete(ctx, t.object(), t.etag)
+		if errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrChanged) {
+			return nil
+		}
+		return err
+	}
+	next := *t
+	next.Tries, next.Until = t.Tries-1, time.Time{}
+	_, err := write(ctx, t.state, next.object(), next.etag, &next)
+	if lostRace(err) {
+		return nil
+	}
+	return err
+}
