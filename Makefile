@@ -9,6 +9,8 @@ DIST      ?= dist
 RACE      ?= -race# needs a C compiler; RACE= does without
 FUZZTIME  ?= 30s
 SIMTIME   ?= 10m
+# What quick tests; the others start processes, compress, or play histories.
+QUICK = ./manifest $(addprefix ./internal/,announce evidence folder iam leaks problem redact strictjson trigger)
 export GO VERSION COMMIT
 
 # Development tools are pinned here; they are no dependencies of the product.
@@ -19,27 +21,37 @@ GOVULNCHECK = $(GO) run golang.org/x/vuln/cmd/govulncheck@v1.5.0
 GOSEC       = $(GO) run github.com/securego/gosec/v2/cmd/gosec@v2.29.0 -quiet -exclude=G304 -exclude-dir=testdata
 SCALIBR     = $(GO) run github.com/google/osv-scalibr/binary/scalibr@v0.5.3
 
-.PHONY: build check lint test vet fmt staticcheck gosec tidy vuln secrets cross fuzz bench image smoke image-test dist sbom build-spec-test chaos simulate
+.PHONY: build check lint test vet fmt staticcheck gosec tidy vuln secrets cross fuzz bench image smoke image-test dist sbom build-spec-test chaos simulate help quick shellcheck
 
 build: ## both binaries, static and stripped, side by side
 	scripts/build.sh $(BIN)/ . ./cmd/cemli
 
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-16s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+quick: fmt ## while you work, in under 20 seconds: format, vet, and the tests that need no processes
+	$(GO) vet ./...
+	$(GO) test -short . $(QUICK)
+
 check: lint cross test vuln ## everything that must hold before a change lands
 
-lint: fmt tidy vet staticcheck gosec
+lint: fmt tidy vet staticcheck gosec shellcheck ## everything that reads the sources without running them
 
 test: ## the README's test command, with the race detector
 	$(GO) test $(RACE) -timeout 20m $(TESTFLAGS) ./...
 
-vet:
+vet: ## what the compiler does not mind and is wrong
 	$(GO) vet ./...
 	$(GO) vet -tags buildspec .
 
 fmt: ## fails if a file is not formatted
 	@files="$$($(GOFUMPT) -l .)"; if [ -n "$$files" ]; then echo "not formatted (run gofumpt -w):"; echo "$$files"; exit 1; fi
 
-staticcheck:
+staticcheck: ## the same, more of it
 	$(STATICCHECK) ./...
+
+shellcheck: ## every script, those of templates and examples too
+	shellcheck .ci/run $$(git ls-files '*.sh')
 
 gosec: ## what looks insecure; what may stay says why, beside the line
 	$(GOSEC) ./...

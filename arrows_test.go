@@ -17,12 +17,13 @@ const module = "cemli-executor"
 // here may not exist.
 var arrows = map[string][]string{
 	"":                         {"executor", "manifest", "internal/announce", "internal/buildinfo", "internal/codes", "internal/evidence", "internal/oci", "internal/problem", "internal/sandbox", "internal/store", "internal/trigger"},
-	"cmd/cemli":                {"executor", "manifest", "internal/buildinfo", "internal/bundle", "internal/codes", "internal/evidence", "internal/fnhost", "internal/local", "internal/localoci", "internal/problem", "internal/sandbox", "internal/scratch", "internal/store"},
+	"cmd/cemli":                {"executor", "manifest", "internal/buildinfo", "internal/bundle", "internal/codes", "internal/evidence", "internal/fnhost", "internal/folder", "internal/local", "internal/localoci", "internal/problem", "internal/sandbox", "internal/scratch", "internal/store"},
 	"executor":                 {"manifest", "internal/bundle", "internal/claim", "internal/codes", "internal/evidence", "internal/leaks", "internal/problem", "internal/redact", "internal/sandbox", "internal/store"},
 	"manifest":                 {"internal/problem", "internal/strictjson"},
 	"internal/trigger":         {"executor", "manifest", "internal/codes", "internal/evidence", "internal/problem", "internal/store", "internal/strictjson"},
 	"internal/bundle":          {"internal/codes", "internal/problem"},
 	"internal/claim":           {"internal/problem", "internal/store"},
+	"internal/folder":          {"internal/problem"},
 	"internal/leaks":           {},
 	"internal/proctree":        {},
 	"internal/redact":          {},
@@ -62,7 +63,7 @@ var outside = map[string][]string{
 	"github.com/golang-jwt/jwt/":         {"internal/localoci"},
 	"github.com/google/osv-scalibr/":     {"internal/leaks"},
 	"github.com/Masterminds/semver/":     {"manifest"},
-	"github.com/bmatcuk/doublestar/":     {"manifest"},
+	"github.com/bmatcuk/doublestar/":     {"internal/folder", "manifest"},
 	"github.com/landlock-lsm/":           {"internal/sandbox"},
 	"github.com/elastic/go-seccomp-bpf":  {"internal/sandbox"},
 }

@@ -123,3 +123,51 @@ func TestGuideQuotesItsExample(t *testing.T) {
 		}
 	}
 }
+
+// The README is what people meet first; it stays short, and its pictures say in words what they show.
+func TestReadmeIsShort(t *testing.T) {
+	text, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if words := len(strings.Fields(string(text))); words > 600 {
+		t.Errorf("the README has %d words; at most 600 are read", words)
+	}
+	pictures := regexp.MustCompile(`!\[([^\]]+)\]\((docs/images/[^)]+\.svg)\)`).FindAllStringSubmatch(string(text), -1)
+	if len(pictures) == 0 {
+		t.Error("the README has no picture")
+	}
+	for _, match := range pictures {
+		picture, err := os.ReadFile(match[2])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(picture), "<title") || !strings.Contains(string(picture), "<desc") || strings.Contains(string(picture), "<script") {
+			t.Errorf("%s needs a title and a description, and no script", match[2])
+		}
+	}
+}
+
+var (
+	target    = regexp.MustCompile(`(?m)^([a-z-]+):.*$`)
+	commented = regexp.MustCompile(`^[a-z-]+:.* ## \S`)
+)
+
+// "make help" lists every target: each says what it is for, and none is taken for a file.
+func TestEveryTargetSaysWhatItIsFor(t *testing.T) {
+	text, err := os.ReadFile("Makefile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, phony, _ := strings.Cut(string(text), ".PHONY: ")
+	phony, _, _ = strings.Cut(phony, "\n")
+	found := target.FindAllStringSubmatch(string(text), -1)
+	for _, match := range found {
+		if !commented.MatchString(match[0]) || !slices.Contains(strings.Fields(phony), match[1]) {
+			t.Errorf("%q needs a comment after ##, and a place in .PHONY", match[0])
+		}
+	}
+	if len(found) < 20 {
+		t.Errorf("only %d targets were found", len(found))
+	}
+}

@@ -407,6 +407,16 @@ func TestMetadataIsTheUploaders(t *testing.T) {
 	}
 }
 
+// The set that an upload's metadata names is in its evidence.
+func TestTheSetOfTheMetadataIsInTheResult(t *testing.T) {
+	b := newBench(t)
+	info := b.upload("sets.zip", pack(t, with(threeSets, files{"steps/run.sh": "true"})), store.PutOptions{Metadata: map[string]string{"cemli-parameter-set": "DE"}})
+	r := b.again(event("sets.zip", info.ETag))
+	if r.ParameterSet != "DE" || b.stored(r.RunID).ParameterSet != "DE" {
+		t.Errorf("the result is of the set %q; want DE (%s)", r.ParameterSet, r.Message)
+	}
+}
+
 // The answer to a rollback lists what was undone.
 func TestTheAnswerOfARollback(t *testing.T) {
 	b := newBench(t)

@@ -158,15 +158,13 @@ func (r *run) lostLease(first bool) error {
 	}, nil)
 }
 
+// maxFrame is how large a frame may be that has the manifest in it: a claim is written before each step.
+const maxFrame = 1 << 20
+
 // frame is the result as it would be if the executor died during a step.
 func (r *run) frame(current evidence.Step) ([]byte, error) {
-	dying := *r
-	result := r.result
-	result.Steps = nil
-	for _, s := range r.result.Steps {
-		s.StdoutTail, s.StderrTail = "", ""
-		result.Steps = append(result.Steps, s)
-	}
+	dying := r.snapshot()
+	result := &dying.result
 	current.Status, current.Attempts = evidence.StepInterrupted, 1
 	if current.Phase == string(phaseRollback) {
 		result.Rollback = r.dyingUndo(current)
@@ -176,26 +174,62 @@ func (r *run) frame(current evidence.Step) ([]byte, error) {
 			result.Steps = append(result.Steps, describeStep(s, evidence.StepNotRun))
 		}
 	}
-	result.Execution = evidence.Execution{Ran: true, ReturnCode: -1, Note: "the output is in the steps' logs, as far as they were stored"}
+	result.Execution.ReturnCode = -1
 	result.Status, result.Message = evidence.StatusInterrupted, "the executor ended while the step "+current.Name+" ran"
 	result.Error = &evidence.Error{
 		Code: "step.interrupted", Message: result.Message,
 		Hint: "see which parts took effect; then send rerun_of or resume_from with a reason",
 	}
 	result.End = r.now()
-	dying.result = result
-	dying.result.Outputs = r.outputs
-	dying.mask()
-	doc, err := dying.result.Encode()
+	return dying.framed()
+}
+
+// snapshot is the run as it is now, for a result that somebody else may have to store.
+func (r *run) snapshot() *run {
+	r.storing.mu.Lock()
+	defer r.storing.mu.Unlock()
+	dying := *r
+	dying.result.Evidence = slices.Clone(r.result.Evidence)
+	dying.result.Steps = nil
+	for _, s := range r.result.Steps {
+		s.StdoutTail, s.StderrTail = "", ""
+		dying.result.Steps = append(dying.result.Steps, s)
+	}
+	dying.result.Execution = evidence.Execution{Ran: true, ReturnCode: r.result.Execution.ReturnCode, Note: "the output is in the steps' logs, as far as they were stored"}
+	return &dying
+}
+
+// framed encodes a snapshot for the claim.
+func (r *run) framed() ([]byte, error) {
+	r.result.Outputs = r.outputs
+	r.mask()
+	doc, err := r.result.Encode()
 	if err == nil && len(doc) > maxFrame {
-		dying.result.Manifest, dying.result.Trigger.Raw = nil, nil // the package has one, and the mark the other
-		return dying.result.Encode()
+		r.result.Manifest, r.result.Trigger.Raw = nil, nil // the package has one, and the mark the other
+		return r.result.Encode()
 	}
 	return doc, err
 }
 
-// maxFrame is how large a frame may be that has the manifest in it: a claim is written before each step.
-const maxFrame = 1 << 20
+// noteEnd notes in the claim how the steps have ended, before anything else waits for the store: whoever finds
+// the run dead then stores that as its result.
+func (r *run) noteEnd(ctx context.Context, failure error) {
+	if !r.noted {
+		return
+	}
+	ctx, cancel := r.part(context.WithoutCancel(ctx))
+	defer cancel()
+	dying := r.snapshot()
+	dying.conclude(failure)
+	dying.result.Message += "; the executor ended before all of the evidence was stored"
+	doc, err := dying.framed()
+	if err == nil {
+		_, err = r.held.Progress(ctx, r.now(), claim.Start{Lease: r.held.Lease, Group: r.held.Group, Applies: r.doing, SHA256: r.result.Package.SHA256, Frame: doc})
+	}
+	if err != nil {
+		r.log.Warn("the end of the steps could not be noted", "error", err.Error())
+	}
+}
 
 // dyingUndo is the undo as it would be if the executor died during one of its scripts.
 func (r *run) dyingUndo(current evidence.Step) *evidence.Rollback {

@@ -151,7 +151,7 @@ func (b *bench) leave(first evidence.Result, state claim.State) {
 	b.t.Helper()
 	name, docs := b.recorded("claims/test/")
 	for _, doc := range docs {
-		if doc["state"] == string(state) {
+		if doc["state"] == string(state) && !knowsTheEnd(doc) {
 			doc["lease"] = time.Now().Add(-time.Hour).UTC()
 			b.overwrite(name, doc)
 		}
@@ -172,6 +172,77 @@ func (b *bench) leave(first evidence.Result, state claim.State) {
 		if err := b.results.Delete(b.t.Context(), o.Name, ""); err != nil {
 			b.t.Fatal(err)
 		}
+	}
+}
+
+// knowsTheEnd reports whether a claim says how all steps have ended.
+func knowsTheEnd(claim map[string]any) bool {
+	frame, ok := claim["frame"].(map[string]any)
+	return ok && frame["status"] != string(evidence.StatusInterrupted)
+}
+
+// How the steps have ended is known from the moment that they have: whoever finds the run dead then stores that,
+// and not that it was interrupted.
+func TestTheEndOfTheStepsIsKnown(t *testing.T) {
+	for name, c := range map[string]struct {
+		contents files
+		want     evidence.Status
+	}{
+		"success": {files{"steps/1.sh": "echo one"}, evidence.StatusSuccess},
+		"failure": {files{"steps/1.sh": "echo one", "steps/2.sh": "exit 1"}, evidence.StatusFailed},
+		"undone":  {files{"steps/1.sh": "echo one; exit 1", "rollback/1.sh": "true"}, evidence.StatusRolledBack},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			b.config.Reserve = 3 * time.Second
+			var once sync.Once
+			b.config.Results = faulty{Bucket: b.results, put: func(name string) error {
+				if strings.HasSuffix(name, "result.json") || strings.HasSuffix(name, "junit.xml") {
+					once.Do(func() { t.Log("out of reach from here on") })
+					return store.Error(store.ErrUnavailable, "put", "results", name, nil)
+				}
+				return nil
+			}}
+			info := b.upload("sample-1.0.0.zip", pack(t, c.contents), store.PutOptions{})
+			if _, err := b.run(within(t, 8*time.Second), event(info.Name, info.ETag)); err == nil {
+				t.Fatal("the evidence was stored")
+			}
+			b.config.Results = b.results
+			name, doc := b.stateNames("claims/test/")[0], map[string]any{}
+			if err := json.Unmarshal([]byte(b.stateText(name)), &doc); err != nil {
+				t.Fatal(err)
+			}
+			doc["lease"] = time.Now().Add(-time.Hour).UTC()
+			b.overwrite(name, doc)
+			b.sweep()
+			r := b.stored(doc["run_id"].(string))
+			if r.Status != c.want || r.Steps[0].Attempts != 1 || r.Steps[0].Status == evidence.StepInterrupted || !strings.Contains(r.Message, "before all of the evidence was stored") {
+				t.Errorf("%s, %s, %+v", r.Status, r.Message, r.Steps)
+			}
+		})
+	}
+}
+
+// A store that fails for a while, when the only step has ended, costs nothing while there is time.
+func TestAnOutageAtTheEnd(t *testing.T) {
+	b := newBench(t)
+	var since time.Time
+	b.config.Results = faulty{Bucket: b.results, put: func(name string) error {
+		if strings.HasPrefix(name, "packages/") {
+			return nil
+		}
+		if since.IsZero() {
+			since = time.Now()
+		}
+		if time.Since(since) < 5*time.Second {
+			return store.Error(store.ErrUnavailable, "put", "results", name, nil)
+		}
+		return nil
+	}}
+	info := b.upload("sample-1.0.0.zip", pack(t, files{"steps/run.sh": "echo ran"}), store.PutOptions{})
+	r, err := b.run(within(t, 40*time.Second), event(info.Name, info.ETag))
+	if err != nil || r.Status != evidence.StatusSuccess || b.object(evidence.Dir(r.RunID)+"steps/01-run.log") != "ran\n" {
+		t.Errorf("%s, %s, %v", r.Status, r.Message, err)
 	}
 }
 

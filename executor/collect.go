@@ -139,12 +139,28 @@ func (r *run) keepArtifact(ctx context.Context, files *os.Root, name string, lef
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return withheld("it could not be read")
 	}
-	if err := r.put(ctx, object, f, info.Size(), contentType(name)); errors.Is(err, store.ErrName) {
+	kept := evidence.Artifact{Name: name, Size: info.Size(), SHA256: hexSum(sum), Object: object}
+	err = r.persist(ctx, func(ctx context.Context) error { return r.putArtifact(ctx, f, kept) })
+	if errors.Is(err, store.ErrName) {
 		return withheld("its name cannot be an object's")
-	} else if err != nil {
-		return evidence.Artifact{}, err
 	}
-	return evidence.Artifact{Name: name, Size: info.Size(), SHA256: hexSum(sum), Object: object}, nil
+	return kept, err
+}
+
+// putArtifact stores one file. One that an earlier try has stored is found there.
+func (r *run) putArtifact(ctx context.Context, f *os.File, a evidence.Artifact) error {
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return fmt.Errorf("read %s: %w", a.Name, err)
+	}
+	err := r.put(ctx, a.Object, f, a.Size, contentType(a.Name))
+	if errors.Is(err, store.ErrExists) {
+		there, readErr := r.described(ctx, evidence.Dir(r.runID())+a.Object)
+		if readErr == nil && there.SHA256 == a.SHA256 {
+			r.list(there)
+			return nil
+		}
+	}
+	return err
 }
 
 // texts are the extensions of files that a browser may show: as text, whatever is in them.

@@ -106,7 +106,8 @@ func (r *run) step(ctx context.Context, number int, s script) (evidence.Step, er
 	r.describeFailure(failure, &record)
 	r.logStep(record)
 	r.sumUp(record)
-	r.keepLog(ctx, log, &record)
+	record.Log = log.object
+	r.storing.Go(func() { r.keepLog(ctx, log, record.Name) })
 	return record, failure
 }
 

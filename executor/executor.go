@@ -196,6 +196,7 @@ type run struct {
 	result  evidence.Result
 	name    string // of the package, for the run id
 	dir     *rundir
+	storing *storing     // logs that are being stored, beside the steps
 	kept    []keptLog    // logs that wait to be stored
 	started bool         // the first step has begun
 	begun   time.Time    // when the run began, by the clock that nobody sets
@@ -354,6 +355,7 @@ func (r *run) apply(ctx context.Context, plan *manifest.Plan) error {
 		}
 		return struct{}{}, r.execute(ctx, plan, scripts)
 	})
+	r.noteEnd(ctx, err)
 	return err
 }
 

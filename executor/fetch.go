@@ -154,7 +154,7 @@ func (r *run) learn(info store.Info) error {
 	if err := r.request.fromMetadata(info.Metadata); err != nil {
 		return err
 	}
-	r.result.Reason, r.result.Reference = r.request.Reason, r.request.Reference
+	r.result.Reason, r.result.Reference, r.result.ParameterSet = r.request.Reason, r.request.Reference, r.request.ParameterSet
 	if r.request.Action != "" {
 		r.result.Action = string(r.request.Action)
 	}

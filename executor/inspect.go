@@ -23,7 +23,7 @@ type Inspection struct {
 	Files   []bundle.File
 	// Leaks are places in the files that look like secrets.
 	Leaks []leaks.Finding
-	// Unset are the parameters for which a request has to give a value.
+	// Unset are the parameters for which a request has to give a value, at least for some sets.
 	Unset []string
 }
 
@@ -77,12 +77,23 @@ func Inspect(ctx context.Context, zip io.ReaderAt, size int64, root *os.Root, op
 	found.Plan = plan
 	problems = slices.DeleteFunc(problems, func(p problem.Problem) bool {
 		unset := p.Code == "trigger.parameter_missing"
-		if unset {
+		if unset && !everySetGives(m, p.Where) {
 			found.Unset = append(found.Unset, p.Where)
 		}
 		return unset
 	})
 	return found, problem.Join(append(problems, broken...))
+}
+
+// everySetGives reports whether the package has parameter sets, and all of them a value for a parameter:
+// a request without a set runs each.
+func everySetGives(m *manifest.Manifest, parameter string) bool {
+	for _, set := range m.ParameterSets {
+		if _, ok := set[parameter]; !ok {
+			return false
+		}
+	}
+	return len(m.ParameterSets) > 0
 }
 
 // open reads the archive's directory and digest.

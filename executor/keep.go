@@ -77,7 +77,7 @@ func (r *run) keepPolicy(ctx context.Context, doc []byte) {
 func (r *run) copied() error {
 	err := r.copies.group.Wait()
 	for _, o := range r.copies.made {
-		r.result.List(o)
+		r.list(o)
 	}
 	return err
 }

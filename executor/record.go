@@ -42,41 +42,88 @@ func (r *run) unclaimed(ctx context.Context) error {
 	return store.Error(store.ErrExists, "start run", r.Results.Name(), object, nil)
 }
 
+// storing is what is stored beside the steps. A step's end is noted in the claim before anything waits for
+// its log.
+type storing struct {
+	sync.WaitGroup
+	mu sync.Mutex // of the list of evidence, and of the logs that are kept
+}
+
+// list notes an object as evidence.
+func (r *run) list(o evidence.Object) {
+	r.storing.mu.Lock()
+	defer r.storing.mu.Unlock()
+	r.result.List(o)
+}
+
 // keepLog stores a step's log and its times at once, so that they survive the function. What fails
 // is tried again at the end of the run: a store that hiccups must not stop a change
 // half way.
-func (r *run) keepLog(ctx context.Context, log *stepLog, record *evidence.Step) {
+func (r *run) keepLog(ctx context.Context, log *stepLog, step string) {
 	size, err := log.file.Seek(0, io.SeekEnd)
 	if err != nil {
-		r.log.Error("cannot read the log", "step", record.Name, "error", err.Error())
+		r.log.Error("cannot read the log", "step", step, "error", err.Error())
 	}
-	record.Log = log.object
-	kept := append(log.times(), keptLog{log.object, log.file, size, "text/plain; charset=utf-8"})
-	failed := make([]error, len(kept))
 	var all sync.WaitGroup
-	for i := range kept {
-		all.Go(func() { failed[i] = r.storeLog(context.WithoutCancel(ctx), kept[i]) })
+	for _, kept := range append(log.times(), keptLog{log.object, log.file, size, "text/plain; charset=utf-8"}) {
+		all.Go(func() {
+			ctx, cancel := r.part(context.WithoutCancel(ctx))
+			defer cancel()
+			if err := r.storeLog(ctx, kept); err != nil {
+				r.log.Warn("log not stored yet", "step", step, "object", kept.object, "error", err.Error())
+				r.storing.mu.Lock()
+				defer r.storing.mu.Unlock()
+				r.kept = append(r.kept, kept)
+			}
+		})
 	}
 	all.Wait()
-	for i, err := range failed {
-		if err != nil {
-			r.log.Warn("log not stored yet", "step", record.Name, "object", kept[i].object, "error", err.Error())
-			r.kept = append(r.kept, kept[i])
-		}
-	}
 }
 
 func (r *run) storeLog(ctx context.Context, log keptLog) error {
-	ctx, cancel := context.WithTimeout(ctx, r.Reserve)
-	defer cancel()
 	if _, err := log.file.Seek(0, io.SeekStart); err != nil {
 		return fmt.Errorf("read log: %w", err)
 	}
-	if err := r.put(ctx, log.object, log.file, log.size, log.kind); err != nil {
+	if err := r.put(ctx, log.object, log.file, log.size, log.kind); err != nil && !r.isStored(ctx, log, err) {
 		return err
 	}
 	return log.file.Close()
 }
+
+// part bounds one request: it may take a part of the time that is left, so that one that stalls does not
+// cost the others theirs.
+func (r *run) part(ctx context.Context) (context.Context, context.CancelFunc) {
+	end := r.hard
+	if deadline, ok := ctx.Deadline(); ok {
+		end = deadline
+	}
+	left := r.Reserve
+	if !end.IsZero() {
+		left = time.Until(end)
+	}
+	return context.WithTimeout(ctx, max(left/4, 2*time.Second))
+}
+
+// persist does what stores something, again and again while the store is out of reach and time is left;
+// another failure that may pass is given a few tries.
+func (r *run) persist(ctx context.Context, store func(context.Context) error) error {
+	pause := 100 * time.Millisecond
+	for try := 1; ; try++ {
+		err := r.tried(ctx, store)
+		if err == nil || !retryable(err) || try >= creations && !isOutage(err) || !wait(ctx, pause) {
+			return err
+		}
+		pause = min(2*pause, 3*time.Second)
+	}
+}
+
+func (r *run) tried(ctx context.Context, store func(context.Context) error) error {
+	ctx, cancel := r.part(ctx)
+	defer cancel()
+	return store(ctx)
+}
+
+func isOutage(err error) bool { return errors.Is(err, store.ErrUnavailable) }
 
 // isStored reports whether a log is in the bucket after all: the answer to the first try may have
 // been lost.
@@ -98,7 +145,7 @@ func (r *run) isStored(ctx context.Context, log keptLog, err error) bool {
 	if errors.Join(err, err2) != nil || hexSum(ours) != hexSum(theirs) {
 		return false
 	}
-	r.result.List(evidence.Object{Object: evidence.Dir(r.runID()) + log.object, Size: log.size, SHA256: hexSum(ours)})
+	r.list(evidence.Object{Object: evidence.Dir(r.runID()) + log.object, Size: log.size, SHA256: hexSum(ours)})
 	return true
 }
 
@@ -114,7 +161,7 @@ func (r *run) put(ctx context.Context, name string, body io.ReadSeeker, size int
 	object := evidence.Object{Object: evidence.Dir(r.runID()) + name, Size: size, SHA256: hexSum(sum)}
 	_, err := r.Results.Put(ctx, object.Object, body, size, store.PutOptions{IfNoneMatch: true, ContentType: contentType})
 	if err == nil {
-		r.result.List(object)
+		r.list(object)
 	}
 	return err
 }
@@ -124,7 +171,7 @@ func (r *run) put(ctx context.Context, name string, body io.ReadSeeker, size int
 func (r *run) found(ctx context.Context, name string) error {
 	object, err := r.described(ctx, evidence.Dir(r.runID())+name)
 	if err == nil {
-		r.result.List(object)
+		r.list(object)
 	}
 	return err
 }
@@ -294,22 +341,43 @@ func ending(text string, n int) string {
 	return strings.ToValidUTF8(text[max(0, len(text)-n):], "")
 }
 
-// forEvidence is a context that outlives a cancelled one, but not the process.
+// forEvidence is a context that outlives a cancelled one, but not the process. A run that has begun may use
+// all of the time that is left for its evidence, as far as nobody else may take the run over.
 func (r *run) forEvidence(ctx context.Context) (context.Context, context.CancelFunc) {
 	end := time.Now().Add(max(r.Reserve, time.Second))
-	if hard, ok := ctx.Deadline(); ok && hard.Before(end) {
-		end = hard
+	if hard, ok := ctx.Deadline(); ok {
+		if r.noted || hard.Before(end) {
+			end = hard
+		}
+	}
+	if lease := time.Until(r.leased()); r.noted && lease > 0 && time.Now().Add(lease).Before(end) {
+		end = time.Now().Add(lease)
 	}
 	return context.WithDeadline(context.WithoutCancel(ctx), end)
 }
 
+// leased is until when nobody else may take the run over.
+func (r *run) leased() time.Time {
+	if r.held == nil {
+		return time.Time{}
+	}
+	return r.held.Lease
+}
+
+// following is the part of the time for evidence that is kept for what follows the result.
+const following = 2 * time.Second
+
 // commit stores everything that is not stored yet and then the result.
 func (r *run) commit(ctx context.Context) error {
+	end, _ := ctx.Deadline() // forEvidence has set it
+	ctx, cancel := context.WithDeadline(ctx, end.Add(-min(following, time.Until(end)/4)))
+	defer cancel()
 	if err := r.copied(); err != nil {
 		return err
 	}
+	r.storing.Wait()
 	for _, log := range r.kept {
-		if err := r.storeLog(ctx, log); err != nil && !r.isStored(ctx, log, err) {
+		if err := r.persist(ctx, func(ctx context.Context) error { return r.storeLog(ctx, log) }); err != nil {
 			return err
 		}
 	}
@@ -365,25 +433,20 @@ func (r *run) provable(scripts []script) error {
 	}, err)
 }
 
-// creations is how often a document is created again whose fate is not known.
+// creations is how often something is stored again that the store refuses, as that may pass.
 const creations = 3
 
 // create creates one document of the evidence. One whose answer was lost is found there, and is no
 // conflict.
 func (r *run) create(ctx context.Context, name string, doc []byte, contentType string) error {
-	for try := 1; ; try++ {
+	return r.persist(ctx, func(ctx context.Context) error {
 		err := r.put(ctx, name, bytes.NewReader(doc), int64(len(doc)), contentType)
-		if err == nil {
+		if err != nil && r.isThere(ctx, name, doc) {
+			r.list(evidence.Object{Object: evidence.Dir(r.runID()) + name, Size: int64(len(doc)), SHA256: sum(doc)})
 			return nil
 		}
-		if r.isThere(ctx, name, doc) {
-			r.result.List(evidence.Object{Object: evidence.Dir(r.runID()) + name, Size: int64(len(doc)), SHA256: sum(doc)})
-			return nil
-		}
-		if try == creations || !retryable(err) || !wait(ctx, time.Duration(try)*100*time.Millisecond) {
-			return err
-		}
-	}
+		return err
+	})
 }
 
 // wait waits; false if there is no time for that.

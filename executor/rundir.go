@@ -160,6 +160,7 @@ func (d *rundir) remove() error {
 // cleanUp removes the run's directory; what cannot be removed is logged and will be
 // tried again by the next run.
 func (r *run) cleanUp() {
+	r.storing.Wait()
 	if r.dir == nil {
 		return
 	}

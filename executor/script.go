@@ -1,13 +1,12 @@
 package executor
 
 import (
-	"bufio"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"cemli-executor/internal/problem"
@@ -75,11 +74,11 @@ func (r *run) resolve(plan *manifest.Plan) ([]script, error) {
 
 // find finds the interpreter of one script.
 func (r *run) find(step manifest.Step) (script, []problem.Problem, error) {
-	first, err := firstLine(r.dir.contents, step.Run)
+	beginning, err := beginningOf(r.dir.contents, step.Run)
 	if err != nil {
 		return script{}, nil, fmt.Errorf("read %s: %w", step.Run, err)
 	}
-	s, why := interpreterOf(first)
+	s, why := interpreterOf(beginning)
 	s.Step = step
 	if why == "" && r.Sandbox != sandbox.LevelNone && !sandbox.MayRun(s.interpreter) {
 		why = fmt.Sprintf("the interpreter %.100q is not where the system has its programs, and nothing else may run", s.interpreter)
@@ -87,39 +86,30 @@ func (r *run) find(step manifest.Step) (script, []problem.Problem, error) {
 	if why == "" {
 		return s, nil, nil
 	}
-	return s, []problem.Problem{{
-		Code: "step.interpreter", Where: step.Run, Message: why,
-		Hint: "name an interpreter that the function's image has, or leave the #! line out for bash",
-	}}, nil
+	message, cure, ok := strings.Cut(why, "; ")
+	if !ok {
+		cure = "name an interpreter that the function's image has, or leave the #! line out for bash"
+	}
+	return s, []problem.Problem{{Code: "step.interpreter", Where: step.Run, Message: message, Hint: cure}}, nil
 }
 
-func firstLine(root *os.Root, name string) (string, error) {
+// beginningOf reads as much of a script as says what runs it.
+func beginningOf(root *os.Root, name string) (string, error) {
 	f, err := root.Open(name)
 	if err != nil {
 		return "", err
 	}
 	defer f.Close()
-	line, err := bufio.NewReader(io.LimitReader(f, maxShebang)).ReadString('\n')
-	if err != nil && !errors.Is(err, io.EOF) {
-		return "", err
-	}
-	return strings.TrimSuffix(line, "\n"), nil
+	text, err := io.ReadAll(io.LimitReader(f, 2*maxShebang))
+	return string(text), err
 }
 
-// interpreterOf reads a "#!" line as the kernel does: a path, and the rest of the line
-// as one argument. Without one it is bash. The second value says what is missing.
-func interpreterOf(line string) (script, string) {
-	rest, ok := strings.CutPrefix(line, "#!")
-	if !ok {
-		return program("bash", "")
-	}
-	if strings.HasSuffix(rest, "\r") {
-		return script{}, "the #! line ends in CR LF; save the script with Unix line endings"
-	}
-	path, arg, _ := strings.Cut(strings.TrimSpace(rest), " ")
-	arg = strings.TrimSpace(arg)
-	if !filepath.IsAbs(path) {
-		return script{}, fmt.Sprintf("the #! line does not begin with an absolute path: %.100q", rest)
+// interpreterOf finds what runs a script that begins so. The second value says what is missing, and
+// after a semicolon what to do about it, where that is not to add a program.
+func interpreterOf(beginning string) (script, string) {
+	path, arg, why := readShebang(beginning)
+	if why != "" {
+		return script{}, why
 	}
 	if filepath.Base(path) == "env" {
 		if wanted := envProgram(arg); wanted != "" && findProgram(wanted) == "" {
@@ -129,17 +119,65 @@ func interpreterOf(line string) (script, string) {
 	return program(path, arg)
 }
 
-// envProgram is the program that "env arg" would look for; "" where only env can tell.
-func envProgram(arg string) string {
-	words := strings.Fields(arg)
-	if len(words) > 0 && words[0] == "-S" {
-		words = words[1:]
-	}
-	if len(words) == 0 || strings.HasPrefix(words[0], "-") || strings.Contains(words[0], "=") {
-		return ""
-	}
-	return words[0]
+// ShebangProblem says why a script that begins so cannot run anywhere, or "".
+func ShebangProblem(beginning string) string {
+	_, _, why := readShebang(beginning)
+	return why
 }
+
+// readShebang reads the "#!" line with which a script begins, as the kernel does: a path, and the
+// rest of the line as one argument. Without one it is bash.
+func readShebang(beginning string) (path, arg, why string) {
+	if why := misplaced(beginning); why != "" {
+		return "", "", why
+	}
+	line, _, _ := strings.Cut(beginning, "\n")
+	rest, ok := strings.CutPrefix(line[:min(len(line), maxShebang)], "#!")
+	if !ok {
+		return "bash", "", ""
+	}
+	if strings.HasSuffix(rest, "\r") {
+		return "", "", "the #! line ends in CR LF; save the script with Unix line endings"
+	}
+	path = strings.Trim(rest, blanks)
+	if end := strings.IndexAny(path, blanks); end >= 0 {
+		path, arg = path[:end], strings.TrimLeft(path[end:], blanks)
+	}
+	if !filepath.IsAbs(path) {
+		return "", "", fmt.Sprintf("the #! line does not begin with an absolute path: %.100q; write it like #!/usr/bin/env bash", rest)
+	}
+	if filepath.Base(path) == "env" {
+		why = envMisreads(arg)
+	}
+	return path, arg, why
+}
+
+// blanks are what the kernel takes for such in a #! line.
+const blanks = " \t"
+
+// misplaced says what is wrong with a script whose "#!" line is not what its first bytes are. bash
+// would run it, without the options of that line: what fails under -e would count as success.
+func misplaced(beginning string) string {
+	const lost = ", so that its options would be lost; "
+	text, bom := strings.CutPrefix(beginning, "\uFEFF")
+	switch trimmed := strings.TrimLeft(text, " \t\r\n\v\f"); {
+	case bom && strings.HasPrefix(trimmed, "#!"):
+		return "a byte order mark stands before the #! line" + lost + "save the script as UTF-8 without it"
+	case !strings.HasPrefix(trimmed, "#!") || trimmed == beginning:
+	case strings.ContainsAny(text[:len(text)-len(trimmed)], "\r\n"):
+		return "an empty line stands before the #! line" + lost + "make it the first"
+	default:
+		return "a blank stands before the #! line" + lost + "remove it"
+	}
+	first, second, _ := strings.Cut(text, "\n")
+	if !strings.HasPrefix(first, "#!") && shebang.MatchString(second) {
+		return "the #! line is the second" + lost + "make it the first"
+	}
+	return ""
+}
+
+// shebang is a line that was meant to name an interpreter.
+var shebang = regexp.MustCompile(`^[ \t]*#![ \t]*/`)
 
 func program(name, arg string) (script, string) {
 	path := findProgram(name)

@@ -177,11 +177,11 @@ func (m *Manifest) Resolve(in Inputs) (Arguments, error) {
 	}
 	set, known := m.ParameterSets[in.Set]
 	if in.Set != "" && !known {
-		add("trigger.parameter_set", in.Set, "the package has no such parameter set", "its sets: "+strings.Join(sortedKeys(m.ParameterSets), ", "))
+		add("trigger.parameter_set", in.Set, "the package has no such parameter set", listed("its sets: ", "it has none: leave the set out", m.ParameterSets))
 	}
 	for _, name := range sortedKeys(in.Parameters) {
 		if _, ok := m.Parameters[name]; !ok {
-			add("trigger.parameter_unknown", name, undeclared(name, m.Parameters), "the package's parameters: "+strings.Join(sortedKeys(m.Parameters), ", "))
+			add("trigger.parameter_unknown", name, undeclared(name, m.Parameters), listed("the package's parameters: ", "the package has none: leave it out", m.Parameters))
 		}
 	}
 	var arguments Arguments
@@ -226,4 +226,12 @@ func (m *Manifest) SensitiveValues() []Value {
 		}
 	}
 	return values
+}
+
+// listed says which names there are, or that there are none.
+func listed[V any](some, none string, names map[string]V) string {
+	if len(names) == 0 {
+		return none
+	}
+	return some + strings.Join(sortedKeys(names), ", ")
 }

@@ -48,6 +48,8 @@ func refuse(code, where, message, hint string) error {
 var faults = map[strictjson.Kind]struct{ code, hint string }{
 	strictjson.Empty:     {"manifest.json", `begin with {"name":"…","version":"1.0.0","type":"extension"}`},
 	strictjson.Syntax:    {"manifest.json", "check for a missing comma or quote and for text that is not UTF-8"},
+	strictjson.Mark:      {"manifest.json", "save the file as UTF-8 without a byte order mark"},
+	strictjson.Comma:     {"manifest.json", "remove the comma before the closing bracket"},
 	strictjson.Trailing:  {"manifest.json", "remove everything after the closing brace"},
 	strictjson.Duplicate: {"manifest.duplicate_key", "keep one of the two"},
 	strictjson.Depth:     {"manifest.too_deep", "flatten the document"},

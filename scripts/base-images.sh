@@ -19,6 +19,7 @@ golang=cemli-base:$(go env GOVERSION)-$suite
 have() { docker image inspect "$1" >/dev/null 2>&1; }
 
 if [[ ! -f $cache/$suite.tar ]]; then
+  # shellcheck disable=SC2016 # apt-get's variables
   mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Label: Debian' | head -n 1)
   mkdir -p "$cache"
   root=$(mktemp -d)

@@ -30,7 +30,7 @@ const hugeFile = 50 << 20
 
 // advise looks at a valid package whose files are in root.
 func advise(found executor.Inspection, root *os.Root) []advice {
-	list := slices.Concat(adviseManifest(found), adviseFiles(found))
+	list := slices.Concat(adviseManifest(found), adviseLayout(found, root), adviseFiles(found))
 	var used []string
 	for _, run := range scriptsOf(found.Plan) {
 		messages, variables := adviseScript(run, root, found.Files)
@@ -108,7 +108,11 @@ func adviseParameters(found executor.Inspection, used []string, root *os.Root) [
 		}
 	}
 	for _, name := range found.Unset {
-		list = append(list, advice{"/parameters/" + name, "it is required and has no value here; a request must give it, which an upload cannot"})
+		message := "it is required and has no value here"
+		if sets := setsWithout(found.Plan.Manifest(), name); len(sets) > 0 {
+			message = "it is required and has no value in the parameter sets " + strings.Join(sets, ", ")
+		}
+		list = append(list, advice{"/parameters/" + name, message + "; a request must give it, which an upload cannot"})
 	}
 	slices.Sort(used)
 	for _, name := range slices.Compact(used) {
@@ -122,6 +126,17 @@ func adviseParameters(found executor.Inspection, used []string, root *os.Root) [
 		list = append(list, advice{"/parameters", message})
 	}
 	return list
+}
+
+// setsWithout are the parameter sets that give a parameter no value.
+func setsWithout(m *manifest.Manifest, name string) []string {
+	var sets []string
+	for _, set := range slices.Sorted(maps.Keys(m.ParameterSets)) {
+		if _, ok := m.ParameterSets[set][name]; !ok {
+			sets = append(sets, set)
+		}
+	}
+	return sets
 }
 
 // mentioned reports whether a text stands in any file that is small enough to be one.
@@ -151,6 +166,9 @@ func adviseScript(name string, root *os.Root, files []bundle.File) (list, parame
 	}
 	for _, match := range parameterUse.FindAllSubmatch(text, -1) {
 		parameters = append(parameters, string(match[1]))
+	}
+	if why := executor.ShebangProblem(string(text)); why != "" {
+		return []string{"it will not be run: " + why}, parameters
 	}
 	if bytes.Contains(text, []byte("\r\n")) {
 		list = append(list, "it has CR LF line endings; bash takes the CR for a part of the command")

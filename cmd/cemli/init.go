@@ -1,47 +1,70 @@
 package main
 
 import (
+	"bytes"
+	"cmp"
 	"embed"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"cemli-executor/internal/folder"
 	"cemli-executor/internal/problem"
 	"cemli-executor/manifest"
 )
 
-// template is the package that init makes, without its manifest.
+// templates are the packages that init makes, each in a folder of its own, and ignore, which all get.
 //
 //go:embed all:template
-var template embed.FS
+var templates embed.FS
+
+// kinds are the templates by name, with the type of change that each is most likely to be.
+var kinds = map[string]string{"plain": "extension", "sql": "modification", "rest": "integration", "localization": "localization"}
+
+// schemaFile is what "$schema" in a new manifest names: beside it, so that editors find it offline.
+const schemaFile = "manifest.schema.json"
 
 func newInitCommand(t *terminal) *cobra.Command {
-	var kind string
+	var change, kind string
 	cmd := &cobra.Command{
 		Use:   "init NAME",
 		Short: "Make a package folder that already runs",
-		Long: `Make the folder NAME with a package that already runs: a manifest, a check
-before, a step, and a test after. Nothing that exists is touched.`,
-		Example: "  cemli init invoice-layout --type localization",
+		Long: `Make the folder NAME with a package that already runs: a manifest with a
+parameter, a check before, a step, its undo, and a test after. Nothing that exists
+is touched.
+
+Templates: plain, sql (a change of a database, in SQL files), rest (data that is
+loaded by an API), localization (parameter sets, one run for each country).`,
+		Example: `  cemli init invoice-layout
+  cemli init ledger-codes --template sql --type configuration`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) != 1 {
 				return usageError(cmd, errors.New("one NAME is needed: the new package's"))
 			}
 			return nil
 		},
-		RunE: func(_ *cobra.Command, args []string) error { return makePackage(t, args[0], kind) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			usual, ok := kinds[kind]
+			if !ok {
+				return usageError(cmd, fmt.Errorf("there is no template %.40q; there are %s", kind, strings.Join(slices.Sorted(maps.Keys(kinds)), ", ")))
+			}
+			return makePackage(t, args[0], kind, cmp.Or(change, usual))
+		},
 	}
-	cmd.Flags().StringVar(&kind, "type", "extension", "kind of change: "+strings.Join(manifest.Types, ", "))
+	cmd.Flags().StringVar(&change, "type", "", "kind of change: "+strings.Join(manifest.Types, ", ")+" (default: the template's)")
+	cmd.Flags().StringVar(&kind, "template", "plain", "what it begins with: plain, sql, rest or localization")
 	return cmd
 }
 
-// What the template's manifest says until its author does.
+// What a template's manifest says until its author does.
 const (
 	templateDescription = "What this package changes, and why"
 	templateOwner       = "the team that answers for it"
@@ -49,20 +72,9 @@ const (
 )
 
 // makePackage makes the folder at path; its last element is the package's name.
-func makePackage(t *terminal, path, kind string) error {
-	doc, err := json.MarshalIndent(struct {
-		Name         string `json:"name"`
-		Version      string `json:"version"`
-		Type         string `json:"type"`
-		Description  string `json:"description"`
-		Owner        string `json:"owner"`
-		ChangeTicket string `json:"change_ticket"`
-		Network      bool   `json:"network"`
-	}{filepath.Base(path), "0.1.0", kind, templateDescription, templateOwner, templateTicket, true}, "", "  ")
+func makePackage(t *terminal, path, kind, change string) error {
+	doc, err := newManifest(kind, filepath.Base(path), change)
 	if err != nil {
-		return fmt.Errorf("make manifest: %w", err)
-	}
-	if _, err := manifest.Parse(doc); err != nil {
 		return err
 	}
 	if err := os.Mkdir(path, 0o755); err != nil { // #nosec G301 -- a folder of sources
@@ -70,14 +82,7 @@ func makePackage(t *terminal, path, kind string) error {
 			Code: "usage", Where: path, Message: "the folder cannot be made", Hint: "choose a name that is free, in a folder that you may write to",
 		}, err)
 	}
-	files, err := fs.Sub(template, "template")
-	if err != nil {
-		return fmt.Errorf("make package: %w", err)
-	}
-	if err := os.CopyFS(path, files); err != nil {
-		return fmt.Errorf("make package: %w", err)
-	}
-	if err := os.WriteFile(filepath.Join(path, manifest.Name), append(doc, '\n'), 0o644); err != nil { // #nosec G306 -- a source file
+	if err := fillPackage(path, kind, doc); err != nil {
 		return fmt.Errorf("make package: %w", err)
 	}
 	if t.format == "json" {
@@ -85,4 +90,42 @@ func makePackage(t *terminal, path, kind string) error {
 	}
 	_, err = fmt.Fprintf(t.stdout, "%s is a package that runs. Next:\n\n  cemli run %s\n  cemli validate %s\n  cemli pack %s\n", visible(path), visible(path), visible(path), visible(path))
 	return err
+}
+
+// newManifest is a template's manifest for a package of that name, which is valid.
+func newManifest(kind, name, change string) ([]byte, error) {
+	doc, err := templates.ReadFile("template/" + kind + "/" + manifest.Name)
+	if err != nil {
+		return nil, fmt.Errorf("make manifest: %w", err)
+	}
+	for placeholder, value := range map[string]string{`"NAME"`: name, `"TYPE"`: change} {
+		text, err := json.Marshal(value)
+		if err != nil {
+			return nil, fmt.Errorf("make manifest: %w", err)
+		}
+		doc = bytes.Replace(doc, []byte(placeholder), text, 1)
+	}
+	_, err = manifest.Parse(doc)
+	return doc, err
+}
+
+// fillPackage writes a template's files, the manifest among them, into an empty folder.
+func fillPackage(path, kind string, doc []byte) error {
+	files, err := fs.Sub(templates, "template/"+kind)
+	if err != nil {
+		return err
+	}
+	ignore, err := templates.ReadFile("template/ignore")
+	if err != nil {
+		return err
+	}
+	if err := os.CopyFS(path, files); err != nil {
+		return err
+	}
+	for name, text := range map[string][]byte{manifest.Name: doc, folder.IgnoreFile: ignore, schemaFile: manifest.Schema} {
+		if err := os.WriteFile(filepath.Join(path, name), text, 0o644); err != nil { // #nosec G306 -- a source file
+			return err
+		}
+	}
+	return nil
 }

@@ -72,7 +72,7 @@ func needsLinux() error {
 // check refuses flags that no function could be run with, and reads --config.
 func (f localFlags) check() (map[string]string, error) {
 	wrong := func(message string) error {
-		return problem.New(problem.Problem{Code: "usage", Message: message, Hint: "see cemli local up --help"}, nil)
+		return problem.New(problem.Problem{Code: "usage", Message: message, Hint: "see the command's --help"}, nil)
 	}
 	switch {
 	case f.instances < 1 || f.instances > 100:

@@ -93,12 +93,12 @@ func (t *terminal) showWhatToTry(stack *local.Stack, dir string) {
 		return
 	}
 	oci := "oci --config-file " + stack.ConfigFile() + " --endpoint " + stack.Endpoint()
-	t.raw(visible(strings.Join([]string{
+	t.notef("%s", strings.Join([]string{
 		"state in " + dir + "; try, with the OCI CLI:", "",
 		"  " + oci + " os object put -ns " + localoci.Namespace + " -bn " + stack.Buckets().Packages + " --file PACKAGE.zip",
 		"  " + oci + " os object list -ns " + localoci.Namespace + " -bn " + stack.Buckets().Results,
 		"  " + oci + " fn function invoke --function-id " + localoci.FunctionID + ` --file - --body '{"object":"PACKAGE.zip"}'`, "",
-	}, "\n")))
+	}, "\n"))
 }
 
 func (t *terminal) showActivity(a localoci.Activity) {

@@ -66,7 +66,7 @@ rejected, 4 infrastructure, 5 verification failed, 130 interrupted.`,
 		SilenceUsage:  true,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.PersistentFlags().StringVarP(&t.format, "output", "o", "", "output format: text or json (default: text on a terminal, else json)")
+	root.PersistentFlags().StringVarP(&t.format, "output", "o", "text", "output format: text or json")
 	root.PersistentPreRunE = func(*cobra.Command, []string) error { return t.chooseFormat() }
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError(cmd, err) })
 	root.AddCommand(newInitCommand(t), newPackCommand(t), newValidateCommand(t), newRunCommand(t), newLocalCommand(t), newVersionCommand(t))

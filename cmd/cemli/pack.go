@@ -17,6 +17,7 @@ import (
 
 	"cemli-executor/executor"
 	"cemli-executor/internal/bundle"
+	"cemli-executor/internal/folder"
 	"cemli-executor/internal/problem"
 	"cemli-executor/manifest"
 )
@@ -39,7 +40,11 @@ func newPackCommand(t *terminal) *cobra.Command {
 		Long: `Make the zip of a package folder that is valid.
 
 The same files give the same bytes on every machine, whatever their modes and
-times. The zip is named NAME-VERSION.zip unless -O says otherwise.`,
+times. The zip is named NAME-VERSION.zip unless -O says otherwise.
+
+Left out are .git, .hg, .svn, .DS_Store, __MACOSX, editors' backups, the package's
+own zips, folders with evidence, and what .cemliignore names as .gitignore would.
+validate, run and local run see a folder the same way.`,
 		Example: "  cemli pack examples/hello-cemli",
 		Args:    exactPath,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -53,19 +58,23 @@ times. The zip is named NAME-VERSION.zip unless -O says otherwise.`,
 
 // packTo packs the folder dir and prints what it made.
 func packTo(ctx context.Context, t *terminal, dir, file string, force bool) error {
-	root, err := openFolder(dir)
+	var written []string
+	if file != "" {
+		written = append(written, file)
+	}
+	files, err := openFolder(dir, written...)
 	if err != nil {
 		return err
 	}
-	defer root.Close()
-	m, err := readManifest(root.FS())
+	defer files.Close()
+	m, err := readManifest(files)
 	if err != nil {
 		return err
 	}
 	if file == "" {
 		file = m.Name + "-" + m.Version + ".zip"
 	}
-	made, err := writeZip(ctx, root.FS(), file, force)
+	made, err := writeZip(ctx, files, file, force)
 	if err != nil {
 		return err
 	}
@@ -73,13 +82,13 @@ func packTo(ctx context.Context, t *terminal, dir, file string, force bool) erro
 	if t.format == "json" {
 		return t.printJSON(p)
 	}
-	_, err = fmt.Fprintf(t.stdout, "%-8s %s\n%-8s %d bytes, %d files\n%-8s %s\n%-8s %s\n",
-		"file", visible(p.File), "size", p.Size, p.Entries, "sha256", p.SHA256, "content", p.DirHash)
+	_, err = fmt.Fprintf(t.stdout, "%-8s %s\n%-8s %s, %s\n%-8s %s\n%-8s %s\n",
+		"file", visible(p.File), "size", count(int(p.Size), "byte"), count(p.Entries, "file"), "sha256", p.SHA256, "content", p.DirHash)
 	return err
 }
 
-// openFolder opens a package folder.
-func openFolder(dir string) (*os.Root, error) {
+// openFolder opens a package folder, without what the command writes.
+func openFolder(dir string, written ...string) (*folder.Folder, error) {
 	info, err := os.Stat(dir)
 	if err == nil && !info.IsDir() {
 		err = fs.ErrInvalid
@@ -89,7 +98,7 @@ func openFolder(dir string) (*os.Root, error) {
 			Code: "usage", Where: dir, Message: "there is no such folder", Hint: "DIR is a package folder",
 		}, err)
 	}
-	return os.OpenRoot(dir)
+	return folder.Open(dir, written...)
 }
 
 // readManifest reads and checks the manifest of a package's files.
@@ -125,7 +134,7 @@ func missing(files fs.FS) error {
 // writeZip packs into a file beside the wanted one and renames it into place when it
 // is whole. A file with other contents stays, unless force says otherwise.
 func writeZip(ctx context.Context, files fs.FS, file string, force bool) (bundle.Created, error) {
-	temp, err := os.CreateTemp(filepath.Dir(file), ".cemli-pack-*")
+	temp, err := os.CreateTemp(filepath.Dir(file), folder.TempPattern)
 	if err != nil {
 		return bundle.Created{}, fmt.Errorf("write zip: %w", err)
 	}

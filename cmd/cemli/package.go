@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"cemli-executor/internal/bundle"
+	"cemli-executor/internal/folder"
 	"cemli-executor/internal/problem"
 )
 
@@ -26,9 +27,9 @@ func (z zipFile) Close() error {
 	return err
 }
 
-// openPackage opens the package at path as a zip, packing it if it is a folder, and
-// gives the name of its object.
-func openPackage(path string) (zipFile, string, error) {
+// openPackage opens the package at path as a zip, packing it if it is a folder, without
+// what the command writes there, and gives the name of its object.
+func openPackage(path string, written ...string) (zipFile, string, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return zipFile{}, "", problem.New(problem.Problem{
@@ -36,7 +37,7 @@ func openPackage(path string) (zipFile, string, error) {
 		}, err)
 	}
 	if info.IsDir() {
-		return packFolder(path)
+		return packFolder(path, written)
 	}
 	if !info.Mode().IsRegular() {
 		return zipFile{}, "", problem.New(problem.Problem{
@@ -55,21 +56,21 @@ func openPackage(path string) (zipFile, string, error) {
 }
 
 // packFolder packs a folder into a temporary zip.
-func packFolder(path string) (zipFile, string, error) {
+func packFolder(path string, written []string) (zipFile, string, error) {
 	f, err := os.CreateTemp("", "cemli-*.zip")
 	if err != nil {
 		return zipFile{}, "", fmt.Errorf("make a zip: %w", err)
 	}
 	zip := zipFile{File: f, temporary: true}
-	root, err := os.OpenRoot(path)
+	files, err := folder.Open(path, append(written, f.Name())...)
 	if err == nil {
-		defer root.Close()
-		_, err = bundle.Create(f, root.FS())
+		defer files.Close()
+		_, err = bundle.Create(f, files)
 	}
 	if err != nil {
 		return zipFile{}, "", errors.Join(err, zip.Close())
 	}
-	return zip, objectName(root.FS(), path), nil
+	return zip, objectName(files, path), nil
 }
 
 // objectName is NAME-VERSION.zip by the manifest, or the folder's own name where the

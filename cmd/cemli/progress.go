@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -15,7 +16,18 @@ type progress struct {
 	t       *terminal
 	mu      sync.Mutex
 	pending []byte
+	last    []string     // lines of the step that runs
+	failed  []failedStep // in the order in which they ended
 }
+
+// failedStep is a step that did not succeed, with the end of its output.
+type failedStep struct {
+	name string
+	last []string
+}
+
+// shownAgain is how many lines of a failed step are shown again when all has ended.
+const shownAgain = 40
 
 // logLine is what progress reads of a line of the log.
 type logLine struct {
@@ -69,6 +81,7 @@ func (p *progress) show(text []byte) {
 		}
 		t.raw(t.paint(bold, visible(title)))
 	case "step started":
+		p.last = nil
 		t.raw(fmt.Sprintf("%s %s", t.paint(faint, l.Phase), visible(l.Step)))
 	case "output":
 		bar := t.paint(faint, "  |")
@@ -77,10 +90,41 @@ func (p *progress) show(text []byte) {
 		}
 		for line := range strings.SplitSeq(l.Line, "\n") {
 			t.raw(bar + " " + visible(line))
+			p.last = append(p.last[max(0, len(p.last)-shownAgain+1):], line)
 		}
 	case "step finished":
 		t.raw("  " + t.ending(l))
+		p.ended(l)
 	}
+}
+
+// ended remembers how the last attempt of a step ended.
+func (p *progress) ended(l logLine) {
+	name := l.Step
+	if l.Phase == "rollback" {
+		name = "undo of " + name
+	}
+	p.failed = slices.DeleteFunc(p.failed, func(s failedStep) bool { return s.name == name })
+	if l.Status != "success" && l.Status != "skipped" {
+		p.failed = append(p.failed, failedStep{name, p.last})
+	}
+}
+
+// showFailed shows the end of what failed steps have printed, once more: it may be far above.
+func (p *progress) showFailed() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, s := range p.failed {
+		if len(s.last) == 0 {
+			continue
+		}
+		p.t.raw(p.t.paint(faint, fmt.Sprintf("--- %s, last %s ---", visible(s.name), count(len(s.last), "line"))))
+		for _, line := range s.last {
+			p.t.raw(visible(line))
+		}
+		p.t.raw(p.t.paint(faint, "--- end ---"))
+	}
+	p.failed = nil
 }
 
 // raw prints a line whose variable parts are visible already.

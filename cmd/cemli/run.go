@@ -2,13 +2,13 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,6 +17,7 @@ import (
 	"cemli-executor/executor"
 	"cemli-executor/internal/buildinfo"
 	"cemli-executor/internal/bundle"
+	"cemli-executor/internal/codes"
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/problem"
 	"cemli-executor/internal/sandbox"
@@ -35,28 +36,30 @@ func newRunCommand(t *terminal) *cobra.Command {
 PATH is a package folder or a zip. The scripts run for real, against systems that
 you may change, confined as far as this machine's kernel can. The buckets are
 folders; the evidence is kept only where --results says. A secret of the
-package is taken from the variable CEMLI_SECRET_NAME of this program.`,
-		Example: "  cemli run examples/hello-cemli --results evidence",
-		Args:    exactPath,
+package is taken from the variable CEMLI_SECRET_NAME of this program.
+
+With --results a run can go back to an earlier one, whose evidence is there; then
+everything is taken from that run, and PATH can be left out.`,
+		Example: `  cemli run examples/hello-cemli --results evidence
+  cemli run examples/localization --set DE --set FR
+  cemli run --results evidence --rollback-of RUN --reason "wrong ledger"`,
+		Args: func(cmd *cobra.Command, args []string) error { return f.mayRun(cmd, args) },
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return runHere(cmd.Context(), t, args[0], f)
+			return runHere(cmd.Context(), t, strings.Join(args, ""), f)
 		},
 	}
-	cmd.Flags().StringVar(&f.set, "set", "", "parameter set to run (default: all of the package's, one after the other)")
-	cmd.Flags().StringArrayVar(&f.params, "param", nil, "value of a parameter, as NAME=VALUE; may be repeated")
-	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "run only the pre-checks, and steps that say that they can be run dry")
-	cmd.Flags().StringVar(&f.environment, "env", "local", "environment the package is told it runs in")
+	f.requestFlags.add(cmd)
+	f.backFlags.add(cmd)
 	cmd.Flags().StringVar(&f.results, "results", "", "folder to keep the evidence in (default: not kept)")
 	cmd.Flags().StringVar(&f.sandbox, "sandbox", "basic", "least confinement: full, basic or none; all that the kernel has is used, but with none")
-	cmd.Flags().StringVar(&f.policy, "policy", "", "file with the admission policy (default: none)")
 	return cmd
 }
 
 // runFlags are the flags of cemli run.
 type runFlags struct {
-	environment, results, policy, sandbox, set string
-	params                                     []string
-	dryRun                                     bool
+	requestFlags
+	backFlags
+	results, sandbox string
 }
 
 // reserveHere is the time for evidence of a run on this machine.
@@ -90,48 +93,78 @@ func runHere(ctx context.Context, t *terminal, path string, f runFlags) error {
 	if err != nil {
 		return err
 	}
-	packages, err := folder(filepath.Join(scratch, "packages"))
+	packages, err := bucketAt(filepath.Join(scratch, "packages"))
 	if err != nil {
 		return err
 	}
-	kept, err := folder(results)
+	kept, err := bucketAt(results)
 	if err != nil {
 		return err
 	}
-	state, err := folder(filepath.Join(scratch, "state"))
+	state, err := bucketAt(filepath.Join(scratch, "state"))
 	if err != nil {
 		return err
 	}
-	parameters, err := f.parameters(path)
+	parameters, err := f.parameters(path, results)
 	if err != nil {
 		return err
 	}
-	object, err := upload(ctx, packages, path)
-	if err != nil {
-		return err
+	request := executor.Request{
+		Bucket: packages.Name(), Action: f.action(), Parameters: parameters,
+		Trigger: executor.Trigger{Kind: executor.TriggerCLI}, RequestedBy: person(),
 	}
+	f.apply(&request)
+	if path != "" {
+		object, err := upload(ctx, packages, path, results)
+		if err != nil {
+			return err
+		}
+		request.Object = object.Name
+		if !request.GoesBack() {
+			request.ETag = object.ETag
+		}
+	}
+	shown := &progress{t: t}
 	run := executor.New(executor.Config{
 		Packages: packages, Results: kept, State: state, Policy: policy,
 		Namespace:   func(context.Context) (string, error) { return "", nil },
 		Environment: f.environment, WorkDir: filepath.Join(scratch, "work"), KeepPackages: true, Reserve: reserveHere,
 		Limits: executor.DefaultLimits(), Sandbox: level, Output: executor.OutputAll,
 		Identity: evidence.Identity{ExecutorVersion: buildinfo.String()},
-		Log:      slog.New(slog.NewJSONHandler(&progress{t: t}, nil)),
+		Log:      slog.New(slog.NewJSONHandler(shown, nil)),
 		Secrets:  secretsHere, Keeper: true,
 	})
-	request := executor.Request{
-		Bucket: packages.Name(), Object: object.Name, ETag: object.ETag, ParameterSet: f.set, Parameters: parameters,
-		Trigger: executor.Trigger{Kind: executor.TriggerCLI}, RequestedBy: person(),
-	}
-	if f.dryRun {
-		request.Action = executor.ActionDryRun
-	}
-	list, err := run.Run(ctx, request)
-	shown := t.showResults(list, where, f.set == "")
+	list, err := runSets(ctx, t, run, request, f.chosen(), f.goesOn(path, results))
+	shown.showFailed()
+	ended := t.showResults(list, where, len(f.sets) != 1 && !request.GoesBack())
 	if err != nil {
 		return err
 	}
-	return shown
+	return ended
+}
+
+// runSets makes the request for each of the sets that were chosen. After one that did not succeed the
+// others are not run, unless the package goes on.
+func runSets(ctx context.Context, t *terminal, run *executor.Executor, request executor.Request, sets []string, goesOn bool) ([]evidence.Result, error) {
+	var results []evidence.Result
+	for i, set := range sets {
+		request.ParameterSet = set
+		list, err := run.Run(ctx, request)
+		results = append(results, list...)
+		if err != nil {
+			return results, err
+		}
+		if rest := sets[i+1:]; len(rest) > 0 && !goesOn && !succeeded(list) {
+			t.notef("not run, because %s did not succeed: %s", set, strings.Join(rest, ", "))
+			return results, nil
+		}
+	}
+	return results, nil
+}
+
+// succeeded reports whether all runs did.
+func succeeded(results []evidence.Result) bool {
+	return !slices.ContainsFunc(results, func(r evidence.Result) bool { return statusCode(r.Status) != codes.ExitSuccess })
 }
 
 // secretsHere takes secrets from this program's environment: on a laptop there is no vault.
@@ -146,36 +179,9 @@ func secretsHere(_ context.Context, env, ref string) (executor.Secret, error) {
 	return executor.Secret{Value: []byte(value), ID: "environment:" + variable, Version: "0"}, nil
 }
 
-// parameters are the values of --param, in the types that the package declares.
-func (f runFlags) parameters(path string) (map[string]json.RawMessage, error) {
-	if len(f.params) == 0 {
-		return nil, nil //nolint:nilnil // there are none
-	}
-	m, err := manifestOf(path)
-	if err != nil {
-		return nil, err
-	}
-	values := map[string]json.RawMessage{}
-	for _, param := range f.params {
-		name, text, ok := strings.Cut(param, "=")
-		if !ok || name == "" {
-			return nil, problem.New(problem.Problem{Code: "usage", Where: "--param", Message: fmt.Sprintf("%.100q is not NAME=VALUE", param), Hint: "write it like LEDGER=4711"}, nil)
-		}
-		values[name] = json.RawMessage(text)
-		if t := m.Parameters[name].Type; t == manifest.TypeString || !json.Valid(values[name]) {
-			doc, err := json.Marshal(text)
-			if err != nil {
-				return nil, fmt.Errorf("encode parameter %s: %w", name, err)
-			}
-			values[name] = doc
-		}
-	}
-	return values, nil
-}
-
 // manifestOf reads the manifest of a package; what is wrong with the package itself the run says.
-func manifestOf(path string) (*manifest.Manifest, error) {
-	zip, _, err := openPackage(path)
+func manifestOf(path string, written ...string) (*manifest.Manifest, error) {
+	zip, _, err := openPackage(path, written...)
 	if err != nil {
 		return nil, err
 	}
@@ -212,9 +218,7 @@ func policyFile(path string) (*executor.Policy, error) {
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, problem.New(problem.Problem{
-			Code: "usage", Where: path, Message: "the policy cannot be read", Hint: "--policy is a file with an admission policy",
-		}, err)
+		return nil, noPolicy(path, err)
 	}
 	defer f.Close()
 	doc, err := io.ReadAll(io.LimitReader(f, manifest.MaxBytes+1))
@@ -222,6 +226,12 @@ func policyFile(path string) (*executor.Policy, error) {
 		return nil, fmt.Errorf("read policy: %w", err)
 	}
 	return executor.InlinePolicy(filepath.Base(path), doc), nil
+}
+
+func noPolicy(path string, cause error) error {
+	return problem.New(problem.Problem{
+		Code: "usage", Where: path, Message: "the policy cannot be read", Hint: "--policy is a file with an admission policy",
+	}, cause)
 }
 
 // person is who runs this program, as the operating system says.
@@ -233,17 +243,23 @@ func person() []evidence.Requester {
 	return []evidence.Requester{{Subject: u.Username, Source: "operating system"}}
 }
 
-// folder opens a folder as a bucket, making it if need be.
-func folder(path string) (store.Bucket, error) {
+// bucketAt opens a folder as a bucket, making it if need be.
+func bucketAt(path string) (store.Bucket, error) {
 	if err := os.MkdirAll(path, 0o700); err != nil {
 		return nil, fmt.Errorf("make folder: %w", err)
 	}
 	return store.OpenFolder(path)
 }
 
-// upload puts the package at path, a folder or a zip, into a bucket.
-func upload(ctx context.Context, to store.Bucket, path string) (store.Info, error) {
-	zip, name, err := openPackage(path)
+// upload puts the package at path, a folder or a zip, into a bucket. written is what the command
+// writes, which is no part of a folder.
+func upload(ctx context.Context, to store.Bucket, path string, written ...string) (store.Info, error) {
+	return uploadWith(ctx, to, path, nil, written...)
+}
+
+// uploadWith is upload with metadata of the object.
+func uploadWith(ctx context.Context, to store.Bucket, path string, metadata map[string]string, written ...string) (store.Info, error) {
+	zip, name, err := openPackage(path, written...)
 	if err != nil {
 		return store.Info{}, err
 	}
@@ -255,5 +271,5 @@ func upload(ctx context.Context, to store.Bucket, path string) (store.Info, erro
 	if _, err := zip.Seek(0, io.SeekStart); err != nil {
 		return store.Info{}, fmt.Errorf("read %s: %w", path, err)
 	}
-	return to.Put(ctx, name, zip, size, store.PutOptions{ContentType: "application/zip"})
+	return to.Put(ctx, name, zip, size, store.PutOptions{ContentType: "application/zip", Metadata: metadata})
 }

@@ -64,11 +64,27 @@ func (t *terminal) showResult(r evidence.Result, folder string) {
 	}
 	fmt.Fprint(t.stdout, summaryText(r, where))
 	if r.Error != nil {
-		t.showResultError(r.Error)
+		t.showResultError(whereToLook(*r.Error, r.Steps, r.RunID, folder))
 	}
 	if r.Rollback != nil && r.Rollback.Error != nil {
-		t.showResultError(r.Rollback.Error)
+		t.showResultError(whereToLook(*r.Rollback.Error, r.Rollback.Steps, r.RunID, folder))
 	}
+}
+
+// whereToLook names the log that a hint speaks of, or says that it was shown and not kept.
+func whereToLook(e evidence.Error, steps []evidence.Step, runID, folder string) *evidence.Error {
+	const log = "see the step's log"
+	look := "its output is above; --results DIR keeps all of it"
+	for _, s := range steps {
+		if folder != "" && s.Status != evidence.StepSuccess && s.Log != "" {
+			look = "see " + filepath.Join(folder, evidence.Dir(runID), s.Log)
+		}
+	}
+	e.Hint = strings.Replace(e.Hint, log, look, 1)
+	for i := range e.Problems {
+		e.Problems[i].Hint = strings.Replace(e.Problems[i].Hint, log, look, 1)
+	}
+	return &e
 }
 
 // summaryText is the summary of a run in plain lines.
@@ -103,7 +119,7 @@ func summaryText(r evidence.Result, where string) string {
 		steps("undo", r.Rollback.Steps)
 	}
 	for i, a := range r.Artifacts {
-		text := fmt.Sprintf("%s (%d bytes)", a.Name, a.Size)
+		text := fmt.Sprintf("%s (%s)", a.Name, count(int(a.Size), "byte"))
 		if a.Withheld != "" {
 			text = a.Name + " withheld: " + a.Withheld
 		}

@@ -16,7 +16,7 @@ import (
 // terminal is where the program speaks, and how.
 type terminal struct {
 	stdout, stderr io.Writer
-	format         string // text or json, once chosen
+	format         string // text or json
 	colour         bool
 }
 
@@ -33,12 +33,6 @@ func colourWanted(w io.Writer) bool {
 func (t *terminal) chooseFormat() error {
 	switch t.format {
 	case "text", "json":
-		return nil
-	case "":
-		t.format = "json"
-		if isTerminal(t.stdout) {
-			t.format = "text"
-		}
 		return nil
 	}
 	return problem.New(problem.Problem{Code: "usage", Message: "unknown output format " + t.format, Hint: "use -o text or -o json"}, nil)
@@ -69,22 +63,33 @@ func (t *terminal) hintf(format string, args ...any) {
 	fmt.Fprintf(t.stderr, "%s %s\n", t.paint(yellow, "hint:"), visible(fmt.Sprintf(format, args...)))
 }
 
+// notef says something of one or more lines.
 func (t *terminal) notef(format string, args ...any) {
-	fmt.Fprintln(t.stderr, visible(fmt.Sprintf(format, args...)))
+	for line := range strings.SplitSeq(fmt.Sprintf(format, args...), "\n") {
+		fmt.Fprintln(t.stderr, visible(line))
+	}
 }
 
-// visible makes text safe to print: a package's output and names must not move the
-// cursor, set the title or colour what follows.
+// visible makes text safe to print in a line: a package's output and names must not move the
+// cursor, set the title, colour what follows or pretend to be a line of this program's.
 func visible(text string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
-		case r == '\t' || r == '\n':
+		case r == '\t':
 			return r
 		case unicode.IsControl(r), r == '\u2028', r == '\u2029', unicode.Is(unicode.Bidi_Control, r):
 			return '\uFFFD'
 		}
 		return r
 	}, text)
+}
+
+// count says how many there are of something.
+func count(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
 }
 
 // printJSON writes one document to stdout.

@@ -26,6 +26,7 @@ type verdict struct {
 
 func newValidateCommand(t *terminal) *cobra.Command {
 	var environment, policy string
+	var strict bool
 	cmd := &cobra.Command{
 		Use:   "validate PATH",
 		Short: "Say everything that the function would say against a package",
@@ -33,21 +34,22 @@ func newValidateCommand(t *terminal) *cobra.Command {
 give advice about its scripts. Nothing is run.
 
 Problems make the package invalid: the function refuses it with the same codes.
-Advice does not. What ran before, and the parameters of a request, are not known
+Advice does not, but with --strict. What ran before, and the parameters of a request, are not known
 here.`,
-		Example: "  cemli validate examples/hello-cemli\n  cemli validate examples/hello-cemli --env prod --policy examples/policies/prod.json",
+		Example: "  cemli validate examples/hello-cemli\n  cemli validate examples/hello-cemli --env prod --policy examples/policies/prod.json\n  cemli validate --strict examples/integration-smoketests",
 		Args:    exactPath,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return validate(cmd.Context(), t, args[0], environment, policy)
+			return validate(cmd.Context(), t, args[0], environment, policy, strict)
 		},
 	}
 	cmd.Flags().StringVar(&environment, "env", "", "environment the package is for (default: the policy's, or none in particular)")
 	cmd.Flags().StringVar(&policy, "policy", "", "file with the admission policy (default: none)")
+	cmd.Flags().BoolVar(&strict, "strict", false, "fail for advice, too")
 	return cmd
 }
 
 // validate inspects the package at path and prints the verdict.
-func validate(ctx context.Context, t *terminal, path, environment, policy string) error {
+func validate(ctx context.Context, t *terminal, path, environment, policy string, strict bool) error {
 	opts, err := inspectOptions(ctx, environment, policy)
 	if err != nil {
 		return err
@@ -71,7 +73,10 @@ func validate(ctx context.Context, t *terminal, path, environment, policy string
 	if err := t.showVerdict(v); err != nil {
 		return err
 	}
-	if !v.Valid {
+	if strict && v.Valid && len(v.Advice) > 0 {
+		t.errorf("--strict: there is advice; follow it, or validate without --strict")
+	}
+	if !v.Valid || strict && len(v.Advice) > 0 {
 		return &endedError{codes.ExitRejected}
 	}
 	return nil
@@ -125,9 +130,9 @@ func (t *terminal) showVerdict(v verdict) error {
 		t.raw(t.paint(yellow, "advice:") + " " + visible(a.Where+": "+a.Message))
 	}
 	if !v.Valid {
-		_, err := fmt.Fprintf(t.stdout, "not valid: %d problems\n", len(v.Problems))
+		_, err := fmt.Fprintf(t.stdout, "not valid: %s\n", count(len(v.Problems), "problem"))
 		return err
 	}
-	_, err := fmt.Fprintf(t.stdout, "valid: %s %s, %d files, %s\n", v.Package.Name, v.Package.Version, v.Package.Entries, v.Package.DirHash)
+	_, err := fmt.Fprintf(t.stdout, "valid: %s %s, %s, %s\n", v.Package.Name, v.Package.Version, count(v.Package.Entries, "file"), v.Package.DirHash)
 	return err
 }

@@ -49,6 +49,8 @@ func TestUnusualZipsAreAccepted(t *testing.T) {
 		"as Finder makes it":             finderPackage(),
 		"as Explorer makes it":           pkg(item{name: "x/y", data: "y", edit: central(func(f *fields) { f.attributes = 0x20 })}),
 		"folders marked by DOS":          pkg(item{name: "x/", edit: central(func(f *fields) { f.attributes = 0x10 })}),
+		"a folder with setgid":           pkg(item{name: "x/", mode: 0o042775}),
+		"a folder that is sticky":        pkg(item{name: "x/", mode: 0o041777}),
 		"a folder, deflated":             pkg(item{name: "x/", deflate: true}),
 		"an empty file, deflated":        pkg(item{name: "x", deflate: true}),
 		"a zip within, stored":           pkg(item{name: "x.zip", data: string(pkg().bytes())}),

@@ -120,7 +120,7 @@ func (c *checker) kind(e entry, attributes uint32) {
 	case folder != e.folder():
 		c.add("archive.folder", e.name, "its name and its mode disagree whether it is a folder")
 	}
-	if mode&modeSpecial != 0 {
+	if mode&modeSpecial != 0 && !e.folder() {
 		c.add("archive.mode", e.name, "its mode has setuid, setgid or sticky")
 	}
 }

@@ -3,7 +3,6 @@ package localoci
 import (
 	"encoding/json"
 	"fmt"
-	"maps"
 	"net/http"
 	"slices"
 	"time"
@@ -13,8 +12,6 @@ import (
 
 	"cemli-executor/internal/iam"
 )
-
-func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
 // retentionRule keeps the objects of a bucket from being changed.
 type retentionRule struct {

@@ -23,6 +23,8 @@ const (
 	Duplicate             // a key occurs twice in an object
 	Depth                 // nested too deep
 	Trailing              // something follows the value
+	Mark                  // it begins with a byte order mark
+	Comma                 // a comma with nothing after it
 )
 
 // Fault is why a document was refused.
@@ -45,6 +47,9 @@ func Check(doc []byte, maxDepth int) *Fault {
 	if len(bytes.Trim(doc, Space)) == 0 {
 		return &Fault{Kind: Empty, Line: 1, Reason: "the document is empty"}
 	}
+	if bytes.HasPrefix(doc, []byte("\uFEFF")) {
+		return &Fault{Kind: Mark, Line: 1, Reason: "it begins with a byte order mark"}
+	}
 	dec := jsontext.NewDecoder(bytes.NewReader(doc))
 	at := func(kind Kind, offset int64, reason string) *Fault {
 		line := 1 + bytes.Count(doc[:min(int64(len(doc)), offset)], []byte("\n"))
@@ -53,6 +58,9 @@ func Check(doc []byte, maxDepth int) *Fault {
 	for {
 		if _, err := dec.ReadToken(); err != nil {
 			kind, offset, pointer, reason := explain(dec, err)
+			if kind == Syntax && lastComma(doc, offset) {
+				return at(Comma, offset, "there is a comma, and nothing after it")
+			}
 			fault := at(kind, offset, reason)
 			fault.Pointer = pointer
 			return fault
@@ -69,6 +77,18 @@ func Check(doc []byte, maxDepth int) *Fault {
 		return at(Trailing, dec.InputOffset(), "there is text after the JSON value")
 	}
 	return nil
+}
+
+// lastComma reports whether what cannot be read is a comma that closing brackets follow.
+func lastComma(doc []byte, offset int64) bool {
+	rest := doc[min(int64(len(doc)), offset):]
+	after, comma := bytes.CutPrefix(rest, []byte(","))
+	if !comma {
+		// The decoder may point to the bracket.
+		comma, after = bytes.HasSuffix(bytes.TrimRight(doc[:len(doc)-len(rest)], " \t\r\n"), []byte(",")), rest
+	}
+	after = bytes.TrimLeft(after, " \t\r\n")
+	return comma && len(after) > 0 && (after[0] == '}' || after[0] == ']')
 }
 
 // explain reads an error of the decoder.

@@ -27,7 +27,6 @@ func TestCheck(t *testing.T) {
 		{`{"a":1}x`, strictjson.Trailing, "", 1},
 		{`{"a":tru}`, strictjson.Syntax, "/a", 1},
 		{"\"\xff\"", strictjson.Syntax, "", 1},
-		{"\xef\xbb\xbf{}", strictjson.Syntax, "", 1},
 		{"{}\f", strictjson.Trailing, "", 1},
 		{"{}\v", strictjson.Trailing, "", 1},
 		{"{}\x00", strictjson.Trailing, "", 1},
@@ -37,6 +36,10 @@ func TestCheck(t *testing.T) {
 		{"{}\ufeff", strictjson.Trailing, "", 1},
 		{"\f{}", strictjson.Syntax, "", 1},
 		{"\f", strictjson.Syntax, "", 1},
+		{"\xef\xbb\xbf{}", strictjson.Mark, "", 1},
+		{"{\n\"a\": 1,\n}", strictjson.Comma, "", 2},
+		{`{"a":[1,2,]}`, strictjson.Comma, "", 1},
+		{`{"a":[1,,2]}`, strictjson.Syntax, "/a/1", 1},
 		{`{"a":`, strictjson.Syntax, "/a", 1},
 		{strings.Repeat("[", 1_000_000), strictjson.Depth, "", 1},
 	} {

@@ -1,0 +1,112 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"os"
+	"path"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"cemli-executor/executor"
+	"cemli-executor/internal/problem"
+)
+
+// conventional are the folders whose scripts run where the manifest lists no steps.
+var conventional = []string{"prechecks", "steps", "tests", "rollback"}
+
+// adviseLayout looks at the names of a package's files: what will not run although it looks so, what
+// runs in another order than it looks, and what does not belong into a package.
+func adviseLayout(found executor.Inspection, root *os.Root) []advice {
+	list := adviseStrays(found)
+	if found.Plan.Manifest().StepList != nil {
+		return list // the folders mean nothing
+	}
+	scripts := map[string][]string{}
+	for _, f := range found.Files {
+		dir, base := path.Split(f.Name)
+		dir = strings.TrimSuffix(dir, "/")
+		switch message := notRun(dir, base); {
+		case message != "" && !mentioned(root, found.Files, f.Name):
+			list = append(list, advice{f.Name, message})
+		case message == "" && path.Ext(base) == ".sh":
+			scripts[dir] = append(scripts[dir], base)
+		}
+	}
+	if slices.Contains(scripts["steps"], "run.sh") {
+		for _, base := range scripts["steps"] {
+			if base != "run.sh" && !mentioned(root, found.Files, base) {
+				list = append(list, advice{"steps/" + base, "it will not run: where there is a steps/run.sh, that is the whole change"})
+			}
+		}
+		delete(scripts, "steps")
+	}
+	for _, dir := range conventional {
+		if a, b, ok := outOfOrder(scripts[dir]); ok {
+			list = append(list, advice{dir + "/", fmt.Sprintf("%s runs before %s: the order is that of the bytes; number scripts with leading zeros", a, b)})
+		}
+	}
+	return list
+}
+
+// notRun says why a file that looks like a step is none, or "".
+func notRun(dir, base string) string {
+	top, below, _ := strings.Cut(dir, "/")
+	switch {
+	case !strings.EqualFold(path.Ext(base), ".sh") || base[0] == '.':
+	case slices.Contains(conventional, dir) && path.Ext(base) != ".sh":
+		return "it will not run: only names that end in .sh, in small letters, count"
+	case slices.Contains(conventional, top) && below != "":
+		return "it will not run: it is in " + below + "/, and folders further down do not count"
+	case below == "" && meant(top) != "":
+		return "it will not run; did you mean " + meant(top) + "/" + base + "?"
+	}
+	return ""
+}
+
+// meant is the folder whose name somebody has misspelt, or "".
+func meant(top string) string {
+	if top == "" || slices.Contains(conventional, top) {
+		return ""
+	}
+	return problem.Nearest(strings.ToLower(top), conventional)
+}
+
+var numbered = regexp.MustCompile(`^[0-9]+`)
+
+// outOfOrder finds two neighbours, in the order of bytes, whose numbers are in the other order.
+func outOfOrder(names []string) (before, after string, found bool) {
+	slices.Sort(names)
+	for i := 1; i < len(names); i++ {
+		a, errA := strconv.ParseUint(numbered.FindString(names[i-1]), 10, 64)
+		b, errB := strconv.ParseUint(numbered.FindString(names[i]), 10, 64)
+		if errA == nil && errB == nil && cmp.Compare(a, b) > 0 {
+			return names[i-1], names[i], true
+		}
+	}
+	return "", "", false
+}
+
+// adviseStrays finds what got into the package by accident, each kind once.
+func adviseStrays(found executor.Inspection) []advice {
+	var list []advice
+	seen := map[string]bool{}
+	for _, f := range found.Files {
+		base := path.Base(f.Name)
+		if base == ".env" || strings.HasPrefix(base, ".env.") && !strings.Contains(base, "example") {
+			list = append(list, advice{f.Name, "such files hold secrets of a laptop; name it in .cemliignore"})
+		}
+		for segment := range strings.SplitSeq(f.Name, "/") {
+			switch segment {
+			case ".git", ".hg", ".svn", ".DS_Store", "__MACOSX":
+				if !seen[segment] {
+					list = append(list, advice{f.Name, segment + " is no part of a package; cemli pack leaves it out"})
+				}
+				seen[segment] = true
+			}
+		}
+	}
+	return list
+}

@@ -1,0 +1,3 @@
+#!/usr/bin/env bash
+# A backup changes nothing.
+true

@@ -1,0 +1,3 @@
+begin;
+insert into ledger_codes (code, name) values ('4711', 'Travel');
+commit;

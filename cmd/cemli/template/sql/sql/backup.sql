@@ -1,0 +1,1 @@
+select code, name from ledger_codes order by code;

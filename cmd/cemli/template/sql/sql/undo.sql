@@ -1,0 +1,1 @@
+delete from ledger_codes where code = '4711';

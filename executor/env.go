@@ -1,0 +1,68 @@
+package executor
+
+import (
+	"fmt"
+	"strings"
+)
+
+// How env reads the one argument that a "#!" line gives it. Only what GNU env and its likes agree on
+// is decided here; the rest is left for env to read, when the script runs.
+
+// envMisreads says why "env ARG SCRIPT" runs no program on any machine, or "".
+func envMisreads(arg string) string {
+	_, split := splitString(arg)
+	option := strings.HasPrefix(arg, "-") || strings.Contains(arg, "=")
+	switch {
+	case !split && !option && strings.ContainsAny(arg, blanks):
+		return fmt.Sprintf("env takes %.100q for the name of one program; write #!/usr/bin/env -S %.100s", arg, arg)
+	case !split && (option || arg == ""), split && envWords(arg) != nil && envProgram(arg) == "":
+		return fmt.Sprintf("the #! line gives env no program to run: %.100q; write it like #!/usr/bin/env -S bash -e", arg)
+	}
+	return ""
+}
+
+// envProgram is the program that "env ARG" looks for; "" where there is none, or only env can tell.
+func envProgram(arg string) string {
+	if _, split := splitString(arg); !split {
+		return arg
+	}
+	for _, word := range envWords(arg) {
+		if word != "-v" && word != "--debug" && !strings.Contains(word, "=") {
+			return word
+		}
+	}
+	return ""
+}
+
+// envWords are the words that env makes of what it splits; nil where quotes, escapes, variables,
+// comments, options or a PATH of its own decide what is found.
+func envWords(arg string) []string {
+	text, _ := splitString(arg)
+	words := strings.Fields(text)
+	if strings.ContainsAny(text, `\'"$#`) {
+		return nil
+	}
+	for _, word := range words {
+		if strings.HasPrefix(word, "PATH=") || strings.HasPrefix(word, "-") && word != "-v" && word != "--debug" {
+			return nil
+		}
+		if !strings.Contains(word, "=") && !strings.HasPrefix(word, "-") {
+			break // what follows is the program's
+		}
+	}
+	return words
+}
+
+// splitString finds the text that env splits: that of -S, which may stand behind other letters, or of
+// --split-string=, which may be shortened.
+func splitString(arg string) (string, bool) {
+	if long, ok := strings.CutPrefix(arg, "--"); ok {
+		name, text, given := strings.Cut(long, "=")
+		return text, given && name != "" && strings.HasPrefix("split-string", name)
+	}
+	letters, ok := strings.CutPrefix(arg, "-")
+	if !ok {
+		return "", false
+	}
+	return strings.CutPrefix(strings.TrimLeft(letters, "0iv"), "S")
+}
