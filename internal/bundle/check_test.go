@@ -105,7 +105,7 @@ func TestRefusalsAreComplete(t *testing.T) {
 	}
 	elsewhere := []string{
 		"archive.empty", "archive.not_a_zip", "archive.truncated", "archive.too_many_entries", "archive.directory_too_large",
-		"archive.crc", "archive.data", "archive.no_space", "archive.more", "archive.package_too_large",
+		"archive.crc", "archive.data", "archive.no_space", "archive.more", "archive.package_too_large", "archive.ignore",
 	}
 	for _, code := range elsewhere {
 		given[code] = true
