@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 
 	"cemli-executor/executor"
 	"cemli-executor/internal/announce"
+	"cemli-executor/internal/codes"
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/oci"
 	"cemli-executor/internal/problem"
@@ -92,10 +94,8 @@ func (h *handler) call(ctx context.Context, in io.Reader) (answer []byte, err er
 // nobody reads, fail: their work is not done.
 func (h *handler) unconfigured(call trigger.Call) ([]byte, error) {
 	wrong := problem.Join(h.problems)
-	for _, item := range call.Items {
-		if kind := item.Request.Trigger.Kind; kind == executor.TriggerEvent || kind == executor.TriggerCloudEvent || item.Request.Action == executor.ActionSweep {
-			return nil, wrong
-		}
+	if len(call.Items) > 0 && !byHand(call) {
+		return nil, wrong
 	}
 	return json.Marshal(refusal(wrong))
 }
@@ -137,10 +137,52 @@ func (h *handler) serve(ctx context.Context, call trigger.Call, callID string, b
 		answer, err := h.item(ctx, run, item, len(answers) > 0)
 		answers, failed = append(answers, answer), append(failed, err)
 	}
-	if err := errors.Join(failed...); err != nil {
+	switch err := errors.Join(failed...); {
+	case err == nil:
+		h.sweep(ctx, run, call, callID)
+	case byHand(call):
+		h.log.Error("request failed", "call_id", callID, "code", problem.CodeOf(err), "error", err.Error())
+		answers[0] = explained(answers[0], err)
+	default:
 		return nil, err
 	}
 	return encode(answers, call.Batch)
+}
+
+// sweep uses the time that an event's invocation has left, for which nobody waits.
+func (h *handler) sweep(ctx context.Context, run *executor.Executor, call trigger.Call, callID string) {
+	if !slices.ContainsFunc(call.Items, func(item trigger.Item) bool { return isEvent(item.Request) }) {
+		return
+	}
+	if err := run.SweepInSpareTime(ctx, callID); err != nil {
+		h.log.Warn("the sweep in spare time could not do all of its work", "call_id", callID, "code", problem.CodeOf(err), "error", err.Error())
+	}
+}
+
+func isEvent(q executor.Request) bool {
+	return q.Trigger.Kind == executor.TriggerEvent || q.Trigger.Kind == executor.TriggerCloudEvent
+}
+
+// byHand reports whether a person waits for the answer, and so is to be told what is wrong. Events,
+// batches, sweeps and what goes on by itself fail their invocation, so that it is noticed.
+func byHand(call trigger.Call) bool {
+	q := call.Items[0].Request
+	return !call.Batch && !isEvent(q) && q.Action != executor.ActionSweep && q.Continue == ""
+}
+
+// explained is an answer that says what is wrong, which the error is where the answer does not.
+func explained(answer any, err error) any {
+	switch a := answer.(type) {
+	case evidence.Summary:
+		if a.Error != nil {
+			return a
+		}
+	case []evidence.Summary: // of parameter sets
+		if slices.ContainsFunc(a, func(s evidence.Summary) bool { return s.Error != nil }) {
+			return a
+		}
+	}
+	return refusal(err)
 }
 
 // item answers one item; a later one of a batch is only accepted where no time is left for it.
@@ -236,8 +278,8 @@ type refused struct {
 }
 
 func refusal(err error) refused {
-	described := problem.Of(err, problem.Problem{Code: "trigger.internal", Message: "the request could not be read", Hint: "see the function's log"})
-	return refused{Status: evidence.StatusError, Message: described.Message(), Error: evidence.NewError(described)}
+	described := problem.Of(err, problem.Problem{Code: codes.Internal, Message: "the executor could not do its work", Hint: "see the function's log"})
+	return refused{Status: evidence.Status(codes.Of(described.Code()).Status), Message: described.Message(), Error: evidence.NewError(described)}
 }
 
 // encode makes the answer: an array for a batch. Where a batch is too large, the ends

@@ -10,12 +10,16 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	fdk "github.com/fnproject/fdk-go"
 
+	"cemli-executor/internal/bundle"
 	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/localoci"
 	"cemli-executor/internal/oci"
+	"cemli-executor/internal/store"
 )
 
 // testHandler makes a handler whose store is a port that nobody listens on.
@@ -160,15 +164,97 @@ func TestPanicsFailTheCallOnly(t *testing.T) {
 	}
 }
 
+// upload is an event of Object Storage.
+const upload = `{"cloudEventsVersion":"0.1","eventID":"i","source":"s","eventType":"com.oraclecloud.objectstorage.createobject",` +
+	`"eventTime":"2026-01-02T03:04:05Z","data":{"resourceName":"a.zip","additionalDetails":{"namespace":"n","bucketName":"cemli-packages","eTag":"e"}}}`
+
 // Without credentials the store cannot be reached before the first step: the
 // invocation fails, so that the event is delivered again.
 func TestUnreachableStoreFailsTheInvocation(t *testing.T) {
-	h, log := testHandler(t)
-	if answer, failed := serve(t, h, t.Context(), strings.NewReader(`{"object":"a.zip"}`)); !failed {
-		t.Errorf("answered %v", answer)
+	for _, body := range []string{upload, "[" + `{"object":"a.zip"}` + "]", `{"action":"sweep"}`} {
+		h, log := testHandler(t)
+		if answer, failed := serve(t, h, t.Context(), strings.NewReader(body)); !failed {
+			t.Errorf("answered %v", answer)
+		}
+		if !strings.Contains(log.String(), "config.credentials") {
+			t.Errorf("the log does not name the cause: %s", log)
+		}
 	}
-	if !strings.Contains(log.String(), "config.credentials") {
-		t.Errorf("the log does not name the cause: %s", log)
+}
+
+// localOCI starts a local OCI with the function's buckets.
+func localOCI(t *testing.T) *localoci.Server {
+	t.Helper()
+	server, err := localoci.Open(localoci.Config{
+		Dir: t.TempDir(), Buckets: localoci.Buckets{Packages: "cemli-packages", Results: "cemli-results", State: "cemli-state"}, Log: slog.New(slog.DiscardHandler),
+		Invoke: func(context.Context, localoci.Invocation) (localoci.Answer, error) { return localoci.Answer{}, nil },
+	})
+	if err == nil {
+		err = server.Start(0)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = server.Close() })
+	return server
+}
+
+// An event's invocation sweeps before its answer; one by hand does not.
+func TestAnEventsInvocationSweeps(t *testing.T) {
+	server := localOCI(t)
+	h, _ := testHandler(t)
+	h.client = oci.ConfigFile(server.Authority().ConfigFile(), "DEFAULT", oci.Options{Endpoint: server.Endpoint()})
+	swept := func() bool {
+		_, err := h.client.Bucket("cemli-state").Head(t.Context(), "sweep/"+h.config.Environment+".json")
+		return err == nil
+	}
+	for body, want := range map[string]bool{`{"object":"none.zip"}`: false, strings.Replace(upload, "a.zip", "a.txt", 1): true} {
+		if answer, failed := serve(t, h, t.Context(), strings.NewReader(body)); failed || swept() != want {
+			t.Errorf("%s: answer %v, failed %v, swept %v", body, answer, failed, swept())
+		}
+		if err := h.client.Bucket("cemli-state").Delete(t.Context(), "sweep/"+h.config.Environment+".json", ""); want != (err == nil) {
+			t.Error(err)
+		}
+	}
+}
+
+// Whoever asks by hand is told what is wrong and what to do, whatever it is.
+func TestByHandWhatIsWrongIsAnswered(t *testing.T) {
+	server := localOCI(t)
+	client := func(endpoint string) *oci.Client {
+		return oci.ConfigFile(server.Authority().ConfigFile(), "DEFAULT", oci.Options{Endpoint: endpoint, Backoff: time.Millisecond})
+	}
+	var zipped bytes.Buffer
+	if _, err := bundle.Create(&zipped, fstest.MapFS{
+		"manifest.json": {Data: []byte(`{"name":"a","version":"1.0.0","type":"extension"}`)}, "steps/run.sh": {Data: []byte("true")},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client(server.Endpoint()).Bucket("cemli-packages").Put(t.Context(), "a.zip", bytes.NewReader(zipped.Bytes()), int64(zipped.Len()), store.PutOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name, setting string
+		client        *oci.Client
+		want          string
+	}{
+		{"no credentials", "CEMLI_TOPIC=", nil, "config.credentials"},
+		{"nobody listens", "CEMLI_TOPIC=", client("http://127.0.0.1:1"), "store.unavailable"},
+		{"no packages bucket", "CEMLI_PACKAGES_BUCKET=none", client(server.Endpoint()), "store.bucket_not_found"},
+		{"no state bucket", "CEMLI_STATE_BUCKET=none", client(server.Endpoint()), "store.bucket_not_found"},
+		{"no results bucket", "RESULTS_BUCKET=none", client(server.Endpoint()), "store.bucket_not_found"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h, _ := testHandler(t, c.setting)
+			if c.client != nil {
+				h.client = c.client
+			}
+			answer, failed := serve(t, h, t.Context(), strings.NewReader(`{"object":"a.zip"}`))
+			reason, _ := answer["error"].(map[string]any)
+			if failed || errorCode(answer) != c.want || reason["hint"] == "" || answer["status"] != "error" {
+				t.Errorf("failed %v; %v", failed, answer)
+			}
+		})
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"cemli-executor/internal/claim"
+	"cemli-executor/internal/codes"
 	"cemli-executor/internal/problem"
 	"cemli-executor/internal/store"
 	"cemli-executor/manifest"
@@ -115,8 +116,12 @@ func (r *run) stillTries(held *claim.Held) error {
 	if held.Tries < r.Limits.Attempts {
 		return nil
 	}
+	message := fmt.Sprintf("the run was tried %d times, and each time it failed or was ended before its first step", held.Tries)
+	if held.LastError != nil {
+		message += "; the last error was: " + held.LastError.String()
+	}
 	return problem.New(problem.Problem{
-		Code: "state.attempts", Where: held.RunID, Message: fmt.Sprintf("the run was tried %d times, and each time it failed or was ended before its first step", held.Tries),
+		Code: "state.attempts", Where: held.RunID, Message: message,
 		Hint: "see the function's log of the earlier calls; then send rerun_of with a reason",
 	}, nil)
 }
@@ -200,25 +205,28 @@ func (e *Config) watch(ctx context.Context, since time.Time) (claim.Watch, error
 	}, nil)
 }
 
-// retryable reports whether a failure before the first step says nothing of the request: the same
-// may succeed later.
-func retryable(failure error) bool {
-	return failure != nil && (slices.ContainsFunc([]error{store.ErrUnavailable, store.ErrDenied, store.ErrNoBucket, store.ErrCorrupt},
-		func(kind error) bool { return errors.Is(failure, kind) }) ||
-		problem.CodeOf(failure) == "config.credentials" || problem.Family(problem.CodeOf(failure)) == "state" && !final(failure))
+// meaningOf is what a failure means: by its code or, where that leaves it to the cause, by that one's.
+func meaningOf(failure error) codes.Meaning {
+	var e, cause *problem.Error
+	if !errors.As(failure, &e) {
+		return codes.Of(codes.Internal)
+	}
+	m := codes.Of(e.Code())
+	if m.ByCause && errors.As(e.Cause, &cause) {
+		if of := codes.Of(cause.Code()); of.Retried {
+			return of
+		}
+	}
+	return m
 }
 
-// final reports whether what the state says decides the request.
-func final(failure error) bool {
-	return slices.Contains([]string{"state.attempts", "state.busy", "state.deaths", "state.large"}, problem.CodeOf(failure))
-}
+// retryable reports whether a failure before the first step says nothing of the request: the same
+// may succeed later.
+func retryable(failure error) bool { return failure != nil && meaningOf(failure).Retried }
 
 // counts reports whether a failure counts as a try. What a person has to mend first does not: the
 // request goes on afterwards.
-func counts(failure error) bool {
-	code := problem.CodeOf(failure)
-	return problem.Family(code) != "state" || slices.Contains([]string{"state.conflict", "state.queue", "state.clock", "state.record"}, code)
-}
+func counts(failure error) bool { return meaningOf(failure).Counted }
 
 // acceptRefused accepts a request that was refused, maybe before its object was looked at.
 func (r *run) acceptRefused(ctx context.Context) error {
@@ -276,7 +284,7 @@ func (r *run) lookBack(ctx context.Context) error {
 		return nil // nobody can ask a store for it
 	}
 	info, err := r.version(ctx)
-	if err != nil && !isGone(err) {
+	if err != nil && retryable(err) {
 		return err
 	}
 	if err == nil {

@@ -9,6 +9,7 @@ import (
 
 	"cemli-executor/internal/bundle"
 	"cemli-executor/internal/claim"
+	"cemli-executor/internal/codes"
 	"cemli-executor/internal/leaks"
 	"cemli-executor/internal/problem"
 	"cemli-executor/manifest"
@@ -57,7 +58,7 @@ func problemsOf(err error) []problem.Problem {
 	if err == nil {
 		return nil
 	}
-	return problem.Of(err, problem.Problem{Code: "sandbox.internal", Message: "the package could not be judged"}).Problems
+	return problem.Of(err, problem.Problem{Code: codes.Internal, Message: "the package could not be judged"}).Problems
 }
 
 // requirements checks the packages that must have succeeded before.

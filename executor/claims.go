@@ -245,12 +245,17 @@ func (r *run) dyingUndo(current evidence.Step) *evidence.Rollback {
 	return &rollback
 }
 
-// release gives the claim back where nothing was started, so that whoever comes next does the work.
-func (r *run) release(ctx context.Context, failed bool) {
+// release gives the claim back where nothing was started, so that whoever comes next does the work, with
+// the failure that led to it, if there is one.
+func (r *run) release(ctx context.Context, failure error, counted bool) {
 	if r.held == nil || r.noted {
 		return
 	}
-	if err := r.held.Release(ctx, r.now(), failed); err != nil {
+	last := lastError(failure)
+	if last != nil {
+		last.Message = r.masker.String(last.Message)
+	}
+	if err := r.held.Release(ctx, r.now(), counted, last); err != nil {
 		// It may say that a step has begun: whoever enters the group, once it is free, has to see to that first.
 		r.log.Error("the claim could not be given back", "error", err.Error())
 		return

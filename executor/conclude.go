@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"cemli-executor/internal/claim"
+	"cemli-executor/internal/codes"
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/problem"
 )
@@ -30,10 +31,10 @@ func (r *run) conclude(failure error) {
 		r.result.Status, r.result.Message, r.result.PreviousRunID = evidence.StatusSkipped, stopped.Error(), stopped.runID
 		return
 	}
-	described := problem.Of(failure, problem.Problem{Code: "sandbox.internal", Message: "the executor could not do its work", Hint: "see the function's log"})
+	described := problem.Of(failure, problem.Problem{Code: codes.Internal, Message: "the executor could not do its work", Hint: "see the function's log"})
 	r.result.Error = evidence.NewError(described)
 	r.result.Message = described.Message()
-	r.result.Status = statusOf(described.Code())
+	r.result.Status = evidence.Status(codes.Of(described.Code()).Status)
 	if e := &r.result.Execution; e.Ran && e.ReturnCode == 0 {
 		e.ReturnCode = -1 // it was not the script's own end
 	}
@@ -110,25 +111,6 @@ func counted(n int, what string) string {
 		return "1 " + what
 	}
 	return fmt.Sprintf("%d %ss", n, what)
-}
-
-// statusOf is how a run ends that failed with a code.
-func statusOf(code string) evidence.Status {
-	switch code {
-	case "step.failed", "step.modified", "step.start", "step.output", "step.processes":
-		return evidence.StatusFailed
-	case "step.timeout":
-		return evidence.StatusTimedOut
-	case "step.interrupted":
-		return evidence.StatusInterrupted
-	case "step.deadline", "state.busy", "state.large":
-		return evidence.StatusRejected
-	}
-	switch problem.Family(code) {
-	case "archive", "manifest", "policy", "signature", "trigger", "request", "rollback", "secret":
-		return evidence.StatusRejected
-	}
-	return evidence.StatusError
 }
 
 // isDuplicate is the answer to a request that another run has done or is doing: that run, and how

@@ -3,9 +3,11 @@ package executor
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"time"
 
 	"cemli-executor/internal/claim"
+	"cemli-executor/internal/codes"
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/problem"
 )
@@ -17,7 +19,11 @@ type work struct {
 	least   time.Duration // what a run is given at least that does not say what it needs
 	freed   []string      // concurrency groups whose queues are to be looked at
 	hands   []string      // marks of requests that other invocations are to go on with
+	handed  int           // requests that they were asked for
+	needs   string        // mark of a request that had the time of a whole invocation, and needs more
 	created time.Time     // when the object of the last run was written
+	// spare says that this invocation runs nothing any more, and hands everything to others.
+	spare bool
 	// pinned is the SHA-256 of the zip that the request of the last run has begun with; "" if it has not.
 	pinned string
 	slot   string // of the request of the last run, once it is fixed
@@ -35,6 +41,11 @@ func (e *Executor) begins(ctx context.Context) *work {
 // fits reports whether a run that needs so much time can still be made by this invocation.
 func (w *work) fits(need time.Duration) bool {
 	return w.hard.IsZero() || time.Until(w.hard)-w.Reserve-grace >= max(need, time.Second)
+}
+
+// sends reports whether a run that needs so much time is to be made by another invocation.
+func (w *work) sends(need time.Duration) bool {
+	return w.Invoke != nil && (w.spare || !w.fits(need))
 }
 
 // leastTime is what an item of a batch is begun with at least.
@@ -86,7 +97,7 @@ func (w *work) drain(ctx context.Context, callID string) {
 			continue // nobody waits, or the one who does did not get on
 		}
 		seen[name] = first.Key
-		if !w.fits(w.need(first.Need)) && w.Invoke != nil {
+		if w.sends(w.need(first.Need)) {
 			w.hands = append(w.hands, first.Mark)
 			continue
 		}
@@ -100,7 +111,7 @@ func (w *work) drain(ctx context.Context, callID string) {
 		w.freed = append(w.freed, name)
 	}
 	for _, mark := range w.hands {
-		w.hand(ctx, mark)
+		_ = w.hand(ctx, mark) // the sweep finds it
 	}
 	w.hands = nil
 }
@@ -129,22 +140,48 @@ func (w *work) turn(ctx context.Context, name string) (*claim.Waiting, error) {
 	return nil, err
 }
 
+// handOver hands over a request that no invocation like this one can end. Where there can be no other,
+// that is the end of it.
+func (w *work) handOver(ctx context.Context, mark, callID string, results []evidence.Result, err error) ([]evidence.Result, error) {
+	refused := w.hand(ctx, mark)
+	if refused == nil || problem.CodeOf(refused) == "" || retryable(refused) || !w.fits(0) {
+		return results, err
+	}
+	request, ok, loadErr := w.reload(ctx, mark, callID)
+	if loadErr != nil || !ok {
+		return results, errors.Join(err, loadErr)
+	}
+	request.hopeless = refused
+	return w.answer(ctx, request)
+}
+
 // hand gives an accepted request, which nobody holds, to another invocation, which has more time than
 // is left of this one. One that cannot be handed over has failed once more.
-func (w *work) hand(ctx context.Context, mark string) {
-	err := w.Invoke(ctx, mark)
-	if err == nil {
+func (w *work) hand(ctx context.Context, mark string) error {
+	w.handed++
+	refused := w.Invoke(ctx, mark)
+	if refused == nil {
 		w.Log.Info("handed to another invocation", "mark", mark)
-		return
+		return nil
 	}
-	w.Log.Error("a request could not be handed to another invocation; the sweep will find it", "mark", mark, "error", err.Error())
+	w.Log.Error("a request could not be handed to another invocation", "mark", mark, "code", problem.CodeOf(refused), "error", refused.Error())
 	held, err := claim.Find(ctx, w.State, w.Environment, claim.KeyOf(mark), w.now())
 	if err == nil && held != nil && held.State == claim.Claimed && held.Lease.IsZero() {
-		err = held.Release(ctx, w.now(), true)
+		err = held.Release(ctx, w.now(), true, lastError(refused))
 	}
 	if err != nil {
 		w.Log.Error("the failure could not be counted", "mark", mark, "error", err.Error())
 	}
+	return refused
+}
+
+// lastError is what a claim keeps of a failure, so that the result can tell it; nil of none.
+func lastError(failure error) *problem.Problem {
+	if failure == nil {
+		return nil
+	}
+	described := problem.Of(failure, problem.Problem{Code: codes.Internal, Message: "the executor could not do its work"})
+	return &problem.Problem{Code: described.Code(), Message: cut(described.Message(), 1000)}
 }
 
 // resume goes on with a request that an earlier invocation has accepted. One that is done by now is
@@ -212,10 +249,8 @@ func (r *run) tooLong(cause error) error {
 
 // postpone ends a run that goes on later.
 func (r *run) postpone(ctx context.Context, later *unfinished) evidence.Result {
-	r.release(ctx, false)
-	if later.hand != "" {
-		r.hands = append(r.hands, later.hand)
-	}
+	r.release(ctx, nil, false)
+	r.hand = later.hand
 	return r.isUnfinished(later)
 }
 

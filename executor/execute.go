@@ -65,8 +65,7 @@ func (r *run) wanted(s script) bool {
 // tolerable reports whether a run may go on after a failure: the script's own, and not the
 // end of the run's time.
 func tolerable(failure error, run context.Context) bool {
-	code := problem.CodeOf(failure)
-	return run.Err() == nil && slices.Contains([]string{"step.failed", "step.timeout", "step.output", "step.processes"}, code)
+	return failure != nil && run.Err() == nil && meaningOf(failure).Tolerated
 }
 
 func describeStep(s script, status evidence.StepStatus) evidence.Step {

@@ -127,8 +127,18 @@ func (e *Executor) Run(ctx context.Context, request Request) ([]evidence.Result,
 	return results, err
 }
 
-// serve does what a request asks.
+// serve does what a request asks, or has another invocation do it that has more time.
 func (w *work) serve(ctx context.Context, request Request) ([]evidence.Result, error) {
+	results, err := w.answer(ctx, request)
+	if mark := w.needs; mark != "" {
+		w.needs = ""
+		return w.handOver(ctx, mark, request.CallID, results, err)
+	}
+	return results, err
+}
+
+// answer does what a request asks, as far as there is time.
+func (w *work) answer(ctx context.Context, request Request) ([]evidence.Result, error) {
 	result, err := w.run(ctx, request)
 	var sets *severalSets
 	var other *duplicate
@@ -155,9 +165,17 @@ func (w *work) namespace(ctx context.Context) string {
 func (w *work) run(ctx context.Context, request Request) (evidence.Result, error) {
 	r := w.begin(request)
 	defer r.cleanUp()
+	whole := w.fits(w.least)
 	defer func() {
-		w.freed, w.hands = append(w.freed, r.freed...), append(w.hands, r.hands...)
+		w.freed = append(w.freed, r.freed...)
 		w.pinned, w.slot = r.request.pinned, r.request.Slot
+		switch {
+		case r.hand == "":
+		case whole:
+			w.needs = r.hand
+		default:
+			w.hands = append(w.hands, r.hand)
+		}
 	}()
 	defer func() { w.created = r.created }()
 	r.hard = w.hard
@@ -205,7 +223,7 @@ type run struct {
 	noted     bool           // the claim says that a step may have started
 	group     *claim.Group   // the concurrency group, while it is this run's
 	freed     []string       // as in work
-	hands     []string       // as in work
+	hand      string         // mark of the request, if another invocation is to go on with it
 	undoing   []script       // undo scripts after the one that runs
 	history   *claim.Package // what ran of the package, and is applied
 	scripts   []script       // of the plan
@@ -254,10 +272,13 @@ func (r *run) pipeline(ctx context.Context) error {
 	if err := r.accept(ctx, m); err != nil {
 		return err
 	}
+	if r.request.hopeless != nil {
+		return r.request.hopeless
+	}
 	if r.policy != nil {
 		r.keepPolicy(ctx, r.policy)
 	}
-	r.log.Info("run started", "run_id", r.runID(), "object", r.request.Object, "sha256", r.result.Package.SHA256,
+	r.log.Info("run started", "object", r.request.Object, "sha256", r.result.Package.SHA256,
 		"parameter_set", r.request.ParameterSet, "action", r.result.Action)
 	contents, err := timed(r, "extract", func() (bundle.Extracted, error) { return r.extract(ctx, archive) })
 	if err != nil {

@@ -230,7 +230,9 @@ func TestOutcomes(t *testing.T) {
 		{"a script fails", files{"steps/1.sh": "exit 0", "steps/2.sh": "echo no >&2; exit 3", "steps/3.sh": "exit 0"}, evidence.StatusFailed, "step.failed", "1 2"},
 		{"a precheck fails", files{"prechecks/p.sh": "exit 1", "steps/1.sh": "exit 0"}, evidence.StatusFailed, "step.failed", "p"},
 		{"a script dies", files{"steps/1.sh": "kill -9 $$"}, evidence.StatusFailed, "step.failed", "1"},
-		{"no interpreter", files{"steps/1.sh": "echo 1", "tests/t.sh": "#!/no/such/shell\n"}, evidence.StatusError, "step.interpreter", ""},
+		{"no interpreter", files{"steps/1.sh": "echo 1", "tests/t.sh": "#!/no/such/shell\n"}, evidence.StatusRejected, "step.interpreter", ""},
+		{"Windows line endings", files{"steps/1.sh": "#!/bin/bash\r\necho 1\r\n"}, evidence.StatusRejected, "step.interpreter", ""},
+		{"no tool", files{"manifest.json": `{"name":"sample","version":"1.0.0","type":"extension","tools":["no-such-tool"]}`, "steps/1.sh": "echo 1"}, evidence.StatusRejected, "step.tool", ""},
 		{"a script changes a later one", files{"steps/1.sh": "echo exit 0 >steps/2.sh", "steps/2.sh": "exit 1"}, evidence.StatusFailed, "step.modified", "1"},
 		{"no manifest", files{"manifest.json": ""}, evidence.StatusRejected, "manifest.json", ""},
 		{"manifest no JSON", files{"manifest.json": "name: x"}, evidence.StatusRejected, "manifest.json", ""},
@@ -526,6 +528,38 @@ func TestStoreFailsBeforeTheFirstStep(t *testing.T) {
 		if r, err := b.run(t.Context(), request(info.Name, info.ETag)); err != nil || r.Status != evidence.StatusSuccess {
 			t.Errorf("%v: tried again, status %s, error %v", kind, r.Status, err)
 		}
+	}
+}
+
+// Who reads the log as JSON is told each thing once in a line.
+func TestLogLinesHaveNoKeyTwice(t *testing.T) {
+	b := newBench(t)
+	b.ran(files{"steps/run.sh": "echo ran", "tests/t.sh": "exit 1", "rollback/run.sh": "echo back"})
+	for line := range strings.Lines(b.log.String()) {
+		for _, key := range []string{"run_id", "package", "version", "step", "object", "status"} {
+			if strings.Count(line, `"`+key+`":`) > 1 {
+				t.Errorf("%s is in it twice: %s", key, line)
+			}
+		}
+	}
+}
+
+// What the store refuses for good is the end of the request, once, and there is evidence of it.
+func TestAStoreThatRefusesIsNoOutage(t *testing.T) {
+	b := newBench(t)
+	info := b.upload("sample-1.0.0.zip", pack(t, files{"steps/run.sh": "echo ran"}), store.PutOptions{})
+	refuse := func(name string) error {
+		return store.Error(store.ErrRefused, "get", "packages", name, errors.New("status 400"))
+	}
+	b.config.Packages = faulty{Bucket: b.packages, get: refuse, head: refuse}
+	for range 2 {
+		r, err := b.run(t.Context(), event(info.Name, info.ETag))
+		if err != nil || r.Status != evidence.StatusError {
+			t.Errorf("status %s, %+v, error %v", r.Status, r.Error, err)
+		}
+	}
+	if n := b.resultsStored(); n != 1 {
+		t.Errorf("%d results; want 1", n)
 	}
 }
 

@@ -259,9 +259,13 @@ func (r *run) triedLess(failure error) bool {
 // putOff ends a run that could not begin for a reason that may pass. It leaves no evidence: whoever
 // comes next does the work.
 func (r *run) putOff(ctx context.Context, failure error) evidence.Result {
-	r.release(ctx, counts(failure))
+	r.release(ctx, failure, counts(failure))
 	r.conclude(failure)
-	r.result.Message += "; nothing was executed, and the request is tried again"
+	if next := "; nothing was executed, and "; r.mark == "" && r.request.byHand() {
+		r.result.Message += next + "the request was not accepted: send it again"
+	} else {
+		r.result.Message += next + "the request is tried again"
+	}
 	r.log.Warn("the run could not begin", "object", r.request.Object, "code", problem.CodeOf(failure), "error", failure.Error())
 	return r.result
 }
@@ -292,10 +296,10 @@ func (r *run) adoptResult(ctx context.Context, failure error) (evidence.Result, 
 // unstored ends a run whose evidence could not be stored.
 func (r *run) unstored(ctx context.Context, err error) (evidence.Result, error) {
 	described := problem.Of(err, problem.Problem{Code: "store.evidence", Message: "the evidence could not be stored"})
-	r.release(ctx, true)
+	r.release(ctx, err, true)
 	r.logWhole()
 	r.finishLog("the evidence could not be stored", err)
-	r.result.Error, r.result.Status = evidence.NewError(described), evidence.StatusError
+	r.result.Error, r.result.Status, r.result.Message = evidence.NewError(described), evidence.StatusError, "the evidence could not be stored: "+described.Message()
 	return r.result, fmt.Errorf("store evidence of %s: %w", r.runID(), err)
 }
 

@@ -69,6 +69,8 @@ type Request struct {
 
 	forSet    bool // it stands for all sets, and was looked for by the mark of one
 	continued bool // this invocation is the one that was to have the time for it
+	// hopeless is why no invocation can have the time for it; nil: that is not known.
+	hopeless error
 }
 
 // TriggerKind tells how a request arrived.

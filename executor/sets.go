@@ -45,7 +45,7 @@ func (w *work) runSets(ctx context.Context, request Request, all *severalSets) (
 		result, err := w.runSet(ctx, request, results, stopped, longest, i)
 		results = append(results, result)
 		if err != nil || isPassing(result) {
-			return results, errors.Join(err, held.Release(ctx, w.now(), err != nil))
+			return results, errors.Join(err, held.Release(ctx, w.now(), err != nil, lastError(err)))
 		}
 		if result.Execution.Ran {
 			request.continued = false // a fresh invocation has more time than is left of this one

@@ -241,6 +241,9 @@ func (w *world) invoke(requests []executor.Request, limit time.Duration) {
 			}
 			_ = i.schedule(ctx, "step answer", "", func() error { w.answered(request, results, err); return nil })
 		}
+		if requests[0].Trigger.Kind == executor.TriggerEvent {
+			_ = run.SweepInSpareTime(ctx, "") // what it could not do a sweep does
+		}
 	}()
 }
 

@@ -15,6 +15,7 @@ import (
 	"cemli-executor/executor"
 	"cemli-executor/internal/claim"
 	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/problem"
 	"cemli-executor/internal/sandbox"
 	"cemli-executor/internal/store"
 	"cemli-executor/internal/testkit"
@@ -469,6 +470,74 @@ func TestASweepGoesOnWhereTheLastOneEnded(t *testing.T) {
 	if swept := b.sweep(); swept.More || len(swept.Runs) != 1 {
 		t.Errorf("the second page: %+v", swept)
 	}
+	// At rest, a bucket of that size is no reason to sweep again.
+	b.sweep()
+	b.sweep()
+	for range 2 {
+		if swept := b.sweep(); swept.More || swept.Message != "nothing is left where this sweep looked" {
+			t.Errorf("at rest: %+v", swept)
+		}
+	}
+}
+
+// A sweep that ends while requests are not done does not say that nothing is left.
+func TestASweepSaysWhatRemains(t *testing.T) {
+	b := newBench(t)
+	release := b.busy("sample", "")
+	info := b.upload("sample-1.0.0.zip", pack(t, files{"steps/run.sh": "echo ran"}), store.PutOptions{})
+	if r := b.again(request(info.Name, info.ETag)); r.Status != evidence.StatusInProgress {
+		t.Fatalf("%s, %s", r.Status, r.Message)
+	}
+	if swept := b.sweep(); swept.Waiting == 0 || swept.Open < swept.Waiting || !strings.Contains(swept.Message, "not done yet") {
+		t.Errorf("%+v", swept)
+	}
+	release()
+}
+
+// In the time that an event's invocation has left, what others left is looked for, now and then, and
+// given to other invocations.
+func TestASweepInSpareTime(t *testing.T) {
+	b := newBench(t)
+	b.sweep()
+	marks := b.handed()
+	now := time.Now()
+	b.config.Clock = func() time.Time { return now }
+	b.upload("lost-1.0.0.zip", pack(t, files{"manifest.json": `{"name":"lost","version":"1.0.0","type":"extension"}`, "steps/run.sh": "echo ran"}), store.PutOptions{})
+	spare := func(ctx context.Context) int {
+		t.Helper()
+		if err := executor.New(b.config).SweepInSpareTime(ctx, "call"); err != nil {
+			t.Error(err)
+		}
+		return len(*marks)
+	}
+	if n := spare(within(t, time.Minute)); n != 0 {
+		t.Errorf("%d requests handed over right after a sweep", n)
+	}
+	now = now.Add(6 * time.Minute)
+	if n := spare(within(t, 5*time.Second)); n != 0 {
+		t.Errorf("%d requests handed over in time that is the evidence's", n)
+	}
+	if n := spare(within(t, time.Minute)); n != 1 || b.resultsStored() != 0 {
+		t.Errorf("%d requests handed over, %d results", n, b.resultsStored())
+	}
+	if n := spare(within(t, time.Minute)); n != 1 {
+		t.Errorf("%d requests handed over within five minutes", n)
+	}
+}
+
+// What the invocation itself has just handed over is not handed over once more.
+func TestASweepInSpareTimeLeavesWhatWasHandedOver(t *testing.T) {
+	b := newBench(t)
+	marks := b.handed()
+	info := b.upload("sample-1.0.0.zip", pack(t, with(`"timeout":"1m"`, files{"steps/run.sh": "echo ran"})), store.PutOptions{})
+	e := executor.New(b.config)
+	ctx := within(t, 30*time.Second)
+	if _, err := e.Run(ctx, event(info.Name, info.ETag)); err != nil || len(*marks) != 1 {
+		t.Fatalf("handed over %v, %v", *marks, err)
+	}
+	if err := e.SweepInSpareTime(ctx, "call"); err != nil || len(*marks) != 1 {
+		t.Errorf("handed over %v, %v", *marks, err)
+	}
 }
 
 // One thing that cannot be gone on with does not keep the sweep from the others, and is told.
@@ -634,7 +703,7 @@ func TestAHandOverThatFails(t *testing.T) {
 	b := newBench(t)
 	b.config.Limits.Attempts = 3
 	b.config.Invoke = func(context.Context, string) error {
-		return store.Error(store.ErrDenied, "invoke", "function", "", nil)
+		return store.Error(store.ErrUnavailable, "invoke", "function", "", nil)
 	}
 	info := b.upload("sample-1.0.0.zip", pack(t, with(`"timeout":"1m"`, files{"steps/run.sh": "echo ran"})), store.PutOptions{})
 	for try := range 4 {
@@ -642,6 +711,33 @@ func TestAHandOverThatFails(t *testing.T) {
 		if err != nil || try < 3 && r.Status != evidence.StatusInProgress || try == 3 && code(r) != "state.attempts" {
 			t.Fatalf("try %d: %s, %s, %v", try, r.Status, r.Message, err)
 		}
+		if try == 3 && !strings.Contains(b.stored(r.RunID).Error.Message, "store.unavailable") {
+			t.Errorf("the result does not say why: %+v", r.Error)
+		}
+	}
+}
+
+// Where the function may not invoke itself, a package that needs more time than it has is told so at
+// once, and not after as many sweeps as there are tries.
+func TestAHandOverThatIsRefused(t *testing.T) {
+	for name, members := range map[string]string{"one run": `"timeout":"1m"`, "parameter sets": `"timeout":"1m"` + sets} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			b.config.Invoke = func(context.Context, string) error {
+				return problem.New(problem.Problem{Code: "config.invoke", Message: "the function may not invoke itself: 404"}, nil)
+			}
+			info := b.upload("sample-1.0.0.zip", pack(t, with(members, files{"steps/run.sh": "echo ran"})), store.PutOptions{})
+			results, err := executor.New(b.config).Run(within(t, 20*time.Second), event(info.Name, info.ETag))
+			if err != nil || len(results) == 0 || code(results[0]) != "config.invoke" || results[0].Status != evidence.StatusError {
+				t.Fatalf("%+v, %v", results, err)
+			}
+			if stored := b.stored(results[0].RunID); code(stored) != "config.invoke" {
+				t.Errorf("%+v", stored.Error)
+			}
+			if open := b.stateNames("open/"); len(open) > 0 {
+				t.Errorf("open: %v", open)
+			}
+		})
 	}
 }
 

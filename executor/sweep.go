@@ -42,9 +42,11 @@ type Swept struct {
 	Status  evidence.Status `json:"status"` // success, or error where something could not be done
 	Message string          `json:"message"`
 	Open    int             `json:"open"`    // accepted requests that were looked at
+	Waiting int             `json:"waiting"` // of those, the ones that are being done or wait for their turn
+	Handed  int             `json:"handed"`  // requests that other invocations were asked to go on with
 	Uploads int             `json:"uploads"` // objects, or versions of them, that were looked at
 	Runs    []SweptRun      `json:"runs"`    // what came of those that were gone on with here
-	// More says that the next sweep goes on where this one ended.
+	// More says that work was left, or may be where no sweep has looked yet: another one soon is of use.
 	More  bool            `json:"more"`
 	Error *evidence.Error `json:"error,omitempty"`
 }
@@ -62,7 +64,36 @@ type sweeping struct {
 	callID string
 	swept  Swept
 	failed []error
+	cut    bool                     // there was no time for the rest of what was to be looked at
 	taken  map[string]*claim.Taking // what was about to be done by others, by run key
+}
+
+// Bounds of sweeps in the time that an event's invocation has left.
+const (
+	spareTime  = 5 * time.Second
+	spareEvery = 5 * time.Minute
+)
+
+// SweepInSpareTime sweeps for at most five seconds if no sweep has ended in the last five minutes. It
+// runs nothing itself, but asks other invocations to; where there can be none it does nothing.
+func (e *Executor) SweepInSpareTime(ctx context.Context, callID string) error {
+	hard, bounded := ctx.Deadline()
+	if e.Invoke == nil || bounded && time.Until(hard) < e.Reserve+grace+spareTime {
+		return nil
+	}
+	cursor, err := claim.ReadCursor(ctx, e.State, e.Environment)
+	if err != nil {
+		return err
+	}
+	if age := e.now().Sub(cursor.Swept); age >= 0 && age < spareEvery {
+		return nil
+	}
+	spare, cancel := context.WithTimeout(ctx, spareTime)
+	defer cancel()
+	w := e.begins(ctx)
+	w.spare = true
+	_, err = e.sweep(spare, w, callID)
+	return err
 }
 
 // Sweep goes on with what other invocations left: requests that were accepted and are not done,
@@ -70,18 +101,20 @@ type sweeping struct {
 // each, and the next sweep at the next; two at once do no harm. The error says what could not be
 // done, the rest of the sweep notwithstanding.
 func (e *Executor) Sweep(ctx context.Context, callID string) (Swept, error) {
-	s := &sweeping{work: e.begins(ctx), callID: callID, swept: Swept{Runs: []SweptRun{}}}
+	return e.sweep(ctx, e.begins(ctx), callID)
+}
+
+func (e *Executor) sweep(ctx context.Context, w *work, callID string) (Swept, error) {
+	s := &sweeping{work: w, callID: callID, swept: Swept{Runs: []SweptRun{}}}
 	err := s.all(ctx)
-	s.swept.Status, s.swept.Message = evidence.StatusSuccess, "nothing is left where this sweep looked"
-	if s.swept.More {
-		s.swept.Message = "the next sweep goes on where this one ended"
-	}
+	s.swept.Handed = s.handed
+	s.swept.Status, s.swept.Message = evidence.StatusSuccess, s.remains()
 	if err := errors.Join(append(s.failed, err)...); err != nil {
 		described := problem.Of(err, problem.Problem{Code: "state.sweep", Message: "the sweep could not do all of its work", Hint: "see the function's log"})
 		s.swept.Status, s.swept.Message, s.swept.Error = evidence.StatusError, described.Message(), evidence.NewError(described)
 		return s.swept, err
 	}
-	e.Log.Info("swept", "open", s.swept.Open, "uploads", s.swept.Uploads, "runs", len(s.swept.Runs), "more", s.swept.More)
+	e.Log.Info("swept", "open", s.swept.Open, "waiting", s.swept.Waiting, "handed", s.swept.Handed, "uploads", s.swept.Uploads, "runs", len(s.swept.Runs), "more", s.swept.More)
 	return s.swept, nil
 }
 
@@ -110,7 +143,6 @@ func (s *sweeping) look(ctx context.Context) error {
 		return (&run{Config: s.Config}).noTime()
 	}
 	s.lookAfterDeaths(ctx)
-	before := [3]string{cursor.Open, cursor.Uploads, cursor.Version}
 	uploads := func() error { return s.uploads(ctx, cursor, watch.Since) }
 	marks := func() error { return s.marks(ctx, cursor) }
 	if cursor.Open != "" {
@@ -122,11 +154,47 @@ func (s *sweeping) look(ctx context.Context) error {
 	if err := uploads(); err != nil {
 		return err
 	}
-	s.swept.More = cursor.Open != "" || cursor.Uploads != ""
-	if before == [3]string{cursor.Open, cursor.Uploads, cursor.Version} {
-		return nil
-	}
+	s.remember(cursor)
 	return cursor.Save(ctx)
+}
+
+// remember notes what the next sweep has to know, and says whether another one soon is of use. A bucket
+// with more objects than one sweep looks at is no reason for that, as long as there are no more of them
+// than when sweeps have last looked at all of it and found nothing.
+func (s *sweeping) remember(cursor *claim.Cursor) {
+	cursor.Found = cursor.Found || len(s.swept.Runs)+len(s.hands)+s.handed+len(s.failed) > 0
+	whole := cursor.Open == "" && cursor.Uploads == ""
+	s.swept.More = s.cut || !whole && (cursor.Found || cursor.Listed > cursor.Quiet)
+	if whole {
+		if cursor.Quiet = cursor.Listed; cursor.Found {
+			cursor.Quiet = 0
+		}
+		cursor.Listed, cursor.Found = 0, false
+	}
+	cursor.Swept = s.now()
+}
+
+// remains says what is left.
+func (s *sweeping) remains() string {
+	var left []string
+	if n := s.swept.Waiting; n > 0 {
+		left = append(left, counted(n, "accepted request")+" not done yet: it runs, or waits for its turn")
+		if n > 1 {
+			left[0] = counted(n, "accepted request") + " not done yet: they run, or wait for their turn"
+		}
+	}
+	if s.handed > 0 {
+		left = append(left, counted(s.handed, "request")+" given to other invocations")
+	}
+	switch {
+	case s.cut:
+		left = append(left, "there was no time to look at the rest, with which the next sweep goes on")
+	case s.swept.More:
+		left = append(left, "the next sweep looks at the rest of the requests and uploads")
+	case len(left) == 0:
+		return "nothing is left where this sweep looked"
+	}
+	return strings.Join(left, "; ")
 }
 
 // marks looks at a page of the requests that were accepted and are not done.
@@ -135,9 +203,10 @@ func (s *sweeping) marks(ctx context.Context, cursor *claim.Cursor) error {
 	if err != nil {
 		return err
 	}
+	cursor.Listed += len(names)
 	for _, name := range names {
-		if s.full() {
-			cursor.Open = name
+		if s.full(ctx) {
+			cursor.Open, s.cut = name, true
 			return nil
 		}
 		s.swept.Open++
@@ -148,8 +217,9 @@ func (s *sweeping) marks(ctx context.Context, cursor *claim.Cursor) error {
 }
 
 // full reports whether the sweep has to leave the rest to the next one.
-func (s *sweeping) full() bool {
-	return !s.fits(0) || s.Invoke == nil && !s.fits(s.least) || len(s.hands) >= sweepHands
+func (s *sweeping) full(ctx context.Context) bool {
+	end, bounded := ctx.Deadline()
+	return bounded && time.Until(end) < time.Second || !s.fits(0) || s.Invoke == nil && !s.fits(s.least) || len(s.hands)+s.handed >= sweepHands
 }
 
 func (s *sweeping) note(err error) {
@@ -166,6 +236,9 @@ func (s *sweeping) mark(ctx context.Context, name string) error {
 	case err != nil:
 		return err
 	case held == nil && s.taken[claim.KeyOf(name)] != nil:
+		if s.taken[claim.KeyOf(name)].Busy(s.now()) {
+			s.swept.Waiting++
+		}
 		return nil // it comes last
 	case held == nil:
 	case held.State == claim.Done && name == held.Mark() && len(held.Pending) > 0:
@@ -173,16 +246,18 @@ func (s *sweeping) mark(ctx context.Context, name string) error {
 	case claim.AttemptOf(name) > held.Attempt: // whoever wanted to begin it died before
 	case held.State == claim.Done, claim.AttemptOf(name) < held.Attempt:
 		return claim.DeleteMark(ctx, s.State, s.Environment, name)
-	case !held.Expired(s.now()):
+	case !held.Expired(s.now()), s.recent(held.Updated): // it may just have been handed over
+		s.swept.Waiting++
 		return nil
 	case held.State == claim.Claimed && held.Group != "":
 		if waits, err := s.waits(ctx, held); waits || err != nil {
+			s.swept.Waiting++
 			return err
 		}
 	case held.State == claim.Running && held.Group != "":
 		s.freed = append(s.freed, held.Group) // once that run is ended
 	}
-	if !s.fits(s.least) && s.Invoke != nil && (held == nil || !held.Died(s.now())) {
+	if s.sends(s.least) && (held == nil || !held.Died(s.now())) {
 		s.hands = append(s.hands, name)
 		return nil
 	}
@@ -205,6 +280,10 @@ func (s *sweeping) mark(ctx context.Context, name string) error {
 		return errors.Join(err, s.unmark(ctx, name, err))
 	})
 }
+
+// recent reports whether something is too new for a sweep in spare time, as what is under way need not
+// be asked for twice.
+func (s *sweeping) recent(t time.Time) bool { return s.spare && s.now().Sub(t) < spareEvery }
 
 // waits reports whether a run still has to wait for its group; if that is free, its first is started.
 func (s *sweeping) waits(ctx context.Context, held *claim.Held) (bool, error) {
@@ -240,13 +319,14 @@ func (s *sweeping) uploads(ctx context.Context, cursor *claim.Cursor, since time
 	if oldest := s.now().Add(-uploadWindow); oldest.After(since) {
 		since = oldest
 	}
+	cursor.Listed += len(page.Versions)
 	for _, v := range page.Versions {
 		if v.Name != at.Name {
 			at = store.Position{Name: v.Name}
 		}
-		if isUpload(v, since) {
-			if s.full() {
-				page.Next = at
+		if isUpload(v, since) && !s.recent(v.Created) { // else its event may be on its way
+			if s.full(ctx) {
+				page.Next, s.cut = at, true
 				break
 			}
 			s.swept.Uploads++
@@ -310,7 +390,7 @@ func (s *sweeping) upload(ctx context.Context, v store.Version) (err error) {
 	if s.taken[key] != nil {
 		return nil // it comes last
 	}
-	if !s.fits(s.least) && s.Invoke != nil {
+	if s.sends(s.least) {
 		return s.elsewhere(ctx, "", request) // it is accepted under a mark that the other invocation finds
 	}
 	taking, err := s.taking(key, "", request)

@@ -84,7 +84,7 @@ func (w *work) setAsideSets(ctx context.Context, request Request, held *claim.He
 	request.Parent = held.Mark()
 	for _, request.ParameterSet = range held.Sets {
 		if last, err = w.setAside(ctx, request, deaths); err != nil || isPassing(last) {
-			return last, errors.Join(err, held.Release(ctx, w.now(), false))
+			return last, errors.Join(err, held.Release(ctx, w.now(), false, lastError(err)))
 		}
 	}
 	w.conclusion(ctx, held, claim.End{Status: string(last.Status)}, nil, nil)
@@ -175,10 +175,11 @@ func (s *sweeping) suspects(ctx context.Context) {
 	for _, t := range list {
 		switch {
 		case t.Busy(s.now()):
-		case !s.fits(0) || len(s.hands) >= sweepHands:
+		case !s.fits(0) || len(s.hands)+s.handed >= sweepHands:
+			s.cut, s.swept.More = true, true
 			return
 		case t.Tries >= s.Limits.Deaths:
-			s.note(s.suspect(ctx, t, true))
+			s.note(s.suspect(ctx, t, !s.spare))
 		case here == nil:
 			here = t
 		case s.Invoke != nil:
@@ -187,7 +188,7 @@ func (s *sweeping) suspects(ctx context.Context) {
 	}
 	s.drain(ctx, s.callID)
 	if here != nil {
-		s.note(s.suspect(ctx, here, s.Invoke == nil || s.fits(s.least)))
+		s.note(s.suspect(ctx, here, !s.sends(s.least)))
 	}
 }
 
@@ -201,15 +202,15 @@ func (s *sweeping) suspect(ctx context.Context, t *claim.Taking, here bool) erro
 		return s.forget(ctx, t) // nothing is left of it
 	}
 	s.Log.Warn("the executor has died on a request", "object", request.Object, "deaths", t.Tries)
+	if !here {
+		return s.elsewhere(ctx, t.Mark, request)
+	}
 	if deaths := t.Tries; deaths >= s.Limits.Deaths {
 		return s.take(ctx, t, func() error {
 			result, err := s.setAside(ctx, request, deaths)
 			s.swept.Runs = append(s.swept.Runs, SweptRun{result.RunID, result.SourceObject, result.Status})
 			return errors.Join(err, s.unmark(ctx, t.Mark, err))
 		})
-	}
-	if !here {
-		return s.elsewhere(ctx, t.Mark, request)
 	}
 	return s.take(ctx, t, func() error {
 		err := s.goOn(ctx, request)

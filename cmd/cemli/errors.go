@@ -6,19 +6,13 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"cemli-executor/internal/codes"
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/problem"
 )
 
-// The exit codes.
-const (
-	exitSuccess        = 0
-	exitFailed         = 1
-	exitUsage          = 2
-	exitRejected       = 3
-	exitInfrastructure = 4
-	exitInterrupted    = 130
-)
+// exitInterrupted is the exit code of a command that was interrupted, whatever it would have ended with.
+const exitInterrupted = 130
 
 // endedError ends the program with a code after everything has been said.
 type endedError struct{ code int }
@@ -26,31 +20,15 @@ type endedError struct{ code int }
 func (e *endedError) Error() string { return "ended" }
 
 // statusCode is the exit code of a run's status.
-func statusCode(status evidence.Status) int {
-	switch status {
-	case evidence.StatusSuccess, evidence.StatusSkipped:
-		return exitSuccess
-	case evidence.StatusFailed, evidence.StatusRolledBack, evidence.StatusTimedOut, evidence.StatusInterrupted:
-		return exitFailed
-	case evidence.StatusRejected:
-		return exitRejected
-	}
-	return exitInfrastructure
-}
+func statusCode(status evidence.Status) int { return codes.Exit(string(status)) }
 
 // exitCode is the exit code of an error that no result stands for.
 func exitCode(err error) int {
 	code := problem.CodeOf(err)
-	switch problem.Family(code) {
-	case "usage":
-		return exitUsage
-	case "archive", "manifest", "policy", "signature":
-		return exitRejected
+	if code == "usage" || code == "" && isCobraUsage(err) {
+		return codes.ExitUsage
 	}
-	if code == "" && isCobraUsage(err) {
-		return exitUsage
-	}
-	return exitInfrastructure
+	return codes.Of(code).Exit()
 }
 
 // isCobraUsage recognises what cobra itself says of unknown commands.

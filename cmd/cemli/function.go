@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 
 	"cemli-executor/internal/problem"
+	"cemli-executor/internal/scratch"
 )
 
 const functionName = "cemli-executor"
@@ -69,11 +70,11 @@ func moduleRoot() string {
 
 // buildFunction builds the binary as it is deployed: static and stripped.
 func buildFunction(ctx context.Context, t *terminal, root string) (string, func(), error) {
-	dir, err := os.MkdirTemp("", "cemli-function-")
+	dir, remove, err := scratch.Dir("cemli-function-")
 	if err != nil {
 		return "", nil, fmt.Errorf("make a folder for the function: %w", err)
 	}
-	done := func() { _ = os.RemoveAll(dir) }
+	done := func() { _ = remove() }
 	path := filepath.Join(dir, functionName)
 	if t.format == "text" {
 		t.raw(t.paint(faint, "building the function"))

@@ -24,6 +24,8 @@ type localFlags struct {
 	sharedUID   bool
 	memory      int
 	timeout     time.Duration
+	detached    time.Duration
+	sweep       time.Duration
 	settings    []string
 	faults      []string
 	secrets     []string
@@ -36,6 +38,7 @@ func (f *localFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.IntVar(&f.memory, "memory", 512, "memory that the function is told it has, in MB")
 	flags.DurationVar(&f.timeout, "timeout", 5*time.Minute, "timeout of one invocation")
+	flags.DurationVar(&f.detached, "detached-timeout", time.Hour, "timeout of one detached invocation")
 	flags.StringArrayVar(&f.settings, "config", nil, "configuration of the function, KEY=VALUE; may be repeated")
 	flags.StringArrayVar(&f.faults, "fault", nil, "what goes wrong on purpose, such as unavailable=0.1 or event_duplicate=1; may be repeated")
 	flags.StringArrayVar(&f.secrets, "secret", nil, "secret in the vault, NAME=FILE with its value; may be repeated")
@@ -76,6 +79,10 @@ func (f localFlags) check() (map[string]string, error) {
 		return nil, wrong("--instances must be 1 to 100")
 	case f.timeout < 5*time.Second || f.timeout > time.Hour:
 		return nil, wrong("--timeout must be 5s to 1h")
+	case f.detached < 5*time.Second || f.detached > time.Hour:
+		return nil, wrong("--detached-timeout must be 5s to 1h")
+	case f.sweep < 0 || f.sweep > 0 && f.sweep < time.Second:
+		return nil, wrong("--sweep-every must be 0, for never, or at least 1s")
 	case f.memory < 128 || f.memory > 3072:
 		return nil, wrong("--memory must be 128 to 3072")
 	}
@@ -119,7 +126,7 @@ func (f localFlags) start(ctx context.Context, t *terminal, dir string, function
 		level, functionLog = slog.LevelDebug, io.MultiWriter(functionLog, t.stderr)
 	}
 	o.Dir, o.Binary, o.MemoryMB, o.Timeout, o.Settings = dir, binary, f.memory, f.timeout, settings
-	o.Unversioned = f.unversioned
+	o.Unversioned, o.Detached, o.Sweep = f.unversioned, f.detached, f.sweep
 	o.FunctionLog, o.Log = functionLog, slog.New(slog.NewTextHandler(t.stderr, &slog.HandlerOptions{Level: level}))
 	stack, err := local.Start(o)
 	if err != nil {

@@ -14,11 +14,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"cemli-executor/executor"
+	"cemli-executor/internal/codes"
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/fnhost"
 	"cemli-executor/internal/local"
 	"cemli-executor/internal/localoci"
 	"cemli-executor/internal/problem"
+	"cemli-executor/internal/scratch"
 	"cemli-executor/internal/store"
 )
 
@@ -79,11 +81,11 @@ const (
 
 // localRun takes one package the whole way.
 func localRun(ctx context.Context, t *terminal, path string, f localRunFlags) error {
-	dir, err := os.MkdirTemp("", "cemli-local-")
+	dir, remove, err := scratch.Dir("cemli-local-")
 	if err != nil {
 		return fmt.Errorf("make a folder for the state: %w", err)
 	}
-	defer os.RemoveAll(dir)
+	defer remove() //nolint:errcheck // what stays is removed by the next
 	parameters, err := f.parameters(path)
 	if err != nil {
 		return err
@@ -198,7 +200,7 @@ func (w *waiting) wait(ctx context.Context, t *terminal) ([]functionAnswer, erro
 		case <-ctx.Done():
 			t.errorf("interrupted: the function is killed")
 			t.hintf("see which parts of the package took effect before you run it again")
-			return nil, &endedError{exitFailed}
+			return nil, &endedError{codes.ExitFailed}
 		case end := <-w.finished:
 			answers, err := w.answers(end)
 			if err != nil || !slices.ContainsFunc(answers, functionAnswer.goesOn) {
@@ -252,7 +254,7 @@ type functionAnswer struct {
 func (a functionAnswer) goesOn() bool { return a.Status == evidence.StatusInProgress }
 
 // unsuccessful reports whether the run did not do what was asked.
-func (a functionAnswer) unsuccessful() bool { return statusCode(a.Status) != exitSuccess }
+func (a functionAnswer) unsuccessful() bool { return statusCode(a.Status) != codes.ExitSuccess }
 
 // readAnswers reads one answer, or those of several parameter sets.
 func readAnswers(body []byte) ([]functionAnswer, error) {
@@ -287,7 +289,7 @@ func noRun(t *terminal, status string, e *evidence.Error, reason string) error {
 		return fmt.Errorf("the function did not run the package: %s %s", status, reason)
 	}
 	t.showResultError(e)
-	return &endedError{exitInfrastructure}
+	return &endedError{codes.ExitInfrastructure}
 }
 
 // lastLines remembers the last error of the function's log, for the hint.

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -14,6 +13,7 @@ import (
 
 	"cemli-executor/internal/local"
 	"cemli-executor/internal/localoci"
+	"cemli-executor/internal/scratch"
 )
 
 func newLocalUpCommand(t *terminal) *cobra.Command {
@@ -33,8 +33,9 @@ file, and the names that clients need. State is kept in --dir.`,
 	f.add(cmd)
 	cmd.Flags().StringVar(&f.dir, "dir", "", "folder for the state (default: a new temporary one, removed at the end)")
 	cmd.Flags().IntVar(&f.port, "port", 0, "port on 127.0.0.1; 0 takes any free one")
-	cmd.Flags().IntVar(&f.instances, "instances", 1, "function instances that may run at the same time")
+	cmd.Flags().IntVar(&f.instances, "instances", 2, "function instances that may run at the same time")
 	cmd.Flags().BoolVar(&f.sharedUID, "shared-uid", false, "as root: one user for all instances, as on a Fn server (default: one each)")
+	cmd.Flags().DurationVar(&f.sweep, "sweep-every", time.Minute, "time between sweeps, which go on with what was left undone; 0: never")
 	return cmd
 }
 
@@ -54,10 +55,11 @@ type ready struct {
 func localUp(ctx context.Context, t *terminal, f localFlags) (err error) {
 	dir := f.dir
 	if dir == "" {
-		if dir, err = os.MkdirTemp("", "cemli-local-"); err != nil {
+		var remove func() error
+		if dir, remove, err = scratch.Dir("cemli-local-"); err != nil {
 			return fmt.Errorf("make a folder for the state: %w", err)
 		}
-		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+		defer func() { err = errors.Join(err, remove()) }()
 	}
 	if dir, err = filepath.Abs(dir); err != nil {
 		return fmt.Errorf("find the folder for the state: %w", err)

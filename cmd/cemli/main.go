@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"cemli-executor/internal/codes"
 	"cemli-executor/internal/sandbox"
 )
 
@@ -31,7 +32,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	code := t.execute(ctx, root)
-	if code != exitSuccess && ctx.Err() != nil {
+	if code != codes.ExitSuccess && ctx.Err() != nil {
 		return exitInterrupted
 	}
 	return code
@@ -41,7 +42,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 func (t *terminal) execute(ctx context.Context, root *cobra.Command) int {
 	err := root.ExecuteContext(ctx)
 	if err == nil {
-		return exitSuccess
+		return codes.ExitSuccess
 	}
 	var ended *endedError
 	if errors.As(err, &ended) {

@@ -17,9 +17,11 @@ import (
 	"cemli-executor/executor"
 	"cemli-executor/internal/buildinfo"
 	"cemli-executor/internal/bundle"
+	"cemli-executor/internal/codes"
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/problem"
 	"cemli-executor/internal/sandbox"
+	"cemli-executor/internal/scratch"
 	"cemli-executor/internal/store"
 	"cemli-executor/manifest"
 )
@@ -72,11 +74,11 @@ func runHere(ctx context.Context, t *terminal, path string, f runFlags) error {
 	if err != nil {
 		return err
 	}
-	scratch, err := os.MkdirTemp("", "cemli-")
+	scratch, remove, err := scratch.Dir("cemli-run-")
 	if err != nil {
 		return fmt.Errorf("make a scratch folder: %w", err)
 	}
-	defer os.RemoveAll(scratch)
+	defer remove() //nolint:errcheck // what stays is removed by the next
 	if os.Geteuid() == 0 {
 		// Scripts run as a user of their own, who has to pass through.
 		if err := os.Chmod(scratch, 0o711); err != nil { // #nosec G302 -- see above
@@ -162,7 +164,7 @@ func runSets(ctx context.Context, t *terminal, run *executor.Executor, request e
 
 // succeeded reports whether all runs did.
 func succeeded(results []evidence.Result) bool {
-	return !slices.ContainsFunc(results, func(r evidence.Result) bool { return statusCode(r.Status) != exitSuccess })
+	return !slices.ContainsFunc(results, func(r evidence.Result) bool { return statusCode(r.Status) != codes.ExitSuccess })
 }
 
 // secretsHere takes secrets from this program's environment: on a laptop there is no vault.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"cemli-executor/internal/codes"
 	"cemli-executor/internal/evidence"
 )
 
@@ -21,14 +22,14 @@ func (t *terminal) showResults(results []evidence.Result, folder string, allSets
 			return err
 		}
 	}
-	worst := exitSuccess
+	worst := codes.ExitSuccess
 	for _, r := range results {
 		if t.format != "json" {
 			t.showResult(r, folder)
 		}
 		worst = max(worst, statusCode(r.Status))
 	}
-	if worst == exitSuccess {
+	if worst == codes.ExitSuccess {
 		return nil
 	}
 	return &endedError{worst}

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"cemli-executor/executor"
+	"cemli-executor/internal/codes"
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/problem"
 )
@@ -64,7 +65,7 @@ func validate(ctx context.Context, t *terminal, path, environment, policy string
 	switch {
 	case err == nil:
 		v.Advice = append(v.Advice, advise(found, root)...)
-	case errors.As(err, &refused) && exitCode(err) == exitRejected:
+	case errors.As(err, &refused) && exitCode(err) == codes.ExitRejected:
 		v.Problems = refused.Problems
 	default:
 		return err
@@ -76,7 +77,7 @@ func validate(ctx context.Context, t *terminal, path, environment, policy string
 		t.errorf("--strict: there is advice; follow it, or validate without --strict")
 	}
 	if !v.Valid || strict && len(v.Advice) > 0 {
-		return &endedError{exitRejected}
+		return &endedError{codes.ExitRejected}
 	}
 	return nil
 }

@@ -3,7 +3,7 @@
 //
 // Check is the front gate. It reads the records at the zip's end, the whole directory
 // and every entry's own header, inflates nothing, and refuses the archive with every
-// reason it finds; Refusals lists them all. The records must lie one after the other
+// reason it finds; package codes lists them all. The records must lie one after the other
 // from the first byte to the last, with nothing before, between, after or twice, so
 // that every program that reads the zip sees the same files in it.
 //

@@ -60,6 +60,8 @@ type Claim struct {
 	Holder string `json:"holder"`
 	// Tries counts the holders that died, or failed, before anything was started.
 	Tries int `json:"tries,omitempty"`
+	// LastError is how the last try ended of which that is known; it stays until there is a next one.
+	LastError *problem.Problem `json:"last_error,omitempty"`
 	// Sets are the parameter sets that the request stands for, each with a claim of its own.
 	Sets []string `json:"sets,omitempty"`
 	// Repeatable says that the package may run again after it was interrupted.
@@ -192,7 +194,7 @@ func Take(ctx context.Context, state store.Bucket, c Claim, clock func() time.Ti
 		if err == nil {
 			h.etag = info.ETag
 			if err = inTime(info.Created, before, clock()); err != nil {
-				_ = h.Release(ctx, clock(), false) // else its lease ends
+				_ = h.Release(ctx, clock(), false, nil) // else its lease ends
 			}
 			return h, true, err
 		}
@@ -269,18 +271,22 @@ func (h *Held) Again(ctx context.Context, now, lease time.Time, runID string) (b
 	next := h.Claim
 	next.State, next.Status, next.Result, next.Attempt, next.RunID = Claimed, "", "", h.Attempt+1, runID
 	next.Lease, next.Holder, next.Tries, next.Group, next.Pending, next.Updated = lease, rand.Text(), 0, "", nil, now
+	next.LastError = nil
 	next.applies(nil)
 	return h.swap(ctx, next)
 }
 
 // Release gives back a claim under which nothing was started, so that the next who is asked goes on
-// with it; failed counts a try. A claim that is no longer one's own stays as it is.
-func (h *Held) Release(ctx context.Context, now time.Time, failed bool) error {
+// with it; counted counts a try, and last, if not nil, is why. A claim that is no longer one's own stays as it is.
+func (h *Held) Release(ctx context.Context, now time.Time, counted bool, last *problem.Problem) error {
 	mine := h.Holder
 	for range attempts {
 		next := h.Claim
-		if failed {
+		if counted {
 			next.Tries++
+		}
+		if last != nil {
+			next.LastError = last
 		}
 		next.State, next.Lease, next.Frame, next.Updated = Claimed, time.Time{}, nil, now
 		if ok, err := h.swap(ctx, next); ok || err != nil {

@@ -44,6 +44,13 @@ type Cursor struct {
 	Uploads     string `json:"uploads"` // object to begin with
 	// Version is the version of it to go on after; "": with all that it has.
 	Version string `json:"version,omitempty"`
+	// Listed is how much sweeps have looked at since both were at the beginning, and Found says that
+	// there was something to do. Quiet is what a whole way that found nothing has listed.
+	Listed int  `json:"listed,omitempty"`
+	Found  bool `json:"found,omitempty"`
+	Quiet  int  `json:"quiet,omitempty"`
+	// Swept is when the last sweep ended.
+	Swept time.Time `json:"swept,omitzero"`
 
 	state store.Bucket
 	etag  string

@@ -17,6 +17,7 @@ import (
 	"slices"
 	"time"
 
+	"cemli-executor/internal/codes"
 	"cemli-executor/internal/problem"
 )
 
@@ -126,16 +127,9 @@ type Error struct {
 	Problems []problem.Problem `json:"problems,omitempty"`
 }
 
-// formerly are the codes that the version before this one had.
-var formerly = map[string]string{
-	"manifest.unsupported": "manifest.unknown_key", "trigger.unsupported": "trigger.unknown_key",
-	"request.differs": "trigger.previous_run", "request.gone": "trigger.previous_run", "request.hidden": "trigger.previous_run",
-	"request.not_partial": "trigger.previous_run", "request.unknown_run": "trigger.previous_run", "rollback.of_rollback": "trigger.previous_run",
-}
-
 // NewError describes e without its cause, which is for the log alone.
 func NewError(e *problem.Error) *Error {
-	described := &Error{Code: e.Code(), Was: formerly[e.Code()], Message: e.Message(), Hint: e.Problems[0].Hint}
+	described := &Error{Code: e.Code(), Was: codes.Was(e.Code()), Message: e.Message(), Hint: e.Problems[0].Hint}
 	if len(e.Problems) > 1 {
 		described.Problems = e.Problems
 	}

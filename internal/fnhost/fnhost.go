@@ -91,6 +91,7 @@ type Answer struct {
 type Host struct {
 	config  Config
 	dir     string
+	remove  func() error // removes dir
 	binary  string
 	log     *lineWriter
 	ctx     context.Context

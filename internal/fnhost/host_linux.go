@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"cemli-executor/internal/proctree"
+	"cemli-executor/internal/scratch"
 )
 
 // firstUser is the first of the user ids that instances run as under root: a range
@@ -27,20 +28,20 @@ func New(config Config) (*Host, error) {
 	if err := config.check(); err != nil {
 		return nil, fmt.Errorf("host function: %w", err)
 	}
-	dir, err := os.MkdirTemp("", "cemli-fn-")
+	dir, remove, err := scratch.Dir("cemli-fn-")
 	if err != nil {
 		return nil, fmt.Errorf("host function: %w", err)
 	}
 	h := &Host{
-		config: config, dir: dir, log: &lineWriter{w: config.Log}, live: map[int]bool{},
+		config: config, dir: dir, remove: remove, log: &lineWriter{w: config.Log}, live: map[int]bool{},
 		warm: make(chan *instance, config.Instances), cold: make(chan *instance, config.Instances),
 	}
 	h.ctx, h.close = context.WithCancel(context.Background())
 	if err := proctree.Adopt(); err != nil {
-		return nil, errors.Join(fmt.Errorf("host function: %w", err), os.RemoveAll(dir))
+		return nil, errors.Join(fmt.Errorf("host function: %w", err), remove())
 	}
 	if err := h.furnish(); err != nil {
-		return nil, errors.Join(fmt.Errorf("host function: %w", err), os.RemoveAll(dir))
+		return nil, errors.Join(fmt.Errorf("host function: %w", err), remove())
 	}
 	for n := range config.Instances {
 		h.cold <- newInstance(h, n)
@@ -89,7 +90,7 @@ func (h *Host) Close() error {
 		case <-h.cold:
 		}
 	}
-	return os.RemoveAll(h.dir)
+	return h.remove()
 }
 
 // sweep ends what functions that have ended leave behind, in whatever group or session:

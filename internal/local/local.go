@@ -36,6 +36,7 @@ type Options struct {
 	MemoryMB  int
 	Timeout   time.Duration
 	Detached  time.Duration     // of calls that nobody waits for; 0: an hour
+	Sweep     time.Duration     // between sweeps, as the schedule has the function make them; 0: there is none
 	SharedUID bool              // all instances are one user
 	Settings  map[string]string // configuration of the function, optional
 	Faults    localoci.Faults   // in force from the start
@@ -55,11 +56,13 @@ type Options struct {
 type Stack struct {
 	server *localoci.Server
 	host   *fnhost.Host
+	stop   context.CancelFunc // of the schedule
+	swept  chan struct{}      // closed when it has ended
 }
 
 // Start starts the services, then the function's host.
 func Start(o Options) (*Stack, error) {
-	s := &Stack{}
+	s := &Stack{stop: func() {}, swept: make(chan struct{})}
 	server, err := localoci.Open(localoci.Config{
 		Dir: o.Dir, Buckets: buckets, Versioned: !o.Unversioned, Statements: o.Statements, Log: o.Log, Observe: o.Observe,
 		Invoke: func(ctx context.Context, call localoci.Invocation) (localoci.Answer, error) {
@@ -81,9 +84,37 @@ func Start(o Options) (*Stack, error) {
 		return nil, errors.Join(err, server.Close())
 	}
 	if err := server.Start(o.Port); err != nil {
+		close(s.swept)
 		return nil, errors.Join(err, s.Close())
 	}
+	s.schedule(o)
 	return s, nil
+}
+
+// schedule has the function sweep now and then, as Resource Scheduler does. A sweep that finds no
+// instance free, or fails, is made up for by the next.
+func (s *Stack) schedule(o Options) {
+	if o.Sweep <= 0 {
+		close(s.swept)
+		return
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	s.stop = stop
+	go func() {
+		defer close(s.swept)
+		tick := time.NewTicker(o.Sweep)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			if _, err := s.host.Invoke(ctx, fnhost.Call{Body: []byte(`{"action":"sweep"}`)}); err != nil && ctx.Err() == nil && !errors.Is(err, fnhost.ErrBusy) {
+				o.Log.Warn("the sweep failed", "error", err.Error())
+			}
+		}
+	}()
 }
 
 // newHost prepares the function's host.
@@ -139,4 +170,8 @@ func (s *Stack) Server() *localoci.Server { return s.server }
 func (s *Stack) Buckets() localoci.Buckets { return buckets }
 
 // Close ends everything. Events that were not delivered are kept for the next start.
-func (s *Stack) Close() error { return errors.Join(s.host.Close(), s.server.Close()) }
+func (s *Stack) Close() error {
+	s.stop()
+	<-s.swept
+	return errors.Join(s.host.Close(), s.server.Close())
+}

@@ -496,6 +496,25 @@ func TestSweepRunsWhatNoEventDid(t *testing.T) {
 	}
 }
 
+// As the schedule of a tenancy does, a local OCI has the function sweep: an upload whose event was lost runs.
+func TestSweepsAreOnASchedule(t *testing.T) {
+	c := start(t, func(o *local.Options) { o.Faults.EventLose, o.Sweep = 1, time.Second })
+	until := func(what string, done func() bool) {
+		t.Helper()
+		for end := time.Now().Add(30 * time.Second); !done(); time.Sleep(50 * time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("%s; the function's log:\n%s", what, c.log)
+			}
+		}
+	}
+	until("nothing is watched", func() bool {
+		_, err := c.Person().Bucket(c.Buckets().State).Head(t.Context(), "watch.json")
+		return err == nil
+	})
+	c.put("sample-1.0.0.zip", sample(t, "echo ran"))
+	until("the upload was not run", func() bool { return len(c.stored(t)) == 1 })
+}
+
 // invokeByHand calls the function as a person does, with the SDK.
 func invokeByHand(t *testing.T, c *cloud, body string) []byte {
 	t.Helper()

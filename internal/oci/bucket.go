@@ -48,7 +48,7 @@ func (b *Bucket) run(ctx context.Context, op, name string, send func(ctx context
 
 // fail gives err its place in the contract, unless it already has one.
 func (b *Bucket) fail(op, name string, err error) error {
-	for _, known := range []error{store.ErrName, store.ErrUnavailable, store.ErrDenied} {
+	for _, known := range []error{store.ErrName, store.ErrUnavailable, store.ErrRefused, store.ErrNoBucket, store.ErrDenied} {
 		if errors.Is(err, known) {
 			return err
 		}
@@ -130,26 +130,31 @@ func putRequest(bucket, name string, size int64, sum string, opts store.PutOptio
 // settle decides what a failed write means. A conditional write that was repeated may
 // have been refused because its own first attempt was carried out; and a principal
 // that may only create is answered 403 or 404, not 412, where the name is taken. In
-// both cases what is stored decides.
+// both cases what is stored decides, and where that cannot be seen nothing does.
 func (b *Bucket) settle(ctx context.Context, name string, size int64, sum string, opts store.PutOptions, seen tries, err error) (store.Info, error) {
 	status, _ := serviceAnswer(err)
 	conditional := opts.IfNoneMatch || opts.IfMatch != ""
-	refused := status == http.StatusPreconditionFailed || status == http.StatusForbidden || status == http.StatusNotFound
-	if !conditional || !refused {
+	if !conditional || passing(status) || !seen.uncertain && !meansTaken(status) {
 		return store.Info{}, b.fail("put", name, err)
 	}
 	stored, headErr := b.Head(ctx, name)
+	kind := kindOf(err)
 	switch {
 	case headErr == nil && seen.uncertain && stored.Size == size && stored.MD5 == sum:
 		return stored, nil
-	case headErr == nil && opts.IfNoneMatch:
-		return store.Info{}, store.Error(store.ErrExists, "put", b.name, name, brief(err))
-	case status == http.StatusPreconditionFailed && opts.IfNoneMatch:
-		return store.Info{}, store.Error(store.ErrExists, "put", b.name, name, brief(err))
-	case errors.Is(headErr, store.ErrNotFound) && opts.IfMatch != "":
-		return store.Info{}, store.Error(store.ErrNotFound, "put", b.name, name, brief(err))
+	case seen.uncertain && headErr != nil && !errors.Is(headErr, store.ErrNotFound):
+		kind = store.ErrUnavailable // whether it was written cannot be told
+	case opts.IfNoneMatch && meansTaken(status) && (headErr == nil || status == http.StatusPreconditionFailed):
+		kind = store.ErrExists
+	case opts.IfMatch != "" && meansTaken(status) && errors.Is(headErr, store.ErrNotFound):
+		kind = store.ErrNotFound
 	}
-	return store.Info{}, b.fail("put", name, err)
+	return store.Info{}, store.Error(kind, "put", b.name, name, brief(err))
+}
+
+// meansTaken reports whether a conditional write may have been answered so because of what is stored.
+func meansTaken(status int) bool {
+	return status == http.StatusPreconditionFailed || status == http.StatusForbidden || status == http.StatusNotFound
 }
 
 // Delete removes the newest version of an object.

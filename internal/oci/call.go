@@ -123,8 +123,10 @@ func kindOf(err error) error {
 		return store.ErrRange
 	case status == http.StatusBadRequest && code == "InvalidObjectName":
 		return store.ErrName
-	default:
+	case passing(status):
 		return store.ErrUnavailable
+	default:
+		return store.ErrRefused
 	}
 }
 

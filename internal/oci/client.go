@@ -11,8 +11,9 @@
 //     it falsely;
 //   - on 401 the credentials are read anew, once, because a rotation can pair the
 //     new token with the old key;
-//   - after an attempt whose fate is unknown, a 412, 403 or 404 is compared with what
-//     is stored before it counts as a conflict;
+//   - after an attempt whose fate is unknown, a refusal is compared with what is stored
+//     before it counts as a conflict; where that cannot be seen the store is unavailable;
+//   - what would be refused the next time, too, is store.ErrRefused and no outage;
 //   - a download that breaks or stalls goes on where it stopped, from the same ETag.
 //
 // On OCI the caller is a resource principal; people use a configuration file.

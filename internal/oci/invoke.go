@@ -9,6 +9,9 @@ import (
 
 	"github.com/oracle/oci-go-sdk/v65/functions"
 	"github.com/oracle/oci-go-sdk/v65/objectstorage"
+
+	"cemli-executor/internal/codes"
+	"cemli-executor/internal/problem"
 )
 
 // InvokeDetached asks for an invocation of a function that nobody waits for, and returns when the
@@ -33,9 +36,26 @@ func (c *Client) InvokeDetached(ctx context.Context, function string, body []byt
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("invoke the function: %w", brief(err))
+		return invokeError(function, err)
 	}
 	return nil
+}
+
+// invokeError says of an invocation that could not be asked for whether it may be the next time.
+func invokeError(function string, err error) error {
+	status, code := serviceAnswer(err)
+	switch {
+	case errors.Is(err, errCredentials):
+		return err
+	case passing(status):
+		return problem.New(problem.Problem{
+			Code: "request.handover", Where: function, Message: "the function could not ask for another invocation of itself", Hint: codes.Of("request.handover").Cure,
+		}, brief(err))
+	}
+	return problem.New(problem.Problem{
+		Code: "config.invoke", Where: function, Message: fmt.Sprintf("the function may not ask for another invocation of itself, which a run of this length needs: %d %s", status, code),
+		Hint: codes.Of("config.invoke").Cure,
+	}, brief(err))
 }
 
 // invokeEndpoint is the host that serves invocations of a function.
@@ -60,7 +80,7 @@ func (c *Client) invokeEndpoint(ctx context.Context, function string) (string, e
 		err = errors.New("it has no endpoint for invocations")
 	}
 	if err != nil {
-		return "", fmt.Errorf("find the function: %w", brief(err))
+		return "", invokeError(function, err)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

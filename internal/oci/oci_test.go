@@ -115,6 +115,19 @@ func TestBucketOfAPerson(t *testing.T) {
 	})
 }
 
+// The only writer is never told of a conflict, whatever the service does.
+func TestBucketOfAFailingService(t *testing.T) {
+	s := local(t)
+	bucket := person(s, s.Endpoint()).Bucket(buckets.State)
+	if _, err := bucket.List(t.Context(), store.ListOptions{}); err != nil { // the namespace is known
+		t.Fatal(err)
+	}
+	if err := s.SetFaults(localoci.Faults{LoseAnswer: 0.5, Unavailable: 0.5}); err != nil {
+		t.Fatal(err)
+	}
+	storetest.RunFaulty(t, bucket)
+}
+
 // The state bucket is the one in which the function may do everything.
 func TestBucketOfTheFunction(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) store.Bucket {
@@ -302,6 +315,76 @@ func TestLostAnswerOfAConditionalWrite(t *testing.T) {
 	}
 }
 
+// Where a write's first answer was lost, its repetition was refused and what is stored cannot be seen,
+// nobody can tell: a conflict would be a guess.
+func TestLostAnswerAndNoLook(t *testing.T) {
+	for name, opts := range map[string]func(store.Info) store.PutOptions{
+		"create": func(store.Info) store.PutOptions { return store.PutOptions{IfNoneMatch: true} },
+		"swap":   func(i store.Info) store.PutOptions { return store.PutOptions{IfMatch: i.ETag} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := local(t)
+			direct := person(s, s.Endpoint()).Bucket(buckets.State)
+			var first store.Info
+			if name == "swap" {
+				if err := put(direct, name, "before", store.PutOptions{}); err != nil {
+					t.Fatal(err)
+				}
+				var err error
+				if first, err = direct.Head(t.Context(), name); err != nil {
+					t.Fatal(err)
+				}
+			}
+			var calls atomic.Int32
+			p := proxy(t, s, func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+				switch {
+				case isObject(r, http.MethodPut) && calls.Add(1) == 1:
+					next.ServeHTTP(httptest.NewRecorder(), r)
+					answer(w, 503, "ServiceUnavailable")
+				case isObject(r, http.MethodHead):
+					answer(w, 503, "ServiceUnavailable")
+				default:
+					next.ServeHTTP(w, r)
+				}
+			})
+			if err := put(person(s, p.URL).Bucket(buckets.State), name, "ours", opts(first)); !errors.Is(err, store.ErrUnavailable) {
+				t.Errorf("error %v; want store.ErrUnavailable", err)
+			}
+		})
+	}
+}
+
+// What the service will not take the next time either is no outage.
+func TestRefusalsAreNoOutage(t *testing.T) {
+	for status, kind := range map[int]error{
+		400: store.ErrRefused, 405: store.ErrRefused, 413: store.ErrRefused, 501: store.ErrRefused,
+		408: store.ErrUnavailable, 429: store.ErrUnavailable, 500: store.ErrUnavailable, 502: store.ErrUnavailable, 503: store.ErrUnavailable,
+	} {
+		t.Run(fmt.Sprint(status), func(t *testing.T) {
+			s := local(t)
+			p := proxy(t, s, func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+				if strings.Contains(r.URL.Path, "/b/") {
+					answer(w, status, "Injected")
+					return
+				}
+				next.ServeHTTP(w, r)
+			})
+			bucket := person(s, p.URL).Bucket(buckets.State)
+			_, _, get := bucket.Get(t.Context(), "a", store.GetOptions{})
+			_, head := bucket.Head(t.Context(), "a")
+			_, list := bucket.List(t.Context(), store.ListOptions{})
+			for call, err := range map[string]error{
+				"get": get, "head": head, "list": list, "delete": bucket.Delete(t.Context(), "a", ""),
+				"put": put(bucket, "a", "1", store.PutOptions{}), "create": put(bucket, "a", "1", store.PutOptions{IfNoneMatch: true}),
+			} {
+				if !errors.Is(err, kind) {
+					t.Errorf("%s: %v; want %v", call, err, kind)
+				}
+			}
+		})
+	}
+}
+
 // breaking serves an object's bytes until some of them have passed, then breaks.
 type breaking struct {
 	http.ResponseWriter
@@ -454,5 +537,25 @@ func TestBadCredentialsAreAnError(t *testing.T) {
 	_, err := oci.ConfigFile(filepath.Join(dir, "none"), "DEFAULT", quick("http://127.0.0.1:1")).Bucket("b").Head(t.Context(), "a")
 	if problem.CodeOf(err) != "config.credentials" || !strings.Contains(err.Error(), "none") {
 		t.Errorf("error %v; want config.credentials that names the file", err)
+	}
+}
+
+// Whether another invocation can be had the next time is told apart from that there can be none.
+func TestInvocationsThatAreRefused(t *testing.T) {
+	for status, want := range map[int]string{403: "config.invoke", 404: "config.invoke", 429: "request.handover", 503: "request.handover"} {
+		t.Run(fmt.Sprint(status), func(t *testing.T) {
+			s := local(t)
+			p := proxy(t, s, func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+				if strings.Contains(r.URL.Path, "/functions/") {
+					answer(w, status, "Injected")
+					return
+				}
+				next.ServeHTTP(w, r)
+			})
+			err := person(s, p.URL).InvokeDetached(t.Context(), localoci.FunctionID, []byte("{}"))
+			if problem.CodeOf(err) != want {
+				t.Errorf("%v; want %s", err, want)
+			}
+		})
 	}
 }

@@ -69,7 +69,7 @@ func secretError(ref string, err error) error {
 	p := problem.Problem{Code: "secret.unavailable", Where: ref, Message: "the secret cannot be read", Hint: "check the vault's status and the network route"}
 	status, _ := serviceAnswer(err)
 	if passing(status) {
-		return problem.New(p, fmt.Errorf("read secret: %w: %w", store.ErrUnavailable, brief(err))) // it may be read the next time
+		return problem.New(p, store.Error(store.ErrUnavailable, "read secret", "vault", ref, brief(err))) // it may be read the next time
 	}
 	if status == http.StatusNotFound || status == http.StatusForbidden || status == http.StatusUnauthorized {
 		p.Message, p.Hint = "there is no such secret, or the function may not read it", "check its name or OCID, and the statement that lets the function read secret-bundles"

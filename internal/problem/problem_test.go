@@ -33,8 +33,8 @@ func TestMessageCountsTheOthers(t *testing.T) {
 }
 
 func TestOfGivesEveryErrorACode(t *testing.T) {
-	err := problem.Of(errors.New("disk on fire"), problem.Problem{Code: "sandbox.internal"})
-	if err.Code() != "sandbox.internal" || err.Message() != "disk on fire" {
+	err := problem.Of(errors.New("disk on fire"), problem.Problem{Code: "request.internal"})
+	if err.Code() != "request.internal" || err.Message() != "disk on fire" {
 		t.Errorf("got %s, %q", err.Code(), err.Message())
 	}
 }

@@ -4,29 +4,31 @@ import (
 	"fmt"
 	"unicode/utf8"
 
+	"cemli-executor/internal/codes"
 	"cemli-executor/internal/problem"
 )
 
-// codes gives each sentinel its stable code and what to do about it.
-var codes = []struct {
-	err        error
-	code, hint string
+// sentinels gives each sentinel its stable code.
+var sentinels = []struct {
+	err  error
+	code string
 }{
-	{ErrNotFound, "store.not_found", "check the object's name and that it has not been deleted"},
-	{ErrNoBucket, "store.bucket_not_found", "check the bucket's name, region and compartment, and the policy that lets the caller see it"},
-	{ErrExists, "store.exists", "the object is create-only and was left as it is"},
-	{ErrChanged, "store.changed", "read the object again and decide anew"},
-	{ErrDenied, "store.denied", "check the IAM policy of the caller for this bucket; changes to it take minutes to apply"},
-	{ErrUnavailable, "store.unavailable", "try again; if it persists, check the service's status and the network route to it"},
-	{ErrName, "store.name", "use a relative name of 1 to 1,024 bytes without empty, . or .. segments"},
-	{ErrCorrupt, "store.corrupt", "upload the object again"},
-	{ErrRange, "store.range", "read from an offset within the object"},
+	{ErrNotFound, "store.not_found"},
+	{ErrNoBucket, "store.bucket_not_found"},
+	{ErrExists, "store.exists"},
+	{ErrChanged, "store.changed"},
+	{ErrDenied, "store.denied"},
+	{ErrUnavailable, "store.unavailable"},
+	{ErrRefused, "store.refused"},
+	{ErrName, "store.name"},
+	{ErrCorrupt, "store.corrupt"},
+	{ErrRange, "store.range"},
 }
 
 // Error makes the error for one failed operation ("get", "put", …) on an object or,
 // with an empty name, on the bucket. Kind is one of the sentinels; cause may be nil.
 func Error(kind error, op, bucket, name string, cause error) error {
-	for _, c := range codes {
+	for _, c := range sentinels {
 		if c.err != kind {
 			continue
 		}
@@ -39,7 +41,7 @@ func Error(kind error, op, bucket, name string, cause error) error {
 			wrapped = fmt.Errorf("%w: %w", kind, cause)
 		}
 		return problem.New(problem.Problem{
-			Code: c.code, Where: where, Message: fmt.Sprintf("cannot %s: %v", op, kind), Hint: c.hint,
+			Code: c.code, Where: where, Message: fmt.Sprintf("cannot %s: %v", op, kind), Hint: codes.Of(c.code).Cure,
 		}, wrapped)
 	}
 	panic("store: not a sentinel: " + kind.Error())

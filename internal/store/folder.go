@@ -33,7 +33,7 @@ const private = ".cemli-store"
 // contents.
 //
 // Writers, also of several processes, take a lock. A file is written elsewhere,
-// synced, and renamed into place; then its description is. A crash between the two
+// synced, and renamed into place, and the folder is synced; then its description is. A crash between the two
 // leaves the new contents with an ETag of their own, which no reader has seen: a
 // condition on the old one fails, as it must.
 type Folder struct {
@@ -41,6 +41,7 @@ type Folder struct {
 	root *os.Root
 	mu   sync.Mutex
 	lock *flock.Flock
+	sync func(dir string) error // makes names in a folder last
 }
 
 var _ Bucket = (*Folder)(nil)
@@ -61,7 +62,10 @@ func OpenFolder(dir string) (*Folder, error) {
 			return nil, Error(ErrDenied, "open", name, "", err)
 		}
 	}
-	return &Folder{name: name, root: root, lock: flock.New(filepath.Join(abs, private, "lock"))}, nil
+	f := &Folder{name: name, root: root, lock: flock.New(filepath.Join(abs, private, "lock"))}
+	f.sync = f.syncFolder
+	f.clean()
+	return f, nil
 }
 
 // Name returns the folder's own name.
@@ -382,6 +386,9 @@ func (f *Folder) place(name, temp string, d description) error {
 		return Error(ErrName, "put", f.name, name, errors.New("something that is no file is in its place"))
 	}
 	if err := f.root.Rename(temp, name); err != nil {
+		return f.fileError("put", name, err)
+	}
+	if err := f.syncUp(name); err != nil {
 		return f.fileError("put", name, err)
 	}
 	staged := temp + ".json"

@@ -44,6 +44,9 @@ var (
 	// ErrUnavailable: the store failed, hung or dropped the connection; the call may
 	// be repeated (store.unavailable).
 	ErrUnavailable = errors.New("store unavailable")
+	// ErrRefused: the store does not take the call as it is, and would not the next time
+	// (store.refused).
+	ErrRefused = errors.New("request refused")
 	// ErrName: the name cannot be an object's (store.name).
 	ErrName = errors.New("invalid object name")
 	// ErrCorrupt: the bytes are not those that their checksum or length promises
