@@ -227,10 +227,13 @@ func TestTheEndOfTheStepsIsKnown(t *testing.T) {
 func TestAnOutageAtTheEnd(t *testing.T) {
 	b := newBench(t)
 	var since time.Time
+	var mu sync.Mutex
 	b.config.Results = faulty{Bucket: b.results, put: func(name string) error {
 		if strings.HasPrefix(name, "packages/") {
 			return nil
 		}
+		mu.Lock()
+		defer mu.Unlock()
 		if since.IsZero() {
 			since = time.Now()
 		}

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -127,7 +128,7 @@ func TestAResultListsItsEvidence(t *testing.T) {
 	b.listed(r)
 	// What is kept already is listed again, and what is stored whose answer is lost is, too.
 	lost := map[string]bool{}
-	b.config.Results = forgetful{b.results, lost}
+	b.config.Results = forgetful{b.results, &sync.Mutex{}, lost}
 	again := b.again(executor.Request{Bucket: "packages", RerunOf: r.RunID, Reason: "once more", Trigger: executor.Trigger{Kind: executor.TriggerRequest}})
 	if len(lost) < 4 {
 		t.Errorf("answers that were lost: %v", lost)
@@ -138,11 +139,14 @@ func TestAResultListsItsEvidence(t *testing.T) {
 // forgetful loses the first answer to each put.
 type forgetful struct {
 	store.Bucket
+	mu   *sync.Mutex
 	lost map[string]bool
 }
 
 func (l forgetful) Put(ctx context.Context, name string, body io.ReadSeeker, size int64, o store.PutOptions) (store.Info, error) {
 	info, err := l.Bucket.Put(ctx, name, body, size, o)
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if err == nil && !l.lost[name] {
 		l.lost[name] = true
 		err = store.Error(store.ErrUnavailable, "put", "results", name, errors.New("the answer is lost"))
