@@ -14,7 +14,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 	"unicode/utf16"
@@ -371,7 +370,11 @@ func TestOrdinaryTextStays(t *testing.T) {
 	m := redact.New(randomSecrets(rand.New(rand.NewPCG(14, 402)), 400))
 	const most = 24 << 20
 	size := 0
-	for _, dir := range []string{"../../docs", filepath.Join(runtime.GOROOT(), "src")} {
+	root, err := exec.CommandContext(t.Context(), "go", "env", "GOROOT").Output()
+	if err != nil {
+		t.Skip("there is no go command, whose sources are ordinary text")
+	}
+	for _, dir := range []string{"../../docs", filepath.Join(strings.TrimSpace(string(root)), "src")} {
 		_ = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 			if err != nil || !d.Type().IsRegular() || size > most {
 				return err
