@@ -58,7 +58,7 @@ var outside = map[string][]string{
 	"go.etcd.io/bbolt":                   {"internal/localoci"},
 	"mvdan.cc/sh/":                       {"cmd/cemli"},
 	"github.com/spf13/cobra":             {"cmd/cemli"},
-	"github.com/go-json-experiment/json": {"internal/strictjson", "internal/trigger", "manifest"},
+	"github.com/go-json-experiment/json": {"internal/redact", "internal/strictjson", "internal/trigger", "manifest"},
 	"github.com/klauspost/compress/":     {"internal/bundle"},
 	"github.com/golang-jwt/jwt/":         {"internal/localoci"},
 	"github.com/google/osv-scalibr/":     {"internal/leaks"},

@@ -65,7 +65,7 @@ func newFinder(w wanted) *finder {
 		}
 	}
 	for _, raw := range w.raw {
-		f.setGram(raw)
+		f.setGram(string(raw[:]))
 		f.closes(int(raw[gram-1]))
 	}
 	return f

@@ -1,9 +1,6 @@
 package redact
 
-import (
-	"bytes"
-	"strings"
-)
+import "strings"
 
 // In the normal form of a text there are no quotes, backslashes, ends of lines and NULs, and a plus
 // is a blank. Whoever quotes a secret, wraps it or writes it in UTF-16 adds only such characters; so a
@@ -36,8 +33,9 @@ func newFolding(changes map[byte]int16) *folding {
 // of gives a text's form.
 func (f *folding) of(value string) string {
 	var out strings.Builder
-	for _, b := range []byte(value) {
-		if to := f[b]; to != gone {
+	out.Grow(len(value))
+	for i := range len(value) {
+		if to := f[value[i]]; to != gone {
 			out.WriteByte(byte(to)) // #nosec G115 -- a byte
 		}
 	}
@@ -58,7 +56,7 @@ const gram = MinBytes
 type wanted struct {
 	*folding
 	texts []text
-	raw   []string // the first bytes of secrets as they are, without what is gone before them
+	raw   [][gram]byte // the first bytes of secrets as they are, without what is gone before them
 }
 
 // add takes a value, or a line of one.
@@ -72,7 +70,7 @@ func (w *wanted) add(value string) {
 	}
 	w.cut(w.of(value), of)
 	rest := strings.TrimLeftFunc(value, func(r rune) bool { return r < 0x80 && w.folding[r] == gone })
-	w.raw = append(w.raw, rest[:min(gram, len(rest))])
+	w.raw = append(w.raw, [gram]byte([]byte(rest[:gram])))
 }
 
 // cut makes texts of a form.
@@ -86,7 +84,11 @@ func (w *wanted) cut(form string, of traits) {
 
 // want says what is looked for because of secrets: in the normal form, and as it is.
 func want(secrets []string) [2]wanted {
-	w := [2]wanted{{folding: normal}, {folding: exact}}
+	most := 0
+	for _, secret := range secrets {
+		most += 1 + strings.Count(secret, "\n") + strings.Count(secret, "\r") + len(secret)/(maxText/2)
+	}
+	w := [2]wanted{{folding: normal, texts: make([]text, 0, most), raw: make([][gram]byte, 0, most)}, {folding: exact}}
 	for _, secret := range secrets {
 		if trimmed := strings.TrimRight(secret, "\r\n"); len(trimmed) >= MinBytes {
 			secret = trimmed
@@ -100,7 +102,10 @@ func want(secrets []string) [2]wanted {
 		if nested := normal.of(unescaped(secret)); len(nested) >= MinBytes {
 			w[0].cut(nested, 0)
 		}
-		for _, line := range strings.FieldsFunc(secret, func(r rune) bool { return r == '\n' || r == '\r' }) {
+		if !strings.ContainsAny(secret, "\r\n") {
+			continue
+		}
+		for line := range strings.FieldsFuncSeq(secret, func(r rune) bool { return r == '\n' || r == '\r' }) {
 			if says(normal.of(line)) {
 				w[0].add(line)
 			}
@@ -120,7 +125,8 @@ func unescaped(value string) string {
 	if !strings.ContainsAny(value, `\%&`) {
 		return ""
 	}
-	var out bytes.Buffer
+	var out strings.Builder
+	out.Grow(len(value))
 	d := decoder{kinds: everyKind, emit: func(t token) { out.WriteByte(byte(t.r)) }} // #nosec G115 -- emitted ones are bytes
 	for i := range len(value) {
 		d.push(token{rune(value[i]), i, i + 1})

@@ -47,7 +47,7 @@ func New(secrets []string) *Masker {
 func (m *Masker) Add(secrets ...string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	all := append(slices.Clone(m.secrets), secrets...)
+	all := slices.Concat(m.secrets, secrets)
 	all = slices.DeleteFunc(all, func(s string) bool { return len(s) < MinBytes })
 	slices.Sort(all)
 	if all = slices.Compact(all); len(all) > len(m.secrets) {

@@ -153,6 +153,51 @@ func TestWhatIsNoSecretStays(t *testing.T) {
 	}
 }
 
+// A secret that becomes known is masked from then on, also where it has begun before.
+func TestAdd(t *testing.T) {
+	for _, first := range [][]string{nil, {"hunter2"}} {
+		m := redact.New(first)
+		var out bytes.Buffer
+		w := m.Writer(&out)
+		_, _ = w.Write([]byte("token-4711 hunter2 hunt"))
+		m.Add("token-4711", "short", "hunter3")
+		_, _ = w.Write([]byte("er3 token-"))
+		m.Add("token-4711")
+		_, _ = w.Write([]byte("4711 "))
+		m.Add("last-one")
+		_, _ = w.Write([]byte("last-one short"))
+		m.Add("in-the-end")
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		want := "token-4711 *** *** *** *** short"
+		if first == nil {
+			want = "token-4711 hunter2 hunter3 *** *** short"
+		}
+		if out.String() != want {
+			t.Errorf("%q; want %q", out.String(), want)
+		}
+		if size := m.Size(); size != len("token-4711hunter3last-onein-the-end")+len(strings.Join(first, "")) {
+			t.Errorf("size %d", size)
+		}
+	}
+}
+
+// Quotes and backslashes that a secret begins or ends with are a part of it.
+func TestQuotesAtTheEnds(t *testing.T) {
+	m := redact.New([]string{`"'Tiger-4711\\"`})
+	for text, want := range map[string]string{
+		`x "'Tiger-4711\\" y`:                                        "x *** y",
+		`{"p": 1, "q": [` + `"\"'Tiger-4711\\\\\""` + `]}`:           `{"p": 1, "q": [***]}`,
+		url.QueryEscape(`x "'Tiger-4711\\" y`):                       "x+***+y",
+		base64.StdEncoding.EncodeToString([]byte(`"'Tiger-4711\\"`)): "Ii***",
+	} {
+		if got := m.String(text); got != want {
+			t.Errorf("%s: %s; want %s", text, got, want)
+		}
+	}
+}
+
 func TestFound(t *testing.T) {
 	m := redact.New([]string{"hunter2"})
 	for text, want := range map[string]bool{strings.Repeat("x", 40000) + "hunter2": true, "hunter": false, "": false, base64.StdEncoding.EncodeToString([]byte("a hunter2!")): true} {
