@@ -202,13 +202,13 @@ func (r *run) maskValues(values map[string]string) map[string]string {
 	return masked
 }
 
-// maskJSON masks a document; one that would be none any more is left out.
+// maskJSON masks a document; one that would be none any more is masked value by value.
 func (r *run) maskJSON(doc []byte) []byte {
 	masked := []byte(r.masker.String(string(doc)))
 	if len(doc) == 0 || json.Valid(masked) {
 		return masked
 	}
-	return nil
+	return r.masker.JSON(doc, redact.Document{})
 }
 
 // hides reports whether a text has a secret in it.

@@ -746,3 +746,15 @@ func TestInterruptionLeavesTheUndoToAPerson(t *testing.T) {
 		t.Errorf("status %s, rollback %+v, error %v", r.Status, r.Rollback, err)
 	}
 }
+
+// A secret that looks like the syntax of a document does not cost the evidence that document.
+func TestASecretThatLooksLikeSyntax(t *testing.T) {
+	b := newBench(t)
+	r := b.asks(with(`"parameters":{"PW":{"type":"string","sensitive":true,"default":"\",\"version\":\"1.0.0\""}}`, files{"steps/run.sh": "true"}), nil)[0]
+	var m struct {
+		Name string `json:"name"`
+	}
+	if err := json.Unmarshal(b.stored(r.RunID).Manifest, &m); err != nil || m.Name != "sample" || r.Status != evidence.StatusSuccess {
+		t.Errorf("status %s, manifest %s, %v", r.Status, r.Manifest, err)
+	}
+}
