@@ -325,8 +325,8 @@ func (r *run) mayGoBack(plan *manifest.Plan) error {
 	case q.ResumeFrom != "":
 		return r.mayResume(known, later)
 	case r.does(ActionRollback):
-		if known != nil && r.history.Outcome(was.ParameterSet, known).Standing == claim.Undone {
-			return r.refuseBack("rollback.undone", "what that run had done is undone already", "send rerun_of to apply it again", cmp.Or(r.history.Outcome(was.ParameterSet, known).LastRollback(), was.RunID))
+		if known != nil && (known.Standing == claim.Undone || r.history.Outcome(was.ParameterSet, known).Standing == claim.Undone) {
+			return r.refuseBack("rollback.undone", "what that run had done is undone already", "send rerun_of to apply it again", was.RunID)
 		}
 	case q.RollbackOf != "":
 		return nil // an earlier content takes the place of what is applied now

@@ -141,3 +141,20 @@ func TestNoWayBackToWhatNeverRan(t *testing.T) {
 	b.wants("a downgrade", never, evidence.StatusRejected, "policy.downgrade")
 	b.wants("the same by its run", b.back(applyAgain, never.RunID, "x"), evidence.StatusRejected, "request.differs")
 }
+
+// A run that another went on from is undone once, too, where somebody forces its rollback underneath.
+func TestAForcedRollbackIsDoneOnce(t *testing.T) {
+	b := newBench(t)
+	mended := filepath.Join(t.TempDir(), "mended")
+	b.config.Sandbox = sandbox.LevelNone // a step looks at a file outside
+	first := b.uploaded("a.zip", with(`"on_failure":"stop"`, files{"steps/1.sh": "true", "steps/2.sh": "[ -e " + mended + " ]", "rollback/1.sh": "true"}))[0]
+	if err := os.WriteFile(mended, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b.back(resumeOf, first.RunID, "mended")
+	forced := func(reason string) evidence.Result {
+		return b.asked(func(q *executor.Request) { rollBackOf(q, first.RunID); q.Reason, q.Force = reason, true })[0]
+	}
+	b.wants("forced", forced("one"), evidence.StatusSuccess, "")
+	b.wants("forced once more", forced("two"), evidence.StatusRejected, "rollback.undone")
+}
