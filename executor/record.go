@@ -345,10 +345,11 @@ func ending(text string, n int) string {
 // all of the time that is left for its evidence, as far as nobody else may take the run over.
 func (r *run) forEvidence(ctx context.Context) (context.Context, context.CancelFunc) {
 	end := time.Now().Add(max(r.Reserve, time.Second))
-	if hard, ok := ctx.Deadline(); ok {
-		if r.noted || hard.Before(end) {
-			end = hard
-		}
+	switch hard, ok := ctx.Deadline(); {
+	case !ok: // nobody is going to end the process
+		end = time.Now().Add(max(r.Reserve, time.Minute))
+	case r.noted || hard.Before(end):
+		end = hard
 	}
 	if lease := time.Until(r.leased()); r.noted && lease > 0 && time.Now().Add(lease).Before(end) {
 		end = time.Now().Add(lease)
