@@ -2,8 +2,6 @@ package executor
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -65,8 +63,7 @@ func keyOf(plan *manifest.Plan, dirHash, set string, form func(manifest.Value) m
 	if err != nil {
 		panic(err) // values are valid JSON
 	}
-	sum := sha256.Sum256(doc)
-	return hex.EncodeToString(sum[:])
+	return sum(doc)
 }
 
 // notAgain ends a run of what is applied already, where that is not to be done again.
@@ -200,7 +197,12 @@ func hasUndone(result evidence.Result) bool {
 	if result.Action != string(ActionRollback) || result.Rollback == nil {
 		return false
 	}
-	return result.Status == evidence.StatusSuccess || slices.ContainsFunc(result.Rollback.Steps, func(s evidence.Step) bool { return s.Attempts > 0 })
+	return result.Status == evidence.StatusSuccess || undoBegan(result)
+}
+
+// undoBegan reports whether an undo script of a run has run.
+func undoBegan(result evidence.Result) bool {
+	return result.Rollback != nil && slices.ContainsFunc(result.Rollback.Steps, func(s evidence.Step) bool { return s.Attempts > 0 })
 }
 
 // undoneBy is the standing of a run after a rollback of it that began.
@@ -214,10 +216,13 @@ func undoneBy(rollback evidence.Result) claim.Standing {
 // readRecord reads a package's record, and sorts what an earlier version has noted in it.
 func (e *Config) readRecord(ctx context.Context, name string) (*claim.Package, error) {
 	record, err := claim.ReadPackage(ctx, e.State, e.Environment, name)
-	if err != nil || len(record.Unsorted()) == 0 {
-		return record, err
+	if err != nil {
+		return nil, err
 	}
 	unsorted := record.Unsorted()
+	if len(unsorted) == 0 {
+		return record, nil
+	}
 	results := make([]*claim.Sorted, len(unsorted))
 	var all errgroup.Group
 	all.SetLimit(8)

@@ -189,7 +189,7 @@ func (r *run) mayName(previous evidence.Result) error {
 		return refuse("request.differs", "that run was a "+previous.Action+", which has changed nothing", "name one that applied the package")
 	case q.RollbackOf != "" && q.Action != ActionRollback && !began(previous) && previous.Status != evidence.StatusSuccess:
 		return refuse("request.differs", "that run was "+string(previous.Status)+" and has applied nothing, so there is nothing to go back to", "name one that applied the package")
-	case q.ResumeFrom != "" && previous.Rollback != nil && slices.ContainsFunc(previous.Rollback.Steps, func(s evidence.Step) bool { return s.Attempts > 0 }):
+	case q.ResumeFrom != "" && undoBegan(previous):
 		return refuse("request.not_partial", "undo scripts of that run have run", "run the package anew, with rerun_of")
 	}
 	return nil
@@ -207,17 +207,19 @@ func (r *run) agrees(ctx context.Context, previous evidence.Result) error {
 		problems = append(problems, problem.Problem{Code: "request.differs", Where: where, Message: message, Hint: hint})
 	}
 	leave := "leave it out: everything is taken from the run that is named"
-	note("/object", q.Object, previous.SourceObject, r.otherRun(ctx, previous))
+	if q.Object != "" && q.Object != previous.SourceObject {
+		note("/object", q.Object, previous.SourceObject, r.otherRun(ctx, previous))
+	}
 	note("/parameter_set", q.ParameterSet, previous.ParameterSet, leave)
 	if q.RerunOf != "" {
 		note("/action", string(q.Action), previous.Action, leave)
 	}
 	for _, name := range sortedNames(q.Parameters) {
 		was, ok := previous.Parameters[name]
-		switch text, _ := was.(string); {
+		switch {
 		case !ok && len(previous.Manifest) > 0:
 			note("/parameters/"+name, "one", "none of that name", leave)
-		case ok && !strings.Contains(text, redact.Mask) && !sameValue(q.Parameters[name], was):
+		case ok && !isHidden(was) && !sameValue(q.Parameters[name], was):
 			note("/parameters/"+name, "this value", "another value", leave)
 		}
 	}
@@ -261,6 +263,12 @@ func sameValue(given json.RawMessage, was any) bool {
 	return err == nil && (a.Canonical() == b.Canonical() || a.Text() == b.Text())
 }
 
+// isHidden reports whether a value of a result had a secret in it, which is not there any more.
+func isHidden(value any) bool {
+	text, _ := value.(string)
+	return strings.Contains(text, redact.Mask)
+}
+
 // parametersOf are the parameters of the earlier run. Hidden ones are not in a result and have to be
 // given again.
 func (r *run) parametersOf(previous evidence.Result) (map[string]json.RawMessage, error) {
@@ -274,7 +282,7 @@ func (r *run) parametersOf(previous evidence.Result) (map[string]json.RawMessage
 			continue
 		}
 		value := previous.Parameters[name]
-		if text, ok := value.(string); ok && strings.Contains(text, redact.Mask) {
+		if isHidden(value) {
 			hidden = append(hidden, problem.Problem{
 				Code: "request.hidden", Where: "/parameters/" + name, Message: "the value of the parameter " + name + " was hidden, as a secret is", Hint: "give it in the request",
 			})
@@ -360,7 +368,7 @@ func (r *run) mayResume(known, later *claim.Entry) error {
 	}
 	for _, s := range r.previous.Steps {
 		for key, value := range s.Outputs {
-			if strings.Contains(value, redact.Mask) {
+			if isHidden(value) {
 				return r.refuseBack("request.hidden", "the output "+key+" of "+s.Name+" held a secret and was not kept", "run the package anew, with rerun_of", r.previous.RunID)
 			}
 		}

@@ -2,8 +2,6 @@ package executor
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"path"
@@ -206,8 +204,7 @@ func (q Request) key(environment string) string {
 	if err != nil {
 		panic(err) // parameters are valid JSON: the trigger has parsed them
 	}
-	sum := sha256.Sum256(parts)
-	return hex.EncodeToString(sum[:])
+	return sum(parts)
 }
 
 var (

@@ -180,34 +180,29 @@ func (r *run) current(ctx context.Context) error {
 	if q.pinned != "" || q.Trigger.Kind == TriggerCLI {
 		return nil
 	}
-	info, err := r.Packages.Head(ctx, q.Object)
-	switch {
-	case errors.Is(err, store.ErrNotFound):
-		return r.stale("it has been deleted", err)
-	case err != nil:
-		return err
-	case info.ETag != q.ETag:
-		return r.stale(nowThere(info), nil)
-	}
-	return nil
+	return r.stillThere(ctx)
 }
 
 // staleNow says of an object that changed after the trigger what is there now.
 func (r *run) staleNow(ctx context.Context) error {
+	if err := r.stillThere(ctx); err != nil {
+		return err
+	}
+	return r.stale("the version that was asked for is gone", nil)
+}
+
+// stillThere refuses an object whose newest version is not the one that the request is of.
+func (r *run) stillThere(ctx context.Context) error {
 	info, err := r.Packages.Head(ctx, r.request.Object)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return r.stale("it has been deleted", err)
 	case err != nil:
 		return err
-	case info.ETag == r.request.ETag:
-		return r.stale("the version that was asked for is gone", nil)
+	case info.ETag != r.request.ETag:
+		return r.stale(fmt.Sprintf("it has been replaced, by an upload of %s with the ETag %s", info.Created.UTC().Format(time.RFC3339), info.ETag), nil)
 	}
-	return r.stale(nowThere(info), nil)
-}
-
-func nowThere(info store.Info) string {
-	return fmt.Sprintf("it has been replaced, by an upload of %s with the ETag %s", info.Created.UTC().Format(time.RFC3339), info.ETag)
+	return nil
 }
 
 func (r *run) stale(why string, cause error) error {

@@ -2,8 +2,6 @@ package executor
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"time"
 
 	"cemli-executor/internal/evidence"
@@ -35,8 +33,7 @@ func (r *run) readPolicy(ctx context.Context) (*manifest.Policy, error) {
 			Hint: "check that the object named in CEMLI_POLICY exists and that the function may read it",
 		}, err)
 	}
-	sum := sha256.Sum256(doc)
-	r.result.Policy.Digest = "sha256:" + hex.EncodeToString(sum[:])
+	r.result.Policy.Digest = "sha256:" + sum(doc)
 	r.policy = doc
 	policy, err := manifest.ParsePolicy(doc, r.Environment)
 	if err != nil {

@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"strings"
 
 	"cemli-executor/internal/evidence"
-	"cemli-executor/internal/redact"
 	"cemli-executor/internal/store"
 	"cemli-executor/manifest"
 )
@@ -20,7 +18,7 @@ func (r *run) rollBack(ctx context.Context, plan *manifest.Plan, scripts []scrip
 		return err
 	}
 	for key, value := range r.previous.Outputs {
-		if !strings.Contains(value, redact.Mask) { // one that was hidden is not there, rather than wrong
+		if !isHidden(value) { // one that was hidden is not there, rather than wrong
 			r.outputs[key] = value
 		}
 	}

@@ -97,15 +97,22 @@ func TestTheRequestThatFinishesAnUndo(t *testing.T) {
 	}
 }
 
-// What a resumed run did is undone once, whichever of its runs is named.
-func TestAResumedRunIsUndoneOnce(t *testing.T) {
-	b := newBench(t)
-	mended := filepath.Join(t.TempDir(), "mended")
+// failsOnce uploads a package whose second step failed and would succeed by now.
+func (b *bench) failsOnce() evidence.Result {
+	b.t.Helper()
+	mended := filepath.Join(b.t.TempDir(), "mended")
 	b.config.Sandbox = sandbox.LevelNone // a step looks at a file outside
 	first := b.uploaded("a.zip", with(`"on_failure":"stop"`, files{"steps/1.sh": "true", "steps/2.sh": "[ -e " + mended + " ]", "rollback/1.sh": "true"}))[0]
 	if err := os.WriteFile(mended, nil, 0o600); err != nil {
-		t.Fatal(err)
+		b.t.Fatal(err)
 	}
+	return first
+}
+
+// What a resumed run did is undone once, whichever of its runs is named.
+func TestAResumedRunIsUndoneOnce(t *testing.T) {
+	b := newBench(t)
+	first := b.failsOnce()
 	resumed := b.back(resumeOf, first.RunID, "mended")
 	b.wants("the resumed", b.back(rollBackOf, resumed.RunID, "wrong"), evidence.StatusSuccess, "")
 	b.wants("the first", b.back(rollBackOf, first.RunID, "wrong"), evidence.StatusRejected, "rollback.undone")
@@ -145,12 +152,7 @@ func TestNoWayBackToWhatNeverRan(t *testing.T) {
 // A run that another went on from is undone once, too, where somebody forces its rollback underneath.
 func TestAForcedRollbackIsDoneOnce(t *testing.T) {
 	b := newBench(t)
-	mended := filepath.Join(t.TempDir(), "mended")
-	b.config.Sandbox = sandbox.LevelNone // a step looks at a file outside
-	first := b.uploaded("a.zip", with(`"on_failure":"stop"`, files{"steps/1.sh": "true", "steps/2.sh": "[ -e " + mended + " ]", "rollback/1.sh": "true"}))[0]
-	if err := os.WriteFile(mended, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	first := b.failsOnce()
 	b.back(resumeOf, first.RunID, "mended")
 	forced := func(reason string) evidence.Result {
 		return b.asked(func(q *executor.Request) { rollBackOf(q, first.RunID); q.Reason, q.Force = reason, true })[0]
