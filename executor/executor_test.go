@@ -563,6 +563,23 @@ func TestAStoreThatRefusesIsNoOutage(t *testing.T) {
 	}
 }
 
+// Where the state bucket refuses for good, nobody knows what has a result: there is none, and the invocation fails.
+func TestAStateBucketThatRefuses(t *testing.T) {
+	b := newBench(t)
+	info := b.upload("sample-1.0.0.zip", pack(t, files{"steps/run.sh": "echo ran"}), store.PutOptions{})
+	b.config.State = faulty{Bucket: b.config.State, put: func(name string) error {
+		return store.Error(store.ErrRefused, "put", "state", name, errors.New("status 400"))
+	}}
+	for range 2 {
+		if r, err := b.run(t.Context(), event(info.Name, info.ETag)); err == nil || code(r) != "store.refused" || r.Execution.Ran {
+			t.Errorf("status %s, %+v, error %v", r.Status, r.Error, err)
+		}
+	}
+	if n := b.resultsStored(); n != 0 {
+		t.Errorf("%d results; want none", n)
+	}
+}
+
 func TestEvidenceThatCannotBeStoredFailsTheInvocation(t *testing.T) {
 	b := newBench(t)
 	info := b.upload("sample-1.0.0.zip", pack(t, files{"steps/run.sh": "echo ran"}), store.PutOptions{})

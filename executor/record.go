@@ -196,16 +196,17 @@ func (e *Config) described(ctx context.Context, object string) (evidence.Object,
 func (r *run) record(ctx context.Context, failure error) (evidence.Result, error) {
 	ctx, cancel := r.forEvidence(ctx)
 	defer cancel()
+	unknown := false // the state bucket refuses: nobody can tell what ran, and what has a result
 	if r.held == nil && r.decided(failure) {
 		// A refusal that came before the claim is the request's end, too, and once only.
 		if err := r.acceptRefused(ctx); err != nil {
-			failure = err
+			failure, unknown = err, errors.Is(err, store.ErrRefused)
 		}
 	}
 	if r.held == nil && failure != nil {
 		// From the first result on it is known since when uploads are looked after.
 		if err := r.watched(ctx); err != nil {
-			failure = err
+			failure, unknown = err, errors.Is(err, store.ErrRefused)
 		}
 	}
 	var other *duplicate
@@ -221,7 +222,7 @@ func (r *run) record(ctx context.Context, failure error) (evidence.Result, error
 		return r.adoptResult(ctx, failure)
 	case errors.As(failure, &later):
 		return r.postpone(ctx, later), nil
-	case !r.noted && retryable(failure) && r.triedLess(failure):
+	case unknown, !r.noted && retryable(failure) && r.triedLess(failure):
 		return r.putOff(ctx, failure), failure
 	}
 	r.conclude(failure)

@@ -361,7 +361,7 @@ func (s *sweeping) isKnown(ctx context.Context, request Request) (bool, error) {
 func (s *sweeping) upload(ctx context.Context, v store.Version) (err error) {
 	info := v.Info
 	if CheckObject(v.Name) == nil {
-		info, err = store.Describe(ctx, s.Packages, v.Name, v.VersionID)
+		info, err = s.describe(ctx, v)
 	}
 	switch {
 	case errors.Is(err, store.ErrNotFound):
@@ -398,4 +398,18 @@ func (s *sweeping) upload(ctx context.Context, v store.Version) (err error) {
 		return err
 	}
 	return s.take(ctx, taking, func() error { return s.goOn(ctx, request) })
+}
+
+// describe describes a version that was listed. Whether a bucket that keeps none answers to the ids that
+// it lists is not documented, so that the object that is there is asked, too.
+func (s *sweeping) describe(ctx context.Context, v store.Version) (store.Info, error) {
+	info, err := store.Describe(ctx, s.Packages, v.Name, v.VersionID)
+	if v.VersionID == "" || !errors.Is(err, store.ErrNotFound) {
+		return info, err
+	}
+	newest, headErr := s.Packages.Head(ctx, v.Name)
+	if headErr == nil && newest.ETag != v.ETag {
+		return info, err
+	}
+	return newest, headErr
 }

@@ -190,6 +190,30 @@ func TestASweepFindsWhatWasDeleted(t *testing.T) {
 	}
 }
 
+// nameless lists versions by ids that it does not answer to, as a bucket without versions may.
+type nameless struct{ *keeper }
+
+func (n nameless) Get(ctx context.Context, name string, opts store.GetOptions) (io.ReadCloser, store.Info, error) {
+	if opts.VersionID != "" {
+		return nil, store.Info{}, store.Error(store.ErrNotFound, "get", n.Name(), name, nil)
+	}
+	return n.keeper.Get(ctx, name, opts)
+}
+
+func TestASweepOfABucketThatAnswersToNoVersion(t *testing.T) {
+	b := newBench(t)
+	b.config.Packages = nameless{b.keeps()}
+	b.sweep()
+	zip := pack(t, files{"steps/run.sh": "echo ran"})
+	b.upload("sample-1.0.0.zip", zip, store.PutOptions{})
+	newest := b.upload("sample-1.0.0.zip", zip, store.PutOptions{})
+	b.upload("gone-1.0.0.zip", zip, store.PutOptions{})
+	b.remove("gone-1.0.0.zip")
+	if got := b.outcomes(b.sweep()); len(got) != 1 || got[newest.ETag] != "success" {
+		t.Errorf("%v", got)
+	}
+}
+
 // Versions from before the watch, and from before the window, are not looked after.
 func TestASweepLooksAtNoOldVersions(t *testing.T) {
 	b := newBench(t)
