@@ -16,7 +16,7 @@ import (
 
 // begin makes the run with what is known before anything is read.
 func (e *Executor) begin(request Request) *run {
-	r := &run{Config: e.Config, request: request, log: e.Log, name: nameFrom(request.Object), outputs: map[string]string{}}
+	r := &run{Config: e.Config, request: request, log: e.Log, name: nameFrom(request.Object), outputs: map[string]string{}, learned: &learned{}}
 	r.guard(nil)
 	r.result = evidence.Result{
 		Action: string(ActionApply), Environment: e.Environment, Attempt: 1, Start: e.now(),

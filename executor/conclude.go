@@ -93,7 +93,7 @@ func counted(n int, what string) string {
 // statusOf is how a run ends that failed with a code.
 func statusOf(code string) evidence.Status {
 	switch code {
-	case "step.failed", "step.modified", "step.start", "step.output":
+	case "step.failed", "step.modified", "step.start", "step.output", "step.mask":
 		return evidence.StatusFailed
 	case "step.timeout":
 		return evidence.StatusTimedOut

@@ -174,20 +174,22 @@ type run struct {
 	outputs   map[string]string
 	keeps     func(name string) bool // files of the package's folder that are artifacts; nil: none
 	secrets   []secret
-	hidden    []string       // values that are masked from the beginning
-	accepted  bool           // the policy has named the sandbox level
-	masker    *redact.Masker // of secrets and sensitive parameters
-	created   time.Time      // of the package's object
-	mark      string         // of the accepted request
-	held      *claim.Held    // the claim of the run key, once it is this run's
-	noted     bool           // the claim says that a step may have started
-	group     *claim.Group   // the concurrency group, while it is this run's
-	freed     []string       // as in work
-	hands     []string       // as in work
-	undoing   []script       // undo scripts after the one that runs
-	history   *claim.Package // what ran of the package
-	scripts   []script       // of the plan
-	hard      time.Time      // when the process may be killed; zero: not said
+	manifest  *manifest.Manifest // once it is read
+	hidden    []string           // values that are masked from the beginning
+	learned   *learned           // what scripts have added to them
+	accepted  bool               // the policy has named the sandbox level
+	masker    *redact.Masker     // of secrets and sensitive parameters
+	created   time.Time          // of the package's object
+	mark      string             // of the accepted request
+	held      *claim.Held        // the claim of the run key, once it is this run's
+	noted     bool               // the claim says that a step may have started
+	group     *claim.Group       // the concurrency group, while it is this run's
+	freed     []string           // as in work
+	hands     []string           // as in work
+	undoing   []script           // undo scripts after the one that runs
+	history   *claim.Package     // what ran of the package
+	scripts   []script           // of the plan
+	hard      time.Time          // when the process may be killed; zero: not said
 	previous  *evidence.Result
 	restored  map[string]evidence.Artifact // of the previous run, that are there again
 }

@@ -56,6 +56,14 @@ func (m *Masker) Add(secrets ...string) {
 	}
 }
 
+// Knows reports whether a secret is masked already.
+func (m *Masker) Knows(secret string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	_, ok := slices.BinarySearch(m.secrets, secret)
+	return ok
+}
+
 // Size is how many bytes the secrets have together.
 func (m *Masker) Size() int {
 	if m == nil {
