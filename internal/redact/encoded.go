@@ -293,8 +293,10 @@ func (e *encoded) mayEnd(f *finder, c class) bool {
 // keeps is from where on what was read may still be a part of a secret.
 func (e *encoded) keeps(f *finder, now int) int {
 	keep := now
-	if e.chars > e.past && f.heads[e.bits&63] || e.chars > e.past && e.digits > 0 && f.halves[e.halves&15] {
-		keep = e.at[(e.chars-1)%len(e.at)]
+	if last := e.at[(e.chars+len(e.at)-1)%len(e.at)]; e.chars > e.past && now-last <= hold {
+		if f.heads[e.bits&63] || e.digits > 0 && f.halves[e.halves&15] {
+			keep = last
+		}
 	}
 	for beyond := 0; beyond <= 6; beyond += 2 {
 		keep = min(keep, e.begun(f, e.base64(beyond), now))
@@ -312,19 +314,14 @@ func (e *encoded) keeps(f *finder, now int) int {
 
 // begun is where the first bytes of a secret have begun, if the last ones are such.
 func (e *encoded) begun(f *finder, t tail, now int) int {
-	state, depth := int32(0), 0
+	state, n := int32(0), 0
 	var from [gram]int // where the bytes of the form are
-	for n := min(t.bits/8, gram-1); n > 0; n-- {
-		form := f.folding[t.byteAt(n)]
-		if form == gone {
-			continue
+	for i := min(t.bits/8, gram-1); i > 0; i-- {
+		if form := f.folding[t.byteAt(i)]; form != gone {
+			state = f.after(state, byte(form)) // #nosec G115 -- a byte
+			from[n] = e.from(t, i)
+			n++
 		}
-		state = f.after(state, byte(form)) // #nosec G115 -- a byte
-		from[depth] = e.from(t, n)
-		depth++
 	}
-	if begun := int(f.nodes[state].depth); begun > 0 {
-		return from[depth-begun]
-	}
-	return now
+	return f.begun(state, now, func(depth int) int { return from[n-depth] })
 }
