@@ -64,6 +64,11 @@ func (r *run) learnMasks(log *stepLog, ended bool) bool {
 		return false
 	}
 	values, err := r.additions(ended)
+	if errors.Is(err, errClosed) {
+		r.dir.reopen() // a script may close what belongs to its user
+		_ = r.dir.root.Chmod(maskFile, 0o600)
+		values, err = r.additions(ended)
+	}
 	if err == nil {
 		err = r.add(values, log)
 	}
@@ -74,19 +79,25 @@ func (r *run) learnMasks(log *stepLog, ended bool) bool {
 	return err == nil
 }
 
+// errClosed says that the file is there and cannot be opened.
+var errClosed = errors.New("it could not be read")
+
 // additions are the lines of the file, if it has changed or the script has ended.
 func (r *run) additions(ended bool) ([][]byte, error) {
-	l := r.learned
 	now, err := r.dir.root.Lstat(maskFile)
-	if errors.Is(err, fs.ErrNotExist) {
+	switch before := r.learned.seen; {
+	case errors.Is(err, fs.ErrNotExist):
 		return nil, nil
-	}
-	if err == nil && l.seen != nil && !ended && now.Size() == l.seen.Size() && now.ModTime().Equal(l.seen.ModTime()) && now.Mode().IsRegular() {
+	case err != nil:
+		return nil, errClosed
+	case !now.Mode().IsRegular():
+		return nil, errNotRegular
+	case before != nil && !ended && now.Size() == before.Size() && now.ModTime().Equal(before.ModTime()):
 		return nil, nil
 	}
 	f, info, err := openRegular(r.dir.root, maskFile)
 	if err != nil {
-		return nil, err
+		return nil, errClosed
 	}
 	defer f.Close()
 	text, err := io.ReadAll(io.LimitReader(f, maxMaskFile+1))
@@ -96,7 +107,7 @@ func (r *run) additions(ended bool) ([][]byte, error) {
 	case len(text) > maxMaskFile:
 		return nil, fmt.Errorf("it has more than %d bytes", maxMaskFile)
 	}
-	l.seen = info
+	r.learned.seen = info
 	lines := bytes.Split(text, []byte("\n"))
 	if !ended {
 		lines = lines[:len(lines)-1] // the last one has no end yet

@@ -169,6 +169,15 @@ echo "$token" >$CEMLI_ARTIFACTS/has; echo x >"$CEMLI_ARTIFACTS/name-$token"`,
 	}
 }
 
+// A script may close the file to others, who are of its user.
+func TestMaskFileThatIsClosed(t *testing.T) {
+	b := newBench(t)
+	r := b.ran(files{"steps/run.sh": `echo token-4711 >"$CEMLI_MASK"; chmod 0 "$CEMLI_MASK"; chmod 0 "${CEMLI_MASK%/*}"; echo token-4711`})
+	if r.Status != evidence.StatusSuccess || r.Execution.Stdout != "***\n" {
+		t.Errorf("status %s, %s, stdout %q", r.Status, r.Message, r.Execution.Stdout)
+	}
+}
+
 // A file that is none, or too much, stops the step, and nothing more that scripts print is shown. Undo goes on.
 func TestMaskFileThatCannotBeUsed(t *testing.T) {
 	for name, script := range map[string]string{
