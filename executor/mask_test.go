@@ -132,9 +132,9 @@ func TestShortValuesAreNotStored(t *testing.T) {
 // What a script adds while it runs is masked from then on, in what it prints, leaves and gives, and in the result.
 func TestMaskFile(t *testing.T) {
 	b := newBench(t)
-	r := b.ran(with(`"steps":[{"run":"1.sh"},{"run":"2.sh"}]`, files{
+	r := b.ran(with(`"steps":[{"run":"0.sh"},{"run":"1.sh"},{"run":"2.sh"}]`, files{
+		"0.sh": `echo "before tok-$((4700 + 11))-$(echo abc | tr a-c x-z)"`,
 		"1.sh": `token="tok-$((4700 + 11))-$(echo abc | tr a-c x-z)"
-echo "before $token"
 echo "$token" >>"$CEMLI_MASK"
 echo "after $token"; echo "after $token" >&2
 printf %s "u$token" | base64
@@ -149,16 +149,19 @@ echo "$token" >$CEMLI_ARTIFACTS/has; echo x >"$CEMLI_ARTIFACTS/name-$token"`,
 	if r.Status != evidence.StatusSuccess {
 		t.Fatalf("status %s, %s, %s", r.Status, r.Message, r.Execution.Stderr)
 	}
-	log := b.object(evidence.Dir(r.RunID) + r.Steps[0].Log)
-	for _, want := range []string{"before tok-4711-xyz\n", "after ***\n", "\nd***\n", "\n***\n", "[cemli] a line of CEMLI_MASK has fewer than 6 bytes and is not masked\n"} {
+	if before := b.object(evidence.Dir(r.RunID) + r.Steps[0].Log); before != "before tok-4711-xyz\n" {
+		t.Errorf("log of the step before %q", before)
+	}
+	log := b.object(evidence.Dir(r.RunID) + r.Steps[1].Log)
+	for _, want := range []string{"after ***\n", "\nd***\n", "\n***\n", "[cemli] a line of CEMLI_MASK has fewer than 6 bytes and is not masked\n"} {
 		if !strings.Contains(log, want) {
 			t.Errorf("the log has no %q: %s", want, log)
 		}
 	}
-	if strings.Count(log, "tok-4711-xyz") != 1 || strings.Contains(log, "line two") || strings.Count(log, "CEMLI_MASK") != 1 {
+	if strings.Contains(log, "4711") || strings.Contains(log, "line two") || strings.Count(log, "CEMLI_MASK") != 1 {
 		t.Errorf("log %s", log)
 	}
-	if later := b.object(evidence.Dir(r.RunID) + r.Steps[1].Log); later != "later ***\n***\n" {
+	if later := b.object(evidence.Dir(r.RunID) + r.Steps[2].Log); later != "later ***\n***\n" {
 		t.Errorf("log of the next step %q", later)
 	}
 	if doc := b.object(evidence.ResultObject(r.RunID)); strings.Contains(doc, "4711-xyz") {
@@ -187,7 +190,7 @@ func TestMaskFileThatCannotBeUsed(t *testing.T) {
 		"too large":    `head -c 1000000 /dev/zero | tr '\0' x >"$CEMLI_MASK"`,
 		"too many":     `for i in $(seq 9000); do echo "value-$i"; done >"$CEMLI_MASK"`,
 		"endless":      `truncate -s 50M "$CEMLI_MASK"`,
-		"turns a link": `echo long-enough >"$CEMLI_MASK"; echo x; sleep 0.1; ln -sf /dev/zero "$CEMLI_MASK"`,
+		"turns a link": `echo long-enough >"$CEMLI_MASK"; echo x; ln -sf /dev/zero "$CEMLI_MASK"`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t)
