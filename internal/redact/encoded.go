@@ -1,7 +1,13 @@
 package redact
 
-// wrapped is how many characters of an encoding a line has at least that goes on in the next one.
-const wrapped = 8
+const (
+	// wrapped is how many characters of an encoding a line has at least that goes on in the next one. It is
+	// less than any tool makes of itself, and more than most words at the ends of lines, which would be held
+	// back until the next line comes.
+	wrapped = 16
+	// least is how many characters it takes for the first bytes of a secret.
+	least = (8*gram + 5) / 6
+)
 
 // encoded reads what is encoded in one view. Base64 may begin at each of four characters in a row, and
 // hexadecimal at each of two digits, which are such characters, too.
@@ -196,7 +202,7 @@ func (e *encoded) take(f *finder, i int, t tail, to int, spot func(span)) (spott
 }
 
 // skim takes bytes of the stream that end nothing, and returns how many these are. Long says where
-// characters of base64 are in a row that are as many as go on in the next line.
+// characters of base64 are in a row that may be enough.
 func (e *encoded) skim(f *finder, p []byte, long []int, pos int) int {
 	i, passes := 0, true
 	if e.chars > 0 {
@@ -239,7 +245,7 @@ func (e *encoded) row(f *finder, p []byte, from, pos int) (to int, passes bool) 
 		}
 		next, half := bits<<6|c.sextet(), halves<<4|c.digit()
 		hexes := (digits + 1) & -int(c>>isHexAt&1)
-		if f.pairs[next&(1<<12-1)] && (chars+1)*6 >= 8*gram && (f.begins(next) || f.begins(next>>2) || f.begins(next>>4)) || hexes >= 2*gram && f.begins(half) {
+		if f.pairs[next&(1<<12-1)] && chars+1 >= least && (f.begins(next) || f.begins(next>>2) || f.begins(next>>4)) || hexes >= 2*gram && f.begins(half) {
 			passes = false
 			break
 		}

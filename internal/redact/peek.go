@@ -161,7 +161,7 @@ func (s *scanner) inBase64(b byte, before, after []byte) bool {
 	for ; n < wrapped && i > 0 && s.class[before[i-1]]&isBase64 != 0; i-- {
 		n++
 	}
-	if i == 0 && (s.encoded.chars > 0 || len(before) == 0 && s.awake) {
+	if i == 0 {
 		n += s.encoded.chars
 	}
 	if isBreak(b) {
@@ -170,15 +170,12 @@ func (s *scanner) inBase64(b byte, before, after []byte) bool {
 	if n == 0 {
 		return false
 	}
-	for i, b := range after {
-		if n++; n >= wrapped || s.class[b]&isOpener != 0 {
+	for _, b := range after {
+		if n++; n >= least || s.class[b]&isOpener != 0 {
 			return true
 		}
 		if s.class[b]&isBase64 == 0 {
 			return false
-		}
-		if i == len(after)-1 {
-			return true
 		}
 	}
 	return true

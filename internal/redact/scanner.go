@@ -20,8 +20,8 @@ type view struct {
 	past    int // where the last escape ended that it slept through
 }
 
-// apart is how many such bytes it takes to be where the stream itself is.
-const apart = 2 * gram
+// apart is how many such bytes it takes to be where the stream itself is: as many as are remembered.
+const apart = max(2*gram, wrapped)
 
 // scanner finds secrets in one stream, which comes in pieces.
 type scanner struct {
@@ -130,8 +130,8 @@ func (s *scanner) plain(p []byte, n int) int {
 	s.long = s.long[:0]
 	for i, b := range p[:n] {
 		c := s.class[b]
-		if row = (row + 1) & -int(c>>isBase64At&1); row == wrapped {
-			s.long = append(s.long, i+1-wrapped)
+		if row = (row + 1) & -int(c>>isBase64At&1); row == least {
+			s.long = append(s.long, i+1-least)
 		}
 		if c&(isGone|isOpener) != 0 {
 			if c&isOpener != 0 && s.crosses(p, i, byte(bytes)) { // #nosec G115 -- one byte

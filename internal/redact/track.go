@@ -36,6 +36,9 @@ func (t *track) step(a *automaton, b byte, at start, to int) (found span, of tra
 	if n.traits&leads != 0 {
 		begin.from = begin.lead
 	}
+	for t.state != 0 && a.nodes[t.state].traits&parent == 0 {
+		t.state = a.nodes[t.state].fail // no text goes on from here: what is found need not be held back
+	}
 	return span{begin.from, to}, n.traits, true
 }
 
