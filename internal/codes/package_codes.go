@@ -85,6 +85,7 @@ var packages = []family{
 		{"manifest.reserved", author, "a variable is one that changes how scripts run", "use another name"},
 		{"manifest.value", author, "a value does not fit its parameter's type, `enum` or `pattern`", "correct one of the two"},
 		{"manifest.pattern", author, "`pattern` is no RE2 expression, or the parameter no text", "see the message"},
+		{"manifest.sensitive_size", author, "the values of sensitive parameters have more than 16 KB together", "keep long ones in the vault, under `secrets`"},
 		{"manifest.undeclared", author, "a value or a step names a parameter or secret that is not declared", "declare it; see the suggestion"},
 		{"manifest.duplicate_step", author, "two steps of a phase have one name", "rename one"},
 		{"manifest.glob", author, "a pattern of files is malformed", "close its bracket"},
