@@ -11,6 +11,7 @@ var runs = []family{
 		{"config.invoke", operator, "the function may not invoke itself, and the package needs more time than one invocation has", "let the function invoke itself: the statement with fn-invocation for its dynamic group; or raise its timeout to what the package needs; then send rerun_of with a reason"},
 		{"config.function", operator, "`cemli local` found no function binary that runs", "put `cemli-executor` beside `cemli`, or name it with `--function`"},
 		{"config.local_dir", operator, "the folder cannot hold the state of a local OCI", "use one that you may write to and no other has open; delete it if it is damaged"},
+		{"config.local_down", operator, "no local OCI is running that has its state in the folder", "start one with `cemli local up --dir`, or name the folder that it prints as `dir`"},
 		{"config.port", operator, "the port is in use or not allowed", "use `--port 0`"},
 	}},
 	{"store", []row{
