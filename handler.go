@@ -201,13 +201,17 @@ func (h *handler) item(ctx context.Context, run *executor.Executor, item trigger
 func (h *handler) executor() executor.Config {
 	identity := h.config.Identity
 	identity.TenancyID, identity.CompartmentID = h.client.Claim("res_tenant"), h.client.Claim("res_compartment")
-	return executor.Config{
+	config := executor.Config{
 		Packages: h.client.Bucket(h.config.PackagesBucket), Results: h.client.Bucket(h.config.ResultsBucket),
 		State: h.client.Bucket(h.config.StateBucket), Policy: h.policy(),
 		Namespace: h.client.Namespace, Environment: h.config.Environment, WorkDir: h.config.WorkDir,
 		KeepPackages: h.config.KeepPackages, Reserve: h.config.Reserve, Limits: h.config.Limits, Sandbox: h.config.Sandbox, Scripts: h.config.Scripts, Output: h.config.Output,
-		Identity: identity, Log: h.log, LogWriter: h.logWriter, Secrets: h.secret, Announce: h.announce, Invoke: h.invoke,
+		Identity: identity, Log: h.log, LogWriter: h.logWriter, Secrets: h.secret, Announce: h.announce,
 	}
+	if onFunctions(identity.FunctionID) { // a Fn server has no detached invocations, and no function of it an OCID
+		config.Invoke = h.invoke
+	}
+	return config
 }
 
 // announce publishes the end of a run to the topic, if there is one.

@@ -202,7 +202,7 @@ func localOCI(t *testing.T) *localoci.Server {
 // An event's invocation sweeps before its answer; one by hand does not.
 func TestAnEventsInvocationSweeps(t *testing.T) {
 	server := localOCI(t)
-	h, _ := testHandler(t)
+	h, _ := testHandler(t, "FN_FN_ID="+localoci.FunctionID)
 	h.client = oci.ConfigFile(server.Authority().ConfigFile(), "DEFAULT", oci.Options{Endpoint: server.Endpoint()})
 	swept := func() bool {
 		_, err := h.client.Bucket("cemli-state").Head(t.Context(), "sweep/"+h.config.Environment+".json")

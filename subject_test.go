@@ -107,3 +107,13 @@ func TestNobodyVouchesForAFnServer(t *testing.T) {
 		}
 	}
 }
+
+// Only OCI Functions has invocations that go on by themselves: a function whose id is no OCID asks for none.
+func TestAFnServerIsNotAskedForAnotherInvocation(t *testing.T) {
+	for id, want := range map[string]bool{"ocid1.fnfunc.oc1.phx.x": true, "01KB2V5NG3NG8G00GZJ0000001": false, "": false} {
+		h, _ := testHandler(t, "FN_FN_ID="+id)
+		if got := h.executor().Invoke != nil; got != want {
+			t.Errorf("id %q: it can be asked %v; want %v", id, got, want)
+		}
+	}
+}

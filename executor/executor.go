@@ -62,7 +62,7 @@ type Config struct {
 	// LogWriter is what Log writes to, if that can hold records back; nil: it cannot.
 	LogWriter *LogWriter
 	// Invoke asks for another, longer invocation that goes on with an accepted request; nil: there
-	// is none, and what does not fit this invocation is refused.
+	// is none: what does not fit the rest of this one is left to the next sweep, and what fits none is refused.
 	Invoke func(ctx context.Context, mark string) error
 	// Clock is this machine's clock; nil: time.Now.
 	Clock func() time.Time
@@ -165,13 +165,13 @@ func (w *work) namespace(ctx context.Context) string {
 func (w *work) run(ctx context.Context, request Request) (evidence.Result, error) {
 	r := w.begin(request)
 	defer r.cleanUp()
-	whole := w.fits(w.least)
+	r.whole = w.fits(w.least)
 	defer func() {
 		w.freed = append(w.freed, r.freed...)
 		w.pinned, w.slot = r.request.pinned, r.request.Slot
 		switch {
 		case r.hand == "":
-		case whole:
+		case r.whole:
 			w.needs = r.hand
 		default:
 			w.hands = append(w.hands, r.hand)
@@ -229,6 +229,7 @@ type run struct {
 	scripts   []script       // of the plan
 	hard      time.Time      // when the process may be killed; zero: not said
 	need      time.Duration  // that the steps and their undo may take; 0: not said
+	whole     bool           // the invocation had most of its time when the run began
 	previous  *evidence.Result
 	asked     map[string]json.RawMessage   // the parameters that a request which goes back names itself
 	asks      place                        // the version that such a request names, if that is another than the run's
@@ -384,8 +385,17 @@ func (r *run) noTime() error {
 	return problem.New(problem.Problem{
 		Code:    "step.deadline",
 		Message: fmt.Sprintf("no time is left for steps: the invocation keeps %s for the evidence and %s to stop a step", r.Reserve, grace),
-		Hint:    "raise the function's timeout, or lower CEMLI_RESERVE",
+		Hint:    r.moreTime("CEMLI_RESERVE"),
 	}, nil)
+}
+
+// moreTime is how a run gets the time that it needs.
+func (r *run) moreTime(lower string) string {
+	hint := "raise the function's timeout, or lower " + lower
+	if r.Invoke == nil && !r.hard.IsZero() {
+		hint += "; there are no detached invocations here, which could have more time, as on OCI Functions"
+	}
+	return hint
 }
 
 // left is the time that steps may take.

@@ -41,7 +41,7 @@ var runs = []family{
 		{"step.failed", script, "a script exited with a code other than 0, or a signal ended it", "see its log"},
 		{"step.timeout", timedOut, "a script was stopped because its time, or that of the run, had ended", "make it faster, split the package, or raise the function's timeout"},
 		{"step.interrupted", interrupted, "a script was stopped because the executor was", "see which parts took effect before you run it again"},
-		{"step.deadline", author, "no time was left to begin, or less than the package's `timeout`", "raise the function's timeout, or lower `CEMLI_RESERVE` or the package's"},
+		{"step.deadline", author, "no time was left to begin, or less than the package's `timeout`", "raise the function's timeout, or lower `CEMLI_RESERVE` or the package's; a Fn server has no detached invocations, which could have more time"},
 		{"step.interpreter", author, "the program that a `#!` line names does not exist, or the line ends in CR LF", "name one that the function's image has"},
 		{"step.tool", author, "a command that the manifest lists under `tools` is not on `PATH`", "add it to the function's image"},
 		{"step.processes", script, "a script had more processes and threads at once than the container leaves it, and was ended", "let it do less at the same time, or give the function more"},
