@@ -41,7 +41,9 @@ func TestTheSubjectIsWhoAsked(t *testing.T) {
 		{"nobody's name", subject("", "user"), true, nil},
 		// A caller's own header beside the platform's: which is which cannot be told.
 		{
-			"two", http.Header{"Oci-Subject-Id": {user, "ocid1.user.oc1..y"}, "Oci-Subject-Type": {"user"}}, true,
+			"two",
+			http.Header{"Oci-Subject-Id": {user, "ocid1.user.oc1..y"}, "Oci-Subject-Type": {"user"}},
+			true,
 			[]evidence.Requester{by(user, "", false), by("ocid1.user.oc1..y", "", false)},
 		},
 		{"two types", http.Header{"Oci-Subject-Id": {user}, "Oci-Subject-Type": {"user", "resource"}}, true, []evidence.Requester{by(user, "", false)}},
