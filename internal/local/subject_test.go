@@ -93,6 +93,10 @@ func TestScriptsCannotUseTheSwitches(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// The sandbox alone suffices, as it must where the function has the folder's owner for its user.
+	if err := os.Chmod(filepath.Join(dir, "admin-token"), 0o644); err != nil { //nolint:gosec // see above
+		t.Fatal(err)
+	}
 	c.put("sample-1.0.0.zip", sample(t, `cat `+dir+`/admin-token `+dir+`/endpoint `+dir+`/oci/* && exit 9
 cat /proc/*/environ /proc/*/cmdline 2>/dev/null
 for host in 127.0.0.1 localhost evil.example; do
@@ -145,6 +149,9 @@ func TestFunctionOfAnotherHost(t *testing.T) {
 	want := []evidence.Requester{{Subject: "ocid1.user.oc1..forged", Type: "user", Source: "Oci-Subject-Id"}}
 	if diff := cmp.Diff(want, r.RequestedBy); diff != "" || r.Status != evidence.StatusSuccess || r.Identity.FunctionID != "01KB2V5NG3NG8G00GZJ0000001" {
 		t.Errorf("status %s, %s, identity %+v, requested by (-want +got):\n%s", r.Status, r.Message, r.Identity, diff)
+	}
+	if messages, err := c.Server().Messages(); err != nil || len(messages) != 1 || strings.Contains(c.log.String(), `"level":"ERROR"`) {
+		t.Errorf("%d announcements, %v; log %s", len(messages), err, c.log)
 	}
 	// There is no longer invocation that could go on with it.
 	c.put("long-1.0.0.zip", testkit.Zip(t, map[string]string{
