@@ -190,6 +190,8 @@ func (w *work) run(ctx context.Context, request Request) (evidence.Result, error
 
 // run is the state of one run; each stage fills in what the later ones read.
 type run struct {
+	whole bool // the invocation had most of its time when the run began
+
 	Config  // of the executor, tightened by the policy
 	request Request
 	log     *slog.Logger
@@ -229,7 +231,6 @@ type run struct {
 	scripts   []script       // of the plan
 	hard      time.Time      // when the process may be killed; zero: not said
 	need      time.Duration  // that the steps and their undo may take; 0: not said
-	whole     bool           // the invocation had most of its time when the run began
 	previous  *evidence.Result
 	asked     map[string]json.RawMessage   // the parameters that a request which goes back names itself
 	asks      place                        // the version that such a request names, if that is another than the run's
