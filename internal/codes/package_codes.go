@@ -135,6 +135,7 @@ var packages = []family{
 		{"trigger.parameter_missing", asker, "a required parameter has no value", "give it in the request or the manifest"},
 		{"trigger.parameter_set", asker, "the package has no such parameter set", "name one that it has"},
 		{"trigger.stale", author, "the object was replaced or deleted before its run began, or a later upload of it has run; nothing ran", "what is there now has an event of its own; an older version runs by `version_id`"},
+		{"trigger.subject", asker, "the call replaces the platform's headers, which say who signed it, by its own, and `CEMLI_TRUST_SUBJECT` wants to know", "invoke the function without `Fn-Intent: httprequest`, and not by an API gateway"},
 		{"trigger.busy", platform, "another call runs in the same process", "try again when it has ended"},
 	}},
 	{"request", []row{

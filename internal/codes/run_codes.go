@@ -11,6 +11,7 @@ var runs = []family{
 		{"config.invoke", operator, "the function may not invoke itself, and the package needs more time than one invocation has", "let the function invoke itself: the statement with fn-invocation for its dynamic group; or raise its timeout to what the package needs; then send rerun_of with a reason"},
 		{"config.function", operator, "`cemli local` found no function binary that runs", "put `cemli-executor` beside `cemli`, or name it with `--function`"},
 		{"config.local_dir", operator, "the folder cannot hold the state of a local OCI", "use one that you may write to and no other has open; delete it if it is damaged"},
+		{"config.local_down", operator, "no local OCI is running that has its state in the folder", "start one with `cemli local up --dir`, or name the folder that it prints as `dir`"},
 		{"config.port", operator, "the port is in use or not allowed", "use `--port 0`"},
 	}},
 	{"store", []row{
@@ -40,7 +41,7 @@ var runs = []family{
 		{"step.failed", script, "a script exited with a code other than 0, or a signal ended it", "see its log"},
 		{"step.timeout", timedOut, "a script was stopped because its time, or that of the run, had ended", "make it faster, split the package, or raise the function's timeout"},
 		{"step.interrupted", interrupted, "a script was stopped because the executor was", "see which parts took effect before you run it again"},
-		{"step.deadline", author, "no time was left to begin, or less than the package's `timeout`", "raise the function's timeout, or lower `CEMLI_RESERVE` or the package's"},
+		{"step.deadline", author, "no time was left to begin, or less than the package's `timeout`", "raise the function's timeout, or lower `CEMLI_RESERVE` or the package's; a Fn server has no detached invocations, which could have more time"},
 		{"step.interpreter", author, "the program that a `#!` line names does not exist, or the line ends in CR LF", "name one that the function's image has"},
 		{"step.tool", author, "a command that the manifest lists under `tools` is not on `PATH`", "add it to the function's image"},
 		{"step.processes", script, "a script had more processes and threads at once than the container leaves it, and was ended", "let it do less at the same time, or give the function more"},
