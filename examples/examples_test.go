@@ -77,16 +77,22 @@ func run(t *testing.T, dir string, changes ...func(*executor.Config, *executor.R
 // artifact reads one artifact of a run.
 func artifact(t *testing.T, r evidence.Result, results store.Bucket, name string) []byte {
 	t.Helper()
-	body, _, err := results.Get(t.Context(), evidence.Dir(r.RunID)+"artifacts/"+name, store.GetOptions{})
+	return []byte(object(t, results, evidence.Dir(r.RunID)+"artifacts/"+name))
+}
+
+// object reads one object of a bucket.
+func object(t *testing.T, bucket store.Bucket, name string) string {
+	t.Helper()
+	body, _, err := bucket.Get(t.Context(), name, store.GetOptions{})
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("%s: %v", name, err)
 	}
 	defer body.Close()
 	text, err := io.ReadAll(body)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return text
+	return string(text)
 }
 
 func TestHelloCemli(t *testing.T) {
