@@ -72,7 +72,7 @@ func (c *cluster) start(t *testing.T, must bool) bool {
 		t.Fatal(err)
 	}
 	lines, text := bufio.NewScanner(log), ""
-	for lines.Scan() && !strings.Contains(text, "ready to accept connections") {
+	for !strings.Contains(text, "ready to accept connections") && lines.Scan() {
 		text += lines.Text() + "\n"
 	}
 	if !strings.Contains(text, "ready to accept connections") {
