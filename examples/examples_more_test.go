@@ -67,6 +67,28 @@ func TestLocalization(t *testing.T) {
 	}
 }
 
+// A country whose labels are not complete keeps none of the others waiting, wherever it comes in their order.
+func TestLocalizationGoesOnAfterACountryThatFailed(t *testing.T) {
+	dir := example(t, "localization")
+	edit(t, dir, "labels/DE.properties", "invoice.vat=MwSt.\n", "")
+	list, results := runAll(t, dir)
+	if len(list) != 2 || list[0].ParameterSet != "DE" || list[1].ParameterSet != "FR" || list[0].RunID == list[1].RunID {
+		t.Fatalf("results %+v", list)
+	}
+	failedIn(t, list[0], evidence.StatusFailed, "complete", "labels that do not match: invoice.vat")
+	succeeded(t, list[1])
+	if got := string(artifact(t, list[1], results, "target/test/invoice_FR.properties")); !strings.Contains(got, "invoice.vat=TVA\n") {
+		t.Errorf("FR: %q", got)
+	}
+
+	// Without that line of the manifest it does.
+	edit(t, dir, "manifest.json", `"on_set_failure": "continue",`, "")
+	list, _ = runAll(t, dir)
+	if len(list) != 2 || list[0].Status != evidence.StatusFailed || list[1].Status != evidence.StatusSkipped || list[1].PreviousRunID != list[0].RunID {
+		t.Errorf("results %+v", list)
+	}
+}
+
 func TestReportTemplate(t *testing.T) {
 	r, results := run(t, "report-template")
 	succeeded(t, r)

@@ -23,15 +23,22 @@ import (
 	"cemli-executor/internal/testkit"
 )
 
-// run runs a package folder with the executor, in buckets that are folders, and
-// returns its result and the bucket with the evidence.
 // TestMain lets the sandbox start this program anew.
 func TestMain(m *testing.M) {
 	sandbox.Dispatch()
 	os.Exit(m.Run())
 }
 
+// run runs a package folder with the executor, in buckets that are folders, and
+// returns its result and the bucket with the evidence.
 func run(t *testing.T, dir string, changes ...func(*executor.Config, *executor.Request)) (evidence.Result, store.Bucket) {
+	t.Helper()
+	list, results := runAll(t, dir, changes...)
+	return list[0], results
+}
+
+// runAll does the same for a package with parameter sets: a result for each.
+func runAll(t *testing.T, dir string, changes ...func(*executor.Config, *executor.Request)) ([]evidence.Result, store.Bucket) {
 	t.Helper()
 	bucket := func(name string) store.Bucket {
 		path := filepath.Join(t.TempDir(), name)
@@ -62,16 +69,17 @@ func run(t *testing.T, dir string, changes ...func(*executor.Config, *executor.R
 		change(&config, &request)
 	}
 	list, err := executor.New(config).Run(t.Context(), request)
-	result := list[0]
-	doc, err2 := result.Encode()
-	if err2 != nil {
-		t.Fatal(err2)
+	for _, result := range list {
+		doc, err := result.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		testkit.CheckResult(t, doc)
 	}
-	testkit.CheckResult(t, doc)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return result, results
+	return list, results
 }
 
 // artifact reads one artifact of a run.
