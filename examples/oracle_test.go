@@ -42,7 +42,7 @@ func onOracle(t *testing.T, pkg, client, file, answer, code string) oracleRun {
 	cmd.Dir = pkg
 	cmd.Env = []string{
 		"PATH=" + filepath.Join(dir, "bin") + ":/usr/bin:/bin", "TMPDIR=" + filepath.Join(dir, "tmp"), "CEMLI_ARTIFACTS=" + filepath.Join(dir, "artifacts"),
-		"CEMLI_STEP=apply", "CEMLI_PARAM_DB_USER=cemli_change", "CEMLI_PARAM_DATABASE=//erp-db:1521/ERP", "CEMLI_PARAM_APPROVED=3",
+		"CEMLI_STEP=apply", "CEMLI_PARAM_DB_USER=cemli_change", "DB_USER=cemli_change", "CEMLI_PARAM_DATABASE=//erp-db:1521/ERP", "CEMLI_PARAM_APPROVED=3",
 		"DB_PASSWORD=Tiger's $&%s \\1", "SEEN=" + dir, "ANSWER=" + answer, "CODE=" + code,
 	}
 	var stdout, stderr bytes.Buffer
@@ -102,5 +102,26 @@ func TestDatabaseChangeWithOraclesClients(t *testing.T) {
 	}
 	if r := onOracle(t, sqlplus, "sqlplus", "missing.sql", "", "0"); r.ok || strings.Contains(r.stdin, "commit") {
 		t.Errorf("a file that is not there: %+v", r)
+	}
+}
+
+// What the template of cemli init has as a comment for Oracle is a script that works.
+func TestTemplateWithOraclesClients(t *testing.T) {
+	dir := example(t, "../cmd/cemli/template/sql")
+	text, err := os.ReadFile(filepath.Join(dir, "lib/sql.sh"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, comment, _ := strings.Cut(string(text), "kept in spool.log.\n#\n")
+	add(t, dir, "lib/oracle.sh", strings.TrimPrefix(strings.ReplaceAll("\n"+comment, "\n# ", "\n"), "\n"))
+	for client, pkg := range map[string]string{"sqlplus": dir, "sql": example(t, dir)} {
+		edit(t, pkg, "lib/oracle.sh", "| sqlplus ", "| "+client+" ")
+		r := onOracle(t, pkg, client, "precheck.sql", "Connected.\n", "0")
+		if !r.ok || r.stdout != "" || r.arguments != "-S -L /nolog\n" || !strings.Contains(r.stdin, "connect cemli_change/\"Tiger's $&%s \\1\"@//erp-db:1521/ERP\n") {
+			t.Errorf("%s: %+v", client, r)
+		}
+		if r := onOracle(t, pkg, client, "apply.sql", "SP2-0640: Not connected\n", "0"); r.ok || r.stderr != "SP2-0640: Not connected\n" {
+			t.Errorf("%s: %+v", client, r)
+		}
 	}
 }
