@@ -1,12 +1,9 @@
 package examples_test
 
 import (
-	"context"
 	"encoding/json"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"cemli-executor/executor"
@@ -21,110 +18,6 @@ const (
 	termsBefore = "1002,NET90\n1003,NET120\n1004,NET90\n"
 	termsAfter  = "1002,NET60\n1003,NET60\n1004,NET60\n"
 )
-
-// vault has one secret, for whoever asks.
-func vault(value string) func(*executor.Config, *executor.Request) {
-	return func(c *executor.Config, _ *executor.Request) {
-		c.Secrets = func(_ context.Context, _, ref string) (executor.Secret, error) {
-			return executor.Secret{Value: []byte(value), ID: "ocid1.vaultsecret.oc1.phx." + ref, Version: "1"}, nil
-		}
-	}
-}
-
-func needTools(t *testing.T, names ...string) {
-	t.Helper()
-	for _, name := range names {
-		if _, err := exec.LookPath(name); err != nil {
-			t.Skip("NOT TESTED: needs " + name)
-		}
-	}
-}
-
-// example copies an example, to be changed as a team would.
-func example(t *testing.T, name string) string {
-	t.Helper()
-	dir := t.TempDir()
-	if err := os.CopyFS(dir, os.DirFS(name)); err != nil {
-		t.Fatal(err)
-	}
-	return dir
-}
-
-// edit replaces a text in a file of a package; it has to be there.
-func edit(t *testing.T, dir, name, old, replacement string) {
-	t.Helper()
-	path := filepath.Join(dir, name)
-	text, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !strings.Contains(string(text), old) {
-		t.Fatalf("%s has no %q", name, old)
-	}
-	if err := os.WriteFile(path, []byte(strings.ReplaceAll(string(text), old, replacement)), 0o600); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// add writes a text at the end of a file, which need not be there.
-func add(t *testing.T, dir, name, text string) {
-	t.Helper()
-	f, err := os.OpenFile(filepath.Join(dir, name), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := f.WriteString(text); err != nil {
-		t.Fatal(err)
-	}
-	if err := f.Close(); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// nowhere fails if one of the texts is in an object of the evidence, or in its name.
-func nowhere(t *testing.T, results store.Bucket, texts ...string) {
-	t.Helper()
-	page, err := results.List(t.Context(), store.ListOptions{Prefix: "runs/"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(page.Objects) == 0 {
-		t.Fatal("there is no evidence")
-	}
-	for _, o := range page.Objects {
-		body := object(t, results, o.Name)
-		for _, text := range texts {
-			if strings.Contains(o.Name+body, text) {
-				t.Errorf("%s has %q", o.Name, text)
-			}
-		}
-	}
-}
-
-// undone names a run's undo scripts with what became of them.
-func undone(r evidence.Result) string {
-	var all []string
-	if r.Rollback != nil {
-		for _, s := range r.Rollback.Steps {
-			all = append(all, s.Name+" "+string(s.Status))
-		}
-	}
-	return strings.Join(all, ", ")
-}
-
-// failedIn fails the test unless the run ended so, in that script, with that text in its output.
-func failedIn(t *testing.T, r evidence.Result, status evidence.Status, step, output string) {
-	t.Helper()
-	var failed []string
-	for _, s := range r.Steps {
-		if s.Status == evidence.StepFailed {
-			failed = append(failed, s.Name)
-		}
-	}
-	if r.Status != status || strings.Join(failed, ", ") != step || !strings.Contains(r.Execution.Stderr, output) {
-		t.Errorf("status %s, %s; failed: %v; want %s in %s with %q in\n%s", r.Status, r.Message, failed, status, step, output, r.Execution.Stderr)
-	}
-}
 
 // changed fails the test unless the evidence shows the change, from the file before to the one after.
 func changed(t *testing.T, r evidence.Result, results store.Bucket, files map[string]string) {

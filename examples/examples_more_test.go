@@ -2,10 +2,8 @@ package examples_test
 
 import (
 	"context"
-	"encoding/json"
 	"net/http"
 	"net/http/httptest"
-	"os/exec"
 	"strings"
 	"testing"
 
@@ -13,23 +11,6 @@ import (
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/store"
 )
-
-// change makes a change of a request for run.
-func change(f func(*executor.Request)) func(*executor.Config, *executor.Request) {
-	return func(_ *executor.Config, q *executor.Request) { f(q) }
-}
-
-// with gives a parameter.
-func with(name, value string) func(*executor.Config, *executor.Request) {
-	return change(func(q *executor.Request) { q.Parameters = map[string]json.RawMessage{name: json.RawMessage(value)} })
-}
-
-func succeeded(t *testing.T, r evidence.Result) {
-	t.Helper()
-	if r.Status != evidence.StatusSuccess {
-		t.Fatalf("status %s, %s\n%s%s", r.Status, r.Message, r.Execution.Stdout, r.Execution.Stderr)
-	}
-}
 
 func TestDataFix(t *testing.T) {
 	r, results := run(t, "data-fix")
@@ -124,11 +105,7 @@ func TestCredentialRotation(t *testing.T) {
 }
 
 func TestEnvironmentReadiness(t *testing.T) {
-	for _, tool := range []string{"curl", "openssl"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			t.Skip("NOT TESTED: needs " + tool)
-		}
-	}
+	needTools(t, "curl", "openssl")
 	r, _ := run(t, "environment-readiness", func(c *executor.Config, _ *executor.Request) { c.Environment = "local" })
 	succeeded(t, r)
 	if r.Outputs["READY"] != "yes" || !strings.Contains(r.Summary, "| erp-ca.pem | valid until") {
@@ -151,14 +128,8 @@ func TestEnvironmentReadiness(t *testing.T) {
 
 func TestFailingChange(t *testing.T) {
 	r, _ := run(t, "failing-change")
-	var undone []string
-	if r.Rollback != nil {
-		for _, s := range r.Rollback.Steps {
-			undone = append(undone, s.Name+" "+string(s.Status))
-		}
-	}
-	if r.Status != evidence.StatusRolledBack || strings.Join(undone, ", ") != "03-grants success, 02-index success, 01-table success" {
-		t.Errorf("status %s, undone %v", r.Status, undone)
+	if got := undone(r); r.Status != evidence.StatusRolledBack || got != "03-grants success, 02-index success, 01-table success" {
+		t.Errorf("status %s, undone %s", r.Status, got)
 	}
 	if !strings.Contains(r.Execution.Stderr, "the user APPS_RO does not exist") {
 		t.Errorf("stderr %q", r.Execution.Stderr)
