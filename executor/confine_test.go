@@ -45,7 +45,7 @@ const oldKernel = "CEMLI_TEST_OLD_KERNEL"
 // TestWithoutLandlock runs TestOnAnOldKernel in a process whose kernel answers, by a filter,
 // that it has no Landlock.
 func TestWithoutLandlock(t *testing.T) {
-	command := testkit.WithoutLandlock(os.Args[0], "-test.run=^TestOnAnOldKernel$", "-test.v")
+	command := testkit.UnderKernel(testkit.NoLandlock, os.Args[0], "-test.run=^TestOnAnOldKernel$", "-test.v")
 	cmd := exec.Command(command[0], command[1:]...)
 	cmd.Env = append(os.Environ(), oldKernel+"=1")
 	out, err := cmd.CombinedOutput()

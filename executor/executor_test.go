@@ -31,7 +31,7 @@ const manifestJSON = `{"name":"sample","version":"1.0.0","type":"extension"}`
 // TestMain lets the sandbox start this program anew.
 func TestMain(m *testing.M) {
 	sandbox.Dispatch()
-	testkit.HideLandlock()
+	testkit.PretendKernel()
 	os.Exit(m.Run())
 }
 

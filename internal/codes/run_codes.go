@@ -29,9 +29,10 @@ var runs = []family{
 		{"store.refused", operator, "the store does not take the call as it is, and would not the next time (400, 405, 413, 501 …)", "see the cause in the function's log; repeating the call as it is does not help"},
 	}},
 	{"sandbox", []row{
-		{"sandbox.unavailable", operator, "the kernel has not what `CEMLI_SANDBOX` or the policy requires; nothing ran", "use a newer kernel, or accept with `CEMLI_SANDBOX=basic` that scripts can reach the function's credentials"},
+		{"sandbox.unavailable", operator, "the kernel has not what `CEMLI_SANDBOX` or the policy requires; nothing ran", "see the message for what is missing; use a kernel that has it, or accept with `CEMLI_SANDBOX=basic` that scripts can reach the function's credentials"},
+		{"sandbox.failed", operator, "the sandbox was in place and the script's process could do what it forbids; the script did not start", "use another kernel or container engine, and report it"},
 		{"sandbox.layer", operator, "a layer of the sandbox could not be put in place; the script did not start", "use a kernel that has it, or a lower level"},
-		{"sandbox.network", operator, "the package says `\"network\": false`, and at level `none` nothing could hold it to that", "set `CEMLI_SANDBOX` to `basic` or `full`"},
+		{"sandbox.network", operator, "the package says `\"network\": false`, and at level `none` nothing could hold it to that", "set `CEMLI_SANDBOX` to `basic` or more"},
 		{"sandbox.user", operator, "the executor is root and may not become another user, as its scripts have to", "run it as another user than root"},
 		{"sandbox.survivor", operator, "processes of a script could not be ended", "see what they wait for; start the executor anew"},
 		{"sandbox.platform", operator, "packages cannot run on this operating system", "use Linux"},
@@ -58,7 +59,7 @@ var runs = []family{
 		{"secret.large", author, "the secrets of a package have more than 32 KB together", "keep a short key in the vault, and what it opens elsewhere"},
 		{"secret.size", author, "secrets and sensitive values of the request and the manifest have more than 64 KB together", "give less of what has to be masked"},
 		{"secret.value", asker, "a secret is no text in UTF-8", "store it as base64 text"},
-		{"secret.sandbox", asker, "the package uses secrets, and scripts are not confined at level `full`", "use a kernel with Landlock, or name the accepted level as `sandbox` in the policy"},
+		{"secret.sandbox", asker, "the package uses secrets, and scripts are confined below level `isolated`, so that they could take the function's identity", "use a kernel with Landlock, or name the accepted level as `sandbox` in the policy"},
 	}},
 	{"state", []row{
 		{"state.attempts", operator, "the run was tried as often as `CEMLI_LIMIT_ATTEMPTS` allows, and each time failed or was ended before its first step", "see the message for the last failure; then send rerun_of with a reason"},

@@ -100,16 +100,19 @@ func (s setup) confine(l *Layers) (string, error) {
 		}
 	}
 	if s.Landlock != nil {
-		var err error
-		if l.Landlock, err = s.Landlock.apply(); err != nil {
-			return "landlock", err
+		if layer, err := s.Landlock.prove(s.Landlock.apply); err != nil {
+			return layer, err
 		}
+		l.Landlock = s.Landlock.ABI
 	}
 	if s.Seccomp != nil {
 		if err := s.Seccomp.apply(); err != nil {
 			return "seccomp", err
 		}
-		l.Seccomp = true
+		l.Seccomp, l.Offline = true, !s.Seccomp.Network
+	}
+	if !l.Level().Reaches(s.Level) {
+		return "level", fmt.Errorf("what is in force amounts to %s, and %s is demanded", l.Level(), s.Level)
 	}
 	return "", nil
 }

@@ -8,21 +8,13 @@ import (
 	"sync"
 )
 
-// Support is what this machine's kernel offers.
-type Support struct {
-	Landlock int // ABI; 0 for none
-	Seccomp  bool
-}
-
 // Probe asks the kernel, once: it does not change.
 func Probe() Support { return probe() }
 
-var probe = sync.OnceValue(func() Support { return Support{Landlock: landlockABI(), Seccomp: seccompSupported()} })
-
-// Strongest is the strictest level that the kernel can enforce.
-func (s Support) Strongest() Level {
-	return Layers{NoNewPrivileges: true, Seccomp: s.Seccomp, Landlock: s.Landlock}.Level()
-}
+var probe = sync.OnceValue(func() Support {
+	abi, missing := landlockABI()
+	return Support{Landlock: abi, NoLandlock: missing, Seccomp: seccompSupported()}
+})
 
 func isFile(path string) bool {
 	info, err := os.Stat(path)

@@ -22,17 +22,8 @@ type setup struct{}
 // Dispatch returns at once: there are no children of this program's here.
 func Dispatch() {}
 
-// Support is what this machine's kernel offers.
-type Support struct {
-	Landlock int // ABI; 0 for none
-	Seccomp  bool
-}
-
 // Probe asks the kernel; here it offers nothing.
 func Probe() Support { return Support{} }
-
-// Strongest is the strictest level that the kernel can enforce.
-func (Support) Strongest() Level { return LevelNone }
 
 // User is for Linux: ok is false.
 func User(Level) (id int, ok bool) { return 0, false }

@@ -8,8 +8,9 @@
 //   - limits (rlimits) on processes, open files, file size and memory, no core files, and
 //     the first place on the kernel's list when memory runs out;
 //   - Landlock: the command reads system paths, writes to the folders it is given, and
-//     executes only what the system has. It sees no other process, signals none, and
-//     reaches no abstract socket outside;
+//     executes only what the system has. It sees no other process and, from ABI 6 on, signals
+//     none and reaches no abstract socket outside. The rule set is that of the kernel's ABI,
+//     and before it becomes the command the child tries what the rules forbid;
 //   - seccomp: no system calls that look into other processes, change the system, make
 //     namespaces, or leave things behind in the kernel; without network, no sockets but
 //     AF_UNIX.
@@ -26,6 +27,7 @@ package sandbox
 import (
 	"io"
 	"os"
+	"slices"
 	"time"
 )
 
@@ -36,28 +38,23 @@ type Level string
 const (
 	LevelNone  Level = "none"  // same user, same view of the system
 	LevelBasic Level = "basic" // no new privileges, seccomp, limits
-	LevelFull  Level = "full"  // basic and Landlock of ABI 6 or newer
+	// LevelIsolated is basic and Landlock: the command reads neither this program's credentials and
+	// memory nor the contents of its files or other runs', and writes to none of them.
+	LevelIsolated Level = "isolated"
+	LevelFull     Level = "full" // isolated, without signals to this program or abstract sockets outside
 )
 
-// landlockFull is the first Landlock ABI that keeps signals and abstract sockets inside.
-const landlockFull = 6
-
-// landlockPaths is the first Landlock ABI that denies connecting to sockets by their path.
-const landlockPaths = 9
+// Levels are all there are, from the weakest.
+var Levels = []Level{LevelNone, LevelBasic, LevelIsolated, LevelFull}
 
 // Reaches reports whether level a is at least as strict as b.
 func (a Level) Reaches(b Level) bool { return a.rank() >= b.rank() }
 
 func (a Level) rank() int {
-	switch a {
-	case LevelNone:
-		return 0
-	case LevelBasic:
-		return 1
-	case LevelFull:
-		return 2
+	if rank := slices.Index(Levels, a); rank >= 0 {
+		return rank
 	}
-	return 3 // an unknown level is stricter than all, so that it fails closed
+	return len(Levels) // an unknown level is stricter than all, so that it fails closed
 }
 
 // Command is a process to run.
@@ -121,22 +118,11 @@ type Outcome struct {
 type Layers struct {
 	NoNewPrivileges bool
 	Seccomp         bool
+	Offline         bool   // no sockets but AF_UNIX
 	Landlock        int    // ABI; 0 where it is not in force
 	User            int    // id of the user that is set aside for commands; 0: that of this program
 	Limits          Limits // zero where there is none
 	Watched         bool   // processes are counted now and then, as no limit of the kernel's can hold them
-}
-
-// GapProcesses is the word for what counting leaves open: processes that start between two looks
-// may take all that there are, until they are ended.
-const GapProcesses = "processes"
-
-// Gaps are the words for what the layers leave open.
-func (l Layers) Gaps() []string {
-	if l.Watched {
-		return []string{GapProcesses}
-	}
-	return nil
 }
 
 // Level is the strictest level that the layers amount to.
@@ -144,6 +130,8 @@ func (l Layers) Level() Level {
 	switch basic := l.NoNewPrivileges && l.Seccomp; {
 	case basic && l.Landlock >= landlockFull:
 		return LevelFull
+	case basic && l.Landlock > 0:
+		return LevelIsolated
 	case basic:
 		return LevelBasic
 	}

@@ -95,6 +95,10 @@ func (s seccompSetup) policy(native *arch.Info) seccomp.Policy {
 		foreign = append(foreign, seccomp.Condition{Argument: 0, Operation: seccomp.NotEqual, Value: family})
 	}
 	when("socket", foreign...)
+	if !s.Network && !s.PathsDenied {
+		// As connect, which is denied; what sendmsg names is behind a pointer.
+		when("sendto", seccomp.Condition{Argument: 4, Operation: seccomp.NotEqual, Value: 0})
+	}
 	when("socketpair", seccomp.Condition{Argument: 0, Operation: seccomp.NotEqual, Value: unix.AF_UNIX})
 	when("clone", seccomp.Condition{Argument: 0, Operation: seccomp.BitsSet, Value: namespaces})
 	when("socket", // of netlink's protocols, only what tells a machine's addresses

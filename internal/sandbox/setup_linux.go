@@ -15,6 +15,7 @@ type setup struct {
 	Dir  string
 	Env  []string
 
+	Level      Level  // the least that must be in force
 	ScriptPath string // compared with descriptor scriptFD; "" for none
 	Watched    bool   // the parent counts processes, as no limit of the kernel's can
 
@@ -77,19 +78,19 @@ var ownUser = sync.OnceValue(func() int { return firstUser + rand.IntN(users) })
 func newSetup(c Command) setup {
 	s := setup{
 		Path: c.Path, Args: append([]string{c.Path}, c.Args...), Dir: c.Dir, Env: c.Env,
-		hidden: true, sweep: true,
+		Level: c.Level, hidden: true, sweep: true,
 	}
 	if c.Script != nil {
 		s.ScriptPath = c.ScriptPath
 	}
 	if c.Level != LevelNone {
-		limits := c.Limits.complete()
-		s.NoNewPrivileges, s.Limits, s.Seccomp = true, &limits, &seccompSetup{Network: c.Network, PathsDenied: Probe().Landlock >= landlockPaths}
+		limits, abi := c.Limits.complete(), min(Probe().Landlock, newestRules)
+		s.NoNewPrivileges, s.Limits, s.Seccomp = true, &limits, &seccompSetup{Network: c.Network, PathsDenied: abi >= landlockPaths}
 		if id, ok := User(c.Level); ok {
 			s.user = &syscall.Credential{Uid: uint32(id), Gid: uint32(id)} // #nosec G115 -- small
 		}
-		if abi := Probe().Landlock; abi > 0 || c.Level.Reaches(LevelFull) {
-			s.Landlock = &landlockSetup{Full: c.Level.Reaches(LevelFull), Network: c.Network, Writable: c.Writable}
+		if abi > 0 {
+			s.Landlock = &landlockSetup{ABI: abi, Network: c.Network, Writable: c.Writable}
 		}
 	}
 	if c.changed != nil {
