@@ -71,7 +71,7 @@ func ParseConfig(environ []string) (Config, []problem.Problem) {
 		Vault:          e.ocid("CEMLI_VAULT"),
 		Topic:          e.ocid("CEMLI_TOPIC"),
 		NotifyAll:      e.choice("CEMLI_NOTIFY", "all", "all", "failures") == "all",
-		Sandbox:        sandbox.Level(e.choice("CEMLI_SANDBOX", defaultSandbox(onOCI), "full", "basic", "none")),
+		Sandbox:        sandbox.Level(e.choice("CEMLI_SANDBOX", defaultSandbox(onOCI), "full", "isolated", "basic", "none")),
 		Output:         executor.OutputMode(e.choice("CEMLI_LOG_OUTPUT", "all", "all", "tail", "none")),
 		KeepPackages:   e.choice("CEMLI_KEEP_PACKAGES", "true", "true", "false") == "true",
 		Reserve:        e.duration("CEMLI_RESERVE", 15*time.Second, time.Second, 5*time.Minute),
@@ -100,7 +100,7 @@ const scriptProcesses = 30
 
 func defaultSandbox(onOCI bool) string {
 	if onOCI {
-		return string(sandbox.LevelFull)
+		return string(sandbox.LevelIsolated)
 	}
 	return string(sandbox.LevelBasic)
 }

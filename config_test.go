@@ -28,7 +28,7 @@ func TestConfigDefaults(t *testing.T) {
 		t.Fatal(problems)
 	}
 	got := []string{c.PackagesBucket, c.ResultsBucket, c.StateBucket, c.Environment, string(c.Sandbox), string(c.Output), c.Reserve.String(), c.LogLevel.String()}
-	want := []string{"cemli-packages", "cemli-results", "cemli-state", "prod", "full", "all", "15s", "INFO"}
+	want := []string{"cemli-packages", "cemli-results", "cemli-state", "prod", "isolated", "all", "15s", "INFO"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error("on OCI (-want +got):\n" + diff)
 	}

@@ -138,16 +138,21 @@ func TestPolicyLowersLimits(t *testing.T) {
 }
 
 func TestPolicyRaisesTheSandbox(t *testing.T) {
-	b := newBench(t)
-	b.config.Policy = executor.InlinePolicy("inline", []byte(`{"environment":"test","sandbox":"full"}`))
-	b.config.Sandbox = sandbox.LevelNone
-	r := b.ran(files{"steps/run.sh": "echo ran"})
-	if code(r) == "sandbox.unavailable" && sandbox.Probe().Strongest() != sandbox.LevelFull {
-		nothingRan(t, r)
-		t.Skip("needs a kernel with Landlock to see more")
-	}
-	if r.Status != evidence.StatusSuccess || r.Sandbox.Level != "full" || r.Sandbox.CredentialsReachable {
-		t.Errorf("status %s, sandbox %+v; want full", r.Status, r.Sandbox)
+	for _, level := range []sandbox.Level{sandbox.LevelBasic, sandbox.LevelIsolated, sandbox.LevelFull} {
+		b := newBench(t)
+		b.config.Policy = executor.InlinePolicy("inline", []byte(`{"environment":"test","sandbox":"`+string(level)+`"}`))
+		b.config.Sandbox = sandbox.LevelNone
+		r := b.ran(files{"steps/run.sh": "echo ran"})
+		has := sandbox.Probe().Strongest()
+		if !has.Reaches(level) {
+			if nothingRan(t, r); code(r) != "sandbox.unavailable" {
+				t.Errorf("%s: %+v; want sandbox.unavailable", level, r.Error)
+			}
+			continue
+		}
+		if r.Status != evidence.StatusSuccess || r.Sandbox.Level != string(has) || r.Sandbox.CredentialsReachable != !has.Reaches(sandbox.LevelIsolated) {
+			t.Errorf("%s: status %s, sandbox %+v", level, r.Status, r.Sandbox)
+		}
 	}
 }
 

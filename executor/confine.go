@@ -18,19 +18,9 @@ func (r *run) confined() error {
 	}
 	return problem.New(problem.Problem{
 		Code:    "sandbox.unavailable",
-		Message: fmt.Sprintf("the sandbox level %s is required, and this kernel has only %s: %s", r.Sandbox, has.Strongest(), lacking(has)),
+		Message: fmt.Sprintf("the sandbox level %s is required, and this kernel has only %s: %s", r.Sandbox, has.Strongest(), has.Lacks(r.Sandbox)),
 		Hint:    "use a kernel that has it, or set CEMLI_SANDBOX=basic, and no higher level in the policy, to accept that scripts can reach the function's credentials",
 	}, nil)
-}
-
-func lacking(has sandbox.Support) string {
-	switch {
-	case !has.Seccomp:
-		return "it cannot filter system calls"
-	case has.Landlock == 0:
-		return "it has no Landlock"
-	}
-	return fmt.Sprintf("its Landlock has ABI %d, and 6 is needed", has.Landlock)
 }
 
 // networked refuses a package without network where nothing can keep it from one.
@@ -40,7 +30,7 @@ func (r *run) networked(m *manifest.Manifest) error {
 	}
 	return problem.New(problem.Problem{
 		Code: "sandbox.network", Where: "/network", Message: "the package runs without network, and with CEMLI_SANDBOX=none nothing can hold it to that",
-		Hint: "set CEMLI_SANDBOX to basic or full",
+		Hint: "set CEMLI_SANDBOX to basic or more",
 	}, nil)
 }
 
@@ -59,15 +49,18 @@ func (r *run) planned() sandbox.Layers {
 		return sandbox.Layers{}
 	}
 	has := sandbox.Probe()
-	_, own := sandbox.User(r.Sandbox)
-	return sandbox.Layers{NoNewPrivileges: has.Seccomp, Seccomp: has.Seccomp, Landlock: has.Landlock, Watched: !own}
+	user, own := sandbox.User(r.Sandbox)
+	return sandbox.Layers{NoNewPrivileges: has.Seccomp, Seccomp: has.Seccomp, Landlock: has.Landlock, User: user, Watched: !own, Offline: !r.network}
 }
 
 // describeSandbox says in the result what is in force.
 func (r *run) describeSandbox(l sandbox.Layers) {
 	r.result.Sandbox = evidence.Sandbox{
-		Level: string(l.Level()), CredentialsReachable: !l.Level().Reaches(sandbox.LevelFull),
+		Level: string(l.Level()), CredentialsReachable: !l.Level().Reaches(sandbox.LevelIsolated),
 		Network: r.network, NoNewPrivileges: l.NoNewPrivileges, Seccomp: l.Seccomp, Landlock: l.Landlock, User: l.User, Gaps: l.Gaps(),
+	}
+	if l.Landlock == 0 && r.Sandbox != sandbox.LevelNone {
+		r.result.Sandbox.NoLandlock = string(sandbox.Probe().NoLandlock)
 	}
 	if l.Limits != (sandbox.Limits{}) {
 		limits := evidence.SandboxLimits(l.Limits)

@@ -100,7 +100,7 @@ func TestTooManyProcesses(t *testing.T) {
 	if code(r) != "step.processes" || r.Rollback == nil || r.Status != evidence.StatusFailed || !strings.Contains(r.Message, "22 processes") {
 		t.Errorf("status %s, %+v, %q", r.Status, r.Error, r.Message)
 	}
-	if !slices.Equal(r.Sandbox.Gaps, []string{"processes"}) {
+	if !slices.Contains(r.Sandbox.Gaps, "processes") {
 		t.Errorf("gaps %v", r.Sandbox.Gaps)
 	}
 }

@@ -147,12 +147,17 @@ func (r *run) mayUnlock() error {
 			Code: "secret.unavailable", Where: "/secrets", Message: "there is no vault here", Hint: "run the package where the function can read its vault",
 		}, nil)
 	}
-	if r.planned().Level().Reaches(sandbox.LevelFull) || r.accepted {
+	if r.planned().Level().Reaches(sandbox.LevelIsolated) || r.accepted {
 		return nil
 	}
+	cause := sandbox.Probe().Lacks(sandbox.LevelIsolated)
+	if cause == "" {
+		cause = "CEMLI_SANDBOX is none"
+	}
 	return problem.New(problem.Problem{
-		Code: "secret.sandbox", Where: "/secrets", Message: "the package uses secrets, and scripts are not confined at level full",
-		Hint: "use a kernel with Landlock, or name the level that is accepted as sandbox in the policy",
+		Code: "secret.sandbox", Where: "/secrets",
+		Message: fmt.Sprintf("the package uses secrets, and scripts are confined at level %s, below isolated: %s", r.planned().Level(), cause),
+		Hint:    "use a kernel with Landlock, or name the level that is accepted as sandbox in the policy",
 	}, nil)
 }
 

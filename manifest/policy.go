@@ -105,7 +105,7 @@ func (p *Policy) fields() []field {
 			}
 		}},
 		{"embedded_secrets", false, func(n node) { p.embedded = n.allow() }},
-		{"sandbox", false, func(n node) { p.Sandbox = n.choice("", "none", "basic", "full") }},
+		{"sandbox", false, func(n node) { p.Sandbox = n.choice("", "none", "basic", "isolated", "full") }},
 		{"concurrency", false, func(n node) {
 			n.fields([]field{{"group", true, func(v node) { p.group = v.groupTemplate() }}})
 		}},

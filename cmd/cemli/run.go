@@ -51,7 +51,7 @@ everything is taken from that run, and PATH can be left out.`,
 	f.requestFlags.add(cmd)
 	f.backFlags.add(cmd)
 	cmd.Flags().StringVar(&f.results, "results", "", "folder to keep the evidence in (default: not kept)")
-	cmd.Flags().StringVar(&f.sandbox, "sandbox", "basic", "least confinement: full, basic or none; all that the kernel has is used, but with none")
+	cmd.Flags().StringVar(&f.sandbox, "sandbox", "basic", "least confinement: full, isolated, basic or none; all that the kernel has is used, but with none")
 	return cmd
 }
 
@@ -202,12 +202,11 @@ func manifestOf(path string, written ...string) (*manifest.Manifest, error) {
 }
 
 func sandboxLevel(name string) (sandbox.Level, error) {
-	switch level := sandbox.Level(name); level {
-	case sandbox.LevelFull, sandbox.LevelBasic, sandbox.LevelNone:
+	if level := sandbox.Level(name); slices.Contains(sandbox.Levels, level) {
 		return level, nil
 	}
 	return "", problem.New(problem.Problem{
-		Code: "usage", Where: "--sandbox", Message: fmt.Sprintf("%.100q is no sandbox level", name), Hint: "use full, basic or none",
+		Code: "usage", Where: "--sandbox", Message: fmt.Sprintf("%.100q is no sandbox level", name), Hint: "use full, isolated, basic or none",
 	}, nil)
 }
 

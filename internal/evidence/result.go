@@ -192,14 +192,16 @@ type Trigger struct {
 
 // Sandbox is the confinement that was in force.
 type Sandbox struct {
-	Level string `json:"level"` // none, basic or full
+	Level string `json:"level"` // none, basic, isolated or full
 	// CredentialsReachable: a script could have used the function's own identity.
 	CredentialsReachable bool `json:"credentials_reachable"`
 	Network              bool `json:"network"`           // sockets other than AF_UNIX were allowed
 	NoNewPrivileges      bool `json:"no_new_privileges"` // setuid programs gave nothing
 	Seccomp              bool `json:"seccomp"`           // system calls were filtered
 	Landlock             int  `json:"landlock"`          // ABI of the file system's confinement; 0: there was none
-	User                 int  `json:"user,omitempty"`    // id of the user set aside for scripts, where the executor is root
+	// NoLandlock is why there was none although it was wanted: not_built, not_enabled, forbidden, unknown.
+	NoLandlock string `json:"no_landlock,omitempty"`
+	User       int    `json:"user,omitempty"` // id of the user set aside for scripts, where the executor is root
 	// Limits of the scripts; absent where there were none.
 	Limits *SandboxLimits `json:"limits,omitempty"`
 	// Gaps are the words for what this kernel or place leaves open at the level; absent where nothing is known.

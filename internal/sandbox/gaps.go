@@ -28,7 +28,7 @@ func offline(l Layers) bool { return l.Offline }
 // gaps is the table. Without network seccomp denies connect and sendto, but not sendmsg, whose
 // address is behind a pointer.
 var gaps = []gap{
-	{word: "files", until: landlockFiles, owned: true},
+	{word: "files", until: landlockFiles}, // of another user, what everybody may read or write
 	{word: "truncate", until: landlockCut, owned: true},
 	{word: "device_ioctl", until: landlockDevices},
 	{word: "signals", until: landlockFull, owned: true},

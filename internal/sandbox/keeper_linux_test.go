@@ -28,7 +28,7 @@ func TestAKeeperTellsHowItEnded(t *testing.T) {
 		{"a logger", "exec > >(sleep 0.1; sed s/^/:/); echo hi; exit 4", 4, "", ":hi\n"},
 		{"a daemon", "sleep 100 & echo $! >child; echo hi", 0, "", "hi\n"},
 	} {
-		for _, level := range levels {
+		for _, level := range sandbox.Levels {
 			t.Run(c.name+" at "+string(level), func(t *testing.T) {
 				cmd, out, errs := bashAt(t, level, c.script)
 				cmd.Kept, cmd.Linger = true, 500*time.Millisecond
@@ -107,7 +107,7 @@ func TestNothingSurvivesSIGKILL(t *testing.T) {
 	if _, err := exec.LookPath("setsid"); err != nil {
 		t.Skip("needs setsid (util-linux)")
 	}
-	for _, level := range levels {
+	for _, level := range sandbox.Levels {
 		t.Run(string(level), func(t *testing.T) {
 			cmd, _, _ := bashAt(t, level, `trap "" TERM HUP; echo $$ >script; sleep 100 & echo $! >child
 setsid bash -c 'trap "" TERM HUP; (setsid bash -c "echo \$\$ >deep; while :; do sleep 100; done" &) ; echo $$ >daemon; while :; do sleep 100; done' &

@@ -61,40 +61,47 @@ var payloads = map[string]func() error{
 		}
 		return unix.Kill(-group, unix.SIGWINCH)
 	},
-	"signal by thread":     func() error { return unix.Tgkill(int(parent()), int(parent()), unix.SIGWINCH) },
-	"signal by pidfd":      signalByPidfd,
-	"limit the parent":     limitParent,
-	"slow the parent":      func() error { return unix.Setpriority(unix.PRIO_PROCESS, int(parent()), 19) },
-	"pin the parent":       pinParent,
-	"slow all of the user": func() error { return unix.Setpriority(unix.PRIO_USER, 0, 19) },
-	"slow the group":       func() error { return unix.Setpriority(unix.PRIO_PGRP, 0, 19) },
-	"netlink, diagnosis":   func() error { return sockets(unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_INET_DIAG) },
-	"a socket with a name": func() error { return dials(os.Getenv("NAMED")) },
-	"abstract socket":      func() error { return dials("@" + os.Getenv("ABSTRACT")) },
-	"unshare a user space": unshareUser,
-	"clone into one":       cloneUser,
-	"clone3 into one":      clone3User,
-	"mount":                mount,
-	"io_uring":             ioUring,
-	"system call table":    oldCalls,
-	"SysV segment":         segment,
-	"SysV semaphore":       func() error { return made(unix.SYS_SEMGET, unix.SYS_SEMCTL, 0, 0) },
-	"SysV queue":           func() error { return made(unix.SYS_MSGGET, unix.SYS_MSGCTL, 0, 0) },
-	"POSIX queue":          queue,
-	"key":                  addKey,
-	"bpf":                  func() error { return bpfMap() },
-	"perf_event_open":      perf,
-	"userfaultfd":          func() error { return makes(unix.SYS_USERFAULTFD, 0, 0, 0) },
-	"setuid program":       setuid,
-	"TCP":                  func() error { return sockets(unix.AF_INET, unix.SOCK_STREAM, 0) },
-	"TCP, IPv6":            func() error { return sockets(unix.AF_INET6, unix.SOCK_STREAM, 0) },
-	"UDP":                  func() error { return sockets(unix.AF_INET, unix.SOCK_DGRAM, 0) },
-	"MPTCP":                func() error { return sockets(unix.AF_INET, unix.SOCK_STREAM, unix.IPPROTO_MPTCP) },
-	"ICMP, raw":            func() error { return sockets(unix.AF_INET, unix.SOCK_RAW, unix.IPPROTO_ICMP) },
-	"vsock":                func() error { return sockets(unix.AF_VSOCK, unix.SOCK_STREAM, 0) },
-	"netlink":              func() error { return sockets(unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_ROUTE) },
-	"packet":               func() error { return sockets(unix.AF_PACKET, unix.SOCK_RAW, 0) },
-	"AF_ALG":               func() error { return sockets(unix.AF_ALG, unix.SOCK_SEQPACKET, 0) },
+	"signal by thread":                func() error { return unix.Tgkill(int(parent()), int(parent()), unix.SIGWINCH) },
+	"signal by pidfd":                 signalByPidfd,
+	"limit the parent":                limitParent,
+	"slow the parent":                 func() error { return unix.Setpriority(unix.PRIO_PROCESS, int(parent()), 19) },
+	"pin the parent":                  pinParent,
+	"slow all of the user":            func() error { return unix.Setpriority(unix.PRIO_USER, 0, 19) },
+	"slow the group":                  func() error { return unix.Setpriority(unix.PRIO_PGRP, 0, 19) },
+	"netlink, diagnosis":              func() error { return sockets(unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_INET_DIAG) },
+	"a socket with a name":            func() error { return dials(os.Getenv("NAMED")) },
+	"abstract socket":                 func() error { return dials("@" + os.Getenv("ABSTRACT")) },
+	"connect to a socket with a name": func() error { return dials(os.Getenv("NAMED")) },
+	"sendto a socket with a name":     func() error { return sends(false) },
+	"sendmsg to a socket with a name": func() error { return sends(true) },
+	"chmod":                           func() error { return os.Chmod(os.Getenv("CREDENTIALS"), 0o600) },
+	"set times":                       func() error { return os.Chtimes(os.Getenv("CREDENTIALS"), time.Now(), time.Now()) },
+	"set an attribute":                setAttribute,
+	"watch a folder":                  watchFolder,
+	"unshare a user space":            unshareUser,
+	"clone into one":                  cloneUser,
+	"clone3 into one":                 clone3User,
+	"mount":                           mount,
+	"io_uring":                        ioUring,
+	"system call table":               oldCalls,
+	"SysV segment":                    segment,
+	"SysV semaphore":                  func() error { return made(unix.SYS_SEMGET, unix.SYS_SEMCTL, 0, 0) },
+	"SysV queue":                      func() error { return made(unix.SYS_MSGGET, unix.SYS_MSGCTL, 0, 0) },
+	"POSIX queue":                     queue,
+	"key":                             addKey,
+	"bpf":                             func() error { return bpfMap() },
+	"perf_event_open":                 perf,
+	"userfaultfd":                     func() error { return makes(unix.SYS_USERFAULTFD, 0, 0, 0) },
+	"setuid program":                  setuid,
+	"TCP":                             func() error { return sockets(unix.AF_INET, unix.SOCK_STREAM, 0) },
+	"TCP, IPv6":                       func() error { return sockets(unix.AF_INET6, unix.SOCK_STREAM, 0) },
+	"UDP":                             func() error { return sockets(unix.AF_INET, unix.SOCK_DGRAM, 0) },
+	"MPTCP":                           func() error { return sockets(unix.AF_INET, unix.SOCK_STREAM, unix.IPPROTO_MPTCP) },
+	"ICMP, raw":                       func() error { return sockets(unix.AF_INET, unix.SOCK_RAW, unix.IPPROTO_ICMP) },
+	"vsock":                           func() error { return sockets(unix.AF_VSOCK, unix.SOCK_STREAM, 0) },
+	"netlink":                         func() error { return sockets(unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_ROUTE) },
+	"packet":                          func() error { return sockets(unix.AF_PACKET, unix.SOCK_RAW, 0) },
+	"AF_ALG":                          func() error { return sockets(unix.AF_ALG, unix.SOCK_SEQPACKET, 0) },
 	"family in disguise": func() error {
 		return call(unix.SYS_SOCKET, unix.AF_INET|1<<32, unix.SOCK_STREAM, 0, 0, 0)
 	},
@@ -264,6 +271,38 @@ func dials(address string) error {
 		return err
 	}
 	return conn.Close()
+}
+
+// sends sends a datagram to a socket with a name, which it gives as sendto does or as sendmsg.
+func sends(message bool) error {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	to := &unix.SockaddrUnix{Name: os.Getenv("DATAGRAMS")}
+	if message {
+		return unix.Sendmsg(fd, []byte("x"), nil, to, unix.MSG_DONTWAIT)
+	}
+	return unix.Sendto(fd, []byte("x"), unix.MSG_DONTWAIT, to)
+}
+
+func setAttribute() error {
+	err := unix.Setxattr(os.Getenv("CREDENTIALS"), "user.cemli", []byte("x"), 0)
+	if errors.Is(err, unix.EOPNOTSUPP) {
+		return errAbsent
+	}
+	return err
+}
+
+func watchFolder() error {
+	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	_, err = unix.InotifyAddWatch(fd, os.Getenv("CREDENTIALS"), unix.IN_ALL_EVENTS)
+	return err
 }
 
 // call makes a system call that returns nothing of use.

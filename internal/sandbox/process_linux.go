@@ -141,7 +141,7 @@ func (r report) problem(path string, o Outcome) error {
 			Code: "sandbox.workdir", Message: "the scripts' user cannot use the work folder: " + r.Error,
 			Hint: "put TMPDIR where every user may pass through, or run as another user than root",
 		}, nil)
-	case r.Layer == layerCanary || r.Layer == "level":
+	case r.Layer == layerCanary:
 		return problem.New(problem.Problem{
 			Code: "sandbox.failed", Where: r.Layer, Message: "the sandbox does not hold what it promises, and the script did not start: " + r.Error,
 			Hint: "use another kernel or container engine, and report it",

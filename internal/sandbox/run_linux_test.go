@@ -23,11 +23,12 @@ import (
 func TestMain(m *testing.M) {
 	sandbox.Dispatch()
 	sandbox.Attacker()
+	testkit.PretendKernel()
 	os.Exit(m.Run())
 }
 
-// levels are all there are.
-var levels = []sandbox.Level{sandbox.LevelNone, sandbox.LevelBasic, sandbox.LevelFull}
+// strongest is the strictest level that this machine's kernel has.
+func strongest() sandbox.Level { return sandbox.Probe().Strongest() }
 
 // needs skips a test of a level that this machine's kernel does not have.
 func needs(t testing.TB, level sandbox.Level) {
@@ -52,15 +53,21 @@ func folder(t testing.TB, level sandbox.Level) string {
 	return dir
 }
 
-// bash makes the command that runs script in a fresh folder, at level full.
+// bash makes the command that runs script in a fresh folder, as strictly as this kernel can.
 func bash(t testing.TB, script string) (sandbox.Command, *testkit.Buffer, *testkit.Buffer) {
 	t.Helper()
-	return bashAt(t, sandbox.LevelFull, script)
+	return bashAt(t, strongest(), script)
 }
 
 func bashAt(t testing.TB, level sandbox.Level, script string) (sandbox.Command, *testkit.Buffer, *testkit.Buffer) {
 	t.Helper()
 	needs(t, level)
+	return commandAt(t, level, script)
+}
+
+// commandAt makes the command of a level that this kernel need not have.
+func commandAt(t testing.TB, level sandbox.Level, script string) (sandbox.Command, *testkit.Buffer, *testkit.Buffer) {
+	t.Helper()
 	path, err := exec.LookPath("bash")
 	if err != nil {
 		t.Fatal(err)
@@ -88,7 +95,7 @@ func TestRunTellsHowItEnded(t *testing.T) {
 		{"no environment but its own", "env | grep -v -e ^PWD= -e ^SHLVL= -e ^_= -e ^HOME= -e ^TMPDIR=", 0, "", "PATH=/usr/bin:/bin\n"},
 		{"large output", "head -c 3000000 /dev/zero | tr '\\0' x | wc -c", 0, "", "3000000\n"},
 	} {
-		for _, level := range levels {
+		for _, level := range sandbox.Levels {
 			t.Run(c.name+" at "+string(level), func(t *testing.T) {
 				cmd, out, errs := bashAt(t, level, c.script)
 				got, err := sandbox.Run(t.Context(), cmd)

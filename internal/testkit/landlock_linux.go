@@ -123,7 +123,7 @@ func filter(flags uintptr, instructions []bpf.Instruction) (int, error) {
 			return -1, err
 		}
 	}
-	prog := unix.SockFprog{Len: uint16(len(raw)), Filter: &raw[0]}                                                       // #nosec G115 -- few instructions
+	prog := unix.SockFprog{Len: uint16(len(raw)), Filter: &raw[0]}                                                      // #nosec G115 -- few instructions
 	fd, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, flags, uintptr(unsafe.Pointer(&prog))) // #nosec G103 -- the call takes an address
 	runtime.KeepAlive(raw)
 	if errno != 0 {
@@ -174,26 +174,38 @@ func answer(abi string, command []string) (int, error) {
 		return 1, err
 	}
 	_ = theirs.Close()
-	rights := make([]byte, unix.CmsgSpace(4))
-	_, n, _, _, err := unix.Recvmsg(ends[0], make([]byte, 1), rights, unix.MSG_CMSG_CLOEXEC)
-	if err == nil && n > 0 {
-		messages, err := unix.ParseSocketControlMessage(rights[:n])
-		if err != nil {
-			return 1, err
-		}
-		fds, err := unix.ParseUnixRights(&messages[0])
-		if err != nil {
-			return 1, err
-		}
-		version, _ := strconv.ParseInt(abi, 10, 64) //nolint:errcheck // it is a number
-		go reply(fds[0], version)
+	listener, err := passed(ends[0])
+	if err != nil {
+		return 1, errors.Join(err, cmd.Process.Kill())
 	}
+	version, _ := strconv.ParseInt(abi, 10, 64) //nolint:errcheck // it is a number
+	go reply(listener, version)
 	err = cmd.Wait()
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
-		err = nil
+	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) && exit.ExitCode() > 0 {
+		return exit.ExitCode(), nil
 	}
-	return max(cmd.ProcessState.ExitCode(), min(1, -cmd.ProcessState.ExitCode())), err
+	if err != nil {
+		return 1, err
+	}
+	return 0, nil
+}
+
+// passed is the descriptor that the child passes on.
+func passed(socket int) (int, error) {
+	rights := make([]byte, unix.CmsgSpace(4))
+	_, n, _, _, err := unix.Recvmsg(socket, make([]byte, 1), rights, unix.MSG_CMSG_CLOEXEC)
+	if err != nil {
+		return -1, err
+	}
+	messages, err := unix.ParseSocketControlMessage(rights[:n])
+	if err != nil || len(messages) != 1 {
+		return -1, fmt.Errorf("the child passed nothing on (%v)", err) //nolint:errorlint // it may be nil
+	}
+	fds, err := unix.ParseUnixRights(&messages[0])
+	if err != nil {
+		return -1, err
+	}
+	return fds[0], nil
 }
 
 // The kernel's structures seccomp_notif and seccomp_notif_resp, and what passes them.
