@@ -30,6 +30,7 @@ type Config struct {
 	Topic          string // OCID, for the announcement of runs; empty: none
 	NotifyAll      bool   // successes too
 	Sandbox        sandbox.Level
+	Credentials    []string       // files of the function's identity
 	Scripts        sandbox.Limits // of the platform
 	Output         executor.OutputMode
 	LogLevel       slog.Level
@@ -72,6 +73,7 @@ func ParseConfig(environ []string) (Config, []problem.Problem) {
 		Topic:          e.ocid("CEMLI_TOPIC"),
 		NotifyAll:      e.choice("CEMLI_NOTIFY", "all", "all", "failures") == "all",
 		Sandbox:        sandbox.Level(e.choice("CEMLI_SANDBOX", defaultSandbox(onOCI), "full", "isolated", "basic", "none")),
+		Credentials:    credentialFiles(e.values),
 		Output:         executor.OutputMode(e.choice("CEMLI_LOG_OUTPUT", "all", "all", "tail", "none")),
 		KeepPackages:   e.choice("CEMLI_KEEP_PACKAGES", "true", "true", "false") == "true",
 		Reserve:        e.duration("CEMLI_RESERVE", 15*time.Second, time.Second, 5*time.Minute),

@@ -84,6 +84,9 @@ func (h *handler) call(ctx context.Context, in io.Reader) (answer []byte, err er
 		Packages: h.config.PackagesBucket, Results: h.config.ResultsBucket, State: h.config.StateBucket,
 	})
 	if len(h.problems) > 0 {
+		if err == nil && asksProbe(call) {
+			return h.probeAlone(ctx, call)
+		}
 		return h.unconfigured(call)
 	}
 	if err != nil {
@@ -178,8 +181,11 @@ func (h *handler) item(ctx context.Context, run *executor.Executor, item trigger
 		h.log.Info("ignored", "call_id", item.Request.CallID, "reason", item.Ignored)
 		return map[string]string{"status": "ignored", "reason": item.Ignored}, nil
 	}
-	if item.Request.Action == executor.ActionSweep {
+	switch item.Request.Action {
+	case executor.ActionSweep:
 		return run.Sweep(ctx, item.Request.CallID)
+	case executor.ActionProbe:
+		return h.probe(ctx, run, item.Request), nil
 	}
 	if later && !run.HasTime(ctx) {
 		result, err := run.Later(ctx, item.Request)

@@ -11,14 +11,14 @@ import (
 )
 
 // confined refuses to run below the sandbox level that is demanded.
-func (r *run) confined() error {
+func (c Config) confined() error {
 	has := sandbox.Probe()
-	if has.Strongest().Reaches(r.Sandbox) {
+	if has.Strongest().Reaches(c.Sandbox) {
 		return nil
 	}
 	return problem.New(problem.Problem{
 		Code:    "sandbox.unavailable",
-		Message: fmt.Sprintf("the sandbox level %s is required, and this kernel has only %s: %s", r.Sandbox, has.Strongest(), has.Lacks(r.Sandbox)),
+		Message: fmt.Sprintf("the sandbox level %s is required, and this kernel has only %s: %s", c.Sandbox, has.Strongest(), has.Lacks(c.Sandbox)),
 		Hint:    "use a kernel that has it, or set CEMLI_SANDBOX=basic, and no higher level in the policy, to accept that scripts can reach the function's credentials",
 	}, nil)
 }

@@ -28,10 +28,7 @@ func (r *run) readPolicy(ctx context.Context) (*manifest.Policy, error) {
 	r.result.Policy = evidence.Policy{Source: r.Policy.Source}
 	doc, err := r.Policy.Read(ctx)
 	if err != nil {
-		return nil, problem.New(problem.Problem{
-			Code: "policy.unavailable", Where: r.Policy.Source, Message: "the policy cannot be read, so nothing runs",
-			Hint: "check that the object named in CEMLI_POLICY exists and that the function may read it",
-		}, err)
+		return nil, unreadPolicy(r.Policy.Source, err)
 	}
 	r.result.Policy.Digest = "sha256:" + sum(doc)
 	r.policy = doc
@@ -46,6 +43,13 @@ func (r *run) readPolicy(ctx context.Context) (*manifest.Policy, error) {
 		r.Sandbox = level
 	}
 	return policy, nil
+}
+
+func unreadPolicy(source string, cause error) error {
+	return problem.New(problem.Problem{
+		Code: "policy.unavailable", Where: source, Message: "the policy cannot be read, so nothing runs",
+		Hint: "check that the object named in CEMLI_POLICY exists and that the function may read it",
+	}, cause)
 }
 
 // within lowers the limits to those of a policy.

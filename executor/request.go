@@ -17,6 +17,7 @@ const (
 	ActionCheck    Action = "check"    // validate and admit, run nothing
 	ActionRollback Action = "rollback" // undo an earlier run
 	ActionSweep    Action = "sweep"    // finish what other invocations left; names no object
+	ActionProbe    Action = "probe"    // say what this deployment can do; names no object
 )
 
 // Request is one thing asked of the executor, whatever form it arrived in. Its JSON is what
@@ -51,6 +52,9 @@ type Request struct {
 	// CallID and RequestedBy are what the platform says of the call; not verified.
 	CallID      string               `json:"-"`
 	RequestedBy []evidence.Requester `json:"requested_by,omitempty"`
+
+	// Verdict: a probe answers true or false, and nothing else.
+	Verdict bool `json:"-"`
 
 	// Continue names, instead of all that, a request that an earlier invocation has accepted and
 	// could not finish; only the function itself asks so.

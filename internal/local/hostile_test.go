@@ -253,10 +253,18 @@ func lingerers(t *testing.T) []string {
 	return left
 }
 
+// needIsolated skips where scripts can read whatever the function can.
+func needIsolated(t *testing.T) {
+	t.Helper()
+	if has := sandbox.Probe(); !has.Strongest().Reaches(sandbox.LevelIsolated) {
+		t.Skip("needs a kernel with Landlock: " + has.NoLandlock.String())
+	}
+}
+
 func needFull(t *testing.T) {
 	t.Helper()
-	if sandbox.Probe().Strongest() != sandbox.LevelFull {
-		t.Skip("needs a kernel with Landlock")
+	if has := sandbox.Probe(); has.Strongest() != sandbox.LevelFull {
+		t.Skip("needs a kernel with Landlock: " + has.Lacks(sandbox.LevelFull))
 	}
 	if _, err := exec.LookPath("curl"); err != nil {
 		t.Skip("needs curl")

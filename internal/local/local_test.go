@@ -39,6 +39,7 @@ var function = sync.OnceValues(func() (string, error) {
 })
 
 func TestMain(m *testing.M) {
+	testkit.PretendKernel()
 	code := m.Run()
 	if path, err := function(); err == nil {
 		_ = os.RemoveAll(filepath.Dir(path))
@@ -96,7 +97,7 @@ func unconfined(o *local.Options) { o.Settings = map[string]string{"CEMLI_SANDBO
 // answered takes the end of an invocation.
 func (c *cloud) answered(a fnhost.Answer, err error) {
 	got := answer{err: err}
-	if err == nil {
+	if err == nil && !bytes.HasPrefix(a.Body, []byte("true")) && !bytes.HasPrefix(a.Body, []byte("false")) { // no verdict
 		if json.Unmarshal(a.Body, &got.several) == nil {
 			c.answers <- got
 			return

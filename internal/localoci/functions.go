@@ -55,6 +55,10 @@ func (s *Server) invoke(w http.ResponseWriter, r *request, to route) error {
 	if err != nil {
 		return err
 	}
+	if strings.EqualFold(r.Header.Get("Is-Dry-Run"), "true") { // only whether it may be invoked was asked
+		w.WriteHeader(http.StatusNoContent)
+		return nil
+	}
 	call := Invocation{Body: body, Header: passedOn(r)}
 	if strings.EqualFold(r.Header.Get("Fn-Invoke-Type"), "detached") {
 		// It outlives the request, and ends with the server.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/oracle/oci-go-sdk/v65/common"
 	"github.com/oracle/oci-go-sdk/v65/functions"
 	"github.com/oracle/oci-go-sdk/v65/objectstorage"
 
@@ -17,7 +18,16 @@ import (
 // InvokeDetached asks for an invocation of a function that nobody waits for, and returns when the
 // service has accepted it. Where the function is invoked is asked for once.
 func (c *Client) InvokeDetached(ctx context.Context, function string, body []byte) error {
-	endpoint, err := c.invokeEndpoint(ctx, function)
+	return c.invoke(ctx, functions.InvokeFunctionRequest{FunctionId: &function, FnInvokeType: functions.InvokeFunctionFnInvokeTypeDetached}, body)
+}
+
+// MayInvoke asks whether this principal may invoke a function, which does not run.
+func (c *Client) MayInvoke(ctx context.Context, function string) error {
+	return c.invoke(ctx, functions.InvokeFunctionRequest{FunctionId: &function, IsDryRun: common.Bool(true)}, nil)
+}
+
+func (c *Client) invoke(ctx context.Context, request functions.InvokeFunctionRequest, body []byte) error {
+	endpoint, err := c.invokeEndpoint(ctx, *request.FunctionId)
 	if err != nil {
 		return err
 	}
@@ -27,16 +37,15 @@ func (c *Client) InvokeDetached(ctx context.Context, function string, body []byt
 			return credentialsError(err)
 		}
 		c.configure(&api.BaseClient)
-		answer, err := api.InvokeFunction(ctx, functions.InvokeFunctionRequest{
-			FunctionId: &function, InvokeFunctionBody: io.NopCloser(bytes.NewReader(body)), FnInvokeType: functions.InvokeFunctionFnInvokeTypeDetached,
-		})
+		request.InvokeFunctionBody = io.NopCloser(bytes.NewReader(body))
+		answer, err := api.InvokeFunction(ctx, request)
 		if answer.Content != nil {
 			_ = answer.Content.Close() // it is empty
 		}
 		return err
 	})
 	if err != nil {
-		return invokeError(function, err)
+		return invokeError(*request.FunctionId, err)
 	}
 	return nil
 }

@@ -22,32 +22,18 @@ type SecretVersion struct {
 	Version string // number
 }
 
+const ocidPrefix = "ocid1."
+
 // Secret reads the current version of a secret: by its OCID, or by its name in a vault,
 // whose OCID may be empty if there is none. The error is a *problem.Error of the family
 // "secret", or that of the credentials.
 func (c *Client) Secret(ctx context.Context, ref, vault string) ([]byte, SecretVersion, error) {
-	byName := !strings.HasPrefix(ref, "ocid1.")
-	if byName && vault == "" {
+	if !strings.HasPrefix(ref, ocidPrefix) && vault == "" {
 		return nil, SecretVersion{}, problem.New(problem.Problem{
 			Code: "secret.vault", Where: ref, Message: "the secret is named, and no vault is configured", Hint: "set CEMLI_VAULT to the vault's OCID, or use the secret's OCID",
 		}, nil)
 	}
-	var bundle secrets.SecretBundle
-	_, err := c.call(ctx, func(ctx context.Context, _ *objectstorage.ObjectStorageClient) error {
-		api, err := secrets.NewSecretsClientWithConfigurationProvider(c.current())
-		if err != nil {
-			return credentialsError(err)
-		}
-		c.configure(&api.BaseClient)
-		if byName {
-			answer, err := api.GetSecretBundleByName(ctx, secrets.GetSecretBundleByNameRequest{SecretName: &ref, VaultId: &vault})
-			bundle = answer.SecretBundle
-			return err
-		}
-		answer, err := api.GetSecretBundle(ctx, secrets.GetSecretBundleRequest{SecretId: &ref})
-		bundle = answer.SecretBundle
-		return err
-	})
+	bundle, err := c.bundle(ctx, ref, vault)
 	if err != nil {
 		return nil, SecretVersion{}, secretError(ref, err)
 	}
@@ -60,6 +46,26 @@ func (c *Client) Secret(ctx context.Context, ref, vault string) ([]byte, SecretV
 		return nil, SecretVersion{}, secretError(ref, errors.New("its content is not base64"))
 	}
 	return text, SecretVersion{ID: value(bundle.SecretId), Version: strconv.FormatInt(value(bundle.VersionNumber), 10)}, nil
+}
+
+// bundle asks for a secret by its OCID, or by its name in the vault.
+func (c *Client) bundle(ctx context.Context, ref, vault string) (bundle secrets.SecretBundle, err error) {
+	_, err = c.call(ctx, func(ctx context.Context, _ *objectstorage.ObjectStorageClient) error {
+		api, err := secrets.NewSecretsClientWithConfigurationProvider(c.current())
+		if err != nil {
+			return credentialsError(err)
+		}
+		c.configure(&api.BaseClient)
+		if !strings.HasPrefix(ref, ocidPrefix) {
+			answer, err := api.GetSecretBundleByName(ctx, secrets.GetSecretBundleByNameRequest{SecretName: &ref, VaultId: &vault})
+			bundle = answer.SecretBundle
+			return err
+		}
+		answer, err := api.GetSecretBundle(ctx, secrets.GetSecretBundleRequest{SecretId: &ref})
+		bundle = answer.SecretBundle
+		return err
+	})
+	return bundle, err
 }
 
 func secretError(ref string, err error) error {

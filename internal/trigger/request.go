@@ -32,13 +32,13 @@ const (
 // requestKeys are the keys of a request by hand.
 var requestKeys = []string{
 	"bucket", "object", "etag", "version_id", "action", "parameters", "parameter_set",
-	"rerun_of", "resume_from", "rollback_of", "once_per", "force", "request_id", "reason", "reference",
+	"rerun_of", "resume_from", "rollback_of", "once_per", "force", "request_id", "reason", "reference", "verdict",
 }
 
 // laterKeys are keys of the contract whose features this version does not have: they are refused, as
 // whoever sends them relies on them.
 var laterKeys = []string{
-	"not_before", "emergency", "verdict", "scope", "run_id", "package", "version", "dirhash", "state",
+	"not_before", "emergency", "scope", "run_id", "package", "version", "dirhash", "state",
 }
 
 // continueKey is the key of the request that the function sends to itself, to go on with what an
@@ -61,16 +61,19 @@ func (d decoder) fromItself(members map[string]jsontext.Value) Item {
 	return Item{Request: q}
 }
 
-// sweepKeys are those of them that mean something to a sweep.
-var sweepKeys = []string{"action", "reason", "reference"}
+// alone are the actions that name no object, and which keys mean something to each.
+var alone = map[executor.Action][]string{
+	executor.ActionSweep: {"action", "reason", "reference"},
+	executor.ActionProbe: {"action", "reason", "reference", "verdict"},
+}
 
 // actions are the words for what may be asked.
 var actions = []executor.Action{
-	executor.ActionApply, executor.ActionDryRun, executor.ActionCheck, executor.ActionRollback, executor.ActionSweep,
+	executor.ActionApply, executor.ActionDryRun, executor.ActionCheck, executor.ActionRollback, executor.ActionSweep, executor.ActionProbe,
 }
 
 // laterActions are words of the contract that this version does not support.
-var laterActions = []executor.Action{"cancel", "mark", "probe"}
+var laterActions = []executor.Action{"cancel", "mark"}
 
 var runIDRule = regexp.MustCompile(`^[0-9]{8}T[0-9]{6}Z-[a-z0-9][a-z0-9._-]{0,127}$`)
 
@@ -98,7 +101,7 @@ func (d decoder) fromRequest(members map[string]jsontext.Value) Item {
 		Bucket: r.text("bucket", maxName), Object: r.text("object", maxText), ETag: r.text("etag", maxName), VersionID: r.text("version_id", maxName),
 		ParameterSet: r.text("parameter_set", maxName), Reason: r.said("reason", maxText), Reference: r.said("reference", maxName),
 		RerunOf: r.runID("rerun_of"), ResumeFrom: r.runID("resume_from"), RollbackOf: r.runID("rollback_of"),
-		Action: r.action(), OncePer: r.slot(), Parameters: r.parameters(), Force: r.boolean("force"), RequestID: r.said("request_id", maxName),
+		Action: r.action(), OncePer: r.slot(), Parameters: r.parameters(), Force: r.boolean("force"), RequestID: r.said("request_id", maxName), Verdict: r.boolean("verdict"),
 		Trigger: executor.Trigger{Kind: executor.TriggerRequest},
 	}
 	if q.Action == "" && !q.GoesBack() {
@@ -107,9 +110,12 @@ func (d decoder) fromRequest(members map[string]jsontext.Value) Item {
 	if q.Force && q.Reason == "" {
 		r.wrong("/reason", "going back past later runs needs a reason")
 	}
-	switch {
-	case q.Action == executor.ActionSweep:
-		r.sweep()
+	if q.Verdict && q.Action != executor.ActionProbe {
+		r.wrong("/verdict", "it is for a probe")
+	}
+	switch keys, ok := alone[q.Action]; {
+	case ok:
+		r.only(q.Action, keys)
 	case len(r.problems) == 0:
 		if q.Bucket == "" {
 			q.Bucket = d.buckets.Packages
@@ -236,11 +242,11 @@ func (r *reader) slot() time.Duration {
 	return d
 }
 
-// sweep refuses what a sweep would not heed.
-func (r *reader) sweep() {
+// only refuses what an action that names no object would not heed.
+func (r *reader) only(action executor.Action, keys []string) {
 	for _, key := range requestKeys {
-		if r.members[key] != nil && !slices.Contains(sweepKeys, key) {
-			r.wrong(pointer(key), "a sweep looks after everything; it takes only a reason and a reference")
+		if r.members[key] != nil && !slices.Contains(keys, key) {
+			r.wrong(pointer(key), fmt.Sprintf("a %s looks after everything; it takes only %s", action, strings.Join(keys[1:], ", ")))
 		}
 	}
 }

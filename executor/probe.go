@@ -1,0 +1,215 @@
+package executor
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"cemli-executor/internal/claim"
+	"cemli-executor/internal/codes"
+	"cemli-executor/internal/problem"
+	"cemli-executor/internal/sandbox"
+	"cemli-executor/internal/store"
+	"cemli-executor/manifest"
+)
+
+// Probe is what this deployment can do, line by line.
+type Probe struct {
+	Action      Action      `json:"action"`
+	OK          bool        `json:"ok"` // every line is
+	Environment string      `json:"environment"`
+	Version     string      `json:"version"`
+	Lines       []ProbeLine `json:"lines"`
+}
+
+// ProbeLine is one thing that was looked at. Where it is not OK, Code is that of a run that met with it, and
+// Cure is what to do.
+type ProbeLine struct {
+	What string `json:"what"`
+	OK   bool   `json:"ok"`
+	Says string `json:"says"`
+	Code string `json:"code,omitempty"`
+	Cure string `json:"cure,omitempty"`
+}
+
+// ProbeCheck is something that whoever wires the executor can look at; says is for a person.
+type ProbeCheck struct {
+	What string
+	Try  func(ctx context.Context) (says string, err error)
+}
+
+// Probing is what a probe has to know besides the executor's own configuration.
+type Probing struct {
+	Problems    []problem.Problem // of the configuration: where there are some no service is asked
+	Credentials []string          // files that hold this program's identity
+	Checks      []ProbeCheck
+}
+
+// probeTime bounds what is asked of the services, all at once.
+const probeTime = 20 * time.Second
+
+// Probe looks at everything that a run needs, and runs nothing of anybody's. It reads no secret, sends no
+// message, and leaves one small object in the results bucket, the first time.
+func (e *Executor) Probe(ctx context.Context, more Probing) Probe {
+	p := Probe{Action: ActionProbe, Environment: e.Environment, Version: e.Identity.ExecutorVersion}
+	for _, wrong := range more.Problems {
+		p.Lines = append(p.Lines, ProbeLine{What: "configuration", Says: problem.New(wrong, nil).Message(), Code: wrong.Code, Cure: wrong.Hint})
+	}
+	ctx, cancel := context.WithTimeout(ctx, probeTime)
+	defer cancel()
+	level := e.Sandbox
+	var asked []ProbeLine
+	if len(more.Problems) == 0 {
+		p.Lines = append(p.Lines, ProbeLine{What: "configuration", OK: true, Says: "every variable is as it may be"})
+		asked = e.ask(ctx, more.Checks, &level)
+	}
+	p.Lines = append(append(p.Lines, e.machine(ctx, level, more.Credentials)...), asked...)
+	p.OK = true
+	for _, line := range p.Lines {
+		p.OK = p.OK && line.OK
+	}
+	return p
+}
+
+// ask asks the services, all at once. The policy may raise the level of the sandbox.
+func (e *Executor) ask(ctx context.Context, more []ProbeCheck, level *sandbox.Level) []ProbeLine {
+	checks := append([]ProbeCheck{
+		{"clock", e.probeClock},
+		{"state", e.probeState},
+		{"results", e.probeResults},
+		{"packages", e.probePackages},
+		{"policy", func(ctx context.Context) (string, error) { return e.probePolicy(ctx, level) }},
+	}, more...)
+	lines := make([]ProbeLine, len(checks))
+	var all sync.WaitGroup
+	for i, c := range checks {
+		all.Go(func() { lines[i] = c.line(ctx, e) })
+	}
+	all.Wait()
+	return lines
+}
+
+// line makes the check.
+func (c ProbeCheck) line(ctx context.Context, e *Executor) ProbeLine {
+	says, err := c.Try(ctx)
+	if err == nil {
+		return ProbeLine{What: c.What, OK: true, Says: says}
+	}
+	e.Log.Warn("probe", "what", c.What, "code", problem.CodeOf(err), "error", err.Error())
+	p := problem.Of(err, problem.Problem{Code: codes.Internal, Message: "it could not be looked at", Hint: "see the function's log"})
+	return ProbeLine{What: c.What, Says: p.Message(), Code: p.Code(), Cure: p.Problems[0].Hint}
+}
+
+// probeObject is the name that a probe uses in the buckets of results and state.
+func (e *Executor) probeObject() string { return "probe/" + e.Environment + ".json" }
+
+func (e *Executor) put(ctx context.Context, b store.Bucket, opts store.PutOptions) error {
+	doc := []byte(`{"schema_version":1}` + "\n")
+	opts.ContentType = "application/json"
+	_, err := b.Put(ctx, e.probeObject(), bytes.NewReader(doc), int64(len(doc)), opts)
+	return err
+}
+
+func (e *Executor) probeClock(ctx context.Context) (string, error) {
+	clock := e.Clock
+	if clock == nil {
+		clock = time.Now
+	}
+	return fmt.Sprintf("within %s of the store's", claim.MaxSkew), claim.CheckClock(ctx, e.State, e.Environment, clock)
+}
+
+// probeState does with one object all that is done with records.
+func (e *Executor) probeState(ctx context.Context) (string, error) {
+	if err := e.put(ctx, e.State, store.PutOptions{}); err != nil {
+		return "", err
+	}
+	body, info, err := e.State.Get(ctx, e.probeObject(), store.GetOptions{})
+	if err != nil {
+		return "", err
+	}
+	_, err = io.Copy(io.Discard, body)
+	if err := errors.Join(err, body.Close()); err != nil {
+		return "", store.Error(store.ErrUnavailable, "read", e.State.Name(), e.probeObject(), err)
+	}
+	if err := e.put(ctx, e.State, store.PutOptions{IfMatch: info.ETag}); err != nil && !errors.Is(err, store.ErrChanged) {
+		return "", err // another probe may have come between
+	}
+	if _, err := e.State.List(ctx, store.ListOptions{Prefix: "probe/", Limit: 1}); err != nil {
+		return "", err
+	}
+	if err := e.State.Delete(ctx, e.probeObject(), ""); err != nil && !errors.Is(err, store.ErrNotFound) {
+		return "", err
+	}
+	return e.State.Name() + " can be written, read, listed and deleted from", nil
+}
+
+// creator is a bucket that can tell whether an object may be created without creating one.
+type creator interface {
+	MayCreate(ctx context.Context, name string) error
+}
+
+// probeResults creates an object once, and has the store refuse it from then on.
+func (e *Executor) probeResults(ctx context.Context) (string, error) {
+	err := e.put(ctx, e.Results, store.PutOptions{IfNoneMatch: true})
+	if err == nil {
+		err = e.put(ctx, e.Results, store.PutOptions{IfNoneMatch: true})
+	}
+	switch {
+	case err == nil:
+		return "", problem.New(problem.Problem{
+			Code: "store.evidence", Where: e.Results.Name() + "/" + e.probeObject(), Message: "the store has overwritten what was to be created only", Hint: "use Object Storage, which heeds If-None-Match",
+		}, nil)
+	case !errors.Is(err, store.ErrExists):
+		return "", err
+	}
+	// Who may read and not create is told the same of a name that is taken.
+	if b, ok := e.Results.(creator); ok {
+		if err := b.MayCreate(ctx, e.probeObject()+"-none"); err != nil {
+			return "", err
+		}
+	}
+	if _, err := e.Results.List(ctx, store.ListOptions{Prefix: "probe/", Limit: 1}); err != nil {
+		return "", err
+	}
+	return e.Results.Name() + " takes new objects and overwrites none", nil
+}
+
+// probePackages reads what is not there: that it is not found is for those who may read.
+func (e *Executor) probePackages(ctx context.Context) (string, error) {
+	if _, err := e.Packages.List(ctx, store.ListOptions{Limit: 1}); err != nil {
+		return "", err
+	}
+	if _, err := e.Packages.ListVersions(ctx, store.VersionOptions{Limit: 1}); err != nil {
+		return "", err
+	}
+	body, _, err := e.Packages.Get(ctx, e.probeObject(), store.GetOptions{Length: 1})
+	switch {
+	case err == nil:
+		_ = body.Close() // that it may be read was asked
+	case !errors.Is(err, store.ErrNotFound):
+		return "", err
+	}
+	return e.Packages.Name() + " can be listed and read", nil
+}
+
+func (e *Executor) probePolicy(ctx context.Context, level *sandbox.Level) (string, error) {
+	if e.Policy == nil {
+		return "none: every valid package may run", nil
+	}
+	doc, err := e.Policy.Read(ctx)
+	if err != nil {
+		return "", unreadPolicy(e.Policy.Source, err)
+	}
+	policy, err := manifest.ParsePolicy(doc, e.Environment)
+	if err != nil {
+		return "", err
+	}
+	if least := sandbox.Level(policy.Sandbox); least != "" && least.Reaches(*level) {
+		*level = least
+	}
+	return e.Policy.Source + " is valid: sha256:" + sum(doc), nil
+}

@@ -1,0 +1,153 @@
+package executor
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"cemli-executor/internal/problem"
+	"cemli-executor/internal/sandbox"
+)
+
+// machine looks at what scripts would run on, at a level of the sandbox.
+func (e *Executor) machine(ctx context.Context, level sandbox.Level, credentials []string) []ProbeLine {
+	has := sandbox.Probe()
+	landlock := has.NoLandlock.String()
+	if landlock == "" {
+		landlock = fmt.Sprintf("ABI %d", has.Landlock)
+	}
+	known := func(what, says string) ProbeLine { return ProbeLine{What: what, OK: true, Says: says} }
+	lines := []ProbeLine{
+		known("kernel", firstLine("/proc/sys/kernel/osrelease")+", ptrace_scope "+firstLine("/proc/sys/kernel/yama/ptrace_scope")),
+		known("landlock", landlock),
+		known("memory", cgroup("memory.max", "memory/memory.limit_in_bytes")+" bytes"),
+		known("processes", cgroup("pids.current", "pids/pids.current")+" of "+cgroup("pids.max", "pids/pids.max")),
+		known("tools", strings.Join(tools(), " ")),
+	}
+	seccomp := ProbeLine{What: "seccomp", OK: has.Seccomp || level == sandbox.LevelNone, Says: "the kernel filters system calls"}
+	if !has.Seccomp {
+		seccomp.Says, seccomp.Code, seccomp.Cure = "the kernel cannot filter system calls", "sandbox.unavailable", "use another kernel or container engine"
+	}
+	lines = append(lines, seccomp)
+	for _, c := range []ProbeCheck{
+		{"tmp", func(context.Context) (string, error) { return e.probeSpace() }},
+		{"sandbox", func(ctx context.Context) (string, error) { return e.probeSandbox(ctx, level, credentials) }},
+	} {
+		lines = append(lines, c.line(ctx, e))
+	}
+	return lines
+}
+
+// firstLine is a file of the kernel's; "unknown" where there is none.
+func firstLine(path string) string {
+	doc, err := os.ReadFile(path)
+	if err != nil {
+		return "unknown"
+	}
+	line, _, _ := strings.Cut(string(doc), "\n")
+	return line
+}
+
+// cgroup is what the container's control group says, under its newer or its older name.
+func cgroup(names ...string) string {
+	for _, name := range names {
+		if value := firstLine("/sys/fs/cgroup/" + name); value != "unknown" {
+			return value
+		}
+	}
+	return "unknown"
+}
+
+// tools are those of the usual ones that scripts would find.
+func tools() []string {
+	var found []string
+	for _, name := range strings.Fields("bash curl git java jq node openssl perl psql python3 sqlite3 sqlplus tar unzip wget zip") {
+		for _, dir := range filepath.SplitList(searchPath) {
+			if _, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
+				found = append(found, name)
+				break
+			}
+		}
+	}
+	return found
+}
+
+func (e *Executor) probeSpace() (string, error) {
+	if err := os.MkdirAll(e.WorkDir, 0o700); err != nil {
+		return "", workdirError(e.WorkDir, err)
+	}
+	free, ok, err := freeSpace(e.WorkDir)
+	if err != nil || !ok {
+		return "unknown", err
+	}
+	inodes := strconv.FormatInt(free.Inodes, 10)
+	if free.Inodes > 1<<40 {
+		inodes = "any number of"
+	}
+	says := fmt.Sprintf("%d MB and %s files are free", free.Bytes>>20, inodes)
+	if free.Bytes < spareBytes || free.Inodes < spareInodes {
+		return "", problem.New(problem.Problem{
+			Code: "archive.no_space", Message: says + ", and a run takes more", Hint: "give the function more memory, a quarter of which is its /tmp",
+		}, nil)
+	}
+	return says, nil
+}
+
+// reach tells which of its arguments a script can open, by their places.
+const reach = `i=0; for f; do i=$((i+1)); if { : <"$f"; } 2>/dev/null; then echo $i; fi; done`
+
+// probeSandbox runs a script that tries what scripts must not be able to do.
+func (e *Executor) probeSandbox(ctx context.Context, level sandbox.Level, credentials []string) (string, error) {
+	config := e.Config
+	config.Sandbox = level
+	if err := config.confined(); err != nil {
+		return "", err
+	}
+	self := strconv.Itoa(os.Getpid())
+	secrets := append([]string{"/proc/" + self + "/environ", "/proc/" + self + "/mem", "/proc/1/environ"}, credentials...)
+	outcome, opened, err := e.trial(ctx, level, secrets)
+	if err != nil {
+		return "", err
+	}
+	is := outcome.Layers.Level()
+	says := fmt.Sprintf("level %s, at least %s being demanded; open are: %s", is, level, strings.Join(outcome.Layers.Gaps(), " "))
+	switch {
+	case len(opened) == 0:
+		return says + "; scripts could open none of the places where credentials are", nil
+	case is.Reaches(sandbox.LevelIsolated):
+		return "", problem.New(problem.Problem{
+			Code: "sandbox.failed", Message: fmt.Sprintf("a script at level %s could open what it must not: %d of %d places", is, len(opened), len(secrets)),
+			Hint: "use another kernel or container engine, and report it",
+		}, nil)
+	}
+	return says + fmt.Sprintf("; scripts can open the function's credentials (%d of %d places), which CEMLI_SANDBOX accepts", len(opened), len(secrets)), nil
+}
+
+// trial runs a script in the sandbox, and returns which of the files it could open.
+func (e *Executor) trial(ctx context.Context, level sandbox.Level, files []string) (sandbox.Outcome, []string, error) {
+	dir, err := newRundir(e.WorkDir, level)
+	if err != nil {
+		return sandbox.Outcome{}, nil, err
+	}
+	defer func() { _ = dir.remove() }() // the next run removes what is left
+	if err := dir.give(); err != nil {
+		return sandbox.Outcome{}, nil, workdirError(e.WorkDir, err)
+	}
+	var out bytes.Buffer
+	spawn := e.Spawn
+	if spawn == nil {
+		spawn = sandbox.Run
+	}
+	outcome, err := spawn(ctx, sandbox.Command{
+		Path: "/bin/bash", Args: append([]string{"-c", reach, "probe"}, files...), Dir: dir.join("package"), Env: []string{"PATH=" + searchPath},
+		Stdout: &out, Stderr: &out, Grace: time.Second, Level: level, Limits: e.Scripts, Writable: dir.writable(), Kept: e.Keeper,
+		Network: level == sandbox.LevelNone,
+	})
+	return outcome, strings.Fields(out.String()), err
+}

@@ -1,0 +1,71 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"path/filepath"
+
+	"cemli-executor/executor"
+	"cemli-executor/internal/trigger"
+)
+
+// asksProbe reports whether a call is a probe alone, which is answered whatever is wrong.
+func asksProbe(call trigger.Call) bool {
+	return len(call.Items) == 1 && !call.Batch && call.Items[0].Err == nil && call.Items[0].Request.Action == executor.ActionProbe
+}
+
+// probe says what this deployment can do; asked for a verdict it says yes or no, and the log the rest.
+func (h *handler) probe(ctx context.Context, run *executor.Executor, q executor.Request) any {
+	found := run.Probe(ctx, executor.Probing{Problems: h.problems, Credentials: h.config.Credentials, Checks: h.checks()})
+	if !q.Verdict {
+		return found
+	}
+	for _, line := range found.Lines {
+		if line.OK {
+			h.log.Info("probe", "call_id", q.CallID, "what", line.What, "says", line.Says)
+		} else {
+			h.log.Error("probe", "call_id", q.CallID, "what", line.What, "code", line.Code, "error", line.Says, "cure", line.Cure)
+		}
+	}
+	return found.OK
+}
+
+// checks are those of services that the executor knows nothing of. Nothing is sent, and no secret read.
+func (h *handler) checks() []executor.ProbeCheck {
+	said := func(text string) func(context.Context) (string, error) {
+		return func(context.Context) (string, error) { return text, nil }
+	}
+	topic := "none: nobody is told of runs"
+	if h.config.Topic != "" {
+		topic = "set; whether it may be published to shows with the first message"
+	}
+	vault := executor.ProbeCheck{What: "vault", Try: said("none: packages name secrets by their OCIDs")}
+	if h.config.Vault != "" {
+		vault.Try = func(ctx context.Context) (string, error) {
+			return "it answers; whether a secret may be read shows with the first one", h.client.AsksVault(ctx, h.config.Vault)
+		}
+	}
+	itself := executor.ProbeCheck{What: "invoke", Try: said("no detached invocations here: what takes longer than one is refused")}
+	if id := h.config.Identity.FunctionID; onFunctions(id) {
+		itself.Try = func(ctx context.Context) (string, error) {
+			return "the function may invoke itself", h.client.MayInvoke(ctx, id)
+		}
+	}
+	return []executor.ProbeCheck{{What: "topic", Try: said(topic)}, vault, itself}
+}
+
+// credentialFiles are the files that the platform names for the function's identity.
+func credentialFiles(values map[string]string) []string {
+	var files []string
+	for _, key := range []string{"OCI_RESOURCE_PRINCIPAL_RPST", "OCI_RESOURCE_PRINCIPAL_PRIVATE_PEM"} {
+		if path := values[key]; filepath.IsAbs(path) {
+			files = append(files, path)
+		}
+	}
+	return files
+}
+
+// probeAlone answers a probe where the configuration is wrong and nothing else can be served.
+func (h *handler) probeAlone(ctx context.Context, call trigger.Call) ([]byte, error) {
+	return json.Marshal(h.probe(ctx, executor.New(h.executor()), call.Items[0].Request))
+}
