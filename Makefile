@@ -21,7 +21,7 @@ GOVULNCHECK = $(GO) run golang.org/x/vuln/cmd/govulncheck@v1.5.0
 GOSEC       = $(GO) run github.com/securego/gosec/v2/cmd/gosec@v2.29.0 -quiet -exclude=G304 -exclude-dir=testdata
 SCALIBR     = $(GO) run github.com/google/osv-scalibr/binary/scalibr@v0.5.3
 
-.PHONY: build check lint test vet fmt staticcheck gosec tidy vuln secrets cross fuzz bench image smoke image-test dist sbom build-spec-test chaos simulate help quick shellcheck
+.PHONY: build check lint test vet fmt staticcheck gosec tidy vuln secrets cross fuzz bench image smoke image-test dist sbom build-spec-test no-landlock chaos simulate help quick shellcheck
 
 build: ## both binaries, static and stripped, side by side
 	scripts/build.sh $(BIN)/ . ./cmd/cemli
@@ -97,6 +97,9 @@ dist: ## the command line for several systems
 sbom: ## what the image contains
 	mkdir -p $(DIST)
 	scripts/sbom.sh $(IMAGE) $(DIST)/sbom.cdx.json $(SCALIBR)
+
+no-landlock: ## what runs scripts, as on kernels without Landlock and with its first ABIs; lists what it skips
+	scripts/other-kernels.sh
 
 build-spec-test: ## build_spec.yaml's steps in order, on this repository
 	env $$(scripts/base-images.sh) $(GO) test -count=1 -v -timeout 30m -tags buildspec -run '^TestBuildSpecSteps$$' .

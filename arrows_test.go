@@ -45,6 +45,7 @@ var arrows = map[string][]string{
 	"internal/strictjson":      {},
 	"internal/buildinfo":       {},
 	"internal/testkit":         {},
+	"internal/testkit/kernel":  {"internal/testkit"},
 	"examples":                 {},
 	"terraform":                {},
 }

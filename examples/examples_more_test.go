@@ -87,6 +87,7 @@ func TestCredentialRotation(t *testing.T) {
 		c.Secrets = func(_ context.Context, _, ref string) (executor.Secret, error) {
 			return executor.Secret{Value: []byte(password), ID: "ocid1.vaultsecret.oc1.phx." + ref, Version: "7"}, nil
 		}
+		accept(c)
 	})
 	succeeded(t, r)
 	if len(r.Secrets) != 1 || r.Secrets[0].Version != "7" || !strings.Contains(r.Execution.Stdout, "it is ***\n") || !strings.Contains(r.Execution.Stdout, "login works") {

@@ -118,6 +118,14 @@ func vault(value string) func(*executor.Config, *executor.Request) {
 		c.Secrets = func(_ context.Context, _, ref string) (executor.Secret, error) {
 			return executor.Secret{Value: []byte(value), ID: "ocid1.vaultsecret.oc1.phx." + ref, Version: "1"}, nil
 		}
+		accept(c)
+	}
+}
+
+// accept has a policy accept, where the kernel cannot isolate scripts, that secrets are given to them.
+func accept(c *executor.Config) {
+	if !sandbox.Probe().Strongest().Reaches(sandbox.LevelIsolated) && c.Policy == nil {
+		c.Policy = executor.InlinePolicy("inline", []byte(`{"environment":"test","sandbox":"basic"}`))
 	}
 }
 

@@ -58,7 +58,7 @@ func TestSecretsDoNotDecideOnEvidence(t *testing.T) {
 // Two names that differ only in what is hidden are two files.
 func TestHiddenNamesOfArtifacts(t *testing.T) {
 	b := newBench(t)
-	b.config.Secrets = vault(map[string]string{"a": "first-secret", "b": "other-secret"})
+	b.hides(map[string]string{"a": "first-secret", "b": "other-secret"})
 	r := b.ran(with(`"secrets":{"A":{"vault_secret":"a"},"B":{"vault_secret":"b"}}`, files{
 		"steps/run.sh": `cd "$CEMLI_ARTIFACTS"; echo 1 >"x-$A.txt"; echo 2 >"x-$B.txt"; mkdir "$A"; echo 3 >"$A/$B"; echo "$A=1" >>$CEMLI_OUTPUT; echo "k${A/-/_}=1
 k${B/-/_}=2" >$CEMLI_OUTPUT`,
@@ -226,7 +226,7 @@ func TestMaskedValuesAreBounded(t *testing.T) {
 		"not more than fits": {4000, strings.Repeat("s", 10000), ""},
 	} {
 		b := newBench(t)
-		b.config.Secrets = vault(map[string]string{"a": c.secret})
+		b.hides(map[string]string{"a": c.secret})
 		r := b.asks(contents, func(q *executor.Request) {
 			q.Parameters = map[string]json.RawMessage{}
 			for i := range 6 {

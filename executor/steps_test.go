@@ -18,6 +18,7 @@ import (
 	"cemli-executor/executor"
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/problem"
+	"cemli-executor/internal/sandbox"
 	"cemli-executor/internal/store"
 )
 
@@ -297,6 +298,15 @@ func vault(secrets map[string]string) executor.SecretSource {
 	}
 }
 
+// hides gives the bench a vault. Where the kernel cannot isolate scripts a policy accepts that, as an
+// environment's has to.
+func (b *bench) hides(secrets map[string]string) {
+	b.config.Secrets = vault(secrets)
+	if !sandbox.Probe().Strongest().Reaches(sandbox.LevelIsolated) && b.config.Policy == nil {
+		b.config.Policy = executor.InlinePolicy("inline", []byte(`{"environment":"test","sandbox":"basic"}`))
+	}
+}
+
 // nowhere checks that no object of the evidence or the state, nor the log, has a text.
 func (b *bench) nowhere(texts ...string) {
 	b.t.Helper()
@@ -329,7 +339,7 @@ func (b *bench) nowhere(texts ...string) {
 func TestSecrets(t *testing.T) {
 	const tiger, key = "tiger-s3cr3t&<>", "-----BEGIN-----\nfirst line of it\nsecond line of it\n-----END-----\n"
 	b := newBench(t)
-	b.config.Secrets = vault(map[string]string{"db": tiger, "key": key})
+	b.hides(map[string]string{"db": tiger, "key": key})
 	r := b.ran(with(`"secrets":{"DB":{"vault_secret":"db"},"KEY":{"vault_secret":"key"}},"parameters":{"P":{"type":"string","default":"sensitive-value","sensitive":true}},
 		"steps":[{"run":"1.sh","secrets":["DB"]},{"run":"2.sh"},{"run":"3.sh","secrets":[],"args":["x"]}]`, files{
 		"1.sh": `echo "$DB [$KEY]"; printf %s "${DB:0:5}"; sleep 0.05; echo "${DB:5}"; echo "$DB" >&2; printf %s "$DB" | base64; printf x%s "$DB" | base64; printf xx%s "$DB" | base64
@@ -392,7 +402,7 @@ func TestBadSecrets(t *testing.T) {
 		"NUL":          {`"secrets":{"A":{"vault_secret":"a"}}`, "1234567\x00", "secret.value", nil},
 		"missing":      {`"secrets":{"A":{"vault_secret":"b"}}`, "value-of-a", "secret.unavailable", nil},
 		"no vault":     {`"secrets":{"A":{"vault_secret":"a"}}`, "value-of-a", "secret.unavailable", func(c *executor.Config) { c.Secrets = nil }},
-		"not confined": {`"secrets":{"A":{"vault_secret":"a"}}`, "value-of-a", "secret.sandbox", func(c *executor.Config) { c.Sandbox = "none" }},
+		"not confined": {`"secrets":{"A":{"vault_secret":"a"}}`, "value-of-a", "secret.sandbox", func(c *executor.Config) { c.Sandbox, c.Policy = "none", nil }},
 		"not allowed": {`"secrets":{"A":{"vault_secret":"a"}}`, "value-of-a", "policy.secret", func(c *executor.Config) {
 			c.Policy = executor.InlinePolicy("inline", []byte(`{"environment":"test","secrets":["erp-*"]}`))
 		}},
@@ -400,7 +410,7 @@ func TestBadSecrets(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t)
-			b.config.Secrets = vault(map[string]string{"a": c.value})
+			b.hides(map[string]string{"a": c.value})
 			if c.change != nil {
 				c.change(&b.config)
 			}
@@ -423,7 +433,7 @@ func TestBadSecrets(t *testing.T) {
 // TestNoSecretOnDisk looks at the run's own folder while a script runs.
 func TestNoSecretOnDisk(t *testing.T) {
 	b := newBench(t)
-	b.config.Secrets = vault(map[string]string{"a": "value-of-the-secret"})
+	b.hides(map[string]string{"a": "value-of-the-secret"})
 	r := b.ran(with(`"secrets":{"A":{"vault_secret":"a"}}`, files{"steps/run.sh": `cd ..; for d in package home tmp artifacts out; do grep -rl "${A}" $d; done; echo done`}))
 	if r.Execution.Stdout != "done\n" {
 		t.Errorf("stdout %q", r.Execution.Stdout)
@@ -442,7 +452,7 @@ func readAll(r io.ReadCloser) (string, error) {
 // A value that happens to be a secret is one wherever it comes from.
 func TestASecretAsAParameter(t *testing.T) {
 	b := newBench(t)
-	b.config.Secrets = vault(map[string]string{"a": "value-of-the-secret"})
+	b.hides(map[string]string{"a": "value-of-the-secret"})
 	r := b.asks(with(`"secrets":{"A":{"vault_secret":"a"}},"parameters":{"P":{"type":"string"}}`, files{"steps/run.sh": "true"}), func(q *executor.Request) {
 		q.Parameters = map[string]json.RawMessage{"P": json.RawMessage(`"x value-of-the-secret"`)}
 		q.Reason, q.Trigger.Raw = "because value-of-the-secret", json.RawMessage(`{"parameters":{"P":"x value-of-the-secret"}}`)
@@ -556,7 +566,7 @@ func TestRollbackFindsTheArtifacts(t *testing.T) {
 func TestNoSecretByASideDoor(t *testing.T) {
 	const token = "Hunter2_correct_horse_battery"
 	b := newBench(t)
-	b.config.Secrets = vault(map[string]string{"a": token})
+	b.hides(map[string]string{"a": token})
 	r := b.ran(with(`"secrets":{"A":{"vault_secret":"a"}},"steps":[{"run":"1.sh"},{"run":"2.sh","continue_on_error":true}]`, files{
 		"1.sh": `echo "$A=1" >>$CEMLI_OUTPUT; { head -c 65516 /dev/zero | tr '\0' x; echo "$A"; } >"$CEMLI_SUMMARY"
 printf 'a-long-user-name-of-somebody@example.com:%s' "$A" | base64`,

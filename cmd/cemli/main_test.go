@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,6 +17,9 @@ func TestMain(m *testing.M) {
 	sandbox.Dispatch()
 	testscript.Main(m, map[string]func(){"cemli": main})
 }
+
+// accepting is a policy that accepts that scripts can reach credentials.
+const accepting = `{"environment":"local","sandbox":"basic"}`
 
 // TestScripts runs the sessions in testdata. They have the program cemli, the function
 // in $FUNCTION, and the packages of examples/ in $EXAMPLES.
@@ -40,7 +44,16 @@ func TestScripts(t *testing.T) {
 			e.Setenv("FUNCTION", function)
 			e.Setenv("EXAMPLES", examples)
 			e.Setenv("TMPDIR", os.TempDir()) // sockets need short paths
-			return nil
+			// What a policy has to say where [!isolated] scripts are to be given secrets.
+			e.Setenv("ACCEPTED", "CEMLI_POLICY="+accepting)
+			e.Setenv("POLICY", filepath.Join(e.WorkDir, "accepting.json"))
+			return os.WriteFile(filepath.Join(e.WorkDir, "accepting.json"), []byte(accepting), 0o600)
+		},
+		Condition: func(condition string) (bool, error) {
+			if condition != "isolated" {
+				return false, fmt.Errorf("no such condition: %s", condition)
+			}
+			return sandbox.Probe().Strongest().Reaches(sandbox.LevelIsolated), nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits},
 	})

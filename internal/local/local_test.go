@@ -21,6 +21,7 @@ import (
 	"cemli-executor/internal/fnhost"
 	"cemli-executor/internal/local"
 	"cemli-executor/internal/localoci"
+	"cemli-executor/internal/sandbox"
 	"cemli-executor/internal/store"
 	"cemli-executor/internal/testkit"
 )
@@ -93,6 +94,13 @@ func start(t *testing.T, change func(*local.Options)) *cloud {
 // unconfined lets scripts do what tests of the platform need: kill the function, and meet
 // each other in a folder.
 func unconfined(o *local.Options) { o.Settings = map[string]string{"CEMLI_SANDBOX": "none"} }
+
+// accepting has the policy accept, where the kernel cannot isolate scripts, that secrets are given to them.
+func accepting(o *local.Options) {
+	if !sandbox.Probe().Strongest().Reaches(sandbox.LevelIsolated) {
+		o.Settings = map[string]string{"CEMLI_POLICY": `{"environment":"local","sandbox":"basic"}`}
+	}
+}
 
 // answered takes the end of an invocation.
 func (c *cloud) answered(a fnhost.Answer, err error) {
@@ -365,7 +373,7 @@ func TestInvocationByHand(t *testing.T) {
 
 // Secrets come from the vault with the function's own rights, and the end of a run is announced.
 func TestSecretsAndAnnouncement(t *testing.T) {
-	c := start(t, nil)
+	c := start(t, accepting)
 	secret, err := c.Server().PutSecret("erp-db", []byte("tiger-s3cr3t"))
 	if err != nil {
 		t.Fatal(err)

@@ -2,6 +2,8 @@ package local_test
 
 import (
 	"encoding/json"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -173,7 +175,10 @@ func TestProbeUnderOtherKernels(t *testing.T) {
 			}
 			c := start(t, func(o *local.Options) {
 				o.Settings = map[string]string{"CEMLI_SANDBOX": k.sandbox}
-				o.Wrap = func(_, binary string) []string { return testkit.UnderKernel(k.kernel, binary) }
+				o.Wrap = func(dir, binary string) []string {
+					passable(t, filepath.Dir(dir), dir, filepath.Join(dir, "tmp"))
+					return testkit.UnderKernel(k.kernel, binary)
+				}
 			})
 			p := c.probe(t)
 			said := false
@@ -184,6 +189,16 @@ func TestProbeUnderOtherKernels(t *testing.T) {
 				t.Errorf("verdict %q; want %s, because of %s: %+v", got, k.verdict, k.says, p.Lines)
 			}
 		})
+	}
+}
+
+// passable lets the scripts' user pass through folders of the function's, which is root here.
+func passable(t *testing.T, folders ...string) {
+	t.Helper()
+	for _, folder := range folders {
+		if err := os.Chmod(folder, 0o711); err != nil { //nolint:gosec // to pass through
+			t.Error(err)
+		}
 	}
 }
 

@@ -28,6 +28,7 @@ type attack struct {
 	layers  []string
 	since   int      // the ABI from which Landlock is one of the layers; 0: the first
 	gap     string   // the word for it where no layer stops it
+	private bool     // what it is after is this program's alone: another user may not
 	aside   []string // layers that hinder it without stopping it; off where single layers are tried, and in the control
 	offline bool     // the command is without network
 	// still says how the attack shows to have succeeded after the command has ended; nil:
@@ -55,7 +56,7 @@ func (a attack) stoppers(setting string, abi int) []string {
 	if abi == 0 || abi < a.since {
 		layers = slices.DeleteFunc(layers, func(l string) bool { return l == "Landlock" })
 	}
-	if setting == "root" && len(layers) == 0 && slices.ContainsFunc(gaps, func(g gap) bool { return g.word == a.gap && g.owned }) {
+	if setting == "root" && len(layers) == 0 && a.private {
 		return []string{"own user"}
 	}
 	return layers
@@ -83,11 +84,11 @@ var attacks = []attack{
 	{name: "read PID 1's environment", layers: []string{"Landlock"}, gap: "files", nowhere: containerOnly},
 	{name: "read memory", layers: inside},
 	{name: "read an open file", layers: inside},
-	{name: "read credentials", layers: []string{"Landlock"}, gap: "files"},
-	{name: "read credentials through /proc/self/root", layers: []string{"Landlock"}, gap: "files"},
+	{name: "read credentials", layers: []string{"Landlock"}, gap: "files", private: true},
+	{name: "read credentials through /proc/self/root", layers: []string{"Landlock"}, gap: "files", private: true},
 	{name: "read credentials through the parent's root", layers: inside},
-	{name: "read another run's file", layers: []string{"Landlock"}, gap: "files"},
-	{name: "list another run's folder", layers: []string{"Landlock"}, gap: "files"},
+	{name: "read another run's file", layers: []string{"Landlock"}, gap: "files", private: true},
+	{name: "list another run's folder", layers: []string{"Landlock"}, gap: "files", private: true},
 	{name: "list processes", layers: []string{"Landlock"}, gap: "files"},
 	{name: "ptrace", layers: []string{"seccomp", "Landlock", "not dumpable"}},
 	{name: "process_vm_readv", layers: []string{"seccomp", "Landlock", "not dumpable"}},
@@ -107,10 +108,10 @@ var attacks = []attack{
 		return err == nil
 	}},
 	{name: "replace a folder", layers: []string{"Landlock"}, gap: "files"},
-	{name: "signal the parent", layers: []string{"Landlock"}, since: 6, gap: "signals", still: (*victim).signalled},
-	{name: "signal its group", layers: []string{"Landlock"}, since: 6, gap: "signals", still: (*victim).signalled},
-	{name: "signal by thread", layers: []string{"Landlock"}, since: 6, gap: "signals", still: (*victim).signalled},
-	{name: "signal by pidfd", layers: []string{"Landlock"}, since: 6, gap: "signals", still: (*victim).signalled},
+	{name: "signal the parent", layers: []string{"Landlock"}, since: 6, gap: "signals", private: true, still: (*victim).signalled},
+	{name: "signal its group", layers: []string{"Landlock"}, since: 6, gap: "signals", private: true, still: (*victim).signalled},
+	{name: "signal by thread", layers: []string{"Landlock"}, since: 6, gap: "signals", private: true, still: (*victim).signalled},
+	{name: "signal by pidfd", layers: []string{"Landlock"}, since: 6, gap: "signals", private: true, still: (*victim).signalled},
 	{name: "limit the parent", layers: []string{"seccomp"}},
 	{name: "slow the parent", layers: []string{"seccomp"}},
 	{name: "pin the parent", layers: []string{"seccomp"}},
@@ -122,10 +123,10 @@ var attacks = []attack{
 	{name: "sendto a socket with a name", layers: []string{"seccomp", "Landlock"}, since: 9, offline: true},
 	{name: "sendmsg to a socket with a name", layers: []string{"Landlock"}, since: 9, gap: "sendmsg", offline: true},
 	// The files are this program's, and so the same user's.
-	{name: "chmod", gap: "chmod"},
-	{name: "set times", gap: "times"},
-	{name: "set an attribute", gap: "xattrs"},
-	{name: "watch a folder", gap: "inotify"},
+	{name: "chmod", gap: "chmod", private: true},
+	{name: "set times", gap: "times", private: true},
+	{name: "set an attribute", gap: "xattrs", private: true},
+	{name: "watch a folder", gap: "inotify", private: true},
 	{name: "unshare a user space", layers: []string{"seccomp"}},
 	{name: "clone into one", layers: []string{"seccomp"}},
 	{name: "clone3 into one", layers: []string{"seccomp"}},

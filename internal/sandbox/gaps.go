@@ -29,7 +29,7 @@ func offline(l Layers) bool { return l.Offline }
 // address is behind a pointer.
 var gaps = []gap{
 	{word: "files", until: landlockFiles}, // of another user, what everybody may read or write
-	{word: "truncate", until: landlockCut, owned: true},
+	{word: "truncate", until: landlockCut},
 	{word: "device_ioctl", until: landlockDevices},
 	{word: "signals", until: landlockFull, owned: true},
 	{word: "abstract_sockets", until: landlockFull, open: online},

@@ -1,0 +1,26 @@
+#!/bin/sh
+# The tests of what runs scripts, as on kernels with another Landlock than this machine's: none, for all of
+# them, and the rules of ABI 1 and 3 for runs and examples. What is skipped is listed with its reason.
+set -eu
+cd "$(dirname "$0")/.."
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+${GO:=go} build -o "$work/kernel" ./internal/testkit/kernel
+
+code=0
+on() {
+  kernel=$1
+  shift
+  echo "== as on a kernel with Landlock $kernel"
+  # A container has the machine's own kernel.
+  "$work/kernel" "$kernel" "$GO" test -count=1 -timeout 30m -v -skip 'Container|^TestImage$' "$@" >"$work/log" 2>&1 || code=1
+  # Why a test is skipped is said before that it is.
+  awk '/_test\.go:[0-9]+: /{why = $0; sub(/^ *[^ ]*: /, "", why)} /--- SKIP: /{print "SKIPPED " $3 ": " why}' "$work/log"
+  grep -E '^(ok|FAIL|---? FAIL|panic)|^ +--- FAIL|_test\.go:[0-9]+: .*(want|FAIL)' "$work/log" || true
+}
+
+on ENOSYS . ./executor ./examples ./internal/sandbox ./internal/local ./cmd/...
+on 1 ./executor ./examples
+on 3 ./executor ./examples
+exit "$code"
