@@ -121,14 +121,15 @@ module "function" {
   failure_topic_id        = module.observability.failures_topic_id
   notify                  = var.notify
   notify_detached_success = var.notify_detached_success
-  sandbox                 = var.sandbox
   log_level               = var.log_level
   log_output              = var.log_output
   keep_packages           = var.keep_packages
   trust_subject           = var.trust_subject
   reserve                 = var.reserve
   limits                  = var.limits
-  tags                    = local.tags
+
+  accept_readable_credentials = var.accept_readable_credentials
+  tags                        = local.tags
 }
 
 module "events" {

@@ -335,15 +335,10 @@ variable "policy_object" {
   }
 }
 
-variable "sandbox" {
-  description = "The least confinement in which scripts may run; empty: full."
-  type        = string
-  default     = ""
-
-  validation {
-    condition     = contains(["", "full", "basic", "none"], var.sandbox)
-    error_message = "sandbox is full, basic, none or empty."
-  }
+variable "accept_readable_credentials" {
+  description = "Whether scripts may run where they can read the function's own credentials: true sets CEMLI_SANDBOX to basic; with false it is isolated, and where the kernel of OCI Functions has no Landlock nothing runs. The probe tells."
+  type        = bool
+  nullable    = false
 }
 
 variable "notify" {

@@ -32,6 +32,8 @@ variables {
 
   environment            = "qa"
   results_retention_days = 7
+
+  accept_readable_credentials = true
 }
 
 run "an_environment_of_ones_own" {

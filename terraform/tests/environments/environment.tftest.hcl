@@ -51,6 +51,10 @@ run "every_environment" {
     error_message = "the function knows its environment and has a policy"
   }
   assert {
+    condition     = output.function_config["CEMLI_SANDBOX"] == (var.accept_readable_credentials ? "basic" : "isolated")
+    error_message = "the file says whether scripts may read the function's credentials"
+  }
+  assert {
     condition     = output.function_config["CEMLI_TOPIC"] == output.topics.runs && output.function_config["CEMLI_VAULT"] == output.vault_id
     error_message = "the function is given what was created"
   }

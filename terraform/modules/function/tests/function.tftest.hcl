@@ -12,6 +12,8 @@ variables {
   topic_id                   = "ocid1.onstopic.oc1..all"
   failure_topic_id           = "ocid1.onstopic.oc1..failures"
   tags                       = { App = "cemli-executor" }
+
+  accept_readable_credentials = false
 }
 
 run "only_what_is_set_is_configured" {
@@ -21,6 +23,7 @@ run "only_what_is_set_is_configured" {
       RESULTS_BUCKET        = "cemli-dev-results"
       CEMLI_STATE_BUCKET    = "cemli-dev-state"
       CEMLI_ENVIRONMENT     = "dev"
+      CEMLI_SANDBOX         = "isolated"
       CEMLI_TOPIC           = "ocid1.onstopic.oc1..all"
     })
     error_message = "empty settings are left out, so that the function's defaults hold"
@@ -124,12 +127,14 @@ run "refuses_prod_without_a_policy" {
   expect_failures = [oci_functions_function.this]
 }
 
-run "refuses_prod_with_a_weaker_sandbox" {
-  command = plan
+run "accepts_readable_credentials_where_that_is_said" {
   variables {
-    environment = "prod"
-    policy      = "cemli-prod-policies/prod.json"
-    sandbox     = "basic"
+    environment                 = "prod"
+    policy                      = "cemli-prod-policies/prod.json"
+    accept_readable_credentials = true
   }
-  expect_failures = [oci_functions_function.this]
+  assert {
+    condition     = output.config["CEMLI_SANDBOX"] == "basic"
+    error_message = "scripts run on a kernel without Landlock too, in prod as well"
+  }
 }
