@@ -99,6 +99,17 @@ func withoutLandlock(t *testing.T, why string) {
 		r.Sandbox.NoLandlock != words[why] || !slices.Contains(r.Sandbox.Gaps, "files") {
 		t.Errorf("status %s, %q, sandbox %+v; want basic", r.Status, r.Message, r.Sandbox)
 	}
+	secret := files{"manifest.json": manifestWith(`"secrets":{"DB":{"vault_secret":"erp"}}`), "steps/run.sh": "echo ${#DB}"}
+	b = newBench(t)
+	b.config.Secrets = vaulted
+	if r := b.ran(secret); code(r) != "secret.sandbox" || !strings.Contains(r.Message, why) {
+		t.Errorf("status %s, %+v; want secret.sandbox", r.Status, r.Error)
+	}
+	b = newBench(t)
+	b.config.Secrets, b.config.Policy = vaulted, executor.InlinePolicy("inline", []byte(`{"environment":"test","sandbox":"basic"}`))
+	if r := b.ran(secret); r.Status != evidence.StatusSuccess || r.Execution.Stdout != "14\n" {
+		t.Errorf("status %s, %+v, output %q", r.Status, r.Error, r.Execution.Stdout)
+	}
 }
 
 // withSomeLandlock: the level is isolated, the script cannot read what is not its own, full is refused,

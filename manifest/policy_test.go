@@ -12,6 +12,16 @@ import (
 	"cemli-executor/manifest"
 )
 
+// Every level can be demanded, or accepted.
+func TestPolicySandbox(t *testing.T) {
+	for _, level := range []string{"none", "basic", "isolated", "full"} {
+		p, err := manifest.ParsePolicy([]byte(`{"environment":"test","sandbox":"`+level+`"}`), "test")
+		if err != nil || p.Sandbox != level {
+			t.Errorf("%s: %+v, %v", level, p, err)
+		}
+	}
+}
+
 func TestParsePolicy(t *testing.T) {
 	const ok = `"environment":"prod"`
 	for _, c := range []struct {

@@ -145,6 +145,10 @@ func TestDecode(t *testing.T) {
 		{"action of a later version", `{"object":"a.zip","action":"mark"}`, "trigger.unsupported"},
 		{"newline in reason", `{"object":"a.zip","reason":"a\nb"}`, "trigger.value"},
 		{"sweep with object", `{"action":"sweep","object":"a.zip"}`, "trigger.value"},
+		{"sweep with a verdict", `{"action":"sweep","verdict":true}`, "trigger.value"},
+		{"probe with object", `{"action":"probe","object":"a.zip"}`, "trigger.value"},
+		{"verdict as text", `{"action":"probe","verdict":"true"}`, "trigger.value"},
+		{"verdict on a package", `{"object":"a.zip","verdict":true}`, "trigger.value"},
 
 		{"no known form", `{"hello":"world"}`, "trigger.unknown_form"},
 		{"a number", `7`, "trigger.unknown_form"},
@@ -284,6 +288,17 @@ func TestRequestReportsEverything(t *testing.T) {
 	}
 	if e.Problems[0].Hint != "write once_per" {
 		t.Errorf("hint %q", e.Problems[0].Hint)
+	}
+}
+
+func TestProbeNamesNoObject(t *testing.T) {
+	for body, verdict := range map[string]bool{
+		`{"action":"probe"}`: false, `{"action":"probe","verdict":false}`: false, `{"action":"probe","verdict":true,"reason":"deployment"}`: true,
+	} {
+		call, err := trigger.Decode([]byte(body), nil, buckets)
+		if err != nil || call.Items[0].Err != nil || call.Items[0].Request.Action != executor.ActionProbe || call.Items[0].Request.Verdict != verdict {
+			t.Errorf("%s: %+v, %v", body, call.Items, err)
+		}
 	}
 }
 
