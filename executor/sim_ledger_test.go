@@ -57,6 +57,8 @@ type ledger struct {
 	places     map[string]claim.Place // by run key
 	late       map[string]bool        // by run id, as it should be
 	announced  map[string]int
+	deeds      map[string]*deed     // by run id and script
+	leases     map[string]time.Time // of claims, by run id
 	answers    []evidence.Result
 	model
 	violations []string
@@ -77,6 +79,7 @@ func newLedger() ledger {
 	return ledger{
 		packages: map[string]*simPackage{}, accepted: map[string]bool{}, squeezed: map[string]bool{}, executions: map[string]int{}, began: map[string]bool{}, runs: map[string][]string{}, groups: map[string]*simGroup{},
 		model: newModel(), fences: map[string]int64{}, places: map[string]claim.Place{}, late: map[string]bool{}, announced: map[string]int{},
+		deeds: map[string]*deed{}, leases: map[string]time.Time{},
 	}
 }
 
@@ -160,6 +163,12 @@ func (w *world) written(_ *invocation, bucket, name string, before *simObject, d
 			w.violated("the mark %s cannot be read", name)
 		}
 		w.marked(claim.KeyOf(mark.Name), mark.Request)
+	case strings.HasPrefix(name, "claims/"):
+		var c claim.Claim
+		if json.Unmarshal(doc, &c) != nil {
+			w.violated("the claim %s cannot be read", name)
+		}
+		w.leases[c.RunID] = c.Lease
 	case strings.HasPrefix(name, "groups/"):
 		var now, then claim.Group
 		if json.Unmarshal(doc, &now) != nil {
@@ -245,6 +254,7 @@ func (w *world) judge() {
 	w.open()
 	for _, id := range slices.Sorted(maps.Keys(found)) {
 		r := found[id]
+		w.judgeSteps(r)
 		if w.announced[id] == 0 && (uploaded(r) || r.Package.SHA256 != "") {
 			w.violated("run %s was not announced", id)
 		}

@@ -35,6 +35,7 @@ type world struct {
 	kept      map[string][]*simObject
 	calm      bool // nothing goes wrong any more
 	stopped   bool
+	outages   []outage
 
 	mu      sync.Mutex
 	pending []*operation
@@ -58,6 +59,7 @@ type operation struct {
 	what   string
 	effect func() error
 	done   chan error
+	after  time.Duration // that the answer takes
 }
 
 // invocation is one call of the function, until it returns or is killed.
@@ -67,6 +69,7 @@ type invocation struct {
 	skew   time.Duration
 	hard   time.Time
 	dead   bool
+	died   time.Time // zero: at the end of its time, or never
 	undead bool // it was suspended, and the platform forgot to kill it
 }
 
@@ -79,7 +82,14 @@ func (i *invocation) schedule(ctx context.Context, op, what string, effect func(
 	i.world.mu.Lock()
 	i.world.pending = append(i.world.pending, o)
 	i.world.mu.Unlock()
-	return <-o.done
+	err := <-o.done
+	if o.after > 0 {
+		select {
+		case <-ctx.Done():
+		case <-time.After(o.after):
+		}
+	}
+	return err
 }
 
 // run carries out operations, in an order that the seed decides, until nothing is left to happen.
@@ -168,6 +178,10 @@ func (w *world) carryOut(o *operation) error {
 	if w.calm {
 		return o.effect()
 	}
+	call := !strings.HasPrefix(o.op, "step")
+	if chance == 999 && call && w.out(o) == nil {
+		w.breaks(o)
+	}
 	switch {
 	case chance < 6:
 		w.crash(i)
@@ -176,8 +190,10 @@ func (w *world) carryOut(o *operation) error {
 		_ = o.effect() // nobody will know
 		w.crash(i)
 		return errGone
-	case strings.HasPrefix(o.op, "step"):
+	case !call:
 		return o.effect()
+	case w.out(o) != nil:
+		return w.failsIn(w.out(o), o)
 	case chance < 22: // 503: nothing was done
 		return store.Error(store.ErrUnavailable, o.op, "sim", o.what, errors.New("503"))
 	case chance < 34: // it was done, and the answer is lost
@@ -196,7 +212,7 @@ func (w *world) carryOut(o *operation) error {
 }
 
 func (w *world) crash(i *invocation) {
-	i.dead = true
+	i.dead, i.died = true, time.Now()
 	w.crashes++
 }
 
@@ -308,7 +324,11 @@ func (i *invocation) spawn(ctx context.Context, c sandbox.Command) (sandbox.Outc
 	}
 	env["script"] = c.ScriptPath
 	err := i.schedule(ctx, "step begin", env["CEMLI_RUN_ID"], func() error {
-		if refused = !w.begin(i, env); i.undead {
+		w.does(i, env)
+		if refused = !w.begin(i, env); refused {
+			w.did(env, 9, false)
+		}
+		if i.undead {
 			w.end(env) // at once
 		}
 		return nil
@@ -328,6 +348,7 @@ func (i *invocation) spawn(ctx context.Context, c sandbox.Command) (sandbox.Outc
 	if err := i.schedule(ctx, "step end", env["CEMLI_RUN_ID"], func() error {
 		w.end(env)
 		o.ExitCode = w.fails(env)
+		w.did(env, o.ExitCode, o.Stopped)
 		return nil
 	}); err != nil || i.dead {
 		return o, errGone

@@ -1,0 +1,146 @@
+package executor_test
+
+import (
+	"errors"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/store"
+)
+
+// outage is a time in which buckets answer nobody.
+type outage struct {
+	buckets     []string
+	from, until time.Time
+	hangs       bool // requests get no answer at all, until their sender gives up
+}
+
+// longestOutage is longer than any invocation that an event begins, and shorter than what people sleep through.
+const longestOutage = 5 * time.Minute
+
+// breaks begins an outage with a request, which is the first that fails: of its bucket, or of all.
+func (w *world) breaks(o *operation) {
+	bucket, _, _ := strings.Cut(o.what, "/")
+	buckets := []string{bucket}
+	if w.random.IntN(3) == 0 {
+		buckets = []string{"packages", "results", "state"}
+	}
+	length := time.Duration(float64(time.Second) * math.Pow(longestOutage.Seconds(), w.random.Float64()))
+	w.outages = append(w.outages, outage{buckets, time.Now(), time.Now().Add(length), w.random.IntN(3) == 0})
+}
+
+// out is the outage that a request falls into; nil: none.
+func (w *world) out(o *operation) *outage {
+	bucket, _, _ := strings.Cut(o.what, "/")
+	for n := range w.outages {
+		if x := &w.outages[n]; slices.Contains(x.buckets, bucket) && time.Now().Before(x.until) {
+			return x
+		}
+	}
+	return nil
+}
+
+// failsIn is what becomes of a request during an outage, some time after it was sent: the client tries again,
+// or waits.
+func (w *world) failsIn(x *outage, o *operation) error {
+	o.after = time.Duration(w.random.IntN(5000)) * time.Millisecond
+	if x.hangs {
+		o.after = 20 * time.Second
+	}
+	if w.random.IntN(20) == 0 {
+		_ = o.effect() // it was carried out, and nobody says so
+	}
+	return store.Error(store.ErrUnavailable, o.op, "sim", o.what, errors.New("outage"))
+}
+
+// deed is one script of a run, as the target has seen it.
+type deed struct {
+	by      *invocation
+	ended   time.Time // zero: it has not
+	code    int
+	stopped bool // by the executor
+}
+
+// does notes that a script begins, or is about to and is refused.
+func (w *world) does(i *invocation, env map[string]string) {
+	w.deeds[env["CEMLI_RUN_ID"]+" "+env["script"]] = &deed{by: i}
+}
+
+// did notes how a script has ended.
+func (w *world) did(env map[string]string, code int, stopped bool) {
+	d := w.deeds[env["CEMLI_RUN_ID"]+" "+env["script"]]
+	d.ended, d.code, d.stopped = time.Now(), code, stopped
+}
+
+// judgeSteps holds what a result says of each step to what has happened to it.
+func (w *world) judgeSteps(r evidence.Result) {
+	steps := r.Steps
+	if r.Rollback != nil {
+		steps = slices.Concat(steps, r.Rollback.Steps)
+	}
+	for _, s := range steps {
+		d := w.deeds[r.RunID+" "+s.Run]
+		var wrong string
+		switch s.Status {
+		case evidence.StepNotRun, evidence.StepSkipped:
+			if d != nil {
+				wrong = "it began"
+			}
+		case evidence.StepInterrupted:
+			if d != nil && !d.ended.IsZero() && w.couldTell(r, d) {
+				wrong = "it had ended, and there was time to say so"
+			}
+		default:
+			wrong = d.differs(s)
+		}
+		if wrong != "" {
+			w.violated("run %s (%s) says of the step %s: %s, exit code %d; %s", r.RunID, r.Status, s.Run, s.Status, s.ReturnCode, wrong)
+		}
+	}
+}
+
+// differs says how a step that has ended differs from what is said of it; "" if it does not.
+func (d *deed) differs(s evidence.Step) string {
+	switch {
+	case d == nil:
+		return "it never began"
+	case d.ended.IsZero():
+		return "it never ended"
+	case d.stopped != (s.Status == evidence.StepTimedOut):
+		return "whether it was stopped is another matter"
+	case s.ReturnCode != d.code, !d.stopped && (s.Status == evidence.StepSuccess) != (d.code == 0):
+		return "it ended otherwise"
+	}
+	return ""
+}
+
+// tellTime is long enough to write into the state bucket that a step has ended, while single requests fail.
+const tellTime = 20 * time.Second
+
+// couldTell reports whether the invocation that ran a step lived long enough after its end to say so, with a
+// state bucket that answers and a lease that has not ended.
+func (w *world) couldTell(r evidence.Result, d *deed) bool {
+	end := d.by.hard
+	for _, limit := range []time.Time{d.by.died, w.leases[r.RunID]} {
+		if !limit.IsZero() && limit.Before(end) {
+			end = limit
+		}
+	}
+	if d.by.undead {
+		return false
+	}
+	calm := d.ended
+	for _, x := range w.outages { // in the order of their beginnings
+		if !slices.Contains(x.buckets, "state") || x.until.Before(calm) {
+			continue
+		}
+		if x.from.Sub(calm) >= tellTime {
+			break
+		}
+		calm = x.until
+	}
+	return end.Sub(calm) >= tellTime
+}
