@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"cemli-executor/internal/claim"
 	"cemli-executor/internal/evidence"
@@ -113,30 +114,60 @@ func (r *run) adopt(held *claim.Held) {
 // known. A claim that is lost, or whose lease has ended, stops the run: another may have begun.
 func (r *run) progress(ctx context.Context, current evidence.Step) error {
 	first := !r.noted
-	if r.now().After(r.held.Lease) {
-		return r.lostLease(first)
-	}
 	frame, err := r.frame(current)
 	if err != nil {
 		return err
 	}
-	if ok, err := r.renew(ctx, first); err != nil || !ok {
+	ok := false
+	note := func(ctx context.Context) (err error) {
+		ok, err = r.noteStart(ctx, first, frame)
+		return err
+	}
+	if first {
+		err = note(ctx) // else nothing has been started, and the request is tried again
+	} else {
+		err = r.unnotable(current, r.untilTooLate(ctx, note))
+	}
+	if err != nil || !ok {
 		return cmp.Or(err, r.lostLease(first))
+	}
+	r.noted, r.request.pinned = true, r.result.Package.SHA256
+	return nil
+}
+
+// noteStart notes that a step starts. False: the claim or the group is another's by now, or may be.
+func (r *run) noteStart(ctx context.Context, first bool, frame []byte) (bool, error) {
+	if r.now().After(r.held.Lease) {
+		return false, nil
+	}
+	if ok, err := r.renew(ctx, first); err != nil || !ok {
+		return false, err
 	}
 	start := claim.Start{Lease: r.held.Lease, Applies: r.doing, SHA256: r.result.Package.SHA256, Frame: frame}
 	if r.group != nil { // whoever finds one of the two leases ended finds both
 		start.Group, start.Lease = r.group.Name, r.group.Holder.Lease
 	}
-	switch ok, err := r.held.Progress(ctx, r.now(), start); {
-	case err != nil && first:
-		return err // nothing has been started
-	case err != nil:
-		r.log.Warn("the progress could not be noted", "step", current.Name, "error", err.Error())
-	case !ok:
-		return r.lostLease(first)
+	return r.held.Progress(ctx, r.now(), start)
+}
+
+// untilTooLate does what has to be done before a step, as often as there is still time for the step then.
+func (r *run) untilTooLate(ctx context.Context, do func(context.Context) error) error {
+	end, _ := ctx.Deadline() // bound has set it
+	ctx, cancel := context.WithDeadline(ctx, end.Add(-grace))
+	defer cancel()
+	return r.persist(ctx, do)
+}
+
+// unnotable is the error for a step that could not be noted, and so is not begun: if the executor died, its
+// result would say that it had not run.
+func (r *run) unnotable(step evidence.Step, err error) error {
+	if err == nil {
+		return nil
 	}
-	r.noted, r.request.pinned = true, r.result.Package.SHA256
-	return nil
+	return problem.New(problem.Problem{
+		Code: "state.unnoted", Where: step.Run, Message: "was not begun, as that could not be noted in the state bucket: " + problem.Of(err, problem.Problem{Message: err.Error()}).Message(),
+		Hint: "check that the state bucket can be reached and written; then go on with resume_from or undo with rollback_of",
+	}, err)
 }
 
 // renew makes the lease of the group last for the steps, where preparing them took long. False: the group
@@ -212,22 +243,49 @@ func (r *run) framed() ([]byte, error) {
 }
 
 // noteEnd notes in the claim how the steps have ended, before anything else waits for the store: whoever finds
-// the run dead then stores that as its result.
+// the run dead then stores that as its result. What fails is tried again beside that.
 func (r *run) noteEnd(ctx context.Context, failure error) {
 	if !r.noted {
 		return
 	}
-	ctx, cancel := r.part(context.WithoutCancel(ctx))
-	defer cancel()
 	dying := r.snapshot()
 	dying.conclude(failure)
 	dying.result.Message += "; the executor ended before all of the evidence was stored"
 	doc, err := dying.framed()
-	if err == nil {
-		_, err = r.held.Progress(ctx, r.now(), claim.Start{Lease: r.held.Lease, Group: r.held.Group, Applies: r.doing, SHA256: r.result.Package.SHA256, Frame: doc})
-	}
 	if err != nil {
 		r.log.Warn("the end of the steps could not be noted", "error", err.Error())
+		return
+	}
+	end := claim.Start{Lease: r.held.Lease, Group: r.held.Group, Applies: r.doing, SHA256: r.result.Package.SHA256, Frame: doc}
+	note := func(ctx context.Context) error {
+		_, err := r.held.Progress(ctx, r.now(), end)
+		return err
+	}
+	if err := r.tried(context.WithoutCancel(ctx), note); err != nil {
+		r.log.Warn("the end of the steps could not be noted yet", "error", err.Error())
+		r.unnoted = note
+	}
+}
+
+// noting notes the end of the steps, if that could not be done before, until there is no time left or the
+// function that it returns is called: then the claim is nobody else's to change.
+func (r *run) noting(ctx context.Context) (stop func(enough bool)) {
+	if r.unnoted == nil {
+		return func(bool) {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var beside sync.WaitGroup
+	beside.Go(func() {
+		if err := r.persist(ctx, r.unnoted); err != nil {
+			r.log.Warn("the end of the steps could not be noted", "error", err.Error())
+		}
+	})
+	return func(enough bool) {
+		if enough {
+			cancel()
+		}
+		beside.Wait()
+		cancel()
 	}
 }
 

@@ -214,21 +214,22 @@ type run struct {
 	outputs   map[string]string
 	keeps     func(name string) bool // files of the package's folder that are artifacts; nil: none
 	secrets   []secret
-	hidden    []string       // values that are masked from the beginning
-	accepted  bool           // the policy has named the sandbox level
-	masker    *redact.Masker // of secrets and sensitive parameters
-	created   time.Time      // of the package's object
-	mark      string         // of the accepted request
-	held      *claim.Held    // the claim of the run key, once it is this run's
-	noted     bool           // the claim says that a step may have started
-	group     *claim.Group   // the concurrency group, while it is this run's
-	freed     []string       // as in work
-	hand      string         // mark of the request, if another invocation is to go on with it
-	undoing   []script       // undo scripts after the one that runs
-	history   *claim.Package // what ran of the package, and is applied
-	scripts   []script       // of the plan
-	hard      time.Time      // when the process may be killed; zero: not said
-	need      time.Duration  // that the steps and their undo may take; 0: not said
+	hidden    []string                    // values that are masked from the beginning
+	accepted  bool                        // the policy has named the sandbox level
+	masker    *redact.Masker              // of secrets and sensitive parameters
+	created   time.Time                   // of the package's object
+	mark      string                      // of the accepted request
+	held      *claim.Held                 // the claim of the run key, once it is this run's
+	noted     bool                        // the claim says that a step may have started
+	unnoted   func(context.Context) error // notes how the steps have ended; nil: there is nothing to note
+	group     *claim.Group                // the concurrency group, while it is this run's
+	freed     []string                    // as in work
+	hand      string                      // mark of the request, if another invocation is to go on with it
+	undoing   []script                    // undo scripts after the one that runs
+	history   *claim.Package              // what ran of the package, and is applied
+	scripts   []script                    // of the plan
+	hard      time.Time                   // when the process may be killed; zero: not said
+	need      time.Duration               // that the steps and their undo may take; 0: not said
 	previous  *evidence.Result
 	asked     map[string]json.RawMessage   // the parameters that a request which goes back names itself
 	asks      place                        // the version that such a request names, if that is another than the run's

@@ -226,7 +226,10 @@ func (r *run) record(ctx context.Context, failure error) (evidence.Result, error
 		return r.putOff(ctx, failure), failure
 	}
 	r.conclude(failure)
-	if err := r.commit(ctx); isTaken(err) {
+	stop := r.noting(ctx)
+	err := r.commit(ctx)
+	stop(err == nil || isTaken(err))
+	if isTaken(err) {
 		return r.adoptResult(ctx, failure)
 	} else if err != nil {
 		return r.unstored(ctx, err)

@@ -288,7 +288,7 @@ func (w *world) ended(p *simPackage, r evidence.Result, found map[string]evidenc
 	case evidence.StatusSuccess:
 		return w.began[r.RunID] == (p.action == "") && (!bad || p.action != "")
 	case evidence.StatusFailed, evidence.StatusRolledBack:
-		return w.began[r.RunID] && (bad || strings.HasPrefix(p.name, "flaky") || r.Error.Code == "step.timeout" && w.slow(r))
+		return w.began[r.RunID] && (bad || strings.HasPrefix(p.name, "flaky") || r.Error.Code == "step.timeout" && w.slow(r) || r.Error.Code == "state.unnoted" && len(w.outages) > 0)
 	case evidence.StatusSkipped:
 		previous := found[r.PreviousRunID]
 		return !w.began[r.RunID] && (previous.Status == evidence.StatusSuccess || p.sets[0] != "")

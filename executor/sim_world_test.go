@@ -70,7 +70,7 @@ type invocation struct {
 	hard   time.Time
 	dead   bool
 	died   time.Time // zero: at the end of its time, or never
-	undead bool // it was suspended, and the platform forgot to kill it
+	undead bool      // it was suspended, and the platform forgot to kill it
 }
 
 // errGone is what a dead invocation's calls end with; they have no effect.
