@@ -11,9 +11,9 @@ import (
 	"cemli-executor/internal/store"
 )
 
-// outage is a time in which buckets answer nobody.
+// outage is a time in which a bucket answers nobody.
 type outage struct {
-	buckets     []string
+	bucket      string
 	from, until time.Time
 	hangs       bool // requests get no answer at all, until their sender gives up
 }
@@ -21,22 +21,45 @@ type outage struct {
 // longestOutage is longer than any invocation that an event begins, and shorter than what people sleep through.
 const longestOutage = 5 * time.Minute
 
-// breaks begins an outage with a request, which is the first that fails: of its bucket, or of all.
-func (w *world) breaks(o *operation) {
+// breaks reports whether an outage begins with a request. Those that follow a step have much to lose.
+func (w *world) breaks(o *operation) bool {
+	odds := 1000
+	if o.by.fresh > 0 {
+		o.by.fresh--
+		odds = 60
+	}
+	return w.random.IntN(odds) == 0 && w.out(o) == nil
+}
+
+// fresh is how many requests after a step's end are likely to fall into an outage.
+const fresh = 5
+
+// breakdown begins an outage: of the bucket of a request, or of all of them, which need not be back at once.
+func (w *world) breakdown(o *operation) {
 	bucket, _, _ := strings.Cut(o.what, "/")
 	buckets := []string{bucket}
 	if w.random.IntN(3) == 0 {
 		buckets = []string{"packages", "results", "state"}
 	}
-	length := time.Duration(float64(time.Second) * math.Pow(longestOutage.Seconds(), w.random.Float64()))
-	w.outages = append(w.outages, outage{buckets, time.Now(), time.Now().Add(length), w.random.IntN(3) == 0})
+	length := w.outageLength()
+	for _, bucket := range buckets {
+		w.outages = append(w.outages, outage{bucket, time.Now(), time.Now().Add(length), w.random.IntN(3) == 0})
+		if w.random.IntN(2) == 0 {
+			length = w.outageLength()
+		}
+	}
+}
+
+// outageLength is any, from a second on; short ones are as likely as long ones.
+func (w *world) outageLength() time.Duration {
+	return time.Duration(float64(time.Second) * math.Pow(longestOutage.Seconds(), w.random.Float64()))
 }
 
 // out is the outage that a request falls into; nil: none.
 func (w *world) out(o *operation) *outage {
 	bucket, _, _ := strings.Cut(o.what, "/")
 	for n := range w.outages {
-		if x := &w.outages[n]; slices.Contains(x.buckets, bucket) && time.Now().Before(x.until) {
+		if x := &w.outages[n]; x.bucket == bucket && time.Now().Before(x.until) {
 			return x
 		}
 	}
@@ -72,6 +95,7 @@ func (w *world) does(i *invocation, env map[string]string) {
 // did notes how a script has ended.
 func (w *world) did(env map[string]string, code int, stopped bool) {
 	d := w.deeds[env["CEMLI_RUN_ID"]+" "+env["script"]]
+	d.by.fresh = fresh
 	d.ended, d.code, d.stopped = time.Now(), code, stopped
 }
 
@@ -134,7 +158,7 @@ func (w *world) couldTell(r evidence.Result, d *deed) bool {
 	}
 	calm := d.ended
 	for _, x := range w.outages { // in the order of their beginnings
-		if !slices.Contains(x.buckets, "state") || x.until.Before(calm) {
+		if x.bucket != "state" || x.until.Before(calm) {
 			continue
 		}
 		if x.from.Sub(calm) >= tellTime {

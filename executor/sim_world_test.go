@@ -70,6 +70,7 @@ type invocation struct {
 	hard   time.Time
 	dead   bool
 	died   time.Time // zero: at the end of its time, or never
+	fresh  int       // requests that follow a step's end
 	undead bool      // it was suspended, and the platform forgot to kill it
 }
 
@@ -179,8 +180,8 @@ func (w *world) carryOut(o *operation) error {
 		return o.effect()
 	}
 	call := !strings.HasPrefix(o.op, "step")
-	if chance == 999 && call && w.out(o) == nil {
-		w.breaks(o)
+	if call && w.breaks(o) {
+		w.breakdown(o)
 	}
 	switch {
 	case chance < 6:
