@@ -24,8 +24,9 @@ type simPackage struct {
 	idempotent  bool
 	sets        []string // "" alone where there are none
 	steps       int
-	action      string // what the uploader chose; "": apply
-	hasty       bool   // it does not wait for its group
+	timeout     time.Duration // 0: it says none
+	action      string        // what the uploader chose; "": apply
+	hasty       bool          // it does not wait for its group
 }
 
 // upload is one version of an object.
@@ -288,7 +289,7 @@ func (w *world) ended(p *simPackage, r evidence.Result, found map[string]evidenc
 	case evidence.StatusSuccess:
 		return w.began[r.RunID] == (p.action == "") && (!bad || p.action != "")
 	case evidence.StatusFailed, evidence.StatusRolledBack:
-		return w.began[r.RunID] && (bad || strings.HasPrefix(p.name, "flaky") || r.Error.Code == "step.timeout" && w.slow(r) || r.Error.Code == "state.unnoted" && len(w.outages) > 0)
+		return w.began[r.RunID] && (bad || strings.HasPrefix(p.name, "flaky") || r.Error.Code == "step.timeout" && w.slow(r) || r.Error.Code == "state.unnoted" && (w.slow(r) || w.outages != nil))
 	case evidence.StatusSkipped:
 		previous := found[r.PreviousRunID]
 		return !w.began[r.RunID] && (previous.Status == evidence.StatusSuccess || p.sets[0] != "")
@@ -312,7 +313,10 @@ func (w *world) slow(r evidence.Result) bool {
 	if r.Rollback != nil {
 		most = callTime / 5
 	}
-	return r.Steps[0].Start != nil && r.End.Sub(*r.Steps[0].Start) > most
+	if p := w.packages[r.Package.Name]; p.timeout > 0 {
+		most = min(most, p.timeout/2)
+	}
+	return r.Steps[0].Start != nil && r.End.Sub(*r.Steps[0].Start)+maxSkew > most // its clock is not the world's
 }
 
 // judgeSets wants no set to have begun after one before it did not succeed.
@@ -363,7 +367,7 @@ func (w *world) judgeUpload(u *upload, found map[string]evidence.Result) {
 			case i < len(chain)-1 && r.Status != evidence.StatusInterrupted:
 				w.violated("run %s is %s, and was tried again", r.RunID, r.Status)
 			case i == len(chain)-1 && newest && !w.ended(u.pkg, r, found):
-				w.violated("run %s of %s ended %s: %s", r.RunID, u.pkg.name, r.Status, r.Message)
+				w.violated("run %s of %s (%s) ended %s: %s", r.RunID, u.pkg.name, u.pkg.members, r.Status, r.Message)
 			case i > 0 && !u.pkg.idempotent:
 				w.violated("run %s is a second attempt", r.RunID)
 			}

@@ -83,14 +83,23 @@ func (i *invocation) schedule(ctx context.Context, op, what string, effect func(
 	i.world.mu.Lock()
 	i.world.pending = append(i.world.pending, o)
 	i.world.mu.Unlock()
-	err := <-o.done
-	if o.after > 0 {
-		select {
-		case <-ctx.Done():
-		case <-time.After(o.after):
-		}
+	if strings.HasPrefix(op, "step") {
+		return <-o.done
 	}
-	return err
+	select {
+	case <-ctx.Done(): // whether it is carried out, nobody knows: it may be later
+		return store.Error(store.ErrUnavailable, op, "sim", what, ctx.Err())
+	case err := <-o.done:
+		wait(ctx, o.after)
+		return err
+	}
+}
+
+func wait(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
 }
 
 // run carries out operations, in an order that the seed decides, until nothing is left to happen.
@@ -221,7 +230,7 @@ func (w *world) crash(i *invocation) {
 func (w *world) invoke(requests []executor.Request, limit time.Duration) {
 	w.number++
 	w.invocations++
-	skew := time.Duration(w.random.IntN(10_001)-5000) * time.Millisecond
+	skew := time.Duration(w.random.Int64N(int64(2*maxSkew)+1) - int64(maxSkew)).Truncate(time.Millisecond)
 	if !w.calm && w.random.IntN(30) == 0 {
 		skew = time.Hour // a machine whose clock is wrong
 	}
@@ -267,6 +276,7 @@ func (w *world) invoke(requests []executor.Request, limit time.Duration) {
 const (
 	callTime     = time.Minute
 	detachedTime = 10 * time.Minute
+	maxSkew      = 5 * time.Second // of clocks that are right
 )
 
 func (w *world) config(i *invocation) executor.Config {
@@ -312,6 +322,9 @@ func (i *invocation) spawn(ctx context.Context, c sandbox.Command) (sandbox.Outc
 	stall := false
 	_ = i.schedule(ctx, "step prepare", env["CEMLI_RUN_ID"], func() error {
 		took = time.Duration(w.random.IntN(8000)) * time.Millisecond
+		if w.random.IntN(20) == 0 {
+			took *= 30
+		}
 		stall = !w.calm && w.random.IntN(60) == 0
 		return nil
 	})
