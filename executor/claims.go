@@ -306,8 +306,15 @@ func (r *run) dyingUndo(current evidence.Step) *evidence.Rollback {
 // release gives the claim back where nothing was started, so that whoever comes next does the work, with
 // the failure that led to it, if there is one.
 func (r *run) release(ctx context.Context, failure error, counted bool) {
+	if r.giveBack(ctx, failure, counted) {
+		r.leave(ctx)
+	}
+}
+
+// giveBack gives back the claim alone.
+func (r *run) giveBack(ctx context.Context, failure error, counted bool) bool {
 	if r.held == nil || r.noted {
-		return
+		return false
 	}
 	last := lastError(failure)
 	if last != nil {
@@ -316,9 +323,9 @@ func (r *run) release(ctx context.Context, failure error, counted bool) {
 	if err := r.held.Release(ctx, r.now(), counted, last); err != nil {
 		// It may say that a step has begun: whoever enters the group, once it is free, has to see to that first.
 		r.log.Error("the claim could not be given back", "error", err.Error())
-		return
+		return false
 	}
-	r.leave(ctx)
+	return true
 }
 
 // settleOwn does what follows the result, and says in the claim how the run has ended. What fails

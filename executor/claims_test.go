@@ -383,3 +383,54 @@ func TestEvidenceThatFailsBeforeTheFirstStepIsTriedAgain(t *testing.T) {
 		t.Errorf("status %s, %q, %d results", r.Status, r.Message, b.resultsStored())
 	}
 }
+
+// unanswered keeps the results that are put, and says nothing.
+type unanswered struct {
+	store.Bucket
+	results map[string][]byte
+}
+
+func (u unanswered) Put(ctx context.Context, name string, body io.ReadSeeker, size int64, opts store.PutOptions) (info store.Info, err error) {
+	if !strings.HasSuffix(name, "/result.json") {
+		return u.Bucket.Put(ctx, name, body, size, opts)
+	}
+	if u.results[name], err = io.ReadAll(body); err == nil {
+		err = store.Error(store.ErrUnavailable, "put", "results", name, nil)
+	}
+	return info, err
+}
+
+// A result that could not be stored may appear yet, where a request that nobody waits for any more is carried
+// out. What it says is known to the next run of the group, although nothing was executed.
+func TestAResultThatAppearsLate(t *testing.T) {
+	b := newBench(t)
+	first := b.ran(with(`"on_failure":"stop"`, files{"steps/run.sh": "true"}))
+	late := map[string][]byte{}
+	b.config.Results = unanswered{b.results, late}
+	undo := executor.Request{
+		Bucket: "packages", Action: executor.ActionRollback, RollbackOf: first.RunID, Reason: "a mistake", Trigger: executor.Trigger{Kind: executor.TriggerRequest},
+	}
+	if _, err := b.run(within(t, 6*time.Second), undo); err == nil || len(late) != 1 {
+		t.Fatalf("%v, %d results", err, len(late))
+	}
+	b.config.Results = b.results
+	for name, doc := range late {
+		if _, err := b.results.Put(t.Context(), name, bytes.NewReader(doc), int64(len(doc)), store.PutOptions{IfNoneMatch: true}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	undo.Reason = "the same mistake"
+	r, err := b.run(t.Context(), undo)
+	if err != nil || r.Status != evidence.StatusInProgress {
+		t.Fatalf("%s, %s, %v: it does not wait for what the other did", r.Status, r.Message, err)
+	}
+	group := b.stateNames("groups/")[0]
+	var doc map[string]any
+	if err := json.Unmarshal([]byte(b.stateText(group)), &doc); err != nil {
+		t.Fatal(err)
+	}
+	doc["holder"].(map[string]any)["lease"] = time.Now().Add(-time.Hour).UTC()
+	b.overwrite(group, doc)
+	b.sweep()
+	b.wants("an undo of what the other has undone", b.stored(r.RunID), evidence.StatusRejected, "rollback.undone")
+}

@@ -300,12 +300,18 @@ func (r *run) adoptResult(ctx context.Context, failure error) (evidence.Result, 
 // unstored ends a run whose evidence could not be stored.
 func (r *run) unstored(ctx context.Context, err error) (evidence.Result, error) {
 	described := problem.Of(err, problem.Problem{Code: "store.evidence", Message: "the evidence could not be stored"})
-	r.release(ctx, err, true)
+	if given := r.giveBack(ctx, err, true); given && !r.mayAppear() {
+		r.leave(ctx)
+	}
 	r.logWhole()
 	r.finishLog("the evidence could not be stored", err)
 	r.result.Error, r.result.Status, r.result.Message = evidence.NewError(described), evidence.StatusError, "the evidence could not be stored: "+described.Message()
 	return r.result, fmt.Errorf("store evidence of %s: %w", r.runID(), err)
 }
+
+// mayAppear reports whether the result may be stored yet, by a request that nobody waits for any more, and has
+// an effect: whoever comes after the run has to know, so that the group is left when the lease ends.
+func (r *run) mayAppear() bool { return r.digest != "" && r.doing != nil }
 
 // logWhole puts the result into the log, where nothing else has it.
 func (r *run) logWhole() {
