@@ -434,3 +434,98 @@ func TestAResultThatAppearsLate(t *testing.T) {
 	b.sweep()
 	b.wants("an undo of what the other has undone", b.stored(r.RunID), evidence.StatusRejected, "rollback.undone")
 }
+
+// outageOf makes the state bucket fail, from when on a condition of what is put holds and for so long.
+func (b *bench) outageOf(long time.Duration, begins func(name string, doc map[string]any) bool) {
+	var mu sync.Mutex
+	var since time.Time
+	b.config.State = putting{b.state, func(name string, doc map[string]any) error {
+		mu.Lock()
+		defer mu.Unlock()
+		if since.IsZero() && begins(name, doc) {
+			since = time.Now()
+		}
+		if !since.IsZero() && time.Since(since) < long {
+			return store.Error(store.ErrUnavailable, "put", "state", name, nil)
+		}
+		return nil
+	}}
+}
+
+// putting asks before it stores a document.
+type putting struct {
+	store.Bucket
+	ask func(name string, doc map[string]any) error
+}
+
+func (p putting) Put(ctx context.Context, name string, body io.ReadSeeker, size int64, opts store.PutOptions) (store.Info, error) {
+	var doc map[string]any
+	if err := json.NewDecoder(body).Decode(&doc); err != nil {
+		return store.Info{}, err
+	}
+	if err := p.ask(name, doc); err != nil {
+		return store.Info{}, err
+	}
+	_, err := body.Seek(0, io.SeekStart)
+	if err != nil {
+		return store.Info{}, err
+	}
+	return p.Bucket.Put(ctx, name, body, size, opts)
+}
+
+// secondBegins reports whether a claim is to say that the second step begins.
+func secondBegins(name string, doc map[string]any) bool {
+	frame, _ := doc["frame"].(map[string]any)
+	steps, _ := frame["steps"].([]any)
+	return strings.HasPrefix(name, "claims/") && len(steps) == 2 && steps[1].(map[string]any)["status"] == string(evidence.StepInterrupted)
+}
+
+// A step begins when that is noted, and not before: if the executor died, its result would say that it had not run.
+func TestAStepThatCannotBeNoted(t *testing.T) {
+	contents := files{"steps/1.sh": "echo one", "steps/2.sh": "echo two"}
+	t.Run("it begins when that can be noted", func(t *testing.T) {
+		b := newBench(t)
+		b.outageOf(2*time.Second, secondBegins)
+		info := b.upload("sample-1.0.0.zip", pack(t, contents), store.PutOptions{})
+		r, err := b.run(within(t, 30*time.Second), event(info.Name, info.ETag))
+		if err != nil || r.Status != evidence.StatusSuccess || r.Steps[1].Start.Sub(*r.Steps[0].End) < 2*time.Second {
+			t.Errorf("%s, %s, %+v, %v", r.Status, r.Message, r.Steps, err)
+		}
+	})
+	t.Run("it does not begin at all", func(t *testing.T) {
+		b := newBench(t)
+		b.outageOf(5*time.Second, secondBegins)
+		info := b.upload("sample-1.0.0.zip", pack(t, contents), store.PutOptions{})
+		r, err := b.run(within(t, 6*time.Second), event(info.Name, info.ETag))
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.wants("the run", r, evidence.StatusFailed, "state.unnoted")
+		if r.Steps[0].Status != evidence.StepSuccess || r.Steps[1].Status != evidence.StepNotRun || strings.Contains(b.log.String(), `"line":"two"`) {
+			t.Errorf("%+v", r.Steps)
+		}
+	})
+}
+
+// The end of the steps is noted as long as there is time, whatever else cannot be stored.
+func TestTheEndIsNotedAfterAnOutage(t *testing.T) {
+	b := newBench(t)
+	b.config.Reserve = 3 * time.Second
+	b.config.Results = faulty{Bucket: b.results, put: func(name string) error {
+		if strings.HasPrefix(name, "packages/") {
+			return nil
+		}
+		return store.Error(store.ErrUnavailable, "put", "results", name, nil)
+	}}
+	b.outageOf(2*time.Second, func(_ string, doc map[string]any) bool { return knowsTheEnd(doc) })
+	info := b.upload("sample-1.0.0.zip", pack(t, files{"steps/1.sh": "echo one"}), store.PutOptions{})
+	if _, err := b.run(within(t, 8*time.Second), event(info.Name, info.ETag)); err == nil {
+		t.Fatal("the evidence was stored")
+	}
+	b.config.Results, b.config.State = b.results, b.state
+	b.age()
+	b.sweep()
+	if r, ok := b.resultOf("sample"); !ok || r.Status != evidence.StatusSuccess || r.Steps[0].Status != evidence.StepSuccess {
+		t.Errorf("%s, %s, %+v", r.Status, r.Message, r.Steps)
+	}
+}
