@@ -18,6 +18,9 @@ type outage struct {
 	hangs       bool // requests get no answer at all, until their sender gives up
 }
 
+// hanging is how long a request hangs, also where the outage is over before.
+const hanging = 20 * time.Second
+
 // longestOutage is longer than any invocation that an event begins, and shorter than what people sleep through.
 const longestOutage = 5 * time.Minute
 
@@ -71,7 +74,7 @@ func (w *world) out(o *operation) *outage {
 func (w *world) failsIn(x *outage, o *operation) error {
 	o.after = time.Duration(w.random.IntN(5000)) * time.Millisecond
 	if x.hangs {
-		o.after = 20 * time.Second
+		o.after = hanging
 	}
 	if w.random.IntN(20) == 0 {
 		_ = o.effect() // it was carried out, and nobody says so
@@ -164,7 +167,9 @@ func (w *world) couldTell(r evidence.Result, d *deed) bool {
 		if x.from.Sub(calm) >= tellTime {
 			break
 		}
-		calm = x.until
+		if calm = x.until; x.hangs {
+			calm = calm.Add(hanging)
+		}
 	}
 	return end.Sub(calm) >= tellTime
 }
