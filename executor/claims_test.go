@@ -529,3 +529,36 @@ func TestTheEndIsNotedAfterAnOutage(t *testing.T) {
 		t.Errorf("%s, %s, %+v", r.Status, r.Message, r.Steps)
 	}
 }
+
+// hangs is a bucket where the first request to put an object hangs until its sender gives up.
+type hangs struct {
+	store.Bucket
+	suffix string
+	once   *sync.Once
+}
+
+func (h hangs) Put(ctx context.Context, name string, body io.ReadSeeker, size int64, opts store.PutOptions) (store.Info, error) {
+	if strings.HasSuffix(name, h.suffix) {
+		h.once.Do(func() { <-ctx.Done() })
+		if ctx.Err() != nil {
+			return store.Info{}, store.Error(store.ErrUnavailable, "put", "results", name, ctx.Err())
+		}
+	}
+	return h.Bucket.Put(ctx, name, body, size, opts)
+}
+
+// One request that hangs costs a part of the time that is left, and the run nothing.
+func TestARequestThatHangsAtTheEnd(t *testing.T) {
+	for _, name := range []string{"01-run.log", "junit.xml", "result.json"} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			b.config.Reserve = 6 * time.Second
+			b.config.Results = hangs{b.results, name, new(sync.Once)}
+			info := b.upload("sample-1.0.0.zip", pack(t, files{"steps/run.sh": "echo ran"}), store.PutOptions{})
+			r, err := b.run(within(t, 12*time.Second), event(info.Name, info.ETag))
+			if err != nil || r.Status != evidence.StatusSuccess || b.object(evidence.Dir(r.RunID)+"steps/01-run.log") != "ran\n" {
+				t.Errorf("%s, %s, %v", r.Status, r.Message, err)
+			}
+		})
+	}
+}
