@@ -229,6 +229,7 @@ type run struct {
 	history   *claim.Package              // what ran of the package, and is applied
 	scripts   []script                    // of the plan
 	hard      time.Time                   // when the process may be killed; zero: not said
+	undoable  bool                        // it may have undo scripts to run
 	need      time.Duration               // that the steps and their undo may take; 0: not said
 	previous  *evidence.Result
 	asked     map[string]json.RawMessage   // the parameters that a request which goes back names itself

@@ -807,11 +807,14 @@ func TestDeathDuringUndo(t *testing.T) {
 func TestALeaseIsWhatTheRunNeeds(t *testing.T) {
 	for _, c := range []struct {
 		members     string
+		contents    files
 		least, most time.Duration
 	}{
-		{`"timeout":"40s"`, 40 * time.Second, 10 * time.Minute},
-		{`"timeout":"40s","rollback_timeout":"10s"`, 40 * time.Second, 3 * time.Minute},
-		{`"idempotent":true`, time.Hour, 61 * time.Minute}, // it does not say
+		{`"timeout":"40s"`, files{"steps/run.sh": "true"}, 40 * time.Second, 3 * time.Minute},
+		{`"timeout":"40s"`, files{"steps/run.sh": "true", "rollback/run.sh": "true"}, 5 * time.Minute, 8 * time.Minute},
+		{`"timeout":"40s","rollback_timeout":"10s"`, files{"steps/run.sh": "true", "rollback/run.sh": "true"}, 50 * time.Second, 3 * time.Minute},
+		{`"timeout":"40s","on_failure":"stop"`, files{"steps/run.sh": "true", "rollback/run.sh": "true"}, 40 * time.Second, 3 * time.Minute},
+		{`"idempotent":true`, files{"steps/run.sh": "true"}, time.Hour, 61 * time.Minute}, // it does not say
 	} {
 		b := newBench(t)
 		var leases []time.Time
@@ -833,7 +836,7 @@ func TestALeaseIsWhatTheRunNeeds(t *testing.T) {
 			}
 			return sandbox.Outcome{}, nil
 		}
-		info := b.upload("sample-1.0.0.zip", pack(t, with(c.members, files{"steps/run.sh": "true"})), store.PutOptions{})
+		info := b.upload("sample-1.0.0.zip", pack(t, with(c.members, c.contents)), store.PutOptions{})
 		if _, err := b.run(within(t, time.Hour), event(info.Name, info.ETag)); err != nil {
 			t.Fatal(err)
 		}
