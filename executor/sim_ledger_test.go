@@ -56,6 +56,7 @@ type ledger struct {
 	groups     map[string]*simGroup
 	fences     map[string]int64       // of the records in the store
 	places     map[string]claim.Place // by run key
+	byHand     map[string]bool        // by run key: a person asked
 	late       map[string]bool        // by run id, as it should be
 	announced  map[string]int
 	deeds      map[string]*deed     // by run id and script
@@ -79,7 +80,7 @@ type simGroup struct {
 func newLedger() ledger {
 	return ledger{
 		packages: map[string]*simPackage{}, accepted: map[string]bool{}, squeezed: map[string]bool{}, executions: map[string]int{}, began: map[string]bool{}, runs: map[string][]string{}, groups: map[string]*simGroup{},
-		model: newModel(), fences: map[string]int64{}, places: map[string]claim.Place{}, late: map[string]bool{}, announced: map[string]int{},
+		model: newModel(), fences: map[string]int64{}, places: map[string]claim.Place{}, byHand: map[string]bool{}, late: map[string]bool{}, announced: map[string]int{},
 		deeds: map[string]*deed{}, leases: map[string]time.Time{},
 	}
 }
@@ -169,7 +170,7 @@ func (w *world) written(_ *invocation, bucket, name string, before *simObject, d
 		if json.Unmarshal(doc, &c) != nil {
 			w.violated("the claim %s cannot be read", name)
 		}
-		w.leases[c.RunID] = c.Lease
+		w.claimed(c)
 	case strings.HasPrefix(name, "groups/"):
 		var now, then claim.Group
 		if json.Unmarshal(doc, &now) != nil {
@@ -190,9 +191,19 @@ func (w *world) marked(key string, request executor.Request) {
 		}
 		place := u.place(request.ParameterSet)
 		if request.Trigger.Kind == executor.TriggerRequest && !request.Created.IsZero() {
-			place.Created = request.Created
+			place.Created, w.byHand[key] = request.Created, true
 		}
 		w.places[key] = place
+	}
+}
+
+// claimed notes the lease of a claim, and the place that it gives to what a person asked for: whoever accepts a
+// request and dies may have found another time for it than the one who claims it.
+func (w *world) claimed(c claim.Claim) {
+	w.leases[c.RunID] = c.Lease
+	if place, ok := w.places[c.Key]; ok && w.byHand[c.Key] && !c.Uploaded.IsZero() {
+		place.Created = c.Uploaded
+		w.places[c.Key] = place
 	}
 }
 
