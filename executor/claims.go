@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"cemli-executor/internal/claim"
 	"cemli-executor/internal/evidence"
@@ -143,11 +144,25 @@ func (r *run) noteStart(ctx context.Context, first bool, frame []byte) (bool, er
 	if ok, err := r.renew(ctx, first); err != nil || !ok {
 		return false, err
 	}
-	start := claim.Start{Lease: r.held.Lease, Applies: r.doing, SHA256: r.result.Package.SHA256, Frame: frame}
-	if r.group != nil { // whoever finds one of the two leases ended finds both
-		start.Group, start.Lease = r.group.Name, r.group.Holder.Lease
+	if r.until.IsZero() {
+		r.until = r.now().Add(r.need + r.Reserve + leaseMargin).UTC()
+	}
+	start := claim.Start{Lease: r.longest(), Group: r.held.Group, Applies: r.doing, SHA256: r.result.Package.SHA256, Frame: frame}
+	if r.group != nil {
+		start.Group = r.group.Name
+	}
+	if r.need > 0 && r.until.Before(start.Lease) {
+		start.Lease = r.until // if the executor dies, nobody waits for what it had to prepare and to store
 	}
 	return r.held.Progress(ctx, r.now(), start)
+}
+
+// longest is the lease that the claim may have: whoever finds that of the group ended finds both.
+func (r *run) longest() time.Time {
+	if r.group != nil {
+		return r.group.Holder.Lease
+	}
+	return r.held.Lease
 }
 
 // untilTooLate does what has to be done before a step, as often as there is still time for the step then.
@@ -256,7 +271,7 @@ func (r *run) noteEnd(ctx context.Context, failure error) {
 		r.log.Warn("the end of the steps could not be noted", "error", err.Error())
 		return
 	}
-	end := claim.Start{Lease: r.held.Lease, Group: r.held.Group, Applies: r.doing, SHA256: r.result.Package.SHA256, Frame: doc}
+	end := claim.Start{Lease: r.longest(), Group: r.held.Group, Applies: r.doing, SHA256: r.result.Package.SHA256, Frame: doc}
 	note := func(ctx context.Context) error {
 		_, err := r.held.Progress(ctx, r.now(), end)
 		return err

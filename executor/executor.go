@@ -228,6 +228,7 @@ type run struct {
 	undoing   []script                    // undo scripts after the one that runs
 	history   *claim.Package              // what ran of the package, and is applied
 	scripts   []script                    // of the plan
+	until     time.Time                   // when what the steps and their undo may need ends; zero: the first has not begun
 	hard      time.Time                   // when the process may be killed; zero: not said
 	undoable  bool                        // it may have undo scripts to run
 	need      time.Duration               // that the steps and their undo may take; 0: not said
