@@ -231,10 +231,10 @@ func (c *chaos) logRecovery() {
 			break
 		}
 	}
-	for what, took := range map[string][]time.Duration{"an event's invocation": short, "a detached one": long} {
+	for what, took := range map[string][]time.Duration{"packages that say no timeout (leased as long as the invocation)": short, "packages with a timeout, detached": long} {
 		slices.Sort(took)
 		if n := len(took); n > 0 {
-			c.t.Logf("%d runs were ended with %s; from then to the result it took %s at most, and %s in the middle", n, what, took[n-1].Round(time.Second), took[n/2].Round(time.Second))
+			c.t.Logf("%d runs of %s were killed; from then to the result it took %s at most, and %s in the middle", n, what, took[n-1].Round(time.Second), took[n/2].Round(time.Second))
 		}
 	}
 }
