@@ -221,7 +221,7 @@ func (r *run) frame(current evidence.Step) ([]byte, error) {
 		}
 	}
 	result.Execution.ReturnCode = -1
-	result.Status, result.Message = evidence.StatusInterrupted, "the executor ended while the step "+current.Name+" ran"
+	result.Status, result.Message = evidence.StatusInterrupted, "the executor ended while the step "+current.Name+" ran, or right before it began"
 	result.Error = &evidence.Error{
 		Code: "step.interrupted", Message: result.Message,
 		Hint: "see which parts took effect; then send rerun_of or resume_from with a reason",
