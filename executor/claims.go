@@ -47,6 +47,7 @@ func (r *run) takeOver(ctx context.Context, held *claim.Held) (*claim.Held, erro
 	}
 	if held.State == claim.Claimed {
 		ok, err := held.TakeOver(ctx, r.now(), r.lease())
+		r.unsure = ok
 		return held, errors.Join(err, lost(ok || err != nil, held))
 	}
 	if err := r.settle(ctx, held); err != nil {
@@ -321,9 +322,13 @@ func (r *run) dyingUndo(current evidence.Step) *evidence.Rollback {
 // release gives the claim back where nothing was started, so that whoever comes next does the work, with
 // the failure that led to it, if there is one.
 func (r *run) release(ctx context.Context, failure error, counted bool) {
-	if r.giveBack(ctx, failure, counted) {
-		r.leave(ctx)
+	if !r.giveBack(ctx, failure, counted) || r.group == nil {
+		return
 	}
+	if r.unsure && r.unclaimed(ctx) != nil {
+		return // whoever enters the group, when the lease has ended, sees to that result first
+	}
+	r.leave(ctx)
 }
 
 // giveBack gives back the claim alone.

@@ -220,6 +220,7 @@ type run struct {
 	created   time.Time                   // of the package's object
 	mark      string                      // of the accepted request
 	held      *claim.Held                 // the claim of the run key, once it is this run's
+	unsure    bool                        // an earlier holder of the claim may have stored a result
 	noted     bool                        // the claim says that a step may have started
 	unnoted   func(context.Context) error // notes how the steps have ended; nil: there is nothing to note
 	group     *claim.Group                // the concurrency group, while it is this run's

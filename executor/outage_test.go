@@ -67,6 +67,13 @@ func TestAResultThatAppearsLate(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	b.config.Results = faulty{Bucket: b.results, head: func(name string) error {
+		return store.Error(store.ErrUnavailable, "head", "results", name, nil)
+	}}
+	if r, err := b.run(t.Context(), undo); err == nil {
+		t.Fatalf("%s, %s: nobody can tell what is stored", r.Status, r.Message)
+	}
+	b.config.Results = b.results
 	undo.Reason = "the same mistake"
 	r, err := b.run(t.Context(), undo)
 	if err != nil || r.Status != evidence.StatusInProgress {

@@ -23,6 +23,7 @@ func (r *run) unclaimed(ctx context.Context) error {
 	_, err := r.Results.Head(ctx, object)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
+		r.unsure = false
 		return nil
 	case err != nil:
 		return err
