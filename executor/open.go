@@ -36,7 +36,7 @@ func (r *run) read(archive *bundle.Archive) (*manifest.Manifest, error) {
 	r.result.Package.Name, r.result.Package.Version, r.result.Package.Type = m.Name, m.Version, m.Type
 	r.result.Manifest = m.Raw
 	r.result.Parameters = r.askedParameters(m)
-	return m, nil
+	return m, problem.Join(tooMuch(r.hidden))
 }
 
 // mayUndo reports whether the run may have undo scripts to run, as far as the manifest and the files' names tell.

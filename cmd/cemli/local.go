@@ -54,7 +54,7 @@ func newLocalCommand(t *terminal) *cobra.Command {
 		Args:  noArguments,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newLocalRunCommand(t), newLocalUpCommand(t))
+	cmd.AddCommand(newLocalRunCommand(t), newLocalUpCommand(t), newLocalCredentialsCommand(t))
 	return cmd
 }
 
