@@ -317,8 +317,8 @@ func (w *world) ended(p *simPackage, r evidence.Result, found map[string]evidenc
 // slow reports whether a run took most of the time that an invocation has to give, or, where some of it is
 // kept for undo, of what is left then.
 func (w *world) slow(r evidence.Result) bool {
-	if w.squeezed[r.Package.ETag] {
-		return true // it was given what was left
+	if w.squeezed[r.Package.ETag] || r.ParameterSet != w.packages[r.Package.Name].sets[0] {
+		return true // it was given what an earlier item, or the sets before it, had left
 	}
 	most := callTime / 2
 	if r.Rollback != nil {
