@@ -53,12 +53,16 @@ type Verdict struct {
 	Tolerated bool
 	// ByCause says that the request is tried again where the cause's code says so.
 	ByCause bool
+	// ByRecord says that what is applied decides, which a run that has not ended may change yet.
+	ByRecord bool
 }
 
 // The verdicts that there are.
 var (
 	author      = Verdict{Status: rejected, Fault: Author}
 	asker       = Verdict{Status: rejected, Fault: Asker}
+	authorNow   = Verdict{Status: rejected, Fault: Author, ByRecord: true}
+	askerNow    = Verdict{Status: rejected, Fault: Asker, ByRecord: true}
 	script      = Verdict{Status: failed, Fault: Author, Tolerated: true}
 	scriptFinal = Verdict{Status: failed, Fault: Author}
 	started     = Verdict{Status: failed, Fault: Platform}
