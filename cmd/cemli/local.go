@@ -109,7 +109,7 @@ func (f localFlags) start(ctx context.Context, t *terminal, dir string, function
 	for _, fault := range f.faults {
 		if err := localoci.ParseFault(fault, &o.Faults); err != nil {
 			return nil, nil, problem.New(problem.Problem{
-				Code: "usage", Message: err.Error(), Hint: "docs/local-oci.md lists the faults",
+				Code: "usage", Message: err.Error(), Hint: "docs/platform/local-oci.md lists the faults",
 			}, nil)
 		}
 	}

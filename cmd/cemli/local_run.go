@@ -216,9 +216,9 @@ func (w *waiting) answers(i invocation) ([]functionAnswer, error) {
 		return readAnswers(i.answer.Body)
 	}
 	if last := w.log.lastError(); strings.Contains(last, "(config.") {
-		p := problem.Problem{Code: "config.function", Message: "the function does not start: " + last, Hint: "docs/operations.md lists its configuration"}
+		p := problem.Problem{Code: "config.function", Message: "the function does not start: " + last, Hint: "docs/operations/configuration.md lists its configuration"}
 		if w.configured {
-			p.Code, p.Where, p.Hint = "usage", "--config", "see docs/operations.md for the variables and their values"
+			p.Code, p.Where, p.Hint = "usage", "--config", "see docs/operations/configuration.md for the variables and their values"
 		}
 		return nil, problem.New(p, nil)
 	}

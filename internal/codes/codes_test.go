@@ -12,11 +12,11 @@ import (
 	"cemli-executor/internal/codes"
 )
 
-var update = flag.Bool("update", false, "write docs/error-codes.md anew")
+var update = flag.Bool("update", false, "write docs/authors/error-codes.md anew")
 
 // What the code decides by and what people read are one table.
 func TestTheDocumentIsTheTable(t *testing.T) {
-	const path = "../../docs/error-codes.md"
+	const path = "../../docs/authors/error-codes.md"
 	want := document()
 	if *update {
 		if err := os.WriteFile(path, []byte(want), 0o600); err != nil {
