@@ -96,7 +96,7 @@ func documents(t *testing.T) map[string]string {
 var (
 	linkRule  = regexp.MustCompile(`\]\(([^)#]*)(#[^)]*)?\)`)
 	headings  = regexp.MustCompile(`(?m)^#+ (.+)$`)
-	unslugged = regexp.MustCompile("[^\\p{L}\\p{N} _-]")
+	unslugged = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
 	fences    = regexp.MustCompile("(?ms)^```.*?^```")
 )
 
