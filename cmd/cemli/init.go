@@ -35,11 +35,13 @@ const schemaFile = "manifest.schema.json"
 func newInitCommand(t *terminal) *cobra.Command {
 	var change, kind string
 	cmd := &cobra.Command{
-		Use:   "init NAME",
-		Short: "Make a package folder that already runs",
+		Use:        "init NAME",
+		Short:      "Make a package folder that already runs",
+		GroupID:    groupAuthors,
+		SuggestFor: []string{"new", "create"},
 		Long: `Make the folder NAME with a package that already runs: a manifest with a
-parameter, a check before, a step, its undo, and a test after. Nothing that exists
-is touched.
+parameter, a check before, a step, its undo, and a test after. Nothing that
+exists is touched.
 
 Templates: plain, sql (a change of a database, in SQL files), rest (data that is
 loaded by an API), localization (parameter sets, one run for each country).`,
@@ -59,8 +61,8 @@ loaded by an API), localization (parameter sets, one run for each country).`,
 			return makePackage(t, args[0], kind, cmp.Or(change, usual))
 		},
 	}
-	cmd.Flags().StringVar(&change, "type", "", "kind of change: "+strings.Join(manifest.Types, ", ")+" (default: the template's)")
-	cmd.Flags().StringVar(&kind, "template", "plain", "what it begins with: plain, sql, rest or localization")
+	cmd.Flags().StringVar(&change, "type", "", "`KIND` of change: "+strings.Join(manifest.Types, ", ")+" (default: the template's)")
+	cmd.Flags().StringVar(&kind, "template", "plain", "`TEMPLATE` it begins with: plain, sql, rest or localization")
 	return cmd
 }
 

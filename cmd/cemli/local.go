@@ -36,13 +36,13 @@ type localFlags struct {
 
 func (f *localFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.IntVar(&f.memory, "memory", 512, "memory that the function is told it has, in MB")
-	flags.DurationVar(&f.timeout, "timeout", 5*time.Minute, "timeout of one invocation")
-	flags.DurationVar(&f.detached, "detached-timeout", time.Hour, "timeout of one detached invocation")
-	flags.StringArrayVar(&f.settings, "config", nil, "configuration of the function, KEY=VALUE; may be repeated")
-	flags.StringArrayVar(&f.faults, "fault", nil, "what goes wrong on purpose, such as unavailable=0.1 or event_duplicate=1; may be repeated")
-	flags.StringArrayVar(&f.secrets, "secret", nil, "secret in the vault, NAME=FILE with its value; may be repeated")
-	flags.StringVar(&f.function, "function", "", "the function's binary (default: beside cemli, or built from the sources around)")
+	flags.IntVar(&f.memory, "memory", 512, "memory that the function is told it has, in `MB`")
+	flags.DurationVar(&f.timeout, "timeout", 5*time.Minute, "`DURATION` that one invocation may take")
+	flags.DurationVar(&f.detached, "detached-timeout", time.Hour, "`DURATION` that one detached invocation may take")
+	flags.StringArrayVar(&f.settings, "config", nil, "configuration of the function, `KEY=VALUE`; may be repeated")
+	flags.StringArrayVar(&f.faults, "fault", nil, "`FAULT` that happens on purpose, such as unavailable=0.1; may be repeated")
+	flags.StringArrayVar(&f.secrets, "secret", nil, "secret in the vault, `NAME=FILE` with its value; may be repeated")
+	flags.StringVar(&f.function, "function", "", "`FILE` with the function's binary (default: beside cemli, or built from the sources around)")
 	flags.BoolVar(&f.unversioned, "unversioned", false, "make buckets that keep no versions, unlike those that Terraform makes")
 	flags.BoolVar(&f.verbose, "verbose", false, "show the function's whole log and the services' own")
 }
@@ -51,8 +51,13 @@ func newLocalCommand(t *terminal) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "local",
 		Short: "Run packages in a local OCI",
-		Args:  noArguments,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Long: `Run packages in a local OCI: buckets, events and the real function, on this
+machine and without a cloud account.`,
+		Example: `  cemli local run examples/hello-cemli
+  cemli local up --dir state`,
+		GroupID: groupLocal,
+		Args:    onlyCommands,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newLocalRunCommand(t), newLocalUpCommand(t))
 	return cmd

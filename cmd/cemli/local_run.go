@@ -27,15 +27,17 @@ import (
 func newLocalRunCommand(t *terminal) *cobra.Command {
 	var f localRunFlags
 	cmd := &cobra.Command{
-		Use:   "run PATH",
-		Short: "Upload a package to a local OCI and show the result",
+		Use:        "run PATH",
+		SuggestFor: []string{"local-run", "localrun"},
+		Short:      "Upload a package to a local OCI and show the result",
 		Long: `Start a local OCI, upload the package, whose event invokes the real function,
 and show the result that the function wrote to the results bucket.
 
-PATH is a package folder or a zip. With --param, or several --set, which no upload
-can say, the function is invoked by hand. Everything ends with the command.`,
+PATH is a package folder or a zip. With --param, or several --set, which no
+upload can say, the function is invoked by hand. Everything ends with the
+command.`,
 		Example: `  cemli local run examples/hello-cemli
-  cemli local run examples/localization --set DE --policy examples/policies/dev.json --env dev`,
+  cemli local run examples/localization --set DE --env dev`,
 		Args: exactPath,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return localRun(cmd.Context(), t, args[0], f)

@@ -35,23 +35,25 @@ func newPackCommand(t *terminal) *cobra.Command {
 	var file string
 	var force bool
 	cmd := &cobra.Command{
-		Use:   "pack DIR",
-		Short: "Make the zip of a package folder",
+		Use:        "pack DIR",
+		Short:      "Make the zip of a package folder",
+		GroupID:    groupAuthors,
+		SuggestFor: []string{"build", "zip", "package", "make"},
 		Long: `Make the zip of a package folder that is valid.
 
 The same files give the same bytes on every machine, whatever their modes and
 times. The zip is named NAME-VERSION.zip unless -O says otherwise.
 
-Left out are .git, .hg, .svn, .DS_Store, __MACOSX, editors' backups, the package's
-own zips, folders with evidence, and what .cemliignore names as .gitignore would.
-validate, run and local run see a folder the same way.`,
-		Example: "  cemli pack examples/hello-cemli",
+Left out are .git, .hg, .svn, .DS_Store, __MACOSX, editors' backups, the
+package's own zips, folders with evidence, and what .cemliignore names as
+.gitignore would. validate, run and local run see a folder the same way.`,
+		Example: "  cemli pack examples/hello-cemli\n  cemli pack examples/hello-cemli -O /tmp/hello.zip",
 		Args:    exactPath,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return packTo(cmd.Context(), t, args[0], file, force)
 		},
 	}
-	cmd.Flags().StringVarP(&file, "output-file", "O", "", "file to write (default: NAME-VERSION.zip in the working folder)")
+	cmd.Flags().StringVarP(&file, "output-file", "O", "", "`FILE` to write (default: NAME-VERSION.zip in the working folder)")
 	cmd.Flags().BoolVar(&force, "force", false, "replace a file with other contents")
 	return cmd
 }

@@ -29,17 +29,19 @@ import (
 func newRunCommand(t *terminal) *cobra.Command {
 	var f runFlags
 	cmd := &cobra.Command{
-		Use:   "run PATH",
-		Short: "Run a package on this machine, without any cloud",
+		Use:        "run PATH",
+		Short:      "Run a package on this machine, for real",
+		GroupID:    groupAuthors,
+		SuggestFor: []string{"exec", "execute", "apply", "try"},
 		Long: `Run a package on this machine with the executor that the function uses.
 
-PATH is a package folder or a zip. The scripts run for real, against systems that
-you may change, confined as far as this machine's kernel can. The buckets are
-folders; the evidence is kept only where --results says. A secret of the
-package is taken from the variable CEMLI_SECRET_NAME of this program.
+PATH is a package folder or a zip. The scripts run for real: they change
+whatever they can reach, confined as far as this machine's kernel can. The
+buckets are folders; the evidence is kept only where --results says. A secret of
+the package is taken from the variable CEMLI_SECRET_NAME of this program.
 
-With --results a run can go back to an earlier one, whose evidence is there; then
-everything is taken from that run, and PATH can be left out.`,
+With --results a run can go back to an earlier one, whose evidence is there;
+then everything is taken from that run, and PATH can be left out.`,
 		Example: `  cemli run examples/hello-cemli --results evidence
   cemli run examples/localization --set DE --set FR
   cemli run --results evidence --rollback-of RUN --reason "wrong ledger"`,
@@ -50,8 +52,8 @@ everything is taken from that run, and PATH can be left out.`,
 	}
 	f.requestFlags.add(cmd)
 	f.backFlags.add(cmd)
-	cmd.Flags().StringVar(&f.results, "results", "", "folder to keep the evidence in (default: not kept)")
-	cmd.Flags().StringVar(&f.sandbox, "sandbox", "basic", "least confinement: full, basic or none; all that the kernel has is used, but with none")
+	cmd.Flags().StringVar(&f.results, "results", "", "`FOLDER` to keep the evidence in (default: not kept)")
+	cmd.Flags().StringVar(&f.sandbox, "sandbox", "basic", "least confinement, `LEVEL` full, basic or none; all that the kernel has is used, but with none")
 	return cmd
 }
 

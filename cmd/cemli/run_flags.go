@@ -23,11 +23,11 @@ type requestFlags struct {
 
 func (f *requestFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringArrayVar(&f.sets, "set", nil, "parameter set to run; may be repeated (default: all, one after the other)")
-	flags.StringArrayVar(&f.params, "param", nil, "value of a parameter, as NAME=VALUE; may be repeated")
+	flags.StringArrayVar(&f.sets, "set", nil, "parameter `SET` to run; may be repeated (default: all, one after the other)")
+	flags.StringArrayVar(&f.params, "param", nil, "value of a parameter, as `NAME=VALUE`; may be repeated")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "run only the pre-checks, and steps that say that they can be run dry")
-	flags.StringVar(&f.environment, "env", "local", "environment the package is told it runs in")
-	flags.StringVar(&f.policy, "policy", "", "file with the admission policy (default: none)")
+	flags.StringVar(&f.environment, "env", "local", "`ENVIRONMENT` that the package is told it runs in")
+	flags.StringVar(&f.policy, "policy", "", "`FILE` with the admission policy (default: none)")
 }
 
 func (f requestFlags) action() executor.Action {
@@ -94,11 +94,11 @@ type backFlags struct {
 
 func (f *backFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVar(&f.rerunOf, "rerun-of", "", "run in --results to do once more, with its contents, set and parameters")
-	flags.StringVar(&f.resumeFrom, "resume-from", "", "run in --results to go on with, after the steps that succeeded")
-	flags.StringVar(&f.rollbackOf, "rollback-of", "", "run in --results to undo, by its undo scripts")
-	flags.StringVar(&f.reason, "reason", "", "why, for the evidence")
-	flags.StringVar(&f.reference, "reference", "", "incident or change, for the evidence")
+	flags.StringVar(&f.rerunOf, "rerun-of", "", "`RUN` in --results to do once more, with its contents, set and parameters")
+	flags.StringVar(&f.resumeFrom, "resume-from", "", "`RUN` in --results to go on with, after the steps that succeeded")
+	flags.StringVar(&f.rollbackOf, "rollback-of", "", "`RUN` in --results to undo, by its undo scripts")
+	flags.StringVar(&f.reason, "reason", "", "`TEXT` that says why, for the evidence")
+	flags.StringVar(&f.reference, "reference", "", "`TEXT` that names an incident or change, for the evidence")
 	flags.BoolVar(&f.force, "force", false, "go back although a later run would be underneath; needs --reason")
 }
 
