@@ -49,7 +49,7 @@ func TestNearest(t *testing.T) {
 }
 
 // Two letters in the wrong order are one mistake.
-func TestNearest(t *testing.T) {
+func TestNearestOfSwappedLetters(t *testing.T) {
 	words := []string{"pack", "run", "validate", "change_ticket"}
 	for word, want := range map[string]string{"pakc": "pack", "rnu": "run", "vaildate": "validate", "chnage_tikcet": "change_ticket", "push": "", "": ""} {
 		if got := problem.Nearest(word, words); got != want {
