@@ -2,7 +2,7 @@
 
 GO        ?= go
 BIN       ?= bin
-VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+VERSION   ?= $(or $(patsubst v%,%,$(shell git describe --tags --always --dirty 2>/dev/null)),devel)
 COMMIT    ?= $(shell git rev-parse HEAD 2>/dev/null)
 IMAGE     ?= cemli-executor:$(VERSION)
 DIST      ?= dist
@@ -91,7 +91,7 @@ smoke: ## an event through an image that is there
 image-test: ## both, with bases of its own where none can be pulled
 	scripts/image-test.sh $(IMAGE)
 
-dist: ## the command line for several systems
+dist: ## what a release has: archives for several systems with completions, their modules, checksums; the same bytes each time
 	scripts/dist.sh $(DIST)
 
 sbom: ## what the image contains

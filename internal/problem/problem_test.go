@@ -39,21 +39,12 @@ func TestOfGivesEveryErrorACode(t *testing.T) {
 	}
 }
 
+// Two letters in the wrong order are one mistake.
 func TestNearest(t *testing.T) {
 	words := []string{"change_ticket", "type", "name"}
-	for word, want := range map[string]string{"change_tiket": "change_ticket", "tpye": "", "nmae": "", "names": "name", "zzz": "", "": ""} {
+	for word, want := range map[string]string{"change_tiket": "change_ticket", "tpye": "type", "nmae": "name", "chnage_tikcet": "change_ticket", "xpye": "", "names": "name", "zzz": "", "": ""} {
 		if got := problem.Nearest(word, words); got != want {
 			t.Errorf("Nearest(%q) = %q; want %q", word, got, want)
-		}
-	}
-}
-
-// Two letters in the wrong order are one mistake.
-func TestNearestOfSwappedLetters(t *testing.T) {
-	words := []string{"pack", "run", "validate", "change_ticket"}
-	for word, want := range map[string]string{"pakc": "pack", "rnu": "run", "vaildate": "validate", "chnage_tikcet": "change_ticket", "push": "", "": ""} {
-		if got := problem.Nearest(word, words); got != want {
-			t.Errorf("%q: %q; want %q", word, got, want)
 		}
 	}
 }
