@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -171,5 +172,29 @@ func TestMake(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(bin, "cemli-executor")); err != nil {
 		t.Error(err)
+	}
+}
+
+// Scripts are checked by lint, and have LF wherever they are checked out: a CR would be part of their commands.
+func TestScriptsAreKept(t *testing.T) {
+	makefile, err := os.ReadFile("Makefile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !regexp.MustCompile(`(?m)^lint:.*\bshellcheck\b`).Match(makefile) || !bytes.Contains(makefile, []byte("git ls-files '*.sh'")) {
+		t.Error("make lint does not check every script")
+	}
+	out, err := exec.Command("bash", "-c", `git ls-files '*.sh' '*.txtar' .ci/run Makefile | git check-attr --stdin eol`).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+	for _, line := range lines {
+		if !strings.HasSuffix(line, ": eol: lf") {
+			t.Error(line)
+		}
+	}
+	if len(lines) < 30 {
+		t.Errorf("only %d scripts were found", len(lines))
 	}
 }
