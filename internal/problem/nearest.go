@@ -1,13 +1,18 @@
 package problem
 
+import "strings"
+
 // Nearest returns the candidate that a person who wrote word most likely meant, or "":
-// the one fewest edits away, if those are at most a third of the word.
+// the same but for its case, or the one fewest edits away, if those are at most a third of the word.
 func Nearest(word string, candidates []string) string {
 	if len(word) > 64 {
 		return ""
 	}
 	best, distance := "", len(word)/3+1
 	for _, candidate := range candidates {
+		if word != "" && strings.EqualFold(word, candidate) {
+			return candidate
+		}
 		if d := edits(word, candidate); d < distance {
 			best, distance = candidate, d
 		}
