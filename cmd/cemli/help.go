@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"os"
 	"slices"
 	"strings"
 
@@ -84,7 +85,9 @@ func unknownCommand(cmd *cobra.Command, args []string) error {
 	p := problem.Problem{
 		Code: "usage", Message: `unknown command "` + args[0] + `" of ` + cmd.CommandPath(), Hint: "see " + cmd.CommandPath() + " --help",
 	}
-	if near := nearCommand(cmd.Root(), cmd, args[0]); near != "" {
+	if _, err := os.Stat(args[0]); err == nil {
+		p.Hint = "did you mean " + cmd.CommandPath() + " run " + args[0] + "?"
+	} else if near := nearCommand(cmd.Root(), cmd, args[0]); near != "" {
 		p.Hint = "did you mean " + near + "?"
 	}
 	return problem.New(p, nil)
@@ -119,6 +122,10 @@ func below(root *cobra.Command) []*cobra.Command {
 
 // flagError says what was most likely meant by a flag that does not exist, and what is wrong with a value.
 func flagError(cmd *cobra.Command, err error) error {
+	var invalid *pflag.InvalidValueError
+	if errors.As(err, &invalid) {
+		return invalidValue(cmd, invalid)
+	}
 	var unknown *pflag.NotExistError
 	if !errors.As(err, &unknown) {
 		return usageError(cmd, err)
@@ -128,7 +135,26 @@ func flagError(cmd *cobra.Command, err error) error {
 		word = short // -param, with one dash
 	}
 	if near := nearFlag(cmd, word); near != "" {
-		return problem.New(problem.Problem{Code: "usage", Message: err.Error(), Hint: "did you mean " + near + "?"}, nil)
+		return wrongCall(err.Error(), "did you mean "+near+"?")
+	}
+	for _, other := range slices.Concat(cmd.Root().Commands(), below(cmd.Root())) {
+		if other.Flags().Lookup(word) != nil {
+			return wrongCall(err.Error(), "--"+word+" is a flag of "+other.CommandPath())
+		}
+	}
+	return usageError(cmd, err)
+}
+
+// invalidValue says what a flag takes.
+func invalidValue(cmd *cobra.Command, err *pflag.InvalidValueError) error {
+	flag := "--" + err.GetFlag().Name
+	switch err.GetFlag().Value.Type() {
+	case "bool":
+		return usageError(cmd, errors.New(flag+" is given without a value, or left out"))
+	case "int":
+		return usageError(cmd, errors.New(flag+" "+err.GetValue()+": it takes a whole number"))
+	case "duration":
+		return usageError(cmd, errors.New(flag+" "+err.GetValue()+": it takes a duration, such as 30s or 5m"))
 	}
 	return usageError(cmd, err)
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -76,10 +77,10 @@ func needsLinux() error {
 
 // check refuses flags that no function could be run with, and reads --config.
 func (f localFlags) check() (map[string]string, error) {
-	wrong := func(message string) error {
-		return problem.New(problem.Problem{Code: "usage", Message: message, Hint: "see the command's --help"}, nil)
-	}
+	wrong := func(message string) error { return wrongCall(message, "see the command's --help") }
 	switch {
+	case f.port < 0 || f.port > 65535:
+		return nil, wrong("--port must be 0 to 65535; 0 takes any free one")
 	case f.instances < 1 || f.instances > 100:
 		return nil, wrong("--instances must be 1 to 100")
 	case f.timeout < 5*time.Second || f.timeout > time.Hour:
@@ -95,7 +96,7 @@ func (f localFlags) check() (map[string]string, error) {
 	for _, setting := range f.settings {
 		key, value, ok := strings.Cut(setting, "=")
 		if !ok || key == "" {
-			return nil, wrong("--config " + setting + " is not KEY=VALUE")
+			return nil, wrongCall("--config "+setting+" is not KEY=VALUE", "write it like CEMLI_LOG_LEVEL=debug")
 		}
 		settings[key] = value
 	}
@@ -159,7 +160,7 @@ func (f localFlags) readSecrets() (map[string][]byte, error) {
 	for _, flag := range f.secrets {
 		name, path, ok := strings.Cut(flag, "=")
 		if !ok || name == "" {
-			return nil, problem.New(problem.Problem{Code: "usage", Where: "--secret", Message: "--secret " + name + " is not NAME=FILE", Hint: "write the value into a file, and name that"}, nil)
+			return nil, problem.New(problem.Problem{Code: "usage", Where: "--secret", Message: fmt.Sprintf("%.100q is not NAME=FILE", name), Hint: "write the value into a file, and name that"}, nil)
 		}
 		value, err := os.ReadFile(path)
 		if err != nil {

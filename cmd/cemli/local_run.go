@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -38,7 +37,7 @@ upload can say, the function is invoked by hand. Everything ends with the
 command.`,
 		Example: `  cemli local run examples/hello-cemli
   cemli local run examples/localization --set DE --env dev`,
-		Args: exactPath,
+		Args: onePath,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return localRun(cmd.Context(), t, args[0], f)
 		},
@@ -88,14 +87,21 @@ func localRun(ctx context.Context, t *terminal, path string, f localRunFlags) er
 		return fmt.Errorf("make a folder for the state: %w", err)
 	}
 	defer remove() //nolint:errcheck // what stays is removed by the next
+	if err := f.requestFlags.check(); err != nil {
+		return err
+	}
+	if _, err := lookAt(path); err != nil {
+		return err
+	}
 	parameters, err := f.parameters(path)
 	if err != nil {
 		return err
 	}
-	policy, err := f.policyDocument()
+	policy, err := readPolicy(f.policy)
 	if err != nil {
 		return err
 	}
+	t.local = true
 	w := &waiting{finished: make(chan invocation, 16), log: &lastLines{}, configured: len(f.settings) > 0}
 	f.instances = 1
 	o := local.Options{Instances: 1, Answered: w.answered}
@@ -123,18 +129,6 @@ func localRun(ctx context.Context, t *terminal, path string, f localRunFlags) er
 	}
 	shown.showFailed()
 	return showAnswers(ctx, t, stack, answers, len(f.sets) != 1)
-}
-
-// policyDocument is the file of --policy; nil: none.
-func (f localRunFlags) policyDocument() ([]byte, error) {
-	if f.policy == "" {
-		return nil, nil
-	}
-	doc, err := os.ReadFile(f.policy)
-	if err != nil {
-		return nil, noPolicy(f.policy, err)
-	}
-	return doc, nil
 }
 
 // ask uploads the package and has the function run it, and returns its answers.

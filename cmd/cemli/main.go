@@ -79,18 +79,3 @@ rejected, 4 infrastructure, 5 verification failed, 130 interrupted.`,
 		newVersionCommand(t), newCompletionCommand(t))
 	return root
 }
-
-// exactPath accepts one argument and says what it is when it is missing.
-func exactPath(cmd *cobra.Command, args []string) error {
-	if len(args) != 1 {
-		return usageError(cmd, errors.New("one PATH is needed: a package folder or a zip"))
-	}
-	return nil
-}
-
-func noArguments(cmd *cobra.Command, args []string) error {
-	if len(args) != 0 {
-		return usageError(cmd, errors.New("unexpected argument "+args[0]))
-	}
-	return nil
-}

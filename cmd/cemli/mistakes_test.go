@@ -107,12 +107,12 @@ var mistakes = []struct {
 	{call: "validate p", manifest: `{"Name":"p","version":"1.0.0","type":"extension"}`, code: 3, want: "did you mean name?"},
 	{call: "validate p", manifest: minimal(`,"parameters":{"LEDGER":"integer"}`), code: 3, want: `hint: write it like {"type": "integer"}`},
 	{call: "validate p", manifest: minimal(`,"parameters":{"LEDGER":{"type":"int"}}`), code: 3, want: "did you mean integer?"},
-	{call: "validate p", manifest: minimal(`,"steps":["steps/run.sh"]`), code: 3, want: `hint: write it like {"run": "steps/run.sh"}`, never: "steps must be an object"},
+	{call: "validate p", manifest: minimal(`,"steps":["steps/run.sh"]`), code: 3, want: `hint: write it like {"run": "steps/run.sh"}`},
 	{call: "validate p", manifest: minimal(`,"secrets":{"DB":"erp-db"}`), code: 3, want: `hint: write it like {"vault_secret": "erp-db"}`},
 	{call: "validate p", manifest: minimal(`,"timeout":300`), code: 3, want: "hint: write it in quotes, with its unit: \"300s\""},
 	{call: "validate p", manifest: minimal(`,"timeout":"5 min"`), code: 3, want: `hint: write "5m"`},
 	{call: "validate p", manifest: minimal(`,"environments":"dev"`), code: 3, want: "hint: write it in [ ]"},
-	{call: "validate p", manifest: minimal(`,"environments":["test"]`), code: 3, want: "it may run in: test"},
+	{call: "validate p --env dev", manifest: minimal(`,"environments":["test"]`), code: 3, want: "it may run in: test"},
 	// The rest.
 	{call: "version now", code: 2, want: "unexpected argument now"},
 	{call: "version -o yaml", code: 2, want: "use -o text or -o json"},
@@ -186,4 +186,15 @@ func tree(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return strings.Join(names, "\n")
+}
+
+// A file of another program that is called manifest.json makes no package of the folders around.
+func TestManifestsOfOthers(t *testing.T) {
+	t.Chdir(t.TempDir())
+	write(t, "manifest.json", `{"name":"My App","start_url":"/"}`)
+	write(t, "folder/steps/run.sh", "true\n")
+	var out bytes.Buffer
+	if code := run(t.Context(), []string{"validate", "folder"}, &out, &out); code != 3 || !strings.Contains(out.String(), "manifest.missing") {
+		t.Errorf("exit code %d:\n%s", code, &out)
+	}
 }

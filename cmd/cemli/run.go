@@ -72,6 +72,9 @@ func runHere(ctx context.Context, t *terminal, path string, f runFlags) error {
 	if err := needsLinux(); err != nil {
 		return err
 	}
+	if err := f.requestFlags.check(); err != nil {
+		return err
+	}
 	level, err := sandboxLevel(f.sandbox)
 	if err != nil {
 		return err
@@ -99,10 +102,6 @@ func runHere(ctx context.Context, t *terminal, path string, f runFlags) error {
 	if err != nil {
 		return err
 	}
-	kept, err := bucketAt(results)
-	if err != nil {
-		return err
-	}
 	state, err := bucketAt(filepath.Join(scratch, "state"))
 	if err != nil {
 		return err
@@ -125,6 +124,10 @@ func runHere(ctx context.Context, t *terminal, path string, f runFlags) error {
 		if !request.GoesBack() {
 			request.ETag = object.ETag
 		}
+	}
+	kept, err := bucketAt(results) // not before it is known to be no part of the package
+	if err != nil {
+		return err
 	}
 	shown := &progress{t: t}
 	run := executor.New(executor.Config{
@@ -218,21 +221,36 @@ func policyFile(path string) (*executor.Policy, error) {
 	if path == "" {
 		return nil, nil //nolint:nilnil // no policy is no error
 	}
-	f, err := os.Open(path)
+	doc, err := readPolicy(path)
 	if err != nil {
-		return nil, noPolicy(path, err)
-	}
-	defer f.Close()
-	doc, err := io.ReadAll(io.LimitReader(f, manifest.MaxBytes+1))
-	if err != nil {
-		return nil, fmt.Errorf("read policy: %w", err)
+		return nil, err
 	}
 	return executor.InlinePolicy(filepath.Base(path), doc), nil
 }
 
-func noPolicy(path string, cause error) error {
+// readPolicy reads the file of --policy; nil: none was given.
+func readPolicy(path string) ([]byte, error) {
+	if path == "" {
+		return nil, nil
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, noPolicy(path, "the policy cannot be read", err)
+	}
+	defer f.Close()
+	doc, err := io.ReadAll(io.LimitReader(f, manifest.MaxBytes+1))
+	if err != nil {
+		return nil, noPolicy(path, "the policy cannot be read", err)
+	}
+	if _, err := manifest.Parse(doc); err == nil {
+		return nil, noPolicy(path, "this is a package's manifest, and no admission policy", nil)
+	}
+	return doc, nil
+}
+
+func noPolicy(path, message string, cause error) error {
 	return problem.New(problem.Problem{
-		Code: "usage", Where: path, Message: "the policy cannot be read", Hint: "--policy is a file with an admission policy",
+		Code: "usage", Where: path, Message: message, Hint: "--policy is a file with an admission policy",
 	}, cause)
 }
 
@@ -247,6 +265,9 @@ func person() []evidence.Requester {
 
 // bucketAt opens a folder as a bucket, making it if need be.
 func bucketAt(path string) (store.Bucket, error) {
+	if info, err := os.Stat(path); err == nil && !info.IsDir() {
+		return nil, problem.New(problem.Problem{Code: "usage", Where: path, Message: "it is no folder", Hint: "name a folder for the evidence; it is made if it is not there"}, nil)
+	}
 	if err := os.MkdirAll(path, 0o700); err != nil {
 		return nil, fmt.Errorf("make folder: %w", err)
 	}

@@ -41,7 +41,7 @@ request, are not known here.`,
 		Example: `  cemli validate examples/hello-cemli
   cemli validate examples/hello-cemli --policy examples/policies/prod.json
   cemli validate --strict examples/integration-smoketests`,
-		Args: exactPath,
+		Args: onePath,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return validate(cmd.Context(), t, args[0], environment, policy, strict)
 		},
@@ -105,6 +105,11 @@ func inspect(ctx context.Context, path string, root *os.Root, opts executor.Insp
 // environment whose policy is given.
 func inspectOptions(ctx context.Context, environment, policy string) (executor.InspectOptions, error) {
 	opts := executor.InspectOptions{Limits: executor.DefaultLimits(), Environment: environment, Kind: executor.TriggerEvent}
+	if environment != "" {
+		if err := environmentName(environment); err != nil {
+			return opts, err
+		}
+	}
 	source, err := policyFile(policy)
 	if err != nil || source == nil {
 		return opts, err
