@@ -1,7 +1,9 @@
 package main
 
 import (
+	"archive/zip"
 	"bytes"
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -50,6 +52,7 @@ var mistakes = []struct {
 	{call: "validate ok/steps", code: 2, want: "it is a folder of the package ok\nhint: name that folder"},
 	{call: "validate .", code: 2, want: "hint: name one of these: ok, p, sets"},
 	{call: "validate text.zip", code: 3, want: "the file is not a zip"},
+	{call: "validate oem.zip", code: 3, want: "hint: zip it with UTF-8 names: 7z a -mcu=on; in WinZip and WinRAR the option for Unicode names"},
 	{call: "validate ok --policy ok", code: 2, want: "ok: the policy cannot be read"},
 	{call: "validate ok --policy none.json", code: 2, want: "none.json: the policy cannot be read"},
 	{call: "validate ok --policy ok/manifest.json", code: 2, want: "this is a package's manifest, and no admission policy", never: "unknown key"},
@@ -141,6 +144,13 @@ func TestMistakes(t *testing.T) {
 	} {
 		write(t, name, text)
 	}
+	var oem bytes.Buffer // as older archivers write names, in the code page of the console
+	w := zip.NewWriter(&oem)
+	_, err := w.CreateHeader(&zip.FileHeader{Name: "steps/gr\x81n.sh", NonUTF8: true})
+	if err := errors.Join(err, w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	write(t, "oem.zip", oem.String())
 	for n, c := range mistakes {
 		t.Run(strconv.Itoa(n)+" "+c.call, func(t *testing.T) {
 			if c.manifest != "" || strings.HasSuffix(c.call, " p") {
