@@ -29,7 +29,7 @@ build: ## both binaries, static and stripped, side by side
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-16s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
-quick: fmt ## while you work, in under 20 seconds: format, vet, and the tests that need no processes
+quick: fmt ## while you work, under 20 seconds: format, vet, tests without tools
 	$(GO) vet ./...
 	$(GO) test -short . $(QUICK)
 
@@ -82,7 +82,7 @@ simulate: ## histories of everything that can go wrong, for SIMTIME
 chaos: ## the real function, killed at random, over a local OCI that fails
 	$(GO) test -run TestChaos -v -timeout 60m ./internal/local -chaos.packages 500 -chaos.groups 20 -chaos.kills 4s
 
-image: ## the function's image; GO_IMAGE, RUNTIME_IMAGE and EXTRA_PACKAGES as in the Dockerfile
+image: ## the image; GO_IMAGE, RUNTIME_IMAGE, EXTRA_PACKAGES as in the Dockerfile
 	scripts/image.sh $(IMAGE)
 
 smoke: ## an event through an image that is there
@@ -91,7 +91,7 @@ smoke: ## an event through an image that is there
 image-test: ## both, with bases of its own where none can be pulled
 	scripts/image-test.sh $(IMAGE)
 
-dist: ## what a release has: archives for several systems with completions, their modules, checksums; the same bytes each time
+dist: ## archives for several systems with completions, modules, checksums
 	scripts/dist.sh $(DIST)
 
 sbom: ## what the image contains
