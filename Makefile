@@ -29,7 +29,7 @@ build: ## both binaries, static and stripped, side by side
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-16s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
-quick: fmt ## while you work, under 20 seconds: format, vet, tests without tools
+quick: fmt ## while you work: format, vet and fast tests, under 20 s
 	$(GO) vet ./...
 	$(GO) test -short . $(QUICK)
 
@@ -79,10 +79,10 @@ bench: ## the figures that the documentation names
 simulate: ## histories of everything that can go wrong, for SIMTIME
 	$(GO) test -run 'TestSimulation$$' -v -timeout 0 ./executor -sim.time $(SIMTIME) | grep -v '^=== \|--- PASS'
 
-chaos: ## the real function, killed at random, over a local OCI that fails
+chaos: ## the real function, killed at random, over an OCI that fails
 	$(GO) test -run TestChaos -v -timeout 60m ./internal/local -chaos.packages 500 -chaos.groups 20 -chaos.kills 4s
 
-image: ## the image; GO_IMAGE, RUNTIME_IMAGE, EXTRA_PACKAGES as in the Dockerfile
+image: ## the image, with GO_IMAGE, RUNTIME_IMAGE, EXTRA_PACKAGES
 	scripts/image.sh $(IMAGE)
 
 smoke: ## an event through an image that is there
@@ -91,7 +91,7 @@ smoke: ## an event through an image that is there
 image-test: ## both, with bases of its own where none can be pulled
 	scripts/image-test.sh $(IMAGE)
 
-dist: ## archives for several systems with completions, modules, checksums
+dist: ## archives of the command line, with modules and checksums
 	scripts/dist.sh $(DIST)
 
 sbom: ## what the image contains

@@ -174,6 +174,11 @@ func TestMake(t *testing.T) {
 			t.Errorf("make help does not name %s\n%s", line, help)
 		}
 	}
+	for line := range strings.Lines(help) {
+		if len(line) > 81 {
+			t.Errorf("make help has a line of more than 80 columns: %s", line)
+		}
+	}
 	if testing.Short() {
 		t.Skip("the rest builds")
 	}
