@@ -34,6 +34,7 @@ type Config struct {
 	Output         executor.OutputMode
 	LogLevel       slog.Level
 	KeepPackages   bool
+	TrustSubject   bool // what the platform says of who calls is verified
 	Reserve        time.Duration
 	Limits         executor.Limits
 	Endpoint       string // base URL of all OCI services; empty on OCI
@@ -85,6 +86,7 @@ func ParseConfig(environ []string) (Config, []problem.Problem) {
 		// Programs ask for much more than they use; what is used the platform bounds.
 		c.Scripts = sandbox.Limits{Processes: scriptProcesses, DataBytes: max(2*c.MemoryMB, 512) << 20}
 	}
+	c.TrustSubject = e.trustSubject()
 	e.level(&c.LogLevel)
 	c.Limits = e.limits(executor.DefaultLimits())
 	e.buckets(c)
@@ -223,6 +225,20 @@ func (e *env) limits(l executor.Limits) executor.Limits {
 	l.RunTime = e.duration("CEMLI_LIMIT_RUN_TIME", l.RunTime, time.Second, 24*time.Hour)
 	return l
 }
+
+// trustSubject is refused where no platform keeps callers from writing its headers: the id of a
+// function on OCI is an OCID, and that of one on a Fn server is none.
+func (e *env) trustSubject() bool {
+	const key = "CEMLI_TRUST_SUBJECT"
+	trusted := e.choice(key, "false", "true", "false") == "true"
+	if trusted && !onFunctions(e.values["FN_FN_ID"]) {
+		e.wrong(key, "the function is not on OCI Functions, as its id is no OCID: any caller can write who calls", "unset it, or set it to false")
+	}
+	return trusted
+}
+
+// onFunctions reports whether a function with that id is on OCI Functions.
+func onFunctions(id string) bool { return strings.HasPrefix(id, "ocid1.fnfunc.") }
 
 // buckets keeps packages, evidence and state apart: evidence is create-only and would
 // not survive beside either, and results must never be taken for packages.

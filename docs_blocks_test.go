@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"cemli-executor/internal/testkit"
 	"cemli-executor/manifest"
@@ -167,8 +168,11 @@ func (b block) run(t *testing.T, dir, bin string) {
 			t.Skipf("line %d needs %s", b.line, program)
 		}
 	}
-	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), "bash", "-euo", "pipefail", "-c", b.marks["first"]+"\n"+b.text)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "bash", "-euo", "pipefail", "-c", b.marks["first"]+"\n"+b.text)
 	cmd.Dir, cmd.Env = dir, append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"))
+	cmd.WaitDelay = time.Second // for what a block has left in the background
 	out, err := cmd.CombinedOutput()
 	want := b.marks["exits"]
 	if want == "" {

@@ -253,3 +253,29 @@ func TestEveryTargetSaysWhatItIsFor(t *testing.T) {
 		t.Errorf("only %d targets were found", len(found))
 	}
 }
+
+// What the documents tell people to type to a local OCI is what a script of the command line's tests types.
+func TestDocumentedCallsAreTested(t *testing.T) {
+	script, err := os.ReadFile("cmd/cemli/testdata/local_credentials.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tested := strings.ReplaceAll(string(script), "curl -sf ", "curl ")
+	calls := regexp.MustCompile(`(?m)^ *((?:curl|eval|jq|ENDPOINT=|cemli local credentials) ?.*[^|\s])`)
+	seen := 0
+	for _, document := range []string{"docs/platform/fn-server.md", "docs/platform/local-oci.md"} {
+		text, err := os.ReadFile(document)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, match := range calls.FindAllStringSubmatch(string(text), -1) {
+			seen++
+			if call := strings.TrimSuffix(match[1], `)"`); !strings.Contains(tested, call) {
+				t.Errorf("%s: nothing tests %s", document, call)
+			}
+		}
+	}
+	if seen != 8 {
+		t.Errorf("%d calls were found; want 8", seen)
+	}
+}

@@ -72,22 +72,25 @@ func (h *handler) call(ctx context.Context, in io.Reader) (answer []byte, err er
 	}
 	defer h.busy.Unlock()
 	defer h.listener.hide()()
-	header, callID := platform(ctx)
+	caller := platform(ctx)
+	if caller.hidden && h.config.TrustSubject {
+		return json.Marshal(refusal(anonymous()))
+	}
 	body, err := io.ReadAll(io.LimitReader(in, trigger.MaxBody+1))
 	if err != nil {
 		return nil, fmt.Errorf("read request: %w", err)
 	}
-	call, err := trigger.Decode(body, header, trigger.Buckets{
+	call, err := trigger.Decode(body, caller.header, trigger.Buckets{
 		Packages: h.config.PackagesBucket, Results: h.config.ResultsBucket, State: h.config.StateBucket,
 	})
 	if len(h.problems) > 0 {
 		return h.unconfigured(call)
 	}
 	if err != nil {
-		h.log.Error("request refused", "call_id", callID, "code", problem.CodeOf(err), "error", err.Error())
+		h.log.Error("request refused", "call_id", caller.callID, "code", problem.CodeOf(err), "error", err.Error())
 		return json.Marshal(refusal(err))
 	}
-	return h.serve(ctx, call, callID, requesters(header))
+	return h.serve(ctx, call, caller.callID, requesters(caller.header, h.config.TrustSubject))
 }
 
 // unconfigured tells a person what is wrong with the configuration. Events and sweeps, whose answer
@@ -98,26 +101,6 @@ func (h *handler) unconfigured(call trigger.Call) ([]byte, error) {
 		return nil, wrong
 	}
 	return json.Marshal(refusal(wrong))
-}
-
-// platform returns what the platform says of the call. The FDK panics without a
-// context of its own, as another caller's would be.
-func platform(ctx context.Context) (header http.Header, callID string) {
-	defer func() {
-		if recover() != nil {
-			header = http.Header{}
-		}
-	}()
-	call := fdk.GetContext(ctx)
-	return call.Header(), call.CallID()
-}
-
-// requesters is who the platform says is calling.
-func requesters(header http.Header) []evidence.Requester {
-	if subject := header.Get("Oci-Subject-Id"); subject != "" && len(subject) <= 256 {
-		return []evidence.Requester{{Subject: subject, Source: "Oci-Subject-Id"}}
-	}
-	return nil
 }
 
 // serve runs every item of a call in turn. If one must fail the invocation the others
@@ -218,13 +201,17 @@ func (h *handler) item(ctx context.Context, run *executor.Executor, item trigger
 func (h *handler) executor() executor.Config {
 	identity := h.config.Identity
 	identity.TenancyID, identity.CompartmentID = h.client.Claim("res_tenant"), h.client.Claim("res_compartment")
-	return executor.Config{
+	config := executor.Config{
 		Packages: h.client.Bucket(h.config.PackagesBucket), Results: h.client.Bucket(h.config.ResultsBucket),
 		State: h.client.Bucket(h.config.StateBucket), Policy: h.policy(),
 		Namespace: h.client.Namespace, Environment: h.config.Environment, WorkDir: h.config.WorkDir,
 		KeepPackages: h.config.KeepPackages, Reserve: h.config.Reserve, Limits: h.config.Limits, Sandbox: h.config.Sandbox, Scripts: h.config.Scripts, Output: h.config.Output,
-		Identity: identity, Log: h.log, LogWriter: h.logWriter, Secrets: h.secret, Announce: h.announce, Invoke: h.invoke,
+		Identity: identity, Log: h.log, LogWriter: h.logWriter, Secrets: h.secret, Announce: h.announce,
 	}
+	if onFunctions(identity.FunctionID) { // a Fn server has no detached invocations, and no function of it an OCID
+		config.Invoke = h.invoke
+	}
+	return config
 }
 
 // announce publishes the end of a run to the topic, if there is one.

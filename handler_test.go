@@ -202,7 +202,7 @@ func localOCI(t *testing.T) *localoci.Server {
 // An event's invocation sweeps before its answer; one by hand does not.
 func TestAnEventsInvocationSweeps(t *testing.T) {
 	server := localOCI(t)
-	h, _ := testHandler(t)
+	h, _ := testHandler(t, "FN_FN_ID="+localoci.FunctionID)
 	h.client = oci.ConfigFile(server.Authority().ConfigFile(), "DEFAULT", oci.Options{Endpoint: server.Endpoint()})
 	swept := func() bool {
 		_, err := h.client.Bucket("cemli-state").Head(t.Context(), "sweep/"+h.config.Environment+".json")
@@ -269,12 +269,12 @@ func (c fdkContext) CallID() string      { return "call-1" }
 
 func TestWhatThePlatformSays(t *testing.T) {
 	ctx := fdk.WithContext(t.Context(), fdkContext{header: http.Header{"Oci-Subject-Id": {"ocid1.user.oc1..x"}}})
-	header, id := platform(ctx)
-	if by := requesters(header); id != "call-1" || len(by) != 1 || by[0].Subject != "ocid1.user.oc1..x" || by[0].Verified {
-		t.Errorf("call id %q, requested by %+v", id, by)
+	caller := platform(ctx)
+	if by := requesters(caller.header, false); caller.callID != "call-1" || len(by) != 1 || by[0].Subject != "ocid1.user.oc1..x" || by[0].Verified {
+		t.Errorf("call id %q, requested by %+v", caller.callID, by)
 	}
-	if header, id := platform(t.Context()); id != "" || header == nil {
-		t.Errorf("without the FDK: %q, %v", id, header)
+	if caller := platform(t.Context()); caller.callID != "" || caller.header == nil || caller.hidden {
+		t.Errorf("without the FDK: %+v", caller)
 	}
 }
 

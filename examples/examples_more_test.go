@@ -2,10 +2,8 @@ package examples_test
 
 import (
 	"context"
-	"encoding/json"
 	"net/http"
 	"net/http/httptest"
-	"os/exec"
 	"strings"
 	"testing"
 
@@ -13,23 +11,6 @@ import (
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/store"
 )
-
-// change makes a change of a request for run.
-func change(f func(*executor.Request)) func(*executor.Config, *executor.Request) {
-	return func(_ *executor.Config, q *executor.Request) { f(q) }
-}
-
-// with gives a parameter.
-func with(name, value string) func(*executor.Config, *executor.Request) {
-	return change(func(q *executor.Request) { q.Parameters = map[string]json.RawMessage{name: json.RawMessage(value)} })
-}
-
-func succeeded(t *testing.T, r evidence.Result) {
-	t.Helper()
-	if r.Status != evidence.StatusSuccess {
-		t.Fatalf("status %s, %s\n%s%s", r.Status, r.Message, r.Execution.Stdout, r.Execution.Stderr)
-	}
-}
 
 func TestDataFix(t *testing.T) {
 	r, results := run(t, "data-fix")
@@ -64,6 +45,28 @@ func TestLocalization(t *testing.T) {
 		if r.ParameterSet != set || !strings.Contains(got, "invoice.vat.rate="+vat+"\n") {
 			t.Errorf("%s: %q", set, got)
 		}
+	}
+}
+
+// A country whose labels are not complete keeps none of the others waiting, wherever it comes in their order.
+func TestLocalizationGoesOnAfterACountryThatFailed(t *testing.T) {
+	dir := example(t, "localization")
+	edit(t, dir, "labels/DE.properties", "invoice.vat=MwSt.\n", "")
+	list, results := runAll(t, dir)
+	if len(list) != 2 || list[0].ParameterSet != "DE" || list[1].ParameterSet != "FR" || list[0].RunID == list[1].RunID {
+		t.Fatalf("results %+v", list)
+	}
+	failedIn(t, list[0], evidence.StatusFailed, "complete", "labels that do not match: invoice.vat")
+	succeeded(t, list[1])
+	if got := string(artifact(t, list[1], results, "target/test/invoice_FR.properties")); !strings.Contains(got, "invoice.vat=TVA\n") {
+		t.Errorf("FR: %q", got)
+	}
+
+	// Without that line of the manifest it does.
+	edit(t, dir, "manifest.json", `"on_set_failure": "continue",`, "")
+	list, _ = runAll(t, dir)
+	if len(list) != 2 || list[0].Status != evidence.StatusFailed || list[1].Status != evidence.StatusSkipped || list[1].PreviousRunID != list[0].RunID {
+		t.Errorf("results %+v", list)
 	}
 }
 
@@ -102,11 +105,7 @@ func TestCredentialRotation(t *testing.T) {
 }
 
 func TestEnvironmentReadiness(t *testing.T) {
-	for _, tool := range []string{"curl", "openssl"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			t.Skip("NOT TESTED: needs " + tool)
-		}
-	}
+	needTools(t, "curl", "openssl")
 	r, _ := run(t, "environment-readiness", func(c *executor.Config, _ *executor.Request) { c.Environment = "local" })
 	succeeded(t, r)
 	if r.Outputs["READY"] != "yes" || !strings.Contains(r.Summary, "| erp-ca.pem | valid until") {
@@ -129,14 +128,8 @@ func TestEnvironmentReadiness(t *testing.T) {
 
 func TestFailingChange(t *testing.T) {
 	r, _ := run(t, "failing-change")
-	var undone []string
-	if r.Rollback != nil {
-		for _, s := range r.Rollback.Steps {
-			undone = append(undone, s.Name+" "+string(s.Status))
-		}
-	}
-	if r.Status != evidence.StatusRolledBack || strings.Join(undone, ", ") != "03-grants success, 02-index success, 01-table success" {
-		t.Errorf("status %s, undone %v", r.Status, undone)
+	if got := undone(r); r.Status != evidence.StatusRolledBack || got != "03-grants success, 02-index success, 01-table success" {
+		t.Errorf("status %s, undone %s", r.Status, got)
 	}
 	if !strings.Contains(r.Execution.Stderr, "the user APPS_RO does not exist") {
 		t.Errorf("stderr %q", r.Execution.Stderr)

@@ -1,92 +1,24 @@
 package examples_test
 
 import (
-	"bytes"
-	"context"
 	"encoding/json"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
-	"cemli-executor/executor"
-	"cemli-executor/internal/bundle"
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/sandbox"
 	"cemli-executor/internal/store"
-	"cemli-executor/internal/testkit"
 )
 
-// run runs a package folder with the executor, in buckets that are folders, and
-// returns its result and the bucket with the evidence.
 // TestMain lets the sandbox start this program anew.
 func TestMain(m *testing.M) {
 	sandbox.Dispatch()
 	os.Exit(m.Run())
-}
-
-func run(t *testing.T, dir string, changes ...func(*executor.Config, *executor.Request)) (evidence.Result, store.Bucket) {
-	t.Helper()
-	bucket := func(name string) store.Bucket {
-		path := filepath.Join(t.TempDir(), name)
-		if err := os.Mkdir(path, 0o700); err != nil {
-			t.Fatal(err)
-		}
-		b, err := store.OpenFolder(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return b
-	}
-	packages, results, state := bucket("packages"), bucket("results"), bucket("state")
-	var zip bytes.Buffer
-	if _, err := bundle.Create(&zip, os.DirFS(dir)); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := packages.Put(t.Context(), "p.zip", bytes.NewReader(zip.Bytes()), int64(zip.Len()), store.PutOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	config := executor.Config{
-		Packages: packages, Results: results, State: state, Namespace: func(context.Context) (string, error) { return "", nil },
-		Environment: "test", WorkDir: filepath.Join(testkit.TempDir(t), "work"), KeepPackages: true, Reserve: 5 * time.Second, Limits: executor.DefaultLimits(),
-		Sandbox: sandbox.LevelBasic, Output: executor.OutputNone, Log: slog.New(slog.DiscardHandler),
-	}
-	request := executor.Request{Bucket: "packages", Object: "p.zip", Trigger: executor.Trigger{Kind: executor.TriggerCLI}}
-	for _, change := range changes {
-		change(&config, &request)
-	}
-	list, err := executor.New(config).Run(t.Context(), request)
-	result := list[0]
-	doc, err2 := result.Encode()
-	if err2 != nil {
-		t.Fatal(err2)
-	}
-	testkit.CheckResult(t, doc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return result, results
-}
-
-// artifact reads one artifact of a run.
-func artifact(t *testing.T, r evidence.Result, results store.Bucket, name string) []byte {
-	t.Helper()
-	body, _, err := results.Get(t.Context(), evidence.Dir(r.RunID)+"artifacts/"+name, store.GetOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer body.Close()
-	text, err := io.ReadAll(body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return text
 }
 
 func TestHelloCemli(t *testing.T) {
@@ -102,15 +34,8 @@ func TestHelloCemli(t *testing.T) {
 // smoketests copies the example with endpoints of its own.
 func smoketests(t *testing.T, endpoints any) string {
 	t.Helper()
-	for _, tool := range []string{"curl", "jq"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			t.Skip("NOT TESTED: needs " + tool)
-		}
-	}
-	dir := t.TempDir()
-	if err := os.CopyFS(dir, os.DirFS("integration-smoketests")); err != nil {
-		t.Fatal(err)
-	}
+	needTools(t, "curl", "jq")
+	dir := example(t, "integration-smoketests")
 	doc, err := json.Marshal(endpoints)
 	if err != nil {
 		t.Fatal(err)

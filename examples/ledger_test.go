@@ -5,7 +5,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"os/exec"
 	"strings"
 	"sync"
 	"testing"
@@ -44,11 +43,7 @@ func (l *ledger) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // loadCodes runs the example against a ledger, in dev.
 func loadCodes(t *testing.T, l *ledger) (evidence.Result, []byte) {
 	t.Helper()
-	for _, tool := range []string{"curl", "jq"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			t.Skip("NOT TESTED: needs " + tool)
-		}
-	}
+	needTools(t, "curl", "jq")
 	server := httptest.NewServer(l)
 	t.Cleanup(server.Close)
 	r, results := run(t, "ledger-codes", func(c *executor.Config, q *executor.Request) {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/redact"
 	"cemli-executor/internal/store"
 )
 
@@ -28,7 +29,7 @@ func (r *run) collect(ctx context.Context) error {
 		return nil
 	}
 	r.result.Summary = r.readSummary()
-	keeper := &keeper{run: r, ctx: ctx, left: r.Limits.ArtifactBytes, taken: map[string]bool{}}
+	keeper := &keeper{run: r, ctx: ctx, left: r.Limits.ArtifactBytes, taken: map[string]bool{}, shown: map[string]int{}}
 	end, _ := ctx.Deadline() // forEvidence has set it
 	keeper.end = time.Now().Add(time.Until(end) * 2 / 3)
 	if err := keeper.folder("artifacts", func(string) bool { return true }); err != nil || r.keeps == nil {
@@ -45,6 +46,7 @@ type keeper struct {
 	seen  int       // files and folders
 	end   time.Time // of looking: the result itself needs time, too
 	taken map[string]bool
+	shown map[string]int // names of files that had secrets in them
 }
 
 // folder keeps the files below a folder that are wanted. An error means that the store failed.
@@ -73,7 +75,7 @@ func (k *keeper) folder(name string, wanted func(name string) bool) error {
 		artifact := evidence.Artifact{Name: printableName(name), Withheld: "another file of this name was kept"}
 		if !k.taken[name] {
 			k.taken[name] = true
-			if artifact, err = k.run.keepArtifact(k.ctx, files, name, k.left); err != nil {
+			if artifact, err = k.run.keepArtifact(k.ctx, files, name, k.as(name), k.left); err != nil {
 				return err
 			}
 		}
@@ -103,15 +105,21 @@ func (k *keeper) over(name string) string {
 
 func printableName(name string) string { return strings.ToValidUTF8(name, "\uFFFD") }
 
-// keepArtifact stores one file, or says why not. An error means that the store failed.
-func (r *run) keepArtifact(ctx context.Context, files *os.Root, name string, left int64) (evidence.Artifact, error) {
+// as is the name that a file is kept as: its own, without the secrets in it.
+func (k *keeper) as(name string) string {
+	shown := k.run.masker.String(name)
+	if shown == name {
+		return name
+	}
+	return redact.Numbered(shown, k.shown)
+}
+
+// keepArtifact stores one file under a name, or says why not. An error means that the store failed.
+func (r *run) keepArtifact(ctx context.Context, files *os.Root, name, as string, left int64) (evidence.Artifact, error) {
 	withheld := func(why string) (evidence.Artifact, error) {
-		return evidence.Artifact{Name: strings.ToValidUTF8(name, "\uFFFD"), Withheld: why}, nil
+		return evidence.Artifact{Name: printableName(as), Withheld: why}, nil
 	}
-	if r.hides(name) {
-		return withheld("its name has a secret in it")
-	}
-	object := "artifacts/" + name
+	object := "artifacts/" + as
 	if err := store.CheckName(evidence.Dir(r.runID()) + object); err != nil {
 		return withheld("its name cannot be an object's: " + err.Error())
 	}
@@ -139,7 +147,7 @@ func (r *run) keepArtifact(ctx context.Context, files *os.Root, name string, lef
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return withheld("it could not be read")
 	}
-	kept := evidence.Artifact{Name: name, Size: info.Size(), SHA256: hexSum(sum), Object: object}
+	kept := evidence.Artifact{Name: as, Size: info.Size(), SHA256: hexSum(sum), Object: object}
 	err = r.persist(ctx, func(ctx context.Context) error { return r.putArtifact(ctx, f, kept) })
 	if errors.Is(err, store.ErrName) {
 		return withheld("its name cannot be an object's")

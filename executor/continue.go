@@ -101,6 +101,10 @@ func (w *work) drain(ctx context.Context, callID string) {
 			w.hands = append(w.hands, first.Mark)
 			continue
 		}
+		if !w.fits(min(w.need(first.Need), w.least)) {
+			w.Log.Info("left to the next sweep", "mark", first.Mark, "group", name)
+			continue
+		}
 		request, ok, err := w.reload(ctx, first.Mark, callID)
 		if err == nil && ok {
 			_, err = w.serve(ctx, request)
@@ -235,10 +239,14 @@ func (e *Executor) Later(ctx context.Context, request Request) (evidence.Result,
 }
 
 // tooLong says that the run needs more time than this invocation has: another one may have it. In one
-// that was to have it, or where there are no others, that is the end of it: the error is the cause.
+// that was to have it, or had all of its time where there are no others, that is the end of it: the error
+// is the cause.
 func (r *run) tooLong(cause error) error {
-	if r.Invoke == nil || r.request.continued || r.mark == "" {
+	if r.request.continued || r.mark == "" || r.Invoke == nil && r.whole {
 		return cause
+	}
+	if r.Invoke == nil {
+		return &unfinished{why: "the run needs more time than is left of this invocation, and is left to the next sweep"}
 	}
 	later := &unfinished{why: "the run needs more time than this invocation has, and goes on in another one", hand: r.mark}
 	if r.request.Parent != "" {

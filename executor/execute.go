@@ -151,6 +151,7 @@ func (r *run) attempt(ctx context.Context, number int, s script, log *stepLog, r
 	}
 	r.started = true
 	record.Attempts++
+	masks := r.learned.err == nil
 	outputs := fmt.Sprintf("out/output-%02d-%d", number, record.Attempts)
 	before := log.elapsed()
 	outcome, err := r.spawn(run, s, file, log, r.environment(s, record.Attempts, outputs, stopTime(run)))
@@ -162,6 +163,9 @@ func (r *run) attempt(ctx context.Context, number int, s script, log *stepLog, r
 	log.lost = log.lost || outcome.OutputLost
 	if err := judge(run, s, outcome, before, record); err != nil {
 		return err
+	}
+	if masks && r.learned.err != nil {
+		return r.unmaskable(s, record)
 	}
 	return r.takeOutputs(s, outputs, record)
 }
@@ -176,7 +180,7 @@ func stopTime(ctx context.Context) time.Time {
 func (r *run) spawn(ctx context.Context, s script, file *os.File, log *stepLog, env []string) (sandbox.Outcome, error) {
 	stop, cancel := context.WithDeadline(ctx, stopTime(ctx))
 	defer cancel()
-	stdout, stderr := r.masker.Writer(log.output.Writer(evidence.Stdout)), r.masker.Writer(log.output.Writer(evidence.Stderr))
+	stdout, stderr := r.masked(log, evidence.Stdout), r.masked(log, evidence.Stderr)
 	defer func() { _, _ = stdout.Close(), stderr.Close() }() // the log keeps its own errors
 	command := sandbox.Command{
 		Path: s.interpreter, Args: slices.Concat(s.args, []string{s.Run}, s.Args), Dir: r.dir.join("package"), Env: env,
@@ -221,6 +225,7 @@ func (r *run) environment(s script, attempt int, outputs string, end time.Time) 
 		"CEMLI_DEADLINE=" + end.UTC().Format(time.RFC3339),
 		"CEMLI_ARTIFACTS=" + r.dir.join("artifacts"),
 		"CEMLI_SUMMARY=" + r.dir.join(summaryFile),
+		"CEMLI_MASK=" + r.dir.join(maskFile),
 	}
 	for _, a := range r.arguments {
 		env = append(env, "CEMLI_PARAM_"+a.Name+"="+a.Value.Text())

@@ -62,7 +62,7 @@ type Config struct {
 	// LogWriter is what Log writes to, if that can hold records back; nil: it cannot.
 	LogWriter *LogWriter
 	// Invoke asks for another, longer invocation that goes on with an accepted request; nil: there
-	// is none, and what does not fit this invocation is refused.
+	// is none: what does not fit the rest of this one is left to the next sweep, and what fits none is refused.
 	Invoke func(ctx context.Context, mark string) error
 	// Clock is this machine's clock; nil: time.Now.
 	Clock func() time.Time
@@ -165,13 +165,13 @@ func (w *work) namespace(ctx context.Context) string {
 func (w *work) run(ctx context.Context, request Request) (evidence.Result, error) {
 	r := w.begin(request)
 	defer r.cleanUp()
-	whole := w.fits(w.least)
+	r.whole = w.fits(w.least)
 	defer func() {
 		w.freed = append(w.freed, r.freed...)
 		w.pinned, w.slot = r.request.pinned, r.request.Slot
 		switch {
 		case r.hand == "":
-		case whole:
+		case r.whole:
 			w.needs = r.hand
 		default:
 			w.hands = append(w.hands, r.hand)
@@ -190,6 +190,8 @@ func (w *work) run(ctx context.Context, request Request) (evidence.Result, error
 
 // run is the state of one run; each stage fills in what the later ones read.
 type run struct {
+	whole bool // the invocation had most of its time when the run began
+
 	Config  // of the executor, tightened by the policy
 	request Request
 	log     *slog.Logger
@@ -214,21 +216,23 @@ type run struct {
 	outputs   map[string]string
 	keeps     func(name string) bool // files of the package's folder that are artifacts; nil: none
 	secrets   []secret
-	hidden    []string       // values that are masked from the beginning
-	accepted  bool           // the policy has named the sandbox level
-	masker    *redact.Masker // of secrets and sensitive parameters
-	created   time.Time      // of the package's object
-	mark      string         // of the accepted request
-	held      *claim.Held    // the claim of the run key, once it is this run's
-	noted     bool           // the claim says that a step may have started
-	group     *claim.Group   // the concurrency group, while it is this run's
-	freed     []string       // as in work
-	hand      string         // mark of the request, if another invocation is to go on with it
-	undoing   []script       // undo scripts after the one that runs
-	history   *claim.Package // what ran of the package, and is applied
-	scripts   []script       // of the plan
-	hard      time.Time      // when the process may be killed; zero: not said
-	need      time.Duration  // that the steps and their undo may take; 0: not said
+	manifest  *manifest.Manifest // once it is read
+	hidden    []string           // values that are masked from the beginning
+	learned   *learned           // what scripts have added to them
+	accepted  bool               // the policy has named the sandbox level
+	masker    *redact.Masker     // of secrets and sensitive parameters
+	created   time.Time          // of the package's object
+	mark      string             // of the accepted request
+	held      *claim.Held        // the claim of the run key, once it is this run's
+	noted     bool               // the claim says that a step may have started
+	group     *claim.Group       // the concurrency group, while it is this run's
+	freed     []string           // as in work
+	hand      string             // mark of the request, if another invocation is to go on with it
+	undoing   []script           // undo scripts after the one that runs
+	history   *claim.Package     // what ran of the package, and is applied
+	scripts   []script           // of the plan
+	hard      time.Time          // when the process may be killed; zero: not said
+	need      time.Duration      // that the steps and their undo may take; 0: not said
 	previous  *evidence.Result
 	asked     map[string]json.RawMessage   // the parameters that a request which goes back names itself
 	asks      place                        // the version that such a request names, if that is another than the run's
@@ -384,8 +388,17 @@ func (r *run) noTime() error {
 	return problem.New(problem.Problem{
 		Code:    "step.deadline",
 		Message: fmt.Sprintf("no time is left for steps: the invocation keeps %s for the evidence and %s to stop a step", r.Reserve, grace),
-		Hint:    "raise the function's timeout, or lower CEMLI_RESERVE",
+		Hint:    r.moreTime("CEMLI_RESERVE"),
 	}, nil)
+}
+
+// moreTime is how a run gets the time that it needs.
+func (r *run) moreTime(lower string) string {
+	hint := "raise the function's timeout, or lower " + lower
+	if r.Invoke == nil && !r.hard.IsZero() {
+		hint += "; there are no detached invocations here, which could have more time, as on OCI Functions"
+	}
+	return hint
 }
 
 // left is the time that steps may take.

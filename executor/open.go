@@ -33,7 +33,7 @@ func (r *run) read(archive *bundle.Archive) (*manifest.Manifest, error) {
 	r.result.Package.Name, r.result.Package.Version, r.result.Package.Type = m.Name, m.Version, m.Type
 	r.result.Manifest = m.Raw
 	r.result.Parameters = r.askedParameters(m)
-	return m, nil
+	return m, problem.Join(tooMuch(r.hidden))
 }
 
 // extract writes the files into the run's own directory.

@@ -48,11 +48,15 @@ func TestTimesOfALog(t *testing.T) {
 	if err != nil || len(times.Moments) < 4 {
 		t.Fatalf("%+v, %v", times, err)
 	}
-	var parts []string
+	var parts []string // of one stream after the other, however many moments they took
 	for i, m := range times.Moments {
 		end := int64(len(log))
 		if i+1 < len(times.Moments) {
 			end = times.Moments[i+1].Offset
+		}
+		if i > 0 && times.Moments[i-1].Stream == m.Stream {
+			parts[len(parts)-1] += log[m.Offset:end]
+			continue
 		}
 		parts = append(parts, string(m.Stream)+" "+log[m.Offset:end])
 	}

@@ -17,6 +17,7 @@ import (
 //	run-…/home tmp       HOME and TMPDIR
 //	run-…/artifacts      CEMLI_ARTIFACTS
 //	run-…/out/summary.md CEMLI_SUMMARY
+//	run-…/out/mask       CEMLI_MASK
 type rundir struct {
 	path     string
 	root     *os.Root // of path

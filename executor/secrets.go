@@ -2,10 +2,8 @@ package executor
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
-	"strings"
 	"unicode/utf8"
 
 	"cemli-executor/internal/evidence"
@@ -33,16 +31,19 @@ const maxSecrets = 32 << 10
 // secret is one that scripts may see.
 type secret struct{ env, value string }
 
-// guard learns what has to be masked before anything is decided: what a request gives, all of it
-// while it is not known what is sensitive, and every sensitive value in the manifest, which the
-// result quotes.
+// maxMasked is how long all values of a run are together that are masked: a request's, the manifest's, secrets,
+// and what scripts add.
+const maxMasked = 64 << 10
+
+// guard learns what has to be masked before anything is decided: what a request gives, all of it while it is
+// not known what is sensitive, and every sensitive value in the manifest, which the result quotes.
 func (r *run) guard(m *manifest.Manifest) {
-	r.hidden = nil
-	for name, doc := range r.request.Parameters {
-		if m != nil && !m.Parameters[name].Sensitive {
+	r.manifest, r.hidden = m, nil
+	for _, name := range sortedNames(r.request.Parameters) {
+		if m != nil && m.Shows(name) {
 			continue
 		}
-		if v, err := manifest.ParseValue(doc); err == nil {
+		if v, err := manifest.ParseValue(r.request.Parameters[name]); err == nil {
 			r.hidden = append(r.hidden, v.Text())
 		}
 	}
@@ -51,7 +52,30 @@ func (r *run) guard(m *manifest.Manifest) {
 			r.hidden = append(r.hidden, v.Text())
 		}
 	}
-	r.masker = redact.New(r.hidden)
+	r.masker = redact.New(fitting(r.hidden))
+}
+
+// fitting are as many values as may be masked; a run that has more is refused.
+func fitting(values []string) []string {
+	size := 0
+	for i, v := range values {
+		if size += len(v); size > maxMasked {
+			return values[:i]
+		}
+	}
+	return values
+}
+
+// tooMuch refuses more than can be masked.
+func tooMuch(values []string) []problem.Problem {
+	values = slices.Compact(slices.Sorted(slices.Values(values)))
+	if len(fitting(values)) == len(values) {
+		return nil
+	}
+	return []problem.Problem{{
+		Code: "secret.size", Message: fmt.Sprintf("the secrets of the package and the sensitive values of the request and the manifest have more than %d bytes together", maxMasked),
+		Hint: "give less of what has to be masked; put what is long into a file that the scripts fetch",
+	}}
 }
 
 // sensitive lists the sensitive values of a plan; one that cannot be masked is refused.
@@ -110,7 +134,8 @@ func (r *run) unlock(ctx context.Context, plan *manifest.Plan) error {
 		r.result.Secrets = append(r.result.Secrets, evidence.Secret{Env: env, SecretID: found.ID, Version: found.Version})
 		hide = append(hide, string(found.Value))
 	}
-	r.masker = redact.New(hide)
+	problems = append(problems, tooMuch(hide)...)
+	r.masker = redact.New(fitting(hide))
 	return problem.Join(problems)
 }
 
@@ -147,72 +172,4 @@ func unusable(env string, value []byte, total int) (problem.Problem, bool) {
 		}, true
 	}
 	return problem.Problem{}, false
-}
-
-// mask hides secrets in what the result quotes of scripts, requests and messages. What
-// identifies the run and its bytes stays as it is.
-func (r *run) mask() {
-	if r.masker == nil {
-		return
-	}
-	text := func(s *string) { *s = r.masker.String(*s) }
-	res := &r.result
-	for _, s := range []*string{&res.Message, &res.Reason, &res.Reference, &res.Summary, &res.Execution.Stdout, &res.Execution.Stderr, &res.Execution.Note} {
-		text(s)
-	}
-	r.maskError(res.Error)
-	if res.Rollback != nil {
-		r.maskError(res.Rollback.Error)
-	}
-	res.Outputs = r.maskValues(res.Outputs)
-	for name, value := range res.Parameters {
-		if shown, ok := value.(manifest.Value); ok && r.hides(shown.Text()) {
-			res.Parameters[name] = r.masker.String(shown.Text())
-		}
-	}
-	for i := range res.Artifacts {
-		text(&res.Artifacts[i].Name)
-		text(&res.Artifacts[i].Withheld)
-	}
-	res.Trigger.Raw = r.maskJSON(res.Trigger.Raw)
-	res.Manifest = r.maskJSON(res.Manifest)
-	for i := range res.Policy.Violations {
-		text(&res.Policy.Violations[i].Message)
-	}
-}
-
-func (r *run) maskError(e *evidence.Error) {
-	if e == nil {
-		return
-	}
-	e.Message, e.Hint = r.masker.String(e.Message), r.masker.String(e.Hint)
-	e.Problems = slices.Clone(e.Problems)
-	for i := range e.Problems {
-		e.Problems[i].Message, e.Problems[i].Hint = r.masker.String(e.Problems[i].Message), r.masker.String(e.Problems[i].Hint)
-		e.Problems[i].Where = r.masker.String(e.Problems[i].Where)
-	}
-}
-
-// maskValues masks names and values.
-func (r *run) maskValues(values map[string]string) map[string]string {
-	masked := make(map[string]string, len(values))
-	for name, value := range values {
-		masked[r.masker.String(name)] = r.masker.String(value)
-	}
-	return masked
-}
-
-// maskJSON masks a document; one that would be none any more is masked value by value.
-func (r *run) maskJSON(doc []byte) []byte {
-	masked := []byte(r.masker.String(string(doc)))
-	if len(doc) == 0 || json.Valid(masked) {
-		return masked
-	}
-	return r.masker.JSON(doc, redact.Document{})
-}
-
-// hides reports whether a text has a secret in it.
-func (r *run) hides(text string) bool {
-	found, err := r.masker.Found(strings.NewReader(text))
-	return found || err != nil
 }

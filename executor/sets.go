@@ -73,8 +73,10 @@ func (w *work) runSet(ctx context.Context, request Request, before []evidence.Re
 	switch {
 	case stopped != nil:
 		return w.recordSkipped(ctx, request, before[number-1], stopped)
-	case longest > 0 && w.Invoke != nil && !w.fits(2*longest): // sets take about as long as each other
-		w.hands = append(w.hands, request.Parent)
+	case longest > 0 && !w.fits(2*longest) && (w.Invoke != nil || !w.fits(w.least)): // sets take about as long as each other
+		if w.Invoke != nil {
+			w.hands = append(w.hands, request.Parent)
+		}
 		return w.begin(request).isUnfinished(&unfinished{why: "the parameter set goes on in another invocation"}), nil
 	}
 	return w.run(ctx, request)

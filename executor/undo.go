@@ -59,7 +59,7 @@ func (r *run) holds(ctx context.Context, plan *manifest.Plan) error {
 	return problem.New(problem.Problem{
 		Code: "step.deadline", Where: "/timeout",
 		Message: fmt.Sprintf("the package may need %s, undo included, and the invocation has %s left for it", need.Round(time.Second), left.Round(time.Second)),
-		Hint:    "raise the function's timeout, or lower the package's",
+		Hint:    r.moreTime("the package's"),
 	}, nil)
 }
 

@@ -94,6 +94,8 @@ var cases = []struct {
 	{"parameter without a type", with(`"parameters":{"A":{"default":1}}`), []string{"manifest.required /parameters/A"}},
 	{"unknown parameter type", with(`"parameters":{"A":{"type":"int"}}`), []string{"manifest.choice /parameters/A/type"}},
 	{"parameter names", with(`"parameters":{"1A":{"type":"string"},"A-B":{"type":"string"},"":{"type":"string"}}`), []string{"manifest.parameter_name /parameters/", "manifest.parameter_name /parameters/1A", "manifest.parameter_name /parameters/A-B"}},
+	{"sensitive values of 16 KB", with(`"parameters":{"A":{"type":"string","sensitive":true,"default":"` + strings.Repeat("a", 8<<10) + `"}},"parameter_sets":{"X":{"A":"` + strings.Repeat("b", 8<<10) + `"}}`), nil},
+	{"sensitive values of more", with(`"parameters":{"A":{"type":"string","sensitive":true,"default":"` + strings.Repeat("a", 8<<10) + `"},"B":{"type":"string","default":"` + strings.Repeat("b", 8<<10) + `"}},"environment_parameters":{"dev":{"A":"` + strings.Repeat("c", 8<<10) + `"},"prod":{"A":"` + strings.Repeat("d", 8<<10) + `"},"test":{"A":"e"}}`), []string{"manifest.sensitive_size /environment_parameters/prod/A"}},
 	{"default of another type", with(`"parameters":{"A":{"type":"integer","default":"1"}}`), []string{"manifest.value /parameters/A/default"}},
 	{"fraction for an integer", with(`"parameters":{"A":{"type":"integer","default":1.5}}`), []string{"manifest.value /parameters/A/default"}},
 	{"integer beyond 2^53", with(`"parameters":{"A":{"type":"integer","default":9007199254740994}}`), []string{"manifest.value /parameters/A/default"}},
@@ -325,6 +327,24 @@ func TestWhiteSpaceOfJSONOnly(t *testing.T) {
 	m, err := manifest.Parse([]byte("\t{ \"name\" :\r\n\"ffp\", \"version\":\"1.0.0\",\"type\":\"extension\", \"x-a\": [ 1.0, \"\\u0041 b\" ] }\n"))
 	if err != nil || string(m.Raw) != `{"name":"ffp","version":"1.0.0","type":"extension","x-a":[1.0,"\u0041 b"]}` {
 		t.Errorf("%s, %v", m.Raw, err)
+	}
+}
+
+func TestHides(t *testing.T) {
+	m, err := manifest.Parse([]byte(with(`"parameters":{"A":{"type":"string","sensitive":true,"default":"x","enum":["x","y"]},"B":{"type":"string"}},"environment_parameters":{"dev":{"A":"x","B":"y"}},"parameter_sets":{"S":{"A":"y","B":"y"}}`)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for pointer, want := range map[string]bool{
+		"/parameters/A/default": true, "/parameters/A/enum": true, "/environment_parameters/dev/A": true, "/parameter_sets/S/A": true,
+		"": false, "/parameters": false, "/parameters/A": false, "/parameters/A/type": false, "/parameters/B/default": false, "/environment_parameters/dev/B": false, "/labels/A/default": false,
+	} {
+		if got := m.Hides(pointer); got != want {
+			t.Errorf("%s: %t", pointer, got)
+		}
+	}
+	if m.Shows("A") || !m.Shows("B") || m.Shows("C") {
+		t.Error("Shows is wrong")
 	}
 }
 

@@ -22,6 +22,8 @@ type checker struct {
 	code string
 	// open tells a key of the caller's own, which is not looked at.
 	open func(key string) bool
+	// sensitive is how many bytes the values of sensitive parameters have so far.
+	sensitive int
 }
 
 func (c *checker) add(code, where, message, hint string) {

@@ -84,6 +84,7 @@ func (n node) parameter() Parameter {
 	p.Enum = allowed
 	if fallback != nil {
 		p.Default = fallback.valueOf(p)
+		fallback.given(p, p.Default)
 	}
 	return p
 }
@@ -136,7 +137,9 @@ func valueSets(groups map[string]node, declared map[string]Parameter) map[string
 			if !ok {
 				members[name].bad("manifest.undeclared", undeclared(name, declared), "declare it under parameters")
 			}
-			if v := members[name].valueOf(p); v != nil {
+			v := members[name].valueOf(p)
+			members[name].given(p, v)
+			if v != nil {
 				result[group][name] = *v
 			}
 		}
@@ -207,28 +210,6 @@ func (m *Manifest) Resolve(in Inputs) (Arguments, error) {
 		}
 	}
 	return arguments, problem.Join(problems)
-}
-
-// SensitiveValues are all values that the manifest has for sensitive parameters: defaults, and
-// those of every environment and set.
-func (m *Manifest) SensitiveValues() []Value {
-	var values []Value
-	for name, p := range m.Parameters {
-		if !p.Sensitive {
-			continue
-		}
-		if p.Default != nil {
-			values = append(values, *p.Default)
-		}
-		for _, groups := range []map[string]map[string]Value{m.EnvironmentParameters, m.ParameterSets} {
-			for _, group := range groups {
-				if v, ok := group[name]; ok {
-					values = append(values, v)
-				}
-			}
-		}
-	}
-	return values
 }
 
 // listed says which names there are, or that there are none.

@@ -43,7 +43,7 @@ const (
 var SchemaBlind = []string{
 	"manifest.json", "manifest.duplicate_key", "manifest.too_deep", "manifest.too_large",
 	"manifest.value", "manifest.pattern", "manifest.undeclared", "manifest.duplicate_step",
-	"manifest.duration_range", "manifest.glob", "manifest.version_range",
+	"manifest.duration_range", "manifest.glob", "manifest.version_range", "manifest.sensitive_size",
 }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -125,6 +125,7 @@ module "function" {
   log_level               = var.log_level
   log_output              = var.log_output
   keep_packages           = var.keep_packages
+  trust_subject           = var.trust_subject
   reserve                 = var.reserve
   limits                  = var.limits
   tags                    = local.tags

@@ -55,12 +55,13 @@ func newLocalCommand(t *terminal) *cobra.Command {
 		Long: `Run packages in a local OCI: buckets, events and the real function, on this
 machine and without a cloud account.`,
 		Example: `  cemli local run examples/hello-cemli
-  cemli local up --dir state`,
+  cemli local up --dir state
+  eval "$(cemli local credentials --dir state)"`,
 		GroupID: groupLocal,
 		Args:    onlyCommands,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newLocalRunCommand(t), newLocalUpCommand(t))
+	cmd.AddCommand(newLocalRunCommand(t), newLocalUpCommand(t), newLocalCredentialsCommand(t))
 	return cmd
 }
 

@@ -101,6 +101,8 @@ func (t *terminal) showWhatToTry(stack *local.Stack, dir string) {
 		"  " + oci + " os object put -ns " + localoci.Namespace + " -bn " + stack.Buckets().Packages + " --file PACKAGE.zip",
 		"  " + oci + " os object list -ns " + localoci.Namespace + " -bn " + stack.Buckets().Results,
 		"  " + oci + " fn function invoke --function-id " + localoci.FunctionID + ` --file - --body '{"object":"PACKAGE.zip"}'`, "",
+		"and what was announced:", "",
+		`  curl -H "Cemli-Local: $(cat ` + filepath.Join(dir, "admin-token") + `)" ` + stack.Endpoint() + "/local/messages", "",
 	}, "\n"))
 }
 

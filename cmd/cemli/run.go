@@ -260,7 +260,7 @@ func person() []evidence.Requester {
 	if err != nil {
 		return nil
 	}
-	return []evidence.Requester{{Subject: u.Username, Source: "operating system"}}
+	return []evidence.Requester{{Subject: u.Username, Type: "user", Source: "operating system"}}
 }
 
 // bucketAt opens a folder as a bucket, making it if need be.

@@ -85,6 +85,7 @@ var packages = []family{
 		{"manifest.reserved", author, "a variable is one that changes how scripts run", "use another name"},
 		{"manifest.value", author, "a value does not fit its parameter's type, `enum` or `pattern`", "correct one of the two"},
 		{"manifest.pattern", author, "`pattern` is no RE2 expression, or the parameter no text", "see the message"},
+		{"manifest.sensitive_size", author, "the values of sensitive parameters have more than 16 KB together", "keep long ones in the vault, under `secrets`"},
 		{"manifest.undeclared", author, "a value or a step names a parameter or secret that is not declared", "declare it; see the suggestion"},
 		{"manifest.duplicate_step", author, "two steps of a phase have one name", "rename one"},
 		{"manifest.glob", author, "a pattern of files is malformed", "close its bracket"},
@@ -134,6 +135,7 @@ var packages = []family{
 		{"trigger.parameter_missing", asker, "a required parameter has no value", "give it in the request or the manifest"},
 		{"trigger.parameter_set", asker, "the package has no such parameter set", "name one that it has"},
 		{"trigger.stale", author, "the object was replaced or deleted before its run began, or a later upload of it has run; nothing ran", "what is there now has an event of its own; an older version runs by `version_id`"},
+		{"trigger.subject", asker, "the call replaces the platform's headers, which say who signed it, by its own, and `CEMLI_TRUST_SUBJECT` wants to know", "invoke the function without `Fn-Intent: httprequest`, and not by an API gateway"},
 		{"trigger.busy", platform, "another call runs in the same process", "try again when it has ended"},
 	}},
 	{"request", []row{

@@ -37,6 +37,7 @@ type Log struct {
 	live    func(Stream, []string)
 	streams map[Stream]*stream
 	times   timeline
+	last    Stream // that had output last; empty: it ended with a line's end
 }
 
 type stream struct {
@@ -72,6 +73,12 @@ func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 func (l *Log) write(s Stream, p []byte) {
 	before := l.written
 	l.written += int64(len(p))
+	if len(p) > 0 {
+		l.last = s
+		if p[len(p)-1] == '\n' {
+			l.last = ""
+		}
+	}
 	into := l.streams[s]
 	into.tail = keepTail(into.tail, p)
 	kept := p[:min(int64(len(p)), max(0, l.limit-before))]
@@ -118,8 +125,15 @@ func (s *stream) split(p []byte) {
 	}
 }
 
-// Note writes a line of the executor's own between the output of two attempts.
-func (l *Log) Note(text string) { _, _ = l.Writer(Stderr).Write([]byte("[cemli] " + text + "\n")) }
+// Note writes a line of the executor's own, which begins where a line does.
+func (l *Log) Note(text string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.last != "" {
+		l.write(l.last, []byte("\n"))
+	}
+	l.write(Stderr, []byte("[cemli] "+text+"\n"))
+}
 
 // Close passes on lines that had no end. The writers must not be used after it.
 func (l *Log) Close() {

@@ -46,6 +46,21 @@ func TestLogKeepsArrivalOrderAndPassesLinesOn(t *testing.T) {
 	}
 }
 
+// A line of the executor's own is not the end of one of a script's.
+func TestNotesAreLines(t *testing.T) {
+	var file bytes.Buffer
+	var lines []string
+	l := evidence.NewLog(&file, 1000, func(_ evidence.Stream, batch []string) { lines = append(lines, batch...) })
+	l.Note("a")
+	_, _ = l.Writer(evidence.Stdout).Write([]byte("half"))
+	l.Note("b")
+	_, _ = l.Writer(evidence.Stdout).Write([]byte(" of it\n"))
+	l.Note("c")
+	if want := "[cemli] a\nhalf\n[cemli] b\n of it\n[cemli] c\n"; file.String() != want || strings.Join(lines, "\n")+"\n" != want {
+		t.Errorf("log %q, live %q; want %q", file.String(), lines, want)
+	}
+}
+
 func TestLogIsBounded(t *testing.T) {
 	var file bytes.Buffer
 	var live []string

@@ -159,9 +159,11 @@ type Policy struct {
 	Violations []problem.Problem `json:"violations"`
 }
 
-// Requester is someone who is said to have asked for the run.
+// Requester is someone who is said to have asked for the run. Type is what they are, such as user or
+// resource; empty where that is not known.
 type Requester struct {
 	Subject  string `json:"subject"`
+	Type     string `json:"type,omitempty"`
 	Source   string `json:"source"`
 	Verified bool   `json:"verified"`
 }

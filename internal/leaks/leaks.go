@@ -1,10 +1,11 @@
-// Package leaks finds keys and tokens in the files of a package: private keys, access
-// keys of clouds, tokens of well-known services, passwords in URLs and in HTTP headers.
+// Package leaks finds keys, tokens and passwords in the files of a package: private keys, access
+// keys of clouds, tokens of well-known services, passwords in URLs and in HTTP headers, and passwords as
+// those write them who work with Oracle's database: for sqlplus and its like, FNDLOAD, IDENTIFIED BY.
 //
-// The rules are those of Google's veles, which know the form of each kind of secret, its
+// Most rules are those of Google's veles, which know the form of each kind of secret, its
 // prefix or checksum, so that little is reported that is none. A password that looks
-// like any other word is not found. Files that are not text are not looked at, and of
-// each file the first MaxBytes.
+// like any other word is not found elsewhere. Every file is looked at from end to end, whatever its name or its
+// bytes say that it is; NULs do not count, so that text in UTF-16 is text, too. Archives are not opened.
 package leaks
 
 import (
@@ -12,6 +13,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 
@@ -38,8 +40,12 @@ import (
 	"github.com/google/osv-scalibr/veles/secrets/urlcreds"
 )
 
-// MaxBytes is how much of each file is looked at.
-const MaxBytes = 4 << 20
+// window is how much of a file is looked at at once, and overlap how much of that again with what follows: more
+// than a secret is long.
+const (
+	window  = 4 << 20
+	overlap = 128 << 10
+)
 
 // Finding is a place that looks like a secret. It does not quote it.
 type Finding struct {
@@ -51,13 +57,20 @@ type Finding struct {
 // String gives the finding as "file:line: kind".
 func (f Finding) String() string { return fmt.Sprintf("%s:%d: %s", f.File, f.Line, f.Kind) }
 
-// rules are the kinds of secret. A detector is asked only about a text that has the words
+// rule is a kind of secret. Its detector is asked only about a text that has the words
 // without which it finds nothing: that is most of the speed.
-var rules = []struct {
+type rule struct {
 	kind     string
 	words    []string // all of them, in lower case
-	detector veles.Detector
-}{
+	detector detector
+}
+
+// detector gives the places of secrets in a text.
+type detector interface {
+	Detect(text []byte) ([]veles.Secret, []int)
+}
+
+var rules = append([]rule{
 	{"private key", []string{"private key-----"}, privatekey.NewDetector()},
 	{"password in a URL", []string{"://", "@"}, urlcreds.NewDetector()},
 	{"HTTP basic credentials", []string{"authorization", "basic"}, http.NewBasicAuthDetector()},
@@ -85,55 +98,85 @@ var rules = []struct {
 	{"SendGrid key", []string{"sg."}, sendgrid.NewDetector()},
 	{"Anthropic key", []string{"sk-ant-"}, anthropicapikey.NewDetector()},
 	{"OpenAI key", []string{"t3blbkfj"}, openai.NewDetector()},
-}
+}, tradeRules()...)
+
+// most bounds how many findings there are.
+const most = 100
 
 // Scan looks at the named files, at most a hundred findings long.
 func Scan(ctx context.Context, root *os.Root, names []string) ([]Finding, error) {
-	const most = 100
 	var found []Finding
+	var buf bytes.Buffer
 	for _, name := range names {
-		if err := context.Cause(ctx); err != nil {
-			return nil, fmt.Errorf("scan for secrets: %w", err)
-		}
-		text, err := read(root, name)
+		lines, err := scanFile(ctx, root, name, &buf)
 		if err != nil {
 			return nil, fmt.Errorf("scan %s for secrets: %w", name, err)
 		}
-		if found = append(found, scan(name, text)...); len(found) >= most {
+		for _, line := range slices.Sorted(maps.Keys(lines)) {
+			found = append(found, Finding{name, line, lines[line]})
+		}
+		if len(found) >= most {
 			return found[:most], nil
 		}
 	}
 	return found, nil
 }
 
-func read(root *os.Root, name string) ([]byte, error) {
+// scanFile gives the lines with secrets, and of what kind. The buffer is used again for each file.
+func scanFile(ctx context.Context, root *os.Root, name string, text *bytes.Buffer) (map[int]string, error) {
 	f, err := root.Open(name)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	return io.ReadAll(io.LimitReader(f, MaxBytes))
+	lines := map[int]string{}
+	text.Reset()
+	for first := 1; len(lines) < most; {
+		if err := context.Cause(ctx); err != nil {
+			return nil, err
+		}
+		n, err := text.ReadFrom(io.LimitReader(f, window))
+		if err != nil {
+			return nil, err
+		}
+		readable := text.Bytes()
+		if bytes.IndexByte(readable, 0) >= 0 {
+			readable = bytes.ReplaceAll(readable, []byte{0}, nil)
+		}
+		scan(readable, first, lines)
+		if n < window {
+			return lines, nil
+		}
+		done := max(0, len(readable)-overlap)
+		first += bytes.Count(readable[:done], []byte("\n"))
+		text.Reset()
+		text.Write(readable[done:])
+	}
+	return lines, nil
 }
 
-// scan applies the rules to a text; one place is reported once, by the first rule.
-func scan(name string, text []byte) []Finding {
-	if bytes.IndexByte(text[:min(len(text), 8000)], 0) >= 0 {
-		return nil
-	}
+// scan applies the rules to a text that begins with a line; one line is reported once, by the first rule.
+func scan(text []byte, first int, lines map[int]string) {
 	lower := bytes.ToLower(text)
-	var found []Finding
+	known := map[string]bool{}
+	missing := func(word string) bool {
+		if _, looked := known[word]; !looked {
+			known[word] = bytes.Contains(lower, []byte(word))
+		}
+		return !known[word]
+	}
 	for _, r := range rules {
-		if slices.ContainsFunc(r.words, func(word string) bool { return !bytes.Contains(lower, []byte(word)) }) {
+		if slices.ContainsFunc(r.words, missing) {
 			continue
 		}
 		_, places := r.detector.Detect(text)
+		slices.Sort(places)
+		line, counted := first, 0
 		for _, at := range places {
-			line := 1 + bytes.Count(text[:at], []byte("\n"))
-			if !slices.ContainsFunc(found, func(f Finding) bool { return f.Line == line }) {
-				found = append(found, Finding{name, line, r.kind})
+			line, counted = line+bytes.Count(text[counted:at], []byte("\n")), at
+			if lines[line] == "" {
+				lines[line] = r.kind
 			}
 		}
 	}
-	slices.SortStableFunc(found, func(a, b Finding) int { return a.Line - b.Line })
-	return found
 }

@@ -75,8 +75,69 @@ echo "sha256 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 	if found := scan(t, script); found != nil {
 		t.Errorf("found %v in an ordinary script", found)
 	}
-	if found := scan(t, "\x00binary "+privateKey(t)); found != nil {
-		t.Errorf("found %v in a binary file", found)
+}
+
+// Whatever a file looks like, and however long it is, it is looked at.
+func TestNothingHidesSecrets(t *testing.T) {
+	key := privateKey(t)
+	var wide strings.Builder
+	for _, b := range []byte("line 1\n" + key) {
+		wide.Write([]byte{b, 0})
+	}
+	token := "glp" + "at-vzDNJu3Lvh4YCCekKsnx"
+	far := strings.Repeat("# a comment\n", 1_000_000)
+	for name, c := range map[string]struct{ text, want string }{
+		"a NUL in a comment":     {"#!/bin/bash\n# \x00\ncat <<E\n" + key + "E\n", "f:4: private key"},
+		"a NUL in it":            {"token=" + token[:10] + "\x00" + token[10:] + "\n", "f:1: GitLab token"},
+		"UTF-16":                 {"\xff\xfe" + wide.String(), "f:2: private key"},
+		"after 12 MB":            {far + "token=" + token + "\n", "f:1000001: GitLab token"},
+		"across windows":         {strings.Repeat("x", 4<<20-12) + "\ntoken=" + token + "\n", "f:2: GitLab token"},
+		"bytes that are no text": {"\x7fELF\x02\x01\x01\x00\x00\x00\xff\xfe\n" + key, "f:2: private key"},
+	} {
+		if got := strings.Join(scan(t, c.text), ", "); got != c.want {
+			t.Errorf("%s: found %q; want %q", name, got, c.want)
+		}
+	}
+}
+
+// A file full of secrets is reported as far as that helps, and at once.
+func TestManyFindings(t *testing.T) {
+	found := scan(t, strings.Repeat("url = https://erp:hunter"+"22@db.example.org/x\n", 20_000))
+	if len(found) != 100 || found[0] != "f:1: password in a URL" || found[99] != "f:100: password in a URL" {
+		t.Errorf("%d findings: %v", len(found), found[:min(len(found), 3)])
+	}
+}
+
+// The password is put in here, so that this source holds none.
+func TestPasswordsOfTheTrade(t *testing.T) {
+	for _, text := range []string{
+		"sqlplus apps/<pw>", "sqlplus -s apps/<pw>@PROD @fix.sql", `sqlplus -L -S "apps/<pw>@//db:1521/x" <<EOF`,
+		"$ORACLE_HOME/bin/sqlplus -M \"HTML ON\" -s \\\n  apps/<pw>@PROD", "sqlplus $DB_USER/<pw>@$DB", "sqlplus apps/'<pw>'@x", `sqlplus "apps"/"<pw>"@x`,
+		"SQLPLUS.EXE APPS/<pw>", "sqlldr userid=apps/<pw> control=x.ctl", "exp userid='system/<pw>'", "expdp system/<pw> full=y", "rman target sys/<pw>@x",
+		"FNDLOAD apps/<pw> 0 Y UPLOAD $FND_TOP/patch/115/import/afcpprog.lct x.ldt", "FNDCPASS apps/$APPS 0 Y system/<pw> SYSTEM APPLSYS x",
+		"connect apps/<pw>@PROD", "  CONN sys/<pw> as sysdba",
+		"alter user apps identified by <pw>;", "create user x\n  identified by \"<pw>\" account unlock;", "CREATE DATABASE LINK l CONNECT TO apps IDENTIFIED BY <pw> USING 'x';",
+		"IDENTIFIED BY <pw>", "identified by <pw>;", "CREATE USER 'x'@'h' IDENTIFIED BY '<pw>';", "ALTER USER x IDENTIFIED BY VALUES '<pw>';",
+		"java XDOLoader UPLOAD -DB_USERNAME apps -DB_PASSWORD <pw> -JDBC_CONNECTION x", "-DB_PASSWORD=<pw>", "-db_password '<pw>'",
+	} {
+		text = strings.ReplaceAll(text, "<pw>", "tiger1")
+		if found := scan(t, "# line\n"+text+"\n"); len(found) != 1 || !strings.HasSuffix(found[0], "password of a database user") {
+			t.Errorf("%s: found %q", text, found)
+		}
+	}
+	for _, text := range []string{
+		`sqlplus "$DB_USER/$DB_PASSWORD@$DB"`, "sqlplus -s ${U}/${PW}@${DB}", `sqlplus -s apps/"$PW"@db`, "sqlplus apps/$(cat pw)@db", "sqlplus apps/`cat pw`@db", "sqlplus apps/&pw", "sqlplus apps/&&1@x",
+		"sqlplus apps/:pw", "sqlplus apps/%s@%s", "sqlplus apps/%DB_PW%@x", "sqlplus user/<password>@db", "sqlplus user/***@db", "sqlplus user/xxxx", "sqlplus user/{{ pw }}", "sqlplus apps/[password]",
+		"sqlplus /nolog", `sqlplus "/ as sysdba"`, "sqlplus -s / as sysdba", "sqlplus apps@db", "sqlplus -s /@wallet @x/y.sql", `sqlplus -S "$CONN" @artifacts/a/b.sql`, "sqlplus $CONN @$DIR/x.sql",
+		"command -v sqlplus >/dev/null && echo a/b", "with sqlplus and/or sqlldr", "sqlplus scripts/fix.sql", "sqlplus $HOME/bin/x", `"tools": ["sqlplus", "curl"]`, "rman target /",
+		"FNDLOAD apps/$APPS_PWD 0 Y DOWNLOAD $FND_TOP/x.lct", `FNDLOAD "apps/${APPS_PWD}" 0 Y`, "connect client/server", "connect &user/&pw@db", "exp userid=$U/$P",
+		`alter user x identified by "&pw";`, "alter user x identified by &&pw;", "create user x identified by :pw", `sql "alter user x identified by \"$PW\""`, "execute immediate 'alter user x identified by ' || l_pw;",
+		`'alter user x identified by "' || l_pw || '" account unlock'`, "identified by '||l_pw||' x", "ALTER USER x IDENTIFIED BY <password>;", "IDENTIFIED BY ${PW}", "IDENTIFIED EXTERNALLY", "IDENTIFIED BY ***",
+		"-- rows are identified by id", "a user is identified by name", "each is identified by its ledger", "docs: `IDENTIFIED BY`, `-DB_PASSWORD`", "-DB_PASSWORD $PW", `-DB_PASSWORD "${PW}"`, "-DB_PASSWORD <password>", "-DB_PASSWORD=%DB_PW%",
+	} {
+		if found := scan(t, text+"\n"); found != nil {
+			t.Errorf("%s: found %q", text, found)
+		}
 	}
 }
 

@@ -119,10 +119,7 @@ func (s *Stack) schedule(o Options) {
 
 // newHost prepares the function's host.
 func newHost(o Options, authority *localoci.Authority, endpoint func() string) (*fnhost.Host, error) {
-	settings := map[string]string{
-		"CEMLI_PACKAGES_BUCKET": buckets.Packages, "RESULTS_BUCKET": buckets.Results, "CEMLI_STATE_BUCKET": buckets.State,
-		"CEMLI_ENVIRONMENT": "local", "CEMLI_SANDBOX": "basic", "CEMLI_TOPIC": localoci.TopicID, "CEMLI_VAULT": localoci.VaultID,
-	}
+	settings := localoci.Settings(buckets)
 	maps.Copy(settings, o.Settings)
 	return fnhost.New(fnhost.Config{
 		Binary: o.Binary, Instances: o.Instances, MemoryMB: o.MemoryMB, Timeout: o.Timeout, Detached: cmp.Or(o.Detached, detachedTime), Settings: settings,

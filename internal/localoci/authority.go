@@ -164,14 +164,16 @@ func (a *Authority) keyOf(keyID string, now time.Time) (*rsa.PublicKey, principa
 	if keyID != Tenancy+"/"+User+"/"+a.fingerprint {
 		return nil, principal{}, errors.New("unknown key")
 	}
-	return &a.person.PublicKey, principal{user: User}, nil
+	return &a.person.PublicKey, principal{user: User, tenancy: Tenancy, compartment: Tenancy}, nil
 }
 
 // sessionKey verifies a session token and returns the key that it binds.
 func (a *Authority) sessionKey(token string, now time.Time) (*rsa.PublicKey, principal, error) {
 	claims := struct {
 		jwt.RegisteredClaims
-		JWK string `json:"jwk"`
+		JWK         string `json:"jwk"`
+		Tenancy     string `json:"res_tenant"`
+		Compartment string `json:"res_compartment"`
 	}{}
 	_, err := jwt.ParseWithClaims(token, &claims, func(*jwt.Token) (any, error) { return crypto.PublicKey(&a.issuer.PublicKey), nil },
 		jwt.WithValidMethods([]string{"RS256"}), jwt.WithExpirationRequired(), jwt.WithTimeFunc(func() time.Time { return now }))
@@ -187,5 +189,6 @@ func (a *Authority) sessionKey(token string, now time.Time) (*rsa.PublicKey, pri
 	if errN != nil || errE != nil || len(e) > 4 {
 		return nil, principal{}, errors.New("session token: the key cannot be read")
 	}
-	return &rsa.PublicKey{N: new(big.Int).SetBytes(n), E: int(new(big.Int).SetBytes(e).Int64())}, principal{function: claims.Subject}, nil
+	who := principal{function: claims.Subject, tenancy: claims.Tenancy, compartment: claims.Compartment}
+	return &rsa.PublicKey{N: new(big.Int).SetBytes(n), E: int(new(big.Int).SetBytes(e).Int64())}, who, nil
 }

@@ -55,7 +55,7 @@ func (s *Server) invoke(w http.ResponseWriter, r *request, to route) error {
 	if err != nil {
 		return err
 	}
-	call := Invocation{Body: body, Header: passedOn(r.Header)}
+	call := Invocation{Body: body, Header: passedOn(r)}
 	if strings.EqualFold(r.Header.Get("Fn-Invoke-Type"), "detached") {
 		// It outlives the request, and ends with the server.
 		call.Detached = true
@@ -91,13 +91,17 @@ func (s *Server) run(ctx context.Context, call Invocation) (Answer, error) {
 	return answer, err
 }
 
-// passedOn are the headers of a client that reach the function.
-func passedOn(header http.Header) http.Header {
+// passedOn are the headers that reach the function: some of the client's, and who signed the
+// request, which no client can say itself.
+func passedOn(r *request) http.Header {
 	passed := http.Header{}
-	for name, values := range header {
+	for name, values := range r.Header {
 		if name == "Content-Type" || strings.HasPrefix(name, "Ce-") || strings.HasPrefix(name, "Fn-") {
 			passed[name] = values
 		}
+	}
+	for name, value := range r.principal.subject() {
+		passed.Set(name, value)
 	}
 	return passed
 }

@@ -200,3 +200,54 @@ func TestObserve(t *testing.T) {
 		t.Error("activities (-want +got):\n" + diff)
 	}
 }
+
+// A signed invocation carries who signed it, whatever its caller says of that; an event has no signer.
+func TestTheSubjectIsTheSigner(t *testing.T) {
+	called := make(chan localoci.Invocation, 1)
+	s := open(t, t.TempDir(), func(_ context.Context, call localoci.Invocation) (localoci.Answer, error) {
+		called <- call
+		return localoci.Answer{Body: []byte("{}")}, nil
+	})
+	defer s.Close()
+	subject := func() map[string]string {
+		found := map[string]string{}
+		for name, values := range (<-called).Header {
+			if strings.HasPrefix(strings.ToLower(name), "oci-") {
+				found[name] = strings.Join(values, ", ")
+			}
+		}
+		return found
+	}
+	person := map[string]string{
+		"Oci-Subject-Id": localoci.User, "Oci-Subject-Type": "user", "Oci-Subject-Tenancy-Id": localoci.Tenancy, "Oci-Subject-Compartment-Id": localoci.Tenancy,
+	}
+	function := map[string]string{
+		"Oci-Subject-Id": localoci.FunctionID, "Oci-Subject-Type": "resource", "Oci-Subject-Tenancy-Id": localoci.Tenancy, "Oci-Subject-Compartment-Id": localoci.Compartment,
+	}
+	forge := func(r *http.Request) {
+		for _, name := range []string{"Oci-Subject-Id", "oci-subject-type", "OCI-SUBJECT-TENANCY-ID", "Oci-Subject-Compartment-Id", "Oci-Subject-Other"} {
+			r.Header[name] = []string{"ocid1.user.oc1..forged", "twice"}
+		}
+	}
+	detached := func(r *http.Request) { forge(r); r.Header.Set("Fn-Invoke-Type", "detached") }
+	for _, c := range []struct {
+		name   string
+		signer *signer
+		change func(*http.Request)
+		want   map[string]string
+	}{
+		{"a person", personOf(t, s), nil, person},
+		{"a person who forges", personOf(t, s), forge, person},
+		{"a person who forges, detached", personOf(t, s), detached, person},
+		{"the function", functionOf(t, s, time.Now().Add(time.Hour)), forge, function},
+	} {
+		c.signer.send(t, "POST", invokePath(s, localoci.FunctionID), "{}", c.change)
+		if diff := cmp.Diff(c.want, subject()); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", c.name, diff)
+		}
+	}
+	personOf(t, s).send(t, "PUT", object(s, "packages", "in/a.zip"), "x", forge)
+	if found := subject(); len(found) > 0 {
+		t.Errorf("an event has a subject: %v", found)
+	}
+}

@@ -76,6 +76,7 @@ type Server struct {
 	events    *dispatcher
 	http      *http.Server // nil until Start
 	listener  net.Listener
+	token     string          // of the admin interface; empty until Start
 	ctx       context.Context // ends with the server
 	stop      context.CancelFunc
 	detached  sync.WaitGroup // invocations that nobody waits for
@@ -162,6 +163,9 @@ func (s *Server) Start(port int) error {
 		}, err)
 	}
 	s.listener = listener
+	if err := s.announce(); err != nil {
+		return errors.Join(dirError(s.config.Dir, err), listener.Close())
+	}
 	s.http = &http.Server{
 		Handler: s, ReadHeaderTimeout: 10 * time.Second, MaxHeaderBytes: 64 << 10,
 		BaseContext: func(net.Listener) context.Context { return s.ctx },
@@ -195,6 +199,7 @@ func (s *Server) Close() error {
 	s.detached.Wait()
 	if s.http != nil {
 		failed = s.http.Close()
+		s.withdraw()
 	}
 	return errors.Join(failed, s.storage.close())
 }

@@ -22,8 +22,21 @@ const maxSkew = 5 * time.Minute
 
 // principal is who signed a request.
 type principal struct {
-	user     string // OCID; empty for a function
-	function string // OCID; empty for a person
+	user        string // OCID; empty for a function
+	function    string // OCID; empty for a person
+	tenancy     string // OCID of theirs
+	compartment string // OCID; a person's is the tenancy
+}
+
+// subject is how a function hears of who invoked it.
+func (p principal) subject() map[string]string {
+	id, kind := p.user, "user"
+	if p.function != "" {
+		id, kind = p.function, "resource"
+	}
+	return map[string]string{
+		"Oci-Subject-Id": id, "Oci-Subject-Type": kind, "Oci-Subject-Tenancy-Id": p.tenancy, "Oci-Subject-Compartment-Id": p.compartment,
+	}
 }
 
 // authenticate verifies the request's signature: the key, the headers that must be

@@ -239,7 +239,7 @@ func (d *decoder) backslash(e []token) (rune, int, verdict) {
 		return number(e, 8, 3, 1)
 	case control(c) != 0:
 		return control(c), 1, complete
-	case c == '/' || d.strict && c <= 0xff && isQuote(byte(c)): // #nosec G115 -- it fits
+	case c == '/' || d.strict && (c == '\\' || c == '"' || c == '\''):
 		return c, 1, complete
 	}
 	return 0, 0, dead

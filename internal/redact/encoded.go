@@ -1,7 +1,13 @@
 package redact
 
-// wrapped is how many characters of an encoding a line has at least that goes on in the next one.
-const wrapped = 8
+const (
+	// wrapped is how many characters of an encoding a line has at least that goes on in the next one. It is
+	// less than any tool makes of itself, and more than most words at the ends of lines, which would be held
+	// back until the next line comes.
+	wrapped = 16
+	// least is how many characters it takes for the first bytes of a secret.
+	least = (8*gram + 5) / 6
+)
 
 // encoded reads what is encoded in one view. Base64 may begin at each of four characters in a row, and
 // hexadecimal at each of two digits, which are such characters, too.
@@ -73,9 +79,7 @@ func (e *encoded) push(f *finder, t token, spot func(span)) {
 
 // note remembers a character.
 func (e *encoded) note(c class, at int) {
-	if e.broken {
-		e.line, e.broken = 0, false
-	}
+	e.broken = false
 	e.at[e.chars%len(e.at)] = at
 	e.chars++
 	e.line++
@@ -90,7 +94,7 @@ func (e *encoded) note(c class, at int) {
 func (e *encoded) goesOn() bool { return e.broken || e.line >= wrapped }
 
 func (e *encoded) wrap(a *automaton, now int) {
-	e.broken = true
+	e.broken, e.line = true, 0
 	for i := range e.tracks {
 		if e.live&(1<<i) != 0 {
 			e.tracks[i].bound(a, now)
@@ -198,11 +202,11 @@ func (e *encoded) take(f *finder, i int, t tail, to int, spot func(span)) (spott
 }
 
 // skim takes bytes of the stream that end nothing, and returns how many these are. Long says where
-// characters of base64 are in a row that are as many as go on in the next line.
+// characters of base64 are in a row that may be enough.
 func (e *encoded) skim(f *finder, p []byte, long []int, pos int) int {
 	i, passes := 0, true
 	if e.chars > 0 {
-		if i, passes = e.goOn(f, p, pos); !passes {
+		if i, passes = e.row(f, p, 0, pos); !passes || i == len(p) {
 			return i
 		}
 	}
@@ -211,8 +215,7 @@ func (e *encoded) skim(f *finder, p []byte, long []int, pos int) int {
 		if long = long[1:]; from < i {
 			continue
 		}
-		if i, passes = f.row(p, from); !passes || i == len(p) {
-			e.remember(f, p[from:i], pos+from)
+		if i, passes = e.row(f, p, from, pos); !passes || i == len(p) {
 			return i
 		}
 	}
@@ -220,81 +223,51 @@ func (e *encoded) skim(f *finder, p []byte, long []int, pos int) int {
 	for from > i && f.class[p[from-1]]&isBase64 != 0 {
 		from--
 	}
-	e.remember(f, p[from:], pos+from)
-	return len(p)
+	to, _ := e.row(f, p, from, pos)
+	return to
 }
 
-// goOn takes what goes on from what was read before.
-func (e *encoded) goOn(f *finder, p []byte, pos int) (to int, passes bool) {
-	for i, b := range p {
-		switch c := f.class[b]; {
-		case c&isBase64 != 0 && e.mayEnd(f, c):
-			return i, false
-		case c&isBase64 == 0 && !(isBreak(b) && e.goesOn()):
-			e.end()
-			return i, true
-		}
-		e.remember(f, p[i:i+1], pos+i)
-	}
-	return len(p), true
-}
-
-// remember takes characters in a row, and ends of lines, that end nothing.
-func (e *encoded) remember(f *finder, p []byte, pos int) {
-	for i, b := range p {
-		c := f.class[b]
+// row takes characters in a row, also in the next lines, and remembers them unless other bytes follow. It
+// returns how far they end nothing; passes is false if the next one may end the first bytes of a secret.
+func (e *encoded) row(f *finder, p []byte, from, pos int) (to int, passes bool) {
+	chars, line, broken, bits, digits, halves := e.chars, e.line, e.broken, e.bits, e.digits, e.halves
+	for to, passes = from, true; to < len(p); to++ {
+		c := f.class[p[to]]
 		if c&isBase64 == 0 {
-			e.broken = true
-			continue
-		}
-		if e.note(c, pos+i); c&isHex == 0 {
-			e.digits = 0
-		}
-	}
-}
-
-// row follows characters in a row, also in the next lines; passes is false if what is at the end may end
-// the first bytes of a secret.
-func (f *finder) row(p []byte, from int) (to int, passes bool) {
-	chars, line, bits, digits, halves := 0, 0, uint64(0), 0, uint64(0)
-	for i, b := range p[from:] {
-		c := f.class[b]
-		if c&isBase64 == 0 {
-			if !isBreak(b) || line < wrapped && !isBreak(p[from+i-1]) {
-				return from + i, true
+			if !isBreak(p[to]) || !broken && line < wrapped {
+				if e.chars > 0 {
+					e.end()
+				}
+				return to, true
 			}
-			line = 0
+			broken, line = true, 0
 			continue
 		}
-		chars++
-		line++
-		bits = bits<<6 | c.sextet()
-		halves = halves<<4 | c.digit()
-		digits = (digits + 1) & -int(c>>isHexAt&1)
-		if chars*6 >= 8*gram && f.pairs[bits&(1<<12-1)] && (f.begins(bits) || f.begins(bits>>2) || f.begins(bits>>4)) || digits >= 2*gram && f.begins(halves) {
-			return from + i, false
+		next, half := bits<<6|c.sextet(), halves<<4|c.digit()
+		hexes := (digits + 1) & -int(c>>isHexAt&1)
+		if f.pairs[next&(1<<12-1)] && chars+1 >= least && (f.begins(next) || f.begins(next>>2) || f.begins(next>>4)) || hexes >= 2*gram && f.begins(half) {
+			passes = false
+			break
+		}
+		chars, line, broken, bits, digits, halves = chars+1, line+1, false, next, hexes, half
+	}
+	e.chars, e.line, e.broken, e.bits, e.digits, e.halves = chars, line, broken, bits, digits, halves
+	for i, n := to, 0; i > from && n < len(e.at); i-- {
+		if f.class[p[i-1]]&isBase64 != 0 {
+			n++
+			e.at[(chars-n)%len(e.at)] = pos + i - 1
 		}
 	}
-	return len(p), true
-}
-
-// mayEnd reports whether the first bytes of a secret may end with one more character.
-func (e *encoded) mayEnd(f *finder, c class) bool {
-	if 6*(e.chars+1) < 8*gram {
-		return false
-	}
-	if c&isHex != 0 && 4*(e.digits+1) >= 8*gram && f.begins(e.halves<<4|c.digit()) {
-		return true
-	}
-	bits := e.bits<<6 | c.sextet()
-	return f.pairs[bits&(1<<12-1)] && (f.begins(bits) || f.begins(bits>>2) || f.begins(bits>>4))
+	return to, passes
 }
 
 // keeps is from where on what was read may still be a part of a secret.
 func (e *encoded) keeps(f *finder, now int) int {
 	keep := now
-	if e.chars > e.past && f.heads[e.bits&63] || e.chars > e.past && e.digits > 0 && f.halves[e.halves&15] {
-		keep = e.at[(e.chars-1)%len(e.at)]
+	if last := e.at[(e.chars+len(e.at)-1)%len(e.at)]; e.chars > e.past && now-last <= hold {
+		if f.heads[e.bits&63] || e.digits > 0 && f.halves[e.halves&15] {
+			keep = last
+		}
 	}
 	for beyond := 0; beyond <= 6; beyond += 2 {
 		keep = min(keep, e.begun(f, e.base64(beyond), now))
@@ -312,19 +285,14 @@ func (e *encoded) keeps(f *finder, now int) int {
 
 // begun is where the first bytes of a secret have begun, if the last ones are such.
 func (e *encoded) begun(f *finder, t tail, now int) int {
-	state, depth := int32(0), 0
+	state, n := int32(0), 0
 	var from [gram]int // where the bytes of the form are
-	for n := min(t.bits/8, gram-1); n > 0; n-- {
-		form := f.folding[t.byteAt(n)]
-		if form == gone {
-			continue
+	for i := min(t.bits/8, gram-1); i > 0; i-- {
+		if form := f.folding[t.byteAt(i)]; form != gone {
+			state = f.after(state, byte(form)) // #nosec G115 -- a byte
+			from[n] = e.from(t, i)
+			n++
 		}
-		state = f.after(state, byte(form)) // #nosec G115 -- a byte
-		from[depth] = e.from(t, n)
-		depth++
 	}
-	if begun := int(f.nodes[state].depth); begun > 0 {
-		return from[depth-begun]
-	}
-	return now
+	return f.begun(state, now, func(depth int) int { return from[n-depth] })
 }

@@ -17,8 +17,13 @@ type peek struct {
 // peekAt reads the escape that an opener begins with what follows it. It is looked into that so deep for others,
 // which views take differently.
 func peekAt(opener byte, p []byte, deep int) peek {
-	if len(p) > 0 && !goesOn(opener, p[0]) {
-		return peek{}
+	if len(p) > 0 {
+		if !goesOn(opener, p[0]) {
+			return peek{}
+		}
+		if r, ok := short(opener, rune(p[0])); ok {
+			return peek{r: r, size: 1, length: 2, run: 1}
+		}
 	}
 	var e [maxEscape / 2]token
 	e[0].r = rune(opener)
@@ -46,6 +51,18 @@ func peekAt(opener byte, p []byte, deep int) peek {
 		}
 	}
 	return peek{length: len(p) + 1, run: run, unsure: true}
+}
+
+// short reads what has two bytes.
+func short(opener byte, letter rune) (rune, bool) {
+	switch {
+	case opener != '\\':
+		return 0, false
+	case letter == '/':
+		return '/', true
+	}
+	r := control(letter)
+	return r, r != 0
 }
 
 // goesOn reports, for most of what is no escape, that it is none.
@@ -144,7 +161,7 @@ func (s *scanner) inBase64(b byte, before, after []byte) bool {
 	for ; n < wrapped && i > 0 && s.class[before[i-1]]&isBase64 != 0; i-- {
 		n++
 	}
-	if i == 0 && (s.encoded.chars > 0 || len(before) == 0 && s.awake) {
+	if i == 0 {
 		n += s.encoded.chars
 	}
 	if isBreak(b) {
@@ -153,15 +170,12 @@ func (s *scanner) inBase64(b byte, before, after []byte) bool {
 	if n == 0 {
 		return false
 	}
-	for i, b := range after {
-		if n++; n >= wrapped || s.class[b]&isOpener != 0 {
+	for _, b := range after {
+		if n++; n >= least || s.class[b]&isOpener != 0 {
 			return true
 		}
 		if s.class[b]&isBase64 == 0 {
 			return false
-		}
-		if i == len(after)-1 {
-			return true
 		}
 	}
 	return true

@@ -2,7 +2,7 @@
 //
 // A secret is found as it is, each of its lines by itself, and however programs write it on the way: with
 // the escapes of URLs, of JSON, JSON in JSON and so on, and of XML; in the quotes of SQL and of bash, dash
-// and Python; in base64 (standard and URL alphabet, at each alignment, in lines of at least 8 characters),
+// and Python; in base64 (standard and URL alphabet, at each alignment, in lines of at least 16 characters),
 // in hexadecimal, and, if it is ASCII, in UTF-16. Every occurrence becomes Mask, also where it comes in
 // pieces. Masking prevents accidents. It is no barrier against a script that wants to give a secret away:
 // there are as many encodings as one likes.
@@ -54,6 +54,14 @@ func (m *Masker) Add(secrets ...string) {
 		m.secrets = all
 		m.now.Store(newFinders(all))
 	}
+}
+
+// Knows reports whether a secret is masked already.
+func (m *Masker) Knows(secret string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	_, ok := slices.BinarySearch(m.secrets, secret)
+	return ok
 }
 
 // Size is how many bytes the secrets have together.

@@ -153,6 +153,20 @@ func TestWhatIsNoSecretStays(t *testing.T) {
 	}
 }
 
+// What is decided is passed on: whoever follows a log sees the line.
+func TestLinesAreNotHeldBack(t *testing.T) {
+	m := redact.New([]string{"Tiger-4711", "other-secret"})
+	var out bytes.Buffer
+	w := m.Writer(&out)
+	for _, line := range []string{"pw: Tiger-4711\n", "\"Tiger-4711\"\n", "loaded 4711 rows\n", "it is other-secret.\n", "done\n", "Tiger-4711 other-secret\r\n"} {
+		before := out.Len()
+		_, _ = w.Write([]byte(line))
+		if got, want := out.String()[before:], m.String(line); got != want {
+			t.Errorf("%q: %q is passed on; want %q", line, got, want)
+		}
+	}
+}
+
 // A secret that becomes known is masked from then on, also where it has begun before.
 func TestAdd(t *testing.T) {
 	for _, first := range [][]string{nil, {"hunter2"}} {

@@ -20,8 +20,8 @@ type view struct {
 	past    int // where the last escape ended that it slept through
 }
 
-// apart is how many such bytes it takes to be where the stream itself is.
-const apart = 2 * gram
+// apart is how many such bytes it takes to be where the stream itself is: as many as are remembered.
+const apart = max(2*gram, wrapped)
 
 // scanner finds secrets in one stream, which comes in pieces.
 type scanner struct {
@@ -32,6 +32,7 @@ type scanner struct {
 	views   [len(views)]view
 	awake   bool  // one of them is
 	pos     int   // of the next byte
+	reach   int   // how much is skimmed next
 	long    []int // where characters of base64 are in a row, as encoded wants to know
 }
 
@@ -41,7 +42,7 @@ func (f *finder) scanner(pos int, spot func(span)) *scanner {
 	if !ok {
 		s = f.newScanner()
 	}
-	s.spot, s.pos, s.awake = spot, pos, false
+	s.spot, s.pos, s.awake, s.reach = spot, pos, false, leastReach
 	s.lane.reset()
 	s.encoded.reset()
 	for i := range s.views {
@@ -79,14 +80,15 @@ func (s *scanner) done() {
 // write takes the next piece.
 func (s *scanner) write(p []byte) {
 	for len(p) > 0 {
+		n := 0
 		if s.calm() {
-			n := s.skim(p)
-			if p, s.pos = p[n:], s.pos+n; len(p) == 0 {
-				return
-			}
+			n = s.skim(p)
 		}
-		s.look(p)
-		p, s.pos = p[1:], s.pos+1
+		if n == 0 {
+			s.look(p)
+			n = 1
+		}
+		p, s.pos = p[n:], s.pos+n
 	}
 }
 
@@ -95,22 +97,41 @@ func (s *scanner) calm() bool {
 	return !s.awake && s.lane.state == 0 && s.lane.trailing < 0 && s.encoded.idle()
 }
 
+// How much is skimmed at once: more each time, until a secret may have been met in an encoding, as what
+// follows that has been looked at in vain.
+const (
+	leastReach = 256
+	mostReach  = 32 << 10
+)
+
 // skim takes bytes that end nothing and begin no escape that matters, and returns how many these are.
 func (s *scanner) skim(p []byte) int {
-	n := s.encoded.skim(s.finder, p[:s.plain(p)], s.long, s.pos)
+	var past [len(views)]int
+	for i := range past {
+		past[i] = s.views[i].past
+	}
+	end := s.plain(p, min(len(p), s.reach))
+	n := s.encoded.skim(s.finder, p[:end], s.long, s.pos)
+	if s.reach = min(2*s.reach, mostReach); n < end {
+		s.reach = leastReach
+		for i := range past {
+			s.views[i].past = past[i] // of what has not come yet, nothing is known
+		}
+		s.plain(p, n)
+	}
 	s.lane.catchUp(s.finder, p[:n], s.pos)
 	return n
 }
 
-// plain is how many bytes neither end the first ones of a secret nor begin an escape that matters. On the
-// way it notes where characters of base64 are in a row.
-func (s *scanner) plain(p []byte) int {
+// plain is how many bytes, up to n, neither end the first ones of a secret nor begin an escape that matters.
+// On the way it notes where characters of base64 are in a row.
+func (s *scanner) plain(p []byte, n int) int {
 	bytes, row := s.lane.bytes, 0
 	s.long = s.long[:0]
-	for i, b := range p {
+	for i, b := range p[:n] {
 		c := s.class[b]
-		if row = (row + 1) & -int(c>>isBase64At&1); row == wrapped {
-			s.long = append(s.long, i+1-wrapped)
+		if row = (row + 1) & -int(c>>isBase64At&1); row == least {
+			s.long = append(s.long, i+1-least)
 		}
 		if c&(isGone|isOpener) != 0 {
 			if c&isOpener != 0 && s.crosses(p, i, byte(bytes)) { // #nosec G115 -- one byte
@@ -124,7 +145,7 @@ func (s *scanner) plain(p []byte) int {
 			return i
 		}
 	}
-	return len(p)
+	return n
 }
 
 // look takes one byte in all views. What follows it tells whether an escape matters.

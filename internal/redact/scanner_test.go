@@ -71,7 +71,7 @@ func compose(r *rand.Rand) string {
 				s = strings.ReplaceAll(s, "'", `'\''`)
 			case 7:
 				if len(s) > 30 {
-					at := 8 + r.IntN(20)
+					at := 8 + r.IntN(22)
 					s = s[:at] + []string{"\n", "\r\n", `\n`, "%0A"}[r.IntN(4)] + s[at:]
 				}
 			}

@@ -36,6 +36,9 @@ func (t *track) step(a *automaton, b byte, at start, to int) (found span, of tra
 	if n.traits&leads != 0 {
 		begin.from = begin.lead
 	}
+	for t.state != 0 && a.nodes[t.state].traits&parent == 0 {
+		t.state = a.nodes[t.state].fail // no text goes on from here: what is found need not be held back
+	}
 	return span{begin.from, to}, n.traits, true
 }
 
@@ -210,8 +213,16 @@ func (l *lane) keeps(f *finder, now int) int {
 	for n := min(l.n, gram-1); n > 0; n-- {
 		state = f.after(state, byte(l.bytes>>(8*(n-1)))) // #nosec G115 -- one byte
 	}
-	if depth := int(f.nodes[state].depth); depth > 0 {
-		keep = min(keep, l.at[(l.n-depth)%len(l.at)].lead)
+	return min(keep, f.begun(state, now, func(depth int) int { return l.at[(l.n-depth)%len(l.at)].lead }))
+}
+
+// begun is where a state has begun that nobody follows yet, if that is not too long ago; where says so of its
+// last bytes.
+func (a *automaton) begun(state int32, now int, where func(depth int) int) int {
+	for ; state != 0; state = a.nodes[state].fail {
+		if at := where(int(a.nodes[state].depth)); now-at <= hold {
+			return at
+		}
 	}
-	return keep
+	return now
 }

@@ -7,6 +7,6 @@ set -euo pipefail
   cat "$TMPDIR/rows" 2>/dev/null || true
 } >>"$CEMLI_SUMMARY"
 bad=$((${CEMLI_OUT_ENDPOINTS_BAD:-1} + ${CEMLI_OUT_CERTIFICATES_BAD:-1}))
-echo "READY=$([[ $bad -eq 0 ]] && echo yes || echo no)" >>"$CEMLI_OUTPUT"
-echo "$bad problems"
+echo "problems: $bad"
 [[ $bad -eq 0 ]]
+echo "READY=yes" >>"$CEMLI_OUTPUT"

@@ -188,6 +188,12 @@ variable "keep_packages" {
   default     = true
 }
 
+variable "trust_subject" {
+  description = "Whether results call who signed an invocation verified. Find out first that OCI Functions lets no caller write that itself: docs/operations/README.md says how."
+  type        = bool
+  default     = false
+}
+
 variable "reserve" {
   description = "Time of an invocation that is kept for the evidence, such as 15s; empty: the function's default."
   type        = string

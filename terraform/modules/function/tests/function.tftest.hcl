@@ -56,6 +56,16 @@ run "limits_and_destinations" {
   }
 }
 
+run "callers_are_verified_only_where_that_is_said" {
+  variables {
+    trust_subject = true
+  }
+  assert {
+    condition     = output.config["CEMLI_TRUST_SUBJECT"] == "true"
+    error_message = "the function is told that the platform's headers can be trusted"
+  }
+}
+
 run "no_function_without_an_image" {
   variables {
     image = ""

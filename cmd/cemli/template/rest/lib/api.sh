@@ -11,7 +11,8 @@ base() {
 }
 
 # api PATH [OPTION…] calls it, fails where the server refuses, and prints the answer. Headers come by stdin: others see
-# arguments. For a token put API_TOKEN into "secrets" of the manifest.
+# arguments. For a token put API_TOKEN into "secrets" of the manifest; one that a script gets for itself is masked once it is
+# a line of the file "$CEMLI_MASK".
 api() {
   local path=$1
   shift

@@ -1,9 +1,12 @@
 #!/usr/bin/env bash
 # How SQL files are run. This is the one place to change for another database.
 
-# sql FILE runs a file of sql/, stops at its first error, and prints what it selects.
-sql() {
-  sqlite3 -bail "$(database)" <"sql/$1"
+# run_sql FILE runs a file of sql/ as one transaction, stops at its first error, and prints the rows that it selects.
+run_sql() {
+  {
+    echo 'begin;'
+    cat "sql/$1" && echo 'commit;'
+  } | sqlite3 -bail -batch "$(database)"
 }
 
 # database is where the demo lives: a folder of the run's own.
@@ -15,18 +18,23 @@ database() {
   fi
 }
 
-# For Oracle put this instead, "sql" (SQLcl) or "sqlplus" into "tools" of the manifest, and DB_USER and DB_PASSWORD into its
-# "secrets". The password goes by stdin: others see arguments. Errors that do not end the client are found in its output.
+# For Oracle put this instead, "sqlplus" (or "sql", which is SQLcl) into "tools" of the manifest, and DB_USER and DB_PASSWORD
+# into its "secrets". The password goes in by stdin: others see arguments. Some errors do not end the client, so they are
+# found in its output, all of which is kept in spool.log.
 #
-# sql() {
-#   local spool="$CEMLI_ARTIFACTS/${1%.sql}.log"
-#   export NLS_LANG=.AL32UTF8
+# export NLS_LANG=.AL32UTF8
+# run_sql() {
+#   local output=$TMPDIR/client.out failed=0
 #   {
 #     printf 'whenever oserror exit failure rollback\nwhenever sqlerror exit failure rollback\n'
-#     printf 'set echo on feedback on define off\n'
+#     printf 'set define off echo off feedback off heading off pagesize 0 linesize 32767 trimout on sqlblanklines on\n'
 #     printf 'connect %s/"%s"@%s\n' "$DB_USER" "$DB_PASSWORD" "$CEMLI_PARAM_DATABASE"
-#     cat "sql/$1"
-#     printf '\ncommit;\nexit success\n'
-#   } | sqlplus -S -L /nolog | tee "$spool"
-#   ! grep -E '^(ORA|PLS|SP2|TNS)-[0-9]+' "$spool" >&2
+#     cat "sql/$1" && printf '\ncommit;\nexit success\n'
+#   } | sqlplus -S -L /nolog >"$output" 2>&1 || failed=1
+#   cat "$output" >>"$CEMLI_ARTIFACTS/spool.log"
+#   if grep -qE '^(ORA|PLS|SP2|TNS)-[0-9]+|^Warning: .* compilation errors' "$output" || [[ $failed == 1 ]]; then
+#     cat "$output" >&2
+#     return 1
+#   fi
+#   sed '/^Connected\.$/d' "$output"
 # }

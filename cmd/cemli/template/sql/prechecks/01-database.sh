@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# The database can be reached and is in the state that the change begins with. It changes nothing but the demo.
+# The database can be reached and is in the state that the change begins with: sql/precheck.sql selects what speaks against it.
 set -euo pipefail
 source lib/sql.sh
 
 if [[ $CEMLI_PARAM_DATABASE == demo ]]; then
-  sql demo.sql
+  run_sql demo.sql
 fi
-found=$(sql precheck.sql)
-[[ $found == 0 ]] || {
-  echo "the change is there already, wholly or in part: $found rows" >&2
+problems=$(run_sql precheck.sql)
+[[ -z $problems ]] || {
+  echo "$problems" >&2
   exit 1
 }

@@ -2,5 +2,5 @@
 set -euo pipefail
 source lib/sql.sh
 
-sql undo.sql
+run_sql undo.sql
 echo "undone"

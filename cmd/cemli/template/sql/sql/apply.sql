@@ -1,3 +1,1 @@
-begin;
 insert into ledger_codes (code, name) values ('4711', 'Travel');
-commit;

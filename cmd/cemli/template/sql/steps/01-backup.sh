@@ -3,5 +3,5 @@
 set -euo pipefail
 source lib/sql.sh
 
-sql backup.sql >"$CEMLI_ARTIFACTS/before.txt"
+run_sql backup.sql >"$CEMLI_ARTIFACTS/before.txt"
 wc -l <"$CEMLI_ARTIFACTS/before.txt"

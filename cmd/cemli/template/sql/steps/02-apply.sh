@@ -3,4 +3,4 @@
 set -euo pipefail
 source lib/sql.sh
 
-sql apply.sql
+run_sql apply.sql

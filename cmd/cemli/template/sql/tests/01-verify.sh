@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# The change is there, wholly.
+# The change is there, wholly: sql/verify.sql selects what is not as it should be.
 set -euo pipefail
 source lib/sql.sh
 
-found=$(sql verify.sql)
-[[ $found == 1 ]] || {
-  echo "the change is not there: $found rows" >&2
+problems=$(run_sql verify.sql)
+[[ -z $problems ]] || {
+  echo "$problems" >&2
   exit 1
 }

@@ -1,0 +1,63 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"cemli-executor/internal/localoci"
+	"cemli-executor/internal/problem"
+)
+
+func newLocalCredentialsCommand(t *terminal) *cobra.Command {
+	var dir string
+	var valid time.Duration
+	cmd := &cobra.Command{
+		Use:   "credentials",
+		Short: "Print environment and keys for a function that another host runs",
+		Long: `Print what a function needs in its environment to work with a local OCI that is
+running: the endpoint, its buckets, and keys that do what the local function
+may.
+
+Text is for a shell to read; with -o json it is one object of names and values.
+The keys are secret, and cannot be renewed: ask again when they have expired.`,
+		Example: `  eval "$(cemli local credentials --dir state)"
+  cemli local credentials --dir state --valid 12h -o json`,
+		Args: noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return localCredentials(cmd.Context(), t, dir, valid)
+		},
+	}
+	cmd.Flags().StringVar(&dir, "dir", "", "`FOLDER` with the state of the local OCI, which cemli local up prints as dir")
+	cmd.Flags().DurationVar(&valid, "valid", time.Hour, "`DURATION` for which the keys are valid, 1m to 168h")
+	return cmd
+}
+
+func localCredentials(ctx context.Context, t *terminal, dir string, valid time.Duration) error {
+	if dir == "" {
+		return problem.New(problem.Problem{
+			Code: "usage", Message: "the local OCI's folder is needed: --dir", Hint: "cemli local up prints it as dir",
+		}, nil)
+	}
+	environment, err := localoci.FetchCredentials(ctx, dir, valid)
+	if err != nil {
+		return err
+	}
+	if t.format == "json" {
+		return t.printJSON(environment)
+	}
+	for _, name := range slices.Sorted(maps.Keys(environment)) {
+		if _, err := fmt.Fprintf(t.stdout, "export %s=%s\n", name, shellQuoted(environment[name])); err != nil {
+			return fmt.Errorf("print: %w", err)
+		}
+	}
+	return nil
+}
+
+// shellQuoted is a word that a shell reads as the text.
+func shellQuoted(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'" }

@@ -1,0 +1,55 @@
+package executor
+
+import (
+	"strings"
+
+	"cemli-executor/internal/redact"
+)
+
+// words are those that documents of ours and of the platform are made of: keys, and values that the contract
+// fixes. What a package chose as a secret does not change them.
+var words = func() map[string]bool {
+	known := map[string]bool{}
+	for _, word := range strings.Fields(`
+		$schema args change_ticket concurrency continue_on_error default delay description dry_run enum env environment_parameters
+		environments group idempotent labels max name network on_busy on_failure on_set_failure outputs owner parameter_sets parameters
+		pattern phase required requires requires_wait retries rollback rollback_timeout run runs_on not_before secrets sensitive steps
+		timeout tools type vault_secret version
+		boolean configuration continue extension integer integration localization modification none number post_check pre_check queue
+		reject stop string
+		bucket object etag version_id action parameter_set rerun_of resume_from rollback_of once_per force emergency verdict
+		request_id reason reference scope state package dirhash run_id approval
+		apply check cancel mark sweep probe request applied not_applied
+		cloudEventsVersion eventID eventType eventTime eventTypeVersion contentType source extensions data compartmentId compartmentName
+		resourceName resourceId availabilityDomain freeformTags definedTags additionalDetails bucketName bucketId objectName
+		namespace versionId eTag archivalState identity principalName principalId
+		specversion id time subject datacontenttype dataschema`) {
+		known[word] = true
+	}
+	return known
+}()
+
+// about says what of a document of this run is masked whatever the secrets are, and what never.
+func (r *run) about(hide func(pointer string) bool) redact.Document {
+	return redact.Document{
+		Hide: hide,
+		Fixed: func(word string) bool {
+			if words[word] || r.manifest == nil {
+				return words[word]
+			}
+			_, parameter := r.manifest.Parameters[word]
+			_, secret := r.manifest.Secrets[word]
+			return parameter || secret
+		},
+	}
+}
+
+// given is where a request has the values of parameters.
+const given = "/parameters/"
+
+// hidesGiven reports whether a pointer into a request is that of a value that is not known to be anybody's to
+// read: all of them, until the manifest says that they are.
+func (r *run) hidesGiven(pointer string) bool {
+	name, ok := strings.CutPrefix(pointer, given)
+	return ok && !strings.Contains(name, "/") && (r.manifest == nil || !r.manifest.Shows(name))
+}

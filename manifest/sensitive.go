@@ -1,0 +1,72 @@
+package manifest
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// MaxSensitive bounds the values that a manifest gives to sensitive parameters, in bytes, all together:
+// each of them is looked for in everything that a run writes.
+const MaxSensitive = 16 << 10
+
+// given counts a value of a parameter, and notes a problem with the one that is too much.
+func (n node) given(p Parameter, v *Value) {
+	if v == nil || !p.Sensitive {
+		return
+	}
+	before := n.c.sensitive
+	n.c.sensitive += len(v.text)
+	if before <= MaxSensitive && n.c.sensitive > MaxSensitive {
+		n.bad("manifest.sensitive_size", fmt.Sprintf("with this one the values of sensitive parameters have more than %d bytes together", MaxSensitive),
+			"keep long ones in the vault, and name them under secrets")
+	}
+}
+
+// SensitiveValues are all values that the manifest has for sensitive parameters: defaults, and
+// those of every environment and set.
+func (m *Manifest) SensitiveValues() []Value {
+	var values []Value
+	for name, p := range m.Parameters {
+		if !p.Sensitive {
+			continue
+		}
+		if p.Default != nil {
+			values = append(values, *p.Default)
+		}
+		for _, groups := range []map[string]map[string]Value{m.EnvironmentParameters, m.ParameterSets} {
+			for _, group := range groups {
+				if v, ok := group[name]; ok {
+					values = append(values, v)
+				}
+			}
+		}
+	}
+	return values
+}
+
+// Shows reports whether a parameter is declared and not sensitive.
+func (m *Manifest) Shows(parameter string) bool {
+	p, declared := m.Parameters[parameter]
+	return declared && !p.Sensitive
+}
+
+// Hides reports whether a JSON pointer into the document is that of a value, or of a list of values, that a
+// sensitive parameter has or may have.
+func (m *Manifest) Hides(pointer string) bool {
+	var tokens []string
+	for token := range jsontext.Pointer(pointer).Tokens() {
+		tokens = append(tokens, token)
+	}
+	if len(tokens) != 3 {
+		return false
+	}
+	switch tokens[0] {
+	case "parameters":
+		return m.Parameters[tokens[1]].Sensitive && strings.Contains(" default enum ", " "+tokens[2]+" ")
+	case "environment_parameters", "parameter_sets":
+		return m.Parameters[tokens[2]].Sensitive
+	}
+	return false
+}
