@@ -3,7 +3,7 @@
 // against its tries, whose it is to mend, and what leads to it and what to do, in words.
 //
 // Whoever decides something by a code asks here. A code that is not in the table fails a test, and so
-// does one in the table that nothing gives. docs/error-codes.md is made from it.
+// does one in the table that nothing gives. docs/authors/error-codes.md is made from it.
 //
 // Codes are stable words after a family: "archive.crc". They are never given another meaning; one that
 // is replaced by another stays known as what that one was.
