@@ -76,13 +76,13 @@ var mistakes = []struct {
 	{call: "run sets --set de", code: 3, want: "hint: its sets: DE, FR"},
 	{call: "run ok --results ok/manifest.json", code: 2, want: "ok/manifest.json: it is no folder"},
 	{call: "run ok --results ok", code: 2, want: "hint: name a folder inside it or beside it"},
-	{call: "run ok --sandbox strict", code: 2, want: "hint: use full, basic or none"},
+	{call: "run ok --sandbox strict", code: 2, want: "hint: use full, isolated, basic or none"},
 	{call: "run ok --dry-run=yes", code: 2, want: "--dry-run is given without a value", never: "strconv"},
 	{call: "run ok --rollback-of x", code: 2, want: "--results is needed"},
 	{call: "run ok --force", code: 2, want: "--force goes with --rerun-of, --resume-from or --rollback-of"},
 	{call: "run p", manifest: minimal(`,"environments":["test"]`), code: 3, want: "hint: it may run in: test; choose with --env"},
 	{call: "run p", manifest: minimal(`,"tools":["no-such-tool"]`), code: 3, want: "hint: install it here, and add it to the function's image"},
-	{call: "run p", manifest: minimal(`,"secrets":{"DB":{"vault_secret":"erp"}}`), code: 3, want: "hint: set the variable CEMLI_SECRET_DB"},
+	{call: "run p --policy accepting.json", manifest: minimal(`,"secrets":{"DB":{"vault_secret":"erp"}}`), code: 3, want: "hint: set the variable CEMLI_SECRET_DB"},
 	// local
 	{call: "local ok", code: 2, want: "hint: did you mean cemli local run ok?"},
 	{call: "ok", code: 2, want: "hint: did you mean cemli run ok?"},
@@ -140,7 +140,7 @@ func TestMistakes(t *testing.T) {
 		}
 	}
 	for name, text := range map[string]string{
-		"text.zip": "text", "text": "text", "prod.json": `{"environment":"prod"}`, "p/steps/run.sh": "#!/usr/bin/env bash\ntrue\n", "p/manifest.json": minimal(""),
+		"text.zip": "text", "text": "text", "prod.json": `{"environment":"prod"}`, "accepting.json": accepting, "p/steps/run.sh": "#!/usr/bin/env bash\ntrue\n", "p/manifest.json": minimal(""),
 	} {
 		write(t, name, text)
 	}
