@@ -80,7 +80,7 @@ func TestTriggerShowsOnlyWhatIsNotSensitive(t *testing.T) {
 		"escaped":          {declared, `{"PW":"Tiger\u002Bs3cr\u0065t\/x","LEDGER":"GL"}`, `{"PW":"***","LEDGER":"GL"}`, ""},
 		"misspelt":         {declared, `{"PWD":"Tiger-s3cr3t","LEDGER":"GL"}`, `{"PWD":"***","LEDGER":"GL"}`, "trigger.parameter_unknown"},
 		"short":            {declared, `{"PW":"x9!q"}`, `{"PW":"***"}`, "secret.short"},
-		"short number":     {declared, `{"PIN":4711}`, `{"PIN":"***"}`, "secret.short"},
+		"short number":     {declared, `{"PIN":-471}`, `{"PIN":"***"}`, "secret.short"},
 		"number":           {declared, `{"PIN":1.23456e5,"LEDGER":"no 123456"}`, `{"PIN":"***","LEDGER":"no ***"}`, ""},
 		"of another type":  {declared, `{"PIN":"Tiger-s3cr3t"}`, `{"PIN":"***"}`, "trigger.parameter"},
 		"without manifest": {"", `{"LEDGER":"GL-is-long"}`, `{"LEDGER":"***"}`, "manifest.json"},
@@ -105,7 +105,7 @@ func TestTriggerShowsOnlyWhatIsNotSensitive(t *testing.T) {
 			if got := compact(t, r.Trigger.Raw); code(r) != c.code || got != `{"object":"x","parameters":`+c.want+`}` {
 				t.Errorf("code %s (%s), trigger %s", code(r), r.Message, got)
 			}
-			b.nowhere("s3cr", "x9!q", "4711", "1.23456", "123456")
+			b.nowhere("s3cr", "x9!q", ":-471", "1.23456", "123456")
 		})
 	}
 }
