@@ -167,9 +167,6 @@ func adviseScript(name string, root *os.Root, files []bundle.File) (list, parame
 	for _, match := range parameterUse.FindAllSubmatch(text, -1) {
 		parameters = append(parameters, string(match[1]))
 	}
-	if why := executor.ShebangProblem(string(text)); why != "" {
-		return []string{"it will not be run: " + why}, parameters
-	}
 	if bytes.Contains(text, []byte("\r\n")) {
 		list = append(list, "it has CR LF line endings; bash takes the CR for a part of the command")
 	}
