@@ -63,16 +63,31 @@ func (t *terminal) showError(err error) {
 func (t *terminal) cureHere(p problem.Problem) string {
 	switch {
 	case p.Code == "policy.unavailable" && strings.Contains(p.Message, "; this is "):
-		_, environment, _ := strings.Cut(p.Message, "; this is ")
-		return "leave --env out, or name the policy of " + environment
+		policy, here, _ := strings.Cut(p.Message, "; this is ")
+		return "say --env " + policy[strings.LastIndex(policy, " ")+1:] + ", or name the policy of " + here
+	case p.Code == "trigger.parameter_missing":
+		return "give it with --param " + about(p) + "=VALUE, by an --env that has it, or as default in the manifest"
 	case p.Code == "manifest.environment":
 		return p.Hint + "; choose with --env"
 	case p.Code == "step.tool" && !t.local:
 		return "install it here, and add it to the function's image"
+	case p.Code == "secret.unavailable" && t.local && strings.HasPrefix(about(p), "ocid1."):
+		return "give it with --secret NAME=FILE, and name it so in the manifest"
 	case p.Code == "secret.unavailable" && t.local:
-		return "give it with --secret NAME=FILE, and its value in the file"
+		return "give it with --secret " + about(p) + "=FILE, and its value in the file"
+	case p.Code == "archive.empty" && strings.HasPrefix(p.Message, "the folder "):
+		return "cemli init NAME makes a folder with a package that already runs"
 	}
 	return p.Hint
+}
+
+// about is what a problem is with; a result that has only one problem says it in the message.
+func about(p problem.Problem) string {
+	if p.Where != "" {
+		return p.Where
+	}
+	where, _, _ := strings.Cut(p.Message, ": ")
+	return where
 }
 
 func (t *terminal) showProblem(p problem.Problem) {

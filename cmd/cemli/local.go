@@ -167,6 +167,9 @@ func (f localFlags) readSecrets() (map[string][]byte, error) {
 		if err != nil {
 			return nil, problem.New(problem.Problem{Code: "usage", Where: "--secret", Message: "the file with the secret " + name + " cannot be read", Hint: "write the value into a file, and name that"}, err)
 		}
+		if len(value) == 0 {
+			return nil, problem.New(problem.Problem{Code: "usage", Where: "--secret", Message: "the file with the secret " + name + " is empty", Hint: "write the value into it"}, nil)
+		}
 		secrets[name] = value
 	}
 	return secrets, nil

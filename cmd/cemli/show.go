@@ -72,16 +72,23 @@ func (t *terminal) showResult(r evidence.Result, folder string) {
 	}
 }
 
-// whereToLook names the log that a hint speaks of, or says that it was shown and not kept.
+// whereToLook names the log that a hint speaks of, or says that it was shown and not kept, or that it is empty.
 func (t *terminal) whereToLook(e evidence.Error, steps []evidence.Step, runID, folder string) *evidence.Error {
 	const log = "see the step's log"
-	look := "its output is above"
+	above := "its output is above"
 	if !t.local {
-		look += "; --results DIR keeps all of it"
+		above += "; --results FOLDER keeps all of it"
 	}
+	look := above
 	for _, s := range steps {
-		if folder != "" && s.Status != evidence.StepSuccess && s.Log != "" {
+		switch {
+		case s.Status == evidence.StepSuccess || s.Log == "":
+		case s.OutputSize == 0:
+			look = "the script printed nothing; set -x at its top shows how far it comes"
+		case folder != "":
 			look = "see " + filepath.Join(folder, evidence.Dir(runID), s.Log)
+		default:
+			look = above
 		}
 	}
 	e.Hint = strings.Replace(e.Hint, log, look, 1)
