@@ -112,7 +112,7 @@ func adviseParameters(found executor.Inspection, used []string, root *os.Root) [
 		if sets := setsWithout(found.Plan.Manifest(), name); len(sets) > 0 {
 			message = "it is required and has no value in the parameter sets " + strings.Join(sets, ", ")
 		}
-		list = append(list, advice{"/parameters/" + name, message + "; a request must give it, which an upload cannot"})
+		list = append(list, advice{"/parameters/" + name, message + "; only a request by hand, or --param, can give one, and no upload"})
 	}
 	slices.Sort(used)
 	for _, name := range slices.Compact(used) {
