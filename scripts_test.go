@@ -160,7 +160,7 @@ func TestDist(t *testing.T) {
 		PATH=/usr/bin:/bin ./cemli local run ../../examples/hello-cemli`, name)
 	check.Dir = first
 	out, err := check.CombinedOutput()
-	if err != nil || !strings.Contains(string(out), "cemli 9.8.7 (") || !strings.Contains(string(out), "status    success") {
+	if err != nil || !strings.Contains(string(out), "cemli 9.8.7 (") || !strings.Contains(string(out), "success  hello-cemli") {
 		t.Errorf("%v\n%s", err, out)
 	}
 }

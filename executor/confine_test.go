@@ -54,6 +54,9 @@ func TestKernels(t *testing.T) {
 			if (kernel[0] < 'A' || kernel == testkit.LandlockMute) && sandbox.Probe().Landlock < 3 {
 				t.Skip("needs a kernel with Landlock of ABI 3")
 			}
+			if kernel[0] < 'A' && testkit.Pretended() {
+				t.Skip("needs a kernel that is not pretended itself")
+			}
 			command := testkit.UnderKernel(kernel, os.Args[0], "-test.run=^TestOnAKernel$", "-test.v")
 			cmd := exec.Command(command[0], command[1:]...)
 			cmd.Env = append(os.Environ(), kernelVariable+"="+kernel)

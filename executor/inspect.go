@@ -82,7 +82,13 @@ func Inspect(ctx context.Context, zip io.ReaderAt, size int64, root *os.Root, op
 		}
 		return unset
 	})
-	return found, problem.Join(append(problems, broken...))
+	if problems = append(problems, broken...); len(problems) == 0 { // as a run does: scripts are looked at when the rest is right
+		problems, err = unreadable(root, plan)
+	}
+	if err != nil {
+		return found, err
+	}
+	return found, problem.Join(problems)
 }
 
 // everySetGives reports whether the package has parameter sets, and all of them a value for a parameter:

@@ -86,11 +86,36 @@ func (r *run) find(step manifest.Step) (script, []problem.Problem, error) {
 	if why == "" {
 		return s, nil, nil
 	}
+	return s, []problem.Problem{noInterpreter(step.Run, why)}, nil
+}
+
+// noInterpreter refuses a script for a reason after which, behind a semicolon, may stand what to do.
+func noInterpreter(name, why string) problem.Problem {
 	message, cure, ok := strings.Cut(why, "; ")
 	if !ok {
 		cure = "name an interpreter that the function's image has, or leave the #! line out for bash"
 	}
-	return s, []problem.Problem{{Code: "step.interpreter", Where: step.Run, Message: message, Hint: cure}}, nil
+	return problem.Problem{Code: "step.interpreter", Where: name, Message: message, Hint: cure}
+}
+
+// unreadable lists the scripts of a plan, undo scripts too, whose "#!" lines no machine understands.
+func unreadable(root *os.Root, plan *manifest.Plan) ([]problem.Problem, error) {
+	var problems []problem.Problem
+	for _, step := range plan.Steps() {
+		for _, name := range []string{step.Run, step.Rollback} {
+			if name == "" {
+				continue
+			}
+			beginning, err := beginningOf(root, name)
+			if err != nil {
+				return nil, fmt.Errorf("read %s: %w", name, err)
+			}
+			if _, _, why := readShebang(beginning); why != "" {
+				problems = append(problems, noInterpreter(name, why))
+			}
+		}
+	}
+	return problems, nil
 }
 
 // beginningOf reads as much of a script as says what runs it.
@@ -117,12 +142,6 @@ func interpreterOf(beginning string) (script, string) {
 		}
 	}
 	return program(path, arg)
-}
-
-// ShebangProblem says why a script that begins so cannot run anywhere, or "".
-func ShebangProblem(beginning string) string {
-	_, _, why := readShebang(beginning)
-	return why
 }
 
 // readShebang reads the "#!" line with which a script begins, as the kernel does: a path, and the

@@ -112,7 +112,7 @@ func adviseParameters(found executor.Inspection, used []string, root *os.Root) [
 		if sets := setsWithout(found.Plan.Manifest(), name); len(sets) > 0 {
 			message = "it is required and has no value in the parameter sets " + strings.Join(sets, ", ")
 		}
-		list = append(list, advice{"/parameters/" + name, message + "; a request must give it, which an upload cannot"})
+		list = append(list, advice{"/parameters/" + name, message + "; only a request by hand, or --param, can give one, and no upload"})
 	}
 	slices.Sort(used)
 	for _, name := range slices.Compact(used) {
@@ -166,9 +166,6 @@ func adviseScript(name string, root *os.Root, files []bundle.File) (list, parame
 	}
 	for _, match := range parameterUse.FindAllSubmatch(text, -1) {
 		parameters = append(parameters, string(match[1]))
-	}
-	if why := executor.ShebangProblem(string(text)); why != "" {
-		return []string{"it will not be run: " + why}, parameters
 	}
 	if bytes.Contains(text, []byte("\r\n")) {
 		list = append(list, "it has CR LF line endings; bash takes the CR for a part of the command")

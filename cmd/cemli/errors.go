@@ -63,16 +63,51 @@ func (t *terminal) showError(err error) {
 func (t *terminal) cureHere(p problem.Problem) string {
 	switch {
 	case p.Code == "policy.unavailable" && strings.Contains(p.Message, "; this is "):
-		_, environment, _ := strings.Cut(p.Message, "; this is ")
-		return "leave --env out, or name the policy of " + environment
+		policy, here, _ := strings.Cut(p.Message, "; this is ")
+		return "say --env " + policy[strings.LastIndex(policy, " ")+1:] + ", or name the policy of " + here
+	case p.Code == "trigger.parameter_missing":
+		return "give it with --param " + about(p) + "=VALUE, by an --env that has it, or as default in the manifest"
 	case p.Code == "manifest.environment":
 		return p.Hint + "; choose with --env"
-	case p.Code == "step.tool" && !t.local:
+	case p.Code == "step.tool":
 		return "install it here, and add it to the function's image"
+	case p.Code == "secret.unavailable" && t.local && strings.HasPrefix(about(p), "ocid1."):
+		return "give it with --secret NAME=FILE, and name it so in the manifest"
 	case p.Code == "secret.unavailable" && t.local:
-		return "give it with --secret NAME=FILE, and its value in the file"
+		return "give it with --secret " + about(p) + "=FILE, and its value in the file"
+	case !t.local && (strings.HasPrefix(p.Code, "request.") || strings.HasPrefix(p.Code, "rollback.")):
+		return backHere(p)
+	case p.Code == "archive.empty" && strings.HasPrefix(p.Message, "the folder "):
+		return "cemli init NAME makes a folder with a package that already runs"
 	}
 	return p.Hint
+}
+
+// backHere is the cure of a way back in the words of cemli run, each call of which is a request of its own.
+func backHere(p problem.Problem) string {
+	if name, ok := strings.CutPrefix(about(p), "/parameters/"); ok && p.Code == "request.hidden" {
+		return "give it with --param " + name + "=VALUE"
+	}
+	if p.Code == "request.differs" && about(p) == "/object" {
+		return "leave PATH out, or name the package as that run had it"
+	}
+	hint, _, _ := strings.Cut(p.Hint, "; when you send this again")
+	return flagsOf.Replace(hint)
+}
+
+// flagsOf turns the keys of a request into this command line's flags.
+var flagsOf = strings.NewReplacer(
+	"send a request without resume_from", "leave out --resume-from", "resume_from", "--resume-from",
+	"send rerun_of", "use --rerun-of", "rerun_of", "--rerun-of", "send force", "use --force",
+)
+
+// about is what a problem is with; a result that has only one problem says it in the message.
+func about(p problem.Problem) string {
+	if p.Where != "" {
+		return p.Where
+	}
+	where, _, _ := strings.Cut(p.Message, ": ")
+	return where
 }
 
 func (t *terminal) showProblem(p problem.Problem) {

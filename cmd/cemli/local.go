@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -120,7 +121,7 @@ func (f localFlags) start(ctx context.Context, t *terminal, dir string, function
 			}, nil)
 		}
 	}
-	secrets, err := f.readSecrets()
+	secrets, err := f.readSecrets(t)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -156,7 +157,7 @@ func (f localFlags) start(ctx context.Context, t *terminal, dir string, function
 }
 
 // readSecrets reads the files of --secret: values are no arguments, which other users see.
-func (f localFlags) readSecrets() (map[string][]byte, error) {
+func (f localFlags) readSecrets(t *terminal) (map[string][]byte, error) {
 	secrets := map[string][]byte{}
 	for _, flag := range f.secrets {
 		name, path, ok := strings.Cut(flag, "=")
@@ -166,6 +167,12 @@ func (f localFlags) readSecrets() (map[string][]byte, error) {
 		value, err := os.ReadFile(path)
 		if err != nil {
 			return nil, problem.New(problem.Problem{Code: "usage", Where: "--secret", Message: "the file with the secret " + name + " cannot be read", Hint: "write the value into a file, and name that"}, err)
+		}
+		if len(value) == 0 {
+			return nil, problem.New(problem.Problem{Code: "usage", Where: "--secret", Message: "the file with the secret " + name + " is empty", Hint: "write the value into it"}, nil)
+		}
+		if bytes.IndexByte(value, '\n') == len(value)-1 { // echo and editors make it; a vault would keep it, too
+			t.notef("note: the line end of %s is part of the secret %s; printf %%s writes a file without", path, name)
 		}
 		secrets[name] = value
 	}

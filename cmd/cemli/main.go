@@ -27,7 +27,7 @@ func main() {
 // run is the program: it returns the exit code. Nothing but success is another one than
 // exitInterrupted once ctx has ended.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	t := &terminal{stdout: stdout, stderr: stderr, colour: colourWanted(stderr)}
+	t := &terminal{stdout: stdout, stderr: stderr, colour: colourWanted(stderr), symbols: localeSymbols()}
 	root := newRoot(t)
 	root.SetArgs(args)
 	root.SetOut(stdout)

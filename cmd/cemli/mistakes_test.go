@@ -45,18 +45,19 @@ var mistakes = []struct {
 	{call: "pack ok -o out.zip", code: 2, want: "hint: use -o text or -o json; the zip's name goes after -O"},
 	{call: "pack ok -O none/out.zip", code: 2, want: "none: there is no such folder", never: ".cemli-pack"},
 	{call: "pack ok -O ok", code: 2, want: "cannot be written to"},
-	{call: "pack .", code: 2, want: "hint: name one of these: ok, p, sets"},
+	{call: "pack .", code: 2, want: "hint: name one of these: ok, p, sets, silent"},
 	// validate
 	{call: "validate", code: 2, want: "one PATH is needed: a package folder or a zip"},
 	{call: "validate ok/manifest.json", code: 2, want: "it is a file of the package ok\nhint: name that folder"},
 	{call: "validate ok/steps", code: 2, want: "it is a folder of the package ok\nhint: name that folder"},
-	{call: "validate .", code: 2, want: "hint: name one of these: ok, p, sets"},
+	{call: "validate .", code: 2, want: "hint: name one of these: ok, p, sets, silent"},
 	{call: "validate text.zip", code: 3, want: "the file is not a zip"},
 	{call: "validate oem.zip", code: 3, want: "hint: zip it with UTF-8 names: 7z a -mcu=on; in WinZip and WinRAR the option for Unicode names"},
 	{call: "validate ok --policy ok", code: 2, want: "ok: the policy cannot be read"},
 	{call: "validate ok --policy none.json", code: 2, want: "none.json: the policy cannot be read"},
 	{call: "validate ok --policy ok/manifest.json", code: 2, want: "this is a package's manifest, and no admission policy", never: "unknown key"},
-	{call: "validate ok --policy prod.json --env dev", code: 3, want: "hint: leave --env out, or name the policy of dev", never: "CEMLI_POLICY"},
+	{call: "validate ok --policy prod.json --env dev", code: 3, want: "hint: say --env prod, or name the policy of dev", never: "CEMLI_POLICY"},
+	{call: "validate nothing", code: 3, want: "hint: cemli init NAME makes a folder with a package that already runs", never: "upload"},
 	// run
 	{call: "run", code: 2, want: "one PATH is needed"},
 	{call: "run okk", code: 2, want: "hint: did you mean ok?"},
@@ -82,6 +83,9 @@ var mistakes = []struct {
 	{call: "run ok --force", code: 2, want: "--force goes with --rerun-of, --resume-from or --rollback-of"},
 	{call: "run p", manifest: minimal(`,"environments":["test"]`), code: 3, want: "hint: it may run in: test; choose with --env"},
 	{call: "run p", manifest: minimal(`,"tools":["no-such-tool"]`), code: 3, want: "hint: install it here, and add it to the function's image"},
+	{call: "run p", manifest: minimal(`,"parameters":{"LEDGER":{"type":"integer","required":true}}`), code: 3, want: "hint: give it with --param LEDGER=VALUE, by an --env that has it, or as default in the manifest", never: "request"},
+	{call: "run ok --policy prod.json", code: 3, want: "hint: say --env prod, or name the policy of local", never: "leave --env out"},
+	{call: "run silent", code: 1, want: "hint: the script printed nothing; set -x at its top shows how far it comes", never: "is above"},
 	{call: "run p --policy accepting.json", manifest: minimal(`,"secrets":{"DB":{"vault_secret":"erp"}}`), code: 3, want: "hint: set the variable CEMLI_SECRET_DB"},
 	// local
 	{call: "local ok", code: 2, want: "hint: did you mean cemli local run ok?"},
@@ -92,6 +96,7 @@ var mistakes = []struct {
 	{call: "local run ok --memory 512MB", code: 2, want: "--memory 512MB: it takes a whole number", never: "strconv"},
 	{call: "local run ok --env dev/test", code: 2, want: "is no name of an environment", never: "function does not start"},
 	{call: "local run ok --secret db", code: 2, want: "--secret: \"db\" is not NAME=FILE", never: "--secret: --secret"},
+	{call: "local run ok --secret db=void", code: 2, want: "--secret: the file with the secret db is empty\nhint: write the value into it"},
 	{call: "local run ok --secret db=none", code: 2, want: "hint: write the value into a file, and name that"},
 	{call: "local run ok --config CEMLI_TOPIC", code: 2, want: "hint: write it like CEMLI_LOG_LEVEL=debug"},
 	{call: "local run ok --fault slow=1", code: 2, want: "hint: docs/platform/local-oci.md lists the faults"},
@@ -141,8 +146,12 @@ func TestMistakes(t *testing.T) {
 	}
 	for name, text := range map[string]string{
 		"text.zip": "text", "text": "text", "prod.json": `{"environment":"prod"}`, "accepting.json": accepting, "p/steps/run.sh": "#!/usr/bin/env bash\ntrue\n", "p/manifest.json": minimal(""),
+		"void": "", "silent/steps/run.sh": "#!/usr/bin/env bash\nset -e\nfalse\n", "silent/manifest.json": `{"name":"silent","version":"1.0.0","type":"extension"}`,
 	} {
 		write(t, name, text)
+	}
+	if err := os.Mkdir("nothing", 0o755); err != nil { // #nosec G301 -- as the others
+		t.Fatal(err)
 	}
 	var oem bytes.Buffer // as older archivers write names, in the code page of the console
 	w := zip.NewWriter(&oem)

@@ -132,12 +132,13 @@ func (t *terminal) raw(line string) { fmt.Fprintln(t.stderr, line) }
 
 func (t *terminal) ending(l logLine) string {
 	took := (time.Duration(l.Duration) * time.Millisecond).String()
+	symbol := t.symbols.of(l.Status) + " "
 	if l.Status == "success" {
-		return t.paint(green, "ok") + " " + t.paint(faint, took)
+		return t.paint(green, symbol+"ok") + " " + t.paint(faint, took)
 	}
 	how := fmt.Sprintf("exit code %d", l.Return)
 	if l.Signal != "" {
 		how = l.Signal
 	}
-	return t.paint(red, strings.ReplaceAll(l.Status, "_", " ")) + " " + how + " " + t.paint(faint, took)
+	return t.paint(red, symbol+strings.ReplaceAll(l.Status, "_", " ")) + " " + how + " " + t.paint(faint, took)
 }

@@ -37,8 +37,9 @@ func newRunCommand(t *terminal) *cobra.Command {
 
 PATH is a package folder or a zip. The scripts run for real: they change
 whatever they can reach, confined as far as this machine's kernel can. The
-buckets are folders; the evidence is kept only where --results says. A secret of
-the package is taken from the variable CEMLI_SECRET_NAME of this program.
+buckets are folders; the evidence is kept only where --results says. The secret
+that scripts see as DB_PASSWORD is taken from the variable
+CEMLI_SECRET_DB_PASSWORD of this program.
 
 With --results a run can go back to an earlier one, whose evidence is there;
 then everything is taken from that run, and PATH can be left out.`,

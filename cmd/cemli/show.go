@@ -3,11 +3,8 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"maps"
 	"path/filepath"
-	"slices"
 	"strings"
-	"time"
 
 	"cemli-executor/internal/codes"
 	"cemli-executor/internal/evidence"
@@ -63,25 +60,35 @@ func (t *terminal) showResult(r evidence.Result, folder string) {
 	if folder != "" {
 		where = filepath.Join(folder, evidence.ResultObject(r.RunID))
 	}
-	fmt.Fprint(t.stdout, summaryText(r, where))
+	fmt.Fprint(t.stdout, summaryOf(r, where, t.symbols))
 	if r.Error != nil {
 		t.showResultError(t.whereToLook(*r.Error, r.Steps, r.RunID, folder))
 	}
 	if r.Rollback != nil && r.Rollback.Error != nil {
 		t.showResultError(t.whereToLook(*r.Rollback.Error, r.Rollback.Steps, r.RunID, folder))
 	}
+	if folder != "" {
+		fmt.Fprint(t.stdout, next(r, folder))
+	}
 }
 
-// whereToLook names the log that a hint speaks of, or says that it was shown and not kept.
+// whereToLook names the log that a hint speaks of, or says that it was shown and not kept, or that it is empty.
 func (t *terminal) whereToLook(e evidence.Error, steps []evidence.Step, runID, folder string) *evidence.Error {
 	const log = "see the step's log"
-	look := "its output is above"
+	above := "its output is above"
 	if !t.local {
-		look += "; --results DIR keeps all of it"
+		above += "; --results FOLDER keeps all of it"
 	}
+	look := above
 	for _, s := range steps {
-		if folder != "" && s.Status != evidence.StepSuccess && s.Log != "" {
+		switch {
+		case s.Status == evidence.StepSuccess || s.Log == "":
+		case s.OutputSize == 0:
+			look = "the script printed nothing; set -x at its top shows how far it comes"
+		case folder != "":
 			look = "see " + filepath.Join(folder, evidence.Dir(runID), s.Log)
+		default:
+			look = above
 		}
 	}
 	e.Hint = strings.Replace(e.Hint, log, look, 1)
@@ -89,83 +96,6 @@ func (t *terminal) whereToLook(e evidence.Error, steps []evidence.Step, runID, f
 		e.Problems[i].Hint = strings.Replace(e.Problems[i].Hint, log, look, 1)
 	}
 	return &e
-}
-
-// summaryText is the summary of a run in plain lines.
-func summaryText(r evidence.Result, where string) string {
-	var b strings.Builder
-	line := func(label, value string) {
-		if value != "" {
-			fmt.Fprintf(&b, "%-9s %s\n", label, visible(value))
-		}
-	}
-	b.WriteString("\n")
-	line("status", string(r.Status))
-	line("run", r.RunID)
-	line("package", strings.TrimSpace(r.Package.Name+" "+r.Package.Version))
-	line("content", r.Package.DirHash)
-	line("target", r.Environment)
-	line("set", r.ParameterSet)
-	if r.Action != "apply" {
-		line("action", strings.ReplaceAll(r.Action, "_", " "))
-	}
-	if r.Execution.Ran {
-		line("sandbox", sandboxText(r.Sandbox))
-	}
-	line("time", fmt.Sprintf("%s, %s", r.Start.Format(time.RFC3339), r.End.Sub(r.Start).Round(time.Millisecond)))
-	steps := func(what string, list []evidence.Step) {
-		for i, s := range list {
-			line(label(i == 0, what), fmt.Sprintf("%-11s %s %s", strings.ReplaceAll(string(s.Status), "_", " "), s.Phase, s.Name))
-		}
-	}
-	steps("steps", r.Steps)
-	if r.Rollback != nil {
-		steps("undo", r.Rollback.Steps)
-	}
-	for i, a := range r.Artifacts {
-		text := fmt.Sprintf("%s (%s)", a.Name, count(int(a.Size), "byte"))
-		if a.Withheld != "" {
-			text = a.Name + " withheld: " + a.Withheld
-		}
-		line(label(i == 0, "artifacts"), text)
-	}
-	for i, key := range slices.Sorted(maps.Keys(r.Outputs)) {
-		value, _, more := strings.Cut(r.Outputs[key], "\n")
-		if more || len(value) > maxShown {
-			value = strings.ToValidUTF8(value[:min(len(value), maxShown)], "") + " …"
-		}
-		line(label(i == 0, "outputs"), key+"="+value)
-	}
-	if len(r.Steps) == 0 || !r.Execution.Ran {
-		line("note", r.Execution.Note)
-	}
-	if r.Status == evidence.StatusSkipped {
-		line("note", r.Message)
-	}
-	line("evidence", where)
-	return b.String()
-}
-
-// sandboxText says how scripts were confined, and what that left open.
-func sandboxText(s evidence.Sandbox) string {
-	text := s.Level
-	if !s.Network && s.Seccomp {
-		text += ", no network"
-	}
-	if s.CredentialsReachable {
-		text += "; scripts could reach the credentials of whoever ran them"
-	}
-	return text
-}
-
-// maxShown is how much of an output the summary shows.
-const maxShown = 60
-
-func label(first bool, text string) string {
-	if first {
-		return text
-	}
-	return ""
 }
 
 func (t *terminal) showResultError(e *evidence.Error) {

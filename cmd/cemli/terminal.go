@@ -18,6 +18,7 @@ type terminal struct {
 	stdout, stderr io.Writer
 	format         string // text or json
 	colour         bool
+	symbols        symbols
 	local          bool // the real function runs packages, in a local OCI
 }
 

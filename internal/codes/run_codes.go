@@ -53,7 +53,7 @@ var runs = []family{
 		{"step.start", started, "a script could not be started", "see the function's log"},
 	}},
 	{"secret", []row{
-		{"secret.unavailable", byCause, "there is no such secret, the function may not read it, or there is no vault", "check its name or OCID, and the statement that lets the function read secret bundles; with `cemli run` set `CEMLI_SECRET_NAME`"},
+		{"secret.unavailable", byCause, "there is no such secret, the function may not read it, or there is no vault", "check its name or OCID, and the statement that lets the function read secret bundles; with `cemli run` set `CEMLI_SECRET_` and the name that scripts see it by"},
 		{"secret.vault", asker, "the secret is named, and `CEMLI_VAULT` is not set", "set it, or use the secret's OCID"},
 		{"secret.short", author, "a secret or a sensitive parameter has fewer than 6 bytes, which cannot be masked without masking much else", "use a longer one"},
 		{"secret.large", author, "the secrets of a package have more than 32 KB together", "keep a short key in the vault, and what it opens elsewhere"},

@@ -1,6 +1,10 @@
 package sandbox
 
-import "os"
+import (
+	"os"
+
+	"golang.org/x/sys/unix"
+)
 
 func rootOnly(setting string) string {
 	if setting == "root" {
@@ -14,6 +18,14 @@ func containerOnly(setting string) string {
 		return ""
 	}
 	return "PID 1 is another user's"
+}
+
+// userSpaces is for what takes a user space: a chroot, a container and some distributions give nobody one.
+func userSpaces(string) string {
+	if err := startIn(unix.CLONE_NEWUSER); err != nil {
+		return "nobody gets a user space here: " + err.Error()
+	}
+	return ""
 }
 
 var inside = []string{"Landlock", "not dumpable"}
@@ -67,9 +79,9 @@ var attacks = []attack{
 	{name: "set times", gap: "times", private: true},
 	{name: "set an attribute", gap: "xattrs", private: true},
 	{name: "watch a folder", gap: "inotify", private: true},
-	{name: "unshare a user space", layers: []string{"seccomp"}},
-	{name: "clone into one", layers: []string{"seccomp"}},
-	{name: "clone3 into one", layers: []string{"seccomp"}},
+	{name: "unshare a user space", layers: []string{"seccomp"}, nowhere: userSpaces},
+	{name: "clone into one", layers: []string{"seccomp"}, nowhere: userSpaces},
+	{name: "clone3 into one", layers: []string{"seccomp"}, nowhere: userSpaces},
 	{name: "mount", layers: []string{"seccomp", "Landlock"}, nowhere: rootOnly},
 	{name: "io_uring", layers: []string{"seccomp"}},
 	{name: "system call table", layers: []string{"seccomp"}},

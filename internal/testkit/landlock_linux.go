@@ -36,6 +36,13 @@ func UnderKernel(landlock string, command ...string) []string {
 	return append([]string{"/proc/self/exe", underKernel, landlock}, command...)
 }
 
+// pretended is the environment variable in what runs as on a kernel with another ABI.
+const pretended = "CEMLI_TEST_PRETENDED_ABI"
+
+// Pretended reports whether this program runs as on a kernel with another ABI of Landlock: the machine's
+// own kernel lets nobody pretend yet another below it.
+func Pretended() bool { return os.Getenv(pretended) != "" }
+
 // PretendKernel becomes another program, if this one was started by UnderKernel.
 func PretendKernel() {
 	if len(os.Args) < 4 || os.Args[1] != underKernel && os.Args[1] != asking {
@@ -164,6 +171,9 @@ func answer(abi string, command []string) (int, error) {
 		return 1, err
 	}
 	theirs := os.NewFile(uintptr(ends[1]), "ask")
+	if err := os.Setenv(pretended, abi); err != nil {
+		return 1, err
+	}
 	runtime.LockOSThread() // the child ends with the thread
 	cmd := &exec.Cmd{
 		Path: "/proc/self/exe", Args: append([]string{os.Args[0], asking, abi}, command...),
