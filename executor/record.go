@@ -28,7 +28,7 @@ func (r *run) unclaimed(ctx context.Context) error {
 	case err != nil:
 		return err
 	}
-	return store.Error(store.ErrExists, "start run", r.Results.Name(), object, nil)
+	return store.Error(store.ErrExists, "start run", r.Results.Name(), object, errTaken)
 }
 
 // record ends the run: it says how it ended, stores what is not stored yet, commits
@@ -255,6 +255,9 @@ func (r *run) commit(ctx context.Context) error {
 	before := r.result.Evidence
 	err = r.create(ctx, "result.json", doc, "application/json")
 	r.result.Evidence = before // it does not list itself
+	if errors.Is(err, store.ErrExists) {
+		return errors.Join(errTaken, err)
+	}
 	return err
 }
 
