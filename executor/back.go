@@ -189,6 +189,10 @@ func (r *run) mayName(previous evidence.Result) error {
 		return refuse("request.differs", "that run was a "+previous.Action+", which has changed nothing", "name one that applied the package")
 	case q.RollbackOf != "" && q.Action != ActionRollback && !began(previous) && previous.Status != evidence.StatusSuccess:
 		return refuse("request.differs", "that run was "+string(previous.Status)+" and has applied nothing, so there is nothing to go back to", "name one that applied the package")
+	case q.Action == ActionRollback && !ranAny(previous):
+		return refuse("request.differs", "that run was "+string(previous.Status)+" and nothing of it was executed, so there is nothing to undo", "name one that applied the package")
+	case q.ResumeFrom != "" && !began(previous):
+		return refuse("request.not_partial", "nothing of that run has changed anything: there is nothing to go on with", "send rerun_of"+anew)
 	case q.ResumeFrom != "" && undoBegan(previous):
 		return refuse("request.not_partial", "undo scripts of that run have run", "run the package anew, with rerun_of")
 	}

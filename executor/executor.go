@@ -169,6 +169,7 @@ func (w *work) run(ctx context.Context, request Request) (evidence.Result, error
 	defer func() {
 		w.freed = append(w.freed, r.freed...)
 		w.pinned, w.slot = r.request.pinned, r.request.Slot
+		w.manifest, w.masker = r.manifest, r.masker
 		switch {
 		case r.hand == "":
 		case r.whole:
