@@ -377,6 +377,10 @@ func (r *run) mayResume(known, later *claim.Entry) error {
 			}
 		}
 	}
+	if a := withheld(*r.previous); a != nil {
+		return r.refuseBack("request.withheld", "the artifact "+a.Name+" was not kept, and the steps that are left may need it: "+a.Withheld,
+			"run the package anew, with rerun_of", r.previous.RunID)
+	}
 	return nil
 }
 
