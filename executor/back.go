@@ -329,6 +329,9 @@ func (r *run) mayGoBack(plan *manifest.Plan) error {
 		undoes.Result = "" // that is of another run than the claim's
 		r.undoes = &undoes
 	}
+	if err := r.sameHidden(plan, known); err != nil {
+		return err
+	}
 	later := r.history.After(was.ParameterSet, was.RunID, was.Start)
 	if later != nil && r.isOwn(later.RunID) {
 		later = nil
@@ -350,6 +353,24 @@ func (r *run) mayGoBack(plan *manifest.Plan) error {
 			"go back to that run first; or send force, if this one is to be changed beneath it", was.RunID)
 	}
 	return nil
+}
+
+// sameHidden refuses hidden values that are given again and are not those of the run: its result does not
+// have them, but the record's key covers them. An undo may get others, such as a password that was changed
+// since: it runs with what is valid now.
+func (r *run) sameHidden(plan *manifest.Plan, known *claim.Entry) error {
+	was := r.previous
+	var hidden []string
+	for _, name := range sortedNames(was.Parameters) {
+		if isHidden(was.Parameters[name]) {
+			hidden = append(hidden, name)
+		}
+	}
+	if len(hidden) == 0 || known == nil || r.does(ActionRollback) || slices.Contains(keysOf(plan, r.result.Package.DirHash, was.ParameterSet), known.Key) {
+		return nil
+	}
+	return r.refuseBack("request.differs", "the run "+was.RunID+" had another value of what is hidden in its result: "+strings.Join(hidden, ", "),
+		"give the values that it had; for others, send a request that goes back to no run", "/parameters")
 }
 
 // isOwn reports whether a run is an earlier attempt of this one.

@@ -54,3 +54,28 @@ func TestDoneAgainStartsWithoutArtifacts(t *testing.T) {
 		}
 	}
 }
+
+// Hidden values that are given again are those of the run that is named; an undo may need a new password.
+func TestHiddenValuesAreTheSameAgain(t *testing.T) {
+	b := newBench(t)
+	contents := with(`"on_failure":"stop","parameters":{"PW":{"type":"string","sensitive":true}}`, files{
+		"steps/01.sh": `echo ${#CEMLI_PARAM_PW}`, "steps/02.sh": "exit 1", "rollback/01.sh": `echo undone with ${#CEMLI_PARAM_PW}`,
+	})
+	failed := b.asks(contents, func(q *executor.Request) { q.Parameters = map[string]json.RawMessage{"PW": []byte(`"secret-one"`)} })[0]
+	b.wants("the first", failed, evidence.StatusFailed, "step.failed")
+	for name, way := range map[string]func(*executor.Request, string){"rerun": rerunOf, "resume": resumeOf, "apply again": applyAgain} {
+		r := b.withPW(way, failed.RunID, "another-secret-two")
+		b.wants(name, r, evidence.StatusRejected, "request.differs")
+		if r.Execution.Ran || strings.Contains(b.object(evidence.ResultObject(r.RunID)), "secret-two") {
+			t.Errorf("%s: ran %t, or it shows the value", name, r.Execution.Ran)
+		}
+	}
+	b.wants("the same value", b.withPW(resumeOf, failed.RunID, "secret-one"), evidence.StatusFailed, "step.failed")
+	fresh := newBench(t)
+	failed = fresh.asks(contents, func(q *executor.Request) { q.Parameters = map[string]json.RawMessage{"PW": []byte(`"secret-one"`)} })[0]
+	undone := fresh.withPW(rollBackOf, failed.RunID, "another-secret-two")
+	fresh.wants("rollback with a new password", undone, evidence.StatusSuccess, "")
+	if undone.Execution.Stdout != "undone with 18\n" {
+		t.Errorf("stdout %q", undone.Execution.Stdout)
+	}
+}
