@@ -141,9 +141,10 @@ var packages = []family{
 	{"request", []row{
 		{"request.handover", passing, "the function could not ask for another invocation of itself, which is to go on with the request", "it is asked for again by the sweep; see the function's log"},
 		{"request.internal", platform, "the executor failed in a way that has no other code", "see the function's log, and report it"},
-		{"request.differs", asker, "a request that goes back to a run says something else than that run had: object, set, parameters or contents; or that run is of another environment, or has applied nothing", "leave it out, as everything is taken from the run that is named; or name the run that the message names"},
+		{"request.differs", asker, "a request that goes back to a run says something else than that run had: object, set, parameters or contents; or that run is of another environment, or has applied nothing; or a `request_id` was given before, for another version of the object", "leave it out, as everything is taken from the run that is named; or name the run that the message names; or give another `request_id`"},
 		{"request.gone", asker, "the package, or an artifact, of the run that is named is nowhere any more, or is not what it was", "upload those bytes again under that name; for an artifact, find out who changed the results bucket"},
 		{"request.hidden", asker, "a value of the run that is named was hidden, as a secret is, and is needed again", "give it in the request; for an output, run the package anew with rerun_of"},
+		{"request.withheld", asker, "an artifact of the run that resume_from names was not kept, and the steps that are left may need it", "run the package anew, with rerun_of"},
 		{"request.not_partial", askerNow, "the run that resume_from names did not end half way, or undo scripts of it have run: there is nothing to go on with", "run the package anew, with rerun_of or a new upload"},
 		{"request.unknown_run", asker, "there is no result of the run that is named, or it cannot be read", "name another run"},
 		{"request.altered", asker, "the result of the run that is named is not the one that the executor has stored", "find out who changed the results bucket, and go on by hand"},
