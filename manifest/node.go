@@ -297,6 +297,10 @@ func later(code string, keys ...string) []field {
 }
 
 func (n node) unknown(key string, known []string) {
+	if n.c.full() {
+		n.c.more++
+		return
+	}
 	message, hint := "unknown key "+printable(key), "the keys here are "+strings.Join(known, ", ")
 	if near := n.c.nearest(key, known); near != "" {
 		message += "; did you mean " + near + "?"

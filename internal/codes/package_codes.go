@@ -142,6 +142,7 @@ var packages = []family{
 	{"request", []row{
 		{"request.handover", passing, "the function could not ask for another invocation of itself, which is to go on with the request", "it is asked for again by the sweep; see the function's log"},
 		{"request.internal", platform, "the executor failed in a way that has no other code", "see the function's log, and report it"},
+		{"request.more", author, "there are more problems than are listed; the rest is counted", "mend those that are listed, and ask again"},
 		{"request.differs", asker, "a request that goes back to a run says something else than that run had: object, set, parameters or contents; or that run is of another environment, or has applied nothing", "leave it out, as everything is taken from the run that is named; or name the run that the message names"},
 		{"request.gone", asker, "the package, or an artifact, of the run that is named is nowhere any more, or is not what it was", "upload those bytes again under that name; for an artifact, find out who changed the results bucket"},
 		{"request.hidden", asker, "a value of the run that is named was hidden, as a secret is, and is needed again", "give it in the request; for an output, run the package anew with rerun_of"},
