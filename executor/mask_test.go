@@ -341,6 +341,14 @@ func TestWorstManifestCosts(t *testing.T) {
 		}
 		return after.TotalAlloc - before.TotalAlloc
 	}
+	many := func(n int, format string) string {
+		var members []string
+		for i := range n {
+			members = append(members, fmt.Sprintf(format, i))
+		}
+		return strings.Join(members, ",")
+	}
+	repeated := `(?:` + strings.Repeat("a?", 480) + `){1000}`
 	usual := cost(`"parameters":{"P":{"type":"string"}}`, "")
 	for name, c := range map[string]struct {
 		members, code string
@@ -349,6 +357,16 @@ func TestWorstManifestCosts(t *testing.T) {
 		"as many as fit":  {groups(16, 1000), ""},
 		"of the shortest": {groups(1000, 6), ""},
 		"nothing masked":  {`"x-a":` + long(500_000), ""},
+		"a vast pattern":  {`"parameters":{"P":{"type":"string","pattern":"` + repeated + `"}}`, "manifest.pattern"},
+		"vast patterns":   {`"parameters":{` + many(900, `"P%d":{"type":"string","pattern":"`+repeated+`"}`) + `}`, "manifest.pattern"},
+		"large patterns":  {`"parameters":{` + many(10, `"P%d":{"type":"string","pattern":"(?:`+strings.Repeat("a?", 480)+`){9}"}`) + `}`, ""},
+		"braces":          {`"outputs":["` + strings.Repeat("{a,a}", 40) + `c"]`, "manifest.glob"},
+		"braces that fit": {`"outputs":[` + many(15, `"`+strings.Repeat("{a,a}", 6)+`%d"`) + `]`, ""},
+		"undeclared": {
+			`"parameters":{` + many(1000, `"P`+strings.Repeat("q", 56)+`%d":{"type":"string"}`) + `},"parameter_sets":{"S":{` + many(990, `"Z`+strings.Repeat("q", 56)+`%d":1`) + `}}`,
+			"manifest.undeclared",
+		},
+		"unknown keys": {`"steps":[` + many(4000/50, `{"n%d":[],`+many(900, `"nam%d":1`)+`}`) + `]`, "manifest.required"},
 	} {
 		if used := cost(c.members, c.code); used > usual+64<<20 {
 			t.Errorf("%s: %d MB; usual %d", name, used>>20, usual>>20)
