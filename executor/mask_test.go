@@ -366,7 +366,7 @@ func TestWorstManifestCosts(t *testing.T) {
 			`"parameters":{` + many(1000, `"P`+strings.Repeat("q", 56)+`%d":{"type":"string"}`) + `},"parameter_sets":{"S":{` + many(990, `"Z`+strings.Repeat("q", 56)+`%d":1`) + `}}`,
 			"manifest.undeclared",
 		},
-		"unknown keys": {`"steps":[` + many(4000/50, `{"n%d":[],`+many(900, `"nam%d":1`)+`}`) + `]`, "manifest.required"},
+		"unknown keys": {`"steps":[` + many(80, `{"n%d":[],`+many(900, `"nam%d":1`)+`}`) + `]`, "manifest.required"},
 	} {
 		if used := cost(c.members, c.code); used > usual+64<<20 {
 			t.Errorf("%s: %d MB; usual %d", name, used>>20, usual>>20)
