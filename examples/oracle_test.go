@@ -74,7 +74,7 @@ func TestDatabaseChangeWithOraclesClients(t *testing.T) {
 		}
 		rest := r.stdin
 		for _, want := range []string{
-			"whenever sqlerror exit failure rollback\n", "set define off", "connect cemli_change/\"Tiger's $&%s \\1\"@//erp-db:1521/ERP\n",
+			"whenever sqlerror exit failure rollback\n", "set define off", "connect cemli_change/" + "\"Tiger's $&%s \\1\"@//erp-db:1521/ERP\n",
 			"execute :approved := 3\n", "select s.id", "\ncommit;\nexit success\n",
 		} {
 			_, after, found := strings.Cut(rest, want)
@@ -117,7 +117,7 @@ func TestTemplateWithOraclesClients(t *testing.T) {
 	for client, pkg := range map[string]string{"sqlplus": dir, "sql": example(t, dir)} {
 		edit(t, pkg, "lib/oracle.sh", "| sqlplus ", "| "+client+" ")
 		r := onOracle(t, pkg, client, "precheck.sql", "Connected.\n", "0")
-		if !r.ok || r.stdout != "" || r.arguments != "-S -L /nolog\n" || !strings.Contains(r.stdin, "connect cemli_change/\"Tiger's $&%s \\1\"@//erp-db:1521/ERP\n") {
+		if !r.ok || r.stdout != "" || r.arguments != "-S -L /nolog\n" || !strings.Contains(r.stdin, "connect cemli_change/"+"\"Tiger's $&%s \\1\"@//erp-db:1521/ERP\n") {
 			t.Errorf("%s: %+v", client, r)
 		}
 		if r := onOracle(t, pkg, client, "apply.sql", "SP2-0640: Not connected\n", "0"); r.ok || r.stderr != "SP2-0640: Not connected\n" {

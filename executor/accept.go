@@ -76,7 +76,32 @@ func (r *run) accept(ctx context.Context, m *manifest.Manifest) error {
 	if held.Sets != nil {
 		return &severalSets{held, m != nil && m.OnSetFailure == manifest.OnSetFailureContinue}
 	}
+	if err := r.sameVersion(ctx); err != nil {
+		return err
+	}
 	return r.stillTries(held)
+}
+
+// sameVersion refuses a request whose id was given before for another version of the object: the id is what
+// makes it the same request, which is of one version. Sets of one request have that together.
+func (r *run) sameVersion(ctx context.Context) error {
+	q := r.request
+	if q.RequestID == "" || q.ETag == "" || q.previousRun() != "" || q.OncePer > 0 {
+		return nil
+	}
+	q.ETag = ""
+	if q.Parent != "" {
+		q.ParameterSet = ""
+	}
+	first, err := claim.FirstVersion(ctx, r.State, r.Environment, q.key(r.Environment), r.request.ETag)
+	if err != nil || first == r.request.ETag {
+		return err
+	}
+	return problem.New(problem.Problem{
+		Code: "request.differs", Where: "/request_id",
+		Message: fmt.Sprintf("nothing ran: the same request came before, when %s had the ETag %s; it has been replaced since, and has %s", q.Object, first, r.request.ETag),
+		Hint:    "to run what is there now, give another request_id",
+	}, nil)
 }
 
 // key is the run key of the request, whose slot it fixes.

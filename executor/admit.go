@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"strings"
 
 	"cemli-executor/internal/bundle"
 	"cemli-executor/internal/claim"
@@ -39,7 +38,7 @@ func (s subject) judge(ctx context.Context) (plan *manifest.Plan, problems, viol
 	if names := s.manifest.Environments; names != nil && s.inputs.Environment != "" && !slices.Contains(names, s.inputs.Environment) {
 		problems = append(problems, problem.Problem{
 			Code: "manifest.environment", Where: "/environments", Message: fmt.Sprintf("the package may not run in %s", s.inputs.Environment),
-			Hint: "it may run in: " + strings.Join(names, ", "),
+			Hint: "it may run in: " + problem.Names(names),
 		})
 	}
 	missing, err := s.requirements(ctx) // of an undo there are none
@@ -139,8 +138,8 @@ func (r *run) admit(ctx context.Context, m *manifest.Manifest, contents bundle.E
 	if err != nil {
 		return nil, err
 	}
-	r.result.Policy.Violations = broken
-	if err := problem.Join(append(problems, broken...)); err != nil {
+	r.result.Policy.Violations = limited(broken)
+	if err := problem.Join(limited(append(problems, broken...))); err != nil {
 		return nil, err
 	}
 	r.result.Parameters = shown(plan.Arguments())
@@ -148,6 +147,11 @@ func (r *run) admit(ctx context.Context, m *manifest.Manifest, contents bundle.E
 		return nil, err
 	}
 	return plan, r.notAgain(plan, policy)
+}
+
+// limited keeps the first problems with a package: it decides itself how many there are.
+func limited(problems []problem.Problem) []problem.Problem {
+	return problem.Limit(problems, problem.Most, "request.more")
 }
 
 // remembered refuses a first attempt that the package's record knows as run: its claim was lost.

@@ -136,6 +136,11 @@ func began(result evidence.Result) bool {
 	})
 }
 
+// ranAny reports whether any step of a run began, here or in the run that it resumed.
+func ranAny(result evidence.Result) bool {
+	return slices.ContainsFunc(result.Steps, func(s evidence.Step) bool { return s.Attempts > 0 || s.Status == evidence.StepSkipped })
+}
+
 // standing is what became of what a run applied.
 func standing(status evidence.Status) claim.Standing {
 	switch status {

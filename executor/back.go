@@ -189,6 +189,10 @@ func (r *run) mayName(previous evidence.Result) error {
 		return refuse("request.differs", "that run was a "+previous.Action+", which has changed nothing", "name one that applied the package")
 	case q.RollbackOf != "" && q.Action != ActionRollback && !began(previous) && previous.Status != evidence.StatusSuccess:
 		return refuse("request.differs", "that run was "+string(previous.Status)+" and has applied nothing, so there is nothing to go back to", "name one that applied the package")
+	case q.Action == ActionRollback && !ranAny(previous):
+		return refuse("request.differs", "that run was "+string(previous.Status)+" and nothing of it was executed, so there is nothing to undo", "name one that applied the package")
+	case q.ResumeFrom != "" && !began(previous):
+		return refuse("request.not_partial", "nothing of that run has changed anything: there is nothing to go on with", "send rerun_of"+anew)
 	case q.ResumeFrom != "" && undoBegan(previous):
 		return refuse("request.not_partial", "undo scripts of that run have run", "run the package anew, with rerun_of")
 	}
@@ -325,6 +329,9 @@ func (r *run) mayGoBack(plan *manifest.Plan) error {
 		undoes.Result = "" // that is of another run than the claim's
 		r.undoes = &undoes
 	}
+	if err := r.sameHidden(plan, known); err != nil {
+		return err
+	}
 	later := r.history.After(was.ParameterSet, was.RunID, was.Start)
 	if later != nil && r.isOwn(later.RunID) {
 		later = nil
@@ -346,6 +353,24 @@ func (r *run) mayGoBack(plan *manifest.Plan) error {
 			"go back to that run first; or send force, if this one is to be changed beneath it", was.RunID)
 	}
 	return nil
+}
+
+// sameHidden refuses hidden values that are given again and are not those of the run: its result does not
+// have them, but the record's key covers them. An undo may get others, such as a password that was changed
+// since: it runs with what is valid now.
+func (r *run) sameHidden(plan *manifest.Plan, known *claim.Entry) error {
+	was := r.previous
+	var hidden []string
+	for _, name := range sortedNames(was.Parameters) {
+		if isHidden(was.Parameters[name]) {
+			hidden = append(hidden, name)
+		}
+	}
+	if len(hidden) == 0 || known == nil || r.does(ActionRollback) || slices.Contains(keysOf(plan, r.result.Package.DirHash, was.ParameterSet), known.Key) {
+		return nil
+	}
+	return r.refuseBack("request.differs", "the run "+was.RunID+" had another value of what is hidden in its result: "+strings.Join(hidden, ", "),
+		"give the values that it had; for others, send a request that goes back to no run", "/parameters")
 }
 
 // isOwn reports whether a run is an earlier attempt of this one.
@@ -372,6 +397,10 @@ func (r *run) mayResume(known, later *claim.Entry) error {
 				return r.refuseBack("request.hidden", "the output "+key+" of "+s.Name+" held a secret and was not kept", "run the package anew, with rerun_of", r.previous.RunID)
 			}
 		}
+	}
+	if a := withheld(*r.previous); a != nil {
+		return r.refuseBack("request.withheld", "the artifact "+a.Name+" was not kept, and the steps that are left may need it: "+a.Withheld,
+			"run the package anew, with rerun_of", r.previous.RunID)
 	}
 	return nil
 }

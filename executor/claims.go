@@ -13,7 +13,6 @@ import (
 	"cemli-executor/internal/claim"
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/problem"
-	"cemli-executor/internal/store"
 )
 
 // duplicate says that another run does, or has done, what the request asks for.
@@ -390,5 +389,9 @@ func (e *Config) unqueue(ctx context.Context, held *claim.Held) bool {
 	return err == nil
 }
 
-// isTaken reports whether a failure means that the run's result is another's to write.
-func isTaken(failure error) bool { return errors.Is(failure, store.ErrExists) }
+// errTaken says that the run has a result already.
+var errTaken = errors.New("the run has a result already")
+
+// isTaken reports whether a failure means that the run's result is another's to write. That anything else is there
+// already means nothing of the kind.
+func isTaken(failure error) bool { return errors.Is(failure, errTaken) }

@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"cemli-executor/internal/evidence"
-	"cemli-executor/internal/redact"
 	"cemli-executor/internal/store"
 )
 
@@ -29,7 +28,11 @@ func (r *run) collect(ctx context.Context) error {
 		return nil
 	}
 	r.result.Summary = r.readSummary()
-	keeper := &keeper{run: r, ctx: ctx, left: r.Limits.ArtifactBytes, taken: map[string]bool{}, shown: map[string]int{}}
+	places := []string{"artifacts"}
+	if r.keeps != nil {
+		places = append(places, "package")
+	}
+	keeper := &keeper{run: r, ctx: ctx, left: r.Limits.ArtifactBytes, taken: map[string]bool{}, names: newKeptNames(r.dir.root, places...)}
 	end, _ := ctx.Deadline() // forEvidence has set it
 	keeper.end = time.Now().Add(time.Until(end) * 2 / 3)
 	if err := keeper.folder("artifacts", func(string) bool { return true }); err != nil || r.keeps == nil {
@@ -43,10 +46,10 @@ type keeper struct {
 	run   *run
 	ctx   context.Context
 	left  int64
-	seen  int       // files and folders
-	end   time.Time // of looking: the result itself needs time, too
-	taken map[string]bool
-	shown map[string]int // names of files that had secrets in them
+	seen  int             // files and folders
+	end   time.Time       // of looking: the result itself needs time, too
+	taken map[string]bool // names of files as they are
+	names *keptNames      // and as they are kept
 }
 
 // folder keeps the files below a folder that are wanted. An error means that the store failed.
@@ -72,10 +75,10 @@ func (k *keeper) folder(name string, wanted func(name string) bool) error {
 		case dir || !wanted(name):
 			return nil
 		}
-		artifact := evidence.Artifact{Name: printableName(name), Withheld: "another file of this name was kept"}
-		if !k.taken[name] {
-			k.taken[name] = true
-			if artifact, err = k.run.keepArtifact(k.ctx, files, name, k.as(name), k.left); err != nil {
+		as, withheld := k.as(name)
+		artifact := evidence.Artifact{Name: printableName(name), Withheld: withheld}
+		if withheld == "" {
+			if artifact, err = k.run.keepArtifact(k.ctx, files, name, as, k.left); err != nil {
 				return err
 			}
 		}
@@ -105,13 +108,19 @@ func (k *keeper) over(name string) string {
 
 func printableName(name string) string { return strings.ToValidUTF8(name, "\uFFFD") }
 
-// as is the name that a file is kept as: its own, without the secrets in it.
-func (k *keeper) as(name string) string {
-	shown := k.run.masker.String(name)
-	if shown == name {
-		return name
+// as is the name that a file is kept as: its own, without the secrets in it. Or why it is not kept.
+func (k *keeper) as(name string) (as, withheld string) {
+	if k.taken[name] {
+		return "", "another file of this name was kept"
 	}
-	return redact.Numbered(shown, k.shown)
+	k.taken[name] = true
+	if shown := k.run.masker.String(name); shown != name {
+		return k.names.giveShown(shown), ""
+	}
+	if !k.names.give(name) {
+		return "", "a file that was kept has the name of its folder, or is in a folder of its name"
+	}
+	return name, ""
 }
 
 // keepArtifact stores one file under a name, or says why not. An error means that the store failed.
@@ -136,6 +145,7 @@ func (r *run) keepArtifact(ctx context.Context, files *os.Root, name, as string,
 		return withheld("it could not be read")
 	}
 	if before, ok := r.restored[name]; ok && before.SHA256 == hexSum(sum) {
+		before.Name = as
 		return before, nil // the earlier run's evidence has it
 	}
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
@@ -149,8 +159,11 @@ func (r *run) keepArtifact(ctx context.Context, files *os.Root, name, as string,
 	}
 	kept := evidence.Artifact{Name: as, Size: info.Size(), SHA256: hexSum(sum), Object: object}
 	err = r.persist(ctx, func(ctx context.Context) error { return r.putArtifact(ctx, f, kept) })
-	if errors.Is(err, store.ErrName) {
+	switch {
+	case errors.Is(err, store.ErrName):
 		return withheld("its name cannot be an object's")
+	case errors.Is(err, store.ErrExists):
+		return withheld("another object has its name")
 	}
 	return kept, err
 }
@@ -163,9 +176,12 @@ func (r *run) putArtifact(ctx context.Context, f *os.File, a evidence.Artifact) 
 	err := r.put(ctx, a.Object, f, a.Size, contentType(a.Name))
 	if errors.Is(err, store.ErrExists) {
 		there, readErr := r.described(ctx, evidence.Dir(r.runID())+a.Object)
-		if readErr == nil && there.SHA256 == a.SHA256 {
+		switch {
+		case readErr == nil && there.SHA256 == a.SHA256:
 			r.list(there)
 			return nil
+		case retryable(readErr):
+			return readErr // it may be this one
 		}
 	}
 	return err

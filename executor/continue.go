@@ -10,6 +10,8 @@ import (
 	"cemli-executor/internal/codes"
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/problem"
+	"cemli-executor/internal/redact"
+	"cemli-executor/manifest"
 )
 
 // work is what one invocation does: the request it was sent, and then what that made possible.
@@ -27,6 +29,9 @@ type work struct {
 	// pinned is the SHA-256 of the zip that the request of the last run has begun with; "" if it has not.
 	pinned string
 	slot   string // of the request of the last run, once it is fixed
+	// manifest is the one that the last run has read, nil if none, and masker hides what was secret in that run.
+	manifest *manifest.Manifest
+	masker   *redact.Masker
 }
 
 func (e *Executor) begins(ctx context.Context) *work {

@@ -169,6 +169,7 @@ func (w *work) run(ctx context.Context, request Request) (evidence.Result, error
 	defer func() {
 		w.freed = append(w.freed, r.freed...)
 		w.pinned, w.slot = r.request.pinned, r.request.Slot
+		w.manifest, w.masker = r.manifest, r.masker
 		switch {
 		case r.hand == "":
 		case r.whole:
@@ -241,6 +242,7 @@ type run struct {
 	asked     map[string]json.RawMessage   // the parameters that a request which goes back names itself
 	asks      place                        // the version that such a request names, if that is another than the run's
 	restored  map[string]evidence.Artifact // of the previous run, that are there again
+	missing   []string                     // names of its artifacts that were not kept
 }
 
 // pipeline is the way of a run. Each stage takes what only the one before can make.

@@ -88,7 +88,7 @@ func Inspect(ctx context.Context, zip io.ReaderAt, size int64, root *os.Root, op
 	if err != nil {
 		return found, err
 	}
-	return found, problem.Join(problems)
+	return found, problem.Join(limited(problems))
 }
 
 // everySetGives reports whether the package has parameter sets, and all of them a value for a parameter:

@@ -3,6 +3,7 @@ package executor
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"runtime/debug"
@@ -91,6 +92,8 @@ func (r *run) createOnce(ctx context.Context, object string, body io.ReadSeeker,
 	}
 	info, headErr := r.Results.Head(ctx, object)
 	switch {
+	case errors.Is(err, store.ErrExists) && retryable(headErr):
+		return headErr // it may be the same
 	case headErr != nil:
 		return err
 	case info.Size != size:

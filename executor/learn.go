@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"sync"
 
 	"cemli-executor/internal/evidence"
@@ -22,9 +23,10 @@ const maxMaskFile = 2 * maxMasked
 // learned is what scripts have added so far.
 type learned struct {
 	mu    sync.Mutex
-	seen  fs.FileInfo // of the file as it was read last; nil: not yet
-	short bool        // it was said that a value is too short
-	err   error       // the file cannot be used: what scripts print is not known to be without secrets any more
+	text  []byte // of the file as it was read last
+	next  []byte // room for reading it again
+	short bool   // it was said that a value is too short
+	err   error  // the file cannot be used: what scripts print is not known to be without secrets any more
 }
 
 // masked is an output of a script on its way to the log. Before anything is passed on, what the script has
@@ -82,37 +84,47 @@ func (r *run) learnMasks(log *stepLog, ended bool) bool {
 // errClosed says that the file is there and cannot be opened.
 var errClosed = errors.New("it could not be read")
 
-// additions are the lines of the file, if it has changed or the script has ended.
+// additions are the lines of the file, if it has changed or the script has ended. The last one counts before it has
+// an end: what it is already is printed, maybe.
 func (r *run) additions(ended bool) ([][]byte, error) {
-	now, err := r.dir.root.Lstat(maskFile)
-	switch before := r.learned.seen; {
+	switch before, err := r.dir.root.Lstat(maskFile); {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, nil
 	case err != nil:
 		return nil, errClosed
-	case !now.Mode().IsRegular():
+	case !before.Mode().IsRegular():
 		return nil, errNotRegular
-	case before != nil && !ended && now.Size() == before.Size() && now.ModTime().Equal(before.ModTime()):
-		return nil, nil
 	}
-	f, info, err := openRegular(r.dir.root, maskFile)
-	if err != nil {
-		return nil, errClosed
+	l := r.learned
+	same, err := l.read(r.dir.root)
+	if err != nil || same && !ended {
+		return nil, err
 	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxMaskFile+1))
-	switch {
-	case err != nil:
-		return nil, errors.New("it could not be read")
-	case len(text) > maxMaskFile:
-		return nil, fmt.Errorf("it has more than %d bytes", maxMaskFile)
-	}
-	r.learned.seen = info
-	lines := bytes.Split(text, []byte("\n"))
-	if !ended {
-		lines = lines[:len(lines)-1] // the last one has no end yet
+	lines := bytes.Split(l.text, []byte("\n"))
+	if last := len(lines) - 1; !ended && len(lines[last]) < redact.MinBytes {
+		lines = lines[:last] // it has no end yet, and may become long enough
 	}
 	return lines, nil
+}
+
+// read reads the file, and reports whether it is the same as before. Its times do not tell: within a tick of the
+// clock they stay, whatever is written, and scripts can set them.
+func (l *learned) read(root *os.Root) (same bool, err error) {
+	f, _, err := openRegular(root, maskFile)
+	if err != nil {
+		return false, errClosed
+	}
+	defer f.Close()
+	text := bytes.NewBuffer(l.next[:0])
+	switch _, err := text.ReadFrom(io.LimitReader(f, maxMaskFile+1)); {
+	case err != nil:
+		return false, errors.New("it could not be read")
+	case text.Len() > maxMaskFile:
+		return false, fmt.Errorf("it has more than %d bytes", maxMaskFile)
+	}
+	same = bytes.Equal(text.Bytes(), l.text)
+	l.text, l.next = text.Bytes(), l.text
+	return same, nil
 }
 
 // add masks values. Those that are too short are left out, and the log says so.

@@ -43,11 +43,16 @@ func (r *run) mask() {
 
 func (r *run) maskText(s *string) { *s = r.masker.String(*s) }
 
-// maskSteps masks again what was masked when it came: a script may have added values since then.
+// maskSteps masks again what was masked when it came: a script may have added values since then. What names the
+// script stays.
 func (r *run) maskSteps(steps []evidence.Step) {
 	for i := range steps {
 		r.maskText(&steps[i].StdoutTail)
 		r.maskText(&steps[i].StderrTail)
+		r.maskError(steps[i].Error)
+		for j := range steps[i].ChangedFiles {
+			r.maskText(&steps[i].ChangedFiles[j])
+		}
 		if steps[i].Outputs != nil {
 			steps[i].Outputs = r.maskValues(steps[i].Outputs)
 		}
@@ -78,10 +83,11 @@ func (r *run) maskProblems(problems []problem.Problem) []problem.Problem {
 func (r *run) maskValues(values map[string]string) map[string]string {
 	masked := make(map[string]string, len(values))
 	seen := map[string]int{}
+	taken := func(name string) bool { _, ok := values[name]; return ok }
 	for _, name := range sortedNames(values) {
 		shown := r.masker.String(name)
 		if shown != name {
-			shown = redact.Numbered(shown, seen)
+			shown = redact.Numbered(shown, seen, taken)
 		}
 		masked[shown] = r.masker.String(values[name])
 	}

@@ -73,6 +73,82 @@ k${B/-/_}=2" >$CEMLI_OUTPUT`,
 	b.nowhere("first-secret", "other-secret")
 }
 
+// A name without its secret is no other file's, and no folder of one: what is there is kept, and put back.
+func TestHiddenNamesBesideLiteralOnes(t *testing.T) {
+	const declared = `"on_failure":"stop","parameters":{"PW":{"type":"string","sensitive":true,"default":"secretone"},"FIRST":{"type":"string","sensitive":true,"default":"!before"}}`
+	for name, c := range map[string]struct{ script, want string }{
+		"a file":           {`echo 1 >'***'; echo 2 >secretone`, "***=1 *** (2)=2"},
+		"a later file":     {`echo 1 >'!before'; echo 2 >'***'`, "*** (2)=1 ***=2"},
+		"numbered":         {`echo 1 >secretone; echo 2 >'*** (2)'; echo 3 >'***'`, "***=3 *** (2)=2 *** (3)=1"},
+		"two numbered":     {`echo 1 >secretone; echo 2 >'!before'; echo 3 >'*** (2)'`, "***=2 *** (2)=3 *** (3)=1"},
+		"a folder":         {`echo 1 >secretone; mkdir '***'; echo 2 >'***/a'`, "***/a=2 *** (2)=1"},
+		"in a folder":      {`echo 1 >'***'; mkdir secretone; echo 2 >secretone/a; echo 3 >secretone/b`, "***=1 *** (2)/a=2 *** (2)/b=3"},
+		"hidden folders":   {`echo 1 >'!before'; mkdir secretone; echo 2 >secretone/a`, "***=1 *** (2)/a=2"},
+		"a hidden folder":  {`echo 1 >secretone; mkdir '!before'; echo 2 >'!before/a'`, "***/a=2 *** (2)=1"},
+		"one folder":       {`mkdir secretone '!before'; echo 1 >secretone/a; echo 2 >'!before/a'`, "***/a=2 ***/a (2)=1"},
+		"a package's file": {`echo 1 >secretone; echo 2 >"$OLDPWD/***"`, "*** (2)=1 ***=2"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			r := b.ran(with(declared+`,"outputs":["[*]*"]`, files{
+				"steps/01.sh": `cd "$CEMLI_ARTIFACTS"; ` + c.script, "steps/02.sh": "exit 1", "rollback/01.sh": "true",
+			}))
+			if got := b.keptBy(r); strings.Join(got, " ") != c.want {
+				t.Errorf("artifacts %q; want %q; status %s, %s", got, c.want, r.Status, r.Message)
+			}
+			again := b.asked(func(q *executor.Request) {
+				resumeOf(q, r.RunID)
+				q.Reason, q.Parameters = "goes on", map[string]json.RawMessage{"PW": []byte(`"secretone"`), "FIRST": []byte(`"!before"`)}
+			})[0]
+			if again.Status != evidence.StatusFailed || len(again.Artifacts) < 2 {
+				t.Errorf("resumed: status %s, %s, artifacts %+v", again.Status, again.Message, again.Artifacts)
+			}
+			b.nowhere("secretone", "!before")
+		})
+	}
+}
+
+// keptBy are the artifacts of a run with what is in them.
+func (b *bench) keptBy(r evidence.Result) []string {
+	var kept []string
+	for _, a := range r.Artifacts {
+		if a.Object == "" {
+			kept = append(kept, a.Name+": "+a.Withheld)
+			continue
+		}
+		kept = append(kept, a.Name+"="+strings.TrimSpace(b.object(evidence.Dir(r.RunID)+a.Object)))
+	}
+	return kept
+}
+
+// What could not be put back beside what was kept is not kept.
+func TestArtifactsThatAreFileAndFolder(t *testing.T) {
+	b := newBench(t)
+	r := b.ran(with(`"outputs":["a/*","b"]`, files{"steps/run.sh": `echo 1 >"$CEMLI_ARTIFACTS/a"; mkdir a "$CEMLI_ARTIFACTS/b"; echo 2 >a/x; echo 3 >b; echo 4 >"$CEMLI_ARTIFACTS/b/y"`}))
+	const clash = ": a file that was kept has the name of its folder, or is in a folder of its name"
+	if got := strings.Join(b.keptBy(r), ", "); got != "a=1, b/y=4, a/x"+clash+", b"+clash {
+		t.Errorf("artifacts %s", got)
+	}
+}
+
+// An artifact whose name is taken in the bucket is not kept, and the result is.
+func TestArtifactThatIsThereAlready(t *testing.T) {
+	b := newBench(t)
+	b.config.Results = faulty{Bucket: b.results, put: func(name string) error {
+		if strings.HasSuffix(name, "artifacts/b") {
+			_, _ = b.results.Put(t.Context(), name, strings.NewReader("other"), 5, store.PutOptions{IfNoneMatch: true})
+		}
+		return nil
+	}}
+	r := b.ran(files{"steps/run.sh": `cd "$CEMLI_ARTIFACTS"; echo 1 >a; echo 2 >b; echo 3 >c`})
+	if r = b.stored(r.RunID); r.Status != evidence.StatusSuccess || r.Duplicate {
+		t.Errorf("status %s, %s", r.Status, r.Message)
+	}
+	if got := strings.Join(b.keptBy(r), ", "); got != "a=1, b: another object has its name, c=3" {
+		t.Errorf("artifacts %s", got)
+	}
+}
+
 // The names of parameters are kept, and the values of those that are known not to be sensitive.
 func TestTriggerShowsOnlyWhatIsNotSensitive(t *testing.T) {
 	const declared = `"parameters":{"PW":{"type":"string","sensitive":true},"PIN":{"type":"integer","sensitive":true},"LEDGER":{"type":"string"}}`
@@ -265,6 +341,14 @@ func TestWorstManifestCosts(t *testing.T) {
 		}
 		return after.TotalAlloc - before.TotalAlloc
 	}
+	many := func(n int, format string) string {
+		var members []string
+		for i := range n {
+			members = append(members, fmt.Sprintf(format, i))
+		}
+		return strings.Join(members, ",")
+	}
+	repeated := `(?:` + strings.Repeat("a?", 480) + `){1000}`
 	usual := cost(`"parameters":{"P":{"type":"string"}}`, "")
 	for name, c := range map[string]struct {
 		members, code string
@@ -273,6 +357,16 @@ func TestWorstManifestCosts(t *testing.T) {
 		"as many as fit":  {groups(16, 1000), ""},
 		"of the shortest": {groups(1000, 6), ""},
 		"nothing masked":  {`"x-a":` + long(500_000), ""},
+		"a vast pattern":  {`"parameters":{"P":{"type":"string","pattern":"` + repeated + `"}}`, "manifest.pattern"},
+		"vast patterns":   {`"parameters":{` + many(900, `"P%d":{"type":"string","pattern":"`+repeated+`"}`) + `}`, "manifest.pattern"},
+		"large patterns":  {`"parameters":{` + many(10, `"P%d":{"type":"string","pattern":"(?:`+strings.Repeat("a?", 480)+`){9}"}`) + `}`, ""},
+		"braces":          {`"outputs":["` + strings.Repeat("{a,a}", 40) + `c"]`, "manifest.glob"},
+		"braces that fit": {`"outputs":[` + many(15, `"`+strings.Repeat("{a,a}", 6)+`%d"`) + `]`, ""},
+		"undeclared": {
+			`"parameters":{` + many(1000, `"P`+strings.Repeat("q", 56)+`%d":{"type":"string"}`) + `},"parameter_sets":{"S":{` + many(990, `"Z`+strings.Repeat("q", 56)+`%d":1`) + `}}`,
+			"manifest.undeclared",
+		},
+		"unknown keys": {`"steps":[` + many(80, `{"n%d":[],`+many(900, `"nam%d":1`)+`}`) + `]`, "manifest.required"},
 	} {
 		if used := cost(c.members, c.code); used > usual+64<<20 {
 			t.Errorf("%s: %d MB; usual %d", name, used>>20, usual>>20)

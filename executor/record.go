@@ -28,7 +28,7 @@ func (r *run) unclaimed(ctx context.Context) error {
 	case err != nil:
 		return err
 	}
-	return store.Error(store.ErrExists, "start run", r.Results.Name(), object, nil)
+	return store.Error(store.ErrExists, "start run", r.Results.Name(), object, errTaken)
 }
 
 // record ends the run: it says how it ended, stores what is not stored yet, commits
@@ -166,7 +166,7 @@ func (r *run) logWhole() {
 const maxDocument = 8 << 20
 
 // encode gives the result's bytes. The ends of the output of many steps are shortened if it would
-// be too large; the logs have all of it.
+// be too large; the logs have all of it. So are lists of problems, which say how many were left out.
 func (r *run) encode() ([]byte, error) {
 	for _, tail := range []int{2000, 200, 0} {
 		doc, err := r.result.Encode()
@@ -184,7 +184,35 @@ func (r *run) encode() ([]byte, error) {
 		}
 		r.result.Execution.Note = "the ends of the steps' output are shortened here; their logs have it"
 	}
+	r.shortenProblems()
 	return r.result.Encode()
+}
+
+// shortenProblems leaves a few of the problems, and of what each of them says.
+func (r *run) shortenProblems() {
+	few := func(problems []problem.Problem) []problem.Problem {
+		problems = problem.Limit(problems, 10, "request.more")
+		for i := range problems {
+			p := &problems[i]
+			p.Where, p.Message, p.Hint = beginning(p.Where), beginning(p.Message), beginning(p.Hint)
+		}
+		return problems
+	}
+	if e := r.result.Error; e != nil {
+		short := *e
+		short.Message, short.Hint, short.Problems = beginning(e.Message), beginning(e.Hint), few(slices.Clone(e.Problems))
+		r.result.Error = &short
+	}
+	r.result.Message, r.result.Policy.Violations = beginning(r.result.Message), few(slices.Clone(r.result.Policy.Violations))
+}
+
+// beginning cuts a text to what people read of a message.
+func beginning(text string) string {
+	const most = 2000
+	if len(text) <= most {
+		return text
+	}
+	return strings.ToValidUTF8(text[:most], "") + "…"
 }
 
 func ending(text string, n int) string {
@@ -255,6 +283,9 @@ func (r *run) commit(ctx context.Context) error {
 	before := r.result.Evidence
 	err = r.create(ctx, "result.json", doc, "application/json")
 	r.result.Evidence = before // it does not list itself
+	if errors.Is(err, store.ErrExists) {
+		return errors.Join(errTaken, err)
+	}
 	return err
 }
 

@@ -8,22 +8,26 @@ import (
 	"io"
 	"os"
 	"path"
+	"slices"
+	"strings"
 
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/problem"
 	"cemli-executor/internal/store"
 )
 
-// restore puts the artifacts of the run that this one goes back to where its scripts had left
-// them: an undo needs what the step had saved. They are checked against that run's digests.
+// restore puts the artifacts of the run that this one undoes or goes on with where its scripts had left
+// them: an undo needs what the step had saved. They are checked against that run's digests. What is done
+// again from its beginning finds nothing.
 func (r *run) restore(ctx context.Context) error {
-	if r.previous == nil {
+	if r.request.ResumeFrom == "" && !r.does(ActionRollback) {
 		return nil
 	}
 	r.restored = map[string]evidence.Artifact{}
 	for _, a := range r.previous.Artifacts {
 		if a.Object == "" {
-			continue // it was not kept
+			r.missing = append(r.missing, a.Name) // an undo may do without; resuming, mayResume has refused
+			continue
 		}
 		if a.Run == "" {
 			a.Run = r.previous.RunID
@@ -34,6 +38,31 @@ func (r *run) restore(ctx context.Context) error {
 		r.restored[a.Name] = a
 	}
 	return r.dir.give()
+}
+
+// withheld is an artifact of a run that was not kept; nil: there is none.
+func withheld(result evidence.Result) *evidence.Artifact {
+	i := slices.IndexFunc(result.Artifacts, func(a evidence.Artifact) bool { return a.Object == "" })
+	if i < 0 {
+		return nil
+	}
+	return &result.Artifacts[i]
+}
+
+// shownMissing is how many artifacts that an undo did without its message names.
+const shownMissing = 10
+
+// without says which artifacts an undo did without; "" if it had all.
+func (r *run) without() string {
+	if len(r.missing) == 0 {
+		return ""
+	}
+	named := r.missing[:min(len(r.missing), shownMissing)]
+	text := "; these artifacts of that run were not kept, and the undo had to do without: " + strings.Join(named, ", ")
+	if more := len(r.missing) - len(named); more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
 }
 
 func (r *run) restoreOne(ctx context.Context, a evidence.Artifact) error {

@@ -8,7 +8,6 @@ import (
 
 	"cemli-executor/internal/claim"
 	"cemli-executor/internal/evidence"
-	"cemli-executor/manifest"
 )
 
 // severalSets says that a package has parameter sets and the request names none: each is a
@@ -89,8 +88,10 @@ func (w *work) recordSkipped(ctx context.Context, request Request, before eviden
 	r.hard = w.hard
 	r.name = before.Package.Name
 	r.result.Package, r.result.Manifest, r.result.Policy = before.Package, before.Manifest, before.Policy
-	if m, err := manifest.Parse(before.Manifest); err == nil { // else they stay hidden
-		r.result.Parameters = r.askedParameters(m)
+	if w.manifest != nil { // else all that the request gives stays hidden
+		r.guard(w.manifest)
+		r.masker = w.masker
+		r.result.Parameters = r.askedParameters(w.manifest)
 	}
 	r.result.Trigger, r.result.Reason, r.result.Reference = before.Trigger, before.Reason, before.Reference
 	namespace, err := r.Namespace(ctx)

@@ -17,20 +17,46 @@ import (
 
 // checker collects the problems of one document.
 type checker struct {
-	problems []problem.Problem
+	problems []problem.Problem // the first of them
+	more     int               // how many others there are
 	// code, if not empty, stands for the codes of all problems.
 	code string
 	// open tells a key of the caller's own, which is not looked at.
 	open func(key string) bool
 	// sensitive is how many bytes the values of sensitive parameters have so far.
 	sensitive int
+	// instructions are those of all expressions, matching the work of comparing values with them.
+	instructions, matching int
 }
 
 func (c *checker) add(code, where, message, hint string) {
+	if c.full() {
+		c.more++
+		return
+	}
 	if c.code != "" {
 		code = c.code
 	}
 	c.problems = append(c.problems, problem.Problem{Code: code, Where: where, Message: message, Hint: hint})
+}
+
+// full reports whether further problems are only counted.
+func (c *checker) full() bool { return len(c.problems) >= problem.Most }
+
+// nearest is problem.Nearest for the first problems: a hostile document has tens of thousands.
+func (c *checker) nearest(word string, candidates []string) string {
+	if len(c.problems) >= problem.Suggested {
+		return ""
+	}
+	return problem.Nearest(word, candidates)
+}
+
+// refused makes an error of all problems, nil if there are none.
+func (c *checker) refused() error {
+	if c.more > 0 {
+		c.problems = append(c.problems, problem.More(cmp.Or(c.code, "manifest.more"), c.more))
+	}
+	return problem.Join(c.problems)
 }
 
 // node is one value of a document that strictjson has checked. Its methods return the
@@ -102,7 +128,7 @@ func (n node) choice(code string, allowed ...string) string {
 		}
 	}
 	hint := ""
-	if near := cmp.Or(problem.Nearest(text, allowed), longer(text, allowed)); near != "" {
+	if near := cmp.Or(n.c.nearest(text, allowed), longer(text, allowed)); near != "" {
 		hint = "did you mean " + near + "?"
 	}
 	n.bad(code, fmt.Sprintf("%q is none of %s", printable(text), strings.Join(allowed, ", ")), hint)
@@ -271,8 +297,12 @@ func later(code string, keys ...string) []field {
 }
 
 func (n node) unknown(key string, known []string) {
+	if n.c.full() {
+		n.c.more++
+		return
+	}
 	message, hint := "unknown key "+printable(key), "the keys here are "+strings.Join(known, ", ")
-	if near := problem.Nearest(key, known); near != "" {
+	if near := n.c.nearest(key, known); near != "" {
 		message += "; did you mean " + near + "?"
 		hint = "rename it to " + near
 	}

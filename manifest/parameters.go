@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
-	"strings"
 
 	"cemli-executor/internal/problem"
 )
@@ -17,7 +16,11 @@ type Parameter struct {
 	Pattern   *regexp.Regexp
 	Required  bool
 	Sensitive bool
+	size      int // of Pattern, in instructions
 }
+
+// work is what it costs at most to compare a value with the pattern.
+func (p Parameter) work(v Value) int { return p.size * (len(v.text) + 1) }
 
 // refuses says why a value is none of the parameter's; "" if it is.
 func (p Parameter) refuses(v Value) string {
@@ -73,7 +76,8 @@ func (n node) parameter() Parameter {
 		{"description", false, func(v node) { v.text(textRule, maxText) }},
 	})
 	if pattern != nil {
-		p.Pattern = pattern.pattern(p.Type)
+		e := pattern.pattern(p.Type)
+		p.Pattern, p.size = e.rule, e.size
 	}
 	var allowed []Value
 	for _, e := range enum {
@@ -90,19 +94,16 @@ func (n node) parameter() Parameter {
 }
 
 // pattern reads an RE2 expression; only texts have one.
-func (n node) pattern(t ParameterType) *regexp.Regexp {
+func (n node) pattern(t ParameterType) expression {
 	text := n.text(textRule, maxLine*4)
 	if text == "" {
-		return nil
+		return expression{}
 	}
-	rule, err := regexp.Compile(text)
-	switch {
-	case err != nil:
-		n.bad("manifest.pattern", "pattern is no RE2 expression: "+strings.TrimPrefix(err.Error(), "error parsing regexp: "), "see https://github.com/google/re2/wiki/Syntax")
-	case t != TypeString && t != "":
+	e := n.expression(text)
+	if e.rule != nil && t != TypeString && t != "" {
 		n.bad("manifest.pattern", "only parameters of type string have a pattern", "use enum, or remove pattern")
 	}
-	return rule
+	return e
 }
 
 // valueOf reads a value that a parameter is to have; nil, and a problem, if it cannot.
@@ -118,6 +119,13 @@ func (n node) valueOf(p Parameter) *Value {
 	case p.Type == "":
 		return nil // the type itself is wrong
 	}
+	before := n.c.matching
+	if n.c.matching += p.work(v); n.c.matching > maxMatching {
+		if before <= maxMatching {
+			n.bad("manifest.value", slow, shorter)
+		}
+		return nil
+	}
 	if why := p.refuses(v); why != "" {
 		n.bad("manifest.value", p.show(v)+" "+why, "")
 		return nil
@@ -128,14 +136,15 @@ func (n node) valueOf(p Parameter) *Value {
 
 // valueSets reads named groups of values of the parameters that are declared.
 func valueSets(groups map[string]node, declared map[string]Parameter) map[string]map[string]Value {
-	result := map[string]map[string]Value{}
+	result, names := map[string]map[string]Value{}, sortedKeys(declared)
 	for _, group := range sortedKeys(groups) {
 		result[group] = map[string]Value{}
 		members := groups[group].keyed("manifest.parameter_name", parameterRule, aParameter)
 		for _, name := range sortedKeys(members) {
 			p, ok := declared[name]
 			if !ok {
-				members[name].bad("manifest.undeclared", undeclared(name, declared), "declare it under parameters")
+				near := members[name].c.nearest(name, names)
+				members[name].bad("manifest.undeclared", undeclared(name, near), "declare it under parameters")
 			}
 			v := members[name].valueOf(p)
 			members[name].given(p, v)
@@ -147,9 +156,9 @@ func valueSets(groups map[string]node, declared map[string]Parameter) map[string
 	return result
 }
 
-func undeclared(name string, declared map[string]Parameter) string {
+func undeclared(name, near string) string {
 	message := "there is no parameter " + printable(name)
-	if near := problem.Nearest(name, sortedKeys(declared)); near != "" {
+	if near != "" {
 		message += "; did you mean " + near + "?"
 	}
 	return message
@@ -185,13 +194,19 @@ func (m *Manifest) Resolve(in Inputs) (Arguments, error) {
 	if in.Set != "" && !known {
 		add("trigger.parameter_set", in.Set, "the package has no such parameter set", listed("its sets: ", "it has none: leave the set out", m.ParameterSets))
 	}
+	declared := sortedKeys(m.Parameters)
 	for _, name := range sortedKeys(in.Parameters) {
 		if _, ok := m.Parameters[name]; !ok {
-			add("trigger.parameter_unknown", name, undeclared(name, m.Parameters), listed("the package's parameters: ", "the package has none: leave it out", m.Parameters))
+			near := ""
+			if len(problems) < problem.Suggested {
+				near = problem.Nearest(name, declared)
+			}
+			add("trigger.parameter_unknown", name, undeclared(name, near), listed("the package's parameters: ", "the package has none: leave it out", m.Parameters))
 		}
 	}
 	var arguments Arguments
-	for _, name := range sortedKeys(m.Parameters) {
+	work := 0
+	for _, name := range declared {
 		p := m.Parameters[name]
 		v := p.Default
 		for _, source := range []map[string]Value{m.EnvironmentParameters[in.Environment], set, in.Parameters} {
@@ -199,10 +214,15 @@ func (m *Manifest) Resolve(in Inputs) (Arguments, error) {
 				v = &given
 			}
 		}
+		if v != nil {
+			work += p.work(*v)
+		}
 		switch {
 		case v == nil && p.Required:
 			add("trigger.parameter_missing", name, "the package needs a value for this parameter", "give it in the request, or under environment_parameters or as default in the manifest")
 		case v == nil:
+		case work > maxMatching:
+			add("trigger.parameter", name, slow, shorter)
 		case p.refuses(*v) != "":
 			add("trigger.parameter", name, p.show(*v)+" "+p.refuses(*v), "see the package's manifest")
 		default:
@@ -212,10 +232,16 @@ func (m *Manifest) Resolve(in Inputs) (Arguments, error) {
 	return arguments, problem.Join(problems)
 }
 
+// What is said where values are not compared with patterns any more.
+const (
+	slow    = "it takes too long to compare values as long as these with patterns as long as these"
+	shorter = "shorten the values, or repeat less in the patterns"
+)
+
 // listed says which names there are, or that there are none.
 func listed[V any](some, none string, names map[string]V) string {
 	if len(names) == 0 {
 		return none
 	}
-	return some + strings.Join(sortedKeys(names), ", ")
+	return some + problem.Names(sortedKeys(names))
 }

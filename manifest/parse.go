@@ -23,7 +23,7 @@ func Parse(doc []byte) (*Manifest, error) {
 	c := &checker{open: func(key string) bool { return strings.HasPrefix(key, "x-") }}
 	m := &Manifest{Raw: strictjson.Compact(doc), Network: true, OnSetFailure: OnSetFailureStop}
 	node{c: c, value: doc}.fields(m.fields())
-	if err := problem.Join(c.problems); err != nil {
+	if err := c.refused(); err != nil {
 		return nil, err
 	}
 	return m, nil
@@ -197,10 +197,18 @@ func (n node) concurrency() Concurrency {
 
 func (n node) globs() []string {
 	globs := []string{}
+	all := 0
 	for _, e := range n.list() {
 		glob := e.word("manifest.path", pathRule, "a pattern of paths inside the package, such as reports/*.csv")
-		if glob != "" && !doublestar.ValidatePattern(glob) {
+		before, count := all, alternatives(glob)
+		all += count
+		switch {
+		case glob != "" && !doublestar.ValidatePattern(glob):
 			e.bad("manifest.glob", printable(glob)+" is not a pattern: a bracket or brace is open", "close it, or escape it with a backslash")
+		case count > maxAlternatives:
+			e.bad("manifest.glob", fmt.Sprintf("the braces of %s stand for more than %d patterns", printable(glob), maxAlternatives), "write it with * or with fewer braces")
+		case all > maxAllAlternatives && before <= maxAllAlternatives:
+			e.bad("manifest.glob", fmt.Sprintf("with this one the patterns stand for more than %d without braces", maxAllAlternatives), "write them with * or with fewer braces")
 		}
 		globs = append(globs, glob)
 	}

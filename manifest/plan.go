@@ -73,11 +73,11 @@ func (m *Manifest) Plan(files map[string]string, arguments Arguments) (*Plan, er
 		return cmp.Compare(slices.Index(phases, a.Phase), slices.Index(phases, b.Phase))
 	})
 	plan := &Plan{manifest: m, arguments: arguments}
-	var problems []problem.Problem
+	var missing []string
 	digest := func(run string) string {
 		sum, ok := files[run]
 		if !ok {
-			problems = append(problems, noScript(run, files))
+			missing = append(missing, run)
 		}
 		return sum
 	}
@@ -88,18 +88,25 @@ func (m *Manifest) Plan(files map[string]string, arguments Arguments) (*Plan, er
 		}
 		plan.steps = append(plan.steps, step)
 	}
-	if err := problem.Join(problems); err != nil {
-		return nil, err
+	if len(missing) > 0 {
+		return nil, noScripts(missing, sortedKeys(files))
 	}
 	return plan, nil
 }
 
-func noScript(run string, files map[string]string) problem.Problem {
-	p := problem.Problem{Code: "manifest.step_missing", Where: run, Message: "the package has no such file", Hint: "add it, or correct the path in steps"}
-	if near := problem.Nearest(run, sortedKeys(files)); near != "" {
-		p.Hint = "did you mean " + near + "?"
+// noScripts says of scripts that the package does not have them.
+func noScripts(missing, files []string) error {
+	var problems []problem.Problem
+	for i, run := range missing {
+		p := problem.Problem{Code: "manifest.step_missing", Where: run, Message: "the package has no such file", Hint: "add it, or correct the path in steps"}
+		if i < problem.Suggested {
+			if near := problem.Nearest(run, files); near != "" {
+				p.Hint = "did you mean " + near + "?"
+			}
+		}
+		problems = append(problems, p)
 	}
-	return p
+	return problem.Join(problem.Limit(problems, problem.Most, "manifest.more"))
 }
 
 // conventional lists the steps of a package whose manifest lists none.

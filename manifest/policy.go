@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -41,7 +40,7 @@ type Policy struct {
 // requirement is one member of require.
 type requirement struct {
 	pointer jsontext.Pointer
-	rule    *regexp.Regexp // nil: present, with something to see
+	rule    expression // without a rule: present, with something to see
 }
 
 // PolicyLimits are the names of the limits that a policy may set: those of the
@@ -68,7 +67,7 @@ func ParsePolicy(doc []byte, environment string) (*Policy, error) {
 		c.add(code, "/environment", fmt.Sprintf("the policy is for the environment %s; this is %s", p.Environment, environment),
 			"give "+environment+" its own policy; CEMLI_POLICY names it")
 	}
-	if err := problem.Join(c.problems); err != nil {
+	if err := c.refused(); err != nil {
 		return nil, err
 	}
 	return p, nil
@@ -144,11 +143,7 @@ func (n node) requirements() []requirement {
 		case 't':
 		case '"':
 			text, _ := strictjson.Text(member.value)
-			rule, err := regexp.Compile(text)
-			if err != nil {
-				member.bad("", "it is no RE2 expression: "+strings.TrimPrefix(err.Error(), "error parsing regexp: "), "see https://github.com/google/re2/wiki/Syntax")
-			}
-			r.rule = rule
+			r.rule = member.expression(text)
 		default:
 			member.bad("", "a requirement is true or a regular expression", `write true, or "^CHG[0-9]{7}$"`)
 		}
@@ -285,16 +280,20 @@ func (v *violations) add(code, where, message, hint string) {
 }
 
 func (v *violations) requirements() {
+	work := 0
 	for _, r := range v.policy.require {
 		value := lookUp(v.c.Manifest.Raw, r.pointer)
 		text := textOf(value)
+		work += r.rule.work(text)
 		switch {
 		case absent(text):
 			v.add("policy.require", string(r.pointer), "the environment "+v.policy.Environment+" requires this in the manifest", "add it")
-		case r.rule == nil && !legible(value):
+		case r.rule.rule == nil && !legible(value):
 			v.add("policy.require", string(r.pointer), "the environment "+v.policy.Environment+" requires this in the manifest, and there is nothing to be seen in it", "write something that people can read")
-		case r.rule != nil && !r.rule.MatchString(text):
-			v.add("policy.require", string(r.pointer), fmt.Sprintf("%q does not match %s, which the environment %s requires", printable(text), r.rule, v.policy.Environment), "correct it")
+		case work > maxMatching:
+			v.add("policy.require", string(r.pointer), "it takes too long to compare this with what the environment "+v.policy.Environment+" requires", "shorten it")
+		case r.rule.rule != nil && !r.rule.rule.MatchString(text):
+			v.add("policy.require", string(r.pointer), fmt.Sprintf("%q does not match %s, which the environment %s requires", printable(text), r.rule.rule, v.policy.Environment), "correct it")
 		}
 	}
 }
@@ -356,7 +355,7 @@ func member(value jsontext.Value, token string) (jsontext.Value, bool) {
 func (v *violations) identity() {
 	p, m := v.policy, v.c.Manifest
 	if p.types != nil && !slices.Contains(p.types, m.Type) {
-		v.add("policy.type", "/type", fmt.Sprintf("packages of type %s may not run in %s", m.Type, p.Environment), "allowed: "+strings.Join(p.types, ", "))
+		v.add("policy.type", "/type", fmt.Sprintf("packages of type %s may not run in %s", m.Type, p.Environment), "allowed: "+problem.Names(p.types))
 	}
 	if p.objectName == "" {
 		return
@@ -406,7 +405,7 @@ func (v *violations) abilities() {
 	for _, name := range sortedKeys(m.Secrets) {
 		secret := m.Secrets[name]
 		if p.secrets != nil && !slices.ContainsFunc(p.secrets, func(glob string) bool { ok, _ := path.Match(glob, secret); return ok }) {
-			v.add("policy.secret", "/secrets/"+name, fmt.Sprintf("the secret %s may not be used in %s", printable(secret), p.Environment), "allowed: "+strings.Join(p.secrets, ", "))
+			v.add("policy.secret", "/secrets/"+name, fmt.Sprintf("the secret %s may not be used in %s", printable(secret), p.Environment), "allowed: "+problem.Names(p.secrets))
 		}
 	}
 	if !p.embedded && v.c.Action != "rollback" {

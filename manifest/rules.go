@@ -39,7 +39,7 @@ const (
 )
 
 // SchemaBlind are the codes of Parse that manifest/schema.json cannot give: a document
-// with problems of these codes only is valid by the schema.
+// with problems of these codes only is valid by the schema. What manifest.more counts may be of any.
 var SchemaBlind = []string{
 	"manifest.json", "manifest.duplicate_key", "manifest.too_deep", "manifest.too_large",
 	"manifest.value", "manifest.pattern", "manifest.undeclared", "manifest.duplicate_step",

@@ -136,13 +136,19 @@ func inTime(written, before, after time.Time) error {
 // CheckClock refuses a clock that is too far from the store's. Whoever is about to take a lease for
 // ended asks first.
 func CheckClock(ctx context.Context, state store.Bucket, environment string, clock func() time.Time) error {
-	before := clock()
-	doc := []byte(`{"schema_version":1}`)
-	info, err := state.Put(ctx, "clock/"+environment+".json", bytes.NewReader(doc), int64(len(doc)), store.PutOptions{ContentType: "application/json"})
-	if err != nil {
-		return err
+	where, doc := "clock/"+environment+".json", []byte(`{"schema_version":1}`)
+	var err error
+	for range attempts {
+		before := clock()
+		var info store.Info
+		info, err = state.Put(ctx, where, bytes.NewReader(doc), int64(len(doc)), store.PutOptions{ContentType: "application/json"})
+		if err == nil {
+			return inTime(info.Created, before, clock())
+		} else if !lostRace(err) {
+			return err
+		}
 	}
-	return inTime(info.Created, before, clock())
+	return conflict(state, where, err) // writing it has no condition
 }
 
 // lostRace reports whether a write failed because another was first.

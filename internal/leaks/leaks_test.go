@@ -110,6 +110,7 @@ func TestManyFindings(t *testing.T) {
 
 // The password is put in here, so that this source holds none.
 func TestPasswordsOfTheTrade(t *testing.T) {
+	put := strings.NewReplacer("<pw>", "tiger1", "<word>", "tiger", "<nl>", "\\\n", "<crnl>", "\\\r\n")
 	for _, text := range []string{
 		"sqlplus apps/<pw>", "sqlplus -s apps/<pw>@PROD @fix.sql", `sqlplus -L -S "apps/<pw>@//db:1521/x" <<EOF`,
 		"$ORACLE_HOME/bin/sqlplus -M \"HTML ON\" -s \\\n  apps/<pw>@PROD", "sqlplus $DB_USER/<pw>@$DB", "sqlplus apps/'<pw>'@x", `sqlplus "apps"/"<pw>"@x`,
@@ -119,8 +120,20 @@ func TestPasswordsOfTheTrade(t *testing.T) {
 		"alter user apps identified by <pw>;", "create user x\n  identified by \"<pw>\" account unlock;", "CREATE DATABASE LINK l CONNECT TO apps IDENTIFIED BY <pw> USING 'x';",
 		"IDENTIFIED BY <pw>", "identified by <pw>;", "CREATE USER 'x'@'h' IDENTIFIED BY '<pw>';", "ALTER USER x IDENTIFIED BY VALUES '<pw>';",
 		"java XDOLoader UPLOAD -DB_USERNAME apps -DB_PASSWORD <pw> -JDBC_CONNECTION x", "-DB_PASSWORD=<pw>", "-db_password '<pw>'",
+		`"$ORACLE_HOME/bin/sqlplus" -s apps/<pw>`, "${SQLPLUS:-sqlplus} apps/<pw>", `"${SQLPLUS}" -s apps/<pw>@x`, `'/u01/bin/expdp' system/<pw>`,
+		"sqlplus 'apps/$<pw>'@db", "sqlplus apps/'$<pw>'@db", `"$OH/bin/sqlplus" -s 'apps/$<pw>'@db`, "FNDLOAD 'apps/$<pw>' 0 Y UPLOAD x.lct", "exp userid='apps/$<pw>'", "java x -DB_PASSWORD '$<pw>'",
+		"sqlplus apps/<nl><pw>", "sqlplus apps<crnl>/<pw>@x", "sqlplus apps/<crnl><pw>",
+		"sqlplus /nolog <<E\nconnect apps/<pw>\nE", "sqlplus /nolog <<E\n  conn apps/<pw>@db\nE", "connect apps/<pw>", "Connect apps/<pw>;\r", "connect apps/<pw> -- as the owner", `conn apps/"<pw>"`, "connect apps/<word>;",
+		"echo 'connect apps/<word>' | sqlplus /nolog", "set echo on\nconnect apps/<word>\r\n@fix", "sqlplus /nolog <<E\nconn apps/<word>\nE", "echo connect apps/<pw> | sqlplus /nolog", `echo "conn apps/<pw>@db" | sqlplus /nolog`, `printf 'set echo off\nconnect apps/<pw>\n'`,
+		"SQL> connect apps/<pw>", "connect target sys/<pw>@x", "rman <<E\nconnect catalog rman/<pw>\nE",
+		"exp apps/<pw>", "  imp apps/<pw> full=y", "exp apps/<word> file=x.dmp", `"$ORACLE_HOME/bin/exp" apps/<pw>`, "$ORACLE_HOME/bin/imp \\\n apps/<pw>", "cd /tmp && exp apps/<pw>", "if ! imp apps/<pw>; then", "nohup exp apps/<pw> &",
+		"NLS_LANG=x exp apps/<pw>", `su - oracle -c "exp apps/<pw>"`, "out=$(imp apps/<pw> show=y)", "SQL> host exp apps/<pw>",
+		"IDENTIFIED BY <pw> -- comment", "identified by <pw>--comment", "IDENTIFIED BY <pw> /* x */", "alter user apps account unlock identified by <word>;", "ALTER USER apps ACCOUNT UNLOCK Identified By <pw>", "Identified By <pw>",
+		"ALTER USER apps ACCOUNT UNLOCK\r\n IDENTIFIED BY <pw>\r\n/", "create user if not exists x identified by <word>", `alter user "My-User" identified by <word>`, `sql "alter user \"My-User\" identified by <word>"`,
+		"create user x default tablespace users\n quota 10m on users profile p\n identified by <word>\n", "alter user 'x'@'h' identified by <word>;", "create public database link l authenticated by x identified by <word> using 'y'", "grant connect to apps identified by <word>;", "IDENTIFIED BY <word>\r\n/", "set role x identified by <word>",
+		"execute immediate 'alter user '||l_user||' identified by <word>';",
 	} {
-		text = strings.ReplaceAll(text, "<pw>", "tiger1")
+		text = put.Replace(text)
 		if found := scan(t, "# line\n"+text+"\n"); len(found) != 1 || !strings.HasSuffix(found[0], "password of a database user") {
 			t.Errorf("%s: found %q", text, found)
 		}
@@ -134,8 +147,15 @@ func TestPasswordsOfTheTrade(t *testing.T) {
 		`alter user x identified by "&pw";`, "alter user x identified by &&pw;", "create user x identified by :pw", `sql "alter user x identified by \"$PW\""`, "execute immediate 'alter user x identified by ' || l_pw;",
 		`'alter user x identified by "' || l_pw || '" account unlock'`, "identified by '||l_pw||' x", "ALTER USER x IDENTIFIED BY <password>;", "IDENTIFIED BY ${PW}", "IDENTIFIED EXTERNALLY", "IDENTIFIED BY ***",
 		"-- rows are identified by id", "a user is identified by name", "each is identified by its ledger", "docs: `IDENTIFIED BY`, `-DB_PASSWORD`", "-DB_PASSWORD $PW", `-DB_PASSWORD "${PW}"`, "-DB_PASSWORD <password>", "-DB_PASSWORD=%DB_PW%",
+		`"$ORACLE_HOME/bin/sqlplus" -s "$U/$PW"`, "${SQLPLUS:-sqlplus} apps/${PW}", "sqlplus apps/<nl>$PW", "sqlplus apps/<nl><nl>", "sqlplus '<user>/<password>'", "ssh h sqlplus '$U/$PW'", "sqlplus 'apps/${PW}'@db", "sqlplus 'apps/&pw'",
+		`su - oracle -c "sqlplus 'apps/$PW'@db"`, `sqlplus "apps/'$PW'@db"`, "the `sqlplus` and/or `sqlldr`", "(sqlplus) scripts/x.sql",
+		"connect host/path in prose", "connect host/path", "connect to/from", "connect\nclient/server", "to connect apps/web1 is easy", "Connect a/b, then c/d.", "connect gi0/1", "connect eth0/eth1 to the bridge", "  conn a/b/c1", "conn = db/x1",
+		"sqlplus /nolog <<E\nconnect $U/$PW\nconn &u/&&p\nconnect apps/:pw\nconnect /@wallet\nconnect apps/%s\nconnect u/<password>\nconnect u/***\nconnect / as sysdba\nE", `printf 'connect %s/"%s"@%s\n' "$U" "$P" "$D"`, `"connect client/server"`,
+		"the old exp and/or imp", "exp/imp", "with exp apps/web1", "what imp a/b does", "# exp apps/web1", "exp and/or imp", "exp.go a/b", "y = (exp x/2)", "export apps/web1", "imp lib/module.sh", "exp $U/$PW", `"$OH/bin/imp" "$U/$PW"`, "exp <user>/<password>", "exp user/***", "exp a/2", "ssh h 'sqlplus apps/'$PW'@db'", "sqlplus /nolog <<E\nconnect apps/'$PW'\nE", "y= exp x/tau", "a; {exp a/web1}", "connect client/server; then go on", "(RMAN) backup/restore", "| identified by id1 |", "grant access to users identified by email address", "create user accounts identified by their email",
+		"alter user apps account unlock identified by &pw;", "Identified By ${PW}", "IDENTIFIED BY <password> -- comment", "create user if not exists x identified by :pw", `alter user "My-User" identified by "&pw"`, "IDENTIFIED BY ***\r\n/", "identified by %s",
+		"Identified by name", "identified by id -- a comment", "objects identified by their name", "access to objects identified by URI", "a role is identified by the name", "give it to users identified by name;", "the user account identified by name",
 	} {
-		if found := scan(t, text+"\n"); found != nil {
+		if found := scan(t, put.Replace(text)+"\n"); found != nil {
 			t.Errorf("%s: found %q", text, found)
 		}
 	}

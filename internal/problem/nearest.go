@@ -2,33 +2,47 @@ package problem
 
 import "strings"
 
+// maxWord is the longest word, in bytes, that anything is suggested for.
+const maxWord = 64
+
 // Nearest returns the candidate that a person who wrote word most likely meant, or "":
 // the same but for its case, or the one fewest edits away, if those are at most a third of the word.
 func Nearest(word string, candidates []string) string {
-	if len(word) > 64 {
+	if word == "" || len(word) > maxWord {
 		return ""
 	}
-	best, distance := "", len(word)/3+1
+	best, most := "", len(word)/3
 	for _, candidate := range candidates {
-		if word != "" && strings.EqualFold(word, candidate) {
+		if strings.EqualFold(word, candidate) {
 			return candidate
 		}
-		if d := edits(word, candidate); d < distance {
-			best, distance = candidate, d
+		if d := edits(word, candidate, most); d <= most {
+			best, most = candidate, d-1
 		}
 	}
 	return best
 }
 
-// edits is how many letters, in bytes, have to be changed, left out, added or swapped with their neighbour to make b of a.
-func edits(a, b string) int {
-	before, last, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
-	for j := range last {
+// edits is how many letters, in bytes, have to be changed, left out, added or swapped with their neighbour to make b of a;
+// more than most where that is more than most, which is noticed early. The word a has at most maxWord bytes.
+func edits(a, b string, most int) int {
+	if most < 0 || max(len(a)-len(b), len(b)-len(a)) > most {
+		return most + 1
+	}
+	var rows [3][maxWord + maxWord/3 + 2]int
+	before, last, row := &rows[0], &rows[1], &rows[2]
+	for j := range len(b) + 1 {
 		last[j] = j
 	}
 	for i := range len(a) {
-		row[0] = i + 1
-		for j := range len(b) {
+		// Only what is at most so many letters off can be that near; what is beside it counts as too far.
+		first, end := max(0, i-most), min(len(b), i+most+1)
+		row[first], row[min(end+1, len(b))] = most+1, most+1
+		if first == 0 {
+			row[0] = i + 1
+		}
+		least := row[first]
+		for j := first; j < end; j++ {
 			cost := last[j]
 			if a[i] != b[j] {
 				cost++
@@ -37,6 +51,10 @@ func edits(a, b string) int {
 			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
 				row[j+1] = min(row[j+1], before[j-1]+1)
 			}
+			least = min(least, row[j+1])
+		}
+		if least > most {
+			return most + 1
 		}
 		before, last, row = last, row, before
 	}

@@ -41,6 +41,7 @@ type documentMasker struct {
 	out  []byte
 	at   int              // how much of the document is copied
 	seen []map[string]int // masked names, by the depth of their objects
+	own  map[string]bool  // names that the document has as it is; nil: not looked for yet
 }
 
 // values copies the one value of the document.
@@ -103,7 +104,7 @@ func (w *documentMasker) name() error {
 	return err
 }
 
-// once makes a name that was masked another one than those of its object before it.
+// once makes a name that was masked another one than those of its object.
 func (w *documentMasker) once(name string) string {
 	depth := w.dec.StackDepth()
 	for len(w.seen) <= depth {
@@ -112,15 +113,46 @@ func (w *documentMasker) once(name string) string {
 	if w.seen[depth] == nil {
 		w.seen[depth] = map[string]int{}
 	}
-	return Numbered(name, w.seen[depth])
+	if w.own == nil {
+		w.own = memberNames(w.doc)
+	}
+	return Numbered(name, w.seen[depth], func(name string) bool { return w.own[name] })
 }
 
-// Numbered makes a name that was masked another one than those that seen has already.
-func Numbered(name string, seen map[string]int) string {
-	if seen[name]++; seen[name] == 1 {
+// memberNames are those of all members in a document, whatever their objects: no masked one has to be one of them.
+func memberNames(doc []byte) map[string]bool {
+	all := map[string]bool{}
+	dec := jsontext.NewDecoder(bytes.NewReader(doc), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	for {
+		kind, n := dec.StackIndex(dec.StackDepth())
+		token, err := dec.ReadToken()
+		if err != nil {
+			return all
+		}
+		if kind == '{' && n%2 == 0 && token.Kind() == '"' {
+			all[token.String()] = true
+		}
+	}
+}
+
+// Numbered makes a name that was masked another one than those it gave before, which seen keeps, and than those
+// that are taken.
+func Numbered(name string, seen map[string]int, taken func(name string) bool) string {
+	for n := seen[name] + 1; ; n++ {
+		numbered := WithNumber(name, n)
+		if seen[numbered] == 0 && !taken(numbered) {
+			seen[numbered], seen[name] = 1, n
+			return numbered
+		}
+	}
+}
+
+// WithNumber is the nth of several names that became one when they were masked: the first is the name itself.
+func WithNumber(name string, n int) string {
+	if n == 1 {
 		return name
 	}
-	return fmt.Sprintf("%s (%d)", name, seen[name])
+	return fmt.Sprintf("%s (%d)", name, n)
 }
 
 // replace puts a text in the place of what was read last.

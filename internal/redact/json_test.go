@@ -23,6 +23,8 @@ func TestJSON(t *testing.T) {
 		`1234567890123456789`:                                        `"***"`,
 		`{"hunter2":1,"a hunter2":2,"hunter2x":3,"h":{"hunter2":4}}`: `{"***":1,"a ***":2,"***x":3,"h":{"***":4}}`,
 		`{"hunter2":1,"\u0068unter2":2}`:                             `{"***":1,"*** (2)":2}`,
+		`{"hunter2":1,"***":2,"h":{"*** (2)":3}}`:                    `{"*** (3)":1,"***":2,"h":{"*** (2)":3}}`,
+		`{"***":1,"hunter2":2,"hunter2 (2)":3}`:                      `{"***":1,"*** (2)":2,"*** (2) (2)":3}`,
 		`{"parameters":{"P":{"default":[1,{"x":2}],"type":"string"},"a/b":true,"Q":{"default":"short"}}}`: `{"parameters":{"P":{"default":"***","type":"string"},"a/b":"***","Q":{"default":"short"}}}`,
 		`"line one\nline two"`:                    `"***"`,
 		`{"nested":"{\"pw\":\"\\u0068unter2\"}"}`: `{"nested":"{\"pw\":\"***\"}"}`,

@@ -110,10 +110,15 @@ func explain(dec *jsontext.Decoder, err error) (kind Kind, offset int64, pointer
 	return Syntax, offset, pointer, reason
 }
 
+// again reads a document once more that Check has passed: it does not note all names anew, which takes many times its size.
+func again(doc []byte) *jsontext.Decoder {
+	return jsontext.NewDecoder(bytes.NewReader(doc), jsontext.AllowDuplicateNames(true))
+}
+
 // Members returns the members of a document that Check has passed; false if it is not
 // an object.
 func Members(doc []byte) (map[string]jsontext.Value, bool) {
-	dec := jsontext.NewDecoder(bytes.NewReader(doc))
+	dec := again(doc)
 	if dec.PeekKind() != '{' {
 		return nil, false
 	}
@@ -157,7 +162,7 @@ func Text(value jsontext.Value) (string, bool) {
 
 // Elements returns the elements of a list that Check has passed; false if it is none.
 func Elements(doc []byte) ([]jsontext.Value, bool) {
-	dec := jsontext.NewDecoder(bytes.NewReader(doc))
+	dec := again(doc)
 	if dec.PeekKind() != '[' {
 		return nil, false
 	}

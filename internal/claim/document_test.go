@@ -1,0 +1,39 @@
+package claim_test
+
+import (
+	"context"
+	"io"
+	"testing"
+	"time"
+
+	"cemli-executor/internal/claim"
+	"cemli-executor/internal/problem"
+	"cemli-executor/internal/store"
+)
+
+// racing refuses to write that often, as if others had been first.
+type racing struct {
+	store.Bucket
+	left int
+}
+
+func (r *racing) Put(ctx context.Context, name string, body io.ReadSeeker, size int64, o store.PutOptions) (store.Info, error) {
+	if r.left--; r.left >= 0 {
+		return store.Info{}, store.Error(store.ErrExists, "put", "state", name, nil)
+	}
+	return r.Bucket.Put(ctx, name, body, size, o)
+}
+
+// That a store refuses to write the clock's object, as a repetition of what it has done, says nothing of the clock.
+func TestClockIsWrittenAgain(t *testing.T) {
+	b, err := store.OpenFolder(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := claim.CheckClock(t.Context(), &racing{b, 2}, "prod", time.Now); err != nil {
+		t.Error(err)
+	}
+	if err := claim.CheckClock(t.Context(), &racing{b, 1000}, "prod", time.Now); problem.CodeOf(err) != "state.conflict" {
+		t.Error(err)
+	}
+}
