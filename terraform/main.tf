@@ -229,6 +229,8 @@ module "iam" {
     authors   = var.authors_group == "" ? null : var.authors_group
     promotion = var.promotion_group == "" ? null : var.promotion_group
     approvers = var.approvers_group == "" ? null : var.approvers_group
+    operators = var.operators_group == "" ? null : var.operators_group
+    policies  = var.policies_group == "" ? null : var.policies_group
     auditors  = var.auditors_group == "" ? null : var.auditors_group
   }
   values = {
@@ -245,6 +247,8 @@ module "iam" {
     function_id              = module.function.function_id
     schedules                = local.has_function && length(local.schedule_ids) > 0 ? join(", ", [for id in local.schedule_ids : "request.principal.id='${id}'"]) : null
     metric_namespace         = module.observability.metric_namespace
+    log_group_id             = module.observability.log_group_id
+    uploads_log_group_id     = module.observability.uploads_log_group_id
   }
   tags = local.tags
 }

@@ -483,6 +483,18 @@ variable "approvers_group" {
   default     = ""
 }
 
+variable "operators_group" {
+  description = "Name of the existing group of those who watch, run again, go back and cancel; empty: none."
+  type        = string
+  default     = ""
+}
+
+variable "policies_group" {
+  description = "Name of the existing group of those who write the admission policy, neither authors nor approvers; empty: none."
+  type        = string
+  default     = ""
+}
+
 variable "auditors_group" {
   description = "Name of the existing group of those who read evidence, logs and audit; empty: none."
   type        = string

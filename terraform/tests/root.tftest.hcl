@@ -101,7 +101,7 @@ run "a_vault_that_exists" {
     error_message = "the function uses it"
   }
   assert {
-    condition     = join(";", output.iam_statements.encryption) == "Allow service objectstorage-eu-frankfurt-1 to use keys in compartment id ocid1.compartment.oc1..s where target.key.id='ocid1.key.oc1..k'"
+    condition     = join(";", output.iam_statements.encryption) == "Allow service objectstorage-eu-frankfurt-1 to use keys in compartment id ocid1.compartment.oc1..s where all {target.key.id='ocid1.key.oc1..k', any {request.permission='KEY_INSPECT', request.permission='KEY_READ', request.permission='KEY_ENCRYPT', request.permission='KEY_DECRYPT'}}"
     error_message = "Object Storage uses the key"
   }
 }

@@ -61,11 +61,13 @@ variable "keys_compartment_id" {
 }
 
 variable "groups" {
-  description = "Names of existing groups, 'Domain'/'Name' outside the default domain: authors, promotion, approvers, auditors. Who has none gets nothing."
+  description = "Names of existing groups, 'Domain'/'Name' outside the default domain: authors, promotion, approvers, operators, policies (who writes the admission policy), auditors. Who has none gets nothing."
   type = object({
     authors   = optional(string)
     promotion = optional(string)
     approvers = optional(string)
+    operators = optional(string)
+    policies  = optional(string)
     auditors  = optional(string)
   })
   default = {}

@@ -82,6 +82,15 @@ resource "oci_logging_log_group" "this" {
   freeform_tags  = var.tags
 }
 
+# Apart, because who may read logs is said by log group: who looks for uploaders does not
+# read what scripts print.
+resource "oci_logging_log_group" "uploads" {
+  compartment_id = var.compartment_id
+  display_name   = "${local.prefix}-uploads"
+  description    = "cemli-executor, ${var.environment}: who wrote what to the packages bucket"
+  freeform_tags  = var.tags
+}
+
 locals {
   logs = merge(
     {
@@ -96,7 +105,7 @@ locals {
 resource "oci_logging_log" "this" {
   for_each = local.logs
 
-  log_group_id       = oci_logging_log_group.this.id
+  log_group_id       = each.key == "uploads" ? oci_logging_log_group.uploads.id : oci_logging_log_group.this.id
   display_name       = "${local.prefix}-${each.key}"
   log_type           = "SERVICE"
   is_enabled         = true

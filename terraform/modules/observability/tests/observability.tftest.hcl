@@ -30,6 +30,13 @@ run "logs" {
   }
 }
 
+run "the_write_log_is_apart" {
+  assert {
+    condition     = [for name, log in oci_logging_log.this : name if log.log_group_id == output.uploads_log_group_id] == ["uploads"] && output.uploads_log_group_id != output.log_group_id
+    error_message = "who reads the write log reads no other log"
+  }
+}
+
 run "failed_runs_are_counted" {
   assert {
     condition     = oci_sch_service_connector.count["failed_runs"].tasks[0].condition == "data.message='*\"msg\":\"run finished\"*' and data.message='*\"level\":\"ERROR\"*'"
