@@ -186,8 +186,10 @@ func TestEverythingIsTagged(t *testing.T) {
 		if slices.Contains(untagged, strings.Split(name, ".")[1]) {
 			continue
 		}
-		if !regexp.MustCompile(`(?m)^  freeform_tags +=`).MatchString(block) {
-			t.Errorf("%s has no tags", name)
+		for _, kind := range []string{"freeform_tags", "defined_tags"} {
+			if !regexp.MustCompile(`(?m)^  ` + kind + ` +=`).MatchString(block) {
+				t.Errorf("%s has no %s", name, kind)
+			}
 		}
 	}
 }

@@ -19,7 +19,7 @@ output "results_retention_days" {
 }
 
 output "function_id" {
-  description = "OCID of the function; null as long as there is no image."
+  description = "OCID of the function; null as long as it is not created."
   value       = module.function.function_id
 }
 

@@ -79,6 +79,17 @@ variable "cost_center" {
   }
 }
 
+variable "defined_tags" {
+  description = "Defined tags on everything beside the free-form ones, as NAMESPACE.KEY and value; the namespaces exist."
+  type        = map(string)
+  default     = {}
+
+  validation {
+    condition     = alltrue([for name in keys(var.defined_tags) : can(regex("^[^. ]+[.][^. ]+$", name))])
+    error_message = "Defined tags are named NAMESPACE.KEY, such as Finance.CostCenter."
+  }
+}
+
 # Network
 
 variable "subnet_ocids" {
@@ -258,8 +269,14 @@ variable "generated_secrets" {
 
 # Function
 
+variable "create_function" {
+  description = "Whether there is a function, with its rule, schedules and alarms; false as long as there is no image."
+  type        = bool
+  default     = true
+}
+
 variable "function_image" {
-  description = "The first image with its tag; empty as long as there is none."
+  description = "The image with its tag that the function is created with. Later ones come from the deployment pipeline, and an apply that names none leaves the function's as it is."
   type        = string
   default     = ""
 
@@ -626,7 +643,7 @@ variable "repository_url" {
 }
 
 variable "repository_username" {
-  description = "User that a Bitbucket app password belongs to."
+  description = "Bitbucket only: the username that the API token belongs to, or x-bitbucket-api-token-auth."
   type        = string
   default     = ""
 }

@@ -106,9 +106,55 @@ run "a_vault_that_exists" {
   }
 }
 
+run "without_devops" {
+  variables {
+    create_devops = false
+  }
+  assert {
+    condition     = length(module.registry) == 1 && length(module.devops) == 0
+    error_message = "images are pushed by hand to a repository of one's own"
+  }
+}
+
+run "without_devops_from_another_environment" {
+  variables {
+    create_devops           = false
+    images_compartment_ocid = "ocid1.compartment.oc1..dev"
+  }
+  assert {
+    condition     = length(module.registry) == 0
+    error_message = "tenancy and region have one repository of a name"
+  }
+}
+
 run "no_vault" {
   assert {
     condition     = !anytrue([for s in output.iam_statements.function : strcontains(s, "secret-bundles")]) && !contains(keys(output.function_config), "CEMLI_VAULT")
     error_message = "without a vault the function reads no secrets"
   }
+}
+
+run "defined_tags_beside_the_others" {
+  variables {
+    defined_tags = { "Finance.CostCenter" = "1000" }
+  }
+  assert {
+    condition     = local.defined_tags == tomap({ "Finance.CostCenter" = "1000" }) && output.tags["Owner"] == "platform"
+    error_message = "a tenancy's own tags are set, too"
+  }
+}
+
+run "none_are_left_to_the_tenancys_defaults" {
+  assert {
+    condition     = local.defined_tags == null
+    error_message = "no empty map"
+  }
+}
+
+run "refuses_a_tag_without_a_namespace" {
+  command = plan
+  variables {
+    defined_tags = { CostCenter = "1000" }
+  }
+  expect_failures = [var.defined_tags]
 }

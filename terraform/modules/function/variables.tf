@@ -29,8 +29,14 @@ variable "image_policy_ids" {
   default     = []
 }
 
+variable "create" {
+  description = "Whether there is a function; false: the application only, as long as there is no image."
+  type        = bool
+  default     = true
+}
+
 variable "image" {
-  description = "Image of the function with its tag, in a registry of the same region; empty: the application only, as long as there is no image."
+  description = "Image that the function is created with, with its tag, in a registry of the same region; empty once there is a function, which keeps the image that it has."
   type        = string
   default     = ""
 
@@ -225,4 +231,10 @@ variable "limits" {
 variable "tags" {
   description = "Free-form tags of everything that the module creates."
   type        = map(string)
+}
+
+variable "defined_tags" {
+  description = "Defined tags of the same, as NAMESPACE.KEY and value; null: none."
+  type        = map(string)
+  default     = null
 }

@@ -64,6 +64,7 @@ resource "oci_identity_dynamic_group" "this" {
   description    = "cemli-executor, ${var.environment}: ${each.key}"
   matching_rule  = each.value
   freeform_tags  = var.tags
+  defined_tags   = var.defined_tags
 }
 
 resource "oci_identity_policy" "this" {
@@ -75,6 +76,7 @@ resource "oci_identity_policy" "this" {
   description    = "cemli-executor, ${var.environment}: ${each.key}"
   statements     = local.statements[each.key]
   freeform_tags  = var.tags
+  defined_tags   = var.defined_tags
 
   # A policy that names a group which does not exist is refused.
   depends_on = [oci_identity_dynamic_group.this]
@@ -99,6 +101,7 @@ resource "oci_identity_policy" "images" {
   description    = "cemli-executor, ${var.environment}: images"
   statements     = local.images
   freeform_tags  = var.tags
+  defined_tags   = var.defined_tags
 }
 
 resource "oci_identity_policy" "encryption" {
@@ -109,4 +112,5 @@ resource "oci_identity_policy" "encryption" {
   description    = "cemli-executor, ${var.environment}: encryption"
   statements     = local.encryption
   freeform_tags  = var.tags
+  defined_tags   = var.defined_tags
 }

@@ -63,6 +63,7 @@ resource "oci_ons_notification_topic" "this" {
   name           = "${local.prefix}-${each.key}"
   description    = each.value
   freeform_tags  = var.tags
+  defined_tags   = var.defined_tags
 }
 
 resource "oci_ons_subscription" "this" {
@@ -73,6 +74,7 @@ resource "oci_ons_subscription" "this" {
   protocol       = each.value.protocol
   endpoint       = each.value.endpoint
   freeform_tags  = var.tags
+  defined_tags   = var.defined_tags
 }
 
 resource "oci_logging_log_group" "this" {
@@ -80,6 +82,7 @@ resource "oci_logging_log_group" "this" {
   display_name   = local.prefix
   description    = "cemli-executor, ${var.environment}"
   freeform_tags  = var.tags
+  defined_tags   = var.defined_tags
 }
 
 # Apart, because who may read logs is said by log group: who looks for uploaders does not
@@ -89,6 +92,7 @@ resource "oci_logging_log_group" "uploads" {
   display_name   = "${local.prefix}-uploads"
   description    = "cemli-executor, ${var.environment}: who wrote what to the packages bucket"
   freeform_tags  = var.tags
+  defined_tags   = var.defined_tags
 }
 
 locals {
@@ -111,6 +115,7 @@ resource "oci_logging_log" "this" {
   is_enabled         = true
   retention_duration = var.log_retention_days
   freeform_tags      = var.tags
+  defined_tags       = var.defined_tags
 
   configuration {
     compartment_id = var.compartment_id
@@ -131,6 +136,7 @@ resource "oci_sch_service_connector" "count" {
   display_name   = "${local.prefix}-${replace(each.key, "_", "-")}"
   description    = "Counts lines of the function's log as the metric ${each.key}"
   freeform_tags  = var.tags
+  defined_tags   = var.defined_tags
 
   source {
     kind = "logging"
@@ -171,6 +177,7 @@ resource "oci_sch_service_connector" "changes" {
   display_name   = "${local.prefix}-changes"
   description    = "Reports changes to buckets, policies, functions and rules"
   freeform_tags  = var.tags
+  defined_tags   = var.defined_tags
 
   source {
     kind = "logging"
@@ -212,4 +219,5 @@ resource "oci_monitoring_alarm" "this" {
   pending_duration      = "PT1M"
   message_format        = "ONS_OPTIMIZED"
   freeform_tags         = var.tags
+  defined_tags          = var.defined_tags
 }

@@ -26,7 +26,7 @@ locals {
 }
 
 resource "oci_resource_scheduler_schedule" "this" {
-  for_each = local.schedules
+  for_each = var.create ? local.schedules : {}
 
   compartment_id     = var.compartment_id
   display_name       = "cemli-${var.environment}-${each.key}"
@@ -35,6 +35,7 @@ resource "oci_resource_scheduler_schedule" "this" {
   recurrence_details = each.value.cron
   state              = var.enabled ? "ACTIVE" : "INACTIVE"
   freeform_tags      = var.tags
+  defined_tags       = var.defined_tags
 
   resources {
     id = var.function_id

@@ -8,9 +8,16 @@ variable "environment" {
   type        = string
 }
 
+variable "create" {
+  description = "Whether there is a function to invoke; false: nothing is created, and the rest is checked all the same."
+  type        = bool
+  default     = true
+}
+
 variable "function_id" {
-  description = "OCID of the function."
+  description = "OCID of the function; null as long as there is none."
   type        = string
+  default     = null
 }
 
 variable "enabled" {
@@ -63,4 +70,10 @@ variable "packages" {
 variable "tags" {
   description = "Free-form tags of everything that the module creates."
   type        = map(string)
+}
+
+variable "defined_tags" {
+  description = "Defined tags of the same, as NAMESPACE.KEY and value; null: none."
+  type        = map(string)
+  default     = null
 }

@@ -35,6 +35,7 @@ resource "oci_objectstorage_bucket" "this" {
   object_events_enabled = each.value.events
   kms_key_id            = var.kms_key_id
   freeform_tags         = var.tags
+  defined_tags          = var.defined_tags
 
   dynamic "retention_rules" {
     for_each = each.key == "results" ? [var.results_retention_days] : []

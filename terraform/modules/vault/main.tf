@@ -3,6 +3,7 @@ resource "oci_kms_vault" "this" {
   display_name   = "cemli-${var.environment}"
   vault_type     = "DEFAULT"
   freeform_tags  = var.tags
+  defined_tags   = var.defined_tags
 }
 
 locals {
@@ -21,6 +22,7 @@ resource "oci_kms_key" "this" {
   display_name        = "cemli-${var.environment}-${each.key}"
   protection_mode     = var.protection_mode
   freeform_tags       = var.tags
+  defined_tags        = var.defined_tags
 
   key_shape {
     algorithm = each.value.algorithm
@@ -40,6 +42,7 @@ resource "oci_vault_secret" "generated" {
   secret_name            = each.value
   enable_auto_generation = true
   freeform_tags          = var.tags
+  defined_tags           = var.defined_tags
 
   secret_generation_context {
     generation_type     = "PASSPHRASE"

@@ -85,7 +85,8 @@ run "one_builds_and_prod_approves" {
 
 run "before_the_first_image" {
   variables {
-    function_image = ""
+    create_function = false
+    function_image  = ""
   }
   assert {
     condition     = output.function_id == null && !contains(output.deploy_stages, "DEPLOY_FUNCTION")

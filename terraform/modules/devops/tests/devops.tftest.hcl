@@ -26,8 +26,8 @@ run "dev_builds" {
     error_message = "the repository is hosted by default"
   }
   assert {
-    condition     = oci_artifacts_container_repository.image[0].is_immutable && !oci_artifacts_container_repository.image[0].is_public && oci_artifacts_repository.files[0].is_immutable
-    error_message = "what was built is private and cannot be replaced"
+    condition     = oci_artifacts_repository.files[0].is_immutable
+    error_message = "what was built cannot be replaced"
   }
   assert {
     condition = (
@@ -89,7 +89,7 @@ run "mirrors_bitbucket" {
   }
   assert {
     condition     = oci_devops_connection.source[0].app_password == "ocid1.vaultsecret.oc1..t" && oci_devops_connection.source[0].username == "example" && oci_devops_connection.source[0].connection_type == "BITBUCKET_CLOUD_APP_PASSWORD"
-    error_message = "Bitbucket has an app password and a user"
+    error_message = "Bitbucket has a token and a user, in a connection that is named after app passwords"
   }
 }
 
@@ -119,7 +119,7 @@ run "prod_deploys_a_digest_after_approval" {
     error_message = "what is deployed is a digest"
   }
   assert {
-    condition     = length(oci_devops_build_pipeline.this) == 0 && length(oci_devops_repository.this) == 0 && length(oci_devops_trigger.push) == 0 && length(oci_artifacts_container_repository.image) == 0
+    condition     = length(oci_devops_build_pipeline.this) == 0 && length(oci_devops_repository.this) == 0 && length(oci_devops_trigger.push) == 0
     error_message = "prod builds nothing"
   }
 }
@@ -179,6 +179,16 @@ run "refuses_a_token" {
   variables {
     build      = true
     repository = { source = "GITLAB", url = "https://gitlab.com/example/cemli-executor", token_secret_id = "glpat-0123456789" }
+  }
+  expect_failures = [var.repository]
+}
+
+# docs.oracle.com, CreateBitbucketCloudAppPasswordConnectionDetails: at most 30 characters.
+run "refuses_an_address_for_bitbucket" {
+  command = plan
+  variables {
+    build      = true
+    repository = { source = "BITBUCKET", url = "https://bitbucket.org/example/cemli-executor", token_secret_id = "ocid1.vaultsecret.oc1..t", username = "somebody@example.com" }
   }
   expect_failures = [var.repository]
 }

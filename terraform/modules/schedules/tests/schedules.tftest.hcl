@@ -66,3 +66,24 @@ run "refuses_an_interval_that_cron_cannot_say" {
   }
   expect_failures = [var.sweep_minutes]
 }
+
+run "refuses_before_there_is_a_function_too" {
+  command = plan
+  variables {
+    create      = false
+    function_id = null
+    packages    = { x = { object = "x-1.0.0.tar", cron = "0 3 1 * *", once_per = "24h" } }
+  }
+  expect_failures = [var.packages]
+}
+
+run "before_there_is_a_function" {
+  variables {
+    create      = false
+    function_id = null
+  }
+  assert {
+    condition     = length(oci_resource_scheduler_schedule.this) == 0
+    error_message = "there is nothing to invoke"
+  }
+}
