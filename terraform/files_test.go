@@ -342,3 +342,26 @@ func TestDeliveredArtifacts(t *testing.T) {
 		t.Error("build_spec.yaml does not export IMAGE_TAG, the tag that is delivered and deployed")
 	}
 }
+
+// waits are what has to be waited for before a resource is made, by the resource: OCI
+// refuses it otherwise, and the provider does not try again.
+var waits = map[string]string{
+	"modules/vault.oci_kms_key.this":                                    "endpoint",           // https://github.com/oracle/terraform-provider-oci/issues/1955
+	"modules/storage.oci_objectstorage_bucket.this":                     "key_policies",       // InsufficientServicePermissions: https://docs.oracle.com/en-us/iaas/Content/Object/Tasks/encryption.htm
+	"modules/storage.oci_objectstorage_object_lifecycle_policy.results": "lifecycle_policies", // the same: https://docs.oracle.com/en-us/iaas/Content/Object/Tasks/usinglifecyclepolicies.htm
+	"modules/storage.oci_objectstorage_object_lifecycle_policy.state":   "lifecycle_policies",
+	"modules/function.oci_functions_function.this":                      "image_policies",
+}
+
+func TestWaits(t *testing.T) {
+	all := resources(t)
+	for name, wait := range waits {
+		if !strings.Contains(all[name], "depends_on = [terraform_data."+wait+"]") {
+			t.Errorf("%s does not wait for %s", name, wait)
+		}
+		module, _, _ := strings.Cut(name, ".")
+		if block := all[module+".terraform_data."+wait]; !strings.Contains(block, `command = "sleep ${`) || !strings.Contains(block, "triggers_replace") {
+			t.Errorf("%s is no wait for what is new: %s", wait, block)
+		}
+	}
+}

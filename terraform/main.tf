@@ -83,6 +83,7 @@ module "vault" {
   storage_key       = var.storage_key
   signing_key       = var.signing_key
   generated_secrets = var.generated_secrets
+  settle_seconds    = var.settle_seconds
   tags              = local.tags
   defined_tags      = local.defined_tags
 }
@@ -96,6 +97,7 @@ module "storage" {
   kms_key_id             = local.storage_key_id
   key_policy_ids         = module.iam.encryption_policy_ids
   lifecycle_policy_ids   = module.iam.policy_ids
+  settle_seconds         = var.settle_seconds
   results_retention_days = var.results_retention_days
   results_locked_from    = var.results_locked_from == "" ? null : var.results_locked_from
   run_files_archive_days = var.run_files_archive_days
@@ -114,6 +116,7 @@ module "function" {
   network_security_group_ids = length(var.subnet_ocids) == 0 ? [module.network[0].network_security_group_id] : var.network_security_group_ocids
 
   image_policy_ids         = module.iam.images_policy_ids
+  settle_seconds           = var.settle_seconds
   create                   = local.has_function
   image                    = var.function_image
   image_digest             = var.function_image_digest == "" ? null : var.function_image_digest

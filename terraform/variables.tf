@@ -476,6 +476,17 @@ variable "scheduled_packages" {
 
 # Access
 
+variable "settle_seconds" {
+  description = "How long new policies, and the address of a new vault, are waited for; 0: not at all. OCI may need longer: then apply again."
+  type        = number
+  default     = 90
+
+  validation {
+    condition     = var.settle_seconds >= 0 && var.settle_seconds <= 900 && floor(var.settle_seconds) == var.settle_seconds
+    error_message = "settle_seconds is from 0 to 900."
+  }
+}
+
 variable "create_iam" {
   description = "Whether dynamic groups and policies are created; false: their text is the output iam_handover."
   type        = bool

@@ -21,6 +21,7 @@ mock_provider "oci" {
 }
 
 variables {
+  settle_seconds   = 0
   tenancy_ocid     = "ocid1.tenancy.oc1..t"
   compartment_ocid = "ocid1.compartment.oc1..c"
   region           = "eu-frankfurt-1"

@@ -32,7 +32,12 @@ locals {
 
 # OCI refuses a function whose image it may not read yet.
 resource "terraform_data" "image_policies" {
-  input = var.image_policy_ids
+  input            = var.image_policy_ids
+  triggers_replace = var.image_policy_ids
+
+  provisioner "local-exec" {
+    command = "sleep ${length(var.image_policy_ids) > 0 ? var.settle_seconds : 0}"
+  }
 }
 
 resource "oci_functions_application" "this" {

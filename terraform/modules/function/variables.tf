@@ -238,3 +238,14 @@ variable "defined_tags" {
   type        = map(string)
   default     = null
 }
+
+variable "settle_seconds" {
+  description = "How long a new policy is waited for before the function that needs it."
+  type        = number
+  default     = 0
+
+  validation {
+    condition     = var.settle_seconds >= 0 && floor(var.settle_seconds) == var.settle_seconds
+    error_message = "settle_seconds is a whole number, 0 for no wait."
+  }
+}

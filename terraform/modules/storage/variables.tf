@@ -95,3 +95,14 @@ variable "defined_tags" {
   type        = map(string)
   default     = null
 }
+
+variable "settle_seconds" {
+  description = "How long new policies are waited for before buckets and lifecycle rules that need them."
+  type        = number
+  default     = 0
+
+  validation {
+    condition     = var.settle_seconds >= 0 && floor(var.settle_seconds) == var.settle_seconds
+    error_message = "settle_seconds is a whole number, 0 for no wait."
+  }
+}

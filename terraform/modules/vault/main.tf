@@ -14,6 +14,16 @@ locals {
   )
 }
 
+# The vault's address cannot be resolved at once, and the provider does not try again:
+# https://github.com/oracle/terraform-provider-oci/issues/1955
+resource "terraform_data" "endpoint" {
+  triggers_replace = [oci_kms_vault.this.id]
+
+  provisioner "local-exec" {
+    command = "sleep ${var.settle_seconds}"
+  }
+}
+
 resource "oci_kms_key" "this" {
   for_each = local.keys
 
@@ -29,6 +39,8 @@ resource "oci_kms_key" "this" {
     length    = each.value.length
     curve_id  = each.value.curve
   }
+
+  depends_on = [terraform_data.endpoint]
 }
 
 # Values that Terraform gave would stay in its state. These OCI makes up itself; others are

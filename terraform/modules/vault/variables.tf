@@ -52,3 +52,14 @@ variable "defined_tags" {
   type        = map(string)
   default     = null
 }
+
+variable "settle_seconds" {
+  description = "How long the new vault's address is waited for before keys are made in it."
+  type        = number
+  default     = 0
+
+  validation {
+    condition     = var.settle_seconds >= 0 && floor(var.settle_seconds) == var.settle_seconds
+    error_message = "settle_seconds is a whole number, 0 for no wait."
+  }
+}
