@@ -39,6 +39,11 @@ resource "terraform_data" "workspace" {
       condition     = contains(["default", var.environment], terraform.workspace)
       error_message = "The workspace is ${terraform.workspace}, and the variables are for ${var.environment}: select the environment's own workspace."
     }
+    # A schedule may start late.
+    precondition {
+      condition     = var.silence_hours * 60 >= 2 * var.sweep_minutes
+      error_message = "The alarm on silence would fire between two sweeps: silence_hours is at least twice sweep_minutes."
+    }
   }
 }
 

@@ -456,8 +456,8 @@ variable "sweep_minutes" {
   default     = 15
 
   validation {
-    condition     = contains([0, 5, 10, 15, 20, 30, 60], var.sweep_minutes)
-    error_message = "sweep_minutes is 0, 5, 10, 15, 20, 30 or 60."
+    condition     = contains([0, 15, 20, 30, 60], var.sweep_minutes)
+    error_message = "sweep_minutes is 0, 15, 20, 30 or 60."
   }
 }
 
@@ -573,8 +573,8 @@ variable "silence_hours" {
   default     = 2
 
   validation {
-    condition     = var.silence_hours >= 1 && var.silence_hours <= 72
-    error_message = "silence_hours is from 1 to 72."
+    condition     = var.silence_hours >= 1 && var.silence_hours <= 24 && floor(var.silence_hours) == var.silence_hours
+    error_message = "silence_hours is from 1 to 24, the longest interval of an alarm's query."
   }
 }
 

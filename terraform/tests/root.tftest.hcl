@@ -159,3 +159,12 @@ run "refuses_a_tag_without_a_namespace" {
   }
   expect_failures = [var.defined_tags]
 }
+
+run "refuses_an_alarm_between_two_sweeps" {
+  command = plan
+  variables {
+    sweep_minutes = 60
+    silence_hours = 1
+  }
+  expect_failures = [terraform_data.workspace]
+}

@@ -1,8 +1,10 @@
 locals {
   # Cron of OCI's Resource Scheduler: minute, hour, day of month, month, day of week, in UTC.
+  # It knows no period under an hour, so that a sweep each quarter of an hour is four
+  # schedules. It invokes detached and may start late.
   sweep = var.sweep_minutes == 0 ? {} : {
-    sweep = {
-      cron = var.sweep_minutes == 60 ? "0 * * * *" : "*/${var.sweep_minutes} * * * *"
+    for minute in range(0, 60, var.sweep_minutes) : format("sweep-%02d", minute) => {
+      cron = "${minute} * * * *"
       body = { action = "sweep" }
     }
   }
@@ -23,6 +25,11 @@ locals {
     { for name, schedule in local.sweep : name => { cron = schedule.cron, body = jsonencode(schedule.body) } },
     { for name, schedule in local.packages : name => { cron = schedule.cron, body = jsonencode(schedule.body) } },
   )
+}
+
+moved {
+  from = oci_resource_scheduler_schedule.this["sweep"]
+  to   = oci_resource_scheduler_schedule.this["sweep-00"]
 }
 
 resource "oci_resource_scheduler_schedule" "this" {
