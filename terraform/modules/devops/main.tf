@@ -344,7 +344,8 @@ resource "oci_devops_deploy_stage" "deploy" {
   }
 }
 
-# What the last stage sends: it starts the new image, and the function reads its state.
+# What the last stage sends: the function says whether its configuration, its buckets and what
+# it may do are such that it works.
 resource "oci_devops_deploy_artifact" "check" {
   project_id                 = oci_devops_project.this.id
   display_name               = "check"
@@ -355,7 +356,8 @@ resource "oci_devops_deploy_artifact" "check" {
 
   deploy_artifact_source {
     deploy_artifact_source_type = "INLINE"
-    base64encoded_content       = base64encode(jsonencode({ action = "sweep" }))
+    # The provider encodes it: https://github.com/oracle/terraform-provider-oci/issues/1842
+    base64encoded_content = jsonencode({ action = "probe", verdict = true })
   }
 }
 
@@ -368,9 +370,9 @@ resource "oci_devops_deploy_stage" "check" {
   function_deploy_environment_id = oci_devops_deploy_environment.function[0].id
   deploy_artifact_id             = oci_devops_deploy_artifact.check.id
   is_async                       = false
-  # Validation wants an answer of DevOps' own form, which the function does not give. An
-  # image that does not start, or an invocation that fails, fails the stage without it.
-  is_validation_enabled = false
+  # Validation fails the stage unless the answer is the text true; what is not as it should be
+  # is in the function's log.
+  is_validation_enabled = true
   freeform_tags         = var.tags
   defined_tags          = var.defined_tags
 

@@ -134,12 +134,12 @@ run "stages_have_what_their_types_require" {
     error_message = "the environment is the function"
   }
   assert {
-    condition     = oci_devops_deploy_stage.check[0].is_async == false && oci_devops_deploy_stage.check[0].is_validation_enabled == false && oci_devops_deploy_stage.check[0].function_deploy_environment_id == oci_devops_deploy_environment.function[0].id
+    condition     = oci_devops_deploy_stage.check[0].is_async == false && oci_devops_deploy_stage.check[0].is_validation_enabled && oci_devops_deploy_stage.check[0].function_deploy_environment_id == oci_devops_deploy_environment.function[0].id
     error_message = "INVOKE_FUNCTION needs an environment, is_async and is_validation_enabled"
   }
   assert {
-    condition     = jsondecode(base64decode(oci_devops_deploy_artifact.check.deploy_artifact_source[0].base64encoded_content)) == { action = "sweep" } && oci_devops_deploy_stage.check[0].deploy_artifact_id == oci_devops_deploy_artifact.check.id
-    error_message = "the check is a sweep"
+    condition     = jsondecode(oci_devops_deploy_artifact.check.deploy_artifact_source[0].base64encoded_content) == { action = "probe", verdict = true } && oci_devops_deploy_stage.check[0].deploy_artifact_id == oci_devops_deploy_artifact.check.id
+    error_message = "the check asks for a verdict, encoded once: by the provider"
   }
 }
 
