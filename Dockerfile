@@ -3,7 +3,7 @@
 #   docker build --build-arg VERSION=… --build-arg COMMIT=… --build-arg IMAGE=… .
 #
 # Both bases can be replaced by others of the same kind: one with Go, one with apt.
-# docs/image.md says how to add tools for scripts, and how to raise the pins.
+# docs/platform/image.md says how to add tools for scripts, and how to raise the pins.
 ARG GO_IMAGE=docker.io/library/golang:1.26.8-trixie@sha256:bdca99a00bc16590cb1a0bb4e698f5fc5d6a64e4d5eef13d9f18a0ee08e5fa65
 ARG RUNTIME_IMAGE=docker.io/library/debian:trixie-20260918-slim@sha256:a99cfc517144bc59b1978475ec53b46ecabec7e43635402ee5b77cc54cd1b20a
 

@@ -2,7 +2,7 @@
 
 GO        ?= go
 BIN       ?= bin
-VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+VERSION   ?= $(or $(patsubst v%,%,$(shell git describe --tags --always --dirty 2>/dev/null)),devel)
 COMMIT    ?= $(shell git rev-parse HEAD 2>/dev/null)
 IMAGE     ?= cemli-executor:$(VERSION)
 DIST      ?= dist
@@ -29,7 +29,7 @@ build: ## both binaries, static and stripped, side by side
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-16s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
-quick: fmt ## while you work, in under 20 seconds: format, vet, and the tests that need no processes
+quick: fmt ## while you work: format, vet and fast tests, under 20 s
 	$(GO) vet ./...
 	$(GO) test -short . $(QUICK)
 
@@ -79,10 +79,10 @@ bench: ## the figures that the documentation names
 simulate: ## histories of everything that can go wrong, for SIMTIME
 	$(GO) test -run 'TestSimulation$$' -v -timeout 0 ./executor -sim.time $(SIMTIME) | grep -v '^=== \|--- PASS'
 
-chaos: ## the real function, killed at random, over a local OCI that fails
+chaos: ## the real function, killed at random, over an OCI that fails
 	$(GO) test -run TestChaos -v -timeout 60m ./internal/local -chaos.packages 500 -chaos.groups 20 -chaos.kills 4s
 
-image: ## the function's image; GO_IMAGE, RUNTIME_IMAGE and EXTRA_PACKAGES as in the Dockerfile
+image: ## the image, with GO_IMAGE, RUNTIME_IMAGE, EXTRA_PACKAGES
 	scripts/image.sh $(IMAGE)
 
 smoke: ## an event through an image that is there
@@ -91,7 +91,7 @@ smoke: ## an event through an image that is there
 image-test: ## both, with bases of its own where none can be pulled
 	scripts/image-test.sh $(IMAGE)
 
-dist: ## the command line for several systems
+dist: ## archives of the command line, with modules and checksums
 	scripts/dist.sh $(DIST)
 
 sbom: ## what the image contains

@@ -46,6 +46,7 @@ var arrows = map[string][]string{
 	"internal/buildinfo":       {},
 	"internal/testkit":         {},
 	"examples":                 {},
+	"scripts/release":          {},
 	"terraform":                {},
 }
 

@@ -6,6 +6,7 @@ import (
 	"go/token"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -68,36 +69,117 @@ func codesIn(path string, given map[string]string) error {
 // notCodes look like codes: a variable of a policy statement, and a key of a request.
 var notCodes = map[string]bool{"request.permission": true, "rollback.request": true}
 
-var linkRule = regexp.MustCompile(`\]\(([^)#]+)(#[^)]*)?\)`)
+// documents are all pages in Markdown, by their paths.
+func documents(t *testing.T) map[string]string {
+	t.Helper()
+	pages := map[string]string{}
+	err := filepath.WalkDir(".", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if entry.IsDir() && (entry.Name() == "testdata" || path != "." && strings.HasPrefix(entry.Name(), ".")) {
+			return fs.SkipDir
+		}
+		if filepath.Ext(path) != ".md" {
+			return nil
+		}
+		text, err := os.ReadFile(path)
+		pages[filepath.ToSlash(path)] = string(text)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pages
+}
 
-// Links between the documents and to files lead somewhere.
+var (
+	linkRule  = regexp.MustCompile(`\]\(([^)#]*)(#[^)]*)?\)`)
+	headings  = regexp.MustCompile(`(?m)^#+ (.+)$`)
+	unslugged = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
+	fences    = regexp.MustCompile("(?ms)^```.*?^```")
+)
+
+// anchors are the places that a page's headings make, as GitHub makes them.
+func anchors(page string) []string {
+	var all []string
+	for _, match := range headings.FindAllStringSubmatch(fences.ReplaceAllString(page, ""), -1) {
+		slug := strings.ReplaceAll(unslugged.ReplaceAllString(strings.ToLower(match[1]), ""), " ", "-")
+		for n, first := 1, slug; slices.Contains(all, slug); n++ {
+			slug = first + "-" + strconv.Itoa(n)
+		}
+		all = append(all, slug)
+	}
+	return all
+}
+
+// brokenLinks says what leads nowhere from a page: to no file, or to no heading of one.
+func brokenLinks(pages map[string]string, document string) (broken []string, links int) {
+	for _, match := range linkRule.FindAllStringSubmatch(fences.ReplaceAllString(pages[document], ""), -1) {
+		if strings.Contains(match[1], ":") {
+			continue
+		}
+		links++
+		target := document
+		if match[1] != "" {
+			target = path.Join(path.Dir(document), match[1])
+		}
+		_, err := os.Stat(filepath.FromSlash(target))
+		page, isPage := pages[target]
+		anchor := strings.TrimPrefix(match[2], "#")
+		if err != nil && !isPage || anchor != "" && (!isPage || !slices.Contains(anchors(page), anchor)) {
+			broken = append(broken, match[1]+match[2])
+		}
+	}
+	return broken, links
+}
+
+// Links between the documents and to files lead somewhere, also those to a heading.
 func TestLinksInDocuments(t *testing.T) {
-	var documents []string
-	for _, pattern := range []string{"*.md", "docs/*.md", "docs/decisions/*.md", "examples/*/*.md", "terraform/*.md", "terraform/modules/*/*.md"} {
-		found, err := filepath.Glob(pattern)
-		if err != nil {
-			t.Fatal(err)
-		}
-		documents = append(documents, found...)
-	}
-	links := 0
-	for _, document := range documents {
-		text, err := os.ReadFile(document)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, match := range linkRule.FindAllStringSubmatch(string(text), -1) {
-			if strings.Contains(match[1], "://") {
-				continue
-			}
-			links++
-			if _, err := os.Stat(filepath.Join(filepath.Dir(document), match[1])); err != nil {
-				t.Errorf("%s: the link to %s is broken", document, match[1])
-			}
+	pages, links := documents(t), 0
+	for document := range pages {
+		broken, n := brokenLinks(pages, document)
+		links += n
+		for _, link := range broken {
+			t.Errorf("%s: the link to %s is broken", document, link)
 		}
 	}
-	if links < 10 {
+	if links < 100 {
 		t.Errorf("only %d links were found", links)
+	}
+}
+
+// Every page is reached from the index of its reader, but for those that GitHub shows by themselves.
+func TestTheIndexNamesEveryDocument(t *testing.T) {
+	pages := documents(t)
+	for document := range pages {
+		dir, name := path.Split(document)
+		if !strings.HasPrefix(dir, "docs/") || document == "docs/README.md" || dir == "docs/decisions/" {
+			continue
+		}
+		if link := strings.TrimPrefix(dir+name, "docs/"); !strings.Contains(pages["docs/README.md"], "("+link+")") {
+			t.Errorf("docs/README.md does not name %s", link)
+		}
+	}
+}
+
+// What the check of links is for: it finds a page, a file and a heading that are not there.
+func TestBrokenLinksAreFound(t *testing.T) {
+	pages := map[string]string{
+		"docs/a.md": "# A\n[1](b.md#the-second-one-1) [2](#a) [3](b.md#none) [4](c.md) [5](../go.mod) [6](#none) [7](../go.mod#x)\n```\n# no heading [8](x.md)\n```\n",
+		"docs/b.md": "## The second `one`\n## The second, one\n",
+	}
+	broken, _ := brokenLinks(pages, "docs/a.md")
+	if want := []string{"b.md#none", "c.md", "#none", "../go.mod#x"}; !slices.Equal(broken, want) {
+		t.Errorf("found %v; want %v", broken, want)
+	}
+}
+
+// The glossary stays short enough to be read.
+func TestGlossary(t *testing.T) {
+	words := regexp.MustCompile(`(?m)^\| \*\*[^|]+\*\* \| [^|]{10,200} \|$`).FindAllString(documents(t)["docs/glossary.md"], -1)
+	if len(words) < 10 || len(words) > 20 {
+		t.Errorf("the glossary has %d words; at most 20 are learnt", len(words))
 	}
 }
 
@@ -105,7 +187,7 @@ var quoted = regexp.MustCompile("(?s)```(?:json|bash)\n(.*?)```")
 
 // The package that the guide takes the reader through is the one in examples.
 func TestGuideQuotesItsExample(t *testing.T) {
-	guide, err := os.ReadFile("docs/from-runbook-to-package.md")
+	guide, err := os.ReadFile("docs/authors/from-runbook-to-package.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,7 +201,7 @@ func TestGuideQuotesItsExample(t *testing.T) {
 			t.Fatal(err)
 		}
 		if !slices.Contains(quotes, string(text)) {
-			t.Errorf("docs/from-runbook-to-package.md does not quote %s as it is", name)
+			t.Errorf("docs/authors/from-runbook-to-package.md does not quote %s as it is", name)
 		}
 	}
 }
@@ -179,9 +261,9 @@ func TestDocumentedCallsAreTested(t *testing.T) {
 		t.Fatal(err)
 	}
 	tested := strings.ReplaceAll(string(script), "curl -sf ", "curl ")
-	calls := regexp.MustCompile(`(?m)^ {4} *((?:curl|eval|jq|ENDPOINT=|cemli local credentials) ?.*[^|\s])`)
+	calls := regexp.MustCompile(`(?m)^ *((?:curl|eval|jq|ENDPOINT=|cemli local credentials) ?.*[^|\s])`)
 	seen := 0
-	for _, document := range []string{"docs/fn-server.md", "docs/local-oci.md"} {
+	for _, document := range []string{"docs/platform/fn-server.md", "docs/platform/local-oci.md"} {
 		text, err := os.ReadFile(document)
 		if err != nil {
 			t.Fatal(err)

@@ -50,7 +50,7 @@ func (r *run) accept(ctx context.Context, m *manifest.Manifest) error {
 	if err != nil {
 		return err
 	}
-	r.need = needOf(m)
+	r.need = r.needOf(m)
 	if sets := r.severalSets(m); sets != nil {
 		r.need *= time.Duration(len(sets))
 	}
@@ -127,12 +127,15 @@ func (r *run) stillTries(held *claim.Held) error {
 }
 
 // needOf is the time that a package's steps and undo may take together; 0: it does not say.
-func needOf(m *manifest.Manifest) time.Duration {
+func (r *run) needOf(m *manifest.Manifest) time.Duration {
 	if m == nil || m.Timeout == 0 {
 		return 0
 	}
-	undo := cmp.Or(m.RollbackTimeout, maxUndoShare)
-	return m.Timeout + undo + 4*grace // a step, and an undo, may take that longer
+	need := m.Timeout + 4*grace // a step, and an undo, may take that longer
+	if r.undoable {
+		need += cmp.Or(m.RollbackTimeout, maxUndoShare)
+	}
+	return need
 }
 
 // lease is until when nobody else may take what the run holds: for what it may still need, and no longer

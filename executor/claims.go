@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"cemli-executor/internal/claim"
 	"cemli-executor/internal/evidence"
@@ -45,6 +47,7 @@ func (r *run) takeOver(ctx context.Context, held *claim.Held) (*claim.Held, erro
 	}
 	if held.State == claim.Claimed {
 		ok, err := held.TakeOver(ctx, r.now(), r.lease())
+		r.unsure = ok
 		return held, errors.Join(err, lost(ok || err != nil, held))
 	}
 	if err := r.settle(ctx, held); err != nil {
@@ -113,30 +116,74 @@ func (r *run) adopt(held *claim.Held) {
 // known. A claim that is lost, or whose lease has ended, stops the run: another may have begun.
 func (r *run) progress(ctx context.Context, current evidence.Step) error {
 	first := !r.noted
-	if r.now().After(r.held.Lease) {
-		return r.lostLease(first)
-	}
 	frame, err := r.frame(current)
 	if err != nil {
 		return err
 	}
-	if ok, err := r.renew(ctx, first); err != nil || !ok {
+	ok := false
+	note := func(ctx context.Context) (err error) {
+		ok, err = r.noteStart(ctx, first, frame)
+		return err
+	}
+	if first {
+		err = note(ctx) // else nothing has been started, and the request is tried again
+	} else {
+		err = r.unnotable(current, r.untilTooLate(ctx, note))
+	}
+	if err != nil || !ok {
 		return cmp.Or(err, r.lostLease(first))
-	}
-	start := claim.Start{Lease: r.held.Lease, Applies: r.doing, SHA256: r.result.Package.SHA256, Frame: frame}
-	if r.group != nil { // whoever finds one of the two leases ended finds both
-		start.Group, start.Lease = r.group.Name, r.group.Holder.Lease
-	}
-	switch ok, err := r.held.Progress(ctx, r.now(), start); {
-	case err != nil && first:
-		return err // nothing has been started
-	case err != nil:
-		r.log.Warn("the progress could not be noted", "step", current.Name, "error", err.Error())
-	case !ok:
-		return r.lostLease(first)
 	}
 	r.noted, r.request.pinned = true, r.result.Package.SHA256
 	return nil
+}
+
+// noteStart notes that a step starts. False: the claim or the group is another's by now, or may be.
+func (r *run) noteStart(ctx context.Context, first bool, frame []byte) (bool, error) {
+	if r.now().After(r.held.Lease) {
+		return false, nil
+	}
+	if ok, err := r.renew(ctx, first); err != nil || !ok {
+		return false, err
+	}
+	if r.until.IsZero() {
+		r.until = r.now().Add(r.need + r.Reserve + leaseMargin).UTC()
+	}
+	start := claim.Start{Lease: r.longest(), Group: r.held.Group, Applies: r.doing, SHA256: r.result.Package.SHA256, Frame: frame}
+	if r.group != nil {
+		start.Group = r.group.Name
+	}
+	if r.need > 0 && r.until.Before(start.Lease) {
+		start.Lease = r.until // if the executor dies, nobody waits for what it had to prepare and to store
+	}
+	return r.held.Progress(ctx, r.now(), start)
+}
+
+// longest is the lease that the claim may have: whoever finds that of the group ended finds both.
+func (r *run) longest() time.Time {
+	if r.group != nil {
+		return r.group.Holder.Lease
+	}
+	return r.held.Lease
+}
+
+// untilTooLate does what has to be done before a step, as often as there is still time for the step then.
+func (r *run) untilTooLate(ctx context.Context, do func(context.Context) error) error {
+	end, _ := ctx.Deadline() // bound has set it
+	ctx, cancel := context.WithDeadline(ctx, end.Add(-grace))
+	defer cancel()
+	return r.persist(ctx, do)
+}
+
+// unnotable is the error for a step that could not be noted, and so is not begun: if the executor died, its
+// result would say that it had not run.
+func (r *run) unnotable(step evidence.Step, err error) error {
+	if err == nil {
+		return nil
+	}
+	return problem.New(problem.Problem{
+		Code: "state.unnoted", Where: step.Run, Message: "was not begun, as that could not be noted in the state bucket: " + problem.Of(err, problem.Problem{Message: err.Error()}).Message(),
+		Hint: "check that the state bucket can be reached and written; then go on with resume_from or undo with rollback_of",
+	}, err)
 }
 
 // renew makes the lease of the group last for the steps, where preparing them took long. False: the group
@@ -175,7 +222,7 @@ func (r *run) frame(current evidence.Step) ([]byte, error) {
 		}
 	}
 	result.Execution.ReturnCode = -1
-	result.Status, result.Message = evidence.StatusInterrupted, "the executor ended while the step "+current.Name+" ran"
+	result.Status, result.Message = evidence.StatusInterrupted, "the executor ended while the step "+current.Name+" ran, or right before it began"
 	result.Error = &evidence.Error{
 		Code: "step.interrupted", Message: result.Message,
 		Hint: "see which parts took effect; then send rerun_of or resume_from with a reason",
@@ -212,22 +259,49 @@ func (r *run) framed() ([]byte, error) {
 }
 
 // noteEnd notes in the claim how the steps have ended, before anything else waits for the store: whoever finds
-// the run dead then stores that as its result.
+// the run dead then stores that as its result. What fails is tried again beside that.
 func (r *run) noteEnd(ctx context.Context, failure error) {
 	if !r.noted {
 		return
 	}
-	ctx, cancel := r.part(context.WithoutCancel(ctx))
-	defer cancel()
 	dying := r.snapshot()
 	dying.conclude(failure)
 	dying.result.Message += "; the executor ended before all of the evidence was stored"
 	doc, err := dying.framed()
-	if err == nil {
-		_, err = r.held.Progress(ctx, r.now(), claim.Start{Lease: r.held.Lease, Group: r.held.Group, Applies: r.doing, SHA256: r.result.Package.SHA256, Frame: doc})
-	}
 	if err != nil {
 		r.log.Warn("the end of the steps could not be noted", "error", err.Error())
+		return
+	}
+	end := claim.Start{Lease: r.longest(), Group: r.held.Group, Applies: r.doing, SHA256: r.result.Package.SHA256, Frame: doc}
+	note := func(ctx context.Context) error {
+		_, err := r.held.Progress(ctx, r.now(), end)
+		return err
+	}
+	if err := r.tried(context.WithoutCancel(ctx), note); err != nil {
+		r.log.Warn("the end of the steps could not be noted yet", "error", err.Error())
+		r.unnoted = note
+	}
+}
+
+// noting notes the end of the steps, if that could not be done before, until there is no time left or the
+// function that it returns is called: then the claim is nobody else's to change.
+func (r *run) noting(ctx context.Context) (stop func(enough bool)) {
+	if r.unnoted == nil {
+		return func(bool) {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var beside sync.WaitGroup
+	beside.Go(func() {
+		if err := r.persist(ctx, r.unnoted); err != nil {
+			r.log.Warn("the end of the steps could not be noted", "error", err.Error())
+		}
+	})
+	return func(enough bool) {
+		if enough {
+			cancel()
+		}
+		beside.Wait()
+		cancel()
 	}
 }
 
@@ -248,8 +322,19 @@ func (r *run) dyingUndo(current evidence.Step) *evidence.Rollback {
 // release gives the claim back where nothing was started, so that whoever comes next does the work, with
 // the failure that led to it, if there is one.
 func (r *run) release(ctx context.Context, failure error, counted bool) {
-	if r.held == nil || r.noted {
+	if !r.giveBack(ctx, failure, counted) || r.group == nil {
 		return
+	}
+	if r.unsure && r.unclaimed(ctx) != nil {
+		return // whoever enters the group, when the lease has ended, sees to that result first
+	}
+	r.leave(ctx)
+}
+
+// giveBack gives back the claim alone.
+func (r *run) giveBack(ctx context.Context, failure error, counted bool) bool {
+	if r.held == nil || r.noted {
+		return false
 	}
 	last := lastError(failure)
 	if last != nil {
@@ -258,9 +343,9 @@ func (r *run) release(ctx context.Context, failure error, counted bool) {
 	if err := r.held.Release(ctx, r.now(), counted, last); err != nil {
 		// It may say that a step has begun: whoever enters the group, once it is free, has to see to that first.
 		r.log.Error("the claim could not be given back", "error", err.Error())
-		return
+		return false
 	}
-	r.leave(ctx)
+	return true
 }
 
 // settleOwn does what follows the result, and says in the claim how the run has ended. What fails

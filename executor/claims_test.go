@@ -272,7 +272,7 @@ func TestAnInterruptedRun(t *testing.T) {
 			b.leave(first, claim.Running)
 			r := b.again(request("sample-1.0.0.zip", first.Package.ETag))
 			lost := b.stored(first.RunID)
-			if lost.Status != evidence.StatusInterrupted || lost.Error.Code != "step.interrupted" {
+			if lost.Status != evidence.StatusInterrupted || lost.Error.Code != "step.interrupted" || !strings.Contains(lost.Message, "or right before it began") {
 				t.Errorf("the lost run says %s, %+v", lost.Status, lost.Error)
 			}
 			if !c.again {

@@ -7,9 +7,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"cemli-executor/executor"
 	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/store"
 )
 
 const rated = `"parameters":{"RATE":{"type":"number"}}`
@@ -102,6 +104,21 @@ func TestAFreezeLetsARollbackPass(t *testing.T) {
 	}
 	if r := back("wrong ledger", ""); code(r) != "policy.freeze" || r.Execution.Ran || !strings.Contains(r.Error.Hint, "reference") {
 		t.Errorf("without a reference: %s, %+v", r.Status, r.Error)
+	}
+}
+
+// A freeze goes by the executor's clock, as leases do.
+func TestAFreezeGoesByTheExecutorsClock(t *testing.T) {
+	for ahead, want := range map[time.Duration]string{0: "policy.freeze", 5 * time.Second: ""} {
+		quick(t, func(b *bench) {
+			time.Sleep(57 * time.Second) // of the minute that is frozen
+			b.config.Clock = func() time.Time { return time.Now().Add(ahead) }
+			b.config.Policy = executor.InlinePolicy("inline", []byte(`{"environment":"test","freeze":[{"from":"2000-01-01T00:00","until":"2000-01-01T00:01","time_zone":"UTC","reason":"close"}]}`))
+			info := b.upload("sample-1.0.0.zip", pack(t, files{"steps/run.sh": "true"}), store.PutOptions{})
+			if r := b.again(event(info.Name, info.ETag)); code(r) != want {
+				t.Errorf("%s ahead: %s, %+v", ahead, r.Status, r.Error)
+			}
+		})
 	}
 }
 

@@ -190,7 +190,11 @@ func (w *work) run(ctx context.Context, request Request) (evidence.Result, error
 
 // run is the state of one run; each stage fills in what the later ones read.
 type run struct {
-	whole bool // the invocation had most of its time when the run began
+	whole    bool                        // the invocation had most of its time when the run began
+	unsure   bool                        // an earlier holder of the claim may have stored a result
+	unnoted  func(context.Context) error // notes how the steps have ended; nil: there is nothing to note
+	undoable bool                        // there may be undo scripts to run
+	until    time.Time                   // when what the steps and their undo may need ends; zero: the first has not begun
 
 	Config  // of the executor, tightened by the policy
 	request Request

@@ -544,6 +544,16 @@ func TestLogLinesHaveNoKeyTwice(t *testing.T) {
 	}
 }
 
+// A failure that nobody has foreseen is not blamed on the sandbox.
+func TestAFailureWithoutACode(t *testing.T) {
+	b := newBench(t)
+	b.config.Namespace = func(context.Context) (string, error) { return "", errors.New("disk on fire") }
+	r, err := b.run(t.Context(), request("sample-1.0.0.zip", "x"))
+	if code(r) != "request.internal" || r.Error.Was != "sandbox.internal" || r.Status != evidence.StatusError {
+		t.Errorf("%s, %+v, %v", r.Status, r.Error, err)
+	}
+}
+
 // What the store refuses for good is the end of the request, once, and there is evidence of it.
 func TestAStoreThatRefusesIsNoOutage(t *testing.T) {
 	b := newBench(t)

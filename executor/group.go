@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"cemli-executor/internal/claim"
+	"cemli-executor/internal/codes"
 	"cemli-executor/internal/problem"
 	"cemli-executor/internal/store"
 	"cemli-executor/manifest"
@@ -86,9 +87,7 @@ func mayPass(verdict error) bool {
 	}
 	var refusal *problem.Error
 	return errors.As(verdict, &refusal) && !slices.ContainsFunc(refusal.Problems, func(p problem.Problem) bool {
-		return !slices.Contains([]string{
-			"manifest.requires", "policy.downgrade", "policy.reuse", "rollback.not_latest", "rollback.undone", "request.not_partial",
-		}, p.Code)
+		return !codes.Of(p.Code).ByRecord
 	})
 }
 

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"runtime/debug"
+	"slices"
+	"strings"
 
 	"cemli-executor/internal/bundle"
 	"cemli-executor/internal/problem"
@@ -29,11 +31,19 @@ func (r *run) read(archive *bundle.Archive) (*manifest.Manifest, error) {
 		return nil, err
 	}
 	r.guard(m)
+	r.undoable = r.mayUndo(m, archive)
 	r.name = m.Name
 	r.result.Package.Name, r.result.Package.Version, r.result.Package.Type = m.Name, m.Version, m.Type
 	r.result.Manifest = m.Raw
 	r.result.Parameters = r.askedParameters(m)
 	return m, problem.Join(tooMuch(r.hidden))
+}
+
+// mayUndo reports whether the run may have undo scripts to run, as far as the manifest and the files' names tell.
+func (r *run) mayUndo(m *manifest.Manifest, archive *bundle.Archive) bool {
+	named := slices.ContainsFunc(m.StepList, func(s manifest.StepSpec) bool { return s.Rollback != "" })
+	found := slices.ContainsFunc(archive.Files(), func(f bundle.File) bool { return strings.HasPrefix(f.Name, "rollback/") })
+	return (named || found) && (r.does(ActionRollback) || m.OnFailure != manifest.OnFailureStop)
 }
 
 // extract writes the files into the run's own directory.

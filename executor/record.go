@@ -1,17 +1,13 @@
 package executor
 
 import (
-	"bytes"
 	"cmp"
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"cemli-executor/internal/claim"
@@ -21,174 +17,18 @@ import (
 	"cemli-executor/manifest"
 )
 
-// keptLog is a log, or what belongs to one, that is not in the results bucket yet.
-type keptLog struct {
-	object string
-	file   io.ReadSeekCloser
-	size   int64
-	kind   string // of its content
-}
-
 // unclaimed refuses to run under a run id that has a result already.
 func (r *run) unclaimed(ctx context.Context) error {
 	object := evidence.ResultObject(r.runID())
 	_, err := r.Results.Head(ctx, object)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
+		r.unsure = false
 		return nil
 	case err != nil:
 		return err
 	}
 	return store.Error(store.ErrExists, "start run", r.Results.Name(), object, nil)
-}
-
-// storing is what is stored beside the steps. A step's end is noted in the claim before anything waits for
-// its log.
-type storing struct {
-	sync.WaitGroup
-	mu sync.Mutex // of the list of evidence, and of the logs that are kept
-}
-
-// list notes an object as evidence.
-func (r *run) list(o evidence.Object) {
-	r.storing.mu.Lock()
-	defer r.storing.mu.Unlock()
-	r.result.List(o)
-}
-
-// keepLog stores a step's log and its times at once, so that they survive the function. What fails
-// is tried again at the end of the run: a store that hiccups must not stop a change
-// half way.
-func (r *run) keepLog(ctx context.Context, log *stepLog, step string) {
-	size, err := log.file.Seek(0, io.SeekEnd)
-	if err != nil {
-		r.log.Error("cannot read the log", "step", step, "error", err.Error())
-	}
-	var all sync.WaitGroup
-	for _, kept := range append(log.times(), keptLog{log.object, log.file, size, "text/plain; charset=utf-8"}) {
-		all.Go(func() {
-			ctx, cancel := r.part(context.WithoutCancel(ctx))
-			defer cancel()
-			if err := r.storeLog(ctx, kept); err != nil {
-				r.log.Warn("log not stored yet", "step", step, "object", kept.object, "error", err.Error())
-				r.storing.mu.Lock()
-				defer r.storing.mu.Unlock()
-				r.kept = append(r.kept, kept)
-			}
-		})
-	}
-	all.Wait()
-}
-
-func (r *run) storeLog(ctx context.Context, log keptLog) error {
-	if _, err := log.file.Seek(0, io.SeekStart); err != nil {
-		return fmt.Errorf("read log: %w", err)
-	}
-	if err := r.put(ctx, log.object, log.file, log.size, log.kind); err != nil && !r.isStored(ctx, log, err) {
-		return err
-	}
-	return log.file.Close()
-}
-
-// part bounds one request: it may take a part of the time that is left, so that one that stalls does not
-// cost the others theirs.
-func (r *run) part(ctx context.Context) (context.Context, context.CancelFunc) {
-	end := r.hard
-	if deadline, ok := ctx.Deadline(); ok {
-		end = deadline
-	}
-	left := r.Reserve
-	if !end.IsZero() {
-		left = time.Until(end)
-	}
-	return context.WithTimeout(ctx, max(left/4, 2*time.Second))
-}
-
-// persist does what stores something, again and again while the store is out of reach and time is left;
-// another failure that may pass is given a few tries.
-func (r *run) persist(ctx context.Context, store func(context.Context) error) error {
-	pause := 100 * time.Millisecond
-	for try := 1; ; try++ {
-		err := r.tried(ctx, store)
-		if err == nil || !retryable(err) || try >= creations && !isOutage(err) || !wait(ctx, pause) {
-			return err
-		}
-		pause = min(2*pause, 3*time.Second)
-	}
-}
-
-func (r *run) tried(ctx context.Context, store func(context.Context) error) error {
-	ctx, cancel := r.part(ctx)
-	defer cancel()
-	return store(ctx)
-}
-
-func isOutage(err error) bool { return errors.Is(err, store.ErrUnavailable) }
-
-// isStored reports whether a log is in the bucket after all: the answer to the first try may have
-// been lost.
-func (r *run) isStored(ctx context.Context, log keptLog, err error) bool {
-	if !errors.Is(err, store.ErrExists) {
-		return false
-	}
-	body, info, err := r.Results.Get(ctx, evidence.Dir(r.runID())+log.object, store.GetOptions{})
-	if err != nil {
-		return false
-	}
-	defer body.Close()
-	if _, err := log.file.Seek(0, io.SeekStart); err != nil || info.Size != log.size {
-		return false
-	}
-	ours, theirs := sha256.New(), sha256.New()
-	_, err = io.Copy(ours, io.LimitReader(log.file, log.size))
-	_, err2 := io.Copy(theirs, body)
-	if errors.Join(err, err2) != nil || hexSum(ours) != hexSum(theirs) {
-		return false
-	}
-	r.list(evidence.Object{Object: evidence.Dir(r.runID()) + log.object, Size: log.size, SHA256: hexSum(ours)})
-	return true
-}
-
-// put creates one object of the run's evidence, from the beginning of body, and lists it.
-func (r *run) put(ctx context.Context, name string, body io.ReadSeeker, size int64, contentType string) error {
-	sum := sha256.New()
-	if _, err := io.Copy(sum, io.LimitReader(body, size)); err != nil {
-		return fmt.Errorf("read %s: %w", name, err)
-	}
-	if _, err := body.Seek(0, io.SeekStart); err != nil {
-		return fmt.Errorf("read %s: %w", name, err)
-	}
-	object := evidence.Object{Object: evidence.Dir(r.runID()) + name, Size: size, SHA256: hexSum(sum)}
-	_, err := r.Results.Put(ctx, object.Object, body, size, store.PutOptions{IfNoneMatch: true, ContentType: contentType})
-	if err == nil {
-		r.list(object)
-	}
-	return err
-}
-
-// found lists what is there under a name already: an earlier try has stored it, or this one, whose answer
-// was lost.
-func (r *run) found(ctx context.Context, name string) error {
-	object, err := r.described(ctx, evidence.Dir(r.runID())+name)
-	if err == nil {
-		r.list(object)
-	}
-	return err
-}
-
-// described reads an object of the results bucket for its size and digest.
-func (e *Config) described(ctx context.Context, object string) (evidence.Object, error) {
-	body, _, err := e.Results.Get(ctx, object, store.GetOptions{})
-	if err != nil {
-		return evidence.Object{}, err
-	}
-	defer body.Close()
-	sum := sha256.New()
-	size, err := io.Copy(sum, body)
-	if err != nil {
-		return evidence.Object{}, unread(e.Results.Name(), object, err)
-	}
-	return evidence.Object{Object: object, Size: size, SHA256: hexSum(sum)}, nil
 }
 
 // record ends the run: it says how it ended, stores what is not stored yet, commits
@@ -226,7 +66,10 @@ func (r *run) record(ctx context.Context, failure error) (evidence.Result, error
 		return r.putOff(ctx, failure), failure
 	}
 	r.conclude(failure)
-	if err := r.commit(ctx); isTaken(err) {
+	stop := r.noting(ctx)
+	err := r.commit(ctx)
+	stop(err == nil || isTaken(err))
+	if isTaken(err) {
 		return r.adoptResult(ctx, failure)
 	} else if err != nil {
 		return r.unstored(ctx, err)
@@ -297,12 +140,18 @@ func (r *run) adoptResult(ctx context.Context, failure error) (evidence.Result, 
 // unstored ends a run whose evidence could not be stored.
 func (r *run) unstored(ctx context.Context, err error) (evidence.Result, error) {
 	described := problem.Of(err, problem.Problem{Code: "store.evidence", Message: "the evidence could not be stored"})
-	r.release(ctx, err, true)
+	if given := r.giveBack(ctx, err, true); given && !r.mayAppear() {
+		r.leave(ctx)
+	}
 	r.logWhole()
 	r.finishLog("the evidence could not be stored", err)
 	r.result.Error, r.result.Status, r.result.Message = evidence.NewError(described), evidence.StatusError, "the evidence could not be stored: "+described.Message()
 	return r.result, fmt.Errorf("store evidence of %s: %w", r.runID(), err)
 }
+
+// mayAppear reports whether the result may be stored yet, by a request that nobody waits for any more, and has
+// an effect: whoever comes after the run has to know, so that the group is left when the lease ends.
+func (r *run) mayAppear() bool { return r.digest != "" && r.doing != nil }
 
 // logWhole puts the result into the log, where nothing else has it.
 func (r *run) logWhole() {
@@ -433,44 +282,6 @@ func (r *run) provable(scripts []script) error {
 		Code: "manifest.evidence", Where: manifest.Name, Message: "the result that has the manifest and the parameters in it cannot be stored, so nothing was executed: " + err.Error(),
 		Hint: "take large values out of the manifest and the request, into files of the package",
 	}, err)
-}
-
-// creations is how often something is stored again that the store refuses, as that may pass.
-const creations = 3
-
-// create creates one document of the evidence. One whose answer was lost is found there, and is no
-// conflict.
-func (r *run) create(ctx context.Context, name string, doc []byte, contentType string) error {
-	return r.persist(ctx, func(ctx context.Context) error {
-		err := r.put(ctx, name, bytes.NewReader(doc), int64(len(doc)), contentType)
-		if err != nil && r.isThere(ctx, name, doc) {
-			r.list(evidence.Object{Object: evidence.Dir(r.runID()) + name, Size: int64(len(doc)), SHA256: sum(doc)})
-			return nil
-		}
-		return err
-	})
-}
-
-// wait waits; false if there is no time for that.
-func wait(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
-	}
-}
-
-func (r *run) isThere(ctx context.Context, name string, doc []byte) bool {
-	body, info, err := r.Results.Get(ctx, evidence.Dir(r.runID())+name, store.GetOptions{})
-	if err != nil {
-		return false
-	}
-	defer body.Close()
-	stored, err := io.ReadAll(io.LimitReader(body, int64(len(doc))+1))
-	return err == nil && info.Size == int64(len(doc)) && bytes.Equal(stored, doc)
 }
 
 const junitReport = "junit.xml"

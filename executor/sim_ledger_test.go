@@ -24,8 +24,9 @@ type simPackage struct {
 	idempotent  bool
 	sets        []string // "" alone where there are none
 	steps       int
-	action      string // what the uploader chose; "": apply
-	hasty       bool   // it does not wait for its group
+	timeout     time.Duration // 0: it says none
+	action      string        // what the uploader chose; "": apply
+	hasty       bool          // it does not wait for its group
 }
 
 // upload is one version of an object.
@@ -55,8 +56,11 @@ type ledger struct {
 	groups     map[string]*simGroup
 	fences     map[string]int64       // of the records in the store
 	places     map[string]claim.Place // by run key
+	byHand     map[string]bool        // by run key: a person asked
 	late       map[string]bool        // by run id, as it should be
 	announced  map[string]int
+	deeds      map[string]*deed     // by run id and script
+	leases     map[string]time.Time // of claims, by run id
 	answers    []evidence.Result
 	model
 	violations []string
@@ -76,7 +80,8 @@ type simGroup struct {
 func newLedger() ledger {
 	return ledger{
 		packages: map[string]*simPackage{}, accepted: map[string]bool{}, squeezed: map[string]bool{}, executions: map[string]int{}, began: map[string]bool{}, runs: map[string][]string{}, groups: map[string]*simGroup{},
-		model: newModel(), fences: map[string]int64{}, places: map[string]claim.Place{}, late: map[string]bool{}, announced: map[string]int{},
+		model: newModel(), fences: map[string]int64{}, places: map[string]claim.Place{}, byHand: map[string]bool{}, late: map[string]bool{}, announced: map[string]int{},
+		deeds: map[string]*deed{}, leases: map[string]time.Time{},
 	}
 }
 
@@ -160,6 +165,12 @@ func (w *world) written(_ *invocation, bucket, name string, before *simObject, d
 			w.violated("the mark %s cannot be read", name)
 		}
 		w.marked(claim.KeyOf(mark.Name), mark.Request)
+	case strings.HasPrefix(name, "claims/"):
+		var c claim.Claim
+		if json.Unmarshal(doc, &c) != nil {
+			w.violated("the claim %s cannot be read", name)
+		}
+		w.claimed(c)
 	case strings.HasPrefix(name, "groups/"):
 		var now, then claim.Group
 		if json.Unmarshal(doc, &now) != nil {
@@ -180,9 +191,19 @@ func (w *world) marked(key string, request executor.Request) {
 		}
 		place := u.place(request.ParameterSet)
 		if request.Trigger.Kind == executor.TriggerRequest && !request.Created.IsZero() {
-			place.Created = request.Created
+			place.Created, w.byHand[key] = request.Created, true
 		}
 		w.places[key] = place
+	}
+}
+
+// claimed notes the lease of a claim, and the place that it gives to what a person asked for: whoever accepts a
+// request and dies may have found another time for it than the one who claims it.
+func (w *world) claimed(c claim.Claim) {
+	w.leases[c.RunID] = c.Lease
+	if place, ok := w.places[c.Key]; ok && w.byHand[c.Key] && !c.Uploaded.IsZero() {
+		place.Created = c.Uploaded
+		w.places[c.Key] = place
 	}
 }
 
@@ -245,6 +266,7 @@ func (w *world) judge() {
 	w.open()
 	for _, id := range slices.Sorted(maps.Keys(found)) {
 		r := found[id]
+		w.judgeSteps(r)
 		if w.announced[id] == 0 && (uploaded(r) || r.Package.SHA256 != "") {
 			w.violated("run %s was not announced", id)
 		}
@@ -278,7 +300,7 @@ func (w *world) ended(p *simPackage, r evidence.Result, found map[string]evidenc
 	case evidence.StatusSuccess:
 		return w.began[r.RunID] == (p.action == "") && (!bad || p.action != "")
 	case evidence.StatusFailed, evidence.StatusRolledBack:
-		return w.began[r.RunID] && (bad || strings.HasPrefix(p.name, "flaky") || r.Error.Code == "step.timeout" && w.slow(r))
+		return w.began[r.RunID] && (bad || strings.HasPrefix(p.name, "flaky") || r.Error.Code == "step.timeout" && w.slow(r) || r.Error.Code == "state.unnoted" && (w.slow(r) || w.outages != nil))
 	case evidence.StatusSkipped:
 		previous := found[r.PreviousRunID]
 		return !w.began[r.RunID] && (previous.Status == evidence.StatusSuccess || p.sets[0] != "")
@@ -295,14 +317,17 @@ func (w *world) ended(p *simPackage, r evidence.Result, found map[string]evidenc
 // slow reports whether a run took most of the time that an invocation has to give, or, where some of it is
 // kept for undo, of what is left then.
 func (w *world) slow(r evidence.Result) bool {
-	if w.squeezed[r.Package.ETag] {
-		return true // it was given what was left
+	if w.squeezed[r.Package.ETag] || r.ParameterSet != w.packages[r.Package.Name].sets[0] {
+		return true // it was given what an earlier item, or the sets before it, had left
 	}
 	most := callTime / 2
 	if r.Rollback != nil {
 		most = callTime / 5
 	}
-	return r.Steps[0].Start != nil && r.End.Sub(*r.Steps[0].Start) > most
+	if p := w.packages[r.Package.Name]; p.timeout > 0 {
+		most = min(most, p.timeout/2)
+	}
+	return r.Steps[0].Start != nil && r.End.Sub(*r.Steps[0].Start)+maxSkew > most // its clock is not the world's
 }
 
 // judgeSets wants no set to have begun after one before it did not succeed.
@@ -353,7 +378,7 @@ func (w *world) judgeUpload(u *upload, found map[string]evidence.Result) {
 			case i < len(chain)-1 && r.Status != evidence.StatusInterrupted:
 				w.violated("run %s is %s, and was tried again", r.RunID, r.Status)
 			case i == len(chain)-1 && newest && !w.ended(u.pkg, r, found):
-				w.violated("run %s of %s ended %s: %s", r.RunID, u.pkg.name, r.Status, r.Message)
+				w.violated("run %s of %s (%s) ended %s: %s", r.RunID, u.pkg.name, u.pkg.members, r.Status, r.Message)
 			case i > 0 && !u.pkg.idempotent:
 				w.violated("run %s is a second attempt", r.RunID)
 			}

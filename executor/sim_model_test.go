@@ -45,7 +45,7 @@ func (w *world) ask(n int) {
 	if w.random.IntN(2) == 0 {
 		q.RequestID = fmt.Sprint("id ", n)
 	}
-	if runs := w.applying(); len(runs) > 0 && w.random.IntN(5) > 0 {
+	if runs := w.applying(w.random.IntN(6) == 0); len(runs) > 0 && w.random.IntN(5) > 0 {
 		w.goBack(&q, runs[w.random.IntN(len(runs))])
 	} else if len(w.uploads) > 0 {
 		q.Object, q.Action, q.OncePer = w.uploads[w.random.IntN(len(w.uploads))].object, executor.ActionApply, 3*time.Minute
@@ -75,12 +75,12 @@ func (w *world) goBack(q *executor.Request, to evidence.Result) {
 	q.Force = w.random.IntN(6) == 0
 }
 
-// applying lists the results of runs that began to apply something, in the order of their ids.
-func (w *world) applying() []evidence.Result {
+// applying lists the results of runs that began to apply something, or were to, in the order of their ids.
+func (w *world) applying(orWereTo bool) []evidence.Result {
 	var list []evidence.Result
 	found := w.stored()
 	for _, id := range slices.Sorted(maps.Keys(found)) {
-		if r := found[id]; r.Action == "apply" && w.known[id] {
+		if r := found[id]; r.Action == "apply" && (orWereTo || w.known[id]) {
 			list = append(list, r)
 		}
 	}
@@ -227,7 +227,9 @@ func (w *world) wentBack(list []claim.Entry, r evidence.Result) []claim.Entry {
 	}
 	i := find(list, r.PreviousRunID)
 	if i < 0 {
-		w.violated("the rollback %s is of %s, which has not begun", r.RunID, r.PreviousRunID)
+		if w.undid[r.RunID] {
+			w.violated("the rollback %s is of %s, which has not begun", r.RunID, r.PreviousRunID)
+		}
 		return list
 	}
 	if n := latest(list); n >= 0 && n != i && !w.asked[r.Reason].Force {

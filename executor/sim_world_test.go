@@ -35,6 +35,7 @@ type world struct {
 	kept      map[string][]*simObject
 	calm      bool // nothing goes wrong any more
 	stopped   bool
+	outages   []outage
 
 	mu      sync.Mutex
 	pending []*operation
@@ -58,6 +59,7 @@ type operation struct {
 	what   string
 	effect func() error
 	done   chan error
+	after  time.Duration // that the answer takes
 }
 
 // invocation is one call of the function, until it returns or is killed.
@@ -67,7 +69,9 @@ type invocation struct {
 	skew   time.Duration
 	hard   time.Time
 	dead   bool
-	undead bool // it was suspended, and the platform forgot to kill it
+	died   time.Time // zero: at the end of its time, or never
+	fresh  int       // requests that follow a step's end
+	undead bool      // it was suspended, and the platform forgot to kill it
 }
 
 // errGone is what a dead invocation's calls end with; they have no effect.
@@ -79,7 +83,23 @@ func (i *invocation) schedule(ctx context.Context, op, what string, effect func(
 	i.world.mu.Lock()
 	i.world.pending = append(i.world.pending, o)
 	i.world.mu.Unlock()
-	return <-o.done
+	if strings.HasPrefix(op, "step") {
+		return <-o.done
+	}
+	select {
+	case <-ctx.Done(): // whether it is carried out, nobody knows: it may be later
+		return store.Error(store.ErrUnavailable, op, "sim", what, ctx.Err())
+	case err := <-o.done:
+		wait(ctx, o.after)
+		return err
+	}
+}
+
+func wait(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
 }
 
 // run carries out operations, in an order that the seed decides, until nothing is left to happen.
@@ -168,6 +188,10 @@ func (w *world) carryOut(o *operation) error {
 	if w.calm {
 		return o.effect()
 	}
+	call := !strings.HasPrefix(o.op, "step")
+	if call && w.breaks(o) {
+		w.breakdown(o)
+	}
 	switch {
 	case chance < 6:
 		w.crash(i)
@@ -176,8 +200,10 @@ func (w *world) carryOut(o *operation) error {
 		_ = o.effect() // nobody will know
 		w.crash(i)
 		return errGone
-	case strings.HasPrefix(o.op, "step"):
+	case !call:
 		return o.effect()
+	case w.out(o) != nil:
+		return w.failsIn(w.out(o), o)
 	case chance < 22: // 503: nothing was done
 		return store.Error(store.ErrUnavailable, o.op, "sim", o.what, errors.New("503"))
 	case chance < 34: // it was done, and the answer is lost
@@ -196,7 +222,7 @@ func (w *world) carryOut(o *operation) error {
 }
 
 func (w *world) crash(i *invocation) {
-	i.dead = true
+	i.dead, i.died = true, time.Now()
 	w.crashes++
 }
 
@@ -204,7 +230,7 @@ func (w *world) crash(i *invocation) {
 func (w *world) invoke(requests []executor.Request, limit time.Duration) {
 	w.number++
 	w.invocations++
-	skew := time.Duration(w.random.IntN(10_001)-5000) * time.Millisecond
+	skew := time.Duration(w.random.Int64N(int64(2*maxSkew)+1) - int64(maxSkew)).Truncate(time.Millisecond)
 	if !w.calm && w.random.IntN(30) == 0 {
 		skew = time.Hour // a machine whose clock is wrong
 	}
@@ -250,6 +276,7 @@ func (w *world) invoke(requests []executor.Request, limit time.Duration) {
 const (
 	callTime     = time.Minute
 	detachedTime = 10 * time.Minute
+	maxSkew      = 5 * time.Second // of clocks that are right
 )
 
 func (w *world) config(i *invocation) executor.Config {
@@ -295,6 +322,9 @@ func (i *invocation) spawn(ctx context.Context, c sandbox.Command) (sandbox.Outc
 	stall := false
 	_ = i.schedule(ctx, "step prepare", env["CEMLI_RUN_ID"], func() error {
 		took = time.Duration(w.random.IntN(8000)) * time.Millisecond
+		if w.random.IntN(20) == 0 {
+			took *= 30
+		}
 		stall = !w.calm && w.random.IntN(60) == 0
 		return nil
 	})
@@ -308,7 +338,11 @@ func (i *invocation) spawn(ctx context.Context, c sandbox.Command) (sandbox.Outc
 	}
 	env["script"] = c.ScriptPath
 	err := i.schedule(ctx, "step begin", env["CEMLI_RUN_ID"], func() error {
-		if refused = !w.begin(i, env); i.undead {
+		w.does(i, env)
+		if refused = !w.begin(i, env); refused {
+			w.did(env, 9, false)
+		}
+		if i.undead {
 			w.end(env) // at once
 		}
 		return nil
@@ -328,6 +362,7 @@ func (i *invocation) spawn(ctx context.Context, c sandbox.Command) (sandbox.Outc
 	if err := i.schedule(ctx, "step end", env["CEMLI_RUN_ID"], func() error {
 		w.end(env)
 		o.ExitCode = w.fails(env)
+		w.did(env, o.ExitCode, o.Stopped)
 		return nil
 	}); err != nil || i.dead {
 		return o, errGone

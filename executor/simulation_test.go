@@ -74,16 +74,22 @@ var kinds = []struct {
 	sets       []string
 	idempotent bool
 	steps      int
+	timeout    time.Duration // that it says; 0: none
 }{
-	{"", []string{""}, false, 2},
-	{"", []string{""}, false, 1},
-	{`,"idempotent":true`, []string{""}, true, 2},
-	{`,"on_failure":"stop"`, []string{""}, false, 2},
-	{`,"parameters":{"C":{"type":"string","default":"x"}},"parameter_sets":{"DE":{"C":"de"},"FR":{"C":"fr"}},"on_set_failure":"continue"`, []string{"DE", "FR"}, false, 2},
-	{`,"parameters":{"C":{"type":"string","default":"x"}},"parameter_sets":{"DE":{"C":"de"},"FR":{"C":"fr"}}`, []string{"DE", "FR"}, false, 1},
-	{`,"timeout":"2m"`, []string{""}, false, 1}, // more than an event's invocation has
-	{`,"timeout":"35s","parameter_sets":{"DE":{},"FR":{},"IT":{}}`, []string{"DE", "FR", "IT"}, false, 2},
-	{`,"x-check":true`, []string{""}, false, 1}, // the uploader wants it checked only
+	{"", []string{""}, false, 2, 0},
+	{"", []string{""}, false, 1, 0},
+	{`,"idempotent":true`, []string{""}, true, 2, 0},
+	{`,"on_failure":"stop"`, []string{""}, false, 2, 0},
+	{`,"parameters":{"C":{"type":"string","default":"x"}},"parameter_sets":{"DE":{"C":"de"},"FR":{"C":"fr"}},"on_set_failure":"continue"`, []string{"DE", "FR"}, false, 2, 0},
+	{`,"parameters":{"C":{"type":"string","default":"x"}},"parameter_sets":{"DE":{"C":"de"},"FR":{"C":"fr"}}`, []string{"DE", "FR"}, false, 1, 0},
+	{`,"timeout":"2m"`, []string{""}, false, 1, 2 * time.Minute}, // more than an event's invocation has
+	{`,"timeout":"35s","parameter_sets":{"DE":{},"FR":{},"IT":{}}`, []string{"DE", "FR", "IT"}, false, 2, 35 * time.Second},
+	{`,"x-check":true`, []string{""}, false, 1, 0}, // the uploader wants it checked only
+	// What runs need, and so their leases, is anything from less than an invocation has to nearly all of a detached one.
+	{`,"timeout":"12s","rollback_timeout":"10s"`, []string{""}, false, 2, 12 * time.Second},
+	{`,"timeout":"40s","idempotent":true`, []string{""}, true, 2, 40 * time.Second},
+	{`,"timeout":"4m","rollback_timeout":"2m"`, []string{""}, false, 2, 4 * time.Minute},
+	{`,"timeout":"8m","on_failure":"stop"`, []string{""}, false, 2, 8 * time.Minute},
 }
 
 var zips sync.Map // by manifest: packages are the same in all histories
@@ -97,7 +103,7 @@ func (w *world) makePackage(number int) *simPackage {
 	case 1, 2:
 		name = "flaky" + name
 	}
-	p := &simPackage{name: name, group: name, idempotent: kind.idempotent, sets: kind.sets, steps: kind.steps}
+	p := &simPackage{name: name, group: name, idempotent: kind.idempotent, sets: kind.sets, steps: kind.steps, timeout: kind.timeout}
 	members := kind.members
 	if strings.Contains(members, "x-check") {
 		p.action = "check"
@@ -185,7 +191,7 @@ func (w *world) upload(p *simPackage, object string) {
 func (w *world) deliver(u *upload, after time.Duration) {
 	w.duplicates++
 	limit := callTime
-	if w.off["clock"] && w.random.IntN(2) == 0 {
+	if w.off["clock"] && w.random.IntN(2) == 0 || w.random.IntN(10) == 0 { // functions of a longer timeout
 		limit = detachedTime
 	}
 	w.in(after, func() {

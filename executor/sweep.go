@@ -81,15 +81,15 @@ func (e *Executor) SweepInSpareTime(ctx context.Context, callID string) error {
 	if e.Invoke == nil || bounded && time.Until(hard) < e.Reserve+grace+spareTime {
 		return nil
 	}
-	cursor, err := claim.ReadCursor(ctx, e.State, e.Environment)
+	spare, cancel := context.WithTimeout(ctx, spareTime)
+	defer cancel()
+	cursor, err := claim.ReadCursor(spare, e.State, e.Environment)
 	if err != nil {
 		return err
 	}
 	if age := e.now().Sub(cursor.Swept); age >= 0 && age < spareEvery {
 		return nil
 	}
-	spare, cancel := context.WithTimeout(ctx, spareTime)
-	defer cancel()
 	w := e.begins(ctx)
 	w.spare = true
 	_, err = e.sweep(spare, w, callID)

@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"strconv"
@@ -44,14 +45,13 @@ func (n node) bad(code, message, hint string) { n.c.add(code, string(n.at), mess
 
 // label is what messages call the value: its key, or its list's.
 func (n node) label() string {
-	at := n.at
-	if _, err := strconv.Atoi(at.LastToken()); err == nil {
-		at = at.Parent()
-	}
-	if at == "" {
+	if n.at == "" {
 		return "the document"
 	}
-	return printable(at.LastToken())
+	if _, err := strconv.Atoi(n.at.LastToken()); err == nil {
+		return "each of " + printable(n.at.Parent().LastToken())
+	}
+	return printable(n.at.LastToken())
 }
 
 // wrongType notes that the value is none of what is wanted.
@@ -102,7 +102,7 @@ func (n node) choice(code string, allowed ...string) string {
 		}
 	}
 	hint := ""
-	if near := problem.Nearest(text, allowed); near != "" {
+	if near := cmp.Or(problem.Nearest(text, allowed), longer(text, allowed)); near != "" {
 		hint = "did you mean " + near + "?"
 	}
 	n.bad(code, fmt.Sprintf("%q is none of %s", printable(text), strings.Join(allowed, ", ")), hint)
@@ -135,8 +135,17 @@ const maxDuration = 24 * time.Hour
 
 // duration returns a Go duration that is more than nothing and at most a day.
 func (n node) duration() time.Duration {
-	text := n.word("manifest.duration", durationRule, "a duration such as 90s or 1h30m")
-	if text == "" {
+	const form = "a duration such as 90s or 1h30m"
+	text, ok := strictjson.Text(n.value)
+	switch {
+	case !ok && n.value.Kind() == '0':
+		n.wrongType("text", fmt.Sprintf("write it in quotes, with its unit: \"%ss\"", n.value))
+		return 0
+	case ok && !durationRule.MatchString(text):
+		n.bad("manifest.duration", fmt.Sprintf("%q is not %s", printable(text), form), durationHint(text))
+		return 0
+	}
+	if text = n.word("manifest.duration", durationRule, form); text == "" {
 		return 0
 	}
 	d, err := time.ParseDuration(text)
@@ -145,6 +154,15 @@ func (n node) duration() time.Duration {
 		return 0
 	}
 	return d
+}
+
+// orText reports that a text stands where an object is wanted, and shows one. The text is not quoted: it may be a secret.
+func (n node) orText(example string) bool {
+	_, isText := strictjson.Text(n.value)
+	if isText {
+		n.wrongType("an object", "write it like "+example)
+	}
+	return isText
 }
 
 // list returns the elements of a list.

@@ -54,6 +54,9 @@ func (n node) parameter() Parameter {
 	var p Parameter
 	var fallback, pattern *node
 	var enum []node
+	if n.orText(`{"type": "integer"}`) {
+		return p
+	}
 	n.fields([]field{
 		{"type", true, func(v node) {
 			p.Type = ParameterType(v.choice("manifest.choice", string(TypeString), string(TypeInteger), string(TypeNumber), string(TypeBoolean)))

@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -59,6 +60,9 @@ var faults = map[strictjson.Kind]struct{ code, hint string }{
 func strict(doc []byte) error {
 	if fault := strictjson.Check(doc, MaxDepth); fault != nil {
 		f := faults[fault.Kind]
+		if fault.Kind == strictjson.Syntax {
+			f.hint = cmp.Or(otherLanguage(doc, fault.Line), f.hint)
+		}
 		return refuse(f.code, fault.Pointer, "the manifest is not valid JSON: "+fault.Error(), f.hint)
 	}
 	if _, ok := strictjson.Members(doc); !ok {
@@ -82,7 +86,7 @@ func (m *Manifest) fields() []field {
 	table := []field{
 		{"$schema", false, func(n node) { n.text(lineRule, 2048) }},
 		{"name", true, func(n node) {
-			m.Name = n.word("manifest.name", nameRule, "1 to 63 of a-z 0-9 . _ - that begin with a letter or digit")
+			m.Name = n.name()
 		}},
 		{"version", true, func(n node) { m.Version = n.version() }},
 		{"type", true, func(n node) { m.Type = n.choice("manifest.package_type", Types...) }},
@@ -122,6 +126,10 @@ func (m *Manifest) fields() []field {
 
 func (n node) version() string {
 	const form = "a SemVer 2.0.0 version such as 1.0.0"
+	if text, ok := strictjson.Text(n.value); ok && !versionRule.MatchString(text) {
+		n.bad("manifest.version", fmt.Sprintf("%q is not %s", printable(text), form), versionHint(text))
+		return ""
+	}
 	text := n.word("manifest.version", versionRule, form)
 	if len(text) > maxVersion {
 		n.bad("manifest.version", fmt.Sprintf("%s has more than %d characters", n.label(), maxVersion), "shorten it")
@@ -162,6 +170,9 @@ func (n node) secrets() map[string]string {
 	for _, name := range sortedKeys(members) {
 		member := members[name]
 		if !member.variable(name) {
+			continue
+		}
+		if member.orText(`{"vault_secret": "erp-db"}`) {
 			continue
 		}
 		member.fields([]field{{"vault_secret", true, func(v node) {

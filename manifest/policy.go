@@ -66,7 +66,7 @@ func ParsePolicy(doc []byte, environment string) (*Policy, error) {
 	node{c: c, value: doc}.fields(p.fields())
 	if p.Environment != "" && p.Environment != environment {
 		c.add(code, "/environment", fmt.Sprintf("the policy is for the environment %s; this is %s", p.Environment, environment),
-			"set CEMLI_POLICY to this environment's policy")
+			"give "+environment+" its own policy; CEMLI_POLICY names it")
 	}
 	if err := problem.Join(c.problems); err != nil {
 		return nil, err

@@ -32,6 +32,9 @@ func (n node) steps(secrets map[string]string) []StepSpec {
 // step reads one step and fills in its defaults.
 func (n node) step(secrets map[string]string) StepSpec {
 	s := StepSpec{Phase: PhaseRun}
+	if n.orText(`{"run": "steps/run.sh"}`) {
+		return s
+	}
 	script := func(v node) string { return v.word("manifest.path", pathRule, aPath) }
 	n.fields([]field{
 		{"name", false, func(v node) {

@@ -409,7 +409,7 @@ variable "keep_packages" {
 }
 
 variable "trust_subject" {
-  description = "Whether results call who signed an invocation verified. Find out first that OCI Functions lets no caller write that itself: docs/operations.md says how."
+  description = "Whether results call who signed an invocation verified. Find out first that OCI Functions lets no caller write that itself: docs/operations/README.md says how."
   type        = bool
   default     = false
 }

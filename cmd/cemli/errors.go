@@ -59,7 +59,24 @@ func (t *terminal) showError(err error) {
 	}
 }
 
+// cureHere is what to do on this machine, where the hint is for the operators of a function.
+func (t *terminal) cureHere(p problem.Problem) string {
+	switch {
+	case p.Code == "policy.unavailable" && strings.Contains(p.Message, "; this is "):
+		_, environment, _ := strings.Cut(p.Message, "; this is ")
+		return "leave --env out, or name the policy of " + environment
+	case p.Code == "manifest.environment":
+		return p.Hint + "; choose with --env"
+	case p.Code == "step.tool" && !t.local:
+		return "install it here, and add it to the function's image"
+	case p.Code == "secret.unavailable" && t.local:
+		return "give it with --secret NAME=FILE, and its value in the file"
+	}
+	return p.Hint
+}
+
 func (t *terminal) showProblem(p problem.Problem) {
+	p.Hint = t.cureHere(p)
 	text := p.Message
 	if p.Where != "" {
 		text = p.Where + ": " + text

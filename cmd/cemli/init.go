@@ -35,32 +35,34 @@ const schemaFile = "manifest.schema.json"
 func newInitCommand(t *terminal) *cobra.Command {
 	var change, kind string
 	cmd := &cobra.Command{
-		Use:   "init NAME",
-		Short: "Make a package folder that already runs",
+		Use:        "init NAME",
+		Short:      "Make a package folder that already runs",
+		GroupID:    groupAuthors,
+		SuggestFor: []string{"new", "create"},
 		Long: `Make the folder NAME with a package that already runs: a manifest with a
-parameter, a check before, a step, its undo, and a test after. Nothing that exists
-is touched.
+parameter, a check before, a step, its undo, and a test after. Nothing that
+exists is touched.
 
 Templates: plain, sql (a change of a database, in SQL files), rest (data that is
 loaded by an API), localization (parameter sets, one run for each country).`,
 		Example: `  cemli init invoice-layout
   cemli init ledger-codes --template sql --type configuration`,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) != 1 {
-				return usageError(cmd, errors.New("one NAME is needed: the new package's"))
-			}
-			return nil
-		},
+		Args: one("NAME is needed: the new package's"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			usual, ok := kinds[kind]
 			if !ok {
-				return usageError(cmd, fmt.Errorf("there is no template %.40q; there are %s", kind, strings.Join(slices.Sorted(maps.Keys(kinds)), ", ")))
+				names := slices.Sorted(maps.Keys(kinds))
+				hint := "see " + cmd.CommandPath() + " --help"
+				if near := problem.Nearest(kind, names); near != "" {
+					hint = "did you mean " + near + "?"
+				}
+				return wrongCall(fmt.Sprintf("there is no template %.40q; there are %s", kind, strings.Join(names, ", ")), hint)
 			}
 			return makePackage(t, args[0], kind, cmp.Or(change, usual))
 		},
 	}
-	cmd.Flags().StringVar(&change, "type", "", "kind of change: "+strings.Join(manifest.Types, ", ")+" (default: the template's)")
-	cmd.Flags().StringVar(&kind, "template", "plain", "what it begins with: plain, sql, rest or localization")
+	cmd.Flags().StringVar(&change, "type", "", "`KIND` of change: "+strings.Join(manifest.Types, ", ")+" (default: the template's)")
+	cmd.Flags().StringVar(&kind, "template", "plain", "`TEMPLATE` it begins with: plain, sql, rest or localization")
 	return cmd
 }
 
@@ -73,14 +75,22 @@ const (
 
 // makePackage makes the folder at path; its last element is the package's name.
 func makePackage(t *terminal, path, kind, change string) error {
+	if name := filepath.Base(path); name == "." || name == ".." {
+		return problem.New(problem.Problem{Code: "manifest.name", Where: path, Message: "this is no name for a package", Hint: "name a folder that does not exist yet; init makes it"}, nil)
+	}
 	doc, err := newManifest(kind, filepath.Base(path), change)
 	if err != nil {
 		return err
 	}
 	if err := os.Mkdir(path, 0o755); err != nil { // #nosec G301 -- a folder of sources
-		return problem.New(problem.Problem{
-			Code: "usage", Where: path, Message: "the folder cannot be made", Hint: "choose a name that is free, in a folder that you may write to",
-		}, err)
+		hint := "choose a folder that you may write to"
+		switch {
+		case errors.Is(err, fs.ErrExist):
+			hint, err = "there is something of that name; choose another", nil
+		case errors.Is(err, fs.ErrNotExist):
+			hint, err = "make the folder "+filepath.Dir(path)+" first", nil
+		}
+		return problem.New(problem.Problem{Code: "usage", Where: path, Message: "the folder cannot be made", Hint: hint}, err)
 	}
 	if err := fillPackage(path, kind, doc); err != nil {
 		return fmt.Errorf("make package: %w", err)

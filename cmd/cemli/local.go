@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -36,13 +37,13 @@ type localFlags struct {
 
 func (f *localFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.IntVar(&f.memory, "memory", 512, "memory that the function is told it has, in MB")
-	flags.DurationVar(&f.timeout, "timeout", 5*time.Minute, "timeout of one invocation")
-	flags.DurationVar(&f.detached, "detached-timeout", time.Hour, "timeout of one detached invocation")
-	flags.StringArrayVar(&f.settings, "config", nil, "configuration of the function, KEY=VALUE; may be repeated")
-	flags.StringArrayVar(&f.faults, "fault", nil, "what goes wrong on purpose, such as unavailable=0.1 or event_duplicate=1; may be repeated")
-	flags.StringArrayVar(&f.secrets, "secret", nil, "secret in the vault, NAME=FILE with its value; may be repeated")
-	flags.StringVar(&f.function, "function", "", "the function's binary (default: beside cemli, or built from the sources around)")
+	flags.IntVar(&f.memory, "memory", 512, "memory that the function is told it has, in `MB`")
+	flags.DurationVar(&f.timeout, "timeout", 5*time.Minute, "`DURATION` that one invocation may take")
+	flags.DurationVar(&f.detached, "detached-timeout", time.Hour, "`DURATION` that one detached invocation may take")
+	flags.StringArrayVar(&f.settings, "config", nil, "configuration of the function, `KEY=VALUE`; may be repeated")
+	flags.StringArrayVar(&f.faults, "fault", nil, "`FAULT` that happens on purpose, such as unavailable=0.1; may be repeated")
+	flags.StringArrayVar(&f.secrets, "secret", nil, "secret in the vault, `NAME=FILE` with its value; may be repeated")
+	flags.StringVar(&f.function, "function", "", "`FILE` with the function's binary (default: beside cemli, or built from the sources around)")
 	flags.BoolVar(&f.unversioned, "unversioned", false, "make buckets that keep no versions, unlike those that Terraform makes")
 	flags.BoolVar(&f.verbose, "verbose", false, "show the function's whole log and the services' own")
 }
@@ -51,8 +52,14 @@ func newLocalCommand(t *terminal) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "local",
 		Short: "Run packages in a local OCI",
-		Args:  noArguments,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Long: `Run packages in a local OCI: buckets, events and the real function, on this
+machine and without a cloud account.`,
+		Example: `  cemli local run examples/hello-cemli
+  cemli local up --dir state
+  eval "$(cemli local credentials --dir state)"`,
+		GroupID: groupLocal,
+		Args:    onlyCommands,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newLocalRunCommand(t), newLocalUpCommand(t), newLocalCredentialsCommand(t))
 	return cmd
@@ -71,10 +78,10 @@ func needsLinux() error {
 
 // check refuses flags that no function could be run with, and reads --config.
 func (f localFlags) check() (map[string]string, error) {
-	wrong := func(message string) error {
-		return problem.New(problem.Problem{Code: "usage", Message: message, Hint: "see the command's --help"}, nil)
-	}
+	wrong := func(message string) error { return wrongCall(message, "see the command's --help") }
 	switch {
+	case f.port < 0 || f.port > 65535:
+		return nil, wrong("--port must be 0 to 65535; 0 takes any free one")
 	case f.instances < 1 || f.instances > 100:
 		return nil, wrong("--instances must be 1 to 100")
 	case f.timeout < 5*time.Second || f.timeout > time.Hour:
@@ -90,7 +97,7 @@ func (f localFlags) check() (map[string]string, error) {
 	for _, setting := range f.settings {
 		key, value, ok := strings.Cut(setting, "=")
 		if !ok || key == "" {
-			return nil, wrong("--config " + setting + " is not KEY=VALUE")
+			return nil, wrongCall("--config "+setting+" is not KEY=VALUE", "write it like CEMLI_LOG_LEVEL=debug")
 		}
 		settings[key] = value
 	}
@@ -109,7 +116,7 @@ func (f localFlags) start(ctx context.Context, t *terminal, dir string, function
 	for _, fault := range f.faults {
 		if err := localoci.ParseFault(fault, &o.Faults); err != nil {
 			return nil, nil, problem.New(problem.Problem{
-				Code: "usage", Message: err.Error(), Hint: "docs/local-oci.md lists the faults",
+				Code: "usage", Message: err.Error(), Hint: "docs/platform/local-oci.md lists the faults",
 			}, nil)
 		}
 	}
@@ -154,7 +161,7 @@ func (f localFlags) readSecrets() (map[string][]byte, error) {
 	for _, flag := range f.secrets {
 		name, path, ok := strings.Cut(flag, "=")
 		if !ok || name == "" {
-			return nil, problem.New(problem.Problem{Code: "usage", Where: "--secret", Message: "--secret " + name + " is not NAME=FILE", Hint: "write the value into a file, and name that"}, nil)
+			return nil, problem.New(problem.Problem{Code: "usage", Where: "--secret", Message: fmt.Sprintf("%.100q is not NAME=FILE", name), Hint: "write the value into a file, and name that"}, nil)
 		}
 		value, err := os.ReadFile(path)
 		if err != nil {

@@ -21,7 +21,8 @@ func newLocalCredentialsCommand(t *terminal) *cobra.Command {
 		Use:   "credentials",
 		Short: "Print environment and keys for a function that another host runs",
 		Long: `Print what a function needs in its environment to work with a local OCI that is
-running: the endpoint, its buckets, and keys that do what the local function may.
+running: the endpoint, its buckets, and keys that do what the local function
+may.
 
 Text is for a shell to read; with -o json it is one object of names and values.
 The keys are secret, and cannot be renewed: ask again when they have expired.`,
@@ -32,8 +33,8 @@ The keys are secret, and cannot be renewed: ask again when they have expired.`,
 			return localCredentials(cmd.Context(), t, dir, valid)
 		},
 	}
-	cmd.Flags().StringVar(&dir, "dir", "", "folder with the state of the local OCI, which cemli local up prints as dir")
-	cmd.Flags().DurationVar(&valid, "valid", time.Hour, "how long the keys are valid, 1m to 168h")
+	cmd.Flags().StringVar(&dir, "dir", "", "`FOLDER` with the state of the local OCI, which cemli local up prints as dir")
+	cmd.Flags().DurationVar(&valid, "valid", time.Hour, "`DURATION` for which the keys are valid, 1m to 168h")
 	return cmd
 }
 

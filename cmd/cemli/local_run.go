@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -27,16 +26,18 @@ import (
 func newLocalRunCommand(t *terminal) *cobra.Command {
 	var f localRunFlags
 	cmd := &cobra.Command{
-		Use:   "run PATH",
-		Short: "Upload a package to a local OCI and show the result",
+		Use:        "run PATH",
+		SuggestFor: []string{"local-run", "localrun"},
+		Short:      "Upload a package to a local OCI and show the result",
 		Long: `Start a local OCI, upload the package, whose event invokes the real function,
 and show the result that the function wrote to the results bucket.
 
-PATH is a package folder or a zip. With --param, or several --set, which no upload
-can say, the function is invoked by hand. Everything ends with the command.`,
+PATH is a package folder or a zip. With --param, or several --set, which no
+upload can say, the function is invoked by hand. Everything ends with the
+command.`,
 		Example: `  cemli local run examples/hello-cemli
-  cemli local run examples/localization --set DE --policy examples/policies/dev.json --env dev`,
-		Args: exactPath,
+  cemli local run examples/localization --set DE --env dev`,
+		Args: onePath,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return localRun(cmd.Context(), t, args[0], f)
 		},
@@ -86,14 +87,21 @@ func localRun(ctx context.Context, t *terminal, path string, f localRunFlags) er
 		return fmt.Errorf("make a folder for the state: %w", err)
 	}
 	defer remove() //nolint:errcheck // what stays is removed by the next
+	if err := f.requestFlags.check(); err != nil {
+		return err
+	}
+	if _, err := lookAt(path); err != nil {
+		return err
+	}
 	parameters, err := f.parameters(path)
 	if err != nil {
 		return err
 	}
-	policy, err := f.policyDocument()
+	policy, err := readPolicy(f.policy)
 	if err != nil {
 		return err
 	}
+	t.local = true
 	w := &waiting{finished: make(chan invocation, 16), log: &lastLines{}, configured: len(f.settings) > 0}
 	f.instances = 1
 	o := local.Options{Instances: 1, Answered: w.answered}
@@ -121,18 +129,6 @@ func localRun(ctx context.Context, t *terminal, path string, f localRunFlags) er
 	}
 	shown.showFailed()
 	return showAnswers(ctx, t, stack, answers, len(f.sets) != 1)
-}
-
-// policyDocument is the file of --policy; nil: none.
-func (f localRunFlags) policyDocument() ([]byte, error) {
-	if f.policy == "" {
-		return nil, nil
-	}
-	doc, err := os.ReadFile(f.policy)
-	if err != nil {
-		return nil, noPolicy(f.policy, err)
-	}
-	return doc, nil
 }
 
 // ask uploads the package and has the function run it, and returns its answers.
@@ -216,9 +212,9 @@ func (w *waiting) answers(i invocation) ([]functionAnswer, error) {
 		return readAnswers(i.answer.Body)
 	}
 	if last := w.log.lastError(); strings.Contains(last, "(config.") {
-		p := problem.Problem{Code: "config.function", Message: "the function does not start: " + last, Hint: "docs/operations.md lists its configuration"}
+		p := problem.Problem{Code: "config.function", Message: "the function does not start: " + last, Hint: "docs/operations/configuration.md lists its configuration"}
 		if w.configured {
-			p.Code, p.Where, p.Hint = "usage", "--config", "see docs/operations.md for the variables and their values"
+			p.Code, p.Where, p.Hint = "usage", "--config", "see docs/operations/configuration.md for the variables and their values"
 		}
 		return nil, problem.New(p, nil)
 	}

@@ -19,23 +19,26 @@ import (
 func newLocalUpCommand(t *terminal) *cobra.Command {
 	var f localFlags
 	cmd := &cobra.Command{
-		Use:   "up",
-		Short: "Start a local OCI that stays until it is interrupted",
+		Use:        "up",
+		Short:      "Start a local OCI that stays until it is interrupted",
+		SuggestFor: []string{"start", "serve"},
 		Long: `Start a local OCI on loopback and keep it until it is interrupted.
 
 When it is ready it prints one line of JSON: the endpoint, the OCI configuration
 file, and the names that clients need. State is kept in --dir.`,
+		Example: `  cemli local up --dir state
+  cemli local up --port 8080 --fault unavailable=0.1 --fault event_duplicate=1`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return localUp(cmd.Context(), t, f)
 		},
 	}
 	f.add(cmd)
-	cmd.Flags().StringVar(&f.dir, "dir", "", "folder for the state (default: a new temporary one, removed at the end)")
-	cmd.Flags().IntVar(&f.port, "port", 0, "port on 127.0.0.1; 0 takes any free one")
-	cmd.Flags().IntVar(&f.instances, "instances", 2, "function instances that may run at the same time")
+	cmd.Flags().StringVar(&f.dir, "dir", "", "`FOLDER` for the state (default: a new temporary one, removed at the end)")
+	cmd.Flags().IntVar(&f.port, "port", 0, "`PORT` on 127.0.0.1; 0 takes any free one")
+	cmd.Flags().IntVar(&f.instances, "instances", 2, "`NUMBER` of function instances that may run at the same time")
 	cmd.Flags().BoolVar(&f.sharedUID, "shared-uid", false, "as root: one user for all instances, as on a Fn server (default: one each)")
-	cmd.Flags().DurationVar(&f.sweep, "sweep-every", time.Minute, "time between sweeps, which go on with what was left undone; 0: never")
+	cmd.Flags().DurationVar(&f.sweep, "sweep-every", time.Minute, "`DURATION` between sweeps, which go on with what was left undone; 0: never")
 	return cmd
 }
 

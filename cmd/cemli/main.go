@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"cemli-executor/internal/buildinfo"
 	"cemli-executor/internal/codes"
 	"cemli-executor/internal/sandbox"
 )
@@ -54,36 +55,27 @@ func (t *terminal) execute(ctx context.Context, root *cobra.Command) int {
 
 func newRoot(t *terminal) *cobra.Command {
 	root := &cobra.Command{
-		Use:   "cemli",
-		Short: "Write, try and run CEMLI packages",
+		Use:     "cemli",
+		Short:   "Write, try and run CEMLI packages",
+		Version: buildinfo.String(),
 		Long: `cemli writes, tries and runs CEMLI packages: configurations, extensions,
 modifications, localizations and integrations of an ERP, as zip files.
 
 Exit codes: 0 success, 1 the run failed, 2 wrong usage, 3 the package was
 rejected, 4 infrastructure, 5 verification failed, 130 interrupted.`,
-		Args:          cobra.NoArgs,
+		Example: `  cemli init my-change          # a folder with a package that already runs
+  cemli validate my-change      # what the function would say against it
+  cemli run my-change           # here, for real
+  cemli pack my-change          # the zip to upload`,
+		Args:          onlyCommands,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.PersistentFlags().StringVarP(&t.format, "output", "o", "text", "output format: text or json")
+	root.PersistentFlags().StringVarP(&t.format, "output", "o", "text", "output `FORMAT`: text or json")
 	root.PersistentPreRunE = func(*cobra.Command, []string) error { return t.chooseFormat() }
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError(cmd, err) })
-	root.AddCommand(newInitCommand(t), newPackCommand(t), newValidateCommand(t), newRunCommand(t), newLocalCommand(t), newVersionCommand(t))
+	helpful(root)
+	root.AddCommand(newInitCommand(t), newValidateCommand(t), newPackCommand(t), newRunCommand(t), newLocalCommand(t),
+		newVersionCommand(t), newCompletionCommand(t))
 	return root
-}
-
-// exactPath accepts one argument and says what it is when it is missing.
-func exactPath(cmd *cobra.Command, args []string) error {
-	if len(args) != 1 {
-		return usageError(cmd, errors.New("one PATH is needed: a package folder or a zip"))
-	}
-	return nil
-}
-
-func noArguments(cmd *cobra.Command, args []string) error {
-	if len(args) != 0 {
-		return usageError(cmd, errors.New("unexpected argument "+args[0]))
-	}
-	return nil
 }

@@ -35,23 +35,25 @@ func newPackCommand(t *terminal) *cobra.Command {
 	var file string
 	var force bool
 	cmd := &cobra.Command{
-		Use:   "pack DIR",
-		Short: "Make the zip of a package folder",
+		Use:        "pack DIR",
+		Short:      "Make the zip of a package folder",
+		GroupID:    groupAuthors,
+		SuggestFor: []string{"build", "zip", "package", "make"},
 		Long: `Make the zip of a package folder that is valid.
 
 The same files give the same bytes on every machine, whatever their modes and
 times. The zip is named NAME-VERSION.zip unless -O says otherwise.
 
-Left out are .git, .hg, .svn, .DS_Store, __MACOSX, editors' backups, the package's
-own zips, folders with evidence, and what .cemliignore names as .gitignore would.
-validate, run and local run see a folder the same way.`,
-		Example: "  cemli pack examples/hello-cemli",
-		Args:    exactPath,
+Left out are .git, .hg, .svn, .DS_Store, __MACOSX, editors' backups, the
+package's own zips, folders with evidence, and what .cemliignore names as
+.gitignore would. validate, run and local run see a folder the same way.`,
+		Example: "  cemli pack examples/hello-cemli\n  cemli pack examples/hello-cemli -O /tmp/hello.zip",
+		Args:    one("DIR is needed: a package folder"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return packTo(cmd.Context(), t, args[0], file, force)
 		},
 	}
-	cmd.Flags().StringVarP(&file, "output-file", "O", "", "file to write (default: NAME-VERSION.zip in the working folder)")
+	cmd.Flags().StringVarP(&file, "output-file", "O", "", "`FILE` to write (default: NAME-VERSION.zip in the working folder)")
 	cmd.Flags().BoolVar(&force, "force", false, "replace a file with other contents")
 	return cmd
 }
@@ -89,14 +91,16 @@ func packTo(ctx context.Context, t *terminal, dir, file string, force bool) erro
 
 // openFolder opens a package folder, without what the command writes.
 func openFolder(dir string, written ...string) (*folder.Folder, error) {
+	const hint = "DIR is a package folder"
 	info, err := os.Stat(dir)
-	if err == nil && !info.IsDir() {
-		err = fs.ErrInvalid
-	}
 	if err != nil {
-		return nil, problem.New(problem.Problem{
-			Code: "usage", Where: dir, Message: "there is no such folder", Hint: "DIR is a package folder",
-		}, err)
+		return nil, notThere(dir, "there is no such folder", hint, err)
+	}
+	if err := errors.Join(insidePackage(dir, info), packagesBelow(dir)); err != nil {
+		return nil, err
+	}
+	if !info.IsDir() {
+		return nil, problem.New(problem.Problem{Code: "usage", Where: dir, Message: "it is a file, and no folder", Hint: hint}, nil)
 	}
 	return folder.Open(dir, written...)
 }
@@ -135,6 +139,9 @@ func missing(files fs.FS) error {
 // is whole. A file with other contents stays, unless force says otherwise.
 func writeZip(ctx context.Context, files fs.FS, file string, force bool) (bundle.Created, error) {
 	temp, err := os.CreateTemp(filepath.Dir(file), folder.TempPattern)
+	if errors.Is(err, fs.ErrNotExist) {
+		return bundle.Created{}, problem.New(problem.Problem{Code: "usage", Where: filepath.Dir(file), Message: "there is no such folder", Hint: "make it first, or name another file with -O"}, nil)
+	}
 	if err != nil {
 		return bundle.Created{}, fmt.Errorf("write zip: %w", err)
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -27,22 +28,34 @@ func (z zipFile) Close() error {
 	return err
 }
 
+const pathHint = "PATH is a package folder or a zip"
+
+// lookAt refuses a path that leads to no package, whatever is in it.
+func lookAt(path string) (fs.FileInfo, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, notThere(path, "there is no such file or folder", pathHint, err)
+	}
+	if !strings.EqualFold(filepath.Ext(path), ".zip") {
+		if err := errors.Join(insidePackage(path, info), packagesBelow(path)); err != nil {
+			return nil, err
+		}
+	}
+	if !info.IsDir() && !info.Mode().IsRegular() {
+		return nil, problem.New(problem.Problem{Code: "usage", Where: path, Message: "it is neither a file nor a folder", Hint: pathHint}, nil)
+	}
+	return info, nil
+}
+
 // openPackage opens the package at path as a zip, packing it if it is a folder, without
 // what the command writes there, and gives the name of its object.
 func openPackage(path string, written ...string) (zipFile, string, error) {
-	info, err := os.Stat(path)
+	info, err := lookAt(path)
 	if err != nil {
-		return zipFile{}, "", problem.New(problem.Problem{
-			Code: "usage", Where: path, Message: "there is no such file or folder", Hint: "PATH is a package folder or a zip",
-		}, err)
+		return zipFile{}, "", err
 	}
 	if info.IsDir() {
 		return packFolder(path, written)
-	}
-	if !info.Mode().IsRegular() {
-		return zipFile{}, "", problem.New(problem.Problem{
-			Code: "usage", Where: path, Message: "it is neither a file nor a folder", Hint: "PATH is a package folder or a zip",
-		}, nil)
 	}
 	f, err := os.Open(path)
 	if err != nil {
@@ -50,9 +63,18 @@ func openPackage(path string, written ...string) (zipFile, string, error) {
 	}
 	name := filepath.Base(path)
 	if !strings.EqualFold(filepath.Ext(name), ".zip") {
+		if begin := make([]byte, 2); !beginsLikeZip(f, begin) {
+			return zipFile{}, "", errors.Join(problem.New(problem.Problem{Code: "usage", Where: path, Message: "it is neither a folder nor a zip", Hint: pathHint}, nil), f.Close())
+		}
 		name += ".zip"
 	}
 	return zipFile{File: f}, name, nil
+}
+
+// beginsLikeZip reports whether a file whose name does not say so is a zip.
+func beginsLikeZip(f io.ReaderAt, begin []byte) bool {
+	n, _ := f.ReadAt(begin, 0)
+	return string(begin[:n]) == "PK"
 }
 
 // packFolder packs a folder into a temporary zip.

@@ -29,17 +29,19 @@ import (
 func newRunCommand(t *terminal) *cobra.Command {
 	var f runFlags
 	cmd := &cobra.Command{
-		Use:   "run PATH",
-		Short: "Run a package on this machine, without any cloud",
+		Use:        "run PATH",
+		Short:      "Run a package on this machine, for real",
+		GroupID:    groupAuthors,
+		SuggestFor: []string{"exec", "execute", "apply", "try"},
 		Long: `Run a package on this machine with the executor that the function uses.
 
-PATH is a package folder or a zip. The scripts run for real, against systems that
-you may change, confined as far as this machine's kernel can. The buckets are
-folders; the evidence is kept only where --results says. A secret of the
-package is taken from the variable CEMLI_SECRET_NAME of this program.
+PATH is a package folder or a zip. The scripts run for real: they change
+whatever they can reach, confined as far as this machine's kernel can. The
+buckets are folders; the evidence is kept only where --results says. A secret of
+the package is taken from the variable CEMLI_SECRET_NAME of this program.
 
-With --results a run can go back to an earlier one, whose evidence is there; then
-everything is taken from that run, and PATH can be left out.`,
+With --results a run can go back to an earlier one, whose evidence is there;
+then everything is taken from that run, and PATH can be left out.`,
 		Example: `  cemli run examples/hello-cemli --results evidence
   cemli run examples/localization --set DE --set FR
   cemli run --results evidence --rollback-of RUN --reason "wrong ledger"`,
@@ -50,8 +52,8 @@ everything is taken from that run, and PATH can be left out.`,
 	}
 	f.requestFlags.add(cmd)
 	f.backFlags.add(cmd)
-	cmd.Flags().StringVar(&f.results, "results", "", "folder to keep the evidence in (default: not kept)")
-	cmd.Flags().StringVar(&f.sandbox, "sandbox", "basic", "least confinement: full, basic or none; all that the kernel has is used, but with none")
+	cmd.Flags().StringVar(&f.results, "results", "", "`FOLDER` to keep the evidence in (default: not kept)")
+	cmd.Flags().StringVar(&f.sandbox, "sandbox", "basic", "least confinement, `LEVEL` full, basic or none; all that the kernel has is used, but with none")
 	return cmd
 }
 
@@ -68,6 +70,9 @@ const reserveHere = 15 * time.Second
 // runHere runs a package in this process.
 func runHere(ctx context.Context, t *terminal, path string, f runFlags) error {
 	if err := needsLinux(); err != nil {
+		return err
+	}
+	if err := f.requestFlags.check(); err != nil {
 		return err
 	}
 	level, err := sandboxLevel(f.sandbox)
@@ -97,10 +102,6 @@ func runHere(ctx context.Context, t *terminal, path string, f runFlags) error {
 	if err != nil {
 		return err
 	}
-	kept, err := bucketAt(results)
-	if err != nil {
-		return err
-	}
 	state, err := bucketAt(filepath.Join(scratch, "state"))
 	if err != nil {
 		return err
@@ -123,6 +124,10 @@ func runHere(ctx context.Context, t *terminal, path string, f runFlags) error {
 		if !request.GoesBack() {
 			request.ETag = object.ETag
 		}
+	}
+	kept, err := bucketAt(results) // not before it is known to be no part of the package
+	if err != nil {
+		return err
 	}
 	shown := &progress{t: t}
 	run := executor.New(executor.Config{
@@ -216,21 +221,36 @@ func policyFile(path string) (*executor.Policy, error) {
 	if path == "" {
 		return nil, nil //nolint:nilnil // no policy is no error
 	}
-	f, err := os.Open(path)
+	doc, err := readPolicy(path)
 	if err != nil {
-		return nil, noPolicy(path, err)
-	}
-	defer f.Close()
-	doc, err := io.ReadAll(io.LimitReader(f, manifest.MaxBytes+1))
-	if err != nil {
-		return nil, fmt.Errorf("read policy: %w", err)
+		return nil, err
 	}
 	return executor.InlinePolicy(filepath.Base(path), doc), nil
 }
 
-func noPolicy(path string, cause error) error {
+// readPolicy reads the file of --policy; nil: none was given.
+func readPolicy(path string) ([]byte, error) {
+	if path == "" {
+		return nil, nil
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, noPolicy(path, "the policy cannot be read", err)
+	}
+	defer f.Close()
+	doc, err := io.ReadAll(io.LimitReader(f, manifest.MaxBytes+1))
+	if err != nil {
+		return nil, noPolicy(path, "the policy cannot be read", err)
+	}
+	if _, err := manifest.Parse(doc); err == nil {
+		return nil, noPolicy(path, "this is a package's manifest, and no admission policy", nil)
+	}
+	return doc, nil
+}
+
+func noPolicy(path, message string, cause error) error {
 	return problem.New(problem.Problem{
-		Code: "usage", Where: path, Message: "the policy cannot be read", Hint: "--policy is a file with an admission policy",
+		Code: "usage", Where: path, Message: message, Hint: "--policy is a file with an admission policy",
 	}, cause)
 }
 
@@ -245,6 +265,9 @@ func person() []evidence.Requester {
 
 // bucketAt opens a folder as a bucket, making it if need be.
 func bucketAt(path string) (store.Bucket, error) {
+	if info, err := os.Stat(path); err == nil && !info.IsDir() {
+		return nil, problem.New(problem.Problem{Code: "usage", Where: path, Message: "it is no folder", Hint: "name a folder for the evidence; it is made if it is not there"}, nil)
+	}
 	if err := os.MkdirAll(path, 0o700); err != nil {
 		return nil, fmt.Errorf("make folder: %w", err)
 	}

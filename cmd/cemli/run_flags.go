@@ -23,11 +23,11 @@ type requestFlags struct {
 
 func (f *requestFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringArrayVar(&f.sets, "set", nil, "parameter set to run; may be repeated (default: all, one after the other)")
-	flags.StringArrayVar(&f.params, "param", nil, "value of a parameter, as NAME=VALUE; may be repeated")
+	flags.StringArrayVar(&f.sets, "set", nil, "parameter `SET` to run; may be repeated (default: all, one after the other)")
+	flags.StringArrayVar(&f.params, "param", nil, "value of a parameter, as `NAME=VALUE`; may be repeated")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "run only the pre-checks, and steps that say that they can be run dry")
-	flags.StringVar(&f.environment, "env", "local", "environment the package is told it runs in")
-	flags.StringVar(&f.policy, "policy", "", "file with the admission policy (default: none)")
+	flags.StringVar(&f.environment, "env", "local", "`ENVIRONMENT` that the package is told it runs in")
+	flags.StringVar(&f.policy, "policy", "", "`FILE` with the admission policy (default: none)")
 }
 
 func (f requestFlags) action() executor.Action {
@@ -35,6 +35,19 @@ func (f requestFlags) action() executor.Action {
 		return executor.ActionDryRun
 	}
 	return ""
+}
+
+// check refuses what no package can be asked.
+func (f requestFlags) check() error {
+	for _, set := range f.sets {
+		switch {
+		case set == "":
+			return wrongCall("--set: the name of the set is missing", "leave the flag out for all sets")
+		case strings.Contains(set, ","):
+			return wrongCall("--set "+set+" names more than one", "repeat it: --set "+strings.Join(strings.Split(set, ","), " --set "))
+		}
+	}
+	return environmentName(f.environment)
 }
 
 // chosen are the sets to ask for one after the other; one without a name stands for all.
@@ -70,8 +83,8 @@ func (f requestFlags) parameters(path string, written ...string) (map[string]jso
 	values := map[string]json.RawMessage{}
 	for _, param := range f.params {
 		name, text, ok := strings.Cut(param, "=")
-		if !ok || name == "" {
-			return nil, problem.New(problem.Problem{Code: "usage", Where: "--param", Message: fmt.Sprintf("%.100q is not NAME=VALUE", param), Hint: "write it like LEDGER=4711"}, nil)
+		if !ok || name == "" || strings.ContainsAny(name, " \t") {
+			return nil, problem.New(problem.Problem{Code: "usage", Where: "--param", Message: fmt.Sprintf("%.100q is not NAME=VALUE", param), Hint: "write it like LEDGER=4711, without blanks around ="}, nil)
 		}
 		values[name] = json.RawMessage(text)
 		if t := types[name].Type; t == manifest.TypeString || !json.Valid(values[name]) {
@@ -94,11 +107,11 @@ type backFlags struct {
 
 func (f *backFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVar(&f.rerunOf, "rerun-of", "", "run in --results to do once more, with its contents, set and parameters")
-	flags.StringVar(&f.resumeFrom, "resume-from", "", "run in --results to go on with, after the steps that succeeded")
-	flags.StringVar(&f.rollbackOf, "rollback-of", "", "run in --results to undo, by its undo scripts")
-	flags.StringVar(&f.reason, "reason", "", "why, for the evidence")
-	flags.StringVar(&f.reference, "reference", "", "incident or change, for the evidence")
+	flags.StringVar(&f.rerunOf, "rerun-of", "", "`RUN` in --results to do once more, with its contents, set and parameters")
+	flags.StringVar(&f.resumeFrom, "resume-from", "", "`RUN` in --results to go on with, after the steps that succeeded")
+	flags.StringVar(&f.rollbackOf, "rollback-of", "", "`RUN` in --results to undo, by its undo scripts")
+	flags.StringVar(&f.reason, "reason", "", "`TEXT` that says why, for the evidence")
+	flags.StringVar(&f.reference, "reference", "", "`TEXT` that names an incident or change, for the evidence")
 	flags.BoolVar(&f.force, "force", false, "go back although a later run would be underneath; needs --reason")
 }
 
@@ -108,7 +121,10 @@ func (f backFlags) run() string { return cmp.Or(f.rerunOf, f.resumeFrom, f.rollb
 // mayRun refuses calls that contradict themselves.
 func (f runFlags) mayRun(cmd *cobra.Command, args []string) error {
 	if f.run() == "" {
-		return exactPath(cmd, args)
+		if f.force {
+			return wrongCall("--force goes with --rerun-of, --resume-from or --rollback-of", "leave it out, or name the run to go back to")
+		}
+		return onePath(cmd, args)
 	}
 	given := 0
 	for _, id := range []string{f.rerunOf, f.resumeFrom, f.rollbackOf} {
@@ -118,7 +134,7 @@ func (f runFlags) mayRun(cmd *cobra.Command, args []string) error {
 	}
 	switch {
 	case len(args) > 1:
-		return exactPath(cmd, args)
+		return onePath(cmd, args)
 	case given > 1:
 		return usageError(cmd, errors.New("only one of --rerun-of, --resume-from and --rollback-of can be given"))
 	case f.results == "":

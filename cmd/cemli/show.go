@@ -11,6 +11,7 @@ import (
 
 	"cemli-executor/internal/codes"
 	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/problem"
 )
 
 // showResults prints the results of a package's run, or of its runs with each parameter set: the
@@ -64,17 +65,20 @@ func (t *terminal) showResult(r evidence.Result, folder string) {
 	}
 	fmt.Fprint(t.stdout, summaryText(r, where))
 	if r.Error != nil {
-		t.showResultError(whereToLook(*r.Error, r.Steps, r.RunID, folder))
+		t.showResultError(t.whereToLook(*r.Error, r.Steps, r.RunID, folder))
 	}
 	if r.Rollback != nil && r.Rollback.Error != nil {
-		t.showResultError(whereToLook(*r.Rollback.Error, r.Rollback.Steps, r.RunID, folder))
+		t.showResultError(t.whereToLook(*r.Rollback.Error, r.Rollback.Steps, r.RunID, folder))
 	}
 }
 
 // whereToLook names the log that a hint speaks of, or says that it was shown and not kept.
-func whereToLook(e evidence.Error, steps []evidence.Step, runID, folder string) *evidence.Error {
+func (t *terminal) whereToLook(e evidence.Error, steps []evidence.Step, runID, folder string) *evidence.Error {
 	const log = "see the step's log"
-	look := "its output is above; --results DIR keeps all of it"
+	look := "its output is above"
+	if !t.local {
+		look += "; --results DIR keeps all of it"
+	}
 	for _, s := range steps {
 		if folder != "" && s.Status != evidence.StepSuccess && s.Log != "" {
 			look = "see " + filepath.Join(folder, evidence.Dir(runID), s.Log)
@@ -171,8 +175,5 @@ func (t *terminal) showResultError(e *evidence.Error) {
 		}
 		return
 	}
-	t.errorf("%s (%s)", e.Message, e.Code)
-	if e.Hint != "" {
-		t.hintf("%s", e.Hint)
-	}
+	t.showProblem(problem.Problem{Code: e.Code, Message: e.Message, Hint: e.Hint})
 }

@@ -18,6 +18,7 @@ type terminal struct {
 	stdout, stderr io.Writer
 	format         string // text or json
 	colour         bool
+	local          bool // the real function runs packages, in a local OCI
 }
 
 func isTerminal(w io.Writer) bool {
@@ -35,7 +36,11 @@ func (t *terminal) chooseFormat() error {
 	case "text", "json":
 		return nil
 	}
-	return problem.New(problem.Problem{Code: "usage", Message: "unknown output format " + t.format, Hint: "use -o text or -o json"}, nil)
+	hint := "use -o text or -o json"
+	if strings.HasSuffix(t.format, ".zip") {
+		hint += "; the zip's name goes after -O"
+	}
+	return problem.New(problem.Problem{Code: "usage", Message: "unknown output format " + t.format, Hint: hint}, nil)
 }
 
 // The colours, as SGR parameters.

@@ -28,22 +28,26 @@ func newValidateCommand(t *terminal) *cobra.Command {
 	var environment, policy string
 	var strict bool
 	cmd := &cobra.Command{
-		Use:   "validate PATH",
-		Short: "Say everything that the function would say against a package",
+		Use:        "validate PATH",
+		Short:      "Say everything that the function would say against a package",
+		GroupID:    groupAuthors,
+		SuggestFor: []string{"check", "lint", "test", "verify"},
 		Long: `Check a package folder or zip as the function does before the first step, and
 give advice about its scripts. Nothing is run.
 
 Problems make the package invalid: the function refuses it with the same codes.
-Advice does not, but with --strict. What ran before, and the parameters of a request, are not known
-here.`,
-		Example: "  cemli validate examples/hello-cemli\n  cemli validate examples/hello-cemli --env prod --policy examples/policies/prod.json\n  cemli validate --strict examples/integration-smoketests",
-		Args:    exactPath,
+Advice does not, but with --strict. What ran before, and the parameters of a
+request, are not known here.`,
+		Example: `  cemli validate examples/hello-cemli
+  cemli validate examples/hello-cemli --policy examples/policies/prod.json
+  cemli validate --strict examples/integration-smoketests`,
+		Args: onePath,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return validate(cmd.Context(), t, args[0], environment, policy, strict)
 		},
 	}
-	cmd.Flags().StringVar(&environment, "env", "", "environment the package is for (default: the policy's, or none in particular)")
-	cmd.Flags().StringVar(&policy, "policy", "", "file with the admission policy (default: none)")
+	cmd.Flags().StringVar(&environment, "env", "", "`ENVIRONMENT` the package is for (default: the policy's, or none in particular)")
+	cmd.Flags().StringVar(&policy, "policy", "", "`FILE` with the admission policy (default: none)")
 	cmd.Flags().BoolVar(&strict, "strict", false, "fail for advice, too")
 	return cmd
 }
@@ -101,6 +105,11 @@ func inspect(ctx context.Context, path string, root *os.Root, opts executor.Insp
 // environment whose policy is given.
 func inspectOptions(ctx context.Context, environment, policy string) (executor.InspectOptions, error) {
 	opts := executor.InspectOptions{Limits: executor.DefaultLimits(), Environment: environment, Kind: executor.TriggerEvent}
+	if environment != "" {
+		if err := environmentName(environment); err != nil {
+			return opts, err
+		}
+	}
 	source, err := policyFile(policy)
 	if err != nil || source == nil {
 		return opts, err

@@ -11,9 +11,11 @@ import (
 
 func newVersionCommand(t *terminal) *cobra.Command {
 	return &cobra.Command{
-		Use:   "version",
-		Short: "Print which build this is",
-		Args:  noArguments,
+		Use:     "version",
+		Short:   "Print which build this is",
+		Example: "  cemli version -o json",
+		GroupID: groupProgram,
+		Args:    noArguments,
 		RunE: func(*cobra.Command, []string) error {
 			if t.format == "json" {
 				return t.printJSON(map[string]string{

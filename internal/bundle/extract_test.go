@@ -299,3 +299,26 @@ func TestExtractPassesErrorsOfItsSourceOn(t *testing.T) {
 		t.Errorf("read file: %v", err)
 	}
 }
+
+// What the docs say of Go's own hash of a zip: where the zip has entries for folders it is another one than the files'.
+func TestHashZipCountsFolders(t *testing.T) {
+	for name, c := range map[string]struct {
+		zip  []byte
+		same bool
+	}{
+		"files":   {pkg(item{name: "a/b", data: "x"}).bytes(), true},
+		"folders": {pkg(item{name: "a/", mode: 0o040755}, item{name: "a/b", data: "x"}).bytes(), false},
+	} {
+		done, _, err := extract(t, pkg(item{name: "a/b", data: "x"}).bytes())
+		if err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(t.TempDir(), "p.zip")
+		if err := os.WriteFile(path, c.zip, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if hash, err := dirhash.HashZip(path, dirhash.Hash1); err != nil || (hash == done.DirHash) != c.same {
+			t.Errorf("%s: HashZip says %s (%v), the dirhash is %s; want the same: %v", name, hash, err, done.DirHash, c.same)
+		}
+	}
+}

@@ -232,13 +232,13 @@ type Start struct {
 // Progress notes that a step is about to start. False: the claim is no longer one's own, and nothing
 // may be started.
 func (h *Held) Progress(ctx context.Context, now time.Time, s Start) (bool, error) {
-	next := h.Claim
-	next.State, next.Lease, next.Group, next.Frame, next.Updated = Running, s.Lease, s.Group, s.Frame, now
-	next.applies(s.Applies)
-	if next.Pinned == "" {
-		next.Pinned = s.SHA256
-	}
-	return h.swap(ctx, next)
+	return h.amend(ctx, now, func(next *Claim) {
+		next.State, next.Lease, next.Group, next.Frame, next.Updated = Running, s.Lease, s.Group, s.Frame, now
+		next.applies(s.Applies)
+		if next.Pinned == "" {
+			next.Pinned = s.SHA256
+		}
+	})
 }
 
 // Join notes the group in whose queue the run is about to be. False: the claim is no longer one's own.
@@ -279,9 +279,7 @@ func (h *Held) Again(ctx context.Context, now, lease time.Time, runID string) (b
 // Release gives back a claim under which nothing was started, so that the next who is asked goes on
 // with it; counted counts a try, and last, if not nil, is why. A claim that is no longer one's own stays as it is.
 func (h *Held) Release(ctx context.Context, now time.Time, counted bool, last *problem.Problem) error {
-	mine := h.Holder
-	for range attempts {
-		next := h.Claim
+	_, err := h.amend(ctx, now, func(next *Claim) {
 		if counted {
 			next.Tries++
 		}
@@ -289,16 +287,27 @@ func (h *Held) Release(ctx context.Context, now time.Time, counted bool, last *p
 			next.LastError = last
 		}
 		next.State, next.Lease, next.Frame, next.Updated = Claimed, time.Time{}, nil, now
+	})
+	return err
+}
+
+// amend changes a claim as long as it is one's own. What one has written oneself, in an attempt whose answer
+// was lost, is no other's change. False: it is another's, or done.
+func (h *Held) amend(ctx context.Context, now time.Time, change func(*Claim)) (bool, error) {
+	mine := h.Holder
+	for range attempts {
+		next := h.Claim
+		change(&next)
 		if ok, err := h.swap(ctx, next); ok || err != nil {
-			return err
+			return ok, err
 		}
 		found, err := Find(ctx, h.state, h.Environment, h.Key, now)
 		if err != nil || found == nil || found.Holder != mine || found.State == Done {
-			return err
+			return false, err
 		}
 		*h = *found
 	}
-	return conflict(h.state, claimObject(h.Environment, h.Key), nil)
+	return false, conflict(h.state, claimObject(h.Environment, h.Key), nil)
 }
 
 // swap writes the claim as it is to be, if it is still as it was read.

@@ -3,7 +3,7 @@
 // against its tries, whose it is to mend, and what leads to it and what to do, in words.
 //
 // Whoever decides something by a code asks here. A code that is not in the table fails a test, and so
-// does one in the table that nothing gives. docs/error-codes.md is made from it.
+// does one in the table that nothing gives. docs/authors/error-codes.md is made from it.
 //
 // Codes are stable words after a family: "archive.crc". They are never given another meaning; one that
 // is replaced by another stays known as what that one was.
@@ -53,12 +53,16 @@ type Verdict struct {
 	Tolerated bool
 	// ByCause says that the request is tried again where the cause's code says so.
 	ByCause bool
+	// ByRecord says that what is applied decides, which a run that has not ended may change yet.
+	ByRecord bool
 }
 
 // The verdicts that there are.
 var (
 	author      = Verdict{Status: rejected, Fault: Author}
 	asker       = Verdict{Status: rejected, Fault: Asker}
+	authorNow   = Verdict{Status: rejected, Fault: Author, ByRecord: true}
+	askerNow    = Verdict{Status: rejected, Fault: Asker, ByRecord: true}
 	script      = Verdict{Status: failed, Fault: Author, Tolerated: true}
 	scriptFinal = Verdict{Status: failed, Fault: Author}
 	started     = Verdict{Status: failed, Fault: Platform}

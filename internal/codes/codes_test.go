@@ -12,11 +12,11 @@ import (
 	"cemli-executor/internal/codes"
 )
 
-var update = flag.Bool("update", false, "write docs/error-codes.md anew")
+var update = flag.Bool("update", false, "write docs/authors/error-codes.md anew")
 
 // What the code decides by and what people read are one table.
 func TestTheDocumentIsTheTable(t *testing.T) {
-	const path = "../../docs/error-codes.md"
+	const path = "../../docs/authors/error-codes.md"
 	want := document()
 	if *update {
 		if err := os.WriteFile(path, []byte(want), 0o600); err != nil {
@@ -37,12 +37,14 @@ func document() string {
 	var b strings.Builder
 	b.WriteString(`# Error codes
 
-Codes are stable; scripts may test them. Made from the table in ` + "`internal/codes`, by which the executor and `cemli` decide; `go test ./internal/codes -update`" + ` writes it anew.
+Codes are stable; scripts may test them. Made from the table in ` + "`internal/codes`" + `, by which the executor and ` + "`cemli`" + ` decide;
+` + "`go test ./internal/codes -update`" + ` writes it anew.
 
-A run that fails with a code has the status in *ends as*; ` + "`cemli`" + ` exits with 1 where that is failed, timed_out or interrupted, with 3 where it
-is rejected, and with 4 where it is error. *Tried again* means that, before the first step, the request is not at its end: the sweep
-goes on with it, as often as ` + "`CEMLI_LIMIT_ATTEMPTS`" + ` allows where it says *counted*, else until somebody has mended it. *Whose* is who can mend it: the
-author of the package, the asker who sent the request, the operator of the function, or the platform, which also is the executor itself.
+A run that fails with a code has the status in *ends as*; ` + "`cemli`" + ` exits with 1 where that is failed, timed_out or
+interrupted, with 3 where it is rejected, and with 4 where it is error. *Tried again* means that, before the first
+step, the request is not at its end: the sweep goes on with it, as often as ` + "`CEMLI_LIMIT_ATTEMPTS`" + ` allows where it
+says *counted*, else until somebody has mended it. *Whose* is who can mend it: the author of the package, the asker who
+sent the request, the operator of the function, or the platform, which also is the executor itself.
 `)
 	family := ""
 	for _, m := range codes.All() {

@@ -73,6 +73,7 @@ var runs = []family{
 		{"state.queue", passing, "2,000 runs wait for a concurrency group; the request is tried again", "give independent packages groups of their own"},
 		{"state.result", damaged, "a result cannot be read back, or is not the one whose digest its claim has", "see who wrote it; the executor never overwrites one"},
 		{"state.sweep", damaged, "a sweep could not do all of its work", "see the function's log"},
+		{"state.unnoted", started, "a step was not begun, as the state bucket did not take the note that it is until there was no time for it", "check that the state bucket can be reached and written; then go on with resume_from, or undo with rollback_of"},
 		{"state.unknown", damaged, "no such request was accepted here", "name the package instead"},
 		{"state.corrupt", damaged, "a record in the state bucket is damaged; nothing ran and nothing was overwritten", "find out who wrote it and restore an earlier version of the object; deleting it forgets what ran"},
 		{"state.newer", damaged, "a record was written by a newer executor", "deploy that one again"},

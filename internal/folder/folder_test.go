@@ -121,6 +121,9 @@ func TestWhatCannotBeOpened(t *testing.T) {
 
 // .cemliignore means what git understands by the same .gitignore: random ones are compared.
 func TestIgnoreFileIsReadAsGitDoes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it starts git")
+	}
 	if _, err := exec.LookPath("git"); err != nil {
 		t.Skip("git is not installed")
 	}

@@ -46,7 +46,14 @@ type target struct {
 	fences     map[string]int64
 	violations []string
 	executions int
-	complete   map[string]bool // runs whose last step began
+	seen       map[string]sighting // the last of each run
+	steps      map[string]bool     // those that began, by run and what they tell
+}
+
+// sighting is when a run was last heard of, and from which process of the function.
+type sighting struct {
+	at  time.Time
+	pid int
 }
 
 // visit is the step that a group is in.
@@ -69,6 +76,8 @@ func (s *target) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.violations = append(s.violations, fmt.Sprintf("run %s has no fence: %v", run, err))
 	}
 	now := s.groups[group]
+	pid, _ := strconv.Atoi(q.Get("pid")) // 0: nobody is killed by that number
+	s.seen[run] = sighting{time.Now(), pid}
 	switch {
 	case q.Get("what") == "end":
 		if now != nil && now.run == run {
@@ -81,9 +90,7 @@ func (s *target) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.violations = append(s.violations, fmt.Sprintf("run %s came with the fence %d after %d", run, fence, s.fences[group]))
 	}
 	s.groups[group], s.fences[group] = &visit{run, time.Now()}, max(fence, s.fences[group])
-	if q.Get("what") == "second" {
-		s.complete[run] = true
-	}
+	s.steps[run+" "+q.Get("what")] = true
 	if q.Get("what") == "first" {
 		s.executions++
 		s.runs[pkg] = append(s.runs[pkg], run)
@@ -94,7 +101,7 @@ func (s *target) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func tells(address, what, pkg, group string) string {
 	_, port, _ := net.SplitHostPort(address)
 	tell := func(what string) string {
-		return fmt.Sprintf(`exec 3<>/dev/tcp/127.0.0.1/%s; printf 'GET /?what=%s&package=%s&group=%s&run=%%s&fence=%%s HTTP/1.0\r\n\r\n' "$CEMLI_RUN_ID" "$CEMLI_FENCE" >&3; cat <&3 >/dev/null; exec 3>&-`,
+		return fmt.Sprintf(`exec 3<>/dev/tcp/127.0.0.1/%s; printf 'GET /?what=%s&package=%s&group=%s&run=%%s&fence=%%s&pid=%%s HTTP/1.0\r\n\r\n' "$CEMLI_RUN_ID" "$CEMLI_FENCE" "$PPID" >&3; cat <&3 >/dev/null; exec 3>&-`,
 			port, what, pkg, group)
 	}
 	return "set -e\n" + tell(what) + "\nsleep 0.$((RANDOM % 4))\n" + tell("end") + "\n"
@@ -105,6 +112,7 @@ type chaos struct {
 	*cloud
 	target     *target
 	kills      int
+	killed     map[int][]time.Time // by process
 	deliveries atomic.Int64
 }
 
@@ -127,8 +135,12 @@ func (c *chaos) kill() {
 			pids = append(pids, pid)
 		}
 	}
-	if len(pids) > 0 && syscall.Kill(pids[rand.IntN(len(pids))], syscall.SIGKILL) == nil {
+	if len(pids) == 0 {
+		return
+	}
+	if pid := pids[rand.IntN(len(pids))]; syscall.Kill(pid, syscall.SIGKILL) == nil { //nolint:gosec // chance, not secrecy
 		c.kills++
+		c.killed[pid] = append(c.killed[pid], time.Now())
 	}
 }
 
@@ -136,16 +148,16 @@ func (c *chaos) kill() {
 // that fails, loses answers, and delivers events several times, late, or never. Then sweeps have to
 // leave everything in order.
 func TestChaos(t *testing.T) {
-	seen := &target{runs: map[string][]string{}, complete: map[string]bool{}, groups: map[string]*visit{}, fences: map[string]int64{}}
+	seen := &target{runs: map[string][]string{}, seen: map[string]sighting{}, steps: map[string]bool{}, groups: map[string]*visit{}, fences: map[string]int64{}}
 	server := httptest.NewServer(seen)
 	defer server.Close()
 	binary, err := function()
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &chaos{target: seen, cloud: &cloud{t: t, log: &testkit.Buffer{}}}
+	c := &chaos{target: seen, killed: map[int][]time.Time{}, cloud: &cloud{t: t, log: &testkit.Buffer{}}}
 	stack, err := local.Start(local.Options{
-		Dir: t.TempDir(), Binary: binary, Instances: 4, MemoryMB: 256, Timeout: 8 * time.Second, Detached: 8 * time.Second, // what is killed is found soon
+		Dir: t.TempDir(), Binary: binary, Instances: 4, MemoryMB: 256, Timeout: 8 * time.Second, Detached: 2 * time.Minute, Sweep: 5 * time.Second,
 		SharedUID:   *chaosShared,
 		Settings:    map[string]string{"CEMLI_RESERVE": "1s", "CEMLI_LOG_OUTPUT": "none", "CEMLI_LIMIT_ATTEMPTS": "100"},
 		FunctionLog: c.log, Log: slog.New(slog.DiscardHandler),
@@ -196,8 +208,53 @@ func TestChaos(t *testing.T) {
 	if c.kills == 0 || seen.executions == 0 {
 		t.Errorf("%d kills, %d executions: nothing went wrong, or nothing ran", c.kills, seen.executions)
 	}
+	c.logRecovery()
 	for _, v := range seen.violations {
 		t.Error(v)
+	}
+}
+
+// logRecovery says how long it took from the end of a function in the middle of a run to that run's result.
+func (c *chaos) logRecovery() {
+	var short, long []time.Duration
+	for run, stored := range c.storedAt() {
+		last := c.target.seen[run]
+		for _, killed := range c.killed[last.pid] {
+			if killed.Before(last.at) || !killed.Before(stored) {
+				continue
+			}
+			if strings.Contains(run, "-long-") {
+				long = append(long, stored.Sub(killed))
+			} else {
+				short = append(short, stored.Sub(killed))
+			}
+			break
+		}
+	}
+	for what, took := range map[string][]time.Duration{"packages that say no timeout (leased as long as the invocation)": short, "packages with a timeout, detached": long} {
+		slices.Sort(took)
+		if n := len(took); n > 0 {
+			c.t.Logf("%d runs of %s were killed; from then to the result it took %s at most, and %s in the middle", n, what, took[n-1].Round(time.Second), took[n/2].Round(time.Second))
+		}
+	}
+}
+
+// storedAt is when the result of each run was stored.
+func (c *chaos) storedAt() map[string]time.Time {
+	at := map[string]time.Time{}
+	for start := ""; ; {
+		page, err := c.bucket("results").List(c.t.Context(), store.ListOptions{Prefix: "runs/", Start: start})
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		for _, o := range page.Objects {
+			if run, ok := strings.CutSuffix(strings.TrimPrefix(o.Name, "runs/"), "/result.json"); ok {
+				at[run] = o.Created
+			}
+		}
+		if start = page.Next; start == "" {
+			return at
+		}
 	}
 }
 
@@ -205,10 +262,13 @@ func TestChaos(t *testing.T) {
 func (c *chaos) uploadAll(address string) map[string]bool {
 	idempotent := map[string]bool{}
 	for n := range *chaosPackages {
-		name, group := fmt.Sprintf("chaos-%d", n), fmt.Sprintf("group-%d", n%*chaosGroups)
+		name, group, members := fmt.Sprintf("chaos-%d", n), fmt.Sprintf("group-%d", n%*chaosGroups), ""
+		if n%4 == 0 { // more than an event's invocation has
+			name, members = fmt.Sprintf("chaos-long-%d", n), `,"timeout":"9s"`
+		}
 		idempotent[name] = n%5 == 0
 		data := testkit.Zip(c.t, map[string]string{
-			"manifest.json": fmt.Sprintf(`{"name":%q,"version":"1.0.0","type":"extension","idempotent":%v,"concurrency":{"group":%q}}`, name, idempotent[name], group),
+			"manifest.json": fmt.Sprintf(`{"name":%q,"version":"1.0.0","type":"extension","idempotent":%v,"concurrency":{"group":%q}%s}`, name, idempotent[name], group, members),
 			"steps/1.sh":    tells(address, "first", name, group), "steps/2.sh": tells(address, "second", name, group),
 		})
 		for try := 1; ; try++ {
@@ -336,8 +396,10 @@ func (c *chaos) judge(idempotent map[string]bool) (results, interrupted int) {
 			violated("%s was executed as %v", name, s.runs[name])
 		}
 		for _, r := range chain {
-			if r.Status == evidence.StatusSuccess && (!slices.Contains(runs, r.RunID) || !s.complete[r.RunID]) {
-				violated("run %s says success, and was not executed to its end", r.RunID)
+			for i, what := range []string{"first", "second"} {
+				if says, began := says(r, i), s.steps[r.RunID+" "+what]; says != "" && began == (says == evidence.StepNotRun) && says != evidence.StepInterrupted {
+					violated("run %s says of its %s step: %s; whether it began: %v", r.RunID, what, says, began)
+				}
 			}
 		}
 	}
@@ -348,4 +410,12 @@ func (c *chaos) judge(idempotent map[string]bool) (results, interrupted int) {
 		}
 	}
 	return results, interrupted
+}
+
+// says is what a result says of a step; "" of one that ended before it knew of any.
+func says(r evidence.Result, step int) evidence.StepStatus {
+	if step >= len(r.Steps) {
+		return ""
+	}
+	return r.Steps[step].Status
 }

@@ -472,6 +472,22 @@ func TestALongPackageGoesOnDetached(t *testing.T) {
 	}
 }
 
+// A detached invocation has the time that was asked for, and no more.
+func TestTheTimeOfDetachedInvocations(t *testing.T) {
+	c := start(t, func(o *local.Options) { o.Detached = 3 * time.Minute })
+	c.put("long-1.0.0.zip", testkit.Zip(t, map[string]string{
+		"manifest.json": `{"name":"long","version":"1.0.0","type":"extension","timeout":"90s"}`, "steps/run.sh": "echo $CEMLI_DEADLINE",
+	}))
+	if first := c.answer(); first.err != nil || first.Status != evidence.StatusInProgress {
+		t.Fatalf("answer %+v", first)
+	}
+	r := c.result(c.answer())
+	deadline, err := time.Parse(time.RFC3339, strings.TrimSpace(r.Execution.Stdout))
+	if err != nil || r.Status != evidence.StatusSuccess || deadline.After(r.Start.Add(3*time.Minute)) {
+		t.Errorf("%s, deadline %s, start %s, %v", r.Status, deadline, r.Start, err)
+	}
+}
+
 // The sweep runs an upload whose event was lost, over the same interfaces.
 func TestSweepRunsWhatNoEventDid(t *testing.T) {
 	c := start(t, func(o *local.Options) { o.Faults.EventLose = 1 })

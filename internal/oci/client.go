@@ -26,9 +26,11 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/oracle/oci-go-sdk/v65/common"
@@ -47,7 +49,8 @@ type Options struct {
 	// trailing slash; empty on OCI.
 	Endpoint string
 	// Timeouts; zero fields take the defaults of 10 s to connect, 30 s from the end
-	// of a request to the first byte of its answer, and 30 s without a byte of a body.
+	// of a request to the first byte of its answer, and 30 s without a byte of a body. Where
+	// the caller's time is bounded, the latter two are at most a quarter of what is left of it.
 	Connect, Answer, Stall time.Duration
 	// Backoff is the longest wait before the first repetition, 200 ms where zero; it
 	// doubles with each.
@@ -114,17 +117,20 @@ func newClient(options Options, credentials func() (common.ConfigurationProvider
 		options:     options,
 		credentials: credentials,
 		http: &http.Client{
-			Transport: callerContext{boundedErrors{transport}},
+			Transport: callerContext{boundedErrors{transport}, options.Answer},
 			// A redirect would carry a signature to a place it was not made for.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	}
 }
 
-// callerContext ends requests when the caller's context does. The SDK is given one
-// that never ends (see detach): when its own ends it returns while the request still
-// runs in another goroutine, and both write the result.
-type callerContext struct{ next http.RoundTripper }
+// callerContext ends requests when the caller's context does, and those whose answer takes a large part
+// of the time that the caller has. The SDK is given a context that never ends (see detach): when its own
+// ends it returns while the request still runs in another goroutine, and both write the result.
+type callerContext struct {
+	next   http.RoundTripper
+	answer time.Duration
+}
 
 type callerKey struct{}
 
@@ -134,10 +140,48 @@ func detach(ctx context.Context) context.Context {
 }
 
 func (c callerContext) RoundTrip(r *http.Request) (*http.Response, error) {
-	if ctx, ok := r.Context().Value(callerKey{}).(context.Context); ok {
-		r = r.WithContext(ctx)
+	caller, ok := r.Context().Value(callerKey{}).(context.Context)
+	if !ok {
+		return c.next.RoundTrip(r)
 	}
-	return c.next.RoundTrip(r)
+	ctx, cancel := context.WithCancel(caller)
+	var answered atomic.Bool
+	written := func(httptrace.WroteRequestInfo) {
+		time.AfterFunc(part(caller, c.answer), func() {
+			if !answered.Load() {
+				cancel()
+			}
+		})
+	}
+	resp, err := c.next.RoundTrip(r.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteRequest: written})))
+	answered.Store(true)
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	resp.Body = endingBody{resp.Body, cancel}
+	return resp, nil
+}
+
+// endingBody ends its request when it is closed.
+type endingBody struct {
+	io.ReadCloser
+	end context.CancelFunc
+}
+
+func (b endingBody) Close() error {
+	defer b.end()
+	return b.ReadCloser.Close()
+}
+
+// part is how long one request may be waited for: a part of the time that the caller has, so that another
+// try, and whatever comes after it, has some.
+func part(ctx context.Context, most time.Duration) time.Duration {
+	end, ok := ctx.Deadline()
+	if !ok {
+		return most
+	}
+	return min(most, max(time.Until(end)/4, time.Second))
 }
 
 // boundedErrors caps the bodies of failures, which the SDK reads whole.

@@ -469,6 +469,26 @@ func TestBrokenDownloadsGoOn(t *testing.T) {
 	}
 }
 
+// One request that gets no answer takes a part of the caller's time: the next one is answered.
+func TestARequestThatHangs(t *testing.T) {
+	s := local(t)
+	hang := make(chan struct{})
+	var calls atomic.Int32
+	p := proxy(t, s, func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		if isObject(r, http.MethodPut) && calls.Add(1) == 1 {
+			<-hang
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+	t.Cleanup(func() { close(hang) })
+	ctx, cancel := context.WithTimeout(t.Context(), 6*time.Second)
+	defer cancel()
+	if _, err := person(s, p.URL).Bucket(buckets.State).Put(ctx, "a", strings.NewReader("1"), 1, store.PutOptions{IfNoneMatch: true}); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestAStoreThatHangs(t *testing.T) {
 	s := local(t)
 	hang := make(chan struct{})

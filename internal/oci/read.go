@@ -131,7 +131,7 @@ func (d *download) Read(p []byte) (int, error) {
 // the only way to wake a blocked read.
 func (d *download) readOnce(p []byte) (int, error) {
 	body := d.body
-	watch := time.AfterFunc(d.bucket.client.options.Stall, func() { _ = body.Close() })
+	watch := time.AfterFunc(part(d.ctx, d.bucket.client.options.Stall), func() { _ = body.Close() })
 	n, err := body.Read(p)
 	if !watch.Stop() && n == 0 {
 		return 0, errStalled

@@ -39,9 +39,10 @@ func TestOfGivesEveryErrorACode(t *testing.T) {
 	}
 }
 
+// Two letters in the wrong order are one mistake.
 func TestNearest(t *testing.T) {
 	words := []string{"change_ticket", "type", "name"}
-	for word, want := range map[string]string{"change_tiket": "change_ticket", "tpye": "", "nmae": "", "names": "name", "zzz": "", "": ""} {
+	for word, want := range map[string]string{"change_tiket": "change_ticket", "tpye": "type", "nmae": "name", "chnage_tikcet": "change_ticket", "xpye": "", "names": "name", "zzz": "", "": ""} {
 		if got := problem.Nearest(word, words); got != want {
 			t.Errorf("Nearest(%q) = %q; want %q", word, got, want)
 		}

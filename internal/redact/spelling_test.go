@@ -289,6 +289,9 @@ func TestSecretsInEverySpelling(t *testing.T) {
 
 // What the tools themselves write. Each gets all secrets, with a NUL between them, and gives as many texts.
 func TestSecretsSpelledByTools(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it starts the tools")
+	}
 	secrets := randomSecrets(rand.New(rand.NewPCG(14, 401)), 400)
 	m := redact.New(secrets)
 	const each = `while IFS= read -r -d '' s; do %s; printf '\0'; done`

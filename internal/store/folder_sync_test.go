@@ -1,9 +1,12 @@
 package store
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // An object that was acknowledged is there after the machine has crashed: its file's name is on disk,
@@ -24,6 +27,32 @@ func TestPutSyncsFolders(t *testing.T) {
 	for _, dir := range []string{"runs/1", "runs", "."} {
 		if !slices.Contains(synced, dir) {
 			t.Errorf("%s was not synced: %v", dir, synced)
+		}
+	}
+}
+
+// What a crash left half written goes when the folder is opened again, and what others write just now stays.
+func TestLeftoversOfACrashGo(t *testing.T) {
+	dir := t.TempDir()
+	if _, err := OpenFolder(dir); err != nil {
+		t.Fatal(err)
+	}
+	age := map[string]time.Duration{"left": 2 * staging, "new": time.Minute}
+	file := func(name string) string { return filepath.Join(dir, private, "tmp", name) }
+	for name, age := range age {
+		if err := os.WriteFile(file(name), []byte("half"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(file(name), time.Time{}, time.Now().Add(-age)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := OpenFolder(dir); err != nil {
+		t.Fatal(err)
+	}
+	for name := range age {
+		if _, err := os.Stat(file(name)); (err == nil) != (name == "new") {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

@@ -1,0 +1,183 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"cemli-executor/internal/problem"
+)
+
+// The groups of the commands, by who uses them.
+const (
+	groupAuthors = "authors"
+	groupLocal   = "local"
+	groupProgram = "program"
+)
+
+// usage is cobra's own template, but flags are wrapped for 80 columns, and nothing is listed twice.
+const usage = `Usage:
+  {{if .HasAvailableSubCommands}}{{.CommandPath}} COMMAND{{else}}{{.UseLine}}{{end}}{{if .HasExample}}
+
+Examples:
+{{.Example}}{{end}}{{$commands := .Commands}}{{if .Groups}}{{range $group := .Groups}}
+
+{{$group.Title}}:{{range $commands}}{{if (and (eq .GroupID $group.ID) (not .Hidden))}}
+  {{rpad .Name .NamePadding}} {{.Short}}{{end}}{{end}}{{end}}{{else if .HasAvailableSubCommands}}
+
+Commands:{{range $commands}}{{if not .Hidden}}
+  {{rpad .Name .NamePadding}} {{.Short}}{{end}}{{end}}{{end}}{{if .HasAvailableLocalFlags}}
+
+Flags:
+{{.LocalFlags.FlagUsagesWrapped 80 | trimTrailingWhitespaces}}{{end}}{{if .HasAvailableInheritedFlags}}
+
+Flags of every command:
+{{.InheritedFlags.FlagUsagesWrapped 80 | trimTrailingWhitespaces}}{{end}}
+`
+
+// helpful gives the program its groups, its own help command, and answers to what is misspelt.
+func helpful(root *cobra.Command) {
+	root.AddGroup(
+		&cobra.Group{ID: groupAuthors, Title: "Authors"},
+		&cobra.Group{ID: groupLocal, Title: "Local OCI"},
+		&cobra.Group{ID: groupProgram, Title: "This program"},
+	)
+	root.CompletionOptions.DisableDefaultCmd = true
+	cobra.EnableCommandSorting = false // they are in the order in which they are needed
+	root.SetHelpCommand(newHelpCommand())
+	root.SetUsageTemplate(usage)
+	root.SetFlagErrorFunc(flagError)
+}
+
+func newHelpCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "help [COMMAND]",
+		Short:   "Say what a command does, and how it is called",
+		Example: "  cemli help local run",
+		GroupID: groupProgram,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			called, rest, err := cmd.Root().Find(args)
+			if err != nil {
+				return err
+			}
+			if len(rest) > 0 {
+				return unknownCommand(called, rest)
+			}
+			return called.Help()
+		},
+	}
+}
+
+// onlyCommands is for a command that does nothing itself: any argument is a command that does not exist.
+func onlyCommands(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	return unknownCommand(cmd, args)
+}
+
+// unknownCommand says what was most likely meant.
+func unknownCommand(cmd *cobra.Command, args []string) error {
+	p := problem.Problem{
+		Code: "usage", Message: `unknown command "` + args[0] + `" of ` + cmd.CommandPath(), Hint: "see " + cmd.CommandPath() + " --help",
+	}
+	if _, err := os.Stat(args[0]); err == nil {
+		p.Hint = "did you mean " + cmd.CommandPath() + " run " + args[0] + "?"
+	} else if near := nearCommand(cmd.Root(), cmd, args[0]); near != "" {
+		p.Hint = "did you mean " + near + "?"
+	}
+	return problem.New(p, nil)
+}
+
+// nearCommand is the command that a word stands for most likely, first among those of cmd; "" where none is near.
+func nearCommand(root, cmd *cobra.Command, word string) string {
+	paths, words := map[string]string{}, []string{}
+	add := func(candidate string, c *cobra.Command) {
+		if _, taken := paths[candidate]; !taken {
+			paths[candidate] = c.CommandPath()
+			words = append(words, candidate)
+		}
+	}
+	for _, c := range slices.Concat(cmd.Commands(), root.Commands(), below(root)) {
+		add(c.Name(), c)
+		for _, other := range c.SuggestFor {
+			add(other, c)
+		}
+	}
+	return paths[problem.Nearest(strings.ToLower(word), words)]
+}
+
+// below are the commands of the program's commands.
+func below(root *cobra.Command) []*cobra.Command {
+	var all []*cobra.Command
+	for _, c := range root.Commands() {
+		all = append(all, c.Commands()...)
+	}
+	return all
+}
+
+// flagError says what was most likely meant by a flag that does not exist, and what is wrong with a value.
+func flagError(cmd *cobra.Command, err error) error {
+	var invalid *pflag.InvalidValueError
+	if errors.As(err, &invalid) {
+		return invalidValue(cmd, invalid)
+	}
+	var unknown *pflag.NotExistError
+	if !errors.As(err, &unknown) {
+		return usageError(cmd, err)
+	}
+	word := unknown.GetSpecifiedName()
+	if short := unknown.GetSpecifiedShortnames(); len(short) > 1 {
+		word = short // -param, with one dash
+	}
+	if near := nearFlag(cmd, word); near != "" {
+		return wrongCall(err.Error(), "did you mean "+near+"?")
+	}
+	for _, other := range slices.Concat(cmd.Root().Commands(), below(cmd.Root())) {
+		if other.Flags().Lookup(word) != nil {
+			return wrongCall(err.Error(), "--"+word+" is a flag of "+other.CommandPath())
+		}
+	}
+	return usageError(cmd, err)
+}
+
+// invalidValue says what a flag takes.
+func invalidValue(cmd *cobra.Command, err *pflag.InvalidValueError) error {
+	flag := "--" + err.GetFlag().Name
+	switch err.GetFlag().Value.Type() {
+	case "bool":
+		return usageError(cmd, errors.New(flag+" is given without a value, or left out"))
+	case "int":
+		return usageError(cmd, errors.New(flag+" "+err.GetValue()+": it takes a whole number"))
+	case "duration":
+		return usageError(cmd, errors.New(flag+" "+err.GetValue()+": it takes a duration, such as 30s or 5m"))
+	}
+	return usageError(cmd, err)
+}
+
+// nearFlag is the flag of cmd that a word stands for most likely: a longer or shorter word for it, or one misspelt.
+func nearFlag(cmd *cobra.Command, word string) string {
+	if word == "json" || word == "format" {
+		return "-o json"
+	}
+	var names []string
+	longer := ""
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		names = append(names, f.Name)
+		if len(word) > 2 && (strings.HasPrefix(word, f.Name) || strings.HasPrefix(f.Name, word)) {
+			longer = f.Name
+		}
+	})
+	word = strings.ReplaceAll(word, "_", "-")
+	if near := problem.Nearest(word, names); near != "" {
+		return "--" + near
+	}
+	if longer != "" {
+		return "--" + longer
+	}
+	return ""
+}

@@ -1,0 +1,78 @@
+package manifest
+
+import (
+	"bytes"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"cemli-executor/internal/strictjson"
+)
+
+// name returns the package's name, or says how it would be spelt.
+func (n node) name() string {
+	const form = "1 to 63 of a-z 0-9 . _ - that begin with a letter or digit"
+	if text, ok := strictjson.Text(n.value); ok && !nameRule.MatchString(text) {
+		hint := ""
+		if near := strings.Trim(unnamed.ReplaceAllString(strings.ToLower(text), "-"), "._-"); nameRule.MatchString(near) {
+			hint = "call it " + near
+		}
+		n.bad("manifest.name", fmt.Sprintf("%q is not %s", printable(text), form), hint)
+		return ""
+	}
+	return n.word("manifest.name", nameRule, form)
+}
+
+// unnamed are characters that no package's name has.
+var unnamed = regexp.MustCompile(`[^a-z0-9._-]+`)
+
+// versionHint is how a version such as v1.0 is written.
+func versionHint(text string) string {
+	plain := strings.TrimLeft(text, "vV") + strings.Repeat(".0", max(0, 2-strings.Count(text, ".")))
+	if !versionRule.MatchString(plain) {
+		return ""
+	}
+	return "write " + plain
+}
+
+// longer is the word that a text is the beginning of, such as integer for int.
+func longer(text string, words []string) string {
+	for _, word := range words {
+		if len(text) > 2 && strings.HasPrefix(word, strings.ToLower(text)) {
+			return word
+		}
+	}
+	return ""
+}
+
+// durationHint is how a number and a unit's word are written, such as 5 min.
+func durationHint(text string) string {
+	number, unit, ok := strings.Cut(strings.TrimSpace(text), " ")
+	if letter := strings.TrimLeft(unit, " "); ok && letter != "" && strings.Contains("smh", letter[:1]) {
+		if short := number + letter[:1]; durationRule.MatchString(short) {
+			return `write "` + short + `"`
+		}
+	}
+	return ""
+}
+
+// otherLanguage says what to do where a document is nearly JSON; line is the one that cannot be read.
+func otherLanguage(doc []byte, line int) string {
+	text := []byte{}
+	if lines := bytes.Split(doc, []byte("\n")); line > 0 && line <= len(lines) {
+		text = bytes.TrimLeft(lines[line-1], strictjson.Space+"{[,")
+	}
+	first := bytes.TrimLeft(doc, strictjson.Space)
+	switch {
+	case bytes.HasPrefix(text, []byte("'")):
+		return "write texts and keys in double quotes"
+	case bytes.HasPrefix(text, []byte("//")), bytes.HasPrefix(text, []byte("/*")), bytes.HasPrefix(text, []byte("#")):
+		return "JSON has no comments: say it under a key that begins with x-"
+	case !bytes.HasPrefix(first, []byte("{")) && keyRule.Match(first):
+		return `write JSON, such as {"name":"…","version":"1.0.0","type":"extension"}`
+	}
+	return ""
+}
+
+// keyRule finds how YAML and its like begin.
+var keyRule = regexp.MustCompile(`^(---|[A-Za-z_]+ *[:=])`)
