@@ -55,7 +55,7 @@ run "with_the_image" {
 run "without_naming_it" {
   assert {
     condition = (
-      output.function_id == run.with_the_image.function_id && module.events[0].rule_id != null && length(local.schedule_ids) > 0 &&
+      output.function_id == run.with_the_image.function_id && one(module.events[*].rule_id) == run.with_the_image.rule_id && length(local.schedule_ids) > 0 &&
       output.deploy_stages == ["DEPLOY_FUNCTION", "INVOKE_FUNCTION"]
     )
     error_message = "an apply that names no image destroys nothing"
