@@ -4,6 +4,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"cemli-executor/internal/iam"
 )
 
 // Whoever follows the page from its beginning has every variable of the shell that a command
@@ -53,5 +55,10 @@ func TestUnverified(t *testing.T) {
 	}
 	if rows < 10 {
 		t.Errorf("only %d entries", rows)
+	}
+	for name, table := range iam.Tables().Types {
+		if table.Unread != "" && !strings.Contains(read(t, "../docs/operations/unverified.md"), "`"+name+"`") {
+			t.Errorf("the table of %s was not read, and the list does not say so", name)
+		}
 	}
 }

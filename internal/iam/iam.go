@@ -53,7 +53,9 @@ var tables []byte
 
 // Table is what the verbs add for one type of resource, and who says so.
 type Table struct {
-	Source  string       `json:"source"`
+	Source string `json:"source"`
+	// Unread is what of the source was not at hand, and what stands here instead; empty: nothing.
+	Unread  string       `json:"unread"`
 	Inspect []Permission `json:"inspect"`
 	Read    []Permission `json:"read"`
 	Use     []Permission `json:"use"`
