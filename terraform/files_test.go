@@ -360,7 +360,7 @@ func TestWaits(t *testing.T) {
 			t.Errorf("%s does not wait for %s", name, wait)
 		}
 		module, _, _ := strings.Cut(name, ".")
-		if block := all[module+".terraform_data."+wait]; !strings.Contains(block, `command = "sleep ${`) || !strings.Contains(block, "triggers_replace") {
+		if block := all[module+".terraform_data."+wait]; !strings.Contains(block, `? "sleep ${var.settle_seconds}" : "exit 0"`) || !strings.Contains(block, "triggers_replace") {
 			t.Errorf("%s is no wait for what is new: %s", wait, block)
 		}
 	}

@@ -97,11 +97,11 @@ func (c condition) holds(variable func(string) (string, knowledge)) bool {
 // holds: as on OCI a comparison with a variable that the request does not have does not
 // hold, whether = or !=.
 func (c comparison) holds(variable func(string) (string, knowledge)) bool {
-	value, knowledge := variable(c.variable)
+	value, how := variable(c.variable)
 	switch {
-	case knowledge == absent:
+	case how == absent:
 		return false
-	case knowledge == open:
+	case how == open:
 		return true
 	case c.pattern != nil:
 		return c.pattern.MatchString(value) != c.not

@@ -36,7 +36,7 @@ resource "terraform_data" "image_policies" {
   triggers_replace = var.image_policy_ids
 
   provisioner "local-exec" {
-    command = "sleep ${length(var.image_policy_ids) > 0 ? var.settle_seconds : 0}"
+    command = length(var.image_policy_ids) > 0 && var.settle_seconds > 0 ? "sleep ${var.settle_seconds}" : "exit 0"
   }
 }
 

@@ -21,7 +21,7 @@ resource "terraform_data" "key_policies" {
   triggers_replace = var.key_policy_ids
 
   provisioner "local-exec" {
-    command = "sleep ${length(var.key_policy_ids) > 0 ? var.settle_seconds : 0}"
+    command = length(var.key_policy_ids) > 0 && var.settle_seconds > 0 ? "sleep ${var.settle_seconds}" : "exit 0"
   }
 }
 
@@ -30,7 +30,7 @@ resource "terraform_data" "lifecycle_policies" {
   triggers_replace = var.lifecycle_policy_ids
 
   provisioner "local-exec" {
-    command = "sleep ${length(var.lifecycle_policy_ids) > 0 ? var.settle_seconds : 0}"
+    command = length(var.lifecycle_policy_ids) > 0 && var.settle_seconds > 0 ? "sleep ${var.settle_seconds}" : "exit 0"
   }
 }
 

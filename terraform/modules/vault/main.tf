@@ -20,7 +20,7 @@ resource "terraform_data" "endpoint" {
   triggers_replace = [oci_kms_vault.this.id]
 
   provisioner "local-exec" {
-    command = "sleep ${var.settle_seconds}"
+    command = var.settle_seconds > 0 ? "sleep ${var.settle_seconds}" : "exit 0"
   }
 }
 
