@@ -12,10 +12,15 @@ locals {
     CostCenter  = var.cost_center
   }
 
+  # null and not an empty map, which would take away the tags that a tenancy sets by default.
+  defined_tags = length(var.defined_tags) == 0 ? null : var.defined_tags
+
   compartment_id = var.create_compartment ? module.compartment[0].id : var.compartment_ocid
 
-  # As long as there is no image there is no function, and nothing that needs one.
-  has_function = var.function_image != ""
+  # As long as there is no image there is no function, and nothing that needs one. That is
+  # said, and not taken from whether an image is named: an apply that names none would
+  # otherwise destroy the function with all that runs it.
+  has_function = var.create_function
 
   vault_id               = var.create_vault ? module.vault[0].vault_id : (var.vault_id == "" ? null : var.vault_id)
   secrets_compartment_id = var.create_vault ? local.compartment_id : (var.secrets_compartment_ocid == "" ? null : var.secrets_compartment_ocid)
@@ -34,6 +39,11 @@ resource "terraform_data" "workspace" {
       condition     = contains(["default", var.environment], terraform.workspace)
       error_message = "The workspace is ${terraform.workspace}, and the variables are for ${var.environment}: select the environment's own workspace."
     }
+    # A schedule may start late.
+    precondition {
+      condition     = var.silence_hours * 60 >= 2 * var.sweep_minutes
+      error_message = "The alarm on silence would fire between two sweeps: silence_hours is at least twice sweep_minutes."
+    }
   }
 }
 
@@ -48,10 +58,11 @@ module "compartment" {
     oci = oci.home
   }
 
-  parent_id   = var.compartment_ocid
-  name        = local.prefix
-  description = "cemli-executor, ${var.environment}"
-  tags        = local.tags
+  parent_id    = var.compartment_ocid
+  name         = local.prefix
+  description  = "cemli-executor, ${var.environment}"
+  tags         = local.tags
+  defined_tags = local.defined_tags
 }
 
 module "network" {
@@ -64,6 +75,7 @@ module "network" {
   nat_gateway    = var.nat_gateway
   egress         = var.egress
   tags           = local.tags
+  defined_tags   = local.defined_tags
 }
 
 module "vault" {
@@ -76,7 +88,9 @@ module "vault" {
   storage_key       = var.storage_key
   signing_key       = var.signing_key
   generated_secrets = var.generated_secrets
+  settle_seconds    = var.settle_seconds
   tags              = local.tags
+  defined_tags      = local.defined_tags
 }
 
 module "storage" {
@@ -88,12 +102,14 @@ module "storage" {
   kms_key_id             = local.storage_key_id
   key_policy_ids         = module.iam.encryption_policy_ids
   lifecycle_policy_ids   = module.iam.policy_ids
+  settle_seconds         = var.settle_seconds
   results_retention_days = var.results_retention_days
   results_locked_from    = var.results_locked_from == "" ? null : var.results_locked_from
   run_files_archive_days = var.run_files_archive_days
   run_files_delete_days  = var.run_files_delete_days
   state_versions_days    = var.state_versions_days
   tags                   = local.tags
+  defined_tags           = local.defined_tags
 }
 
 module "function" {
@@ -105,6 +121,8 @@ module "function" {
   network_security_group_ids = length(var.subnet_ocids) == 0 ? [module.network[0].network_security_group_id] : var.network_security_group_ocids
 
   image_policy_ids         = module.iam.images_policy_ids
+  settle_seconds           = var.settle_seconds
+  create                   = local.has_function
   image                    = var.function_image
   image_digest             = var.function_image_digest == "" ? null : var.function_image_digest
   memory_mb                = var.function_memory_mb
@@ -130,6 +148,7 @@ module "function" {
 
   accept_readable_credentials = var.accept_readable_credentials
   tags                        = local.tags
+  defined_tags                = local.defined_tags
 }
 
 module "events" {
@@ -142,12 +161,14 @@ module "events" {
   function_id     = module.function.function_id
   enabled         = var.uploads_run
   tags            = local.tags
+  defined_tags    = local.defined_tags
 }
 
+# Always, so that what it is given is checked before there is a function, too.
 module "schedules" {
   source = "./modules/schedules"
-  count  = local.has_function ? 1 : 0
 
+  create         = local.has_function
   compartment_id = local.compartment_id
   environment    = var.environment
   function_id    = module.function.function_id
@@ -155,6 +176,12 @@ module "schedules" {
   enabled        = var.uploads_run
   packages       = var.scheduled_packages
   tags           = local.tags
+  defined_tags   = local.defined_tags
+}
+
+moved {
+  from = module.schedules[0]
+  to   = module.schedules
 }
 
 module "observability" {
@@ -176,21 +203,37 @@ module "observability" {
   failure_urls           = var.failure_urls
   failure_pagerduty_urls = var.failure_pagerduty_urls
   tags                   = local.tags
+  defined_tags           = local.defined_tags
+}
+
+# Where images are pushed: by this environment's build, or without DevOps by hand.
+module "registry" {
+  source = "./modules/registry"
+  count  = (var.create_devops ? var.build : var.images_compartment_ocid == "") ? 1 : 0
+
+  compartment_id = local.compartment_id
+  name           = var.image_repository
+  tags           = local.tags
+  defined_tags   = local.defined_tags
+}
+
+moved {
+  from = module.devops[0].oci_artifacts_container_repository.image[0]
+  to   = module.registry[0].oci_artifacts_container_repository.image
 }
 
 module "devops" {
   source = "./modules/devops"
   count  = var.create_devops ? 1 : 0
 
-  compartment_id   = local.compartment_id
-  environment      = var.environment
-  topic_id         = module.observability.failures_topic_id
-  function_exists  = local.has_function
-  function_id      = module.function.function_id
-  image_repository = var.image_repository
-  image_path       = local.image_path
-  approvals        = var.approvals
-  build            = var.build
+  compartment_id  = local.compartment_id
+  environment     = var.environment
+  topic_id        = module.observability.failures_topic_id
+  function_exists = local.has_function
+  function_id     = module.function.function_id
+  image_path      = local.image_path
+  approvals       = var.approvals
+  build           = var.build
   repository = {
     source          = var.repository_source
     branch          = var.repository_branch
@@ -202,6 +245,7 @@ module "devops" {
   build_parameters = var.build_parameters
   files            = var.build_files
   tags             = local.tags
+  defined_tags     = local.defined_tags
 }
 
 module "iam" {
@@ -230,6 +274,8 @@ module "iam" {
     authors   = var.authors_group == "" ? null : var.authors_group
     promotion = var.promotion_group == "" ? null : var.promotion_group
     approvers = var.approvers_group == "" ? null : var.approvers_group
+    operators = var.operators_group == "" ? null : var.operators_group
+    policies  = var.policies_group == "" ? null : var.policies_group
     auditors  = var.auditors_group == "" ? null : var.auditors_group
   }
   values = {
@@ -244,12 +290,16 @@ module "iam" {
     failure_topic_id         = module.observability.failures_topic_id
     audit_compartment_id     = local.home_region == var.region ? var.tenancy_ocid : null
     function_id              = module.function.function_id
-    schedules                = local.has_function && length(local.schedule_ids) > 0 ? join(", ", [for id in local.schedule_ids : "request.principal.id='${id}'"]) : null
+    schedules                = local.has_schedules ? join(", ", [for id in local.schedule_ids : "request.principal.id='${id}'"]) : null
     metric_namespace         = module.observability.metric_namespace
+    log_group_id             = module.observability.log_group_id
+    uploads_log_group_id     = module.observability.uploads_log_group_id
   }
-  tags = local.tags
+  tags         = local.tags
+  defined_tags = local.defined_tags
 }
 
 locals {
-  schedule_ids = flatten(module.schedules[*].schedule_ids)
+  has_schedules = local.has_function && (var.sweep_minutes > 0 || length(var.scheduled_packages) > 0)
+  schedule_ids  = module.schedules.schedule_ids
 }

@@ -19,7 +19,7 @@ output "results_retention_days" {
 }
 
 output "function_id" {
-  description = "OCID of the function; null as long as there is no image."
+  description = "OCID of the function; null as long as it is not created."
   value       = module.function.function_id
 }
 
@@ -43,6 +43,26 @@ output "vault_id" {
   value       = local.vault_id
 }
 
+output "secrets_key_id" {
+  description = "OCID of the created vault's key for secrets; null if there is none."
+  value       = one(module.vault[*].secrets_key_id)
+}
+
+output "log_group_id" {
+  description = "OCID of the log group of the function and of DevOps."
+  value       = module.observability.log_group_id
+}
+
+output "uploads_log_group_id" {
+  description = "OCID of the log group of the packages bucket's write log."
+  value       = module.observability.uploads_log_group_id
+}
+
+output "rule_id" {
+  description = "OCID of the rule that uploads run by; null as long as there is no function."
+  value       = one(module.events[*].rule_id)
+}
+
 output "repository_url" {
   description = "Where to push the code to; null where nothing is built."
   value       = one(module.devops[*].repository_url)
@@ -56,6 +76,11 @@ output "build_pipeline_id" {
 output "deploy_pipeline_id" {
   description = "OCID of the deployment pipeline; null if there is none."
   value       = one(module.devops[*].deploy_pipeline_id)
+}
+
+output "approval_stage_id" {
+  description = "OCID of the stage that waits for approvals; null if there is none."
+  value       = one(module.devops[*].approval_stage_id)
 }
 
 output "deploy_stages" {

@@ -140,6 +140,7 @@ var breaches = []struct {
 	{"results can be deleted", "modules/storage", "main.tf", `each.key == "results" ? [var.results_retention_days] : []`, "[]", "the results bucket has a retention rule", nil},
 	{"a public bucket", "modules/storage", "main.tf", "NoPublicAccess", "ObjectRead", "no bucket may be public", nil},
 	{"no approval stage", "modules/devops", "main.tf", "var.approvals > 0 ?", "false ?", "prod has an approval stage", nil},
+	{"an apply without an image destroys the function", ".", "main.tf", "has_function = var.create_function", `has_function = var.function_image != ""`, "an apply that names no image destroys nothing", []string{"test", "-filter=tests/image.tftest.hcl"}},
 	{"prod without an approval", ".", "environments/prod.tfvars", "approvals              = 1", "approvals              = 0", "Nothing is deployed to prod without an approval", withEnvironment("environments/prod.tfvars")},
 	{"prod without a policy", ".", "environments/prod.tfvars", `policy_object          = "prod.json"`, `policy_object          = ""`, "prod needs an admission policy", withEnvironment("environments/prod.tfvars")},
 }

@@ -79,6 +79,17 @@ variable "cost_center" {
   }
 }
 
+variable "defined_tags" {
+  description = "Defined tags on everything beside the free-form ones, as NAMESPACE.KEY and value; the namespaces exist."
+  type        = map(string)
+  default     = {}
+
+  validation {
+    condition     = alltrue([for name in keys(var.defined_tags) : can(regex("^[^. ]+[.][^. ]+$", name))])
+    error_message = "Defined tags are named NAMESPACE.KEY, such as Finance.CostCenter."
+  }
+}
+
 # Network
 
 variable "subnet_ocids" {
@@ -258,8 +269,14 @@ variable "generated_secrets" {
 
 # Function
 
+variable "create_function" {
+  description = "Whether there is a function, with its rule, schedules and alarms; false as long as there is no image."
+  type        = bool
+  default     = true
+}
+
 variable "function_image" {
-  description = "The first image with its tag; empty as long as there is none."
+  description = "The image with its tag that the function is created with. Later ones come from the deployment pipeline, and an apply that names none leaves the function's as it is."
   type        = string
   default     = ""
 
@@ -434,8 +451,8 @@ variable "sweep_minutes" {
   default     = 15
 
   validation {
-    condition     = contains([0, 5, 10, 15, 20, 30, 60], var.sweep_minutes)
-    error_message = "sweep_minutes is 0, 5, 10, 15, 20, 30 or 60."
+    condition     = contains([0, 15, 20, 30, 60], var.sweep_minutes)
+    error_message = "sweep_minutes is 0, 15, 20, 30 or 60."
   }
 }
 
@@ -453,6 +470,17 @@ variable "scheduled_packages" {
 }
 
 # Access
+
+variable "settle_seconds" {
+  description = "How long new policies, and the address of a new vault, are waited for; 0: not at all. OCI may need longer: then apply again."
+  type        = number
+  default     = 90
+
+  validation {
+    condition     = var.settle_seconds >= 0 && var.settle_seconds <= 900 && floor(var.settle_seconds) == var.settle_seconds
+    error_message = "settle_seconds is from 0 to 900."
+  }
+}
 
 variable "create_iam" {
   description = "Whether dynamic groups and policies are created; false: their text is the output iam_handover."
@@ -474,6 +502,18 @@ variable "promotion_group" {
 
 variable "approvers_group" {
   description = "Name of the existing group of those who approve deployments; empty: none."
+  type        = string
+  default     = ""
+}
+
+variable "operators_group" {
+  description = "Name of the existing group of those who watch, run again, go back and cancel; empty: none."
+  type        = string
+  default     = ""
+}
+
+variable "policies_group" {
+  description = "Name of the existing group of those who write the admission policy, neither authors nor approvers; empty: none."
   type        = string
   default     = ""
 }
@@ -528,8 +568,8 @@ variable "silence_hours" {
   default     = 2
 
   validation {
-    condition     = var.silence_hours >= 1 && var.silence_hours <= 72
-    error_message = "silence_hours is from 1 to 72."
+    condition     = var.silence_hours >= 1 && var.silence_hours <= 24 && floor(var.silence_hours) == var.silence_hours
+    error_message = "silence_hours is from 1 to 24, the longest interval of an alarm's query."
   }
 }
 
@@ -609,7 +649,7 @@ variable "repository_url" {
 }
 
 variable "repository_username" {
-  description = "User that a Bitbucket app password belongs to."
+  description = "Bitbucket only: the username that the API token belongs to, or x-bitbucket-api-token-auth."
   type        = string
   default     = ""
 }

@@ -1,20 +1,26 @@
 // Package iam reads and applies policy statements in OCI's language, as far as this
 // project's own statements use it:
 //
-//	Allow dynamic-group NAME to VERB RESOURCE in compartment id OCID [where CONDITION]
+//	Allow PRINCIPAL to VERB RESOURCE in compartment id OCID [where CONDITION]
 //
-// A verb stands for permissions, each including those of the verbs before it: inspect,
-// read, use, manage. A condition compares variables with texts (target.bucket.name='x',
-// request.permission!='X'), alone or in all {…} or any {…}. A statement that says
-// anything else is an error: one that were misread would allow more or less than OCI.
+// A principal is any-user, or a group, dynamic-group or service with its name. A verb
+// stands for permissions, each including those of the verbs before it: inspect, read, use,
+// manage; which ones is data, verbs.json, from Oracle's own tables. A condition compares
+// variables with texts (target.bucket.name='x', request.permission!='X') or patterns
+// (target.object.name=/runs*/), alone or in all {…} or any {…}, which may hold others. A
+// statement that says anything else is an error: one that were misread would allow more or
+// less than OCI.
 package iam
 
 import (
+	_ "embed"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // Permission is what an operation needs, in OCI's words.
@@ -42,18 +48,50 @@ const (
 
 var verbs = []string{"inspect", "read", "use", "manage"}
 
-// grants are the permissions that each verb adds, by resource type.
-var grants = map[string][4][]Permission{
-	"objects": {
-		{ObjectInspect}, {ObjectRead}, {ObjectOverwrite}, {ObjectCreate, ObjectDelete, VersionDelete},
-	},
-	"buckets": {
-		{BucketInspect}, {BucketRead}, {BucketUpdate}, {BucketCreate, BucketDelete, RetentionManage},
-	},
-	"secret-bundles": {{"SECRET_BUNDLE_INSPECT"}, {SecretBundleRead}, nil, nil},
-	"ons-topics":     {{"ONS_TOPIC_INSPECT"}, {"ONS_TOPIC_READ"}, {"ONS_TOPIC_UPDATE", TopicPublish}, {"ONS_TOPIC_CREATE", "ONS_TOPIC_DELETE"}},
-	"fn-invocation":  {nil, nil, {FunctionInvoke}, nil},
-	"fn-function":    {{"FN_FUNCTION_LIST"}, {FunctionRead}, {"FN_FUNCTION_UPDATE"}, {"FN_FUNCTION_CREATE", "FN_FUNCTION_DELETE"}},
+//go:embed verbs.json
+var tables []byte
+
+// Table is what the verbs add for one type of resource, and who says so.
+type Table struct {
+	Source string `json:"source"`
+	// Unread is what of the source was not at hand, and what stands here instead; empty: nothing.
+	Unread  string       `json:"unread"`
+	Inspect []Permission `json:"inspect"`
+	Read    []Permission `json:"read"`
+	Use     []Permission `json:"use"`
+	Manage  []Permission `json:"manage"`
+}
+
+// Verbs are all tables: types of resources, and families that stand for several types.
+type Verbs struct {
+	Types    map[string]Table    `json:"types"`
+	Families map[string][]string `json:"families"`
+}
+
+// Tables returns the verb tables that statements are read by.
+var Tables = sync.OnceValue(func() Verbs {
+	var v Verbs
+	if err := json.Unmarshal(tables, &v); err != nil {
+		panic("verbs.json, which is part of the program, cannot be read: " + err.Error())
+	}
+	return v
+})
+
+// grants are the permissions that a verb of this level stands for.
+func (v Verbs) grants(resource string, level int) ([]Permission, bool) {
+	types, ok := v.Families[resource]
+	if !ok {
+		types = []string{resource}
+	}
+	var all []Permission
+	for _, name := range types {
+		table, ok := v.Types[name]
+		if !ok {
+			return nil, false
+		}
+		all = append(all, slices.Concat([][]Permission{table.Inspect, table.Read, table.Use, table.Manage}[:level+1]...)...)
+	}
+	return all, true
 }
 
 // Request is an operation that a principal wants to do.
@@ -66,21 +104,26 @@ type Request struct {
 }
 
 // Policy is a list of statements. Nothing that none of them allows is allowed.
-type Policy struct{ statements []statement }
+type Policy struct{ statements []Statement }
 
-type statement struct {
-	group, compartment string
-	permissions        []Permission
-	condition          condition
+// Statement is what one statement says.
+type Statement struct {
+	Principal   string // any-user, or its kind and name
+	Verb        string
+	Resource    string
+	Compartment string
+	// granted are what the verb stands for, before any condition.
+	granted   []Permission
+	condition condition
 }
 
-var form = regexp.MustCompile(`^(?i:allow)\s+(?i:dynamic-group)\s+(\S+)\s+(?i:to)\s+(\w+)\s+([\w-]+)\s+(?i:in)\s+(?i:compartment)\s+(?i:id)\s+(\S+)(?:\s+(?i:where)\s+(.+))?$`)
+var form = regexp.MustCompile(`^(?i:allow)\s+((?i:any-user)|(?i:dynamic-group|group|service)\s+\S+)\s+(?i:to)\s+(\w+)\s+([\w-]+)\s+(?i:in)\s+(?i:compartment)\s+(?i:id)\s+(\S+)(?:\s+(?i:where)\s+(.+))?$`)
 
 // Parse reads statements.
 func Parse(texts []string) (Policy, error) {
 	var p Policy
 	for _, text := range texts {
-		s, err := parse(text)
+		s, err := Read(text)
 		if err != nil {
 			return Policy{}, fmt.Errorf("policy statement %q: %w", text, err)
 		}
@@ -89,17 +132,21 @@ func Parse(texts []string) (Policy, error) {
 	return p, nil
 }
 
-func parse(text string) (statement, error) {
+// Read reads one statement.
+func Read(text string) (Statement, error) {
 	match := form.FindStringSubmatch(text)
 	if match == nil {
-		return statement{}, errors.New("it has a form that is not known here")
+		return Statement{}, errors.New("it has a form that is not known here")
 	}
-	level := slices.Index(verbs, strings.ToLower(match[2]))
-	added, ok := grants[strings.ToLower(match[3])]
-	if level < 0 || !ok {
-		return statement{}, fmt.Errorf("the verb %s or the resource type %s is not known here", match[2], match[3])
+	s := Statement{Principal: principal(match[1]), Verb: strings.ToLower(match[2]), Resource: strings.ToLower(match[3]), Compartment: match[4]}
+	level := slices.Index(verbs, s.Verb)
+	if level < 0 {
+		return Statement{}, fmt.Errorf("the verb %s is not known here", match[2])
 	}
-	s := statement{group: match[1], compartment: match[4], permissions: slices.Concat(added[:level+1]...)}
+	var ok bool
+	if s.granted, ok = Tables().grants(s.Resource, level); !ok {
+		return Statement{}, fmt.Errorf("the resource type %s is not known here", match[3])
+	}
 	var err error
 	if match[5] != "" {
 		s.condition, err = parseCondition(match[5])
@@ -107,62 +154,43 @@ func parse(text string) (statement, error) {
 	return s, err
 }
 
-// Allows reports whether any statement allows a request.
-func (p Policy) Allows(r Request) bool {
-	return slices.ContainsFunc(p.statements, func(s statement) bool {
-		return s.group == r.Group && s.compartment == r.Compartment && slices.Contains(s.permissions, r.Permission) && s.condition.holds(r)
+// principal is the kind in lower case, as its case does not count, and the name as it is.
+func principal(text string) string {
+	kind, name, found := strings.Cut(text, " ")
+	if !found {
+		return strings.ToLower(kind)
+	}
+	return strings.ToLower(kind) + " " + strings.TrimSpace(name)
+}
+
+// Permissions are those that the statement can give at all: what its verb stands for, less
+// what its condition excludes whatever the target and the principal are.
+func (s Statement) Permissions() []Permission {
+	return slices.DeleteFunc(slices.Clone(s.granted), func(p Permission) bool {
+		return !s.condition.holds(func(variable string) (string, knowledge) {
+			if variable == "request.permission" {
+				return string(p), known
+			}
+			return "", open
+		})
 	})
 }
 
-// condition is a comparison, or several of which all or any must hold.
-type condition struct {
-	any   bool
-	parts []comparison
+// Allows reports whether any statement allows a request.
+func (p Policy) Allows(r Request) bool {
+	return slices.ContainsFunc(p.statements, func(s Statement) bool {
+		return s.Principal == "dynamic-group "+r.Group && s.Compartment == r.Compartment &&
+			slices.Contains(s.granted, r.Permission) && s.condition.holds(r.variable)
+	})
 }
 
-type comparison struct {
-	variable, value string
-	not             bool
-}
-
-var (
-	group      = regexp.MustCompile(`^(?i:(all|any))\s*\{(.*)\}$`)
-	comparable = regexp.MustCompile(`^([a-z]+(?:\.[a-z-]+)+)\s*(!?=)\s*'([^']*)'$`)
-)
-
-func parseCondition(text string) (condition, error) {
-	text = strings.TrimSpace(text)
-	c := condition{}
-	parts := []string{text}
-	if match := group.FindStringSubmatch(text); match != nil {
-		c.any = strings.EqualFold(match[1], "any")
-		parts = strings.Split(match[2], ",")
+// variable is what the request has for a variable of a condition.
+func (r Request) variable(name string) (string, knowledge) {
+	if name == "request.permission" {
+		return string(r.Permission), known
 	}
-	for _, part := range parts {
-		match := comparable.FindStringSubmatch(strings.TrimSpace(part))
-		if match == nil {
-			return c, fmt.Errorf("the condition %q is not known here", strings.TrimSpace(part))
-		}
-		c.parts = append(c.parts, comparison{variable: match[1], value: match[3], not: match[2] == "!="})
+	if value, ok := r.Target[name]; ok {
+		return value, known
 	}
-	return c, nil
-}
-
-// holds reports whether the condition holds. As on OCI a comparison with a variable that
-// the request does not have does not hold, whether = or !=.
-func (c condition) holds(r Request) bool {
-	if c.parts == nil {
-		return true
-	}
-	one := func(part comparison) bool {
-		value, ok := r.Target[part.variable]
-		if part.variable == "request.permission" {
-			value, ok = string(r.Permission), true
-		}
-		return ok && (value == part.value) != part.not
-	}
-	if c.any {
-		return slices.ContainsFunc(c.parts, one)
-	}
-	return !slices.ContainsFunc(c.parts, func(part comparison) bool { return !one(part) })
+	return "", absent
 }

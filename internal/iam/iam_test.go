@@ -1,6 +1,9 @@
 package iam_test
 
 import (
+	"fmt"
+	"slices"
+	"strings"
 	"testing"
 
 	"cemli-executor/internal/iam"
@@ -31,6 +34,11 @@ func TestAllows(t *testing.T) {
 		{"all", begin + "manage objects in compartment id c where all {target.bucket.name='b', request.permission='OBJECT_CREATE'}", bucket("b", iam.ObjectCreate), true},
 		{"not all", begin + "manage objects in compartment id c where all {target.bucket.name='b', request.permission='OBJECT_CREATE'}", bucket("b", iam.ObjectOverwrite), false},
 		{"any", begin + "manage objects in compartment id c where any {target.bucket.name='x', request.permission='OBJECT_CREATE'}", bucket("b", iam.ObjectCreate), true},
+		{"any within all", begin + "manage objects in compartment id c where all {target.bucket.name='b', any {request.permission='OBJECT_CREATE', request.permission='OBJECT_READ'}}", bucket("b", iam.ObjectRead), true},
+		{"not any within all", begin + "manage objects in compartment id c where all {target.bucket.name='b', any {request.permission='OBJECT_CREATE', request.permission='OBJECT_READ'}}", bucket("b", iam.ObjectDelete), false},
+		{"pattern", begin + "read objects in compartment id c where target.bucket.name=/b*/", bucket("bc", iam.ObjectRead), true},
+		{"pattern that does not match", begin + "read objects in compartment id c where target.bucket.name=/b*/", bucket("ab", iam.ObjectRead), false},
+		{"people's statements are not the function's", "Allow group runner to read objects in compartment id c", bucket("b", iam.ObjectRead), false},
 		{"letters of any case", "ALLOW DYNAMIC-GROUP runner TO Read OBJECTS in Compartment ID c", bucket("b", iam.ObjectRead), true},
 	} {
 		p, err := iam.Parse([]string{c.statement})
@@ -51,12 +59,57 @@ func TestWhatIsNotUnderstoodIsAnError(t *testing.T) {
 	for _, statement := range []string{
 		"", "Allow any-user to read objects in tenancy", "Allow dynamic-group r to own objects in compartment id c",
 		"Allow dynamic-group r to manage all-resources in compartment id c", "Allow dynamic-group r to read objects in compartment c",
-		"Allow dynamic-group r to read objects in compartment id c where target.bucket.name=/b*/",
-		"Allow dynamic-group r to read objects in compartment id c where all {target.bucket.name='b', any {request.permission='X'}}",
+		"Allow dynamic-group r to read objects in compartment id c where target.bucket.name=/b*",
+		"Allow dynamic-group r to read objects in compartment id c where target.bucket.name=//",
+		"Allow dynamic-group r to read objects in compartment id c where all {target.bucket.name='b', any {request.permission='X'}",
+		"Allow dynamic-group r to read objects in compartment id c where all {target.bucket.name='b' request.permission='X'}",
+		"Allow dynamic-group r to read objects in compartment id c where all {}",
+		"Allow dynamic-group r to read objects in compartment id c where target.bucket.name='b' or request.permission='X'",
 		"Deny dynamic-group r to read objects in compartment id c",
 	} {
 		if _, err := iam.Parse([]string{statement}); err == nil {
 			t.Errorf("%q was accepted", statement)
+		}
+	}
+}
+
+// A statement gives what its verb stands for, less what its condition excludes.
+func TestPermissions(t *testing.T) {
+	for text, want := range map[string]string{
+		"Allow any-user to read objects in compartment id c where target.bucket.name='b'":                                                           "[OBJECT_INSPECT OBJECT_READ]",
+		"Allow group g to manage objects in compartment id c where all {target.bucket.name='b', any {request.permission='OBJECT_CREATE'}}":          "[OBJECT_CREATE]",
+		"Allow service s to use fn-invocation in compartment id c":                                                                                  "[FN_INVOCATION]",
+		"Allow service s to use functions-family in compartment id c":                                                                               "[FN_APP_LIST FN_APP_READ FN_FUNCTION_LIST FN_FUNCTION_READ FN_INVOCATION]",
+		"Allow group g to use repos in compartment id c where any {request.permission='REPOSITORY_UPDATE', request.permission='REPOSITORY_CREATE'}": "[]",
+	} {
+		s, err := iam.Read(text)
+		if err != nil {
+			t.Errorf("%s: %v", text, err)
+			continue
+		}
+		if got := fmt.Sprint(s.Permissions()); got != want {
+			t.Errorf("%s: %s; want %s", text, got, want)
+		}
+	}
+}
+
+// Each table names where it is from, and no permission is in two places of one.
+func TestTables(t *testing.T) {
+	for name, table := range iam.Tables().Types {
+		if !strings.HasPrefix(table.Source, "https://docs.oracle.com/") {
+			t.Errorf("%s: its source is %q; want a page of Oracle's documentation", name, table.Source)
+		}
+		all := slices.Concat(table.Inspect, table.Read, table.Use, table.Manage)
+		slices.Sort(all)
+		if len(slices.Compact(slices.Clone(all))) != len(all) || len(all) == 0 {
+			t.Errorf("%s: %q", name, all)
+		}
+	}
+	for family, types := range iam.Tables().Families {
+		for _, name := range types {
+			if _, ok := iam.Tables().Types[name]; !ok {
+				t.Errorf("%s has %s, which has no table", family, name)
+			}
 		}
 	}
 }

@@ -21,6 +21,7 @@ mock_provider "oci" {
 }
 
 variables {
+  settle_seconds   = 0
   tenancy_ocid     = "ocid1.tenancy.oc1..t"
   compartment_ocid = "ocid1.compartment.oc1..c"
   region           = "eu-frankfurt-1"
@@ -103,8 +104,29 @@ run "a_vault_that_exists" {
     error_message = "the function uses it"
   }
   assert {
-    condition     = join(";", output.iam_statements.encryption) == "Allow service objectstorage-eu-frankfurt-1 to use keys in compartment id ocid1.compartment.oc1..s where target.key.id='ocid1.key.oc1..k'"
+    condition     = join(";", output.iam_statements.encryption) == "Allow service objectstorage-eu-frankfurt-1 to use keys in compartment id ocid1.compartment.oc1..s where all {target.key.id='ocid1.key.oc1..k', any {request.permission='KEY_INSPECT', request.permission='KEY_READ', request.permission='KEY_ENCRYPT', request.permission='KEY_DECRYPT'}}"
     error_message = "Object Storage uses the key"
+  }
+}
+
+run "without_devops" {
+  variables {
+    create_devops = false
+  }
+  assert {
+    condition     = length(module.registry) == 1 && length(module.devops) == 0
+    error_message = "images are pushed by hand to a repository of one's own"
+  }
+}
+
+run "without_devops_from_another_environment" {
+  variables {
+    create_devops           = false
+    images_compartment_ocid = "ocid1.compartment.oc1..dev"
+  }
+  assert {
+    condition     = length(module.registry) == 0
+    error_message = "tenancy and region have one repository of a name"
   }
 }
 
@@ -113,4 +135,38 @@ run "no_vault" {
     condition     = !anytrue([for s in output.iam_statements.function : strcontains(s, "secret-bundles")]) && !contains(keys(output.function_config), "CEMLI_VAULT")
     error_message = "without a vault the function reads no secrets"
   }
+}
+
+run "defined_tags_beside_the_others" {
+  variables {
+    defined_tags = { "Finance.CostCenter" = "1000" }
+  }
+  assert {
+    condition     = local.defined_tags == tomap({ "Finance.CostCenter" = "1000" }) && output.tags["Owner"] == "platform"
+    error_message = "a tenancy's own tags are set, too"
+  }
+}
+
+run "none_are_left_to_the_tenancys_defaults" {
+  assert {
+    condition     = local.defined_tags == null
+    error_message = "no empty map"
+  }
+}
+
+run "refuses_a_tag_without_a_namespace" {
+  command = plan
+  variables {
+    defined_tags = { CostCenter = "1000" }
+  }
+  expect_failures = [var.defined_tags]
+}
+
+run "refuses_an_alarm_between_two_sweeps" {
+  command = plan
+  variables {
+    sweep_minutes = 60
+    silence_hours = 1
+  }
+  expect_failures = [terraform_data.workspace]
 }

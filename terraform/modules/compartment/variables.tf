@@ -27,3 +27,9 @@ variable "tags" {
   description = "Free-form tags of everything that the module creates."
   type        = map(string)
 }
+
+variable "defined_tags" {
+  description = "Defined tags of the same, as NAMESPACE.KEY and value; null: none."
+  type        = map(string)
+  default     = null
+}

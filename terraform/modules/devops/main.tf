@@ -13,6 +13,7 @@ resource "oci_devops_project" "this" {
   name           = local.prefix
   description    = "cemli-executor, ${var.environment}"
   freeform_tags  = var.tags
+  defined_tags   = var.defined_tags
 
   notification_config {
     topic_id = var.topic_id
@@ -28,8 +29,10 @@ resource "oci_devops_connection" "source" {
   display_name    = "${local.prefix}-source"
   connection_type = local.connection_types[var.repository.source]
   freeform_tags   = var.tags
+  defined_tags    = var.defined_tags
 
-  # The token's secret, never the token. Bitbucket calls it an app password and wants a user.
+  # The token's secret, never the token. For Bitbucket the type is still named after app
+  # passwords, which ended in July 2026: an API token of Atlassian's takes their place.
   access_token = var.repository.source == "BITBUCKET" ? null : var.repository.token_secret_id
   app_password = var.repository.source == "BITBUCKET" ? var.repository.token_secret_id : null
   username     = var.repository.source == "BITBUCKET" ? var.repository.username : null
@@ -47,6 +50,7 @@ resource "oci_devops_repository" "this" {
   repository_type = local.hosted ? "HOSTED" : "MIRRORED"
   default_branch  = local.hosted ? "refs/heads/${var.repository.branch}" : null
   freeform_tags   = var.tags
+  defined_tags    = var.defined_tags
 
   dynamic "mirror_repository_config" {
     for_each = oci_devops_connection.source
@@ -64,16 +68,6 @@ resource "oci_devops_repository" "this" {
 
 # ---- what is built
 
-resource "oci_artifacts_container_repository" "image" {
-  count = var.build ? 1 : 0
-
-  compartment_id = var.compartment_id
-  display_name   = var.image_repository
-  is_public      = false
-  is_immutable   = true # a tag that was tested cannot come to mean another image
-  freeform_tags  = var.tags
-}
-
 resource "oci_artifacts_repository" "files" {
   count = var.build ? 1 : 0
 
@@ -83,6 +77,7 @@ resource "oci_artifacts_repository" "files" {
   repository_type = "GENERIC"
   is_immutable    = true
   freeform_tags   = var.tags
+  defined_tags    = var.defined_tags
 }
 
 locals {
@@ -97,6 +92,7 @@ resource "oci_devops_deploy_artifact" "image" {
   deploy_artifact_type       = "DOCKER_IMAGE"
   argument_substitution_mode = "SUBSTITUTE_PLACEHOLDERS"
   freeform_tags              = var.tags
+  defined_tags               = var.defined_tags
 
   deploy_artifact_source {
     deploy_artifact_source_type = "OCIR"
@@ -115,6 +111,7 @@ resource "oci_devops_deploy_artifact" "file" {
   deploy_artifact_type       = "GENERIC_FILE"
   argument_substitution_mode = "SUBSTITUTE_PLACEHOLDERS"
   freeform_tags              = var.tags
+  defined_tags               = var.defined_tags
 
   deploy_artifact_source {
     deploy_artifact_source_type = "GENERIC_ARTIFACT"
@@ -133,6 +130,7 @@ resource "oci_devops_build_pipeline" "this" {
   display_name  = "${local.prefix}-build"
   description   = "Checks, builds, delivers and deploys to ${var.environment}"
   freeform_tags = var.tags
+  defined_tags  = var.defined_tags
 
   dynamic "build_pipeline_parameters" {
     for_each = length(var.build_parameters) > 0 ? [var.build_parameters] : []
@@ -159,6 +157,7 @@ resource "oci_devops_build_pipeline_stage" "build" {
   primary_build_source               = "source"
   stage_execution_timeout_in_seconds = var.build_timeout_seconds
   freeform_tags                      = var.tags
+  defined_tags                       = var.defined_tags
 
   build_pipeline_stage_predecessor_collection {
     items {
@@ -184,6 +183,7 @@ resource "oci_devops_build_pipeline_stage" "deliver" {
   build_pipeline_stage_type = "DELIVER_ARTIFACT"
   display_name              = "deliver"
   freeform_tags             = var.tags
+  defined_tags              = var.defined_tags
 
   build_pipeline_stage_predecessor_collection {
     items {
@@ -218,6 +218,7 @@ resource "oci_devops_build_pipeline_stage" "deploy" {
   deploy_pipeline_id             = oci_devops_deploy_pipeline.this.id
   is_pass_all_parameters_enabled = true # IMAGE_TAG, which the build exports
   freeform_tags                  = var.tags
+  defined_tags                   = var.defined_tags
 
   build_pipeline_stage_predecessor_collection {
     items {
@@ -234,6 +235,7 @@ resource "oci_devops_trigger" "push" {
   trigger_source = "DEVOPS_CODE_REPOSITORY"
   repository_id  = oci_devops_repository.this[0].id
   freeform_tags  = var.tags
+  defined_tags   = var.defined_tags
 
   actions {
     type              = "TRIGGER_BUILD_PIPELINE"
@@ -263,6 +265,7 @@ resource "oci_devops_deploy_pipeline" "this" {
   display_name  = "${local.prefix}-deploy"
   description   = "Deploys an image to ${var.environment} and checks it"
   freeform_tags = var.tags
+  defined_tags  = var.defined_tags
 
   deploy_pipeline_parameters {
     items {
@@ -299,6 +302,7 @@ resource "oci_devops_deploy_environment" "function" {
   deploy_environment_type = "FUNCTION"
   function_id             = var.function_id
   freeform_tags           = var.tags
+  defined_tags            = var.defined_tags
 }
 
 resource "oci_devops_deploy_stage" "approval" {
@@ -308,6 +312,7 @@ resource "oci_devops_deploy_stage" "approval" {
   deploy_stage_type  = "MANUAL_APPROVAL"
   display_name       = "approval"
   freeform_tags      = var.tags
+  defined_tags       = var.defined_tags
 
   deploy_stage_predecessor_collection {
     items {
@@ -330,6 +335,7 @@ resource "oci_devops_deploy_stage" "deploy" {
   function_deploy_environment_id  = oci_devops_deploy_environment.function[0].id
   docker_image_deploy_artifact_id = oci_devops_deploy_artifact.image.id
   freeform_tags                   = var.tags
+  defined_tags                    = var.defined_tags
 
   deploy_stage_predecessor_collection {
     items {
@@ -338,17 +344,20 @@ resource "oci_devops_deploy_stage" "deploy" {
   }
 }
 
-# What the last stage sends: it starts the new image, and the function reads its state.
+# What the last stage sends: the function says whether its configuration, its buckets and what
+# it may do are such that it works.
 resource "oci_devops_deploy_artifact" "check" {
   project_id                 = oci_devops_project.this.id
   display_name               = "check"
   deploy_artifact_type       = "GENERIC_FILE"
   argument_substitution_mode = "NONE"
   freeform_tags              = var.tags
+  defined_tags               = var.defined_tags
 
   deploy_artifact_source {
     deploy_artifact_source_type = "INLINE"
-    base64encoded_content       = base64encode(jsonencode({ action = "sweep" }))
+    # The provider encodes it: https://github.com/oracle/terraform-provider-oci/issues/1842
+    base64encoded_content = jsonencode({ action = "probe", verdict = true })
   }
 }
 
@@ -361,10 +370,11 @@ resource "oci_devops_deploy_stage" "check" {
   function_deploy_environment_id = oci_devops_deploy_environment.function[0].id
   deploy_artifact_id             = oci_devops_deploy_artifact.check.id
   is_async                       = false
-  # Validation wants an answer of DevOps' own form, which the function does not give. An
-  # image that does not start, or an invocation that fails, fails the stage without it.
-  is_validation_enabled = false
+  # Validation fails the stage unless the answer is the text true; what is not as it should be
+  # is in the function's log.
+  is_validation_enabled = true
   freeform_tags         = var.tags
+  defined_tags          = var.defined_tags
 
   deploy_stage_predecessor_collection {
     items {

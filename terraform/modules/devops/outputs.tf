@@ -26,3 +26,8 @@ output "deploy_stages" {
     oci_devops_deploy_stage.check[*].deploy_stage_type,
   )
 }
+
+output "approval_stage_id" {
+  description = "OCID of the stage that waits for approvals; null if there is none."
+  value       = one(oci_devops_deploy_stage.approval[*].id)
+}

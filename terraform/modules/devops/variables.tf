@@ -24,14 +24,8 @@ variable "function_id" {
   default     = null
 }
 
-variable "image_repository" {
-  description = "Name of the container repository, in the compartment of the environment that builds."
-  type        = string
-  default     = "cemli-executor"
-}
-
 variable "image_path" {
-  description = "The same with registry and namespace, without a tag."
+  description = "The container repository with registry and namespace, without a tag."
   type        = string
 
   validation {
@@ -78,8 +72,8 @@ variable "repository" {
     error_message = "A mirror needs an https url and the OCID of the secret with its token, never the token."
   }
   validation {
-    condition     = var.repository.source != "BITBUCKET" || var.repository.username != null
-    error_message = "Bitbucket needs the username that the app password belongs to."
+    condition     = var.repository.source != "BITBUCKET" || can(regex("^[^@\\s]{1,30}$", var.repository.username))
+    error_message = "Bitbucket needs the username that the API token belongs to, which is no e-mail address and has at most 30 characters: x-bitbucket-api-token-auth stands for whoever's it is."
   }
 }
 
@@ -126,4 +120,10 @@ variable "documentation" {
 variable "tags" {
   description = "Free-form tags of everything that the module creates."
   type        = map(string)
+}
+
+variable "defined_tags" {
+  description = "Defined tags of the same, as NAMESPACE.KEY and value; null: none."
+  type        = map(string)
+  default     = null
 }

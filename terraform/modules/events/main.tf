@@ -6,6 +6,7 @@ resource "oci_events_rule" "packages" {
   is_enabled     = var.enabled
   condition      = templatefile("${path.module}/condition.json", { packages_bucket = var.packages_bucket })
   freeform_tags  = var.tags
+  defined_tags   = var.defined_tags
 
   actions {
     action {

@@ -32,7 +32,12 @@ locals {
 
 # OCI refuses a function whose image it may not read yet.
 resource "terraform_data" "image_policies" {
-  input = var.image_policy_ids
+  input            = var.image_policy_ids
+  triggers_replace = var.image_policy_ids
+
+  provisioner "local-exec" {
+    command = length(var.image_policy_ids) > 0 && var.settle_seconds > 0 ? "sleep ${var.settle_seconds}" : "exit 0"
+  }
 }
 
 resource "oci_functions_application" "this" {
@@ -41,10 +46,24 @@ resource "oci_functions_application" "this" {
   subnet_ids                 = var.subnet_ids
   network_security_group_ids = var.network_security_group_ids
   freeform_tags              = var.tags
+  defined_tags               = var.defined_tags
+
+  # Here and not with the function, so that what the second apply needs is refused in the
+  # first.
+  lifecycle {
+    precondition {
+      condition     = sum([for name, value in local.config : length(name) + length(value)]) <= 4096
+      error_message = "The function's configuration is over the 4 KB that OCI allows; put an inline policy into the policies bucket."
+    }
+    precondition {
+      condition     = var.environment != "prod" || var.policy != ""
+      error_message = "prod needs an admission policy."
+    }
+  }
 }
 
 resource "oci_functions_function" "this" {
-  count = var.image == "" ? 0 : 1
+  count = var.create ? 1 : 0
 
   application_id                   = oci_functions_application.this.id
   display_name                     = "cemli-executor"
@@ -55,6 +74,7 @@ resource "oci_functions_function" "this" {
   detached_mode_timeout_in_seconds = var.detached_timeout_seconds
   config                           = local.config
   freeform_tags                    = var.tags
+  defined_tags                     = var.defined_tags
 
   dynamic "provisioned_concurrency_config" {
     for_each = var.provisioned_concurrency > 0 ? [var.provisioned_concurrency] : []
@@ -82,16 +102,13 @@ resource "oci_functions_function" "this" {
 
   lifecycle {
     # Terraform sets the first image. Later ones come from the deployment pipeline, and an
-    # apply must not take them back.
+    # apply must not take them back; nor does one without any image, as the function then
+    # keeps the one that it has.
     ignore_changes = [image, image_digest]
 
-    precondition {
-      condition     = sum([for name, value in local.config : length(name) + length(value)]) <= 4096
-      error_message = "The function's configuration is over the 4 KB that OCI allows; put an inline policy into the policies bucket."
-    }
-    precondition {
-      condition     = var.environment != "prod" || var.policy != ""
-      error_message = "prod needs an admission policy."
+    postcondition {
+      condition     = self.image != null && self.image != ""
+      error_message = "There is no image to create the function with. As long as there is none, apply with create_function=false; build, and then apply with create_function=true, function_image and function_image_digest. Later applies need no image."
     }
   }
 }

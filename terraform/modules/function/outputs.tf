@@ -4,7 +4,7 @@ output "application_id" {
 }
 
 output "function_id" {
-  description = "OCID of the function; null as long as there is no image."
+  description = "OCID of the function; null as long as it is not created."
   value       = one(oci_functions_function.this[*].id)
 }
 

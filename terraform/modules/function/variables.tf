@@ -29,8 +29,14 @@ variable "image_policy_ids" {
   default     = []
 }
 
+variable "create" {
+  description = "Whether there is a function; false: the application only, as long as there is no image."
+  type        = bool
+  default     = true
+}
+
 variable "image" {
-  description = "Image of the function with its tag, in a registry of the same region; empty: the application only, as long as there is no image."
+  description = "Image that the function is created with, with its tag, in a registry of the same region; empty once there is a function, which keeps the image that it has."
   type        = string
   default     = ""
 
@@ -220,4 +226,21 @@ variable "limits" {
 variable "tags" {
   description = "Free-form tags of everything that the module creates."
   type        = map(string)
+}
+
+variable "defined_tags" {
+  description = "Defined tags of the same, as NAMESPACE.KEY and value; null: none."
+  type        = map(string)
+  default     = null
+}
+
+variable "settle_seconds" {
+  description = "How long a new policy is waited for before the function that needs it."
+  type        = number
+  default     = 0
+
+  validation {
+    condition     = var.settle_seconds >= 0 && floor(var.settle_seconds) == var.settle_seconds
+    error_message = "settle_seconds is a whole number, 0 for no wait."
+  }
 }

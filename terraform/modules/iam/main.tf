@@ -19,7 +19,7 @@ locals {
 
   values = merge(
     { for name in ["function", "deploy", "build", "repository", "connection"] : "${name}_group" => contains(keys(local.dynamic_groups), name) ? "${local.prefix}-${name}" : null },
-    { for name in ["authors", "promotion", "approvers", "auditors"] : "${name}_group" => try(var.groups[name], null) },
+    { for name in ["authors", "promotion", "approvers", "operators", "policies", "auditors"] : "${name}_group" => try(var.groups[name], null) },
     { compartment_id = var.compartment_id, region = var.region, images_compartment_id = var.images_compartment_id, image_repository = var.image_repository },
     var.values,
   )
@@ -48,6 +48,8 @@ locals {
     image_repository      = var.image_repository
   }))[*].statement
 
+  policies_apart = alltrue([for name in ["authors", "approvers"] : var.groups.policies == null || var.groups.policies != var.groups[name]])
+
   statements = { for document, list in local.pieces : document => [
     for pieces in list : join("", [for piece in pieces : startswith(piece, "$${") ? local.values[trim(piece, "$${}")] : piece])
     if alltrue([for piece in pieces : startswith(piece, "$${") ? local.values[trim(piece, "$${}")] != null : true])
@@ -62,6 +64,7 @@ resource "oci_identity_dynamic_group" "this" {
   description    = "cemli-executor, ${var.environment}: ${each.key}"
   matching_rule  = each.value
   freeform_tags  = var.tags
+  defined_tags   = var.defined_tags
 }
 
 resource "oci_identity_policy" "this" {
@@ -73,6 +76,7 @@ resource "oci_identity_policy" "this" {
   description    = "cemli-executor, ${var.environment}: ${each.key}"
   statements     = local.statements[each.key]
   freeform_tags  = var.tags
+  defined_tags   = var.defined_tags
 
   # A policy that names a group which does not exist is refused.
   depends_on = [oci_identity_dynamic_group.this]
@@ -81,6 +85,10 @@ resource "oci_identity_policy" "this" {
     precondition {
       condition     = try(var.groups.approvers, null) == null || try(var.groups.approvers, "") != try(var.groups.promotion, "")
       error_message = "Approvers and the promotion pipeline are the same group: whoever starts a deployment would approve it."
+    }
+    precondition {
+      condition     = local.policies_apart
+      error_message = "Those who write policies are authors or approvers, too: a group of its own writes policies."
     }
   }
 }
@@ -93,6 +101,7 @@ resource "oci_identity_policy" "images" {
   description    = "cemli-executor, ${var.environment}: images"
   statements     = local.images
   freeform_tags  = var.tags
+  defined_tags   = var.defined_tags
 }
 
 resource "oci_identity_policy" "encryption" {
@@ -103,4 +112,5 @@ resource "oci_identity_policy" "encryption" {
   description    = "cemli-executor, ${var.environment}: encryption"
   statements     = local.encryption
   freeform_tags  = var.tags
+  defined_tags   = var.defined_tags
 }

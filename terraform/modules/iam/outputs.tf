@@ -17,6 +17,10 @@ output "handover" {
 
   # As for the policies, where somebody else makes them.
   precondition {
+    condition     = var.create || local.policies_apart
+    error_message = "Those who write policies are authors or approvers, too: a group of its own writes policies."
+  }
+  precondition {
     condition     = var.create || try(var.groups.approvers, null) == null || try(var.groups.approvers, "") != try(var.groups.promotion, "")
     error_message = "Approvers and the promotion pipeline are the same group: whoever starts a deployment would approve it."
   }

@@ -61,11 +61,13 @@ variable "keys_compartment_id" {
 }
 
 variable "groups" {
-  description = "Names of existing groups, 'Domain'/'Name' outside the default domain: authors, promotion, approvers, auditors. Who has none gets nothing."
+  description = "Names of existing groups, 'Domain'/'Name' outside the default domain: authors, promotion, approvers, operators, policies (who writes the admission policy), auditors. Who has none gets nothing."
   type = object({
     authors   = optional(string)
     promotion = optional(string)
     approvers = optional(string)
+    operators = optional(string)
+    policies  = optional(string)
     auditors  = optional(string)
   })
   default = {}
@@ -101,4 +103,10 @@ variable "values" {
 variable "tags" {
   description = "Free-form tags of everything that the module creates."
   type        = map(string)
+}
+
+variable "defined_tags" {
+  description = "Defined tags of the same, as NAMESPACE.KEY and value; null: none."
+  type        = map(string)
+  default     = null
 }

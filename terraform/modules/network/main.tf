@@ -18,6 +18,7 @@ resource "oci_core_vcn" "this" {
   display_name   = var.name
   cidr_blocks    = [var.cidr]
   freeform_tags  = var.tags
+  defined_tags   = var.defined_tags
 }
 
 resource "oci_core_service_gateway" "this" {
@@ -25,6 +26,7 @@ resource "oci_core_service_gateway" "this" {
   vcn_id         = oci_core_vcn.this.id
   display_name   = var.name
   freeform_tags  = var.tags
+  defined_tags   = var.defined_tags
 
   services {
     service_id = local.oracle_services.id
@@ -38,6 +40,7 @@ resource "oci_core_nat_gateway" "this" {
   vcn_id         = oci_core_vcn.this.id
   display_name   = var.name
   freeform_tags  = var.tags
+  defined_tags   = var.defined_tags
 }
 
 resource "oci_core_route_table" "private" {
@@ -45,6 +48,7 @@ resource "oci_core_route_table" "private" {
   vcn_id         = oci_core_vcn.this.id
   display_name   = var.name
   freeform_tags  = var.tags
+  defined_tags   = var.defined_tags
 
   route_rules {
     description       = "Oracle services, without the internet"
@@ -71,6 +75,7 @@ resource "oci_core_security_list" "none" {
   vcn_id         = oci_core_vcn.this.id
   display_name   = "${var.name}-none"
   freeform_tags  = var.tags
+  defined_tags   = var.defined_tags
 }
 
 resource "oci_core_subnet" "private" {
@@ -83,6 +88,7 @@ resource "oci_core_subnet" "private" {
   prohibit_public_ip_on_vnic = true
   prohibit_internet_ingress  = true
   freeform_tags              = var.tags
+  defined_tags               = var.defined_tags
 }
 
 resource "oci_core_network_security_group" "function" {
@@ -90,6 +96,7 @@ resource "oci_core_network_security_group" "function" {
   vcn_id         = oci_core_vcn.this.id
   display_name   = "${var.name}-function"
   freeform_tags  = var.tags
+  defined_tags   = var.defined_tags
 }
 
 resource "oci_core_network_security_group_security_rule" "oracle_services" {

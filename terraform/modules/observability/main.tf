@@ -47,11 +47,21 @@ locals {
       severity  = "CRITICAL"
       body      = "An invocation failed: evidence could not be stored, the store failed, or the function was killed. Its log says which."
     }
+    # absent() is 1 as long as there was nothing in the whole interval, and stops after as
+    # long as its argument says, at most 72 hours: so the interval is what silence may last.
+    # Grouped, because each combination of dimensions is else a stream that is silent by itself.
     silence = {
       namespace = "oci_faas"
-      query     = "FunctionInvocationCount[5m]{resourceId = \"${var.function_id}\"}.absent(${var.silence_hours}h)"
+      query     = "FunctionInvocationCount[${var.silence_hours}h]{resourceId = \"${var.function_id}\"}.groupBy(resourceId).absent(72h)"
       severity  = "WARNING"
-      body      = "The function was not invoked, not even by the sweep: see the schedules, the rule and the policies."
+      body      = "The function was not invoked, not even by the sweep: see the schedules, the rule and the policies. After three days this alarm ends by itself, and the silence may not have."
+    }
+    # Of the rules in this compartment, of which there is one.
+    lost-events = {
+      namespace = "oci_cloudevents"
+      query     = "DeliveryFailedEvents[5m].grouping().sum() > 0"
+      severity  = "CRITICAL"
+      body      = "Events could not hand an upload to the function: see the policies, and whether the function is throttled. The sweep finds the upload later."
     }
   }
 }
@@ -63,6 +73,7 @@ resource "oci_ons_notification_topic" "this" {
   name           = "${local.prefix}-${each.key}"
   description    = each.value
   freeform_tags  = var.tags
+  defined_tags   = var.defined_tags
 }
 
 resource "oci_ons_subscription" "this" {
@@ -73,6 +84,7 @@ resource "oci_ons_subscription" "this" {
   protocol       = each.value.protocol
   endpoint       = each.value.endpoint
   freeform_tags  = var.tags
+  defined_tags   = var.defined_tags
 }
 
 resource "oci_logging_log_group" "this" {
@@ -80,6 +92,17 @@ resource "oci_logging_log_group" "this" {
   display_name   = local.prefix
   description    = "cemli-executor, ${var.environment}"
   freeform_tags  = var.tags
+  defined_tags   = var.defined_tags
+}
+
+# Apart, because who may read logs is said by log group: who looks for uploaders does not
+# read what scripts print.
+resource "oci_logging_log_group" "uploads" {
+  compartment_id = var.compartment_id
+  display_name   = "${local.prefix}-uploads"
+  description    = "cemli-executor, ${var.environment}: who wrote what to the packages bucket"
+  freeform_tags  = var.tags
+  defined_tags   = var.defined_tags
 }
 
 locals {
@@ -96,12 +119,13 @@ locals {
 resource "oci_logging_log" "this" {
   for_each = local.logs
 
-  log_group_id       = oci_logging_log_group.this.id
+  log_group_id       = each.key == "uploads" ? oci_logging_log_group.uploads.id : oci_logging_log_group.this.id
   display_name       = "${local.prefix}-${each.key}"
   log_type           = "SERVICE"
   is_enabled         = true
   retention_duration = var.log_retention_days
   freeform_tags      = var.tags
+  defined_tags       = var.defined_tags
 
   configuration {
     compartment_id = var.compartment_id
@@ -122,6 +146,7 @@ resource "oci_sch_service_connector" "count" {
   display_name   = "${local.prefix}-${replace(each.key, "_", "-")}"
   description    = "Counts lines of the function's log as the metric ${each.key}"
   freeform_tags  = var.tags
+  defined_tags   = var.defined_tags
 
   source {
     kind = "logging"
@@ -162,6 +187,7 @@ resource "oci_sch_service_connector" "changes" {
   display_name   = "${local.prefix}-changes"
   description    = "Reports changes to buckets, policies, functions and rules"
   freeform_tags  = var.tags
+  defined_tags   = var.defined_tags
 
   source {
     kind = "logging"
@@ -189,7 +215,7 @@ resource "oci_sch_service_connector" "changes" {
 }
 
 resource "oci_monitoring_alarm" "this" {
-  for_each = var.alarms ? toset(concat(["failed-runs", "failed-invocations"], var.silence_hours > 0 ? ["silence"] : [])) : toset([])
+  for_each = var.alarms ? toset(concat(["failed-runs", "failed-invocations", "lost-events"], var.silence_hours > 0 ? ["silence"] : [])) : toset([])
 
   compartment_id        = var.compartment_id
   metric_compartment_id = var.compartment_id
@@ -202,5 +228,8 @@ resource "oci_monitoring_alarm" "this" {
   is_enabled            = true
   pending_duration      = "PT1M"
   message_format        = "ONS_OPTIMIZED"
-  freeform_tags         = var.tags
+  # Once is easily overlooked.
+  repeat_notification_duration = each.key == "silence" ? "PT24H" : null
+  freeform_tags                = var.tags
+  defined_tags                 = var.defined_tags
 }

@@ -17,3 +17,8 @@ output "log_group_id" {
   description = "OCID of the group of logs."
   value       = oci_logging_log_group.this.id
 }
+
+output "uploads_log_group_id" {
+  description = "OCID of the group that holds the write log of the packages bucket alone."
+  value       = oci_logging_log_group.uploads.id
+}

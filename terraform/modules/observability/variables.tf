@@ -64,8 +64,8 @@ variable "silence_hours" {
   default     = 2
 
   validation {
-    condition     = var.silence_hours >= 0 && var.silence_hours <= 72 && floor(var.silence_hours) == var.silence_hours
-    error_message = "silence_hours is a whole number from 0 to 72."
+    condition     = var.silence_hours >= 0 && var.silence_hours <= 24 && floor(var.silence_hours) == var.silence_hours
+    error_message = "silence_hours is a whole number from 0 to 24, the longest interval of an alarm's query."
   }
 }
 
@@ -117,4 +117,10 @@ variable "failure_pagerduty_urls" {
 variable "tags" {
   description = "Free-form tags of everything that the module creates."
   type        = map(string)
+}
+
+variable "defined_tags" {
+  description = "Defined tags of the same, as NAMESPACE.KEY and value; null: none."
+  type        = map(string)
+  default     = null
 }

@@ -1,8 +1,10 @@
 locals {
   # Cron of OCI's Resource Scheduler: minute, hour, day of month, month, day of week, in UTC.
+  # It knows no period under an hour, so that a sweep each quarter of an hour is four
+  # schedules. It invokes detached and may start late.
   sweep = var.sweep_minutes == 0 ? {} : {
-    sweep = {
-      cron = var.sweep_minutes == 60 ? "0 * * * *" : "*/${var.sweep_minutes} * * * *"
+    for minute in range(0, 60, var.sweep_minutes) : format("sweep-%02d", minute) => {
+      cron = "${minute} * * * *"
       body = { action = "sweep" }
     }
   }
@@ -25,8 +27,13 @@ locals {
   )
 }
 
+moved {
+  from = oci_resource_scheduler_schedule.this["sweep"]
+  to   = oci_resource_scheduler_schedule.this["sweep-00"]
+}
+
 resource "oci_resource_scheduler_schedule" "this" {
-  for_each = local.schedules
+  for_each = var.create ? local.schedules : {}
 
   compartment_id     = var.compartment_id
   display_name       = "cemli-${var.environment}-${each.key}"
@@ -35,6 +42,7 @@ resource "oci_resource_scheduler_schedule" "this" {
   recurrence_details = each.value.cron
   state              = var.enabled ? "ACTIVE" : "INACTIVE"
   freeform_tags      = var.tags
+  defined_tags       = var.defined_tags
 
   resources {
     id = var.function_id

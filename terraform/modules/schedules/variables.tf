@@ -8,9 +8,16 @@ variable "environment" {
   type        = string
 }
 
+variable "create" {
+  description = "Whether there is a function to invoke; false: nothing is created, and the rest is checked all the same."
+  type        = bool
+  default     = true
+}
+
 variable "function_id" {
-  description = "OCID of the function."
+  description = "OCID of the function; null as long as there is none."
   type        = string
+  default     = null
 }
 
 variable "enabled" {
@@ -25,8 +32,8 @@ variable "sweep_minutes" {
   default     = 15
 
   validation {
-    condition     = contains([0, 5, 10, 15, 20, 30, 60], var.sweep_minutes)
-    error_message = "sweep_minutes divides an hour: 5, 10, 15, 20, 30 or 60; 0 for never."
+    condition     = contains([0, 15, 20, 30, 60], var.sweep_minutes)
+    error_message = "sweep_minutes divides an hour: 15, 20, 30 or 60, a schedule for each time of the hour; 0 for never."
   }
 }
 
@@ -51,8 +58,8 @@ variable "packages" {
     error_message = "Each object is a package, a .zip."
   }
   validation {
-    condition     = alltrue([for package in values(var.packages) : can(regex("^[0-9*,/-]+( [0-9A-Za-z*,/-]+){4}$", package.cron))])
-    error_message = "Each cron has five fields: minute, hour, day of month, month, day of week."
+    condition     = alltrue([for package in values(var.packages) : can(regex("^[0-5]?[0-9]( [0-9A-Za-z*,/-]+){4}$", package.cron))])
+    error_message = "Each cron has five fields, minute, hour, day of month, month, day of week, in UTC; the minute is one number, as Resource Scheduler knows no period under an hour."
   }
   validation {
     condition     = alltrue([for package in values(var.packages) : can(regex("^([0-9]+(s|m|h))+$", package.once_per))])
@@ -63,4 +70,10 @@ variable "packages" {
 variable "tags" {
   description = "Free-form tags of everything that the module creates."
   type        = map(string)
+}
+
+variable "defined_tags" {
+  description = "Defined tags of the same, as NAMESPACE.KEY and value; null: none."
+  type        = map(string)
+  default     = null
 }

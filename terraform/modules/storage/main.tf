@@ -15,13 +15,23 @@ locals {
 }
 
 # OCI refuses a bucket whose key, and a lifecycle rule whose bucket, Object Storage may not
-# use yet.
+# use yet: InsufficientServicePermissions. New policies take effect after a while.
 resource "terraform_data" "key_policies" {
-  input = var.key_policy_ids
+  input            = var.key_policy_ids
+  triggers_replace = var.key_policy_ids
+
+  provisioner "local-exec" {
+    command = length(var.key_policy_ids) > 0 && var.settle_seconds > 0 ? "sleep ${var.settle_seconds}" : "exit 0"
+  }
 }
 
 resource "terraform_data" "lifecycle_policies" {
-  input = var.lifecycle_policy_ids
+  input            = var.lifecycle_policy_ids
+  triggers_replace = var.lifecycle_policy_ids
+
+  provisioner "local-exec" {
+    command = length(var.lifecycle_policy_ids) > 0 && var.settle_seconds > 0 ? "sleep ${var.settle_seconds}" : "exit 0"
+  }
 }
 
 resource "oci_objectstorage_bucket" "this" {
@@ -35,6 +45,7 @@ resource "oci_objectstorage_bucket" "this" {
   object_events_enabled = each.value.events
   kms_key_id            = var.kms_key_id
   freeform_tags         = var.tags
+  defined_tags          = var.defined_tags
 
   dynamic "retention_rules" {
     for_each = each.key == "results" ? [var.results_retention_days] : []

@@ -89,3 +89,20 @@ variable "tags" {
   description = "Free-form tags of everything that the module creates."
   type        = map(string)
 }
+
+variable "defined_tags" {
+  description = "Defined tags of the same, as NAMESPACE.KEY and value; null: none."
+  type        = map(string)
+  default     = null
+}
+
+variable "settle_seconds" {
+  description = "How long new policies are waited for before buckets and lifecycle rules that need them."
+  type        = number
+  default     = 0
+
+  validation {
+    condition     = var.settle_seconds >= 0 && floor(var.settle_seconds) == var.settle_seconds
+    error_message = "settle_seconds is a whole number, 0 for no wait."
+  }
+}

@@ -3,6 +3,7 @@ resource "oci_kms_vault" "this" {
   display_name   = "cemli-${var.environment}"
   vault_type     = "DEFAULT"
   freeform_tags  = var.tags
+  defined_tags   = var.defined_tags
 }
 
 locals {
@@ -13,6 +14,16 @@ locals {
   )
 }
 
+# The vault's address cannot be resolved at once, and the provider does not try again:
+# https://github.com/oracle/terraform-provider-oci/issues/1955
+resource "terraform_data" "endpoint" {
+  triggers_replace = [oci_kms_vault.this.id]
+
+  provisioner "local-exec" {
+    command = var.settle_seconds > 0 ? "sleep ${var.settle_seconds}" : "exit 0"
+  }
+}
+
 resource "oci_kms_key" "this" {
   for_each = local.keys
 
@@ -21,12 +32,15 @@ resource "oci_kms_key" "this" {
   display_name        = "cemli-${var.environment}-${each.key}"
   protection_mode     = var.protection_mode
   freeform_tags       = var.tags
+  defined_tags        = var.defined_tags
 
   key_shape {
     algorithm = each.value.algorithm
     length    = each.value.length
     curve_id  = each.value.curve
   }
+
+  depends_on = [terraform_data.endpoint]
 }
 
 # Values that Terraform gave would stay in its state. These OCI makes up itself; others are
@@ -40,6 +54,7 @@ resource "oci_vault_secret" "generated" {
   secret_name            = each.value
   enable_auto_generation = true
   freeform_tags          = var.tags
+  defined_tags           = var.defined_tags
 
   secret_generation_context {
     generation_type     = "PASSPHRASE"

@@ -23,6 +23,7 @@ mock_provider "oci" {
 }
 
 variables {
+  settle_seconds   = 0
   tenancy_ocid     = "ocid1.tenancy.oc1..t"
   compartment_ocid = "ocid1.compartment.oc1..c"
   region           = "eu-frankfurt-1"
@@ -89,7 +90,8 @@ run "one_builds_and_prod_approves" {
 
 run "before_the_first_image" {
   variables {
-    function_image = ""
+    create_function = false
+    function_image  = ""
   }
   assert {
     condition     = output.function_id == null && !contains(output.deploy_stages, "DEPLOY_FUNCTION")

@@ -26,8 +26,8 @@ run "dev_builds" {
     error_message = "the repository is hosted by default"
   }
   assert {
-    condition     = oci_artifacts_container_repository.image[0].is_immutable && !oci_artifacts_container_repository.image[0].is_public && oci_artifacts_repository.files[0].is_immutable
-    error_message = "what was built is private and cannot be replaced"
+    condition     = oci_artifacts_repository.files[0].is_immutable
+    error_message = "what was built cannot be replaced"
   }
   assert {
     condition = (
@@ -89,7 +89,7 @@ run "mirrors_bitbucket" {
   }
   assert {
     condition     = oci_devops_connection.source[0].app_password == "ocid1.vaultsecret.oc1..t" && oci_devops_connection.source[0].username == "example" && oci_devops_connection.source[0].connection_type == "BITBUCKET_CLOUD_APP_PASSWORD"
-    error_message = "Bitbucket has an app password and a user"
+    error_message = "Bitbucket has a token and a user, in a connection that is named after app passwords"
   }
 }
 
@@ -119,7 +119,7 @@ run "prod_deploys_a_digest_after_approval" {
     error_message = "what is deployed is a digest"
   }
   assert {
-    condition     = length(oci_devops_build_pipeline.this) == 0 && length(oci_devops_repository.this) == 0 && length(oci_devops_trigger.push) == 0 && length(oci_artifacts_container_repository.image) == 0
+    condition     = length(oci_devops_build_pipeline.this) == 0 && length(oci_devops_repository.this) == 0 && length(oci_devops_trigger.push) == 0
     error_message = "prod builds nothing"
   }
 }
@@ -134,12 +134,12 @@ run "stages_have_what_their_types_require" {
     error_message = "the environment is the function"
   }
   assert {
-    condition     = oci_devops_deploy_stage.check[0].is_async == false && oci_devops_deploy_stage.check[0].is_validation_enabled == false && oci_devops_deploy_stage.check[0].function_deploy_environment_id == oci_devops_deploy_environment.function[0].id
+    condition     = oci_devops_deploy_stage.check[0].is_async == false && oci_devops_deploy_stage.check[0].is_validation_enabled && oci_devops_deploy_stage.check[0].function_deploy_environment_id == oci_devops_deploy_environment.function[0].id
     error_message = "INVOKE_FUNCTION needs an environment, is_async and is_validation_enabled"
   }
   assert {
-    condition     = jsondecode(base64decode(oci_devops_deploy_artifact.check.deploy_artifact_source[0].base64encoded_content)) == { action = "sweep" } && oci_devops_deploy_stage.check[0].deploy_artifact_id == oci_devops_deploy_artifact.check.id
-    error_message = "the check is a sweep"
+    condition     = jsondecode(oci_devops_deploy_artifact.check.deploy_artifact_source[0].base64encoded_content) == { action = "probe", verdict = true } && oci_devops_deploy_stage.check[0].deploy_artifact_id == oci_devops_deploy_artifact.check.id
+    error_message = "the check asks for a verdict, encoded once: by the provider"
   }
 }
 
@@ -179,6 +179,16 @@ run "refuses_a_token" {
   variables {
     build      = true
     repository = { source = "GITLAB", url = "https://gitlab.com/example/cemli-executor", token_secret_id = "glpat-0123456789" }
+  }
+  expect_failures = [var.repository]
+}
+
+# docs.oracle.com, CreateBitbucketCloudAppPasswordConnectionDetails: at most 30 characters.
+run "refuses_an_address_for_bitbucket" {
+  command = plan
+  variables {
+    build      = true
+    repository = { source = "BITBUCKET", url = "https://bitbucket.org/example/cemli-executor", token_secret_id = "ocid1.vaultsecret.oc1..t", username = "somebody@example.com" }
   }
   expect_failures = [var.repository]
 }

@@ -69,9 +69,20 @@ run "callers_are_verified_only_where_that_is_said" {
   }
 }
 
-run "no_function_without_an_image" {
+run "keeps_the_function_without_an_image" {
   variables {
     image = ""
+  }
+  assert {
+    condition     = output.function_id == run.callers_are_verified_only_where_that_is_said.function_id && oci_functions_function.this[0].image == "ocir.eu-frankfurt-1.oci.oraclecloud.com/ns/cemli-executor:1.0.0"
+    error_message = "the function that is there stays, with the image that it has"
+  }
+}
+
+run "the_application_comes_first" {
+  variables {
+    create = false
+    image  = ""
   }
   assert {
     condition     = length(oci_functions_function.this) == 0 && output.function_id == null
@@ -79,12 +90,30 @@ run "no_function_without_an_image" {
   }
 }
 
+run "refuses_a_function_without_an_image" {
+  command = plan
+  variables {
+    image = ""
+  }
+  expect_failures = [oci_functions_function.this]
+}
+
+run "refuses_in_the_first_apply_what_the_second_needs" {
+  command = plan
+  variables {
+    create      = false
+    image       = ""
+    environment = "prod"
+  }
+  expect_failures = [oci_functions_application.this]
+}
+
 run "refuses_over_4_kb" {
   command = plan
   variables {
     policy = join("", [for i in range(400) : "0123456789"])
   }
-  expect_failures = [oci_functions_function.this]
+  expect_failures = [oci_functions_application.this]
 }
 
 run "refuses_a_digest_as_tag" {
@@ -124,7 +153,7 @@ run "refuses_prod_without_a_policy" {
   variables {
     environment = "prod"
   }
-  expect_failures = [oci_functions_function.this]
+  expect_failures = [oci_functions_application.this]
 }
 
 run "accepts_readable_credentials_where_that_is_said" {

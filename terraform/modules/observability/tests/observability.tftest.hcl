@@ -30,6 +30,13 @@ run "logs" {
   }
 }
 
+run "the_write_log_is_apart" {
+  assert {
+    condition     = [for name, log in oci_logging_log.this : name if log.log_group_id == output.uploads_log_group_id] == ["uploads"] && output.uploads_log_group_id != output.log_group_id
+    error_message = "who reads the write log reads no other log"
+  }
+}
+
 run "failed_runs_are_counted" {
   assert {
     condition     = oci_sch_service_connector.count["failed_runs"].tasks[0].condition == "data.message='*\"msg\":\"run finished\"*' and data.message='*\"level\":\"ERROR\"*'"
@@ -47,12 +54,16 @@ run "failed_runs_are_counted" {
 
 run "alarms_reach_people" {
   assert {
-    condition     = alltrue([for alarm in oci_monitoring_alarm.this : alarm.destinations == tolist([output.failures_topic_id]) && alarm.is_enabled]) && length(oci_monitoring_alarm.this) == 3
+    condition     = alltrue([for alarm in oci_monitoring_alarm.this : alarm.destinations == tolist([output.failures_topic_id]) && alarm.is_enabled]) && length(oci_monitoring_alarm.this) == 4
     error_message = "all alarms go to the topic for failures"
   }
   assert {
-    condition     = strcontains(oci_monitoring_alarm.this["silence"].query, ".absent(2h)") && strcontains(oci_monitoring_alarm.this["silence"].query, "ocid1.fnfunc.oc1..f")
+    condition     = oci_monitoring_alarm.this["silence"].query == "FunctionInvocationCount[2h]{resourceId = \"ocid1.fnfunc.oc1..f\"}.groupBy(resourceId).absent(72h)"
     error_message = "silence of this function"
+  }
+  assert {
+    condition     = oci_monitoring_alarm.this["lost-events"].namespace == "oci_cloudevents" && startswith(oci_monitoring_alarm.this["lost-events"].query, "DeliveryFailedEvents[5m]")
+    error_message = "uploads that Events could not hand over"
   }
   assert {
     condition     = toset([for s in oci_ons_subscription.this : "${s.protocol} ${s.topic_id == output.failures_topic_id ? "failures" : "runs"}"]) == toset(["EMAIL failures", "PAGERDUTY failures", "EMAIL runs"])

@@ -9,15 +9,15 @@ variables {
 
 run "sweeps" {
   assert {
-    condition     = oci_resource_scheduler_schedule.this["sweep"].recurrence_details == "*/15 * * * *" && oci_resource_scheduler_schedule.this["sweep"].action == "START_RESOURCE"
-    error_message = "every 15 minutes"
+    condition     = { for name, schedule in oci_resource_scheduler_schedule.this : name => schedule.recurrence_details } == { sweep-00 = "0 * * * *", sweep-15 = "15 * * * *", sweep-30 = "30 * * * *", sweep-45 = "45 * * * *" }
+    error_message = "four schedules a quarter apart, none with a period under an hour"
   }
   assert {
-    condition     = jsondecode(oci_resource_scheduler_schedule.this["sweep"].resources[0].parameters[0].value[0]) == { action = "sweep" }
-    error_message = "the request is a sweep"
+    condition     = alltrue([for schedule in oci_resource_scheduler_schedule.this : schedule.action == "START_RESOURCE" && jsondecode(schedule.resources[0].parameters[0].value[0]) == { action = "sweep" }])
+    error_message = "the request of each is a sweep"
   }
   assert {
-    condition     = oci_resource_scheduler_schedule.this["sweep"].resources[0].parameters[0].parameter_type == "BODY" && oci_resource_scheduler_schedule.this["sweep"].resources[0].id == "ocid1.fnfunc.oc1..f"
+    condition     = oci_resource_scheduler_schedule.this["sweep-00"].resources[0].parameters[0].parameter_type == "BODY" && oci_resource_scheduler_schedule.this["sweep-00"].resources[0].id == "ocid1.fnfunc.oc1..f"
     error_message = "it is the function's body"
   }
 }
@@ -27,8 +27,8 @@ run "hourly" {
     sweep_minutes = 60
   }
   assert {
-    condition     = oci_resource_scheduler_schedule.this["sweep"].recurrence_details == "0 * * * *"
-    error_message = "60 is no step of a minute field"
+    condition     = { for name, schedule in oci_resource_scheduler_schedule.this : name => schedule.recurrence_details } == { sweep-00 = "0 * * * *" }
+    error_message = "one schedule"
   }
 }
 
@@ -65,4 +65,33 @@ run "refuses_an_interval_that_cron_cannot_say" {
     sweep_minutes = 7
   }
   expect_failures = [var.sweep_minutes]
+}
+
+run "refuses_before_there_is_a_function_too" {
+  command = plan
+  variables {
+    create      = false
+    function_id = null
+    packages    = { x = { object = "x-1.0.0.tar", cron = "0 3 1 * *", once_per = "24h" } }
+  }
+  expect_failures = [var.packages]
+}
+
+run "before_there_is_a_function" {
+  variables {
+    create      = false
+    function_id = null
+  }
+  assert {
+    condition     = length(oci_resource_scheduler_schedule.this) == 0
+    error_message = "there is nothing to invoke"
+  }
+}
+
+run "refuses_a_period_under_an_hour" {
+  command = plan
+  variables {
+    packages = { x = { object = "x-1.0.0.zip", cron = "*/10 * * * *", once_per = "10m" } }
+  }
+  expect_failures = [var.packages]
 }
