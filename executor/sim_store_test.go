@@ -39,7 +39,11 @@ func call[T any](ctx context.Context, b simBucket, op, name string, effect func(
 		value, err = effect(b.by.world.buckets[b.name])
 		return err
 	})
-	return value, err
+	if err != nil {
+		var none T // it may be carried out yet, though nobody waits for it any more
+		return none, err
+	}
+	return value, nil
 }
 
 func (b simBucket) fail(kind error, op, name string) error {
