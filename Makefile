@@ -102,4 +102,4 @@ no-landlock: ## tests as on kernels with no Landlock, and its first ABIs
 	scripts/other-kernels.sh
 
 build-spec-test: ## build_spec.yaml's steps in order, on this repository
-	env $$(scripts/base-images.sh) $(GO) test -count=1 -v -timeout 30m -tags buildspec -run '^TestBuildSpecSteps$$' .
+	env $$(scripts/base-images.sh) $(GO) test -count=1 -v -timeout 60m -tags buildspec -run '^TestBuildSpecSteps$$' .

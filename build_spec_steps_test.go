@@ -25,7 +25,7 @@ func TestBuildSpecSteps(t *testing.T) {
 		"VULN_UNCHECKED=1", "GIT_CONFIG_GLOBAL=" + filepath.Join(t.TempDir(), "gitconfig"),
 	}
 	// Of this machine nothing else, nor of the make that started this.
-	for _, name := range []string{"PATH", "HOME", "TMPDIR", "XDG_CACHE_HOME", "DOCKER_HOST", "GOFLAGS", "GOPROXY", "GOMODCACHE", "GOCACHE"} {
+	for _, name := range []string{"PATH", "HOME", "TMPDIR", "XDG_CACHE_HOME", "DOCKER_HOST", "GOFLAGS", "GOPROXY", "GOMODCACHE", "GOCACHE", "NODE_PATH", "TESTFLAGS"} {
 		if value := os.Getenv(name); value != "" {
 			env = append(env, name+"="+value)
 		}

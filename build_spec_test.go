@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -225,6 +226,26 @@ func TestBuildSpecOrder(t *testing.T) {
 	}
 	if !regexp.MustCompile(`(?m)^lint:.*\bstaticcheck\b.*\bgosec\b`).MatchString(makefile) {
 		t.Error("lint does not include staticcheck and gosec")
+	}
+}
+
+// A step's own timeout says which one hung; the build's would only say that something did. So they all fit
+// into it, and into the pipeline's, with the message of a last one.
+func TestBuildSpecTimeouts(t *testing.T) {
+	s := readBuildSpec(t)
+	sum, message := 0, 0
+	for _, step := range s.Steps {
+		sum += step.TimeoutInSeconds
+		for _, f := range step.OnFailure {
+			message = max(message, f.TimeoutInSeconds)
+		}
+	}
+	if sum+message > s.TimeoutInSeconds {
+		t.Errorf("the steps may take %d s and a message %d s, the build %d s", sum, message, s.TimeoutInSeconds)
+	}
+	stage := regexp.MustCompile(`(?s)variable "build_timeout_seconds" \{.*?default\s+= (\d+)`).FindSubmatch(readFile(t, "terraform/modules/devops/variables.tf"))
+	if stage == nil || string(stage[1]) != strconv.Itoa(s.TimeoutInSeconds) {
+		t.Errorf("the pipeline's stage has the timeout %s s, build_spec.yaml %d s", stage, s.TimeoutInSeconds)
 	}
 }
 

@@ -38,7 +38,7 @@ have "$golang" || {
   container=$(docker create "$runtime" true)
   docker cp "$(go env GOROOT)/." "$container:/usr/local/go"
   # Modules are downloaded from there: what this machine trusts, a proxy's authority too.
-  docker cp -L /etc/ssl/certs/ca-certificates.crt "$container:/etc/ssl/certs/ca-certificates.crt"
+  docker cp "$(readlink -f /etc/ssl/certs/ca-certificates.crt)" "$container:/etc/ssl/certs/ca-certificates.crt"
   docker commit --change "ENV PATH=/usr/local/go/bin:$path" "$container" "$golang"
   docker rm "$container"
 } >&2

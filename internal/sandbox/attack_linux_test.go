@@ -487,7 +487,7 @@ func TestAttacksInContainer(t *testing.T) {
 	copyProgram(t, program, os.Args[0])
 	again(t, "container", exec.Command("docker", "run", "--rm", "--network", "none", "--read-only", "--user", "1000:1000", "--cap-drop", "ALL",
 		"--security-opt", "no-new-privileges", "--security-opt", "seccomp=unconfined", "--pids-limit", "50", "--memory", "256m", "--ulimit", "nofile=350:350",
-		"--tmpfs", "/tmp:size=64m,nr_inodes=2048,noexec,mode=1777",
+		"--tmpfs", testkit.ContainerTmp(64, 2048),
 		"-v", "/usr:/usr:ro", "-v", "/etc:/etc:ro", "-v", program+":/opt/attacks:ro", "-e", settingVariable+"=container", "-e", "CEMLI_TEST_SECRET="+secret,
 		// A shell is PID 1, as the platform's init is.
 		image, "/bin/sh", "-c", "/opt/attacks -test.run='^TestAttack$' -test.v; exit $?"))

@@ -53,10 +53,7 @@ type Container struct {
 // folder is dir. The environment goes with it, but for what is the image's own.
 func (c Container) Command(dir string) []string {
 	iofs, credentials := dir+"/iofs", dir+"/credentials"
-	tmp := fmt.Sprintf("/tmp:size=%dm,noexec,mode=1777,nr_inodes=%d", c.MemoryMB/4, c.Inodes)
-	if out, _ := exec.Command("docker", "--version").Output(); bytes.Contains(out, []byte("podman")) {
-		tmp = tmp[:strings.LastIndex(tmp, ",")] // Podman has no option for inodes
-	}
+	tmp := ContainerTmp(c.MemoryMB/4, c.Inodes)
 	docker, err := exec.LookPath("docker") // an instance has a PATH of its own
 	if err != nil {
 		docker = "docker"
@@ -87,6 +84,16 @@ func (c Container) Command(dir string) []string {
 		"export HOME=/root DOCKER_HOST='" + os.Getenv("DOCKER_HOST") + "'",
 		strings.Join(run, " "),
 	}, "\n")}
+}
+
+// ContainerTmp is what docker run's --tmpfs takes for the /tmp of OCI Functions: as many megabytes and
+// files, and nothing in it is executed. Podman has no option for the number of files, and bounds none.
+func ContainerTmp(megabytes, files int) string {
+	tmp := fmt.Sprintf("/tmp:size=%dm,noexec,mode=1777", megabytes)
+	if out, _ := exec.Command("docker", "version").Output(); bytes.Contains(out, []byte("Podman")) {
+		return tmp
+	}
+	return fmt.Sprintf("%s,nr_inodes=%d", tmp, files)
 }
 
 // Remove ends the container, which the end of the command that runs it does not.

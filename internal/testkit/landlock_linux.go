@@ -37,7 +37,7 @@ func UnderKernel(landlock string, command ...string) []string {
 }
 
 // pretended is the environment variable in what runs as on a kernel with another ABI.
-const pretended = "CEMLI_TEST_PRETENDED_ABI"
+const pretended = "PRETENDED_LANDLOCK_ABI"
 
 // Pretended reports whether this program runs as on a kernel with another ABI of Landlock: the machine's
 // own kernel lets nobody pretend yet another below it.

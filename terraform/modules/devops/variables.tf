@@ -91,7 +91,7 @@ variable "build_image" {
 variable "build_timeout_seconds" {
   description = "Time of a build."
   type        = number
-  default     = 5400 # as in build_spec.yaml
+  default     = 9000 # as in build_spec.yaml
 
   validation {
     condition     = var.build_timeout_seconds >= 60
