@@ -469,6 +469,20 @@ func TestASweepGoesOnWhereTheLastOneEnded(t *testing.T) {
 	}
 }
 
+// One that a schedule begins, which is detached, looks at page after page.
+func TestADetachedSweepGoesOn(t *testing.T) {
+	b := newBench(t)
+	b.sweep()
+	for n := range 2100 {
+		b.upload(fmt.Sprintf("notes-%04d.txt", n), []byte("x"), store.PutOptions{})
+	}
+	b.upload("zzz-1.0.0.zip", pack(t, files{"manifest.json": `{"name":"zzz","version":"1.0.0","type":"extension"}`, "steps/run.sh": "echo ran"}), store.PutOptions{})
+	swept, err := executor.New(b.config).Sweep(within(t, time.Hour), "sweep-call")
+	if err != nil || swept.More || len(swept.Runs) != 1 || swept.Uploads != 1 {
+		t.Errorf("%+v, %v", swept, err)
+	}
+}
+
 // A sweep that ends while requests are not done does not say that nothing is left.
 func TestASweepSaysWhatRemains(t *testing.T) {
 	b := newBench(t)
@@ -803,6 +817,30 @@ func TestDeathDuringUndo(t *testing.T) {
 	}
 }
 
+// leases is when the leases of claims and groups end, as each step begins.
+func (b *bench) leases() *[]time.Time {
+	var leases []time.Time
+	b.config.Spawn = func(context.Context, sandbox.Command) (sandbox.Outcome, error) {
+		for _, name := range append(b.stateNames("claims/"), b.stateNames("groups/")...) {
+			var doc struct {
+				Lease  time.Time `json:"lease"`
+				Holder json.RawMessage
+			}
+			if err := json.Unmarshal([]byte(b.stateText(name)), &doc); err != nil {
+				b.t.Error(err)
+			}
+			if strings.HasPrefix(name, "groups/") {
+				if err := json.Unmarshal(doc.Holder, &doc); err != nil {
+					b.t.Error(err)
+				}
+			}
+			leases = append(leases, doc.Lease)
+		}
+		return sandbox.Outcome{}, nil
+	}
+	return &leases
+}
+
 // A lease is what the run still needs, however long the invocation may last: when its function dies, nobody
 // waits for the end of that.
 func TestALeaseIsWhatTheRunNeeds(t *testing.T) {
@@ -818,32 +856,28 @@ func TestALeaseIsWhatTheRunNeeds(t *testing.T) {
 		{`"idempotent":true`, files{"steps/run.sh": "true"}, 59 * time.Minute, 61 * time.Minute}, // it does not say
 	} {
 		b := newBench(t)
-		var leases []time.Time
-		b.config.Spawn = func(context.Context, sandbox.Command) (sandbox.Outcome, error) {
-			for _, name := range append(b.stateNames("claims/"), b.stateNames("groups/")...) {
-				var doc struct {
-					Lease  time.Time `json:"lease"`
-					Holder json.RawMessage
-				}
-				if err := json.Unmarshal([]byte(b.stateText(name)), &doc); err != nil {
-					t.Error(err)
-				}
-				if strings.HasPrefix(name, "groups/") {
-					if err := json.Unmarshal(doc.Holder, &doc); err != nil {
-						t.Error(err)
-					}
-				}
-				leases = append(leases, doc.Lease)
-			}
-			return sandbox.Outcome{}, nil
-		}
+		leases := b.leases()
 		info := b.upload("sample-1.0.0.zip", pack(t, with(c.members, c.contents)), store.PutOptions{})
 		if _, err := b.run(within(t, time.Hour), event(info.Name, info.ETag)); err != nil {
 			t.Fatal(err)
 		}
-		if len(leases) != 2 || leases[0].After(leases[1]) || time.Until(leases[0]) < c.least || time.Until(leases[0]) > c.most || time.Until(leases[1]) > c.most+2*time.Minute {
-			t.Errorf("%s: leases of claim and group end in %v", c.members, leases)
+		if l := *leases; len(l) != 2 || l[0].After(l[1]) || time.Until(l[0]) < c.least || time.Until(l[0]) > c.most || time.Until(l[1]) > c.most+2*time.Minute {
+			t.Errorf("%s: leases of claim and group end in %v", c.members, l)
 		}
+	}
+}
+
+// A sweep that a schedule begins has an hour, and leases what does not say what it needs for a quarter.
+func TestALeaseOfADetachedSweep(t *testing.T) {
+	b := newBench(t)
+	b.sweep()
+	leases := b.leases()
+	b.upload("sample-1.0.0.zip", pack(t, files{"steps/run.sh": "true"}), store.PutOptions{})
+	if _, err := executor.New(b.config).Sweep(within(t, time.Hour), "sweep-call"); err != nil {
+		t.Fatal(err)
+	}
+	if l := *leases; len(l) != 2 || time.Until(l[0]) < 14*time.Minute || time.Until(l[1]) > 16*time.Minute {
+		t.Errorf("leases of claim and group end in %v", l)
 	}
 }
 

@@ -68,6 +68,14 @@ type sweeping struct {
 	taken  map[string]*claim.Taking // what was about to be done by others, by run key
 }
 
+// A schedule's sweep is detached and may have an hour, but the next one comes after a quarter of it: so long
+// a sweep takes at most, and what it begins is leased for no longer, unless a package says that it needs more.
+// While a synchronous call would still have time, it looks at page after page.
+const (
+	sweepTime = 15 * time.Minute
+	callTime  = 5 * time.Minute // the longest synchronous call
+)
+
 // Bounds of sweeps in the time that an event's invocation has left.
 const (
 	spareTime  = 5 * time.Second
@@ -101,6 +109,11 @@ func (e *Executor) SweepInSpareTime(ctx context.Context, callID string) error {
 // each, and the next sweep at the next; two at once do no harm. The error says what could not be
 // done, the rest of the sweep notwithstanding.
 func (e *Executor) Sweep(ctx context.Context, callID string) (Swept, error) {
+	if hard, bounded := ctx.Deadline(); bounded && time.Until(hard) > sweepTime {
+		shorter, cancel := context.WithTimeout(ctx, sweepTime)
+		defer cancel()
+		ctx = shorter
+	}
 	return e.sweep(ctx, e.begins(ctx), callID)
 }
 
@@ -143,19 +156,44 @@ func (s *sweeping) look(ctx context.Context) error {
 		return (&run{Config: s.Config}).noTime()
 	}
 	s.lookAfterDeaths(ctx)
-	uploads := func() error { return s.uploads(ctx, cursor, watch.Since) }
-	marks := func() error { return s.marks(ctx, cursor) }
+	for begins := true; begins || s.goesOn(); begins = false {
+		if err := s.page(ctx, cursor, watch.Since, begins); err != nil {
+			return err
+		}
+		s.remember(cursor)
+		if err := cursor.Save(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// page looks at a page of the open requests and at one of the uploads, or at what is left of either.
+func (s *sweeping) page(ctx context.Context, cursor *claim.Cursor, since time.Time, begins bool) error {
+	requests := func() error {
+		if begins || cursor.Open != "" {
+			return s.marks(ctx, cursor)
+		}
+		return nil
+	}
+	uploads := func() error {
+		if begins || cursor.Uploads != "" {
+			return s.uploads(ctx, cursor, since)
+		}
+		return nil
+	}
 	if cursor.Open != "" {
-		uploads, marks = marks, uploads // neither is to wait for ever for the other
+		requests, uploads = uploads, requests // neither is to wait for ever for the other
 	}
-	if err := marks(); err != nil {
+	if err := requests(); err != nil {
 		return err
 	}
-	if err := uploads(); err != nil {
-		return err
-	}
-	s.remember(cursor)
-	return cursor.Save(ctx)
+	return uploads()
+}
+
+// goesOn reports whether this sweep looks at the next page itself.
+func (s *sweeping) goesOn() bool {
+	return s.swept.More && !s.cut && !s.spare && !s.hard.IsZero() && time.Until(s.hard) > callTime
 }
 
 // remember notes what the next sweep has to know, and says whether another one soon is of use. A bucket

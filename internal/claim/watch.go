@@ -70,10 +70,11 @@ func ReadCursor(ctx context.Context, state store.Bucket, environment string) (*C
 // Save stores the cursor, unless another sweep has stored one meanwhile: both have done their
 // work, and one of them is gone on from.
 func (c *Cursor) Save(ctx context.Context) error {
-	_, err := write(ctx, c.state, c.object(), c.etag, c)
+	written, err := write(ctx, c.state, c.object(), c.etag, c)
 	if lostRace(err) {
 		return nil
 	}
+	c.etag = written.ETag
 	return err
 }
 
