@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"cemli-executor/internal/sandbox"
 	"cemli-executor/internal/testkit"
 	"cemli-executor/manifest"
 )
@@ -164,7 +165,11 @@ func session(t *testing.T, bin string) string {
 func (b block) run(t *testing.T, dir, bin string) {
 	t.Helper()
 	for _, program := range strings.Fields(b.marks["needs"]) {
-		if _, err := exec.LookPath(program); err != nil {
+		if level, ok := strings.CutPrefix(program, "level:"); ok {
+			if !sandbox.Probe().Strongest().Reaches(sandbox.Level(level)) {
+				t.Skipf("line %d needs a kernel that has the sandbox level %s", b.line, level)
+			}
+		} else if _, err := exec.LookPath(program); err != nil {
 			t.Skipf("line %d needs %s", b.line, program)
 		}
 	}
