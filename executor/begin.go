@@ -199,10 +199,13 @@ func occasion(words ...string) string {
 // SHA-256 of the parts as a JSON array, so that no two lists of parts look alike. The slot has
 // to be fixed.
 func (q Request) key(environment string) string {
-	action := q.Action
+	action, parameters := q.Action, q.Parameters
 	setDefault(&action, ActionApply)
+	if len(parameters) == 0 {
+		parameters = nil // as it is read back: no member, and none of no length
+	}
 	parts, err := json.Marshal([]any{
-		q.Namespace, q.Bucket, q.Object, q.ETag, action, q.ParameterSet, q.Parameters, environment, q.Slot,
+		q.Namespace, q.Bucket, q.Object, q.ETag, action, q.ParameterSet, parameters, environment, q.Slot,
 	})
 	if err != nil {
 		panic(err) // parameters are valid JSON: the trigger has parsed them

@@ -497,6 +497,26 @@ func TestASweepSaysWhatRemains(t *testing.T) {
 	release()
 }
 
+// A request with no parameters in its list of them is the one without a list, also when it is read back.
+func TestNoParametersAreNoParameters(t *testing.T) {
+	b := newBench(t)
+	release := b.busy("first", `,"concurrency":{"group":"g"}`)
+	info := b.upload("sample-1.0.0.zip", pack(t, with(`"concurrency":{"group":"g"}`, files{"steps/run.sh": "echo ran"})), store.PutOptions{})
+	q := request(info.Name, info.ETag)
+	q.Parameters = map[string]json.RawMessage{}
+	if r := b.again(q); r.Status != evidence.StatusInProgress {
+		t.Fatalf("%s, %s", r.Status, r.Message)
+	}
+	release()
+	b.sweep()
+	if open := b.stateNames("open/"); len(open) != 0 || b.resultsStored() != 2 {
+		t.Errorf("open are %v, %d results", open, b.resultsStored())
+	}
+	if r := b.again(request(info.Name, info.ETag)); !r.Duplicate {
+		t.Errorf("the same without the list: %s, %s", r.Status, r.Message)
+	}
+}
+
 // In the time that an event's invocation has left, what others left is looked for, now and then, and
 // given to other invocations.
 func TestASweepInSpareTime(t *testing.T) {
