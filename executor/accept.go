@@ -39,6 +39,9 @@ func (r *run) accept(ctx context.Context, m *manifest.Manifest) error {
 	if err := r.watched(ctx); err != nil {
 		return err
 	}
+	if err := r.sameEvent(ctx); err != nil {
+		return err
+	}
 	key := r.key()
 	if former, err := r.openBefore(ctx); err != nil {
 		return err
@@ -322,7 +325,7 @@ func (r *run) lookBack(ctx context.Context) error {
 		}
 		return nil
 	}
-	if r.request.byHand() {
+	if r.request.byHand() || r.request.OnEvent {
 		return nil
 	}
 	// One who comes first may have known its metadata, and another not.

@@ -166,7 +166,7 @@ func (r *run) newRunID() string {
 	return r.result.Start.Format("20060102T150405Z") + "-" + r.name + "-" + r.key()[:12]
 }
 
-// occurrence tells apart what is asked for more than once on purpose: empty for events.
+// occurrence tells apart what is asked for more than once on purpose: empty for uploads.
 func (q Request) occurrence(at time.Time) string {
 	if q.Slot != "" {
 		return q.Slot
@@ -178,6 +178,8 @@ func (q Request) occurrence(at time.Time) string {
 		return occasion(q.wayBack(), q.previousRun(), "reason", q.Reason, "force")
 	case q.previousRun() != "":
 		return occasion(q.wayBack(), q.previousRun(), "reason", q.Reason)
+	case q.OnEvent:
+		return occasion("event", q.Trigger.EventID)
 	case q.OncePer > 0:
 		return "once_per " + at.UTC().Truncate(q.OncePer).Format(time.RFC3339Nano)
 	case q.RequestID != "":

@@ -49,7 +49,7 @@ func (r *run) fetch(ctx context.Context) (*source, error) {
 	if r.request.pinned == "" {
 		s, err := r.fetchNewest(ctx)
 		if !isGone(err) || r.request.ETag == "" {
-			return s, err
+			return s, r.absent(err)
 		}
 		if err := r.begunBefore(ctx); err != nil {
 			return nil, err
