@@ -29,21 +29,20 @@ func (e *Executor) Triggered(ctx context.Context, event Event, arrived Request) 
 		return nil, nil
 	}
 	policy, _, err := e.Policy.parse(ctx, e.Environment)
-	if err != nil || !policy.Awaits(event.Type) {
+	switch {
+	case err != nil || !policy.Awaits(event.Type):
 		return nil, err
-	}
-	if event.Invalid != nil {
+	case event.Invalid != nil:
 		return nil, event.Invalid
-	}
-	namespace, err := e.Namespace(ctx)
-	if err != nil {
-		return nil, err
 	}
 	var requests []Request
 	for _, t := range policy.Started(event.Type, event.Names) {
 		q := arrived
-		q.Namespace, q.Bucket, q.Object, q.Action, q.OnEvent = namespace, e.Packages.Name(), t.Object, ActionApply, true
+		q.Bucket, q.Object, q.Action, q.OnEvent = e.Packages.Name(), t.Object, ActionApply, true
 		q.Parameters, q.Trigger.Kind = values(t.Parameters), TriggerEvent
+		if q.Namespace, err = e.Namespace(ctx); err != nil {
+			return nil, err
+		}
 		q.Slot = q.occurrence(e.now())
 		if _, err := e.putMark(ctx, q.beforehand(e.Environment), q); err != nil {
 			return nil, err

@@ -310,6 +310,34 @@ func TestAnEventThatWasAcceptedIsNotLost(t *testing.T) {
 	b.nothingOpen()
 }
 
+// Also where it fails once the request is claimed: under both of its marks the sweep finds one run.
+func TestAnEventWhoseRunIsPutOffIsNotLost(t *testing.T) {
+	b := newBench(t)
+	b.config.Policy = triggering("", "sample-1.0.0.zip")
+	b.upload("sample-1.0.0.zip", pack(t, rotates("echo ran")), store.PutOptions{})
+	b.sweep() // the upload's own run
+	state := b.config.State
+	b.config.State = faulty{Bucket: state, put: func(name string) error {
+		if strings.HasPrefix(name, "groups/") {
+			return store.Error(store.ErrUnavailable, "put", "state", name, nil)
+		}
+		return nil
+	}}
+	if _, err := b.tried(rotation("event-1")); problem.CodeOf(err) != "store.unavailable" {
+		t.Errorf("with a store that fails: %v", err)
+	}
+	b.config.State = state
+	before := b.resultsStored()
+	b.sweep()
+	if n := b.resultsStored() - before; n != 1 {
+		t.Errorf("%d results", n)
+	}
+	if again := b.rotated("event-1")[0]; !again.Duplicate || again.Status != evidence.StatusSuccess {
+		t.Errorf("delivered again: %s, duplicate %t", again.Status, again.Duplicate)
+	}
+	b.nothingOpen()
+}
+
 // unread is a bucket whose objects cannot be read for now.
 type unread struct{ store.Bucket }
 
