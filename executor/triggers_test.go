@@ -211,10 +211,14 @@ func TestEventsThatStartNothing(t *testing.T) {
 // Without a policy that can be understood nobody knows whether an event is to start something: it has to come again.
 func TestAnEventUnderAPolicyThatIsUnavailable(t *testing.T) {
 	for name, policy := range map[string]*executor.Policy{
-		"unreadable": {Source: "policies/p.json", Read: func(context.Context) ([]byte, error) { return nil, store.Error(store.ErrUnavailable, "read", "policies", "p.json", nil) }},
-		"missing":    {Source: "policies/p.json", Read: func(context.Context) ([]byte, error) { return nil, store.Error(store.ErrNotFound, "read", "policies", "p.json", nil) }},
-		"invalid":    executor.InlinePolicy("inline", []byte(`{"environment":"test","triggers":[{}]}`)),
-		"another's":  executor.InlinePolicy("inline", []byte(`{"environment":"prod"}`)),
+		"unreadable": {Source: "policies/p.json", Read: func(context.Context) ([]byte, error) {
+			return nil, store.Error(store.ErrUnavailable, "read", "policies", "p.json", nil)
+		}},
+		"missing": {Source: "policies/p.json", Read: func(context.Context) ([]byte, error) {
+			return nil, store.Error(store.ErrNotFound, "read", "policies", "p.json", nil)
+		}},
+		"invalid":   executor.InlinePolicy("inline", []byte(`{"environment":"test","triggers":[{}]}`)),
+		"another's": executor.InlinePolicy("inline", []byte(`{"environment":"prod"}`)),
 	} {
 		b := newBench(t)
 		b.upload("sample-1.0.0.zip", pack(t, rotates("echo ran")), store.PutOptions{})
@@ -235,11 +239,11 @@ func TestAnEventUnderAPolicyThatIsUnavailable(t *testing.T) {
 func TestThePolicyHoldsForWhatAnEventStarts(t *testing.T) {
 	for members, want := range map[string]string{
 		`,"freeze":[{"days":["mon","tue","wed","thu","fri","sat","sun"],"time_zone":"UTC","reason":"closed"}]`: "policy.freeze",
-		`,"actions":{"request":["apply"]}`:               "policy.action",
-		`,"actions":{"event":["check"]}`:                 "policy.action",
-		`,"actions":{"event":["apply"]}`:                 "",
-		`,"actions":{"cloud_event":["apply"]}`:           "policy.action", // it is of the kind event, however it came
-		`,"types":["localization"]`:                      "policy.type",
+		`,"actions":{"request":["apply"]}`:              "policy.action",
+		`,"actions":{"event":["check"]}`:                "policy.action",
+		`,"actions":{"event":["apply"]}`:                "",
+		`,"actions":{"cloud_event":["apply"]}`:          "policy.action", // it is of the kind event, however it came
+		`,"types":["localization"]`:                     "policy.type",
 		`,"require":{"/change_ticket":"^CHG[0-9]{7}$"}`: "policy.require",
 	} {
 		b := newBench(t)
