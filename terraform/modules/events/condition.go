@@ -14,8 +14,8 @@ var document string
 //go:embed trigger.json
 var trigger string
 
-// NewSecretVersion is the type of the event of a secret that was rotated: what Vault calls the operation, in the form
-// of all types. docs/operations/unverified.md says where it is from.
+// NewSecretVersion is the type of the event of a secret that was rotated. No tenancy has shown it yet:
+// docs/operations/unverified.md says where it is from.
 const NewSecretVersion = "com.oraclecloud.vaultsecret.createsecretversion"
 
 // Condition returns the rule's condition for a bucket of packages.
