@@ -39,9 +39,6 @@ func (r *run) accept(ctx context.Context, m *manifest.Manifest) error {
 	if err := r.watched(ctx); err != nil {
 		return err
 	}
-	if err := r.sameEvent(ctx); err != nil {
-		return err
-	}
 	key := r.key()
 	if former, err := r.openBefore(ctx); err != nil {
 		return err
@@ -272,10 +269,13 @@ func (r *run) acceptRefused(ctx context.Context) error {
 // begunBefore finds out whether the request has begun before, and with which bytes: from then on it is
 // of those, whatever the packages bucket has now.
 func (r *run) begunBefore(ctx context.Context) error {
-	for _, action := range []Action{ActionApply, ActionDryRun} {
+	actions := []Action{r.request.Action}
+	if r.request.Action == "" { // the metadata may have said it
+		actions = []Action{ActionApply, ActionDryRun}
+	}
+	for _, action := range actions {
 		request := r.request
-		request.Slot = request.occurrence(r.result.Start)
-		setDefault(&request.Action, action)
+		request.Action, request.Slot = action, request.occurrence(r.result.Start)
 		held, err := claim.Find(ctx, r.State, r.Environment, request.key(r.Environment), r.now())
 		if err != nil {
 			return err

@@ -199,12 +199,15 @@ func occasion(words ...string) string {
 
 // key is the run key: one for all requests that mean the same execution. It is the
 // SHA-256 of the parts as a JSON array, so that no two lists of parts look alike. The slot has
-// to be fixed.
+// to be fixed. What an event starts has one key whatever version of the object is there.
 func (q Request) key(environment string) string {
-	action := q.Action
+	action, etag := q.Action, q.ETag
 	setDefault(&action, ActionApply)
+	if q.OnEvent {
+		etag = ""
+	}
 	parts, err := json.Marshal([]any{
-		q.Namespace, q.Bucket, q.Object, q.ETag, action, q.ParameterSet, q.Parameters, environment, q.Slot,
+		q.Namespace, q.Bucket, q.Object, etag, action, q.ParameterSet, q.Parameters, environment, q.Slot,
 	})
 	if err != nil {
 		panic(err) // parameters are valid JSON: the trigger has parsed them

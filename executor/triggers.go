@@ -80,36 +80,6 @@ func values(parameters map[string]manifest.Value) map[string]json.RawMessage {
 	return given
 }
 
-// sameEvent ends the run of an event that has come before, when another version of the object was there, or none:
-// an event starts one run, whatever has become of the object since.
-func (r *run) sameEvent(ctx context.Context) error {
-	if !r.request.OnEvent || r.request.ETag == "" || r.request.Parent != "" {
-		return nil
-	}
-	q := r.request
-	q.ETag = ""
-	if err := r.begunAs(ctx, q); err != nil {
-		return err
-	}
-	first, err := claim.FirstVersion(ctx, r.State, r.Environment, q.key(r.Environment), r.request.ETag)
-	if err != nil || first == r.request.ETag {
-		return err
-	}
-	q.ETag = first
-	return r.begunAs(ctx, q) // else whoever came first died before the claim, and its version is not run any more
-}
-
-// begunAs ends the run as the duplicate of a request that somebody has claimed.
-func (r *run) begunAs(ctx context.Context, q Request) error {
-	held, err := claim.Find(ctx, r.State, r.Environment, q.key(r.Environment), r.now())
-	if err != nil || held == nil {
-		return err
-	}
-	r.request.ETag, r.request.VersionID = q.ETag, ""
-	r.result.Package.ETag, r.result.Package.VersionID = q.ETag, ""
-	return &duplicate{held.Claim}
-}
-
 // absent says of a package that the policy's triggers name that it is not there.
 func (r *run) absent(err error) error {
 	if !r.request.OnEvent || !errors.Is(err, store.ErrNotFound) {

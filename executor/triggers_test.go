@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"cemli-executor/executor"
+	"cemli-executor/internal/claim"
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/problem"
 	"cemli-executor/internal/store"
@@ -131,6 +132,28 @@ func TestAnEventStartsOneRunWhateverBecomesOfThePackage(t *testing.T) {
 		t.Errorf("once it is there: run %s, duplicate %t", again.RunID, again.Duplicate)
 	}
 	b.nothingOpen()
+}
+
+// Where the executor has died on the first delivery, the next goes on with its bytes, if it had begun, and with what is
+// there now, if it had not.
+func TestAnEventGoesOnAfterADeath(t *testing.T) {
+	for state, want := range map[claim.State]string{claim.Running: "first\n", claim.Claimed: "second\n"} {
+		b := newBench(t)
+		b.record()
+		b.config.Policy = triggering("", "sample-1.0.0.zip")
+		b.upload("sample-1.0.0.zip", pack(t, rotates("echo first")), store.PutOptions{})
+		first := b.rotated("event-1")[0]
+		b.leave(first, state)
+		b.upload("sample-1.0.0.zip", pack(t, rotates("echo second")), store.PutOptions{})
+		again := b.rotated("event-1")[0]
+		r := b.stored(again.RunID)
+		if r.Status != evidence.StatusSuccess || again.Duplicate || r.Execution.Stdout != want || (state == claim.Running) != (r.Attempt == 2 && r.PreviousRunID == first.RunID) {
+			t.Errorf("%s: status %s, %s, attempt %d, stdout %q", state, r.Status, r.Message, r.Attempt, r.Execution.Stdout)
+		}
+		if third := b.rotated("event-1")[0]; third.RunID != again.RunID || !third.Duplicate {
+			t.Errorf("%s: delivered once more: run %s, duplicate %t", state, third.RunID, third.Duplicate)
+		}
+	}
 }
 
 // With parameter sets too: a second delivery is answered with what came of each.
