@@ -385,3 +385,16 @@ func TestUploadAndTriggerAreTwoRequests(t *testing.T) {
 		t.Errorf("the upload ran again, as %s", again.RunID)
 	}
 }
+
+// What an event starts costs three requests to the state bucket more than an upload.
+func TestRequestsOfWhatAnEventStarts(t *testing.T) {
+	b := newBench(t)
+	b.config.Policy = triggering("", "sample-1.0.0.zip")
+	b.sweep() // it begins the watch
+	b.upload("sample-1.0.0.zip", pack(t, files{"steps/1.sh": "true", "steps/2.sh": "true"}), store.PutOptions{})
+	var requests []string
+	b.config.State = counter{b.state, &requests}
+	if r := b.rotated("event-1")[0]; r.Status != evidence.StatusSuccess || len(requests) > 11+2+3 {
+		t.Errorf("status %s; %d requests:\n%s", r.Status, len(requests), strings.Join(requests, "\n"))
+	}
+}
