@@ -175,11 +175,11 @@ func explained(answer any, err error) any {
 func (h *handler) item(ctx context.Context, run *executor.Executor, item trigger.Item, later bool) (any, error) {
 	switch {
 	case item.Err != nil:
-		h.log.Error("request refused", "call_id", item.Request.CallID, "code", problem.CodeOf(item.Err), "error", item.Err.Error())
-		return refusal(item.Err), nil
+		return h.refused(item.Request, item.Err), nil
+	case item.Event != nil:
+		return h.event(ctx, run, item, later)
 	case item.Ignored != "":
-		h.log.Info("ignored", "call_id", item.Request.CallID, "reason", item.Ignored)
-		return map[string]string{"status": "ignored", "reason": item.Ignored}, nil
+		return h.ignored(item), nil
 	}
 	switch item.Request.Action {
 	case executor.ActionSweep:
@@ -188,18 +188,70 @@ func (h *handler) item(ctx context.Context, run *executor.Executor, item trigger
 		return h.probe(ctx, run, item.Request), nil
 	}
 	if later && !run.HasTime(ctx) {
-		result, err := run.Later(ctx, item.Request)
-		return result.Summarize(h.config.ResultsBucket), err
+		return h.later(ctx, run, item.Request)
 	}
 	results, err := run.Run(ctx, item.Request)
-	if len(results) == 1 {
-		return results[0].Summarize(h.config.ResultsBucket), err
+	return oneOf(h.summaries(results)), err
+}
+
+// event starts what the policy's triggers want of an event that is no upload: a request for each entry that names it,
+// of which a later one is only accepted where no time is left. Without one it is ignored.
+func (h *handler) event(ctx context.Context, run *executor.Executor, item trigger.Item, later bool) (any, error) {
+	requests, err := run.Triggered(ctx, *item.Event, item.Request)
+	switch {
+	case err != nil && errors.Is(err, item.Event.Invalid):
+		return h.refused(item.Request, err), nil // and so it would be the next time
+	case err != nil:
+		return h.refused(item.Request, err), err
+	case len(requests) == 0:
+		return h.ignored(item), nil
 	}
-	summaries := make([]evidence.Summary, len(results))
+	var answers []evidence.Summary
+	var failed []error
+	for i, q := range requests {
+		if (later || i > 0) && !run.HasTime(ctx) {
+			answer, err := h.later(ctx, run, q)
+			answers, failed = append(answers, answer), append(failed, err)
+			continue
+		}
+		results, err := run.RunTriggered(ctx, q)
+		answers, failed = append(answers, h.summaries(results)...), append(failed, err)
+	}
+	return oneOf(answers), errors.Join(failed...)
+}
+
+// refused is the answer to what never becomes a run.
+func (h *handler) refused(q executor.Request, err error) refused {
+	h.log.Error("request refused", "call_id", q.CallID, "code", problem.CodeOf(err), "error", err.Error())
+	return refusal(err)
+}
+
+// ignored is the answer to what is nothing to be done about.
+func (h *handler) ignored(item trigger.Item) any {
+	h.log.Info("ignored", "call_id", item.Request.CallID, "reason", item.Ignored)
+	return map[string]string{"status": "ignored", "reason": item.Ignored}
+}
+
+// later accepts a request for which no time is left.
+func (h *handler) later(ctx context.Context, run *executor.Executor, q executor.Request) (evidence.Summary, error) {
+	result, err := run.Later(ctx, q)
+	return result.Summarize(h.config.ResultsBucket), err
+}
+
+func (h *handler) summaries(results []evidence.Result) []evidence.Summary {
+	list := make([]evidence.Summary, len(results))
 	for i, r := range results {
-		summaries[i] = r.Summarize(h.config.ResultsBucket)
+		list[i] = r.Summarize(h.config.ResultsBucket)
 	}
-	return summaries, err
+	return list
+}
+
+// oneOf is the only summary of a list, or the list.
+func oneOf(list []evidence.Summary) any {
+	if len(list) == 1 {
+		return list[0]
+	}
+	return list
 }
 
 // executor is the configuration of the run, with the identity that the credentials of

@@ -92,6 +92,39 @@ func TestIgnoredEventsSayWhy(t *testing.T) {
 	}
 }
 
+// An event that the policy's triggers may name fails its invocation as long as that cannot be known, and as long as
+// what it starts cannot be accepted; one that is broken would be so the next time, too.
+func TestEventsThatTriggersMayName(t *testing.T) {
+	event := func(members string) string {
+		return `{"cloudEventsVersion":"0.1","source":"s","eventType":"com.oraclecloud.vaultsecret.createsecretversion"` + members + `}`
+	}
+	named := event(`,"eventID":"i","data":{"resourceName":"erp-db"}`)
+	const policy = `CEMLI_POLICY={"environment":"dev","triggers":[{"event_type":"com.oraclecloud.vaultsecret.createsecretversion","resource":"erp-*","object":"a.zip"}]}`
+	for _, c := range []struct {
+		name, policy, body string
+		fails              bool
+		want               string // status, or code
+	}{
+		{"named", policy, named, true, ""},
+		{"in a batch", policy, "[" + event(`,"eventID":"i","data":{"resourceName":"bank"}`) + "," + named + "]", true, ""},
+		{"not named", policy, event(`,"eventID":"i","data":{"resourceName":"bank"}`), false, "ignored"},
+		{"without an id", policy, event(`,"data":{"resourceName":"erp-db"}`), false, "trigger.event"},
+		{"about what nobody can read", policy, event(`,"eventID":"i","data":{"resourceName":7}`), false, "trigger.event"},
+		{"about a name with a control character", policy, event(`,"eventID":"i","data":{"resourceName":"erp-\u0000"}`), false, "trigger.value"},
+		{"of a type that none names", policy, `{"cloudEventsVersion":"0.1","eventType":"com.oraclecloud.computeapi.launchinstance"}`, false, "ignored"},
+		{"a policy that is no JSON", `CEMLI_POLICY={`, named, true, ""},
+		{"a policy of another environment", `CEMLI_POLICY={"environment":"prod"}`, named, true, ""},
+		{"a policy that is out of reach", `CEMLI_POLICY=policies/dev.json`, named, true, ""},
+		{"no policy", `CEMLI_LOG_LEVEL=info`, named, false, "ignored"},
+	} {
+		h, _ := testHandler(t, "CEMLI_ENVIRONMENT=dev", c.policy)
+		answer, failed := serve(t, h, t.Context(), strings.NewReader(c.body))
+		if got := errorCode(answer); failed != c.fails || !failed && got != c.want && answer["status"] != c.want {
+			t.Errorf("%s: %v, failed %t", c.name, answer, failed)
+		}
+	}
+}
+
 func TestBadConfigurationIsAnsweredByName(t *testing.T) {
 	h, _ := testHandler(t, "CEMLI_SANDBOX=maybe", "RESULTS_BUCKET=cemli-packages", "CEMLI_TYPO=1")
 	for range 2 {

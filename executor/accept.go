@@ -269,10 +269,13 @@ func (r *run) acceptRefused(ctx context.Context) error {
 // begunBefore finds out whether the request has begun before, and with which bytes: from then on it is
 // of those, whatever the packages bucket has now.
 func (r *run) begunBefore(ctx context.Context) error {
-	for _, action := range []Action{ActionApply, ActionDryRun} {
+	actions := []Action{r.request.Action}
+	if r.request.Action == "" { // the metadata may have said it
+		actions = []Action{ActionApply, ActionDryRun}
+	}
+	for _, action := range actions {
 		request := r.request
-		request.Slot = request.occurrence(r.result.Start)
-		setDefault(&request.Action, action)
+		request.Action, request.Slot = action, request.occurrence(r.result.Start)
 		held, err := claim.Find(ctx, r.State, r.Environment, request.key(r.Environment), r.now())
 		if err != nil {
 			return err
@@ -322,7 +325,7 @@ func (r *run) lookBack(ctx context.Context) error {
 		}
 		return nil
 	}
-	if r.request.byHand() {
+	if r.request.byHand() || r.request.OnEvent {
 		return nil
 	}
 	// One who comes first may have known its metadata, and another not.

@@ -166,7 +166,7 @@ func (r *run) newRunID() string {
 	return r.result.Start.Format("20060102T150405Z") + "-" + r.name + "-" + r.key()[:12]
 }
 
-// occurrence tells apart what is asked for more than once on purpose: empty for events.
+// occurrence tells apart what is asked for more than once on purpose: empty for uploads.
 func (q Request) occurrence(at time.Time) string {
 	if q.Slot != "" {
 		return q.Slot
@@ -178,6 +178,8 @@ func (q Request) occurrence(at time.Time) string {
 		return occasion(q.wayBack(), q.previousRun(), "reason", q.Reason, "force")
 	case q.previousRun() != "":
 		return occasion(q.wayBack(), q.previousRun(), "reason", q.Reason)
+	case q.OnEvent:
+		return occasion("event", q.Trigger.EventID)
 	case q.OncePer > 0:
 		return "once_per " + at.UTC().Truncate(q.OncePer).Format(time.RFC3339Nano)
 	case q.RequestID != "":
@@ -197,15 +199,18 @@ func occasion(words ...string) string {
 
 // key is the run key: one for all requests that mean the same execution. It is the
 // SHA-256 of the parts as a JSON array, so that no two lists of parts look alike. The slot has
-// to be fixed.
+// to be fixed. What an event starts has one key whatever version of the object is there.
 func (q Request) key(environment string) string {
-	action, parameters := q.Action, q.Parameters
+	action, etag, parameters := q.Action, q.ETag, q.Parameters
 	setDefault(&action, ActionApply)
+	if q.OnEvent {
+		etag = ""
+	}
 	if len(parameters) == 0 {
 		parameters = nil // as it is read back: no member, and none of no length
 	}
 	parts, err := json.Marshal([]any{
-		q.Namespace, q.Bucket, q.Object, q.ETag, action, q.ParameterSet, parameters, environment, q.Slot,
+		q.Namespace, q.Bucket, q.Object, etag, action, q.ParameterSet, parameters, environment, q.Slot,
 	})
 	if err != nil {
 		panic(err) // parameters are valid JSON: the trigger has parsed them

@@ -23,9 +23,7 @@ func (r *run) conclude(failure error) {
 		return
 	case errors.As(failure, &again):
 		r.result.Status, r.result.Message, r.result.PreviousRunID = evidence.StatusSkipped, again.Error(), again.runID
-		if r.request.OncePer > 0 {
-			r.result.Message += "; what is to run regularly wants an idempotent package, or a policy that allows repeat"
-		}
+		r.result.Message += r.request.wantsRepeats()
 		return
 	case errors.As(failure, &stopped):
 		r.result.Status, r.result.Message, r.result.PreviousRunID = evidence.StatusSkipped, stopped.Error(), stopped.runID
@@ -54,6 +52,20 @@ func (r *run) conclude(failure error) {
 			r.result.Message += "; undo failed: " + undo.Error.Message
 		}
 	}
+}
+
+// wantsRepeats says what a request that comes again and again wants of its package, or "".
+func (q Request) wantsRepeats() string {
+	what := ""
+	switch {
+	case q.OncePer > 0:
+		what = "what is to run regularly"
+	case q.OnEvent:
+		what = "what is to run by every such event"
+	default:
+		return ""
+	}
+	return "; " + what + ` wants an idempotent package ("idempotent": true in the manifest), or a policy that allows repeat ("version": {"repeat": "allow"})`
 }
 
 // achieved is one sentence about a success.

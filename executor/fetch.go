@@ -46,10 +46,15 @@ type source struct {
 // fetch downloads the package: the version that was asked for, or, once it is settled which bytes the
 // request is of, exactly those, from wherever they still are.
 func (r *run) fetch(ctx context.Context) (*source, error) {
+	if r.request.OnEvent && r.request.ETag == "" { // another delivery of it may have begun
+		if err := r.begunBefore(ctx); err != nil {
+			return nil, err
+		}
+	}
 	if r.request.pinned == "" {
 		s, err := r.fetchNewest(ctx)
 		if !isGone(err) || r.request.ETag == "" {
-			return s, err
+			return s, r.absent(err)
 		}
 		if err := r.begunBefore(ctx); err != nil {
 			return nil, err

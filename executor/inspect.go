@@ -25,6 +25,9 @@ type Inspection struct {
 	Leaks []leaks.Finding
 	// Unset are the parameters for which a request has to give a value, at least for some sets.
 	Unset []string
+	// Skipped are the objects that are this package, by their name, and that the policy's triggers start again and
+	// again, although neither the package nor the policy lets it run twice.
+	Skipped []string
 }
 
 // InspectOptions say for whom a package is looked at.
@@ -75,6 +78,7 @@ func Inspect(ctx context.Context, zip io.ReaderAt, size int64, root *os.Root, op
 		return found, err
 	}
 	found.Plan = plan
+	found.Skipped = skippedByTriggers(m, policy, opts.Object)
 	problems = slices.DeleteFunc(problems, func(p problem.Problem) bool {
 		unset := p.Code == "trigger.parameter_missing"
 		if unset && !everySetGives(m, p.Where) {
@@ -89,6 +93,20 @@ func Inspect(ctx context.Context, zip io.ReaderAt, size int64, root *os.Root, op
 		return found, err
 	}
 	return found, problem.Join(limited(problems))
+}
+
+// skippedByTriggers are the objects of triggers that are a package by their name, where it may not run again.
+func skippedByTriggers(m *manifest.Manifest, policy *manifest.Policy, object string) []string {
+	if policy == nil || policy.AllowsRepeat() || m.Idempotent {
+		return nil
+	}
+	var objects []string
+	for _, t := range policy.Triggers() {
+		if (t.Object == object || nameFrom(t.Object) == m.Name) && !slices.Contains(objects, t.Object) {
+			objects = append(objects, t.Object)
+		}
+	}
+	return objects
 }
 
 // everySetGives reports whether the package has parameter sets, and all of them a value for a parameter:

@@ -26,13 +26,11 @@ func (r *run) readPolicy(ctx context.Context) (*manifest.Policy, error) {
 		return nil, nil //nolint:nilnil // no policy is no error
 	}
 	r.result.Policy = evidence.Policy{Source: r.Policy.Source}
-	doc, err := r.Policy.Read(ctx)
-	if err != nil {
-		return nil, unreadPolicy(r.Policy.Source, err)
+	policy, doc, err := r.Policy.parse(ctx, r.Environment)
+	if doc != nil {
+		r.result.Policy.Digest = "sha256:" + sum(doc)
+		r.policy = doc
 	}
-	r.result.Policy.Digest = "sha256:" + sum(doc)
-	r.policy = doc
-	policy, err := manifest.ParsePolicy(doc, r.Environment)
 	if err != nil {
 		return nil, err
 	}
@@ -43,6 +41,16 @@ func (r *run) readPolicy(ctx context.Context) (*manifest.Policy, error) {
 		r.Sandbox = level
 	}
 	return policy, nil
+}
+
+// parse reads the policy, which is for an environment, and its document, if that could be read.
+func (p Policy) parse(ctx context.Context, environment string) (*manifest.Policy, []byte, error) {
+	doc, err := p.Read(ctx)
+	if err != nil {
+		return nil, nil, unreadPolicy(p.Source, err)
+	}
+	policy, err := manifest.ParsePolicy(doc, environment)
+	return policy, doc, err
 }
 
 func unreadPolicy(source string, cause error) error {

@@ -87,12 +87,12 @@ func (r *run) committed(ctx context.Context, failure error) (evidence.Result, er
 	return r.result, nil
 }
 
-// decided reports whether a failure before the claim is about one version of the object, and so
+// decided reports whether a failure before the claim is about one version of the object, or one event, and so
 // the end of the request.
 func (r *run) decided(failure error) bool {
 	var other *duplicate
 	var sets *severalSets
-	return failure != nil && r.request.ETag != "" && r.request.Bucket == r.Packages.Name() && !retryable(failure) && !errors.As(failure, &other) && !errors.As(failure, &sets)
+	return failure != nil && (r.request.ETag != "" || r.request.OnEvent) && r.request.Bucket == r.Packages.Name() && !retryable(failure) && !errors.As(failure, &other) && !errors.As(failure, &sets)
 }
 
 // triedLess reports whether the request may be tried once more.

@@ -40,6 +40,9 @@ type Request struct {
 	OncePer      time.Duration              `json:"once_per,omitempty"`
 	Force        bool                       `json:"force,omitempty"`      // go back although a later run would be underneath
 	RequestID    string                     `json:"request_id,omitempty"` // makes hand-made requests the same; empty: not said
+	// OnEvent says that the policy's triggers have made the request of the event that Trigger tells of: one for each
+	// event, whatever the object is by then.
+	OnEvent bool `json:"on_event,omitempty"`
 	// Slot is the slot of OncePer, once it is fixed: a request that is gone on with later means
 	// the slot in which it arrived.
 	Slot      string `json:"slot,omitempty"`
@@ -82,7 +85,7 @@ type TriggerKind string
 
 // The kinds of trigger.
 const (
-	TriggerEvent      TriggerKind = "event"       // OCI Events envelope
+	TriggerEvent      TriggerKind = "event"       // OCI Events envelope, or whatever the policy's triggers name
 	TriggerCloudEvent TriggerKind = "cloud_event" // CloudEvents 1.0
 	TriggerRequest    TriggerKind = "request"     // by hand
 	TriggerCLI        TriggerKind = "cli"         // cemli run

@@ -33,6 +33,8 @@ type Policy struct {
 	Sandbox string
 	group   string // template of the concurrency group of every package; empty: its own
 	freeze  []window
+	// triggers start packages by events that are no uploads.
+	triggers []Trigger
 	// Limits are bounds below the executor's own, by name; durations in nanoseconds.
 	Limits map[string]int64
 }
@@ -114,8 +116,9 @@ func (p *Policy) fields() []field {
 				p.freeze = append(p.freeze, e.window())
 			}
 		}},
+		{"triggers", false, func(n node) { p.triggers = n.triggers() }},
 	}
-	return append(table, later("", "revision", "runners", "triggers", "windows", "signatures", "ownership", "require_success_in", "emergency")...)
+	return append(table, later("", "revision", "runners", "windows", "signatures", "ownership", "require_success_in", "emergency")...)
 }
 
 func (n node) allow() bool { return n.choice("", "allow", "deny") == "allow" }

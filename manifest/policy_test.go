@@ -42,8 +42,8 @@ func TestParsePolicy(t *testing.T) {
 		{"another environment", `{"environment":"dev"}`, []string{"/environment"}},
 		{"unknown key", `{` + ok + `,"requires":{}}`, []string{"/requires"}},
 		{"own keys are unknown too", `{` + ok + `,"x-mine":1}`, []string{"/x-mine"}},
-		{"later keys", `{` + ok + `,"signatures":{},"require_success_in":["test"],"revision":1,"runners":["erp"],"triggers":[],"windows":{},"ownership":[],"emergency":{}}`, []string{
-			"/emergency", "/ownership", "/require_success_in", "/revision", "/runners", "/signatures", "/triggers", "/windows",
+		{"later keys", `{` + ok + `,"signatures":{},"require_success_in":["test"],"revision":1,"runners":["erp"],"windows":{},"ownership":[],"emergency":{}}`, []string{
+			"/emergency", "/ownership", "/require_success_in", "/revision", "/runners", "/signatures", "/windows",
 		}},
 		{"later action", `{` + ok + `,"actions":{"request":["apply","mark"]}}`, []string{"/actions/request/1"}},
 		{"groups for sets", `{` + ok + `,"concurrency":{"group":"erp-{set}"}}`, nil},

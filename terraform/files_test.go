@@ -283,7 +283,7 @@ func tooMuch(who, verb, what, where string) string {
 		return "whoever changes something is held to it by a condition"
 	case who == "any-user" && !strings.Contains(where, "request.principal.type="):
 		return "any-user without the type of the principal is everyone"
-	case who == "any-user" && !strings.Contains(where, "request.principal.compartment.id='${compartment_id}'") && !strings.Contains(where, "any {${schedules}}"):
+	case who == "any-user" && !strings.Contains(where, "request.principal.compartment.id='${compartment_id}'") && !strings.Contains(where, "any {${schedules}}") && !strings.Contains(where, "any {${event_compartments}}"):
 		return "any-user without compartment or id is everyone's"
 	case strings.HasPrefix(what, "object") && changes && !strings.Contains(where, "target.bucket.name="):
 		return "objects are changed in one bucket only"

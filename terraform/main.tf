@@ -160,6 +160,7 @@ module "events" {
   packages_bucket = module.storage.packages_bucket
   function_id     = module.function.function_id
   enabled         = var.uploads_run
+  triggers        = var.package_triggers
   tags            = local.tags
   defined_tags    = local.defined_tags
 }
@@ -291,6 +292,7 @@ module "iam" {
     audit_compartment_id     = local.home_region == var.region ? var.tenancy_ocid : null
     function_id              = module.function.function_id
     schedules                = local.has_schedules ? join(", ", [for id in local.schedule_ids : "request.principal.id='${id}'"]) : null
+    event_compartments       = local.has_function && length(local.event_compartments) > 0 ? join(", ", [for id in local.event_compartments : "request.principal.compartment.id='${id}'"]) : null
     metric_namespace         = module.observability.metric_namespace
     log_group_id             = module.observability.log_group_id
     uploads_log_group_id     = module.observability.uploads_log_group_id
@@ -302,4 +304,7 @@ module "iam" {
 locals {
   has_schedules = local.has_function && (var.sweep_minutes > 0 || length(var.scheduled_packages) > 0)
   schedule_ids  = module.schedules.schedule_ids
+
+  # Of rules that are not in this environment's own.
+  event_compartments = distinct(compact([for trigger in values(var.package_triggers) : trigger.compartment_ocid]))
 }

@@ -31,18 +31,20 @@ var gives = map[string]string{
 	// A key that buckets are encrypted with is never taken out of its vault.
 	"encryption.json encryption": "KEY_DECRYPT KEY_ENCRYPT KEY_INSPECT KEY_READ",
 
-	"services.json events_find":           "FN_FUNCTION_LIST FN_FUNCTION_READ",
-	"services.json events_invoke":         "FN_INVOCATION",
-	"services.json events_as_before":      "FN_APP_LIST FN_APP_READ FN_FUNCTION_LIST FN_FUNCTION_READ FN_INVOCATION",
-	"services.json schedules_find":        "FN_FUNCTION_LIST FN_FUNCTION_READ",
-	"services.json schedules_invoke":      "FN_INVOCATION",
-	"services.json failure_destination":   "ONS_TOPIC_PUBLISH",
-	"services.json lifecycle_state":       everyObject,
-	"services.json lifecycle_results":     everyObject,
-	"services.json connector_reads_logs":  "LOG_CONTENT_READ",
-	"services.json connector_reads_audit": "AUDIT_EVENT_READ",
-	"services.json connector_counts":      "METRIC_INSPECT METRIC_READ METRIC_WRITE",
-	"services.json connector_alerts":      "ONS_TOPIC_PUBLISH",
+	"services.json events_find":                  "FN_FUNCTION_LIST FN_FUNCTION_READ",
+	"services.json events_invoke":                "FN_INVOCATION",
+	"services.json events_find_from_elsewhere":   "FN_FUNCTION_LIST FN_FUNCTION_READ",
+	"services.json events_invoke_from_elsewhere": "FN_INVOCATION",
+	"services.json events_as_before":             "FN_APP_LIST FN_APP_READ FN_FUNCTION_LIST FN_FUNCTION_READ FN_INVOCATION",
+	"services.json schedules_find":               "FN_FUNCTION_LIST FN_FUNCTION_READ",
+	"services.json schedules_invoke":             "FN_INVOCATION",
+	"services.json failure_destination":          "ONS_TOPIC_PUBLISH",
+	"services.json lifecycle_state":              everyObject,
+	"services.json lifecycle_results":            everyObject,
+	"services.json connector_reads_logs":         "LOG_CONTENT_READ",
+	"services.json connector_reads_audit":        "AUDIT_EVENT_READ",
+	"services.json connector_counts":             "METRIC_INSPECT METRIC_READ METRIC_WRITE",
+	"services.json connector_alerts":             "ONS_TOPIC_PUBLISH",
 
 	"devops.json deploy_reads_project":        "DEVOPS_*_INSPECT DEVOPS_*_READ",
 	"devops.json deploy_updates_function":     "FN_FUNCTION_READ FN_FUNCTION_UPDATE",
@@ -124,7 +126,7 @@ func entries(t *testing.T) []entry {
 // they stand.
 func (e entry) read(t *testing.T) iam.Statement {
 	t.Helper()
-	s, err := iam.Read(strings.ReplaceAll(e.Statement, "${schedules}", "request.principal.id='x'"))
+	s, err := iam.Read(strings.NewReplacer("${schedules}", "request.principal.id='x'", "${event_compartments}", "request.principal.compartment.id='x'").Replace(e.Statement))
 	if err != nil {
 		t.Fatalf("%s %s: %v: %s", e.File, e.Name, err, e.Statement)
 	}

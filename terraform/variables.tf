@@ -469,6 +469,16 @@ variable "scheduled_packages" {
   default = {}
 }
 
+variable "package_triggers" {
+  description = "Events besides uploads that reach the function, by a name of your own; the policy's triggers say which package they start."
+  type = map(object({
+    event_type       = string
+    resource         = string
+    compartment_ocid = optional(string)
+  }))
+  default = {}
+}
+
 # Access
 
 variable "settle_seconds" {

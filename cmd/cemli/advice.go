@@ -73,6 +73,10 @@ func adviseManifest(found executor.Inspection) []advice {
 			note(where, "this is still the template's; put in your own")
 		}
 	}
+	if len(found.Skipped) > 0 {
+		note("/idempotent", fmt.Sprintf("the policy's triggers start %s by every such event, and all but the first are skipped: say \"idempotent\": true if it may run again, or have the policy allow repeat",
+			strings.Join(found.Skipped, ", ")))
+	}
 	slices.SortFunc(list, func(a, b advice) int { return strings.Compare(a.Where, b.Where) })
 	return list
 }

@@ -148,6 +148,9 @@ func (f localFlags) start(ctx context.Context, t *terminal, dir string, function
 		done()
 	}
 	for name, value := range secrets {
+		if stack.Server().HasSecret(name, value) {
+			continue // of the last time: another version would be a rotation
+		}
 		if _, err := stack.Server().PutSecret(name, value); err != nil {
 			stop()
 			return nil, nil, problem.New(problem.Problem{Code: "usage", Where: "--secret " + name, Message: "the vault does not take the secret", Hint: "see the cause"}, err)

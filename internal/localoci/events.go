@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"strings"
 	"sync"
@@ -21,33 +22,33 @@ func (s *storage) addEvent(tx *bolt.Tx, kind string, c change, o objectRecord) e
 	if err != nil || !b.Events {
 		return err
 	}
-	events := tx.Bucket(tableEvents)
-	number, err := events.NextSequence()
-	if err != nil {
-		return err
-	}
-	return putRecord(tx, tableEvents, binary.BigEndian.AppendUint64(nil, number), envelope(kind, b, c.name, o, c.now))
+	return recordEvent(tx, eventFamily+kind, "ObjectStorage", c.now, map[string]any{
+		"resourceName": c.name, "resourceId": "/n/" + Namespace + "/b/" + b.Name + "/o/" + c.name,
+		"additionalDetails": map[string]string{
+			"bucketName": b.Name, "versionId": o.Version, "archivalState": "Available",
+			"namespace": Namespace, "bucketId": b.ID, "eTag": o.ETag,
+		},
+	})
 }
 
 // eventFamily begins the type of every event of Object Storage.
 const eventFamily = "com.oraclecloud.objectstorage."
 
-// envelope is the event as OCI sends it.
-func envelope(kind string, b bucketRecord, name string, o objectRecord, now time.Time) map[string]any {
-	return map[string]any{
-		"eventType": eventFamily + kind, "cloudEventsVersion": "0.1", "eventTypeVersion": "2.0",
-		"source": "ObjectStorage", "eventTime": now.UTC().Format("2006-01-02T15:04:05.000Z"), "contentType": "application/json",
-		"data": map[string]any{
-			"compartmentId": Compartment, "compartmentName": "local", "resourceName": name,
-			"resourceId": "/n/" + Namespace + "/b/" + b.Name + "/o/" + name, "availabilityDomain": "PHX-AD-1",
-			"freeformTags": map[string]string{}, "definedTags": map[string]string{},
-			"additionalDetails": map[string]string{
-				"bucketName": b.Name, "versionId": o.Version, "archivalState": "Available",
-				"namespace": Namespace, "bucketId": b.ID, "eTag": o.ETag,
-			},
-		},
-		"eventID": uuid.NewString(), "extensions": map[string]string{"compartmentId": Compartment},
+// recordEvent keeps an event, as OCI sends it, until it is delivered. The data is what is known of the resource.
+func recordEvent(tx *bolt.Tx, eventType, source string, now time.Time, data map[string]any) error {
+	number, err := tx.Bucket(tableEvents).NextSequence()
+	if err != nil {
+		return err
 	}
+	maps.Copy(data, map[string]any{
+		"compartmentId": Compartment, "compartmentName": "local", "availabilityDomain": "PHX-AD-1",
+		"freeformTags": map[string]string{}, "definedTags": map[string]string{},
+	})
+	return putRecord(tx, tableEvents, binary.BigEndian.AppendUint64(nil, number), map[string]any{
+		"eventType": eventType, "cloudEventsVersion": "0.1", "eventTypeVersion": "2.0",
+		"source": source, "eventTime": now.UTC().Format("2006-01-02T15:04:05.000Z"), "contentType": "application/json",
+		"data": data, "eventID": uuid.NewString(), "extensions": map[string]string{"compartmentId": Compartment},
+	})
 }
 
 // describeEvent says on one line what an event is about.
@@ -62,7 +63,11 @@ func describeEvent(event []byte) string {
 		} `json:"data"`
 	}
 	_ = json.Unmarshal(event, &e) // the server has made it
-	return strings.TrimPrefix(e.EventType, eventFamily) + " " + e.Data.Details.BucketName + "/" + e.Data.ResourceName
+	about := e.Data.ResourceName
+	if bucket := e.Data.Details.BucketName; bucket != "" {
+		about = bucket + "/" + about
+	}
+	return e.EventType[strings.LastIndexByte(e.EventType, '.')+1:] + " " + about
 }
 
 // How events are delivered.

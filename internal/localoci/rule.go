@@ -1,30 +1,34 @@
 package localoci
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"cemli-executor/terraform/modules/events"
 )
 
-// newRule reads the condition of the events rule.
-func newRule(config Config) (map[string]any, error) {
-	text := config.Rule
-	if text == "" {
-		text = events.Condition(config.Buckets.Packages)
+// newRules reads the conditions of the events rules: for uploads, and for new versions of secrets, of
+// which the policy's triggers say what they start.
+func newRules(config Config) ([]map[string]any, error) {
+	texts := []string{
+		cmp.Or(config.Rule, events.Condition(config.Buckets.Packages)), events.TriggerCondition(events.NewSecretVersion, "*"),
 	}
-	var rule map[string]any
-	if err := json.Unmarshal([]byte(text), &rule); err != nil {
-		return nil, fmt.Errorf("read the condition of the events rule: %w", err)
+	rules := make([]map[string]any, len(texts))
+	for i, text := range texts {
+		if err := json.Unmarshal([]byte(text), &rules[i]); err != nil {
+			return nil, fmt.Errorf("read the condition of an events rule: %w", err)
+		}
 	}
-	return rule, nil
+	return rules, nil
 }
 
-// ruled reports whether the rule is for an event.
+// ruled reports whether a rule is for an event.
 func (s *Server) ruled(event []byte) bool {
 	var e map[string]any
-	return json.Unmarshal(event, &e) == nil && matches(s.rule, e)
+	return json.Unmarshal(event, &e) == nil && slices.ContainsFunc(s.rules, func(rule map[string]any) bool { return matches(rule, e) })
 }
 
 // matches reports whether an event has everything that a condition names: of an object

@@ -1,6 +1,7 @@
 package localoci
 
 import (
+	"bytes"
 	"encoding/json"
 	"net/http"
 	"regexp"
@@ -11,6 +12,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"cemli-executor/internal/iam"
+	"cemli-executor/terraform/modules/events"
 )
 
 // VaultID is the one vault of a local OCI.
@@ -40,22 +42,39 @@ var secretName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,255}$`)
 // maxSecret is the most that a secret may hold.
 const maxSecret = 25 << 10
 
-// PutSecret makes a secret, or a new version of one, in the vault.
+// PutSecret makes a secret, or a new version of one, in the vault. A new version is a rotation: its event starts what the
+// policy's triggers say.
 func (s *Server) PutSecret(name string, content []byte) (SecretVersion, error) {
 	if !secretName.MatchString(name) || len(content) == 0 || len(content) > maxSecret {
 		return SecretVersion{}, apiError{http.StatusBadRequest, "InvalidParameter", "A secret needs a name of letters, digits, . _ - and a content of at most 25 KB."}
 	}
 	var made SecretVersion
+	now := s.config.Now().UTC()
 	err := s.storage.db.Update(func(tx *bolt.Tx) error {
 		secret, err := findSecret(tx, "", name)
 		if err != nil {
 			secret = secretRecord{ID: "ocid1.vaultsecret.oc1.phx." + uuid.NewString(), Name: name}
 		}
-		secret.Versions = append(secret.Versions, secretVersion{content, s.config.Now().UTC()})
+		secret.Versions = append(secret.Versions, secretVersion{content, now})
 		made = SecretVersion{secret.ID, name, len(secret.Versions)}
+		if made.Version > 1 {
+			about := map[string]any{"resourceName": name, "resourceId": secret.ID}
+			if err := recordEvent(tx, events.NewSecretVersion, "VaultSecret", now, about); err != nil {
+				return err
+			}
+		}
 		return putRecord(tx, tableSecrets, []byte(name), secret)
 	})
+	if err == nil {
+		s.storage.tell()
+	}
 	return made, err
+}
+
+// HasSecret reports whether the current version of a secret has a content.
+func (s *Server) HasSecret(name string, content []byte) bool {
+	secret, err := view(s.storage, func(tx *bolt.Tx) (secretRecord, error) { return findSecret(tx, "", name) })
+	return err == nil && bytes.Equal(secret.Versions[len(secret.Versions)-1].Content, content)
 }
 
 // findSecret finds a secret by its id or its name.

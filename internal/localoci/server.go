@@ -1,5 +1,5 @@
 // Package localoci is the slice of OCI that the function uses, on loopback: the native
-// REST interfaces of Object Storage and of Functions invoke, and events of buckets.
+// REST interfaces of Object Storage and of Functions invoke, and events of buckets and secrets.
 //
 // It is as strict as OCI, so that what works here works there: every request must be
 // signed by a key it knows, no more than five minutes from now, and a function may do
@@ -42,8 +42,8 @@ type Config struct {
 	// Statements are the policy of the function's principal; nil: those that Terraform
 	// deploys.
 	Statements []string
-	// Rule is the condition of the events that the function is handed, in OCI's language;
-	// empty: the one that Terraform deploys.
+	// Rule is the condition of the events of objects that the function is handed, in OCI's
+	// language; empty: the one that Terraform deploys.
 	Rule string
 	// Invoke runs the function. Its error may be an *InvokeError.
 	Invoke func(context.Context, Invocation) (Answer, error)
@@ -71,7 +71,7 @@ type Server struct {
 	storage   *storage
 	authority *Authority
 	policy    iam.Policy
-	rule      map[string]any
+	rules     []map[string]any // conditions of events that the function is handed
 	faults    faultBox
 	events    *dispatcher
 	http      *http.Server // nil until Start
@@ -91,7 +91,7 @@ func Open(config Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	rule, err := newRule(config)
+	rules, err := newRules(config)
 	if err != nil {
 		return nil, err
 	}
@@ -106,7 +106,7 @@ func Open(config Config) (*Server, error) {
 	if err != nil {
 		return nil, dirError(config.Dir, err)
 	}
-	s := &Server{config: config, storage: storage, authority: authority, policy: policy, rule: rule}
+	s := &Server{config: config, storage: storage, authority: authority, policy: policy, rules: rules}
 	storage.full = func() bool { return s.faults.get().DiskFull }
 	clock := config.Now
 	s.config.Now = func() time.Time { return clock().Add(time.Duration(s.faults.get().ClockSkew)) }
@@ -210,7 +210,7 @@ func (s *Server) observe(kind, detail string, err error) {
 	}
 }
 
-// deliver is one attempt to hand an event to the function, if the rule is for it.
+// deliver is one attempt to hand an event to the function, if a rule is for it.
 func (s *Server) deliver(ctx context.Context, event []byte) error {
 	if !s.ruled(event) {
 		s.observe("event", describeEvent(event)+" (no rule)", nil)

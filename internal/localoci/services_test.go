@@ -486,6 +486,37 @@ func TestRuleChoosesEvents(t *testing.T) {
 	}
 }
 
+// A new version of a secret is an event, and the first is none: there was nothing to rotate.
+func TestNewVersionsOfSecretsAreEvents(t *testing.T) {
+	e := &events{tries: map[string]int{}, arrived: make(chan map[string]any, 10)}
+	s, err := localoci.Open(localoci.Config{Dir: t.TempDir(), Buckets: buckets, Invoke: e.invoke, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	var made [3]localoci.SecretVersion
+	for i, secret := range []string{"erp-db first", "bank only", "erp-db second"} {
+		name, content, _ := strings.Cut(secret, " ")
+		if made[i], err = s.PutSecret(name, []byte(content)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !s.HasSecret("erp-db", []byte("second")) || s.HasSecret("erp-db", []byte("first")) || s.HasSecret("none", nil) {
+		t.Error("which version is current")
+	}
+	if n, err := s.PendingEvents(); err != nil || n != 1 {
+		t.Errorf("%d events, %v", n, err)
+	}
+	if err := s.Start(0); err != nil {
+		t.Fatal(err)
+	}
+	event := e.next(t)
+	data, _ := event["data"].(map[string]any)
+	if event["eventType"] != "com.oraclecloud.vaultsecret.createsecretversion" || event["cloudEventsVersion"] != "0.1" || event["eventID"] == "" || data["resourceName"] != "erp-db" || data["resourceId"] != made[2].ID {
+		t.Errorf("event %v", event)
+	}
+}
+
 // faults puts faults in force through the switch that people use.
 func faults(t *testing.T, s *localoci.Server, doc string) int {
 	t.Helper()

@@ -101,9 +101,17 @@ func otherVersion(version string) error {
 
 // assemble makes a CloudEvents 1.0 event and reads it.
 func (d decoder) assemble(kind executor.TriggerKind, from attributes, data []byte) Item {
-	if item, other := aboutOther(kind, from.kind); other {
-		return item
+	e, err := newEvent(from, data)
+	switch {
+	case isOther(from.kind):
+		return aboutOther(kind, from.kind, e, err)
+	case err != nil:
+		return Item{Err: err}
 	}
+	return d.fromEvent(e, kind)
+}
+
+func newEvent(from attributes, data []byte) (event.Event, error) {
 	e := event.New(event.CloudEventsVersionV1)
 	e.SetID(from.id)
 	e.SetSource(from.source)
@@ -112,14 +120,14 @@ func (d decoder) assemble(kind executor.TriggerKind, from attributes, data []byt
 	if from.time != "" {
 		at, err := time.Parse(time.RFC3339, strings.ToUpper(from.time)) // its letters may be small
 		if err != nil {
-			return Item{Err: refuseFor(err, "trigger.event", "", fmt.Sprintf("the event's time %.60q is not in RFC 3339", from.time))}
+			return e, refuseFor(err, "trigger.event", "", fmt.Sprintf("the event's time %.60q is not in RFC 3339", from.time))
 		}
 		e.SetTime(at)
 	}
 	if err := e.SetData(event.ApplicationJSON, data); err != nil {
-		return Item{Err: unreadable("/data", err)}
+		return e, unreadable("/data", err)
 	}
-	return d.fromEvent(e, kind)
+	return e, nil
 }
 
 // binary reads a CloudEvents 1.0 event in binary mode: attributes in headers, data in
@@ -133,33 +141,77 @@ func (d decoder) binary(body []byte, header http.Header) Item {
 			return Item{Err: refuse("trigger.event", clip(name), fmt.Sprintf("the header has %d values instead of one", len(values)))}
 		}
 	}
-	if item, other := aboutOther(executor.TriggerCloudEvent, header.Get("Ce-Type")); other {
-		return item
-	}
 	header = header.Clone()
 	if at := header.Get("Ce-Time"); at != "" {
 		header.Set("Ce-Time", strings.ToUpper(at)) // as above
 	}
 	e, err := binding.ToEvent(context.Background(), cehttp.NewMessage(header, io.NopCloser(bytes.NewReader(body))))
 	if err != nil {
-		return Item{Err: unreadable("", err)}
+		e, err = &event.Event{}, unreadable("", err)
 	}
-	decoded := d.fromEvent(*e, executor.TriggerCloudEvent)
+	var decoded Item
+	switch kind := header.Get("Ce-Type"); {
+	case isOther(kind):
+		decoded = aboutOther(executor.TriggerCloudEvent, kind, *e, err)
+	case err != nil:
+		return Item{Err: err}
+	default:
+		decoded = d.fromEvent(*e, executor.TriggerCloudEvent)
+	}
 	if whole, err := e.MarshalJSON(); err == nil {
 		decoded.Request.Trigger.Raw = quote(whole)
 	}
 	return decoded
 }
 
-// aboutOther is the answer to an event that is about no new object, by its type alone: whatever else it
-// has, or lacks, there is nothing to be done.
-func aboutOther(kind executor.TriggerKind, eventType string) (Item, bool) {
-	if eventType == "" || eventType == createObject || eventType == updateObject {
-		return Item{}, false
-	}
-	item := Item{Ignored: fmt.Sprintf("events of type %.100q do not run packages", eventType)}
+// isOther reports whether an event is about no new object, by its type alone.
+func isOther(eventType string) bool {
+	return eventType != "" && eventType != createObject && eventType != updateObject
+}
+
+// aboutOther is the answer to an event that is about no new object. Unless the policy's triggers name it, there is
+// nothing to be done whatever else it has, or lacks; the error is what it lacks.
+func aboutOther(kind executor.TriggerKind, eventType string, e event.Event, err error) Item {
+	item := Item{Ignored: fmt.Sprintf("events of type %.100q do not run packages", eventType), Event: &executor.Event{Type: eventType}}
 	item.Request.Trigger.Kind = kind
-	return item, true
+	if err == nil {
+		err = valid(e)
+	}
+	if err == nil {
+		item.Event.Names, err = named(e)
+	}
+	if item.Event.Invalid = err; err == nil {
+		item.Request.Trigger = arrived(e, kind)
+	}
+	return item
+}
+
+// resource is an event's data as far as it says what the event is about.
+type resource struct {
+	Name string `json:"resourceName"`
+	ID   string `json:"resourceId"`
+}
+
+// named is what an event is about: its resource's name and id, and its subject.
+func named(e event.Event) ([]string, error) {
+	var about resource
+	if data := e.Data(); len(bytes.Trim(data, strictjson.Space)) > 0 {
+		if err := check(data); err != nil {
+			return nil, err
+		}
+		if err := json.Unmarshal(data, &about); err != nil {
+			return nil, unreadable("/data", err)
+		}
+	}
+	var names []string
+	var problems []problem.Problem
+	for _, part := range []struct{ where, text string }{{"/data/resourceName", about.Name}, {"/data/resourceId", about.ID}, {"/subject", e.Subject()}} {
+		if part.text != "" {
+			names = append(names, part.text)
+			problems = append(problems, checkText(part.where, part.text, maxText)...)
+		}
+	}
+	return names, problem.Join(problems)
 }
 
 // unreadable says which value of an event is not what it must be, where that is known.
@@ -181,13 +233,12 @@ func (d decoder) fromEvent(e event.Event, kind executor.TriggerKind) Item {
 	if decoded.Err = valid(e); decoded.Err != nil {
 		return decoded
 	}
-	arrived := executor.Trigger{Kind: kind, EventID: e.ID(), EventType: e.Type(), EventTime: e.Time().UTC()}
-	decoded.Request.Trigger = arrived
+	decoded.Request.Trigger = arrived(e, kind)
 	about, err := readData(e.Data())
 	if err == nil {
 		decoded.Request, err = about.object(e.Subject())
 	}
-	decoded.Request.Trigger = arrived
+	decoded.Request.Trigger = arrived(e, kind)
 	if err == nil {
 		err = problem.Join(d.buckets.admit(decoded.Request))
 	}
@@ -200,6 +251,11 @@ func (d decoder) fromEvent(e event.Event, kind executor.TriggerKind) Item {
 	}
 	decoded.Err = err
 	return decoded
+}
+
+// arrived is what the evidence says of an event.
+func arrived(e event.Event, kind executor.TriggerKind) executor.Trigger {
+	return executor.Trigger{Kind: kind, EventID: e.ID(), EventType: e.Type(), EventTime: e.Time().UTC()}
 }
 
 // valid holds an event to the CloudEvents specification and to what evidence can hold.

@@ -9,7 +9,8 @@
 // validation, and take one way from there.
 //
 // The creation or update of an object whose name ends in .zip, in any case of letters,
-// becomes a request; other types of event and other names are ignored with a reason.
+// becomes a request; other names are ignored with a reason. So are other types of event, but
+// for those that the policy's triggers name, which only the executor knows.
 // Only objects of the packages bucket become requests; the results and the state
 // bucket are refused always, whatever the object, so that what a run writes can never
 // start another. Names are taken as they are written, never URL-decoded, and where two
@@ -69,6 +70,8 @@ type Item struct {
 	Request executor.Request
 	Ignored string // why nothing is to be done
 	Err     error  // a *problem.Error of the family "trigger"
+	// Event is the event, where it is about no upload: what is ignored unless the policy's triggers name it.
+	Event *executor.Event
 }
 
 // Decode reads an invocation. The header is the platform's, with Content-Type and the

@@ -55,6 +55,53 @@ func summary(i trigger.Item) string {
 	return fmt.Sprintf("%s %s/%s/%s @%s #%s", q.Trigger.Kind, q.Namespace, q.Bucket, q.Object, q.ETag, q.VersionID)
 }
 
+// An event about no upload is told apart by its type, and says what it is about in whatever form it comes.
+func TestEventsAboutSomethingElse(t *testing.T) {
+	const secret = `{"resourceName":"erp-db","resourceId":"ocid1.vaultsecret.oc1.x","additionalDetails":7}`
+	const oci = `{"cloudEventsVersion":"0.1","eventID":"id-1","source":"VaultSecret","eventType":"com.oraclecloud.vaultsecret.createsecretversion","eventTime":"2026-01-02T03:04:05Z","data":` + secret + `}`
+	const structured = `{"specversion":"1.0","id":"id-1","source":"s","type":"com.oraclecloud.vaultsecret.createsecretversion","subject":"erp","data":` + secret + `}`
+	binary := http.Header{"Ce-Specversion": {"1.0"}, "Ce-Id": {"id-1"}, "Ce-Source": {"s"}, "Ce-Type": {"com.oraclecloud.vaultsecret.createsecretversion"}, "Content-Type": {"application/json"}}
+	broken := binary.Clone()
+	broken.Set("Ce-Time", "yesterday")
+	for _, c := range []struct {
+		name, body string
+		header     http.Header
+		names      string
+		invalid    string // code
+	}{
+		{"OCI event", oci, nil, "erp-db ocid1.vaultsecret.oc1.x ocid1.vaultsecret.oc1.x", ""},
+		{"CloudEvent", structured, nil, "erp-db ocid1.vaultsecret.oc1.x erp", ""},
+		{"in binary mode", secret, binary, "erp-db ocid1.vaultsecret.oc1.x", ""},
+		{"from a stream", message(oci), nil, "erp-db ocid1.vaultsecret.oc1.x ocid1.vaultsecret.oc1.x", ""},
+		{"without data", strings.Replace(structured, `,"data":`+secret, "", 1), nil, "erp", ""},
+		{"about nothing that has a name", strings.Replace(oci, secret, `{"resourceName":null}`, 1), nil, "", ""},
+		{"without id", strings.Replace(oci, `"eventID":"id-1",`, "", 1), nil, "", "trigger.event"},
+		{"without source", strings.Replace(oci, `"source":"VaultSecret",`, "", 1), nil, "", "trigger.event"},
+		{"with another time", strings.Replace(oci, "2026-01-02", "yesterday", 1), nil, "", "trigger.event"},
+		{"in binary mode, with another time", secret, broken, "", "trigger.event"},
+		{"of a long name", strings.Replace(oci, "erp-db", strings.Repeat("x", 1025), 1), nil, "", "trigger.value"},
+		{"of a name that is no text", strings.Replace(oci, `"erp-db"`, "[]", 1), nil, "", "trigger.event"},
+	} {
+		call, err := trigger.Decode([]byte(c.body), c.header, buckets)
+		if err != nil || len(call.Items) != 1 || call.Items[0].Event == nil || call.Items[0].Ignored == "" || call.Items[0].Err != nil {
+			t.Errorf("%s: %+v, %v", c.name, call, err)
+			continue
+		}
+		item := call.Items[0]
+		if e := item.Event; e.Type != "com.oraclecloud.vaultsecret.createsecretversion" || problem.CodeOf(e.Invalid) != c.invalid || c.invalid == "" && strings.Join(e.Names, " ") != c.names {
+			t.Errorf("%s: %+v", c.name, e)
+		}
+		if q := item.Request; c.invalid == "" && (q.Trigger.EventID != "id-1" || q.Trigger.Raw == nil || q.Object != "") {
+			t.Errorf("%s: request %+v", c.name, q)
+		}
+	}
+	for _, body := range []string{ociEvent(), structuredEvent, `{"object":"a.zip"}`, ociEvent("a.zip", "a.txt")} {
+		if call, err := trigger.Decode([]byte(body), nil, buckets); err != nil || call.Items[0].Event != nil {
+			t.Errorf("%s: %+v, %v", body, call, err)
+		}
+	}
+}
+
 func TestDecode(t *testing.T) {
 	const fromOCI = "event ns/packages/in/a.zip @e1 #v1"
 	for _, c := range []struct{ name, body, want string }{
@@ -456,6 +503,8 @@ func FuzzDecode(f *testing.F) {
 				if problem.Family(problem.CodeOf(i.Err)) != "trigger" {
 					t.Fatalf("error without a trigger code: %v", i.Err)
 				}
+			case i.Event != nil && i.Event.Invalid == nil && (q.Trigger.EventID == "" || len(i.Event.Names) > 3):
+				t.Fatalf("triggers would start something by %+v", q)
 			case i.Ignored != "" || q.Action == executor.ActionSweep:
 			case q.Bucket != buckets.Packages || len(q.Object) > 1024 || !json.Valid(mark(q)):
 				t.Fatalf("let through: %+v", q)

@@ -170,3 +170,32 @@ run "refuses_an_alarm_between_two_sweeps" {
   }
   expect_failures = [terraform_data.workspace]
 }
+
+run "events_from_elsewhere_may_start_packages" {
+  variables {
+    create_iam = false
+    package_triggers = {
+      here  = { event_type = "com.oraclecloud.vaultsecret.createsecretversion", resource = "erp-*" }
+      there = { event_type = "com.oraclecloud.vaultsecret.createsecretversion", resource = "erp-*", compartment_ocid = "ocid1.compartment.oc1..secrets" }
+    }
+  }
+  assert {
+    condition     = keys(module.events[0].trigger_rule_ids) == ["here", "there"]
+    error_message = "a rule for each trigger"
+  }
+  assert {
+    condition     = length([for line in split("\n", output.iam_handover) : line if can(regex("to use fn-invocation .*any \\{request.principal.compartment.id='ocid1.compartment.oc1..secrets'\\}", line))]) == 1
+    error_message = "rules of the other compartment may invoke the function"
+  }
+}
+
+run "events_of_the_environment_alone" {
+  variables {
+    create_iam       = false
+    package_triggers = { here = { event_type = "com.oraclecloud.vaultsecret.createsecretversion", resource = "erp-*" } }
+  }
+  assert {
+    condition     = !strcontains(output.iam_handover, "any {request.principal.compartment.id")
+    error_message = "nobody else may"
+  }
+}

@@ -29,6 +29,7 @@ variables {
     failure_topic_id         = "ocid1.onstopic.oc1..failures"
     function_id              = "ocid1.fnfunc.oc1..f"
     schedules                = "request.principal.id='ocid1.resourceschedule.oc1..1'"
+    event_compartments       = "request.principal.compartment.id='ocid1.compartment.oc1..s'"
     audit_compartment_id     = "ocid1.tenancy.oc1..t"
     metric_namespace         = "cemli_executor"
     log_group_id             = "ocid1.loggroup.oc1..logs"
@@ -138,6 +139,7 @@ run "nothing_more_than_the_environment_has" {
       failure_topic_id         = "ocid1.onstopic.oc1..failures"
       function_id              = null
       schedules                = null
+      event_compartments       = null
       audit_compartment_id     = null
       metric_namespace         = "cemli_executor"
       log_group_id             = "ocid1.loggroup.oc1..logs"

@@ -1,0 +1,92 @@
+package executor
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+
+	"cemli-executor/internal/claim"
+	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/problem"
+	"cemli-executor/internal/store"
+	"cemli-executor/manifest"
+)
+
+// Event is an event that is about no upload, as the policy's triggers see it.
+type Event struct {
+	Type  string
+	Names []string // of what it is about: the resource's name, its id
+	// Invalid is why nothing can be started by the event, whatever the triggers say: a *problem.Error; nil: it is whole.
+	Invalid error
+}
+
+// Triggered accepts what the policy's triggers want of an event: one request for each entry that names it, in the
+// policy's order; nothing where none does. The request tells how the event arrived. The requests are accepted for
+// good, and to be run by RunTriggered; what nobody runs the sweep does. The error says that it could not be found out
+// whether something is to be started, or could not be accepted: then the event has to come again.
+func (e *Executor) Triggered(ctx context.Context, event Event, arrived Request) ([]Request, error) {
+	if e.Policy == nil {
+		return nil, nil
+	}
+	policy, _, err := e.Policy.parse(ctx, e.Environment)
+	switch {
+	case err != nil || !policy.Awaits(event.Type):
+		return nil, err
+	case event.Invalid != nil:
+		return nil, event.Invalid
+	}
+	var requests []Request
+	for _, t := range policy.Started(event.Type, event.Names) {
+		q := arrived
+		q.Bucket, q.Object, q.Action, q.OnEvent = e.Packages.Name(), t.Object, ActionApply, true
+		q.Parameters, q.Trigger.Kind = values(t.Parameters), TriggerEvent
+		if q.Namespace, err = e.Namespace(ctx); err != nil {
+			return nil, err
+		}
+		q.Slot = q.occurrence(e.now())
+		if _, err := e.putMark(ctx, q.beforehand(e.Environment), q); err != nil {
+			return nil, err
+		}
+		requests = append(requests, q)
+	}
+	return requests, nil
+}
+
+// RunTriggered runs a request that Triggered has accepted.
+func (e *Executor) RunTriggered(ctx context.Context, request Request) ([]evidence.Result, error) {
+	results, err := e.Run(ctx, request)
+	if err == nil { // it is claimed now, or done
+		e.deleteMark(ctx, request.beforehand(e.Environment))
+	}
+	return results, err
+}
+
+// beforehand is the mark of a request that nobody has looked at.
+func (q Request) beforehand(environment string) string { return claim.MarkName(q.key(environment), 0) }
+
+// values are parameters as requests have them; nil of none.
+func values(parameters map[string]manifest.Value) map[string]json.RawMessage {
+	if len(parameters) == 0 {
+		return nil
+	}
+	given := map[string]json.RawMessage{}
+	for name, value := range parameters {
+		doc, err := value.MarshalJSON()
+		if err != nil {
+			panic(err) // it was read from JSON
+		}
+		given[name] = doc
+	}
+	return given
+}
+
+// absent says of a package that the policy's triggers name that it is not there.
+func (r *run) absent(err error) error {
+	if !r.request.OnEvent || !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	return problem.New(problem.Problem{
+		Code: "trigger.absent", Where: r.request.Object, Message: "nothing ran: the policy's triggers name a package that is not in the packages bucket",
+		Hint: "upload it, or correct the policy; then send a request by hand for what this event was to do",
+	}, err)
+}
