@@ -176,7 +176,7 @@ func TestAnotherEntryIsNone(t *testing.T) {
 func TestLateAndLostEntries(t *testing.T) {
 	b, l := withLog(t)
 	r := b.ran(files{"steps/run.sh": "true"})
-	if swept := b.sweep(); swept.Todo != 1 || swept.Status != evidence.StatusSuccess || swept.More {
+	if swept := b.sweep(); swept.Todo != 1 || swept.Status != evidence.StatusSuccess || swept.More || swept.Message != "what follows the result is left of 1 run" {
 		t.Errorf("no entry yet: %+v", swept)
 	}
 	if _, doc := b.requester(r); doc != "" {
@@ -321,6 +321,21 @@ func TestWhatIsLeftForLaterWaits(t *testing.T) {
 	swept, err := executor.New(b.config).Sweep(within(t, 12*time.Second), "")
 	if took := time.Since(begun); !errors.Is(err, context.DeadlineExceeded) || took > 8*time.Second || len(swept.Runs) != 1 {
 		t.Errorf("after %s: %v, %+v", took, err, swept)
+	}
+}
+
+// A run makes one request more to the state bucket, however much is left for later.
+func TestRequestsOfARunThatSaysWhoUploaded(t *testing.T) {
+	count := func(log executor.WriteLog) int {
+		b := newBench(t)
+		b.sweep()
+		var requests []string
+		b.config.WriteLog, b.config.State = log, counter{b.state, &requests}
+		b.ran(files{"steps/run.sh": "true"})
+		return len(requests)
+	}
+	if with, without := count((&writeLog{}).read), count(nil); with != without+1 {
+		t.Errorf("%d requests; without a log %d", with, without)
 	}
 }
 

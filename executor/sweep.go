@@ -117,7 +117,7 @@ func (e *Executor) sweep(ctx context.Context, w *work, callID string) (Swept, er
 		s.swept.Status, s.swept.Message, s.swept.Error = evidence.StatusError, described.Message(), evidence.NewError(described)
 		return s.swept, err
 	}
-	e.Log.Info("swept", "open", s.swept.Open, "waiting", s.swept.Waiting, "handed", s.swept.Handed, "uploads", s.swept.Uploads, "runs", len(s.swept.Runs), "more", s.swept.More)
+	e.Log.Info("swept", "open", s.swept.Open, "waiting", s.swept.Waiting, "handed", s.swept.Handed, "uploads", s.swept.Uploads, "runs", len(s.swept.Runs), "todo", s.swept.Todo, "more", s.swept.More)
 	return s.swept, nil
 }
 
@@ -190,6 +190,9 @@ func (s *sweeping) remains() string {
 	}
 	if s.handed > 0 {
 		left = append(left, counted(s.handed, "request")+" given to other invocations")
+	}
+	if n := s.swept.Todo; n > 0 {
+		left = append(left, "what follows the result is left of "+counted(n, "run"))
 	}
 	switch {
 	case s.cut:

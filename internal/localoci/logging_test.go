@@ -54,8 +54,11 @@ func logEntries(t *testing.T, s *localoci.Server) []map[string]any {
 	var list []map[string]any
 	for _, r := range answer.Results {
 		doc, err := json.Marshal(r.Data)
+		if err != nil {
+			t.Fatal(err)
+		}
 		var entry struct{ LogContent struct{ Data map[string]any } }
-		if err = json.Unmarshal(doc, &entry); err != nil {
+		if err := json.Unmarshal(doc, &entry); err != nil {
 			t.Fatal(err)
 		}
 		list = append(list, entry.LogContent.Data)
