@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,6 +15,7 @@ import (
 
 	"cemli-executor/executor"
 	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/oci"
 	"cemli-executor/internal/problem"
 	"cemli-executor/internal/sandbox"
 	"cemli-executor/internal/store"
@@ -26,9 +28,10 @@ type Config struct {
 	StateBucket    string
 	Environment    string
 	Policy         PolicyConfig
-	Vault          string // OCID, for secrets by name; empty: none
-	Topic          string // OCID, for the announcement of runs; empty: none
-	NotifyAll      bool   // successes too
+	Vault          string       // OCID, for secrets by name; empty: none
+	WriteLog       oci.WriteLog // of the packages bucket; zero: none
+	Topic          string       // OCID, for the announcement of runs; empty: none
+	NotifyAll      bool         // successes too
 	Sandbox        sandbox.Level
 	Credentials    []string       // files of the function's identity
 	Scripts        sandbox.Limits // of the platform
@@ -70,6 +73,7 @@ func ParseConfig(environ []string) (Config, []problem.Problem) {
 		StateBucket:    e.text("CEMLI_STATE_BUCKET", "cemli-state"),
 		Environment:    e.environment(onOCI),
 		Vault:          e.ocid("CEMLI_VAULT"),
+		WriteLog:       e.writeLog(),
 		Topic:          e.ocid("CEMLI_TOPIC"),
 		NotifyAll:      e.choice("CEMLI_NOTIFY", "all", "all", "failures") == "all",
 		Sandbox:        sandbox.Level(e.choice("CEMLI_SANDBOX", defaultSandbox(onOCI), "full", "isolated", "basic", "none")),
@@ -170,6 +174,22 @@ func (e *env) ocid(key string) string {
 	}
 	return value
 }
+
+// writeLog reads the OCIDs of the packages bucket's write log, which become part of a query.
+func (e *env) writeLog() oci.WriteLog {
+	const key = "CEMLI_WRITE_LOG"
+	text := e.text(key, "")
+	match := writeLogForm.FindStringSubmatch(text)
+	if text == "" || match == nil || len(text) > 3*256 {
+		if text != "" {
+			e.wrong(key, fmt.Sprintf("%.100q is not the OCIDs of a compartment, a log group and a log", text), "write it as COMPARTMENT/LOG_GROUP/LOG")
+		}
+		return oci.WriteLog{}
+	}
+	return oci.WriteLog{Compartment: match[1], Group: match[2], Log: match[3]}
+}
+
+var writeLogForm = regexp.MustCompile(`^(ocid1\.(?:compartment|tenancy)\.[A-Za-z0-9._-]+)/(ocid1\.loggroup\.[A-Za-z0-9._-]+)/(ocid1\.log\.[A-Za-z0-9._-]+)$`)
 
 func (e *env) environment(onOCI bool) string {
 	const key = "CEMLI_ENVIRONMENT"

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"cemli-executor/executor"
+	"cemli-executor/internal/oci"
 	"cemli-executor/internal/sandbox"
 )
 
@@ -87,6 +88,25 @@ func TestConfigReportsEveryProblemByName(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error("(-want +got):\n" + diff)
+	}
+}
+
+// What becomes part of a query is what it says it is, and nothing else.
+func TestTheWriteLogIsThreeOCIDs(t *testing.T) {
+	const compartment, group, log = "ocid1.compartment.oc1..c", "ocid1.loggroup.oc1.phx.g", "ocid1.log.oc1.phx.l"
+	c, problems := ParseConfig([]string{"CEMLI_WRITE_LOG=" + compartment + "/" + group + "/" + log})
+	if diff := cmp.Diff(oci.WriteLog{Compartment: compartment, Group: group, Log: log}, c.WriteLog); diff != "" || problems != nil {
+		t.Errorf("%v (-want +got):\n%s", problems, diff)
+	}
+	for _, value := range []string{
+		log, group + "/" + log, compartment + "/" + group, compartment + "/" + log + "/" + group, compartment + "/" + group + "/" + log + "/x", "a/b/c",
+		compartment + "/" + group + "/" + log + `" | where true`, compartment + "/" + group + "/" + log + "\n", " " + compartment + "/" + group + "/" + log,
+		compartment + "/" + group + "/" + log + strings.Repeat("x", 800),
+	} {
+		c, problems := ParseConfig([]string{"CEMLI_WRITE_LOG=" + value})
+		if len(problems) != 1 || problems[0].Code != "config.value" || problems[0].Where != "CEMLI_WRITE_LOG" || c.WriteLog != (oci.WriteLog{}) {
+			t.Errorf("%q: %+v, %v", value, c.WriteLog, problems)
+		}
 	}
 }
 

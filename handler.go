@@ -266,6 +266,9 @@ func (h *handler) executor() executor.Config {
 		KeepPackages: h.config.KeepPackages, Reserve: h.config.Reserve, Limits: h.config.Limits, Sandbox: h.config.Sandbox, Scripts: h.config.Scripts, Output: h.config.Output,
 		Identity: identity, Log: h.log, LogWriter: h.logWriter, Secrets: h.secret, Announce: h.announce,
 	}
+	if h.config.WriteLog.Log != "" {
+		config.WriteLog = h.writes
+	}
 	if onFunctions(identity.FunctionID) { // a Fn server has no detached invocations, and no function of it an OCID
 		config.Invoke = h.invoke
 	}
@@ -287,6 +290,16 @@ func (h *handler) announce(ctx context.Context, r evidence.Result) error {
 // invoke asks for a detached invocation that goes on with an accepted request.
 func (h *handler) invoke(ctx context.Context, mark string) error {
 	return h.client.InvokeDetached(ctx, h.config.Identity.FunctionID, trigger.Continue(mark))
+}
+
+// writes reads the write log of the packages bucket.
+func (h *handler) writes(ctx context.Context, from, to time.Time, page string) ([]executor.LoggedWrite, string, error) {
+	list, next, err := h.client.Writes(ctx, h.config.WriteLog, from, to, page)
+	writes := make([]executor.LoggedWrite, len(list))
+	for i, w := range list {
+		writes[i] = executor.LoggedWrite(w)
+	}
+	return writes, next, err
 }
 
 // secret reads the vault.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"path/filepath"
+	"time"
 
 	"cemli-executor/executor"
 	"cemli-executor/internal/trigger"
@@ -51,7 +52,14 @@ func (h *handler) checks() []executor.ProbeCheck {
 			return "the function may invoke itself", h.client.MayInvoke(ctx, id)
 		}
 	}
-	return []executor.ProbeCheck{{What: "topic", Try: said(topic)}, vault, itself}
+	checks := []executor.ProbeCheck{{What: "topic", Try: said(topic)}, vault, itself}
+	if h.config.WriteLog.Log != "" {
+		checks = append(checks, executor.ProbeCheck{What: "write log", Try: func(ctx context.Context) (string, error) {
+			_, _, err := h.client.Writes(ctx, h.config.WriteLog, time.Now().Add(-time.Minute), time.Now(), "")
+			return "it can be read; whether it has an upload shows in requester.json", err
+		}})
+	}
+	return checks
 }
 
 // credentialFiles are the files that the platform names for the function's identity.

@@ -351,10 +351,10 @@ func (r *run) giveBack(ctx context.Context, failure error, counted bool) bool {
 // is found by the sweep.
 func (r *run) settleOwn(ctx context.Context) {
 	if r.held == nil { // a request that was refused as it stands: its sender may mend it and ask again
-		r.follow(ctx, r.result, nil, nil, []string{followAnnounce})
+		r.follow(ctx, nil, r.result, nil, nil, []string{followAnnounce})
 		return
 	}
-	pending := r.follow(ctx, r.result, noted(r.doing, r.result, r.digest), r.history, followers)
+	pending := r.follow(ctx, r.held, r.result, noted(r.doing, r.result, r.digest), r.history, followers)
 	if !slices.Contains(pending, followRecord) {
 		r.leave(ctx) // else the next of the group would not know of this run
 	}

@@ -57,6 +57,8 @@ type Config struct {
 	Log      *slog.Logger
 	// Announce tells of a run after its result is stored; nil: nobody is told.
 	Announce func(context.Context, evidence.Result) error
+	// WriteLog reads OCI's log of writes to Packages, for who uploaded what; nil: nobody is looked for.
+	WriteLog WriteLog
 	// Secrets reads the vault; nil: there is none.
 	Secrets SecretSource
 	// LogWriter is what Log writes to, if that can hold records back; nil: it cannot.

@@ -203,7 +203,7 @@ func (e *Config) ownUp(ctx context.Context, held *claim.Held) error {
 		return err
 	}
 	change := noted(held.Change(), result, digest)
-	e.conclusion(ctx, held, claim.End{Status: string(result.Status), Result: digest}, change, e.follow(ctx, result, change, nil, followers))
+	e.conclusion(ctx, held, claim.End{Status: string(result.Status), Result: digest}, change, e.follow(ctx, held, result, change, nil, followers))
 	return nil
 }
 

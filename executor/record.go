@@ -128,7 +128,7 @@ func (r *run) adoptResult(ctx context.Context, failure error) (evidence.Result, 
 	known := claim.Claim{RunID: stored.RunID, Attempt: stored.Attempt, State: claim.Done, Status: string(stored.Status)}
 	if r.held != nil && !r.noted { // else whoever has found this run dead notes what became of it, and the group is free then
 		change := cmp.Or(r.held.Change(), r.doing)
-		pending := r.follow(ctx, stored, noted(change, stored, digest), nil, followers)
+		pending := r.follow(ctx, r.held, stored, noted(change, stored, digest), nil, followers)
 		if !slices.Contains(pending, followRecord) {
 			r.leave(ctx)
 		}

@@ -29,7 +29,7 @@ func (e *Config) settle(ctx context.Context, held *claim.Held) error {
 	if err := e.markNext(ctx, held, string(result.Status)); err != nil {
 		return err
 	}
-	pending := e.follow(ctx, result, change, nil, followers)
+	pending := e.follow(ctx, held, result, change, nil, followers)
 	ok, err := held.Finish(ctx, e.now(), claim.End{Status: string(result.Status), Result: digest}, change, pending)
 	if err == nil && ok && len(pending) == 0 {
 		e.deleteMark(ctx, held.Mark())
@@ -162,19 +162,23 @@ func sum(doc []byte) string {
 const (
 	followRecord   = "record"   // the package's record
 	followAnnounce = "announce" // the topic
+	followTodo     = "todo"     // the entry of what comes later
 	followQueue    = "queue"    // the queue of a group that the run did not enter
 )
 
-var followers = []string{followRecord, followAnnounce}
+var followers = []string{followRecord, followTodo, followAnnounce}
 
 // follow does what follows a result and returns what could not be done. It never changes the run,
-// whose evidence stands. The package's record is the one that the run has read; nil: it is read.
-func (e *Config) follow(ctx context.Context, result evidence.Result, change *claim.Entry, record *claim.Package, todo []string) (pending []string) {
+// whose evidence stands. The package's record is the one that the run has read; nil: it is read. Without a claim
+// nothing is left for later.
+func (e *Config) follow(ctx context.Context, held *claim.Held, result evidence.Result, change *claim.Entry, record *claim.Package, todo []string) (pending []string) {
 	for _, what := range todo {
 		var err error
 		switch what {
 		case followRecord:
 			err = e.remember(ctx, result, change, record)
+		case followTodo:
+			err = e.leaveTodo(ctx, held, result)
 		case followAnnounce:
 			if e.Announce != nil {
 				err = e.Announce(ctx, result)
@@ -198,7 +202,7 @@ func (e *Config) finishPending(ctx context.Context, held *claim.Held) error {
 		return e.altered("state.result", held.RunID)
 	}
 	change := noted(held.Change(), result, digest)
-	pending := e.follow(ctx, result, change, nil, slices.Clone(held.Pending))
+	pending := e.follow(ctx, held, result, change, nil, slices.Clone(held.Pending))
 	e.conclusion(ctx, held, claim.End{Status: held.Status, Result: digest}, change, pending)
 	return nil
 }

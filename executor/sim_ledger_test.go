@@ -61,6 +61,7 @@ type ledger struct {
 	announced  map[string]int
 	deeds      map[string]*deed     // by run id and script
 	leases     map[string]time.Time // of claims, by run id
+	entries    []simEntry           // of the write log
 	answers    []evidence.Result
 	model
 	violations []string
@@ -275,6 +276,7 @@ func (w *world) judge() {
 		}
 	}
 	w.judgeApplied(found)
+	w.judgeRequesters(found)
 	for id := range w.began {
 		if _, ok := found[id]; !ok {
 			w.violated("run %s was executed and has no result", id)
@@ -428,5 +430,5 @@ func (w *world) quiet() bool {
 			return false
 		}
 	}
-	return true
+	return !w.unread()
 }

@@ -183,6 +183,7 @@ func (w *world) upload(p *simPackage, object string) {
 	o := w.put("packages", object, p.zip(w.t, release), metadata)
 	u := &upload{p, object, release, o.etag, o.version, o.created}
 	w.uploads = append(w.uploads, u)
+	w.log(u)
 	for range w.random.IntN(4) {
 		w.deliver(u, time.Duration(w.random.IntN(90))*time.Second)
 	}
@@ -343,6 +344,7 @@ func TestEverySafeguardIsNeeded(t *testing.T) {
 		"fence":      {scenario{off: map[string]bool{"fence": true}}, "went on after"},
 		"marks":      {scenario{off: map[string]bool{"marks": true}}, "the claim of "},
 		"record":     {scenario{off: map[string]bool{"record": true}}, "was applied again"},
+		"todo":       {scenario{off: map[string]bool{"todo": true}}, "does not say who uploaded, and nothing is left"},
 		"watch":      {scenario{off: map[string]bool{"watch": true}, wipe: true}, "was executed as"},
 	} {
 		t.Run(name, func(t *testing.T) {

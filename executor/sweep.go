@@ -48,6 +48,7 @@ type Swept struct {
 	Runs    []SweptRun      `json:"runs"`    // what came of those that were gone on with here
 	// More says that work was left, or may be where no sweep has looked yet: another one soon is of use.
 	More  bool            `json:"more"`
+	Todo  int             `json:"todo,omitempty"` // runs that wait for something that follows their results
 	Error *evidence.Error `json:"error,omitempty"`
 }
 
@@ -62,9 +63,11 @@ type SweptRun struct {
 type sweeping struct {
 	*work
 	callID string
+	begun  time.Time
 	swept  Swept
 	failed []error
 	cut    bool                     // there was no time for the rest of what was to be looked at
+	cursor *claim.Cursor            // where this sweep has begun; nil: it is not read yet
 	taken  map[string]*claim.Taking // what was about to be done by others, by run key
 }
 
@@ -118,7 +121,7 @@ func (e *Executor) Sweep(ctx context.Context, callID string) (Swept, error) {
 }
 
 func (e *Executor) sweep(ctx context.Context, w *work, callID string) (Swept, error) {
-	s := &sweeping{work: w, callID: callID, swept: Swept{Runs: []SweptRun{}}}
+	s := &sweeping{work: w, callID: callID, begun: time.Now(), swept: Swept{Runs: []SweptRun{}}}
 	err := s.all(ctx)
 	s.swept.Handed = s.handed
 	s.swept.Status, s.swept.Message = evidence.StatusSuccess, s.remains()
@@ -127,7 +130,7 @@ func (e *Executor) sweep(ctx context.Context, w *work, callID string) (Swept, er
 		s.swept.Status, s.swept.Message, s.swept.Error = evidence.StatusError, described.Message(), evidence.NewError(described)
 		return s.swept, err
 	}
-	e.Log.Info("swept", "open", s.swept.Open, "waiting", s.swept.Waiting, "handed", s.swept.Handed, "uploads", s.swept.Uploads, "runs", len(s.swept.Runs), "more", s.swept.More)
+	e.Log.Info("swept", "open", s.swept.Open, "waiting", s.swept.Waiting, "handed", s.swept.Handed, "uploads", s.swept.Uploads, "runs", len(s.swept.Runs), "todo", s.swept.Todo, "more", s.swept.More)
 	return s.swept, nil
 }
 
@@ -136,6 +139,7 @@ func (s *sweeping) all(ctx context.Context) error {
 	err := s.look(ctx)
 	s.drain(ctx, s.callID)
 	if err == nil {
+		s.todos(ctx)
 		s.suspects(ctx)
 		s.drain(ctx, s.callID)
 	}
@@ -152,6 +156,7 @@ func (s *sweeping) look(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.cursor = cursor
 	if !s.fits(0) {
 		return (&run{Config: s.Config}).noTime()
 	}
@@ -223,6 +228,9 @@ func (s *sweeping) remains() string {
 	}
 	if s.handed > 0 {
 		left = append(left, counted(s.handed, "request")+" given to other invocations")
+	}
+	if n := s.swept.Todo; n > 0 {
+		left = append(left, "what follows the result is left of "+counted(n, "run"))
 	}
 	switch {
 	case s.cut:

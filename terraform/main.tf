@@ -143,6 +143,7 @@ module "function" {
   log_output              = var.log_output
   keep_packages           = var.keep_packages
   trust_subject           = var.trust_subject
+  write_log               = var.record_uploaders ? module.observability.write_log : null
   reserve                 = var.reserve
   limits                  = var.limits
 
@@ -296,6 +297,7 @@ module "iam" {
     metric_namespace         = module.observability.metric_namespace
     log_group_id             = module.observability.log_group_id
     uploads_log_group_id     = module.observability.uploads_log_group_id
+    write_log_group_id       = var.record_uploaders ? module.observability.uploads_log_group_id : null
   }
   tags         = local.tags
   defined_tags = local.defined_tags

@@ -24,6 +24,7 @@ var gives = map[string]string{
 	"statements.json manage_state":   "OBJECT_CREATE OBJECT_DELETE OBJECT_INSPECT OBJECT_OVERWRITE OBJECT_READ",
 	"statements.json read_secrets":   "SECRET_BUNDLE_INSPECT SECRET_BUNDLE_READ",
 	"statements.json publish":        "ONS_TOPIC_PUBLISH",
+	"statements.json read_write_log": "LOG_CONTENT_READ",
 	"statements.json find_itself":    "FN_FUNCTION_LIST FN_FUNCTION_READ",
 	"statements.json invoke_itself":  "FN_INVOCATION",
 
@@ -193,6 +194,7 @@ func TestWhoReadsWhichObjects(t *testing.T) {
 func TestLogsAreReadByGroup(t *testing.T) {
 	for name, group := range map[string]string{
 		"auditors_read_write_log": "uploads_log_group_id", "operators_read_log": "log_group_id", "connector_reads_logs": "log_group_id",
+		"read_write_log": "write_log_group_id",
 	} {
 		i := slices.IndexFunc(entries(t), func(e entry) bool { return e.Name == name })
 		if i < 0 {

@@ -409,6 +409,12 @@ variable "trust_subject" {
   default     = false
 }
 
+variable "record_uploaders" {
+  description = "Whether the evidence of each run says who uploaded its package, by the packages bucket's write log, which the function may read then."
+  type        = bool
+  default     = true
+}
+
 variable "reserve" {
   description = "Time of an invocation that is kept for the evidence, such as 15s; empty: the function's default."
   type        = string

@@ -9,6 +9,7 @@
 //	watch.json                               since when uploads are looked after
 //	sweep/<environment>.json                 where the next sweep goes on
 //	taking/<environment>/<key>.json          that somebody is about to go on with a request that has no claim
+//	todo/<environment>/<run_id>.json         what is left to be done for a run that has a result
 //	clock/<environment>.json                 written to compare clocks; says nothing
 //
 // The mark under open/ is there before the claim, and goes when nothing is left to be done:

@@ -76,19 +76,5 @@ func DeleteMark(ctx context.Context, state store.Bucket, environment, name strin
 // Marks lists marks in the order of their names, from start on; next is where the next page
 // starts, empty at the end.
 func Marks(ctx context.Context, state store.Bucket, environment, start string, limit int) (names []string, next string, err error) {
-	prefix := "open/" + environment + "/"
-	opts := store.ListOptions{Prefix: prefix, Limit: limit}
-	if start != "" {
-		opts.Start = prefix + start
-	}
-	page, err := state.List(ctx, opts)
-	if err != nil {
-		return nil, "", err
-	}
-	for _, o := range page.Objects {
-		if name, ok := strings.CutSuffix(strings.TrimPrefix(o.Name, prefix), ".json"); ok {
-			names = append(names, name)
-		}
-	}
-	return names, strings.TrimPrefix(page.Next, prefix), nil
+	return listed(ctx, state, "open/"+environment+"/", start, limit)
 }

@@ -49,6 +49,8 @@ type Cursor struct {
 	Listed int  `json:"listed,omitempty"`
 	Found  bool `json:"found,omitempty"`
 	Quiet  int  `json:"quiet,omitempty"`
+	// Todo is the run to begin with of those of which something is left.
+	Todo string `json:"todo,omitempty"`
 	// Swept is when the last sweep ended.
 	Swept time.Time `json:"swept,omitzero"`
 
@@ -68,13 +70,15 @@ func ReadCursor(ctx context.Context, state store.Bucket, environment string) (*C
 }
 
 // Save stores the cursor, unless another sweep has stored one meanwhile: both have done their
-// work, and one of them is gone on from.
+// work, and one of them is gone on from. It may be stored again after that.
 func (c *Cursor) Save(ctx context.Context) error {
-	written, err := write(ctx, c.state, c.object(), c.etag, c)
+	info, err := write(ctx, c.state, c.object(), c.etag, c)
 	if lostRace(err) {
 		return nil
 	}
-	c.etag = written.ETag
+	if err == nil {
+		c.etag = info.ETag
+	}
 	return err
 }
 

@@ -9,6 +9,7 @@ var runs = []family{
 		{"config.unsupported", operator, "a variable belongs to a feature that this version does not have", "unset it"},
 		{"config.credentials", setup, "the OCI credentials cannot be read or used", "on OCI: put the function into a dynamic group and wait up to 15 minutes; on a laptop: check the configuration file and its `key_file`"},
 		{"config.invoke", operator, "the function may not invoke itself, and the package needs more time than one invocation has", "let the function invoke itself: the statement with fn-invocation for its dynamic group; or raise its timeout to what the package needs; then send rerun_of with a reason"},
+		{"config.write_log", operator, "the log that `CEMLI_WRITE_LOG` names cannot be read, so that it is not stored who uploaded", "check its OCIDs, and that a statement lets the function's dynamic group read log-content of that log group; what is missing is made up for by the next sweep"},
 		{"config.function", operator, "`cemli local` found no function binary that runs", "put `cemli-executor` beside `cemli`, or name it with `--function`"},
 		{"config.local_dir", operator, "the folder cannot hold the state of a local OCI", "use one that you may write to and no other has open; delete it if it is damaged"},
 		{"config.local_down", operator, "no local OCI is running that has its state in the folder", "start one with `cemli local up --dir`, or name the folder that it prints as `dir`"},

@@ -44,6 +44,7 @@ const (
 	TopicPublish     Permission = "ONS_TOPIC_PUBLISH"
 	FunctionInvoke   Permission = "FN_INVOCATION"
 	FunctionRead     Permission = "FN_FUNCTION_READ"
+	LogContentRead   Permission = "LOG_CONTENT_READ"
 )
 
 var verbs = []string{"inspect", "read", "use", "manage"}

@@ -21,6 +21,7 @@ import (
 //	PUT  /local/faults       Faults, as JSON, instead of them
 //	GET  /local/messages     what was published to topics
 //	POST /local/secrets      {"name", "content"}: a new version of a secret, base64
+//	POST /local/writes       LoggedWrite: an entry of the write log, as of a pre-authenticated request
 //	POST /local/credentials  {"valid"}: environment and keys of a function for so long
 //
 // They are not signed. Whoever may read the state folder has their token, which is in the
@@ -72,6 +73,7 @@ var switches = map[string]func(*Server, http.ResponseWriter, []byte) error{
 	"PUT /local/faults":       (*Server).switchFaults,
 	"GET /local/messages":     (*Server).showMessages,
 	"POST /local/secrets":     (*Server).makeSecret,
+	"POST /local/writes":      (*Server).makeWrite,
 	"POST /local/credentials": (*Server).makeCredentials,
 }
 

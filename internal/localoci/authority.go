@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"math/big"
 	"os"
 	"path/filepath"
@@ -29,6 +30,7 @@ const (
 	Compartment = "ocid1.compartment.oc1..cemlilocal"
 	User        = "ocid1.user.oc1..cemlilocal"
 	FunctionID  = "ocid1.fnfunc.oc1.phx.cemlilocal"
+	InstanceID  = "ocid1.instance.oc1.phx.cemlilocal"
 	AppID       = "ocid1.fnapp.oc1.phx.cemlilocal"
 )
 
@@ -133,6 +135,21 @@ type jwk struct {
 
 // NewSession issues the function's credentials, which end at a time.
 func (a *Authority) NewSession(now, expires time.Time) (Session, error) {
+	return a.session(now, expires, jwt.MapClaims{
+		"sub": FunctionID, "ptype": "resource", "ttype": "res_sp", "res_id": FunctionID, "res_type": "fnfunc",
+	})
+}
+
+// NewInstance issues the credentials of a compute instance, which end at a time.
+func (a *Authority) NewInstance(now, expires time.Time) (Session, error) {
+	return a.session(now, expires, jwt.MapClaims{"sub": InstanceID, "ptype": instanceType, "ttype": "x509", "opc-instance": InstanceID})
+}
+
+// instanceType is the type of instances' principals.
+const instanceType = "instance"
+
+// session issues credentials whose token has some claims.
+func (a *Authority) session(now, expires time.Time, claims jwt.MapClaims) (Session, error) {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		return Session{}, fmt.Errorf("make session key: %w", err)
@@ -145,11 +162,11 @@ func (a *Authority) NewSession(now, expires time.Time) (Session, error) {
 	if err != nil {
 		return Session{}, fmt.Errorf("encode session key: %w", err)
 	}
-	token, err := jwt.NewWithClaims(jwt.SigningMethodRS256, jwt.MapClaims{
-		"sub": FunctionID, "iss": "authService.oracle.com", "aud": "oci", "ptype": "resource", "ttype": "res_sp",
-		"res_id": FunctionID, "res_type": "fnfunc", "res_tenant": Tenancy, "res_compartment": Compartment, "tenant": Tenancy,
+	maps.Copy(claims, jwt.MapClaims{
+		"iss": "authService.oracle.com", "aud": "oci", "res_tenant": Tenancy, "res_compartment": Compartment, "tenant": Tenancy,
 		"jwk": string(public), "iat": now.Unix(), "exp": expires.Unix(),
-	}).SignedString(a.issuer)
+	})
+	token, err := jwt.NewWithClaims(jwt.SigningMethodRS256, claims).SignedString(a.issuer)
 	if err != nil {
 		return Session{}, fmt.Errorf("sign session token: %w", err)
 	}
@@ -174,6 +191,7 @@ func (a *Authority) sessionKey(token string, now time.Time) (*rsa.PublicKey, pri
 		JWK         string `json:"jwk"`
 		Tenancy     string `json:"res_tenant"`
 		Compartment string `json:"res_compartment"`
+		Type        string `json:"ptype"`
 	}{}
 	_, err := jwt.ParseWithClaims(token, &claims, func(*jwt.Token) (any, error) { return crypto.PublicKey(&a.issuer.PublicKey), nil },
 		jwt.WithValidMethods([]string{"RS256"}), jwt.WithExpirationRequired(), jwt.WithTimeFunc(func() time.Time { return now }))
@@ -190,5 +208,8 @@ func (a *Authority) sessionKey(token string, now time.Time) (*rsa.PublicKey, pri
 		return nil, principal{}, errors.New("session token: the key cannot be read")
 	}
 	who := principal{function: claims.Subject, tenancy: claims.Tenancy, compartment: claims.Compartment}
+	if claims.Type == instanceType {
+		who.function, who.instance = "", claims.Subject
+	}
 	return &rsa.PublicKey{N: new(big.Int).SetBytes(n), E: int(new(big.Int).SetBytes(e).Int64())}, who, nil
 }

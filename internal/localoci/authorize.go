@@ -4,11 +4,16 @@ import (
 	"fmt"
 
 	"cemli-executor/internal/iam"
+	"cemli-executor/internal/localoci/writelog"
 	policy "cemli-executor/terraform/modules/iam"
 )
 
-// functionGroup is the dynamic group that the function's principal is in.
-const functionGroup = "cemli-function"
+// The dynamic groups of principals: the function's, and that of instances, which nothing is granted but by
+// Config.Statements.
+const (
+	functionGroup = "cemli-function"
+	instanceGroup = "cemli-instance"
+)
 
 // TopicID is the topic that the function may publish to.
 const TopicID = "ocid1.onstopic.oc1.phx.cemlilocal"
@@ -19,7 +24,7 @@ func Statements(b Buckets) ([]policy.Statement, error) {
 	return policy.Statements(map[string]string{
 		"function_group": functionGroup, "compartment_id": Compartment, "secrets_compartment_id": Compartment,
 		"packages_bucket": b.Packages, "results_bucket": b.Results, "state_bucket": b.State, "policies_bucket": b.Policies,
-		"topic_id": TopicID, "function_id": FunctionID,
+		"topic_id": TopicID, "function_id": FunctionID, "write_log_group_id": writelog.GroupID,
 	})
 }
 
@@ -42,17 +47,17 @@ func newPolicy(config Config) (iam.Policy, error) {
 	return p, nil
 }
 
-// allowed lets people do everything and the function what its policy allows. What is
+// allowed lets people do everything and others what its policy allows. What is
 // missing is named in the log alone.
 func (s *Server) allowed(r *request, needed iam.Permission, target map[string]string) bool {
 	if r.principal.user != "" {
 		return true
 	}
-	if s.policy.Allows(iam.Request{Group: functionGroup, Compartment: Compartment, Permission: needed, Target: target}) {
+	if s.policy.Allows(iam.Request{Group: r.principal.group(), Compartment: Compartment, Permission: needed, Target: target}) {
 		return true
 	}
-	s.config.Log.Warn("denied", "principal", r.principal.function, "missing", string(needed), "target", fmt.Sprint(target), "method", r.Method, "uri", r.RequestURI)
-	s.observe("denied", "the function lacks "+string(needed)+" for "+r.Method+" "+r.URL.Path, nil)
+	s.config.Log.Warn("denied", "principal", r.principal.id(), "missing", string(needed), "target", fmt.Sprint(target), "method", r.Method, "uri", r.RequestURI)
+	s.observe("denied", r.principal.who()+" lacks "+string(needed)+" for "+r.Method+" "+r.URL.Path, nil)
 	return false
 }
 

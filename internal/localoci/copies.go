@@ -76,11 +76,14 @@ func (s *Server) copyObject(w http.ResponseWriter, r *request, to route) error {
 	if err := s.authorize(r, q.DestinationBucket, iam.ObjectCreate); err != nil {
 		return err
 	}
-	work, err := s.storage.copy(to.bucket, q, s.createOrOverwrite(r, q.DestinationBucket))
+	work, made, err := s.storage.copy(to.bucket, q, s.createOrOverwrite(r, q.DestinationBucket))
 	if err != nil {
 		return err
 	}
 	s.observe("copy", to.bucket+"/"+q.SourceObjectName+" to "+q.DestinationBucket+"/"+q.DestinationObjectName, nil)
+	if q.DestinationBucket == s.config.Buckets.Packages {
+		s.logCopy(r, q.DestinationObjectName, made)
+	}
 	w.Header().Set("Opc-Work-Request-Id", work)
 	w.WriteHeader(http.StatusAccepted)
 	return nil
@@ -96,21 +99,21 @@ func (s *Server) createOrOverwrite(r *request, bucket string) func(exists bool) 
 	}
 }
 
-// copy copies and records the work request, whose id it returns.
-func (s *storage) copy(bucket string, q copyRequest, allow func(bool) error) (string, error) {
+// copy copies and records the work request, whose id it returns with what was made.
+func (s *storage) copy(bucket string, q copyRequest, allow func(bool) error) (string, objectRecord, error) {
 	started := s.now().UTC()
 	from, err := view(s, func(tx *bolt.Tx) (objectRecord, error) {
 		return findVersion(tx, bucket, q.SourceObjectName, q.SourceVersionID)
 	})
 	if err != nil {
-		return "", err
+		return "", from, err
 	}
 	if q.SourceObjectIfMatchETag != "" && q.SourceObjectIfMatchETag != from.ETag {
-		return "", errIfMatch
+		return "", from, errIfMatch
 	}
 	o, err := s.duplicate(from)
 	if err != nil {
-		return "", err
+		return "", o, err
 	}
 	if q.DestinationObjectMetadata != nil {
 		o.Metadata = map[string]string{}
@@ -118,11 +121,11 @@ func (s *storage) copy(bucket string, q copyRequest, allow func(bool) error) (st
 			o.Metadata[trimMeta(name)] = value
 		}
 	}
-	if _, err := s.put(change{
+	if o, err = s.put(change{
 		bucket: q.DestinationBucket, name: q.DestinationObjectName, allow: allow,
 		ifMatch: q.DestinationObjectIfMatchETag, ifNoneMatch: q.DestinationObjectIfNoneMatchETag == "*",
 	}, o); err != nil {
-		return "", err
+		return "", o, err
 	}
 	work := workRecord{
 		ID: "ocid1.objectstorageworkrequest." + uuid.NewString(), OperationType: "COPY_OBJECT", Status: "COMPLETED", CompartmentID: Compartment,
@@ -131,7 +134,7 @@ func (s *storage) copy(bucket string, q copyRequest, allow func(bool) error) (st
 	for action, object := range map[string]string{"READ": bucket + "/" + q.SourceObjectName, "WRITTEN": q.DestinationBucket + "/" + q.DestinationObjectName} {
 		work.Resources = append(work.Resources, map[string]any{"actionType": action, "entityType": "object", "identifier": object})
 	}
-	return work.ID, s.db.Update(func(tx *bolt.Tx) error { return putRecord(tx, tableWork, []byte(work.ID), work) })
+	return work.ID, o, s.db.Update(func(tx *bolt.Tx) error { return putRecord(tx, tableWork, []byte(work.ID), work) })
 }
 
 // workRecord is a work request.

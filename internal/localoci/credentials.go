@@ -28,6 +28,7 @@ func Settings(b Buckets) map[string]string {
 	return map[string]string{
 		"CEMLI_PACKAGES_BUCKET": b.Packages, "RESULTS_BUCKET": b.Results, "CEMLI_STATE_BUCKET": b.State,
 		"CEMLI_ENVIRONMENT": "local", "CEMLI_SANDBOX": "basic", "CEMLI_TOPIC": TopicID, "CEMLI_VAULT": VaultID,
+		"CEMLI_WRITE_LOG": WriteLog,
 	}
 }
 

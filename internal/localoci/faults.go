@@ -43,19 +43,22 @@ type Faults struct {
 	EventDuplicate float64  `json:"event_duplicate,omitempty"` // delivered twice, or with the same probability once more
 	EventDelay     Duration `json:"event_delay,omitempty"`     // before each delivery
 	EventReorder   Duration `json:"event_reorder,omitempty"`   // up to this before each, at random
+
+	LogLose  float64  `json:"log_lose,omitempty"`  // an entry of the write log never comes
+	LogDelay Duration `json:"log_delay,omitempty"` // … is found so much later
 }
 
 // check refuses faults that cannot be.
 func (f Faults) check() error {
 	for name, rate := range map[string]float64{
 		"throttle": f.Throttle, "unavailable": f.Unavailable, "drop": f.Drop, "lose_answer": f.LoseAnswer, "false_404": f.FalseNo,
-		"event_lose": f.EventLose, "event_duplicate": f.EventDuplicate,
+		"event_lose": f.EventLose, "event_duplicate": f.EventDuplicate, "log_lose": f.LogLose,
 	} {
 		if rate < 0 || rate > 1 {
 			return fmt.Errorf("%s must be from 0 to 1", name)
 		}
 	}
-	for name, d := range map[string]Duration{"latency": f.Latency, "event_delay": f.EventDelay, "event_reorder": f.EventReorder} {
+	for name, d := range map[string]Duration{"latency": f.Latency, "event_delay": f.EventDelay, "event_reorder": f.EventReorder, "log_delay": f.LogDelay} {
 		if d < 0 || d > Duration(time.Hour) {
 			return fmt.Errorf("%s must be from 0s to 1h", name)
 		}

@@ -32,6 +32,7 @@ var dated = []struct {
 	{regexp.MustCompile(`^/20\d{6}/secretbundles/actions/(getByName)$`), http.MethodPost, (*Server).getSecretByName},
 	{regexp.MustCompile(`^/20\d{6}/secretbundles/([^/]+)$`), http.MethodGet, (*Server).getSecret},
 	{regexp.MustCompile(`^/20\d{6}/secretbundles/([^/]+)/versions$`), http.MethodGet, (*Server).listSecretVersions},
+	{regexp.MustCompile(`^/(20\d{6})/search$`), http.MethodPost, (*Server).searchLogs},
 	{regexp.MustCompile(`^/workRequests/([^/]+)$`), http.MethodGet, (*Server).getWorkRequest},
 }
 

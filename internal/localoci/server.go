@@ -28,6 +28,7 @@ import (
 	"github.com/google/uuid"
 
 	"cemli-executor/internal/iam"
+	"cemli-executor/internal/localoci/writelog"
 	"cemli-executor/internal/problem"
 )
 
@@ -74,6 +75,7 @@ type Server struct {
 	rules     []map[string]any // conditions of events that the function is handed
 	faults    faultBox
 	events    *dispatcher
+	writes    *writelog.Log
 	http      *http.Server // nil until Start
 	listener  net.Listener
 	token     string          // of the admin interface; empty until Start
@@ -112,6 +114,10 @@ func Open(config Config) (*Server, error) {
 	s.config.Now = func() time.Time { return clock().Add(time.Duration(s.faults.get().ClockSkew)) }
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	if err := s.makeBuckets(); err != nil {
+		_ = storage.close() // the first error says more
+		return nil, dirError(config.Dir, err)
+	}
+	if s.writes, err = s.openWriteLog(); err != nil {
 		_ = storage.close() // the first error says more
 		return nil, dirError(config.Dir, err)
 	}
@@ -262,7 +268,7 @@ func (s *Server) handle(w http.ResponseWriter, r *request) error {
 			return err
 		}
 	}
-	return route.serve(s, w, r, route)
+	return s.serveLogged(w, r, route)
 }
 
 // apiError is a failure that OCI tells a client.

@@ -405,6 +405,7 @@ func TestEveryPolicyStatementIsNeeded(t *testing.T) {
 		{"manage_state", "OBJECT_CREATE", "PUT", "/n/localns/b/state/o/there", "x"},
 		{"read_secrets", "SECRET_BUNDLE_READ", "POST", "/20190301/secretbundles/actions/getByName?secretName=there&vaultId=" + localoci.VaultID, ""},
 		{"publish", "ONS_TOPIC_PUBLISH", "POST", "/20181201/topics/" + localoci.TopicID + "/messages", `{"body":"x"}`},
+		{"read_write_log", "LOG_CONTENT_READ", "POST", "/20190909/search", `{"timeStart":"2026-01-01T00:00:00Z","timeEnd":"2026-01-02T00:00:00Z","searchQuery":"search \"` + localoci.WriteLog + `\""}`},
 		{"find_itself", "FN_FUNCTION_READ", "GET", "/20181201/functions/" + localoci.FunctionID, ""},
 		{"invoke_itself", "FN_INVOCATION", "POST", "/20181201/functions/" + localoci.FunctionID + "/actions/invoke", "{}"},
 	}

@@ -1,6 +1,7 @@
 package localoci
 
 import (
+	"cmp"
 	"crypto"
 	"crypto/rsa"
 	"crypto/sha256"
@@ -22,20 +23,47 @@ const maxSkew = 5 * time.Minute
 
 // principal is who signed a request.
 type principal struct {
-	user        string // OCID; empty for a function
-	function    string // OCID; empty for a person
+	user        string // OCID; empty for others
+	function    string
+	instance    string
 	tenancy     string // OCID of theirs
 	compartment string // OCID; a person's is the tenancy
 }
 
+// id is the principal's OCID.
+func (p principal) id() string { return cmp.Or(p.user, p.function, p.instance) }
+
+// kind is how it is authenticated, in OCI's words.
+func (p principal) kind() string {
+	switch {
+	case p.function != "":
+		return "resource"
+	case p.instance != "":
+		return "instance"
+	}
+	return "user"
+}
+
+// group is the dynamic group that it is in.
+func (p principal) group() string {
+	if p.instance != "" {
+		return instanceGroup
+	}
+	return functionGroup
+}
+
+// who names it to whoever watches.
+func (p principal) who() string {
+	if p.instance != "" {
+		return "the instance"
+	}
+	return "the function"
+}
+
 // subject is how a function hears of who invoked it.
 func (p principal) subject() map[string]string {
-	id, kind := p.user, "user"
-	if p.function != "" {
-		id, kind = p.function, "resource"
-	}
 	return map[string]string{
-		"Oci-Subject-Id": id, "Oci-Subject-Type": kind, "Oci-Subject-Tenancy-Id": p.tenancy, "Oci-Subject-Compartment-Id": p.compartment,
+		"Oci-Subject-Id": p.id(), "Oci-Subject-Type": p.kind(), "Oci-Subject-Tenancy-Id": p.tenancy, "Oci-Subject-Compartment-Id": p.compartment,
 	}
 }
 

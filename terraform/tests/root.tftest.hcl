@@ -130,6 +130,23 @@ run "without_devops_from_another_environment" {
   }
 }
 
+run "who_uploaded_is_recorded" {
+  assert {
+    condition     = output.function_config["CEMLI_WRITE_LOG"] == module.observability.write_log && length([for s in output.iam_statements.function : s if endswith(s, "to read log-content in compartment id ${var.compartment_ocid} where target.loggroup.id='${output.uploads_log_group_id}'")]) == 1
+    error_message = "the function knows the write log and may read it, and no other log"
+  }
+}
+
+run "who_uploaded_is_not_recorded" {
+  variables {
+    record_uploaders = false
+  }
+  assert {
+    condition     = !contains(keys(output.function_config), "CEMLI_WRITE_LOG") && !anytrue([for s in output.iam_statements.function : strcontains(s, "log-content")])
+    error_message = "the function neither knows nor may read the write log"
+  }
+}
+
 run "no_vault" {
   assert {
     condition     = !anytrue([for s in output.iam_statements.function : strcontains(s, "secret-bundles")]) && !contains(keys(output.function_config), "CEMLI_VAULT")

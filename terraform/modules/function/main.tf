@@ -15,6 +15,7 @@ locals {
     CEMLI_LOG_OUTPUT           = var.log_output
     CEMLI_KEEP_PACKAGES        = var.keep_packages == false ? "false" : null
     CEMLI_TRUST_SUBJECT        = var.trust_subject ? "true" : null
+    CEMLI_WRITE_LOG            = var.write_log
     CEMLI_RESERVE              = var.reserve
     CEMLI_LIMIT_PACKAGE_BYTES  = var.limits.package_bytes
     CEMLI_LIMIT_ENTRIES        = var.limits.entries

@@ -195,6 +195,12 @@ variable "trust_subject" {
   default     = false
 }
 
+variable "write_log" {
+  description = "The packages bucket's write log, by which evidence says who uploaded: OCIDs of compartment, log group and log, with / between them; null: nobody is looked for."
+  type        = string
+  default     = null
+}
+
 variable "reserve" {
   description = "Time of an invocation that is kept for the evidence, such as 15s; empty: the function's default."
   type        = string

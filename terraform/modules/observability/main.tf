@@ -109,8 +109,6 @@ locals {
   logs = merge(
     {
       function = { service = "functions", category = "invoke", resource = var.application_id }
-      # Names who uploaded what: events do not.
-      uploads = { service = "objectstorage", category = "write", resource = var.packages_bucket }
     },
     var.deploys ? { devops = { service = "devops", category = "all", resource = var.devops_project_id } } : {},
   )
@@ -119,7 +117,7 @@ locals {
 resource "oci_logging_log" "this" {
   for_each = local.logs
 
-  log_group_id       = each.key == "uploads" ? oci_logging_log_group.uploads.id : oci_logging_log_group.this.id
+  log_group_id       = oci_logging_log_group.this.id
   display_name       = "${local.prefix}-${each.key}"
   log_type           = "SERVICE"
   is_enabled         = true
@@ -137,6 +135,34 @@ resource "oci_logging_log" "this" {
       resource    = each.value.resource
     }
   }
+}
+
+# Names who uploaded what: events do not. Apart from the other logs, because the function's configuration names
+# it, and they wait for the function's application.
+resource "oci_logging_log" "uploads" {
+  log_group_id       = oci_logging_log_group.uploads.id
+  display_name       = "${local.prefix}-uploads"
+  log_type           = "SERVICE"
+  is_enabled         = true
+  retention_duration = var.log_retention_days
+  freeform_tags      = var.tags
+  defined_tags       = var.defined_tags
+
+  configuration {
+    compartment_id = var.compartment_id
+
+    source {
+      source_type = "OCISERVICE"
+      service     = "objectstorage"
+      category    = "write"
+      resource    = var.packages_bucket
+    }
+  }
+}
+
+moved {
+  from = oci_logging_log.this["uploads"]
+  to   = oci_logging_log.uploads
 }
 
 resource "oci_sch_service_connector" "count" {

@@ -22,3 +22,8 @@ output "uploads_log_group_id" {
   description = "OCID of the group that holds the write log of the packages bucket alone."
   value       = oci_logging_log_group.uploads.id
 }
+
+output "write_log" {
+  description = "The packages bucket's write log, as the function's configuration names it: OCIDs of compartment, log group and log."
+  value       = "${var.compartment_id}/${oci_logging_log_group.uploads.id}/${oci_logging_log.uploads.id}"
+}

@@ -69,6 +69,16 @@ run "callers_are_verified_only_where_that_is_said" {
   }
 }
 
+run "uploaders_are_looked_for_where_that_is_said" {
+  variables {
+    write_log = "ocid1.compartment.oc1..c/ocid1.loggroup.oc1..g/ocid1.log.oc1..l"
+  }
+  assert {
+    condition     = output.config["CEMLI_WRITE_LOG"] == var.write_log && !contains(keys(run.callers_are_verified_only_where_that_is_said.config), "CEMLI_WRITE_LOG")
+    error_message = "the function is told of the write log"
+  }
+}
+
 run "keeps_the_function_without_an_image" {
   variables {
     image = ""

@@ -34,6 +34,7 @@ variables {
     metric_namespace         = "cemli_executor"
     log_group_id             = "ocid1.loggroup.oc1..logs"
     uploads_log_group_id     = "ocid1.loggroup.oc1..uploads"
+    write_log_group_id       = "ocid1.loggroup.oc1..uploads"
   }
   tags = { App = "cemli-executor" }
 }
@@ -144,6 +145,7 @@ run "nothing_more_than_the_environment_has" {
       metric_namespace         = "cemli_executor"
       log_group_id             = "ocid1.loggroup.oc1..logs"
       uploads_log_group_id     = "ocid1.loggroup.oc1..uploads"
+      write_log_group_id       = null
     }
   }
   assert {
@@ -151,7 +153,7 @@ run "nothing_more_than_the_environment_has" {
     error_message = "no policies for what is not there"
   }
   assert {
-    condition     = !anytrue([for s in flatten(values(output.statements)) : can(regex("fn-|secret|keys|resourceschedule|-results'$", s)) && !strcontains(s, "read objects")])
+    condition     = !anytrue([for s in flatten(values(output.statements)) : can(regex("fn-|secret|keys|resourceschedule|to read log-content .*uploads|-results'$", s)) && !strcontains(s, "read objects")])
     error_message = "statements without their values are left out"
   }
   assert {

@@ -19,21 +19,28 @@ run "logs" {
   assert {
     condition = { for name, log in oci_logging_log.this : name => join(" ", [for c in [log.configuration[0].source[0]] : "${c.service} ${c.category} ${c.resource}"]) } == {
       function = "functions invoke ocid1.fnapp.oc1..a"
-      uploads  = "objectstorage write cemli-prod-packages"
       devops   = "devops all ocid1.devopsproject.oc1..p"
     }
-    error_message = "the function's, the uploads' and the pipeline's log are kept"
+    error_message = "the function's and the pipeline's log are kept"
   }
   assert {
-    condition     = alltrue([for log in oci_logging_log.this : log.retention_duration == 90 && log.is_enabled])
+    condition     = join(" ", [for c in oci_logging_log.uploads.configuration[0].source : "${c.service} ${c.category} ${c.resource}"]) == "objectstorage write cemli-prod-packages"
+    error_message = "and that of the uploads"
+  }
+  assert {
+    condition     = alltrue([for log in concat(values(oci_logging_log.this), [oci_logging_log.uploads]) : log.retention_duration == 90 && log.is_enabled])
     error_message = "for as long as asked"
   }
 }
 
 run "the_write_log_is_apart" {
   assert {
-    condition     = [for name, log in oci_logging_log.this : name if log.log_group_id == output.uploads_log_group_id] == ["uploads"] && output.uploads_log_group_id != output.log_group_id
+    condition     = alltrue([for log in oci_logging_log.this : log.log_group_id != output.uploads_log_group_id]) && oci_logging_log.uploads.log_group_id == output.uploads_log_group_id
     error_message = "who reads the write log reads no other log"
+  }
+  assert {
+    condition     = output.write_log == "ocid1.compartment.oc1..c/${output.uploads_log_group_id}/${oci_logging_log.uploads.id}"
+    error_message = "the function is told which log it is"
   }
 }
 

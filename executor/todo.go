@@ -1,0 +1,136 @@
+package executor
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"cemli-executor/internal/claim"
+	"cemli-executor/internal/evidence"
+)
+
+// What may come after a run's claim has ended, because it waits for others or may take its time, has an entry
+// of its own under todo/, by run. A sweep looks at a page of them when it has gone on with requests, and gives
+// them a part of its time at most. The entry is made before the claim ends (followTodo), so that whoever finds
+// a run dead makes it.
+
+// Bounds of what one sweep does of it.
+const (
+	sweepTodos = 200
+	todoShare  = 3 // the part of a sweep's time: a third
+)
+
+// laterKind does what is left of one kind for some runs, and returns those for which nothing of it is.
+type laterKind func(ctx context.Context, todos []*claim.Todo) (done []*claim.Todo, err error)
+
+// laterKinds are the kinds that this executor is configured for, by name.
+func (e *Config) laterKinds() map[string]laterKind {
+	kinds := map[string]laterKind{}
+	if e.WriteLog != nil {
+		kinds[todoRequester] = e.identify
+	}
+	return kinds
+}
+
+// leaveTodo makes the entry of a run that has a result, if something is left for later.
+func (e *Config) leaveTodo(ctx context.Context, held *claim.Held, result evidence.Result) error {
+	var kinds []string
+	if e.WriteLog != nil && result.Package.ETag != "" {
+		kinds = append(kinds, todoRequester)
+	}
+	if kinds == nil {
+		return nil
+	}
+	t := &claim.Todo{
+		Environment: e.Environment, RunID: result.RunID, Kinds: kinds,
+		ETag: result.Package.ETag, VersionID: result.Package.VersionID, Uploaded: uploadedAt(held, result), Created: e.now(),
+	}
+	return t.Put(ctx, e.State)
+}
+
+// uploadedAt is when the package of a run was uploaded, as well as that is known.
+func uploadedAt(held *claim.Held, result evidence.Result) time.Time {
+	switch at := result.Trigger.EventTime; {
+	case !held.Uploaded.IsZero():
+		return held.Uploaded
+	case at != nil:
+		return *at
+	}
+	return result.Start
+}
+
+// todos goes on with what is left for later, in its share of the sweep's time.
+func (s *sweeping) todos(ctx context.Context) {
+	kinds := s.laterKinds()
+	if len(kinds) == 0 {
+		return
+	}
+	ctx, cancel, ok := s.share(ctx)
+	defer cancel()
+	if !ok {
+		s.cut, s.swept.More = true, true
+		return
+	}
+	left, err := s.readTodos(ctx)
+	s.note(err)
+	for kind, do := range kinds {
+		of := slices.DeleteFunc(slices.Clone(left), func(t *claim.Todo) bool { return !slices.Contains(t.Kinds, kind) })
+		if len(of) == 0 {
+			continue
+		}
+		done, err := do(ctx, of)
+		s.note(err)
+		for _, t := range done {
+			s.note(t.Done(ctx, kind))
+		}
+		s.swept.Todo += len(of) - len(done)
+	}
+}
+
+// share bounds what is left for later: a third of the time that the whole sweep has, as far as it is not used
+// up. False: it is.
+func (s *sweeping) share(ctx context.Context) (_ context.Context, cancel context.CancelFunc, ok bool) {
+	most := time.Minute
+	if end, bounded := ctx.Deadline(); bounded {
+		most = min(most, end.Sub(s.begun)/todoShare, time.Until(end)-time.Second/2)
+	}
+	ctx, cancel = context.WithTimeout(ctx, most)
+	return ctx, cancel, most > 0
+}
+
+// partly bounds something to a part of the time that there is, so that what comes after it has some.
+func partly(ctx context.Context, of, whole time.Duration) (context.Context, context.CancelFunc) {
+	end, bounded := ctx.Deadline()
+	if !bounded {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, time.Until(end)*of/whole)
+}
+
+// readTodos reads a page of the entries, in half of the time that there is for them.
+func (s *sweeping) readTodos(ctx context.Context) (left []*claim.Todo, err error) {
+	from := s.cursor.Todo
+	names, next, err := claim.Todos(ctx, s.State, s.Environment, from, sweepTodos)
+	if err != nil {
+		return nil, err
+	}
+	half, cancel := partly(ctx, 1, 2)
+	defer cancel()
+	for _, name := range names {
+		if half.Err() != nil {
+			next, s.cut = name, true
+			break
+		}
+		t, err := claim.ReadTodo(ctx, s.State, s.Environment, name)
+		s.note(err)
+		if t != nil {
+			left = append(left, t)
+		}
+	}
+	if next == from {
+		return left, nil
+	}
+	s.cursor.Todo = next
+	s.swept.More = s.swept.More || next != ""
+	return left, s.cursor.Save(ctx)
+}
