@@ -30,6 +30,8 @@ variables {
   environment      = "qa"
 
   results_retention_days = 7
+
+  accept_readable_credentials = true
 }
 
 run "first" {
