@@ -78,6 +78,11 @@ output "repository_id" {
   value       = one(module.devops[*].repository_id)
 }
 
+output "repository_branch" {
+  description = "The branch whose pushes are built."
+  value       = var.repository_branch
+}
+
 output "connection_id" {
   description = "OCID of the connection to GitHub, GitLab or Bitbucket; null for a hosted repository."
   value       = one(module.devops[*].connection_id)
