@@ -105,7 +105,7 @@ fill() {
     fail "The branch $branch there has commit ${there:0:12}, which is not among those of this copy." \
       "Nothing was replaced. Fetch and merge it if it is yours, or empty the repository; $again"
   say "   pushing commit ${head:0:12}. Git asks for TENANCY/DOMAIN/USER and an auth token, which you make in the console under your profile."
-  git push "$(output repository_url)" "HEAD:refs/heads/$branch" ||
+  git push --quiet "$(output repository_url)" "HEAD:refs/heads/$branch" ||
     fail "The push of $branch was refused, for the reason above." "Check user and token: docs/operations/README.md, step 3; $again"
 }
 hosted=
