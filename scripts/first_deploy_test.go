@@ -240,6 +240,19 @@ func TestFirstDeployBuildFails(t *testing.T) {
 	}
 }
 
+// What is at GitHub or GitLab is not pushed: a mirror is waited for, and the first build is started by hand.
+func TestFirstDeployOfASourceElsewhere(t *testing.T) {
+	for source, said := range map[string]string{"mirror": "the mirror has it", "direct": "it is read where it is"} {
+		d := deploy(t)
+		d.Source = source
+		out := d.must()
+		now := d.tenancy()
+		if now.conditions = d.conditions; !strings.Contains(out, said) || now.head() != "" || now.Created != 1 || len(now.Builds) != 1 {
+			t.Errorf("%s: builds %+v, pushed %q:\n%s", source, now.Builds, now.head(), out)
+		}
+	}
+}
+
 // Before the first apply there is nothing to do, and what that apply takes is told.
 func TestFirstDeployBeforeTheFirstApply(t *testing.T) {
 	d := deploy(t)

