@@ -91,7 +91,7 @@ smoke: ## an event through an image that is there
 image-test: ## both, with bases of its own where none can be pulled
 	scripts/image-test.sh $(IMAGE)
 
-dist: ## archives of the command line, with modules and checksums
+dist: ## archives of the command line, the stack's zip, checksums
 	scripts/dist.sh $(DIST)
 
 sbom: ## what the image contains

@@ -48,6 +48,7 @@ var arrows = map[string][]string{
 	"internal/testkit":           {},
 	"internal/testkit/kernel":    {"internal/testkit"},
 	"examples":                   {},
+	"scripts":                    {},
 	"scripts/release":            {},
 	"terraform":                  {},
 }

@@ -288,3 +288,39 @@ func TestOneGo(t *testing.T) {
 		t.Error("the Dockerfile's RUNTIME_IMAGE is not pinned by digest")
 	}
 }
+
+// commentedOut are the examples that build_spec.yaml has as comments: from a key on, to where the comment ends.
+var commentedOut = regexp.MustCompile(`(?m)^( *)# (vaultVariables|inputArtifacts):\n((?: *#   .*\n)+)`)
+
+// The examples of vaultVariables and inputArtifacts are such that they can be used: without their comment signs the file
+// is one that DevOps takes.
+func TestBuildSpecExamples(t *testing.T) {
+	text := readFile(t, "build_spec.yaml")
+	sign := regexp.MustCompile(`(?m)^( *)# `)
+	found := 0
+	text = commentedOut.ReplaceAllFunc(text, func(example []byte) []byte {
+		found++
+		return sign.ReplaceAll(example, []byte("$1"))
+	})
+	var s buildSpec
+	readYAML(t, text, &s)
+	if found != 2 || len(s.Env.VaultVariables) == 0 || len(s.Steps) != len(readBuildSpec(t).Steps) {
+		t.Fatalf("%d examples are there, with the variables %v and %d steps", found, s.Env.VaultVariables, len(s.Steps))
+	}
+	for name, id := range s.Env.VaultVariables {
+		if !strings.HasPrefix(id, "ocid1.vaultsecret.") || slices.Contains(s.Env.ExportedVariables, name) {
+			t.Errorf("%s is %s: a secret by its OCID, which is not exported", name, id)
+		}
+	}
+	kinds := map[string]bool{}
+	for _, a := range s.InputArtifacts {
+		kinds[a.Type] = true
+		registry := a.ArtifactID != "" && a.RegistryID != "" && a.Path != "" && a.Version != ""
+		if a.Name == "" || a.Location == "" || a.Type == "URL" && a.URL == "" || a.Type == "GENERIC_ARTIFACT" && !registry {
+			t.Errorf("%+v does not say what it is", a)
+		}
+	}
+	if len(kinds) != 2 || !kinds["URL"] || !kinds["GENERIC_ARTIFACT"] {
+		t.Errorf("there are examples of %v", kinds)
+	}
+}

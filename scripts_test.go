@@ -145,7 +145,7 @@ func TestDist(t *testing.T) {
 	makes(t, first, "022", "dist", "TARGETS="+target)
 	makes(t, second, "077", "dist", "TARGETS="+target, "DIST=out")
 	name := "cemli-9.8.7-" + strings.ReplaceAll(target, "/", "-")
-	for _, file := range []string{name + ".tar.gz", "cemli-9.8.7.cdx.json", "SHA256SUMS"} {
+	for _, file := range []string{name + ".tar.gz", "cemli-9.8.7.cdx.json", "cemli-stack.zip", "SHA256SUMS"} {
 		one, errOne := os.ReadFile(filepath.Join(first, "dist", file))
 		two, errTwo := os.ReadFile(filepath.Join(second, "out", file))
 		if errOne != nil || errTwo != nil || !bytes.Equal(one, two) {
@@ -155,6 +155,7 @@ func TestDist(t *testing.T) {
 	check := exec.Command("bash", "-euc", `
 		cd dist && sha256sum --quiet -c SHA256SUMS && tar xzf "$0".tar.gz && cd "$0"
 		[[ -s completions/cemli.bash && -s completions/_cemli && -s completions/cemli.fish && -s completions/cemli.ps1 ]]
+		grep -q ' cemli-stack.zip$' ../SHA256SUMS
 		grep -q spf13/cobra LICENSES-OF-OTHERS
 		./cemli version
 		PATH=/usr/bin:/bin ./cemli local run ../../examples/hello-cemli`, name)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # dist.sh DIR: the command line for the systems that people use, into DIR: a binary and an archive for each, the modules
-# that are in them, and checksums of all. The same sources give the same bytes. TARGETS names systems, VERSION the release.
+# that are in them, the stack for Resource Manager, and checksums of all. The same sources give the same bytes. TARGETS names systems, VERSION the release.
 set -euo pipefail
 
 dir=$(mkdir -p "$1" && cd "$1" && pwd)
@@ -45,5 +45,6 @@ for target in "${targets[@]}"; do
   cp -R "$work/completions" "$work/LICENSES-OF-OTHERS" LICENSE README.md CHANGELOG.md "$folder/"
   "$work/release" archive "$dir/cemli-$VERSION-$name.$([[ $system == windows ]] && echo zip || echo tar.gz)" "$folder"
 done
+"$work/release" stack "$dir/cemli-stack.zip" terraform
 "$work/release" sbom "$dir/cemli-$VERSION.cdx.json" cemli "$work"/cemli-*/cemli*
 (cd "$dir" && sha256sum cemli-* >SHA256SUMS)

@@ -299,8 +299,8 @@ func tooMuch(who, verb, what, where string) string {
 		return "it is about one log group"
 	case strings.HasPrefix(what, "fn-") && what != "fn-app" && !strings.Contains(where, "target.function.id='${function_id}'"):
 		return "it is about one function"
-	case what == "secret-bundles" && who != "dynamic-group ${function_group}" && !strings.Contains(where, "target.secret.id="):
-		return "it is about one secret"
+	case what == "secret-bundles" && who != "dynamic-group ${function_group}" && !strings.Contains(where, "target.secret.id=") && !slices.Contains([]string{"any {${token_secrets}}", "any {${build_secrets}}"}, where):
+		return "it is about secrets that are named"
 	case what == "ons-topics" && !strings.Contains(where, "target.topic.id="):
 		return "it is about one topic"
 	case what == "devops-deployment" && (!strings.Contains(where, "request.operation='") || strings.Contains(where, "!=")):

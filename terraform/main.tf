@@ -242,8 +242,11 @@ module "devops" {
     url             = var.repository_url == "" ? null : var.repository_url
     username        = var.repository_username == "" ? null : var.repository_username
     token_secret_id = var.repository_token_secret_id == "" ? null : var.repository_token_secret_id
+    mirror          = var.repository_mirror
     mirror_schedule = var.repository_mirror_schedule
+    trigger         = var.repository_trigger
   }
+  more_sources     = var.build_sources
   build_parameters = var.build_parameters
   files            = var.build_files
   tags             = local.tags
@@ -262,8 +265,9 @@ module "iam" {
   environment    = var.environment
   region         = var.region
   deploys        = var.create_devops
-  builds         = var.create_devops && var.build
-  mirrors        = var.create_devops && var.build && var.repository_source != "HOSTED"
+  builds         = local.builds
+  mirrors        = local.builds && var.repository_source != "HOSTED" && var.repository_mirror
+  connects       = local.builds && length(local.tokens) > 0
 
   images_compartment_id = var.create_devops && var.build ? local.compartment_id : (var.images_compartment_ocid == "" ? local.compartment_id : var.images_compartment_ocid)
   image_repository      = var.image_repository
@@ -288,6 +292,8 @@ module "iam" {
     lifecycle_results_bucket = var.run_files_archive_days + var.run_files_delete_days > 0 ? module.storage.results_bucket : null
     secrets_compartment_id   = local.secrets_compartment_id
     token_secret_id          = var.repository_token_secret_id == "" ? null : var.repository_token_secret_id
+    token_secrets            = local.builds && length(local.tokens) > 0 ? join(", ", [for id in local.tokens : "target.secret.id='${id}'"]) : null
+    build_secrets            = local.builds && length(local.build_secrets) > 0 ? join(", ", [for id in local.build_secrets : "target.secret.id='${id}'"]) : null
     topic_id                 = module.observability.runs_topic_id
     failure_topic_id         = module.observability.failures_topic_id
     audit_compartment_id     = local.home_region == var.region ? var.tenancy_ocid : null
@@ -309,4 +315,11 @@ locals {
 
   # Of rules that are not in this environment's own.
   event_compartments = distinct(compact([for trigger in values(var.package_triggers) : trigger.compartment_ocid]))
+
+  builds = var.create_devops && var.build
+  # A mirror's token is none of the build's business: the repository reads it.
+  main_token    = var.repository_source == "HOSTED" || var.repository_token_secret_id == "" ? [] : [var.repository_token_secret_id]
+  more_tokens   = [for source in var.build_sources : source.token_secret_id if source.token_secret_id != null]
+  tokens        = distinct(concat(local.main_token, local.more_tokens))
+  build_secrets = distinct(concat(var.repository_mirror ? [] : local.main_token, local.more_tokens, var.build_secret_ids))
 }

@@ -63,9 +63,34 @@ output "rule_id" {
   value       = one(module.events[*].rule_id)
 }
 
+output "devops_project_id" {
+  description = "OCID of the DevOps project; null if there is none."
+  value       = one(module.devops[*].project_id)
+}
+
 output "repository_url" {
-  description = "Where to push the code to; null where nothing is built."
+  description = "Where to push the code to, or where DevOps has its copy or reads it; null where nothing is built."
   value       = one(module.devops[*].repository_url)
+}
+
+output "repository_id" {
+  description = "OCID of the repository of DevOps; null where there is none."
+  value       = one(module.devops[*].repository_id)
+}
+
+output "repository_branch" {
+  description = "The branch whose pushes are built."
+  value       = var.repository_branch
+}
+
+output "connection_id" {
+  description = "OCID of the connection to GitHub, GitLab or Bitbucket; null for a hosted repository."
+  value       = one(module.devops[*].connection_id)
+}
+
+output "trigger_url" {
+  description = "Where the webhook of a source that is read where it is sends pushes to; null for others."
+  value       = one(module.devops[*].trigger_url)
 }
 
 output "build_pipeline_id" {

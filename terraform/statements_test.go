@@ -61,6 +61,7 @@ var gives = map[string]string{
 	"devops.json repository_reads_connection": "DEVOPS_CONNECTION_INSPECT DEVOPS_CONNECTION_READ",
 	"devops.json repository_reads_token":      "SECRET_BUNDLE_INSPECT SECRET_BUNDLE_READ",
 	"devops.json connection_reads_token":      "SECRET_BUNDLE_INSPECT SECRET_BUNDLE_READ",
+	"devops.json build_reads_secrets":         "SECRET_BUNDLE_INSPECT SECRET_BUNDLE_READ",
 
 	"people.json authors_upload":              "OBJECT_CREATE OBJECT_INSPECT OBJECT_OVERWRITE OBJECT_READ",
 	"people.json authors_list_results":        "OBJECT_INSPECT",
@@ -127,7 +128,9 @@ func entries(t *testing.T) []entry {
 // they stand.
 func (e entry) read(t *testing.T) iam.Statement {
 	t.Helper()
-	s, err := iam.Read(strings.NewReplacer("${schedules}", "request.principal.id='x'", "${event_compartments}", "request.principal.compartment.id='x'").Replace(e.Statement))
+	lists := strings.NewReplacer("${schedules}", "request.principal.id='x'", "${event_compartments}", "request.principal.compartment.id='x'",
+		"${token_secrets}", "target.secret.id='x'", "${build_secrets}", "target.secret.id='x'")
+	s, err := iam.Read(lists.Replace(e.Statement))
 	if err != nil {
 		t.Fatalf("%s %s: %v: %s", e.File, e.Name, err, e.Statement)
 	}

@@ -659,7 +659,7 @@ variable "repository_branch" {
 }
 
 variable "repository_url" {
-  description = "URL of the repository that is mirrored."
+  description = "URL of the repository that is mirrored or read."
   type        = string
   default     = ""
 }
@@ -681,6 +681,18 @@ variable "repository_token_secret_id" {
   }
 }
 
+variable "repository_mirror" {
+  description = "Whether the source is mirrored into DevOps; false: builds read it where it is, GitHub and GitLab only."
+  type        = bool
+  default     = true
+}
+
+variable "repository_trigger" {
+  description = "Whether Terraform makes the trigger of a source that is read where it is. OCI tells a trigger's secret once, and not to Terraform; false: it is made by hand."
+  type        = bool
+  default     = true
+}
+
 variable "repository_mirror_schedule" {
   description = "When the source is mirrored, in iCal form."
   type        = string
@@ -689,6 +701,30 @@ variable "repository_mirror_schedule" {
   validation {
     condition     = startswith(var.repository_mirror_schedule, "FREQ=")
     error_message = "repository_mirror_schedule is such as FREQ=MINUTELY;INTERVAL=30;"
+  }
+}
+
+variable "build_sources" {
+  description = "Repositories that a build gets besides, each in the folder of its name in OCI_WORKSPACE_DIR: source GITHUB or GITLAB with url and the OCID of the secret with the token, or HOSTED with url and repository_id."
+  type = list(object({
+    name            = string
+    source          = string
+    url             = string
+    branch          = optional(string, "main")
+    repository_id   = optional(string)
+    token_secret_id = optional(string)
+  }))
+  default = []
+}
+
+variable "build_secret_ids" {
+  description = "OCIDs of the secrets that builds read, those of vaultVariables in build_spec.yaml; never the secrets."
+  type        = list(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for id in var.build_secret_ids : can(regex("^ocid1\\.vaultsecret\\.[a-z0-9._-]+$", id))])
+    error_message = "build_secret_ids are OCIDs of secrets, never the secrets."
   }
 }
 

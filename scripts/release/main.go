@@ -1,6 +1,7 @@
 // Command release makes the files of a release that must be the same bytes on every machine:
 //
 //	release archive OUT FOLDER       a .tar.gz or .zip of a folder, by OUT's name
+//	release stack OUT TERRAFORM      what Resource Manager needs of a Terraform folder
 //	release sbom OUT NAME BINARY…    the Go modules in the binaries, in CycloneDX's form
 //
 // Times are those of SOURCE_DATE_EPOCH, and VERSION is the release's.
@@ -40,18 +41,33 @@ func run(args []string) error {
 	}
 	switch {
 	case len(args) == 3 && args[0] == "archive":
-		return archive(args[1], args[2], time.Unix(seconds, 0).UTC())
+		everything := func(string) bool { return true }
+		return archive(args[1], args[2], filepath.Base(args[2]), everything, time.Unix(seconds, 0).UTC())
+	case len(args) == 3 && args[0] == "stack":
+		return archive(args[1], args[2], "", inStack, time.Unix(seconds, 0).UTC())
 	case len(args) > 3 && args[0] == "sbom":
 		return sbom(args[1], args[2], os.Getenv("VERSION"), args[3:])
 	}
-	return errors.New("usage: release archive OUT FOLDER | release sbom OUT NAME BINARY…")
+	return errors.New("usage: release archive OUT FOLDER | release stack OUT TERRAFORM | release sbom OUT NAME BINARY…")
 }
 
 // adder adds a file to an archive.
 type adder func(name string, mode fs.FileMode, content []byte) error
 
-// archive writes the files of a folder, in the order of their names, below the folder's own name.
-func archive(out, folder string, date time.Time) (err error) {
+// inStack says whether a file of a Terraform folder is part of the configuration: sources, what they read, and how
+// Resource Manager asks for the variables. What Terraform leaves there, and what is somebody's own, is not.
+func inStack(name string) bool {
+	switch {
+	case slices.Contains(strings.Split(name, "/"), ".terraform"), strings.HasSuffix(name, "override.tf"):
+		return false
+	case strings.HasPrefix(name, "modules/") && path.Ext(name) == ".json", name == "schema.yaml":
+		return true
+	}
+	return path.Ext(name) == ".tf"
+}
+
+// archive writes those files of a folder that are wanted, in the order of their names, below a name.
+func archive(out, folder, below string, wanted func(name string) bool, date time.Time) (err error) {
 	f, err := os.Create(out) // #nosec G703 -- what the caller names
 	if err != nil {
 		return err
@@ -63,7 +79,7 @@ func archive(out, folder string, date time.Time) (err error) {
 	}
 	files := os.DirFS(folder)
 	err = fs.WalkDir(files, ".", func(name string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
+		if err != nil || entry.IsDir() || !wanted(name) {
 			return err
 		}
 		info, err := entry.Info()
@@ -74,7 +90,7 @@ func archive(out, folder string, date time.Time) (err error) {
 		if err != nil {
 			return err
 		}
-		return add(path.Join(filepath.Base(folder), name), mode(info), content)
+		return add(path.Join(below, name), mode(info), content)
 	})
 	return errors.Join(err, finish())
 }

@@ -93,6 +93,53 @@ run "a_mirror" {
   }
 }
 
+run "a_source_that_is_read_where_it_is" {
+  variables {
+    build                      = true
+    create_vault               = true
+    repository_source          = "GITHUB"
+    repository_mirror          = false
+    repository_url             = "https://github.com/example/cemli-executor"
+    repository_token_secret_id = "ocid1.vaultsecret.oc1..t"
+    build_secret_ids           = ["ocid1.vaultsecret.oc1..v"]
+    build_sources              = [{ name = "tools", source = "GITLAB", url = "https://gitlab.com/example/tools", token_secret_id = "ocid1.vaultsecret.oc1..g" }]
+  }
+  assert {
+    condition = [for s in output.iam_statements.devops : s if strcontains(s, "target.secret.id")] == [
+      "Allow dynamic-group cemli-qa-connection to read secret-bundles in compartment id ocid1.compartment.oc1..c where any {target.secret.id='ocid1.vaultsecret.oc1..t', target.secret.id='ocid1.vaultsecret.oc1..g'}",
+      "Allow dynamic-group cemli-qa-build to read secret-bundles in compartment id ocid1.compartment.oc1..c where any {target.secret.id='ocid1.vaultsecret.oc1..t', target.secret.id='ocid1.vaultsecret.oc1..g', target.secret.id='ocid1.vaultsecret.oc1..v'}",
+    ]
+    error_message = "connections read tokens, builds tokens and what build_spec.yaml names, and no other secret"
+  }
+  assert {
+    condition     = output.repository_url == "https://github.com/example/cemli-executor" && output.repository_id == null && output.trigger_url != null && output.connection_id != null
+    error_message = "what the webhook needs is told"
+  }
+}
+
+run "a_mirrors_token_is_not_the_builds" {
+  variables {
+    build                      = true
+    create_vault               = true
+    repository_source          = "GITHUB"
+    repository_url             = "https://github.com/example/cemli-executor"
+    repository_token_secret_id = "ocid1.vaultsecret.oc1..t"
+    build_secret_ids           = ["ocid1.vaultsecret.oc1..v"]
+  }
+  assert {
+    condition     = [for s in output.iam_statements.devops : s if strcontains(s, "cemli-qa-build to read secret-bundles")] == ["Allow dynamic-group cemli-qa-build to read secret-bundles in compartment id ocid1.compartment.oc1..c where any {target.secret.id='ocid1.vaultsecret.oc1..v'}"]
+    error_message = "the build reads what build_spec.yaml names alone"
+  }
+}
+
+run "refuses_a_secret_itself" {
+  command = plan
+  variables {
+    build_secret_ids = ["hunter2"]
+  }
+  expect_failures = [var.build_secret_ids]
+}
+
 run "a_vault_that_exists" {
   variables {
     vault_id                 = "ocid1.vault.oc1..v"

@@ -5,7 +5,8 @@
 locals {
   prefix = "cemli-${var.environment}"
   hosted = var.build && var.repository.source == "HOSTED"
-  mirror = var.build && var.repository.source != "HOSTED"
+  direct = var.build && var.repository.source != "HOSTED" && !var.repository.mirror
+  mirror = var.build && var.repository.source != "HOSTED" && var.repository.mirror
 }
 
 resource "oci_devops_project" "this" {
@@ -23,7 +24,7 @@ resource "oci_devops_project" "this" {
 # ---- source
 
 resource "oci_devops_connection" "source" {
-  count = local.mirror ? 1 : 0
+  count = local.mirror || local.direct ? 1 : 0
 
   project_id      = oci_devops_project.this.id
   display_name    = "${local.prefix}-source"
@@ -38,12 +39,25 @@ resource "oci_devops_connection" "source" {
   username     = var.repository.source == "BITBUCKET" ? var.repository.username : null
 }
 
+# Each source besides has a connection of its own, as it may want another token.
+resource "oci_devops_connection" "more" {
+  for_each = { for source in local.more : source.name => source if source.source != "HOSTED" }
+
+  project_id      = oci_devops_project.this.id
+  display_name    = "${local.prefix}-${each.key}"
+  connection_type = local.connection_types[each.value.source]
+  access_token    = each.value.token_secret_id
+  freeform_tags   = var.tags
+  defined_tags    = var.defined_tags
+}
+
 locals {
+  more             = var.build ? var.more_sources : []
   connection_types = { GITHUB = "GITHUB_ACCESS_TOKEN", GITLAB = "GITLAB_ACCESS_TOKEN", BITBUCKET = "BITBUCKET_CLOUD_APP_PASSWORD" }
 }
 
 resource "oci_devops_repository" "this" {
-  count = var.build ? 1 : 0
+  count = local.hosted || local.mirror ? 1 : 0
 
   project_id      = oci_devops_project.this.id
   name            = "cemli-executor"
@@ -53,7 +67,7 @@ resource "oci_devops_repository" "this" {
   defined_tags    = var.defined_tags
 
   dynamic "mirror_repository_config" {
-    for_each = oci_devops_connection.source
+    for_each = local.mirror ? oci_devops_connection.source : []
     content {
       connector_id   = mirror_repository_config.value.id
       repository_url = var.repository.url
@@ -167,13 +181,32 @@ resource "oci_devops_build_pipeline_stage" "build" {
 
   build_source_collection {
     items {
-      connection_type = "DEVOPS_CODE_REPOSITORY"
+      connection_type = local.source_type
       name            = "source"
       branch          = var.repository.branch
-      repository_id   = oci_devops_repository.this[0].id
-      repository_url  = oci_devops_repository.this[0].http_url
+      connection_id   = local.direct ? oci_devops_connection.source[0].id : null
+      repository_id   = one(oci_devops_repository.this[*].id)
+      repository_url  = local.direct ? var.repository.url : oci_devops_repository.this[0].http_url
+    }
+
+    # Checked out beside it, into $${OCI_WORKSPACE_DIR}/NAME.
+    dynamic "items" {
+      for_each = local.more
+      content {
+        connection_type = items.value.source == "HOSTED" ? "DEVOPS_CODE_REPOSITORY" : items.value.source
+        name            = items.value.name
+        branch          = items.value.branch
+        connection_id   = items.value.source == "HOSTED" ? null : oci_devops_connection.more[items.value.name].id
+        repository_id   = items.value.repository_id
+        repository_url  = items.value.url
+      }
     }
   }
+}
+
+locals {
+  # A mirror is a repository of DevOps like a hosted one; what is read directly is named by its host.
+  source_type = local.direct ? var.repository.source : "DEVOPS_CODE_REPOSITORY"
 }
 
 resource "oci_devops_build_pipeline_stage" "deliver" {
@@ -228,21 +261,23 @@ resource "oci_devops_build_pipeline_stage" "deploy" {
 }
 
 resource "oci_devops_trigger" "push" {
-  count = var.build ? 1 : 0
+  count = var.build && (var.repository.trigger || !local.direct) ? 1 : 0
 
   project_id     = oci_devops_project.this.id
   display_name   = "${local.prefix}-push"
-  trigger_source = "DEVOPS_CODE_REPOSITORY"
-  repository_id  = oci_devops_repository.this[0].id
-  freeform_tags  = var.tags
-  defined_tags   = var.defined_tags
+  trigger_source = local.source_type
+  repository_id  = one(oci_devops_repository.this[*].id)
+  # Files are filtered by what the connection tells of a push.
+  connection_id = local.direct ? oci_devops_connection.source[0].id : null
+  freeform_tags = var.tags
+  defined_tags  = var.defined_tags
 
   actions {
     type              = "TRIGGER_BUILD_PIPELINE"
     build_pipeline_id = oci_devops_build_pipeline.this[0].id
 
     filter {
-      trigger_source = "DEVOPS_CODE_REPOSITORY"
+      trigger_source = local.source_type
       events         = ["PUSH"]
 
       include {

@@ -52,14 +52,16 @@ variable "build" {
 }
 
 variable "repository" {
-  description = "Where the code is: source HOSTED, or GITHUB, GITLAB, BITBUCKET with url and the OCID of the secret with the token (for Bitbucket also the username), mirrored on a schedule in iCal form."
+  description = "Where the code is: source HOSTED, or GITHUB, GITLAB, BITBUCKET with url and the OCID of the secret with the token (for Bitbucket also the username). It is mirrored on a schedule in iCal form, or with mirror=false read where it is, from GitHub and GitLab, whose pushes then start builds through a trigger, unless trigger=false."
   type = object({
     source          = optional(string, "HOSTED")
     branch          = optional(string, "main")
     url             = optional(string)
     username        = optional(string)
     token_secret_id = optional(string)
+    mirror          = optional(bool, true)
     mirror_schedule = optional(string, "FREQ=MINUTELY;INTERVAL=30;")
+    trigger         = optional(bool, true)
   })
   default = {}
 
@@ -68,12 +70,46 @@ variable "repository" {
     error_message = "repository.source is HOSTED, GITHUB, GITLAB or BITBUCKET."
   }
   validation {
-    condition     = var.repository.source == "HOSTED" || (can(regex("^https://", var.repository.url)) && can(regex("^ocid1\\.vaultsecret\\.", var.repository.token_secret_id)))
-    error_message = "A mirror needs an https url and the OCID of the secret with its token, never the token."
+    condition     = var.repository.source == "HOSTED" || (can(regex("^https://[^@\\s]+$", var.repository.url)) && can(regex("^ocid1\\.vaultsecret\\.", var.repository.token_secret_id)))
+    error_message = "A source elsewhere needs an https url without a user, and the OCID of the secret with its token, never the token."
+  }
+  validation {
+    condition     = var.repository.mirror || contains(["GITHUB", "GITLAB"], var.repository.source)
+    error_message = "Only GITHUB and GITLAB are read without a mirror."
   }
   validation {
     condition     = var.repository.source != "BITBUCKET" || can(regex("^[^@\\s]{1,30}$", var.repository.username))
     error_message = "Bitbucket needs the username that the API token belongs to, which is no e-mail address and has at most 30 characters: x-bitbucket-api-token-auth stands for whoever's it is."
+  }
+}
+
+variable "more_sources" {
+  description = "Repositories that a build gets besides, each in the folder of its name in OCI_WORKSPACE_DIR: source GITHUB or GITLAB with url and the OCID of the secret with the token, or HOSTED with url and repository_id of a repository of DevOps."
+  type = list(object({
+    name            = string
+    source          = string
+    url             = string
+    branch          = optional(string, "main")
+    repository_id   = optional(string)
+    token_secret_id = optional(string)
+  }))
+  default = []
+
+  validation {
+    condition     = alltrue([for s in var.more_sources : can(regex("^[A-Za-z][A-Za-z0-9_-]{0,62}$", s.name)) && s.name != "source"]) && length(distinct(var.more_sources[*].name)) == length(var.more_sources)
+    error_message = "Each of more_sources has a name of its own, of letters, digits, - and _; source is the name of the first."
+  }
+  validation {
+    condition     = alltrue([for s in var.more_sources : contains(["HOSTED", "GITHUB", "GITLAB"], s.source)])
+    error_message = "The source of each of more_sources is HOSTED, GITHUB or GITLAB."
+  }
+  validation {
+    condition     = alltrue([for s in var.more_sources : can(regex("^https://[^@\\s]+$", s.url)) && can(regex("^[A-Za-z0-9._/-]+$", s.branch))])
+    error_message = "Each of more_sources has an https url without a user, and a branch."
+  }
+  validation {
+    condition     = alltrue([for s in var.more_sources : s.source == "HOSTED" ? can(regex("^ocid1\\.devopsrepository\\.", s.repository_id)) && s.token_secret_id == null : can(regex("^ocid1\\.vaultsecret\\.", s.token_secret_id)) && s.repository_id == null])
+    error_message = "HOSTED needs the OCID of its repository, GITHUB and GITLAB the OCID of the secret with the token, never the token; neither takes the other's."
   }
 }
 

@@ -13,7 +13,7 @@ locals {
       deploy     = var.deploys ? "devopsdeploypipeline" : null
       build      = var.builds ? "devopsbuildpipeline" : null
       repository = var.mirrors ? "devopsrepository" : null
-      connection = var.mirrors ? "devopsconnection" : null
+      connection = var.connects ? "devopsconnection" : null
     } : name => "ALL {resource.type='${type}', resource.compartment.id='${var.compartment_id}'}" if type != null
   }
 

@@ -42,6 +42,12 @@ variable "mirrors" {
   default     = false
 }
 
+variable "connects" {
+  description = "Whether there are connections, which are validated with tokens: a mirror's, and those of sources that are read where they are."
+  type        = bool
+  default     = false
+}
+
 variable "encrypts" {
   description = "Whether the buckets are encrypted with a key of one's own."
   type        = bool

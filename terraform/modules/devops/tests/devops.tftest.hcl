@@ -93,6 +93,104 @@ run "mirrors_bitbucket" {
   }
 }
 
+run "reads_github" {
+  variables {
+    build      = true
+    repository = { source = "GITHUB", mirror = false, url = "https://github.com/example/cemli-executor", branch = "release", token_secret_id = "ocid1.vaultsecret.oc1..t" }
+  }
+  assert {
+    condition     = oci_devops_connection.source[0].connection_type == "GITHUB_ACCESS_TOKEN" && oci_devops_connection.source[0].access_token == "ocid1.vaultsecret.oc1..t"
+    error_message = "the connection has the secret's OCID"
+  }
+  assert {
+    condition     = length(oci_devops_repository.this) == 0 && output.repository_id == null && output.repository_url == "https://github.com/example/cemli-executor"
+    error_message = "there is no copy of the repository"
+  }
+  assert {
+    condition = one([for item in oci_devops_build_pipeline_stage.build[0].build_source_collection[0].items :
+    item.connection_type == "GITHUB" && item.connection_id == oci_devops_connection.source[0].id && item.repository_url == "https://github.com/example/cemli-executor" && item.branch == "release" && item.name == oci_devops_build_pipeline_stage.build[0].primary_build_source])
+    error_message = "the build reads GitHub through the connection"
+  }
+  assert {
+    condition = (
+      oci_devops_trigger.push[0].trigger_source == "GITHUB" && oci_devops_trigger.push[0].connection_id == oci_devops_connection.source[0].id &&
+      oci_devops_trigger.push[0].actions[0].filter[0].trigger_source == "GITHUB" &&
+      oci_devops_trigger.push[0].actions[0].filter[0].events == tolist(["PUSH"]) &&
+      oci_devops_trigger.push[0].actions[0].filter[0].include[0].head_ref == "release" &&
+      contains(oci_devops_trigger.push[0].actions[0].filter[0].exclude[0].file_filter[0].file_paths, "docs/**")
+    )
+    error_message = "pushes there start a build, unless only documentation changed"
+  }
+  assert {
+    condition     = output.trigger_url == oci_devops_trigger.push[0].trigger_url && output.trigger_url != null && output.connection_id == oci_devops_connection.source[0].id
+    error_message = "what the webhook needs is an output"
+  }
+}
+
+run "reads_gitlab" {
+  variables {
+    build      = true
+    repository = { source = "GITLAB", mirror = false, url = "https://gitlab.com/example/cemli-executor", token_secret_id = "ocid1.vaultsecret.oc1..t" }
+  }
+  assert {
+    condition     = oci_devops_connection.source[0].connection_type == "GITLAB_ACCESS_TOKEN" && oci_devops_trigger.push[0].trigger_source == "GITLAB" && oci_devops_trigger.push[0].actions[0].filter[0].trigger_source == "GITLAB"
+    error_message = "pushes to GitLab start a build"
+  }
+  assert {
+    condition     = oci_devops_build_pipeline_stage.build[0].build_source_collection[0].items[0].connection_type == "GITLAB" && oci_devops_build_pipeline_stage.build[0].build_source_collection[0].items[0].connection_id == oci_devops_connection.source[0].id
+    error_message = "the build reads GitLab through the connection"
+  }
+}
+
+run "leaves_the_trigger_to_others" {
+  variables {
+    build      = true
+    repository = { source = "GITHUB", mirror = false, trigger = false, url = "https://github.com/example/cemli-executor", token_secret_id = "ocid1.vaultsecret.oc1..t" }
+  }
+  assert {
+    condition     = length(oci_devops_trigger.push) == 0 && output.trigger_url == null && output.connection_id != null
+    error_message = "a trigger whose secret is to be seen is made elsewhere"
+  }
+}
+
+run "more_sources" {
+  variables {
+    build = true
+    more_sources = [
+      { name = "tools", source = "GITHUB", url = "https://github.com/example/tools", token_secret_id = "ocid1.vaultsecret.oc1..g" },
+      { name = "lab", source = "GITLAB", url = "https://gitlab.com/example/lab", branch = "v2", token_secret_id = "ocid1.vaultsecret.oc1..l" },
+      { name = "own", source = "HOSTED", url = "https://devops.example.com/own", repository_id = "ocid1.devopsrepository.oc1..r" },
+    ]
+  }
+  assert {
+    condition     = [for item in oci_devops_build_pipeline_stage.build[0].build_source_collection[0].items : "${item.name} ${item.connection_type} ${item.branch}"] == ["source DEVOPS_CODE_REPOSITORY main", "tools GITHUB main", "lab GITLAB v2", "own DEVOPS_CODE_REPOSITORY main"]
+    error_message = "the build gets all of them after its own"
+  }
+  assert {
+    condition = (
+      oci_devops_build_pipeline_stage.build[0].primary_build_source == "source" &&
+      oci_devops_build_pipeline_stage.build[0].build_source_collection[0].items[1].connection_id == oci_devops_connection.more["tools"].id &&
+      oci_devops_build_pipeline_stage.build[0].build_source_collection[0].items[2].connection_id == oci_devops_connection.more["lab"].id &&
+      oci_devops_build_pipeline_stage.build[0].build_source_collection[0].items[3].repository_id == "ocid1.devopsrepository.oc1..r"
+    )
+    error_message = "each is read through what it names, and build_spec.yaml is the first one's"
+  }
+  assert {
+    condition     = { for name, c in oci_devops_connection.more : name => "${c.connection_type} ${c.access_token}" } == { tools = "GITHUB_ACCESS_TOKEN ocid1.vaultsecret.oc1..g", lab = "GITLAB_ACCESS_TOKEN ocid1.vaultsecret.oc1..l" }
+    error_message = "each host has a connection with its token's secret"
+  }
+}
+
+run "more_sources_without_a_build" {
+  variables {
+    more_sources = [{ name = "tools", source = "GITHUB", url = "https://github.com/example/tools", token_secret_id = "ocid1.vaultsecret.oc1..g" }]
+  }
+  assert {
+    condition     = length(oci_devops_connection.more) == 0
+    error_message = "who does not build reads nothing"
+  }
+}
+
 run "prod_deploys_a_digest_after_approval" {
   variables {
     environment = "prod"
@@ -191,4 +289,70 @@ run "refuses_an_address_for_bitbucket" {
     repository = { source = "BITBUCKET", url = "https://bitbucket.org/example/cemli-executor", token_secret_id = "ocid1.vaultsecret.oc1..t", username = "somebody@example.com" }
   }
   expect_failures = [var.repository]
+}
+
+run "refuses_bitbucket_without_a_mirror" {
+  command = plan
+  variables {
+    build      = true
+    repository = { source = "BITBUCKET", mirror = false, url = "https://bitbucket.org/example/cemli-executor", token_secret_id = "ocid1.vaultsecret.oc1..t", username = "example" }
+  }
+  expect_failures = [var.repository]
+}
+
+run "refuses_a_hosted_repository_without_a_mirror" {
+  command = plan
+  variables {
+    build      = true
+    repository = { mirror = false }
+  }
+  expect_failures = [var.repository]
+}
+
+run "refuses_a_token_in_an_address" {
+  command = plan
+  variables {
+    build      = true
+    repository = { source = "GITHUB", mirror = false, url = "https://me${"@"}github.com/example/cemli-executor", token_secret_id = "ocid1.vaultsecret.oc1..t" }
+  }
+  expect_failures = [var.repository]
+}
+
+run "refuses_a_token_of_another_source" {
+  command = plan
+  variables {
+    build        = true
+    more_sources = [{ name = "tools", source = "GITHUB", url = "https://github.com/example/tools", token_secret_id = "ghp_0123" }]
+  }
+  expect_failures = [var.more_sources]
+}
+
+run "refuses_two_sources_of_a_name" {
+  command = plan
+  variables {
+    build = true
+    more_sources = [
+      { name = "tools", source = "GITHUB", url = "https://github.com/example/tools", token_secret_id = "ocid1.vaultsecret.oc1..g" },
+      { name = "tools", source = "GITLAB", url = "https://gitlab.com/example/tools", token_secret_id = "ocid1.vaultsecret.oc1..g" },
+    ]
+  }
+  expect_failures = [var.more_sources]
+}
+
+run "refuses_a_second_first_source" {
+  command = plan
+  variables {
+    build        = true
+    more_sources = [{ name = "source", source = "HOSTED", url = "https://devops.example.com/own", repository_id = "ocid1.devopsrepository.oc1..r" }]
+  }
+  expect_failures = [var.more_sources]
+}
+
+run "refuses_a_hosted_source_without_its_repository" {
+  command = plan
+  variables {
+    build        = true
+    more_sources = [{ name = "own", source = "HOSTED", url = "https://devops.example.com/own" }]
+  }
+  expect_failures = [var.more_sources]
 }

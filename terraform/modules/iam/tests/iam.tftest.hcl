@@ -8,6 +8,7 @@ variables {
   deploys        = true
   builds         = true
   mirrors        = true
+  connects       = true
 
   encrypts            = true
   storage_key_id      = "ocid1.key.oc1..k"
@@ -25,6 +26,8 @@ variables {
     lifecycle_results_bucket = "cemli-prod-results"
     secrets_compartment_id   = "ocid1.compartment.oc1..s"
     token_secret_id          = "ocid1.vaultsecret.oc1..token"
+    token_secrets            = "target.secret.id='ocid1.vaultsecret.oc1..token'"
+    build_secrets            = "target.secret.id='ocid1.vaultsecret.oc1..build'"
     topic_id                 = "ocid1.onstopic.oc1..all"
     failure_topic_id         = "ocid1.onstopic.oc1..failures"
     function_id              = "ocid1.fnfunc.oc1..f"
@@ -120,6 +123,7 @@ run "nothing_more_than_the_environment_has" {
     builds  = false
     mirrors = false
 
+    connects            = false
     encrypts            = false
     storage_key_id      = null
     keys_compartment_id = null
@@ -136,6 +140,8 @@ run "nothing_more_than_the_environment_has" {
       lifecycle_results_bucket = null
       secrets_compartment_id   = null
       token_secret_id          = null
+      token_secrets            = null
+      build_secrets            = null
       topic_id                 = "ocid1.onstopic.oc1..all"
       failure_topic_id         = "ocid1.onstopic.oc1..failures"
       function_id              = null
