@@ -21,14 +21,13 @@ mock_provider "oci" {
 }
 
 variables {
-  settle_seconds              = 0
-  accept_readable_credentials = true
-  tenancy_ocid                = "ocid1.tenancy.oc1..t"
-  compartment_ocid            = "ocid1.compartment.oc1..c"
-  region                      = "eu-frankfurt-1"
-  owner                       = "platform"
-  cost_center                 = "1000"
-  environment                 = "qa"
+  settle_seconds   = 0
+  tenancy_ocid     = "ocid1.tenancy.oc1..t"
+  compartment_ocid = "ocid1.compartment.oc1..c"
+  region           = "eu-frankfurt-1"
+  owner            = "platform"
+  cost_center      = "1000"
+  environment      = "qa"
 
   results_retention_days = 7
 
