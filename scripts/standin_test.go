@@ -20,7 +20,11 @@ func TestMain(m *testing.M) {
 	if program, ok := programs[filepath.Base(os.Args[0])]; ok {
 		os.Exit(open().call(program, os.Args[1:]))
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	if copied != "" {
+		must(os.RemoveAll(copied))
+	}
+	os.Exit(code)
 }
 
 // conditions are what a test wants to be otherwise.
@@ -38,6 +42,7 @@ type tenancy struct {
 	Copied               int // how often the mirror was looked at
 	Builds               []build
 	Created              int // builds by hand
+	CreatedAt            int // the call that did
 	Made                 []string
 	Objects              map[string]string // BUCKET/NAME and contents
 	Puts                 map[string]int
@@ -158,6 +163,7 @@ func (t *tenancy) oci(args []string) int {
 		return t.listBuilds()
 	case "devops build-run create":
 		t.Created++
+		t.CreatedAt = t.Calls + 1
 		t.Builds = append(t.Builds, build{ID: fmt.Sprintf("run%d", len(t.Builds)+1), State: "ACCEPTED"})
 		return answer(map[string]any{"id": t.Builds[len(t.Builds)-1].ID})
 	case "devops build-run get":
