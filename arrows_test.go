@@ -48,6 +48,7 @@ var arrows = map[string][]string{
 	"internal/testkit/kernel":  {"internal/testkit"},
 	"examples":                 {},
 	"scripts/release":          {},
+	"scripts/way":              {},
 	"terraform":                {},
 }
 
