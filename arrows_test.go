@@ -18,7 +18,7 @@ const module = "cemli-executor"
 var arrows = map[string][]string{
 	"":                         {"executor", "manifest", "internal/announce", "internal/buildinfo", "internal/codes", "internal/evidence", "internal/oci", "internal/problem", "internal/sandbox", "internal/store", "internal/trigger"},
 	"cmd/cemli":                {"executor", "manifest", "internal/buildinfo", "internal/bundle", "internal/codes", "internal/evidence", "internal/fnhost", "internal/folder", "internal/local", "internal/localoci", "internal/problem", "internal/sandbox", "internal/scratch", "internal/store"},
-	"executor":                 {"manifest", "internal/bundle", "internal/claim", "internal/codes", "internal/evidence", "internal/leaks", "internal/problem", "internal/redact", "internal/sandbox", "internal/store"},
+	"executor":                 {"manifest", "internal/bundle", "internal/claim", "internal/codes", "internal/evidence", "internal/leaks", "internal/problem", "internal/redact", "internal/sandbox", "internal/steps", "internal/store", "internal/workdir"},
 	"manifest":                 {"internal/problem", "internal/strictjson"},
 	"internal/trigger":         {"executor", "manifest", "internal/codes", "internal/evidence", "internal/problem", "internal/store", "internal/strictjson"},
 	"internal/bundle":          {"internal/codes", "internal/problem"},
@@ -29,6 +29,8 @@ var arrows = map[string][]string{
 	"internal/redact":          {},
 	"internal/announce":        {"internal/evidence"},
 	"internal/sandbox":         {"internal/problem", "internal/proctree"},
+	"internal/steps":           {"manifest", "internal/codes", "internal/evidence", "internal/problem", "internal/redact", "internal/sandbox", "internal/workdir"},
+	"internal/workdir":         {"internal/problem"},
 	"internal/evidence":        {"internal/codes", "internal/problem"},
 	"internal/store":           {"internal/codes", "internal/problem"},
 	"internal/store/storetest": {"internal/problem", "internal/store"},

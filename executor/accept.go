@@ -151,18 +151,6 @@ func (r *run) stillTries(held *claim.Held) error {
 	}, nil)
 }
 
-// needOf is the time that a package's steps and undo may take together; 0: it does not say.
-func (r *run) needOf(m *manifest.Manifest) time.Duration {
-	if m == nil || m.Timeout == 0 {
-		return 0
-	}
-	need := m.Timeout + 4*grace // a step, and an undo, may take that longer
-	if r.undoable {
-		need += cmp.Or(m.RollbackTimeout, maxUndoShare)
-	}
-	return need
-}
-
 // lease is until when nobody else may take what the run holds: for what it may still need, and no longer
 // than the invocation lasts.
 func (r *run) lease() time.Time {

@@ -16,8 +16,8 @@ import (
 // begin makes the run with what is known before anything is read.
 func (e *Executor) begin(request Request) *run {
 	r := &run{
-		Config: e.Config, request: request, log: e.Log, name: nameFrom(request.Object), outputs: map[string]string{},
-		copies: &copies{}, storing: &storing{}, learned: &learned{}, begun: time.Now(),
+		Config: e.Config, request: request, log: e.Log, name: nameFrom(request.Object),
+		copies: &copies{}, storing: &storing{}, begun: time.Now(),
 	}
 	r.guard(nil)
 	r.result = evidence.Result{

@@ -59,7 +59,7 @@ func (r *run) conclude(failure error) {
 // achieved is one sentence about a success.
 func (r *run) achieved() string {
 	steps := r.result.Steps
-	if !r.started && (len(steps) == 0 || r.result.Execution.Note != "") {
+	if !r.outcome.Began && (len(steps) == 0 || r.result.Execution.Note != "") {
 		return r.result.Execution.Note
 	}
 	if r.does(ActionRollback) {

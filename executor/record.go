@@ -155,7 +155,7 @@ func (r *run) mayAppear() bool { return r.digest != "" && r.doing != nil }
 
 // logWhole puts the result into the log, where nothing else has it.
 func (r *run) logWhole() {
-	r.result.Outputs = r.outputs
+	r.result.Outputs = r.outcome.Outputs
 	r.mask()
 	if doc, err := r.encode(); err == nil {
 		r.log.Error("result that could not be stored", "result", json.RawMessage(doc))
@@ -212,8 +212,11 @@ func beginning(text string) string {
 	if len(text) <= most {
 		return text
 	}
-	return strings.ToValidUTF8(text[:most], "") + "…"
+	return cut(text, most) + "…"
 }
+
+// cut shortens a text to at most n bytes of whole characters.
+func cut(text string, n int) string { return strings.ToValidUTF8(text[:min(len(text), n)], "") }
 
 func ending(text string, n int) string {
 	return strings.ToValidUTF8(text[max(0, len(text)-n):], "")
@@ -265,7 +268,7 @@ func (r *run) commit(ctx context.Context) error {
 	}
 	r.runID()
 	r.result.End = r.ended()
-	r.result.Outputs = r.outputs
+	r.result.Outputs = r.outcome.Outputs
 	r.mask()
 	err := r.putJUnit(ctx)
 	if errors.Is(err, store.ErrExists) {
@@ -292,11 +295,9 @@ func (r *run) commit(ctx context.Context) error {
 // provable makes sure, before anything is executed, that the run can leave evidence whatever the package
 // contains: the result with its manifest in it, and the report, are encoded once. Where they cannot be, or
 // would be too large, the run ends without what is in their way.
-func (r *run) provable(scripts []script) error {
+func (r *run) provable() error {
 	trial := *r
-	for _, s := range scripts {
-		trial.result.Steps = append(trial.result.Steps, describeStep(s, evidence.StepNotRun))
-	}
+	trial.result.Steps = r.listed()
 	trial.mask()
 	doc, err := trial.result.Encode()
 	if err == nil && len(doc) > maxDocument {

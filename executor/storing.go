@@ -7,10 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 	"time"
 
 	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/steps"
 	"cemli-executor/internal/store"
 )
 
@@ -39,13 +41,13 @@ func (r *run) list(o evidence.Object) {
 // keepLog stores a step's log and its times at once, so that they survive the function. What fails
 // is tried again at the end of the run: a store that hiccups must not stop a change
 // half way.
-func (r *run) keepLog(ctx context.Context, log *stepLog, step string) {
-	size, err := log.file.Seek(0, io.SeekEnd)
+func (r *run) keepLog(ctx context.Context, log steps.Log, step string) {
+	size, err := log.File.Seek(0, io.SeekEnd)
 	if err != nil {
 		r.log.Error("cannot read the log", "step", step, "error", err.Error())
 	}
 	var all sync.WaitGroup
-	for _, kept := range append(log.times(), keptLog{log.object, log.file, size, "text/plain; charset=utf-8"}) {
+	for _, kept := range append(r.timesOf(log), keptLog{log.Name, log.File, size, "text/plain; charset=utf-8"}) {
 		all.Go(func() {
 			ctx, cancel := r.part(context.WithoutCancel(ctx))
 			defer cancel()
@@ -59,6 +61,21 @@ func (r *run) keepLog(ctx context.Context, log *stepLog, step string) {
 	}
 	all.Wait()
 }
+
+// timesOf is the document beside the log that says when what is in it came.
+func (r *run) timesOf(log steps.Log) []keptLog {
+	doc, err := log.Times.Encode()
+	if err != nil {
+		r.log.Error("cannot encode the times of a log", "log", log.Name, "error", err.Error())
+		return nil
+	}
+	return []keptLog{{strings.TrimSuffix(log.Name, ".log") + ".times.json", inMemory{bytes.NewReader(doc)}, int64(len(doc)), "application/json"}}
+}
+
+// inMemory is a document that needs not be closed.
+type inMemory struct{ *bytes.Reader }
+
+func (inMemory) Close() error { return nil }
 
 func (r *run) storeLog(ctx context.Context, log keptLog) error {
 	if _, err := log.file.Seek(0, io.SeekStart); err != nil {
