@@ -79,7 +79,7 @@ bench: ## the figures that the documentation names
 simulate: ## histories of everything that can go wrong, for SIMTIME
 	$(GO) test -run 'TestSimulation$$' -v -timeout 0 ./executor -sim.time $(SIMTIME) | grep -v '^=== \|--- PASS'
 
-way: ## how many calls, and changes of file, one run is in the executor's own code
+way: ## calls and changes of file of one run in the executor's code
 	@$(GO) run ./scripts/way
 
 chaos: ## the real function, killed at random, over an OCI that fails
