@@ -3,7 +3,6 @@ package executor
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"path"
 	"slices"
@@ -37,33 +36,16 @@ func (r *run) keepArtifact(ctx context.Context, f io.ReadSeeker, a evidence.Arti
 	if err := store.CheckName(evidence.Dir(r.runID()) + a.Object); err != nil {
 		return evidence.Artifact{Withheld: "its name cannot be an object's: " + err.Error()}, nil
 	}
-	err := r.persist(ctx, func(ctx context.Context) error { return r.putArtifact(ctx, f, a) })
-	switch {
+	d := r.document(a.Object, contentType(a.Name), f, a.Size)
+	d.SHA256 = a.SHA256
+	switch err := r.stored.Insist(ctx, d); {
 	case errors.Is(err, store.ErrName):
 		return evidence.Artifact{Withheld: "its name cannot be an object's"}, nil
 	case errors.Is(err, store.ErrExists):
 		return evidence.Artifact{Withheld: "another object has its name"}, nil
+	default:
+		return a, err
 	}
-	return a, err
-}
-
-// putArtifact stores one file. One that an earlier try has stored is found there.
-func (r *run) putArtifact(ctx context.Context, f io.ReadSeeker, a evidence.Artifact) error {
-	if _, err := f.Seek(0, io.SeekStart); err != nil {
-		return fmt.Errorf("read %s: %w", a.Name, err)
-	}
-	err := r.put(ctx, a.Object, f, a.Size, contentType(a.Name))
-	if errors.Is(err, store.ErrExists) {
-		there, readErr := r.described(ctx, evidence.Dir(r.runID())+a.Object)
-		switch {
-		case readErr == nil && there.SHA256 == a.SHA256:
-			r.list(there)
-			return nil
-		case retryable(readErr):
-			return readErr // it may be this one
-		}
-	}
-	return err
 }
 
 // texts are the extensions of files that a browser may show: as text, whatever is in them.

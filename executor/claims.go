@@ -171,7 +171,7 @@ func (r *run) untilTooLate(ctx context.Context, do func(context.Context) error) 
 	end, _ := ctx.Deadline() // bound has set it
 	ctx, cancel := context.WithDeadline(ctx, end.Add(-grace))
 	defer cancel()
-	return r.persist(ctx, do)
+	return r.patience().Insist(ctx, do)
 }
 
 // unnotable is the error for a step that could not be noted, and so is not begun: if the executor died, its
@@ -225,10 +225,8 @@ func (r *run) frame(b steps.Beginning) ([]byte, error) {
 // snapshot is the run as it is now, with what has come of the job, for a result that somebody else may have
 // to store.
 func (r *run) snapshot(o steps.Outcome) *run {
-	r.storing.mu.Lock()
-	defer r.storing.mu.Unlock()
 	dying := *r
-	dying.result.Evidence = slices.Clone(r.result.Evidence)
+	dying.result.Evidence = r.stored.Listed()
 	dying.take(o)
 	dying.result.Steps = nil
 	for _, s := range o.Steps {
@@ -270,7 +268,7 @@ func (r *run) noteEnd(ctx context.Context, failure error) {
 		_, err := r.held.Progress(ctx, r.now(), end)
 		return err
 	}
-	if err := r.tried(context.WithoutCancel(ctx), note); err != nil {
+	if err := r.patience().Once(context.WithoutCancel(ctx), note); err != nil {
 		r.log.Warn("the end of the steps could not be noted yet", "error", err.Error())
 		r.unnoted = note
 	}
@@ -285,7 +283,7 @@ func (r *run) noting(ctx context.Context) (stop func(enough bool)) {
 	ctx, cancel := context.WithCancel(ctx)
 	var beside sync.WaitGroup
 	beside.Go(func() {
-		if err := r.persist(ctx, r.unnoted); err != nil {
+		if err := r.patience().Insist(ctx, r.unnoted); err != nil {
 			r.log.Warn("the end of the steps could not be noted", "error", err.Error())
 		}
 	})

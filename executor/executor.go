@@ -22,6 +22,7 @@ import (
 	"cemli-executor/internal/claim"
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/redact"
+	"cemli-executor/internal/results"
 	"cemli-executor/internal/sandbox"
 	"cemli-executor/internal/steps"
 	"cemli-executor/internal/store"
@@ -203,8 +204,7 @@ type run struct {
 	result  evidence.Result
 	name    string // of the package, for the run id
 	dir     *workdir.Dir
-	storing *storing     // logs that are being stored, beside the steps
-	kept    []keptLog    // logs that wait to be stored
+	stored  *results.Writer
 	begun   time.Time    // when the run began, by the clock that nobody sets
 	doing   *claim.Entry // what is being applied, or undone; nil: nothing
 	undoes  *claim.Entry // the entry of the run that the request goes back to; nil: it has none

@@ -43,7 +43,7 @@ func (r *run) stepEnded(ctx context.Context, s evidence.Step, log steps.Log) {
 	}
 	r.log.Info("step finished", "step", s.Name, "phase", s.Phase, "status", s.Status,
 		"returncode", s.ReturnCode, "signal", s.Signal, "duration_ms", s.DurationMS, "truncated", s.Truncated)
-	r.storing.Go(func() { r.keepLog(ctx, log, s.Name) })
+	r.keepLog(ctx, log, s.Name)
 }
 
 func (r *run) logTail(step string, stream evidence.Stream, text string) {

@@ -109,12 +109,9 @@ func mega(bytes int64) int64 { return (bytes + 1<<20 - 1) >> 20 }
 // cleanUp removes the run's directory; what cannot be removed is logged and will be
 // tried again by the next run.
 func (r *run) cleanUp() {
-	r.storing.Wait()
+	r.stored.Close()
 	if r.dir == nil {
 		return
-	}
-	for _, log := range r.kept {
-		_ = log.file.Close() // it has been stored, or the run has said why not
 	}
 	if err := r.dir.Remove(); err != nil {
 		r.log.Error("cannot remove the run's directory", "error", err.Error())

@@ -155,7 +155,7 @@ func (r *run) mayAppear() bool { return r.digest != "" && r.doing != nil }
 
 // logWhole puts the result into the log, where nothing else has it.
 func (r *run) logWhole() {
-	r.result.Outputs = r.outcome.Outputs
+	r.result.Outputs, r.result.Evidence = r.outcome.Outputs, r.stored.Listed()
 	r.mask()
 	if doc, err := r.encode(); err == nil {
 		r.log.Error("result that could not be stored", "result", json.RawMessage(doc))
@@ -257,11 +257,8 @@ func (r *run) commit(ctx context.Context) error {
 	if err := r.copied(); err != nil {
 		return err
 	}
-	r.storing.Wait()
-	for _, log := range r.kept {
-		if err := r.persist(ctx, func(ctx context.Context) error { return r.storeLog(ctx, log) }); err != nil {
-			return err
-		}
+	if err := r.stored.Rest(ctx); err != nil {
+		return err
 	}
 	if err := r.collect(ctx); err != nil {
 		return err
@@ -273,19 +270,18 @@ func (r *run) commit(ctx context.Context) error {
 	err := r.putJUnit(ctx)
 	if errors.Is(err, store.ErrExists) {
 		r.log.Warn("there is a JUnit report of an earlier try, which stays") // one that stored no result
-		err = r.found(ctx, junitReport)
+		err = r.stored.Adopt(ctx, evidence.Dir(r.runID())+junitReport)
 	}
 	if err != nil {
 		return err
 	}
+	r.result.Evidence = r.stored.Listed()
 	doc, err := r.encode()
 	if err != nil {
 		return err
 	}
 	r.digest = sum(doc)
-	before := r.result.Evidence
 	err = r.create(ctx, "result.json", doc, "application/json")
-	r.result.Evidence = before // it does not list itself
 	if errors.Is(err, store.ErrExists) {
 		return errors.Join(errTaken, err)
 	}
@@ -297,7 +293,7 @@ func (r *run) commit(ctx context.Context) error {
 // would be too large, the run ends without what is in their way.
 func (r *run) provable() error {
 	trial := *r
-	trial.result.Steps = r.listed()
+	trial.result.Steps, trial.result.Evidence = r.listed(), r.stored.Listed()
 	trial.mask()
 	doc, err := trial.result.Encode()
 	if err == nil && len(doc) > maxDocument {

@@ -88,7 +88,7 @@ func (r *run) restoreOne(ctx context.Context, a evidence.Artifact) error {
 	sum := sha256.New()
 	_, err = io.Copy(io.MultiWriter(f, sum), io.LimitReader(body, a.Size))
 	if err := errors.Join(err, f.Close()); err != nil {
-		return unread(r.Results.Name(), object, err)
+		return store.Unread(r.Results, object, err)
 	}
 	if hexSum(sum) != a.SHA256 {
 		return lost(errors.New("its digest is another"))

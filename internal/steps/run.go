@@ -54,7 +54,7 @@ func (r *run) stepsEnd(ctx context.Context) time.Time {
 // passing reports whether a job may go on after a failure, or a step be repeated: it is the script's own,
 // and not the end of the steps' time.
 func passing(failure error, ctx context.Context) bool {
-	return failure != nil && ctx.Err() == nil && codes.Of(problem.CodeOf(failure)).Tolerated
+	return failure != nil && ctx.Err() == nil && codes.OfError(failure).Tolerated
 }
 
 // step runs one script, again if it fails and says so.
