@@ -21,7 +21,7 @@ GOVULNCHECK = $(GO) run golang.org/x/vuln/cmd/govulncheck@v1.5.0
 GOSEC       = $(GO) run github.com/securego/gosec/v2/cmd/gosec@v2.29.0 -quiet -exclude=G304 -exclude-dir=testdata
 SCALIBR     = $(GO) run github.com/google/osv-scalibr/binary/scalibr@v0.5.3
 
-.PHONY: build check lint test vet fmt staticcheck gosec tidy vuln secrets cross fuzz bench image smoke image-test dist sbom build-spec-test no-landlock chaos simulate help quick shellcheck
+.PHONY: build check lint test vet fmt staticcheck gosec tidy vuln secrets cross fuzz bench image smoke image-test dist sbom build-spec-test no-landlock chaos simulate help quick shellcheck way
 
 build: ## both binaries, static and stripped, side by side
 	scripts/build.sh $(BIN)/ . ./cmd/cemli
@@ -78,6 +78,9 @@ bench: ## the figures that the documentation names
 
 simulate: ## histories of everything that can go wrong, for SIMTIME
 	$(GO) test -run 'TestSimulation$$' -v -timeout 0 ./executor -sim.time $(SIMTIME) | grep -v '^=== \|--- PASS'
+
+way: ## calls and changes of file of one run in the executor's code
+	@$(GO) run ./scripts/way
 
 chaos: ## the real function, killed at random, over an OCI that fails
 	$(GO) test -run TestChaos -v -timeout 60m ./internal/local -chaos.packages 500 -chaos.groups 20 -chaos.kills 4s

@@ -18,7 +18,7 @@ const module = "cemli-executor"
 var arrows = map[string][]string{
 	"":                           {"executor", "manifest", "internal/announce", "internal/buildinfo", "internal/codes", "internal/evidence", "internal/oci", "internal/problem", "internal/sandbox", "internal/store", "internal/trigger"},
 	"cmd/cemli":                  {"executor", "manifest", "internal/buildinfo", "internal/bundle", "internal/codes", "internal/evidence", "internal/fnhost", "internal/folder", "internal/local", "internal/localoci", "internal/problem", "internal/sandbox", "internal/scratch", "internal/store"},
-	"executor":                   {"manifest", "internal/bundle", "internal/claim", "internal/codes", "internal/evidence", "internal/leaks", "internal/problem", "internal/redact", "internal/sandbox", "internal/store"},
+	"executor":                   {"manifest", "internal/bundle", "internal/claim", "internal/codes", "internal/evidence", "internal/leaks", "internal/problem", "internal/redact", "internal/results", "internal/sandbox", "internal/steps", "internal/store", "internal/workdir"},
 	"manifest":                   {"internal/problem", "internal/strictjson"},
 	"internal/trigger":           {"executor", "manifest", "internal/codes", "internal/evidence", "internal/problem", "internal/store", "internal/strictjson"},
 	"internal/bundle":            {"internal/codes", "internal/problem"},
@@ -28,7 +28,10 @@ var arrows = map[string][]string{
 	"internal/proctree":          {},
 	"internal/redact":            {},
 	"internal/announce":          {"internal/evidence"},
+	"internal/results":           {"internal/codes", "internal/evidence", "internal/store"},
 	"internal/sandbox":           {"internal/problem", "internal/proctree"},
+	"internal/steps":             {"manifest", "internal/codes", "internal/evidence", "internal/problem", "internal/redact", "internal/sandbox", "internal/workdir"},
+	"internal/workdir":           {"internal/problem"},
 	"internal/evidence":          {"internal/codes", "internal/problem"},
 	"internal/store":             {"internal/codes", "internal/problem"},
 	"internal/store/storetest":   {"internal/problem", "internal/store"},
@@ -41,7 +44,7 @@ var arrows = map[string][]string{
 	"internal/fnhost":            {"internal/proctree", "internal/scratch"},
 	"internal/local":             {"internal/fnhost", "internal/localoci", "internal/oci"},
 	"internal/problem":           {},
-	"internal/codes":             {},
+	"internal/codes":             {"internal/problem"},
 	"internal/scratch":           {},
 	"internal/strictjson":        {},
 	"internal/buildinfo":         {},
@@ -50,6 +53,7 @@ var arrows = map[string][]string{
 	"examples":                   {},
 	"scripts":                    {},
 	"scripts/release":            {},
+	"scripts/way":                {},
 	"terraform":                  {},
 }
 

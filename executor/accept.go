@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -151,18 +150,6 @@ func (r *run) stillTries(held *claim.Held) error {
 	}, nil)
 }
 
-// needOf is the time that a package's steps and undo may take together; 0: it does not say.
-func (r *run) needOf(m *manifest.Manifest) time.Duration {
-	if m == nil || m.Timeout == 0 {
-		return 0
-	}
-	need := m.Timeout + 4*grace // a step, and an undo, may take that longer
-	if r.undoable {
-		need += cmp.Or(m.RollbackTimeout, maxUndoShare)
-	}
-	return need
-}
-
 // lease is until when nobody else may take what the run holds: for what it may still need, and no longer
 // than the invocation lasts.
 func (r *run) lease() time.Time {
@@ -233,28 +220,13 @@ func (e *Config) watch(ctx context.Context, since time.Time) (claim.Watch, error
 	}, nil)
 }
 
-// meaningOf is what a failure means: by its code or, where that leaves it to the cause, by that one's.
-func meaningOf(failure error) codes.Meaning {
-	var e, cause *problem.Error
-	if !errors.As(failure, &e) {
-		return codes.Of(codes.Internal)
-	}
-	m := codes.Of(e.Code())
-	if m.ByCause && errors.As(e.Cause, &cause) {
-		if of := codes.Of(cause.Code()); of.Retried {
-			return of
-		}
-	}
-	return m
-}
-
 // retryable reports whether a failure before the first step says nothing of the request: the same
 // may succeed later.
-func retryable(failure error) bool { return failure != nil && meaningOf(failure).Retried }
+func retryable(failure error) bool { return failure != nil && codes.OfError(failure).Retried }
 
 // counts reports whether a failure counts as a try. What a person has to mend first does not: the
 // request goes on afterwards.
-func counts(failure error) bool { return meaningOf(failure).Counted }
+func counts(failure error) bool { return codes.OfError(failure).Counted }
 
 // acceptRefused accepts a request that was refused, maybe before its object was looked at.
 func (r *run) acceptRefused(ctx context.Context) error {

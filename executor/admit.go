@@ -127,7 +127,7 @@ func (r *run) admit(ctx context.Context, m *manifest.Manifest, contents bundle.E
 		return nil, err
 	}
 	plan, problems, broken, err := subject{
-		manifest: m, contents: contents, root: r.dir.contents, inputs: inputs, policy: policy,
+		manifest: m, contents: contents, root: r.dir.Contents(), inputs: inputs, policy: policy,
 		facts: manifest.Case{
 			Object: r.request.Object, Action: r.result.Action, Kind: kindFor(r.request.Trigger.Kind), Now: r.now(),
 			Current: applied(history, r.request.ParameterSet), Seen: history.Seen(m.Version), Rollback: r.request.RollbackOf != "" && r.request.Reason != "",

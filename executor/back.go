@@ -14,6 +14,7 @@ import (
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/problem"
 	"cemli-executor/internal/redact"
+	"cemli-executor/internal/steps"
 	"cemli-executor/internal/store"
 	"cemli-executor/manifest"
 )
@@ -413,7 +414,7 @@ func (r *run) refuseBack(code, message, hint, where string) error {
 const anew = "; when you send this again, give another reason or request_id: the same request is answered the same"
 
 // before returns how a step ended in the run that this one goes back to.
-func (r *run) before(s script) (evidence.Step, bool) {
+func (r *run) before(s steps.Step) (evidence.Step, bool) {
 	if r.previous == nil {
 		return evidence.Step{}, false
 	}
@@ -422,18 +423,4 @@ func (r *run) before(s script) (evidence.Step, bool) {
 		return evidence.Step{}, false
 	}
 	return r.previous.Steps[i], true
-}
-
-// resumed reports whether a step had succeeded in the run that this one goes on from; what it
-// gave to later steps counts again, here and in a run that goes on from this one.
-func (r *run) resumed(s script) (map[string]string, bool) {
-	if r.request.ResumeFrom == "" {
-		return nil, false
-	}
-	step, ok := r.before(s)
-	if !ok || step.Status != evidence.StepSuccess && step.Status != evidence.StepSkipped {
-		return nil, false
-	}
-	maps.Copy(r.outputs, step.Outputs)
-	return step.Outputs, true
 }

@@ -11,14 +11,16 @@ import (
 
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/problem"
+	"cemli-executor/internal/results"
 )
 
 // begin makes the run with what is known before anything is read.
 func (e *Executor) begin(request Request) *run {
 	r := &run{
-		Config: e.Config, request: request, log: e.Log, name: nameFrom(request.Object), outputs: map[string]string{},
-		copies: &copies{}, storing: &storing{}, learned: &learned{}, begun: time.Now(),
+		Config: e.Config, request: request, log: e.Log, name: nameFrom(request.Object),
+		copies: &copies{}, begun: time.Now(),
 	}
+	r.stored = results.NewWriter(e.Results, r.part)
 	r.guard(nil)
 	r.result = evidence.Result{
 		Action: string(ActionApply), Environment: e.Environment, Attempt: 1, Start: e.now(),

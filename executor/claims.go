@@ -13,6 +13,7 @@ import (
 	"cemli-executor/internal/claim"
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/problem"
+	"cemli-executor/internal/steps"
 )
 
 // duplicate says that another run does, or has done, what the request asks for.
@@ -113,9 +114,9 @@ func (r *run) adopt(held *claim.Held) {
 
 // progress notes, right before a step starts, that it does: if the executor dies, this is what is
 // known. A claim that is lost, or whose lease has ended, stops the run: another may have begun.
-func (r *run) progress(ctx context.Context, current evidence.Step) error {
+func (r *run) progress(ctx context.Context, b steps.Beginning) error {
 	first := !r.noted
-	frame, err := r.frame(current)
+	frame, err := r.frame(b)
 	if err != nil {
 		return err
 	}
@@ -127,7 +128,7 @@ func (r *run) progress(ctx context.Context, current evidence.Step) error {
 	if first {
 		err = note(ctx) // else nothing has been started, and the request is tried again
 	} else {
-		err = r.unnotable(current, r.untilTooLate(ctx, note))
+		err = r.unnotable(b.Step, r.untilTooLate(ctx, note))
 	}
 	if err != nil || !ok {
 		return cmp.Or(err, r.lostLease(first))
@@ -170,7 +171,7 @@ func (r *run) untilTooLate(ctx context.Context, do func(context.Context) error) 
 	end, _ := ctx.Deadline() // bound has set it
 	ctx, cancel := context.WithDeadline(ctx, end.Add(-grace))
 	defer cancel()
-	return r.persist(ctx, do)
+	return r.patience().Insist(ctx, do)
 }
 
 // unnotable is the error for a step that could not be noted, and so is not begun: if the executor died, its
@@ -208,20 +209,11 @@ func (r *run) lostLease(first bool) error {
 const maxFrame = 1 << 20
 
 // frame is the result as it would be if the executor died during a step.
-func (r *run) frame(current evidence.Step) ([]byte, error) {
-	dying := r.snapshot()
+func (r *run) frame(b steps.Beginning) ([]byte, error) {
+	dying := r.snapshot(b.Interrupted)
 	result := &dying.result
-	current.Status, current.Attempts = evidence.StepInterrupted, 1
-	if current.Phase == string(phaseRollback) {
-		result.Rollback = r.dyingUndo(current)
-	} else {
-		result.Steps = append(result.Steps, current)
-		for _, s := range r.scripts[min(len(result.Steps), len(r.scripts)):] {
-			result.Steps = append(result.Steps, describeStep(s, evidence.StepNotRun))
-		}
-	}
 	result.Execution.ReturnCode = -1
-	result.Status, result.Message = evidence.StatusInterrupted, "the executor ended while the step "+current.Name+" ran, or right before it began"
+	result.Status, result.Message = evidence.StatusInterrupted, "the executor ended while the step "+b.Step.Name+" ran, or right before it began"
 	result.Error = &evidence.Error{
 		Code: "step.interrupted", Message: result.Message,
 		Hint: "see which parts took effect; then send rerun_of or resume_from with a reason",
@@ -230,24 +222,24 @@ func (r *run) frame(current evidence.Step) ([]byte, error) {
 	return dying.framed()
 }
 
-// snapshot is the run as it is now, for a result that somebody else may have to store.
-func (r *run) snapshot() *run {
-	r.storing.mu.Lock()
-	defer r.storing.mu.Unlock()
+// snapshot is the run as it is now, with what has come of the job, for a result that somebody else may have
+// to store.
+func (r *run) snapshot(o steps.Outcome) *run {
 	dying := *r
-	dying.result.Evidence = slices.Clone(r.result.Evidence)
+	dying.result.Evidence = r.stored.Listed()
+	dying.take(o)
 	dying.result.Steps = nil
-	for _, s := range r.result.Steps {
+	for _, s := range o.Steps {
 		s.StdoutTail, s.StderrTail = "", ""
 		dying.result.Steps = append(dying.result.Steps, s)
 	}
-	dying.result.Execution = evidence.Execution{Ran: true, ReturnCode: r.result.Execution.ReturnCode, Note: "the output is in the steps' logs, as far as they were stored"}
+	dying.result.Execution = evidence.Execution{Ran: true, ReturnCode: dying.result.Execution.ReturnCode, Note: "the output is in the steps' logs, as far as they were stored"}
 	return &dying
 }
 
 // framed encodes a snapshot for the claim.
 func (r *run) framed() ([]byte, error) {
-	r.result.Outputs = r.outputs
+	r.result.Outputs = r.outcome.Outputs
 	r.mask()
 	doc, err := r.result.Encode()
 	if err == nil && len(doc) > maxFrame {
@@ -263,7 +255,7 @@ func (r *run) noteEnd(ctx context.Context, failure error) {
 	if !r.noted {
 		return
 	}
-	dying := r.snapshot()
+	dying := r.snapshot(r.outcome)
 	dying.conclude(failure)
 	dying.result.Message += "; the executor ended before all of the evidence was stored"
 	doc, err := dying.framed()
@@ -276,7 +268,7 @@ func (r *run) noteEnd(ctx context.Context, failure error) {
 		_, err := r.held.Progress(ctx, r.now(), end)
 		return err
 	}
-	if err := r.tried(context.WithoutCancel(ctx), note); err != nil {
+	if err := r.patience().Once(context.WithoutCancel(ctx), note); err != nil {
 		r.log.Warn("the end of the steps could not be noted yet", "error", err.Error())
 		r.unnoted = note
 	}
@@ -291,7 +283,7 @@ func (r *run) noting(ctx context.Context) (stop func(enough bool)) {
 	ctx, cancel := context.WithCancel(ctx)
 	var beside sync.WaitGroup
 	beside.Go(func() {
-		if err := r.persist(ctx, r.unnoted); err != nil {
+		if err := r.patience().Insist(ctx, r.unnoted); err != nil {
 			r.log.Warn("the end of the steps could not be noted", "error", err.Error())
 		}
 	})
@@ -302,20 +294,6 @@ func (r *run) noting(ctx context.Context) (stop func(enough bool)) {
 		beside.Wait()
 		cancel()
 	}
-}
-
-// dyingUndo is the undo as it would be if the executor died during one of its scripts.
-func (r *run) dyingUndo(current evidence.Step) *evidence.Rollback {
-	rollback := *r.result.Rollback
-	rollback.Status, rollback.Request = evidence.StepInterrupted, r.undoRequest()
-	rollback.Steps = append(slices.Clone(rollback.Steps), current)
-	for i := range rollback.Steps {
-		rollback.Steps[i].StdoutTail, rollback.Steps[i].StderrTail = "", ""
-	}
-	for _, s := range r.undoing {
-		rollback.Steps = append(rollback.Steps, describeStep(s, evidence.StepNotRun))
-	}
-	return &rollback
 }
 
 // release gives the claim back where nothing was started, so that whoever comes next does the work, with

@@ -71,7 +71,7 @@ func (q Request) wantsRepeats() string {
 // achieved is one sentence about a success.
 func (r *run) achieved() string {
 	steps := r.result.Steps
-	if !r.started && (len(steps) == 0 || r.result.Execution.Note != "") {
+	if !r.outcome.Began && (len(steps) == 0 || r.result.Execution.Note != "") {
 		return r.result.Execution.Note
 	}
 	if r.does(ActionRollback) {

@@ -2,7 +2,6 @@ package executor
 
 import (
 	"fmt"
-	"os"
 
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/problem"
@@ -34,15 +33,6 @@ func (r *run) networked(m *manifest.Manifest) error {
 	}, nil)
 }
 
-// confinement fills in how a script is confined.
-func (r *run) confinement(c *sandbox.Command) {
-	c.Level, c.Network, c.Limits, c.Kept = r.Sandbox, r.network, r.Scripts, r.Keeper
-	c.Writable = r.dir.writable()
-	if free, ok, err := freeSpace(r.dir.path); err == nil && ok {
-		c.Limits.FileBytes = max(free.Bytes, 1)
-	}
-}
-
 // planned are the layers that scripts will be in, before there is one.
 func (r *run) planned() sandbox.Layers {
 	if r.Sandbox == sandbox.LevelNone {
@@ -50,14 +40,14 @@ func (r *run) planned() sandbox.Layers {
 	}
 	has := sandbox.Probe()
 	user, own := sandbox.User(r.Sandbox)
-	return sandbox.Layers{NoNewPrivileges: has.Seccomp, Seccomp: has.Seccomp, Landlock: has.Landlock, User: user, Watched: !own, Offline: !r.network}
+	return sandbox.Layers{NoNewPrivileges: has.Seccomp, Seccomp: has.Seccomp, Landlock: has.Landlock, User: user, Watched: !own, Offline: !r.job.Network}
 }
 
 // describeSandbox says in the result what is in force.
 func (r *run) describeSandbox(l sandbox.Layers) {
 	r.result.Sandbox = evidence.Sandbox{
 		Level: string(l.Level()), CredentialsReachable: !l.Level().Reaches(sandbox.LevelIsolated),
-		Network: r.network, NoNewPrivileges: l.NoNewPrivileges, Seccomp: l.Seccomp, Landlock: l.Landlock, User: l.User, Gaps: l.Gaps(),
+		Network: r.job.Network, NoNewPrivileges: l.NoNewPrivileges, Seccomp: l.Seccomp, Landlock: l.Landlock, User: l.User, Gaps: l.Gaps(),
 	}
 	if l.Landlock == 0 && r.Sandbox != sandbox.LevelNone {
 		r.result.Sandbox.NoLandlock = string(sandbox.Probe().NoLandlock)
@@ -66,30 +56,4 @@ func (r *run) describeSandbox(l sandbox.Layers) {
 		limits := evidence.SandboxLimits(l.Limits)
 		r.result.Sandbox.Limits = &limits
 	}
-}
-
-// modified is the error for a script that is no longer what was admitted.
-func modified(step manifest.Step, cause error) error {
-	return problem.New(problem.Problem{
-		Code: "step.modified", Where: step.Run, Message: "the script is no longer what was admitted",
-		Hint: "an earlier step changed it; scripts must not write to the package's scripts",
-	}, cause)
-}
-
-// unmodified opens a script and checks that it is still what was admitted: an earlier
-// step may have written to it. The sandbox runs only the file that is open here.
-func (r *run) unmodified(step manifest.Step) (*os.File, error) {
-	f, info, err := openRegular(r.dir.contents, step.Run)
-	if err != nil {
-		return nil, modified(step, err)
-	}
-	if size := r.sizes[step.Run]; info.Size() != size {
-		_ = f.Close()
-		return nil, modified(step, fmt.Errorf("it has %d bytes, and had %d", info.Size(), size))
-	}
-	if sum, err := digest(f, info.Size()); err != nil || sum != step.SHA256 {
-		_ = f.Close()
-		return nil, modified(step, err)
-	}
-	return f, nil
 }

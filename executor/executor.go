@@ -15,17 +15,18 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"log/slog"
 	"time"
 
 	"cemli-executor/internal/bundle"
 	"cemli-executor/internal/claim"
 	"cemli-executor/internal/evidence"
-	"cemli-executor/internal/problem"
 	"cemli-executor/internal/redact"
+	"cemli-executor/internal/results"
 	"cemli-executor/internal/sandbox"
+	"cemli-executor/internal/steps"
 	"cemli-executor/internal/store"
+	"cemli-executor/internal/workdir"
 	"cemli-executor/manifest"
 )
 
@@ -204,10 +205,8 @@ type run struct {
 	log     *slog.Logger
 	result  evidence.Result
 	name    string // of the package, for the run id
-	dir     *rundir
-	storing *storing     // logs that are being stored, beside the steps
-	kept    []keptLog    // logs that wait to be stored
-	started bool         // the first step has begun
+	dir     *workdir.Dir
+	stored  *results.Writer
 	begun   time.Time    // when the run began, by the clock that nobody sets
 	doing   *claim.Entry // what is being applied, or undone; nil: nothing
 	undoes  *claim.Entry // the entry of the run that the request goes back to; nil: it has none
@@ -215,36 +214,27 @@ type run struct {
 	copies  *copies
 	policy  []byte // the policy's document; nil: none
 
-	arguments manifest.Arguments
-	network   bool             // the package may use it
-	sizes     map[string]int64 // of the package's files, as extracted
-	contents  contents         // of the package's folder, as the step before has left it
-	named     int              // bytes of the names of changed files in the result
-	outputs   map[string]string
-	keeps     func(name string) bool // files of the package's folder that are artifacts; nil: none
-	secrets   []secret
-	manifest  *manifest.Manifest // once it is read
-	hidden    []string           // values that are masked from the beginning
-	learned   *learned           // what scripts have added to them
-	accepted  bool               // the policy has named the sandbox level
-	masker    *redact.Masker     // of secrets and sensitive parameters
-	created   time.Time          // of the package's object
-	mark      string             // of the accepted request
-	held      *claim.Held        // the claim of the run key, once it is this run's
-	noted     bool               // the claim says that a step may have started
-	group     *claim.Group       // the concurrency group, while it is this run's
-	freed     []string           // as in work
-	hand      string             // mark of the request, if another invocation is to go on with it
-	undoing   []script           // undo scripts after the one that runs
-	history   *claim.Package     // what ran of the package, and is applied
-	scripts   []script           // of the plan
-	hard      time.Time          // when the process may be killed; zero: not said
-	need      time.Duration      // that the steps and their undo may take; 0: not said
-	previous  *evidence.Result
-	asked     map[string]json.RawMessage   // the parameters that a request which goes back names itself
-	asks      place                        // the version that such a request names, if that is another than the run's
-	restored  map[string]evidence.Artifact // of the previous run, that are there again
-	missing   []string                     // names of its artifacts that were not kept
+	job      steps.Job             // once the package is admitted
+	outcome  steps.Outcome         // of the job
+	files    map[string]steps.File // of the package, as extracted
+	manifest *manifest.Manifest    // once it is read
+	hidden   []string              // values that are masked from the beginning
+	accepted bool                  // the policy has named the sandbox level
+	masker   *redact.Masker        // of secrets, sensitive parameters, and what scripts have added to them
+	created  time.Time             // of the package's object
+	mark     string                // of the accepted request
+	held     *claim.Held           // the claim of the run key, once it is this run's
+	noted    bool                  // the claim says that a step may have started
+	group    *claim.Group          // the concurrency group, while it is this run's
+	freed    []string              // as in work
+	hand     string                // mark of the request, if another invocation is to go on with it
+	history  *claim.Package        // what ran of the package, and is applied
+	hard     time.Time             // when the process may be killed; zero: not said
+	need     time.Duration         // that the steps and their undo may take; 0: not said
+	previous *evidence.Result
+	asked    map[string]json.RawMessage // the parameters that a request which goes back names itself
+	asks     place                      // the version that such a request names, if that is another than the run's
+	missing  []string                   // names of the previous run's artifacts that were not kept
 }
 
 // pipeline is the way of a run. Each stage takes what only the one before can make.
@@ -296,7 +286,7 @@ func (r *run) pipeline(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if need := m.Timeout + m.RollbackTimeout; need > r.left(ctx) && !r.does(ActionCheck) {
+	if saidTime(m) > left(ctx) && !r.does(ActionCheck) {
 		if err := r.tooLong(nil); err != nil {
 			return err
 		}
@@ -315,20 +305,16 @@ func (r *run) pipeline(ctx context.Context) error {
 
 // apply does what was admitted.
 func (r *run) apply(ctx context.Context, plan *manifest.Plan) error {
-	scripts, err := r.resolve(plan)
-	if err != nil {
+	r.job = r.jobOf(plan)
+	if err := r.here().Check(r.job); err != nil {
 		return err
 	}
 	if err := r.networked(plan.Manifest()); err != nil {
 		return err
 	}
-	r.network = plan.Manifest().Network
-	if plan.Manifest().Outputs != nil {
-		r.keeps = plan.Manifest().Keeps
-	}
 	r.describeSandbox(r.planned())
 	if r.does(ActionCheck) {
-		return r.onlyChecked(ctx, scripts)
+		return r.onlyChecked(ctx)
 	}
 	if err := r.holds(ctx, plan); err != nil {
 		return r.tooLong(err)
@@ -345,7 +331,7 @@ func (r *run) apply(ctx context.Context, plan *manifest.Plan) error {
 	if err := r.copied(); err != nil {
 		return err
 	}
-	if err := r.provable(scripts); err != nil {
+	if err := r.provable(); err != nil {
 		return err
 	}
 	if err := r.current(ctx); err != nil {
@@ -357,30 +343,28 @@ func (r *run) apply(ctx context.Context, plan *manifest.Plan) error {
 	case r.does(ActionRollback):
 		r.doing = r.undoes
 	}
-	r.arguments, r.scripts = plan.Arguments(), scripts
-	if len(scripts) == 0 {
-		r.result.Execution.Note = "the package has no scripts; nothing was executed"
-	}
-	_, err = timed(r, "execute", func() (struct{}, error) {
-		if r.does(ActionRollback) {
-			return struct{}{}, r.rollBack(ctx, plan, scripts)
-		}
-		return struct{}{}, r.execute(ctx, plan, scripts)
-	})
+	_, err := timed(r, "execute", func() (struct{}, error) { return struct{}{}, r.execute(ctx, plan) })
 	r.noteEnd(ctx, err)
 	return err
 }
 
 // onlyChecked ends a run that was to validate and admit.
-func (r *run) onlyChecked(ctx context.Context, scripts []script) error {
-	if err := r.provable(scripts); err != nil {
+func (r *run) onlyChecked(ctx context.Context) error {
+	if err := r.provable(); err != nil {
 		return err
 	}
-	for _, s := range scripts {
-		r.result.Steps = append(r.result.Steps, describeStep(s, evidence.StepNotRun))
-	}
+	r.result.Steps = r.listed()
 	r.result.Execution.Note = "the package was checked and may run; nothing was executed"
 	return errors.Join(r.unclaimed(ctx), r.current(ctx))
+}
+
+// listed are the steps of the job as a result lists them before they are run.
+func (r *run) listed() []evidence.Step {
+	var all []evidence.Step
+	for _, s := range r.job.Plan {
+		all = append(all, s.Describe(evidence.StepNotRun))
+	}
+	return all
 }
 
 // timed records how long a stage took.
@@ -389,41 +373,4 @@ func timed[T any](r *run, stage string, f func() (T, error)) (T, error) {
 	value, err := f()
 	r.result.Timings[stage] = time.Since(start).Milliseconds()
 	return value, err
-}
-
-// noTime is the error for a run whose first step would have no time.
-func (r *run) noTime() error {
-	return problem.New(problem.Problem{
-		Code:    "step.deadline",
-		Message: fmt.Sprintf("no time is left for steps: the invocation keeps %s for the evidence and %s to stop a step", r.Reserve, grace),
-		Hint:    r.moreTime("CEMLI_RESERVE"),
-	}, nil)
-}
-
-// moreTime is how a run gets the time that it needs.
-func (r *run) moreTime(lower string) string {
-	hint := "raise the function's timeout, or lower " + lower
-	if r.Invoke == nil && !r.hard.IsZero() {
-		hint += "; there are no detached invocations here, which could have more time, as on OCI Functions"
-	}
-	return hint
-}
-
-// left is the time that steps may take.
-func (r *run) left(ctx context.Context) time.Duration {
-	end, _ := ctx.Deadline() // bound has set it
-	return time.Until(end)
-}
-
-// bound ends the run in time for the evidence.
-func (r *run) bound(ctx context.Context) (context.Context, context.CancelFunc, error) {
-	end := r.result.Start.Add(r.Limits.RunTime)
-	if hard, ok := ctx.Deadline(); ok && hard.Add(-r.Reserve).Before(end) {
-		end = hard.Add(-r.Reserve)
-	}
-	if time.Until(end) <= grace {
-		return nil, nil, r.noTime()
-	}
-	ctx, cancel := context.WithDeadline(ctx, end)
-	return ctx, cancel, nil
 }

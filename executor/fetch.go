@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"cemli-executor/internal/problem"
+	"cemli-executor/internal/results"
 	"cemli-executor/internal/store"
 )
 
@@ -106,7 +107,7 @@ func (r *run) fetchPinned(ctx context.Context) (*source, error) {
 	for i, at := range []place{
 		{r.Packages, q.Object, store.GetOptions{IfMatch: q.ETag, VersionID: q.VersionID}},
 		{r.Packages, q.Object, store.GetOptions{}}, // which may be anything by now
-		{r.Results, keptPackage(q.pinned), store.GetOptions{}},
+		{r.Results, results.KeptPackage(q.pinned), store.GetOptions{}},
 	} {
 		s, err := r.fetchFrom(ctx, at)
 		if isGone(err) || i == 1 && problem.CodeOf(err) == "archive.package_too_large" || err == nil && s.sha256 != q.pinned {
@@ -239,7 +240,7 @@ func (s *source) download(body io.Reader) error {
 	for read := int64(0); read < s.size; {
 		chunk := make([]byte, min(chunkBytes, s.size-read))
 		if _, err := io.ReadFull(body, chunk); err != nil {
-			return unread(s.bucket.Name(), s.name, err)
+			return store.Unread(s.bucket, s.name, err)
 		}
 		whole.Write(chunk)
 		s.keep(int64(len(s.sums)), chunk)
@@ -247,18 +248,10 @@ func (s *source) download(body io.Reader) error {
 		read += int64(len(chunk))
 	}
 	if n, err := io.ReadFull(body, make([]byte, 1)); n != 0 || !errors.Is(err, io.EOF) {
-		return unread(s.bucket.Name(), s.name, fmt.Errorf("the object does not end at %d bytes: %w", s.size, err))
+		return store.Unread(s.bucket, s.name, fmt.Errorf("the object does not end at %d bytes: %w", s.size, err))
 	}
 	s.sha256 = hexSum(whole)
 	return nil
-}
-
-// unread makes an error that the store did not make one of the store.
-func unread(bucket, name string, err error) error {
-	if problem.CodeOf(err) != "" {
-		return err
-	}
-	return store.Error(store.ErrUnavailable, "read", bucket, name, err)
 }
 
 // keep holds a chunk in memory, for the place of the oldest one of a large zip.
@@ -317,7 +310,7 @@ func (s *source) chunk(index int64) ([]byte, error) {
 	defer body.Close()
 	chunk := make([]byte, opts.Length)
 	if _, err := io.ReadFull(body, chunk); err != nil {
-		return nil, unread(s.bucket.Name(), s.name, err)
+		return nil, store.Unread(s.bucket, s.name, err)
 	}
 	if sha256.Sum256(chunk) != s.sums[index] {
 		return nil, store.Error(store.ErrCorrupt, "read", s.bucket.Name(), s.name, errors.New("the same version gave other bytes than before"))

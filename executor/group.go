@@ -145,7 +145,7 @@ func (r *run) waiting(m *manifest.Manifest) claim.Waiting {
 			Created: r.created.UTC().Truncate(time.Millisecond), Package: m.Name, Version: m.Version,
 			Object: r.request.Object, ETag: r.request.ETag, Set: r.request.ParameterSet,
 		},
-		Key: r.held.Key, Mark: mark, Need: (m.Timeout + m.RollbackTimeout).Milliseconds(),
+		Key: r.held.Key, Mark: mark, Need: saidTime(m).Milliseconds(),
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/leaks"
 	"cemli-executor/internal/problem"
+	"cemli-executor/internal/steps"
 	"cemli-executor/manifest"
 )
 
@@ -87,7 +88,7 @@ func Inspect(ctx context.Context, zip io.ReaderAt, size int64, root *os.Root, op
 		return unset
 	})
 	if problems = append(problems, broken...); len(problems) == 0 { // as a run does: scripts are looked at when the rest is right
-		problems, err = unreadable(root, plan)
+		problems, err = steps.Unreadable(root, plan)
 	}
 	if err != nil {
 		return found, err

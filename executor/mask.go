@@ -5,7 +5,6 @@ import (
 
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/problem"
-	"cemli-executor/internal/redact"
 	"cemli-executor/manifest"
 )
 
@@ -22,7 +21,7 @@ func (r *run) mask() {
 		r.maskError(res.Rollback.Error)
 		r.maskSteps(res.Rollback.Steps)
 	}
-	res.Outputs = r.maskValues(res.Outputs)
+	res.Outputs = r.masker.Values(res.Outputs)
 	for name, value := range res.Parameters {
 		if shown, ok := value.(manifest.Value); ok && r.hides(shown.Text()) {
 			res.Parameters[name] = r.masker.String(shown.Text())
@@ -38,7 +37,7 @@ func (r *run) mask() {
 	if len(res.Manifest) > 0 && r.manifest != nil {
 		res.Manifest = r.masker.JSON(res.Manifest, r.about(r.manifest.Hides))
 	}
-	res.Policy.Violations = r.maskProblems(res.Policy.Violations)
+	res.Policy.Violations = problem.Masked(res.Policy.Violations, r.masker.String)
 }
 
 func (r *run) maskText(s *string) { *s = r.masker.String(*s) }
@@ -54,44 +53,15 @@ func (r *run) maskSteps(steps []evidence.Step) {
 			r.maskText(&steps[i].ChangedFiles[j])
 		}
 		if steps[i].Outputs != nil {
-			steps[i].Outputs = r.maskValues(steps[i].Outputs)
+			steps[i].Outputs = r.masker.Values(steps[i].Outputs)
 		}
 	}
 }
 
 func (r *run) maskError(e *evidence.Error) {
-	if e == nil {
-		return
+	if e != nil {
+		e.Mask(r.masker.String)
 	}
-	r.maskText(&e.Message)
-	r.maskText(&e.Hint)
-	e.Problems = r.maskProblems(e.Problems)
-}
-
-func (r *run) maskProblems(problems []problem.Problem) []problem.Problem {
-	var masked []problem.Problem
-	for _, p := range problems {
-		r.maskText(&p.Where)
-		r.maskText(&p.Message)
-		r.maskText(&p.Hint)
-		masked = append(masked, p)
-	}
-	return masked
-}
-
-// maskValues masks names and values.
-func (r *run) maskValues(values map[string]string) map[string]string {
-	masked := make(map[string]string, len(values))
-	seen := map[string]int{}
-	taken := func(name string) bool { _, ok := values[name]; return ok }
-	for _, name := range sortedNames(values) {
-		shown := r.masker.String(name)
-		if shown != name {
-			shown = redact.Numbered(shown, seen, taken)
-		}
-		masked[shown] = r.masker.String(values[name])
-	}
-	return masked
 }
 
 // hides reports whether a text has a secret in it.

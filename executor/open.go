@@ -9,6 +9,9 @@ import (
 
 	"cemli-executor/internal/bundle"
 	"cemli-executor/internal/problem"
+	"cemli-executor/internal/sandbox"
+	"cemli-executor/internal/steps"
+	"cemli-executor/internal/workdir"
 	"cemli-executor/manifest"
 )
 
@@ -48,27 +51,27 @@ func (r *run) mayUndo(m *manifest.Manifest, archive *bundle.Archive) bool {
 
 // extract writes the files into the run's own directory.
 func (r *run) extract(ctx context.Context, archive *bundle.Archive) (bundle.Extracted, error) {
-	dir, err := newRundir(r.WorkDir, r.Sandbox)
+	user, _ := sandbox.User(r.Sandbox)
+	dir, err := workdir.Make(r.WorkDir, user)
 	if err != nil {
 		return bundle.Extracted{}, err
 	}
 	r.dir = dir
-	if err := fits(dir.path, archive.Footprint()); err != nil {
+	if err := fits(dir.Path(""), archive.Footprint()); err != nil {
 		return bundle.Extracted{}, err
 	}
-	extracted, err := archive.Extract(ctx, dir.contents)
+	extracted, err := archive.Extract(ctx, dir.Contents())
 	if err != nil {
 		return bundle.Extracted{}, err
 	}
 	r.result.Package.DirHash = extracted.DirHash
-	r.sizes = make(map[string]int64, len(extracted.Files))
+	r.files = make(map[string]steps.File, len(extracted.Files))
 	for _, f := range extracted.Files {
-		r.sizes[f.Name] = f.Size
+		r.files[f.Name] = steps.File{Size: f.Size, SHA256: f.SHA256}
 	}
-	if err := dir.give(); err != nil {
-		return bundle.Extracted{}, workdirError(r.WorkDir, err)
+	if err := dir.Give(); err != nil {
+		return bundle.Extracted{}, err
 	}
-	r.remember(extracted.Files)
 	if r.result.Package.Size > 4<<20 {
 		// What the download held is garbage now; the scripts need the memory.
 		debug.FreeOSMemory()
@@ -85,7 +88,7 @@ const (
 
 // fits says, before anything is written, whether the contents fit what is free.
 func fits(dir string, need bundle.Footprint) error {
-	free, ok, err := freeSpace(dir)
+	free, ok, err := workdir.Free(dir)
 	if err != nil {
 		return fmt.Errorf("measure free space: %w", err)
 	}
@@ -102,3 +105,15 @@ func fits(dir string, need bundle.Footprint) error {
 
 // mega rounds bytes up to MB, so that a need is never understated.
 func mega(bytes int64) int64 { return (bytes + 1<<20 - 1) >> 20 }
+
+// cleanUp removes the run's directory; what cannot be removed is logged and will be
+// tried again by the next run.
+func (r *run) cleanUp() {
+	r.stored.Close()
+	if r.dir == nil {
+		return
+	}
+	if err := r.dir.Remove(); err != nil {
+		r.log.Error("cannot remove the run's directory", "error", err.Error())
+	}
+}

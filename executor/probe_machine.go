@@ -13,6 +13,8 @@ import (
 
 	"cemli-executor/internal/problem"
 	"cemli-executor/internal/sandbox"
+	"cemli-executor/internal/steps"
+	"cemli-executor/internal/workdir"
 )
 
 // machine looks at what scripts would run on, at a level of the sandbox.
@@ -68,7 +70,7 @@ func cgroup(names ...string) string {
 func tools() []string {
 	var found []string
 	for _, name := range strings.Fields("bash curl git java jq node openssl perl psql python3 sqlite3 sqlplus tar unzip wget zip") {
-		for _, dir := range filepath.SplitList(searchPath) {
+		for _, dir := range filepath.SplitList(steps.SearchPath) {
 			if _, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
 				found = append(found, name)
 				break
@@ -79,10 +81,10 @@ func tools() []string {
 }
 
 func (e *Executor) probeSpace() (string, error) {
-	if err := os.MkdirAll(e.WorkDir, 0o700); err != nil {
-		return "", workdirError(e.WorkDir, err)
+	if err := workdir.Prepare(e.WorkDir); err != nil {
+		return "", err
 	}
-	free, ok, err := freeSpace(e.WorkDir)
+	free, ok, err := workdir.Free(e.WorkDir)
 	if err != nil || !ok {
 		return "unknown", err
 	}
@@ -131,13 +133,14 @@ func (e *Executor) probeSandbox(ctx context.Context, level sandbox.Level, creden
 
 // trial runs a script in the sandbox, and returns which of the files it could open.
 func (e *Executor) trial(ctx context.Context, level sandbox.Level, files []string) (sandbox.Outcome, []string, error) {
-	dir, err := newRundir(e.WorkDir, level)
+	user, _ := sandbox.User(level)
+	dir, err := workdir.Make(e.WorkDir, user)
 	if err != nil {
 		return sandbox.Outcome{}, nil, err
 	}
-	defer func() { _ = dir.remove() }() // the next run removes what is left
-	if err := dir.give(); err != nil {
-		return sandbox.Outcome{}, nil, workdirError(e.WorkDir, err)
+	defer func() { _ = dir.Remove() }() // the next run removes what is left
+	if err := dir.Give(); err != nil {
+		return sandbox.Outcome{}, nil, err
 	}
 	var out bytes.Buffer
 	spawn := e.Spawn
@@ -145,8 +148,8 @@ func (e *Executor) trial(ctx context.Context, level sandbox.Level, files []strin
 		spawn = sandbox.Run
 	}
 	outcome, err := spawn(ctx, sandbox.Command{
-		Path: "/bin/bash", Args: append([]string{"-c", reach, "probe"}, files...), Dir: dir.join("package"), Env: []string{"PATH=" + searchPath},
-		Stdout: &out, Stderr: &out, Grace: time.Second, Level: level, Limits: e.Scripts, Writable: dir.writable(), Kept: e.Keeper,
+		Path: "/bin/bash", Args: append([]string{"-c", reach, "probe"}, files...), Dir: dir.Path(workdir.Package), Env: []string{"PATH=" + steps.SearchPath},
+		Stdout: &out, Stderr: &out, Grace: time.Second, Level: level, Limits: e.Scripts, Writable: dir.Writable(), Kept: e.Keeper,
 		Network: level == sandbox.LevelNone,
 	})
 	return outcome, strings.Fields(out.String()), err

@@ -155,7 +155,7 @@ func (r *run) mayAppear() bool { return r.digest != "" && r.doing != nil }
 
 // logWhole puts the result into the log, where nothing else has it.
 func (r *run) logWhole() {
-	r.result.Outputs = r.outputs
+	r.result.Outputs, r.result.Evidence = r.outcome.Outputs, r.stored.Listed()
 	r.mask()
 	if doc, err := r.encode(); err == nil {
 		r.log.Error("result that could not be stored", "result", json.RawMessage(doc))
@@ -212,8 +212,11 @@ func beginning(text string) string {
 	if len(text) <= most {
 		return text
 	}
-	return strings.ToValidUTF8(text[:most], "") + "…"
+	return cut(text, most) + "…"
 }
+
+// cut shortens a text to at most n bytes of whole characters.
+func cut(text string, n int) string { return strings.ToValidUTF8(text[:min(len(text), n)], "") }
 
 func ending(text string, n int) string {
 	return strings.ToValidUTF8(text[max(0, len(text)-n):], "")
@@ -254,35 +257,31 @@ func (r *run) commit(ctx context.Context) error {
 	if err := r.copied(); err != nil {
 		return err
 	}
-	r.storing.Wait()
-	for _, log := range r.kept {
-		if err := r.persist(ctx, func(ctx context.Context) error { return r.storeLog(ctx, log) }); err != nil {
-			return err
-		}
+	if err := r.stored.Rest(ctx); err != nil {
+		return err
 	}
 	if err := r.collect(ctx); err != nil {
 		return err
 	}
 	r.runID()
 	r.result.End = r.ended()
-	r.result.Outputs = r.outputs
+	r.result.Outputs = r.outcome.Outputs
 	r.mask()
 	err := r.putJUnit(ctx)
 	if errors.Is(err, store.ErrExists) {
 		r.log.Warn("there is a JUnit report of an earlier try, which stays") // one that stored no result
-		err = r.found(ctx, junitReport)
+		err = r.stored.Adopt(ctx, evidence.Dir(r.runID())+junitReport)
 	}
 	if err != nil {
 		return err
 	}
+	r.result.Evidence = r.stored.Listed()
 	doc, err := r.encode()
 	if err != nil {
 		return err
 	}
 	r.digest = sum(doc)
-	before := r.result.Evidence
 	err = r.create(ctx, "result.json", doc, "application/json")
-	r.result.Evidence = before // it does not list itself
 	if errors.Is(err, store.ErrExists) {
 		return errors.Join(errTaken, err)
 	}
@@ -292,11 +291,9 @@ func (r *run) commit(ctx context.Context) error {
 // provable makes sure, before anything is executed, that the run can leave evidence whatever the package
 // contains: the result with its manifest in it, and the report, are encoded once. Where they cannot be, or
 // would be too large, the run ends without what is in their way.
-func (r *run) provable(scripts []script) error {
+func (r *run) provable() error {
 	trial := *r
-	for _, s := range scripts {
-		trial.result.Steps = append(trial.result.Steps, describeStep(s, evidence.StepNotRun))
-	}
+	trial.result.Steps, trial.result.Evidence = r.listed(), r.stored.Listed()
 	trial.mask()
 	doc, err := trial.result.Encode()
 	if err == nil && len(doc) > maxDocument {

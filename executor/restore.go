@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path"
 	"slices"
 	"strings"
 
@@ -23,7 +21,6 @@ func (r *run) restore(ctx context.Context) error {
 	if r.request.ResumeFrom == "" && !r.does(ActionRollback) {
 		return nil
 	}
-	r.restored = map[string]evidence.Artifact{}
 	for _, a := range r.previous.Artifacts {
 		if a.Object == "" {
 			r.missing = append(r.missing, a.Name) // an undo may do without; resuming, mayResume has refused
@@ -35,9 +32,9 @@ func (r *run) restore(ctx context.Context) error {
 		if err := r.restoreOne(ctx, a); err != nil {
 			return err
 		}
-		r.restored[a.Name] = a
+		r.job.Restored = append(r.job.Restored, a)
 	}
-	return r.dir.give()
+	return r.dir.Give()
 }
 
 // withheld is an artifact of a run that was not kept; nil: there is none.
@@ -84,18 +81,14 @@ func (r *run) restoreOne(ctx context.Context, a evidence.Artifact) error {
 	if info.Size != a.Size || a.Size > r.Limits.ArtifactBytes {
 		return lost(fmt.Errorf("it has %d bytes", info.Size))
 	}
-	name := "artifacts/" + a.Name
-	if err := r.dir.root.MkdirAll(path.Dir(name), 0o700); err != nil {
-		return lost(err)
-	}
-	f, err := r.dir.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	f, err := r.dir.NewArtifact(a.Name)
 	if err != nil {
 		return lost(err)
 	}
 	sum := sha256.New()
 	_, err = io.Copy(io.MultiWriter(f, sum), io.LimitReader(body, a.Size))
 	if err := errors.Join(err, f.Close()); err != nil {
-		return unread(r.Results.Name(), object, err)
+		return store.Unread(r.Results, object, err)
 	}
 	if hexSum(sum) != a.SHA256 {
 		return lost(errors.New("its digest is another"))

@@ -10,6 +10,7 @@ import (
 	"cemli-executor/internal/problem"
 	"cemli-executor/internal/redact"
 	"cemli-executor/internal/sandbox"
+	"cemli-executor/internal/steps"
 	"cemli-executor/manifest"
 )
 
@@ -27,13 +28,6 @@ type SecretSource func(ctx context.Context, env, ref string) (Secret, error)
 // maxSecrets is how long all secrets of a run are together: they become variables of an environment,
 // and each is looked for in all its forms. The vault itself takes 25 KB for one.
 const maxSecrets = 32 << 10
-
-// secret is one that scripts may see.
-type secret struct{ env, value string }
-
-// maxMasked is how long all values of a run are together that are masked: a request's, the manifest's, secrets,
-// and what scripts add.
-const maxMasked = 64 << 10
 
 // guard learns what has to be masked before anything is decided: what a request gives, all of it while it is
 // not known what is sensitive, and every sensitive value in the manifest, which the result quotes.
@@ -59,7 +53,7 @@ func (r *run) guard(m *manifest.Manifest) {
 func fitting(values []string) []string {
 	size := 0
 	for i, v := range values {
-		if size += len(v); size > maxMasked {
+		if size += len(v); size > steps.MaxMasked {
 			return values[:i]
 		}
 	}
@@ -73,7 +67,7 @@ func tooMuch(values []string) []problem.Problem {
 		return nil
 	}
 	return []problem.Problem{{
-		Code: "secret.size", Message: fmt.Sprintf("the secrets of the package and the sensitive values of the request and the manifest have more than %d bytes together", maxMasked),
+		Code: "secret.size", Message: fmt.Sprintf("the secrets of the package and the sensitive values of the request and the manifest have more than %d bytes together", steps.MaxMasked),
 		Hint: "give less of what has to be masked; put what is long into a file that the scripts fetch",
 	}}
 }
@@ -130,7 +124,7 @@ func (r *run) unlock(ctx context.Context, plan *manifest.Plan) error {
 			problems = append(problems, p)
 			continue
 		}
-		r.secrets = append(r.secrets, secret{env, string(found.Value)})
+		r.job.Secrets = append(r.job.Secrets, steps.Variable{Name: env, Value: string(found.Value)})
 		r.result.Secrets = append(r.result.Secrets, evidence.Secret{Env: env, SecretID: found.ID, Version: found.Version})
 		hide = append(hide, string(found.Value))
 	}

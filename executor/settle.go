@@ -14,6 +14,7 @@ import (
 	"cemli-executor/internal/claim"
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/problem"
+	"cemli-executor/internal/results"
 	"cemli-executor/internal/store"
 )
 
@@ -117,7 +118,7 @@ func (e *Config) listLeft(ctx context.Context, result *evidence.Result) error {
 			if o.Name == evidence.ResultObject(result.RunID) || slices.ContainsFunc(result.Evidence, known) {
 				continue
 			}
-			left, err := e.described(ctx, o.Name)
+			left, err := results.Describe(ctx, e.Results, o.Name)
 			if err != nil {
 				return err
 			}

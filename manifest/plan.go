@@ -145,9 +145,9 @@ func scripts(files map[string]string, folder string) []string {
 	return found
 }
 
-// Keeps reports whether a file in the package's folder is one of the outputs.
-func (m *Manifest) Keeps(name string) bool {
-	return slices.ContainsFunc(m.Outputs, func(glob string) bool {
+// Keeps reports whether a file in the package's folder is one of the outputs, which are patterns.
+func Keeps(outputs []string, name string) bool {
+	return slices.ContainsFunc(outputs, func(glob string) bool {
 		ok, err := doublestar.Match(glob, name)
 		return ok && err == nil
 	})

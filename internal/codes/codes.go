@@ -9,7 +9,12 @@
 // is replaced by another stays known as what that one was.
 package codes
 
-import "strings"
+import (
+	"errors"
+	"strings"
+
+	"cemli-executor/internal/problem"
+)
 
 // Fault is whose it is to mend what a code says.
 type Fault string
@@ -129,6 +134,21 @@ func Of(code string) Meaning {
 		return m
 	}
 	return byCode[Internal]
+}
+
+// OfError is what a failure means: by its code or, where that leaves it to the cause, by that one's.
+func OfError(failure error) Meaning {
+	var e, cause *problem.Error
+	if !errors.As(failure, &e) {
+		return Of(Internal)
+	}
+	m := Of(e.Code())
+	if m.ByCause && errors.As(e.Cause, &cause) {
+		if of := Of(cause.Code()); of.Retried {
+			return of
+		}
+	}
+	return m
 }
 
 // Known reports whether a code is in the table.

@@ -34,3 +34,13 @@ func Names(names []string) string {
 	}
 	return strings.Join(names, ", ")
 }
+
+// Masked are copies of problems without what hide takes out of a text.
+func Masked(problems []Problem, hide func(string) string) []Problem {
+	var masked []Problem
+	for _, p := range problems {
+		p.Where, p.Message, p.Hint = hide(p.Where), hide(p.Message), hide(p.Hint)
+		masked = append(masked, p)
+	}
+	return masked
+}

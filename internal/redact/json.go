@@ -116,7 +116,7 @@ func (w *documentMasker) once(name string) string {
 	if w.own == nil {
 		w.own = memberNames(w.doc)
 	}
-	return Numbered(name, w.seen[depth], func(name string) bool { return w.own[name] })
+	return another(name, w.seen[depth], func(name string) bool { return w.own[name] })
 }
 
 // memberNames are those of all members in a document, whatever their objects: no masked one has to be one of them.
@@ -135,9 +135,9 @@ func memberNames(doc []byte) map[string]bool {
 	}
 }
 
-// Numbered makes a name that was masked another one than those it gave before, which seen keeps, and than those
+// another makes a name that was masked another one than those it gave before, which seen keeps, and than those
 // that are taken.
-func Numbered(name string, seen map[string]int, taken func(name string) bool) string {
+func another(name string, seen map[string]int, taken func(name string) bool) string {
 	for n := seen[name] + 1; ; n++ {
 		numbered := WithNumber(name, n)
 		if seen[numbered] == 0 && !taken(numbered) {

@@ -14,6 +14,7 @@ package redact
 
 import (
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -147,4 +148,19 @@ func (m *Masker) Found(r io.Reader) (bool, error) {
 			return false, err
 		}
 	}
+}
+
+// Values masks names and values. Names that become one when they are masked are numbered.
+func (m *Masker) Values(values map[string]string) map[string]string {
+	masked := make(map[string]string, len(values))
+	seen := map[string]int{}
+	taken := func(name string) bool { _, ok := values[name]; return ok }
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		shown := m.String(name)
+		if shown != name {
+			shown = another(shown, seen, taken)
+		}
+		masked[shown] = m.String(values[name])
+	}
+	return masked
 }

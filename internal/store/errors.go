@@ -47,6 +47,14 @@ func Error(kind error, op, bucket, name string, cause error) error {
 	panic("store: not a sentinel: " + kind.Error())
 }
 
+// Unread makes an error of reading an object that the store did not make one of the store.
+func Unread(b Bucket, name string, err error) error {
+	if problem.CodeOf(err) != "" {
+		return err
+	}
+	return Error(ErrUnavailable, "read", b.Name(), name, err)
+}
+
 // CheckName reports why name cannot be an object's in any store, or nil. Names with
 // empty, "." or ".." segments are refused: clients and proxies normalise them, so
 // that what is read need not be what was asked for.

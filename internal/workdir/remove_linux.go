@@ -1,4 +1,4 @@
-package executor
+package workdir
 
 import (
 	"errors"
@@ -9,6 +9,9 @@ import (
 
 	"golang.org/x/sys/unix"
 )
+
+// openFolder opens a folder, and not through a link.
+const openFolder = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC
 
 // withoutWaiting opens a pipe without the other end.
 const withoutWaiting = unix.O_NONBLOCK
@@ -31,7 +34,7 @@ func removeFolder(path string) error {
 // removeContents removes what is in a folder. Folders in folders are moved to the top one after
 // the other, so that it never has more than two open, and no name has a path.
 func removeContents(path string) error {
-	top, err := unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	top, err := unix.Open(path, openFolder, 0)
 	if err != nil {
 		return fmt.Errorf("open %s: %w", path, err)
 	}
@@ -65,7 +68,7 @@ func emptied(top int, name string, moved *int) (more []string, err error) {
 	if err := unix.Fchmodat(top, name, 0o700, 0); err != nil {
 		return nil, err
 	}
-	dir, err := unix.Openat(top, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	dir, err := unix.Openat(top, name, openFolder, 0)
 	if err != nil {
 		return nil, err
 	}

@@ -1,4 +1,4 @@
-package executor
+package steps
 
 import (
 	"fmt"
@@ -16,7 +16,8 @@ func envMisreads(arg string) string {
 	case !split && !option && strings.ContainsAny(arg, blanks):
 		return fmt.Sprintf("env takes %.100q for the name of one program; write #!/usr/bin/env -S %.100s", arg, arg)
 	case !split && (option || arg == ""), split && envWords(arg) != nil && envProgram(arg) == "":
-		return fmt.Sprintf("the #! line gives env no program to run: %.100q; write it like #!/usr/bin/env -S bash -e", arg)
+		const none = "the #! line gives env no program to run: %.100q; write it like #!/usr/bin/env -S bash -e"
+		return fmt.Sprintf(none, arg)
 	}
 	return ""
 }

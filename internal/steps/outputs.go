@@ -1,4 +1,4 @@
-package executor
+package steps
 
 import (
 	"errors"
@@ -12,6 +12,7 @@ import (
 
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/problem"
+	"cemli-executor/internal/workdir"
 	"cemli-executor/manifest"
 )
 
@@ -38,20 +39,21 @@ func (r *run) takeOutputs(s script, file string, record *evidence.Step) error {
 	if err != nil {
 		record.Status = evidence.StepFailed
 		return problem.New(problem.Problem{
-			Code: "step.output", Where: s.Run, Message: "what it wrote to CEMLI_OUTPUT cannot be used: " + r.masker.String(err.Error()),
-			Hint: "write lines of the form KEY=value, or KEY<<END, lines, END",
+			Code: "step.output", Where: s.Run,
+			Message: "what it wrote to CEMLI_OUTPUT cannot be used: " + r.here.Masker.String(err.Error()),
+			Hint:    "write lines of the form KEY=value, or KEY<<END, lines, END",
 		}, err)
 	}
-	maps.Copy(r.outputs, found)
+	maps.Copy(r.outcome.Outputs, found)
 	if len(found) > 0 {
-		record.Outputs = r.maskValues(found)
+		record.Outputs = r.here.Masker.Values(found)
 	}
 	return nil
 }
 
 // fitOutputs refuses more than the environments of later scripts, the undo among them, can hold.
 func (r *run) fitOutputs(found map[string]string) error {
-	all := maps.Clone(r.outputs)
+	all := maps.Clone(r.outcome.Outputs)
 	maps.Copy(all, found)
 	size := 0
 	for key, value := range all {
@@ -61,16 +63,17 @@ func (r *run) fitOutputs(found map[string]string) error {
 	case len(all) > maxOutputs:
 		return fmt.Errorf("the steps of a run give at most %d outputs", maxOutputs)
 	case size > maxOutputBytes:
-		return fmt.Errorf("the outputs of a run have at most %d bytes together; use files in CEMLI_ARTIFACTS for more", maxOutputBytes)
+		return fmt.Errorf("the outputs of a run have at most %d bytes together; use files in CEMLI_ARTIFACTS for more",
+			maxOutputBytes)
 	}
 	return nil
 }
 
 // readOutputs reads the file; one that is not there is empty.
 func (r *run) readOutputs(name string) (string, error) {
-	f, info, err := openRegular(r.dir.root, name)
+	f, info, err := workdir.OpenRegular(r.here.Dir.Root(), name)
 	if err != nil {
-		if _, err := r.dir.root.Lstat(name); errors.Is(err, fs.ErrNotExist) {
+		if _, err := r.here.Dir.Root().Lstat(name); errors.Is(err, fs.ErrNotExist) {
 			return "", nil
 		}
 		return "", err
@@ -118,11 +121,13 @@ func parseOutputs(text string) (map[string]string, error) {
 		case !plain:
 			return nil, fmt.Errorf("line %d is neither KEY=value nor KEY<<END", at)
 		case !outputKey.MatchString(key): // not quoted: it may be anything
-			return nil, fmt.Errorf("line %d has no key: a letter or underscore, then up to 63 letters, digits and underscores", at)
+			return nil, fmt.Errorf(
+				"line %d has no key: a letter or underscore, then up to 63 letters, digits and underscores", at)
 		case manifest.Reserved(key):
 			return nil, fmt.Errorf("line %d: the name %s is reserved", at, key)
 		case len(value) > maxOutputValue:
-			return nil, fmt.Errorf("line %d: the value of %s has %d bytes; at most %d are allowed", at, key, len(value), maxOutputValue)
+			return nil, fmt.Errorf("line %d: the value of %s has %d bytes; at most %d are allowed",
+				at, key, len(value), maxOutputValue)
 		}
 		outputs[key] = value
 	}

@@ -1,19 +1,17 @@
 //go:build !linux
 
-package executor
+package workdir
 
 import (
 	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
-
-	"cemli-executor/internal/bundle"
 )
 
 // Packages run on Linux only; the sandbox says so.
 
-func freeSpace(string) (bundle.Footprint, bool, error) { return bundle.Footprint{}, false, nil }
+func freeSpace(string) (Space, bool, error) { return Space{}, false, nil }
 
 func ownedByUs(fs.FileInfo) bool { return true }
 
@@ -39,4 +37,4 @@ func removeContents(path string) error {
 }
 
 // look lists nothing: no step is run here.
-func (d *rundir) look(int) (contents, bool) { return nil, true }
+func (d *Dir) look(int) (files, bool) { return nil, true }

@@ -1,7 +1,6 @@
-package executor
+package steps
 
 import (
-	"crypto/sha256"
 	"fmt"
 	"io"
 	"os"
@@ -14,8 +13,8 @@ import (
 	"cemli-executor/manifest"
 )
 
-// searchPath is the PATH of scripts, the same everywhere.
-const searchPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+// SearchPath is the PATH of scripts, the same everywhere.
+const SearchPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 // maxShebang is how much of a script's first line is looked at, as the kernel does.
 const maxShebang = 255
@@ -23,7 +22,7 @@ const maxShebang = 255
 // script is a step with the program that runs it. Nothing in the run's directory is
 // executed itself, because /tmp may forbid it.
 type script struct {
-	manifest.Step
+	Step
 	interpreter string   // absolute path
 	args        []string // before the script's path
 	undo        *script  // nil where there is none
@@ -37,22 +36,21 @@ func (s script) logName() string {
 	return s.Name
 }
 
-// resolve finds the interpreter of every script and every tool, and reports all that
-// are missing, before the first one runs.
-func (r *run) resolve(plan *manifest.Plan) ([]script, error) {
+// resolve finds the interpreter of every script and every tool, and reports all that are missing.
+func (h Here) resolve(job Job) ([]script, error) {
 	var scripts []script
 	var problems []problem.Problem
-	find := func(step manifest.Step) (script, error) {
-		s, missing, err := r.find(step)
+	find := func(step Step) (script, error) {
+		s, missing, err := h.find(step, job.Level)
 		problems = append(problems, missing...)
 		return s, err
 	}
-	for _, step := range plan.Steps() {
+	for _, step := range job.Plan {
 		s, err := find(step)
 		if err != nil {
 			return nil, err
 		}
-		if step.Rollback != "" {
+		if step.Undo != "" {
 			undo, err := find(undoOf(step))
 			if err != nil {
 				return nil, err
@@ -61,11 +59,12 @@ func (r *run) resolve(plan *manifest.Plan) ([]script, error) {
 		}
 		scripts = append(scripts, s)
 	}
-	for _, tool := range plan.Manifest().Tools {
+	for _, tool := range job.Tools {
 		if findProgram(tool) == "" {
 			problems = append(problems, problem.Problem{
-				Code: "step.tool", Where: tool, Message: "the package needs this command, and it is not on " + searchPath,
-				Hint: "add it to the function's image",
+				Code: "step.tool", Where: tool,
+				Message: "the package needs this command, and it is not on " + SearchPath,
+				Hint:    "add it to the function's image",
 			})
 		}
 	}
@@ -73,15 +72,16 @@ func (r *run) resolve(plan *manifest.Plan) ([]script, error) {
 }
 
 // find finds the interpreter of one script.
-func (r *run) find(step manifest.Step) (script, []problem.Problem, error) {
-	beginning, err := beginningOf(r.dir.contents, step.Run)
+func (h Here) find(step Step, level sandbox.Level) (script, []problem.Problem, error) {
+	beginning, err := beginningOf(h.Dir.Contents(), step.Run)
 	if err != nil {
 		return script{}, nil, fmt.Errorf("read %s: %w", step.Run, err)
 	}
 	s, why := interpreterOf(beginning)
 	s.Step = step
-	if why == "" && r.Sandbox != sandbox.LevelNone && !sandbox.MayRun(s.interpreter) {
-		why = fmt.Sprintf("the interpreter %.100q is not where the system has its programs, and nothing else may run", s.interpreter)
+	if why == "" && level != sandbox.LevelNone && !sandbox.MayRun(s.interpreter) {
+		const elsewhere = "the interpreter %.100q is not where the system has its programs, and nothing else may run"
+		why = fmt.Sprintf(elsewhere, s.interpreter)
 	}
 	if why == "" {
 		return s, nil, nil
@@ -98,8 +98,9 @@ func noInterpreter(name, why string) problem.Problem {
 	return problem.Problem{Code: "step.interpreter", Where: name, Message: message, Hint: cure}
 }
 
-// unreadable lists the scripts of a plan, undo scripts too, whose "#!" lines no machine understands.
-func unreadable(root *os.Root, plan *manifest.Plan) ([]problem.Problem, error) {
+// Unreadable lists the scripts of a plan, undo scripts too, whose "#!" lines no machine understands; root
+// has the package's files.
+func Unreadable(root *os.Root, plan *manifest.Plan) ([]problem.Problem, error) {
 	var problems []problem.Problem
 	for _, step := range plan.Steps() {
 		for _, name := range []string{step.Run, step.Rollback} {
@@ -138,7 +139,7 @@ func interpreterOf(beginning string) (script, string) {
 	}
 	if filepath.Base(path) == "env" {
 		if wanted := envProgram(arg); wanted != "" && findProgram(wanted) == "" {
-			return script{}, fmt.Sprintf("the interpreter %.100q is not on %s", wanted, searchPath)
+			return script{}, fmt.Sprintf("the interpreter %.100q is not on %s", wanted, SearchPath)
 		}
 	}
 	return program(path, arg)
@@ -163,7 +164,8 @@ func readShebang(beginning string) (path, arg, why string) {
 		path, arg = path[:end], strings.TrimLeft(path[end:], blanks)
 	}
 	if !filepath.IsAbs(path) {
-		return "", "", fmt.Sprintf("the #! line does not begin with an absolute path: %.100q; write it like #!/usr/bin/env bash", rest)
+		const relative = "the #! line does not begin with an absolute path: %.100q; write it like #!/usr/bin/env bash"
+		return "", "", fmt.Sprintf(relative, rest)
 	}
 	if filepath.Base(path) == "env" {
 		why = envMisreads(arg)
@@ -215,7 +217,7 @@ func findProgram(name string) string {
 	candidates := []string{name}
 	if !strings.Contains(name, "/") {
 		candidates = candidates[:0]
-		for _, dir := range filepath.SplitList(searchPath) {
+		for _, dir := range filepath.SplitList(SearchPath) {
 			candidates = append(candidates, filepath.Join(dir, name))
 		}
 	}
@@ -225,13 +227,4 @@ func findProgram(name string) string {
 		}
 	}
 	return ""
-}
-
-// digest is the SHA-256 of the first size bytes of a file in hexadecimal.
-func digest(f *os.File, size int64) (string, error) {
-	sum := sha256.New()
-	if _, err := io.Copy(sum, io.LimitReader(f, size)); err != nil {
-		return "", err
-	}
-	return hexSum(sum), nil
 }

@@ -1,4 +1,4 @@
-package executor
+package workdir
 
 import (
 	"io/fs"
@@ -7,18 +7,14 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
-
-	"cemli-executor/internal/bundle"
 )
 
-// freeSpace measures what an unprivileged process may still write below dir; ok is
-// false where the system does not tell.
-func freeSpace(dir string) (free bundle.Footprint, ok bool, err error) {
+func freeSpace(dir string) (free Space, ok bool, err error) {
 	var s syscall.Statfs_t
 	if err := syscall.Statfs(dir, &s); err != nil {
 		return free, false, err
 	}
-	free = bundle.Footprint{Bytes: int64(s.Bavail) * s.Bsize, Inodes: int64(min(s.Ffree, math.MaxInt64))} // #nosec G115 -- bounded
+	free = Space{Bytes: int64(s.Bavail) * s.Bsize, Inodes: int64(min(s.Ffree, math.MaxInt64))} // #nosec G115 -- bounded
 	if s.Files == 0 {
 		free.Inodes = math.MaxInt64 // the file system makes them as needed
 	}
@@ -30,8 +26,6 @@ func ownedByUs(info fs.FileInfo) bool {
 	return ok && int(stat.Uid) == os.Geteuid()
 }
 
-// newLogFile makes a file in memory for a log: it has no path that a script could find,
-// and needs nothing of a file system that scripts can fill.
 func newLogFile(name string) (*os.File, error) {
 	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC)
 	if err != nil {

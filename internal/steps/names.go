@@ -1,4 +1,4 @@
-package executor
+package steps
 
 import (
 	"os"
@@ -7,8 +7,8 @@ import (
 	"cemli-executor/internal/redact"
 )
 
-// keptNames are what the files of a run are kept as, each once: none is another's, and none a folder of another, so that
-// all can be put back.
+// keptNames are the names that the files of a run are kept as. Each is given once, and none is that of a
+// folder that another is in, so that all files can be put back.
 type keptNames struct {
 	root    *os.Root
 	places  []string        // folders whose files are kept, in root

@@ -1,4 +1,4 @@
-package executor
+package workdir
 
 import (
 	"os"
@@ -9,8 +9,8 @@ import (
 
 // look lists the files in the package's folder, but not many more than there are to be expected; the
 // second value says whether it has all of them.
-func (d *rundir) look(expected int) (contents, bool) {
-	l := looker{found: make(contents, expected), most: expected + maxNew, end: time.Now().Add(maxChangeTime)}
+func (d *Dir) look(expected int) (files, bool) {
+	l := looker{found: make(files, expected), most: expected + maxNew, end: time.Now().Add(maxChangeTime)}
 	top, err := d.contents.Open(".")
 	if err != nil {
 		return l.found, false
@@ -21,7 +21,7 @@ func (d *rundir) look(expected int) (contents, bool) {
 
 // looker goes through folders.
 type looker struct {
-	found   contents
+	found   files
 	most    int
 	end     time.Time
 	stopped bool
@@ -48,8 +48,8 @@ func (l *looker) entry(dir int, prefix, name string, depth int) {
 	if l.stopped || unix.Fstatat(dir, name, &stat, unix.AT_SYMLINK_NOFOLLOW) != nil {
 		return
 	}
-	if stat.Mode&unix.S_IFMT == unix.S_IFDIR && depth < maxDepth {
-		if fd, err := unix.Openat(dir, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0); err == nil {
+	if stat.Mode&unix.S_IFMT == unix.S_IFDIR && depth < MaxDepth {
+		if fd, err := unix.Openat(dir, name, openFolder, 0); err == nil {
 			l.folder(os.NewFile(uintptr(fd), name), prefix+name+"/", depth+1) // a descriptor
 		}
 		return

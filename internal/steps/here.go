@@ -1,0 +1,137 @@
+package steps
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"time"
+
+	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/redact"
+	"cemli-executor/internal/sandbox"
+	"cemli-executor/internal/workdir"
+)
+
+// ErrNoTime is the failure of a job whose first step would have no time.
+var ErrNoTime = errors.New("no time is left for steps")
+
+// Here is where a job runs: in a folder of this machine.
+type Here struct {
+	Dir   *workdir.Dir
+	Files map[string]File // in the package's folder, by name
+	// Masker hides what is secret in all that scripts print, leave and give. What they add to be hidden is
+	// added to it, so that the caller hides it, too, in what it says of the run.
+	Masker *redact.Masker
+	Limits sandbox.Limits // of the machine, that the scripts have to share
+	// Keeper: a process of its own is the scripts' parent, which ends them when this program is killed.
+	Keeper bool
+	// Spawn runs one command until ctx ends; nil: sandbox.Run.
+	Spawn func(ctx context.Context, c sandbox.Command) (sandbox.Outcome, error)
+}
+
+// File is a file of the package as it was admitted.
+type File struct {
+	Size   int64
+	SHA256 string
+}
+
+// Check finds out what a job needs that is not here: interpreters and tools. The error lists all of it.
+func (h Here) Check(job Job) error {
+	_, err := h.resolve(job)
+	return err
+}
+
+// Run does the job. The context has a deadline, at which scripts have to have ended. The error says why not
+// all that was to be run has succeeded; the outcome then says how far it came.
+func (h Here) Run(ctx context.Context, job Job, journal Journal) (Outcome, error) {
+	scripts, err := h.resolve(job)
+	if err != nil {
+		return Outcome{}, err
+	}
+	r := &run{
+		here: h, job: job, journal: journal, scripts: scripts,
+		masks: &masks{dir: h.Dir, masker: h.Masker}, before: h.Dir.Snapshot(h.digests()),
+		outcome: Outcome{Outputs: map[string]string{}},
+	}
+	maps.Copy(r.outcome.Outputs, job.Outputs)
+	if job.Undo == UndoOnly {
+		err = r.revert(ctx)
+	} else {
+		err = r.execute(ctx)
+	}
+	return r.outcome, err
+}
+
+// digests are those of the package's files, by name.
+func (h Here) digests() map[string]string {
+	digests := make(map[string]string, len(h.Files))
+	for name, f := range h.Files {
+		digests[name] = f.SHA256
+	}
+	return digests
+}
+
+// run is a job that is being done.
+type run struct {
+	here    Here
+	job     Job
+	journal Journal
+	scripts []script
+	masks   *masks
+	before  *workdir.Snapshot // of the package's folder, as the step before has left it
+	named   int               // bytes of the names of changed files so far
+	outcome Outcome
+	undo    []script // the undo scripts after the one that runs
+}
+
+// Grace is the time between SIGTERM and SIGKILL for a step whose time has ended. It is a part of the
+// step's time.
+const Grace = 2 * time.Second
+
+// linger is how long the output of what a script has left behind is waited for, within the step's time.
+const linger = 2 * time.Second
+
+// hasTime reports whether there is time for a script.
+func hasTime(ctx context.Context) bool {
+	end, _ := ctx.Deadline()
+	return time.Until(end) > Grace
+}
+
+// stopTime is when a script is asked to end, so that it has ended when its time has.
+func stopTime(ctx context.Context) time.Time {
+	end, _ := ctx.Deadline()
+	return end.Add(-Grace)
+}
+
+// interrupted is the outcome if nothing is heard any more from the beginning of a step on.
+func (r *run) interrupted(current evidence.Step) Outcome {
+	o := r.outcome
+	o.Outputs = maps.Clone(o.Outputs)
+	o.Steps = withoutTails(o.Steps)
+	current.Status, current.Attempts = evidence.StepInterrupted, 1
+	if current.Phase != string(phaseRollback) {
+		o.Steps = append(o.Steps, current)
+		for _, s := range r.scripts[min(len(o.Steps), len(r.scripts)):] {
+			o.Steps = append(o.Steps, s.Describe(evidence.StepNotRun))
+		}
+		return o
+	}
+	rollback := *o.Rollback
+	rollback.Status = evidence.StepInterrupted
+	rollback.Steps = append(withoutTails(rollback.Steps), current)
+	for _, s := range r.undo {
+		rollback.Steps = append(rollback.Steps, s.Describe(evidence.StepNotRun))
+	}
+	o.Rollback = &rollback
+	return o
+}
+
+// withoutTails are copies of records without what the steps have printed.
+func withoutTails(records []evidence.Step) []evidence.Step {
+	var all []evidence.Step
+	for _, s := range records {
+		s.StdoutTail, s.StderrTail = "", ""
+		all = append(all, s)
+	}
+	return all
+}

@@ -1,0 +1,64 @@
+package steps
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"cemli-executor/internal/evidence"
+)
+
+// stepLog is a step's log while it is written.
+type stepLog struct {
+	name   string
+	file   *os.File
+	output *evidence.Log
+	lost   bool // not all output could be read
+	begun  time.Time
+}
+
+func (r *run) newLog(number int, s script) (*stepLog, error) {
+	file, err := r.here.Dir.NewLog(fmt.Sprintf("%02d.log", number))
+	if err != nil {
+		return nil, err
+	}
+	return &stepLog{
+		file: file, output: evidence.NewLog(file, r.job.Limits.LogBytes, r.live(s)),
+		name: fmt.Sprintf("steps/%02d-%s.log", number, cut(s.logName(), 200)),
+	}, nil
+}
+
+// live passes a step's lines on to whoever wants to be told of them; nil: nobody.
+func (r *run) live(s script) func(evidence.Stream, []string) {
+	if r.journal.Lines == nil {
+		return nil
+	}
+	told := map[evidence.Stream]func([]string){}
+	for _, stream := range []evidence.Stream{evidence.Stdout, evidence.Stderr} {
+		told[stream] = r.journal.Lines(s.Name, stream)
+	}
+	return func(stream evidence.Stream, lines []string) { told[stream](lines) }
+}
+
+// cut shortens a name to at most n bytes of whole characters.
+func cut(name string, n int) string {
+	return strings.ToValidUTF8(name[:min(len(name), n)], "")
+}
+
+// elapsed is the time since the first attempt began.
+func (l *stepLog) elapsed() time.Duration {
+	if l.begun.IsZero() {
+		l.begun = time.Now()
+	}
+	return time.Since(l.begun)
+}
+
+// finish puts into the record what the log knows, and gives the log away. A log that could not be written
+// in full is marked as truncated.
+func (l *stepLog) finish(record *evidence.Step) Log {
+	l.output.Close()
+	err := l.output.Record(record)
+	record.Truncated = record.Truncated || l.lost
+	return Log{Name: l.name, File: l.file, Times: l.output.Times(), Err: err}
+}
