@@ -103,7 +103,7 @@ func (r *run) describe(failure error) *evidence.Error {
 	}
 	unknown := problem.Problem{Code: "step.failed", Message: "the step did not succeed"}
 	e := evidence.NewError(problem.Of(failure, unknown))
-	e.Mask(r.here.Masker.String)
+	e.Mask(r.here.Masker)
 	return e
 }
 
