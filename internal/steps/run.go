@@ -35,7 +35,7 @@ func (r *run) execute(ctx context.Context) error {
 		}
 		r.outcome.Steps = append(r.outcome.Steps, record)
 	}
-	if failure != nil && r.job.Undo == UndoOnFailure {
+	if failure != nil && r.outcome.Began && r.job.Undo == UndoOnFailure {
 		r.undoBegun(ctx)
 	}
 	return failure
