@@ -20,6 +20,7 @@ import (
 
 	"cemli-executor/internal/bundle"
 	"cemli-executor/internal/claim"
+	"cemli-executor/internal/download"
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/redact"
 	"cemli-executor/internal/results"
@@ -258,12 +259,12 @@ func (r *run) pipeline(ctx context.Context) error {
 	if err := r.recall(ctx); err != nil {
 		return err
 	}
-	source, err := timed(r, "fetch", func() (*source, error) { return r.fetch(ctx) })
+	zip, err := timed(r, "fetch", func() (*download.Object, error) { return r.fetch(ctx) })
 	if err != nil {
 		return err
 	}
 	r.formOnly(policy)
-	archive, err := timed(r, "open", func() (*bundle.Archive, error) { return r.open(source) })
+	archive, err := timed(r, "open", func() (*bundle.Archive, error) { return r.open(zip) })
 	if err != nil {
 		return err
 	}
@@ -299,7 +300,7 @@ func (r *run) pipeline(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.keepPackage(ctx, source, m)
+	r.keepPackage(ctx, zip, m)
 	return r.apply(ctx, plan)
 }
 

@@ -2,51 +2,19 @@ package executor
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
-	"io"
-	"sync"
 	"time"
 
+	"cemli-executor/internal/download"
 	"cemli-executor/internal/problem"
 	"cemli-executor/internal/results"
 	"cemli-executor/internal/store"
 )
 
-// How a package is held while it is read. The zip is never written to disk: /tmp is
-// small and its files count as memory, and the contents need it.
-const (
-	chunkBytes = 2 << 20
-	// holdBytes is the size up to which the whole zip stays in memory.
-	holdBytes = 32 << 20
-	// holdChunks is how many chunks of a larger one do.
-	holdChunks = 8
-)
-
-// source is a package's zip: one version of one object, downloaded once from end to
-// end to learn its digests, then read at random. Chunks that are no longer in memory
-// are fetched again and must have the digest of the first time, so that whatever is
-// read is part of the bytes that SHA256 names.
-type source struct {
-	ctx    context.Context
-	bucket store.Bucket
-	name   string
-	opts   store.GetOptions
-	size   int64
-	sha256 string
-
-	mu     sync.Mutex
-	sums   [][sha256.Size]byte // of each chunk
-	chunks map[int64][]byte
-	recent []int64 // chunks in memory, oldest first; not kept where all are held
-}
-
 // fetch downloads the package: the version that was asked for, or, once it is settled which bytes the
 // request is of, exactly those, from wherever they still are.
-func (r *run) fetch(ctx context.Context) (*source, error) {
+func (r *run) fetch(ctx context.Context) (*download.Object, error) {
 	if r.request.OnEvent && r.request.ETag == "" { // another delivery of it may have begun
 		if err := r.begunBefore(ctx); err != nil {
 			return nil, err
@@ -73,12 +41,12 @@ func isGone(err error) bool {
 }
 
 // fetchNewest downloads what the request names, and pins its version.
-func (r *run) fetchNewest(ctx context.Context) (*source, error) {
+func (r *run) fetchNewest(ctx context.Context) (*download.Object, error) {
 	opts := store.GetOptions{IfMatch: r.request.ETag}
 	if r.request.VersionNamed {
 		opts.VersionID = r.request.VersionID
 	}
-	s, _, err := r.download(ctx, r.Packages, r.request.Object, opts, func(info store.Info) error {
+	s, _, err := download.Open(ctx, r.Packages, r.request.Object, opts, func(info store.Info) error {
 		r.request.ETag, r.request.VersionID, r.created = info.ETag, info.VersionID, r.request.createdAt(info.Created)
 		r.request.Created = r.created
 		return r.learn(info)
@@ -86,7 +54,7 @@ func (r *run) fetchNewest(ctx context.Context) (*source, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.result.Package.SHA256 = s.sha256
+	r.result.Package.SHA256 = s.SHA256()
 	return s, nil
 }
 
@@ -99,7 +67,7 @@ type place struct {
 
 // fetchPinned downloads the bytes that the request is of: from the packages bucket if they are there
 // with that digest, else from the copy that was kept.
-func (r *run) fetchPinned(ctx context.Context) (*source, error) {
+func (r *run) fetchPinned(ctx context.Context) (*download.Object, error) {
 	q := r.request
 	if r.asks.bucket != nil {
 		return r.fetchNamed(ctx)
@@ -110,7 +78,7 @@ func (r *run) fetchPinned(ctx context.Context) (*source, error) {
 		{r.Results, results.KeptPackage(q.pinned), store.GetOptions{}},
 	} {
 		s, err := r.fetchFrom(ctx, at)
-		if isGone(err) || i == 1 && problem.CodeOf(err) == "archive.package_too_large" || err == nil && s.sha256 != q.pinned {
+		if isGone(err) || i == 1 && problem.CodeOf(err) == "archive.package_too_large" || err == nil && s.SHA256() != q.pinned {
 			continue
 		}
 		return s, err
@@ -122,33 +90,33 @@ func (r *run) fetchPinned(ctx context.Context) (*source, error) {
 }
 
 // fetchFrom downloads what is in a place, without learning anything from its metadata.
-func (r *run) fetchFrom(ctx context.Context, at place) (*source, error) {
-	s, info, err := r.download(ctx, at.bucket, at.name, at.opts, func(info store.Info) error {
+func (r *run) fetchFrom(ctx context.Context, at place) (*download.Object, error) {
+	s, info, err := download.Open(ctx, at.bucket, at.name, at.opts, func(info store.Info) error {
 		return withinLimit(at.name, info.Size, r.Limits.PackageBytes)
 	})
 	if err != nil {
 		return nil, err
 	}
-	if r.request.pinned != s.sha256 {
+	if r.request.pinned != s.SHA256() {
 		return s, nil // it says nothing of the package
 	}
 	setDefault(&r.request.Created, info.Created) // of the upload, even where its bytes come from elsewhere by now
 	r.created = r.request.Created
-	r.result.Package.Size, r.result.Package.SHA256 = info.Size, s.sha256
+	r.result.Package.Size, r.result.Package.SHA256 = info.Size, s.SHA256()
 	r.result.Reason, r.result.Reference = r.request.Reason, r.request.Reference
 	return s, nil
 }
 
 // fetchNamed downloads the version that a request which goes back names besides the run: it has to be of
 // the same bytes.
-func (r *run) fetchNamed(ctx context.Context) (*source, error) {
+func (r *run) fetchNamed(ctx context.Context) (*download.Object, error) {
 	s, err := r.fetchFrom(ctx, r.asks)
 	switch {
 	case isGone(err):
 		return nil, r.staleNow(ctx)
-	case err == nil && s.sha256 != r.request.pinned:
+	case err == nil && s.SHA256() != r.request.pinned:
 		return nil, problem.New(problem.Problem{
-			Code: "request.differs", Where: "/etag", Message: fmt.Sprintf("the version that is named has the SHA-256 %s, and the run %s had %s", s.sha256, r.previous.RunID, r.request.pinned),
+			Code: "request.differs", Where: "/etag", Message: fmt.Sprintf("the version that is named has the SHA-256 %s, and the run %s had %s", s.SHA256(), r.previous.RunID, r.request.pinned),
 			Hint: "leave etag and version_id out, or name the run of that version; contents that were changed are a new upload" + anew,
 		}, nil)
 	}
@@ -217,106 +185,3 @@ func (r *run) stale(why string, cause error) error {
 		Hint: "what is there now has an event of its own; to run an earlier version, name its version_id in a request by hand",
 	}, cause)
 }
-
-// download opens one version of an object and reads it to its end; known is asked before its bytes are
-// read.
-func (r *run) download(ctx context.Context, bucket store.Bucket, name string, opts store.GetOptions, known func(store.Info) error) (*source, store.Info, error) {
-	body, info, err := bucket.Get(ctx, name, opts)
-	if err != nil {
-		return nil, info, err
-	}
-	defer body.Close()
-	if err := known(info); err != nil {
-		return nil, info, err
-	}
-	opts.IfMatch = info.ETag
-	s := &source{ctx: ctx, bucket: bucket, name: name, opts: opts, size: info.Size, chunks: map[int64][]byte{}}
-	return s, info, s.download(body)
-}
-
-// download reads the whole body, keeping digests and as much as fits.
-func (s *source) download(body io.Reader) error {
-	whole := sha256.New()
-	for read := int64(0); read < s.size; {
-		chunk := make([]byte, min(chunkBytes, s.size-read))
-		if _, err := io.ReadFull(body, chunk); err != nil {
-			return store.Unread(s.bucket, s.name, err)
-		}
-		whole.Write(chunk)
-		s.keep(int64(len(s.sums)), chunk)
-		s.sums = append(s.sums, sha256.Sum256(chunk))
-		read += int64(len(chunk))
-	}
-	if n, err := io.ReadFull(body, make([]byte, 1)); n != 0 || !errors.Is(err, io.EOF) {
-		return store.Unread(s.bucket, s.name, fmt.Errorf("the object does not end at %d bytes: %w", s.size, err))
-	}
-	s.sha256 = hexSum(whole)
-	return nil
-}
-
-// keep holds a chunk in memory, for the place of the oldest one of a large zip.
-func (s *source) keep(index int64, chunk []byte) {
-	s.chunks[index] = chunk
-	if s.size <= holdBytes {
-		return
-	}
-	s.recent = append(s.recent, index)
-	if len(s.recent) > holdChunks {
-		delete(s.chunks, s.recent[0])
-		s.recent = s.recent[1:]
-	}
-}
-
-// ReadAt reads as io.ReaderAt says; it may be used by several goroutines.
-func (s *source) ReadAt(p []byte, off int64) (int, error) {
-	if off < 0 {
-		return 0, errors.New("read before the start")
-	}
-	n := 0
-	for n < len(p) && off < s.size {
-		chunk, err := s.chunk(off / chunkBytes)
-		if err != nil {
-			return n, err
-		}
-		copied := copy(p[n:], chunk[off%chunkBytes:])
-		n, off = n+copied, off+int64(copied)
-	}
-	if n < len(p) {
-		return n, io.EOF
-	}
-	return n, nil
-}
-
-// chunk returns a chunk from memory or from the store. One is fetched at a time: the
-// readers of an archive go through it side by side and mostly want the same one.
-func (s *source) chunk(index int64) ([]byte, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if chunk, ok := s.chunks[index]; ok {
-		return chunk, nil
-	}
-	opts := s.opts
-	opts.Offset = index * chunkBytes
-	opts.Length = min(chunkBytes, s.size-opts.Offset)
-	body, _, err := s.bucket.Get(s.ctx, s.name, opts)
-	if isGone(err) {
-		return nil, problem.New(problem.Problem{
-			Code: "trigger.stale", Where: s.name, Message: "the object was replaced or deleted while it was read; nothing ran", Hint: "what is there now has an event of its own",
-		}, err)
-	}
-	if err != nil {
-		return nil, err
-	}
-	defer body.Close()
-	chunk := make([]byte, opts.Length)
-	if _, err := io.ReadFull(body, chunk); err != nil {
-		return nil, store.Unread(s.bucket, s.name, err)
-	}
-	if sha256.Sum256(chunk) != s.sums[index] {
-		return nil, store.Error(store.ErrCorrupt, "read", s.bucket.Name(), s.name, errors.New("the same version gave other bytes than before"))
-	}
-	s.keep(index, chunk)
-	return chunk, nil
-}
-
-func hexSum(h hash.Hash) string { return hex.EncodeToString(h.Sum(nil)) }

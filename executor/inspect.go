@@ -3,6 +3,7 @@ package executor
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"os"
@@ -130,7 +131,7 @@ func (i *Inspection) open(zip io.ReaderAt, size int64, limits Limits) (*bundle.A
 	if _, err := io.Copy(sum, io.NewSectionReader(zip, 0, size)); err != nil {
 		return nil, fmt.Errorf("read package: %w", err)
 	}
-	i.Package.Size, i.Package.SHA256 = size, hexSum(sum)
+	i.Package.Size, i.Package.SHA256 = size, hex.EncodeToString(sum.Sum(nil))
 	archive, err := bundle.Check(zip, size, limits.Archive)
 	if err != nil {
 		return nil, err

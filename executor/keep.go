@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"cemli-executor/internal/download"
 	"cemli-executor/internal/results"
 	"cemli-executor/manifest"
 )
@@ -23,20 +24,20 @@ type copies struct {
 
 // keepPackage begins to keep the package, where it is going to be applied and may be kept: a sensitive
 // default must not come to lie where authors read.
-func (r *run) keepPackage(ctx context.Context, s *source, m *manifest.Manifest) {
+func (r *run) keepPackage(ctx context.Context, zip *download.Object, m *manifest.Manifest) {
 	if !r.KeepPackages || !r.does(ActionApply) || len(m.SensitiveValues()) > 0 {
 		return
 	}
 	r.copies.zip = true
-	zip := results.Document{
-		Object: results.KeptPackage(s.sha256), Type: "application/zip", Size: s.size, SHA256: s.sha256,
-		Body: io.NewSectionReader(s, 0, s.size),
+	copied := results.Document{
+		Object: results.KeptPackage(zip.SHA256()), Type: "application/zip", Size: zip.Size(), SHA256: zip.SHA256(),
+		Body: io.NewSectionReader(zip, 0, zip.Size()),
 	}
 	r.copies.group.Go(func() error {
-		if err := r.stored.Create(ctx, zip); err != nil {
+		if err := r.stored.Create(ctx, copied); err != nil {
 			return err
 		}
-		if s.size > 4<<20 {
+		if zip.Size() > 4<<20 {
 			debug.FreeOSMemory() // what the download held; the scripts need it
 		}
 		return nil

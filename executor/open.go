@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"cemli-executor/internal/bundle"
+	"cemli-executor/internal/download"
 	"cemli-executor/internal/problem"
 	"cemli-executor/internal/sandbox"
 	"cemli-executor/internal/steps"
@@ -18,8 +19,8 @@ import (
 // open reads the archive's directory and refuses the archive whole, or admits that
 // it may be extracted: well formed, within the limits, and small enough for what is
 // free in the work folder.
-func (r *run) open(s *source) (*bundle.Archive, error) {
-	archive, err := bundle.Check(s, s.size, r.Limits.Archive)
+func (r *run) open(zip *download.Object) (*bundle.Archive, error) {
+	archive, err := bundle.Check(zip, zip.Size(), r.Limits.Archive)
 	if err != nil {
 		return nil, err
 	}

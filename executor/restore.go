@@ -3,6 +3,7 @@ package executor
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -90,7 +91,7 @@ func (r *run) restoreOne(ctx context.Context, a evidence.Artifact) error {
 	if err := errors.Join(err, f.Close()); err != nil {
 		return store.Unread(r.Results, object, err)
 	}
-	if hexSum(sum) != a.SHA256 {
+	if hex.EncodeToString(sum.Sum(nil)) != a.SHA256 {
 		return lost(errors.New("its digest is another"))
 	}
 	return nil

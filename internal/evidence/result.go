@@ -136,12 +136,6 @@ func NewError(e *problem.Error) *Error {
 	return described
 }
 
-// Mask hides what hide takes out of a text, in all that the error says.
-func (e *Error) Mask(hide func(string) string) {
-	e.Message, e.Hint = hide(e.Message), hide(e.Hint)
-	e.Problems = problem.Masked(e.Problems, hide)
-}
-
 // Package identifies a package's bytes.
 type Package struct {
 	Name    string `json:"name,omitempty"`

@@ -35,7 +35,7 @@ func (r *run) execute(ctx context.Context) error {
 		}
 		r.outcome.Steps = append(r.outcome.Steps, record)
 	}
-	if failure != nil && r.job.Undo == UndoOnFailure {
+	if failure != nil && r.outcome.Began && r.job.Undo == UndoOnFailure {
 		r.undoBegun(ctx)
 	}
 	return failure
@@ -103,7 +103,7 @@ func (r *run) describe(failure error) *evidence.Error {
 	}
 	unknown := problem.Problem{Code: "step.failed", Message: "the step did not succeed"}
 	e := evidence.NewError(problem.Of(failure, unknown))
-	e.Mask(r.here.Masker.String)
+	e.Mask(r.here.Masker)
 	return e
 }
 

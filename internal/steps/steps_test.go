@@ -247,6 +247,18 @@ func TestTheJournalMayStopAJob(t *testing.T) {
 	}
 }
 
+// A job that goes on from an earlier run, and cannot begin, leaves what that run has done as it is: it may be
+// tried again.
+func TestNothingIsUndoneWhereNothingBegan(t *testing.T) {
+	b := newBench(t, map[string]string{"1": "", "2": "", "u1": "echo undone", "u2": ""}, "1", "2")
+	b.job.Undo, b.job.Plan[0].Do = steps.UndoOnFailure, steps.Skip
+	b.stop = errors.New("the store is out of reach")
+	o, err := b.run()
+	if !errors.Is(err, b.stop) || trail(o) != "1 skipped, 2 not_run" || len(b.begun) != 1 {
+		t.Errorf("%s, asked %d times, %v", trail(o), len(b.begun), err)
+	}
+}
+
 func TestWithoutTimeNothingBegins(t *testing.T) {
 	b := newBench(t, map[string]string{"1": ""}, "1")
 	b.time = steps.Grace

@@ -28,7 +28,7 @@ import (
 )
 
 // rooms are the counted packages: the executor, and those that only it uses.
-var rooms = []string{"executor", "internal/results", "internal/steps", "internal/workdir"}
+var rooms = []string{"executor", "internal/download", "internal/results", "internal/steps", "internal/workdir"}
 
 func main() {
 	verbose := flag.Bool("v", false, "list the calls, too")

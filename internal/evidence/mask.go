@@ -1,0 +1,57 @@
+package evidence
+
+import "cemli-executor/internal/problem"
+
+// Masker hides secrets in texts, and in names and values.
+type Masker interface {
+	String(text string) string
+	Values(values map[string]string) map[string]string
+}
+
+// Mask hides secrets in what the result quotes of scripts, requests and messages. What identifies the run
+// and its bytes stays, and so do the documents in it, and parameters: whoever knows what they mean masks
+// them.
+func (r *Result) Mask(m Masker) {
+	for _, s := range []*string{&r.Message, &r.Reason, &r.Reference, &r.Summary} {
+		*s = m.String(*s)
+	}
+	e := &r.Execution
+	e.Stdout, e.Stderr, e.Note = m.String(e.Stdout), m.String(e.Stderr), m.String(e.Note)
+	r.Error.Mask(m)
+	maskSteps(r.Steps, m)
+	if r.Rollback != nil {
+		r.Rollback.Error.Mask(m)
+		maskSteps(r.Rollback.Steps, m)
+	}
+	r.Outputs = m.Values(r.Outputs)
+	for i := range r.Artifacts {
+		a := &r.Artifacts[i]
+		a.Name, a.Withheld = m.String(a.Name), m.String(a.Withheld)
+	}
+	r.Policy.Violations = problem.Masked(r.Policy.Violations, m.String)
+}
+
+// maskSteps masks again what was masked when it came: a script may have added values since then. What names
+// the script stays.
+func maskSteps(steps []Step, m Masker) {
+	for i := range steps {
+		s := &steps[i]
+		s.StdoutTail, s.StderrTail = m.String(s.StdoutTail), m.String(s.StderrTail)
+		s.Error.Mask(m)
+		for j := range s.ChangedFiles {
+			s.ChangedFiles[j] = m.String(s.ChangedFiles[j])
+		}
+		if s.Outputs != nil {
+			s.Outputs = m.Values(s.Outputs)
+		}
+	}
+}
+
+// Mask hides secrets in all that the error says. An error that is nil says nothing.
+func (e *Error) Mask(m Masker) {
+	if e == nil {
+		return
+	}
+	e.Message, e.Hint = m.String(e.Message), m.String(e.Hint)
+	e.Problems = problem.Masked(e.Problems, m.String)
+}
