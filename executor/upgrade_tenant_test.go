@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -20,6 +21,7 @@ import (
 
 // tenant is a tenancy whose store can be kept, with calls of the function one after the other.
 type tenant struct {
+	dying sync.WaitGroup // calls that have died, and do not know it
 	*keptStore
 	t         *testing.T
 	dir       string
@@ -55,13 +57,24 @@ type keptCall struct {
 	alone     bool   // there are no other calls
 	policy    *executor.Policy
 	dead      bool
+	death     chan struct{} // closed when it dies; nil: nobody waits for that
+}
+
+// dies ends the call if it is to end: nothing of it reaches anybody from now on.
+func (c *keptCall) dies(now bool) {
+	if now && !c.dead {
+		c.dead = true
+		if c.death != nil {
+			close(c.death)
+		}
+	}
 }
 
 // reaches reports whether an operation reaches the store.
 func (c *keptCall) reaches(operation string) bool {
 	if c.dieBefore != "" && strings.HasPrefix(operation, c.dieBefore) {
 		c.skip--
-		c.dead = c.dead || c.skip < 0
+		c.dies(c.skip < 0)
 	}
 	return !c.dead && (c.fail == "" || !strings.HasPrefix(operation, c.fail))
 }
@@ -127,7 +140,7 @@ func (c *keptCall) spawn(_ context.Context, command sandbox.Command) (sandbox.Ou
 		done.what = env["CEMLI_PACKAGE"] + " " + country + " " + command.ScriptPath
 	}
 	o := sandbox.Outcome{Start: time.Now()}
-	c.dead = c.dead || done.what == c.dieIn
+	c.dies(done.what == c.dieIn)
 	if c.dead {
 		return o, errors.New("this call is dead")
 	}

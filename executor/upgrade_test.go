@@ -20,9 +20,12 @@ import (
 	"cemli-executor/internal/testkit"
 )
 
-// TestGoesOnFromV1 goes on with the buckets as the first version left them, which TestWriteFixture
+// fixtures are what versions with a state of their own have left in the buckets, the first one first.
+var fixtures = []string{"state-v1.json", "state-v2.json"}
+
+// TestGoesOnFromEarlierVersions goes on with the buckets as earlier versions left them, which TestWriteFixture
 // describes: whatever the state looks like by now, what was begun then is ended, once.
-func TestGoesOnFromV1(t *testing.T) {
+func TestGoesOnFromEarlierVersions(t *testing.T) {
 	for name, test := range map[string]func(*tenant){
 		"what runs is in progress":     runsOn,
 		"what is done is known":        isDone,
@@ -37,7 +40,9 @@ func TestGoesOnFromV1(t *testing.T) {
 		"an open request is not taken": notTaken,
 		"policy goes by the record":    judged,
 	} {
-		t.Run(name, func(t *testing.T) { fromFixture(t, "testdata/state-v1.json", test) })
+		for _, file := range fixtures {
+			t.Run(name+" "+file, func(t *testing.T) { fromFixture(t, "testdata/"+file, test) })
+		}
 	}
 }
 
