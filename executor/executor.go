@@ -278,19 +278,15 @@ func (r *run) pipeline(ctx context.Context) error {
 	if r.request.hopeless != nil {
 		return r.request.hopeless
 	}
-	if r.policy != nil {
-		r.keepPolicy(ctx, r.policy)
-	}
+	r.keepPolicy(ctx)
 	r.log.Info("run started", "object", r.request.Object, "sha256", r.result.Package.SHA256,
 		"parameter_set", r.request.ParameterSet, "action", r.result.Action)
 	contents, err := timed(r, "extract", func() (bundle.Extracted, error) { return r.extract(ctx, archive) })
 	if err != nil {
 		return err
 	}
-	if saidTime(m) > left(ctx) && !r.does(ActionCheck) {
-		if err := r.tooLong(nil); err != nil {
-			return err
-		}
+	if err := r.hasTime(ctx, m); err != nil {
+		return err
 	}
 	admit := func() (*manifest.Plan, error) { return r.admit(ctx, m, contents, policy) }
 	if err := r.enter(ctx, m, policy, func() error { _, err := admit(); return err }); err != nil {

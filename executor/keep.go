@@ -44,9 +44,10 @@ func (r *run) keepPackage(ctx context.Context, zip *download.Object, m *manifest
 	})
 }
 
-// keepPolicy begins to keep the policy, whatever it decides.
-func (r *run) keepPolicy(ctx context.Context, doc []byte) {
-	if !r.KeepPackages {
+// keepPolicy begins to keep the policy, if there is one, whatever it decides.
+func (r *run) keepPolicy(ctx context.Context) {
+	doc := r.policy
+	if doc == nil || !r.KeepPackages {
 		return
 	}
 	policy := results.Document{

@@ -63,6 +63,14 @@ func (r *run) bound(ctx context.Context) (context.Context, context.CancelFunc, e
 	return ctx, cancel, nil
 }
 
+// hasTime leaves a run to an invocation that has the time which the package says it takes, if there may be one.
+func (r *run) hasTime(ctx context.Context, m *manifest.Manifest) error {
+	if r.does(ActionCheck) || saidTime(m) <= left(ctx) {
+		return nil
+	}
+	return r.tooLong(nil)
+}
+
 // holds refuses a package that says it needs more time than is left: it would be stopped half way.
 func (r *run) holds(ctx context.Context, plan *manifest.Plan) error {
 	need, has := plan.Manifest().Timeout+undoShare(ctx, plan), left(ctx)
