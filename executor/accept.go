@@ -50,13 +50,13 @@ func (r *run) accept(ctx context.Context, m *manifest.Manifest) error {
 		return err
 	}
 	r.need = r.needOf(m)
-	if sets := r.severalSets(m); sets != nil {
+	if sets := r.setsOf(m); sets != nil {
 		r.need *= time.Duration(len(sets))
 	}
 	want := claim.Claim{
 		Key: key, Environment: r.Environment, Object: r.request.Object, Package: r.name, Lease: r.lease(), Uploaded: r.created, Repeatable: m != nil && m.Idempotent,
 	}
-	if sets := r.severalSets(m); sets != nil {
+	if sets := r.setsOf(m); sets != nil {
 		want.Sets = sets
 	} else {
 		want.RunID = r.runID()
@@ -73,7 +73,7 @@ func (r *run) accept(ctx context.Context, m *manifest.Manifest) error {
 	}
 	r.adopt(held)
 	if held.Sets != nil {
-		return &severalSets{held, m != nil && m.OnSetFailure == manifest.OnSetFailureContinue}
+		return splitUp(held, m != nil && m.OnSetFailure == manifest.OnSetFailureContinue)
 	}
 	if err := r.sameVersion(ctx); err != nil {
 		return err
@@ -127,8 +127,8 @@ func (r *run) openBefore(ctx context.Context) (string, error) {
 	return key, nil
 }
 
-// severalSets lists the package's parameter sets where the request names none.
-func (r *run) severalSets(m *manifest.Manifest) []string {
+// setsOf lists the package's parameter sets where the request names none.
+func (r *run) setsOf(m *manifest.Manifest) []string {
 	if m == nil || r.request.ParameterSet != "" || len(m.ParameterSets) == 0 {
 		return nil
 	}
@@ -309,7 +309,7 @@ func (r *run) lookBack(ctx context.Context) error {
 			return err
 		}
 		if held != nil && action != cmp.Or(r.request.Action, ActionApply) {
-			return &duplicate{held.Claim}
+			return duplicateOf(held.Claim)
 		}
 		mark, err := claim.ReadMark(ctx, r.State, r.Environment, claim.MarkName(request.key(r.Environment), 1))
 		if err != nil {

@@ -21,13 +21,6 @@ import (
 // What is applied is decided here: what a run is in the package's record, what that says of a repeat
 // and of requirements, and how the record of an earlier version is read.
 
-// repeated says that the very same thing is applied already, by that run.
-type repeated struct{ runID string }
-
-func (e *repeated) Error() string {
-	return "the same content and parameters are applied already, by run " + e.runID
-}
-
 // change is the entry of what a plan applies, as far as it is known before it runs.
 func (r *run) change(plan *manifest.Plan) *claim.Entry {
 	p := r.result.Package
@@ -74,11 +67,11 @@ func (r *run) notAgain(plan *manifest.Plan, policy *manifest.Policy) error {
 	set, dirHash := r.request.ParameterSet, r.result.Package.DirHash
 	keys := keysOf(plan, dirHash, set)
 	if e := r.history.Applied(set); e != nil && slices.Contains(keys, e.Key) {
-		return &repeated{e.RunID}
+		return r.alreadyApplied(e.RunID)
 	}
 	for _, key := range keys {
 		if id := r.history.Forgotten(key); id != "" && r.history.Latest(set) == nil {
-			return &repeated{id}
+			return r.alreadyApplied(id)
 		}
 	}
 	return nil

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -15,27 +14,6 @@ import (
 	"cemli-executor/internal/problem"
 	"cemli-executor/internal/steps"
 )
-
-// duplicate says that another run does, or has done, what the request asks for.
-type duplicate struct{ claim claim.Claim }
-
-func (e *duplicate) Error() string {
-	if e.claim.Sets != nil && e.claim.State == claim.Done {
-		return fmt.Sprintf("the same request was run for the parameter sets %s, and ended with %s", strings.Join(e.claim.Sets, ", "), e.claim.Status)
-	}
-	if e.claim.State == claim.Done {
-		return fmt.Sprintf("the same request was run %s, which ended with %s", e.claim.RunID, e.claim.Status)
-	}
-	return fmt.Sprintf("the same request is being done by run %s", e.claim.RunID)
-}
-
-// unfinished says that the request is accepted and goes on later, in another invocation.
-type unfinished struct {
-	why  string
-	hand string // the mark of the request, if another invocation is to go on with it at once
-}
-
-func (e *unfinished) Error() string { return e.why }
 
 // takeOver makes a claim that was somebody else's this run's, or ends the run because it still is.
 func (r *run) takeOver(ctx context.Context, held *claim.Held) (*claim.Held, error) {
@@ -61,14 +39,14 @@ func lost(ok bool, held *claim.Held) error {
 	if ok {
 		return nil
 	}
-	return &duplicate{held.Claim}
+	return duplicateOf(held.Claim)
 }
 
 // again ends the run as a duplicate, unless the run that it repeats was interrupted and the package
 // may be run again.
 func (r *run) again(ctx context.Context, held *claim.Held) (*claim.Held, error) {
 	if held.State != claim.Done || !r.mayRepeat(held, held.Status) {
-		return nil, &duplicate{held.Claim}
+		return nil, duplicateOf(held.Claim)
 	}
 	// What follows the attempt before is done, as the claim is about to forget it.
 	if len(held.Pending) > 0 {
@@ -197,7 +175,7 @@ func (r *run) renew(ctx context.Context, first bool) (bool, error) {
 
 func (r *run) lostLease(first bool) error {
 	if first {
-		return &duplicate{r.held.Claim}
+		return duplicateOf(r.held.Claim)
 	}
 	return problem.New(problem.Problem{
 		Code: "state.lease_lost", Where: r.runID(), Message: "the run has taken longer than its lease, and another invocation may have taken over",
@@ -366,10 +344,3 @@ func (e *Config) unqueue(ctx context.Context, held *claim.Held) bool {
 	}
 	return err == nil
 }
-
-// errTaken says that the run has a result already.
-var errTaken = errors.New("the run has a result already")
-
-// isTaken reports whether a failure means that the run's result is another's to write. That anything else is there
-// already means nothing of the kind.
-func isTaken(failure error) bool { return errors.Is(failure, errTaken) }

@@ -2,7 +2,6 @@ package executor
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -15,18 +14,12 @@ import (
 // conclude sets status, message and error.
 func (r *run) conclude(failure error) {
 	r.result.End = r.ended()
-	var again *repeated
-	var stopped *setStopped
-	switch {
-	case failure == nil:
+	if failure == nil {
 		r.result.Status, r.result.Message = evidence.StatusSuccess, r.achieved()
 		return
-	case errors.As(failure, &again):
-		r.result.Status, r.result.Message, r.result.PreviousRunID = evidence.StatusSkipped, again.Error(), again.runID
-		r.result.Message += r.request.wantsRepeats()
-		return
-	case errors.As(failure, &stopped):
-		r.result.Status, r.result.Message, r.result.PreviousRunID = evidence.StatusSkipped, stopped.Error(), stopped.runID
+	}
+	if v := verdictOf(failure); v.kind == skipped {
+		r.result.Status, r.result.Message, r.result.PreviousRunID = evidence.StatusSkipped, v.why, v.runID
 		return
 	}
 	described := problem.Of(failure, problem.Problem{Code: codes.Internal, Message: "the executor could not do its work", Hint: "see the function's log"})
@@ -127,14 +120,15 @@ func counted(n int, what string) string {
 
 // isDuplicate is the answer to a request that another run has done or is doing: that run, and how
 // it ended. It leaves no evidence of its own.
-func (r *run) isDuplicate(other *duplicate) evidence.Result {
-	r.result.RunID, r.result.Attempt, r.result.Message, r.result.Duplicate = other.claim.RunID, other.claim.Attempt, other.Error(), true
-	r.request.pinned = cmp.Or(r.request.pinned, other.claim.Pinned)
+func (r *run) isDuplicate(other claim.Claim) evidence.Result {
+	why := duplicateOf(other).why
+	r.result.RunID, r.result.Attempt, r.result.Message, r.result.Duplicate = other.RunID, other.Attempt, why, true
+	r.request.pinned = cmp.Or(r.request.pinned, other.Pinned)
 	r.result.Status = evidence.StatusInProgress
-	if other.claim.State == claim.Done {
-		r.result.Status = evidence.Status(other.claim.Status)
+	if other.State == claim.Done {
+		r.result.Status = evidence.Status(other.Status)
 	}
-	r.result.Execution.Note = other.Error()
-	r.Log.Info("duplicate", "run_id", other.claim.RunID, "object", r.request.Object, "status", r.result.Status)
+	r.result.Execution.Note = why
+	r.Log.Info("duplicate", "run_id", other.RunID, "object", r.request.Object, "status", r.result.Status)
 	return r.result
 }

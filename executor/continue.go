@@ -1,6 +1,7 @@
 package executor
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -17,18 +18,16 @@ import (
 // work is what one invocation does: the request it was sent, and then what that made possible.
 type work struct {
 	*Executor
-	hard    time.Time     // when the process may be killed; zero: not said
-	least   time.Duration // what a run is given at least that does not say what it needs
-	freed   []string      // concurrency groups whose queues are to be looked at
-	hands   []string      // marks of requests that other invocations are to go on with
-	handed  int           // requests that they were asked for
-	needs   string        // mark of a request that had the time of a whole invocation, and needs more
-	created time.Time     // when the object of the last run was written
+	hard   time.Time     // when the process may be killed; zero: not said
+	least  time.Duration // what a run is given at least that does not say what it needs
+	freed  []string      // concurrency groups whose queues are to be looked at
+	hands  []string      // marks of requests that other invocations are to go on with
+	handed int           // requests that they were asked for
+	needs  string        // mark of a request that had the time of a whole invocation, and needs more
 	// spare says that this invocation runs nothing any more, and hands everything to others.
 	spare bool
 	// pinned is the SHA-256 of the zip that the request of the last run has begun with; "" if it has not.
 	pinned string
-	slot   string // of the request of the last run, once it is fixed
 	// manifest is the one that the last run has read, nil if none, and masker hides what was secret in that run.
 	manifest *manifest.Manifest
 	masker   *redact.Masker
@@ -215,7 +214,7 @@ func (w *work) resume(ctx context.Context, request Request) ([]evidence.Result, 
 		}, nil)
 		return []evidence.Result{w.failed(request, err)}, nil
 	}
-	return []evidence.Result{r.isDuplicate(&duplicate{held.Claim})}, nil
+	return []evidence.Result{r.isDuplicate(held.Claim)}, nil
 }
 
 // failed is the answer to a request that never became a run.
@@ -228,9 +227,9 @@ func (e *Executor) failed(request Request, err error) evidence.Result {
 // Later accepts a request that this invocation has no time for. The sweep goes on with it.
 func (e *Executor) Later(ctx context.Context, request Request) (evidence.Result, error) {
 	r := e.begin(request)
-	later := &unfinished{why: "the request is accepted, and left to the next sweep: this invocation has no time for it"}
+	const why = "the request is accepted, and left to the next sweep: this invocation has no time for it"
 	if request.Continue != "" {
-		return r.isUnfinished(later), nil // it is accepted already
+		return r.goesOnLater(why), nil // it is accepted already
 	}
 	namespace, err := e.Namespace(ctx)
 	if err == nil {
@@ -240,7 +239,7 @@ func (e *Executor) Later(ctx context.Context, request Request) (evidence.Result,
 	if err != nil {
 		return e.failed(request, err), err
 	}
-	return r.isUnfinished(later), nil
+	return r.goesOnLater(why), nil
 }
 
 // tooLong says that the run needs more time than this invocation has: another one may have it. In one
@@ -251,26 +250,25 @@ func (r *run) tooLong(cause error) error {
 		return cause
 	}
 	if r.Invoke == nil {
-		return &unfinished{why: "the run needs more time than is left of this invocation, and is left to the next sweep"}
+		return &verdict{kind: later, why: "the run needs more time than is left of this invocation, and is left to the next sweep"}
 	}
-	later := &unfinished{why: "the run needs more time than this invocation has, and goes on in another one", hand: r.mark}
-	if r.request.Parent != "" {
-		later.hand = r.request.Parent
+	return &verdict{
+		kind: later, why: "the run needs more time than this invocation has, and goes on in another one",
+		hand: cmp.Or(r.request.Parent, r.mark),
 	}
-	return later
 }
 
 // postpone ends a run that goes on later.
-func (r *run) postpone(ctx context.Context, later *unfinished) evidence.Result {
+func (r *run) postpone(ctx context.Context, v verdict) {
 	r.release(ctx, nil, false)
-	r.hand = later.hand
-	return r.isUnfinished(later)
+	r.hand = v.hand
+	r.goesOnLater(v.why)
 }
 
-// isUnfinished is the answer to a request that goes on later. It leaves no evidence yet.
-func (r *run) isUnfinished(why *unfinished) evidence.Result {
-	r.result.Status, r.result.Message, r.result.Execution.Note = evidence.StatusInProgress, why.Error(), why.Error()
-	r.Log.Info("goes on later", "run_id", r.result.RunID, "object", r.request.Object, "why", why.Error())
+// goesOnLater is the answer to a request that goes on later. It leaves no evidence yet.
+func (r *run) goesOnLater(why string) evidence.Result {
+	r.result.Status, r.result.Message, r.result.Execution.Note = evidence.StatusInProgress, why, why
+	r.Log.Info("goes on later", "run_id", r.result.RunID, "object", r.request.Object, "why", why)
 	return r.result
 }
 

@@ -143,20 +143,19 @@ func (w *work) serve(ctx context.Context, request Request) ([]evidence.Result, e
 
 // answer does what a request asks, as far as there is time.
 func (w *work) answer(ctx context.Context, request Request) ([]evidence.Result, error) {
-	result, err := w.run(ctx, request)
-	var sets *severalSets
-	var other *duplicate
-	switch {
-	case errors.As(err, &sets):
-		request.ETag, request.VersionID, request.Created, request.pinned = result.Package.ETag, result.Package.VersionID, w.created, w.pinned
-		request.Action, request.Slot = Action(result.Action), w.slot
-		return w.runSets(ctx, request, sets)
-	case errors.As(err, &other):
-		request.Namespace, request.ETag, request.VersionID = w.namespace(ctx), result.Package.ETag, result.Package.VersionID
-		request.Action, request.Slot = Action(result.Action), w.slot
-		return w.answerSets(ctx, request, other.claim)
+	r, err := w.run(ctx, request)
+	all := r.allSets
+	if !all.ofAllSets() {
+		return []evidence.Result{r.result}, err
 	}
-	return []evidence.Result{result}, err
+	request.ETag, request.VersionID = r.result.Package.ETag, r.result.Package.VersionID
+	request.Action, request.Slot = Action(r.result.Action), r.request.Slot
+	if all.kind == duplicate {
+		request.Namespace = w.namespace(ctx)
+		return w.answerSets(ctx, request, all.claim)
+	}
+	request.Created, request.pinned = r.created, r.request.pinned
+	return w.runSets(ctx, request, all)
 }
 
 // namespace is the one that was asked for before.
@@ -166,13 +165,13 @@ func (w *work) namespace(ctx context.Context) string {
 }
 
 // run makes one run.
-func (w *work) run(ctx context.Context, request Request) (evidence.Result, error) {
+func (w *work) run(ctx context.Context, request Request) (*run, error) {
 	r := w.begin(request)
 	defer r.cleanUp()
 	r.whole = w.fits(w.least)
 	defer func() {
 		w.freed = append(w.freed, r.freed...)
-		w.pinned, w.slot = r.request.pinned, r.request.Slot
+		w.pinned = r.request.pinned
 		w.manifest, w.masker = r.manifest, r.masker
 		switch {
 		case r.hand == "":
@@ -182,15 +181,8 @@ func (w *work) run(ctx context.Context, request Request) (evidence.Result, error
 			w.hands = append(w.hands, r.hand)
 		}
 	}()
-	defer func() { w.created = r.created }()
 	r.hard = w.hard
-	failure := r.pipeline(ctx)
-	var sets *severalSets
-	var other *duplicate
-	if errors.As(failure, &sets) || errors.As(failure, &other) && other.claim.Sets != nil {
-		return r.result, failure // this was not a run yet
-	}
-	return r.record(ctx, failure)
+	return r, r.end(ctx, r.pipeline(ctx))
 }
 
 // run is the state of one run; each stage fills in what the later ones read.
@@ -232,6 +224,7 @@ type run struct {
 	history  *claim.Package        // what ran of the package, and is applied
 	hard     time.Time             // when the process may be killed; zero: not said
 	need     time.Duration         // that the steps and their undo may take; 0: not said
+	allSets  verdict               // the request stands for all sets of the package, and this was no run; else zero
 	previous *evidence.Result
 	asked    map[string]json.RawMessage // the parameters that a request which goes back names itself
 	asks     place                      // the version that such a request names, if that is another than the run's

@@ -19,7 +19,7 @@ import (
 const entries = 20
 
 // enter makes the run the only one of its concurrency group. Where it has to wait it is put into
-// the group's queue and ends as unfinished, unless it would be refused anyway: examine says so, of
+// the group's queue and ends with the verdict later, unless it would be refused anyway: examine says so, of
 // a package that need not wait for that.
 func (r *run) enter(ctx context.Context, m *manifest.Manifest, policy *manifest.Policy, examine func() error) error {
 	if r.does(ActionCheck) {
@@ -70,7 +70,7 @@ func (r *run) enter(ctx context.Context, m *manifest.Manifest, policy *manifest.
 			return err
 		} else if ok {
 			r.freed = append(r.freed, name) // it may have become free meanwhile, or the first of the queue is to be started
-			return &unfinished{why: "the run waits for its turn in the concurrency group " + name + holder(g)}
+			return &verdict{kind: later, why: "the run waits for its turn in the concurrency group " + name + holder(g)}
 		}
 	}
 	return problem.New(problem.Problem{
@@ -78,15 +78,14 @@ func (r *run) enter(ctx context.Context, m *manifest.Manifest, policy *manifest.
 	}, nil)
 }
 
-// mayPass reports whether a verdict hangs on what is applied alone, which those who hold the group may be about
-// to change: it is no verdict yet.
-func mayPass(verdict error) bool {
-	var again *repeated
-	if errors.As(verdict, &again) {
+// mayPass reports whether a refusal hangs only on what is applied, which the run that holds the group may be
+// about to change.
+func mayPass(refused error) bool {
+	if verdictOf(refused).kind == skipped {
 		return true
 	}
 	var refusal *problem.Error
-	return errors.As(verdict, &refusal) && !slices.ContainsFunc(refusal.Problems, func(p problem.Problem) bool {
+	return errors.As(refused, &refusal) && !slices.ContainsFunc(refusal.Problems, func(p problem.Problem) bool {
 		return !codes.Of(p.Code).ByRecord
 	})
 }
@@ -171,8 +170,7 @@ func (e *Config) bury(ctx context.Context, g *claim.Group, key string) error {
 	case held.State == claim.Done && len(held.Pending) > 0:
 		err = e.finishPending(ctx, held)
 	case held.State == claim.Running && held.Expired(e.now()):
-		var other *duplicate
-		if err = e.settle(ctx, held); errors.As(err, &other) {
+		if err = e.settle(ctx, held); verdictOf(err).kind == duplicate {
 			return nil // somebody else has
 		}
 	}

@@ -31,9 +31,10 @@ func (r *run) unclaimed(ctx context.Context) error {
 	return store.Error(store.ErrExists, "start run", r.Results.Name(), object, errTaken)
 }
 
-// record ends the run: it says how it ended, stores what is not stored yet, commits
-// the result, and logs the last line. The error says why the invocation must fail.
-func (r *run) record(ctx context.Context, failure error) (evidence.Result, error) {
+// end ends the run, as the verdict or the failure says that stopped its stages. Of a run that is this
+// invocation's to end it stores what is not stored yet, commits the result, and logs the last line. The error
+// says why the invocation must fail.
+func (r *run) end(ctx context.Context, failure error) error {
 	ctx, cancel := r.forEvidence(ctx)
 	defer cancel()
 	unknown := false // the state bucket refuses: nobody can tell what ran, and what has a result
@@ -43,56 +44,60 @@ func (r *run) record(ctx context.Context, failure error) (evidence.Result, error
 			failure, unknown = err, errors.Is(err, store.ErrRefused)
 		}
 	}
-	if r.held == nil && failure != nil {
+	if r.held == nil && failure != nil && !verdictOf(failure).ofAllSets() {
 		// From the first result on it is known since when uploads are looked after.
 		if err := r.watched(ctx); err != nil {
 			failure, unknown = err, errors.Is(err, store.ErrRefused)
 		}
 	}
-	var other *duplicate
-	var sets *severalSets
-	var later *unfinished
-	switch {
-	case errors.As(failure, &sets), errors.As(failure, &other) && other.claim.Sets != nil:
-		return r.result, failure
-	case errors.As(failure, &other):
+	switch v := verdictOf(failure); {
+	case v.ofAllSets():
+		r.allSets = v // this was no run
+		return nil
+	case v.kind == duplicate:
 		r.leave(ctx)
-		return r.isDuplicate(other), nil
-	case isTaken(failure) && !r.noted:
+		r.isDuplicate(v.claim)
+		return nil
+	case v.kind == taken && !r.noted:
 		return r.adoptResult(ctx, failure)
-	case errors.As(failure, &later):
-		return r.postpone(ctx, later), nil
+	case v.kind == later:
+		r.postpone(ctx, v)
+		return nil
 	case unknown, !r.noted && retryable(failure) && r.triedLess(failure):
-		return r.putOff(ctx, failure), failure
+		r.putOff(ctx, failure)
+		return failure
 	}
 	r.conclude(failure)
 	stop := r.noting(ctx)
 	err := r.commit(ctx)
-	stop(err == nil || isTaken(err))
-	if isTaken(err) {
+	other := verdictOf(err).kind == taken
+	stop(err == nil || other)
+	switch {
+	case other:
 		return r.adoptResult(ctx, failure)
-	} else if err != nil {
+	case err != nil:
 		return r.unstored(ctx, err)
 	}
 	return r.committed(ctx, failure)
 }
 
 // committed does what follows the result.
-func (r *run) committed(ctx context.Context, failure error) (evidence.Result, error) {
+func (r *run) committed(ctx context.Context, failure error) error {
 	r.settleOwn(ctx)
 	r.finishLog("run finished", failure)
 	if !r.noted && retryable(failure) {
-		return r.result, failure
+		return failure
 	}
-	return r.result, nil
+	return nil
 }
 
 // decided reports whether a failure before the claim is about one version of the object, or one event, and so
 // the end of the request.
 func (r *run) decided(failure error) bool {
-	var other *duplicate
-	var sets *severalSets
-	return failure != nil && (r.request.ETag != "" || r.request.OnEvent) && r.request.Bucket == r.Packages.Name() && !retryable(failure) && !errors.As(failure, &other) && !errors.As(failure, &sets)
+	if kind := verdictOf(failure).kind; failure == nil || retryable(failure) || kind == duplicate || kind == split {
+		return false
+	}
+	return (r.request.ETag != "" || r.request.OnEvent) && r.request.Bucket == r.Packages.Name()
 }
 
 // triedLess reports whether the request may be tried once more.
@@ -102,7 +107,7 @@ func (r *run) triedLess(failure error) bool {
 
 // putOff ends a run that could not begin for a reason that may pass. It leaves no evidence: whoever
 // comes next does the work.
-func (r *run) putOff(ctx context.Context, failure error) evidence.Result {
+func (r *run) putOff(ctx context.Context, failure error) {
 	r.release(ctx, failure, counts(failure))
 	r.conclude(failure)
 	if next := "; nothing was executed, and "; r.mark == "" && r.request.byHand() {
@@ -111,12 +116,11 @@ func (r *run) putOff(ctx context.Context, failure error) evidence.Result {
 		r.result.Message += next + "the request is tried again"
 	}
 	r.log.Warn("the run could not begin", "object", r.request.Object, "code", problem.CodeOf(failure), "error", failure.Error())
-	return r.result
 }
 
 // adoptResult ends a run whose result is there already: an earlier holder of the claim has stored it
 // and died, or a later one has found this run dead.
-func (r *run) adoptResult(ctx context.Context, failure error) (evidence.Result, error) {
+func (r *run) adoptResult(ctx context.Context, failure error) error {
 	stored, digest, err := r.readResult(ctx, r.runID())
 	switch {
 	case err != nil:
@@ -134,11 +138,12 @@ func (r *run) adoptResult(ctx context.Context, failure error) (evidence.Result, 
 		}
 		r.conclusion(ctx, r.held, claim.End{Status: known.Status, Result: digest}, change, pending)
 	}
-	return r.isDuplicate(&duplicate{known}), nil
+	r.isDuplicate(known)
+	return nil
 }
 
 // unstored ends a run whose evidence could not be stored.
-func (r *run) unstored(ctx context.Context, err error) (evidence.Result, error) {
+func (r *run) unstored(ctx context.Context, err error) error {
 	described := problem.Of(err, problem.Problem{Code: "store.evidence", Message: "the evidence could not be stored"})
 	if given := r.giveBack(ctx, err, true); given && !r.mayAppear() {
 		r.leave(ctx)
@@ -146,7 +151,7 @@ func (r *run) unstored(ctx context.Context, err error) (evidence.Result, error) 
 	r.logWhole()
 	r.finishLog("the evidence could not be stored", err)
 	r.result.Error, r.result.Status, r.result.Message = evidence.NewError(described), evidence.StatusError, "the evidence could not be stored: "+described.Message()
-	return r.result, fmt.Errorf("store evidence of %s: %w", r.runID(), err)
+	return fmt.Errorf("store evidence of %s: %w", r.runID(), err)
 }
 
 // mayAppear reports whether the result may be stored yet, by a request that nobody waits for any more, and has

@@ -3,38 +3,19 @@ package executor
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"cemli-executor/internal/claim"
 	"cemli-executor/internal/evidence"
 )
 
-// severalSets says that a package has parameter sets and the request names none: each is a
-// run of its own, and the claim is of all of them.
-type severalSets struct {
-	held   *claim.Held
-	goesOn bool // after a set that did not succeed
-}
-
-func (e *severalSets) Error() string {
-	return fmt.Sprintf("the package has %d parameter sets", len(e.held.Sets))
-}
-
-// setStopped says that a set was not run because one before it did not succeed.
-type setStopped struct{ set, runID string }
-
-func (e *setStopped) Error() string {
-	return fmt.Sprintf("nothing was executed: the parameter set %s, before this one, did not succeed in run %s", e.set, e.runID)
-}
-
 // runSets runs the sets in the byte order of their names. After the first that does not succeed
 // the others are recorded as skipped, unless the package wants to go on. Where one cannot be ended now,
 // the request stays open. Once a set has begun, the others are of the same bytes.
-func (w *work) runSets(ctx context.Context, request Request, all *severalSets) ([]evidence.Result, error) {
+func (w *work) runSets(ctx context.Context, request Request, all verdict) ([]evidence.Result, error) {
 	var results []evidence.Result
-	var stopped *setStopped
-	held := all.held
+	var stopped *verdict
+	held := all.sets
 	request.Parent = held.Mark()
 	longest := time.Duration(0)
 	status := evidence.StatusSuccess
@@ -55,7 +36,7 @@ func (w *work) runSets(ctx context.Context, request Request, all *severalSets) (
 			status = result.Status
 		}
 		if stopped == nil && !all.goesOn && !succeeded(result) {
-			stopped = &setStopped{name, result.RunID}
+			stopped = afterFailedSet(name, result)
 		}
 	}
 	w.conclusion(ctx, held, claim.End{Status: string(status)}, nil, nil)
@@ -68,7 +49,7 @@ func succeeded(result evidence.Result) bool {
 }
 
 // runSet runs one set, or records that it is not run.
-func (w *work) runSet(ctx context.Context, request Request, before []evidence.Result, stopped *setStopped, longest time.Duration, number int) (evidence.Result, error) {
+func (w *work) runSet(ctx context.Context, request Request, before []evidence.Result, stopped *verdict, longest time.Duration, number int) (evidence.Result, error) {
 	switch {
 	case stopped != nil:
 		return w.recordSkipped(ctx, request, before[number-1], stopped)
@@ -76,14 +57,15 @@ func (w *work) runSet(ctx context.Context, request Request, before []evidence.Re
 		if w.Invoke != nil {
 			w.hands = append(w.hands, request.Parent)
 		}
-		return w.begin(request).isUnfinished(&unfinished{why: "the parameter set goes on in another invocation"}), nil
+		return w.begin(request).goesOnLater("the parameter set goes on in another invocation"), nil
 	}
-	return w.run(ctx, request)
+	r, err := w.run(ctx, request)
+	return r.result, err
 }
 
 // recordSkipped leaves the evidence of a set that is not run. What the package is, is known from
 // the set before it.
-func (w *work) recordSkipped(ctx context.Context, request Request, before evidence.Result, why *setStopped) (evidence.Result, error) {
+func (w *work) recordSkipped(ctx context.Context, request Request, before evidence.Result, why *verdict) (evidence.Result, error) {
 	r := w.begin(request)
 	r.hard = w.hard
 	r.name = before.Package.Name
@@ -99,7 +81,8 @@ func (w *work) recordSkipped(ctx context.Context, request Request, before eviden
 		return r.result, err
 	}
 	r.request.Namespace = namespace
-	return r.record(ctx, why)
+	err = r.end(ctx, why)
+	return r.result, err
 }
 
 // answerSets is the answer to a duplicate of a request for all sets: what is known of each.
@@ -113,9 +96,9 @@ func (w *work) answerSets(ctx context.Context, request Request, all claim.Claim)
 		case err != nil:
 			return append(results, w.failed(request, err)), err
 		case held == nil:
-			results = append(results, r.isUnfinished(&unfinished{why: "the same request is being done; this parameter set has not begun"}))
+			results = append(results, r.goesOnLater("the same request is being done; this parameter set has not begun"))
 		default:
-			results = append(results, r.isDuplicate(&duplicate{held.Claim}))
+			results = append(results, r.isDuplicate(held.Claim))
 		}
 	}
 	return results, nil

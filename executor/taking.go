@@ -67,16 +67,11 @@ func (w *work) setAside(ctx context.Context, request Request, deaths int) (evide
 			Hint: "see the function's log and memory at those times; give the function more memory, or upload a smaller package",
 		}, nil)
 	}
-	result, err := r.record(ctx, failure)
-	var other *duplicate
-	var sets *severalSets
-	switch {
-	case errors.As(err, &other):
-		return result, nil // somebody has claimed it meanwhile
-	case errors.As(err, &sets):
-		return w.setAsideSets(ctx, request, sets.held, deaths)
+	err := r.end(ctx, failure)
+	if r.allSets.kind == split { // else somebody has claimed it meanwhile
+		return w.setAsideSets(ctx, request, r.allSets.sets, deaths)
 	}
-	return result, err
+	return r.result, err
 }
 
 // setAsideSets ends a request for several sets: those that have not ended are set aside.
@@ -99,7 +94,7 @@ func (w *work) goOnAlone(ctx context.Context, mark string, request Request) (res
 	if err != nil {
 		return fail(err)
 	}
-	results = []evidence.Result{w.begin(request).isUnfinished(&unfinished{why: "another invocation goes on with the request"})}
+	results = []evidence.Result{w.begin(request).goesOnLater("another invocation goes on with the request")}
 	if t != nil && t.Busy(w.now()) {
 		return results, nil
 	}

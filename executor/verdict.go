@@ -1,0 +1,89 @@
+package executor
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"cemli-executor/internal/claim"
+	"cemli-executor/internal/evidence"
+)
+
+// verdict ends a run early without a failure. Stages return it as their error, so that the stages after them
+// do not run; end is the one place that acts on it.
+type verdict struct {
+	kind verdictKind
+	why  string // one sentence for people
+
+	claim  claim.Claim // duplicate: the claim of the other run
+	sets   *claim.Held // split: the claim of all sets
+	goesOn bool        // split: a set that does not succeed does not stop those after it
+	runID  string      // skipped: the run that makes this one needless, or is in its way
+	hand   string      // later: the pending request, if another invocation is to go on with it at once
+}
+
+type verdictKind int
+
+const (
+	// duplicate: another run does, or has done, what the request asks for.
+	duplicate verdictKind = iota + 1
+	// taken: the run id has a result already, which another invocation has stored.
+	taken
+	// split: the request stands for one run for each parameter set of the package.
+	split
+	// later: the request is accepted, and another invocation goes on with it.
+	later
+	// skipped: nothing is to be executed, which is recorded.
+	skipped
+)
+
+func (v *verdict) Error() string { return v.why }
+
+// verdictOf returns the verdict that a stage returned, and an empty one for a failure or none.
+func verdictOf(err error) verdict {
+	var v *verdict
+	if errors.As(err, &v) {
+		return *v
+	}
+	return verdict{}
+}
+
+// ofAllSets reports whether the request turned out to stand for all sets of a package, and was no run.
+func (v verdict) ofAllSets() bool {
+	return v.kind == split || v.kind == duplicate && v.claim.Sets != nil
+}
+
+// duplicateOf is the verdict for a request whose run key has another run's claim.
+func duplicateOf(c claim.Claim) *verdict {
+	v := &verdict{kind: duplicate, claim: c}
+	switch {
+	case c.State != claim.Done:
+		v.why = "the same request is being done by run " + c.RunID
+	case c.Sets != nil:
+		v.why = fmt.Sprintf("the same request was run for the parameter sets %s, and ended with %s", strings.Join(c.Sets, ", "), c.Status)
+	default:
+		v.why = fmt.Sprintf("the same request was run %s, which ended with %s", c.RunID, c.Status)
+	}
+	return v
+}
+
+// splitUp is the verdict for a request that stands for all parameter sets of the package.
+func splitUp(held *claim.Held, goesOn bool) *verdict {
+	return &verdict{kind: split, sets: held, goesOn: goesOn, why: fmt.Sprintf("the package has %d parameter sets", len(held.Sets))}
+}
+
+// alreadyApplied is the verdict for a run of the very same content and parameters that a run has applied.
+func (r *run) alreadyApplied(runID string) *verdict {
+	return &verdict{kind: skipped, runID: runID, why: "the same content and parameters are applied already, by run " + runID + r.request.wantsRepeats()}
+}
+
+// afterFailedSet is the verdict for a parameter set that is not run because one before it did not succeed.
+func afterFailedSet(set string, result evidence.Result) *verdict {
+	return &verdict{
+		kind: skipped, runID: result.RunID,
+		why: fmt.Sprintf("nothing was executed: the parameter set %s, before this one, did not succeed in run %s", set, result.RunID),
+	}
+}
+
+// errTaken is the verdict for a run id that has a result already.
+var errTaken = &verdict{kind: taken, why: "the run has a result already"}
