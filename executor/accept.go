@@ -103,30 +103,6 @@ func (r *run) sameVersion(ctx context.Context) error {
 	}, nil)
 }
 
-// key is the run key of the request, whose slot it fixes.
-func (r *run) key() string {
-	r.request.Slot = r.request.occurrence(r.result.Start)
-	key := r.request.key(r.Environment)
-	r.result.RequestKey = cmp.Or(claim.KeyOf(r.request.Parent), key)[:12]
-	return key
-}
-
-// openBefore is the key under which an earlier version has accepted a request that goes back and has
-// not ended it; "" if there is none. Its key knew neither the reason nor what is taken from the run.
-func (r *run) openBefore(ctx context.Context) (string, error) {
-	q := r.request
-	if q.previousRun() == "" {
-		return "", nil
-	}
-	q.Slot, q.Parameters = q.wayBack()+" "+q.previousRun(), r.asked
-	key := q.key(r.Environment)
-	held, err := claim.Find(ctx, r.State, r.Environment, key, r.now())
-	if err != nil || held == nil || held.State == claim.Done {
-		return "", err
-	}
-	return key, nil
-}
-
 // setsOf lists the package's parameter sets where the request names none.
 func (r *run) setsOf(m *manifest.Manifest) []string {
 	if m == nil || r.request.ParameterSet != "" || len(m.ParameterSets) == 0 {
@@ -341,16 +317,4 @@ func (r *run) version(ctx context.Context) (store.Info, error) {
 		}
 	}
 	return info, store.Error(store.ErrNotFound, "find", r.Packages.Name(), q.Object, nil)
-}
-
-// form is the occurrence of a request that its form may not ask for: under a key of its own, its
-// refusal says nothing of the same upload in another form.
-const form = "refused form"
-
-// formOnly gives a request whose form may not ask for its action a key of its own.
-func (r *run) formOnly(policy *manifest.Policy) {
-	q := &r.request
-	if policy != nil && q.occurrence(r.result.Start) == "" && !policy.Allows(kindFor(q.Trigger.Kind), r.result.Action) {
-		q.Slot = occasion(form, kindFor(q.Trigger.Kind))
-	}
 }

@@ -47,20 +47,6 @@ func (r *run) conclude(failure error) {
 	}
 }
 
-// wantsRepeats says what a request that comes again and again wants of its package, or "".
-func (q Request) wantsRepeats() string {
-	what := ""
-	switch {
-	case q.OncePer > 0:
-		what = "what is to run regularly"
-	case q.OnEvent:
-		what = "what is to run by every such event"
-	default:
-		return ""
-	}
-	return "; " + what + ` wants an idempotent package ("idempotent": true in the manifest), or a policy that allows repeat ("version": {"repeat": "allow"})`
-}
-
 // achieved is one sentence about a success.
 func (r *run) achieved() string {
 	steps := r.result.Steps

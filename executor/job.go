@@ -97,17 +97,6 @@ func (r *run) decide(ctx context.Context) error {
 	return nil
 }
 
-// leaveOut leaves out the steps that had succeeded in the run that this one goes on from. What they gave to
-// later ones counts again, here and in a run that goes on from this one.
-func (r *run) leaveOut() {
-	for i, s := range r.job.Plan {
-		before, ok := r.before(s)
-		if ok && (before.Status == evidence.StepSuccess || before.Status == evidence.StepSkipped) {
-			r.job.Plan[i].Do, r.job.Plan[i].Outputs = steps.Skip, before.Outputs
-		}
-	}
-}
-
 // take puts what has come of the job into the result.
 func (r *run) take(o steps.Outcome) {
 	r.outcome = o

@@ -19,55 +19,13 @@ import (
 	"cemli-executor/manifest"
 )
 
-// All ways back to an earlier run are decided here, in three steps: the request alone (consistent), the
-// run that it names, from which it takes everything (recall), and, once nobody else changes what is
-// applied, the package's record (mayGoBack).
+// A request that goes back to an earlier run (rerun_of, resume_from, rollback_of) is decided here, in three
+// steps: recall reads the result of that run and takes everything from it; mayGoBack, once nobody else changes
+// what is applied, refuses what the package's record has closed; leaveOut and rollBack say which steps are left to
+// be run or undone. What the request alone must not contain, consistent has refused before.
 
 // maxResult bounds a result that is read back.
 const maxResult = 16 << 20
-
-// previousRun is the run that the request goes back to; "" where it stands alone.
-func (q Request) previousRun() string { return cmp.Or(q.ResumeFrom, q.RollbackOf, q.RerunOf) }
-
-// GoesBack reports whether the request goes back to an earlier run, from which it takes everything that
-// it does not name.
-func (q Request) GoesBack() bool { return q.previousRun() != "" }
-
-// wayBack names the key with which the request goes back.
-func (q Request) wayBack() string {
-	switch {
-	case q.ResumeFrom != "":
-		return "resume_from"
-	case q.RollbackOf != "":
-		return "rollback_of"
-	}
-	return "rerun_of"
-}
-
-// consistent refuses requests whose parts contradict each other.
-func (q Request) consistent() error {
-	var problems []problem.Problem
-	note := func(wrong bool, where, message, hint string) {
-		if wrong {
-			problems = append(problems, problem.Problem{Code: "trigger.value", Where: where, Message: message, Hint: hint})
-		}
-	}
-	note(q.Action == ActionRollback && q.RollbackOf == "", "/rollback_of", "a rollback needs the run that it undoes", "name its run id")
-	given := 0
-	for _, id := range []string{q.ResumeFrom, q.RollbackOf, q.RerunOf} {
-		if id != "" {
-			given++
-		}
-	}
-	note(given > 1, "/resume_from", "a run goes back to an earlier one in one way only", "leave out all but one of resume_from, rollback_of and rerun_of")
-	note(q.OncePer > 0 && given > 0, "/once_per", "a run that goes back to an earlier one is no regular one", "leave out once_per")
-	note(q.RerunOf != "" && !manifest.Visible(q.Reason), "/reason", "doing the same again needs a reason", "say why, in a sentence")
-	note(q.ResumeFrom != "" && q.Action != "" && q.Action != ActionApply, "/resume_from", "only apply goes on from an earlier run", "leave out the action")
-	note(q.RollbackOf != "" && (q.Action == ActionDryRun || q.Action == ActionCheck), "/rollback_of", "nothing is undone by "+string(q.Action), "ask for rollback, or for apply")
-	note(q.RollbackOf != "" && !manifest.Visible(q.Reason), "/reason", "going back needs a reason", "say why, in a sentence")
-	note(q.Force && !manifest.Visible(q.Reason), "/reason", "force needs a reason", "say why, in a sentence")
-	return problem.Join(problems)
-}
 
 // recall reads the result of the run that the request goes back to, and makes the request one for
 // exactly that: its contents, action, set and parameters.
@@ -110,28 +68,6 @@ func (r *run) recall(ctx context.Context) error {
 	r.guard(nil)
 	r.previous = &previous
 	return nil
-}
-
-// isKnown refuses to go back to a run of which it is not known what it was to run.
-func (r *run) isKnown(previous evidence.Result) error {
-	if err := checkName(previous.SourceObject); err != nil {
-		return err
-	}
-	if previous.Package.SHA256 != "" || previous.Package.ETag != "" {
-		return nil
-	}
-	return problem.New(problem.Problem{
-		Code: "request.gone", Where: previous.RunID, Message: "that run ended before it was known which version of " + printed(previous.SourceObject) + " it was of",
-		Hint: "send a request that names the object",
-	}, nil)
-}
-
-// actionAfter is what a request that goes back to a run asks to be done.
-func (q Request) actionAfter(previous evidence.Result) Action {
-	if q.RerunOf != "" {
-		return Action(previous.Action)
-	}
-	return cmp.Or(q.Action, ActionApply)
 }
 
 // readPrevious reads the result of the run that a request names, and what the package's record knows of
@@ -254,24 +190,26 @@ func (r *run) otherRun(ctx context.Context, previous evidence.Result) string {
 	return hint
 }
 
-// sameValue compares a value of a request with one of a result.
-func sameValue(given json.RawMessage, was any) bool {
-	a, err := manifest.ParseValue(given)
-	if err != nil {
-		return false
+// isKnown refuses to go back to a run of which it is not known what it was to run.
+func (r *run) isKnown(previous evidence.Result) error {
+	if err := checkName(previous.SourceObject); err != nil {
+		return err
 	}
-	doc, err := json.Marshal(was)
-	if err != nil {
-		return false
+	if previous.Package.SHA256 != "" || previous.Package.ETag != "" {
+		return nil
 	}
-	b, err := manifest.ParseValue(doc)
-	return err == nil && (a.Canonical() == b.Canonical() || a.Text() == b.Text())
+	return problem.New(problem.Problem{
+		Code: "request.gone", Where: previous.RunID, Message: "that run ended before it was known which version of " + printed(previous.SourceObject) + " it was of",
+		Hint: "send a request that names the object",
+	}, nil)
 }
 
-// isHidden reports whether a value of a result had a secret in it, which is not there any more.
-func isHidden(value any) bool {
-	text, _ := value.(string)
-	return strings.Contains(text, redact.Mask)
+// actionAfter is what a request that goes back to a run asks to be done.
+func (q Request) actionAfter(previous evidence.Result) Action {
+	if q.RerunOf != "" {
+		return Action(previous.Action)
+	}
+	return cmp.Or(q.Action, ActionApply)
 }
 
 // parametersOf are the parameters of the earlier run. Hidden ones are not in a result and have to be
@@ -300,6 +238,26 @@ func (r *run) parametersOf(previous evidence.Result) (map[string]json.RawMessage
 		given[name] = doc
 	}
 	return given, problem.Join(hidden)
+}
+
+// sameValue compares a value of a request with one of a result.
+func sameValue(given json.RawMessage, was any) bool {
+	a, err := manifest.ParseValue(given)
+	if err != nil {
+		return false
+	}
+	doc, err := json.Marshal(was)
+	if err != nil {
+		return false
+	}
+	b, err := manifest.ParseValue(doc)
+	return err == nil && (a.Canonical() == b.Canonical() || a.Text() == b.Text())
+}
+
+// isHidden reports whether a value of a result had a secret in it, which is not there any more.
+func isHidden(value any) bool {
+	text, _ := value.(string)
+	return strings.Contains(text, redact.Mask)
 }
 
 // sameContents refuses contents that are not those of the run that the request goes back to.
@@ -423,4 +381,73 @@ func (r *run) before(s steps.Step) (evidence.Step, bool) {
 		return evidence.Step{}, false
 	}
 	return r.previous.Steps[i], true
+}
+
+// leaveOut leaves out the steps that had succeeded in the run that this one goes on from. What they gave to
+// later ones counts again, here and in a run that goes on from this one.
+func (r *run) leaveOut() {
+	for i, s := range r.job.Plan {
+		before, ok := r.before(s)
+		if ok && (before.Status == evidence.StepSuccess || before.Status == evidence.StepSkipped) {
+			r.job.Plan[i].Do, r.job.Plan[i].Outputs = steps.Skip, before.Outputs
+		}
+	}
+}
+
+// rollBack makes the job one that undoes an earlier run: the steps that had begun in it, without those
+// whose undo has succeeded already, then or since.
+func (r *run) rollBack(ctx context.Context) error {
+	done, err := r.undoneBefore(ctx)
+	if err != nil {
+		return err
+	}
+	r.job.Outputs = maps.Clone(r.previous.Outputs)
+	// An output that was hidden is not there, rather than wrong.
+	maps.DeleteFunc(r.job.Outputs, func(_, value string) bool { return isHidden(value) })
+	for i, s := range r.job.Plan {
+		before, ok := r.before(s)
+		switch {
+		case !ok || before.Attempts == 0 && before.Status != evidence.StepSkipped:
+		case s.Undo != "" && undone(done, s):
+			r.job.Plan[i].Do = steps.Undone
+		default:
+			r.job.Plan[i].Do = steps.Revert
+		}
+	}
+	return nil
+}
+
+// undoneBefore lists the undo scripts of the run that is rolled back, as they ended in that run and in
+// the last rollback of it.
+func (r *run) undoneBefore(ctx context.Context) ([]evidence.Step, error) {
+	var all []evidence.Step
+	if r.previous.Rollback != nil {
+		all = slices.Clone(r.previous.Rollback.Steps)
+	}
+	known := r.history.Find(r.previous.ParameterSet, r.previous.RunID)
+	if known == nil || known.RolledBackBy == nil {
+		return all, nil
+	}
+	last, digest, err := r.readResult(ctx, known.LastRollback())
+	if err == nil {
+		err = r.vouched(ctx, last.RunID, digest)
+	}
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return all, nil // what it undid is undone again
+	case err != nil:
+		return nil, err
+	}
+	if last.Rollback != nil {
+		all = append(all, last.Rollback.Steps...)
+	}
+	return all, nil
+}
+
+// undone reports whether the undo script of a step has succeeded already.
+func undone(before []evidence.Step, step steps.Step) bool {
+	return slices.ContainsFunc(before, func(s evidence.Step) bool {
+		done := s.Status == evidence.StepSuccess || s.Status == evidence.StepSkipped
+		return done && s.Name == step.Name && s.Run == step.Undo
+	})
 }

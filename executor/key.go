@@ -1,0 +1,196 @@
+package executor
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"path"
+	"regexp"
+	"strings"
+	"time"
+
+	"cemli-executor/internal/claim"
+	"cemli-executor/internal/problem"
+	"cemli-executor/manifest"
+)
+
+// The run key is the idempotency key of a request: all requests that mean the same execution have the same one,
+// however often and in whatever form they come. It is made of what the request names, of what the uploader chose
+// by the object's metadata, and of the occurrence, which tells apart what is asked for again on purpose. The run
+// id, which people see, ends with its first digits.
+
+// key is the run key: one for all requests that mean the same execution. It is the
+// SHA-256 of the parts as a JSON array, so that no two lists of parts look alike. The slot has
+// to be fixed. What an event starts has one key whatever version of the object is there.
+func (q Request) key(environment string) string {
+	action, etag, parameters := q.Action, q.ETag, q.Parameters
+	setDefault(&action, ActionApply)
+	if q.OnEvent {
+		etag = ""
+	}
+	if len(parameters) == 0 {
+		parameters = nil // as it is read back: no member, and none of no length
+	}
+	parts, err := json.Marshal([]any{
+		q.Namespace, q.Bucket, q.Object, etag, action, q.ParameterSet, parameters, environment, q.Slot,
+	})
+	if err != nil {
+		panic(err) // parameters are valid JSON: the trigger has parsed them
+	}
+	return sum(parts)
+}
+
+// occurrence tells apart what is asked for more than once on purpose: empty for uploads.
+func (q Request) occurrence(at time.Time) string {
+	if q.Slot != "" {
+		return q.Slot
+	}
+	switch {
+	case q.previousRun() != "" && q.RequestID != "":
+		return occasion(q.wayBack(), q.previousRun(), "request_id", q.RequestID)
+	case q.previousRun() != "" && q.Force:
+		return occasion(q.wayBack(), q.previousRun(), "reason", q.Reason, "force")
+	case q.previousRun() != "":
+		return occasion(q.wayBack(), q.previousRun(), "reason", q.Reason)
+	case q.OnEvent:
+		return occasion("event", q.Trigger.EventID)
+	case q.OncePer > 0:
+		return "once_per " + at.UTC().Truncate(q.OncePer).Format(time.RFC3339Nano)
+	case q.RequestID != "":
+		return occasion("request_id", q.RequestID)
+	}
+	return ""
+}
+
+// occasion joins words so that no two lists of words look alike.
+func occasion(words ...string) string {
+	doc, err := json.Marshal(words)
+	if err != nil {
+		panic(err) // they are strings
+	}
+	return string(doc)
+}
+
+// form is the occurrence of a request that its form may not ask for: under a key of its own, its
+// refusal says nothing of the same upload in another form.
+const form = "refused form"
+
+// formOnly gives a request whose form may not ask for its action a key of its own.
+func (r *run) formOnly(policy *manifest.Policy) {
+	q := &r.request
+	if policy != nil && q.occurrence(r.result.Start) == "" && !policy.Allows(kindFor(q.Trigger.Kind), r.result.Action) {
+		q.Slot = occasion(form, kindFor(q.Trigger.Kind))
+	}
+}
+
+// key is the run key of the request, whose slot it fixes.
+func (r *run) key() string {
+	r.request.Slot = r.request.occurrence(r.result.Start)
+	key := r.request.key(r.Environment)
+	r.result.RequestKey = cmp.Or(claim.KeyOf(r.request.Parent), key)[:12]
+	return key
+}
+
+// openBefore is the key under which an earlier version has accepted a request that goes back and has
+// not ended it; "" if there is none. Its key knew neither the reason nor what is taken from the run.
+func (r *run) openBefore(ctx context.Context) (string, error) {
+	q := r.request
+	if q.previousRun() == "" {
+		return "", nil
+	}
+	q.Slot, q.Parameters = q.wayBack()+" "+q.previousRun(), r.asked
+	key := q.key(r.Environment)
+	held, err := claim.Find(ctx, r.State, r.Environment, key, r.now())
+	if err != nil || held == nil || held.State == claim.Done {
+		return "", err
+	}
+	return key, nil
+}
+
+// runID names the run, once its package's name is known or will never be.
+func (r *run) runID() string {
+	if r.result.RunID == "" {
+		r.result.RunID = r.newRunID()
+		r.log = r.log.With("run_id", r.result.RunID, "package", r.result.Package.Name, "version", r.result.Package.Version)
+	}
+	return r.result.RunID
+}
+
+func (r *run) newRunID() string {
+	return r.result.Start.Format("20060102T150405Z") + "-" + r.name + "-" + r.key()[:12]
+}
+
+// nameFrom guesses a package's name from its object's, by the convention
+// <name>-<version>.zip, for runs that end before the manifest is read.
+func nameFrom(object string) string {
+	name := strings.ToLower(path.Base(object))
+	name = versionSuffix.ReplaceAllString(strings.TrimSuffix(name, ".zip"), "")
+	name = strings.TrimLeft(notInName.ReplaceAllString(name, "-"), "._-")
+	if name == "" {
+		return "unnamed"
+	}
+	return name[:min(len(name), 63)]
+}
+
+var (
+	versionSuffix = regexp.MustCompile(`-v?[0-9]+\.[0-9]+\.[0-9]+([-+].*)?$`)
+	notInName     = regexp.MustCompile(`[^a-z0-9._-]+`)
+)
+
+// fromMetadata takes what the uploader chose by object metadata, where the request
+// says nothing. A key of ours that is not known is refused: a misspelt action must
+// not become apply.
+func (q *Request) fromMetadata(metadata map[string]string) error {
+	const prefix = "cemli-"
+	if q.previousRun() != "" {
+		return nil // everything is taken from the run that is named
+	}
+	if q.byHand() {
+		setDefault(&q.Action, ActionApply) // whoever asks by hand means what he says
+	}
+	for key, value := range metadata {
+		word, ours := strings.CutPrefix(strings.ToLower(key), prefix)
+		if !ours {
+			continue
+		}
+		switch word {
+		case "action":
+			switch action := Action(value); action {
+			case ActionApply, ActionDryRun, ActionCheck:
+				setDefault(&q.Action, action)
+			default:
+				return metadataError(key, "the action must be apply, dry_run or check")
+			}
+		case "parameter-set":
+			setDefault(&q.ParameterSet, value)
+		case "reason":
+			setDefault(&q.Reason, value)
+		case "reference":
+			setDefault(&q.Reference, value)
+		case "not-before":
+			return metadataError(key, "this version does not support the key")
+		default:
+			return metadataError(key, "unknown metadata key")
+		}
+	}
+	return nil
+}
+
+func metadataError(key, message string) error {
+	return problem.New(problem.Problem{
+		Code: "trigger.metadata", Where: "opc-meta-" + key, Message: message,
+		Hint: "known keys are cemli-action, cemli-parameter-set, cemli-reason and cemli-reference; upload the object again",
+	}, nil)
+}
+
+// byHand reports whether a person has asked, rather than an upload.
+func (q Request) byHand() bool {
+	return q.Trigger.Kind == TriggerRequest || q.Trigger.Kind == TriggerCLI
+}
+
+func setDefault[T comparable](to *T, value T) {
+	var zero T
+	if *to == zero {
+		*to = value
+	}
+}
