@@ -3,7 +3,6 @@ package executor
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -22,6 +21,11 @@ const (
 	// preparing is the time that a run may take before its first step, beyond which its leases are renewed.
 	preparing = time.Minute
 )
+
+// book is the state bucket as this environment's runs use it.
+func (c Config) book() claim.Book {
+	return claim.Book{State: c.State, Environment: c.Environment, Clock: c.now, Log: c.Log}
+}
 
 // now is the time by this machine's clock, for what others read.
 func (c Config) now() time.Time {
@@ -44,7 +48,7 @@ func (r *run) accept(ctx context.Context, m *manifest.Manifest) error {
 	} else if former != "" {
 		key = former
 	}
-	r.mark = claim.MarkName(key, 1)
+	r.mark = claim.PendingName(key, 1)
 	made, err := r.putMark(ctx, r.mark, r.request)
 	if err != nil {
 		return err
@@ -53,20 +57,24 @@ func (r *run) accept(ctx context.Context, m *manifest.Manifest) error {
 	if sets := r.setsOf(m); sets != nil {
 		r.need *= time.Duration(len(sets))
 	}
-	want := claim.Claim{
-		Key: key, Environment: r.Environment, Object: r.request.Object, Package: r.name, Lease: r.lease(), Uploaded: r.created, Repeatable: m != nil && m.Idempotent,
-	}
+	want := claim.Claim{Key: key, Object: r.request.Object, Package: r.name, Uploaded: r.created, Repeatable: m != nil && m.Idempotent}
 	if sets := r.setsOf(m); sets != nil {
 		want.Sets = sets
 	} else {
 		want.RunID = r.runID()
 	}
-	held, mine, err := claim.Take(ctx, r.State, want, r.now)
-	if err == nil && !mine {
-		if held.State == claim.Done && made {
-			r.deleteMark(ctx, r.mark) // of a request that is done already
-		}
-		held, err = r.takeOver(ctx, held)
+	held, found, err := r.book().Acquire(ctx, want, r.lease)
+	switch {
+	case err != nil:
+		return err
+	case found == claim.Died:
+		err = r.settle(ctx, held)
+	case found == claim.Theirs && held.State == claim.Done && made:
+		r.book().Remove(ctx, r.mark) // it was accepted anew, and is done already
+	}
+	r.unsure = found == claim.TakenOver
+	if err == nil && (found == claim.Died || found == claim.Theirs) {
+		err = r.again(ctx, held)
 	}
 	if err != nil {
 		return err
@@ -92,7 +100,7 @@ func (r *run) sameVersion(ctx context.Context) error {
 	if q.Parent != "" {
 		q.ParameterSet = ""
 	}
-	first, err := claim.FirstVersion(ctx, r.State, r.Environment, q.key(r.Environment), r.request.ETag)
+	first, err := r.book().FirstVersion(ctx, q.key(r.Environment), r.request.ETag)
 	if err != nil || first == r.request.ETag {
 		return err
 	}
@@ -141,18 +149,11 @@ func (r *run) lease() time.Time {
 
 // putMark notes the request as accepted.
 func (e *Config) putMark(ctx context.Context, name string, request Request) (made bool, err error) {
-	doc, err := json.Marshal(request)
+	doc, err := request.encode()
 	if err != nil {
-		return false, fmt.Errorf("encode request: %w", err)
+		return false, err
 	}
-	return claim.PutMark(ctx, e.State, claim.Mark{Environment: e.Environment, Name: name, Request: doc, Created: e.now()})
-}
-
-// deleteMark notes that nothing is left to be done; a mark that stays is looked at by the sweep.
-func (e *Config) deleteMark(ctx context.Context, name string) {
-	if err := claim.DeleteMark(ctx, e.State, e.Environment, name); err != nil {
-		e.Log.Warn("a mark could not be removed", "mark", name, "error", err.Error())
-	}
+	return e.book().Accept(ctx, name, doc)
 }
 
 // watched refuses to run where it has been forgotten what ran before: the state bucket is empty,
@@ -171,7 +172,7 @@ func (r *run) watched(ctx context.Context) error {
 
 // watch reads since when uploads are looked after, or begins that.
 func (e *Config) watch(ctx context.Context, since time.Time) (claim.Watch, error) {
-	w, ok, err := claim.ReadWatch(ctx, e.State)
+	w, ok, err := e.book().Watch(ctx)
 	if ok || err != nil {
 		return w, err
 	}
@@ -184,10 +185,10 @@ func (e *Config) watch(ctx context.Context, since time.Time) (claim.Watch, error
 		ran = ran || len(page.Objects) > 0
 	}
 	if !ran {
-		return claim.StartWatch(ctx, e.State, since)
+		return e.book().StartWatch(ctx, since)
 	}
 	// Another run may have begun the watch, and ended, between the two looks.
-	if w, ok, err = claim.ReadWatch(ctx, e.State); ok || err != nil {
+	if w, ok, err = e.book().Watch(ctx); ok || err != nil {
 		return w, err
 	}
 	return w, problem.New(problem.Problem{
@@ -224,7 +225,7 @@ func (r *run) begunBefore(ctx context.Context) error {
 	for _, action := range actions {
 		request := r.request
 		request.Action, request.Slot = action, request.occurrence(r.result.Start)
-		held, err := claim.Find(ctx, r.State, r.Environment, request.key(r.Environment), r.now())
+		held, err := r.book().Find(ctx, request.key(r.Environment))
 		if err != nil {
 			return err
 		}
@@ -245,7 +246,7 @@ func (r *run) pinOf(ctx context.Context, request Request, held *claim.Held) (str
 	}
 	for _, set := range held.Sets {
 		request.ParameterSet = set
-		one, err := claim.Find(ctx, r.State, r.Environment, request.key(r.Environment), r.now())
+		one, err := r.book().Find(ctx, request.key(r.Environment))
 		if err != nil || one == nil {
 			return "", err // sets begin in their order
 		}
@@ -280,14 +281,14 @@ func (r *run) lookBack(ctx context.Context) error {
 	for _, action := range []Action{ActionApply, ActionCheck, ActionDryRun} {
 		request := r.request
 		request.Action, request.Slot = action, request.occurrence(r.result.Start)
-		held, err := claim.Find(ctx, r.State, r.Environment, request.key(r.Environment), r.now())
+		held, err := r.book().Find(ctx, request.key(r.Environment))
 		if err != nil {
 			return err
 		}
 		if held != nil && action != cmp.Or(r.request.Action, ActionApply) {
 			return duplicateOf(held.Claim)
 		}
-		mark, err := claim.ReadMark(ctx, r.State, r.Environment, claim.MarkName(request.key(r.Environment), 1))
+		mark, err := r.book().Pending(ctx, claim.PendingName(request.key(r.Environment), 1))
 		if err != nil {
 			return err
 		}

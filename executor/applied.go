@@ -213,7 +213,7 @@ func undoneBy(rollback evidence.Result) claim.Standing {
 
 // readRecord reads a package's record, and sorts what an earlier version has noted in it.
 func (e *Config) readRecord(ctx context.Context, name string) (*claim.Package, error) {
-	record, err := claim.ReadPackage(ctx, e.State, e.Environment, name)
+	record, err := e.book().Package(ctx, name)
 	if err != nil {
 		return nil, err
 	}

@@ -15,25 +15,6 @@ import (
 	"cemli-executor/internal/steps"
 )
 
-// takeOver makes a claim that was somebody else's this run's, or ends the run because it still is.
-func (r *run) takeOver(ctx context.Context, held *claim.Held) (*claim.Held, error) {
-	if !held.Expired(r.now()) {
-		return r.again(ctx, held)
-	}
-	if err := claim.CheckClock(ctx, r.State, r.Environment, r.now); err != nil {
-		return nil, err
-	}
-	if held.State == claim.Claimed {
-		ok, err := held.TakeOver(ctx, r.now(), r.lease())
-		r.unsure = ok
-		return held, errors.Join(err, lost(ok || err != nil, held))
-	}
-	if err := r.settle(ctx, held); err != nil {
-		return nil, err
-	}
-	return r.again(ctx, held)
-}
-
 // lost is the error for a claim that somebody else was faster to change.
 func lost(ok bool, held *claim.Held) error {
 	if ok {
@@ -42,46 +23,45 @@ func lost(ok bool, held *claim.Held) error {
 	return duplicateOf(held.Claim)
 }
 
-// again ends the run as a duplicate, unless the run that it repeats was interrupted and the package
-// may be run again.
-func (r *run) again(ctx context.Context, held *claim.Held) (*claim.Held, error) {
+// again makes the run the next attempt of the one whose claim was found, if that was interrupted and its package may
+// run again. Else it returns the verdict duplicate.
+func (r *run) again(ctx context.Context, held *claim.Held) error {
 	if held.State != claim.Done || !r.mayRepeat(held, held.Status) {
-		return nil, duplicateOf(held.Claim)
+		return duplicateOf(held.Claim)
 	}
-	// What follows the attempt before is done, as the claim is about to forget it.
-	if len(held.Pending) > 0 {
+	// What follows the attempt before is done first, as its claim is about to be overwritten.
+	if len(held.FollowUps) > 0 {
 		if err := r.finishPending(ctx, held); err != nil {
-			return nil, err
+			return err
 		}
-		if len(held.Pending) > 0 {
-			return nil, unnoted(held)
+		if len(held.FollowUps) > 0 {
+			return unnoted(held)
 		}
 	}
-	// The mark of the next attempt is there before the attempt is.
-	r.mark = claim.MarkName(held.Key, held.Attempt+1)
-	if _, err := r.putMark(ctx, r.mark, r.request); err != nil {
-		return nil, err
+	request, err := r.request.encode()
+	if err != nil {
+		return err
 	}
 	before := held.RunID
 	id := fmt.Sprintf("%s-%d", r.newRunID(), held.Attempt+1)
-	if ok, err := held.Again(ctx, r.now(), r.lease(), id); err != nil || !ok {
-		return nil, errors.Join(err, lost(ok || err != nil, held))
+	if ok, err := held.NextAttempt(ctx, request, r.lease, id); err != nil || !ok {
+		return errors.Join(err, lost(ok || err != nil, held))
 	}
 	if r.request.previousRun() == "" {
 		r.result.PreviousRunID = before
 	}
-	return held, nil
+	return nil
 }
 
 // mayRepeat reports whether a run that ended with a status is to be tried again.
 func (e *Config) mayRepeat(held *claim.Held, status string) bool {
-	return held.Repeatable && status == string(evidence.StatusInterrupted) && held.Attempt < e.Limits.Attempts
+	return status == string(evidence.StatusInterrupted) && held.MayRepeat(e.Limits.Attempts)
 }
 
 // adopt makes the run the one that a claim names.
 func (r *run) adopt(held *claim.Held) {
 	r.held = held
-	r.mark = held.Mark()
+	r.mark = held.Pending()
 	r.result.RunID, r.result.Attempt = held.RunID, held.Attempt
 	setDefault(&r.request.pinned, held.Pinned)
 	if !held.Uploaded.IsZero() {
@@ -126,14 +106,14 @@ func (r *run) noteStart(ctx context.Context, first bool, frame []byte) (bool, er
 	if r.until.IsZero() {
 		r.until = r.now().Add(r.need + r.Reserve + leaseMargin).UTC()
 	}
-	start := claim.Start{Lease: r.longest(), Group: r.held.Group, Applies: r.doing, SHA256: r.result.Package.SHA256, Frame: frame}
+	start := claim.Start{Lease: r.longest(), Group: r.held.Group, Applies: r.doing, SHA256: r.result.Package.SHA256, Checkpoint: frame}
 	if r.group != nil {
 		start.Group = r.group.Name
 	}
 	if r.need > 0 && r.until.Before(start.Lease) {
 		start.Lease = r.until // if the executor dies, nobody waits for what it had to prepare and to store
 	}
-	return r.held.Progress(ctx, r.now(), start)
+	return r.held.Progress(ctx, start)
 }
 
 // longest is the lease that the claim may have: whoever finds that of the group ended finds both.
@@ -170,7 +150,7 @@ func (r *run) renew(ctx context.Context, first bool) (bool, error) {
 	if !first || r.group == nil || r.group.Holder.Lease.After(r.lease().Add(-preparing/2)) {
 		return true, nil
 	}
-	return r.group.Renew(ctx, r.held.Key, r.group.Fence, r.now(), r.lease())
+	return r.group.Renew(ctx, r.lease())
 }
 
 func (r *run) lostLease(first bool) error {
@@ -241,9 +221,9 @@ func (r *run) noteEnd(ctx context.Context, failure error) {
 		r.log.Warn("the end of the steps could not be noted", "error", err.Error())
 		return
 	}
-	end := claim.Start{Lease: r.longest(), Group: r.held.Group, Applies: r.doing, SHA256: r.result.Package.SHA256, Frame: doc}
+	end := claim.Start{Lease: r.longest(), Group: r.held.Group, Applies: r.doing, SHA256: r.result.Package.SHA256, Checkpoint: doc}
 	note := func(ctx context.Context) error {
-		_, err := r.held.Progress(ctx, r.now(), end)
+		_, err := r.held.Progress(ctx, end)
 		return err
 	}
 	if err := r.patience().Once(context.WithoutCancel(ctx), note); err != nil {
@@ -295,7 +275,7 @@ func (r *run) giveBack(ctx context.Context, failure error, counted bool) bool {
 	if last != nil {
 		last.Message = r.masker.String(last.Message)
 	}
-	if err := r.held.Release(ctx, r.now(), counted, last); err != nil {
+	if err := r.held.Release(ctx, counted, last); err != nil {
 		// It may say that a step has begun: whoever enters the group, once it is free, has to see to that first.
 		r.log.Error("the claim could not be given back", "error", err.Error())
 		return false
@@ -314,33 +294,16 @@ func (r *run) settleOwn(ctx context.Context) {
 	if !slices.Contains(pending, followRecord) {
 		r.leave(ctx) // else the next of the group would not know of this run
 	}
-	r.conclusion(ctx, r.held, claim.End{Status: string(r.result.Status), Result: r.digest}, r.doing, pending)
+	r.concludeClaim(ctx, r.held, claim.End{Status: string(r.result.Status), Result: r.digest, Applies: r.doing, FollowUps: pending})
 }
 
-// conclusion notes how a run has ended, and takes its mark away if nothing is pending.
-func (e *Config) conclusion(ctx context.Context, held *claim.Held, end claim.End, applies *claim.Entry, pending []string) {
-	if held.Group != "" && (held.State == claim.Claimed || slices.Contains(held.Pending, followQueue)) && !e.unqueue(ctx, held) {
-		pending = append(pending, followQueue)
-	}
-	ok, err := held.Finish(ctx, e.now(), end, applies, pending)
+// concludeClaim notes in the claim how its run has ended; a sweep finds what could not be noted.
+func (e *Config) concludeClaim(ctx context.Context, held *claim.Held, end claim.End) {
+	ok, err := held.Conclude(ctx, end)
 	switch {
 	case err != nil:
 		e.Log.Error("the claim could not be updated", "run_id", held.RunID, "error", err.Error())
 	case !ok:
 		e.Log.Warn("the claim is not this run's any more", "run_id", held.RunID)
-	case len(pending) == 0:
-		e.deleteMark(ctx, held.Mark())
 	}
-}
-
-// unqueue takes a run out of the queue of its group that ends without its turn.
-func (e *Config) unqueue(ctx context.Context, held *claim.Held) bool {
-	g, err := claim.ReadGroup(ctx, e.State, e.Environment, held.Group, e.now())
-	if err == nil {
-		_, err = g.Forget(ctx, held.Key, e.now())
-	}
-	if err != nil {
-		e.Log.Warn("a run that has ended could not be taken out of its queue", "group", held.Group, "error", err.Error())
-	}
-	return err == nil
 }

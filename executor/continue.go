@@ -64,7 +64,7 @@ func (e *Executor) HasTime(ctx context.Context) bool {
 
 // reload reads a request that was accepted before; ok is false if nothing is left of it to be done.
 func (e *Config) reload(ctx context.Context, mark, callID string) (request Request, ok bool, err error) {
-	m, err := claim.ReadMark(ctx, e.State, e.Environment, mark)
+	m, err := e.book().Pending(ctx, mark)
 	if err != nil || m == nil {
 		return Request{}, false, err
 	}
@@ -92,7 +92,7 @@ func (w *work) drain(ctx context.Context, callID string) {
 	for len(w.freed) > 0 {
 		name := w.freed[0]
 		w.freed = w.freed[1:]
-		first, err := w.turn(ctx, name)
+		first, err := w.book().Turn(ctx, name)
 		if err != nil {
 			w.Log.Error("the queue of a concurrency group could not be looked at", "group", name, "error", err.Error())
 			continue
@@ -102,19 +102,19 @@ func (w *work) drain(ctx context.Context, callID string) {
 		}
 		seen[name] = first.Key
 		if w.sends(w.need(first.Need)) {
-			w.hands = append(w.hands, first.Mark)
+			w.hands = append(w.hands, first.Pending)
 			continue
 		}
 		if !w.fits(min(w.need(first.Need), w.least)) {
-			w.Log.Info("left to the next sweep", "mark", first.Mark, "group", name)
+			w.Log.Info("left to the next sweep", "mark", first.Pending, "group", name)
 			continue
 		}
-		request, ok, err := w.reload(ctx, first.Mark, callID)
+		request, ok, err := w.reload(ctx, first.Pending, callID)
 		if err == nil && ok {
 			_, err = w.serve(ctx, request)
 		}
 		if err != nil {
-			w.Log.Error("a run that waited could not be started", "mark", first.Mark, "error", err.Error())
+			w.Log.Error("a run that waited could not be started", "mark", first.Pending, "error", err.Error())
 		}
 		w.freed = append(w.freed, name)
 	}
@@ -122,30 +122,6 @@ func (w *work) drain(ctx context.Context, callID string) {
 		_ = w.hand(ctx, mark) // the sweep finds it
 	}
 	w.hands = nil
-}
-
-// turn is the run whose turn it is in a group, without those that will not come any more.
-func (w *work) turn(ctx context.Context, name string) (*claim.Waiting, error) {
-	g, err := claim.ReadGroup(ctx, w.State, w.Environment, name, w.now())
-	for err == nil {
-		first := g.First()
-		if first == nil {
-			return nil, nil //nolint:nilnil // nobody waits
-		}
-		if busy, err := w.busy(ctx, g, first.Key); busy || err != nil {
-			return nil, err
-		}
-		var held *claim.Held
-		held, err = claim.Find(ctx, w.State, w.Environment, first.Key, w.now())
-		switch {
-		case err != nil || held != nil && held.Expired(w.now()):
-			return first, err
-		case held != nil && held.State != claim.Done:
-			return nil, nil //nolint:nilnil // somebody is starting it
-		}
-		g, err = g.Forget(ctx, first.Key, w.now())
-	}
-	return nil, err
 }
 
 // handOver hands over a request that no invocation like this one can end. Where there can be no other,
@@ -173,11 +149,7 @@ func (w *work) hand(ctx context.Context, mark string) error {
 		return nil
 	}
 	w.Log.Error("a request could not be handed to another invocation", "mark", mark, "code", problem.CodeOf(refused), "error", refused.Error())
-	held, err := claim.Find(ctx, w.State, w.Environment, claim.KeyOf(mark), w.now())
-	if err == nil && held != nil && held.State == claim.Claimed && held.Lease.IsZero() {
-		err = held.Release(ctx, w.now(), true, lastError(refused))
-	}
-	if err != nil {
+	if err := w.book().CountFailure(ctx, claim.KeyOf(mark), lastError(refused)); err != nil {
 		w.Log.Error("the failure could not be counted", "mark", mark, "error", err.Error())
 	}
 	return refused
@@ -204,7 +176,7 @@ func (w *work) resume(ctx context.Context, request Request) ([]evidence.Result, 
 		return w.goOnAlone(ctx, request.Continue, accepted)
 	}
 	r := w.begin(request)
-	held, err := claim.Find(ctx, w.State, w.Environment, claim.KeyOf(request.Continue), w.now())
+	held, err := w.book().Find(ctx, claim.KeyOf(request.Continue))
 	switch {
 	case err != nil:
 		return []evidence.Result{w.failed(request, err)}, err
@@ -234,7 +206,7 @@ func (e *Executor) Later(ctx context.Context, request Request) (evidence.Result,
 	namespace, err := e.Namespace(ctx)
 	if err == nil {
 		r.request.Namespace = namespace
-		_, err = r.putMark(ctx, claim.MarkName(r.key(), 0), r.request)
+		_, err = r.putMark(ctx, claim.PendingName(r.key(), 0), r.request)
 	}
 	if err != nil {
 		return e.failed(request, err), err

@@ -29,21 +29,20 @@ func (r *run) enter(ctx context.Context, m *manifest.Manifest, policy *manifest.
 	me := r.waiting(m)
 	examined := false
 	for range entries {
-		g, err := claim.ReadGroup(ctx, r.State, r.Environment, name, r.now())
+		g, err := r.book().Group(ctx, name)
 		if err != nil {
 			return err
 		}
-		busy, err := r.busy(ctx, g, me.Key)
+		busy, err := g.Occupied(ctx, me.Key)
 		if err != nil {
 			return err
 		}
-		first := g.First()
 		if !busy {
-			if err := r.bury(ctx, g, me.Key); err != nil {
+			if err := r.endFormer(ctx, g, me.Key); err != nil {
 				return err
 			}
 		}
-		turn := !busy && (first == nil || first.Key == me.Key || me.Place.Compare(first.Place) < 0)
+		turn := !busy && g.IsTurnOf(me)
 		switch {
 		case !turn && m.Concurrency.Reject:
 			return r.refuseToWait(g)
@@ -63,7 +62,7 @@ func (r *run) enter(ctx context.Context, m *manifest.Manifest, policy *manifest.
 			}
 			examined = true
 		}
-		if ok, err := r.held.Join(ctx, r.now(), name); err != nil || !ok {
+		if ok, err := r.held.Join(ctx, name); err != nil || !ok {
 			return errors.Join(err, lost(ok || err != nil, r.held))
 		}
 		if ok, err := g.Wait(ctx, me); err != nil {
@@ -88,16 +87,6 @@ func mayPass(refused error) bool {
 	return errors.As(refused, &refusal) && !slices.ContainsFunc(refusal.Problems, func(p problem.Problem) bool {
 		return !codes.Of(p.Code).ByRecord
 	})
-}
-
-// busy reports whether another run than that of key may be running in a group: its lease has not ended,
-// and it is not known to have.
-func (e *Config) busy(ctx context.Context, g *claim.Group, key string) (bool, error) {
-	if !g.Busy(e.now(), key) {
-		return false, nil
-	}
-	held, err := claim.Find(ctx, e.State, e.Environment, g.Holder.Key, e.now())
-	return held == nil || held.State != claim.Done, err
 }
 
 func holder(g *claim.Group) string {
@@ -144,7 +133,7 @@ func (r *run) waiting(m *manifest.Manifest) claim.Waiting {
 			Created: r.created.UTC().Truncate(time.Millisecond), Package: m.Name, Version: m.Version,
 			Object: r.request.Object, ETag: r.request.ETag, Set: r.request.ParameterSet,
 		},
-		Key: r.held.Key, Mark: mark, Need: saidTime(m).Milliseconds(),
+		Key: r.held.Key, Pending: mark, Need: saidTime(m).Milliseconds(),
 	}
 }
 
@@ -155,30 +144,24 @@ func (r *run) refuseToWait(g *claim.Group) error {
 	}, nil)
 }
 
-// bury ends the run that died in a group: what comes after it has to know what it did.
-func (e *Config) bury(ctx context.Context, g *claim.Group, key string) error {
-	if g.Holder == nil || g.Holder.Key == key {
-		return nil
-	}
-	if err := claim.CheckClock(ctx, e.State, e.Environment, e.now); err != nil {
+// endFormer ends the run that died in a group, before the run of key enters, which has to know what that one did.
+func (e *Config) endFormer(ctx context.Context, g *claim.Group, key string) error {
+	former, err := g.Former(ctx, key)
+	if err != nil || former == nil {
 		return err
 	}
-	held, err := claim.Find(ctx, e.State, e.Environment, g.Holder.Key, e.now())
-	switch {
-	case err != nil || held == nil:
-		return err
-	case held.State == claim.Done && len(held.Pending) > 0:
-		err = e.finishPending(ctx, held)
-	case held.State == claim.Running && held.Expired(e.now()):
-		if err = e.settle(ctx, held); verdictOf(err).kind == duplicate {
-			return nil // somebody else has
+	switch expired := former.Expired(e.now()); {
+	case former.State == claim.Done && len(former.FollowUps) > 0:
+		err = e.finishPending(ctx, former)
+	case former.State == claim.Running && expired:
+		if err = e.settle(ctx, former); verdictOf(err).kind == duplicate {
+			return nil // another invocation has ended it
 		}
+	case former.State == claim.Claimed && expired:
+		err = e.ownUp(ctx, former)
 	}
-	if held.State == claim.Claimed && held.Expired(e.now()) {
-		err = e.ownUp(ctx, held)
-	}
-	if err == nil && slices.Contains(held.Pending, followRecord) {
-		err = unnoted(held)
+	if err == nil && slices.Contains(former.FollowUps, followRecord) {
+		err = unnoted(former)
 	}
 	return err
 }
@@ -201,7 +184,8 @@ func (e *Config) ownUp(ctx context.Context, held *claim.Held) error {
 		return err
 	}
 	change := noted(held.Change(), result, digest)
-	e.conclusion(ctx, held, claim.End{Status: string(result.Status), Result: digest}, change, e.follow(ctx, held, result, change, nil, followers))
+	followUps := e.follow(ctx, held, result, change, nil, followers)
+	e.concludeClaim(ctx, held, claim.End{Status: string(result.Status), Result: digest, Applies: change, FollowUps: followUps})
 	return nil
 }
 
@@ -210,7 +194,7 @@ func (r *run) leave(ctx context.Context) {
 	if r.group == nil {
 		return
 	}
-	g, err := r.group.Leave(ctx, r.held.Key, r.group.Fence, r.now())
+	g, err := r.group.Leave(ctx)
 	if err != nil {
 		r.log.Error("the concurrency group could not be left; it is free when the lease ends", "group", r.group.Name, "error", err.Error())
 		return

@@ -100,7 +100,7 @@ func (r *run) openBefore(ctx context.Context) (string, error) {
 	}
 	q.Slot, q.Parameters = q.wayBack()+" "+q.previousRun(), r.asked
 	key := q.key(r.Environment)
-	held, err := claim.Find(ctx, r.State, r.Environment, key, r.now())
+	held, err := r.book().Find(ctx, key)
 	if err != nil || held == nil || held.State == claim.Done {
 		return "", err
 	}

@@ -115,11 +115,7 @@ func (e *Executor) put(ctx context.Context, b store.Bucket, opts store.PutOption
 }
 
 func (e *Executor) probeClock(ctx context.Context) (string, error) {
-	clock := e.Clock
-	if clock == nil {
-		clock = time.Now
-	}
-	return fmt.Sprintf("within %s of the store's", claim.MaxSkew), claim.CheckClock(ctx, e.State, e.Environment, clock)
+	return fmt.Sprintf("within %s of the store's", claim.MaxSkew), e.book().CheckClock(ctx)
 }
 
 // probeState does with one object all that is done with records.

@@ -136,7 +136,7 @@ func (r *run) adoptResult(ctx context.Context, failure error) error {
 		if !slices.Contains(pending, followRecord) {
 			r.leave(ctx)
 		}
-		r.conclusion(ctx, r.held, claim.End{Status: known.Status, Result: digest}, change, pending)
+		r.concludeClaim(ctx, r.held, claim.End{Status: known.Status, Result: digest, Applies: change, FollowUps: pending})
 	}
 	r.isDuplicate(known)
 	return nil

@@ -3,6 +3,7 @@ package executor
 import (
 	"cmp"
 	"encoding/json"
+	"fmt"
 	"time"
 
 	"cemli-executor/internal/evidence"
@@ -102,6 +103,15 @@ type Trigger struct {
 	EventType string          `json:"event_type,omitempty"`
 	EventTime time.Time       `json:"event_time,omitzero"` // zero when not said
 	Raw       json.RawMessage `json:"raw,omitempty"`       // the request as received; nil when over 64 KB
+}
+
+// encode is the request as the state bucket keeps it.
+func (q Request) encode() ([]byte, error) {
+	doc, err := json.Marshal(q)
+	if err != nil {
+		return nil, fmt.Errorf("encode request: %w", err)
+	}
+	return doc, nil
 }
 
 // previousRun is the run that the request goes back to; "" where it stands alone.

@@ -16,7 +16,7 @@ func (w *work) runSets(ctx context.Context, request Request, all verdict) ([]evi
 	var results []evidence.Result
 	var stopped *verdict
 	held := all.sets
-	request.Parent = held.Mark()
+	request.Parent = held.Pending()
 	longest := time.Duration(0)
 	status := evidence.StatusSuccess
 	for i, name := range held.Sets {
@@ -25,7 +25,7 @@ func (w *work) runSets(ctx context.Context, request Request, all verdict) ([]evi
 		result, err := w.runSet(ctx, request, results, stopped, longest, i)
 		results = append(results, result)
 		if err != nil || isPassing(result) {
-			return results, errors.Join(err, held.Release(ctx, w.now(), err != nil, lastError(err)))
+			return results, errors.Join(err, held.Release(ctx, err != nil, lastError(err)))
 		}
 		if result.Execution.Ran {
 			request.continued = false // a fresh invocation has more time than is left of this one
@@ -39,7 +39,7 @@ func (w *work) runSets(ctx context.Context, request Request, all verdict) ([]evi
 			stopped = afterFailedSet(name, result)
 		}
 	}
-	w.conclusion(ctx, held, claim.End{Status: string(status)}, nil, nil)
+	w.concludeClaim(ctx, held, claim.End{Status: string(status)})
 	return results, nil
 }
 
@@ -89,9 +89,9 @@ func (w *work) recordSkipped(ctx context.Context, request Request, before eviden
 func (w *work) answerSets(ctx context.Context, request Request, all claim.Claim) ([]evidence.Result, error) {
 	var results []evidence.Result
 	for _, name := range all.Sets {
-		request.ParameterSet, request.Parent = name, all.Mark()
+		request.ParameterSet, request.Parent = name, all.Pending()
 		r := w.begin(request)
-		held, err := claim.Find(ctx, w.State, w.Environment, r.key(), w.now())
+		held, err := w.book().Find(ctx, r.key())
 		switch {
 		case err != nil:
 			return append(results, w.failed(request, err)), err

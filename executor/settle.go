@@ -27,30 +27,14 @@ func (e *Config) settle(ctx context.Context, held *claim.Held) error {
 	}
 	change := noted(held.Change(), result, digest)
 	e.Log.Warn("a run was found that its executor did not end", "found", held.RunID, "status", result.Status)
-	if err := e.markNext(ctx, held, string(result.Status)); err != nil {
-		return err
+	if e.mayRepeat(held, string(result.Status)) {
+		if err := held.AcceptNext(ctx); err != nil {
+			return err
+		}
 	}
 	pending := e.follow(ctx, held, result, change, nil, followers)
-	ok, err := held.Finish(ctx, e.now(), claim.End{Status: string(result.Status), Result: digest}, change, pending)
-	if err == nil && ok && len(pending) == 0 {
-		e.deleteMark(ctx, held.Mark())
-	}
+	ok, err := held.Conclude(ctx, claim.End{Status: string(result.Status), Result: digest, Applies: change, FollowUps: pending})
 	return errors.Join(err, lost(ok || err != nil, held))
-}
-
-// markNext marks the next attempt of a run that is to be tried again, before the one that died is
-// done: somebody will find the mark.
-func (e *Config) markNext(ctx context.Context, held *claim.Held, status string) error {
-	if !e.mayRepeat(held, status) {
-		return nil
-	}
-	mark, err := claim.ReadMark(ctx, e.State, e.Environment, held.Mark())
-	if err != nil || mark == nil {
-		return err
-	}
-	mark.Name, mark.Created = claim.MarkName(held.Key, held.Attempt+1), e.now()
-	_, err = claim.PutMark(ctx, e.State, *mark)
-	return err
 }
 
 // lastWord stores the result of a run that died, or reads the one that it has stored itself, and
@@ -81,7 +65,7 @@ func (e *Config) lastWord(ctx context.Context, held *claim.Held) (evidence.Resul
 
 // fromFrame is the result that a run left for the case of its death.
 func (e *Config) fromFrame(ctx context.Context, held *claim.Held) (evidence.Result, error) {
-	result, err := evidence.Decode(held.Frame)
+	result, err := evidence.Decode(held.Checkpoint)
 	if err != nil || result.RunID != held.RunID {
 		return result, problem.New(problem.Problem{
 			Code: "state.corrupt", Where: e.State.Name() + "/claims/" + held.Environment + "/" + held.Key + ".json",
@@ -92,7 +76,7 @@ func (e *Config) fromFrame(ctx context.Context, held *claim.Held) (evidence.Resu
 	if err := e.listLeft(ctx, &result); err != nil {
 		return result, err
 	}
-	mark, err := claim.ReadMark(ctx, e.State, e.Environment, held.Mark())
+	mark, err := e.book().Pending(ctx, held.Pending())
 	if err != nil {
 		return result, err
 	}
@@ -159,12 +143,11 @@ func sum(doc []byte) string {
 	return hex.EncodeToString(digest[:])
 }
 
-// What follows a result, in this order.
+// What follows a result, in this order; claim.FollowQueue comes last.
 const (
 	followRecord   = "record"   // the package's record
 	followAnnounce = "announce" // the topic
 	followTodo     = "todo"     // the entry of what comes later
-	followQueue    = "queue"    // the queue of a group that the run did not enter
 )
 
 var followers = []string{followRecord, followTodo, followAnnounce}
@@ -203,8 +186,8 @@ func (e *Config) finishPending(ctx context.Context, held *claim.Held) error {
 		return e.altered("state.result", held.RunID)
 	}
 	change := noted(held.Change(), result, digest)
-	pending := e.follow(ctx, held, result, change, nil, slices.Clone(held.Pending))
-	e.conclusion(ctx, held, claim.End{Status: held.Status, Result: digest}, change, pending)
+	pending := e.follow(ctx, held, result, change, nil, slices.Clone(held.FollowUps))
+	e.concludeClaim(ctx, held, claim.End{Status: held.Status, Result: digest, Applies: change, FollowUps: pending})
 	return nil
 }
 
@@ -228,7 +211,7 @@ func (e *Config) altered(code, runID string) error {
 // vouched refuses a result of an earlier run that is not the one that its claim knows; one that no claim
 // or only that of an earlier version knows passes.
 func (e *Config) vouched(ctx context.Context, runID, digest string) error {
-	held, err := claim.OfRun(ctx, e.State, e.Environment, runID, e.now())
+	held, err := e.book().OfRun(ctx, runID)
 	if err != nil || held == nil {
 		return err
 	}

@@ -411,8 +411,8 @@ func (w *world) open() {
 			w.violated("%s is left", name)
 		case strings.HasPrefix(name, "claims/"):
 			var c claim.Claim
-			if err := json.Unmarshal(o.body, &c); err != nil || c.State != claim.Done || c.Pending != nil {
-				w.violated("the claim of %s is %s, pending %v", c.RunID, c.State, c.Pending)
+			if err := json.Unmarshal(o.body, &c); err != nil || c.State != claim.Done || c.FollowUps != nil {
+				w.violated("the claim of %s is %s, pending %v", c.RunID, c.State, c.FollowUps)
 			}
 		case strings.HasPrefix(name, "groups/"):
 			var g claim.Group

@@ -94,7 +94,7 @@ func (e *Executor) SweepInSpareTime(ctx context.Context, callID string) error {
 	}
 	spare, cancel := context.WithTimeout(ctx, spareTime)
 	defer cancel()
-	cursor, err := claim.ReadCursor(spare, e.State, e.Environment)
+	cursor, err := e.book().Cursor(spare)
 	if err != nil {
 		return err
 	}
@@ -152,7 +152,7 @@ func (s *sweeping) look(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	cursor, err := claim.ReadCursor(ctx, s.State, s.Environment)
+	cursor, err := s.book().Cursor(ctx)
 	if err != nil {
 		return err
 	}
@@ -245,7 +245,7 @@ func (s *sweeping) remains() string {
 
 // marks looks at a page of the requests that were accepted and are not done.
 func (s *sweeping) marks(ctx context.Context, cursor *claim.Cursor) error {
-	names, next, err := claim.Marks(ctx, s.State, s.Environment, cursor.Open, sweepMarks)
+	names, next, err := s.book().ListPending(ctx, cursor.Open, sweepMarks)
 	if err != nil {
 		return err
 	}
@@ -277,7 +277,7 @@ func (s *sweeping) note(err error) {
 
 // mark goes on with one accepted request, if nobody else does.
 func (s *sweeping) mark(ctx context.Context, name string) error {
-	held, err := claim.Find(ctx, s.State, s.Environment, claim.KeyOf(name), s.now())
+	held, err := s.book().Find(ctx, claim.KeyOf(name))
 	switch {
 	case err != nil:
 		return err
@@ -287,11 +287,11 @@ func (s *sweeping) mark(ctx context.Context, name string) error {
 		}
 		return nil // it comes last
 	case held == nil:
-	case held.State == claim.Done && name == held.Mark() && len(held.Pending) > 0:
+	case held.State == claim.Done && name == held.Pending() && len(held.FollowUps) > 0:
 		return s.finishPending(ctx, held)
 	case claim.AttemptOf(name) > held.Attempt: // whoever wanted to begin it died before
 	case held.State == claim.Done, claim.AttemptOf(name) < held.Attempt:
-		return claim.DeleteMark(ctx, s.State, s.Environment, name)
+		return s.book().Delete(ctx, name)
 	case !held.Expired(s.now()), s.recent(held.Updated): // it may just have been handed over
 		s.swept.Waiting++
 		return nil
@@ -333,12 +333,12 @@ func (s *sweeping) recent(t time.Time) bool { return s.spare && s.now().Sub(t) <
 
 // waits reports whether a run still has to wait for its group; if that is free, its first is started.
 func (s *sweeping) waits(ctx context.Context, held *claim.Held) (bool, error) {
-	g, err := claim.ReadGroup(ctx, s.State, s.Environment, held.Group, s.now())
+	g, err := s.book().Group(ctx, held.Group)
 	if err != nil {
 		return false, err
 	}
 	if first := g.First(); first == nil || first.Key == held.Key {
-		return s.busy(ctx, g, held.Key)
+		return g.Occupied(ctx, held.Key)
 	}
 	s.freed = append(s.freed, held.Group)
 	return g.Waits(held.Key), nil
@@ -394,7 +394,7 @@ func isUpload(v store.Version, since time.Time) bool {
 func (s *sweeping) isKnown(ctx context.Context, request Request) (bool, error) {
 	for _, slot := range []string{"", occasion(form, string(TriggerEvent))} {
 		request.Slot = slot
-		held, err := claim.Find(ctx, s.State, s.Environment, request.key(s.Environment), s.now())
+		held, err := s.book().Find(ctx, request.key(s.Environment))
 		if err != nil || held != nil {
 			return held != nil, err
 		}

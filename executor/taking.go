@@ -26,16 +26,13 @@ func (e *Config) taking(key, mark string, request Request) (*claim.Taking, error
 	if request.forSet {
 		return nil, nil //nolint:nilnil // there is none
 	}
-	t := &claim.Taking{Environment: e.Environment, Key: key, Mark: mark}
+	t := &claim.Taking{Environment: e.Environment, Key: key, Pending: mark}
 	if mark != "" {
 		return t, nil
 	}
-	doc, err := json.Marshal(request)
-	if err != nil {
-		return nil, fmt.Errorf("encode request: %w", err)
-	}
-	t.Request = doc
-	return t, nil
+	var err error
+	t.Request, err = request.encode()
+	return t, err
 }
 
 // take goes on with a request after that was noted, unless somebody else does. It is no death where that
@@ -76,13 +73,13 @@ func (w *work) setAside(ctx context.Context, request Request, deaths int) (evide
 
 // setAsideSets ends a request for several sets: those that have not ended are set aside.
 func (w *work) setAsideSets(ctx context.Context, request Request, held *claim.Held, deaths int) (last evidence.Result, err error) {
-	request.Parent = held.Mark()
+	request.Parent = held.Pending()
 	for _, request.ParameterSet = range held.Sets {
 		if last, err = w.setAside(ctx, request, deaths); err != nil || isPassing(last) {
-			return last, errors.Join(err, held.Release(ctx, w.now(), false, lastError(err)))
+			return last, errors.Join(err, held.Release(ctx, false, lastError(err)))
 		}
 	}
-	w.conclusion(ctx, held, claim.End{Status: string(last.Status)}, nil, nil)
+	w.concludeClaim(ctx, held, claim.End{Status: string(last.Status)})
 	return last, nil
 }
 
@@ -116,11 +113,11 @@ func (w *work) goOnAlone(ctx context.Context, mark string, request Request) (res
 // is claimed and not died upon.
 func (w *work) noted(ctx context.Context, mark string, request Request) (*claim.Taking, error) {
 	key := claim.KeyOf(mark)
-	held, err := claim.Find(ctx, w.State, w.Environment, key, w.now())
+	held, err := w.book().Find(ctx, key)
 	if err != nil || held != nil && !held.Died(w.now()) {
 		return nil, err
 	}
-	t, err := claim.ReadTaking(ctx, w.State, w.Environment, key)
+	t, err := w.book().Taking(ctx, key)
 	if err != nil || t != nil {
 		return t, err
 	}
@@ -135,28 +132,17 @@ func (w *work) noted(ctx context.Context, mark string, request Request) (*claim.
 // comes with that.
 func (s *sweeping) suspectClaim(held *claim.Held, request Request) {
 	if s.taken[held.Key] == nil && !request.forSet {
-		s.taken[held.Key] = &claim.Taking{Environment: s.Environment, Key: held.Key, Mark: held.Mark(), Tries: 1}
+		s.taken[held.Key] = &claim.Taking{Environment: s.Environment, Key: held.Key, Pending: held.Pending(), Tries: 1}
 	}
 }
 
 // lookAfterDeaths learns what others were about to do, and forgets what they have claimed since, and not
 // died on.
 func (s *sweeping) lookAfterDeaths(ctx context.Context) {
-	taken, err := claim.Takings(ctx, s.State, s.Environment)
+	taken, err := s.book().Deaths(ctx)
 	s.note(err)
 	if s.taken = taken; taken == nil {
 		s.taken = map[string]*claim.Taking{}
-	}
-	for key, t := range taken {
-		if t.Busy(s.now()) {
-			continue
-		}
-		held, err := claim.Find(ctx, s.State, s.Environment, key, s.now())
-		if err == nil && held != nil && !held.Died(s.now()) {
-			err = t.End(ctx, true)
-			delete(s.taken, key)
-		}
-		s.note(err)
 	}
 }
 
@@ -198,18 +184,18 @@ func (s *sweeping) suspect(ctx context.Context, t *claim.Taking, here bool) erro
 	}
 	s.Log.Warn("the executor has died on a request", "object", request.Object, "deaths", t.Tries)
 	if !here {
-		return s.elsewhere(ctx, t.Mark, request)
+		return s.elsewhere(ctx, t.Pending, request)
 	}
 	if deaths := t.Tries; deaths >= s.Limits.Deaths {
 		return s.take(ctx, t, func() error {
 			result, err := s.setAside(ctx, request, deaths)
 			s.swept.Runs = append(s.swept.Runs, SweptRun{result.RunID, result.SourceObject, result.Status})
-			return errors.Join(err, s.unmark(ctx, t.Mark, err))
+			return errors.Join(err, s.unmark(ctx, t.Pending, err))
 		})
 	}
 	return s.take(ctx, t, func() error {
 		err := s.goOn(ctx, request)
-		return errors.Join(err, s.unmark(ctx, t.Mark, err))
+		return errors.Join(err, s.unmark(ctx, t.Pending, err))
 	})
 }
 
@@ -223,8 +209,8 @@ func (s *sweeping) forget(ctx context.Context, t *claim.Taking) error {
 
 // suspected is the request of a note; ok is false if nothing is left of it to be done.
 func (s *sweeping) suspected(ctx context.Context, t *claim.Taking) (request Request, ok bool, err error) {
-	if t.Mark != "" {
-		return s.reload(ctx, t.Mark, s.callID)
+	if t.Pending != "" {
+		return s.reload(ctx, t.Pending, s.callID)
 	}
 	if err := json.Unmarshal(t.Request, &request); err != nil {
 		return request, false, problem.New(problem.Problem{
@@ -246,7 +232,7 @@ func (s *sweeping) suspected(ctx context.Context, t *claim.Taking) (request Requ
 // elsewhere hands a request to another invocation, which is alone with it.
 func (s *sweeping) elsewhere(ctx context.Context, mark string, request Request) error {
 	if mark == "" {
-		mark = claim.MarkName(request.key(s.Environment), 0)
+		mark = claim.PendingName(request.key(s.Environment), 0)
 		if _, err := s.Later(ctx, request); err != nil {
 			return err
 		}
@@ -261,5 +247,5 @@ func (s *sweeping) unmark(ctx context.Context, mark string, err error) error {
 	if err != nil || mark == "" || claim.AttemptOf(mark) != 0 {
 		return nil
 	}
-	return claim.DeleteMark(ctx, s.State, s.Environment, mark)
+	return s.book().Delete(ctx, mark)
 }

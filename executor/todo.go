@@ -110,7 +110,7 @@ func partly(ctx context.Context, of, whole time.Duration) (context.Context, cont
 // readTodos reads a page of the entries, in half of the time that there is for them.
 func (s *sweeping) readTodos(ctx context.Context) (left []*claim.Todo, err error) {
 	from := s.cursor.Todo
-	names, next, err := claim.Todos(ctx, s.State, s.Environment, from, sweepTodos)
+	names, next, err := s.book().Todos(ctx, from, sweepTodos)
 	if err != nil {
 		return nil, err
 	}
@@ -121,7 +121,7 @@ func (s *sweeping) readTodos(ctx context.Context) (left []*claim.Todo, err error
 			next, s.cut = name, true
 			break
 		}
-		t, err := claim.ReadTodo(ctx, s.State, s.Environment, name)
+		t, err := s.book().Todo(ctx, name)
 		s.note(err)
 		if t != nil {
 			left = append(left, t)

@@ -56,13 +56,15 @@ func (e *Executor) Triggered(ctx context.Context, event Event, arrived Request) 
 func (e *Executor) RunTriggered(ctx context.Context, request Request) ([]evidence.Result, error) {
 	results, err := e.Run(ctx, request)
 	if err == nil { // it is claimed now, or done
-		e.deleteMark(ctx, request.beforehand(e.Environment))
+		e.book().Remove(ctx, request.beforehand(e.Environment))
 	}
 	return results, err
 }
 
 // beforehand is the mark of a request that nobody has looked at.
-func (q Request) beforehand(environment string) string { return claim.MarkName(q.key(environment), 0) }
+func (q Request) beforehand(environment string) string {
+	return claim.PendingName(q.key(environment), 0)
+}
 
 // values are parameters as requests have them; nil of none.
 func values(parameters map[string]manifest.Value) map[string]json.RawMessage {

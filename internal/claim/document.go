@@ -133,22 +133,21 @@ func inTime(written, before, after time.Time) error {
 	}, nil)
 }
 
-// CheckClock refuses a clock that is too far from the store's. Whoever is about to take a lease for
-// ended asks first.
-func CheckClock(ctx context.Context, state store.Bucket, environment string, clock func() time.Time) error {
-	where, doc := "clock/"+environment+".json", []byte(`{"schema_version":1}`)
+// CheckClock refuses a clock that is too far from the store's. It is asked before a lease is taken for ended.
+func (b Book) CheckClock(ctx context.Context) error {
+	where, doc := "clock/"+b.Environment+".json", []byte(`{"schema_version":1}`)
 	var err error
 	for range attempts {
-		before := clock()
+		before := b.now()
 		var info store.Info
-		info, err = state.Put(ctx, where, bytes.NewReader(doc), int64(len(doc)), store.PutOptions{ContentType: "application/json"})
+		info, err = b.State.Put(ctx, where, bytes.NewReader(doc), int64(len(doc)), store.PutOptions{ContentType: "application/json"})
 		if err == nil {
-			return inTime(info.Created, before, clock())
+			return inTime(info.Created, before, b.now())
 		} else if !lostRace(err) {
 			return err
 		}
 	}
-	return conflict(state, where, err) // writing it has no condition
+	return conflict(b.State, where, err) // writing it has no condition
 }
 
 // lostRace reports whether a write failed because another was first.

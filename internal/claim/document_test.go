@@ -4,9 +4,7 @@ import (
 	"context"
 	"io"
 	"testing"
-	"time"
 
-	"cemli-executor/internal/claim"
 	"cemli-executor/internal/problem"
 	"cemli-executor/internal/store"
 )
@@ -30,10 +28,10 @@ func TestClockIsWrittenAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := claim.CheckClock(t.Context(), &racing{b, 2}, "prod", time.Now); err != nil {
+	if err := book(&racing{b, 2}, "prod").CheckClock(t.Context()); err != nil {
 		t.Error(err)
 	}
-	if err := claim.CheckClock(t.Context(), &racing{b, 1000}, "prod", time.Now); problem.CodeOf(err) != "state.conflict" {
+	if err := book(&racing{b, 1000}, "prod").CheckClock(t.Context()); problem.CodeOf(err) != "state.conflict" {
 		t.Error(err)
 	}
 }

@@ -11,7 +11,6 @@ import (
 	"golang.org/x/mod/semver"
 
 	"cemli-executor/internal/problem"
-	"cemli-executor/internal/store"
 )
 
 // maxQueue bounds how many runs wait in a group.
@@ -38,8 +37,8 @@ func (p Place) Compare(q Place) int {
 // Waiting is a run that waits for its group.
 type Waiting struct {
 	Place
-	Key  string `json:"key"`
-	Mark string `json:"mark"` // the accepted request that the run is of
+	Key     string `json:"key"`
+	Pending string `json:"mark"` // the pending request that the run is of
 	// Need is the time that the run has to be given, in milliseconds; 0: not said.
 	Need int64 `json:"need_ms,omitempty"`
 }
@@ -63,8 +62,11 @@ type Group struct {
 	Last   *Place    `json:"last,omitempty"` // the latest place that has entered
 	Queue  []Waiting `json:"queue"`          // in the order of places
 
-	state store.Bucket
-	etag  string
+	book Book
+	etag string
+	// entered is the run that has entered through this value, and fence the number that it was given.
+	entered string
+	fence   int64
 }
 
 // groupObject escapes the name, so that two groups never share a record.
@@ -72,18 +74,18 @@ func groupObject(environment, name string) string {
 	return "groups/" + environment + "/" + url.PathEscape(name) + ".json"
 }
 
-// ReadGroup reads a group; one that does not exist is free.
-func ReadGroup(ctx context.Context, state store.Bucket, environment, name string, now time.Time) (*Group, error) {
-	g := &Group{Environment: environment, Name: name, Fence: now.Unix(), state: state}
-	where := groupObject(environment, name)
-	etag, err := load(ctx, state, where, g)
+// Group reads a concurrency group; one that does not exist is free.
+func (b Book) Group(ctx context.Context, name string) (*Group, error) {
+	g := &Group{Environment: b.Environment, Name: name, Fence: b.now().Unix(), book: b}
+	where := groupObject(b.Environment, name)
+	etag, err := load(ctx, b.State, where, g)
 	switch {
 	case err != nil:
 		return nil, err
-	case g.Environment != environment || g.Name != name || g.Fence < 1:
-		return nil, corrupt(state, where, nil)
+	case g.Environment != b.Environment || g.Name != name || g.Fence < 1:
+		return nil, corrupt(b.State, where, nil)
 	case g.Holder != nil:
-		if err := plausible(state, where, g.Holder.Lease, now); err != nil {
+		if err := plausible(b.State, where, g.Holder.Lease, b.now()); err != nil {
 			return nil, err
 		}
 	}
@@ -91,9 +93,60 @@ func ReadGroup(ctx context.Context, state store.Bucket, environment, name string
 	return g, nil
 }
 
-// Busy reports whether another run than that of key may be running.
-func (g *Group) Busy(now time.Time, key string) bool {
-	return g.Holder != nil && g.Holder.Key != key && !now.After(g.Holder.Lease.Add(MaxSkew))
+// Occupied reports whether another run than that of key may be running in the group: its lease has not ended, and
+// its claim does not say that it is done.
+func (g *Group) Occupied(ctx context.Context, key string) (bool, error) {
+	if !g.leased(key) {
+		return false, nil
+	}
+	held, err := g.book.Find(ctx, g.Holder.Key)
+	return held == nil || held.State != Done, err
+}
+
+func (g *Group) leased(key string) bool {
+	return g.Holder != nil && g.Holder.Key != key && !g.book.now().After(g.Holder.Lease.Add(MaxSkew))
+}
+
+// Former returns the claim of the run that held the group before that of key and did not leave it; nil if there is
+// none. What it has done has to be known before the next run enters.
+func (g *Group) Former(ctx context.Context, key string) (*Held, error) {
+	if g.Holder == nil || g.Holder.Key == key {
+		return nil, nil //nolint:nilnil // there is none
+	}
+	if err := g.book.CheckClock(ctx); err != nil {
+		return nil, err
+	}
+	return g.book.Find(ctx, g.Holder.Key)
+}
+
+// IsTurnOf reports whether no run in the queue comes before this one.
+func (g *Group) IsTurnOf(who Waiting) bool {
+	first := g.First()
+	return first == nil || first.Key == who.Key || who.Place.Compare(first.Place) < 0
+}
+
+// Turn is the run whose turn it is in a group; nil if none is to be started. Runs that are done leave the queue.
+func (b Book) Turn(ctx context.Context, name string) (*Waiting, error) {
+	g, err := b.Group(ctx, name)
+	for err == nil {
+		first := g.First()
+		if first == nil {
+			return nil, nil //nolint:nilnil // nobody waits
+		}
+		if occupied, err := g.Occupied(ctx, first.Key); occupied || err != nil {
+			return nil, err
+		}
+		var held *Held
+		held, err = b.Find(ctx, first.Key)
+		switch {
+		case err != nil || held != nil && held.Expired(b.now()):
+			return first, err
+		case held != nil && held.State != Done:
+			return nil, nil //nolint:nilnil // somebody is starting it
+		}
+		g, err = g.Forget(ctx, first.Key)
+	}
+	return nil, err
 }
 
 // First is the run whose turn it is; nil if none waits.
@@ -118,6 +171,7 @@ func (g *Group) Enter(ctx context.Context, who Waiting, runID string, lease time
 	}
 	g.Fence++
 	g.Holder = &Holder{Key: who.Key, RunID: runID, Lease: lease}
+	g.entered, g.fence = who.Key, g.Fence
 	g.without(who.Key)
 	ok, err = g.swap(ctx)
 	return late, ok, err
@@ -139,26 +193,27 @@ func (g *Group) Wait(ctx context.Context, who Waiting) (ok bool, err error) {
 	return g.swap(ctx)
 }
 
-// Renew gives the run of key, which entered with fence, a longer lease. False: the group is another run's by
-// now.
-func (g *Group) Renew(ctx context.Context, key string, fence int64, now, lease time.Time) (bool, error) {
-	renewed := false
-	fresh, err := g.retry(ctx, now, func(g *Group) bool {
-		renewed = g.Holder != nil && g.Holder.Key == key && g.Fence == fence
+// Renew gives the run that Enter has let in a longer lease. False: the group is another run's by now.
+func (g *Group) Renew(ctx context.Context, lease time.Time) (bool, error) {
+	renewed, key, fence := false, g.entered, g.fence
+	fresh, err := g.retry(ctx, func(g *Group) bool {
+		renewed = g.isHeldBy(key, fence)
 		if renewed {
 			g.Holder.Lease = lease
 		}
 		return renewed
 	})
 	*g = *fresh
+	g.entered, g.fence = key, fence
 	return renewed, err
 }
 
-// Leave gives the group up after the run of key, which entered with fence, and returns the group
-// as it is then. A group that is another run's by now stays as it is.
-func (g *Group) Leave(ctx context.Context, key string, fence int64, now time.Time) (*Group, error) {
-	return g.retry(ctx, now, func(g *Group) bool {
-		mine := g.Holder != nil && g.Holder.Key == key && g.Fence == fence
+// Leave gives the group up after the run that Enter has let in, and returns the group as it is then. A group that is
+// another run's by now stays as it is.
+func (g *Group) Leave(ctx context.Context) (*Group, error) {
+	key, fence := g.entered, g.fence
+	return g.retry(ctx, func(g *Group) bool {
+		mine := g.isHeldBy(key, fence)
 		if mine {
 			g.Holder = nil
 		}
@@ -166,9 +221,13 @@ func (g *Group) Leave(ctx context.Context, key string, fence int64, now time.Tim
 	})
 }
 
+func (g *Group) isHeldBy(key string, fence int64) bool {
+	return g.Holder != nil && g.Holder.Key == key && g.Fence == fence
+}
+
 // Forget takes a run out of the queue that will not come any more.
-func (g *Group) Forget(ctx context.Context, key string, now time.Time) (*Group, error) {
-	return g.retry(ctx, now, func(g *Group) bool { return g.without(key) })
+func (g *Group) Forget(ctx context.Context, key string) (*Group, error) {
+	return g.retry(ctx, func(g *Group) bool { return g.without(key) })
 }
 
 func (g *Group) without(key string) bool {
@@ -179,7 +238,7 @@ func (g *Group) without(key string) bool {
 
 // retry makes a change, reading the group again as often as others write it meanwhile. A change
 // that has nothing to change says false.
-func (g *Group) retry(ctx context.Context, now time.Time, change func(*Group) bool) (*Group, error) {
+func (g *Group) retry(ctx context.Context, change func(*Group) bool) (*Group, error) {
 	for range attempts {
 		if !change(g) {
 			return g, nil
@@ -187,20 +246,20 @@ func (g *Group) retry(ctx context.Context, now time.Time, change func(*Group) bo
 		if ok, err := g.swap(ctx); ok || err != nil {
 			return g, err
 		}
-		fresh, err := ReadGroup(ctx, g.state, g.Environment, g.Name, now)
+		fresh, err := g.book.Group(ctx, g.Name)
 		if err != nil {
 			return g, err
 		}
 		g = fresh
 	}
-	return g, conflict(g.state, groupObject(g.Environment, g.Name), nil)
+	return g, conflict(g.book.State, groupObject(g.Environment, g.Name), nil)
 }
 
 func (g *Group) swap(ctx context.Context) (bool, error) {
 	if g.Queue == nil {
 		g.Queue = []Waiting{}
 	}
-	info, err := write(ctx, g.state, groupObject(g.Environment, g.Name), g.etag, g)
+	info, err := write(ctx, g.book.State, groupObject(g.Environment, g.Name), g.etag, g)
 	if err == nil {
 		g.etag = info.ETag
 	}

@@ -59,7 +59,7 @@ func TestAQueueOfAnEarlierVersion(t *testing.T) {
 	if _, err := b.Put(t.Context(), "groups/prod/gl.json", strings.NewReader(doc), int64(len(doc)), store.PutOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	g, err := claim.ReadGroup(t.Context(), b, "prod", "gl", time.Now())
+	g, err := book(b, "prod").Group(t.Context(), "gl")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,7 +72,7 @@ func TestAQueueOfAnEarlierVersion(t *testing.T) {
 			t.Fatal(ok, err)
 		}
 	}
-	g, err = claim.ReadGroup(t.Context(), b, "prod", "gl", time.Now())
+	g, err = book(b, "prod").Group(t.Context(), "gl")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,8 +5,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"cemli-executor/internal/store"
 )
 
 // maxEntries bounds each list of a package's record; the oldest are dropped.
@@ -32,7 +30,7 @@ type Package struct {
 	Done    []Success `json:"done"`
 	Current string    `json:"current,omitempty"`
 
-	state  store.Bucket
+	book   Book
 	etag   string
 	sorted map[string]Sorted
 }
@@ -166,12 +164,12 @@ func last[T any](list []T) []T { return list[max(0, len(list)-maxEntries):] }
 
 func (p *Package) object() string { return "packages/" + p.Environment + "/" + p.Name + ".json" }
 
-// ReadPackage reads a package's record; one that does not exist is empty.
-func ReadPackage(ctx context.Context, state store.Bucket, environment, name string) (*Package, error) {
-	p := &Package{Environment: environment, Name: name, Versions: []Version{}, Done: []Success{}, state: state}
-	etag, err := load(ctx, state, p.object(), p)
-	if err == nil && (p.Environment != environment || p.Name != name) {
-		err = corrupt(state, "packages/"+environment+"/"+name+".json", nil)
+// Package reads a package's record; one that does not exist is empty.
+func (b Book) Package(ctx context.Context, name string) (*Package, error) {
+	p := &Package{Environment: b.Environment, Name: name, Versions: []Version{}, Done: []Success{}, book: b}
+	etag, err := load(ctx, b.State, p.object(), p)
+	if err == nil && (p.Environment != b.Environment || p.Name != name) {
+		err = corrupt(b.State, "packages/"+b.Environment+"/"+name+".json", nil)
 	}
 	p.etag = etag
 	return p, err
@@ -181,7 +179,7 @@ func ReadPackage(ctx context.Context, state store.Bucket, environment, name stri
 func (p *Package) Update(ctx context.Context, change func(*Package)) error {
 	for range attempts {
 		change(p)
-		info, err := write(ctx, p.state, p.object(), p.etag, p)
+		info, err := write(ctx, p.book.State, p.object(), p.etag, p)
 		if err == nil {
 			p.etag = info.ETag
 			return nil
@@ -189,12 +187,12 @@ func (p *Package) Update(ctx context.Context, change func(*Package)) error {
 		if !lostRace(err) {
 			return err
 		}
-		fresh, err := ReadPackage(ctx, p.state, p.Environment, p.Name)
+		fresh, err := p.book.Package(ctx, p.Name)
 		if err != nil {
 			return err
 		}
 		fresh.Sort(p.sorted)
 		*p = *fresh
 	}
-	return conflict(p.state, p.object(), nil)
+	return conflict(p.book.State, p.object(), nil)
 }

@@ -24,7 +24,7 @@ func bucket(t *testing.T) store.Bucket {
 // update changes the record of ledger in prod.
 func update(t *testing.T, b store.Bucket, change func(*claim.Package)) error {
 	t.Helper()
-	p, err := claim.ReadPackage(t.Context(), b, "prod", "ledger")
+	p, err := book(b, "prod").Package(t.Context(), "ledger")
 	if err != nil {
 		return err
 	}
@@ -47,7 +47,7 @@ func TestRecordRemembers(t *testing.T) {
 	change(func(p *claim.Package) { p.Began(claim.Version{Version: "1.0.0", DirHash: "h1:a", RunID: "run-1"}) })
 	change(func(p *claim.Package) { p.Add("DE", run("1", claim.Applied)) })
 	change(func(p *claim.Package) { p.Began(claim.Version{Version: "1.0.0+x", DirHash: "h1:a", RunID: "run-2"}) })
-	p, err := claim.ReadPackage(t.Context(), b, "prod", "ledger")
+	p, err := book(b, "prod").Package(t.Context(), "ledger")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +57,7 @@ func TestRecordRemembers(t *testing.T) {
 	if e := p.Applied("DE"); e == nil || e.RunID != "1" || p.Applied("FR") != nil || p.Applied("") != nil {
 		t.Errorf("applied: %+v", p.Sets)
 	}
-	if other, err := claim.ReadPackage(t.Context(), b, "test", "ledger"); err != nil || other.Applied("DE") != nil {
+	if other, err := book(b, "test").Package(t.Context(), "ledger"); err != nil || other.Applied("DE") != nil {
 		t.Errorf("another environment sees %+v, %v", other, err)
 	}
 }
@@ -174,7 +174,7 @@ func TestWritersDoNotLoseEachOther(t *testing.T) {
 		})
 	}
 	all.Wait()
-	if p, err := claim.ReadPackage(t.Context(), b, "prod", "ledger"); err != nil || len(p.Sets[""]) != 8 {
+	if p, err := book(b, "prod").Package(t.Context(), "ledger"); err != nil || len(p.Sets[""]) != 8 {
 		t.Errorf("%d entries, %v; want 8", len(p.Sets[""]), err)
 	}
 }
@@ -192,7 +192,7 @@ func TestARecordOfVersion1(t *testing.T) {
 		"r1": {Set: "DE", Entry: claim.Entry{RunID: "r1", Key: "k1", Standing: claim.Applied}},
 		"r3": {Set: "DE", Entry: claim.Entry{RunID: "r3", Key: "k3", Standing: claim.Applied}},
 	}
-	p, err := claim.ReadPackage(t.Context(), b, "prod", "ledger")
+	p, err := book(b, "prod").Package(t.Context(), "ledger")
 	if err != nil || len(p.Unsorted()) != 3 {
 		t.Fatalf("%+v, %v", p, err)
 	}
@@ -200,7 +200,7 @@ func TestARecordOfVersion1(t *testing.T) {
 	if err := p.Update(t.Context(), func(p *claim.Package) { p.Add("DE", run("r4", claim.Undone)) }); err != nil {
 		t.Fatal(err)
 	}
-	p, err = claim.ReadPackage(t.Context(), b, "prod", "ledger")
+	p, err = book(b, "prod").Package(t.Context(), "ledger")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,9 +17,8 @@ type Taking struct {
 	header
 	Environment string `json:"environment"`
 	Key         string `json:"key"` // the run key, as far as it is known then
-	// Mark is the mark of the request; "" for an upload whose event never came, and then Request is the
-	// request.
-	Mark    string          `json:"mark,omitempty"`
+	// Pending is the pending request; "" for an upload whose event never came, and then Request is the request.
+	Pending string          `json:"mark,omitempty"`
 	Request json.RawMessage `json:"request,omitempty"`
 	// Tries counts this time and those before it that ended in a death.
 	Tries int `json:"tries"`
@@ -39,18 +38,18 @@ func (t *Taking) object() string { return takingPrefix(t.Environment) + t.Key + 
 
 // Takings reads what others were about to do, by key. One that cannot be read is left out, and the error
 // says so.
-func Takings(ctx context.Context, state store.Bucket, environment string) (map[string]*Taking, error) {
-	page, err := state.List(ctx, store.ListOptions{Prefix: takingPrefix(environment), Limit: maxTakings})
+func (b Book) Takings(ctx context.Context) (map[string]*Taking, error) {
+	page, err := b.State.List(ctx, store.ListOptions{Prefix: takingPrefix(b.Environment), Limit: maxTakings})
 	if err != nil {
 		return nil, err
 	}
 	found := map[string]*Taking{}
 	for _, o := range page.Objects {
-		key, ok := strings.CutSuffix(strings.TrimPrefix(o.Name, takingPrefix(environment)), ".json")
+		key, ok := strings.CutSuffix(strings.TrimPrefix(o.Name, takingPrefix(b.Environment)), ".json")
 		if !ok {
 			continue
 		}
-		t, oneErr := ReadTaking(ctx, state, environment, key)
+		t, oneErr := b.Taking(ctx, key)
 		if t != nil {
 			found[key] = t
 		}
@@ -59,20 +58,38 @@ func Takings(ctx context.Context, state store.Bucket, environment string) (map[s
 	return found, err
 }
 
-// ReadTaking reads the taking of a key; nil if there is none.
-func ReadTaking(ctx context.Context, state store.Bucket, environment, key string) (*Taking, error) {
+// Deaths reads what others were about to do, by key, without what has been claimed since, and not died on: that
+// is removed.
+func (b Book) Deaths(ctx context.Context) (map[string]*Taking, error) {
+	taken, err := b.Takings(ctx)
+	for key, t := range taken {
+		if t.Busy(b.now()) {
+			continue
+		}
+		held, oneErr := b.Find(ctx, key)
+		if oneErr == nil && held != nil && !held.Died(b.now()) {
+			oneErr = t.End(ctx, true)
+			delete(taken, key)
+		}
+		err = errors.Join(err, oneErr)
+	}
+	return taken, err
+}
+
+// Taking reads the taking of a key; nil if there is none.
+func (b Book) Taking(ctx context.Context, key string) (*Taking, error) {
 	t := &Taking{}
-	where := takingPrefix(environment) + key + ".json"
-	etag, err := load(ctx, state, where, t)
+	where := takingPrefix(b.Environment) + key + ".json"
+	etag, err := load(ctx, b.State, where, t)
 	switch {
 	case err != nil:
 		return nil, err
 	case etag == "":
 		return nil, nil //nolint:nilnil // there is none
-	case t.Environment != environment || t.Key != key || t.Tries < 0:
-		return nil, corrupt(state, where, nil)
+	case t.Environment != b.Environment || t.Key != key || t.Tries < 0:
+		return nil, corrupt(b.State, where, nil)
 	}
-	t.state, t.etag = state, etag
+	t.state, t.etag = b.State, etag
 	return t, nil
 }
 

@@ -16,7 +16,7 @@ func TestTakings(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx, now := t.Context(), time.Now()
-	one, other := claim.Taking{Environment: "prod", Key: "k", Mark: "k-0"}, claim.Taking{Environment: "prod", Key: "k", Mark: "k-0"}
+	one, other := claim.Taking{Environment: "prod", Key: "k", Pending: "k-0"}, claim.Taking{Environment: "prod", Key: "k", Pending: "k-0"}
 	begin := func(t *testing.T, who *claim.Taking, want bool) {
 		t.Helper()
 		if ok, err := who.Begin(ctx, b, now.Add(time.Minute)); ok != want || err != nil {
@@ -25,8 +25,8 @@ func TestTakings(t *testing.T) {
 	}
 	begin(t, &one, true)
 	begin(t, &other, false)
-	found, err := claim.Takings(ctx, b, "prod")
-	if err != nil || len(found) != 1 || found["k"].Tries != 1 || found["k"].Mark != "k-0" {
+	found, err := book(b, "prod").Takings(ctx)
+	if err != nil || len(found) != 1 || found["k"].Tries != 1 || found["k"].Pending != "k-0" {
 		t.Fatalf("%+v, %v", found["k"], err)
 	}
 	after := now.Add(time.Minute + claim.MaxSkew + time.Second)
@@ -34,7 +34,7 @@ func TestTakings(t *testing.T) {
 		t.Error("whether somebody is at it is told wrongly")
 	}
 	// It died; two come after it.
-	again, err := claim.ReadTaking(ctx, b, "prod", "k")
+	again, err := book(b, "prod").Taking(ctx, "k")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,7 +44,7 @@ func TestTakings(t *testing.T) {
 	if err := found["k"].End(ctx, false); err != nil {
 		t.Fatal(err)
 	}
-	last, err := claim.ReadTaking(ctx, b, "prod", "k")
+	last, err := book(b, "prod").Taking(ctx, "k")
 	if err != nil || last.Tries != 1 || last.Busy(now) {
 		t.Fatalf("%+v, %v", last, err)
 	}
@@ -52,13 +52,13 @@ func TestTakings(t *testing.T) {
 	if err := one.End(ctx, true); err != nil { // of the one that was believed dead
 		t.Fatal(err)
 	}
-	if t2, err := claim.ReadTaking(ctx, b, "prod", "k"); err != nil || t2 == nil {
+	if t2, err := book(b, "prod").Taking(ctx, "k"); err != nil || t2 == nil {
 		t.Fatalf("the note of another was removed: %v", err)
 	}
 	if err := last.End(ctx, true); err != nil {
 		t.Fatal(err)
 	}
-	if found, err := claim.Takings(ctx, b, "prod"); err != nil || len(found) != 0 {
+	if found, err := book(b, "prod").Takings(ctx); err != nil || len(found) != 0 {
 		t.Errorf("left: %v, %v", found, err)
 	}
 }
@@ -76,7 +76,7 @@ func TestADamagedTaking(t *testing.T) {
 	if _, err := good.Begin(t.Context(), b, time.Now()); err != nil {
 		t.Fatal(err)
 	}
-	if found, err := claim.Takings(t.Context(), b, "prod"); err == nil || found["b"] == nil {
+	if found, err := book(b, "prod").Takings(t.Context()); err == nil || found["b"] == nil {
 		t.Errorf("%v, %v", found, err)
 	}
 }

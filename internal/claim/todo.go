@@ -11,7 +11,7 @@ import (
 )
 
 // Todo is what is left to be done for a run whose result is stored, apart from its claim, which ends without
-// it. It is there before the run's mark goes.
+// it. It is there before the run's pending request goes.
 type Todo struct {
 	header
 	Environment string `json:"environment"`
@@ -43,24 +43,24 @@ func (t *Todo) Put(ctx context.Context, state store.Bucket) error {
 
 // Todos lists runs of which something is left, in the order of their ids, from start on; next is where the
 // next page starts, empty at the end.
-func Todos(ctx context.Context, state store.Bucket, environment, start string, limit int) (runs []string, next string, err error) {
-	return listed(ctx, state, todoPrefix(environment), start, limit)
+func (b Book) Todos(ctx context.Context, start string, limit int) (runs []string, next string, err error) {
+	return listed(ctx, b.State, todoPrefix(b.Environment), start, limit)
 }
 
-// ReadTodo reads the entry of a run; nil if there is none.
-func ReadTodo(ctx context.Context, state store.Bucket, environment, runID string) (*Todo, error) {
+// Todo reads the entry of a run; nil if there is none.
+func (b Book) Todo(ctx context.Context, runID string) (*Todo, error) {
 	t := &Todo{}
-	where := todoPrefix(environment) + runID + ".json"
-	etag, err := load(ctx, state, where, t)
+	where := todoPrefix(b.Environment) + runID + ".json"
+	etag, err := load(ctx, b.State, where, t)
 	switch {
 	case err != nil:
 		return nil, err
 	case etag == "":
 		return nil, nil //nolint:nilnil // there is none
-	case t.Environment != environment || t.RunID != runID:
-		return nil, corrupt(state, where, nil)
+	case t.Environment != b.Environment || t.RunID != runID:
+		return nil, corrupt(b.State, where, nil)
 	}
-	t.state, t.etag = state, etag
+	t.state, t.etag = b.State, etag
 	return t, nil
 }
 

@@ -2,8 +2,6 @@ package claim
 
 import (
 	"context"
-
-	"cemli-executor/internal/store"
 )
 
 // asked says of which version of its object a request was that has an id of its sender's. It is made once
@@ -18,21 +16,21 @@ type asked struct {
 
 // FirstVersion notes of which version of its object a request is, unless the same request came before, and
 // returns the ETag of the first. The key is the run key that the request has without an ETag.
-func FirstVersion(ctx context.Context, state store.Bucket, environment, key, etag string) (string, error) {
-	where := "requests/" + environment + "/" + key + ".json"
-	first := asked{Environment: environment, Key: key, ETag: etag}
-	_, err := write(ctx, state, where, "", &first)
+func (b Book) FirstVersion(ctx context.Context, key, etag string) (string, error) {
+	where := "requests/" + b.Environment + "/" + key + ".json"
+	first := asked{Environment: b.Environment, Key: key, ETag: etag}
+	_, err := write(ctx, b.State, where, "", &first)
 	if !lostRace(err) {
 		return etag, err
 	}
 	var known asked
-	switch found, err := load(ctx, state, where, &known); {
+	switch found, err := load(ctx, b.State, where, &known); {
 	case err != nil:
 		return "", err
 	case found == "":
-		return "", conflict(state, where, nil)
-	case known.Environment != environment || known.Key != key || known.ETag == "":
-		return "", corrupt(state, where, nil)
+		return "", conflict(b.State, where, nil)
+	case known.Environment != b.Environment || known.Key != key || known.ETag == "":
+		return "", corrupt(b.State, where, nil)
 	}
 	return known.ETag, nil
 }

@@ -17,20 +17,20 @@ type Watch struct {
 
 const watchObject = "watch.json"
 
-// ReadWatch reads the watch; ok is false if there is none.
-func ReadWatch(ctx context.Context, state store.Bucket) (w Watch, ok bool, err error) {
-	etag, err := load(ctx, state, watchObject, &w)
+// Watch reads the watch; ok is false if there is none.
+func (b Book) Watch(ctx context.Context) (w Watch, ok bool, err error) {
+	etag, err := load(ctx, b.State, watchObject, &w)
 	return w, etag != "", err
 }
 
 // StartWatch makes the watch, unless it was made meanwhile.
-func StartWatch(ctx context.Context, state store.Bucket, since time.Time) (Watch, error) {
+func (b Book) StartWatch(ctx context.Context, since time.Time) (Watch, error) {
 	w := Watch{Since: since}
-	_, err := write(ctx, state, watchObject, "", &w)
+	_, err := write(ctx, b.State, watchObject, "", &w)
 	if lostRace(err) {
 		var ok bool
-		if w, ok, err = ReadWatch(ctx, state); err == nil && !ok {
-			err = conflict(state, watchObject, nil)
+		if w, ok, err = b.Watch(ctx); err == nil && !ok {
+			err = conflict(b.State, watchObject, nil)
 		}
 	}
 	return w, err
@@ -40,7 +40,7 @@ func StartWatch(ctx context.Context, state store.Bucket, since time.Time) (Watch
 type Cursor struct {
 	header
 	Environment string `json:"environment"`
-	Open        string `json:"open"`    // mark to begin with
+	Open        string `json:"open"`    // pending request to begin with
 	Uploads     string `json:"uploads"` // object to begin with
 	// Version is the version of it to go on after; "": with all that it has.
 	Version string `json:"version,omitempty"`
@@ -58,12 +58,12 @@ type Cursor struct {
 	etag  string
 }
 
-// ReadCursor reads the cursor; one that does not exist is at the beginning of everything.
-func ReadCursor(ctx context.Context, state store.Bucket, environment string) (*Cursor, error) {
-	c := &Cursor{Environment: environment, state: state}
-	etag, err := load(ctx, state, c.object(), c)
-	if err == nil && c.Environment != environment {
-		err = corrupt(state, "sweep/"+environment+".json", nil)
+// Cursor reads the cursor; one that does not exist is at the beginning of everything.
+func (b Book) Cursor(ctx context.Context) (*Cursor, error) {
+	c := &Cursor{Environment: b.Environment, state: b.State}
+	etag, err := load(ctx, b.State, c.object(), c)
+	if err == nil && c.Environment != b.Environment {
+		err = corrupt(b.State, "sweep/"+b.Environment+".json", nil)
 	}
 	c.etag = etag
 	return c, err
