@@ -22,23 +22,10 @@ const (
 	preparing = time.Minute
 )
 
-// book is the state bucket as this environment's runs use it.
-func (c Config) book() claim.Book {
-	return claim.Book{State: c.State, Environment: c.Environment, Clock: c.now, Log: c.Log}
-}
-
-// now is the time by this machine's clock, for what others read.
-func (c Config) now() time.Time {
-	if c.Clock != nil {
-		return c.Clock().UTC()
-	}
-	return time.Now().UTC()
-}
-
 // accept makes the request this run's, for good: from here on it ends in a result, whoever goes
 // on with it. It ends the run if it is another one's, or stands for one run for each parameter
 // set. The manifest is nil where it could not be read.
-func (r *run) accept(ctx context.Context, m *manifest.Manifest) error {
+func (r *held) accept(ctx context.Context, m *manifest.Manifest) error {
 	if err := r.watched(ctx); err != nil {
 		return err
 	}
@@ -48,8 +35,8 @@ func (r *run) accept(ctx context.Context, m *manifest.Manifest) error {
 	} else if former != "" {
 		key = former
 	}
-	r.mark = claim.PendingName(key, 1)
-	made, err := r.putMark(ctx, r.mark, r.request)
+	r.pending = claim.PendingName(key, 1)
+	made, err := r.exec.putMark(ctx, r.pending, r.request)
 	if err != nil {
 		return err
 	}
@@ -63,14 +50,14 @@ func (r *run) accept(ctx context.Context, m *manifest.Manifest) error {
 	} else {
 		want.RunID = r.runID()
 	}
-	held, found, err := r.book().Acquire(ctx, want, r.lease)
+	held, found, err := r.exec.book.Acquire(ctx, want, r.lease)
 	switch {
 	case err != nil:
 		return err
 	case found == claim.Died:
-		err = r.settle(ctx, held)
+		err = r.exec.settle(ctx, held)
 	case found == claim.Theirs && held.State == claim.Done && made:
-		r.book().Remove(ctx, r.mark) // it was accepted anew, and is done already
+		r.exec.book.Remove(ctx, r.pending) // it was accepted anew, and is done already
 	}
 	r.unsure = found == claim.TakenOver
 	if err == nil && (found == claim.Died || found == claim.Theirs) {
@@ -91,7 +78,7 @@ func (r *run) accept(ctx context.Context, m *manifest.Manifest) error {
 
 // sameVersion refuses a request whose id was given before for another version of the object: the id is what
 // makes it the same request, which is of one version. Sets of one request have that together.
-func (r *run) sameVersion(ctx context.Context) error {
+func (r *asked) sameVersion(ctx context.Context) error {
 	q := r.request
 	if q.RequestID == "" || q.ETag == "" || q.previousRun() != "" || q.OncePer > 0 {
 		return nil
@@ -100,7 +87,7 @@ func (r *run) sameVersion(ctx context.Context) error {
 	if q.Parent != "" {
 		q.ParameterSet = ""
 	}
-	first, err := r.book().FirstVersion(ctx, q.key(r.Environment), r.request.ETag)
+	first, err := r.exec.book.FirstVersion(ctx, q.key(r.exec.Environment), r.request.ETag)
 	if err != nil || first == r.request.ETag {
 		return err
 	}
@@ -112,7 +99,7 @@ func (r *run) sameVersion(ctx context.Context) error {
 }
 
 // setsOf lists the package's parameter sets where the request names none.
-func (r *run) setsOf(m *manifest.Manifest) []string {
+func (r *asked) setsOf(m *manifest.Manifest) []string {
 	if m == nil || r.request.ParameterSet != "" || len(m.ParameterSets) == 0 {
 		return nil
 	}
@@ -120,8 +107,8 @@ func (r *run) setsOf(m *manifest.Manifest) []string {
 }
 
 // stillTries ends a run that failed too often before its first step.
-func (r *run) stillTries(held *claim.Held) error {
-	if held.Tries < r.Limits.Attempts {
+func (r *held) stillTries(held *claim.Held) error {
+	if held.Tries < r.limits.Attempts {
 		return nil
 	}
 	message := fmt.Sprintf("the run was tried %d times, and each time it failed or was ended before its first step", held.Tries)
@@ -134,45 +121,48 @@ func (r *run) stillTries(held *claim.Held) error {
 	}, nil)
 }
 
-// lease is until when nobody else may take what the run holds: for what it may still need, and no longer
-// than the invocation lasts.
-func (r *run) lease() time.Time {
-	end := r.hard
+// lease is until when nobody else may take what the run holds.
+func (r *decided) lease() time.Time { return r.exec.leaseEnd(r.hard, r.need, r.limits.RunTime) }
+
+// leaseEnd is when a lease ends that begins now: after what the run may still need, and no later than the
+// invocation, which the platform kills at hard. A zero hard or need is not known.
+func (e *Executor) leaseEnd(hard time.Time, need, runTime time.Duration) time.Time {
+	end := hard
 	if end.IsZero() {
-		end = r.now().Add(r.Limits.RunTime + r.Reserve)
+		end = e.now().Add(runTime + e.Reserve)
 	}
-	if needed := r.now().Add(preparing + r.need + r.Reserve); r.need > 0 && needed.Before(end) {
+	if needed := e.now().Add(preparing + need + e.Reserve); need > 0 && needed.Before(end) {
 		end = needed
 	}
 	return end.Add(leaseMargin).UTC()
 }
 
 // putMark notes the request as accepted.
-func (e *Config) putMark(ctx context.Context, name string, request Request) (made bool, err error) {
+func (e *Executor) putMark(ctx context.Context, name string, request Request) (made bool, err error) {
 	doc, err := request.encode()
 	if err != nil {
 		return false, err
 	}
-	return e.book().Accept(ctx, name, doc)
+	return e.book.Accept(ctx, name, doc)
 }
 
 // watched refuses to run where it has been forgotten what ran before: the state bucket is empty,
 // and there are results. It begins the watch where nothing ever ran.
-func (r *run) watched(ctx context.Context) error {
+func (r *found) watched(ctx context.Context) error {
 	if r.request.Trigger.Kind == TriggerCLI {
 		return nil // a laptop's runs know of no others
 	}
-	since := r.now()
+	since := r.exec.now()
 	if !r.created.IsZero() && r.created.Before(since) {
 		since = r.created
 	}
-	_, err := r.watch(ctx, since)
+	_, err := r.exec.watch(ctx, since)
 	return err
 }
 
 // watch reads since when uploads are looked after, or begins that.
-func (e *Config) watch(ctx context.Context, since time.Time) (claim.Watch, error) {
-	w, ok, err := e.book().Watch(ctx)
+func (e *Executor) watch(ctx context.Context, since time.Time) (claim.Watch, error) {
+	w, ok, err := e.book.Watch(ctx)
 	if ok || err != nil {
 		return w, err
 	}
@@ -185,10 +175,10 @@ func (e *Config) watch(ctx context.Context, since time.Time) (claim.Watch, error
 		ran = ran || len(page.Objects) > 0
 	}
 	if !ran {
-		return e.book().StartWatch(ctx, since)
+		return e.book.StartWatch(ctx, since)
 	}
 	// Another run may have begun the watch, and ended, between the two looks.
-	if w, ok, err = e.book().Watch(ctx); ok || err != nil {
+	if w, ok, err = e.book.Watch(ctx); ok || err != nil {
 		return w, err
 	}
 	return w, problem.New(problem.Problem{
@@ -206,7 +196,7 @@ func retryable(failure error) bool { return failure != nil && codes.OfError(fail
 func counts(failure error) bool { return codes.OfError(failure).Counted }
 
 // acceptRefused accepts a request that was refused, maybe before its object was looked at.
-func (r *run) acceptRefused(ctx context.Context) error {
+func (r *held) acceptRefused(ctx context.Context) error {
 	if r.created.IsZero() {
 		if err := r.lookBack(ctx); err != nil {
 			return err
@@ -217,7 +207,7 @@ func (r *run) acceptRefused(ctx context.Context) error {
 
 // begunBefore finds out whether the request has begun before, and with which bytes: from then on it is
 // of those, whatever the packages bucket has now.
-func (r *run) begunBefore(ctx context.Context) error {
+func (r *report) begunBefore(ctx context.Context) error {
 	actions := []Action{r.request.Action}
 	if r.request.Action == "" { // the metadata may have said it
 		actions = []Action{ActionApply, ActionDryRun}
@@ -225,7 +215,7 @@ func (r *run) begunBefore(ctx context.Context) error {
 	for _, action := range actions {
 		request := r.request
 		request.Action, request.Slot = action, request.occurrence(r.result.Start)
-		held, err := r.book().Find(ctx, request.key(r.Environment))
+		held, err := r.exec.book.Find(ctx, request.key(r.exec.Environment))
 		if err != nil {
 			return err
 		}
@@ -240,13 +230,13 @@ func (r *run) begunBefore(ctx context.Context) error {
 
 // pinOf is the SHA-256 of the zip that a claim's request has begun with, in any of its sets; "" if it
 // has not.
-func (r *run) pinOf(ctx context.Context, request Request, held *claim.Held) (string, error) {
+func (r *asked) pinOf(ctx context.Context, request Request, held *claim.Held) (string, error) {
 	if held.Sets == nil {
 		return held.Pinned, nil
 	}
 	for _, set := range held.Sets {
 		request.ParameterSet = set
-		one, err := r.book().Find(ctx, request.key(r.Environment))
+		one, err := r.exec.book.Find(ctx, request.key(r.exec.Environment))
 		if err != nil || one == nil {
 			return "", err // sets begin in their order
 		}
@@ -259,7 +249,7 @@ func (r *run) pinOf(ctx context.Context, request Request, held *claim.Held) (str
 
 // lookBack finds out what the uploader chose by metadata, which is part of what the request means. Of
 // a version that is gone only claims tell, and marks.
-func (r *run) lookBack(ctx context.Context) error {
+func (r *found) lookBack(ctx context.Context) error {
 	if CheckObject(r.request.Object) != nil {
 		return nil // nobody can ask a store for it
 	}
@@ -281,14 +271,14 @@ func (r *run) lookBack(ctx context.Context) error {
 	for _, action := range []Action{ActionApply, ActionCheck, ActionDryRun} {
 		request := r.request
 		request.Action, request.Slot = action, request.occurrence(r.result.Start)
-		held, err := r.book().Find(ctx, request.key(r.Environment))
+		held, err := r.exec.book.Find(ctx, request.key(r.exec.Environment))
 		if err != nil {
 			return err
 		}
 		if held != nil && action != cmp.Or(r.request.Action, ActionApply) {
 			return duplicateOf(held.Claim)
 		}
-		mark, err := r.book().Pending(ctx, claim.PendingName(request.key(r.Environment), 1))
+		mark, err := r.exec.book.Pending(ctx, claim.PendingName(request.key(r.exec.Environment), 1))
 		if err != nil {
 			return err
 		}
@@ -302,20 +292,20 @@ func (r *run) lookBack(ctx context.Context) error {
 
 // version describes the version of the object that the request names, which may have been replaced or
 // deleted: without an id it is looked for by its ETag, as far as versions are kept.
-func (r *run) version(ctx context.Context) (store.Info, error) {
+func (r *asked) version(ctx context.Context) (store.Info, error) {
 	q := r.request
-	info, err := store.Describe(ctx, r.Packages, q.Object, q.VersionID)
+	info, err := store.Describe(ctx, r.exec.Packages, q.Object, q.VersionID)
 	if err == nil && info.ETag == q.ETag || err != nil && !isGone(err) {
 		return info, err
 	}
-	page, err := r.Packages.ListVersions(ctx, store.VersionOptions{Prefix: q.Object})
+	page, err := r.exec.Packages.ListVersions(ctx, store.VersionOptions{Prefix: q.Object})
 	if err != nil {
 		return info, err
 	}
 	for _, v := range page.Versions {
 		if v.Name == q.Object && v.ETag == q.ETag && v.VersionID != "" {
-			return store.Describe(ctx, r.Packages, q.Object, v.VersionID)
+			return store.Describe(ctx, r.exec.Packages, q.Object, v.VersionID)
 		}
 	}
-	return info, store.Error(store.ErrNotFound, "find", r.Packages.Name(), q.Object, nil)
+	return info, store.Error(store.ErrNotFound, "find", r.exec.Packages.Name(), q.Object, nil)
 }

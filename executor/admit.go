@@ -118,7 +118,7 @@ func (r *run) admit(ctx context.Context, m *manifest.Manifest, contents bundle.E
 	if err != nil {
 		return nil, err
 	}
-	history, err := r.readRecord(ctx, m.Name)
+	history, err := r.exec.readRecord(ctx, m.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -129,7 +129,7 @@ func (r *run) admit(ctx context.Context, m *manifest.Manifest, contents bundle.E
 	plan, problems, broken, err := subject{
 		manifest: m, contents: contents, root: r.dir.Contents(), inputs: inputs, policy: policy,
 		facts: manifest.Case{
-			Object: r.request.Object, Action: r.result.Action, Kind: kindFor(r.request.Trigger.Kind), Now: r.now(),
+			Object: r.request.Object, Action: r.result.Action, Kind: kindFor(r.request.Trigger.Kind), Now: r.exec.now(),
 			Current: applied(history, r.request.ParameterSet), Seen: history.Seen(m.Version), Rollback: r.request.RollbackOf != "" && r.request.Reason != "",
 			Reference: r.request.Reference,
 		},
@@ -155,13 +155,13 @@ func limited(problems []problem.Problem) []problem.Problem {
 }
 
 // remembered refuses a first attempt that the package's record knows as run: its claim was lost.
-func (r *run) remembered(history *claim.Package) error {
-	if r.held.Attempt > 1 {
+func (r *held) remembered(history *claim.Package) error {
+	if r.claim.Attempt > 1 {
 		return nil
 	}
-	if id := history.Ran(r.held.Key); id != "" {
+	if id := history.Ran(r.claim.Key); id != "" {
 		return problem.New(problem.Problem{
-			Code: "state.lost", Where: r.State.Name() + "/claims/" + r.Environment + "/" + r.held.Key + ".json",
+			Code: "state.lost", Where: r.exec.State.Name() + "/claims/" + r.exec.Environment + "/" + r.claim.Key + ".json",
 			Message: "the same request was executed as run " + id + ", and its claim is gone: nothing is run, as it would run again",
 			Hint:    "restore the claim, or send rerun_of with that run and a reason",
 		}, nil)
@@ -179,16 +179,16 @@ func kindFor(kind TriggerKind) string {
 
 // others returns how to find out what is applied of other packages; nil on a laptop, where nothing is
 // known.
-func (r *run) others() func(ctx context.Context, name string) (*claim.Package, error) {
+func (r *asked) others() func(ctx context.Context, name string) (*claim.Package, error) {
 	if r.request.Trigger.Kind == TriggerCLI {
 		return nil
 	}
-	return r.readRecord
+	return r.exec.readRecord
 }
 
 // inputs are what the request adds to the manifest.
-func (r *run) inputs() (manifest.Inputs, error) {
-	in := manifest.Inputs{Environment: r.Environment, Set: r.request.ParameterSet, Parameters: map[string]manifest.Value{}}
+func (r *asked) inputs() (manifest.Inputs, error) {
+	in := manifest.Inputs{Environment: r.exec.Environment, Set: r.request.ParameterSet, Parameters: map[string]manifest.Value{}}
 	var problems []problem.Problem
 	for _, name := range sortedNames(r.request.Parameters) {
 		value, err := manifest.ParseValue(r.request.Parameters[name])

@@ -22,7 +22,7 @@ import (
 // and of requirements, and how the record of an earlier version is read.
 
 // change is the entry of what a plan applies, as far as it is known before it runs.
-func (r *run) change(plan *manifest.Plan) *claim.Entry {
+func (r *found) change(plan *manifest.Plan) *claim.Entry {
 	p := r.result.Package
 	return &claim.Entry{
 		RunID: r.runID(), Key: contentKey(plan, p.DirHash, r.request.ParameterSet), Version: p.Version, DirHash: p.DirHash, SHA256: p.SHA256,
@@ -60,7 +60,7 @@ func keyOf(plan *manifest.Plan, dirHash, set string, form func(manifest.Value) m
 }
 
 // notAgain ends a run of what is applied already, where that is not to be done again.
-func (r *run) notAgain(plan *manifest.Plan, policy *manifest.Policy) error {
+func (r *found) notAgain(plan *manifest.Plan, policy *manifest.Policy) error {
 	if !r.does(ActionApply) || r.request.previousRun() != "" || plan.Manifest().Idempotent || policy != nil && policy.AllowsRepeat() {
 		return nil
 	}
@@ -156,7 +156,7 @@ func entry(result evidence.Result, change claim.Entry) claim.Entry {
 
 // remember notes in the package's record what a run has done. The record is the one that the run has
 // read; nil: it is read.
-func (e *Config) remember(ctx context.Context, result evidence.Result, change *claim.Entry, record *claim.Package) error {
+func (e *Executor) remember(ctx context.Context, result evidence.Result, change *claim.Entry, record *claim.Package) error {
 	back := hasUndone(result)
 	applies := change != nil && result.Action == string(ActionApply) && began(result)
 	if !applies && !back {
@@ -212,8 +212,8 @@ func undoneBy(rollback evidence.Result) claim.Standing {
 }
 
 // readRecord reads a package's record, and sorts what an earlier version has noted in it.
-func (e *Config) readRecord(ctx context.Context, name string) (*claim.Package, error) {
-	record, err := e.book().Package(ctx, name)
+func (e *Executor) readRecord(ctx context.Context, name string) (*claim.Package, error) {
+	record, err := e.book.Package(ctx, name)
 	if err != nil {
 		return nil, err
 	}
@@ -265,7 +265,7 @@ func declaredSets(doc []byte) []string {
 
 // askedParameters are the parameters that the request gives, for results of runs that end before all of them
 // are known: whoever does the same again needs them. Those that are not known to be harmless are hidden.
-func (r *run) askedParameters(m *manifest.Manifest) map[string]any {
+func (r *asked) askedParameters(m *manifest.Manifest) map[string]any {
 	if len(r.request.Parameters) == 0 {
 		return nil
 	}

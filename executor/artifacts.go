@@ -14,7 +14,7 @@ import (
 )
 
 // collect keeps what the scripts left to be kept: the summary, and files as artifacts.
-func (r *run) collect(ctx context.Context) error {
+func (r *found) collect(ctx context.Context) error {
 	if !r.outcome.Began {
 		return nil
 	}
@@ -31,7 +31,7 @@ func (r *run) collect(ctx context.Context) error {
 }
 
 // keepArtifact stores one file, or says why it is not stored. An error means that the store failed.
-func (r *run) keepArtifact(ctx context.Context, f io.ReadSeeker, a evidence.Artifact) (evidence.Artifact, error) {
+func (r *found) keepArtifact(ctx context.Context, f io.ReadSeeker, a evidence.Artifact) (evidence.Artifact, error) {
 	a.Object = "artifacts/" + a.Name
 	if err := store.CheckName(evidence.Dir(r.runID()) + a.Object); err != nil {
 		return evidence.Artifact{Withheld: "its name cannot be an object's: " + err.Error()}, nil

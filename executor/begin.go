@@ -12,10 +12,10 @@ import (
 
 // begin makes the run with what is known before anything is read.
 func (e *Executor) begin(request Request) *run {
-	r := &run{
-		Config: e.Config, request: request, log: e.Log, name: nameFrom(request.Object),
-		copies: &copies{}, begun: time.Now(),
-	}
+	r := &run{}
+	r.exec, r.request, r.name = e, request, nameFrom(request.Object)
+	r.log, r.begun, r.copies = e.Log, time.Now(), &copies{}
+	r.limits, r.level = e.Limits, e.Sandbox
 	r.stored = results.NewWriter(e.Results, r.part)
 	r.guard(nil)
 	r.result = evidence.Result{
@@ -38,7 +38,7 @@ func (e *Executor) begin(request Request) *run {
 }
 
 // ended is the end of the run if that is now, however the clock was set since its start.
-func (r *run) ended() time.Time { return r.result.Start.Add(time.Since(r.begun)) }
+func (r *report) ended() time.Time { return r.result.Start.Add(time.Since(r.begun)) }
 
 func describe(t Trigger) evidence.Trigger {
 	described := evidence.Trigger{Kind: string(t.Kind), EventID: t.EventID, EventType: t.EventType, Raw: t.Raw}
@@ -53,16 +53,16 @@ func describe(t Trigger) evidence.Trigger {
 }
 
 // supported refuses what is not for this executor and what this version cannot do.
-func (r *run) supported(ctx context.Context) error {
-	if r.request.Bucket != r.Packages.Name() {
-		return wrongBucket(r.request.Bucket, r.Packages.Name())
+func (r *report) supported(ctx context.Context) error {
+	if r.request.Bucket != r.exec.Packages.Name() {
+		return wrongBucket(r.request.Bucket, r.exec.Packages.Name())
 	}
-	namespace, err := r.Namespace(ctx)
+	namespace, err := r.exec.Namespace(ctx)
 	if err != nil {
 		return err
 	}
 	if r.request.Namespace != "" && r.request.Namespace != namespace {
-		return wrongBucket(r.request.Namespace+"/"+r.request.Bucket, namespace+"/"+r.Packages.Name())
+		return wrongBucket(r.request.Namespace+"/"+r.request.Bucket, namespace+"/"+r.exec.Packages.Name())
 	}
 	r.request.Namespace = namespace
 	if r.request.Object == "" && r.request.previousRun() != "" {

@@ -25,13 +25,13 @@ func lost(ok bool, held *claim.Held) error {
 
 // again makes the run the next attempt of the one whose claim was found, if that was interrupted and its package may
 // run again. Else it returns the verdict duplicate.
-func (r *run) again(ctx context.Context, held *claim.Held) error {
-	if held.State != claim.Done || !r.mayRepeat(held, held.Status) {
+func (r *held) again(ctx context.Context, held *claim.Held) error {
+	if held.State != claim.Done || !r.exec.mayRepeat(held, held.Status) {
 		return duplicateOf(held.Claim)
 	}
 	// What follows the attempt before is done first, as its claim is about to be overwritten.
 	if len(held.FollowUps) > 0 {
-		if err := r.finishPending(ctx, held); err != nil {
+		if err := r.exec.finishPending(ctx, held); err != nil {
 			return err
 		}
 		if len(held.FollowUps) > 0 {
@@ -54,25 +54,25 @@ func (r *run) again(ctx context.Context, held *claim.Held) error {
 }
 
 // mayRepeat reports whether a run that ended with a status is to be tried again.
-func (e *Config) mayRepeat(held *claim.Held, status string) bool {
+func (e *Executor) mayRepeat(held *claim.Held, status string) bool {
 	return status == string(evidence.StatusInterrupted) && held.MayRepeat(e.Limits.Attempts)
 }
 
 // adopt makes the run the one that a claim names.
-func (r *run) adopt(held *claim.Held) {
-	r.held = held
-	r.mark = held.Pending()
+func (r *held) adopt(held *claim.Held) {
+	r.claim, r.ownKey = held, held.Key
+	r.pending = held.Pending()
 	r.result.RunID, r.result.Attempt = held.RunID, held.Attempt
 	setDefault(&r.request.pinned, held.Pinned)
 	if !held.Uploaded.IsZero() {
 		r.created, r.request.Created = held.Uploaded, held.Uploaded
 	}
-	r.log = r.Log.With("run_id", held.RunID, "package", r.result.Package.Name, "version", r.result.Package.Version)
+	r.log = r.exec.Log.With("run_id", held.RunID, "package", r.result.Package.Name, "version", r.result.Package.Version)
 }
 
 // progress notes, right before a step starts, that it does: if the executor dies, this is what is
 // known. A claim that is lost, or whose lease has ended, stops the run: another may have begun.
-func (r *run) progress(ctx context.Context, b steps.Beginning) error {
+func (r *held) progress(ctx context.Context, b steps.Beginning) error {
 	first := !r.noted
 	frame, err := r.frame(b)
 	if err != nil {
@@ -96,36 +96,36 @@ func (r *run) progress(ctx context.Context, b steps.Beginning) error {
 }
 
 // noteStart notes that a step starts. False: the claim or the group is another's by now, or may be.
-func (r *run) noteStart(ctx context.Context, first bool, frame []byte) (bool, error) {
-	if r.now().After(r.held.Lease) {
+func (r *held) noteStart(ctx context.Context, first bool, frame []byte) (bool, error) {
+	if r.exec.now().After(r.claim.Lease) {
 		return false, nil
 	}
 	if ok, err := r.renew(ctx, first); err != nil || !ok {
 		return false, err
 	}
 	if r.until.IsZero() {
-		r.until = r.now().Add(r.need + r.Reserve + leaseMargin).UTC()
+		r.until = r.exec.now().Add(r.need + r.exec.Reserve + leaseMargin).UTC()
 	}
-	start := claim.Start{Lease: r.longest(), Group: r.held.Group, Applies: r.doing, SHA256: r.result.Package.SHA256, Checkpoint: frame}
+	start := claim.Start{Lease: r.longest(), Group: r.claim.Group, Applies: r.doing, SHA256: r.result.Package.SHA256, Checkpoint: frame}
 	if r.group != nil {
 		start.Group = r.group.Name
 	}
 	if r.need > 0 && r.until.Before(start.Lease) {
 		start.Lease = r.until // if the executor dies, nobody waits for what it had to prepare and to store
 	}
-	return r.held.Progress(ctx, start)
+	return r.claim.Progress(ctx, start)
 }
 
 // longest is the lease that the claim may have: whoever finds that of the group ended finds both.
-func (r *run) longest() time.Time {
+func (r *held) longest() time.Time {
 	if r.group != nil {
 		return r.group.Holder.Lease
 	}
-	return r.held.Lease
+	return r.claim.Lease
 }
 
 // untilTooLate does what has to be done before a step, as often as there is still time for the step then.
-func (r *run) untilTooLate(ctx context.Context, do func(context.Context) error) error {
+func (r *decided) untilTooLate(ctx context.Context, do func(context.Context) error) error {
 	end, _ := ctx.Deadline() // bound has set it
 	ctx, cancel := context.WithDeadline(ctx, end.Add(-grace))
 	defer cancel()
@@ -134,7 +134,7 @@ func (r *run) untilTooLate(ctx context.Context, do func(context.Context) error) 
 
 // unnotable is the error for a step that could not be noted, and so is not begun: if the executor died, its
 // result would say that it had not run.
-func (r *run) unnotable(step evidence.Step, err error) error {
+func (r *decided) unnotable(step evidence.Step, err error) error {
 	if err == nil {
 		return nil
 	}
@@ -146,16 +146,16 @@ func (r *run) unnotable(step evidence.Step, err error) error {
 
 // renew makes the lease of the group last for the steps, where preparing them took long. False: the group
 // is another's by now.
-func (r *run) renew(ctx context.Context, first bool) (bool, error) {
+func (r *held) renew(ctx context.Context, first bool) (bool, error) {
 	if !first || r.group == nil || r.group.Holder.Lease.After(r.lease().Add(-preparing/2)) {
 		return true, nil
 	}
 	return r.group.Renew(ctx, r.lease())
 }
 
-func (r *run) lostLease(first bool) error {
+func (r *held) lostLease(first bool) error {
 	if first {
-		return duplicateOf(r.held.Claim)
+		return duplicateOf(r.claim.Claim)
 	}
 	return problem.New(problem.Problem{
 		Code: "state.lease_lost", Where: r.runID(), Message: "the run has taken longer than its lease, and another invocation may have taken over",
@@ -167,7 +167,7 @@ func (r *run) lostLease(first bool) error {
 const maxFrame = 1 << 20
 
 // frame is the result as it would be if the executor died during a step.
-func (r *run) frame(b steps.Beginning) ([]byte, error) {
+func (r *held) frame(b steps.Beginning) ([]byte, error) {
 	dying := r.snapshot(b.Interrupted)
 	result := &dying.result
 	result.Execution.ReturnCode = -1
@@ -176,13 +176,13 @@ func (r *run) frame(b steps.Beginning) ([]byte, error) {
 		Code: "step.interrupted", Message: result.Message,
 		Hint: "see which parts took effect; then send rerun_of or resume_from with a reason",
 	}
-	result.End = r.now()
+	result.End = r.exec.now()
 	return dying.framed()
 }
 
 // snapshot is the run as it is now, with what has come of the job, for a result that somebody else may have
 // to store.
-func (r *run) snapshot(o steps.Outcome) *run {
+func (r *held) snapshot(o steps.Outcome) *held {
 	dying := *r
 	dying.result.Evidence = r.stored.Listed()
 	dying.take(o)
@@ -196,7 +196,7 @@ func (r *run) snapshot(o steps.Outcome) *run {
 }
 
 // framed encodes a snapshot for the claim.
-func (r *run) framed() ([]byte, error) {
+func (r *held) framed() ([]byte, error) {
 	r.result.Outputs = r.outcome.Outputs
 	r.mask()
 	doc, err := r.result.Encode()
@@ -209,7 +209,7 @@ func (r *run) framed() ([]byte, error) {
 
 // noteEnd notes in the claim how the steps have ended, before anything else waits for the store: whoever finds
 // the run dead then stores that as its result. What fails is tried again beside that.
-func (r *run) noteEnd(ctx context.Context, failure error) {
+func (r *held) noteEnd(ctx context.Context, failure error) {
 	if !r.noted {
 		return
 	}
@@ -221,9 +221,9 @@ func (r *run) noteEnd(ctx context.Context, failure error) {
 		r.log.Warn("the end of the steps could not be noted", "error", err.Error())
 		return
 	}
-	end := claim.Start{Lease: r.longest(), Group: r.held.Group, Applies: r.doing, SHA256: r.result.Package.SHA256, Checkpoint: doc}
+	end := claim.Start{Lease: r.longest(), Group: r.claim.Group, Applies: r.doing, SHA256: r.result.Package.SHA256, Checkpoint: doc}
 	note := func(ctx context.Context) error {
-		_, err := r.held.Progress(ctx, end)
+		_, err := r.claim.Progress(ctx, end)
 		return err
 	}
 	if err := r.patience().Once(context.WithoutCancel(ctx), note); err != nil {
@@ -234,7 +234,7 @@ func (r *run) noteEnd(ctx context.Context, failure error) {
 
 // noting notes the end of the steps, if that could not be done before, until there is no time left or the
 // function that it returns is called: then the claim is nobody else's to change.
-func (r *run) noting(ctx context.Context) (stop func(enough bool)) {
+func (r *held) noting(ctx context.Context) (stop func(enough bool)) {
 	if r.unnoted == nil {
 		return func(bool) {}
 	}
@@ -256,7 +256,7 @@ func (r *run) noting(ctx context.Context) (stop func(enough bool)) {
 
 // release gives the claim back where nothing was started, so that whoever comes next does the work, with
 // the failure that led to it, if there is one.
-func (r *run) release(ctx context.Context, failure error, counted bool) {
+func (r *held) release(ctx context.Context, failure error, counted bool) {
 	if !r.giveBack(ctx, failure, counted) || r.group == nil {
 		return
 	}
@@ -267,15 +267,15 @@ func (r *run) release(ctx context.Context, failure error, counted bool) {
 }
 
 // giveBack gives back the claim alone.
-func (r *run) giveBack(ctx context.Context, failure error, counted bool) bool {
-	if r.held == nil || r.noted {
+func (r *held) giveBack(ctx context.Context, failure error, counted bool) bool {
+	if r.claim == nil || r.noted {
 		return false
 	}
 	last := lastError(failure)
 	if last != nil {
 		last.Message = r.masker.String(last.Message)
 	}
-	if err := r.held.Release(ctx, counted, last); err != nil {
+	if err := r.claim.Release(ctx, counted, last); err != nil {
 		// It may say that a step has begun: whoever enters the group, once it is free, has to see to that first.
 		r.log.Error("the claim could not be given back", "error", err.Error())
 		return false
@@ -286,19 +286,19 @@ func (r *run) giveBack(ctx context.Context, failure error, counted bool) bool {
 // settleOwn does what follows the result, and says in the claim how the run has ended. What fails
 // is found by the sweep.
 func (r *run) settleOwn(ctx context.Context) {
-	if r.held == nil { // a request that was refused as it stands: its sender may mend it and ask again
-		r.follow(ctx, nil, r.result, nil, nil, []string{followAnnounce})
+	if r.claim == nil { // a request that was refused as it stands: its sender may mend it and ask again
+		r.exec.follow(ctx, nil, r.result, nil, nil, []string{followAnnounce})
 		return
 	}
-	pending := r.follow(ctx, r.held, r.result, noted(r.doing, r.result, r.digest), r.history, followers)
+	pending := r.exec.follow(ctx, r.claim, r.result, noted(r.doing, r.result, r.digest), r.history, followers)
 	if !slices.Contains(pending, followRecord) {
 		r.leave(ctx) // else the next of the group would not know of this run
 	}
-	r.concludeClaim(ctx, r.held, claim.End{Status: string(r.result.Status), Result: r.digest, Applies: r.doing, FollowUps: pending})
+	r.exec.concludeClaim(ctx, r.claim, claim.End{Status: string(r.result.Status), Result: r.digest, Applies: r.doing, FollowUps: pending})
 }
 
 // concludeClaim notes in the claim how its run has ended; a sweep finds what could not be noted.
-func (e *Config) concludeClaim(ctx context.Context, held *claim.Held, end claim.End) {
+func (e *Executor) concludeClaim(ctx context.Context, held *claim.Held, end claim.End) {
 	ok, err := held.Conclude(ctx, end)
 	switch {
 	case err != nil:

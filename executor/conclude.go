@@ -12,7 +12,7 @@ import (
 )
 
 // conclude sets status, message and error.
-func (r *run) conclude(failure error) {
+func (r *earlier) conclude(failure error) {
 	r.result.End = r.ended()
 	if failure == nil {
 		r.result.Status, r.result.Message = evidence.StatusSuccess, r.achieved()
@@ -48,7 +48,7 @@ func (r *run) conclude(failure error) {
 }
 
 // achieved is one sentence about a success.
-func (r *run) achieved() string {
+func (r *earlier) achieved() string {
 	steps := r.result.Steps
 	if !r.outcome.Began && (len(steps) == 0 || r.result.Execution.Note != "") {
 		return r.result.Execution.Note
@@ -83,7 +83,7 @@ func (r *run) achieved() string {
 }
 
 // achievedUndo is one sentence about a rollback that succeeded.
-func (r *run) achievedUndo() string {
+func (r *earlier) achievedUndo() string {
 	undo, ran := r.result.Rollback, 0
 	for _, s := range undo.Steps {
 		if s.Status == evidence.StepSuccess {
@@ -106,7 +106,7 @@ func counted(n int, what string) string {
 
 // isDuplicate is the answer to a request that another run has done or is doing: that run, and how
 // it ended. It leaves no evidence of its own.
-func (r *run) isDuplicate(other claim.Claim) evidence.Result {
+func (r *report) isDuplicate(other claim.Claim) evidence.Result {
 	why := duplicateOf(other).why
 	r.result.RunID, r.result.Attempt, r.result.Message, r.result.Duplicate = other.RunID, other.Attempt, why, true
 	r.request.pinned = cmp.Or(r.request.pinned, other.Pinned)
@@ -115,6 +115,6 @@ func (r *run) isDuplicate(other claim.Claim) evidence.Result {
 		r.result.Status = evidence.Status(other.Status)
 	}
 	r.result.Execution.Note = why
-	r.Log.Info("duplicate", "run_id", other.RunID, "object", r.request.Object, "status", r.result.Status)
+	r.exec.Log.Info("duplicate", "run_id", other.RunID, "object", r.request.Object, "status", r.result.Status)
 	return r.result
 }

@@ -10,21 +10,21 @@ import (
 )
 
 // confined refuses to run below the sandbox level that is demanded.
-func (c Config) confined() error {
+func confined(level sandbox.Level) error {
 	has := sandbox.Probe()
-	if has.Strongest().Reaches(c.Sandbox) {
+	if has.Strongest().Reaches(level) {
 		return nil
 	}
 	return problem.New(problem.Problem{
 		Code:    "sandbox.unavailable",
-		Message: fmt.Sprintf("the sandbox level %s is required, and this kernel has only %s: %s", c.Sandbox, has.Strongest(), has.Lacks(c.Sandbox)),
+		Message: fmt.Sprintf("the sandbox level %s is required, and this kernel has only %s: %s", level, has.Strongest(), has.Lacks(level)),
 		Hint:    "use a kernel that has it, or set CEMLI_SANDBOX=basic, and no higher level in the policy, to accept that scripts can reach the function's credentials",
 	}, nil)
 }
 
 // networked refuses a package without network where nothing can keep it from one.
-func (r *run) networked(m *manifest.Manifest) error {
-	if m.Network || r.Sandbox != sandbox.LevelNone {
+func (r *decided) networked(m *manifest.Manifest) error {
+	if m.Network || r.level != sandbox.LevelNone {
 		return nil
 	}
 	return problem.New(problem.Problem{
@@ -34,22 +34,22 @@ func (r *run) networked(m *manifest.Manifest) error {
 }
 
 // planned are the layers that scripts will be in, before there is one.
-func (r *run) planned() sandbox.Layers {
-	if r.Sandbox == sandbox.LevelNone {
+func (r *decided) planned() sandbox.Layers {
+	if r.level == sandbox.LevelNone {
 		return sandbox.Layers{}
 	}
 	has := sandbox.Probe()
-	user, own := sandbox.User(r.Sandbox)
+	user, own := sandbox.User(r.level)
 	return sandbox.Layers{NoNewPrivileges: has.Seccomp, Seccomp: has.Seccomp, Landlock: has.Landlock, User: user, Watched: !own, Offline: !r.job.Network}
 }
 
 // describeSandbox says in the result what is in force.
-func (r *run) describeSandbox(l sandbox.Layers) {
+func (r *decided) describeSandbox(l sandbox.Layers) {
 	r.result.Sandbox = evidence.Sandbox{
 		Level: string(l.Level()), CredentialsReachable: !l.Level().Reaches(sandbox.LevelIsolated),
 		Network: r.job.Network, NoNewPrivileges: l.NoNewPrivileges, Seccomp: l.Seccomp, Landlock: l.Landlock, User: l.User, Gaps: l.Gaps(),
 	}
-	if l.Landlock == 0 && r.Sandbox != sandbox.LevelNone {
+	if l.Landlock == 0 && r.level != sandbox.LevelNone {
 		r.result.Sandbox.NoLandlock = string(sandbox.Probe().NoLandlock)
 	}
 	if l.Limits != (sandbox.Limits{}) {

@@ -63,8 +63,8 @@ func (e *Executor) HasTime(ctx context.Context) bool {
 }
 
 // reload reads a request that was accepted before; ok is false if nothing is left of it to be done.
-func (e *Config) reload(ctx context.Context, mark, callID string) (request Request, ok bool, err error) {
-	m, err := e.book().Pending(ctx, mark)
+func (e *Executor) reload(ctx context.Context, mark, callID string) (request Request, ok bool, err error) {
+	m, err := e.book.Pending(ctx, mark)
 	if err != nil || m == nil {
 		return Request{}, false, err
 	}
@@ -92,7 +92,7 @@ func (w *work) drain(ctx context.Context, callID string) {
 	for len(w.freed) > 0 {
 		name := w.freed[0]
 		w.freed = w.freed[1:]
-		first, err := w.book().Turn(ctx, name)
+		first, err := w.book.Turn(ctx, name)
 		if err != nil {
 			w.Log.Error("the queue of a concurrency group could not be looked at", "group", name, "error", err.Error())
 			continue
@@ -149,7 +149,7 @@ func (w *work) hand(ctx context.Context, mark string) error {
 		return nil
 	}
 	w.Log.Error("a request could not be handed to another invocation", "mark", mark, "code", problem.CodeOf(refused), "error", refused.Error())
-	if err := w.book().CountFailure(ctx, claim.KeyOf(mark), lastError(refused)); err != nil {
+	if err := w.book.CountFailure(ctx, claim.KeyOf(mark), lastError(refused)); err != nil {
 		w.Log.Error("the failure could not be counted", "mark", mark, "error", err.Error())
 	}
 	return refused
@@ -176,7 +176,7 @@ func (w *work) resume(ctx context.Context, request Request) ([]evidence.Result, 
 		return w.goOnAlone(ctx, request.Continue, accepted)
 	}
 	r := w.begin(request)
-	held, err := w.book().Find(ctx, claim.KeyOf(request.Continue))
+	held, err := w.book.Find(ctx, claim.KeyOf(request.Continue))
 	switch {
 	case err != nil:
 		return []evidence.Result{w.failed(request, err)}, err
@@ -206,7 +206,7 @@ func (e *Executor) Later(ctx context.Context, request Request) (evidence.Result,
 	namespace, err := e.Namespace(ctx)
 	if err == nil {
 		r.request.Namespace = namespace
-		_, err = r.putMark(ctx, claim.PendingName(r.key(), 0), r.request)
+		_, err = r.exec.putMark(ctx, claim.PendingName(r.key(), 0), r.request)
 	}
 	if err != nil {
 		return e.failed(request, err), err
@@ -218,15 +218,15 @@ func (e *Executor) Later(ctx context.Context, request Request) (evidence.Result,
 // that was to have it, or had all of its time where there are no others, that is the end of it: the error
 // is the cause.
 func (r *run) tooLong(cause error) error {
-	if r.request.continued || r.mark == "" || r.Invoke == nil && r.whole {
+	if r.request.continued || r.pending == "" || r.exec.Invoke == nil && r.whole {
 		return cause
 	}
-	if r.Invoke == nil {
+	if r.exec.Invoke == nil {
 		return &verdict{kind: later, why: "the run needs more time than is left of this invocation, and is left to the next sweep"}
 	}
 	return &verdict{
 		kind: later, why: "the run needs more time than this invocation has, and goes on in another one",
-		hand: cmp.Or(r.request.Parent, r.mark),
+		hand: cmp.Or(r.request.Parent, r.pending),
 	}
 }
 
@@ -238,9 +238,9 @@ func (r *run) postpone(ctx context.Context, v verdict) {
 }
 
 // goesOnLater is the answer to a request that goes on later. It leaves no evidence yet.
-func (r *run) goesOnLater(why string) evidence.Result {
+func (r *report) goesOnLater(why string) evidence.Result {
 	r.result.Status, r.result.Message, r.result.Execution.Note = evidence.StatusInProgress, why, why
-	r.Log.Info("goes on later", "run_id", r.result.RunID, "object", r.request.Object, "why", why)
+	r.exec.Log.Info("goes on later", "run_id", r.result.RunID, "object", r.request.Object, "why", why)
 	return r.result
 }
 

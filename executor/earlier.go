@@ -29,7 +29,7 @@ const maxResult = 16 << 20
 
 // recall reads the result of the run that the request goes back to, and makes the request one for
 // exactly that: its contents, action, set and parameters.
-func (r *run) recall(ctx context.Context) error {
+func (r *earlier) recall(ctx context.Context) error {
 	id := r.request.previousRun()
 	if id == "" {
 		return nil
@@ -53,9 +53,9 @@ func (r *run) recall(ctx context.Context) error {
 		return err
 	}
 	q := &r.request
-	r.asked = q.Parameters
+	r.given = q.Parameters
 	if q.ETag != "" && q.ETag != previous.Package.ETag || q.VersionID != "" && q.VersionID != previous.Package.VersionID {
-		r.asks = place{r.Packages, previous.SourceObject, store.GetOptions{IfMatch: q.ETag, VersionID: q.VersionID}}
+		r.asks = place{r.exec.Packages, previous.SourceObject, store.GetOptions{IfMatch: q.ETag, VersionID: q.VersionID}}
 	}
 	q.Action, q.Object, q.ParameterSet, q.Parameters = q.actionAfter(previous), previous.SourceObject, previous.ParameterSet, parameters
 	q.ETag, q.VersionID, q.pinned = previous.Package.ETag, previous.Package.VersionID, previous.Package.SHA256
@@ -72,12 +72,12 @@ func (r *run) recall(ctx context.Context) error {
 
 // readPrevious reads the result of the run that a request names, and what the package's record knows of
 // it; nil: nothing.
-func (r *run) readPrevious(ctx context.Context, id string) (evidence.Result, *claim.Entry, error) {
-	previous, digest, err := r.readResult(ctx, id)
+func (r *asked) readPrevious(ctx context.Context, id string) (evidence.Result, *claim.Entry, error) {
+	previous, digest, err := r.exec.readResult(ctx, id)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return previous, nil, problem.New(problem.Problem{
-			Code: "request.unknown_run", Where: id, Message: "there is no result of such a run", Hint: "list runs/ in " + r.Results.Name(),
+			Code: "request.unknown_run", Where: id, Message: "there is no result of such a run", Hint: "list runs/ in " + r.exec.Results.Name(),
 		}, err)
 	case problem.CodeOf(err) == "state.result":
 		return previous, nil, problem.New(problem.Problem{
@@ -93,32 +93,32 @@ func (r *run) readPrevious(ctx context.Context, id string) (evidence.Result, *cl
 
 // recorded returns what the package's record knows of a run, and refuses a result that is not the one
 // that it knows.
-func (r *run) recorded(ctx context.Context, result evidence.Result, digest string) (*claim.Entry, error) {
-	if result.Environment != r.Environment || result.Package.Name == "" {
-		return nil, r.vouched(ctx, result.RunID, digest) // it has no record here
+func (r *asked) recorded(ctx context.Context, result evidence.Result, digest string) (*claim.Entry, error) {
+	if result.Environment != r.exec.Environment || result.Package.Name == "" {
+		return nil, r.exec.vouched(ctx, result.RunID, digest) // it has no record here
 	}
-	record, err := r.readRecord(ctx, result.Package.Name)
+	record, err := r.exec.readRecord(ctx, result.Package.Name)
 	if err != nil {
 		return nil, err
 	}
 	known := record.Find(result.ParameterSet, result.RunID)
 	if known == nil || known.Result == "" {
-		return known, r.vouched(ctx, result.RunID, digest)
+		return known, r.exec.vouched(ctx, result.RunID, digest)
 	}
 	if known.Result != digest {
-		return nil, r.altered("request.altered", result.RunID)
+		return nil, r.exec.altered("request.altered", result.RunID)
 	}
 	return known, nil
 }
 
 // mayName refuses to go back to a run that is not of the kind that the request wants.
-func (r *run) mayName(previous evidence.Result) error {
+func (r *asked) mayName(previous evidence.Result) error {
 	refuse := func(code, message, hint string) error {
 		return problem.New(problem.Problem{Code: code, Where: previous.RunID, Message: message, Hint: hint}, nil)
 	}
 	switch q := r.request; {
-	case previous.Environment != r.Environment:
-		return refuse("request.differs", "that run was in "+previous.Environment, "name a run of "+r.Environment)
+	case previous.Environment != r.exec.Environment:
+		return refuse("request.differs", "that run was in "+previous.Environment, "name a run of "+r.exec.Environment)
 	case previous.Action == string(ActionRollback):
 		return refuse("rollback.of_rollback", "that run was a rollback itself, of "+previous.PreviousRunID,
 			"to apply again what it has undone, send rerun_of with "+previous.PreviousRunID+"; to undo more, rollback_of with a run that applied something")
@@ -137,7 +137,7 @@ func (r *run) mayName(previous evidence.Result) error {
 }
 
 // agrees refuses a request that says something else than the run that it names.
-func (r *run) agrees(ctx context.Context, previous evidence.Result) error {
+func (r *asked) agrees(ctx context.Context, previous evidence.Result) error {
 	q := r.request
 	var problems []problem.Problem
 	note := func(where, given, was, hint string) {
@@ -176,9 +176,9 @@ func printed(text string) string {
 
 // otherRun says, to somebody who names an object that another run is of, which run to name: with
 // rollback_of it was the run to be left, in earlier versions.
-func (r *run) otherRun(ctx context.Context, previous evidence.Result) string {
+func (r *asked) otherRun(ctx context.Context, previous evidence.Result) string {
 	hint := "name that object, or none, or the run that is to be gone back to"
-	record, err := r.readRecord(ctx, previous.Package.Name)
+	record, err := r.exec.readRecord(ctx, previous.Package.Name)
 	if err != nil {
 		return hint
 	}
@@ -191,7 +191,7 @@ func (r *run) otherRun(ctx context.Context, previous evidence.Result) string {
 }
 
 // isKnown refuses to go back to a run of which it is not known what it was to run.
-func (r *run) isKnown(previous evidence.Result) error {
+func (r *asked) isKnown(previous evidence.Result) error {
 	if err := checkName(previous.SourceObject); err != nil {
 		return err
 	}
@@ -214,7 +214,7 @@ func (q Request) actionAfter(previous evidence.Result) Action {
 
 // parametersOf are the parameters of the earlier run. Hidden ones are not in a result and have to be
 // given again.
-func (r *run) parametersOf(previous evidence.Result) (map[string]json.RawMessage, error) {
+func (r *asked) parametersOf(previous evidence.Result) (map[string]json.RawMessage, error) {
 	given := maps.Clone(r.request.Parameters)
 	if given == nil {
 		given = map[string]json.RawMessage{}
@@ -261,7 +261,7 @@ func isHidden(value any) bool {
 }
 
 // sameContents refuses contents that are not those of the run that the request goes back to.
-func (r *run) sameContents(dirHash string) error {
+func (r *earlier) sameContents(dirHash string) error {
 	if r.previous == nil || r.previous.Package.DirHash == "" || r.previous.Package.DirHash == dirHash {
 		return nil
 	}
@@ -272,7 +272,7 @@ func (r *run) sameContents(dirHash string) error {
 }
 
 // mayGoBack refuses a way back that what is applied by now has closed.
-func (r *run) mayGoBack(plan *manifest.Plan) error {
+func (r *earlier) mayGoBack(plan *manifest.Plan) error {
 	q := r.request
 	if r.previous == nil || r.previous.Action != string(ActionApply) {
 		return nil
@@ -317,7 +317,7 @@ func (r *run) mayGoBack(plan *manifest.Plan) error {
 // sameHidden refuses hidden values that are given again and are not those of the run: its result does not
 // have them, but the record's key covers them. An undo may get others, such as a password that was changed
 // since: it runs with what is valid now.
-func (r *run) sameHidden(plan *manifest.Plan, known *claim.Entry) error {
+func (r *earlier) sameHidden(plan *manifest.Plan, known *claim.Entry) error {
 	was := r.previous
 	var hidden []string
 	for _, name := range sortedNames(was.Parameters) {
@@ -333,10 +333,10 @@ func (r *run) sameHidden(plan *manifest.Plan, known *claim.Entry) error {
 }
 
 // isOwn reports whether a run is an earlier attempt of this one.
-func (r *run) isOwn(runID string) bool { return strings.Contains(runID, "-"+r.held.Key[:12]) }
+func (r *earlier) isOwn(runID string) bool { return strings.Contains(runID, "-"+r.ownKey[:12]) }
 
 // mayResume refuses to go on from a run that is not partial and the latest of its set.
-func (r *run) mayResume(known, later *claim.Entry) error {
+func (r *earlier) mayResume(known, later *claim.Entry) error {
 	switch {
 	case known == nil:
 		return r.refuseBack("request.not_partial", "nothing of that run has changed anything: there is nothing to go on with", "send rerun_of", r.previous.RunID)
@@ -364,7 +364,7 @@ func (r *run) mayResume(known, later *claim.Entry) error {
 	return nil
 }
 
-func (r *run) refuseBack(code, message, hint, where string) error {
+func (r *earlier) refuseBack(code, message, hint, where string) error {
 	return problem.New(problem.Problem{Code: code, Where: where, Message: message, Hint: hint + anew}, nil)
 }
 
@@ -372,7 +372,7 @@ func (r *run) refuseBack(code, message, hint, where string) error {
 const anew = "; when you send this again, give another reason or request_id: the same request is answered the same"
 
 // before returns how a step ended in the run that this one goes back to.
-func (r *run) before(s steps.Step) (evidence.Step, bool) {
+func (r *earlier) before(s steps.Step) (evidence.Step, bool) {
 	if r.previous == nil {
 		return evidence.Step{}, false
 	}
@@ -385,7 +385,7 @@ func (r *run) before(s steps.Step) (evidence.Step, bool) {
 
 // leaveOut leaves out the steps that had succeeded in the run that this one goes on from. What they gave to
 // later ones counts again, here and in a run that goes on from this one.
-func (r *run) leaveOut() {
+func (r *earlier) leaveOut() {
 	for i, s := range r.job.Plan {
 		before, ok := r.before(s)
 		if ok && (before.Status == evidence.StepSuccess || before.Status == evidence.StepSkipped) {
@@ -396,7 +396,7 @@ func (r *run) leaveOut() {
 
 // rollBack makes the job one that undoes an earlier run: the steps that had begun in it, without those
 // whose undo has succeeded already, then or since.
-func (r *run) rollBack(ctx context.Context) error {
+func (r *earlier) rollBack(ctx context.Context) error {
 	done, err := r.undoneBefore(ctx)
 	if err != nil {
 		return err
@@ -419,7 +419,7 @@ func (r *run) rollBack(ctx context.Context) error {
 
 // undoneBefore lists the undo scripts of the run that is rolled back, as they ended in that run and in
 // the last rollback of it.
-func (r *run) undoneBefore(ctx context.Context) ([]evidence.Step, error) {
+func (r *earlier) undoneBefore(ctx context.Context) ([]evidence.Step, error) {
 	var all []evidence.Step
 	if r.previous.Rollback != nil {
 		all = slices.Clone(r.previous.Rollback.Steps)
@@ -428,9 +428,9 @@ func (r *run) undoneBefore(ctx context.Context) ([]evidence.Step, error) {
 	if known == nil || known.RolledBackBy == nil {
 		return all, nil
 	}
-	last, digest, err := r.readResult(ctx, known.LastRollback())
+	last, digest, err := r.exec.readResult(ctx, known.LastRollback())
 	if err == nil {
-		err = r.vouched(ctx, last.RunID, digest)
+		err = r.exec.vouched(ctx, last.RunID, digest)
 	}
 	switch {
 	case errors.Is(err, store.ErrNotFound):

@@ -109,10 +109,22 @@ func DefaultLimits() Limits {
 // Executor runs packages, one at a time.
 type Executor struct {
 	Config
+	now  func() time.Time // by this machine's clock, for what others read
+	book claim.Book       // the state bucket, as the runs of this environment use it
 }
 
 // New makes an Executor.
-func New(config Config) *Executor { return &Executor{config} }
+func New(config Config) *Executor {
+	e := &Executor{Config: config}
+	e.now = func() time.Time {
+		if config.Clock != nil {
+			return config.Clock().UTC()
+		}
+		return time.Now().UTC()
+	}
+	e.book = claim.Book{State: config.State, Environment: config.Environment, Clock: e.now, Log: config.Log}
+	return e
+}
 
 // Run does what the request asks: one run, or one for each parameter set of the package where
 // the request names none; then what that has made possible, as runs that waited for it. A request
@@ -185,50 +197,85 @@ func (w *work) run(ctx context.Context, request Request) (*run, error) {
 	return r, r.end(ctx, r.pipeline(ctx))
 }
 
-// run is the state of one run; each stage fills in what the later ones read.
-type run struct {
-	whole    bool                        // the invocation had most of its time when the run began
-	unsure   bool                        // an earlier holder of the claim may have stored a result
-	unnoted  func(context.Context) error // notes how the steps have ended; nil: there is nothing to note
-	undoable bool                        // there may be undo scripts to run
-	until    time.Time                   // when what the steps and their undo may need ends; zero: the first has not begun
+// What is known of a run, by what it means. Each of these types has the one before it in it, so that a method sees no
+// more than what is there when it is called.
 
-	Config  // of the executor, tightened by the policy
+// asked is what was asked, and of whom.
+type asked struct {
+	exec    *Executor
 	request Request
-	log     *slog.Logger
-	result  evidence.Result
-	name    string // of the package, for the run id
-	dir     *workdir.Dir
-	stored  *results.Writer
-	begun   time.Time    // when the run began, by the clock that nobody sets
-	doing   *claim.Entry // what is being applied, or undone; nil: nothing
-	undoes  *claim.Entry // the entry of the run that the request goes back to; nil: it has none
-	digest  string       // SHA-256 of the result, once it is encoded
-	copies  *copies
-	policy  []byte // the policy's document; nil: none
+	name    string    // of the package, for the run id: guessed from the object until the manifest is read
+	hard    time.Time // when the process may be killed; zero: not said
+	whole   bool      // the invocation had most of its time when the run began
+}
 
-	job      steps.Job             // once the package is admitted
-	outcome  steps.Outcome         // of the job
-	files    map[string]steps.File // of the package, as extracted
-	manifest *manifest.Manifest    // once it is read
-	hidden   []string              // values that are masked from the beginning
-	accepted bool                  // the policy has named the sandbox level
-	masker   *redact.Masker        // of secrets, sensitive parameters, and what scripts have added to them
-	created  time.Time             // of the package's object
-	mark     string                // of the accepted request
-	held     *claim.Held           // the claim of the run key, once it is this run's
-	noted    bool                  // the claim says that a step may have started
-	group    *claim.Group          // the concurrency group, while it is this run's
-	freed    []string              // as in work
-	hand     string                // mark of the request, if another invocation is to go on with it
-	history  *claim.Package        // what ran of the package, and is applied
-	hard     time.Time             // when the process may be killed; zero: not said
-	need     time.Duration         // that the steps and their undo may take; 0: not said
-	allSets  verdict               // the request stands for all sets of the package, and this was no run; else zero
-	previous *evidence.Result
-	asked    map[string]json.RawMessage // the parameters that a request which goes back names itself
-	asks     place                      // the version that such a request names, if that is another than the run's
+// report is what has come out of the run so far.
+type report struct {
+	asked
+	result   evidence.Result
+	log      *slog.Logger
+	begun    time.Time // when the run began, by the clock that nobody sets
+	stored   *results.Writer
+	outcome  steps.Outcome      // of the job
+	digest   string             // SHA-256 of the result, once it is encoded
+	manifest *manifest.Manifest // once it is read
+	hidden   []string           // values that are masked from the beginning
+	masker   *redact.Masker     // of secrets, sensitive parameters, and what scripts have added to them
+}
+
+// decided is what is decided about the run: what the policy has tightened, and the job.
+type decided struct {
+	report
+	limits   Limits
+	level    sandbox.Level // the least that scripts may run at
+	accepted bool          // the policy has named that level
+	policy   []byte        // the policy's document; nil: none
+	undoable bool          // there may be undo scripts to run
+	need     time.Duration // that the steps and their undo may take; 0: not said
+	job      steps.Job     // once the package is admitted
+}
+
+// earlier is what is known of the run that the request goes back to, and of others of the package.
+type earlier struct {
+	decided
+	previous *evidence.Result           // of the run that the request goes back to; nil: it goes back to none
+	given    map[string]json.RawMessage // the parameters that the request names itself
+	asks     place                      // the version that the request names, if that is another than the run's
 	missing  []string                   // names of the previous run's artifacts that were not kept
+	history  *claim.Package             // what ran of the package, and is applied
+	undoes   *claim.Entry               // the entry of the previous run; nil: it has none
+	ownKey   string                     // the run key of this run's claim
+}
+
+// found is what was found in the buckets, and lies in the work folder.
+type found struct {
+	earlier
+	created time.Time             // of the package's object
+	dir     *workdir.Dir          // nil: nothing is extracted
+	files   map[string]steps.File // of the package, as extracted
+	copies  *copies
+}
+
+// held is what the run holds: nobody else may have it meanwhile.
+type held struct {
+	found
+	pending string       // the name of the accepted request
+	claim   *claim.Held  // of the run key, once it is this run's
+	unsure  bool         // an earlier holder of the claim may have stored a result
+	noted   bool         // the claim says that a step may have started
+	group   *claim.Group // the concurrency group, while it is this run's
+	freed   []string     // groups that the run has left, and in which others wait
+	doing   *claim.Entry // what is being applied, or undone; nil: nothing
+	until   time.Time    // when what the steps and their undo may need ends; zero: the first has not begun
+	// unnoted notes how the steps have ended; nil: there is nothing to note.
+	unnoted func(context.Context) error
+}
+
+// run is one run.
+type run struct {
+	held
+	hand    string  // the pending request, if another invocation is to go on with it
+	allSets verdict // the request stands for all sets of the package, and this was no run; else zero
 }
 
 // pipeline is the way of a run. Each stage takes what only the one before can make.
@@ -246,7 +293,7 @@ func (r *run) pipeline(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := r.confined(); err != nil {
+	if err := confined(r.level); err != nil {
 		return err
 	}
 	if err := r.recall(ctx); err != nil {
@@ -349,7 +396,7 @@ func (r *run) onlyChecked(ctx context.Context) error {
 }
 
 // listed are the steps of the job as a result lists them before they are run.
-func (r *run) listed() []evidence.Step {
+func (r *decided) listed() []evidence.Step {
 	var all []evidence.Step
 	for _, s := range r.job.Plan {
 		all = append(all, s.Describe(evidence.StepNotRun))

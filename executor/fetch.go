@@ -14,7 +14,7 @@ import (
 
 // fetch downloads the package: the version that was asked for, or, once it is settled which bytes the
 // request is of, exactly those, from wherever they still are.
-func (r *run) fetch(ctx context.Context) (*download.Object, error) {
+func (r *found) fetch(ctx context.Context) (*download.Object, error) {
 	if r.request.OnEvent && r.request.ETag == "" { // another delivery of it may have begun
 		if err := r.begunBefore(ctx); err != nil {
 			return nil, err
@@ -41,12 +41,12 @@ func isGone(err error) bool {
 }
 
 // fetchNewest downloads what the request names, and pins its version.
-func (r *run) fetchNewest(ctx context.Context) (*download.Object, error) {
+func (r *found) fetchNewest(ctx context.Context) (*download.Object, error) {
 	opts := store.GetOptions{IfMatch: r.request.ETag}
 	if r.request.VersionNamed {
 		opts.VersionID = r.request.VersionID
 	}
-	s, _, err := download.Open(ctx, r.Packages, r.request.Object, opts, func(info store.Info) error {
+	s, _, err := download.Open(ctx, r.exec.Packages, r.request.Object, opts, func(info store.Info) error {
 		r.request.ETag, r.request.VersionID, r.created = info.ETag, info.VersionID, r.request.createdAt(info.Created)
 		r.request.Created = r.created
 		return r.learn(info)
@@ -67,15 +67,15 @@ type place struct {
 
 // fetchPinned downloads the bytes that the request is of: from the packages bucket if they are there
 // with that digest, else from the copy that was kept.
-func (r *run) fetchPinned(ctx context.Context) (*download.Object, error) {
+func (r *found) fetchPinned(ctx context.Context) (*download.Object, error) {
 	q := r.request
 	if r.asks.bucket != nil {
 		return r.fetchNamed(ctx)
 	}
 	for i, at := range []place{
-		{r.Packages, q.Object, store.GetOptions{IfMatch: q.ETag, VersionID: q.VersionID}},
-		{r.Packages, q.Object, store.GetOptions{}}, // which may be anything by now
-		{r.Results, results.KeptPackage(q.pinned), store.GetOptions{}},
+		{r.exec.Packages, q.Object, store.GetOptions{IfMatch: q.ETag, VersionID: q.VersionID}},
+		{r.exec.Packages, q.Object, store.GetOptions{}}, // which may be anything by now
+		{r.exec.Results, results.KeptPackage(q.pinned), store.GetOptions{}},
 	} {
 		s, err := r.fetchFrom(ctx, at)
 		if isGone(err) || i == 1 && problem.CodeOf(err) == "archive.package_too_large" || err == nil && s.SHA256() != q.pinned {
@@ -90,9 +90,9 @@ func (r *run) fetchPinned(ctx context.Context) (*download.Object, error) {
 }
 
 // fetchFrom downloads what is in a place, without learning anything from its metadata.
-func (r *run) fetchFrom(ctx context.Context, at place) (*download.Object, error) {
+func (r *found) fetchFrom(ctx context.Context, at place) (*download.Object, error) {
 	s, info, err := download.Open(ctx, at.bucket, at.name, at.opts, func(info store.Info) error {
-		return withinLimit(at.name, info.Size, r.Limits.PackageBytes)
+		return withinLimit(at.name, info.Size, r.limits.PackageBytes)
 	})
 	if err != nil {
 		return nil, err
@@ -109,7 +109,7 @@ func (r *run) fetchFrom(ctx context.Context, at place) (*download.Object, error)
 
 // fetchNamed downloads the version that a request which goes back names besides the run: it has to be of
 // the same bytes.
-func (r *run) fetchNamed(ctx context.Context) (*download.Object, error) {
+func (r *found) fetchNamed(ctx context.Context) (*download.Object, error) {
 	s, err := r.fetchFrom(ctx, r.asks)
 	switch {
 	case isGone(err):
@@ -124,7 +124,7 @@ func (r *run) fetchNamed(ctx context.Context) (*download.Object, error) {
 }
 
 // learn takes what the object's description says, and refuses what it alone forbids.
-func (r *run) learn(info store.Info) error {
+func (r *found) learn(info store.Info) error {
 	if err := r.request.fromMetadata(info.Metadata); err != nil {
 		return err
 	}
@@ -134,7 +134,7 @@ func (r *run) learn(info store.Info) error {
 	}
 	r.result.Package.Size, r.result.Package.ETag = info.Size, info.ETag
 	r.result.Package.VersionID = info.VersionID
-	if err := withinLimit(r.request.Object, info.Size, r.Limits.PackageBytes); err != nil {
+	if err := withinLimit(r.request.Object, info.Size, r.limits.PackageBytes); err != nil {
 		return err
 	}
 	return r.request.consistent()
@@ -143,7 +143,7 @@ func (r *run) learn(info store.Info) error {
 // current refuses an upload that is not what is under its name any more when its request is about to
 // begin. Once it has begun, and for what goes back or names an old version, the bytes are settled; but an
 // attempt or a set of it that comes after a later upload's does not take that one's place.
-func (r *run) current(ctx context.Context) error {
+func (r *found) current(ctx context.Context) error {
 	q := r.request
 	if q.VersionNamed {
 		return nil // it was asked for whatever has come since
@@ -158,7 +158,7 @@ func (r *run) current(ctx context.Context) error {
 }
 
 // staleNow says of an object that changed after the trigger what is there now.
-func (r *run) staleNow(ctx context.Context) error {
+func (r *asked) staleNow(ctx context.Context) error {
 	if err := r.stillThere(ctx); err != nil {
 		return err
 	}
@@ -166,8 +166,8 @@ func (r *run) staleNow(ctx context.Context) error {
 }
 
 // stillThere refuses an object whose newest version is not the one that the request is of.
-func (r *run) stillThere(ctx context.Context) error {
-	info, err := r.Packages.Head(ctx, r.request.Object)
+func (r *asked) stillThere(ctx context.Context) error {
+	info, err := r.exec.Packages.Head(ctx, r.request.Object)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return r.stale("it has been deleted", err)
@@ -179,7 +179,7 @@ func (r *run) stillThere(ctx context.Context) error {
 	return nil
 }
 
-func (r *run) stale(why string, cause error) error {
+func (r *asked) stale(why string, cause error) error {
 	return problem.New(problem.Problem{
 		Code: "trigger.stale", Where: r.request.Object, Message: "nothing ran: the object is no longer what was to be run; " + why,
 		Hint: "what is there now has an event of its own; to run an earlier version, name its version_id in a request by hand",

@@ -29,7 +29,7 @@ func (r *run) enter(ctx context.Context, m *manifest.Manifest, policy *manifest.
 	me := r.waiting(m)
 	examined := false
 	for range entries {
-		g, err := r.book().Group(ctx, name)
+		g, err := r.exec.book.Group(ctx, name)
 		if err != nil {
 			return err
 		}
@@ -38,7 +38,7 @@ func (r *run) enter(ctx context.Context, m *manifest.Manifest, policy *manifest.
 			return err
 		}
 		if !busy {
-			if err := r.endFormer(ctx, g, me.Key); err != nil {
+			if err := r.exec.endFormer(ctx, g, me.Key); err != nil {
 				return err
 			}
 		}
@@ -62,8 +62,8 @@ func (r *run) enter(ctx context.Context, m *manifest.Manifest, policy *manifest.
 			}
 			examined = true
 		}
-		if ok, err := r.held.Join(ctx, name); err != nil || !ok {
-			return errors.Join(err, lost(ok || err != nil, r.held))
+		if ok, err := r.claim.Join(ctx, name); err != nil || !ok {
+			return errors.Join(err, lost(ok || err != nil, r.claim))
 		}
 		if ok, err := g.Wait(ctx, me); err != nil {
 			return err
@@ -123,8 +123,8 @@ func (q Request) createdAt(told time.Time) time.Time {
 }
 
 // waiting is the run's entry in a queue.
-func (r *run) waiting(m *manifest.Manifest) claim.Waiting {
-	mark := r.mark
+func (r *held) waiting(m *manifest.Manifest) claim.Waiting {
+	mark := r.pending
 	if r.request.Parent != "" {
 		mark = r.request.Parent // the sets before this one have to have succeeded
 	}
@@ -133,11 +133,11 @@ func (r *run) waiting(m *manifest.Manifest) claim.Waiting {
 			Created: r.created.UTC().Truncate(time.Millisecond), Package: m.Name, Version: m.Version,
 			Object: r.request.Object, ETag: r.request.ETag, Set: r.request.ParameterSet,
 		},
-		Key: r.held.Key, Pending: mark, Need: saidTime(m).Milliseconds(),
+		Key: r.claim.Key, Pending: mark, Need: saidTime(m).Milliseconds(),
 	}
 }
 
-func (r *run) refuseToWait(g *claim.Group) error {
+func (r *held) refuseToWait(g *claim.Group) error {
 	return problem.New(problem.Problem{
 		Code: "state.busy", Where: "/concurrency", Message: fmt.Sprintf("the concurrency group %s is busy%s, and the package does not wait", g.Name, holder(g)),
 		Hint: "upload the package again when that run has ended, or let it wait with on_busy: queue",
@@ -145,7 +145,7 @@ func (r *run) refuseToWait(g *claim.Group) error {
 }
 
 // endFormer ends the run that died in a group, before the run of key enters, which has to know what that one did.
-func (e *Config) endFormer(ctx context.Context, g *claim.Group, key string) error {
+func (e *Executor) endFormer(ctx context.Context, g *claim.Group, key string) error {
 	former, err := g.Former(ctx, key)
 	if err != nil || former == nil {
 		return err
@@ -175,7 +175,7 @@ func unnoted(held *claim.Held) error {
 
 // ownUp does what follows the result of a run that died after it had stored that, and before that had
 // begun no step: a rollback that had nothing to execute has an effect all the same.
-func (e *Config) ownUp(ctx context.Context, held *claim.Held) error {
+func (e *Executor) ownUp(ctx context.Context, held *claim.Held) error {
 	result, digest, err := e.readResult(ctx, held.RunID)
 	if errors.Is(err, store.ErrNotFound) || held.Sets != nil {
 		return nil // it has done nothing
@@ -190,7 +190,7 @@ func (e *Config) ownUp(ctx context.Context, held *claim.Held) error {
 }
 
 // leave gives the group up, and notes who is to be started now.
-func (r *run) leave(ctx context.Context) {
+func (r *held) leave(ctx context.Context) {
 	if r.group == nil {
 		return
 	}
@@ -206,7 +206,7 @@ func (r *run) leave(ctx context.Context) {
 }
 
 // fence is the number that tells this run of its group from every earlier one; "" outside of one.
-func (r *run) fence() string {
+func (r *held) fence() string {
 	if r.group == nil {
 		return ""
 	}

@@ -16,12 +16,12 @@ func (r *run) jobOf(plan *manifest.Plan) steps.Job {
 	job := steps.Job{
 		World: steps.World{
 			RunID: r.runID(), Package: p.Name, Version: p.Version, Type: p.Type,
-			Environment: r.Environment, Action: r.result.Action, Fence: r.fence(), DryRun: r.does(ActionDryRun),
+			Environment: r.exec.Environment, Action: r.result.Action, Fence: r.fence(), DryRun: r.does(ActionDryRun),
 		},
-		Undo: r.undoOf(m), Tools: m.Tools, Level: r.Sandbox, Network: m.Network, Keep: m.Outputs,
+		Undo: r.undoOf(m), Tools: m.Tools, Level: r.level, Network: m.Network, Keep: m.Outputs,
 		Times: steps.Times{Steps: m.Timeout, Undo: undoTime(m)},
 		Limits: steps.Limits{
-			LogBytes: r.Limits.LogBytes, Artifacts: r.Limits.Artifacts, ArtifactBytes: r.Limits.ArtifactBytes,
+			LogBytes: r.limits.LogBytes, Artifacts: r.limits.Artifacts, ArtifactBytes: r.limits.ArtifactBytes,
 		},
 	}
 	for _, a := range plan.Arguments() {
@@ -34,7 +34,7 @@ func (r *run) jobOf(plan *manifest.Plan) steps.Job {
 }
 
 // undoOf says when what a run does is undone.
-func (r *run) undoOf(m *manifest.Manifest) steps.Undo {
+func (r *decided) undoOf(m *manifest.Manifest) steps.Undo {
 	switch {
 	case r.does(ActionRollback):
 		return steps.UndoOnly
@@ -46,7 +46,7 @@ func (r *run) undoOf(m *manifest.Manifest) steps.Undo {
 
 // stepOf is a step of the plan for whoever runs it. A dry run leaves out what does not promise to change
 // nothing.
-func (r *run) stepOf(s manifest.Step) steps.Step {
+func (r *decided) stepOf(s manifest.Step) steps.Step {
 	step := steps.Step{
 		Name: s.Name, Phase: s.Phase, Run: s.Run, SHA256: s.SHA256, Args: s.Args, Env: s.Env, Secrets: s.Secrets,
 		Timeout: s.Timeout, Retries: s.Retries, RetryDelay: s.RetryDelay, ContinueOnError: s.ContinueOnError,
@@ -59,11 +59,11 @@ func (r *run) stepOf(s manifest.Step) steps.Step {
 }
 
 // does reports whether this is the action of the run.
-func (r *run) does(a Action) bool { return r.result.Action == string(a) }
+func (r *report) does(a Action) bool { return r.result.Action == string(a) }
 
 // here is where the steps run.
-func (r *run) here() steps.Here {
-	return steps.Here{Dir: r.dir, Files: r.files, Masker: r.masker, Limits: r.Scripts, Keeper: r.Keeper, Spawn: r.Spawn}
+func (r *found) here() steps.Here {
+	return steps.Here{Dir: r.dir, Files: r.files, Masker: r.masker, Limits: r.exec.Scripts, Keeper: r.exec.Keeper, Spawn: r.exec.Spawn}
 }
 
 // execute has the job done.
@@ -98,7 +98,7 @@ func (r *run) decide(ctx context.Context) error {
 }
 
 // take puts what has come of the job into the result.
-func (r *run) take(o steps.Outcome) {
+func (r *decided) take(o steps.Outcome) {
 	r.outcome = o
 	r.result.Steps, r.result.Rollback = o.Steps, o.Rollback
 	if o.Layers != (sandbox.Layers{}) {
@@ -111,7 +111,7 @@ func (r *run) take(o steps.Outcome) {
 }
 
 // sumUp is the summary of all scripts that were run.
-func (r *run) sumUp(o steps.Outcome) evidence.Execution {
+func (r *report) sumUp(o steps.Outcome) evidence.Execution {
 	sum := evidence.Execution{Note: r.result.Execution.Note}
 	add := func(records []evidence.Step, counts bool) {
 		for _, s := range records {
@@ -133,7 +133,7 @@ func (r *run) sumUp(o steps.Outcome) evidence.Execution {
 }
 
 // undoRequest is the request that does what is left to be undone.
-func (r *run) undoRequest() *evidence.UndoRequest {
+func (r *report) undoRequest() *evidence.UndoRequest {
 	run := r.runID()
 	reason := "finish the undo of " + run
 	if r.does(ActionRollback) {

@@ -19,7 +19,7 @@ func (r *run) journal(ctx context.Context) steps.Journal {
 			r.log.Warn("the step failed, and may", "step", step, "code", problem.CodeOf(failure))
 		},
 	}
-	if r.Output == OutputAll {
+	if r.exec.Output == OutputAll {
 		j.Lines = r.lines
 	}
 	return j
@@ -37,7 +37,7 @@ func (r *run) stepEnded(ctx context.Context, s evidence.Step, log steps.Log) {
 	if log.Err != nil {
 		r.log.Error("cannot write the whole log", "step", s.Name, "error", log.Err.Error())
 	}
-	if r.Output == OutputTail {
+	if r.exec.Output == OutputTail {
 		r.logTail(s.Name, evidence.Stdout, s.StdoutTail)
 		r.logTail(s.Name, evidence.Stderr, s.StderrTail)
 	}
@@ -46,14 +46,14 @@ func (r *run) stepEnded(ctx context.Context, s evidence.Step, log steps.Log) {
 	r.keepLog(ctx, log, s.Name)
 }
 
-func (r *run) logTail(step string, stream evidence.Stream, text string) {
+func (r *report) logTail(step string, stream evidence.Stream, text string) {
 	if text != "" {
 		r.log.Info("output", "step", step, "stream", stream, "line", text)
 	}
 }
 
 // lines passes the lines of a step's stream on to the function's log.
-func (r *run) lines(step string, stream evidence.Stream) func([]string) {
+func (r *report) lines(step string, stream evidence.Stream) func([]string) {
 	log := r.log.With("step", step, "stream", stream)
 	return func(lines []string) {
 		pass := func() {
@@ -61,10 +61,10 @@ func (r *run) lines(step string, stream evidence.Stream) func([]string) {
 				log.LogAttrs(context.Background(), slog.LevelInfo, "output", slog.String("line", line))
 			}
 		}
-		if r.LogWriter == nil {
+		if r.exec.LogWriter == nil {
 			pass()
 			return
 		}
-		r.LogWriter.Together(pass)
+		r.exec.LogWriter.Together(pass)
 	}
 }

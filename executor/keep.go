@@ -24,8 +24,8 @@ type copies struct {
 
 // keepPackage begins to keep the package, where it is going to be applied and may be kept: a sensitive
 // default must not come to lie where authors read.
-func (r *run) keepPackage(ctx context.Context, zip *download.Object, m *manifest.Manifest) {
-	if !r.KeepPackages || !r.does(ActionApply) || len(m.SensitiveValues()) > 0 {
+func (r *found) keepPackage(ctx context.Context, zip *download.Object, m *manifest.Manifest) {
+	if !r.exec.KeepPackages || !r.does(ActionApply) || len(m.SensitiveValues()) > 0 {
 		return
 	}
 	r.copies.zip = true
@@ -45,9 +45,9 @@ func (r *run) keepPackage(ctx context.Context, zip *download.Object, m *manifest
 }
 
 // keepPolicy begins to keep the policy, if there is one, whatever it decides.
-func (r *run) keepPolicy(ctx context.Context) {
+func (r *found) keepPolicy(ctx context.Context) {
 	doc := r.policy
-	if doc == nil || !r.KeepPackages {
+	if doc == nil || !r.exec.KeepPackages {
 		return
 	}
 	policy := results.Document{
@@ -58,4 +58,4 @@ func (r *run) keepPolicy(ctx context.Context) {
 }
 
 // copied waits until all copies are there.
-func (r *run) copied() error { return r.copies.group.Wait() }
+func (r *found) copied() error { return r.copies.group.Wait() }

@@ -76,7 +76,7 @@ func occasion(words ...string) string {
 const form = "refused form"
 
 // formOnly gives a request whose form may not ask for its action a key of its own.
-func (r *run) formOnly(policy *manifest.Policy) {
+func (r *report) formOnly(policy *manifest.Policy) {
 	q := &r.request
 	if policy != nil && q.occurrence(r.result.Start) == "" && !policy.Allows(kindFor(q.Trigger.Kind), r.result.Action) {
 		q.Slot = occasion(form, kindFor(q.Trigger.Kind))
@@ -84,23 +84,23 @@ func (r *run) formOnly(policy *manifest.Policy) {
 }
 
 // key is the run key of the request, whose slot it fixes.
-func (r *run) key() string {
+func (r *report) key() string {
 	r.request.Slot = r.request.occurrence(r.result.Start)
-	key := r.request.key(r.Environment)
+	key := r.request.key(r.exec.Environment)
 	r.result.RequestKey = cmp.Or(claim.KeyOf(r.request.Parent), key)[:12]
 	return key
 }
 
 // openBefore is the key under which an earlier version has accepted a request that goes back and has
 // not ended it; "" if there is none. Its key knew neither the reason nor what is taken from the run.
-func (r *run) openBefore(ctx context.Context) (string, error) {
+func (r *earlier) openBefore(ctx context.Context) (string, error) {
 	q := r.request
 	if q.previousRun() == "" {
 		return "", nil
 	}
-	q.Slot, q.Parameters = q.wayBack()+" "+q.previousRun(), r.asked
-	key := q.key(r.Environment)
-	held, err := r.book().Find(ctx, key)
+	q.Slot, q.Parameters = q.wayBack()+" "+q.previousRun(), r.given
+	key := q.key(r.exec.Environment)
+	held, err := r.exec.book.Find(ctx, key)
 	if err != nil || held == nil || held.State == claim.Done {
 		return "", err
 	}
@@ -108,7 +108,7 @@ func (r *run) openBefore(ctx context.Context) (string, error) {
 }
 
 // runID names the run, once its package's name is known or will never be.
-func (r *run) runID() string {
+func (r *report) runID() string {
 	if r.result.RunID == "" {
 		r.result.RunID = r.newRunID()
 		r.log = r.log.With("run_id", r.result.RunID, "package", r.result.Package.Name, "version", r.result.Package.Version)
@@ -116,7 +116,7 @@ func (r *run) runID() string {
 	return r.result.RunID
 }
 
-func (r *run) newRunID() string {
+func (r *report) newRunID() string {
 	return r.result.Start.Format("20060102T150405Z") + "-" + r.name + "-" + r.key()[:12]
 }
 

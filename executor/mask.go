@@ -8,7 +8,7 @@ import (
 
 // mask hides secrets in what the result quotes of scripts, requests and messages. What
 // identifies the run and its bytes stays as it is.
-func (r *run) mask() {
+func (r *report) mask() {
 	res := &r.result
 	res.Mask(r.masker)
 	for name, value := range res.Parameters {
@@ -25,7 +25,7 @@ func (r *run) mask() {
 }
 
 // hides reports whether a text has a secret in it.
-func (r *run) hides(text string) bool {
+func (r *report) hides(text string) bool {
 	found, err := r.masker.Found(strings.NewReader(text))
 	return found || err != nil
 }

@@ -19,8 +19,8 @@ import (
 // open reads the archive's directory and refuses the archive whole, or admits that
 // it may be extracted: well formed, within the limits, and small enough for what is
 // free in the work folder.
-func (r *run) open(zip *download.Object) (*bundle.Archive, error) {
-	archive, err := bundle.Check(zip, zip.Size(), r.Limits.Archive)
+func (r *found) open(zip *download.Object) (*bundle.Archive, error) {
+	archive, err := bundle.Check(zip, zip.Size(), r.limits.Archive)
 	if err != nil {
 		return nil, err
 	}
@@ -29,7 +29,7 @@ func (r *run) open(zip *download.Object) (*bundle.Archive, error) {
 }
 
 // read reads the manifest, and with it the package's name and version.
-func (r *run) read(archive *bundle.Archive) (*manifest.Manifest, error) {
+func (r *found) read(archive *bundle.Archive) (*manifest.Manifest, error) {
 	m, err := readManifest(archive)
 	if err != nil {
 		return nil, err
@@ -44,16 +44,16 @@ func (r *run) read(archive *bundle.Archive) (*manifest.Manifest, error) {
 }
 
 // mayUndo reports whether the run may have undo scripts to run, as far as the manifest and the files' names tell.
-func (r *run) mayUndo(m *manifest.Manifest, archive *bundle.Archive) bool {
+func (r *decided) mayUndo(m *manifest.Manifest, archive *bundle.Archive) bool {
 	named := slices.ContainsFunc(m.StepList, func(s manifest.StepSpec) bool { return s.Rollback != "" })
 	found := slices.ContainsFunc(archive.Files(), func(f bundle.File) bool { return strings.HasPrefix(f.Name, "rollback/") })
 	return (named || found) && (r.does(ActionRollback) || m.OnFailure != manifest.OnFailureStop)
 }
 
 // extract writes the files into the run's own directory.
-func (r *run) extract(ctx context.Context, archive *bundle.Archive) (bundle.Extracted, error) {
-	user, _ := sandbox.User(r.Sandbox)
-	dir, err := workdir.Make(r.WorkDir, user)
+func (r *found) extract(ctx context.Context, archive *bundle.Archive) (bundle.Extracted, error) {
+	user, _ := sandbox.User(r.level)
+	dir, err := workdir.Make(r.exec.WorkDir, user)
 	if err != nil {
 		return bundle.Extracted{}, err
 	}
@@ -109,7 +109,7 @@ func mega(bytes int64) int64 { return (bytes + 1<<20 - 1) >> 20 }
 
 // cleanUp removes the run's directory; what cannot be removed is logged and will be
 // tried again by the next run.
-func (r *run) cleanUp() {
+func (r *found) cleanUp() {
 	r.stored.Close()
 	if r.dir == nil {
 		return

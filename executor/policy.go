@@ -20,13 +20,13 @@ type Policy struct {
 
 // readPolicy reads the policy and makes its limits those of the run; nil where none is
 // set. A policy that is set and cannot be had stops everything.
-func (r *run) readPolicy(ctx context.Context) (*manifest.Policy, error) {
-	if r.Policy == nil {
+func (r *decided) readPolicy(ctx context.Context) (*manifest.Policy, error) {
+	if r.exec.Policy == nil {
 		r.result.Policy = evidence.Policy{Source: "none"}
 		return nil, nil //nolint:nilnil // no policy is no error
 	}
-	r.result.Policy = evidence.Policy{Source: r.Policy.Source}
-	policy, doc, err := r.Policy.parse(ctx, r.Environment)
+	r.result.Policy = evidence.Policy{Source: r.exec.Policy.Source}
+	policy, doc, err := r.exec.Policy.parse(ctx, r.exec.Environment)
 	if doc != nil {
 		r.result.Policy.Digest = "sha256:" + sum(doc)
 		r.policy = doc
@@ -34,11 +34,11 @@ func (r *run) readPolicy(ctx context.Context) (*manifest.Policy, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.Limits = r.Limits.within(policy)
+	r.limits = r.limits.within(policy)
 	level := sandbox.Level(policy.Sandbox)
 	r.accepted = level != ""
-	if r.accepted && level.Reaches(r.Sandbox) {
-		r.Sandbox = level
+	if r.accepted && level.Reaches(r.level) {
+		r.level = level
 	}
 	return policy, nil
 }

@@ -115,7 +115,7 @@ func (e *Executor) put(ctx context.Context, b store.Bucket, opts store.PutOption
 }
 
 func (e *Executor) probeClock(ctx context.Context) (string, error) {
-	return fmt.Sprintf("within %s of the store's", claim.MaxSkew), e.book().CheckClock(ctx)
+	return fmt.Sprintf("within %s of the store's", claim.MaxSkew), e.book.CheckClock(ctx)
 }
 
 // probeState does with one object all that is done with records.

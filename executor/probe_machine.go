@@ -106,9 +106,7 @@ const reach = `i=0; for f; do i=$((i+1)); if { : <"$f"; } 2>/dev/null; then echo
 
 // probeSandbox runs a script that tries what scripts must not be able to do.
 func (e *Executor) probeSandbox(ctx context.Context, level sandbox.Level, credentials []string) (string, error) {
-	config := e.Config
-	config.Sandbox = level
-	if err := config.confined(); err != nil {
+	if err := confined(level); err != nil {
 		return "", err
 	}
 	self := strconv.Itoa(os.Getpid())

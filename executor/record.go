@@ -18,9 +18,9 @@ import (
 )
 
 // unclaimed refuses to run under a run id that has a result already.
-func (r *run) unclaimed(ctx context.Context) error {
+func (r *held) unclaimed(ctx context.Context) error {
 	object := evidence.ResultObject(r.runID())
-	_, err := r.Results.Head(ctx, object)
+	_, err := r.exec.Results.Head(ctx, object)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		r.unsure = false
@@ -28,7 +28,7 @@ func (r *run) unclaimed(ctx context.Context) error {
 	case err != nil:
 		return err
 	}
-	return store.Error(store.ErrExists, "start run", r.Results.Name(), object, errTaken)
+	return store.Error(store.ErrExists, "start run", r.exec.Results.Name(), object, errTaken)
 }
 
 // end ends the run, as the verdict or the failure says that stopped its stages. Of a run that is this
@@ -38,13 +38,13 @@ func (r *run) end(ctx context.Context, failure error) error {
 	ctx, cancel := r.forEvidence(ctx)
 	defer cancel()
 	unknown := false // the state bucket refuses: nobody can tell what ran, and what has a result
-	if r.held == nil && r.decided(failure) {
+	if r.claim == nil && r.decided(failure) {
 		// A refusal that came before the claim is the request's end, too, and once only.
 		if err := r.acceptRefused(ctx); err != nil {
 			failure, unknown = err, errors.Is(err, store.ErrRefused)
 		}
 	}
-	if r.held == nil && failure != nil && !verdictOf(failure).ofAllSets() {
+	if r.claim == nil && failure != nil && !verdictOf(failure).ofAllSets() {
 		// From the first result on it is known since when uploads are looked after.
 		if err := r.watched(ctx); err != nil {
 			failure, unknown = err, errors.Is(err, store.ErrRefused)
@@ -97,12 +97,12 @@ func (r *run) decided(failure error) bool {
 	if kind := verdictOf(failure).kind; failure == nil || retryable(failure) || kind == duplicate || kind == split {
 		return false
 	}
-	return (r.request.ETag != "" || r.request.OnEvent) && r.request.Bucket == r.Packages.Name()
+	return (r.request.ETag != "" || r.request.OnEvent) && r.request.Bucket == r.exec.Packages.Name()
 }
 
 // triedLess reports whether the request may be tried once more.
-func (r *run) triedLess(failure error) bool {
-	return r.held == nil || !counts(failure) || r.held.Tries+1 < r.Limits.Attempts
+func (r *held) triedLess(failure error) bool {
+	return r.claim == nil || !counts(failure) || r.claim.Tries+1 < r.limits.Attempts
 }
 
 // putOff ends a run that could not begin for a reason that may pass. It leaves no evidence: whoever
@@ -110,7 +110,7 @@ func (r *run) triedLess(failure error) bool {
 func (r *run) putOff(ctx context.Context, failure error) {
 	r.release(ctx, failure, counts(failure))
 	r.conclude(failure)
-	if next := "; nothing was executed, and "; r.mark == "" && r.request.byHand() {
+	if next := "; nothing was executed, and "; r.pending == "" && r.request.byHand() {
 		r.result.Message += next + "the request was not accepted: send it again"
 	} else {
 		r.result.Message += next + "the request is tried again"
@@ -121,7 +121,7 @@ func (r *run) putOff(ctx context.Context, failure error) {
 // adoptResult ends a run whose result is there already: an earlier holder of the claim has stored it
 // and died, or a later one has found this run dead.
 func (r *run) adoptResult(ctx context.Context, failure error) error {
-	stored, digest, err := r.readResult(ctx, r.runID())
+	stored, digest, err := r.exec.readResult(ctx, r.runID())
 	switch {
 	case err != nil:
 		return r.unstored(ctx, err)
@@ -130,13 +130,13 @@ func (r *run) adoptResult(ctx context.Context, failure error) error {
 	}
 	r.log.Warn("the run has a result already", "status", stored.Status)
 	known := claim.Claim{RunID: stored.RunID, Attempt: stored.Attempt, State: claim.Done, Status: string(stored.Status)}
-	if r.held != nil && !r.noted { // else whoever has found this run dead notes what became of it, and the group is free then
-		change := cmp.Or(r.held.Change(), r.doing)
-		pending := r.follow(ctx, r.held, stored, noted(change, stored, digest), nil, followers)
+	if r.claim != nil && !r.noted { // else whoever has found this run dead notes what became of it, and the group is free then
+		change := cmp.Or(r.claim.Change(), r.doing)
+		pending := r.exec.follow(ctx, r.claim, stored, noted(change, stored, digest), nil, followers)
 		if !slices.Contains(pending, followRecord) {
 			r.leave(ctx)
 		}
-		r.concludeClaim(ctx, r.held, claim.End{Status: known.Status, Result: digest, Applies: change, FollowUps: pending})
+		r.exec.concludeClaim(ctx, r.claim, claim.End{Status: known.Status, Result: digest, Applies: change, FollowUps: pending})
 	}
 	r.isDuplicate(known)
 	return nil
@@ -159,7 +159,7 @@ func (r *run) unstored(ctx context.Context, err error) error {
 func (r *run) mayAppear() bool { return r.digest != "" && r.doing != nil }
 
 // logWhole puts the result into the log, where nothing else has it.
-func (r *run) logWhole() {
+func (r *found) logWhole() {
 	r.result.Outputs, r.result.Evidence = r.outcome.Outputs, r.stored.Listed()
 	r.mask()
 	if doc, err := r.encode(); err == nil {
@@ -172,7 +172,7 @@ const maxDocument = 8 << 20
 
 // encode gives the result's bytes. The ends of the output of many steps are shortened if it would
 // be too large; the logs have all of it. So are lists of problems, which say how many were left out.
-func (r *run) encode() ([]byte, error) {
+func (r *report) encode() ([]byte, error) {
 	for _, tail := range []int{2000, 200, 0} {
 		doc, err := r.result.Encode()
 		if err != nil || len(doc) <= maxDocument {
@@ -194,7 +194,7 @@ func (r *run) encode() ([]byte, error) {
 }
 
 // shortenProblems leaves a few of the problems, and of what each of them says.
-func (r *run) shortenProblems() {
+func (r *report) shortenProblems() {
 	few := func(problems []problem.Problem) []problem.Problem {
 		problems = problem.Limit(problems, 10, "request.more")
 		for i := range problems {
@@ -229,11 +229,11 @@ func ending(text string, n int) string {
 
 // forEvidence is a context that outlives a cancelled one, but not the process. A run that has begun may use
 // all of the time that is left for its evidence, as far as nobody else may take the run over.
-func (r *run) forEvidence(ctx context.Context) (context.Context, context.CancelFunc) {
-	end := time.Now().Add(max(r.Reserve, time.Second))
+func (r *held) forEvidence(ctx context.Context) (context.Context, context.CancelFunc) {
+	end := time.Now().Add(max(r.exec.Reserve, time.Second))
 	switch hard, ok := ctx.Deadline(); {
 	case !ok: // nobody is going to end the process
-		end = time.Now().Add(max(r.Reserve, time.Minute))
+		end = time.Now().Add(max(r.exec.Reserve, time.Minute))
 	case r.noted || hard.Before(end):
 		end = hard
 	}
@@ -244,18 +244,18 @@ func (r *run) forEvidence(ctx context.Context) (context.Context, context.CancelF
 }
 
 // leased is until when nobody else may take the run over.
-func (r *run) leased() time.Time {
-	if r.held == nil {
+func (r *held) leased() time.Time {
+	if r.claim == nil {
 		return time.Time{}
 	}
-	return r.held.Lease
+	return r.claim.Lease
 }
 
 // following is the part of the time for evidence that is kept for what follows the result.
 const following = 2 * time.Second
 
 // commit stores everything that is not stored yet and then the result.
-func (r *run) commit(ctx context.Context) error {
+func (r *found) commit(ctx context.Context) error {
 	end, _ := ctx.Deadline() // forEvidence has set it
 	ctx, cancel := context.WithDeadline(ctx, end.Add(-min(following, time.Until(end)/4)))
 	defer cancel()
@@ -296,7 +296,7 @@ func (r *run) commit(ctx context.Context) error {
 // provable makes sure, before anything is executed, that the run can leave evidence whatever the package
 // contains: the result with its manifest in it, and the report, are encoded once. Where they cannot be, or
 // would be too large, the run ends without what is in their way.
-func (r *run) provable() error {
+func (r *decided) provable() error {
 	trial := *r
 	trial.result.Steps, trial.result.Evidence = r.listed(), r.stored.Listed()
 	trial.mask()
@@ -320,7 +320,7 @@ func (r *run) provable() error {
 const junitReport = "junit.xml"
 
 // putJUnit stores the run as a JUnit report.
-func (r *run) putJUnit(ctx context.Context) error {
+func (r *report) putJUnit(ctx context.Context) error {
 	doc, err := r.result.JUnit()
 	if err != nil {
 		return err
@@ -329,13 +329,13 @@ func (r *run) putJUnit(ctx context.Context) error {
 }
 
 // finishLog is the run's last line, made for alarms to count.
-func (r *run) finishLog(message string, failure error) {
+func (r *report) finishLog(message string, failure error) {
 	r.runID()
 	res := &r.result
 	fields := []any{
 		"status", res.Status, "object", res.SourceObject, "version_id", res.Package.VersionID,
 		"sha256", res.Package.SHA256, "dirhash", res.Package.DirHash, "start", res.Start, "end", res.End,
-		"result", r.Results.Name() + "/" + evidence.ResultObject(res.RunID),
+		"result", r.exec.Results.Name() + "/" + evidence.ResultObject(res.RunID),
 	}
 	if failure == nil || res.Status == evidence.StatusSkipped {
 		r.log.Info(message, fields...)

@@ -18,7 +18,7 @@ import (
 // restore puts the artifacts of the run that this one undoes or goes on with where its scripts had left
 // them: an undo needs what the step had saved. They are checked against that run's digests. What is done
 // again from its beginning finds nothing.
-func (r *run) restore(ctx context.Context) error {
+func (r *found) restore(ctx context.Context) error {
 	if r.request.ResumeFrom == "" && !r.does(ActionRollback) {
 		return nil
 	}
@@ -51,7 +51,7 @@ func withheld(result evidence.Result) *evidence.Artifact {
 const shownMissing = 10
 
 // without says which artifacts an undo did without; "" if it had all.
-func (r *run) without() string {
+func (r *earlier) without() string {
 	if len(r.missing) == 0 {
 		return ""
 	}
@@ -63,9 +63,9 @@ func (r *run) without() string {
 	return text
 }
 
-func (r *run) restoreOne(ctx context.Context, a evidence.Artifact) error {
+func (r *found) restoreOne(ctx context.Context, a evidence.Artifact) error {
 	object := evidence.Dir(a.Run) + a.Object
-	body, info, err := r.Results.Get(ctx, object, store.GetOptions{})
+	body, info, err := r.exec.Results.Get(ctx, object, store.GetOptions{})
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
@@ -79,7 +79,7 @@ func (r *run) restoreOne(ctx context.Context, a evidence.Artifact) error {
 		return lost(err)
 	}
 	defer body.Close()
-	if info.Size != a.Size || a.Size > r.Limits.ArtifactBytes {
+	if info.Size != a.Size || a.Size > r.limits.ArtifactBytes {
 		return lost(fmt.Errorf("it has %d bytes", info.Size))
 	}
 	f, err := r.dir.NewArtifact(a.Name)
@@ -89,7 +89,7 @@ func (r *run) restoreOne(ctx context.Context, a evidence.Artifact) error {
 	sum := sha256.New()
 	_, err = io.Copy(io.MultiWriter(f, sum), io.LimitReader(body, a.Size))
 	if err := errors.Join(err, f.Close()); err != nil {
-		return store.Unread(r.Results, object, err)
+		return store.Unread(r.exec.Results, object, err)
 	}
 	if hex.EncodeToString(sum.Sum(nil)) != a.SHA256 {
 		return lost(errors.New("its digest is another"))

@@ -31,7 +31,7 @@ const maxSecrets = 32 << 10
 
 // guard learns what has to be masked before anything is decided: what a request gives, all of it while it is
 // not known what is sensitive, and every sensitive value in the manifest, which the result quotes.
-func (r *run) guard(m *manifest.Manifest) {
+func (r *report) guard(m *manifest.Manifest) {
 	r.manifest, r.hidden = m, nil
 	for _, name := range sortedNames(r.request.Parameters) {
 		if m != nil && m.Shows(name) {
@@ -96,7 +96,7 @@ func tooShort(where string) problem.Problem {
 }
 
 // unlock fetches the secrets of a plan and makes sure that none of them is shown.
-func (r *run) unlock(ctx context.Context, plan *manifest.Plan) error {
+func (r *decided) unlock(ctx context.Context, plan *manifest.Plan) error {
 	hide, problems := sensitive(plan.Arguments())
 	hide = append(hide, r.hidden...)
 	total := 0
@@ -107,7 +107,7 @@ func (r *run) unlock(ctx context.Context, plan *manifest.Plan) error {
 		}
 	}
 	for _, env := range sortedNames(wanted) {
-		found, err := r.Secrets(ctx, env, wanted[env])
+		found, err := r.exec.Secrets(ctx, env, wanted[env])
 		if retryable(err) {
 			return err
 		}
@@ -135,8 +135,8 @@ func (r *run) unlock(ctx context.Context, plan *manifest.Plan) error {
 
 // mayUnlock refuses secrets where scripts could also take the function's identity, unless the
 // policy of the environment has accepted that.
-func (r *run) mayUnlock() error {
-	if r.Secrets == nil {
+func (r *decided) mayUnlock() error {
+	if r.exec.Secrets == nil {
 		return problem.New(problem.Problem{
 			Code: "secret.unavailable", Where: "/secrets", Message: "there is no vault here", Hint: "run the package where the function can read its vault",
 		}, nil)

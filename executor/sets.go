@@ -76,7 +76,7 @@ func (w *work) recordSkipped(ctx context.Context, request Request, before eviden
 		r.result.Parameters = r.askedParameters(w.manifest)
 	}
 	r.result.Trigger, r.result.Reason, r.result.Reference = before.Trigger, before.Reason, before.Reference
-	namespace, err := r.Namespace(ctx)
+	namespace, err := r.exec.Namespace(ctx)
 	if err != nil {
 		return r.result, err
 	}
@@ -91,7 +91,7 @@ func (w *work) answerSets(ctx context.Context, request Request, all claim.Claim)
 	for _, name := range all.Sets {
 		request.ParameterSet, request.Parent = name, all.Pending()
 		r := w.begin(request)
-		held, err := w.book().Find(ctx, r.key())
+		held, err := w.book.Find(ctx, r.key())
 		switch {
 		case err != nil:
 			return append(results, w.failed(request, err)), err

@@ -20,7 +20,7 @@ import (
 
 // settle ends what a run that died had begun: it gets a result that says so, unless it has one
 // already, and then what follows a result is done.
-func (e *Config) settle(ctx context.Context, held *claim.Held) error {
+func (e *Executor) settle(ctx context.Context, held *claim.Held) error {
 	result, digest, err := e.lastWord(ctx, held)
 	if err != nil {
 		return err
@@ -39,7 +39,7 @@ func (e *Config) settle(ctx context.Context, held *claim.Held) error {
 
 // lastWord stores the result of a run that died, or reads the one that it has stored itself, and
 // returns it with its SHA-256.
-func (e *Config) lastWord(ctx context.Context, held *claim.Held) (evidence.Result, string, error) {
+func (e *Executor) lastWord(ctx context.Context, held *claim.Held) (evidence.Result, string, error) {
 	result, err := e.fromFrame(ctx, held)
 	if err != nil {
 		return result, "", err
@@ -64,7 +64,7 @@ func (e *Config) lastWord(ctx context.Context, held *claim.Held) (evidence.Resul
 }
 
 // fromFrame is the result that a run left for the case of its death.
-func (e *Config) fromFrame(ctx context.Context, held *claim.Held) (evidence.Result, error) {
+func (e *Executor) fromFrame(ctx context.Context, held *claim.Held) (evidence.Result, error) {
 	result, err := evidence.Decode(held.Checkpoint)
 	if err != nil || result.RunID != held.RunID {
 		return result, problem.New(problem.Problem{
@@ -76,7 +76,7 @@ func (e *Config) fromFrame(ctx context.Context, held *claim.Held) (evidence.Resu
 	if err := e.listLeft(ctx, &result); err != nil {
 		return result, err
 	}
-	mark, err := e.book().Pending(ctx, held.Pending())
+	mark, err := e.book.Pending(ctx, held.Pending())
 	if err != nil {
 		return result, err
 	}
@@ -90,7 +90,7 @@ func (e *Config) fromFrame(ctx context.Context, held *claim.Held) (evidence.Resu
 }
 
 // listLeft lists the objects that a run has stored before it died and not said so any more.
-func (e *Config) listLeft(ctx context.Context, result *evidence.Result) error {
+func (e *Executor) listLeft(ctx context.Context, result *evidence.Result) error {
 	dir, start := evidence.Dir(result.RunID), ""
 	for more := true; more; more = start != "" {
 		page, err := e.Results.List(ctx, store.ListOptions{Prefix: dir, Start: start})
@@ -114,7 +114,7 @@ func (e *Config) listLeft(ctx context.Context, result *evidence.Result) error {
 }
 
 // readResult reads the result of an earlier run, and its SHA-256.
-func (e *Config) readResult(ctx context.Context, id string) (result evidence.Result, digest string, err error) {
+func (e *Executor) readResult(ctx context.Context, id string) (result evidence.Result, digest string, err error) {
 	object := evidence.ResultObject(id)
 	body, _, err := e.Results.Get(ctx, object, store.GetOptions{})
 	if err != nil {
@@ -155,7 +155,7 @@ var followers = []string{followRecord, followTodo, followAnnounce}
 // follow does what follows a result and returns what could not be done. It never changes the run,
 // whose evidence stands. The package's record is the one that the run has read; nil: it is read. Without a claim
 // nothing is left for later.
-func (e *Config) follow(ctx context.Context, held *claim.Held, result evidence.Result, change *claim.Entry, record *claim.Package, todo []string) (pending []string) {
+func (e *Executor) follow(ctx context.Context, held *claim.Held, result evidence.Result, change *claim.Entry, record *claim.Package, todo []string) (pending []string) {
 	for _, what := range todo {
 		var err error
 		switch what {
@@ -177,7 +177,7 @@ func (e *Config) follow(ctx context.Context, held *claim.Held, result evidence.R
 }
 
 // finishPending does what follows a result that is stored and could not be done then.
-func (e *Config) finishPending(ctx context.Context, held *claim.Held) error {
+func (e *Executor) finishPending(ctx context.Context, held *claim.Held) error {
 	result, digest, err := e.readResult(ctx, held.RunID)
 	if err != nil {
 		return err
@@ -201,7 +201,7 @@ func resultOf(held *claim.Held) string {
 }
 
 // altered is the error for a result that is not the one that was stored.
-func (e *Config) altered(code, runID string) error {
+func (e *Executor) altered(code, runID string) error {
 	return problem.New(problem.Problem{
 		Code: code, Where: e.Results.Name() + "/" + evidence.ResultObject(runID), Message: "the result is not the one that the executor has stored",
 		Hint: "find out who changed the results bucket, and go on by hand",
@@ -210,8 +210,8 @@ func (e *Config) altered(code, runID string) error {
 
 // vouched refuses a result of an earlier run that is not the one that its claim knows; one that no claim
 // or only that of an earlier version knows passes.
-func (e *Config) vouched(ctx context.Context, runID, digest string) error {
-	held, err := e.book().OfRun(ctx, runID)
+func (e *Executor) vouched(ctx context.Context, runID, digest string) error {
+	held, err := e.book.OfRun(ctx, runID)
 	if err != nil || held == nil {
 		return err
 	}

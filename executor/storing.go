@@ -14,17 +14,17 @@ import (
 )
 
 // document is a document of the run's evidence.
-func (r *run) document(name, contentType string, body io.ReadSeeker, size int64) results.Document {
+func (r *report) document(name, contentType string, body io.ReadSeeker, size int64) results.Document {
 	return results.Document{Object: evidence.Dir(r.runID()) + name, Type: contentType, Body: body, Size: size}
 }
 
 // create creates one document of the evidence.
-func (r *run) create(ctx context.Context, name string, doc []byte, contentType string) error {
+func (r *report) create(ctx context.Context, name string, doc []byte, contentType string) error {
 	return r.stored.Insist(ctx, r.document(name, contentType, bytes.NewReader(doc), int64(len(doc))))
 }
 
 // keepLog stores a step's log and its times at once, so that they survive the function.
-func (r *run) keepLog(ctx context.Context, log steps.Log, step string) {
+func (r *report) keepLog(ctx context.Context, log steps.Log, step string) {
 	size, err := log.File.Seek(0, io.SeekEnd)
 	if err != nil {
 		r.log.Error("cannot read the log", "step", step, "error", err.Error())
@@ -39,19 +39,19 @@ func (r *run) keepLog(ctx context.Context, log steps.Log, step string) {
 	r.keepBeside(ctx, step, r.document(name, "application/json", bytes.NewReader(times), int64(len(times))))
 }
 
-func (r *run) keepBeside(ctx context.Context, step string, d results.Document) {
+func (r *report) keepBeside(ctx context.Context, step string, d results.Document) {
 	r.stored.Beside(ctx, d, func(err error) {
 		r.log.Warn("log not stored yet", "step", step, "object", d.Object, "error", err.Error())
 	})
 }
 
 // part bounds one request: it may take a part of the time that is left.
-func (r *run) part(ctx context.Context) (context.Context, context.CancelFunc) {
+func (r *asked) part(ctx context.Context) (context.Context, context.CancelFunc) {
 	end := r.hard
 	if deadline, ok := ctx.Deadline(); ok {
 		end = deadline
 	}
-	left := r.Reserve
+	left := r.exec.Reserve
 	if !end.IsZero() {
 		left = time.Until(end)
 	}
@@ -59,4 +59,4 @@ func (r *run) part(ctx context.Context) (context.Context, context.CancelFunc) {
 }
 
 // patience is how the run waits for a store.
-func (r *run) patience() store.Patience { return r.part }
+func (r *asked) patience() store.Patience { return r.part }

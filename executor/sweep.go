@@ -94,7 +94,7 @@ func (e *Executor) SweepInSpareTime(ctx context.Context, callID string) error {
 	}
 	spare, cancel := context.WithTimeout(ctx, spareTime)
 	defer cancel()
-	cursor, err := e.book().Cursor(spare)
+	cursor, err := e.book.Cursor(spare)
 	if err != nil {
 		return err
 	}
@@ -152,13 +152,13 @@ func (s *sweeping) look(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	cursor, err := s.book().Cursor(ctx)
+	cursor, err := s.book.Cursor(ctx)
 	if err != nil {
 		return err
 	}
 	s.cursor = cursor
 	if !s.fits(0) {
-		return (&run{Config: s.Config}).noTime()
+		return (&asked{exec: s.Executor}).noTime()
 	}
 	s.lookAfterDeaths(ctx)
 	for begins := true; begins || s.goesOn(); begins = false {
@@ -245,7 +245,7 @@ func (s *sweeping) remains() string {
 
 // marks looks at a page of the requests that were accepted and are not done.
 func (s *sweeping) marks(ctx context.Context, cursor *claim.Cursor) error {
-	names, next, err := s.book().ListPending(ctx, cursor.Open, sweepMarks)
+	names, next, err := s.book.ListPending(ctx, cursor.Open, sweepMarks)
 	if err != nil {
 		return err
 	}
@@ -277,7 +277,7 @@ func (s *sweeping) note(err error) {
 
 // mark goes on with one accepted request, if nobody else does.
 func (s *sweeping) mark(ctx context.Context, name string) error {
-	held, err := s.book().Find(ctx, claim.KeyOf(name))
+	held, err := s.book.Find(ctx, claim.KeyOf(name))
 	switch {
 	case err != nil:
 		return err
@@ -291,7 +291,7 @@ func (s *sweeping) mark(ctx context.Context, name string) error {
 		return s.finishPending(ctx, held)
 	case claim.AttemptOf(name) > held.Attempt: // whoever wanted to begin it died before
 	case held.State == claim.Done, claim.AttemptOf(name) < held.Attempt:
-		return s.book().Delete(ctx, name)
+		return s.book.Delete(ctx, name)
 	case !held.Expired(s.now()), s.recent(held.Updated): // it may just have been handed over
 		s.swept.Waiting++
 		return nil
@@ -333,7 +333,7 @@ func (s *sweeping) recent(t time.Time) bool { return s.spare && s.now().Sub(t) <
 
 // waits reports whether a run still has to wait for its group; if that is free, its first is started.
 func (s *sweeping) waits(ctx context.Context, held *claim.Held) (bool, error) {
-	g, err := s.book().Group(ctx, held.Group)
+	g, err := s.book.Group(ctx, held.Group)
 	if err != nil {
 		return false, err
 	}
@@ -394,7 +394,7 @@ func isUpload(v store.Version, since time.Time) bool {
 func (s *sweeping) isKnown(ctx context.Context, request Request) (bool, error) {
 	for _, slot := range []string{"", occasion(form, string(TriggerEvent))} {
 		request.Slot = slot
-		held, err := s.book().Find(ctx, request.key(s.Environment))
+		held, err := s.book.Find(ctx, request.key(s.Environment))
 		if err != nil || held != nil {
 			return held != nil, err
 		}

@@ -22,7 +22,7 @@ import (
 
 // taking is the note for a request; nil where the claim of another request counts what becomes of it: a
 // set's mark stands for the request for all sets.
-func (e *Config) taking(key, mark string, request Request) (*claim.Taking, error) {
+func (e *Executor) taking(key, mark string, request Request) (*claim.Taking, error) {
 	if request.forSet {
 		return nil, nil //nolint:nilnil // there is none
 	}
@@ -41,7 +41,7 @@ func (w *work) take(ctx context.Context, t *claim.Taking, goOn func() error) err
 	if t == nil {
 		return goOn()
 	}
-	until := (&run{Config: w.Config, hard: w.hard}).lease()
+	until := w.leaseEnd(w.hard, 0, w.Limits.RunTime)
 	if ok, err := t.Begin(ctx, w.State, until); err != nil || !ok {
 		return err
 	}
@@ -113,11 +113,11 @@ func (w *work) goOnAlone(ctx context.Context, mark string, request Request) (res
 // is claimed and not died upon.
 func (w *work) noted(ctx context.Context, mark string, request Request) (*claim.Taking, error) {
 	key := claim.KeyOf(mark)
-	held, err := w.book().Find(ctx, key)
+	held, err := w.book.Find(ctx, key)
 	if err != nil || held != nil && !held.Died(w.now()) {
 		return nil, err
 	}
-	t, err := w.book().Taking(ctx, key)
+	t, err := w.book.Taking(ctx, key)
 	if err != nil || t != nil {
 		return t, err
 	}
@@ -139,7 +139,7 @@ func (s *sweeping) suspectClaim(held *claim.Held, request Request) {
 // lookAfterDeaths learns what others were about to do, and forgets what they have claimed since, and not
 // died on.
 func (s *sweeping) lookAfterDeaths(ctx context.Context) {
-	taken, err := s.book().Deaths(ctx)
+	taken, err := s.book.Deaths(ctx)
 	s.note(err)
 	if s.taken = taken; taken == nil {
 		s.taken = map[string]*claim.Taking{}
@@ -247,5 +247,5 @@ func (s *sweeping) unmark(ctx context.Context, mark string, err error) error {
 	if err != nil || mark == "" || claim.AttemptOf(mark) != 0 {
 		return nil
 	}
-	return s.book().Delete(ctx, mark)
+	return s.book.Delete(ctx, mark)
 }

@@ -24,7 +24,7 @@ func undoTime(m *manifest.Manifest) time.Duration { return cmp.Or(m.RollbackTime
 func saidTime(m *manifest.Manifest) time.Duration { return m.Timeout + m.RollbackTimeout }
 
 // needOf is the time that a package's steps and undo may take together; 0: it does not say.
-func (r *run) needOf(m *manifest.Manifest) time.Duration {
+func (r *decided) needOf(m *manifest.Manifest) time.Duration {
 	if m == nil || m.Timeout == 0 {
 		return 0
 	}
@@ -51,10 +51,10 @@ func left(ctx context.Context) time.Duration {
 }
 
 // bound ends the run in time for the evidence.
-func (r *run) bound(ctx context.Context) (context.Context, context.CancelFunc, error) {
-	end := r.result.Start.Add(r.Limits.RunTime)
-	if hard, ok := ctx.Deadline(); ok && hard.Add(-r.Reserve).Before(end) {
-		end = hard.Add(-r.Reserve)
+func (r *decided) bound(ctx context.Context) (context.Context, context.CancelFunc, error) {
+	end := r.result.Start.Add(r.limits.RunTime)
+	if hard, ok := ctx.Deadline(); ok && hard.Add(-r.exec.Reserve).Before(end) {
+		end = hard.Add(-r.exec.Reserve)
 	}
 	if time.Until(end) <= grace {
 		return nil, nil, r.noTime()
@@ -72,7 +72,7 @@ func (r *run) hasTime(ctx context.Context, m *manifest.Manifest) error {
 }
 
 // holds refuses a package that says it needs more time than is left: it would be stopped half way.
-func (r *run) holds(ctx context.Context, plan *manifest.Plan) error {
+func (r *decided) holds(ctx context.Context, plan *manifest.Plan) error {
 	need, has := plan.Manifest().Timeout+undoShare(ctx, plan), left(ctx)
 	if plan.Manifest().Timeout == 0 || need <= has {
 		return nil
@@ -86,19 +86,19 @@ func (r *run) holds(ctx context.Context, plan *manifest.Plan) error {
 }
 
 // noTime is the error for a run whose first step would have no time.
-func (r *run) noTime() error {
+func (r *asked) noTime() error {
 	return problem.New(problem.Problem{
 		Code: "step.deadline",
 		Message: fmt.Sprintf("no time is left for steps: the invocation keeps %s for the evidence and %s to stop a step",
-			r.Reserve, grace),
+			r.exec.Reserve, grace),
 		Hint: r.moreTime("CEMLI_RESERVE"),
 	}, nil)
 }
 
 // moreTime is how a run gets the time that it needs.
-func (r *run) moreTime(lower string) string {
+func (r *asked) moreTime(lower string) string {
 	hint := "raise the function's timeout, or lower " + lower
-	if r.Invoke == nil && !r.hard.IsZero() {
+	if r.exec.Invoke == nil && !r.hard.IsZero() {
 		hint += "; there are no detached invocations here, which could have more time, as on OCI Functions"
 	}
 	return hint

@@ -24,7 +24,7 @@ const (
 type laterKind func(ctx context.Context, todos []*claim.Todo) (done []*claim.Todo, err error)
 
 // laterKinds are the kinds that this executor is configured for, by name.
-func (e *Config) laterKinds() map[string]laterKind {
+func (e *Executor) laterKinds() map[string]laterKind {
 	kinds := map[string]laterKind{}
 	if e.WriteLog != nil {
 		kinds[todoRequester] = e.identify
@@ -33,7 +33,7 @@ func (e *Config) laterKinds() map[string]laterKind {
 }
 
 // leaveTodo makes the entry of a run that has a result, if something is left for later.
-func (e *Config) leaveTodo(ctx context.Context, held *claim.Held, result evidence.Result) error {
+func (e *Executor) leaveTodo(ctx context.Context, held *claim.Held, result evidence.Result) error {
 	var kinds []string
 	if e.WriteLog != nil && result.Package.ETag != "" {
 		kinds = append(kinds, todoRequester)
@@ -110,7 +110,7 @@ func partly(ctx context.Context, of, whole time.Duration) (context.Context, cont
 // readTodos reads a page of the entries, in half of the time that there is for them.
 func (s *sweeping) readTodos(ctx context.Context) (left []*claim.Todo, err error) {
 	from := s.cursor.Todo
-	names, next, err := s.book().Todos(ctx, from, sweepTodos)
+	names, next, err := s.book.Todos(ctx, from, sweepTodos)
 	if err != nil {
 		return nil, err
 	}
@@ -121,7 +121,7 @@ func (s *sweeping) readTodos(ctx context.Context) (left []*claim.Todo, err error
 			next, s.cut = name, true
 			break
 		}
-		t, err := s.book().Todo(ctx, name)
+		t, err := s.book.Todo(ctx, name)
 		s.note(err)
 		if t != nil {
 			left = append(left, t)

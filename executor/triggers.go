@@ -56,7 +56,7 @@ func (e *Executor) Triggered(ctx context.Context, event Event, arrived Request) 
 func (e *Executor) RunTriggered(ctx context.Context, request Request) ([]evidence.Result, error) {
 	results, err := e.Run(ctx, request)
 	if err == nil { // it is claimed now, or done
-		e.book().Remove(ctx, request.beforehand(e.Environment))
+		e.book.Remove(ctx, request.beforehand(e.Environment))
 	}
 	return results, err
 }
@@ -83,7 +83,7 @@ func values(parameters map[string]manifest.Value) map[string]json.RawMessage {
 }
 
 // absent says of a package that the policy's triggers name that it is not there.
-func (r *run) absent(err error) error {
+func (r *asked) absent(err error) error {
 	if !r.request.OnEvent || !errors.Is(err, store.ErrNotFound) {
 		return err
 	}

@@ -73,7 +73,7 @@ func splitUp(held *claim.Held, goesOn bool) *verdict {
 }
 
 // alreadyApplied is the verdict for a run of the very same content and parameters that a run has applied.
-func (r *run) alreadyApplied(runID string) *verdict {
+func (r *asked) alreadyApplied(runID string) *verdict {
 	return &verdict{kind: skipped, runID: runID, why: "the same content and parameters are applied already, by run " + runID + r.request.wantsRepeats()}
 }
 

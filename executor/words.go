@@ -30,7 +30,7 @@ var words = func() map[string]bool {
 }()
 
 // about says what of a document of this run is masked whatever the secrets are, and what never.
-func (r *run) about(hide func(pointer string) bool) redact.Document {
+func (r *report) about(hide func(pointer string) bool) redact.Document {
 	return redact.Document{
 		Hide: hide,
 		Fixed: func(word string) bool {
@@ -49,7 +49,7 @@ const given = "/parameters/"
 
 // hidesGiven reports whether a pointer into a request is that of a value that is not known to be anybody's to
 // read: all of them, until the manifest says that they are.
-func (r *run) hidesGiven(pointer string) bool {
+func (r *report) hidesGiven(pointer string) bool {
 	name, ok := strings.CutPrefix(pointer, given)
 	return ok && !strings.Contains(name, "/") && (r.manifest == nil || !r.manifest.Shows(name))
 }
