@@ -126,15 +126,7 @@ func (r *run) admit(ctx context.Context, m *manifest.Manifest, contents bundle.E
 	if err := r.remembered(history); err != nil {
 		return nil, err
 	}
-	plan, problems, broken, err := subject{
-		manifest: m, contents: contents, root: r.dir.Contents(), inputs: inputs, policy: policy,
-		facts: manifest.Case{
-			Object: r.request.Object, Action: r.result.Action, Kind: kindFor(r.request.Trigger.Kind), Now: r.exec.now(),
-			Current: applied(history, r.request.ParameterSet), Seen: history.Seen(m.Version), Rollback: r.request.RollbackOf != "" && r.request.Reason != "",
-			Reference: r.request.Reference,
-		},
-		others: r.others(),
-	}.judge(ctx)
+	plan, problems, broken, err := r.subject(m, contents, r.dir.Contents(), inputs, policy).judge(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -147,6 +139,20 @@ func (r *run) admit(ctx context.Context, m *manifest.Manifest, contents bundle.E
 		return nil, err
 	}
 	return plan, r.notAgain(plan, policy)
+}
+
+// subject is the run's package, for judgement. Without the package's record nothing of what ran before is looked at.
+func (r *found) subject(m *manifest.Manifest, contents bundle.Extracted, root *os.Root, inputs manifest.Inputs, policy *manifest.Policy) subject {
+	s := subject{manifest: m, contents: contents, root: root, inputs: inputs, policy: policy}
+	s.facts = manifest.Case{
+		Object: r.request.Object, Action: r.result.Action, Kind: kindFor(r.request.Trigger.Kind), Now: r.exec.now(),
+		Rollback: r.request.RollbackOf != "" && r.request.Reason != "", Reference: r.request.Reference,
+	}
+	if r.history != nil {
+		s.facts.Current, s.facts.Seen = applied(r.history, r.request.ParameterSet), r.history.Seen(m.Version)
+		s.others = r.others()
+	}
+	return s
 }
 
 // limited keeps the first problems with a package: it decides itself how many there are.

@@ -304,7 +304,7 @@ func (r *run) pipeline(ctx context.Context) error {
 		return err
 	}
 	r.formOnly(policy)
-	archive, err := timed(r, "open", func() (*bundle.Archive, error) { return r.open(zip) })
+	archive, err := timed(r, "open", func() (*bundle.Archive, error) { return r.open(zip, zip.Size()) })
 	if err != nil {
 		return err
 	}

@@ -6,14 +6,15 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"slices"
-	"time"
 
 	"cemli-executor/internal/bundle"
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/leaks"
 	"cemli-executor/internal/problem"
+	"cemli-executor/internal/sandbox"
 	"cemli-executor/internal/steps"
 	"cemli-executor/manifest"
 )
@@ -41,60 +42,79 @@ type InspectOptions struct {
 	Kind        TriggerKind
 }
 
-// Inspect gives the verdict that a run gives on a package's bytes before its first
-// step, with the same code and the same codes. It writes the contents into root, which
-// should be empty. What depends on the machine, as interpreters and free space do, on
-// what ran before, or on a request's parameters, is not looked at.
-func Inspect(ctx context.Context, zip io.ReaderAt, size int64, root *os.Root, opts InspectOptions) (Inspection, error) {
-	var found Inspection
-	var policy *manifest.Policy
-	if opts.Policy != nil {
-		var err error
-		if policy, err = manifest.ParsePolicy(opts.Policy, opts.Environment); err != nil {
-			return found, err
-		}
-		opts.Limits = opts.Limits.within(policy)
-	}
-	archive, err := found.open(zip, size, opts.Limits)
+// Inspect takes a package through the stages of a run as far as its verdict: readPolicy, open, read, unpack, judge.
+// It writes the contents into root, which should be empty. What depends on the machine, as interpreters and free
+// space do, on what ran before, or on a request's parameters, is not looked at.
+func Inspect(ctx context.Context, zip io.ReaderAt, size int64, root *os.Root, opts InspectOptions) (found Inspection, err error) {
+	r := opts.run()
+	defer func() { found.Package = r.result.Package }()
+	policy, err := r.readPolicy(ctx)
 	if err != nil {
 		return found, err
 	}
-	m, err := readManifest(archive)
+	archive, err := r.open(zip, size)
 	if err != nil {
 		return found, err
 	}
-	found.Package.Name, found.Package.Version, found.Package.Type = m.Name, m.Version, m.Type
-	contents, err := archive.Extract(ctx, root)
+	found.Files = archive.Files()
+	if err := r.measure(zip, size); err != nil {
+		return found, err
+	}
+	m, err := r.read(archive)
 	if err != nil {
 		return found, err
 	}
-	found.Package.DirHash = contents.DirHash
+	contents, err := r.unpack(ctx, archive, root)
+	if err != nil {
+		return found, err
+	}
 	if found.Leaks, err = leaks.Scan(ctx, root, names(contents)); err != nil {
 		return found, err
 	}
-	plan, problems, broken, err := subject{
-		manifest: m, contents: contents, root: root, policy: policy, inputs: manifest.Inputs{Environment: opts.Environment},
-		facts: manifest.Case{Object: opts.Object, Action: string(ActionApply), Kind: string(opts.Kind), Now: time.Now()},
-	}.judge(ctx)
-	if err != nil {
-		return found, err
+	err = found.judge(ctx, r.subject(m, contents, root, manifest.Inputs{Environment: opts.Environment}, policy))
+	return found, err
+}
+
+// run is a run of the package that Inspect takes as far as its verdict. It has no buckets.
+func (o InspectOptions) run() *run {
+	config := Config{Environment: o.Environment, Limits: o.Limits, Sandbox: sandbox.LevelNone, Log: slog.New(slog.DiscardHandler)}
+	if o.Policy != nil {
+		config.Policy = InlinePolicy("policy", o.Policy)
 	}
-	found.Plan = plan
-	found.Skipped = skippedByTriggers(m, policy, opts.Object)
+	return New(config).begin(Request{Object: o.Object, Trigger: Trigger{Kind: o.Kind}})
+}
+
+// measure says of a package that was not fetched what fetch says of others.
+func (r *found) measure(zip io.ReaderAt, size int64) error {
+	sum := sha256.New()
+	if _, err := io.Copy(sum, io.NewSectionReader(zip, 0, size)); err != nil {
+		return fmt.Errorf("read package: %w", err)
+	}
+	r.result.Package.Size, r.result.Package.SHA256 = size, hex.EncodeToString(sum.Sum(nil))
+	return nil
+}
+
+// judge adds the verdict on the package to what was found. A parameter that a request has yet to give is no problem.
+func (i *Inspection) judge(ctx context.Context, s subject) error {
+	plan, problems, broken, err := s.judge(ctx)
+	if err != nil {
+		return err
+	}
+	i.Plan, i.Skipped = plan, skippedByTriggers(s.manifest, s.policy, s.facts.Object)
 	problems = slices.DeleteFunc(problems, func(p problem.Problem) bool {
 		unset := p.Code == "trigger.parameter_missing"
-		if unset && !everySetGives(m, p.Where) {
-			found.Unset = append(found.Unset, p.Where)
+		if unset && !everySetGives(s.manifest, p.Where) {
+			i.Unset = append(i.Unset, p.Where)
 		}
 		return unset
 	})
 	if problems = append(problems, broken...); len(problems) == 0 { // as a run does: scripts are looked at when the rest is right
-		problems, err = steps.Unreadable(root, plan)
+		problems, err = steps.Unreadable(s.root, plan)
 	}
 	if err != nil {
-		return found, err
+		return err
 	}
-	return found, problem.Join(limited(problems))
+	return problem.Join(limited(problems))
 }
 
 // skippedByTriggers are the objects of triggers that are a package by their name, where it may not run again.
@@ -120,25 +140,6 @@ func everySetGives(m *manifest.Manifest, parameter string) bool {
 		}
 	}
 	return len(m.ParameterSets) > 0
-}
-
-// open reads the archive's directory and digest.
-func (i *Inspection) open(zip io.ReaderAt, size int64, limits Limits) (*bundle.Archive, error) {
-	if err := withinLimit("", size, limits.PackageBytes); err != nil {
-		return nil, err
-	}
-	sum := sha256.New()
-	if _, err := io.Copy(sum, io.NewSectionReader(zip, 0, size)); err != nil {
-		return nil, fmt.Errorf("read package: %w", err)
-	}
-	i.Package.Size, i.Package.SHA256 = size, hex.EncodeToString(sum.Sum(nil))
-	archive, err := bundle.Check(zip, size, limits.Archive)
-	if err != nil {
-		return nil, err
-	}
-	i.Files = archive.Files()
-	i.Package.Entries = len(i.Files)
-	return archive, nil
 }
 
 // withinLimit refuses a zip for its size alone.

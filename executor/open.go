@@ -3,12 +3,13 @@ package executor
 import (
 	"context"
 	"fmt"
+	"io"
+	"os"
 	"runtime/debug"
 	"slices"
 	"strings"
 
 	"cemli-executor/internal/bundle"
-	"cemli-executor/internal/download"
 	"cemli-executor/internal/problem"
 	"cemli-executor/internal/sandbox"
 	"cemli-executor/internal/steps"
@@ -19,8 +20,11 @@ import (
 // open reads the archive's directory and refuses the archive whole, or admits that
 // it may be extracted: well formed, within the limits, and small enough for what is
 // free in the work folder.
-func (r *found) open(zip *download.Object) (*bundle.Archive, error) {
-	archive, err := bundle.Check(zip, zip.Size(), r.limits.Archive)
+func (r *found) open(zip io.ReaderAt, size int64) (*bundle.Archive, error) {
+	if err := withinLimit(r.request.Object, size, r.limits.PackageBytes); err != nil {
+		return nil, err
+	}
+	archive, err := bundle.Check(zip, size, r.limits.Archive)
 	if err != nil {
 		return nil, err
 	}
@@ -61,14 +65,9 @@ func (r *found) extract(ctx context.Context, archive *bundle.Archive) (bundle.Ex
 	if err := fits(dir.Path(""), archive.Footprint()); err != nil {
 		return bundle.Extracted{}, err
 	}
-	extracted, err := archive.Extract(ctx, dir.Contents())
+	extracted, err := r.unpack(ctx, archive, dir.Contents())
 	if err != nil {
 		return bundle.Extracted{}, err
-	}
-	r.result.Package.DirHash = extracted.DirHash
-	r.files = make(map[string]steps.File, len(extracted.Files))
-	for _, f := range extracted.Files {
-		r.files[f.Name] = steps.File{Size: f.Size, SHA256: f.SHA256}
 	}
 	if err := dir.Give(); err != nil {
 		return bundle.Extracted{}, err
@@ -76,6 +75,20 @@ func (r *found) extract(ctx context.Context, archive *bundle.Archive) (bundle.Ex
 	if r.result.Package.Size > 4<<20 {
 		// What the download held is garbage now; the scripts need the memory.
 		debug.FreeOSMemory()
+	}
+	return extracted, nil
+}
+
+// unpack writes the files into root.
+func (r *found) unpack(ctx context.Context, archive *bundle.Archive, root *os.Root) (bundle.Extracted, error) {
+	extracted, err := archive.Extract(ctx, root)
+	if err != nil {
+		return bundle.Extracted{}, err
+	}
+	r.result.Package.DirHash = extracted.DirHash
+	r.files = make(map[string]steps.File, len(extracted.Files))
+	for _, f := range extracted.Files {
+		r.files[f.Name] = steps.File{Size: f.Size, SHA256: f.SHA256}
 	}
 	return extracted, nil
 }
