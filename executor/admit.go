@@ -3,6 +3,7 @@ package executor
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 
@@ -66,7 +67,7 @@ func (s subject) requirements(ctx context.Context) ([]problem.Problem, error) {
 		return nil, nil
 	}
 	var problems []problem.Problem
-	for _, name := range sortedNames(s.manifest.Requires) {
+	for _, name := range slices.Sorted(maps.Keys(s.manifest.Requires)) {
 		wanted := s.manifest.Requires[name]
 		history, err := s.others(ctx, name)
 		if err != nil {
@@ -196,7 +197,7 @@ func (r *asked) others() func(ctx context.Context, name string) (*claim.Package,
 func (r *asked) inputs() (manifest.Inputs, error) {
 	in := manifest.Inputs{Environment: r.exec.Environment, Set: r.request.ParameterSet, Parameters: map[string]manifest.Value{}}
 	var problems []problem.Problem
-	for _, name := range sortedNames(r.request.Parameters) {
+	for _, name := range slices.Sorted(maps.Keys(r.request.Parameters)) {
 		value, err := manifest.ParseValue(r.request.Parameters[name])
 		if err != nil {
 			problems = append(problems, problem.Problem{Code: "trigger.parameter", Where: name, Message: err.Error(), Hint: "see the package's manifest"})

@@ -25,8 +25,8 @@ import (
 func (r *found) change(plan *manifest.Plan) *claim.Entry {
 	p := r.result.Package
 	return &claim.Entry{
-		RunID: r.runID(), Key: contentKey(plan, p.DirHash, r.request.ParameterSet), Version: p.Version, DirHash: p.DirHash, SHA256: p.SHA256,
-		Kept: r.copies.zip, Object: r.request.Object, Uploaded: r.created, Declares: sortedNames(plan.Manifest().ParameterSets), Start: r.result.Start, Resumes: r.request.ResumeFrom,
+		RunID: r.result.RunID, Key: contentKey(plan, p.DirHash, r.request.ParameterSet), Version: p.Version, DirHash: p.DirHash, SHA256: p.SHA256,
+		Kept: r.copies.zip, Object: r.request.Object, Uploaded: r.created, Declares: slices.Sorted(maps.Keys(plan.Manifest().ParameterSets)), Start: r.result.Start, Resumes: r.request.ResumeFrom,
 	}
 }
 
@@ -61,7 +61,7 @@ func keyOf(plan *manifest.Plan, dirHash, set string, form func(manifest.Value) m
 
 // notAgain ends a run of what is applied already, where that is not to be done again.
 func (r *found) notAgain(plan *manifest.Plan, policy *manifest.Policy) error {
-	if !r.does(ActionApply) || r.request.previousRun() != "" || plan.Manifest().Idempotent || policy != nil && policy.AllowsRepeat() {
+	if r.result.Action != string(ActionApply) || r.request.previousRun() != "" || plan.Manifest().Idempotent || policy != nil && policy.AllowsRepeat() {
 		return nil
 	}
 	set, dirHash := r.request.ParameterSet, r.result.Package.DirHash
@@ -260,7 +260,7 @@ func declaredSets(doc []byte) []string {
 	if json.Unmarshal(doc, &m) != nil {
 		return nil
 	}
-	return sortedNames(m.Sets)
+	return slices.Sorted(maps.Keys(m.Sets))
 }
 
 // askedParameters are the parameters that the request gives, for results of runs that end before all of them
@@ -296,5 +296,3 @@ func shown(arguments manifest.Arguments) map[string]any {
 	}
 	return values
 }
-
-func sortedNames[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -33,7 +33,7 @@ func (r *found) collect(ctx context.Context) error {
 // keepArtifact stores one file, or says why it is not stored. An error means that the store failed.
 func (r *found) keepArtifact(ctx context.Context, f io.ReadSeeker, a evidence.Artifact) (evidence.Artifact, error) {
 	a.Object = "artifacts/" + a.Name
-	if err := store.CheckName(evidence.Dir(r.runID()) + a.Object); err != nil {
+	if err := store.CheckName(evidence.Dir(r.result.RunID) + a.Object); err != nil {
 		return evidence.Artifact{Withheld: "its name cannot be an object's: " + err.Error()}, nil
 	}
 	d := r.document(a.Object, contentType(a.Name), f, a.Size)

@@ -13,6 +13,7 @@ import (
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/problem"
 	"cemli-executor/internal/steps"
+	"cemli-executor/internal/store"
 )
 
 // lost is the error for a claim that somebody else was faster to change.
@@ -129,7 +130,7 @@ func (r *decided) untilTooLate(ctx context.Context, do func(context.Context) err
 	end, _ := ctx.Deadline() // bound has set it
 	ctx, cancel := context.WithDeadline(ctx, end.Add(-grace))
 	defer cancel()
-	return r.patience().Insist(ctx, do)
+	return store.Patience(r.part).Insist(ctx, do)
 }
 
 // unnotable is the error for a step that could not be noted, and so is not begun: if the executor died, its
@@ -158,7 +159,7 @@ func (r *held) lostLease(first bool) error {
 		return duplicateOf(r.claim.Claim)
 	}
 	return problem.New(problem.Problem{
-		Code: "state.lease_lost", Where: r.runID(), Message: "the run has taken longer than its lease, and another invocation may have taken over",
+		Code: "state.lease_lost", Where: r.result.RunID, Message: "the run has taken longer than its lease, and another invocation may have taken over",
 		Hint: "see the results of this run and of later ones before you go on",
 	}, nil)
 }
@@ -226,7 +227,7 @@ func (r *held) noteEnd(ctx context.Context, failure error) {
 		_, err := r.claim.Progress(ctx, end)
 		return err
 	}
-	if err := r.patience().Once(context.WithoutCancel(ctx), note); err != nil {
+	if err := store.Patience(r.part).Once(context.WithoutCancel(ctx), note); err != nil {
 		r.log.Warn("the end of the steps could not be noted yet", "error", err.Error())
 		r.unnoted = note
 	}
@@ -241,7 +242,7 @@ func (r *held) noting(ctx context.Context) (stop func(enough bool)) {
 	ctx, cancel := context.WithCancel(ctx)
 	var beside sync.WaitGroup
 	beside.Go(func() {
-		if err := r.patience().Insist(ctx, r.unnoted); err != nil {
+		if err := store.Patience(r.part).Insist(ctx, r.unnoted); err != nil {
 			r.log.Warn("the end of the steps could not be noted", "error", err.Error())
 		}
 	})

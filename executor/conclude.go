@@ -29,7 +29,7 @@ func (r *earlier) conclude(failure error) {
 	if e := &r.result.Execution; e.Ran && e.ReturnCode == 0 {
 		e.ReturnCode = -1 // it was not the script's own end
 	}
-	if undo := r.result.Rollback; undo != nil && undo.Status != evidence.StepNotRun && !r.does(ActionRollback) {
+	if undo := r.result.Rollback; undo != nil && undo.Status != evidence.StepNotRun && r.result.Action != string(ActionRollback) {
 		r.result.Status = evidence.StatusFailed
 		switch {
 		case undo.Error == nil && undo.WithoutUndo != nil:
@@ -53,7 +53,7 @@ func (r *earlier) achieved() string {
 	if !r.outcome.Began && (len(steps) == 0 || r.result.Execution.Note != "") {
 		return r.result.Execution.Note
 	}
-	if r.does(ActionRollback) {
+	if r.result.Action == string(ActionRollback) {
 		return r.achievedUndo()
 	}
 	var ok, tolerated, resumed, left int
@@ -76,7 +76,7 @@ func (r *earlier) achieved() string {
 	if resumed > 0 {
 		text += fmt.Sprintf(", %d had succeeded before", resumed)
 	}
-	if r.does(ActionDryRun) {
+	if r.result.Action == string(ActionDryRun) {
 		text = fmt.Sprintf("dry run: %s, %d not run", text, left)
 	}
 	return text

@@ -155,7 +155,7 @@ func (r *asked) agrees(ctx context.Context, previous evidence.Result) error {
 	if q.RerunOf != "" {
 		note("/action", string(q.Action), previous.Action, leave)
 	}
-	for _, name := range sortedNames(q.Parameters) {
+	for _, name := range slices.Sorted(maps.Keys(q.Parameters)) {
 		was, ok := previous.Parameters[name]
 		switch {
 		case !ok && len(previous.Manifest) > 0:
@@ -298,7 +298,7 @@ func (r *earlier) mayGoBack(plan *manifest.Plan) error {
 	switch {
 	case q.ResumeFrom != "":
 		return r.mayResume(known, later)
-	case r.does(ActionRollback):
+	case r.result.Action == string(ActionRollback):
 		if known != nil && (known.Standing == claim.Undone || r.history.Outcome(was.ParameterSet, known).Standing == claim.Undone) {
 			return r.refuseBack("rollback.undone", "what that run had done is undone already", "send rerun_of to apply it again", was.RunID)
 		}
@@ -320,12 +320,12 @@ func (r *earlier) mayGoBack(plan *manifest.Plan) error {
 func (r *earlier) sameHidden(plan *manifest.Plan, known *claim.Entry) error {
 	was := r.previous
 	var hidden []string
-	for _, name := range sortedNames(was.Parameters) {
+	for _, name := range slices.Sorted(maps.Keys(was.Parameters)) {
 		if isHidden(was.Parameters[name]) {
 			hidden = append(hidden, name)
 		}
 	}
-	if len(hidden) == 0 || known == nil || r.does(ActionRollback) || slices.Contains(keysOf(plan, r.result.Package.DirHash, was.ParameterSet), known.Key) {
+	if len(hidden) == 0 || known == nil || r.result.Action == string(ActionRollback) || slices.Contains(keysOf(plan, r.result.Package.DirHash, was.ParameterSet), known.Key) {
 		return nil
 	}
 	return r.refuseBack("request.differs", "the run "+was.RunID+" had another value of what is hidden in its result: "+strings.Join(hidden, ", "),

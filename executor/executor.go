@@ -285,7 +285,7 @@ func (r *run) pipeline(ctx context.Context) error {
 		return err
 	}
 	defer cancel()
-	defer func() { _ = r.copied() }() // nothing goes on after the run; who needs it asks before
+	defer func() { _ = r.copies.group.Wait() }() // nothing goes on after the run; who needs it asks before
 	if err := r.supported(ctx); err != nil {
 		return err
 	}
@@ -350,7 +350,7 @@ func (r *run) apply(ctx context.Context, plan *manifest.Plan) error {
 		return err
 	}
 	r.describeSandbox(r.planned())
-	if r.does(ActionCheck) {
+	if r.result.Action == string(ActionCheck) {
 		return r.onlyChecked(ctx)
 	}
 	if err := r.holds(ctx, plan); err != nil {
@@ -365,7 +365,7 @@ func (r *run) apply(ctx context.Context, plan *manifest.Plan) error {
 	if err := r.unclaimed(ctx); err != nil {
 		return err
 	}
-	if err := r.copied(); err != nil {
+	if err := r.copies.group.Wait(); err != nil {
 		return err
 	}
 	if err := r.provable(); err != nil {
@@ -375,9 +375,9 @@ func (r *run) apply(ctx context.Context, plan *manifest.Plan) error {
 		return err
 	}
 	switch {
-	case r.does(ActionApply):
+	case r.result.Action == string(ActionApply):
 		r.doing = r.change(plan)
-	case r.does(ActionRollback):
+	case r.result.Action == string(ActionRollback):
 		r.doing = r.undoes
 	}
 	_, err := timed(r, "execute", func() (struct{}, error) { return struct{}{}, r.execute(ctx, plan) })

@@ -22,7 +22,7 @@ const entries = 20
 // the group's queue and ends with the verdict later, unless it would be refused anyway: examine says so, of
 // a package that need not wait for that.
 func (r *run) enter(ctx context.Context, m *manifest.Manifest, policy *manifest.Policy, examine func() error) error {
-	if r.does(ActionCheck) {
+	if r.result.Action == string(ActionCheck) {
 		return nil // it runs nothing
 	}
 	name := groupOf(m, policy, r.request.ParameterSet)
@@ -47,7 +47,7 @@ func (r *run) enter(ctx context.Context, m *manifest.Manifest, policy *manifest.
 		case !turn && m.Concurrency.Reject:
 			return r.refuseToWait(g)
 		case turn:
-			late, ok, err := g.Enter(ctx, me, r.runID(), r.lease())
+			late, ok, err := g.Enter(ctx, me, r.result.RunID, r.lease())
 			if err != nil {
 				return err
 			}

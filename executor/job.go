@@ -15,8 +15,8 @@ func (r *run) jobOf(plan *manifest.Plan) steps.Job {
 	m, p := plan.Manifest(), r.result.Package
 	job := steps.Job{
 		World: steps.World{
-			RunID: r.runID(), Package: p.Name, Version: p.Version, Type: p.Type,
-			Environment: r.exec.Environment, Action: r.result.Action, Fence: r.fence(), DryRun: r.does(ActionDryRun),
+			RunID: r.result.RunID, Package: p.Name, Version: p.Version, Type: p.Type,
+			Environment: r.exec.Environment, Action: r.result.Action, Fence: r.fence(), DryRun: r.result.Action == string(ActionDryRun),
 		},
 		Undo: r.undoOf(m), Tools: m.Tools, Level: r.level, Network: m.Network, Keep: m.Outputs,
 		Times: steps.Times{Steps: m.Timeout, Undo: undoTime(m)},
@@ -36,9 +36,9 @@ func (r *run) jobOf(plan *manifest.Plan) steps.Job {
 // undoOf says when what a run does is undone.
 func (r *decided) undoOf(m *manifest.Manifest) steps.Undo {
 	switch {
-	case r.does(ActionRollback):
+	case r.result.Action == string(ActionRollback):
 		return steps.UndoOnly
-	case r.does(ActionApply) && m.OnFailure != manifest.OnFailureStop:
+	case r.result.Action == string(ActionApply) && m.OnFailure != manifest.OnFailureStop:
 		return steps.UndoOnFailure
 	}
 	return steps.UndoNever
@@ -52,14 +52,11 @@ func (r *decided) stepOf(s manifest.Step) steps.Step {
 		Timeout: s.Timeout, Retries: s.Retries, RetryDelay: s.RetryDelay, ContinueOnError: s.ContinueOnError,
 		Undo: s.Rollback, UndoSHA256: s.RollbackSHA256, NoUndo: s.NoUndo,
 	}
-	if r.does(ActionApply) || r.does(ActionDryRun) && (s.Phase == manifest.PhasePreCheck || s.DryRun) {
+	if r.result.Action == string(ActionApply) || r.result.Action == string(ActionDryRun) && (s.Phase == manifest.PhasePreCheck || s.DryRun) {
 		step.Do = steps.Run
 	}
 	return step
 }
-
-// does reports whether this is the action of the run.
-func (r *report) does(a Action) bool { return r.result.Action == string(a) }
 
 // here is where the steps run.
 func (r *found) here() steps.Here {
@@ -80,7 +77,7 @@ func (r *run) execute(ctx context.Context, plan *manifest.Plan) error {
 	case len(r.job.Plan) == 0:
 		r.result.Execution.Note = "the package has no scripts; nothing was executed"
 	}
-	if err == nil && r.does(ActionRollback) && !outcome.Began {
+	if err == nil && r.result.Action == string(ActionRollback) && !outcome.Began {
 		r.result.Execution.Note = "nothing of that run has an undo that is left to be done; nothing was executed"
 	}
 	return err
@@ -89,7 +86,7 @@ func (r *run) execute(ctx context.Context, plan *manifest.Plan) error {
 // decide makes the job go by the run that this one goes back to, if there is one.
 func (r *run) decide(ctx context.Context) error {
 	switch {
-	case r.does(ActionRollback):
+	case r.result.Action == string(ActionRollback):
 		return r.rollBack(ctx)
 	case r.request.ResumeFrom != "":
 		r.leaveOut()
@@ -127,19 +124,19 @@ func (r *report) sumUp(o steps.Outcome) evidence.Execution {
 	}
 	add(o.Steps, true)
 	if o.Rollback != nil {
-		add(o.Rollback.Steps, r.does(ActionRollback))
+		add(o.Rollback.Steps, r.result.Action == string(ActionRollback))
 	}
 	return sum
 }
 
 // undoRequest is the request that does what is left to be undone.
 func (r *report) undoRequest() *evidence.UndoRequest {
-	run := r.runID()
+	run := r.result.RunID
 	reason := "finish the undo of " + run
-	if r.does(ActionRollback) {
+	if r.result.Action == string(ActionRollback) {
 		run = r.request.RollbackOf
 		// With the reason of this run it would be the same request.
-		reason = "finish the undo of " + run + ", which " + r.runID() + " did not"
+		reason = "finish the undo of " + run + ", which " + r.result.RunID + " did not"
 	}
 	return &evidence.UndoRequest{
 		Action: string(ActionRollback), Object: r.request.Object, VersionID: r.result.Package.VersionID,

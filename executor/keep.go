@@ -25,7 +25,7 @@ type copies struct {
 // keepPackage begins to keep the package, where it is going to be applied and may be kept: a sensitive
 // default must not come to lie where authors read.
 func (r *found) keepPackage(ctx context.Context, zip *download.Object, m *manifest.Manifest) {
-	if !r.exec.KeepPackages || !r.does(ActionApply) || len(m.SensitiveValues()) > 0 {
+	if !r.exec.KeepPackages || r.result.Action != string(ActionApply) || len(m.SensitiveValues()) > 0 {
 		return
 	}
 	r.copies.zip = true
@@ -56,6 +56,3 @@ func (r *found) keepPolicy(ctx context.Context) {
 	}
 	r.copies.group.Go(func() error { return r.stored.Create(ctx, policy) })
 }
-
-// copied waits until all copies are there.
-func (r *found) copied() error { return r.copies.group.Wait() }

@@ -51,7 +51,7 @@ func (r *found) read(archive *bundle.Archive) (*manifest.Manifest, error) {
 func (r *decided) mayUndo(m *manifest.Manifest, archive *bundle.Archive) bool {
 	named := slices.ContainsFunc(m.StepList, func(s manifest.StepSpec) bool { return s.Rollback != "" })
 	found := slices.ContainsFunc(archive.Files(), func(f bundle.File) bool { return strings.HasPrefix(f.Name, "rollback/") })
-	return (named || found) && (r.does(ActionRollback) || m.OnFailure != manifest.OnFailureStop)
+	return (named || found) && (r.result.Action == string(ActionRollback) || m.OnFailure != manifest.OnFailureStop)
 }
 
 // extract writes the files into the run's own directory.

@@ -19,7 +19,7 @@ import (
 
 // unclaimed refuses to run under a run id that has a result already.
 func (r *held) unclaimed(ctx context.Context) error {
-	object := evidence.ResultObject(r.runID())
+	object := evidence.ResultObject(r.result.RunID)
 	_, err := r.exec.Results.Head(ctx, object)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
@@ -259,7 +259,7 @@ func (r *found) commit(ctx context.Context) error {
 	end, _ := ctx.Deadline() // forEvidence has set it
 	ctx, cancel := context.WithDeadline(ctx, end.Add(-min(following, time.Until(end)/4)))
 	defer cancel()
-	if err := r.copied(); err != nil {
+	if err := r.copies.group.Wait(); err != nil {
 		return err
 	}
 	if err := r.stored.Rest(ctx); err != nil {

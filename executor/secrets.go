@@ -3,6 +3,7 @@ package executor
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"unicode/utf8"
 
@@ -33,7 +34,7 @@ const maxSecrets = 32 << 10
 // not known what is sensitive, and every sensitive value in the manifest, which the result quotes.
 func (r *report) guard(m *manifest.Manifest) {
 	r.manifest, r.hidden = m, nil
-	for _, name := range sortedNames(r.request.Parameters) {
+	for _, name := range slices.Sorted(maps.Keys(r.request.Parameters)) {
 		if m != nil && m.Shows(name) {
 			continue
 		}
@@ -106,7 +107,7 @@ func (r *decided) unlock(ctx context.Context, plan *manifest.Plan) error {
 			return err
 		}
 	}
-	for _, env := range sortedNames(wanted) {
+	for _, env := range slices.Sorted(maps.Keys(wanted)) {
 		found, err := r.exec.Secrets(ctx, env, wanted[env])
 		if retryable(err) {
 			return err

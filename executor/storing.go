@@ -10,12 +10,11 @@ import (
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/results"
 	"cemli-executor/internal/steps"
-	"cemli-executor/internal/store"
 )
 
 // document is a document of the run's evidence.
 func (r *report) document(name, contentType string, body io.ReadSeeker, size int64) results.Document {
-	return results.Document{Object: evidence.Dir(r.runID()) + name, Type: contentType, Body: body, Size: size}
+	return results.Document{Object: evidence.Dir(r.result.RunID) + name, Type: contentType, Body: body, Size: size}
 }
 
 // create creates one document of the evidence.
@@ -57,6 +56,3 @@ func (r *asked) part(ctx context.Context) (context.Context, context.CancelFunc) 
 	}
 	return context.WithTimeout(ctx, max(left/4, 2*time.Second))
 }
-
-// patience is how the run waits for a store.
-func (r *asked) patience() store.Patience { return r.part }
