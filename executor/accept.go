@@ -3,6 +3,8 @@ package executor
 import (
 	"cmp"
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -10,6 +12,7 @@ import (
 
 	"cemli-executor/internal/claim"
 	"cemli-executor/internal/codes"
+	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/problem"
 	"cemli-executor/internal/store"
 	"cemli-executor/manifest"
@@ -76,76 +79,6 @@ func (r *held) accept(ctx context.Context, m *manifest.Manifest) error {
 	return r.stillTries(held)
 }
 
-// sameVersion refuses a request whose id was given before for another version of the object: the id is what
-// makes it the same request, which is of one version. Sets of one request have that together.
-func (r *asked) sameVersion(ctx context.Context) error {
-	q := r.request
-	if q.RequestID == "" || q.ETag == "" || q.previousRun() != "" || q.OncePer > 0 {
-		return nil
-	}
-	q.ETag = ""
-	if q.Parent != "" {
-		q.ParameterSet = ""
-	}
-	first, err := r.exec.book.FirstVersion(ctx, q.key(r.exec.Environment), r.request.ETag)
-	if err != nil || first == r.request.ETag {
-		return err
-	}
-	return problem.New(problem.Problem{
-		Code: "request.differs", Where: "/request_id",
-		Message: fmt.Sprintf("nothing ran: the same request came before, when %s had the ETag %s; it has been replaced since, and has %s", q.Object, first, r.request.ETag),
-		Hint:    "to run what is there now, give another request_id",
-	}, nil)
-}
-
-// setsOf lists the package's parameter sets where the request names none.
-func (r *asked) setsOf(m *manifest.Manifest) []string {
-	if m == nil || r.request.ParameterSet != "" || len(m.ParameterSets) == 0 {
-		return nil
-	}
-	return slices.Sorted(maps.Keys(m.ParameterSets))
-}
-
-// stillTries ends a run that failed too often before its first step.
-func (r *held) stillTries(held *claim.Held) error {
-	if held.Tries < r.limits.Attempts {
-		return nil
-	}
-	message := fmt.Sprintf("the run was tried %d times, and each time it failed or was ended before its first step", held.Tries)
-	if held.LastError != nil {
-		message += "; the last error was: " + held.LastError.String()
-	}
-	return problem.New(problem.Problem{
-		Code: "state.attempts", Where: held.RunID, Message: message,
-		Hint: "see the function's log of the earlier calls; then send rerun_of with a reason",
-	}, nil)
-}
-
-// lease is until when nobody else may take what the run holds.
-func (r *decided) lease() time.Time { return r.exec.leaseEnd(r.hard, r.need, r.limits.RunTime) }
-
-// leaseEnd is when a lease ends that begins now: after what the run may still need, and no later than the
-// invocation, which the platform kills at hard. A zero hard or need is not known.
-func (e *Executor) leaseEnd(hard time.Time, need, runTime time.Duration) time.Time {
-	end := hard
-	if end.IsZero() {
-		end = e.now().Add(runTime + e.Reserve)
-	}
-	if needed := e.now().Add(preparing + need + e.Reserve); need > 0 && needed.Before(end) {
-		end = needed
-	}
-	return end.Add(leaseMargin).UTC()
-}
-
-// putMark notes the request as accepted.
-func (e *Executor) putMark(ctx context.Context, name string, request Request) (made bool, err error) {
-	doc, err := request.encode()
-	if err != nil {
-		return false, err
-	}
-	return e.book.Accept(ctx, name, doc)
-}
-
 // watched refuses to run where it has been forgotten what ran before: the state bucket is empty,
 // and there are results. It begins the watch where nothing ever ran.
 func (r *found) watched(ctx context.Context) error {
@@ -187,13 +120,151 @@ func (e *Executor) watch(ctx context.Context, since time.Time) (claim.Watch, err
 	}, nil)
 }
 
-// retryable reports whether a failure before the first step says nothing of the request: the same
-// may succeed later.
-func retryable(failure error) bool { return failure != nil && codes.OfError(failure).Retried }
+// putMark notes the request as accepted.
+func (e *Executor) putMark(ctx context.Context, name string, request Request) (made bool, err error) {
+	doc, err := request.encode()
+	if err != nil {
+		return false, err
+	}
+	return e.book.Accept(ctx, name, doc)
+}
 
-// counts reports whether a failure counts as a try. What a person has to mend first does not: the
-// request goes on afterwards.
-func counts(failure error) bool { return codes.OfError(failure).Counted }
+// encode is the request as the state bucket keeps it.
+func (q Request) encode() ([]byte, error) {
+	doc, err := json.Marshal(q)
+	if err != nil {
+		return nil, fmt.Errorf("encode request: %w", err)
+	}
+	return doc, nil
+}
+
+// needOf is the time that a package's steps and undo may take together; 0: it does not say.
+func (r *decided) needOf(m *manifest.Manifest) time.Duration {
+	if m == nil || m.Timeout == 0 {
+		return 0
+	}
+	need := m.Timeout + 4*grace // a step, and an undo, may take that longer
+	if r.undoable {
+		need += undoTime(m)
+	}
+	return need
+}
+
+// setsOf lists the package's parameter sets where the request names none.
+func (r *asked) setsOf(m *manifest.Manifest) []string {
+	if m == nil || r.request.ParameterSet != "" || len(m.ParameterSets) == 0 {
+		return nil
+	}
+	return slices.Sorted(maps.Keys(m.ParameterSets))
+}
+
+// lease is until when nobody else may take what the run holds.
+func (r *decided) lease() time.Time { return r.exec.leaseEnd(r.hard, r.need, r.limits.RunTime) }
+
+// leaseEnd is when a lease ends that begins now: after what the run may still need, and no later than the
+// invocation, which the platform kills at hard. A zero hard or need is not known.
+func (e *Executor) leaseEnd(hard time.Time, need, runTime time.Duration) time.Time {
+	end := hard
+	if end.IsZero() {
+		end = e.now().Add(runTime + e.Reserve)
+	}
+	if needed := e.now().Add(preparing + need + e.Reserve); need > 0 && needed.Before(end) {
+		end = needed
+	}
+	return end.Add(leaseMargin).UTC()
+}
+
+// again makes the run the next attempt of the one whose claim was found, if that was interrupted and its package may
+// run again. Else it returns the verdict duplicate.
+func (r *held) again(ctx context.Context, held *claim.Held) error {
+	if held.State != claim.Done || !r.exec.mayRepeat(held, held.Status) {
+		return duplicateOf(held.Claim)
+	}
+	// What follows the attempt before is done first, as its claim is about to be overwritten.
+	if len(held.FollowUps) > 0 {
+		if err := r.exec.finishPending(ctx, held); err != nil {
+			return err
+		}
+		if len(held.FollowUps) > 0 {
+			return unnoted(held)
+		}
+	}
+	request, err := r.request.encode()
+	if err != nil {
+		return err
+	}
+	before := held.RunID
+	id := fmt.Sprintf("%s-%d", r.newRunID(), held.Attempt+1)
+	if ok, err := held.NextAttempt(ctx, request, r.lease, id); err != nil || !ok {
+		return errors.Join(err, lost(ok || err != nil, held))
+	}
+	if r.request.previousRun() == "" {
+		r.result.PreviousRunID = before
+	}
+	return nil
+}
+
+// mayRepeat reports whether a run that ended with a status is to be tried again.
+func (e *Executor) mayRepeat(held *claim.Held, status string) bool {
+	return status == string(evidence.StatusInterrupted) && held.MayRepeat(e.Limits.Attempts)
+}
+
+// lost is the error for a claim that somebody else was faster to change.
+func lost(ok bool, held *claim.Held) error {
+	if ok {
+		return nil
+	}
+	return duplicateOf(held.Claim)
+}
+
+// adopt makes the run the one that a claim names.
+func (r *held) adopt(held *claim.Held) {
+	r.claim, r.ownKey = held, held.Key
+	r.pending = held.Pending()
+	r.result.RunID, r.result.Attempt = held.RunID, held.Attempt
+	r.request.pinned = cmp.Or(r.request.pinned, held.Pinned)
+	if !held.Uploaded.IsZero() {
+		r.created, r.request.Created = held.Uploaded, held.Uploaded
+	}
+	r.log = r.exec.Log.With("run_id", held.RunID, "package", r.result.Package.Name, "version", r.result.Package.Version)
+}
+
+// sameVersion refuses a request whose id was given before for another version of the object: the id is what
+// makes it the same request, which is of one version. Sets of one request have that together.
+func (r *asked) sameVersion(ctx context.Context) error {
+	q := r.request
+	if q.RequestID == "" || q.ETag == "" || q.previousRun() != "" || q.OncePer > 0 {
+		return nil
+	}
+	q.ETag = ""
+	if q.Parent != "" {
+		q.ParameterSet = ""
+	}
+	first, err := r.exec.book.FirstVersion(ctx, q.key(r.exec.Environment), r.request.ETag)
+	if err != nil || first == r.request.ETag {
+		return err
+	}
+	return problem.New(problem.Problem{
+		Code: "request.differs", Where: "/request_id",
+		Message: fmt.Sprintf("nothing ran: the same request came before, when %s had the ETag %s; it has been replaced since, and has %s", q.Object, first, r.request.ETag),
+		Hint:    "to run what is there now, give another request_id",
+	}, nil)
+}
+
+// stillTries ends a run that failed too often before its first step.
+func (r *held) stillTries(held *claim.Held) error {
+	if held.Tries < r.limits.Attempts {
+		return nil
+	}
+	message := fmt.Sprintf("the run was tried %d times, and each time it failed or was ended before its first step", held.Tries)
+	if held.LastError != nil {
+		message += "; the last error was: " + held.LastError.String()
+	}
+	return problem.New(problem.Problem{
+		Code: "state.attempts", Where: held.RunID, Message: message,
+		Hint: "see the function's log of the earlier calls; then send rerun_of with a reason",
+	}, nil)
+}
 
 // acceptRefused accepts a request that was refused, maybe before its object was looked at.
 func (r *held) acceptRefused(ctx context.Context) error {
@@ -205,107 +276,131 @@ func (r *held) acceptRefused(ctx context.Context) error {
 	return r.accept(ctx, nil)
 }
 
-// begunBefore finds out whether the request has begun before, and with which bytes: from then on it is
-// of those, whatever the packages bucket has now.
-func (r *report) begunBefore(ctx context.Context) error {
-	actions := []Action{r.request.Action}
-	if r.request.Action == "" { // the metadata may have said it
-		actions = []Action{ActionApply, ActionDryRun}
+// entries bounds how often a run looks at a group that others change all the time.
+const entries = 20
+
+// enter makes the run the only one of its concurrency group. Where it has to wait it is put into
+// the group's queue and ends with the verdict later, unless it would be refused anyway: examine says so, of
+// a package that need not wait for that.
+func (r *run) enter(ctx context.Context, m *manifest.Manifest, policy *manifest.Policy, examine func() error) error {
+	if r.result.Action == string(ActionCheck) {
+		return nil // it runs nothing
 	}
-	for _, action := range actions {
-		request := r.request
-		request.Action, request.Slot = action, request.occurrence(r.result.Start)
-		held, err := r.exec.book.Find(ctx, request.key(r.exec.Environment))
+	name := groupOf(m, policy, r.request.ParameterSet)
+	me := r.waiting(m)
+	examined := false
+	for range entries {
+		g, err := r.exec.book.Group(ctx, name)
 		if err != nil {
 			return err
 		}
-		if held == nil {
+		busy, err := g.Occupied(ctx, me.Key)
+		if err != nil {
+			return err
+		}
+		if !busy {
+			if err := r.exec.endFormer(ctx, g, me.Key); err != nil {
+				return err
+			}
+		}
+		turn := !busy && g.IsTurnOf(me)
+		switch {
+		case !turn && m.Concurrency.Reject:
+			return r.refuseToWait(g)
+		case turn:
+			late, ok, err := g.Enter(ctx, me, r.result.RunID, r.lease())
+			if err != nil {
+				return err
+			}
+			if ok {
+				r.group, r.result.Late = g, late
+				return nil
+			}
 			continue
+		case !examined:
+			if err := examine(); err != nil && !mayPass(err) {
+				return err
+			}
+			examined = true
 		}
-		r.request.pinned, err = r.pinOf(ctx, request, held)
-		return err
-	}
-	return nil
-}
-
-// pinOf is the SHA-256 of the zip that a claim's request has begun with, in any of its sets; "" if it
-// has not.
-func (r *asked) pinOf(ctx context.Context, request Request, held *claim.Held) (string, error) {
-	if held.Sets == nil {
-		return held.Pinned, nil
-	}
-	for _, set := range held.Sets {
-		request.ParameterSet = set
-		one, err := r.exec.book.Find(ctx, request.key(r.exec.Environment))
-		if err != nil || one == nil {
-			return "", err // sets begin in their order
+		if ok, err := r.claim.Join(ctx, name); err != nil || !ok {
+			return errors.Join(err, lost(ok || err != nil, r.claim))
 		}
-		if one.Pinned != "" {
-			return one.Pinned, nil
-		}
-	}
-	return "", nil
-}
-
-// lookBack finds out what the uploader chose by metadata, which is part of what the request means. Of
-// a version that is gone only claims tell, and marks.
-func (r *found) lookBack(ctx context.Context) error {
-	if CheckObject(r.request.Object) != nil {
-		return nil // nobody can ask a store for it
-	}
-	info, err := r.version(ctx)
-	if err != nil && retryable(err) {
-		return err
-	}
-	if err == nil {
-		r.created = info.Created
-		if r.request.fromMetadata(info.Metadata) == nil && r.request.Action != "" {
-			r.result.Action = string(r.request.Action)
-		}
-		return nil
-	}
-	if r.request.byHand() || r.request.OnEvent {
-		return nil
-	}
-	// One who comes first may have known its metadata, and another not.
-	for _, action := range []Action{ActionApply, ActionCheck, ActionDryRun} {
-		request := r.request
-		request.Action, request.Slot = action, request.occurrence(r.result.Start)
-		held, err := r.exec.book.Find(ctx, request.key(r.exec.Environment))
-		if err != nil {
+		if ok, err := g.Wait(ctx, me); err != nil {
 			return err
-		}
-		if held != nil && action != cmp.Or(r.request.Action, ActionApply) {
-			return duplicateOf(held.Claim)
-		}
-		mark, err := r.exec.book.Pending(ctx, claim.PendingName(request.key(r.exec.Environment), 1))
-		if err != nil {
-			return err
-		}
-		if mark != nil && r.request.Action == "" { // it was accepted so, and not claimed any more
-			r.request.Action, r.result.Action = action, string(action)
-			return nil
+		} else if ok {
+			r.freed = append(r.freed, name) // it may have become free meanwhile, or the first of the queue is to be started
+			return &verdict{kind: later, why: "the run waits for its turn in the concurrency group " + name + holder(g)}
 		}
 	}
-	return nil
+	return problem.New(problem.Problem{
+		Code: "state.conflict", Where: name, Message: "the concurrency group was changed by others each time it was to be entered", Hint: "send the request again",
+	}, nil)
 }
 
-// version describes the version of the object that the request names, which may have been replaced or
-// deleted: without an id it is looked for by its ETag, as far as versions are kept.
-func (r *asked) version(ctx context.Context) (store.Info, error) {
-	q := r.request
-	info, err := store.Describe(ctx, r.exec.Packages, q.Object, q.VersionID)
-	if err == nil && info.ETag == q.ETag || err != nil && !isGone(err) {
-		return info, err
+// groupOf is the concurrency group of a run of a parameter set: the policy's, the package's own, or the
+// package's name.
+func groupOf(m *manifest.Manifest, policy *manifest.Policy, set string) string {
+	own := cmp.Or(m.Concurrency.Group, m.Name)
+	if policy == nil {
+		return own
 	}
-	page, err := r.exec.Packages.ListVersions(ctx, store.VersionOptions{Prefix: q.Object})
+	return cmp.Or(policy.GroupFor(set), own)
+}
+
+// waiting is the run's entry in a queue.
+func (r *held) waiting(m *manifest.Manifest) claim.Waiting {
+	mark := r.pending
+	if r.request.Parent != "" {
+		mark = r.request.Parent // the sets before this one have to have succeeded
+	}
+	return claim.Waiting{
+		Place: claim.Place{
+			Created: r.created.UTC().Truncate(time.Millisecond), Package: m.Name, Version: m.Version,
+			Object: r.request.Object, ETag: r.request.ETag, Set: r.request.ParameterSet,
+		},
+		Key: r.claim.Key, Pending: mark, Need: saidTime(m).Milliseconds(),
+	}
+}
+
+// mayPass reports whether a refusal hangs only on what is applied, which the run that holds the group may be
+// about to change.
+func mayPass(refused error) bool {
+	if verdictOf(refused).kind == skipped {
+		return true
+	}
+	var refusal *problem.Error
+	return errors.As(refused, &refusal) && !slices.ContainsFunc(refusal.Problems, func(p problem.Problem) bool {
+		return !codes.Of(p.Code).ByRecord
+	})
+}
+
+func holder(g *claim.Group) string {
+	if g.Holder == nil {
+		return ""
+	}
+	return ", with the run " + g.Holder.RunID
+}
+
+func (r *held) refuseToWait(g *claim.Group) error {
+	return problem.New(problem.Problem{
+		Code: "state.busy", Where: "/concurrency", Message: fmt.Sprintf("the concurrency group %s is busy%s, and the package does not wait", g.Name, holder(g)),
+		Hint: "upload the package again when that run has ended, or let it wait with on_busy: queue",
+	}, nil)
+}
+
+// leave gives the group up, and notes who is to be started now.
+func (r *held) leave(ctx context.Context) {
+	if r.group == nil {
+		return
+	}
+	g, err := r.group.Leave(ctx)
 	if err != nil {
-		return info, err
+		r.log.Error("the concurrency group could not be left; it is free when the lease ends", "group", r.group.Name, "error", err.Error())
+		return
 	}
-	for _, v := range page.Versions {
-		if v.Name == q.Object && v.ETag == q.ETag && v.VersionID != "" {
-			return store.Describe(ctx, r.exec.Packages, q.Object, v.VersionID)
-		}
+	if g.First() != nil {
+		r.freed = append(r.freed, g.Name)
 	}
-	return info, store.Error(store.ErrNotFound, "find", r.exec.Packages.Name(), q.Object, nil)
+	r.group = nil
 }

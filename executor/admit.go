@@ -2,6 +2,8 @@ package executor
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"os"
@@ -14,6 +16,84 @@ import (
 	"cemli-executor/internal/problem"
 	"cemli-executor/manifest"
 )
+
+// admit decides whether the package may run, and makes the plan: the only thing that
+// execute takes. The error lists every reason against it.
+func (r *run) admit(ctx context.Context, m *manifest.Manifest, contents bundle.Extracted, policy *manifest.Policy) (*manifest.Plan, error) {
+	if r.previous != nil {
+		if err := r.sameContents(contents.DirHash); err != nil {
+			return nil, err
+		}
+	}
+	inputs, err := r.inputs()
+	if err != nil {
+		return nil, err
+	}
+	history, err := r.exec.readRecord(ctx, m.Name)
+	if err != nil {
+		return nil, err
+	}
+	r.history = history
+	if err := r.remembered(history); err != nil {
+		return nil, err
+	}
+	plan, problems, broken, err := r.subject(m, contents, r.dir.Contents(), inputs, policy).judge(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r.result.Policy.Violations = limited(broken)
+	if err := problem.Join(limited(append(problems, broken...))); err != nil {
+		return nil, err
+	}
+	r.result.Parameters = shown(plan.Arguments())
+	if r.previous != nil {
+		return plan, r.mayGoBack(plan)
+	}
+	return plan, r.notAgain(plan, policy)
+}
+
+// inputs are what the request adds to the manifest.
+func (r *asked) inputs() (manifest.Inputs, error) {
+	in := manifest.Inputs{Environment: r.exec.Environment, Set: r.request.ParameterSet, Parameters: map[string]manifest.Value{}}
+	var problems []problem.Problem
+	for _, name := range slices.Sorted(maps.Keys(r.request.Parameters)) {
+		value, err := manifest.ParseValue(r.request.Parameters[name])
+		if err != nil {
+			problems = append(problems, problem.Problem{Code: "trigger.parameter", Where: name, Message: err.Error(), Hint: "see the package's manifest"})
+		}
+		in.Parameters[name] = value
+	}
+	return in, problem.Join(problems)
+}
+
+// remembered refuses a first attempt that the package's record knows as run: its claim was lost.
+func (r *held) remembered(history *claim.Package) error {
+	if r.claim.Attempt > 1 {
+		return nil
+	}
+	if id := history.Ran(r.claim.Key); id != "" {
+		return problem.New(problem.Problem{
+			Code: "state.lost", Where: r.exec.State.Name() + "/claims/" + r.exec.Environment + "/" + r.claim.Key + ".json",
+			Message: "the same request was executed as run " + id + ", and its claim is gone: nothing is run, as it would run again",
+			Hint:    "restore the claim, or send rerun_of with that run and a reason",
+		}, nil)
+	}
+	return nil
+}
+
+// subject is the run's package, for judgement. Without the package's record nothing of what ran before is looked at.
+func (r *found) subject(m *manifest.Manifest, contents bundle.Extracted, root *os.Root, inputs manifest.Inputs, policy *manifest.Policy) subject {
+	s := subject{manifest: m, contents: contents, root: root, inputs: inputs, policy: policy}
+	s.facts = manifest.Case{
+		Object: r.request.Object, Action: r.result.Action, Kind: kindFor(r.request.Trigger.Kind), Now: r.exec.now(),
+		Rollback: r.request.RollbackOf != "" && r.request.Reason != "", Reference: r.request.Reference,
+	}
+	if r.history != nil {
+		s.facts.Current, s.facts.Seen = applied(r.history, r.request.ParameterSet), r.history.Seen(m.Version)
+		s.others = r.others()
+	}
+	return s
+}
 
 // subject is a package whose contents are known, and what is asked of it.
 type subject struct {
@@ -61,6 +141,23 @@ func problemsOf(err error) []problem.Problem {
 	return problem.Of(err, problem.Problem{Code: codes.Internal, Message: "the package could not be judged"}).Problems
 }
 
+// digests maps the files that were written to their SHA-256.
+func digests(e bundle.Extracted) map[string]string {
+	byName := make(map[string]string, len(e.Files))
+	for _, f := range e.Files {
+		byName[f.Name] = f.SHA256
+	}
+	return byName
+}
+
+func names(e bundle.Extracted) []string {
+	list := make([]string, len(e.Files))
+	for i, f := range e.Files {
+		list[i] = f.Name
+	}
+	return list
+}
+
 // requirements checks the packages that must have succeeded before.
 func (s subject) requirements(ctx context.Context) ([]problem.Problem, error) {
 	if s.others == nil || s.facts.Action == string(ActionRollback) {
@@ -101,81 +198,6 @@ func (s subject) violations(ctx context.Context) ([]problem.Problem, error) {
 	return s.policy.Admit(facts), nil
 }
 
-func names(e bundle.Extracted) []string {
-	list := make([]string, len(e.Files))
-	for i, f := range e.Files {
-		list[i] = f.Name
-	}
-	return list
-}
-
-// admit decides whether the package may run, and makes the plan: the only thing that
-// execute takes. The error lists every reason against it.
-func (r *run) admit(ctx context.Context, m *manifest.Manifest, contents bundle.Extracted, policy *manifest.Policy) (*manifest.Plan, error) {
-	if err := r.sameContents(contents.DirHash); err != nil {
-		return nil, err
-	}
-	inputs, err := r.inputs()
-	if err != nil {
-		return nil, err
-	}
-	history, err := r.exec.readRecord(ctx, m.Name)
-	if err != nil {
-		return nil, err
-	}
-	r.history = history
-	if err := r.remembered(history); err != nil {
-		return nil, err
-	}
-	plan, problems, broken, err := r.subject(m, contents, r.dir.Contents(), inputs, policy).judge(ctx)
-	if err != nil {
-		return nil, err
-	}
-	r.result.Policy.Violations = limited(broken)
-	if err := problem.Join(limited(append(problems, broken...))); err != nil {
-		return nil, err
-	}
-	r.result.Parameters = shown(plan.Arguments())
-	if err := r.mayGoBack(plan); err != nil {
-		return nil, err
-	}
-	return plan, r.notAgain(plan, policy)
-}
-
-// subject is the run's package, for judgement. Without the package's record nothing of what ran before is looked at.
-func (r *found) subject(m *manifest.Manifest, contents bundle.Extracted, root *os.Root, inputs manifest.Inputs, policy *manifest.Policy) subject {
-	s := subject{manifest: m, contents: contents, root: root, inputs: inputs, policy: policy}
-	s.facts = manifest.Case{
-		Object: r.request.Object, Action: r.result.Action, Kind: kindFor(r.request.Trigger.Kind), Now: r.exec.now(),
-		Rollback: r.request.RollbackOf != "" && r.request.Reason != "", Reference: r.request.Reference,
-	}
-	if r.history != nil {
-		s.facts.Current, s.facts.Seen = applied(r.history, r.request.ParameterSet), r.history.Seen(m.Version)
-		s.others = r.others()
-	}
-	return s
-}
-
-// limited keeps the first problems with a package: it decides itself how many there are.
-func limited(problems []problem.Problem) []problem.Problem {
-	return problem.Limit(problems, problem.Most, "request.more")
-}
-
-// remembered refuses a first attempt that the package's record knows as run: its claim was lost.
-func (r *held) remembered(history *claim.Package) error {
-	if r.claim.Attempt > 1 {
-		return nil
-	}
-	if id := history.Ran(r.claim.Key); id != "" {
-		return problem.New(problem.Problem{
-			Code: "state.lost", Where: r.exec.State.Name() + "/claims/" + r.exec.Environment + "/" + r.claim.Key + ".json",
-			Message: "the same request was executed as run " + id + ", and its claim is gone: nothing is run, as it would run again",
-			Hint:    "restore the claim, or send rerun_of with that run and a reason",
-		}, nil)
-	}
-	return nil
-}
-
 // kindFor is the kind of trigger as policies know it: an upload that a sweep found is one like any.
 func kindFor(kind TriggerKind) string {
 	if kind == TriggerSweep {
@@ -193,16 +215,110 @@ func (r *asked) others() func(ctx context.Context, name string) (*claim.Package,
 	return r.exec.readRecord
 }
 
-// inputs are what the request adds to the manifest.
-func (r *asked) inputs() (manifest.Inputs, error) {
-	in := manifest.Inputs{Environment: r.exec.Environment, Set: r.request.ParameterSet, Parameters: map[string]manifest.Value{}}
-	var problems []problem.Problem
-	for _, name := range slices.Sorted(maps.Keys(r.request.Parameters)) {
-		value, err := manifest.ParseValue(r.request.Parameters[name])
-		if err != nil {
-			problems = append(problems, problem.Problem{Code: "trigger.parameter", Where: name, Message: err.Error(), Hint: "see the package's manifest"})
-		}
-		in.Parameters[name] = value
+// applied is the version that is applied of a parameter set; "" where none is. A success of an earlier version
+// whose set is not known any more counts for sets of which nothing else is known.
+func applied(history *claim.Package, set string) string {
+	if e := history.Applied(set); e != nil {
+		return e.Version
 	}
-	return in, problem.Join(problems)
+	if len(history.Sets[set]) == 0 {
+		return history.Lost()
+	}
+	return ""
+}
+
+// unmet says why what is applied of a package does not meet a range of versions, for a run of a
+// parameter set: in the same set where the package has it, else in all that it declares. "" if it does.
+func unmet(history *claim.Package, set, wanted, environment string) string {
+	newest := history.Newest()
+	if newest == nil && history.Lost() == "" {
+		return "nothing of it is applied in " + environment
+	}
+	var sets []string
+	if newest != nil {
+		sets = history.Declared[newest.DirHash]
+	}
+	switch {
+	case len(sets) == 0:
+		sets = []string{""}
+	case slices.Contains(sets, set):
+		sets = []string{set}
+	}
+	for _, set := range sets {
+		of := ""
+		if set != "" {
+			of = " of its parameter set " + set
+		}
+		switch have := applied(history, set); {
+		case have == "":
+			return "nothing" + of + " is applied in " + environment
+		case !manifest.Satisfies(have, wanted):
+			return environment + " has " + have + of
+		}
+	}
+	return ""
+}
+
+// limited keeps the first problems with a package: it decides itself how many there are.
+func limited(problems []problem.Problem) []problem.Problem {
+	return problem.Limit(problems, problem.Most, "request.more")
+}
+
+// notAgain ends a run of what is applied already, where that is not to be done again.
+func (r *found) notAgain(plan *manifest.Plan, policy *manifest.Policy) error {
+	if r.result.Action != string(ActionApply) || plan.Manifest().Idempotent || policy != nil && policy.AllowsRepeat() {
+		return nil
+	}
+	set, dirHash := r.request.ParameterSet, r.result.Package.DirHash
+	keys := keysOf(plan, dirHash, set)
+	if e := r.history.Applied(set); e != nil && slices.Contains(keys, e.Key) {
+		return r.alreadyApplied(e.RunID)
+	}
+	for _, key := range keys {
+		if id := r.history.Forgotten(key); id != "" && r.history.Latest(set) == nil {
+			return r.alreadyApplied(id)
+		}
+	}
+	return nil
+}
+
+// keysOf are all keys that a plan may have in a record.
+func keysOf(plan *manifest.Plan, dirHash, set string) []string {
+	return []string{contentKey(plan, dirHash, set), writtenKey(plan, dirHash, set)}
+}
+
+// contentKey identifies what a plan does: contents, parameter set and parameters. Numbers count by their
+// value: 1.0 is 1.
+func contentKey(plan *manifest.Plan, dirHash, set string) string {
+	return keyOf(plan, dirHash, set, manifest.Value.Canonical)
+}
+
+// writtenKey is the content key as records have it that were made when numbers counted as they were
+// written.
+func writtenKey(plan *manifest.Plan, dirHash, set string) string {
+	return keyOf(plan, dirHash, set, func(v manifest.Value) manifest.Value { return v })
+}
+
+func keyOf(plan *manifest.Plan, dirHash, set string, form func(manifest.Value) manifest.Value) string {
+	values := map[string]manifest.Value{}
+	for _, a := range plan.Arguments() {
+		values[a.Name] = form(a.Value)
+	}
+	doc, err := json.Marshal([]any{dirHash, set, values})
+	if err != nil {
+		panic(err) // values are valid JSON
+	}
+	return fmt.Sprintf("%x", sha256.Sum256(doc))
+}
+
+// What is applied is decided here: what a run is in the package's record, what that says of a repeat
+// and of requirements, and how the record of an earlier version is read.
+
+// change is the entry of what a plan applies, as far as it is known before it runs.
+func (r *found) change(plan *manifest.Plan) *claim.Entry {
+	p := r.result.Package
+	return &claim.Entry{
+		RunID: r.result.RunID, Key: contentKey(plan, p.DirHash, r.request.ParameterSet), Version: p.Version, DirHash: p.DirHash, SHA256: p.SHA256,
+		Kept: r.copies.zip, Object: r.request.Object, Uploaded: r.created, Declares: slices.Sorted(maps.Keys(plan.Manifest().ParameterSets)), Start: r.result.Start, Resumes: r.request.ResumeFrom,
+	}
 }

@@ -3,9 +3,11 @@ package executor
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -19,21 +21,10 @@ import (
 	"cemli-executor/manifest"
 )
 
-// A request that goes back to an earlier run (rerun_of, resume_from, rollback_of) is decided here, in three
-// steps: recall reads the result of that run and takes everything from it; mayGoBack, once nobody else changes
-// what is applied, refuses what the package's record has closed; leaveOut and rollBack say which steps are left to
-// be run or undone. What the request alone must not contain, consistent has refused before.
-
-// maxResult bounds a result that is read back.
-const maxResult = 16 << 20
-
 // recall reads the result of the run that the request goes back to, and makes the request one for
 // exactly that: its contents, action, set and parameters.
 func (r *earlier) recall(ctx context.Context) error {
 	id := r.request.previousRun()
-	if id == "" {
-		return nil
-	}
 	r.result.PreviousRunID = id
 	previous, known, err := r.readPrevious(ctx, id)
 	if err != nil {
@@ -262,7 +253,7 @@ func isHidden(value any) bool {
 
 // sameContents refuses contents that are not those of the run that the request goes back to.
 func (r *earlier) sameContents(dirHash string) error {
-	if r.previous == nil || r.previous.Package.DirHash == "" || r.previous.Package.DirHash == dirHash {
+	if r.previous.Package.DirHash == "" || r.previous.Package.DirHash == dirHash {
 		return nil
 	}
 	return problem.New(problem.Problem{
@@ -274,7 +265,7 @@ func (r *earlier) sameContents(dirHash string) error {
 // mayGoBack refuses a way back that what is applied by now has closed.
 func (r *earlier) mayGoBack(plan *manifest.Plan) error {
 	q := r.request
-	if r.previous == nil || r.previous.Action != string(ActionApply) {
+	if r.previous.Action != string(ActionApply) {
 		return nil
 	}
 	was := r.previous
@@ -450,4 +441,36 @@ func undone(before []evidence.Step, step steps.Step) bool {
 		done := s.Status == evidence.StepSuccess || s.Status == evidence.StepSkipped
 		return done && s.Name == step.Name && s.Run == step.Undo
 	})
+}
+
+// A request that goes back to an earlier run (rerun_of, resume_from, rollback_of) is decided here, in three
+// steps: recall reads the result of that run and takes everything from it; mayGoBack, once nobody else changes
+// what is applied, refuses what the package's record has closed; leaveOut and rollBack say which steps are left to
+// be run or undone. What the request alone must not contain, consistent has refused before.
+
+// maxResult bounds a result that is read back.
+const maxResult = 16 << 20
+
+// readResult reads the result of an earlier run, and its SHA-256.
+func (e *Executor) readResult(ctx context.Context, id string) (result evidence.Result, digest string, err error) {
+	object := evidence.ResultObject(id)
+	body, _, err := e.Results.Get(ctx, object, store.GetOptions{})
+	if err != nil {
+		return evidence.Result{}, "", err
+	}
+	defer body.Close()
+	doc, err := io.ReadAll(io.LimitReader(body, maxResult))
+	if err != nil {
+		return evidence.Result{}, "", store.Error(store.ErrUnavailable, "read", e.Results.Name(), object, err)
+	}
+	result, err = evidence.Decode(doc)
+	if err == nil && result.RunID != id {
+		err = fmt.Errorf("it is of the run %s", result.RunID)
+	}
+	if err != nil {
+		return evidence.Result{}, "", problem.New(problem.Problem{
+			Code: "state.result", Where: e.Results.Name() + "/" + object, Message: "the result cannot be read", Hint: "see who wrote it; the executor never overwrites a result",
+		}, err)
+	}
+	return result, fmt.Sprintf("%x", sha256.Sum256(doc)), nil
 }

@@ -3,7 +3,9 @@ package executor
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
+	"fmt"
 	"path"
 	"regexp"
 	"strings"
@@ -11,6 +13,7 @@ import (
 
 	"cemli-executor/internal/claim"
 	"cemli-executor/internal/problem"
+	"cemli-executor/internal/store"
 	"cemli-executor/manifest"
 )
 
@@ -37,7 +40,7 @@ func (q Request) key(environment string) string {
 	if err != nil {
 		panic(err) // parameters are valid JSON: the trigger has parsed them
 	}
-	return sum(parts)
+	return fmt.Sprintf("%x", sha256.Sum256(parts))
 }
 
 // occurrence tells apart what is asked for more than once on purpose: empty for uploads.
@@ -69,6 +72,49 @@ func occasion(words ...string) string {
 		panic(err) // they are strings
 	}
 	return string(doc)
+}
+
+// previousRun is the run that the request goes back to; "" where it stands alone.
+func (q Request) previousRun() string { return cmp.Or(q.ResumeFrom, q.RollbackOf, q.RerunOf) }
+
+// GoesBack reports whether the request goes back to an earlier run, from which it takes everything that
+// it does not name.
+func (q Request) GoesBack() bool { return q.previousRun() != "" }
+
+// wayBack names the key with which the request goes back.
+func (q Request) wayBack() string {
+	switch {
+	case q.ResumeFrom != "":
+		return "resume_from"
+	case q.RollbackOf != "":
+		return "rollback_of"
+	}
+	return "rerun_of"
+}
+
+// consistent refuses requests whose parts contradict each other.
+func (q Request) consistent() error {
+	var problems []problem.Problem
+	note := func(wrong bool, where, message, hint string) {
+		if wrong {
+			problems = append(problems, problem.Problem{Code: "trigger.value", Where: where, Message: message, Hint: hint})
+		}
+	}
+	note(q.Action == ActionRollback && q.RollbackOf == "", "/rollback_of", "a rollback needs the run that it undoes", "name its run id")
+	given := 0
+	for _, id := range []string{q.ResumeFrom, q.RollbackOf, q.RerunOf} {
+		if id != "" {
+			given++
+		}
+	}
+	note(given > 1, "/resume_from", "a run goes back to an earlier one in one way only", "leave out all but one of resume_from, rollback_of and rerun_of")
+	note(q.OncePer > 0 && given > 0, "/once_per", "a run that goes back to an earlier one is no regular one", "leave out once_per")
+	note(q.RerunOf != "" && !manifest.Visible(q.Reason), "/reason", "doing the same again needs a reason", "say why, in a sentence")
+	note(q.ResumeFrom != "" && q.Action != "" && q.Action != ActionApply, "/resume_from", "only apply goes on from an earlier run", "leave out the action")
+	note(q.RollbackOf != "" && (q.Action == ActionDryRun || q.Action == ActionCheck), "/rollback_of", "nothing is undone by "+string(q.Action), "ask for rollback, or for apply")
+	note(q.RollbackOf != "" && !manifest.Visible(q.Reason), "/reason", "going back needs a reason", "say why, in a sentence")
+	note(q.Force && !manifest.Visible(q.Reason), "/reason", "force needs a reason", "say why, in a sentence")
+	return problem.Join(problems)
 }
 
 // form is the occurrence of a request that its form may not ask for: under a key of its own, its
@@ -188,9 +234,128 @@ func (q Request) byHand() bool {
 	return q.Trigger.Kind == TriggerRequest || q.Trigger.Kind == TriggerCLI
 }
 
+// wantsRepeats says what a request that comes again and again wants of its package, or "".
+func (q Request) wantsRepeats() string {
+	what := ""
+	switch {
+	case q.OncePer > 0:
+		what = "what is to run regularly"
+	case q.OnEvent:
+		what = "what is to run by every such event"
+	default:
+		return ""
+	}
+	return "; " + what + ` wants an idempotent package ("idempotent": true in the manifest), or a policy that allows repeat ("version": {"repeat": "allow"})`
+}
+
 func setDefault[T comparable](to *T, value T) {
 	var zero T
 	if *to == zero {
 		*to = value
 	}
+}
+
+// begunBefore finds out whether the request has begun before, and with which bytes: from then on it is
+// of those, whatever the packages bucket has now.
+func (r *report) begunBefore(ctx context.Context) error {
+	actions := []Action{r.request.Action}
+	if r.request.Action == "" { // the metadata may have said it
+		actions = []Action{ActionApply, ActionDryRun}
+	}
+	for _, action := range actions {
+		request := r.request
+		request.Action, request.Slot = action, request.occurrence(r.result.Start)
+		held, err := r.exec.book.Find(ctx, request.key(r.exec.Environment))
+		if err != nil {
+			return err
+		}
+		if held == nil {
+			continue
+		}
+		r.request.pinned, err = r.pinOf(ctx, request, held)
+		return err
+	}
+	return nil
+}
+
+// pinOf is the SHA-256 of the zip that a claim's request has begun with, in any of its sets; "" if it
+// has not.
+func (r *asked) pinOf(ctx context.Context, request Request, held *claim.Held) (string, error) {
+	if held.Sets == nil {
+		return held.Pinned, nil
+	}
+	for _, set := range held.Sets {
+		request.ParameterSet = set
+		one, err := r.exec.book.Find(ctx, request.key(r.exec.Environment))
+		if err != nil || one == nil {
+			return "", err // sets begin in their order
+		}
+		if one.Pinned != "" {
+			return one.Pinned, nil
+		}
+	}
+	return "", nil
+}
+
+// lookBack finds out what the uploader chose by metadata, which is part of what the request means. Of
+// a version that is gone only claims tell, and marks.
+func (r *found) lookBack(ctx context.Context) error {
+	if CheckObject(r.request.Object) != nil {
+		return nil // nobody can ask a store for it
+	}
+	info, err := r.version(ctx)
+	if err != nil && retryable(err) {
+		return err
+	}
+	if err == nil {
+		r.created = info.Created
+		if r.request.fromMetadata(info.Metadata) == nil && r.request.Action != "" {
+			r.result.Action = string(r.request.Action)
+		}
+		return nil
+	}
+	if r.request.byHand() || r.request.OnEvent {
+		return nil
+	}
+	// One who comes first may have known its metadata, and another not.
+	for _, action := range []Action{ActionApply, ActionCheck, ActionDryRun} {
+		request := r.request
+		request.Action, request.Slot = action, request.occurrence(r.result.Start)
+		held, err := r.exec.book.Find(ctx, request.key(r.exec.Environment))
+		if err != nil {
+			return err
+		}
+		if held != nil && action != cmp.Or(r.request.Action, ActionApply) {
+			return duplicateOf(held.Claim)
+		}
+		mark, err := r.exec.book.Pending(ctx, claim.PendingName(request.key(r.exec.Environment), 1))
+		if err != nil {
+			return err
+		}
+		if mark != nil && r.request.Action == "" { // it was accepted so, and not claimed any more
+			r.request.Action, r.result.Action = action, string(action)
+			return nil
+		}
+	}
+	return nil
+}
+
+// version describes the version of the object that the request names, which may have been replaced or
+// deleted: without an id it is looked for by its ETag, as far as versions are kept.
+func (r *asked) version(ctx context.Context) (store.Info, error) {
+	q := r.request
+	info, err := store.Describe(ctx, r.exec.Packages, q.Object, q.VersionID)
+	if err == nil && info.ETag == q.ETag || err != nil && !isGone(err) {
+		return info, err
+	}
+	page, err := r.exec.Packages.ListVersions(ctx, store.VersionOptions{Prefix: q.Object})
+	if err != nil {
+		return info, err
+	}
+	for _, v := range page.Versions {
+		if v.Name == q.Object && v.ETag == q.ETag && v.VersionID != "" {
+			return store.Describe(ctx, r.exec.Packages, q.Object, v.VersionID)
+		}
+	}
+	return info, store.Error(store.ErrNotFound, "find", r.exec.Packages.Name(), q.Object, nil)
 }

@@ -3,6 +3,7 @@ package executor
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -207,5 +208,5 @@ func (e *Executor) probePolicy(ctx context.Context, level *sandbox.Level) (strin
 	if least := sandbox.Level(policy.Sandbox); least != "" && least.Reaches(*level) {
 		*level = least
 	}
-	return e.Policy.Source + " is valid: sha256:" + sum(doc), nil
+	return e.Policy.Source + " is valid: sha256:" + fmt.Sprintf("%x", sha256.Sum256(doc)), nil
 }

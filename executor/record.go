@@ -3,6 +3,7 @@ package executor
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,25 +12,12 @@ import (
 	"time"
 
 	"cemli-executor/internal/claim"
+	"cemli-executor/internal/codes"
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/problem"
 	"cemli-executor/internal/store"
 	"cemli-executor/manifest"
 )
-
-// unclaimed refuses to run under a run id that has a result already.
-func (r *held) unclaimed(ctx context.Context) error {
-	object := evidence.ResultObject(r.result.RunID)
-	_, err := r.exec.Results.Head(ctx, object)
-	switch {
-	case errors.Is(err, store.ErrNotFound):
-		r.unsure = false
-		return nil
-	case err != nil:
-		return err
-	}
-	return store.Error(store.ErrExists, "start run", r.exec.Results.Name(), object, errTaken)
-}
 
 // end ends the run, as the verdict or the failure says that stopped its stages. Of a run that is this
 // invocation's to end it stores what is not stored yet, commits the result, and logs the last line. The error
@@ -81,14 +69,28 @@ func (r *run) end(ctx context.Context, failure error) error {
 	return r.committed(ctx, failure)
 }
 
-// committed does what follows the result.
-func (r *run) committed(ctx context.Context, failure error) error {
-	r.settleOwn(ctx)
-	r.finishLog("run finished", failure)
-	if !r.noted && retryable(failure) {
-		return failure
+// forEvidence is a context that outlives a cancelled one, but not the process. A run that has begun may use
+// all of the time that is left for its evidence, as far as nobody else may take the run over.
+func (r *held) forEvidence(ctx context.Context) (context.Context, context.CancelFunc) {
+	end := time.Now().Add(max(r.exec.Reserve, time.Second))
+	switch hard, ok := ctx.Deadline(); {
+	case !ok: // nobody is going to end the process
+		end = time.Now().Add(max(r.exec.Reserve, time.Minute))
+	case r.noted || hard.Before(end):
+		end = hard
 	}
-	return nil
+	if lease := time.Until(r.leased()); r.noted && lease > 0 && time.Now().Add(lease).Before(end) {
+		end = time.Now().Add(lease)
+	}
+	return context.WithDeadline(context.WithoutCancel(ctx), end)
+}
+
+// leased is until when nobody else may take the run over.
+func (r *held) leased() time.Time {
+	if r.claim == nil {
+		return time.Time{}
+	}
+	return r.claim.Lease
 }
 
 // decided reports whether a failure before the claim is about one version of the object, or one event, and so
@@ -116,6 +118,59 @@ func (r *run) putOff(ctx context.Context, failure error) {
 		r.result.Message += next + "the request is tried again"
 	}
 	r.log.Warn("the run could not begin", "object", r.request.Object, "code", problem.CodeOf(failure), "error", failure.Error())
+}
+
+// postpone ends a run that goes on later.
+func (r *run) postpone(ctx context.Context, v verdict) {
+	r.release(ctx, nil, false)
+	r.hand = v.hand
+	r.goesOnLater(v.why)
+}
+
+// goesOnLater is the answer to a request that goes on later. It leaves no evidence yet.
+func (r *report) goesOnLater(why string) evidence.Result {
+	r.result.Status, r.result.Message, r.result.Execution.Note = evidence.StatusInProgress, why, why
+	r.exec.Log.Info("goes on later", "run_id", r.result.RunID, "object", r.request.Object, "why", why)
+	return r.result
+}
+
+// release gives the claim back where nothing was started, so that whoever comes next does the work, with
+// the failure that led to it, if there is one.
+func (r *held) release(ctx context.Context, failure error, counted bool) {
+	if !r.giveBack(ctx, failure, counted) || r.group == nil {
+		return
+	}
+	if r.unsure && r.unclaimed(ctx) != nil {
+		return // whoever enters the group, when the lease has ended, sees to that result first
+	}
+	r.leave(ctx)
+}
+
+// giveBack gives back the claim alone.
+func (r *held) giveBack(ctx context.Context, failure error, counted bool) bool {
+	if r.claim == nil || r.noted {
+		return false
+	}
+	last := lastError(failure)
+	if last != nil {
+		last.Message = r.masker.String(last.Message)
+	}
+	if err := r.claim.Release(ctx, counted, last); err != nil {
+		// It may say that a step has begun: whoever enters the group, once it is free, has to see to that first.
+		r.log.Error("the claim could not be given back", "error", err.Error())
+		return false
+	}
+	return true
+}
+
+// committed does what follows the result.
+func (r *run) committed(ctx context.Context, failure error) error {
+	r.settleOwn(ctx)
+	r.finishLog("run finished", failure)
+	if !r.noted && retryable(failure) {
+		return failure
+	}
+	return nil
 }
 
 // adoptResult ends a run whose result is there already: an earlier holder of the claim has stored it
@@ -165,6 +220,61 @@ func (r *found) logWhole() {
 	if doc, err := r.encode(); err == nil {
 		r.log.Error("result that could not be stored", "result", json.RawMessage(doc))
 	}
+}
+
+// following is the part of the time for evidence that is kept for what follows the result.
+const following = 2 * time.Second
+
+// commit stores everything that is not stored yet and then the result.
+func (r *found) commit(ctx context.Context) error {
+	end, _ := ctx.Deadline() // forEvidence has set it
+	ctx, cancel := context.WithDeadline(ctx, end.Add(-min(following, time.Until(end)/4)))
+	defer cancel()
+	if err := r.copies.group.Wait(); err != nil {
+		return err
+	}
+	if err := r.stored.Rest(ctx); err != nil {
+		return err
+	}
+	if err := r.collect(ctx); err != nil {
+		return err
+	}
+	if r.result.RunID == "" {
+		r.runID()
+	}
+	r.result.End = r.result.Start.Add(time.Since(r.begun))
+	r.result.Outputs = r.outcome.Outputs
+	r.mask()
+	err := r.putJUnit(ctx)
+	if errors.Is(err, store.ErrExists) {
+		r.log.Warn("there is a JUnit report of an earlier try, which stays") // one that stored no result
+		err = r.stored.Adopt(ctx, evidence.Dir(r.runID())+junitReport)
+	}
+	if err != nil {
+		return err
+	}
+	r.result.Evidence = r.stored.Listed()
+	doc, err := r.encode()
+	if err != nil {
+		return err
+	}
+	r.digest = fmt.Sprintf("%x", sha256.Sum256(doc))
+	err = r.create(ctx, "result.json", doc, "application/json")
+	if errors.Is(err, store.ErrExists) {
+		return errors.Join(errTaken, err)
+	}
+	return err
+}
+
+const junitReport = "junit.xml"
+
+// putJUnit stores the run as a JUnit report.
+func (r *report) putJUnit(ctx context.Context) error {
+	doc, err := r.result.JUnit()
+	if err != nil {
+		return err
+	}
+	return r.create(ctx, junitReport, doc, "application/xml")
 }
 
 // maxDocument bounds result.json: whoever reads it back reads it whole.
@@ -227,70 +337,62 @@ func ending(text string, n int) string {
 	return strings.ToValidUTF8(text[max(0, len(text)-n):], "")
 }
 
-// forEvidence is a context that outlives a cancelled one, but not the process. A run that has begun may use
-// all of the time that is left for its evidence, as far as nobody else may take the run over.
-func (r *held) forEvidence(ctx context.Context) (context.Context, context.CancelFunc) {
-	end := time.Now().Add(max(r.exec.Reserve, time.Second))
-	switch hard, ok := ctx.Deadline(); {
-	case !ok: // nobody is going to end the process
-		end = time.Now().Add(max(r.exec.Reserve, time.Minute))
-	case r.noted || hard.Before(end):
-		end = hard
+// settleOwn does what follows the result, and says in the claim how the run has ended. What fails
+// is found by the sweep.
+func (r *run) settleOwn(ctx context.Context) {
+	if r.claim == nil { // a request that was refused as it stands: its sender may mend it and ask again
+		r.exec.follow(ctx, nil, r.result, nil, nil, []string{followAnnounce})
+		return
 	}
-	if lease := time.Until(r.leased()); r.noted && lease > 0 && time.Now().Add(lease).Before(end) {
-		end = time.Now().Add(lease)
+	pending := r.exec.follow(ctx, r.claim, r.result, noted(r.doing, r.result, r.digest), r.history, followers)
+	if !slices.Contains(pending, followRecord) {
+		r.leave(ctx) // else the next of the group would not know of this run
 	}
-	return context.WithDeadline(context.WithoutCancel(ctx), end)
+	r.exec.concludeClaim(ctx, r.claim, claim.End{Status: string(r.result.Status), Result: r.digest, Applies: r.doing, FollowUps: pending})
 }
 
-// leased is until when nobody else may take the run over.
-func (r *held) leased() time.Time {
-	if r.claim == nil {
-		return time.Time{}
+// concludeClaim notes in the claim how its run has ended; a sweep finds what could not be noted.
+func (e *Executor) concludeClaim(ctx context.Context, held *claim.Held, end claim.End) {
+	ok, err := held.Conclude(ctx, end)
+	switch {
+	case err != nil:
+		e.Log.Error("the claim could not be updated", "run_id", held.RunID, "error", err.Error())
+	case !ok:
+		e.Log.Warn("the claim is not this run's any more", "run_id", held.RunID)
 	}
-	return r.claim.Lease
 }
 
-// following is the part of the time for evidence that is kept for what follows the result.
-const following = 2 * time.Second
+// finishLog is the run's last line, made for alarms to count.
+func (r *report) finishLog(message string, failure error) {
+	if r.result.RunID == "" {
+		r.runID()
+	}
+	res := &r.result
+	fields := []any{
+		"status", res.Status, "object", res.SourceObject, "version_id", res.Package.VersionID,
+		"sha256", res.Package.SHA256, "dirhash", res.Package.DirHash, "start", res.Start, "end", res.End,
+		"result", r.exec.Results.Name() + "/" + evidence.ResultObject(res.RunID),
+	}
+	if failure == nil || res.Status == evidence.StatusSkipped {
+		r.log.Info(message, fields...)
+		return
+	}
+	// The log has the causes too, which answers and evidence do not.
+	r.log.Error(message, append(fields, "code", problem.CodeOf(failure), "error", r.masker.String(failure.Error()))...)
+}
 
-// commit stores everything that is not stored yet and then the result.
-func (r *found) commit(ctx context.Context) error {
-	end, _ := ctx.Deadline() // forEvidence has set it
-	ctx, cancel := context.WithDeadline(ctx, end.Add(-min(following, time.Until(end)/4)))
-	defer cancel()
-	if err := r.copies.group.Wait(); err != nil {
+// unclaimed refuses to run under a run id that has a result already.
+func (r *held) unclaimed(ctx context.Context) error {
+	object := evidence.ResultObject(r.result.RunID)
+	_, err := r.exec.Results.Head(ctx, object)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		r.unsure = false
+		return nil
+	case err != nil:
 		return err
 	}
-	if err := r.stored.Rest(ctx); err != nil {
-		return err
-	}
-	if err := r.collect(ctx); err != nil {
-		return err
-	}
-	r.runID()
-	r.result.End = r.ended()
-	r.result.Outputs = r.outcome.Outputs
-	r.mask()
-	err := r.putJUnit(ctx)
-	if errors.Is(err, store.ErrExists) {
-		r.log.Warn("there is a JUnit report of an earlier try, which stays") // one that stored no result
-		err = r.stored.Adopt(ctx, evidence.Dir(r.runID())+junitReport)
-	}
-	if err != nil {
-		return err
-	}
-	r.result.Evidence = r.stored.Listed()
-	doc, err := r.encode()
-	if err != nil {
-		return err
-	}
-	r.digest = sum(doc)
-	err = r.create(ctx, "result.json", doc, "application/json")
-	if errors.Is(err, store.ErrExists) {
-		return errors.Join(errTaken, err)
-	}
-	return err
+	return store.Error(store.ErrExists, "start run", r.exec.Results.Name(), object, errTaken)
 }
 
 // provable makes sure, before anything is executed, that the run can leave evidence whatever the package
@@ -317,30 +419,10 @@ func (r *decided) provable() error {
 	}, err)
 }
 
-const junitReport = "junit.xml"
+// retryable reports whether a failure before the first step says nothing of the request: the same
+// may succeed later.
+func retryable(failure error) bool { return failure != nil && codes.OfError(failure).Retried }
 
-// putJUnit stores the run as a JUnit report.
-func (r *report) putJUnit(ctx context.Context) error {
-	doc, err := r.result.JUnit()
-	if err != nil {
-		return err
-	}
-	return r.create(ctx, junitReport, doc, "application/xml")
-}
-
-// finishLog is the run's last line, made for alarms to count.
-func (r *report) finishLog(message string, failure error) {
-	r.runID()
-	res := &r.result
-	fields := []any{
-		"status", res.Status, "object", res.SourceObject, "version_id", res.Package.VersionID,
-		"sha256", res.Package.SHA256, "dirhash", res.Package.DirHash, "start", res.Start, "end", res.End,
-		"result", r.exec.Results.Name() + "/" + evidence.ResultObject(res.RunID),
-	}
-	if failure == nil || res.Status == evidence.StatusSkipped {
-		r.log.Info(message, fields...)
-		return
-	}
-	// The log has the causes too, which answers and evidence do not.
-	r.log.Error(message, append(fields, "code", problem.CodeOf(failure), "error", r.masker.String(failure.Error()))...)
-}
+// counts reports whether a failure counts as a try. What a person has to mend first does not: the
+// request goes on afterwards.
+func counts(failure error) bool { return codes.OfError(failure).Counted }

@@ -1,14 +1,10 @@
 package executor
 
 import (
-	"cmp"
 	"encoding/json"
-	"fmt"
 	"time"
 
 	"cemli-executor/internal/evidence"
-	"cemli-executor/internal/problem"
-	"cemli-executor/manifest"
 )
 
 // Action is what a request asks to be done with a package.
@@ -103,70 +99,4 @@ type Trigger struct {
 	EventType string          `json:"event_type,omitempty"`
 	EventTime time.Time       `json:"event_time,omitzero"` // zero when not said
 	Raw       json.RawMessage `json:"raw,omitempty"`       // the request as received; nil when over 64 KB
-}
-
-// encode is the request as the state bucket keeps it.
-func (q Request) encode() ([]byte, error) {
-	doc, err := json.Marshal(q)
-	if err != nil {
-		return nil, fmt.Errorf("encode request: %w", err)
-	}
-	return doc, nil
-}
-
-// previousRun is the run that the request goes back to; "" where it stands alone.
-func (q Request) previousRun() string { return cmp.Or(q.ResumeFrom, q.RollbackOf, q.RerunOf) }
-
-// GoesBack reports whether the request goes back to an earlier run, from which it takes everything that
-// it does not name.
-func (q Request) GoesBack() bool { return q.previousRun() != "" }
-
-// wayBack names the key with which the request goes back.
-func (q Request) wayBack() string {
-	switch {
-	case q.ResumeFrom != "":
-		return "resume_from"
-	case q.RollbackOf != "":
-		return "rollback_of"
-	}
-	return "rerun_of"
-}
-
-// consistent refuses requests whose parts contradict each other.
-func (q Request) consistent() error {
-	var problems []problem.Problem
-	note := func(wrong bool, where, message, hint string) {
-		if wrong {
-			problems = append(problems, problem.Problem{Code: "trigger.value", Where: where, Message: message, Hint: hint})
-		}
-	}
-	note(q.Action == ActionRollback && q.RollbackOf == "", "/rollback_of", "a rollback needs the run that it undoes", "name its run id")
-	given := 0
-	for _, id := range []string{q.ResumeFrom, q.RollbackOf, q.RerunOf} {
-		if id != "" {
-			given++
-		}
-	}
-	note(given > 1, "/resume_from", "a run goes back to an earlier one in one way only", "leave out all but one of resume_from, rollback_of and rerun_of")
-	note(q.OncePer > 0 && given > 0, "/once_per", "a run that goes back to an earlier one is no regular one", "leave out once_per")
-	note(q.RerunOf != "" && !manifest.Visible(q.Reason), "/reason", "doing the same again needs a reason", "say why, in a sentence")
-	note(q.ResumeFrom != "" && q.Action != "" && q.Action != ActionApply, "/resume_from", "only apply goes on from an earlier run", "leave out the action")
-	note(q.RollbackOf != "" && (q.Action == ActionDryRun || q.Action == ActionCheck), "/rollback_of", "nothing is undone by "+string(q.Action), "ask for rollback, or for apply")
-	note(q.RollbackOf != "" && !manifest.Visible(q.Reason), "/reason", "going back needs a reason", "say why, in a sentence")
-	note(q.Force && !manifest.Visible(q.Reason), "/reason", "force needs a reason", "say why, in a sentence")
-	return problem.Join(problems)
-}
-
-// wantsRepeats says what a request that comes again and again wants of its package, or "".
-func (q Request) wantsRepeats() string {
-	what := ""
-	switch {
-	case q.OncePer > 0:
-		what = "what is to run regularly"
-	case q.OnEvent:
-		what = "what is to run by every such event"
-	default:
-		return ""
-	}
-	return "; " + what + ` wants an idempotent package ("idempotent": true in the manifest), or a policy that allows repeat ("version": {"repeat": "allow"})`
 }

@@ -19,9 +19,6 @@ import (
 // them: an undo needs what the step had saved. They are checked against that run's digests. What is done
 // again from its beginning finds nothing.
 func (r *found) restore(ctx context.Context) error {
-	if r.request.ResumeFrom == "" && r.result.Action != string(ActionRollback) {
-		return nil
-	}
 	for _, a := range r.previous.Artifacts {
 		if a.Object == "" {
 			r.missing = append(r.missing, a.Name) // an undo may do without; resuming, mayResume has refused

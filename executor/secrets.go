@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"unicode/utf8"
 
 	"cemli-executor/internal/evidence"
@@ -25,10 +26,6 @@ type Secret struct {
 // SecretSource reads a secret by its name or OCID. env is the variable that it is for. An
 // error that is a *problem.Error of the family "secret" goes into the result.
 type SecretSource func(ctx context.Context, env, ref string) (Secret, error)
-
-// maxSecrets is how long all secrets of a run are together: they become variables of an environment,
-// and each is looked for in all its forms. The vault itself takes 25 KB for one.
-const maxSecrets = 32 << 10
 
 // guard learns what has to be masked before anything is decided: what a request gives, all of it while it is
 // not known what is sensitive, and every sensitive value in the manifest, which the result quotes.
@@ -61,6 +58,40 @@ func fitting(values []string) []string {
 	return values
 }
 
+// askedParameters are the parameters that the request gives, for results of runs that end before all of them
+// are known: whoever does the same again needs them. Those that are not known to be harmless are hidden.
+func (r *asked) askedParameters(m *manifest.Manifest) map[string]any {
+	if len(r.request.Parameters) == 0 {
+		return nil
+	}
+	values := map[string]any{}
+	for name, doc := range r.request.Parameters {
+		values[name] = redact.Mask
+		if m == nil {
+			continue
+		}
+		declared, ok := m.Parameters[name]
+		if v, err := manifest.ParseValue(doc); err == nil && ok && !declared.Sensitive {
+			values[name] = v
+		}
+	}
+	return values
+}
+
+// shown are the parameters for the result; a sensitive one is only said to be there.
+func shown(arguments manifest.Arguments) map[string]any {
+	if len(arguments) == 0 {
+		return nil
+	}
+	values := map[string]any{}
+	for _, a := range arguments {
+		if values[a.Name] = a.Value; a.Sensitive {
+			values[a.Name] = redact.Mask
+		}
+	}
+	return values
+}
+
 // tooMuch refuses more than can be masked.
 func tooMuch(values []string) []problem.Problem {
 	values = slices.Compact(slices.Sorted(slices.Values(values)))
@@ -73,28 +104,9 @@ func tooMuch(values []string) []problem.Problem {
 	}}
 }
 
-// sensitive lists the sensitive values of a plan; one that cannot be masked is refused.
-func sensitive(arguments manifest.Arguments) ([]string, []problem.Problem) {
-	var values []string
-	var problems []problem.Problem
-	for _, a := range arguments {
-		if !a.Sensitive {
-			continue
-		}
-		if len(a.Value.Text()) < redact.MinBytes {
-			problems = append(problems, tooShort(a.Name))
-		}
-		values = append(values, a.Value.Text())
-	}
-	return values, problems
-}
-
-func tooShort(where string) problem.Problem {
-	return problem.Problem{
-		Code: "secret.short", Where: where, Message: fmt.Sprintf("the value has fewer than %d bytes, which cannot be masked without masking much else", redact.MinBytes),
-		Hint: "use a longer one",
-	}
-}
+// maxSecrets is how long all secrets of a run are together: they become variables of an environment,
+// and each is looked for in all its forms. The vault itself takes 25 KB for one.
+const maxSecrets = 32 << 10
 
 // unlock fetches the secrets of a plan and makes sure that none of them is shown.
 func (r *decided) unlock(ctx context.Context, plan *manifest.Plan) error {
@@ -132,6 +144,29 @@ func (r *decided) unlock(ctx context.Context, plan *manifest.Plan) error {
 	problems = append(problems, tooMuch(hide)...)
 	r.masker = redact.New(fitting(hide))
 	return problem.Join(problems)
+}
+
+// sensitive lists the sensitive values of a plan; one that cannot be masked is refused.
+func sensitive(arguments manifest.Arguments) ([]string, []problem.Problem) {
+	var values []string
+	var problems []problem.Problem
+	for _, a := range arguments {
+		if !a.Sensitive {
+			continue
+		}
+		if len(a.Value.Text()) < redact.MinBytes {
+			problems = append(problems, tooShort(a.Name))
+		}
+		values = append(values, a.Value.Text())
+	}
+	return values, problems
+}
+
+func tooShort(where string) problem.Problem {
+	return problem.Problem{
+		Code: "secret.short", Where: where, Message: fmt.Sprintf("the value has fewer than %d bytes, which cannot be masked without masking much else", redact.MinBytes),
+		Hint: "use a longer one",
+	}
 }
 
 // mayUnlock refuses secrets where scripts could also take the function's identity, unless the
@@ -172,4 +207,53 @@ func unusable(env string, value []byte, total int) (problem.Problem, bool) {
 		}, true
 	}
 	return problem.Problem{}, false
+}
+
+// mask hides secrets in what the result quotes of scripts, requests and messages. What
+// identifies the run and its bytes stays as it is.
+func (r *report) mask() {
+	res := &r.result
+	res.Mask(r.masker)
+	for name, value := range res.Parameters {
+		if shown, ok := value.(manifest.Value); ok && r.hides(shown.Text()) {
+			res.Parameters[name] = r.masker.String(shown.Text())
+		}
+	}
+	if len(res.Trigger.Raw) > 0 {
+		res.Trigger.Raw = r.masker.JSON(res.Trigger.Raw, r.about(r.hidesGiven))
+	}
+	if len(res.Manifest) > 0 && r.manifest != nil {
+		res.Manifest = r.masker.JSON(res.Manifest, r.about(r.manifest.Hides))
+	}
+}
+
+// hides reports whether a text has a secret in it.
+func (r *report) hides(text string) bool {
+	found, err := r.masker.Found(strings.NewReader(text))
+	return found || err != nil
+}
+
+// about says what of a document of this run is masked whatever the secrets are, and what never.
+func (r *report) about(hide func(pointer string) bool) redact.Document {
+	return redact.Document{
+		Hide: hide,
+		Fixed: func(word string) bool {
+			if words[word] || r.manifest == nil {
+				return words[word]
+			}
+			_, parameter := r.manifest.Parameters[word]
+			_, secret := r.manifest.Secrets[word]
+			return parameter || secret
+		},
+	}
+}
+
+// given is where a request has the values of parameters.
+const given = "/parameters/"
+
+// hidesGiven reports whether a pointer into a request is that of a value that is not known to be anybody's to
+// read: all of them, until the manifest says that they are.
+func (r *report) hidesGiven(pointer string) bool {
+	name, ok := strings.CutPrefix(pointer, given)
+	return ok && !strings.Contains(name, "/") && (r.manifest == nil || !r.manifest.Shows(name))
 }

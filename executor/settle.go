@@ -4,19 +4,169 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
+	"time"
 
 	"cemli-executor/internal/claim"
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/problem"
 	"cemli-executor/internal/results"
 	"cemli-executor/internal/store"
+	"cemli-executor/manifest"
 )
+
+// What follows a result, in this order; claim.FollowQueue comes last.
+const (
+	followRecord   = "record"   // the package's record
+	followAnnounce = "announce" // the topic
+	followTodo     = "todo"     // the entry of what comes later
+)
+
+var followers = []string{followRecord, followTodo, followAnnounce}
+
+// follow does what follows a result and returns what could not be done. It never changes the run,
+// whose evidence stands. The package's record is the one that the run has read; nil: it is read. Without a claim
+// nothing is left for later.
+func (e *Executor) follow(ctx context.Context, held *claim.Held, result evidence.Result, change *claim.Entry, record *claim.Package, todo []string) (pending []string) {
+	for _, what := range todo {
+		var err error
+		switch what {
+		case followRecord:
+			err = e.remember(ctx, result, change, record)
+		case followTodo:
+			err = e.leaveTodo(ctx, held, result)
+		case followAnnounce:
+			if e.Announce != nil {
+				err = e.Announce(ctx, result)
+			}
+		}
+		if err != nil {
+			e.Log.Error("what follows a result could not be done", "run_id", result.RunID, "what", what, "error", err.Error())
+			pending = append(pending, what)
+		}
+	}
+	return pending
+}
+
+// remember notes in the package's record what a run has done. The record is the one that the run has
+// read; nil: it is read.
+func (e *Executor) remember(ctx context.Context, result evidence.Result, change *claim.Entry, record *claim.Package) error {
+	back := hasUndone(result)
+	applies := change != nil && result.Action == string(ActionApply) && began(result)
+	if !applies && !back {
+		return nil
+	}
+	if record == nil {
+		var err error
+		if record, err = e.readRecord(ctx, result.Package.Name); err != nil {
+			return err
+		}
+	}
+	p := result.Package
+	return record.Update(ctx, func(record *claim.Package) {
+		if back {
+			if change != nil && change.RunID == result.PreviousRunID {
+				record.Insert(result.ParameterSet, *change) // an earlier version had not noted it
+			}
+			record.RolledBack(result.ParameterSet, result.PreviousRunID, result.RunID, undoneBy(result))
+			return
+		}
+		record.Began(claim.Version{Version: p.Version, DirHash: p.DirHash, RunID: result.RunID, Start: result.Start})
+		record.Add(result.ParameterSet, entry(result, *change))
+	})
+}
+
+// hasUndone reports whether a run is a rollback that has begun to undo, or had nothing left to.
+func hasUndone(result evidence.Result) bool {
+	if result.Action != string(ActionRollback) || result.Rollback == nil {
+		return false
+	}
+	return result.Status == evidence.StatusSuccess || undoBegan(result)
+}
+
+// undoBegan reports whether an undo script of a run has run.
+func undoBegan(result evidence.Result) bool {
+	return result.Rollback != nil && slices.ContainsFunc(result.Rollback.Steps, func(s evidence.Step) bool { return s.Attempts > 0 })
+}
+
+// undoneBy is the standing of a run after a rollback of it that began.
+func undoneBy(rollback evidence.Result) claim.Standing {
+	if rollback.Status == evidence.StatusSuccess {
+		return claim.Undone
+	}
+	return claim.Partial
+}
+
+// began reports whether the first run-phase step of a run began, here or in the run that it resumed:
+// what ended before has changed nothing.
+func began(result evidence.Result) bool {
+	return slices.ContainsFunc(result.Steps, func(s evidence.Step) bool {
+		return s.Phase == string(manifest.PhaseRun) && (s.Attempts > 0 || s.Status == evidence.StepSkipped)
+	})
+}
+
+// ranAny reports whether any step of a run began, here or in the run that it resumed.
+func ranAny(result evidence.Result) bool {
+	return slices.ContainsFunc(result.Steps, func(s evidence.Step) bool { return s.Attempts > 0 || s.Status == evidence.StepSkipped })
+}
+
+// entry is what the record says of a run that applied something.
+func entry(result evidence.Result, change claim.Entry) claim.Entry {
+	p := result.Package
+	change.RunID, change.Standing = result.RunID, standing(result.Status)
+	change.Version, change.DirHash, change.SHA256, change.Object = p.Version, p.DirHash, p.SHA256, result.SourceObject
+	change.Start, change.End = result.Start, result.End
+	return change
+}
+
+// standing is what became of what a run applied.
+func standing(status evidence.Status) claim.Standing {
+	switch status {
+	case evidence.StatusSuccess:
+		return claim.Applied
+	case evidence.StatusRolledBack:
+		return claim.Undone
+	}
+	return claim.Partial
+}
+
+// noted is the entry of what a run applies with the digest of its result.
+func noted(change *claim.Entry, result evidence.Result, digest string) *claim.Entry {
+	if change != nil && change.Result == "" && result.Action == string(ActionApply) {
+		change.Result = digest
+	}
+	return change
+}
+
+// leaveTodo makes the entry of a run that has a result, if something is left for later.
+func (e *Executor) leaveTodo(ctx context.Context, held *claim.Held, result evidence.Result) error {
+	var kinds []string
+	if e.WriteLog != nil && result.Package.ETag != "" {
+		kinds = append(kinds, todoRequester)
+	}
+	if kinds == nil {
+		return nil
+	}
+	t := &claim.Todo{
+		Environment: e.Environment, RunID: result.RunID, Kinds: kinds,
+		ETag: result.Package.ETag, VersionID: result.Package.VersionID, Uploaded: uploadedAt(held, result), Created: e.now(),
+	}
+	return t.Put(ctx, e.State)
+}
+
+// uploadedAt is when the package of a run was uploaded, as well as that is known.
+func uploadedAt(held *claim.Held, result evidence.Result) time.Time {
+	switch at := result.Trigger.EventTime; {
+	case !held.Uploaded.IsZero():
+		return held.Uploaded
+	case at != nil:
+		return *at
+	}
+	return result.Start
+}
 
 // settle ends what a run that died had begun: it gets a result that says so, unless it has one
 // already, and then what follows a result is done.
@@ -51,7 +201,7 @@ func (e *Executor) lastWord(ctx context.Context, held *claim.Held) (evidence.Res
 	object := evidence.ResultObject(held.RunID)
 	_, err = e.Results.Put(ctx, object, bytes.NewReader(doc), int64(len(doc)), store.PutOptions{IfNoneMatch: true, ContentType: "application/json"})
 	if err == nil {
-		return result, sum(doc), nil
+		return result, fmt.Sprintf("%x", sha256.Sum256(doc)), nil
 	}
 	stored, digest, readErr := e.readResult(ctx, held.RunID)
 	if readErr == nil {
@@ -113,69 +263,6 @@ func (e *Executor) listLeft(ctx context.Context, result *evidence.Result) error 
 	return nil
 }
 
-// readResult reads the result of an earlier run, and its SHA-256.
-func (e *Executor) readResult(ctx context.Context, id string) (result evidence.Result, digest string, err error) {
-	object := evidence.ResultObject(id)
-	body, _, err := e.Results.Get(ctx, object, store.GetOptions{})
-	if err != nil {
-		return evidence.Result{}, "", err
-	}
-	defer body.Close()
-	doc, err := io.ReadAll(io.LimitReader(body, maxResult))
-	if err != nil {
-		return evidence.Result{}, "", store.Error(store.ErrUnavailable, "read", e.Results.Name(), object, err)
-	}
-	result, err = evidence.Decode(doc)
-	if err == nil && result.RunID != id {
-		err = fmt.Errorf("it is of the run %s", result.RunID)
-	}
-	if err != nil {
-		return evidence.Result{}, "", problem.New(problem.Problem{
-			Code: "state.result", Where: e.Results.Name() + "/" + object, Message: "the result cannot be read", Hint: "see who wrote it; the executor never overwrites a result",
-		}, err)
-	}
-	return result, sum(doc), nil
-}
-
-// sum is the SHA-256 of a document, in hexadecimal.
-func sum(doc []byte) string {
-	digest := sha256.Sum256(doc)
-	return hex.EncodeToString(digest[:])
-}
-
-// What follows a result, in this order; claim.FollowQueue comes last.
-const (
-	followRecord   = "record"   // the package's record
-	followAnnounce = "announce" // the topic
-	followTodo     = "todo"     // the entry of what comes later
-)
-
-var followers = []string{followRecord, followTodo, followAnnounce}
-
-// follow does what follows a result and returns what could not be done. It never changes the run,
-// whose evidence stands. The package's record is the one that the run has read; nil: it is read. Without a claim
-// nothing is left for later.
-func (e *Executor) follow(ctx context.Context, held *claim.Held, result evidence.Result, change *claim.Entry, record *claim.Package, todo []string) (pending []string) {
-	for _, what := range todo {
-		var err error
-		switch what {
-		case followRecord:
-			err = e.remember(ctx, result, change, record)
-		case followTodo:
-			err = e.leaveTodo(ctx, held, result)
-		case followAnnounce:
-			if e.Announce != nil {
-				err = e.Announce(ctx, result)
-			}
-		}
-		if err != nil {
-			e.Log.Error("what follows a result could not be done", "run_id", result.RunID, "what", what, "error", err.Error())
-			pending = append(pending, what)
-		}
-	}
-	return pending
-}
-
 // finishPending does what follows a result that is stored and could not be done then.
 func (e *Executor) finishPending(ctx context.Context, held *claim.Held) error {
 	result, digest, err := e.readResult(ctx, held.RunID)
@@ -191,32 +278,47 @@ func (e *Executor) finishPending(ctx context.Context, held *claim.Held) error {
 	return nil
 }
 
-// resultOf is the SHA-256 of the result that a claim knows; "" if it knows none, as those of earlier
-// versions.
-func resultOf(held *claim.Held) string {
-	if change := held.Change(); held.Result == "" && change != nil {
-		return change.Result
+// endFormer ends the run that died in a group, before the run of key enters, which has to know what that one did.
+func (e *Executor) endFormer(ctx context.Context, g *claim.Group, key string) error {
+	former, err := g.Former(ctx, key)
+	if err != nil || former == nil {
+		return err
 	}
-	return held.Result
+	switch expired := former.Expired(e.now()); {
+	case former.State == claim.Done && len(former.FollowUps) > 0:
+		err = e.finishPending(ctx, former)
+	case former.State == claim.Running && expired:
+		if err = e.settle(ctx, former); verdictOf(err).kind == duplicate {
+			return nil // another invocation has ended it
+		}
+	case former.State == claim.Claimed && expired:
+		err = e.ownUp(ctx, former)
+	}
+	if err == nil && slices.Contains(former.FollowUps, followRecord) {
+		err = unnoted(former)
+	}
+	return err
 }
 
-// altered is the error for a result that is not the one that was stored.
-func (e *Executor) altered(code, runID string) error {
+// unnoted is the error for a run whose effect could not be noted.
+func unnoted(held *claim.Held) error {
 	return problem.New(problem.Problem{
-		Code: code, Where: e.Results.Name() + "/" + evidence.ResultObject(runID), Message: "the result is not the one that the executor has stored",
-		Hint: "find out who changed the results bucket, and go on by hand",
+		Code: "state.record", Where: held.RunID, Message: "what that run did could not be noted, and whoever comes after it has to know", Hint: "nothing was executed; it is tried again",
 	}, nil)
 }
 
-// vouched refuses a result of an earlier run that is not the one that its claim knows; one that no claim
-// or only that of an earlier version knows passes.
-func (e *Executor) vouched(ctx context.Context, runID, digest string) error {
-	held, err := e.book.OfRun(ctx, runID)
-	if err != nil || held == nil {
+// ownUp does what follows the result of a run that died after it had stored that, and before that had
+// begun no step: a rollback that had nothing to execute has an effect all the same.
+func (e *Executor) ownUp(ctx context.Context, held *claim.Held) error {
+	result, digest, err := e.readResult(ctx, held.RunID)
+	if errors.Is(err, store.ErrNotFound) || held.Sets != nil {
+		return nil // it has done nothing
+	}
+	if err != nil {
 		return err
 	}
-	if known := resultOf(held); known != "" && known != digest {
-		return e.altered("request.altered", runID)
-	}
+	change := noted(held.Change(), result, digest)
+	followUps := e.follow(ctx, held, result, change, nil, followers)
+	e.concludeClaim(ctx, held, claim.End{Status: string(result.Status), Result: digest, Applies: change, FollowUps: followUps})
 	return nil
 }

@@ -6,7 +6,6 @@ import (
 	"path"
 	"strings"
 	"time"
-	"unicode"
 
 	"cemli-executor/internal/claim"
 	"cemli-executor/internal/evidence"
@@ -24,18 +23,6 @@ const (
 
 // IsPackage reports whether an object of the packages bucket is a package, by its name.
 func IsPackage(object string) bool { return strings.EqualFold(path.Ext(object), ".zip") }
-
-// CheckObject says why an object cannot be run, by its name alone: evidence would look different from
-// what it says.
-func CheckObject(name string) error {
-	if err := store.CheckName(name); err != nil {
-		return err
-	}
-	if strings.ContainsFunc(name, func(r rune) bool { return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) }) {
-		return errors.New("control or bidirectional-control character")
-	}
-	return nil
-}
 
 // Swept is what a sweep has done.
 type Swept struct {

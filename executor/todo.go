@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"cemli-executor/internal/claim"
-	"cemli-executor/internal/evidence"
 )
 
 // What may come after a run's claim has ended, because it waits for others or may take its time, has an entry
@@ -30,33 +29,6 @@ func (e *Executor) laterKinds() map[string]laterKind {
 		kinds[todoRequester] = e.identify
 	}
 	return kinds
-}
-
-// leaveTodo makes the entry of a run that has a result, if something is left for later.
-func (e *Executor) leaveTodo(ctx context.Context, held *claim.Held, result evidence.Result) error {
-	var kinds []string
-	if e.WriteLog != nil && result.Package.ETag != "" {
-		kinds = append(kinds, todoRequester)
-	}
-	if kinds == nil {
-		return nil
-	}
-	t := &claim.Todo{
-		Environment: e.Environment, RunID: result.RunID, Kinds: kinds,
-		ETag: result.Package.ETag, VersionID: result.Package.VersionID, Uploaded: uploadedAt(held, result), Created: e.now(),
-	}
-	return t.Put(ctx, e.State)
-}
-
-// uploadedAt is when the package of a run was uploaded, as well as that is known.
-func uploadedAt(held *claim.Held, result evidence.Result) time.Time {
-	switch at := result.Trigger.EventTime; {
-	case !held.Uploaded.IsZero():
-		return held.Uploaded
-	case at != nil:
-		return *at
-	}
-	return result.Start
 }
 
 // todos goes on with what is left for later, in its share of the sweep's time.

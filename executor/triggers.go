@@ -3,12 +3,9 @@ package executor
 import (
 	"context"
 	"encoding/json"
-	"errors"
 
 	"cemli-executor/internal/claim"
 	"cemli-executor/internal/evidence"
-	"cemli-executor/internal/problem"
-	"cemli-executor/internal/store"
 	"cemli-executor/manifest"
 )
 
@@ -80,15 +77,4 @@ func values(parameters map[string]manifest.Value) map[string]json.RawMessage {
 		given[name] = doc
 	}
 	return given
-}
-
-// absent says of a package that the policy's triggers name that it is not there.
-func (r *asked) absent(err error) error {
-	if !r.request.OnEvent || !errors.Is(err, store.ErrNotFound) {
-		return err
-	}
-	return problem.New(problem.Problem{
-		Code: "trigger.absent", Where: r.request.Object, Message: "nothing ran: the policy's triggers name a package that is not in the packages bucket",
-		Hint: "upload it, or correct the policy; then send a request by hand for what this event was to do",
-	}, err)
 }

@@ -2,8 +2,6 @@ package executor
 
 import (
 	"strings"
-
-	"cemli-executor/internal/redact"
 )
 
 // words are those that documents of ours and of the platform are made of: keys, and values that the contract
@@ -28,28 +26,3 @@ var words = func() map[string]bool {
 	}
 	return known
 }()
-
-// about says what of a document of this run is masked whatever the secrets are, and what never.
-func (r *report) about(hide func(pointer string) bool) redact.Document {
-	return redact.Document{
-		Hide: hide,
-		Fixed: func(word string) bool {
-			if words[word] || r.manifest == nil {
-				return words[word]
-			}
-			_, parameter := r.manifest.Parameters[word]
-			_, secret := r.manifest.Secrets[word]
-			return parameter || secret
-		},
-	}
-}
-
-// given is where a request has the values of parameters.
-const given = "/parameters/"
-
-// hidesGiven reports whether a pointer into a request is that of a value that is not known to be anybody's to
-// read: all of them, until the manifest says that they are.
-func (r *report) hidesGiven(pointer string) bool {
-	name, ok := strings.CutPrefix(pointer, given)
-	return ok && !strings.Contains(name, "/") && (r.manifest == nil || !r.manifest.Shows(name))
-}

@@ -1,7 +1,6 @@
 package executor
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,6 +13,23 @@ import (
 	"cemli-executor/internal/redact"
 	"cemli-executor/manifest"
 )
+
+// Run does what the request asks: one run, or one for each parameter set of the package where
+// the request names none; then what that has made possible, as runs that waited for it. A request
+// that cannot be ended now is answered with StatusInProgress, and goes on in another invocation.
+// The context's deadline is the moment at which the process may be killed; a run ends earlier by
+// the reserve.
+func (e *Executor) Run(ctx context.Context, request Request) ([]evidence.Result, error) {
+	w := e.begins(ctx)
+	request.VersionNamed = request.VersionID != "" && request.Trigger.Kind == TriggerRequest
+	serve := w.serve
+	if request.Continue != "" {
+		serve = w.resume
+	}
+	results, err := serve(ctx, request)
+	w.drain(ctx, request.CallID) // not deferred: while the executor panics nothing else is begun
+	return results, err
+}
 
 // work is what one invocation does: the request it was sent, and then what that made possible.
 type work struct {
@@ -52,8 +68,60 @@ func (w *work) sends(need time.Duration) bool {
 	return w.Invoke != nil && (w.spare || !w.fits(need))
 }
 
-// leastTime is what an item of a batch is begun with at least.
-const leastTime = 30 * time.Second
+// serve does what a request asks, or has another invocation do it that has more time.
+func (w *work) serve(ctx context.Context, request Request) ([]evidence.Result, error) {
+	results, err := w.answer(ctx, request)
+	if mark := w.needs; mark != "" {
+		w.needs = ""
+		return w.handOver(ctx, mark, request.CallID, results, err)
+	}
+	return results, err
+}
+
+// answer does what a request asks, as far as there is time.
+func (w *work) answer(ctx context.Context, request Request) ([]evidence.Result, error) {
+	r, err := w.run(ctx, request)
+	all := r.allSets
+	if !all.ofAllSets() {
+		return []evidence.Result{r.result}, err
+	}
+	request.ETag, request.VersionID = r.result.Package.ETag, r.result.Package.VersionID
+	request.Action, request.Slot = Action(r.result.Action), r.request.Slot
+	if all.kind == duplicate {
+		request.Namespace = w.namespace(ctx)
+		return w.answerSets(ctx, request, all.claim)
+	}
+	request.Created, request.pinned = r.created, r.request.pinned
+	return w.runSets(ctx, request, all)
+}
+
+// namespace is the one that was asked for before.
+func (w *work) namespace(ctx context.Context) string {
+	namespace, _ := w.Namespace(ctx) // it is known by now
+	return namespace
+}
+
+// run makes one run.
+func (w *work) run(ctx context.Context, request Request) (*run, error) {
+	whole := w.fits(w.least)
+	r := w.begin(request)
+	defer r.cleanUp()
+	r.whole = whole
+	defer func() {
+		w.freed = append(w.freed, r.freed...)
+		w.pinned = r.request.pinned
+		w.manifest, w.masker = r.manifest, r.masker
+		switch {
+		case r.hand == "":
+		case r.whole:
+			w.needs = r.hand
+		default:
+			w.hands = append(w.hands, r.hand)
+		}
+	}()
+	r.hard = w.hard
+	return r, r.end(ctx, r.pipeline(ctx))
+}
 
 // HasTime reports whether there is time to begin a run in an invocation, as far as can be said of one
 // that is not known.
@@ -62,27 +130,15 @@ func (e *Executor) HasTime(ctx context.Context) bool {
 	return !ok || time.Until(hard)-e.Reserve-grace >= min(leastTime, e.Reserve)
 }
 
-// reload reads a request that was accepted before; ok is false if nothing is left of it to be done.
-func (e *Executor) reload(ctx context.Context, mark, callID string) (request Request, ok bool, err error) {
-	m, err := e.book.Pending(ctx, mark)
-	if err != nil || m == nil {
-		return Request{}, false, err
+// leastTime is what an item of a batch is begun with at least.
+const leastTime = 30 * time.Second
+
+// need is the time that a run has to be given; one that does not say may take as long as it can have.
+func (w *work) need(milliseconds int64) time.Duration {
+	if milliseconds > 0 {
+		return time.Duration(milliseconds)*time.Millisecond + grace
 	}
-	if err := json.Unmarshal(m.Request, &request); err != nil {
-		return Request{}, false, problem.New(problem.Problem{
-			Code: "state.corrupt", Where: e.State.Name() + "/open/" + e.Environment + "/" + mark + ".json", Message: "the accepted request cannot be read; nothing was run",
-			Hint: "find out who wrote it, or restore an earlier version of the object",
-		}, err)
-	}
-	if request.Parent != "" {
-		// Without the request for all sets each of them has a result, which is found before any step.
-		if all, ok, err := e.reload(ctx, request.Parent, callID); ok || err != nil {
-			all.forSet = true
-			return all, ok, err
-		}
-	}
-	request.CallID = callID
-	return request, true, nil
+	return w.least
 }
 
 // drain starts the runs whose turn it is in the groups that were freed, here where the time left is
@@ -189,6 +245,29 @@ func (w *work) resume(ctx context.Context, request Request) ([]evidence.Result, 
 	return []evidence.Result{r.isDuplicate(held.Claim)}, nil
 }
 
+// reload reads a request that was accepted before; ok is false if nothing is left of it to be done.
+func (e *Executor) reload(ctx context.Context, mark, callID string) (request Request, ok bool, err error) {
+	m, err := e.book.Pending(ctx, mark)
+	if err != nil || m == nil {
+		return Request{}, false, err
+	}
+	if err := json.Unmarshal(m.Request, &request); err != nil {
+		return Request{}, false, problem.New(problem.Problem{
+			Code: "state.corrupt", Where: e.State.Name() + "/open/" + e.Environment + "/" + mark + ".json", Message: "the accepted request cannot be read; nothing was run",
+			Hint: "find out who wrote it, or restore an earlier version of the object",
+		}, err)
+	}
+	if request.Parent != "" {
+		// Without the request for all sets each of them has a result, which is found before any step.
+		if all, ok, err := e.reload(ctx, request.Parent, callID); ok || err != nil {
+			all.forSet = true
+			return all, ok, err
+		}
+	}
+	request.CallID = callID
+	return request, true, nil
+}
+
 // failed is the answer to a request that never became a run.
 func (e *Executor) failed(request Request, err error) evidence.Result {
 	r := e.begin(request)
@@ -212,36 +291,6 @@ func (e *Executor) Later(ctx context.Context, request Request) (evidence.Result,
 		return e.failed(request, err), err
 	}
 	return r.goesOnLater(why), nil
-}
-
-// tooLong says that the run needs more time than this invocation has: another one may have it. In one
-// that was to have it, or had all of its time where there are no others, that is the end of it: the error
-// is the cause.
-func (r *run) tooLong(cause error) error {
-	if r.request.continued || r.pending == "" || r.exec.Invoke == nil && r.whole {
-		return cause
-	}
-	if r.exec.Invoke == nil {
-		return &verdict{kind: later, why: "the run needs more time than is left of this invocation, and is left to the next sweep"}
-	}
-	return &verdict{
-		kind: later, why: "the run needs more time than this invocation has, and goes on in another one",
-		hand: cmp.Or(r.request.Parent, r.pending),
-	}
-}
-
-// postpone ends a run that goes on later.
-func (r *run) postpone(ctx context.Context, v verdict) {
-	r.release(ctx, nil, false)
-	r.hand = v.hand
-	r.goesOnLater(v.why)
-}
-
-// goesOnLater is the answer to a request that goes on later. It leaves no evidence yet.
-func (r *report) goesOnLater(why string) evidence.Result {
-	r.result.Status, r.result.Message, r.result.Execution.Note = evidence.StatusInProgress, why, why
-	r.exec.Log.Info("goes on later", "run_id", r.result.RunID, "object", r.request.Object, "why", why)
-	return r.result
 }
 
 // isPassing reports whether an answer is not the end of a request.
