@@ -38,6 +38,7 @@ func (r *held) accept(ctx context.Context, m *manifest.Manifest) error {
 	} else if former != "" {
 		key = former
 	}
+	id := r.newRunID()
 	r.pending = claim.PendingName(key, 1)
 	made, err := r.exec.putMark(ctx, r.pending, r.request)
 	if err != nil {
@@ -51,7 +52,8 @@ func (r *held) accept(ctx context.Context, m *manifest.Manifest) error {
 	if sets := r.setsOf(m); sets != nil {
 		want.Sets = sets
 	} else {
-		want.RunID = r.runID()
+		want.RunID = id
+		r.named(id)
 	}
 	held, found, err := r.exec.book.Acquire(ctx, want, r.lease)
 	switch {
@@ -94,7 +96,7 @@ func (r *found) watched(ctx context.Context) error {
 }
 
 // watch reads since when uploads are looked after, or begins that.
-func (e *Executor) watch(ctx context.Context, since time.Time) (claim.Watch, error) {
+func (e *environment) watch(ctx context.Context, since time.Time) (claim.Watch, error) {
 	w, ok, err := e.book.Watch(ctx)
 	if ok || err != nil {
 		return w, err
@@ -120,8 +122,14 @@ func (e *Executor) watch(ctx context.Context, since time.Time) (claim.Watch, err
 	}, nil)
 }
 
+// named gives the run its id.
+func (r *report) named(id string) {
+	r.result.RunID = id
+	r.log = r.log.With("run_id", id, "package", r.result.Package.Name, "version", r.result.Package.Version)
+}
+
 // putMark notes the request as accepted.
-func (e *Executor) putMark(ctx context.Context, name string, request Request) (made bool, err error) {
+func (e *environment) putMark(ctx context.Context, name string, request Request) (made bool, err error) {
 	doc, err := request.encode()
 	if err != nil {
 		return false, err
@@ -163,7 +171,7 @@ func (r *decided) lease() time.Time { return r.exec.leaseEnd(r.hard, r.need, r.l
 
 // leaseEnd is when a lease ends that begins now: after what the run may still need, and no later than the
 // invocation, which the platform kills at hard. A zero hard or need is not known.
-func (e *Executor) leaseEnd(hard time.Time, need, runTime time.Duration) time.Time {
+func (e *environment) leaseEnd(hard time.Time, need, runTime time.Duration) time.Time {
 	end := hard
 	if end.IsZero() {
 		end = e.now().Add(runTime + e.Reserve)
@@ -205,7 +213,7 @@ func (r *held) again(ctx context.Context, held *claim.Held) error {
 }
 
 // mayRepeat reports whether a run that ended with a status is to be tried again.
-func (e *Executor) mayRepeat(held *claim.Held, status string) bool {
+func (e *environment) mayRepeat(held *claim.Held, status string) bool {
 	return status == string(evidence.StatusInterrupted) && held.MayRepeat(e.Limits.Attempts)
 }
 
@@ -282,9 +290,12 @@ const entries = 20
 // enter makes the run the only one of its concurrency group. Where it has to wait it is put into
 // the group's queue and ends with the verdict later, unless it would be refused anyway: examine says so, of
 // a package that need not wait for that.
-func (r *run) enter(ctx context.Context, m *manifest.Manifest, policy *manifest.Policy, examine func() error) error {
+func (r *run) enter(ctx context.Context, m *manifest.Manifest, policy *manifest.Policy, admit func() (*manifest.Plan, error)) error {
 	if r.result.Action == string(ActionCheck) {
 		return nil // it runs nothing
+	}
+	if m.Timeout+m.RollbackTimeout > left(ctx) {
+		return r.tooLong(nil) // another invocation may have the time that the package says it takes
 	}
 	name := groupOf(m, policy, r.request.ParameterSet)
 	me := r.waiting(m)
@@ -298,7 +309,7 @@ func (r *run) enter(ctx context.Context, m *manifest.Manifest, policy *manifest.
 		if err != nil {
 			return err
 		}
-		if !busy {
+		if !busy && g.Holder != nil {
 			if err := r.exec.endFormer(ctx, g, me.Key); err != nil {
 				return err
 			}
@@ -318,7 +329,7 @@ func (r *run) enter(ctx context.Context, m *manifest.Manifest, policy *manifest.
 			}
 			continue
 		case !examined:
-			if err := examine(); err != nil && !mayPass(err) {
+			if _, err := admit(); err != nil && !mayPass(err) {
 				return err
 			}
 			examined = true
@@ -359,7 +370,7 @@ func (r *held) waiting(m *manifest.Manifest) claim.Waiting {
 			Created: r.created.UTC().Truncate(time.Millisecond), Package: m.Name, Version: m.Version,
 			Object: r.request.Object, ETag: r.request.ETag, Set: r.request.ParameterSet,
 		},
-		Key: r.claim.Key, Pending: mark, Need: saidTime(m).Milliseconds(),
+		Key: r.claim.Key, Pending: mark, Need: (m.Timeout + m.RollbackTimeout).Milliseconds(),
 	}
 }
 
@@ -389,18 +400,39 @@ func (r *held) refuseToWait(g *claim.Group) error {
 	}, nil)
 }
 
-// leave gives the group up, and notes who is to be started now.
-func (r *held) leave(ctx context.Context) {
-	if r.group == nil {
+// release gives the claim back where nothing was started, so that whoever comes next does the work, with
+// the failure that led to it, if there is one.
+func (r *held) release(ctx context.Context, failure error, counted bool) {
+	if !r.giveBack(ctx, failure, counted) || r.group == nil {
 		return
 	}
-	g, err := r.group.Leave(ctx)
-	if err != nil {
-		r.log.Error("the concurrency group could not be left; it is free when the lease ends", "group", r.group.Name, "error", err.Error())
-		return
+	if r.unsure && r.unclaimed(ctx) != nil {
+		return // whoever enters the group, when the lease has ended, sees to that result first
 	}
-	if g.First() != nil {
-		r.freed = append(r.freed, g.Name)
-	}
-	r.group = nil
+	r.leave(ctx)
 }
+
+// giveBack gives back the claim alone.
+func (r *held) giveBack(ctx context.Context, failure error, counted bool) bool {
+	if r.claim == nil || r.noted {
+		return false
+	}
+	last := lastError(failure)
+	if last != nil {
+		last.Message = r.masker.String(last.Message)
+	}
+	if err := r.claim.Release(ctx, counted, last); err != nil {
+		// It may say that a step has begun: whoever enters the group, once it is free, has to see to that first.
+		r.log.Error("the claim could not be given back", "error", err.Error())
+		return false
+	}
+	return true
+}
+
+// retryable reports whether a failure before the first step says nothing of the request: the same
+// may succeed later.
+func retryable(failure error) bool { return failure != nil && codes.OfError(failure).Retried }
+
+// counts reports whether a failure counts as a try. What a person has to mend first does not: the
+// request goes on afterwards.
+func counts(failure error) bool { return codes.OfError(failure).Counted }

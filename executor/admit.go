@@ -4,16 +4,21 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
 	"slices"
+
+	"golang.org/x/sync/errgroup"
 
 	"cemli-executor/internal/bundle"
 	"cemli-executor/internal/claim"
 	"cemli-executor/internal/codes"
 	"cemli-executor/internal/leaks"
 	"cemli-executor/internal/problem"
+	"cemli-executor/internal/redact"
+	"cemli-executor/internal/store"
 	"cemli-executor/manifest"
 )
 
@@ -66,6 +71,58 @@ func (r *asked) inputs() (manifest.Inputs, error) {
 	return in, problem.Join(problems)
 }
 
+// readRecord reads a package's record, and sorts what an earlier version has noted in it.
+func (e *environment) readRecord(ctx context.Context, name string) (*claim.Package, error) {
+	record, err := e.book.Package(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	unsorted := record.Unsorted()
+	if len(unsorted) == 0 {
+		return record, nil
+	}
+	results := make([]*claim.Sorted, len(unsorted))
+	var all errgroup.Group
+	all.SetLimit(8)
+	for i, d := range unsorted {
+		all.Go(func() error {
+			result, digest, err := e.readResult(ctx, d.RunID)
+			switch {
+			case errors.Is(err, store.ErrNotFound) || problem.CodeOf(err) == "state.result":
+				return nil
+			case err != nil:
+				return err
+			}
+			of := entry(result, claim.Entry{Key: d.Key, Declares: declaredSets(result.Manifest), Result: digest})
+			of.Standing = claim.Applied // else that version would have taken it out
+			results[i] = &claim.Sorted{Set: result.ParameterSet, Entry: of}
+			return nil
+		})
+	}
+	if err := all.Wait(); err != nil {
+		return nil, fmt.Errorf("read the runs of %s: %w", name, err)
+	}
+	entries := map[string]claim.Sorted{}
+	for i, d := range unsorted {
+		if results[i] != nil {
+			entries[d.RunID] = *results[i]
+		}
+	}
+	record.Sort(entries)
+	return record, nil
+}
+
+// declaredSets are the parameter sets of a manifest that a result quotes.
+func declaredSets(doc []byte) []string {
+	var m struct {
+		Sets map[string]json.RawMessage `json:"parameter_sets"`
+	}
+	if json.Unmarshal(doc, &m) != nil {
+		return nil
+	}
+	return slices.Sorted(maps.Keys(m.Sets))
+}
+
 // remembered refuses a first attempt that the package's record knows as run: its claim was lost.
 func (r *held) remembered(history *claim.Package) error {
 	if r.claim.Attempt > 1 {
@@ -82,7 +139,7 @@ func (r *held) remembered(history *claim.Package) error {
 }
 
 // subject is the run's package, for judgement. Without the package's record nothing of what ran before is looked at.
-func (r *found) subject(m *manifest.Manifest, contents bundle.Extracted, root *os.Root, inputs manifest.Inputs, policy *manifest.Policy) subject {
+func (r *earlier) subject(m *manifest.Manifest, contents bundle.Extracted, root *os.Root, inputs manifest.Inputs, policy *manifest.Policy) subject {
 	s := subject{manifest: m, contents: contents, root: root, inputs: inputs, policy: policy}
 	s.facts = manifest.Case{
 		Object: r.request.Object, Action: r.result.Action, Kind: kindFor(r.request.Trigger.Kind), Now: r.exec.now(),
@@ -264,6 +321,20 @@ func limited(problems []problem.Problem) []problem.Problem {
 	return problem.Limit(problems, problem.Most, "request.more")
 }
 
+// shown are the parameters for the result; a sensitive one is only said to be there.
+func shown(arguments manifest.Arguments) map[string]any {
+	if len(arguments) == 0 {
+		return nil
+	}
+	values := map[string]any{}
+	for _, a := range arguments {
+		if values[a.Name] = a.Value; a.Sensitive {
+			values[a.Name] = redact.Mask
+		}
+	}
+	return values
+}
+
 // notAgain ends a run of what is applied already, where that is not to be done again.
 func (r *found) notAgain(plan *manifest.Plan, policy *manifest.Policy) error {
 	if r.result.Action != string(ActionApply) || plan.Manifest().Idempotent || policy != nil && policy.AllowsRepeat() {
@@ -310,9 +381,6 @@ func keyOf(plan *manifest.Plan, dirHash, set string, form func(manifest.Value) m
 	}
 	return fmt.Sprintf("%x", sha256.Sum256(doc))
 }
-
-// What is applied is decided here: what a run is in the package's record, what that says of a repeat
-// and of requirements, and how the record of an earlier version is read.
 
 // change is the entry of what a plan applies, as far as it is known before it runs.
 func (r *found) change(plan *manifest.Plan) *claim.Entry {

@@ -21,6 +21,38 @@ import (
 	"cemli-executor/manifest"
 )
 
+// A request that goes back to an earlier run (rerun_of, resume_from, rollback_of) is decided here, in three
+// steps: recall reads the result of that run and takes everything from it; mayGoBack, once nobody else changes
+// what is applied, refuses what the package's record has closed; leaveOut and rollBack say which steps are left to
+// be run or undone. What the request alone must not contain, consistent has refused before.
+
+// maxResult bounds a result that is read back.
+const maxResult = 16 << 20
+
+// readResult reads the result of an earlier run, and its SHA-256.
+func (e *environment) readResult(ctx context.Context, id string) (result evidence.Result, digest string, err error) {
+	object := evidence.ResultObject(id)
+	body, _, err := e.Results.Get(ctx, object, store.GetOptions{})
+	if err != nil {
+		return evidence.Result{}, "", err
+	}
+	defer body.Close()
+	doc, err := io.ReadAll(io.LimitReader(body, maxResult))
+	if err != nil {
+		return evidence.Result{}, "", store.Error(store.ErrUnavailable, "read", e.Results.Name(), object, err)
+	}
+	result, err = evidence.Decode(doc)
+	if err == nil && result.RunID != id {
+		err = fmt.Errorf("it is of the run %s", result.RunID)
+	}
+	if err != nil {
+		return evidence.Result{}, "", problem.New(problem.Problem{
+			Code: "state.result", Where: e.Results.Name() + "/" + object, Message: "the result cannot be read", Hint: "see who wrote it; the executor never overwrites a result",
+		}, err)
+	}
+	return result, fmt.Sprintf("%x", sha256.Sum256(doc)), nil
+}
+
 // recall reads the result of the run that the request goes back to, and makes the request one for
 // exactly that: its contents, action, set and parameters.
 func (r *earlier) recall(ctx context.Context) error {
@@ -441,36 +473,4 @@ func undone(before []evidence.Step, step steps.Step) bool {
 		done := s.Status == evidence.StepSuccess || s.Status == evidence.StepSkipped
 		return done && s.Name == step.Name && s.Run == step.Undo
 	})
-}
-
-// A request that goes back to an earlier run (rerun_of, resume_from, rollback_of) is decided here, in three
-// steps: recall reads the result of that run and takes everything from it; mayGoBack, once nobody else changes
-// what is applied, refuses what the package's record has closed; leaveOut and rollBack say which steps are left to
-// be run or undone. What the request alone must not contain, consistent has refused before.
-
-// maxResult bounds a result that is read back.
-const maxResult = 16 << 20
-
-// readResult reads the result of an earlier run, and its SHA-256.
-func (e *Executor) readResult(ctx context.Context, id string) (result evidence.Result, digest string, err error) {
-	object := evidence.ResultObject(id)
-	body, _, err := e.Results.Get(ctx, object, store.GetOptions{})
-	if err != nil {
-		return evidence.Result{}, "", err
-	}
-	defer body.Close()
-	doc, err := io.ReadAll(io.LimitReader(body, maxResult))
-	if err != nil {
-		return evidence.Result{}, "", store.Error(store.ErrUnavailable, "read", e.Results.Name(), object, err)
-	}
-	result, err = evidence.Decode(doc)
-	if err == nil && result.RunID != id {
-		err = fmt.Errorf("it is of the run %s", result.RunID)
-	}
-	if err != nil {
-		return evidence.Result{}, "", problem.New(problem.Problem{
-			Code: "state.result", Where: e.Results.Name() + "/" + object, Message: "the result cannot be read", Hint: "see who wrote it; the executor never overwrites a result",
-		}, err)
-	}
-	return result, fmt.Sprintf("%x", sha256.Sum256(doc)), nil
 }

@@ -5,25 +5,77 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
+	"strings"
 	"time"
 
 	"cemli-executor/internal/claim"
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/problem"
+	"cemli-executor/internal/redact"
 	"cemli-executor/internal/sandbox"
 	"cemli-executor/internal/steps"
 	"cemli-executor/internal/store"
 	"cemli-executor/manifest"
 )
 
+// apply does what was admitted.
+func (r *run) apply(ctx context.Context, plan *manifest.Plan) error {
+	r.job = r.jobOf(plan)
+	if err := r.here().Check(r.job); err != nil {
+		return err
+	}
+	if err := r.networked(plan.Manifest()); err != nil {
+		return err
+	}
+	r.describeSandbox(r.planned())
+	if r.result.Action == string(ActionCheck) {
+		return r.onlyChecked(ctx)
+	}
+	if err := r.holds(ctx, plan); err != nil {
+		return r.tooLong(err)
+	}
+	if err := r.unlock(ctx, plan); err != nil {
+		return err
+	}
+	if r.request.ResumeFrom != "" || r.result.Action == string(ActionRollback) {
+		if err := r.restore(ctx); err != nil {
+			return err
+		}
+	}
+	if err := r.unclaimed(ctx); err != nil {
+		return err
+	}
+	if err := r.copies.group.Wait(); err != nil {
+		return err
+	}
+	if err := r.provable(); err != nil {
+		return err
+	}
+	if err := r.current(ctx); err != nil {
+		return err
+	}
+	switch {
+	case r.result.Action == string(ActionApply):
+		r.doing = r.change(plan)
+	case r.result.Action == string(ActionRollback):
+		r.doing = r.undoes
+	}
+	_, err := timed(r, "execute", func() (struct{}, error) { return struct{}{}, r.execute(ctx, plan) })
+	r.noteEnd(ctx, err)
+	return err
+}
+
 // jobOf is what a plan means for whoever runs its steps, as far as it is known before secrets are read.
 func (r *run) jobOf(plan *manifest.Plan) steps.Job {
 	m, p := plan.Manifest(), r.result.Package
+	fence := "" // it tells this run of its group from every earlier one
+	if r.group != nil {
+		fence = fmt.Sprint(r.group.Fence)
+	}
 	job := steps.Job{
 		World: steps.World{
 			RunID: r.result.RunID, Package: p.Name, Version: p.Version, Type: p.Type,
-			Environment: r.exec.Environment, Action: r.result.Action, Fence: r.fence(), DryRun: r.result.Action == string(ActionDryRun),
+			Environment: r.exec.Environment, Action: r.result.Action, Fence: fence, DryRun: r.result.Action == string(ActionDryRun),
 		},
 		Undo: r.undoOf(m), Tools: m.Tools, Level: r.level, Network: m.Network, Keep: m.Outputs,
 		Times: steps.Times{Steps: m.Timeout, Undo: undoTime(m)},
@@ -38,14 +90,6 @@ func (r *run) jobOf(plan *manifest.Plan) steps.Job {
 		job.Plan = append(job.Plan, r.stepOf(s))
 	}
 	return job
-}
-
-// fence is the number that tells this run of its group from every earlier one; "" outside of one.
-func (r *held) fence() string {
-	if r.group == nil {
-		return ""
-	}
-	return fmt.Sprint(r.group.Fence)
 }
 
 // undoOf says when what a run does is undone.
@@ -76,6 +120,174 @@ func (r *decided) stepOf(s manifest.Step) steps.Step {
 // here is where the steps run.
 func (r *found) here() steps.Here {
 	return steps.Here{Dir: r.dir, Files: r.files, Masker: r.masker, Limits: r.exec.Scripts, Keeper: r.exec.Keeper, Spawn: r.exec.Spawn}
+}
+
+// networked refuses a package without network where nothing can keep it from one.
+func (r *decided) networked(m *manifest.Manifest) error {
+	if m.Network || r.level != sandbox.LevelNone {
+		return nil
+	}
+	return problem.New(problem.Problem{
+		Code: "sandbox.network", Where: "/network", Message: "the package runs without network, and with CEMLI_SANDBOX=none nothing can hold it to that",
+		Hint: "set CEMLI_SANDBOX to basic or more",
+	}, nil)
+}
+
+// planned are the layers that scripts will be in, before there is one.
+func (r *decided) planned() sandbox.Layers {
+	if r.level == sandbox.LevelNone {
+		return sandbox.Layers{}
+	}
+	has := sandbox.Probe()
+	user, own := sandbox.User(r.level)
+	return sandbox.Layers{NoNewPrivileges: has.Seccomp, Seccomp: has.Seccomp, Landlock: has.Landlock, User: user, Watched: !own, Offline: !r.job.Network}
+}
+
+// describeSandbox says in the result what is in force.
+func (r *decided) describeSandbox(l sandbox.Layers) {
+	r.result.Sandbox = evidence.Sandbox{
+		Level: string(l.Level()), CredentialsReachable: !l.Level().Reaches(sandbox.LevelIsolated),
+		Network: r.job.Network, NoNewPrivileges: l.NoNewPrivileges, Seccomp: l.Seccomp, Landlock: l.Landlock, User: l.User, Gaps: l.Gaps(),
+	}
+	if l.Landlock == 0 && r.level != sandbox.LevelNone {
+		r.result.Sandbox.NoLandlock = string(sandbox.Probe().NoLandlock)
+	}
+	if l.Limits != (sandbox.Limits{}) {
+		limits := evidence.SandboxLimits(l.Limits)
+		r.result.Sandbox.Limits = &limits
+	}
+}
+
+// holds refuses a package that says it needs more time than is left: it would be stopped half way.
+func (r *decided) holds(ctx context.Context, plan *manifest.Plan) error {
+	need, has := plan.Manifest().Timeout+undoShare(ctx, plan), left(ctx)
+	if plan.Manifest().Timeout == 0 || need <= has {
+		return nil
+	}
+	return problem.New(problem.Problem{
+		Code: "step.deadline", Where: "/timeout",
+		Message: fmt.Sprintf("the package may need %s, undo included, and the invocation has %s left for it",
+			need.Round(time.Second), has.Round(time.Second)),
+		Hint: r.moreTime("the package's"),
+	}, nil)
+}
+
+// undoShare is the part of the time that is left which is kept for undo.
+func undoShare(ctx context.Context, plan *manifest.Plan) time.Duration {
+	m := plan.Manifest()
+	if m.OnFailure == manifest.OnFailureStop || !plan.Undoable() {
+		return 0
+	}
+	return cmp.Or(m.RollbackTimeout, min(left(ctx)/4, maxUndoTime))
+}
+
+// left is the time that steps may take.
+func left(ctx context.Context) time.Duration {
+	end, _ := ctx.Deadline() // bound has set it
+	return time.Until(end)
+}
+
+// undoTime is how long a package's undo may take.
+func undoTime(m *manifest.Manifest) time.Duration { return cmp.Or(m.RollbackTimeout, maxUndoTime) }
+
+// maxUndoTime bounds the time for undo where the manifest does not say.
+const maxUndoTime = 5 * time.Minute
+
+// grace is the part of a step's time in which it is stopped.
+const grace = steps.Grace
+
+// unclaimed refuses to run under a run id that has a result already.
+func (r *held) unclaimed(ctx context.Context) error {
+	object := evidence.ResultObject(r.result.RunID)
+	_, err := r.exec.Results.Head(ctx, object)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		r.unsure = false
+		return nil
+	case err != nil:
+		return err
+	}
+	return store.Error(store.ErrExists, "start run", r.exec.Results.Name(), object, errTaken)
+}
+
+// provable makes sure, before anything is executed, that the run can leave evidence whatever the package
+// contains: the result with its manifest in it, and the report, are encoded once. Where they cannot be, or
+// would be too large, the run ends without what is in their way.
+func (r *decided) provable() error {
+	trial := *r
+	trial.result.Steps, trial.result.Evidence = r.listed(), r.stored.Listed()
+	trial.mask()
+	doc, err := trial.result.Encode()
+	if err == nil && len(doc) > maxDocument {
+		err = fmt.Errorf("it would have %d bytes, and at most %d are kept", len(doc), maxDocument)
+	}
+	if err == nil {
+		_, err = trial.result.JUnit()
+	}
+	if err == nil {
+		return nil
+	}
+	r.result.Manifest, r.result.Trigger.Raw, r.result.Parameters = nil, nil, nil
+	return problem.New(problem.Problem{
+		Code: "manifest.evidence", Where: manifest.Name, Message: "the result that has the manifest and the parameters in it cannot be stored, so nothing was executed: " + err.Error(),
+		Hint: "take large values out of the manifest and the request, into files of the package",
+	}, err)
+}
+
+// listed are the steps of the job as a result lists them before they are run.
+func (r *decided) listed() []evidence.Step {
+	var all []evidence.Step
+	for _, s := range r.job.Plan {
+		all = append(all, s.Describe(evidence.StepNotRun))
+	}
+	return all
+}
+
+// mask hides secrets in what the result quotes of scripts, requests and messages. What
+// identifies the run and its bytes stays as it is.
+func (r *report) mask() {
+	res := &r.result
+	res.Mask(r.masker)
+	hides := func(text string) bool {
+		found, err := r.masker.Found(strings.NewReader(text))
+		return found || err != nil
+	}
+	for name, value := range res.Parameters {
+		if shown, ok := value.(manifest.Value); ok && hides(shown.Text()) {
+			res.Parameters[name] = r.masker.String(shown.Text())
+		}
+	}
+	if len(res.Trigger.Raw) > 0 {
+		res.Trigger.Raw = r.masker.JSON(res.Trigger.Raw, r.about(r.hidesGiven))
+	}
+	if len(res.Manifest) > 0 && r.manifest != nil {
+		res.Manifest = r.masker.JSON(res.Manifest, r.about(r.manifest.Hides))
+	}
+}
+
+// about says what of a document of this run is masked whatever the secrets are, and what never.
+func (r *report) about(hide func(pointer string) bool) redact.Document {
+	return redact.Document{
+		Hide: hide,
+		Fixed: func(word string) bool {
+			if words[word] || r.manifest == nil {
+				return words[word]
+			}
+			_, parameter := r.manifest.Parameters[word]
+			_, secret := r.manifest.Secrets[word]
+			return parameter || secret
+		},
+	}
+}
+
+// onlyChecked ends a run that was to validate and admit.
+func (r *run) onlyChecked(ctx context.Context) error {
+	if err := r.provable(); err != nil {
+		return err
+	}
+	r.result.Steps = r.listed()
+	r.result.Execution.Note = "the package was checked and may run; nothing was executed"
+	return errors.Join(r.unclaimed(ctx), r.current(ctx))
 }
 
 // execute has the job done.
@@ -198,21 +410,6 @@ func (r *report) sumUp(o steps.Outcome) evidence.Execution {
 	return sum
 }
 
-// undoRequest is the request that does what is left to be undone.
-func (r *report) undoRequest() *evidence.UndoRequest {
-	run := r.result.RunID
-	reason := "finish the undo of " + run
-	if r.result.Action == string(ActionRollback) {
-		run = r.request.RollbackOf
-		// With the reason of this run it would be the same request.
-		reason = "finish the undo of " + run + ", which " + r.result.RunID + " did not"
-	}
-	return &evidence.UndoRequest{
-		Action: string(ActionRollback), Object: r.request.Object, VersionID: r.result.Package.VersionID,
-		ParameterSet: r.request.ParameterSet, RollbackOf: run, Reason: reason,
-	}
-}
-
 // framed encodes a snapshot for the claim.
 func (r *held) framed() ([]byte, error) {
 	r.result.Outputs = r.outcome.Outputs
@@ -264,81 +461,4 @@ func (r *held) longest() time.Time {
 		return r.group.Holder.Lease
 	}
 	return r.claim.Lease
-}
-
-// untilTooLate does what has to be done before a step, as often as there is still time for the step then.
-func (r *decided) untilTooLate(ctx context.Context, do func(context.Context) error) error {
-	end, _ := ctx.Deadline() // bound has set it
-	ctx, cancel := context.WithDeadline(ctx, end.Add(-grace))
-	defer cancel()
-	return store.Patience(r.part).Insist(ctx, do)
-}
-
-// unnotable is the error for a step that could not be noted, and so is not begun: if the executor died, its
-// result would say that it had not run.
-func (r *decided) unnotable(step evidence.Step, err error) error {
-	if err == nil {
-		return nil
-	}
-	return problem.New(problem.Problem{
-		Code: "state.unnoted", Where: step.Run, Message: "was not begun, as that could not be noted in the state bucket: " + problem.Of(err, problem.Problem{Message: err.Error()}).Message(),
-		Hint: "check that the state bucket can be reached and written; then go on with resume_from or undo with rollback_of",
-	}, err)
-}
-
-func (r *held) lostLease(first bool) error {
-	if first {
-		return duplicateOf(r.claim.Claim)
-	}
-	return problem.New(problem.Problem{
-		Code: "state.lease_lost", Where: r.result.RunID, Message: "the run has taken longer than its lease, and another invocation may have taken over",
-		Hint: "see the results of this run and of later ones before you go on",
-	}, nil)
-}
-
-// noteEnd notes in the claim how the steps have ended, before anything else waits for the store: whoever finds
-// the run dead then stores that as its result. What fails is tried again beside that.
-func (r *held) noteEnd(ctx context.Context, failure error) {
-	if !r.noted {
-		return
-	}
-	dying := r.snapshot(r.outcome)
-	dying.conclude(failure)
-	dying.result.Message += "; the executor ended before all of the evidence was stored"
-	doc, err := dying.framed()
-	if err != nil {
-		r.log.Warn("the end of the steps could not be noted", "error", err.Error())
-		return
-	}
-	end := claim.Start{Lease: r.longest(), Group: r.claim.Group, Applies: r.doing, SHA256: r.result.Package.SHA256, Checkpoint: doc}
-	note := func(ctx context.Context) error {
-		_, err := r.claim.Progress(ctx, end)
-		return err
-	}
-	if err := store.Patience(r.part).Once(context.WithoutCancel(ctx), note); err != nil {
-		r.log.Warn("the end of the steps could not be noted yet", "error", err.Error())
-		r.unnoted = note
-	}
-}
-
-// noting notes the end of the steps, if that could not be done before, until there is no time left or the
-// function that it returns is called: then the claim is nobody else's to change.
-func (r *held) noting(ctx context.Context) (stop func(enough bool)) {
-	if r.unnoted == nil {
-		return func(bool) {}
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	var beside sync.WaitGroup
-	beside.Go(func() {
-		if err := store.Patience(r.part).Insist(ctx, r.unnoted); err != nil {
-			r.log.Warn("the end of the steps could not be noted", "error", err.Error())
-		}
-	})
-	return func(enough bool) {
-		if enough {
-			cancel()
-		}
-		beside.Wait()
-		cancel()
-	}
 }

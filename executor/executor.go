@@ -100,16 +100,21 @@ func DefaultLimits() Limits {
 	}
 }
 
-// Executor runs packages, one at a time.
-type Executor struct {
+// environment is where runs are: its buckets, what is configured for it, and what its runs know of each other.
+type environment struct {
 	Config
 	now  func() time.Time // by this machine's clock, for what others read
-	book claim.Book       // the state bucket, as the runs of this environment use it
+	book claim.Book       // the state bucket
+}
+
+// Executor runs packages in one environment, one at a time.
+type Executor struct {
+	*environment
 }
 
 // New makes an Executor.
 func New(config Config) *Executor {
-	e := &Executor{Config: config}
+	e := &environment{Config: config}
 	e.now = func() time.Time {
 		if config.Clock != nil {
 			return config.Clock().UTC()
@@ -117,7 +122,7 @@ func New(config Config) *Executor {
 		return time.Now().UTC()
 	}
 	e.book = claim.Book{State: config.State, Environment: config.Environment, Clock: e.now, Log: config.Log}
-	return e
+	return &Executor{e}
 }
 
 // Policy is where the environment's admission policy comes from.

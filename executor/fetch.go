@@ -124,6 +124,18 @@ func (r *asked) absent(err error) error {
 	}, err)
 }
 
+// form is the occurrence of a request that its form may not ask for: under a key of its own, its
+// refusal says nothing of the same upload in another form.
+const form = "refused form"
+
+// formOnly gives a request whose form may not ask for its action a key of its own.
+func (r *report) formOnly(policy *manifest.Policy) {
+	q := &r.request
+	if policy != nil && q.occurrence(r.result.Start) == "" && !policy.Allows(kindFor(q.Trigger.Kind), r.result.Action) {
+		q.Slot = occasion(form, kindFor(q.Trigger.Kind))
+	}
+}
+
 // place is where the bytes of a package may be.
 type place struct {
 	bucket store.Bucket
@@ -306,18 +318,6 @@ func (r *found) unpack(ctx context.Context, archive *bundle.Archive, root *os.Ro
 		r.files[f.Name] = steps.File{Size: f.Size, SHA256: f.SHA256}
 	}
 	return extracted, nil
-}
-
-// cleanUp removes the run's directory; what cannot be removed is logged and will be
-// tried again by the next run.
-func (r *found) cleanUp() {
-	r.stored.Close()
-	if r.dir == nil {
-		return
-	}
-	if err := r.dir.Remove(); err != nil {
-		r.log.Error("cannot remove the run's directory", "error", err.Error())
-	}
 }
 
 // current refuses an upload that is not what is under its name any more when its request is about to

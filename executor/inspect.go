@@ -57,9 +57,10 @@ func Inspect(ctx context.Context, zip io.ReaderAt, size int64, root *os.Root, op
 		return found, err
 	}
 	found.Files = archive.Files()
-	if err := r.measure(zip, size); err != nil {
+	if r.result.Package.SHA256, err = digestOf(zip, size); err != nil {
 		return found, err
 	}
+	r.result.Package.Size = size
 	m, err := r.read(archive)
 	if err != nil {
 		return found, err
@@ -84,14 +85,13 @@ func (o InspectOptions) run() *run {
 	return New(config).begin(Request{Object: o.Object, Trigger: Trigger{Kind: o.Kind}})
 }
 
-// measure says of a package that was not fetched what fetch says of others.
-func (r *found) measure(zip io.ReaderAt, size int64) error {
+// digestOf is the SHA-256 of a package that was not fetched.
+func digestOf(zip io.ReaderAt, size int64) (string, error) {
 	sum := sha256.New()
 	if _, err := io.Copy(sum, io.NewSectionReader(zip, 0, size)); err != nil {
-		return fmt.Errorf("read package: %w", err)
+		return "", fmt.Errorf("read package: %w", err)
 	}
-	r.result.Package.Size, r.result.Package.SHA256 = size, hex.EncodeToString(sum.Sum(nil))
-	return nil
+	return hex.EncodeToString(sum.Sum(nil)), nil
 }
 
 // judge adds the verdict on the package to what was found. A parameter that a request has yet to give is no problem.

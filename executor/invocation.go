@@ -82,7 +82,7 @@ func (w *work) serve(ctx context.Context, request Request) ([]evidence.Result, e
 func (w *work) answer(ctx context.Context, request Request) ([]evidence.Result, error) {
 	r, err := w.run(ctx, request)
 	all := r.allSets
-	if !all.ofAllSets() {
+	if all.kind == 0 {
 		return []evidence.Result{r.result}, err
 	}
 	request.ETag, request.VersionID = r.result.Package.ETag, r.result.Package.VersionID

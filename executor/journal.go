@@ -3,26 +3,16 @@ package executor
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"errors"
-	"fmt"
 	"io"
 	"log/slog"
-	"path"
-	"runtime/debug"
-	"slices"
 	"strings"
-	"time"
 
-	"golang.org/x/sync/errgroup"
-
-	"cemli-executor/internal/download"
+	"cemli-executor/internal/claim"
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/problem"
 	"cemli-executor/internal/results"
 	"cemli-executor/internal/steps"
 	"cemli-executor/internal/store"
-	"cemli-executor/manifest"
 )
 
 // journal is what the run does while its steps run: it notes in the claim that a step begins, stores logs
@@ -91,14 +81,15 @@ func (r *report) keepLog(ctx context.Context, log steps.Log, step string) {
 	if err != nil {
 		r.log.Error("cannot read the log", "step", step, "error", err.Error())
 	}
-	r.keepBeside(ctx, step, r.document(log.Name, "text/plain; charset=utf-8", log.File, size))
+	object := evidence.Dir(r.result.RunID) + log.Name
+	r.keepBeside(ctx, step, results.Document{Object: object, Type: "text/plain; charset=utf-8", Body: log.File, Size: size})
 	times, err := log.Times.Encode()
 	if err != nil {
 		r.log.Error("cannot encode the times of a log", "log", log.Name, "error", err.Error())
 		return
 	}
-	name := strings.TrimSuffix(log.Name, ".log") + ".times.json"
-	r.keepBeside(ctx, step, r.document(name, "application/json", bytes.NewReader(times), int64(len(times))))
+	object = strings.TrimSuffix(object, ".log") + ".times.json"
+	r.keepBeside(ctx, step, results.Document{Object: object, Type: "application/json", Body: bytes.NewReader(times), Size: int64(len(times))})
 }
 
 func (r *report) keepBeside(ctx context.Context, step string, d results.Document) {
@@ -107,115 +98,57 @@ func (r *report) keepBeside(ctx context.Context, step string, d results.Document
 	})
 }
 
-// document is a document of the run's evidence.
-func (r *report) document(name, contentType string, body io.ReadSeeker, size int64) results.Document {
-	return results.Document{Object: evidence.Dir(r.result.RunID) + name, Type: contentType, Body: body, Size: size}
+// untilTooLate does what has to be done before a step, as often as there is still time for the step then.
+func (r *decided) untilTooLate(ctx context.Context, do func(context.Context) error) error {
+	end, _ := ctx.Deadline() // bound has set it
+	ctx, cancel := context.WithDeadline(ctx, end.Add(-grace))
+	defer cancel()
+	return store.Patience(r.part).Insist(ctx, do)
 }
 
-// part bounds one request: it may take a part of the time that is left.
-func (r *asked) part(ctx context.Context) (context.Context, context.CancelFunc) {
-	end := r.hard
-	if deadline, ok := ctx.Deadline(); ok {
-		end = deadline
-	}
-	left := r.exec.Reserve
-	if !end.IsZero() {
-		left = time.Until(end)
-	}
-	return context.WithTimeout(ctx, max(left/4, 2*time.Second))
-}
-
-// Copies of what is applied and of the policies that admitted it, in the results bucket, by their
-// SHA-256: going back must not depend on what uploaders leave in the packages bucket.
-
-// copies are the copies that a run makes beside its other work.
-type copies struct {
-	group errgroup.Group
-	zip   bool // one of the package is among them
-}
-
-// keepPackage begins to keep the package, where it is going to be applied and may be kept: a sensitive
-// default must not come to lie where authors read.
-func (r *found) keepPackage(ctx context.Context, zip *download.Object, m *manifest.Manifest) {
-	if !r.exec.KeepPackages || r.result.Action != string(ActionApply) || len(m.SensitiveValues()) > 0 {
-		return
-	}
-	r.copies.zip = true
-	copied := results.Document{
-		Object: results.KeptPackage(zip.SHA256()), Type: "application/zip", Size: zip.Size(), SHA256: zip.SHA256(),
-		Body: io.NewSectionReader(zip, 0, zip.Size()),
-	}
-	r.copies.group.Go(func() error {
-		if err := r.stored.Create(ctx, copied); err != nil {
-			return err
-		}
-		if zip.Size() > 4<<20 {
-			debug.FreeOSMemory() // what the download held; the scripts need it
-		}
-		return nil
-	})
-}
-
-// keepPolicy begins to keep the policy, if there is one, whatever it decides.
-func (r *found) keepPolicy(ctx context.Context) {
-	doc := r.policy
-	if doc == nil || !r.exec.KeepPackages {
-		return
-	}
-	policy := results.Document{
-		Object: results.KeptPolicy(fmt.Sprintf("%x", sha256.Sum256(doc))), Type: "application/json", Size: int64(len(doc)), SHA256: fmt.Sprintf("%x", sha256.Sum256(doc)),
-		Body: bytes.NewReader(doc),
-	}
-	r.copies.group.Go(func() error { return r.stored.Create(ctx, policy) })
-}
-
-// collect keeps what the scripts left to be kept: the summary, and files as artifacts.
-func (r *found) collect(ctx context.Context) error {
-	if !r.outcome.Began {
+// unnotable is the error for a step that could not be noted, and so is not begun: if the executor died, its
+// result would say that it had not run.
+func (r *decided) unnotable(step evidence.Step, err error) error {
+	if err == nil {
 		return nil
 	}
-	here := r.here()
-	r.result.Summary = here.Summary()
-	end, _ := ctx.Deadline() // forEvidence has set it; the result itself needs time, too
-	until := time.Now().Add(time.Until(end) * 2 / 3)
-	keep := func(f io.ReadSeeker, a evidence.Artifact) (evidence.Artifact, error) {
-		return r.keepArtifact(ctx, f, a)
-	}
-	var err error
-	r.result.Artifacts, err = here.Collect(ctx, r.job, until, keep)
-	return err
+	return problem.New(problem.Problem{
+		Code: "state.unnoted", Where: step.Run, Message: "was not begun, as that could not be noted in the state bucket: " + problem.Of(err, problem.Problem{Message: err.Error()}).Message(),
+		Hint: "check that the state bucket can be reached and written; then go on with resume_from or undo with rollback_of",
+	}, err)
 }
 
-// keepArtifact stores one file, or says why it is not stored. An error means that the store failed.
-func (r *found) keepArtifact(ctx context.Context, f io.ReadSeeker, a evidence.Artifact) (evidence.Artifact, error) {
-	a.Object = "artifacts/" + a.Name
-	if err := store.CheckName(evidence.Dir(r.result.RunID) + a.Object); err != nil {
-		return evidence.Artifact{Withheld: "its name cannot be an object's: " + err.Error()}, nil
+func (r *held) lostLease(first bool) error {
+	if first {
+		return duplicateOf(r.claim.Claim)
 	}
-	d := r.document(a.Object, contentType(a.Name), f, a.Size)
-	d.SHA256 = a.SHA256
-	switch err := r.stored.Insist(ctx, d); {
-	case errors.Is(err, store.ErrName):
-		return evidence.Artifact{Withheld: "its name cannot be an object's"}, nil
-	case errors.Is(err, store.ErrExists):
-		return evidence.Artifact{Withheld: "another object has its name"}, nil
-	default:
-		return a, err
-	}
+	return problem.New(problem.Problem{
+		Code: "state.lease_lost", Where: r.result.RunID, Message: "the run has taken longer than its lease, and another invocation may have taken over",
+		Hint: "see the results of this run and of later ones before you go on",
+	}, nil)
 }
 
-// texts are the extensions of files that a browser may show: as text, whatever is in them.
-var texts = strings.Fields(".conf .csv .diff .err .json .log .lst .md .out .patch .sql .tsv .txt .yaml .yml")
-
-// contentType is what an artifact is stored as: never something that runs when somebody opens it.
-func contentType(name string) string {
-	if slices.Contains(texts, strings.ToLower(path.Ext(name))) {
-		return "text/plain; charset=utf-8"
+// noteEnd notes in the claim how the steps have ended, before anything else waits for the store: whoever finds
+// the run dead then stores that as its result. What fails is tried again beside that.
+func (r *held) noteEnd(ctx context.Context, failure error) {
+	if !r.noted {
+		return
 	}
-	return "application/octet-stream"
-}
-
-// create creates one document of the evidence.
-func (r *report) create(ctx context.Context, name string, doc []byte, contentType string) error {
-	return r.stored.Insist(ctx, r.document(name, contentType, bytes.NewReader(doc), int64(len(doc))))
+	dying := r.snapshot(r.outcome)
+	dying.conclude(failure)
+	dying.result.Message += "; the executor ended before all of the evidence was stored"
+	doc, err := dying.framed()
+	if err != nil {
+		r.log.Warn("the end of the steps could not be noted", "error", err.Error())
+		return
+	}
+	end := claim.Start{Lease: r.longest(), Group: r.claim.Group, Applies: r.doing, SHA256: r.result.Package.SHA256, Checkpoint: doc}
+	note := func(ctx context.Context) error {
+		_, err := r.claim.Progress(ctx, end)
+		return err
+	}
+	if err := store.Patience(r.part).Once(context.WithoutCancel(ctx), note); err != nil {
+		r.log.Warn("the end of the steps could not be noted yet", "error", err.Error())
+		r.unnoted = note
+	}
 }

@@ -14,7 +14,6 @@ import (
 	"cemli-executor/internal/claim"
 	"cemli-executor/internal/problem"
 	"cemli-executor/internal/store"
-	"cemli-executor/manifest"
 )
 
 // The run key is the idempotency key of a request: all requests that mean the same execution have the same one,
@@ -92,43 +91,6 @@ func (q Request) wayBack() string {
 	return "rerun_of"
 }
 
-// consistent refuses requests whose parts contradict each other.
-func (q Request) consistent() error {
-	var problems []problem.Problem
-	note := func(wrong bool, where, message, hint string) {
-		if wrong {
-			problems = append(problems, problem.Problem{Code: "trigger.value", Where: where, Message: message, Hint: hint})
-		}
-	}
-	note(q.Action == ActionRollback && q.RollbackOf == "", "/rollback_of", "a rollback needs the run that it undoes", "name its run id")
-	given := 0
-	for _, id := range []string{q.ResumeFrom, q.RollbackOf, q.RerunOf} {
-		if id != "" {
-			given++
-		}
-	}
-	note(given > 1, "/resume_from", "a run goes back to an earlier one in one way only", "leave out all but one of resume_from, rollback_of and rerun_of")
-	note(q.OncePer > 0 && given > 0, "/once_per", "a run that goes back to an earlier one is no regular one", "leave out once_per")
-	note(q.RerunOf != "" && !manifest.Visible(q.Reason), "/reason", "doing the same again needs a reason", "say why, in a sentence")
-	note(q.ResumeFrom != "" && q.Action != "" && q.Action != ActionApply, "/resume_from", "only apply goes on from an earlier run", "leave out the action")
-	note(q.RollbackOf != "" && (q.Action == ActionDryRun || q.Action == ActionCheck), "/rollback_of", "nothing is undone by "+string(q.Action), "ask for rollback, or for apply")
-	note(q.RollbackOf != "" && !manifest.Visible(q.Reason), "/reason", "going back needs a reason", "say why, in a sentence")
-	note(q.Force && !manifest.Visible(q.Reason), "/reason", "force needs a reason", "say why, in a sentence")
-	return problem.Join(problems)
-}
-
-// form is the occurrence of a request that its form may not ask for: under a key of its own, its
-// refusal says nothing of the same upload in another form.
-const form = "refused form"
-
-// formOnly gives a request whose form may not ask for its action a key of its own.
-func (r *report) formOnly(policy *manifest.Policy) {
-	q := &r.request
-	if policy != nil && q.occurrence(r.result.Start) == "" && !policy.Allows(kindFor(q.Trigger.Kind), r.result.Action) {
-		q.Slot = occasion(form, kindFor(q.Trigger.Kind))
-	}
-}
-
 // key is the run key of the request, whose slot it fixes.
 func (r *report) key() string {
 	r.request.Slot = r.request.occurrence(r.result.Start)
@@ -156,8 +118,7 @@ func (r *earlier) openBefore(ctx context.Context) (string, error) {
 // runID names the run, once its package's name is known or will never be.
 func (r *report) runID() string {
 	if r.result.RunID == "" {
-		r.result.RunID = r.newRunID()
-		r.log = r.log.With("run_id", r.result.RunID, "package", r.result.Package.Name, "version", r.result.Package.Version)
+		r.named(r.newRunID())
 	}
 	return r.result.RunID
 }

@@ -50,6 +50,9 @@ type Probing struct {
 	Checks      []ProbeCheck
 }
 
+// probing is a probe under way.
+type probing struct{ *Executor }
+
 // probeTime bounds what is asked of the services, all at once.
 const probeTime = 20 * time.Second
 
@@ -66,9 +69,9 @@ func (e *Executor) Probe(ctx context.Context, more Probing) Probe {
 	var asked []ProbeLine
 	if len(more.Problems) == 0 {
 		p.Lines = append(p.Lines, ProbeLine{What: "configuration", OK: true, Says: "every variable is as it may be"})
-		asked = e.ask(ctx, more.Checks, &level)
+		asked = probing{e}.ask(ctx, more.Checks, &level)
 	}
-	p.Lines = append(append(p.Lines, e.machine(ctx, level, more.Credentials)...), asked...)
+	p.Lines = append(append(p.Lines, probing{e}.machine(ctx, level, more.Credentials)...), asked...)
 	p.OK = true
 	for _, line := range p.Lines {
 		p.OK = p.OK && line.OK
@@ -77,7 +80,7 @@ func (e *Executor) Probe(ctx context.Context, more Probing) Probe {
 }
 
 // ask asks the services, all at once. The policy may raise the level of the sandbox.
-func (e *Executor) ask(ctx context.Context, more []ProbeCheck, level *sandbox.Level) []ProbeLine {
+func (e probing) ask(ctx context.Context, more []ProbeCheck, level *sandbox.Level) []ProbeLine {
 	checks := append([]ProbeCheck{
 		{"clock", e.probeClock},
 		{"state", e.probeState},
@@ -95,7 +98,7 @@ func (e *Executor) ask(ctx context.Context, more []ProbeCheck, level *sandbox.Le
 }
 
 // line makes the check.
-func (c ProbeCheck) line(ctx context.Context, e *Executor) ProbeLine {
+func (c ProbeCheck) line(ctx context.Context, e probing) ProbeLine {
 	says, err := c.Try(ctx)
 	if err == nil {
 		return ProbeLine{What: c.What, OK: true, Says: says}
@@ -106,21 +109,21 @@ func (c ProbeCheck) line(ctx context.Context, e *Executor) ProbeLine {
 }
 
 // probeObject is the name that a probe uses in the buckets of results and state.
-func (e *Executor) probeObject() string { return "probe/" + e.Environment + ".json" }
+func (e probing) probeObject() string { return "probe/" + e.Environment + ".json" }
 
-func (e *Executor) put(ctx context.Context, b store.Bucket, opts store.PutOptions) error {
+func (e probing) put(ctx context.Context, b store.Bucket, opts store.PutOptions) error {
 	doc := []byte(`{"schema_version":1}` + "\n")
 	opts.ContentType = "application/json"
 	_, err := b.Put(ctx, e.probeObject(), bytes.NewReader(doc), int64(len(doc)), opts)
 	return err
 }
 
-func (e *Executor) probeClock(ctx context.Context) (string, error) {
+func (e probing) probeClock(ctx context.Context) (string, error) {
 	return fmt.Sprintf("within %s of the store's", claim.MaxSkew), e.book.CheckClock(ctx)
 }
 
 // probeState does with one object all that is done with records.
-func (e *Executor) probeState(ctx context.Context) (string, error) {
+func (e probing) probeState(ctx context.Context) (string, error) {
 	if err := e.put(ctx, e.State, store.PutOptions{}); err != nil {
 		return "", err
 	}
@@ -150,7 +153,7 @@ type creator interface {
 }
 
 // probeResults creates an object once, and has the store refuse it from then on.
-func (e *Executor) probeResults(ctx context.Context) (string, error) {
+func (e probing) probeResults(ctx context.Context) (string, error) {
 	err := e.put(ctx, e.Results, store.PutOptions{IfNoneMatch: true})
 	if err == nil {
 		err = e.put(ctx, e.Results, store.PutOptions{IfNoneMatch: true})
@@ -176,7 +179,7 @@ func (e *Executor) probeResults(ctx context.Context) (string, error) {
 }
 
 // probePackages reads what is not there: that it is not found is for those who may read.
-func (e *Executor) probePackages(ctx context.Context) (string, error) {
+func (e probing) probePackages(ctx context.Context) (string, error) {
 	if _, err := e.Packages.List(ctx, store.ListOptions{Limit: 1}); err != nil {
 		return "", err
 	}
@@ -193,7 +196,7 @@ func (e *Executor) probePackages(ctx context.Context) (string, error) {
 	return e.Packages.Name() + " can be listed and read", nil
 }
 
-func (e *Executor) probePolicy(ctx context.Context, level *sandbox.Level) (string, error) {
+func (e probing) probePolicy(ctx context.Context, level *sandbox.Level) (string, error) {
 	if e.Policy == nil {
 		return "none: every valid package may run", nil
 	}

@@ -18,7 +18,7 @@ import (
 )
 
 // machine looks at what scripts would run on, at a level of the sandbox.
-func (e *Executor) machine(ctx context.Context, level sandbox.Level, credentials []string) []ProbeLine {
+func (e probing) machine(ctx context.Context, level sandbox.Level, credentials []string) []ProbeLine {
 	has := sandbox.Probe()
 	landlock := has.NoLandlock.String()
 	if landlock == "" {
@@ -80,7 +80,7 @@ func tools() []string {
 	return found
 }
 
-func (e *Executor) probeSpace() (string, error) {
+func (e probing) probeSpace() (string, error) {
 	if err := workdir.Prepare(e.WorkDir); err != nil {
 		return "", err
 	}
@@ -105,7 +105,7 @@ func (e *Executor) probeSpace() (string, error) {
 const reach = `i=0; for f; do i=$((i+1)); if { : <"$f"; } 2>/dev/null; then echo $i; fi; done`
 
 // probeSandbox runs a script that tries what scripts must not be able to do.
-func (e *Executor) probeSandbox(ctx context.Context, level sandbox.Level, credentials []string) (string, error) {
+func (e probing) probeSandbox(ctx context.Context, level sandbox.Level, credentials []string) (string, error) {
 	if err := confined(level); err != nil {
 		return "", err
 	}
@@ -130,7 +130,7 @@ func (e *Executor) probeSandbox(ctx context.Context, level sandbox.Level, creden
 }
 
 // trial runs a script in the sandbox, and returns which of the files it could open.
-func (e *Executor) trial(ctx context.Context, level sandbox.Level, files []string) (sandbox.Outcome, []string, error) {
+func (e probing) trial(ctx context.Context, level sandbox.Level, files []string) (sandbox.Outcome, []string, error) {
 	user, _ := sandbox.User(level)
 	dir, err := workdir.Make(e.WorkDir, user)
 	if err != nil {

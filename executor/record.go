@@ -1,22 +1,25 @@
 package executor
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"path"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"cemli-executor/internal/claim"
-	"cemli-executor/internal/codes"
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/problem"
+	"cemli-executor/internal/results"
 	"cemli-executor/internal/store"
-	"cemli-executor/manifest"
 )
 
 // end ends the run, as the verdict or the failure says that stopped its stages. Of a run that is this
@@ -58,7 +61,7 @@ func (r *run) end(ctx context.Context, failure error) error {
 	r.conclude(failure)
 	stop := r.noting(ctx)
 	err := r.commit(ctx)
-	other := verdictOf(err).kind == taken
+	other := err != nil && verdictOf(err).kind == taken
 	stop(err == nil || other)
 	switch {
 	case other:
@@ -134,33 +137,26 @@ func (r *report) goesOnLater(why string) evidence.Result {
 	return r.result
 }
 
-// release gives the claim back where nothing was started, so that whoever comes next does the work, with
-// the failure that led to it, if there is one.
-func (r *held) release(ctx context.Context, failure error, counted bool) {
-	if !r.giveBack(ctx, failure, counted) || r.group == nil {
-		return
+// noting notes the end of the steps, if that could not be done before, until there is no time left or the
+// function that it returns is called: then the claim is nobody else's to change.
+func (r *held) noting(ctx context.Context) (stop func(enough bool)) {
+	if r.unnoted == nil {
+		return func(bool) {}
 	}
-	if r.unsure && r.unclaimed(ctx) != nil {
-		return // whoever enters the group, when the lease has ended, sees to that result first
+	ctx, cancel := context.WithCancel(ctx)
+	var beside sync.WaitGroup
+	beside.Go(func() {
+		if err := store.Patience(r.part).Insist(ctx, r.unnoted); err != nil {
+			r.log.Warn("the end of the steps could not be noted", "error", err.Error())
+		}
+	})
+	return func(enough bool) {
+		if enough {
+			cancel()
+		}
+		beside.Wait()
+		cancel()
 	}
-	r.leave(ctx)
-}
-
-// giveBack gives back the claim alone.
-func (r *held) giveBack(ctx context.Context, failure error, counted bool) bool {
-	if r.claim == nil || r.noted {
-		return false
-	}
-	last := lastError(failure)
-	if last != nil {
-		last.Message = r.masker.String(last.Message)
-	}
-	if err := r.claim.Release(ctx, counted, last); err != nil {
-		// It may say that a step has begun: whoever enters the group, once it is free, has to see to that first.
-		r.log.Error("the claim could not be given back", "error", err.Error())
-		return false
-	}
-	return true
 }
 
 // committed does what follows the result.
@@ -266,6 +262,70 @@ func (r *found) commit(ctx context.Context) error {
 	return err
 }
 
+// collect keeps what the scripts left to be kept: the summary, and files as artifacts.
+func (r *found) collect(ctx context.Context) error {
+	if !r.outcome.Began {
+		return nil
+	}
+	here := r.here()
+	r.result.Summary = here.Summary()
+	end, _ := ctx.Deadline() // forEvidence has set it; the result itself needs time, too
+	until := time.Now().Add(time.Until(end) * 2 / 3)
+	keep := func(f io.ReadSeeker, a evidence.Artifact) (evidence.Artifact, error) {
+		return r.keepArtifact(ctx, f, a)
+	}
+	var err error
+	r.result.Artifacts, err = here.Collect(ctx, r.job, until, keep)
+	return err
+}
+
+// keepArtifact stores one file, or says why it is not stored. An error means that the store failed.
+func (r *found) keepArtifact(ctx context.Context, f io.ReadSeeker, a evidence.Artifact) (evidence.Artifact, error) {
+	a.Object = "artifacts/" + a.Name
+	if err := store.CheckName(evidence.Dir(r.result.RunID) + a.Object); err != nil {
+		return evidence.Artifact{Withheld: "its name cannot be an object's: " + err.Error()}, nil
+	}
+	d := r.document(a.Object, contentType(a.Name), f, a.Size)
+	d.SHA256 = a.SHA256
+	switch err := r.stored.Insist(ctx, d); {
+	case errors.Is(err, store.ErrName):
+		return evidence.Artifact{Withheld: "its name cannot be an object's"}, nil
+	case errors.Is(err, store.ErrExists):
+		return evidence.Artifact{Withheld: "another object has its name"}, nil
+	default:
+		return a, err
+	}
+}
+
+// texts are the extensions of files that a browser may show: as text, whatever is in them.
+var texts = strings.Fields(".conf .csv .diff .err .json .log .lst .md .out .patch .sql .tsv .txt .yaml .yml")
+
+// contentType is what an artifact is stored as: never something that runs when somebody opens it.
+func contentType(name string) string {
+	if slices.Contains(texts, strings.ToLower(path.Ext(name))) {
+		return "text/plain; charset=utf-8"
+	}
+	return "application/octet-stream"
+}
+
+// document is a document of the run's evidence.
+func (r *report) document(name, contentType string, body io.ReadSeeker, size int64) results.Document {
+	return results.Document{Object: evidence.Dir(r.result.RunID) + name, Type: contentType, Body: body, Size: size}
+}
+
+// part bounds one request: it may take a part of the time that is left.
+func (r *asked) part(ctx context.Context) (context.Context, context.CancelFunc) {
+	end := r.hard
+	if deadline, ok := ctx.Deadline(); ok {
+		end = deadline
+	}
+	left := r.exec.Reserve
+	if !end.IsZero() {
+		left = time.Until(end)
+	}
+	return context.WithTimeout(ctx, max(left/4, 2*time.Second))
+}
+
 const junitReport = "junit.xml"
 
 // putJUnit stores the run as a JUnit report.
@@ -275,6 +335,11 @@ func (r *report) putJUnit(ctx context.Context) error {
 		return err
 	}
 	return r.create(ctx, junitReport, doc, "application/xml")
+}
+
+// create creates one document of the evidence.
+func (r *report) create(ctx context.Context, name string, doc []byte, contentType string) error {
+	return r.stored.Insist(ctx, r.document(name, contentType, bytes.NewReader(doc), int64(len(doc))))
 }
 
 // maxDocument bounds result.json: whoever reads it back reads it whole.
@@ -337,31 +402,6 @@ func ending(text string, n int) string {
 	return strings.ToValidUTF8(text[max(0, len(text)-n):], "")
 }
 
-// settleOwn does what follows the result, and says in the claim how the run has ended. What fails
-// is found by the sweep.
-func (r *run) settleOwn(ctx context.Context) {
-	if r.claim == nil { // a request that was refused as it stands: its sender may mend it and ask again
-		r.exec.follow(ctx, nil, r.result, nil, nil, []string{followAnnounce})
-		return
-	}
-	pending := r.exec.follow(ctx, r.claim, r.result, noted(r.doing, r.result, r.digest), r.history, followers)
-	if !slices.Contains(pending, followRecord) {
-		r.leave(ctx) // else the next of the group would not know of this run
-	}
-	r.exec.concludeClaim(ctx, r.claim, claim.End{Status: string(r.result.Status), Result: r.digest, Applies: r.doing, FollowUps: pending})
-}
-
-// concludeClaim notes in the claim how its run has ended; a sweep finds what could not be noted.
-func (e *Executor) concludeClaim(ctx context.Context, held *claim.Held, end claim.End) {
-	ok, err := held.Conclude(ctx, end)
-	switch {
-	case err != nil:
-		e.Log.Error("the claim could not be updated", "run_id", held.RunID, "error", err.Error())
-	case !ok:
-		e.Log.Warn("the claim is not this run's any more", "run_id", held.RunID)
-	}
-}
-
 // finishLog is the run's last line, made for alarms to count.
 func (r *report) finishLog(message string, failure error) {
 	if r.result.RunID == "" {
@@ -381,48 +421,14 @@ func (r *report) finishLog(message string, failure error) {
 	r.log.Error(message, append(fields, "code", problem.CodeOf(failure), "error", r.masker.String(failure.Error()))...)
 }
 
-// unclaimed refuses to run under a run id that has a result already.
-func (r *held) unclaimed(ctx context.Context) error {
-	object := evidence.ResultObject(r.result.RunID)
-	_, err := r.exec.Results.Head(ctx, object)
-	switch {
-	case errors.Is(err, store.ErrNotFound):
-		r.unsure = false
-		return nil
-	case err != nil:
-		return err
+// cleanUp removes the run's directory; what cannot be removed is logged and will be
+// tried again by the next run.
+func (r *found) cleanUp() {
+	r.stored.Close()
+	if r.dir == nil {
+		return
 	}
-	return store.Error(store.ErrExists, "start run", r.exec.Results.Name(), object, errTaken)
+	if err := r.dir.Remove(); err != nil {
+		r.log.Error("cannot remove the run's directory", "error", err.Error())
+	}
 }
-
-// provable makes sure, before anything is executed, that the run can leave evidence whatever the package
-// contains: the result with its manifest in it, and the report, are encoded once. Where they cannot be, or
-// would be too large, the run ends without what is in their way.
-func (r *decided) provable() error {
-	trial := *r
-	trial.result.Steps, trial.result.Evidence = r.listed(), r.stored.Listed()
-	trial.mask()
-	doc, err := trial.result.Encode()
-	if err == nil && len(doc) > maxDocument {
-		err = fmt.Errorf("it would have %d bytes, and at most %d are kept", len(doc), maxDocument)
-	}
-	if err == nil {
-		_, err = trial.result.JUnit()
-	}
-	if err == nil {
-		return nil
-	}
-	r.result.Manifest, r.result.Trigger.Raw, r.result.Parameters = nil, nil, nil
-	return problem.New(problem.Problem{
-		Code: "manifest.evidence", Where: manifest.Name, Message: "the result that has the manifest and the parameters in it cannot be stored, so nothing was executed: " + err.Error(),
-		Hint: "take large values out of the manifest and the request, into files of the package",
-	}, err)
-}
-
-// retryable reports whether a failure before the first step says nothing of the request: the same
-// may succeed later.
-func retryable(failure error) bool { return failure != nil && codes.OfError(failure).Retried }
-
-// counts reports whether a failure counts as a try. What a person has to mend first does not: the
-// request goes on afterwards.
-func counts(failure error) bool { return codes.OfError(failure).Counted }

@@ -48,9 +48,12 @@ type logSpan struct {
 	todos    []*claim.Todo
 }
 
+// logSearch looks for uploads in the write log.
+type logSearch struct{ *environment }
+
 // identify stores who uploaded, for each run that the log has the upload of; after a day without an entry,
 // that there is none. What is not read of the log, and what could not be, says nothing.
-func (e *Executor) identify(ctx context.Context, todos []*claim.Todo) (done []*claim.Todo, err error) {
+func (e logSearch) identify(ctx context.Context, todos []*claim.Todo) (done []*claim.Todo, err error) {
 	pages := logPages
 	reading, cancel := partly(ctx, 3, 4)
 	defer cancel()
@@ -74,7 +77,7 @@ func (e *Executor) identify(ctx context.Context, todos []*claim.Todo) (done []*c
 }
 
 // spans are the time ranges that have all uploads in them, as few as there can be.
-func (e *Executor) spans(todos []*claim.Todo) []logSpan {
+func (e logSearch) spans(todos []*claim.Todo) []logSpan {
 	todos = slices.SortedFunc(slices.Values(todos), func(a, b *claim.Todo) int {
 		return cmp.Or(a.Uploaded.Compare(b.Uploaded), cmp.Compare(a.RunID, b.RunID))
 	})
@@ -92,7 +95,7 @@ func (e *Executor) spans(todos []*claim.Todo) []logSpan {
 }
 
 // windowEnd is the latest time at which the log may have an upload, or now.
-func (e *Executor) windowEnd(t *claim.Todo) time.Time {
+func (e logSearch) windowEnd(t *claim.Todo) time.Time {
 	if end := t.Uploaded.Add(logAfter); end.Before(e.now()) {
 		return end
 	}
@@ -108,7 +111,7 @@ func latest(a, b time.Time) time.Time {
 
 // searchLog reads a time range of the log, as far as pages are left, and finds uploads in it: by ETag or version,
 // and of two entries the earlier. read is until when it was read; zero: it is not known.
-func (e *Executor) searchLog(ctx context.Context, span logSpan, pages *int) (found map[*claim.Todo]LoggedWrite, read time.Time, err error) {
+func (e logSearch) searchLog(ctx context.Context, span logSpan, pages *int) (found map[*claim.Todo]LoggedWrite, read time.Time, err error) {
 	found = map[*claim.Todo]LoggedWrite{}
 	var at time.Time
 	inOrder, page := true, ""
@@ -135,7 +138,7 @@ func (e *Executor) searchLog(ctx context.Context, span logSpan, pages *int) (fou
 }
 
 // match notes an entry for the uploads that it is of.
-func (e *Executor) match(todos []*claim.Todo, w LoggedWrite, found map[*claim.Todo]LoggedWrite) {
+func (e logSearch) match(todos []*claim.Todo, w LoggedWrite, found map[*claim.Todo]LoggedWrite) {
 	if w.Bucket != e.Packages.Name() {
 		return
 	}
@@ -154,7 +157,7 @@ func sameWrite(a, b string) bool { return a != "" && strings.EqualFold(a, b) }
 
 // putRequester stores who uploaded the package of a run, unless that is stored: then it stands. An entry
 // without a bucket is none.
-func (e *Executor) putRequester(ctx context.Context, t *claim.Todo, w LoggedWrite) error {
+func (e logSearch) putRequester(ctx context.Context, t *claim.Todo, w LoggedWrite) error {
 	u := evidence.Uploader{RunID: t.RunID, ETag: t.ETag, VersionID: t.VersionID, Recorded: e.now()}
 	if w.Bucket != "" {
 		u.Identify(w.Principal, w.Authentication, w.PreAuthenticated)

@@ -1,24 +1,157 @@
 package executor
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"log/slog"
+	"runtime/debug"
 	"strings"
 	"time"
 	"unicode"
 
+	"golang.org/x/sync/errgroup"
+
 	"cemli-executor/internal/bundle"
+	"cemli-executor/internal/claim"
 	"cemli-executor/internal/download"
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/problem"
+	"cemli-executor/internal/redact"
+	"cemli-executor/internal/results"
 	"cemli-executor/internal/sandbox"
 	"cemli-executor/internal/steps"
 	"cemli-executor/internal/store"
+	"cemli-executor/internal/workdir"
 	"cemli-executor/manifest"
 )
+
+// What is known of a run, by what it means. Each of these types has the one before it in it, so that a method sees no
+// more than what is there when it is called.
+
+// asked is what was asked, and of whom.
+type asked struct {
+	exec     *Executor
+	request  Request
+	name     string    // of the package, for the run id: guessed from the object until the manifest is read
+	hard     time.Time // when the process may be killed; zero: not said
+	goesBack bool      // the request is of an earlier run, from which it takes everything
+	whole    bool      // the invocation had most of its time when the run began
+}
+
+// report is what has come out of the run so far.
+type report struct {
+	asked
+	result   evidence.Result
+	log      *slog.Logger
+	begun    time.Time // when the run began, by the clock that nobody sets
+	stored   *results.Writer
+	outcome  steps.Outcome      // of the job
+	digest   string             // SHA-256 of the result, once it is encoded
+	manifest *manifest.Manifest // once it is read
+	hidden   []string           // values that are masked from the beginning
+	masker   *redact.Masker     // of secrets, sensitive parameters, and what scripts have added to them
+}
+
+// decided is what is decided about the run: what the policy has tightened, and the job.
+type decided struct {
+	report
+	limits   Limits
+	level    sandbox.Level // the least that scripts may run at
+	accepted bool          // the policy has named that level
+	policy   []byte        // the policy's document; nil: none
+	undoable bool          // there may be undo scripts to run
+	need     time.Duration // that the steps and their undo may take; 0: not said
+	job      steps.Job     // once the package is admitted
+}
+
+// earlier is what is known of the run that the request goes back to, and of others of the package.
+type earlier struct {
+	decided
+	previous *evidence.Result           // of the run that the request goes back to; nil: it goes back to none
+	given    map[string]json.RawMessage // the parameters that the request names itself
+	asks     place                      // the version that the request names, if that is another than the run's
+	missing  []string                   // names of the previous run's artifacts that were not kept
+	history  *claim.Package             // what ran of the package, and is applied
+	undoes   *claim.Entry               // the entry of the previous run; nil: it has none
+	ownKey   string                     // the run key of this run's claim
+}
+
+// found is what was found in the buckets, and lies in the work folder.
+type found struct {
+	earlier
+	created time.Time             // of the package's object
+	dir     *workdir.Dir          // nil: nothing is extracted
+	files   map[string]steps.File // of the package, as extracted
+	copies  *copies
+}
+
+// held is what the run holds: nobody else may have it meanwhile.
+type held struct {
+	found
+	pending string       // the name of the accepted request
+	claim   *claim.Held  // of the run key, once it is this run's
+	unsure  bool         // an earlier holder of the claim may have stored a result
+	noted   bool         // the claim says that a step may have started
+	group   *claim.Group // the concurrency group, while it is this run's
+	freed   []string     // groups that the run has left, and in which others wait
+	doing   *claim.Entry // what is being applied, or undone; nil: nothing
+	until   time.Time    // when what the steps and their undo may need ends; zero: the first has not begun
+	// unnoted notes how the steps have ended; nil: there is nothing to note.
+	unnoted func(context.Context) error
+}
+
+// run is one run.
+type run struct {
+	held
+	hand    string  // the pending request, if another invocation is to go on with it
+	allSets verdict // the request stands for all sets of the package, and this was no run; else zero
+}
+
+// begin makes the run with what is known before anything is read.
+func (e *Executor) begin(request Request) *run {
+	r := &run{}
+	r.exec, r.request = e, request
+	r.log, r.begun, r.copies = e.Log, time.Now(), &copies{}
+	r.limits, r.level = e.Limits, e.Sandbox
+	r.stored = results.NewWriter(e.Results, r.part)
+	r.result = evidence.Result{
+		Action: string(ActionApply), Environment: e.Environment, Attempt: 1, Start: e.now(),
+		Reason: request.Reason, Reference: request.Reference,
+		SourceBucket: request.Bucket, SourceObject: request.Object,
+		Package:     evidence.Package{ETag: request.ETag, VersionID: request.VersionID},
+		RequestedBy: request.RequestedBy,
+		Identity:    e.Identity,
+		Trigger:     describe(request.Trigger),
+		Timings:     map[string]int64{},
+	}
+	r.result.ParameterSet, r.result.Identity.CallID = request.ParameterSet, request.CallID
+	if request.Action != "" {
+		r.result.Action = string(request.Action)
+	}
+	r.name, r.goesBack = nameFrom(request.Object), request.GoesBack()
+	r.guard(nil)
+	r.result.Parameters = r.askedParameters(nil)
+	r.describeSandbox(r.planned())
+	return r
+}
+
+func describe(t Trigger) evidence.Trigger {
+	described := evidence.Trigger{Kind: string(t.Kind), EventID: t.EventID, EventType: t.EventType, Raw: t.Raw}
+	if len(t.Raw) > evidence.MaxTrigger {
+		described.Raw = nil
+	}
+	if !t.EventTime.IsZero() {
+		at := t.EventTime.UTC()
+		described.EventTime = &at
+	}
+	return described
+}
 
 // pipeline is the way of a run. Each stage takes what only the one before can make.
 func (r *run) pipeline(ctx context.Context) error {
@@ -26,8 +159,7 @@ func (r *run) pipeline(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer cancel()
-	defer func() { _ = r.copies.group.Wait() }() // nothing goes on after the run; who needs it asks before
+	defer func() { _ = r.copies.group.Wait(); cancel() }() // nothing goes on after the run
 	if err := r.supported(ctx); err != nil {
 		return err
 	}
@@ -38,7 +170,7 @@ func (r *run) pipeline(ctx context.Context) error {
 	if err := confined(r.level); err != nil {
 		return err
 	}
-	if r.request.GoesBack() {
+	if r.goesBack {
 		if err := r.recall(ctx); err != nil {
 			return err
 		}
@@ -69,11 +201,8 @@ func (r *run) pipeline(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := r.hasTime(ctx, m); err != nil {
-		return err
-	}
 	admit := func() (*manifest.Plan, error) { return r.admit(ctx, m, contents, policy) }
-	if err := r.enter(ctx, m, policy, func() error { _, err := admit(); return err }); err != nil {
+	if err := r.enter(ctx, m, policy, admit); err != nil {
 		return err
 	}
 	plan, err := timed(r, "admit", admit)
@@ -177,6 +306,31 @@ func wrongBucket(got, want string) error {
 	}, nil)
 }
 
+// consistent refuses requests whose parts contradict each other.
+func (q Request) consistent() error {
+	var problems []problem.Problem
+	note := func(wrong bool, where, message, hint string) {
+		if wrong {
+			problems = append(problems, problem.Problem{Code: "trigger.value", Where: where, Message: message, Hint: hint})
+		}
+	}
+	note(q.Action == ActionRollback && q.RollbackOf == "", "/rollback_of", "a rollback needs the run that it undoes", "name its run id")
+	given := 0
+	for _, id := range []string{q.ResumeFrom, q.RollbackOf, q.RerunOf} {
+		if id != "" {
+			given++
+		}
+	}
+	note(given > 1, "/resume_from", "a run goes back to an earlier one in one way only", "leave out all but one of resume_from, rollback_of and rerun_of")
+	note(q.OncePer > 0 && given > 0, "/once_per", "a run that goes back to an earlier one is no regular one", "leave out once_per")
+	note(q.RerunOf != "" && !manifest.Visible(q.Reason), "/reason", "doing the same again needs a reason", "say why, in a sentence")
+	note(q.ResumeFrom != "" && q.Action != "" && q.Action != ActionApply, "/resume_from", "only apply goes on from an earlier run", "leave out the action")
+	note(q.RollbackOf != "" && (q.Action == ActionDryRun || q.Action == ActionCheck), "/rollback_of", "nothing is undone by "+string(q.Action), "ask for rollback, or for apply")
+	note(q.RollbackOf != "" && !manifest.Visible(q.Reason), "/reason", "going back needs a reason", "say why, in a sentence")
+	note(q.Force && !manifest.Visible(q.Reason), "/reason", "force needs a reason", "say why, in a sentence")
+	return problem.Join(problems)
+}
+
 // readPolicy reads the policy and makes its limits those of the run; nil where none is
 // set. A policy that is set and cannot be had stops everything.
 func (r *decided) readPolicy(ctx context.Context) (*manifest.Policy, error) {
@@ -215,39 +369,6 @@ func confined(level sandbox.Level) error {
 	}, nil)
 }
 
-// planned are the layers that scripts will be in, before there is one.
-func (r *decided) planned() sandbox.Layers {
-	if r.level == sandbox.LevelNone {
-		return sandbox.Layers{}
-	}
-	has := sandbox.Probe()
-	user, own := sandbox.User(r.level)
-	return sandbox.Layers{NoNewPrivileges: has.Seccomp, Seccomp: has.Seccomp, Landlock: has.Landlock, User: user, Watched: !own, Offline: !r.job.Network}
-}
-
-// describeSandbox says in the result what is in force.
-func (r *decided) describeSandbox(l sandbox.Layers) {
-	r.result.Sandbox = evidence.Sandbox{
-		Level: string(l.Level()), CredentialsReachable: !l.Level().Reaches(sandbox.LevelIsolated),
-		Network: r.job.Network, NoNewPrivileges: l.NoNewPrivileges, Seccomp: l.Seccomp, Landlock: l.Landlock, User: l.User, Gaps: l.Gaps(),
-	}
-	if l.Landlock == 0 && r.level != sandbox.LevelNone {
-		r.result.Sandbox.NoLandlock = string(sandbox.Probe().NoLandlock)
-	}
-	if l.Limits != (sandbox.Limits{}) {
-		limits := evidence.SandboxLimits(l.Limits)
-		r.result.Sandbox.Limits = &limits
-	}
-}
-
-// hasTime leaves a run to an invocation that has the time which the package says it takes, if there may be one.
-func (r *run) hasTime(ctx context.Context, m *manifest.Manifest) error {
-	if r.result.Action == string(ActionCheck) || saidTime(m) <= left(ctx) {
-		return nil
-	}
-	return r.tooLong(nil)
-}
-
 // tooLong says that the run needs more time than this invocation has: another one may have it. In one
 // that was to have it, or had all of its time where there are no others, that is the end of it: the error
 // is the cause.
@@ -264,120 +385,46 @@ func (r *run) tooLong(cause error) error {
 	}
 }
 
-// saidTime is how long a package says that its steps and their undo take, as far as it says so.
-func saidTime(m *manifest.Manifest) time.Duration { return m.Timeout + m.RollbackTimeout }
+// Copies of what is applied and of the policies that admitted it, in the results bucket, by their
+// SHA-256: going back must not depend on what uploaders leave in the packages bucket.
 
-// left is the time that steps may take.
-func left(ctx context.Context) time.Duration {
-	end, _ := ctx.Deadline() // bound has set it
-	return time.Until(end)
+// copies are the copies that a run makes beside its other work.
+type copies struct {
+	group errgroup.Group
+	zip   bool // one of the package is among them
 }
 
-// apply does what was admitted.
-func (r *run) apply(ctx context.Context, plan *manifest.Plan) error {
-	r.job = r.jobOf(plan)
-	if err := r.here().Check(r.job); err != nil {
-		return err
+// keepPolicy begins to keep the policy, if there is one, whatever it decides.
+func (r *found) keepPolicy(ctx context.Context) {
+	doc := r.policy
+	if doc == nil || !r.exec.KeepPackages {
+		return
 	}
-	if err := r.networked(plan.Manifest()); err != nil {
-		return err
+	policy := results.Document{
+		Object: results.KeptPolicy(fmt.Sprintf("%x", sha256.Sum256(doc))), Type: "application/json", Size: int64(len(doc)), SHA256: fmt.Sprintf("%x", sha256.Sum256(doc)),
+		Body: bytes.NewReader(doc),
 	}
-	r.describeSandbox(r.planned())
-	if r.result.Action == string(ActionCheck) {
-		return r.onlyChecked(ctx)
+	r.copies.group.Go(func() error { return r.stored.Create(ctx, policy) })
+}
+
+// keepPackage begins to keep the package, where it is going to be applied and may be kept: a sensitive
+// default must not come to lie where authors read.
+func (r *found) keepPackage(ctx context.Context, zip *download.Object, m *manifest.Manifest) {
+	if !r.exec.KeepPackages || r.result.Action != string(ActionApply) || len(m.SensitiveValues()) > 0 {
+		return
 	}
-	if err := r.holds(ctx, plan); err != nil {
-		return r.tooLong(err)
+	r.copies.zip = true
+	copied := results.Document{
+		Object: results.KeptPackage(zip.SHA256()), Type: "application/zip", Size: zip.Size(), SHA256: zip.SHA256(),
+		Body: io.NewSectionReader(zip, 0, zip.Size()),
 	}
-	if err := r.unlock(ctx, plan); err != nil {
-		return err
-	}
-	if r.request.ResumeFrom != "" || r.result.Action == string(ActionRollback) {
-		if err := r.restore(ctx); err != nil {
+	r.copies.group.Go(func() error {
+		if err := r.stored.Create(ctx, copied); err != nil {
 			return err
 		}
-	}
-	if err := r.unclaimed(ctx); err != nil {
-		return err
-	}
-	if err := r.copies.group.Wait(); err != nil {
-		return err
-	}
-	if err := r.provable(); err != nil {
-		return err
-	}
-	if err := r.current(ctx); err != nil {
-		return err
-	}
-	switch {
-	case r.result.Action == string(ActionApply):
-		r.doing = r.change(plan)
-	case r.result.Action == string(ActionRollback):
-		r.doing = r.undoes
-	}
-	_, err := timed(r, "execute", func() (struct{}, error) { return struct{}{}, r.execute(ctx, plan) })
-	r.noteEnd(ctx, err)
-	return err
-}
-
-// networked refuses a package without network where nothing can keep it from one.
-func (r *decided) networked(m *manifest.Manifest) error {
-	if m.Network || r.level != sandbox.LevelNone {
+		if zip.Size() > 4<<20 {
+			debug.FreeOSMemory() // what the download held; the scripts need it
+		}
 		return nil
-	}
-	return problem.New(problem.Problem{
-		Code: "sandbox.network", Where: "/network", Message: "the package runs without network, and with CEMLI_SANDBOX=none nothing can hold it to that",
-		Hint: "set CEMLI_SANDBOX to basic or more",
-	}, nil)
-}
-
-// holds refuses a package that says it needs more time than is left: it would be stopped half way.
-func (r *decided) holds(ctx context.Context, plan *manifest.Plan) error {
-	need, has := plan.Manifest().Timeout+undoShare(ctx, plan), left(ctx)
-	if plan.Manifest().Timeout == 0 || need <= has {
-		return nil
-	}
-	return problem.New(problem.Problem{
-		Code: "step.deadline", Where: "/timeout",
-		Message: fmt.Sprintf("the package may need %s, undo included, and the invocation has %s left for it",
-			need.Round(time.Second), has.Round(time.Second)),
-		Hint: r.moreTime("the package's"),
-	}, nil)
-}
-
-// undoShare is the part of the time that is left which is kept for undo.
-func undoShare(ctx context.Context, plan *manifest.Plan) time.Duration {
-	m := plan.Manifest()
-	if m.OnFailure == manifest.OnFailureStop || !plan.Undoable() {
-		return 0
-	}
-	return cmp.Or(m.RollbackTimeout, min(left(ctx)/4, maxUndoTime))
-}
-
-// undoTime is how long a package's undo may take.
-func undoTime(m *manifest.Manifest) time.Duration { return cmp.Or(m.RollbackTimeout, maxUndoTime) }
-
-// maxUndoTime bounds the time for undo where the manifest does not say.
-const maxUndoTime = 5 * time.Minute
-
-// grace is the part of a step's time in which it is stopped.
-const grace = steps.Grace
-
-// onlyChecked ends a run that was to validate and admit.
-func (r *run) onlyChecked(ctx context.Context) error {
-	if err := r.provable(); err != nil {
-		return err
-	}
-	r.result.Steps = r.listed()
-	r.result.Execution.Note = "the package was checked and may run; nothing was executed"
-	return errors.Join(r.unclaimed(ctx), r.current(ctx))
-}
-
-// listed are the steps of the job as a result lists them before they are run.
-func (r *decided) listed() []evidence.Step {
-	var all []evidence.Step
-	for _, s := range r.job.Plan {
-		all = append(all, s.Describe(evidence.StepNotRun))
-	}
-	return all
+	})
 }

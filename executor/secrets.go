@@ -78,20 +78,6 @@ func (r *asked) askedParameters(m *manifest.Manifest) map[string]any {
 	return values
 }
 
-// shown are the parameters for the result; a sensitive one is only said to be there.
-func shown(arguments manifest.Arguments) map[string]any {
-	if len(arguments) == 0 {
-		return nil
-	}
-	values := map[string]any{}
-	for _, a := range arguments {
-		if values[a.Name] = a.Value; a.Sensitive {
-			values[a.Name] = redact.Mask
-		}
-	}
-	return values
-}
-
 // tooMuch refuses more than can be masked.
 func tooMuch(values []string) []problem.Problem {
 	values = slices.Compact(slices.Sorted(slices.Values(values)))
@@ -209,45 +195,6 @@ func unusable(env string, value []byte, total int) (problem.Problem, bool) {
 	return problem.Problem{}, false
 }
 
-// mask hides secrets in what the result quotes of scripts, requests and messages. What
-// identifies the run and its bytes stays as it is.
-func (r *report) mask() {
-	res := &r.result
-	res.Mask(r.masker)
-	for name, value := range res.Parameters {
-		if shown, ok := value.(manifest.Value); ok && r.hides(shown.Text()) {
-			res.Parameters[name] = r.masker.String(shown.Text())
-		}
-	}
-	if len(res.Trigger.Raw) > 0 {
-		res.Trigger.Raw = r.masker.JSON(res.Trigger.Raw, r.about(r.hidesGiven))
-	}
-	if len(res.Manifest) > 0 && r.manifest != nil {
-		res.Manifest = r.masker.JSON(res.Manifest, r.about(r.manifest.Hides))
-	}
-}
-
-// hides reports whether a text has a secret in it.
-func (r *report) hides(text string) bool {
-	found, err := r.masker.Found(strings.NewReader(text))
-	return found || err != nil
-}
-
-// about says what of a document of this run is masked whatever the secrets are, and what never.
-func (r *report) about(hide func(pointer string) bool) redact.Document {
-	return redact.Document{
-		Hide: hide,
-		Fixed: func(word string) bool {
-			if words[word] || r.manifest == nil {
-				return words[word]
-			}
-			_, parameter := r.manifest.Parameters[word]
-			_, secret := r.manifest.Secrets[word]
-			return parameter || secret
-		},
-	}
-}
-
 // given is where a request has the values of parameters.
 const given = "/parameters/"
 
@@ -257,3 +204,26 @@ func (r *report) hidesGiven(pointer string) bool {
 	name, ok := strings.CutPrefix(pointer, given)
 	return ok && !strings.Contains(name, "/") && (r.manifest == nil || !r.manifest.Shows(name))
 }
+
+// words are those that documents of ours and of the platform are made of: keys, and values that the contract
+// fixes. What a package chose as a secret does not change them.
+var words = func() map[string]bool {
+	known := map[string]bool{}
+	for _, word := range strings.Fields(`
+		$schema args change_ticket concurrency continue_on_error default delay description dry_run enum env environment_parameters
+		environments group idempotent labels max name network on_busy on_failure on_set_failure outputs owner parameter_sets parameters
+		pattern phase required requires requires_wait retries rollback rollback_timeout run runs_on not_before secrets sensitive steps
+		timeout tools type vault_secret version
+		boolean configuration continue extension integer integration localization modification none number post_check pre_check queue
+		reject stop string
+		bucket object etag version_id action parameter_set rerun_of resume_from rollback_of once_per force emergency verdict
+		request_id reason reference scope state package dirhash run_id approval
+		apply check cancel mark sweep probe request applied not_applied
+		cloudEventsVersion eventID eventType eventTime eventTypeVersion contentType source extensions data compartmentId compartmentName
+		resourceName resourceId availabilityDomain freeformTags definedTags additionalDetails bucketName bucketId objectName
+		namespace versionId eTag archivalState identity principalName principalId
+		specversion id time subject datacontenttype dataschema`) {
+		known[word] = true
+	}
+	return known
+}()

@@ -18,42 +18,9 @@ import (
 	"cemli-executor/manifest"
 )
 
-// What follows a result, in this order; claim.FollowQueue comes last.
-const (
-	followRecord   = "record"   // the package's record
-	followAnnounce = "announce" // the topic
-	followTodo     = "todo"     // the entry of what comes later
-)
-
-var followers = []string{followRecord, followTodo, followAnnounce}
-
-// follow does what follows a result and returns what could not be done. It never changes the run,
-// whose evidence stands. The package's record is the one that the run has read; nil: it is read. Without a claim
-// nothing is left for later.
-func (e *Executor) follow(ctx context.Context, held *claim.Held, result evidence.Result, change *claim.Entry, record *claim.Package, todo []string) (pending []string) {
-	for _, what := range todo {
-		var err error
-		switch what {
-		case followRecord:
-			err = e.remember(ctx, result, change, record)
-		case followTodo:
-			err = e.leaveTodo(ctx, held, result)
-		case followAnnounce:
-			if e.Announce != nil {
-				err = e.Announce(ctx, result)
-			}
-		}
-		if err != nil {
-			e.Log.Error("what follows a result could not be done", "run_id", result.RunID, "what", what, "error", err.Error())
-			pending = append(pending, what)
-		}
-	}
-	return pending
-}
-
 // remember notes in the package's record what a run has done. The record is the one that the run has
 // read; nil: it is read.
-func (e *Executor) remember(ctx context.Context, result evidence.Result, change *claim.Entry, record *claim.Package) error {
+func (e *environment) remember(ctx context.Context, result evidence.Result, change *claim.Entry, record *claim.Package) error {
 	back := hasUndone(result)
 	applies := change != nil && result.Action == string(ActionApply) && began(result)
 	if !applies && !back {
@@ -142,7 +109,7 @@ func noted(change *claim.Entry, result evidence.Result, digest string) *claim.En
 }
 
 // leaveTodo makes the entry of a run that has a result, if something is left for later.
-func (e *Executor) leaveTodo(ctx context.Context, held *claim.Held, result evidence.Result) error {
+func (e *environment) leaveTodo(ctx context.Context, held *claim.Held, result evidence.Result) error {
 	var kinds []string
 	if e.WriteLog != nil && result.Package.ETag != "" {
 		kinds = append(kinds, todoRequester)
@@ -170,7 +137,7 @@ func uploadedAt(held *claim.Held, result evidence.Result) time.Time {
 
 // settle ends what a run that died had begun: it gets a result that says so, unless it has one
 // already, and then what follows a result is done.
-func (e *Executor) settle(ctx context.Context, held *claim.Held) error {
+func (e *environment) settle(ctx context.Context, held *claim.Held) error {
 	result, digest, err := e.lastWord(ctx, held)
 	if err != nil {
 		return err
@@ -189,7 +156,7 @@ func (e *Executor) settle(ctx context.Context, held *claim.Held) error {
 
 // lastWord stores the result of a run that died, or reads the one that it has stored itself, and
 // returns it with its SHA-256.
-func (e *Executor) lastWord(ctx context.Context, held *claim.Held) (evidence.Result, string, error) {
+func (e *environment) lastWord(ctx context.Context, held *claim.Held) (evidence.Result, string, error) {
 	result, err := e.fromFrame(ctx, held)
 	if err != nil {
 		return result, "", err
@@ -214,7 +181,7 @@ func (e *Executor) lastWord(ctx context.Context, held *claim.Held) (evidence.Res
 }
 
 // fromFrame is the result that a run left for the case of its death.
-func (e *Executor) fromFrame(ctx context.Context, held *claim.Held) (evidence.Result, error) {
+func (e *environment) fromFrame(ctx context.Context, held *claim.Held) (evidence.Result, error) {
 	result, err := evidence.Decode(held.Checkpoint)
 	if err != nil || result.RunID != held.RunID {
 		return result, problem.New(problem.Problem{
@@ -240,7 +207,7 @@ func (e *Executor) fromFrame(ctx context.Context, held *claim.Held) (evidence.Re
 }
 
 // listLeft lists the objects that a run has stored before it died and not said so any more.
-func (e *Executor) listLeft(ctx context.Context, result *evidence.Result) error {
+func (e *environment) listLeft(ctx context.Context, result *evidence.Result) error {
 	dir, start := evidence.Dir(result.RunID), ""
 	for more := true; more; more = start != "" {
 		page, err := e.Results.List(ctx, store.ListOptions{Prefix: dir, Start: start})
@@ -264,7 +231,7 @@ func (e *Executor) listLeft(ctx context.Context, result *evidence.Result) error 
 }
 
 // finishPending does what follows a result that is stored and could not be done then.
-func (e *Executor) finishPending(ctx context.Context, held *claim.Held) error {
+func (e *environment) finishPending(ctx context.Context, held *claim.Held) error {
 	result, digest, err := e.readResult(ctx, held.RunID)
 	if err != nil {
 		return err
@@ -279,7 +246,7 @@ func (e *Executor) finishPending(ctx context.Context, held *claim.Held) error {
 }
 
 // endFormer ends the run that died in a group, before the run of key enters, which has to know what that one did.
-func (e *Executor) endFormer(ctx context.Context, g *claim.Group, key string) error {
+func (e *environment) endFormer(ctx context.Context, g *claim.Group, key string) error {
 	former, err := g.Former(ctx, key)
 	if err != nil || former == nil {
 		return err
@@ -309,7 +276,7 @@ func unnoted(held *claim.Held) error {
 
 // ownUp does what follows the result of a run that died after it had stored that, and before that had
 // begun no step: a rollback that had nothing to execute has an effect all the same.
-func (e *Executor) ownUp(ctx context.Context, held *claim.Held) error {
+func (e *environment) ownUp(ctx context.Context, held *claim.Held) error {
 	result, digest, err := e.readResult(ctx, held.RunID)
 	if errors.Is(err, store.ErrNotFound) || held.Sets != nil {
 		return nil // it has done nothing
@@ -320,5 +287,109 @@ func (e *Executor) ownUp(ctx context.Context, held *claim.Held) error {
 	change := noted(held.Change(), result, digest)
 	followUps := e.follow(ctx, held, result, change, nil, followers)
 	e.concludeClaim(ctx, held, claim.End{Status: string(result.Status), Result: digest, Applies: change, FollowUps: followUps})
+	return nil
+}
+
+// settleOwn does what follows the result, and says in the claim how the run has ended. What fails
+// is found by the sweep.
+func (r *run) settleOwn(ctx context.Context) {
+	if r.claim == nil { // a request that was refused as it stands: its sender may mend it and ask again
+		r.exec.follow(ctx, nil, r.result, nil, nil, []string{followAnnounce})
+		return
+	}
+	pending := r.exec.follow(ctx, r.claim, r.result, noted(r.doing, r.result, r.digest), r.history, followers)
+	if !slices.Contains(pending, followRecord) {
+		r.leave(ctx) // else the next of the group would not know of this run
+	}
+	r.exec.concludeClaim(ctx, r.claim, claim.End{Status: string(r.result.Status), Result: r.digest, Applies: r.doing, FollowUps: pending})
+}
+
+// leave gives the group up, and notes who is to be started now.
+func (r *held) leave(ctx context.Context) {
+	if r.group == nil {
+		return
+	}
+	g, err := r.group.Leave(ctx)
+	if err != nil {
+		r.log.Error("the concurrency group could not be left; it is free when the lease ends", "group", r.group.Name, "error", err.Error())
+		return
+	}
+	if g.First() != nil {
+		r.freed = append(r.freed, g.Name)
+	}
+	r.group = nil
+}
+
+// concludeClaim notes in the claim how its run has ended; a sweep finds what could not be noted.
+func (e *environment) concludeClaim(ctx context.Context, held *claim.Held, end claim.End) {
+	ok, err := held.Conclude(ctx, end)
+	switch {
+	case err != nil:
+		e.Log.Error("the claim could not be updated", "run_id", held.RunID, "error", err.Error())
+	case !ok:
+		e.Log.Warn("the claim is not this run's any more", "run_id", held.RunID)
+	}
+}
+
+// What follows a result, in this order; claim.FollowQueue comes last.
+const (
+	followRecord   = "record"   // the package's record
+	followAnnounce = "announce" // the topic
+	followTodo     = "todo"     // the entry of what comes later
+)
+
+var followers = []string{followRecord, followTodo, followAnnounce}
+
+// follow does what follows a result and returns what could not be done. It never changes the run,
+// whose evidence stands. The package's record is the one that the run has read; nil: it is read. Without a claim
+// nothing is left for later.
+func (e *environment) follow(ctx context.Context, held *claim.Held, result evidence.Result, change *claim.Entry, record *claim.Package, todo []string) (pending []string) {
+	for _, what := range todo {
+		var err error
+		switch what {
+		case followRecord:
+			err = e.remember(ctx, result, change, record)
+		case followTodo:
+			err = e.leaveTodo(ctx, held, result)
+		case followAnnounce:
+			if e.Announce != nil {
+				err = e.Announce(ctx, result)
+			}
+		}
+		if err != nil {
+			e.Log.Error("what follows a result could not be done", "run_id", result.RunID, "what", what, "error", err.Error())
+			pending = append(pending, what)
+		}
+	}
+	return pending
+}
+
+// resultOf is the SHA-256 of the result that a claim knows; "" if it knows none, as those of earlier
+// versions.
+func resultOf(held *claim.Held) string {
+	if change := held.Change(); held.Result == "" && change != nil {
+		return change.Result
+	}
+	return held.Result
+}
+
+// altered is the error for a result that is not the one that was stored.
+func (e *environment) altered(code, runID string) error {
+	return problem.New(problem.Problem{
+		Code: code, Where: e.Results.Name() + "/" + evidence.ResultObject(runID), Message: "the result is not the one that the executor has stored",
+		Hint: "find out who changed the results bucket, and go on by hand",
+	}, nil)
+}
+
+// vouched refuses a result of an earlier run that is not the one that its claim knows; one that no claim
+// or only that of an earlier version knows passes.
+func (e *environment) vouched(ctx context.Context, runID, digest string) error {
+	held, err := e.book.OfRun(ctx, runID)
+	if err != nil || held == nil {
+		return err
+	}
+	if known := resultOf(held); known != "" && known != digest {
+		return e.altered("request.altered", runID)
+	}
 	return nil
 }

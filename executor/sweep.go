@@ -299,7 +299,10 @@ func (s *sweeping) mark(ctx context.Context, name string) error {
 		return err
 	}
 	if held != nil && held.Died(s.now()) {
-		s.suspectClaim(held, request)
+		// It comes last. What is one set of a request comes with that.
+		if s.taken[held.Key] == nil && !request.forSet {
+			s.taken[held.Key] = &claim.Taking{Environment: s.Environment, Key: held.Key, Pending: held.Pending(), Tries: 1}
+		}
 		return nil
 	}
 	var taking *claim.Taking

@@ -128,14 +128,6 @@ func (w *work) noted(ctx context.Context, mark string, request Request) (*claim.
 	return t, err
 }
 
-// suspectClaim makes a request whose claim tells of a death one that comes last. What is one set of a request
-// comes with that.
-func (s *sweeping) suspectClaim(held *claim.Held, request Request) {
-	if s.taken[held.Key] == nil && !request.forSet {
-		s.taken[held.Key] = &claim.Taking{Environment: s.Environment, Key: held.Key, Pending: held.Pending(), Tries: 1}
-	}
-}
-
 // lookAfterDeaths learns what others were about to do, and forgets what they have claimed since, and not
 // died on.
 func (s *sweeping) lookAfterDeaths(ctx context.Context) {
@@ -180,7 +172,7 @@ func (s *sweeping) suspect(ctx context.Context, t *claim.Taking, here bool) erro
 		return err
 	}
 	if !ok {
-		return s.forget(ctx, t) // nothing is left of it
+		return t.End(ctx, true) // nothing is left of it
 	}
 	s.Log.Warn("the executor has died on a request", "object", request.Object, "deaths", t.Tries)
 	if !here {
@@ -197,14 +189,6 @@ func (s *sweeping) suspect(ctx context.Context, t *claim.Taking, here bool) erro
 		err := s.goOn(ctx, request)
 		return errors.Join(err, s.unmark(ctx, t.Pending, err))
 	})
-}
-
-// forget removes a note, if it was stored.
-func (s *sweeping) forget(ctx context.Context, t *claim.Taking) error {
-	if !t.Stored() {
-		return nil
-	}
-	return t.End(ctx, true)
 }
 
 // suspected is the request of a note; ok is false if nothing is left of it to be done.
@@ -243,9 +227,9 @@ func (s *sweeping) elsewhere(ctx context.Context, mark string, request Request) 
 
 // unmark removes the mark of a request that nobody had looked at, once somebody has: it has another mark
 // now, or is done.
-func (s *sweeping) unmark(ctx context.Context, mark string, err error) error {
+func (e *Executor) unmark(ctx context.Context, mark string, err error) error {
 	if err != nil || mark == "" || claim.AttemptOf(mark) != 0 {
 		return nil
 	}
-	return s.book.Delete(ctx, mark)
+	return e.book.Delete(ctx, mark)
 }

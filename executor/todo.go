@@ -23,10 +23,10 @@ const (
 type laterKind func(ctx context.Context, todos []*claim.Todo) (done []*claim.Todo, err error)
 
 // laterKinds are the kinds that this executor is configured for, by name.
-func (e *Executor) laterKinds() map[string]laterKind {
+func (e *environment) laterKinds() map[string]laterKind {
 	kinds := map[string]laterKind{}
 	if e.WriteLog != nil {
-		kinds[todoRequester] = e.identify
+		kinds[todoRequester] = logSearch{e}.identify
 	}
 	return kinds
 }

@@ -199,3 +199,18 @@ func counted(n int, what string) string {
 	}
 	return fmt.Sprintf("%d %ss", n, what)
 }
+
+// undoRequest is the request that does what is left to be undone.
+func (r *report) undoRequest() *evidence.UndoRequest {
+	run := r.result.RunID
+	reason := "finish the undo of " + run
+	if r.result.Action == string(ActionRollback) {
+		run = r.request.RollbackOf
+		// With the reason of this run it would be the same request.
+		reason = "finish the undo of " + run + ", which " + r.result.RunID + " did not"
+	}
+	return &evidence.UndoRequest{
+		Action: string(ActionRollback), Object: r.request.Object, VersionID: r.result.Package.VersionID,
+		ParameterSet: r.request.ParameterSet, RollbackOf: run, Reason: reason,
+	}
+}

@@ -99,9 +99,6 @@ func (t *Taking) Busy(now time.Time) bool {
 	return !now.After(t.Until.Add(MaxSkew)) && t.Until.Before(now.Add(maxLease))
 }
 
-// Stored reports whether the note is in the state bucket.
-func (t *Taking) Stored() bool { return t.etag != "" }
-
 // Begin notes, in a state bucket, that one is about to go on with the request until a time. False:
 // somebody else is.
 func (t *Taking) Begin(ctx context.Context, state store.Bucket, until time.Time) (bool, error) {
@@ -121,6 +118,9 @@ func (t *Taking) Begin(ctx context.Context, state store.Bucket, until time.Time)
 
 // End notes that one has ended. Unless the request is done with, the deaths before still count.
 func (t *Taking) End(ctx context.Context, done bool) error {
+	if t.etag == "" {
+		return nil // it was never stored
+	}
 	if done || t.Tries <= 1 {
 		err := t.state.Delete(ctx, t.object(), t.etag)
 		if errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrChanged) {
