@@ -40,7 +40,7 @@ func (r *held) accept(ctx context.Context, m *manifest.Manifest) error {
 	}
 	id := r.newRunID()
 	r.pending = claim.PendingName(key, 1)
-	made, err := r.exec.putMark(ctx, r.pending, r.request)
+	made, err := r.exec.acceptAs(ctx, r.pending, r.request)
 	if err != nil {
 		return err
 	}
@@ -60,7 +60,7 @@ func (r *held) accept(ctx context.Context, m *manifest.Manifest) error {
 	case err != nil:
 		return err
 	case found == claim.Died:
-		err = r.exec.settle(ctx, held)
+		err = r.exec.endDead(ctx, held)
 	case found == claim.Theirs && held.State == claim.Done && made:
 		r.exec.book.Remove(ctx, r.pending) // it was accepted anew, and is done already
 	}
@@ -128,8 +128,8 @@ func (r *report) named(id string) {
 	r.log = r.log.With("run_id", id, "package", r.result.Package.Name, "version", r.result.Package.Version)
 }
 
-// putMark notes the request as accepted.
-func (e *environment) putMark(ctx context.Context, name string, request Request) (made bool, err error) {
+// acceptAs stores the request as a pending one, under a name.
+func (e *environment) acceptAs(ctx context.Context, name string, request Request) (made bool, err error) {
 	doc, err := request.encode()
 	if err != nil {
 		return false, err
@@ -190,7 +190,7 @@ func (r *held) again(ctx context.Context, held *claim.Held) error {
 	}
 	// What follows the attempt before is done first, as its claim is about to be overwritten.
 	if len(held.FollowUps) > 0 {
-		if err := r.exec.finishPending(ctx, held); err != nil {
+		if err := r.exec.finishFollowUps(ctx, held); err != nil {
 			return err
 		}
 		if len(held.FollowUps) > 0 {
@@ -340,7 +340,7 @@ func (r *run) enter(ctx context.Context, m *manifest.Manifest, policy *manifest.
 		if ok, err := g.Wait(ctx, me); err != nil {
 			return err
 		} else if ok {
-			r.freed = append(r.freed, name) // it may have become free meanwhile, or the first of the queue is to be started
+			r.released = append(r.released, name) // it may have become free meanwhile, or the first of the queue is to be started
 			return &verdict{kind: later, why: "the run waits for its turn in the concurrency group " + name + holder(g)}
 		}
 	}
@@ -361,16 +361,16 @@ func groupOf(m *manifest.Manifest, policy *manifest.Policy, set string) string {
 
 // waiting is the run's entry in a queue.
 func (r *held) waiting(m *manifest.Manifest) claim.Waiting {
-	mark := r.pending
+	pending := r.pending
 	if r.request.Parent != "" {
-		mark = r.request.Parent // the sets before this one have to have succeeded
+		pending = r.request.Parent // the sets before this one have to have succeeded
 	}
 	return claim.Waiting{
 		Place: claim.Place{
 			Created: r.created.UTC().Truncate(time.Millisecond), Package: m.Name, Version: m.Version,
 			Object: r.request.Object, ETag: r.request.ETag, Set: r.request.ParameterSet,
 		},
-		Key: r.claim.Key, Pending: mark, Need: (m.Timeout + m.RollbackTimeout).Milliseconds(),
+		Key: r.claim.Key, Pending: pending, Need: (m.Timeout + m.RollbackTimeout).Milliseconds(),
 	}
 }
 

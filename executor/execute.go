@@ -325,13 +325,13 @@ func (r *run) decide(ctx context.Context) error {
 // known. A claim that is lost, or whose lease has ended, stops the run: another may have begun.
 func (r *held) progress(ctx context.Context, b steps.Beginning) error {
 	first := !r.noted
-	frame, err := r.frame(b)
+	checkpoint, err := r.checkpoint(b)
 	if err != nil {
 		return err
 	}
 	ok := false
 	note := func(ctx context.Context) (err error) {
-		ok, err = r.noteStart(ctx, first, frame)
+		ok, err = r.noteStart(ctx, first, checkpoint)
 		return err
 	}
 	if first {
@@ -346,8 +346,8 @@ func (r *held) progress(ctx context.Context, b steps.Beginning) error {
 	return nil
 }
 
-// frame is the result as it would be if the executor died during a step.
-func (r *held) frame(b steps.Beginning) ([]byte, error) {
+// checkpoint is the result as it would be if the executor died during a step.
+func (r *held) checkpoint(b steps.Beginning) ([]byte, error) {
 	dying := r.snapshot(b.Interrupted)
 	result := &dying.result
 	result.Execution.ReturnCode = -1
@@ -357,7 +357,7 @@ func (r *held) frame(b steps.Beginning) ([]byte, error) {
 		Hint: "see which parts took effect; then send rerun_of or resume_from with a reason",
 	}
 	result.End = r.exec.now()
-	return dying.framed()
+	return dying.encodeCheckpoint()
 }
 
 // snapshot is the run as it is now, with what has come of the job, for a result that somebody else may have
@@ -410,23 +410,23 @@ func (r *report) sumUp(o steps.Outcome) evidence.Execution {
 	return sum
 }
 
-// framed encodes a snapshot for the claim.
-func (r *held) framed() ([]byte, error) {
+// encodeCheckpoint encodes a snapshot for the claim.
+func (r *held) encodeCheckpoint() ([]byte, error) {
 	r.result.Outputs = r.outcome.Outputs
 	r.mask()
 	doc, err := r.result.Encode()
-	if err == nil && len(doc) > maxFrame {
-		r.result.Manifest, r.result.Trigger.Raw = nil, nil // the package has one, and the mark the other
+	if err == nil && len(doc) > maxCheckpoint {
+		r.result.Manifest, r.result.Trigger.Raw = nil, nil // the package has the one, and the pending request the other
 		return r.result.Encode()
 	}
 	return doc, err
 }
 
-// maxFrame is how large a frame may be that has the manifest in it: a claim is written before each step.
-const maxFrame = 1 << 20
+// maxCheckpoint is how large a checkpoint may be that has the manifest in it: a claim is written before each step.
+const maxCheckpoint = 1 << 20
 
 // noteStart notes that a step starts. False: the claim or the group is another's by now, or may be.
-func (r *held) noteStart(ctx context.Context, first bool, frame []byte) (bool, error) {
+func (r *held) noteStart(ctx context.Context, first bool, checkpoint []byte) (bool, error) {
 	if r.exec.now().After(r.claim.Lease) {
 		return false, nil
 	}
@@ -436,7 +436,7 @@ func (r *held) noteStart(ctx context.Context, first bool, frame []byte) (bool, e
 	if r.until.IsZero() {
 		r.until = r.exec.now().Add(r.need + r.exec.Reserve + leaseMargin).UTC()
 	}
-	start := claim.Start{Lease: r.longest(), Group: r.claim.Group, Applies: r.doing, SHA256: r.result.Package.SHA256, Checkpoint: frame}
+	start := claim.Start{Lease: r.longest(), Group: r.claim.Group, Applies: r.doing, SHA256: r.result.Package.SHA256, Checkpoint: checkpoint}
 	if r.group != nil {
 		start.Group = r.group.Name
 	}

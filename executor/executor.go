@@ -61,7 +61,7 @@ type Config struct {
 	LogWriter *LogWriter
 	// Invoke asks for another, longer invocation that goes on with an accepted request; nil: there
 	// is none: what does not fit the rest of this one is left to the next sweep, and what fits none is refused.
-	Invoke func(ctx context.Context, mark string) error
+	Invoke func(ctx context.Context, pending string) error
 	// Clock is this machine's clock; nil: time.Now.
 	Clock func() time.Time
 	// Keeper: a process of its own is the scripts' parent, which ends them when this program is killed.

@@ -34,12 +34,12 @@ func (e *Executor) Run(ctx context.Context, request Request) ([]evidence.Result,
 // work is what one invocation does: the request it was sent, and then what that made possible.
 type work struct {
 	*Executor
-	hard   time.Time     // when the process may be killed; zero: not said
-	least  time.Duration // what a run is given at least that does not say what it needs
-	freed  []string      // concurrency groups whose queues are to be looked at
-	hands  []string      // marks of requests that other invocations are to go on with
-	handed int           // requests that they were asked for
-	needs  string        // mark of a request that had the time of a whole invocation, and needs more
+	hard      time.Time     // when the process may be killed; zero: not said
+	least     time.Duration // what a run is given at least that does not say what it needs
+	released  []string      // concurrency groups whose queues are to be looked at
+	handOffs  []string      // pending requests that other invocations are to go on with
+	handed    int           // requests that they were asked for
+	needsMore string        // the pending request that had the time of a whole invocation, and needs more
 	// spare says that this invocation runs nothing any more, and hands everything to others.
 	spare bool
 	// pinned is the SHA-256 of the zip that the request of the last run has begun with; "" if it has not.
@@ -71,9 +71,9 @@ func (w *work) sends(need time.Duration) bool {
 // serve does what a request asks, or has another invocation do it that has more time.
 func (w *work) serve(ctx context.Context, request Request) ([]evidence.Result, error) {
 	results, err := w.answer(ctx, request)
-	if mark := w.needs; mark != "" {
-		w.needs = ""
-		return w.handOver(ctx, mark, request.CallID, results, err)
+	if pending := w.needsMore; pending != "" {
+		w.needsMore = ""
+		return w.handOver(ctx, pending, request.CallID, results, err)
 	}
 	return results, err
 }
@@ -108,15 +108,15 @@ func (w *work) run(ctx context.Context, request Request) (*run, error) {
 	defer r.cleanUp()
 	r.whole = whole
 	defer func() {
-		w.freed = append(w.freed, r.freed...)
+		w.released = append(w.released, r.released...)
 		w.pinned = r.request.pinned
 		w.manifest, w.masker = r.manifest, r.masker
 		switch {
-		case r.hand == "":
+		case r.handOff == "":
 		case r.whole:
-			w.needs = r.hand
+			w.needsMore = r.handOff
 		default:
-			w.hands = append(w.hands, r.hand)
+			w.handOffs = append(w.handOffs, r.handOff)
 		}
 	}()
 	r.hard = w.hard
@@ -141,13 +141,13 @@ func (w *work) need(milliseconds int64) time.Duration {
 	return w.least
 }
 
-// drain starts the runs whose turn it is in the groups that were freed, here where the time left is
+// drain starts the runs whose turn it is in the groups that were released, here where the time left is
 // enough, and hands to other invocations what is to go on there. What fails is found by the sweep.
 func (w *work) drain(ctx context.Context, callID string) {
 	seen := map[string]string{}
-	for len(w.freed) > 0 {
-		name := w.freed[0]
-		w.freed = w.freed[1:]
+	for len(w.released) > 0 {
+		name := w.released[0]
+		w.released = w.released[1:]
 		first, err := w.book.Turn(ctx, name)
 		if err != nil {
 			w.Log.Error("the queue of a concurrency group could not be looked at", "group", name, "error", err.Error())
@@ -158,11 +158,11 @@ func (w *work) drain(ctx context.Context, callID string) {
 		}
 		seen[name] = first.Key
 		if w.sends(w.need(first.Need)) {
-			w.hands = append(w.hands, first.Pending)
+			w.handOffs = append(w.handOffs, first.Pending)
 			continue
 		}
 		if !w.fits(min(w.need(first.Need), w.least)) {
-			w.Log.Info("left to the next sweep", "mark", first.Pending, "group", name)
+			w.Log.Info("left to the next sweep", "request", first.Pending, "group", name)
 			continue
 		}
 		request, ok, err := w.reload(ctx, first.Pending, callID)
@@ -170,24 +170,24 @@ func (w *work) drain(ctx context.Context, callID string) {
 			_, err = w.serve(ctx, request)
 		}
 		if err != nil {
-			w.Log.Error("a run that waited could not be started", "mark", first.Pending, "error", err.Error())
+			w.Log.Error("a run that waited could not be started", "request", first.Pending, "error", err.Error())
 		}
-		w.freed = append(w.freed, name)
+		w.released = append(w.released, name)
 	}
-	for _, mark := range w.hands {
-		_ = w.hand(ctx, mark) // the sweep finds it
+	for _, pending := range w.handOffs {
+		_ = w.hand(ctx, pending) // the sweep finds it
 	}
-	w.hands = nil
+	w.handOffs = nil
 }
 
 // handOver hands over a request that no invocation like this one can end. Where there can be no other,
 // that is the end of it.
-func (w *work) handOver(ctx context.Context, mark, callID string, results []evidence.Result, err error) ([]evidence.Result, error) {
-	refused := w.hand(ctx, mark)
+func (w *work) handOver(ctx context.Context, pending, callID string, results []evidence.Result, err error) ([]evidence.Result, error) {
+	refused := w.hand(ctx, pending)
 	if refused == nil || problem.CodeOf(refused) == "" || retryable(refused) || !w.fits(0) {
 		return results, err
 	}
-	request, ok, loadErr := w.reload(ctx, mark, callID)
+	request, ok, loadErr := w.reload(ctx, pending, callID)
 	if loadErr != nil || !ok {
 		return results, errors.Join(err, loadErr)
 	}
@@ -197,16 +197,16 @@ func (w *work) handOver(ctx context.Context, mark, callID string, results []evid
 
 // hand gives an accepted request, which nobody holds, to another invocation, which has more time than
 // is left of this one. One that cannot be handed over has failed once more.
-func (w *work) hand(ctx context.Context, mark string) error {
+func (w *work) hand(ctx context.Context, pending string) error {
 	w.handed++
-	refused := w.Invoke(ctx, mark)
+	refused := w.Invoke(ctx, pending)
 	if refused == nil {
-		w.Log.Info("handed to another invocation", "mark", mark)
+		w.Log.Info("handed to another invocation", "request", pending)
 		return nil
 	}
-	w.Log.Error("a request could not be handed to another invocation", "mark", mark, "code", problem.CodeOf(refused), "error", refused.Error())
-	if err := w.book.CountFailure(ctx, claim.KeyOf(mark), lastError(refused)); err != nil {
-		w.Log.Error("the failure could not be counted", "mark", mark, "error", err.Error())
+	w.Log.Error("a request could not be handed to another invocation", "request", pending, "code", problem.CodeOf(refused), "error", refused.Error())
+	if err := w.book.CountFailure(ctx, claim.KeyOf(pending), lastError(refused)); err != nil {
+		w.Log.Error("the failure could not be counted", "request", pending, "error", err.Error())
 	}
 	return refused
 }
@@ -246,14 +246,14 @@ func (w *work) resume(ctx context.Context, request Request) ([]evidence.Result, 
 }
 
 // reload reads a request that was accepted before; ok is false if nothing is left of it to be done.
-func (e *Executor) reload(ctx context.Context, mark, callID string) (request Request, ok bool, err error) {
-	m, err := e.book.Pending(ctx, mark)
+func (e *Executor) reload(ctx context.Context, pending, callID string) (request Request, ok bool, err error) {
+	m, err := e.book.Pending(ctx, pending)
 	if err != nil || m == nil {
 		return Request{}, false, err
 	}
 	if err := json.Unmarshal(m.Request, &request); err != nil {
 		return Request{}, false, problem.New(problem.Problem{
-			Code: "state.corrupt", Where: e.State.Name() + "/open/" + e.Environment + "/" + mark + ".json", Message: "the accepted request cannot be read; nothing was run",
+			Code: "state.corrupt", Where: e.State.Name() + "/open/" + e.Environment + "/" + pending + ".json", Message: "the accepted request cannot be read; nothing was run",
 			Hint: "find out who wrote it, or restore an earlier version of the object",
 		}, err)
 	}
@@ -285,7 +285,7 @@ func (e *Executor) Later(ctx context.Context, request Request) (evidence.Result,
 	namespace, err := e.Namespace(ctx)
 	if err == nil {
 		r.request.Namespace = namespace
-		_, err = r.exec.putMark(ctx, claim.PendingName(r.key(), 0), r.request)
+		_, err = r.exec.acceptAs(ctx, claim.PendingName(r.key(), 0), r.request)
 	}
 	if err != nil {
 		return e.failed(request, err), err

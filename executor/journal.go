@@ -137,7 +137,7 @@ func (r *held) noteEnd(ctx context.Context, failure error) {
 	dying := r.snapshot(r.outcome)
 	dying.conclude(failure)
 	dying.result.Message += "; the executor ended before all of the evidence was stored"
-	doc, err := dying.framed()
+	doc, err := dying.encodeCheckpoint()
 	if err != nil {
 		r.log.Warn("the end of the steps could not be noted", "error", err.Error())
 		return

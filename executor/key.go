@@ -259,7 +259,7 @@ func (r *asked) pinOf(ctx context.Context, request Request, held *claim.Held) (s
 }
 
 // lookBack finds out what the uploader chose by metadata, which is part of what the request means. Of
-// a version that is gone only claims tell, and marks.
+// a version that is gone only claims and pending requests tell.
 func (r *found) lookBack(ctx context.Context) error {
 	if CheckObject(r.request.Object) != nil {
 		return nil // nobody can ask a store for it
@@ -289,11 +289,11 @@ func (r *found) lookBack(ctx context.Context) error {
 		if held != nil && action != cmp.Or(r.request.Action, ActionApply) {
 			return duplicateOf(held.Claim)
 		}
-		mark, err := r.exec.book.Pending(ctx, claim.PendingName(request.key(r.exec.Environment), 1))
+		pending, err := r.exec.book.Pending(ctx, claim.PendingName(request.key(r.exec.Environment), 1))
 		if err != nil {
 			return err
 		}
-		if mark != nil && r.request.Action == "" { // it was accepted so, and not claimed any more
+		if pending != nil && r.request.Action == "" { // it was accepted so, and not claimed any more
 			r.request.Action, r.result.Action = action, string(action)
 			return nil
 		}

@@ -66,15 +66,15 @@ type Request struct {
 	// VersionNamed says that a person has named VersionID: an older version of the object may run.
 	VersionNamed bool `json:"version_named,omitempty"`
 
-	// Parent is the mark of the request for all sets that this is one set of: whoever goes on with
-	// it goes on with that, as the sets before this one count.
+	// Parent is the pending request for all sets that this is one set of. An invocation that goes on with the set
+	// goes on with all of them, as the sets before it count.
 	Parent string `json:"parent,omitempty"`
 
 	// pinned is the SHA-256 of the zip that the request is of, whatever the packages bucket has by now:
 	// it has begun with it, or goes back to it; "" where it has not begun.
 	pinned string
 
-	forSet    bool // it stands for all sets, and was looked for by the mark of one
+	forSet    bool // it stands for all sets, and was looked for by the pending request of one
 	continued bool // this invocation is the one that was to have the time for it
 	// hopeless is why no invocation can have the time for it; nil: that is not known.
 	hopeless error

@@ -94,14 +94,14 @@ type found struct {
 // held is what the run holds: nobody else may have it meanwhile.
 type held struct {
 	found
-	pending string       // the name of the accepted request
-	claim   *claim.Held  // of the run key, once it is this run's
-	unsure  bool         // an earlier holder of the claim may have stored a result
-	noted   bool         // the claim says that a step may have started
-	group   *claim.Group // the concurrency group, while it is this run's
-	freed   []string     // groups that the run has left, and in which others wait
-	doing   *claim.Entry // what is being applied, or undone; nil: nothing
-	until   time.Time    // when what the steps and their undo may need ends; zero: the first has not begun
+	pending  string       // the name of the accepted request
+	claim    *claim.Held  // of the run key, once it is this run's
+	unsure   bool         // an earlier holder of the claim may have stored a result
+	noted    bool         // the claim says that a step may have started
+	group    *claim.Group // the concurrency group, while it is this run's
+	released []string     // groups that the run has left, and in which others wait
+	doing    *claim.Entry // what is being applied, or undone; nil: nothing
+	until    time.Time    // when what the steps and their undo may need ends; zero: the first has not begun
 	// unnoted notes how the steps have ended; nil: there is nothing to note.
 	unnoted func(context.Context) error
 }
@@ -109,7 +109,7 @@ type held struct {
 // run is one run.
 type run struct {
 	held
-	hand    string  // the pending request, if another invocation is to go on with it
+	handOff string  // the pending request, if another invocation is to go on with it
 	allSets verdict // the request stands for all sets of the package, and this was no run; else zero
 }
 
@@ -381,7 +381,7 @@ func (r *run) tooLong(cause error) error {
 	}
 	return &verdict{
 		kind: later, why: "the run needs more time than this invocation has, and goes on in another one",
-		hand: cmp.Or(r.request.Parent, r.pending),
+		handOff: cmp.Or(r.request.Parent, r.pending),
 	}
 }
 

@@ -55,7 +55,7 @@ func (w *work) runSet(ctx context.Context, request Request, before []evidence.Re
 		return w.recordSkipped(ctx, request, before[number-1], stopped)
 	case longest > 0 && !w.fits(2*longest) && (w.Invoke != nil || !w.fits(w.least)): // sets take about as long as each other
 		if w.Invoke != nil {
-			w.hands = append(w.hands, request.Parent)
+			w.handOffs = append(w.handOffs, request.Parent)
 		}
 		return w.begin(request).goesOnLater("the parameter set goes on in another invocation"), nil
 	}

@@ -15,10 +15,10 @@ import (
 
 // Bounds of one sweep.
 const (
-	sweepMarks   = 200                 // open requests looked at
-	sweepUploads = 1000                // objects listed, or versions of them
-	sweepHands   = 20                  // requests handed to other invocations
-	uploadWindow = 14 * 24 * time.Hour // older uploads are not looked after any more
+	sweepRequests = 200                 // pending requests looked at
+	sweepUploads  = 1000                // objects listed, or versions of them
+	sweepHands    = 20                  // requests handed to other invocations
+	uploadWindow  = 14 * 24 * time.Hour // older uploads are not looked after any more
 )
 
 // IsPackage reports whether an object of the packages bucket is a package, by its name.
@@ -164,7 +164,7 @@ func (s *sweeping) look(ctx context.Context) error {
 func (s *sweeping) page(ctx context.Context, cursor *claim.Cursor, since time.Time, begins bool) error {
 	requests := func() error {
 		if begins || cursor.Open != "" {
-			return s.marks(ctx, cursor)
+			return s.requests(ctx, cursor)
 		}
 		return nil
 	}
@@ -192,7 +192,7 @@ func (s *sweeping) goesOn() bool {
 // with more objects than one sweep looks at is no reason for that, as long as there are no more of them
 // than when sweeps have last looked at all of it and found nothing.
 func (s *sweeping) remember(cursor *claim.Cursor) {
-	cursor.Found = cursor.Found || len(s.swept.Runs)+len(s.hands)+s.handed+len(s.failed) > 0
+	cursor.Found = cursor.Found || len(s.swept.Runs)+len(s.handOffs)+s.handed+len(s.failed) > 0
 	whole := cursor.Open == "" && cursor.Uploads == ""
 	s.swept.More = s.cut || !whole && (cursor.Found || cursor.Listed > cursor.Quiet)
 	if whole {
@@ -230,9 +230,9 @@ func (s *sweeping) remains() string {
 	return strings.Join(left, "; ")
 }
 
-// marks looks at a page of the requests that were accepted and are not done.
-func (s *sweeping) marks(ctx context.Context, cursor *claim.Cursor) error {
-	names, next, err := s.book.ListPending(ctx, cursor.Open, sweepMarks)
+// requests looks at a page of the pending requests.
+func (s *sweeping) requests(ctx context.Context, cursor *claim.Cursor) error {
+	names, next, err := s.book.ListPending(ctx, cursor.Open, sweepRequests)
 	if err != nil {
 		return err
 	}
@@ -243,7 +243,7 @@ func (s *sweeping) marks(ctx context.Context, cursor *claim.Cursor) error {
 			return nil
 		}
 		s.swept.Open++
-		s.note(s.mark(ctx, name))
+		s.note(s.request(ctx, name))
 	}
 	cursor.Open = next
 	return nil
@@ -252,7 +252,7 @@ func (s *sweeping) marks(ctx context.Context, cursor *claim.Cursor) error {
 // full reports whether the sweep has to leave the rest to the next one.
 func (s *sweeping) full(ctx context.Context) bool {
 	end, bounded := ctx.Deadline()
-	return bounded && time.Until(end) < time.Second || !s.fits(0) || s.Invoke == nil && !s.fits(s.least) || len(s.hands)+s.handed >= sweepHands
+	return bounded && time.Until(end) < time.Second || !s.fits(0) || s.Invoke == nil && !s.fits(s.least) || len(s.handOffs)+s.handed >= sweepHands
 }
 
 func (s *sweeping) note(err error) {
@@ -262,8 +262,8 @@ func (s *sweeping) note(err error) {
 	}
 }
 
-// mark goes on with one accepted request, if nobody else does.
-func (s *sweeping) mark(ctx context.Context, name string) error {
+// request goes on with one pending request, if no other invocation does.
+func (s *sweeping) request(ctx context.Context, name string) error {
 	held, err := s.book.Find(ctx, claim.KeyOf(name))
 	switch {
 	case err != nil:
@@ -275,7 +275,7 @@ func (s *sweeping) mark(ctx context.Context, name string) error {
 		return nil // it comes last
 	case held == nil:
 	case held.State == claim.Done && name == held.Pending() && len(held.FollowUps) > 0:
-		return s.finishPending(ctx, held)
+		return s.finishFollowUps(ctx, held)
 	case claim.AttemptOf(name) > held.Attempt: // whoever wanted to begin it died before
 	case held.State == claim.Done, claim.AttemptOf(name) < held.Attempt:
 		return s.book.Delete(ctx, name)
@@ -288,10 +288,10 @@ func (s *sweeping) mark(ctx context.Context, name string) error {
 			return err
 		}
 	case held.State == claim.Running && held.Group != "":
-		s.freed = append(s.freed, held.Group) // once that run is ended
+		s.released = append(s.released, held.Group) // once that run is ended
 	}
 	if s.sends(s.least) && (held == nil || !held.Died(s.now())) {
-		s.hands = append(s.hands, name)
+		s.handOffs = append(s.handOffs, name)
 		return nil
 	}
 	request, ok, err := s.reload(ctx, name, s.callID)
@@ -313,7 +313,7 @@ func (s *sweeping) mark(ctx context.Context, name string) error {
 	}
 	return s.take(ctx, taking, func() error {
 		err := s.goOn(ctx, request)
-		return errors.Join(err, s.unmark(ctx, name, err))
+		return errors.Join(err, s.removeUnread(ctx, name, err))
 	})
 }
 
@@ -330,7 +330,7 @@ func (s *sweeping) waits(ctx context.Context, held *claim.Held) (bool, error) {
 	if first := g.First(); first == nil || first.Key == held.Key {
 		return g.Occupied(ctx, held.Key)
 	}
-	s.freed = append(s.freed, held.Group)
+	s.released = append(s.released, held.Group)
 	return g.Waits(held.Key), nil
 }
 
@@ -380,7 +380,7 @@ func isUpload(v store.Version, since time.Time) bool {
 }
 
 // isKnown reports whether somebody has claimed an upload, or it was refused for its form: if that is not
-// done, it has a mark.
+// done, it has a pending request.
 func (s *sweeping) isKnown(ctx context.Context, request Request) (bool, error) {
 	for _, slot := range []string{"", occasion(form, string(TriggerEvent))} {
 		request.Slot = slot
@@ -427,7 +427,7 @@ func (s *sweeping) upload(ctx context.Context, v store.Version) (err error) {
 		return nil // it comes last
 	}
 	if s.sends(s.least) {
-		return s.elsewhere(ctx, "", request) // it is accepted under a mark that the other invocation finds
+		return s.elsewhere(ctx, "", request) // it is accepted first, so that the other invocation finds it
 	}
 	taking, err := s.taking(key, "", request)
 	if err != nil {

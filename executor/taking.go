@@ -21,13 +21,13 @@ import (
 // the request is taken last and alone from then on, and set aside with a result after Limits.Deaths of them.
 
 // taking is the note for a request; nil where the claim of another request counts what becomes of it: a
-// set's mark stands for the request for all sets.
-func (e *Executor) taking(key, mark string, request Request) (*claim.Taking, error) {
+// set's pending request stands for the request for all sets.
+func (e *Executor) taking(key, pending string, request Request) (*claim.Taking, error) {
 	if request.forSet {
 		return nil, nil //nolint:nilnil // there is none
 	}
-	t := &claim.Taking{Environment: e.Environment, Key: key, Pending: mark}
-	if mark != "" {
+	t := &claim.Taking{Environment: e.Environment, Key: key, Pending: pending}
+	if pending != "" {
 		return t, nil
 	}
 	var err error
@@ -85,9 +85,9 @@ func (w *work) setAsideSets(ctx context.Context, request Request, held *claim.He
 
 // goOnAlone goes on with a request that was handed to this invocation, and notes that first where nobody has
 // claimed it.
-func (w *work) goOnAlone(ctx context.Context, mark string, request Request) (results []evidence.Result, err error) {
+func (w *work) goOnAlone(ctx context.Context, pending string, request Request) (results []evidence.Result, err error) {
 	fail := func(err error) ([]evidence.Result, error) { return []evidence.Result{w.failed(request, err)}, err }
-	t, err := w.noted(ctx, mark, request)
+	t, err := w.noted(ctx, pending, request)
 	if err != nil {
 		return fail(err)
 	}
@@ -111,8 +111,8 @@ func (w *work) goOnAlone(ctx context.Context, mark string, request Request) (res
 
 // noted is the note for a request that was handed over: the one that is there, or a new one; nil where it
 // is claimed and not died upon.
-func (w *work) noted(ctx context.Context, mark string, request Request) (*claim.Taking, error) {
-	key := claim.KeyOf(mark)
+func (w *work) noted(ctx context.Context, pending string, request Request) (*claim.Taking, error) {
+	key := claim.KeyOf(pending)
 	held, err := w.book.Find(ctx, key)
 	if err != nil || held != nil && !held.Died(w.now()) {
 		return nil, err
@@ -121,7 +121,7 @@ func (w *work) noted(ctx context.Context, mark string, request Request) (*claim.
 	if err != nil || t != nil {
 		return t, err
 	}
-	t, err = w.taking(key, mark, request)
+	t, err = w.taking(key, pending, request)
 	if t != nil && held != nil {
 		t.Tries = 1
 	}
@@ -148,7 +148,7 @@ func (s *sweeping) suspects(ctx context.Context) {
 	for _, t := range list {
 		switch {
 		case t.Busy(s.now()):
-		case !s.fits(0) || len(s.hands)+s.handed >= sweepHands:
+		case !s.fits(0) || len(s.handOffs)+s.handed >= sweepHands:
 			s.cut, s.swept.More = true, true
 			return
 		case t.Tries >= s.Limits.Deaths:
@@ -182,12 +182,12 @@ func (s *sweeping) suspect(ctx context.Context, t *claim.Taking, here bool) erro
 		return s.take(ctx, t, func() error {
 			result, err := s.setAside(ctx, request, deaths)
 			s.swept.Runs = append(s.swept.Runs, SweptRun{result.RunID, result.SourceObject, result.Status})
-			return errors.Join(err, s.unmark(ctx, t.Pending, err))
+			return errors.Join(err, s.removeUnread(ctx, t.Pending, err))
 		})
 	}
 	return s.take(ctx, t, func() error {
 		err := s.goOn(ctx, request)
-		return errors.Join(err, s.unmark(ctx, t.Pending, err))
+		return errors.Join(err, s.removeUnread(ctx, t.Pending, err))
 	})
 }
 
@@ -214,22 +214,22 @@ func (s *sweeping) suspected(ctx context.Context, t *claim.Taking) (request Requ
 }
 
 // elsewhere hands a request to another invocation, which is alone with it.
-func (s *sweeping) elsewhere(ctx context.Context, mark string, request Request) error {
-	if mark == "" {
-		mark = claim.PendingName(request.key(s.Environment), 0)
+func (s *sweeping) elsewhere(ctx context.Context, pending string, request Request) error {
+	if pending == "" {
+		pending = claim.PendingName(request.key(s.Environment), 0)
 		if _, err := s.Later(ctx, request); err != nil {
 			return err
 		}
 	}
-	s.hands = append(s.hands, mark)
+	s.handOffs = append(s.handOffs, pending)
 	return nil
 }
 
-// unmark removes the mark of a request that nobody had looked at, once somebody has: it has another mark
-// now, or is done.
-func (e *Executor) unmark(ctx context.Context, mark string, err error) error {
-	if err != nil || mark == "" || claim.AttemptOf(mark) != 0 {
+// removeUnread removes the pending request of an upload or event once it has been looked at: by then there is another
+// pending request, which has the attempt in its name, or the request is done.
+func (e *Executor) removeUnread(ctx context.Context, pending string, err error) error {
+	if err != nil || pending == "" || claim.AttemptOf(pending) != 0 {
 		return nil
 	}
-	return e.book.Delete(ctx, mark)
+	return e.book.Delete(ctx, pending)
 }

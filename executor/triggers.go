@@ -41,7 +41,7 @@ func (e *Executor) Triggered(ctx context.Context, event Event, arrived Request) 
 			return nil, err
 		}
 		q.Slot = q.occurrence(e.now())
-		if _, err := e.putMark(ctx, q.beforehand(e.Environment), q); err != nil {
+		if _, err := e.acceptAs(ctx, q.beforehand(e.Environment), q); err != nil {
 			return nil, err
 		}
 		requests = append(requests, q)
@@ -58,7 +58,7 @@ func (e *Executor) RunTriggered(ctx context.Context, request Request) ([]evidenc
 	return results, err
 }
 
-// beforehand is the mark of a request that nobody has looked at.
+// beforehand names the pending request of an event of which nothing has been looked at.
 func (q Request) beforehand(environment string) string {
 	return claim.PendingName(q.key(environment), 0)
 }

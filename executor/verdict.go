@@ -19,11 +19,11 @@ type verdict struct {
 	kind verdictKind
 	why  string // one sentence for people
 
-	claim  claim.Claim // duplicate: the claim of the other run
-	sets   *claim.Held // split: the claim of all sets
-	goesOn bool        // split: a set that does not succeed does not stop those after it
-	runID  string      // skipped: the run that makes this one needless, or is in its way
-	hand   string      // later: the pending request, if another invocation is to go on with it at once
+	claim   claim.Claim // duplicate: the claim of the other run
+	sets    *claim.Held // split: the claim of all sets
+	goesOn  bool        // split: a set that does not succeed does not stop those after it
+	runID   string      // skipped: the run that makes this one needless, or is in its way
+	handOff string      // later: the pending request, if another invocation is to go on with it at once
 }
 
 type verdictKind int

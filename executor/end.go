@@ -126,7 +126,7 @@ func (r *run) putOff(ctx context.Context, failure error) {
 // postpone ends a run that goes on later.
 func (r *run) postpone(ctx context.Context, v verdict) {
 	r.release(ctx, nil, false)
-	r.hand = v.hand
+	r.handOff = v.handOff
 	r.goesOnLater(v.why)
 }
 
@@ -161,7 +161,7 @@ func (r *held) noting(ctx context.Context) (stop func(enough bool)) {
 
 // committed does what follows the result.
 func (r *run) committed(ctx context.Context, failure error) error {
-	r.settleOwn(ctx)
+	r.followUp(ctx)
 	r.finishLog("run finished", failure)
 	if !r.noted && retryable(failure) {
 		return failure
@@ -183,11 +183,11 @@ func (r *run) adoptResult(ctx context.Context, failure error) error {
 	known := claim.Claim{RunID: stored.RunID, Attempt: stored.Attempt, State: claim.Done, Status: string(stored.Status)}
 	if r.claim != nil && !r.noted { // else whoever has found this run dead notes what became of it, and the group is free then
 		change := cmp.Or(r.claim.Change(), r.doing)
-		pending := r.exec.follow(ctx, r.claim, stored, noted(change, stored, digest), nil, followers)
-		if !slices.Contains(pending, followRecord) {
+		followUps := r.exec.follow(ctx, r.claim, stored, noted(change, stored, digest), nil, followers)
+		if !slices.Contains(followUps, followRecord) {
 			r.leave(ctx)
 		}
-		r.exec.concludeClaim(ctx, r.claim, claim.End{Status: known.Status, Result: digest, Applies: change, FollowUps: pending})
+		r.exec.concludeClaim(ctx, r.claim, claim.End{Status: known.Status, Result: digest, Applies: change, FollowUps: followUps})
 	}
 	r.isDuplicate(known)
 	return nil

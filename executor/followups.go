@@ -135,10 +135,10 @@ func uploadedAt(held *claim.Held, result evidence.Result) time.Time {
 	return result.Start
 }
 
-// settle ends what a run that died had begun: it gets a result that says so, unless it has one
+// endDead ends what a run that died had begun: it gets a result that says so, unless it has one
 // already, and then what follows a result is done.
-func (e *environment) settle(ctx context.Context, held *claim.Held) error {
-	result, digest, err := e.lastWord(ctx, held)
+func (e *environment) endDead(ctx context.Context, held *claim.Held) error {
+	result, digest, err := e.resultOfDead(ctx, held)
 	if err != nil {
 		return err
 	}
@@ -149,15 +149,15 @@ func (e *environment) settle(ctx context.Context, held *claim.Held) error {
 			return err
 		}
 	}
-	pending := e.follow(ctx, held, result, change, nil, followers)
-	ok, err := held.Conclude(ctx, claim.End{Status: string(result.Status), Result: digest, Applies: change, FollowUps: pending})
+	followUps := e.follow(ctx, held, result, change, nil, followers)
+	ok, err := held.Conclude(ctx, claim.End{Status: string(result.Status), Result: digest, Applies: change, FollowUps: followUps})
 	return errors.Join(err, lost(ok || err != nil, held))
 }
 
-// lastWord stores the result of a run that died, or reads the one that it has stored itself, and
+// resultOfDead stores the result of a run that died, or reads the one that it has stored itself, and
 // returns it with its SHA-256.
-func (e *environment) lastWord(ctx context.Context, held *claim.Held) (evidence.Result, string, error) {
-	result, err := e.fromFrame(ctx, held)
+func (e *environment) resultOfDead(ctx context.Context, held *claim.Held) (evidence.Result, string, error) {
+	result, err := e.fromCheckpoint(ctx, held)
 	if err != nil {
 		return result, "", err
 	}
@@ -180,8 +180,8 @@ func (e *environment) lastWord(ctx context.Context, held *claim.Held) (evidence.
 	return stored, "", err
 }
 
-// fromFrame is the result that a run left for the case of its death.
-func (e *environment) fromFrame(ctx context.Context, held *claim.Held) (evidence.Result, error) {
+// fromCheckpoint is the result that a run left for the case of its death.
+func (e *environment) fromCheckpoint(ctx context.Context, held *claim.Held) (evidence.Result, error) {
 	result, err := evidence.Decode(held.Checkpoint)
 	if err != nil || result.RunID != held.RunID {
 		return result, problem.New(problem.Problem{
@@ -193,13 +193,13 @@ func (e *environment) fromFrame(ctx context.Context, held *claim.Held) (evidence
 	if err := e.listLeft(ctx, &result); err != nil {
 		return result, err
 	}
-	mark, err := e.book.Pending(ctx, held.Pending())
+	pending, err := e.book.Pending(ctx, held.Pending())
 	if err != nil {
 		return result, err
 	}
-	if mark != nil && result.Trigger.Raw == nil { // an earlier version's frame has none
+	if pending != nil && result.Trigger.Raw == nil { // a checkpoint of an earlier version has none
 		var request Request
-		if json.Unmarshal(mark.Request, &request) == nil && request.Parameters == nil {
+		if json.Unmarshal(pending.Request, &request) == nil && request.Parameters == nil {
 			result.Trigger.Raw = request.Trigger.Raw // with parameters it may quote what is hidden
 		}
 	}
@@ -230,8 +230,8 @@ func (e *environment) listLeft(ctx context.Context, result *evidence.Result) err
 	return nil
 }
 
-// finishPending does what follows a result that is stored and could not be done then.
-func (e *environment) finishPending(ctx context.Context, held *claim.Held) error {
+// finishFollowUps does what follows a result that is stored and could not be done then.
+func (e *environment) finishFollowUps(ctx context.Context, held *claim.Held) error {
 	result, digest, err := e.readResult(ctx, held.RunID)
 	if err != nil {
 		return err
@@ -240,8 +240,8 @@ func (e *environment) finishPending(ctx context.Context, held *claim.Held) error
 		return e.altered("state.result", held.RunID)
 	}
 	change := noted(held.Change(), result, digest)
-	pending := e.follow(ctx, held, result, change, nil, slices.Clone(held.FollowUps))
-	e.concludeClaim(ctx, held, claim.End{Status: held.Status, Result: digest, Applies: change, FollowUps: pending})
+	followUps := e.follow(ctx, held, result, change, nil, slices.Clone(held.FollowUps))
+	e.concludeClaim(ctx, held, claim.End{Status: held.Status, Result: digest, Applies: change, FollowUps: followUps})
 	return nil
 }
 
@@ -253,13 +253,13 @@ func (e *environment) endFormer(ctx context.Context, g *claim.Group, key string)
 	}
 	switch expired := former.Expired(e.now()); {
 	case former.State == claim.Done && len(former.FollowUps) > 0:
-		err = e.finishPending(ctx, former)
+		err = e.finishFollowUps(ctx, former)
 	case former.State == claim.Running && expired:
-		if err = e.settle(ctx, former); verdictOf(err).kind == duplicate {
+		if err = e.endDead(ctx, former); verdictOf(err).kind == duplicate {
 			return nil // another invocation has ended it
 		}
 	case former.State == claim.Claimed && expired:
-		err = e.ownUp(ctx, former)
+		err = e.adoptStored(ctx, former)
 	}
 	if err == nil && slices.Contains(former.FollowUps, followRecord) {
 		err = unnoted(former)
@@ -274,9 +274,9 @@ func unnoted(held *claim.Held) error {
 	}, nil)
 }
 
-// ownUp does what follows the result of a run that died after it had stored that, and before that had
+// adoptStored does what follows the result of a run that died after it had stored that, and before that had
 // begun no step: a rollback that had nothing to execute has an effect all the same.
-func (e *environment) ownUp(ctx context.Context, held *claim.Held) error {
+func (e *environment) adoptStored(ctx context.Context, held *claim.Held) error {
 	result, digest, err := e.readResult(ctx, held.RunID)
 	if errors.Is(err, store.ErrNotFound) || held.Sets != nil {
 		return nil // it has done nothing
@@ -290,18 +290,18 @@ func (e *environment) ownUp(ctx context.Context, held *claim.Held) error {
 	return nil
 }
 
-// settleOwn does what follows the result, and says in the claim how the run has ended. What fails
+// followUp does what follows the result, and says in the claim how the run has ended. What fails
 // is found by the sweep.
-func (r *run) settleOwn(ctx context.Context) {
+func (r *run) followUp(ctx context.Context) {
 	if r.claim == nil { // a request that was refused as it stands: its sender may mend it and ask again
 		r.exec.follow(ctx, nil, r.result, nil, nil, []string{followAnnounce})
 		return
 	}
-	pending := r.exec.follow(ctx, r.claim, r.result, noted(r.doing, r.result, r.digest), r.history, followers)
-	if !slices.Contains(pending, followRecord) {
+	followUps := r.exec.follow(ctx, r.claim, r.result, noted(r.doing, r.result, r.digest), r.history, followers)
+	if !slices.Contains(followUps, followRecord) {
 		r.leave(ctx) // else the next of the group would not know of this run
 	}
-	r.exec.concludeClaim(ctx, r.claim, claim.End{Status: string(r.result.Status), Result: r.digest, Applies: r.doing, FollowUps: pending})
+	r.exec.concludeClaim(ctx, r.claim, claim.End{Status: string(r.result.Status), Result: r.digest, Applies: r.doing, FollowUps: followUps})
 }
 
 // leave gives the group up, and notes who is to be started now.
@@ -315,7 +315,7 @@ func (r *held) leave(ctx context.Context) {
 		return
 	}
 	if g.First() != nil {
-		r.freed = append(r.freed, g.Name)
+		r.released = append(r.released, g.Name)
 	}
 	r.group = nil
 }
@@ -343,7 +343,7 @@ var followers = []string{followRecord, followTodo, followAnnounce}
 // follow does what follows a result and returns what could not be done. It never changes the run,
 // whose evidence stands. The package's record is the one that the run has read; nil: it is read. Without a claim
 // nothing is left for later.
-func (e *environment) follow(ctx context.Context, held *claim.Held, result evidence.Result, change *claim.Entry, record *claim.Package, todo []string) (pending []string) {
+func (e *environment) follow(ctx context.Context, held *claim.Held, result evidence.Result, change *claim.Entry, record *claim.Package, todo []string) (left []string) {
 	for _, what := range todo {
 		var err error
 		switch what {
@@ -358,10 +358,10 @@ func (e *environment) follow(ctx context.Context, held *claim.Held, result evide
 		}
 		if err != nil {
 			e.Log.Error("what follows a result could not be done", "run_id", result.RunID, "what", what, "error", err.Error())
-			pending = append(pending, what)
+			left = append(left, what)
 		}
 	}
-	return pending
+	return left
 }
 
 // resultOf is the SHA-256 of the result that a claim knows; "" if it knows none, as those of earlier
