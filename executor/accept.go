@@ -25,9 +25,9 @@ const (
 	preparing = time.Minute
 )
 
-// accept makes the request this run's, for good: from here on it ends in a result, whoever goes
-// on with it. It ends the run if it is another one's, or stands for one run for each parameter
-// set. The manifest is nil where it could not be read.
+// accept stores the pending request and claims the run key. From here on the request ends in a result, in this
+// invocation or in a later one. accept returns a duplicate verdict if another run holds the key, and a split verdict
+// if the request stands for one run for each parameter set. The manifest is nil where it could not be read.
 func (r *held) accept(ctx context.Context, m *manifest.Manifest) error {
 	if err := r.watched(ctx); err != nil {
 		return err
@@ -287,9 +287,8 @@ func (r *held) acceptRefused(ctx context.Context) error {
 // entries bounds how often a run looks at a group that others change all the time.
 const entries = 20
 
-// enter makes the run the only one of its concurrency group. Where it has to wait it is put into
-// the group's queue and ends with the verdict later, unless it would be refused anyway: examine says so, of
-// a package that need not wait for that.
+// enter makes the run the only one of its concurrency group. A run that has to wait is put into the group's queue,
+// and enter returns the verdict later. A package that admit refuses whatever happens meanwhile is refused at once.
 func (r *run) enter(ctx context.Context, m *manifest.Manifest, policy *manifest.Policy, admit func() (*manifest.Plan, error)) error {
 	if r.result.Action == string(ActionCheck) {
 		return nil // it runs nothing
@@ -400,19 +399,19 @@ func (r *held) refuseToWait(g *claim.Group) error {
 	}, nil)
 }
 
-// release gives the claim back where nothing was started, so that whoever comes next does the work, with
-// the failure that led to it, if there is one.
+// release releases the claim and leaves the group, if nothing was started: a later invocation does the work. The
+// claim keeps the failure that led to it, if there is one.
 func (r *held) release(ctx context.Context, failure error, counted bool) {
 	if !r.giveBack(ctx, failure, counted) || r.group == nil {
 		return
 	}
 	if r.unsure && r.unclaimed(ctx) != nil {
-		return // whoever enters the group, when the lease has ended, sees to that result first
+		return // the next run of the group enters when the lease has ended, and looks at that result first
 	}
 	r.leave(ctx)
 }
 
-// giveBack gives back the claim alone.
+// giveBack releases the claim alone.
 func (r *held) giveBack(ctx context.Context, failure error, counted bool) bool {
 	if r.claim == nil || r.noted {
 		return false
@@ -422,8 +421,8 @@ func (r *held) giveBack(ctx context.Context, failure error, counted bool) bool {
 		last.Message = r.masker.String(last.Message)
 	}
 	if err := r.claim.Release(ctx, counted, last); err != nil {
-		// It may say that a step has begun: whoever enters the group, once it is free, has to see to that first.
-		r.log.Error("the claim could not be given back", "error", err.Error())
+		// It may say that a step has begun: the next run of the group has to look at that first.
+		r.log.Error("the claim could not be released", "error", err.Error())
 		return false
 	}
 	return true

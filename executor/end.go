@@ -110,8 +110,8 @@ func (r *held) triedLess(failure error) bool {
 	return r.claim == nil || !counts(failure) || r.claim.Tries+1 < r.limits.Attempts
 }
 
-// putOff ends a run that could not begin for a reason that may pass. It leaves no evidence: whoever
-// comes next does the work.
+// putOff ends a run that could not begin for a reason that may pass. It leaves no evidence, as a later invocation
+// does the work.
 func (r *run) putOff(ctx context.Context, failure error) {
 	r.release(ctx, failure, counts(failure))
 	r.conclude(failure)
@@ -181,7 +181,7 @@ func (r *run) adoptResult(ctx context.Context, failure error) error {
 	}
 	r.log.Warn("the run has a result already", "status", stored.Status)
 	known := claim.Claim{RunID: stored.RunID, Attempt: stored.Attempt, State: claim.Done, Status: string(stored.Status)}
-	if r.claim != nil && !r.noted { // else whoever has found this run dead notes what became of it, and the group is free then
+	if r.claim != nil && !r.noted { // else the invocation that took this run for dead notes what became of it, and frees the group
 		change := cmp.Or(r.claim.Change(), r.doing)
 		followUps := r.exec.follow(ctx, r.claim, stored, noted(change, stored, digest), nil, followers)
 		if !slices.Contains(followUps, followRecord) {
@@ -206,7 +206,7 @@ func (r *run) unstored(ctx context.Context, err error) error {
 }
 
 // mayAppear reports whether the result may be stored yet, by a request that nobody waits for any more, and has
-// an effect: whoever comes after the run has to know, so that the group is left when the lease ends.
+// an effect. The next run of the group has to know, so that the group becomes free only when the lease ends.
 func (r *run) mayAppear() bool { return r.digest != "" && r.doing != nil }
 
 // logWhole puts the result into the log, where nothing else has it.
@@ -342,7 +342,7 @@ func (r *report) create(ctx context.Context, name string, doc []byte, contentTyp
 	return r.stored.Insist(ctx, r.document(name, contentType, bytes.NewReader(doc), int64(len(doc))))
 }
 
-// maxDocument bounds result.json: whoever reads it back reads it whole.
+// maxDocument bounds result.json, which is read back whole.
 const maxDocument = 8 << 20
 
 // encode gives the result's bytes. The ends of the output of many steps are shortened if it would

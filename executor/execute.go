@@ -65,7 +65,7 @@ func (r *run) apply(ctx context.Context, plan *manifest.Plan) error {
 	return err
 }
 
-// jobOf is what a plan means for whoever runs its steps, as far as it is known before secrets are read.
+// jobOf is what a plan means for the steps, as far as it is known before secrets are read.
 func (r *run) jobOf(plan *manifest.Plan) steps.Job {
 	m, p := plan.Manifest(), r.result.Package
 	fence := "" // it tells this run of its group from every earlier one
@@ -103,7 +103,7 @@ func (r *decided) undoOf(m *manifest.Manifest) steps.Undo {
 	return steps.UndoNever
 }
 
-// stepOf is a step of the plan for whoever runs it. A dry run leaves out what does not promise to change
+// stepOf is a step of the job. A dry run leaves out what does not promise to change
 // nothing.
 func (r *decided) stepOf(s manifest.Step) steps.Step {
 	step := steps.Step{
@@ -455,7 +455,7 @@ func (r *held) renew(ctx context.Context, first bool) (bool, error) {
 	return r.group.Renew(ctx, r.lease())
 }
 
-// longest is the lease that the claim may have: whoever finds that of the group ended finds both.
+// longest is the lease that the claim may have: the one of the group, so that both end together.
 func (r *held) longest() time.Time {
 	if r.group != nil {
 		return r.group.Holder.Lease

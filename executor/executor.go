@@ -7,7 +7,7 @@
 // folder, however the run ends.
 //
 // A Result is made for every outcome. An error is returned besides it only when the
-// invocation itself must fail so that whoever sent it tries again or is told: the
+// invocation itself must fail so that its sender tries again or is told: the
 // evidence could not be stored, or the store failed before the first step.
 package executor
 

@@ -18,6 +18,53 @@ import (
 	"cemli-executor/manifest"
 )
 
+// followUp does what follows the result, and says in the claim how the run has ended. What fails
+// is found by the sweep.
+func (r *run) followUp(ctx context.Context) {
+	if r.claim == nil { // a request that was refused as it stands: its sender may mend it and ask again
+		r.exec.follow(ctx, nil, r.result, nil, nil, []string{followAnnounce})
+		return
+	}
+	followUps := r.exec.follow(ctx, r.claim, r.result, noted(r.doing, r.result, r.digest), r.history, followers)
+	if !slices.Contains(followUps, followRecord) {
+		r.leave(ctx) // else the next of the group would not know of this run
+	}
+	r.exec.concludeClaim(ctx, r.claim, claim.End{Status: string(r.result.Status), Result: r.digest, Applies: r.doing, FollowUps: followUps})
+}
+
+// What follows a result, in this order; claim.FollowQueue comes last.
+const (
+	followRecord   = "record"   // the package's record
+	followAnnounce = "announce" // the topic
+	followTodo     = "todo"     // the entry of what comes later
+)
+
+var followers = []string{followRecord, followTodo, followAnnounce}
+
+// follow does what follows a result and returns what could not be done. It never changes the run,
+// whose evidence stands. The package's record is the one that the run has read; nil: it is read. Without a claim
+// nothing is left for later.
+func (e *environment) follow(ctx context.Context, held *claim.Held, result evidence.Result, change *claim.Entry, record *claim.Package, todo []string) (left []string) {
+	for _, what := range todo {
+		var err error
+		switch what {
+		case followRecord:
+			err = e.remember(ctx, result, change, record)
+		case followTodo:
+			err = e.leaveTodo(ctx, held, result)
+		case followAnnounce:
+			if e.Announce != nil {
+				err = e.Announce(ctx, result)
+			}
+		}
+		if err != nil {
+			e.Log.Error("what follows a result could not be done", "run_id", result.RunID, "what", what, "error", err.Error())
+			left = append(left, what)
+		}
+	}
+	return left
+}
+
 // remember notes in the package's record what a run has done. The record is the one that the run has
 // read; nil: it is read.
 func (e *environment) remember(ctx context.Context, result evidence.Result, change *claim.Entry, record *claim.Package) error {
@@ -133,6 +180,33 @@ func uploadedAt(held *claim.Held, result evidence.Result) time.Time {
 		return *at
 	}
 	return result.Start
+}
+
+// leave gives the group up, and notes who is to be started now.
+func (r *held) leave(ctx context.Context) {
+	if r.group == nil {
+		return
+	}
+	g, err := r.group.Leave(ctx)
+	if err != nil {
+		r.log.Error("the concurrency group could not be left; it is free when the lease ends", "group", r.group.Name, "error", err.Error())
+		return
+	}
+	if g.First() != nil {
+		r.released = append(r.released, g.Name)
+	}
+	r.group = nil
+}
+
+// concludeClaim notes in the claim how its run has ended; a sweep finds what could not be noted.
+func (e *environment) concludeClaim(ctx context.Context, held *claim.Held, end claim.End) {
+	ok, err := held.Conclude(ctx, end)
+	switch {
+	case err != nil:
+		e.Log.Error("the claim could not be updated", "run_id", held.RunID, "error", err.Error())
+	case !ok:
+		e.Log.Warn("the claim is not this run's any more", "run_id", held.RunID)
+	}
 }
 
 // endDead ends what a run that died had begun: it gets a result that says so, unless it has one
@@ -270,7 +344,7 @@ func (e *environment) endFormer(ctx context.Context, g *claim.Group, key string)
 // unnoted is the error for a run whose effect could not be noted.
 func unnoted(held *claim.Held) error {
 	return problem.New(problem.Problem{
-		Code: "state.record", Where: held.RunID, Message: "what that run did could not be noted, and whoever comes after it has to know", Hint: "nothing was executed; it is tried again",
+		Code: "state.record", Where: held.RunID, Message: "what that run did could not be noted, and the next run has to know it", Hint: "nothing was executed; it is tried again",
 	}, nil)
 }
 
@@ -288,80 +362,6 @@ func (e *environment) adoptStored(ctx context.Context, held *claim.Held) error {
 	followUps := e.follow(ctx, held, result, change, nil, followers)
 	e.concludeClaim(ctx, held, claim.End{Status: string(result.Status), Result: digest, Applies: change, FollowUps: followUps})
 	return nil
-}
-
-// followUp does what follows the result, and says in the claim how the run has ended. What fails
-// is found by the sweep.
-func (r *run) followUp(ctx context.Context) {
-	if r.claim == nil { // a request that was refused as it stands: its sender may mend it and ask again
-		r.exec.follow(ctx, nil, r.result, nil, nil, []string{followAnnounce})
-		return
-	}
-	followUps := r.exec.follow(ctx, r.claim, r.result, noted(r.doing, r.result, r.digest), r.history, followers)
-	if !slices.Contains(followUps, followRecord) {
-		r.leave(ctx) // else the next of the group would not know of this run
-	}
-	r.exec.concludeClaim(ctx, r.claim, claim.End{Status: string(r.result.Status), Result: r.digest, Applies: r.doing, FollowUps: followUps})
-}
-
-// leave gives the group up, and notes who is to be started now.
-func (r *held) leave(ctx context.Context) {
-	if r.group == nil {
-		return
-	}
-	g, err := r.group.Leave(ctx)
-	if err != nil {
-		r.log.Error("the concurrency group could not be left; it is free when the lease ends", "group", r.group.Name, "error", err.Error())
-		return
-	}
-	if g.First() != nil {
-		r.released = append(r.released, g.Name)
-	}
-	r.group = nil
-}
-
-// concludeClaim notes in the claim how its run has ended; a sweep finds what could not be noted.
-func (e *environment) concludeClaim(ctx context.Context, held *claim.Held, end claim.End) {
-	ok, err := held.Conclude(ctx, end)
-	switch {
-	case err != nil:
-		e.Log.Error("the claim could not be updated", "run_id", held.RunID, "error", err.Error())
-	case !ok:
-		e.Log.Warn("the claim is not this run's any more", "run_id", held.RunID)
-	}
-}
-
-// What follows a result, in this order; claim.FollowQueue comes last.
-const (
-	followRecord   = "record"   // the package's record
-	followAnnounce = "announce" // the topic
-	followTodo     = "todo"     // the entry of what comes later
-)
-
-var followers = []string{followRecord, followTodo, followAnnounce}
-
-// follow does what follows a result and returns what could not be done. It never changes the run,
-// whose evidence stands. The package's record is the one that the run has read; nil: it is read. Without a claim
-// nothing is left for later.
-func (e *environment) follow(ctx context.Context, held *claim.Held, result evidence.Result, change *claim.Entry, record *claim.Package, todo []string) (left []string) {
-	for _, what := range todo {
-		var err error
-		switch what {
-		case followRecord:
-			err = e.remember(ctx, result, change, record)
-		case followTodo:
-			err = e.leaveTodo(ctx, held, result)
-		case followAnnounce:
-			if e.Announce != nil {
-				err = e.Announce(ctx, result)
-			}
-		}
-		if err != nil {
-			e.Log.Error("what follows a result could not be done", "run_id", result.RunID, "what", what, "error", err.Error())
-			left = append(left, what)
-		}
-	}
-	return left
 }
 
 // resultOf is the SHA-256 of the result that a claim knows; "" if it knows none, as those of earlier

@@ -128,8 +128,8 @@ func (r *held) lostLease(first bool) error {
 	}, nil)
 }
 
-// noteEnd notes in the claim how the steps have ended, before anything else waits for the store: whoever finds
-// the run dead then stores that as its result. What fails is tried again beside that.
+// noteEnd notes in the claim how the steps have ended, before anything else waits for the store: if the executor
+// dies now, a later invocation stores that as the run's result. What fails is tried again beside the other work.
 func (r *held) noteEnd(ctx context.Context, failure error) {
 	if !r.noted {
 		return

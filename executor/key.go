@@ -153,7 +153,7 @@ func (q *Request) fromMetadata(metadata map[string]string) error {
 		return nil // everything is taken from the run that is named
 	}
 	if q.byHand() {
-		setDefault(&q.Action, ActionApply) // whoever asks by hand means what he says
+		setDefault(&q.Action, ActionApply) // a request by hand is not changed by metadata
 	}
 	for key, value := range metadata {
 		word, ours := strings.CutPrefix(strings.ToLower(key), prefix)

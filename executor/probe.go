@@ -37,7 +37,7 @@ type ProbeLine struct {
 	Cure string `json:"cure,omitempty"`
 }
 
-// ProbeCheck is something that whoever wires the executor can look at; says is for a person.
+// ProbeCheck is something that the program around the executor can look at; says is for a person.
 type ProbeCheck struct {
 	What string
 	Try  func(ctx context.Context) (says string, err error)

@@ -59,7 +59,7 @@ func fitting(values []string) []string {
 }
 
 // askedParameters are the parameters that the request gives, for results of runs that end before all of them
-// are known: whoever does the same again needs them. Those that are not known to be harmless are hidden.
+// are known: to do the same again one needs them. Values that are not known to be harmless are hidden.
 func (r *asked) askedParameters(m *manifest.Manifest) map[string]any {
 	if len(r.request.Parameters) == 0 {
 		return nil

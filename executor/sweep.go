@@ -276,7 +276,7 @@ func (s *sweeping) request(ctx context.Context, name string) error {
 	case held == nil:
 	case held.State == claim.Done && name == held.Pending() && len(held.FollowUps) > 0:
 		return s.finishFollowUps(ctx, held)
-	case claim.AttemptOf(name) > held.Attempt: // whoever wanted to begin it died before
+	case claim.AttemptOf(name) > held.Attempt: // the invocation that wanted to begin it died before
 	case held.State == claim.Done, claim.AttemptOf(name) < held.Attempt:
 		return s.book.Delete(ctx, name)
 	case !held.Expired(s.now()), s.recent(held.Updated): // it may just have been handed over

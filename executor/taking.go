@@ -15,9 +15,9 @@ import (
 	"cemli-executor/internal/store"
 )
 
-// What the executor dies on before a step would be taken again by every sweep, and what comes after it
-// never. So whoever goes on with a request that nobody has claimed, or whose claim tells of a death, notes
-// that first (claim.Taking). A note that is still there when its writer must have ended tells of a death:
+// A package on which the executor dies before a step would be tried first by every sweep, and what comes after it
+// never. So before an invocation goes on with a request that nobody has claimed, or whose holder died, it notes
+// that it does (claim.Taking). A note that is still there when its writer must have ended tells of a death:
 // the request is taken last and alone from then on, and set aside with a result after Limits.Deaths of them.
 
 // taking is the note for a request; nil where the claim of another request counts what becomes of it: a

@@ -10,8 +10,8 @@ import (
 
 // What may come after a run's claim has ended, because it waits for others or may take its time, has an entry
 // of its own under todo/, by run. A sweep looks at a page of them when it has gone on with requests, and gives
-// them a part of its time at most. The entry is made before the claim ends (followTodo), so that whoever finds
-// a run dead makes it.
+// them a part of its time at most. The entry is made before the claim ends (followTodo), so that it is
+// also made for a run that died.
 
 // Bounds of what one sweep does of it.
 const (

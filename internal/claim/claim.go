@@ -58,7 +58,7 @@ type Claim struct {
 	Result string `json:"result_sha256,omitempty"`
 	// Lease is until when nobody else may take the claim over; zero: it was released.
 	Lease time.Time `json:"lease"`
-	// Holder is whoever has the lease, new each time.
+	// Holder names the invocation that has the lease, anew each time.
 	Holder string `json:"holder"`
 	// Tries counts the holders that died, or failed, before anything was started.
 	Tries int `json:"tries,omitempty"`
@@ -93,10 +93,10 @@ const MaxSkew = 10 * time.Second
 // maxLease bounds a lease: no invocation is as long.
 const maxLease = 30 * time.Hour
 
-// Expired reports whether whoever held the claim must have ended.
+// Expired reports whether the invocation that held the claim must have ended.
 func (c Claim) Expired(now time.Time) bool { return c.State != Done && now.After(c.Lease.Add(MaxSkew)) }
 
-// Died reports whether whoever held the claim died before anything was started under it.
+// Died reports whether the invocation that held the claim died before anything was started under it.
 func (c Claim) Died(now time.Time) bool {
 	return c.State == Claimed && !c.Lease.IsZero() && c.Expired(now)
 }

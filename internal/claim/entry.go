@@ -131,7 +131,7 @@ func (p *Package) Add(set string, e Entry) {
 		before.ResumedBy = e.RunID
 	}
 	if p.Find(set, e.RunID) != nil {
-		return // whoever finds that run dead may note it once more
+		return // an invocation that finds that run dead may note it once more
 	}
 	e = p.declare(e)
 	p.Sets[set] = append(p.Sets[set], e)
@@ -196,7 +196,7 @@ func (p *Package) trim(set string) {
 func (p *Package) RolledBack(set, runID, by string, standing Standing) {
 	e := p.Find(set, runID)
 	if e == nil || slices.Contains(e.RolledBackBy, by) {
-		return // whoever finds that run dead may note it once more
+		return // an invocation that finds that run dead may note it once more
 	}
 	e.RolledBackBy = append(e.RolledBackBy, by)
 	e.RolledBackBy = e.RolledBackBy[max(0, len(e.RolledBackBy)-maxRollbacks):]

@@ -22,7 +22,7 @@ type Taking struct {
 	Request json.RawMessage `json:"request,omitempty"`
 	// Tries counts this time and those before it that ended in a death.
 	Tries int `json:"tries"`
-	// Until is when whoever took it must have ended; zero: it has.
+	// Until is when the invocation that took it must have ended; zero: it has.
 	Until time.Time `json:"until"`
 
 	state store.Bucket
@@ -93,7 +93,7 @@ func (b Book) Taking(ctx context.Context, key string) (*Taking, error) {
 	return t, nil
 }
 
-// Busy reports whether whoever took it may be at it still. Where that is over, each try was a death. A
+// Busy reports whether the invocation that took it may be at it still. Where that is over, each try was a death. A
 // time that no invocation can have written is not waited for.
 func (t *Taking) Busy(now time.Time) bool {
 	return !now.After(t.Until.Add(MaxSkew)) && t.Until.Before(now.Add(maxLease))
