@@ -4,8 +4,10 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -133,6 +135,34 @@ func TestEveryRoomExists(t *testing.T) {
 		matches, err := filepath.Glob(filepath.Join(room, "*.go"))
 		if err != nil || len(matches) == 0 {
 			t.Errorf("the room %q is empty", room)
+		}
+	}
+}
+
+// TestTheWayOfOneRun holds docs/design.md to the code: each line of the way names a function of that file.
+func TestTheWayOfOneRun(t *testing.T) {
+	doc, err := os.ReadFile("docs/design.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, way, _ := strings.Cut(string(doc), "## One run's way\n")
+	_, way, _ = strings.Cut(way, "```text\n")
+	way, _, ok := strings.Cut(way, "```")
+	if !ok {
+		t.Fatal("docs/design.md has no way of one run")
+	}
+	for line := range strings.Lines(way) {
+		words := strings.Fields(line)
+		if len(words) < 3 {
+			t.Fatalf("not a file, a function and what it does: %q", line)
+		}
+		src, err := os.ReadFile(words[0])
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if !regexp.MustCompile(`(?m)^func (\([^)]*\) )?` + words[1] + `\(`).Match(src) {
+			t.Errorf("%s has no function %s", words[0], words[1])
 		}
 	}
 }

@@ -50,7 +50,7 @@ func TestADeepManifestLeavesAResult(t *testing.T) {
 	if size := len(b.object(evidence.ResultObject(r.RunID))); r.Status != evidence.StatusFailed || size > 8<<20 || len(r.Manifest) == 0 {
 		t.Fatalf("status %s, %d bytes", r.Status, size)
 	}
-	q := executor.Request{Bucket: "packages", ResumeFrom: r.RunID, Reason: "once more", Trigger: executor.Trigger{Kind: executor.TriggerRequest}}
+	q := executor.Request{Bucket: "packages", Back: executor.Back{ResumeFrom: r.RunID}, Reason: "once more", Trigger: executor.Trigger{Kind: executor.TriggerRequest}}
 	if again := b.again(q); again.Status != evidence.StatusFailed || !again.Execution.Ran {
 		t.Errorf("going on from it: %s, %s", again.Status, again.Message)
 	}
@@ -129,7 +129,7 @@ func TestAResultListsItsEvidence(t *testing.T) {
 	// What is kept already is listed again, and what is stored whose answer is lost is, too.
 	lost := map[string]bool{}
 	b.config.Results = forgetful{b.results, &sync.Mutex{}, lost}
-	again := b.again(executor.Request{Bucket: "packages", RerunOf: r.RunID, Reason: "once more", Trigger: executor.Trigger{Kind: executor.TriggerRequest}})
+	again := b.again(executor.Request{Bucket: "packages", Back: executor.Back{RerunOf: r.RunID}, Reason: "once more", Trigger: executor.Trigger{Kind: executor.TriggerRequest}})
 	if len(lost) < 4 {
 		t.Errorf("answers that were lost: %v", lost)
 	}

@@ -64,6 +64,11 @@ type Config struct {
 	Invoke func(ctx context.Context, pending string) error
 	// Clock is this machine's clock; nil: time.Now.
 	Clock func() time.Time
+	Children
+}
+
+// Children is how processes are started.
+type Children struct {
 	// Keeper: a process of its own is the scripts' parent, which ends them when this program is killed.
 	Keeper bool
 	// Spawn runs one command until ctx ends; nil: sandbox.Run.

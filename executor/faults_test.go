@@ -104,7 +104,7 @@ func TestARerunOfAHostileName(t *testing.T) {
 			t.Fatal(name, err)
 		}
 		b.wants(name, r, evidence.StatusRejected, "trigger.object")
-		q := executor.Request{Bucket: "packages", Trigger: executor.Trigger{Kind: executor.TriggerRequest}, RerunOf: r.RunID, Reason: "x"}
+		q := executor.Request{Bucket: "packages", Trigger: executor.Trigger{Kind: executor.TriggerRequest}, Back: executor.Back{RerunOf: r.RunID}, Reason: "x"}
 		results, err := executor.New(b.config).Run(t.Context(), q)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)

@@ -56,7 +56,7 @@ func TestAResultThatAppearsLate(t *testing.T) {
 	late := map[string][]byte{}
 	b.config.Results = unanswered{b.results, late}
 	undo := executor.Request{
-		Bucket: "packages", Action: executor.ActionRollback, RollbackOf: first.RunID, Reason: "a mistake", Trigger: executor.Trigger{Kind: executor.TriggerRequest},
+		Bucket: "packages", Action: executor.ActionRollback, Back: executor.Back{RollbackOf: first.RunID}, Reason: "a mistake", Trigger: executor.Trigger{Kind: executor.TriggerRequest},
 	}
 	if _, err := b.run(within(t, 6*time.Second), undo); err == nil || len(late) != 1 {
 		t.Fatalf("%v, %d results", err, len(late))

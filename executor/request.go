@@ -34,46 +34,61 @@ type Request struct {
 	Action       Action                     `json:"action,omitempty"` // empty: not said. For an upload its metadata may choose, else apply; for a way back, that run's
 	Parameters   map[string]json.RawMessage `json:"parameters,omitempty"`
 	ParameterSet string                     `json:"parameter_set,omitempty"`
-	RerunOf      string                     `json:"rerun_of,omitempty"` // run ids
-	ResumeFrom   string                     `json:"resume_from,omitempty"`
-	RollbackOf   string                     `json:"rollback_of,omitempty"`
-	OncePer      time.Duration              `json:"once_per,omitempty"`
-	Force        bool                       `json:"force,omitempty"`      // go back although a later run would be underneath
-	RequestID    string                     `json:"request_id,omitempty"` // makes hand-made requests the same; empty: not said
+	Back
+	OncePer   time.Duration `json:"once_per,omitempty"`
+	RequestID string        `json:"request_id,omitempty"` // makes hand-made requests the same; empty: not said
 	// OnEvent says that the policy's triggers have made the request of the event that Trigger tells of: one for each
 	// event, whatever the object is by then.
-	OnEvent bool `json:"on_event,omitempty"`
-	// Slot is the slot of OncePer, once it is fixed: a request that is gone on with later means
-	// the slot in which it arrived.
-	Slot      string `json:"slot,omitempty"`
+	OnEvent   bool   `json:"on_event,omitempty"`
 	Reason    string `json:"reason,omitempty"`
 	Reference string `json:"reference,omitempty"`
 
 	Trigger Trigger `json:"trigger"`
-	// Created is when the object was written, as a listing says it; zero where none was made.
-	Created time.Time `json:"created,omitzero"`
-	// CallID and RequestedBy are what the platform says of the call; not verified.
-	CallID      string               `json:"-"`
-	RequestedBy []evidence.Requester `json:"requested_by,omitempty"`
+	Caller
 
 	// Verdict: a probe answers true or false, and nothing else.
 	Verdict bool `json:"-"`
 
-	// Continue names, instead of all that, a request that an earlier invocation has accepted and
-	// could not finish; only the function itself asks so.
+	// Continue names, instead of all that, a pending request; only the function itself asks so.
 	Continue string `json:"-"`
 
+	Fixed
+	progress
+}
+
+// Back names the run that a request goes back to, by its id.
+type Back struct {
+	RerunOf    string `json:"rerun_of,omitempty"`
+	ResumeFrom string `json:"resume_from,omitempty"`
+	RollbackOf string `json:"rollback_of,omitempty"`
+	Force      bool   `json:"force,omitempty"` // go back although a later run would be underneath
+}
+
+// Caller is what the platform says of the call; it is not verified.
+type Caller struct {
+	CallID      string               `json:"-"`
+	RequestedBy []evidence.Requester `json:"requested_by,omitempty"`
+}
+
+// Fixed is what is found out about a request when it arrives, and stays so, whenever it is gone on with.
+type Fixed struct {
+	// Slot is the slot of OncePer, once it is fixed: a request that is gone on with later means
+	// the slot in which it arrived.
+	Slot string `json:"slot,omitempty"`
+	// Created is when the object was written, as a listing says it; zero where none was made.
+	Created time.Time `json:"created,omitzero"`
 	// VersionNamed says that a person has named VersionID: an older version of the object may run.
 	VersionNamed bool `json:"version_named,omitempty"`
-
 	// Parent is the pending request for all sets that this is one set of. An invocation that goes on with the set
 	// goes on with all of them, as the sets before it count.
 	Parent string `json:"parent,omitempty"`
+}
 
+// progress is what this invocation knows of how far a request has come.
+type progress struct {
 	// pinned is the SHA-256 of the zip that the request is of, whatever the packages bucket has by now:
 	// it has begun with it, or goes back to it; "" where it has not begun.
-	pinned string
-
+	pinned    string
 	forSet    bool // it stands for all sets, and was looked for by the pending request of one
 	continued bool // this invocation is the one that was to have the time for it
 	// hopeless is why no invocation can have the time for it; nil: that is not known.

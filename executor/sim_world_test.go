@@ -292,8 +292,8 @@ func (w *world) config(i *invocation) executor.Config {
 		Namespace: func(context.Context) (string, error) { return "ns", nil }, Environment: "prod",
 		WorkDir: fmt.Sprintf("%s/%d", w.dir, i.number), KeepPackages: true, Reserve: 5 * time.Second, Limits: limits,
 		Sandbox: sandbox.LevelNone, Output: executor.OutputNone, Log: slog.New(slog.DiscardHandler),
-		Clock: func() time.Time { return time.Now().Add(skew) },
-		Spawn: i.spawn, WriteLog: i.readLog,
+		Clock:    func() time.Time { return time.Now().Add(skew) },
+		Children: executor.Children{Spawn: i.spawn}, WriteLog: i.readLog,
 		Invoke: func(ctx context.Context, mark string) error {
 			return i.schedule(ctx, "step invoke", mark, func() error {
 				if w.random.IntN(10) > 0 || w.calm {

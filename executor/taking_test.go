@@ -140,7 +140,7 @@ func TestAnUploadOnWhichTheExecutorDies(t *testing.T) {
 	if again := b.again(event(deadly.Name, deadly.ETag)); again.RunID != r.RunID || !again.Duplicate || again.Status != evidence.StatusError {
 		t.Errorf("its event: run %s, %s, duplicate %v", again.RunID, again.Status, again.Duplicate)
 	}
-	q := executor.Request{Bucket: "packages", RerunOf: r.RunID, Reason: "more memory", Trigger: executor.Trigger{Kind: executor.TriggerRequest}}
+	q := executor.Request{Bucket: "packages", Back: executor.Back{RerunOf: r.RunID}, Reason: "more memory", Trigger: executor.Trigger{Kind: executor.TriggerRequest}}
 	if again := b.again(q); again.Status != evidence.StatusSuccess {
 		t.Errorf("once more, as the hint says: %s, %s", again.Status, again.Message)
 	}

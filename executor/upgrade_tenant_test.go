@@ -87,7 +87,7 @@ func (c *keptCall) executor() *executor.Executor {
 		Namespace: func(context.Context) (string, error) { return "ns", nil }, Environment: "prod",
 		WorkDir: filepath.Join(c.tenant.dir, fmt.Sprint(c.tenant.calls)), KeepPackages: true, Reserve: 15 * time.Second, Limits: executor.DefaultLimits(),
 		Sandbox: sandbox.LevelNone, Output: executor.OutputNone, Log: slog.New(slog.DiscardHandler),
-		Spawn: c.spawn, Announce: c.announce, Policy: c.policy,
+		Children: executor.Children{Spawn: c.spawn}, Announce: c.announce, Policy: c.policy,
 	}
 	if !c.alone {
 		config.Invoke = func(_ context.Context, mark string) error {

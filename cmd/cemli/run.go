@@ -113,7 +113,7 @@ func runHere(ctx context.Context, t *terminal, path string, f runFlags) error {
 	}
 	request := executor.Request{
 		Bucket: packages.Name(), Action: f.action(), Parameters: parameters,
-		Trigger: executor.Trigger{Kind: executor.TriggerCLI}, RequestedBy: person(),
+		Trigger: executor.Trigger{Kind: executor.TriggerCLI}, Caller: executor.Caller{RequestedBy: person()},
 	}
 	f.apply(&request)
 	if path != "" {
@@ -138,7 +138,7 @@ func runHere(ctx context.Context, t *terminal, path string, f runFlags) error {
 		Limits: executor.DefaultLimits(), Sandbox: level, Output: executor.OutputAll,
 		Identity: evidence.Identity{ExecutorVersion: buildinfo.String()},
 		Log:      slog.New(slog.NewJSONHandler(shown, nil)),
-		Secrets:  secretsHere, Keeper: true,
+		Secrets:  secretsHere, Children: executor.Children{Keeper: true},
 	})
 	list, err := runSets(ctx, t, run, request, f.chosen(), f.goesOn(path, results))
 	shown.showFailed()

@@ -100,8 +100,10 @@ func (d decoder) fromRequest(members map[string]jsontext.Value) Item {
 	q := executor.Request{
 		Bucket: r.text("bucket", maxName), Object: r.text("object", maxText), ETag: r.text("etag", maxName), VersionID: r.text("version_id", maxName),
 		ParameterSet: r.text("parameter_set", maxName), Reason: r.said("reason", maxText), Reference: r.said("reference", maxName),
-		RerunOf: r.runID("rerun_of"), ResumeFrom: r.runID("resume_from"), RollbackOf: r.runID("rollback_of"),
-		Action: r.action(), OncePer: r.slot(), Parameters: r.parameters(), Force: r.boolean("force"), RequestID: r.said("request_id", maxName), Verdict: r.boolean("verdict"),
+		Back: executor.Back{
+			RerunOf: r.runID("rerun_of"), ResumeFrom: r.runID("resume_from"), RollbackOf: r.runID("rollback_of"), Force: r.boolean("force"),
+		},
+		Action: r.action(), OncePer: r.slot(), Parameters: r.parameters(), RequestID: r.said("request_id", maxName), Verdict: r.boolean("verdict"),
 		Trigger: executor.Trigger{Kind: executor.TriggerRequest},
 	}
 	if q.Action == "" && !q.GoesBack() {
