@@ -180,14 +180,14 @@ func (r *run) adoptResult(ctx context.Context, failure error) error {
 		return r.committed(ctx, failure)
 	}
 	r.log.Warn("the run has a result already", "status", stored.Status)
-	known := claim.Claim{RunID: stored.RunID, Attempt: stored.Attempt, State: claim.Done, Status: string(stored.Status)}
+	known := claim.Claim{RunID: stored.RunID, Attempt: stored.Attempt, State: claim.Done, Outcome: claim.Outcome{Status: string(stored.Status)}}
 	if r.claim != nil && !r.noted { // else the invocation that took this run for dead notes what became of it, and frees the group
 		change := cmp.Or(r.claim.Change(), r.doing)
 		followUps := r.exec.follow(ctx, r.claim, stored, noted(change, stored, digest), nil, followers)
 		if !slices.Contains(followUps, followRecord) {
 			r.leave(ctx)
 		}
-		r.exec.concludeClaim(ctx, r.claim, claim.End{Status: known.Status, Result: digest, Applies: change, FollowUps: followUps})
+		r.exec.concludeClaim(ctx, r.claim, claim.End{Outcome: claim.Outcome{Status: known.Status, Result: digest, FollowUps: followUps}, Applies: change})
 	}
 	r.isDuplicate(known)
 	return nil

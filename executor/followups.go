@@ -29,7 +29,7 @@ func (r *run) followUp(ctx context.Context) {
 	if !slices.Contains(followUps, followRecord) {
 		r.leave(ctx) // else the next of the group would not know of this run
 	}
-	r.exec.concludeClaim(ctx, r.claim, claim.End{Status: string(r.result.Status), Result: r.digest, Applies: r.doing, FollowUps: followUps})
+	r.exec.concludeClaim(ctx, r.claim, claim.End{Outcome: claim.Outcome{Status: string(r.result.Status), Result: r.digest, FollowUps: followUps}, Applies: r.doing})
 }
 
 // What follows a result, in this order; claim.FollowQueue comes last.
@@ -224,7 +224,7 @@ func (e *environment) endDead(ctx context.Context, held *claim.Held) error {
 		}
 	}
 	followUps := e.follow(ctx, held, result, change, nil, followers)
-	ok, err := held.Conclude(ctx, claim.End{Status: string(result.Status), Result: digest, Applies: change, FollowUps: followUps})
+	ok, err := held.Conclude(ctx, claim.End{Outcome: claim.Outcome{Status: string(result.Status), Result: digest, FollowUps: followUps}, Applies: change})
 	return errors.Join(err, lost(ok || err != nil, held))
 }
 
@@ -315,7 +315,7 @@ func (e *environment) finishFollowUps(ctx context.Context, held *claim.Held) err
 	}
 	change := noted(held.Change(), result, digest)
 	followUps := e.follow(ctx, held, result, change, nil, slices.Clone(held.FollowUps))
-	e.concludeClaim(ctx, held, claim.End{Status: held.Status, Result: digest, Applies: change, FollowUps: followUps})
+	e.concludeClaim(ctx, held, claim.End{Outcome: claim.Outcome{Status: held.Status, Result: digest, FollowUps: followUps}, Applies: change})
 	return nil
 }
 
@@ -360,7 +360,7 @@ func (e *environment) adoptStored(ctx context.Context, held *claim.Held) error {
 	}
 	change := noted(held.Change(), result, digest)
 	followUps := e.follow(ctx, held, result, change, nil, followers)
-	e.concludeClaim(ctx, held, claim.End{Status: string(result.Status), Result: digest, Applies: change, FollowUps: followUps})
+	e.concludeClaim(ctx, held, claim.End{Outcome: claim.Outcome{Status: string(result.Status), Result: digest, FollowUps: followUps}, Applies: change})
 	return nil
 }
 

@@ -53,17 +53,12 @@ type Claim struct {
 	RunID       string `json:"run_id"`
 	Attempt     int    `json:"attempt"`
 	State       State  `json:"state"`
-	Status      string `json:"status,omitempty"` // of the result, when done
-	// Result is the SHA-256 of the result, when done; empty where that is not known.
-	Result string `json:"result_sha256,omitempty"`
+	Outcome
 	// Lease is until when nobody else may take the claim over; zero: it was released.
 	Lease time.Time `json:"lease"`
 	// Holder names the invocation that has the lease, anew each time.
 	Holder string `json:"holder"`
-	// Tries counts the holders that died, or failed, before anything was started.
-	Tries int `json:"tries,omitempty"`
-	// LastError is how the last try ended of which that is known; it stays until there is a next one.
-	LastError *problem.Problem `json:"last_error,omitempty"`
+	Tried
 	// Sets are the parameter sets that the request stands for, each with a claim of its own.
 	Sets []string `json:"sets,omitempty"`
 	// Repeatable says that the package may run again after it was interrupted.
@@ -81,10 +76,25 @@ type Claim struct {
 	Uploaded time.Time `json:"uploaded,omitzero"`
 	// Checkpoint is the result as it would be if the holder died now.
 	Checkpoint json.RawMessage `json:"frame,omitempty"`
+	Created    time.Time       `json:"created"`
+	Updated    time.Time       `json:"updated"`
+}
+
+// Outcome is how a run that is done has ended.
+type Outcome struct {
+	Status string `json:"status,omitempty"` // of the result
+	// Result is the SHA-256 of the result; empty where that is not known.
+	Result string `json:"result_sha256,omitempty"`
 	// FollowUps are what follows the result and could not be done yet.
-	FollowUps []string  `json:"pending,omitempty"`
-	Created   time.Time `json:"created"`
-	Updated   time.Time `json:"updated"`
+	FollowUps []string `json:"pending,omitempty"`
+}
+
+// Tried is what came of holding the claim before anything was started.
+type Tried struct {
+	// Tries counts the holders that died, or failed.
+	Tries int `json:"tries,omitempty"`
+	// LastError is how the last try ended of which that is known; it stays until there is a next one.
+	LastError *problem.Problem `json:"last_error,omitempty"`
 }
 
 // MaxSkew is how far clocks may be apart.
@@ -303,12 +313,10 @@ func (h *Held) Join(ctx context.Context, group string) (bool, error) {
 // queue.
 const FollowQueue = "queue"
 
-// End is how a run has ended.
+// End is how a run has ended, and what it has applied; nil: nothing.
 type End struct {
-	Status    string   // of the result, which is stored
-	Result    string   // its SHA-256; "": of several sets
-	Applies   *Entry   // what the run has applied; nil: nothing
-	FollowUps []string // what follows the result and could not be done
+	Outcome
+	Applies *Entry
 }
 
 // Conclude notes how the run has ended, and removes its pending request once nothing is left to follow the
@@ -322,7 +330,7 @@ func (h *Held) Conclude(ctx context.Context, end End) (bool, error) {
 		}
 	}
 	next := h.Claim
-	next.State, next.Status, next.Result, next.FollowUps, next.Checkpoint = Done, end.Status, end.Result, end.FollowUps, nil
+	next.State, next.Outcome, next.Checkpoint = Done, end.Outcome, nil
 	next.Updated = h.book.now()
 	next.applies(end.Applies)
 	ok, err := h.swap(ctx, next)
@@ -347,9 +355,8 @@ func (h *Held) NextAttempt(ctx context.Context, request []byte, lease func() tim
 		return false, err
 	}
 	next := h.Claim
-	next.State, next.Status, next.Result, next.Attempt, next.RunID = Claimed, "", "", h.Attempt+1, runID
-	next.Lease, next.Holder, next.Tries, next.Group, next.FollowUps, next.Updated = lease(), rand.Text(), 0, "", nil, h.book.now()
-	next.LastError = nil
+	next.State, next.Outcome, next.Tried, next.Attempt, next.RunID = Claimed, Outcome{}, Tried{}, h.Attempt+1, runID
+	next.Lease, next.Holder, next.Group, next.Updated = lease(), rand.Text(), "", h.book.now()
 	next.applies(nil)
 	return h.swap(ctx, next)
 }

@@ -108,7 +108,7 @@ func TestConclude(t *testing.T) {
 	h := s.acquire("run-1", time.Minute, claim.Acquired)
 	_, err := s.Accept(t.Context(), h.Pending(), []byte(`{}`))
 	s.ok(err)
-	ok, err := h.Conclude(t.Context(), claim.End{Status: "success", Result: "r", FollowUps: []string{"announce"}})
+	ok, err := h.Conclude(t.Context(), claim.End{Outcome: claim.Outcome{Status: "success", Result: "r", FollowUps: []string{"announce"}}})
 	s.done("conclude", ok, err, true)
 	if now := s.find(); now.State != claim.Done || now.Status != "success" || !slices.Equal(now.FollowUps, []string{"announce"}) || now.Expired(in(time.Hour)()) {
 		t.Errorf("concluded: %+v", now.Claim)
@@ -116,7 +116,7 @@ func TestConclude(t *testing.T) {
 	if left := s.has("open/"); len(left) != 1 {
 		t.Errorf("while something is left to follow, the pending requests are %q", left)
 	}
-	ok, err = h.Conclude(t.Context(), claim.End{Status: "success", Result: "r"})
+	ok, err = h.Conclude(t.Context(), claim.End{Outcome: claim.Outcome{Status: "success", Result: "r"}})
 	s.done("conclude", ok, err, true)
 	if left := s.has("open/"); left != nil {
 		t.Errorf("left: %q", left)
@@ -131,7 +131,7 @@ func TestConcludeWithoutRemoving(t *testing.T) {
 	h := s.acquire("run-1", time.Minute, claim.Acquired)
 	_, err := s.Accept(t.Context(), h.Pending(), []byte(`{}`))
 	s.ok(err)
-	ok, err := h.Conclude(t.Context(), claim.End{Status: "success"})
+	ok, err := h.Conclude(t.Context(), claim.End{Outcome: claim.Outcome{Status: "success"}})
 	s.done("conclude", ok, err, true)
 	if s.logged.Len() == 0 {
 		t.Error("it is not said that the request is still there")
@@ -143,9 +143,9 @@ func TestConcludeOnce(t *testing.T) {
 	s := newShelf(t)
 	h := s.acquire("run-1", time.Minute, claim.Acquired)
 	other := s.find()
-	ok, err := h.Conclude(t.Context(), claim.End{Status: "success"})
+	ok, err := h.Conclude(t.Context(), claim.End{Outcome: claim.Outcome{Status: "success"}})
 	s.done("the first", ok, err, true)
-	ok, err = other.Conclude(t.Context(), claim.End{Status: "interrupted"})
+	ok, err = other.Conclude(t.Context(), claim.End{Outcome: claim.Outcome{Status: "interrupted"}})
 	s.done("the second", ok, err, false)
 	if s.find().Status != "success" {
 		t.Error("the second has overwritten the first")
@@ -167,13 +167,13 @@ func TestConcludeLeavesTheQueue(t *testing.T) {
 		s.wait("gl", claim.Waiting{Key: key})
 		working := s.State
 		h = s.onStore(failing{Bucket: s.State, put: c.fails})
-		ok, err = h.Conclude(t.Context(), claim.End{Status: "rejected"})
+		ok, err = h.Conclude(t.Context(), claim.End{Outcome: claim.Outcome{Status: "rejected"}})
 		s.done("conclude", ok, err, true)
 		if diff := cmp.Diff(c.want, s.find().FollowUps); diff != "" {
 			t.Errorf("follow-ups (-want +got):\n%s", diff)
 		}
 		h = s.onStore(working)
-		ok, err = h.Conclude(t.Context(), claim.End{Status: "rejected"})
+		ok, err = h.Conclude(t.Context(), claim.End{Outcome: claim.Outcome{Status: "rejected"}})
 		s.done("conclude again", ok, err, true)
 		if g := s.group("gl"); len(g.Queue) != 0 || s.find().FollowUps != nil {
 			t.Errorf("the queue has %v", g.Queue)
@@ -191,7 +191,7 @@ func TestNextAttempt(t *testing.T) {
 	s.ok(h.AcceptNext(t.Context())) // another invocation may have
 	ok, err := h.Progress(t.Context(), claim.Start{Lease: in(time.Minute)(), Group: "gl", SHA256: "a", Applies: &claim.Entry{Key: "k"}})
 	s.done("a step", ok, err, true)
-	ok, err = h.Conclude(t.Context(), claim.End{Status: "interrupted", FollowUps: []string{"announce"}})
+	ok, err = h.Conclude(t.Context(), claim.End{Outcome: claim.Outcome{Status: "interrupted", FollowUps: []string{"announce"}}})
 	s.done("conclude", ok, err, true)
 	if !h.MayRepeat(2) || h.MayRepeat(1) {
 		t.Error("whether it may be tried again is told wrongly")

@@ -28,7 +28,7 @@ func TestOneInAGroup(t *testing.T) {
 	}
 	occupied("for another", "k2", true)
 	occupied("for itself", key, false)
-	ok, err := h.Conclude(t.Context(), claim.End{Status: "success"})
+	ok, err := h.Conclude(t.Context(), claim.End{Outcome: claim.Outcome{Status: "success"}})
 	s.done("conclude", ok, err, true)
 	occupied("once it is done", "k2", false)
 	s.enter("gl", claim.Waiting{Key: "k2"}, "run-2", -time.Minute)
@@ -143,7 +143,7 @@ func TestTurn(t *testing.T) {
 	turn(s, "another is in the group", "")
 	_, err := g.Leave(t.Context())
 	s.ok(err)
-	ok, err := s.find().Conclude(t.Context(), claim.End{Status: "success"})
+	ok, err := s.find().Conclude(t.Context(), claim.End{Outcome: claim.Outcome{Status: "success"}})
 	s.done("conclude", ok, err, true)
 	turn(s, "the first is done", "")
 	if s.group("gl").Waits(key) {
