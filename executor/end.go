@@ -29,7 +29,7 @@ func (r *run) end(ctx context.Context, failure error) error {
 	ctx, cancel := r.forEvidence(ctx)
 	defer cancel()
 	unknown := false // the state bucket refuses: nobody can tell what ran, and what has a result
-	if r.claim == nil && r.decided(failure) {
+	if r.claim == nil && r.endsRequest(failure) {
 		// A refusal that came before the claim is the request's end, too, and once only.
 		if err := r.acceptRefused(ctx); err != nil {
 			failure, unknown = err, errors.Is(err, store.ErrRefused)
@@ -96,9 +96,9 @@ func (r *held) leased() time.Time {
 	return r.claim.Lease
 }
 
-// decided reports whether a failure before the claim is about one version of the object, or one event, and so
+// endsRequest reports whether a failure before the claim is about one version of the object, or one event, and so
 // the end of the request.
-func (r *run) decided(failure error) bool {
+func (r *run) endsRequest(failure error) bool {
 	if kind := verdictOf(failure).kind; failure == nil || retryable(failure) || kind == duplicate || kind == split {
 		return false
 	}
