@@ -64,7 +64,7 @@ func (r *held) accept(ctx context.Context, m *manifest.Manifest) error {
 	case found == claim.Theirs && held.State == claim.Done && made:
 		r.exec.book.Remove(ctx, r.pending) // it was accepted anew, and is done already
 	}
-	r.unsure = found == claim.TakenOver
+	r.mayHaveResult = found == claim.TakenOver
 	if err == nil && (found == claim.Died || found == claim.Theirs) {
 		err = r.again(ctx, held)
 	}
@@ -167,7 +167,7 @@ func (r *asked) setsOf(m *manifest.Manifest) []string {
 }
 
 // lease is until when nobody else may take what the run holds.
-func (r *decided) lease() time.Time { return r.exec.leaseEnd(r.hard, r.need, r.limits.RunTime) }
+func (r *decided) lease() time.Time { return r.exec.leaseEnd(r.killAt, r.need, r.limits.RunTime) }
 
 // leaseEnd is when a lease ends that begins now: after what the run may still need, and no later than the
 // invocation, which the platform kills at hard. A zero hard or need is not known.
@@ -194,7 +194,7 @@ func (r *held) again(ctx context.Context, held *claim.Held) error {
 			return err
 		}
 		if len(held.FollowUps) > 0 {
-			return unnoted(held)
+			return unrecorded(held)
 		}
 	}
 	request, err := r.request.encode()
@@ -405,7 +405,7 @@ func (r *held) release(ctx context.Context, failure error, counted bool) {
 	if !r.giveBack(ctx, failure, counted) || r.group == nil {
 		return
 	}
-	if r.unsure && r.unclaimed(ctx) != nil {
+	if r.mayHaveResult && r.withoutResult(ctx) != nil {
 		return // the next run of the group enters when the lease has ended, and looks at that result first
 	}
 	r.leave(ctx)
@@ -413,7 +413,7 @@ func (r *held) release(ctx context.Context, failure error, counted bool) {
 
 // giveBack releases the claim alone.
 func (r *held) giveBack(ctx context.Context, failure error, counted bool) bool {
-	if r.claim == nil || r.noted {
+	if r.claim == nil || r.started {
 		return false
 	}
 	last := lastError(failure)

@@ -78,7 +78,7 @@ func (r *earlier) recall(ctx context.Context) error {
 	q := &r.request
 	r.given = q.Parameters
 	if q.ETag != "" && q.ETag != previous.Package.ETag || q.VersionID != "" && q.VersionID != previous.Package.VersionID {
-		r.asks = place{r.exec.Packages, previous.SourceObject, store.GetOptions{IfMatch: q.ETag, VersionID: q.VersionID}}
+		r.namedVersion = place{r.exec.Packages, previous.SourceObject, store.GetOptions{IfMatch: q.ETag, VersionID: q.VersionID}}
 	}
 	q.Action, q.Object, q.ParameterSet, q.Parameters = q.actionAfter(previous), previous.SourceObject, previous.ParameterSet, parameters
 	q.ETag, q.VersionID, q.pinned = previous.Package.ETag, previous.Package.VersionID, previous.Package.SHA256
@@ -88,7 +88,7 @@ func (r *earlier) recall(ctx context.Context) error {
 	r.name = cmp.Or(previous.Package.Name, nameFrom(q.Object))
 	r.result.Action, r.result.SourceObject, r.result.ParameterSet = string(q.Action), q.Object, q.ParameterSet
 	r.result.Package.ETag, r.result.Package.VersionID = q.ETag, q.VersionID
-	r.guard(nil)
+	r.hideValues(nil)
 	r.previous = &previous
 	return nil
 }

@@ -49,19 +49,19 @@ func (r *run) end(ctx context.Context, failure error) error {
 		r.leave(ctx)
 		r.isDuplicate(v.claim)
 		return nil
-	case v.kind == taken && !r.noted:
+	case v.kind == hasResult && !r.started:
 		return r.adoptResult(ctx, failure)
 	case v.kind == later:
 		r.postpone(ctx, v)
 		return nil
-	case unknown, !r.noted && retryable(failure) && r.triedLess(failure):
+	case unknown, !r.started && retryable(failure) && r.triedLess(failure):
 		r.putOff(ctx, failure)
 		return failure
 	}
 	r.conclude(failure)
-	stop := r.noting(ctx)
+	stop := r.keepNoting(ctx)
 	err := r.commit(ctx)
-	other := err != nil && verdictOf(err).kind == taken
+	other := err != nil && verdictOf(err).kind == hasResult
 	stop(err == nil || other)
 	switch {
 	case other:
@@ -79,10 +79,10 @@ func (r *held) forEvidence(ctx context.Context) (context.Context, context.Cancel
 	switch hard, ok := ctx.Deadline(); {
 	case !ok: // nobody is going to end the process
 		end = time.Now().Add(max(r.exec.Reserve, time.Minute))
-	case r.noted || hard.Before(end):
+	case r.started || hard.Before(end):
 		end = hard
 	}
-	if lease := time.Until(r.leased()); r.noted && lease > 0 && time.Now().Add(lease).Before(end) {
+	if lease := time.Until(r.leased()); r.started && lease > 0 && time.Now().Add(lease).Before(end) {
 		end = time.Now().Add(lease)
 	}
 	return context.WithDeadline(context.WithoutCancel(ctx), end)
@@ -137,16 +137,16 @@ func (r *report) goesOnLater(why string) evidence.Result {
 	return r.result
 }
 
-// noting notes the end of the steps, if that could not be done before, until there is no time left or the
+// keepNoting notes the end of the steps, if that could not be done before, until there is no time left or the
 // function that it returns is called: then the claim is nobody else's to change.
-func (r *held) noting(ctx context.Context) (stop func(enough bool)) {
-	if r.unnoted == nil {
+func (r *held) keepNoting(ctx context.Context) (stop func(enough bool)) {
+	if r.noteLater == nil {
 		return func(bool) {}
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	var beside sync.WaitGroup
 	beside.Go(func() {
-		if err := store.Patience(r.part).Insist(ctx, r.unnoted); err != nil {
+		if err := store.Patience(r.part).Insist(ctx, r.noteLater); err != nil {
 			r.log.Warn("the end of the steps could not be noted", "error", err.Error())
 		}
 	})
@@ -163,7 +163,7 @@ func (r *held) noting(ctx context.Context) (stop func(enough bool)) {
 func (r *run) committed(ctx context.Context, failure error) error {
 	r.followUp(ctx)
 	r.finishLog("run finished", failure)
-	if !r.noted && retryable(failure) {
+	if !r.started && retryable(failure) {
 		return failure
 	}
 	return nil
@@ -181,9 +181,9 @@ func (r *run) adoptResult(ctx context.Context, failure error) error {
 	}
 	r.log.Warn("the run has a result already", "status", stored.Status)
 	known := claim.Claim{RunID: stored.RunID, Attempt: stored.Attempt, State: claim.Done, Outcome: claim.Outcome{Status: string(stored.Status)}}
-	if r.claim != nil && !r.noted { // else the invocation that took this run for dead notes what became of it, and frees the group
+	if r.claim != nil && !r.started { // else the invocation that took this run for dead notes what became of it, and frees the group
 		change := cmp.Or(r.claim.Change(), r.doing)
-		followUps := r.exec.follow(ctx, r.claim, stored, noted(change, stored, digest), nil, followers)
+		followUps := r.exec.follow(ctx, r.claim, stored, withDigest(change, stored, digest), nil, followers)
 		if !slices.Contains(followUps, followRecord) {
 			r.leave(ctx)
 		}
@@ -257,7 +257,7 @@ func (r *found) commit(ctx context.Context) error {
 	r.digest = fmt.Sprintf("%x", sha256.Sum256(doc))
 	err = r.create(ctx, "result.json", doc, "application/json")
 	if errors.Is(err, store.ErrExists) {
-		return errors.Join(errTaken, err)
+		return errors.Join(errHasResult, err)
 	}
 	return err
 }
@@ -315,7 +315,7 @@ func (r *report) document(name, contentType string, body io.ReadSeeker, size int
 
 // part bounds one request: it may take a part of the time that is left.
 func (r *asked) part(ctx context.Context) (context.Context, context.CancelFunc) {
-	end := r.hard
+	end := r.killAt
 	if deadline, ok := ctx.Deadline(); ok {
 		end = deadline
 	}

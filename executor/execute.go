@@ -27,14 +27,14 @@ func (r *run) apply(ctx context.Context, plan *manifest.Plan) error {
 	if err := r.networked(plan.Manifest()); err != nil {
 		return err
 	}
-	r.describeSandbox(r.planned())
+	r.describeSandbox(r.plannedLayers())
 	if r.result.Action == string(ActionCheck) {
 		return r.onlyChecked(ctx)
 	}
-	if err := r.holds(ctx, plan); err != nil {
+	if err := r.timeSuffices(ctx, plan); err != nil {
 		return r.tooLong(err)
 	}
-	if err := r.unlock(ctx, plan); err != nil {
+	if err := r.readSecrets(ctx, plan); err != nil {
 		return err
 	}
 	if r.request.ResumeFrom != "" || r.result.Action == string(ActionRollback) {
@@ -42,7 +42,7 @@ func (r *run) apply(ctx context.Context, plan *manifest.Plan) error {
 			return err
 		}
 	}
-	if err := r.unclaimed(ctx); err != nil {
+	if err := r.withoutResult(ctx); err != nil {
 		return err
 	}
 	if err := r.copies.group.Wait(); err != nil {
@@ -133,8 +133,8 @@ func (r *decided) networked(m *manifest.Manifest) error {
 	}, nil)
 }
 
-// planned are the layers that scripts will be in, before there is one.
-func (r *decided) planned() sandbox.Layers {
+// plannedLayers are the layers that scripts will be in, before there is one.
+func (r *decided) plannedLayers() sandbox.Layers {
 	if r.level == sandbox.LevelNone {
 		return sandbox.Layers{}
 	}
@@ -158,8 +158,8 @@ func (r *decided) describeSandbox(l sandbox.Layers) {
 	}
 }
 
-// holds refuses a package that says it needs more time than is left: it would be stopped half way.
-func (r *decided) holds(ctx context.Context, plan *manifest.Plan) error {
+// timeSuffices refuses a package that says it needs more time than is left: it would be stopped half way.
+func (r *decided) timeSuffices(ctx context.Context, plan *manifest.Plan) error {
 	need, has := plan.Manifest().Timeout+undoShare(ctx, plan), left(ctx)
 	if plan.Manifest().Timeout == 0 || need <= has {
 		return nil
@@ -196,18 +196,18 @@ const maxUndoTime = 5 * time.Minute
 // grace is the part of a step's time in which it is stopped.
 const grace = steps.Grace
 
-// unclaimed refuses to run under a run id that has a result already.
-func (r *held) unclaimed(ctx context.Context) error {
+// withoutResult refuses to run under a run id that has a result already.
+func (r *held) withoutResult(ctx context.Context) error {
 	object := evidence.ResultObject(r.result.RunID)
 	_, err := r.exec.Results.Head(ctx, object)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
-		r.unsure = false
+		r.mayHaveResult = false
 		return nil
 	case err != nil:
 		return err
 	}
-	return store.Error(store.ErrExists, "start run", r.exec.Results.Name(), object, errTaken)
+	return store.Error(store.ErrExists, "start run", r.exec.Results.Name(), object, errHasResult)
 }
 
 // provable makes sure, before anything is executed, that the run can leave evidence whatever the package
@@ -287,7 +287,7 @@ func (r *run) onlyChecked(ctx context.Context) error {
 	}
 	r.result.Steps = r.listed()
 	r.result.Execution.Note = "the package was checked and may run; nothing was executed"
-	return errors.Join(r.unclaimed(ctx), r.current(ctx))
+	return errors.Join(r.withoutResult(ctx), r.current(ctx))
 }
 
 // execute has the job done.
@@ -324,7 +324,7 @@ func (r *run) decide(ctx context.Context) error {
 // progress notes, right before a step starts, that it does: if the executor dies, this is what is
 // known. A claim that is lost, or whose lease has ended, stops the run: another may have begun.
 func (r *held) progress(ctx context.Context, b steps.Beginning) error {
-	first := !r.noted
+	first := !r.started
 	checkpoint, err := r.checkpoint(b)
 	if err != nil {
 		return err
@@ -342,7 +342,7 @@ func (r *held) progress(ctx context.Context, b steps.Beginning) error {
 	if err != nil || !ok {
 		return cmp.Or(err, r.lostLease(first))
 	}
-	r.noted, r.request.pinned = true, r.result.Package.SHA256
+	r.started, r.request.pinned = true, r.result.Package.SHA256
 	return nil
 }
 

@@ -147,7 +147,7 @@ type place struct {
 // with that digest, else from the copy that was kept.
 func (r *found) fetchPinned(ctx context.Context) (*download.Object, error) {
 	q := r.request
-	if r.asks.bucket != nil {
+	if r.namedVersion.bucket != nil {
 		return r.fetchNamed(ctx)
 	}
 	for i, at := range []place{
@@ -188,7 +188,7 @@ func (r *found) fetchFrom(ctx context.Context, at place) (*download.Object, erro
 // fetchNamed downloads the version that a request which goes back names besides the run: it has to be of
 // the same bytes.
 func (r *found) fetchNamed(ctx context.Context) (*download.Object, error) {
-	s, err := r.fetchFrom(ctx, r.asks)
+	s, err := r.fetchFrom(ctx, r.namedVersion)
 	switch {
 	case isGone(err):
 		return nil, r.staleNow(ctx)
@@ -223,7 +223,7 @@ func (r *found) read(archive *bundle.Archive) (*manifest.Manifest, error) {
 		return nil, err
 	}
 	r.undoable = r.mayUndo(m, archive)
-	r.guard(m)
+	r.hideValues(m)
 	r.name = m.Name
 	r.result.Package.Name, r.result.Package.Version, r.result.Package.Type = m.Name, m.Version, m.Type
 	r.result.Manifest = m.Raw

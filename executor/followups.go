@@ -25,7 +25,7 @@ func (r *run) followUp(ctx context.Context) {
 		r.exec.follow(ctx, nil, r.result, nil, nil, []string{followAnnounce})
 		return
 	}
-	followUps := r.exec.follow(ctx, r.claim, r.result, noted(r.doing, r.result, r.digest), r.history, followers)
+	followUps := r.exec.follow(ctx, r.claim, r.result, withDigest(r.doing, r.result, r.digest), r.history, followers)
 	if !slices.Contains(followUps, followRecord) {
 		r.leave(ctx) // else the next of the group would not know of this run
 	}
@@ -147,8 +147,8 @@ func standing(status evidence.Status) claim.Standing {
 	return claim.Partial
 }
 
-// noted is the entry of what a run applies with the digest of its result.
-func noted(change *claim.Entry, result evidence.Result, digest string) *claim.Entry {
+// withDigest is the entry of what a run applies with the digest of its result.
+func withDigest(change *claim.Entry, result evidence.Result, digest string) *claim.Entry {
 	if change != nil && change.Result == "" && result.Action == string(ActionApply) {
 		change.Result = digest
 	}
@@ -216,7 +216,7 @@ func (e *environment) endDead(ctx context.Context, held *claim.Held) error {
 	if err != nil {
 		return err
 	}
-	change := noted(held.Change(), result, digest)
+	change := withDigest(held.Change(), result, digest)
 	e.Log.Warn("a run was found that its executor did not end", "found", held.RunID, "status", result.Status)
 	if e.mayRepeat(held, string(result.Status)) {
 		if err := held.AcceptNext(ctx); err != nil {
@@ -313,7 +313,7 @@ func (e *environment) finishFollowUps(ctx context.Context, held *claim.Held) err
 	if known := resultOf(held); known != "" && known != digest {
 		return e.altered("state.result", held.RunID)
 	}
-	change := noted(held.Change(), result, digest)
+	change := withDigest(held.Change(), result, digest)
 	followUps := e.follow(ctx, held, result, change, nil, slices.Clone(held.FollowUps))
 	e.concludeClaim(ctx, held, claim.End{Outcome: claim.Outcome{Status: held.Status, Result: digest, FollowUps: followUps}, Applies: change})
 	return nil
@@ -336,13 +336,13 @@ func (e *environment) endFormer(ctx context.Context, g *claim.Group, key string)
 		err = e.adoptStored(ctx, former)
 	}
 	if err == nil && slices.Contains(former.FollowUps, followRecord) {
-		err = unnoted(former)
+		err = unrecorded(former)
 	}
 	return err
 }
 
-// unnoted is the error for a run whose effect could not be noted.
-func unnoted(held *claim.Held) error {
+// unrecorded is the error for a run whose effect could not be noted.
+func unrecorded(held *claim.Held) error {
 	return problem.New(problem.Problem{
 		Code: "state.record", Where: held.RunID, Message: "what that run did could not be noted, and the next run has to know it", Hint: "nothing was executed; it is tried again",
 	}, nil)
@@ -358,7 +358,7 @@ func (e *environment) adoptStored(ctx context.Context, held *claim.Held) error {
 	if err != nil {
 		return err
 	}
-	change := noted(held.Change(), result, digest)
+	change := withDigest(held.Change(), result, digest)
 	followUps := e.follow(ctx, held, result, change, nil, followers)
 	e.concludeClaim(ctx, held, claim.End{Outcome: claim.Outcome{Status: string(result.Status), Result: digest, FollowUps: followUps}, Applies: change})
 	return nil

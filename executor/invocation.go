@@ -34,7 +34,7 @@ func (e *Executor) Run(ctx context.Context, request Request) ([]evidence.Result,
 // work is what one invocation does: the request it was sent, and then what that made possible.
 type work struct {
 	*Executor
-	hard      time.Time     // when the process may be killed; zero: not said
+	killAt    time.Time     // when the process may be killed; zero: not said
 	least     time.Duration // what a run is given at least that does not say what it needs
 	released  []string      // concurrency groups whose queues are to be looked at
 	handOffs  []string      // pending requests that other invocations are to go on with
@@ -52,7 +52,7 @@ type work struct {
 func (e *Executor) begins(ctx context.Context) *work {
 	w := &work{Executor: e}
 	if hard, ok := ctx.Deadline(); ok {
-		w.hard = hard
+		w.killAt = hard
 		w.least = max(time.Until(hard)-e.Reserve-grace, 0) * 3 / 4
 	}
 	return w
@@ -60,11 +60,11 @@ func (e *Executor) begins(ctx context.Context) *work {
 
 // fits reports whether a run that needs so much time can still be made by this invocation.
 func (w *work) fits(need time.Duration) bool {
-	return w.hard.IsZero() || time.Until(w.hard)-w.Reserve-grace >= max(need, time.Second)
+	return w.killAt.IsZero() || time.Until(w.killAt)-w.Reserve-grace >= max(need, time.Second)
 }
 
-// sends reports whether a run that needs so much time is to be made by another invocation.
-func (w *work) sends(need time.Duration) bool {
+// mustHandOff reports whether a run that needs so much time is to be made by another invocation.
+func (w *work) mustHandOff(need time.Duration) bool {
 	return w.Invoke != nil && (w.spare || !w.fits(need))
 }
 
@@ -119,7 +119,7 @@ func (w *work) run(ctx context.Context, request Request) (*run, error) {
 			w.handOffs = append(w.handOffs, r.handOff)
 		}
 	}()
-	r.hard = w.hard
+	r.killAt = w.killAt
 	return r, r.end(ctx, r.pipeline(ctx))
 }
 
@@ -157,7 +157,7 @@ func (w *work) drain(ctx context.Context, callID string) {
 			continue // nobody waits, or the one who does did not get on
 		}
 		seen[name] = first.Key
-		if w.sends(w.need(first.Need)) {
+		if w.mustHandOff(w.need(first.Need)) {
 			w.handOffs = append(w.handOffs, first.Pending)
 			continue
 		}

@@ -131,7 +131,7 @@ func (r *held) lostLease(first bool) error {
 // noteEnd notes in the claim how the steps have ended, before anything else waits for the store: if the executor
 // dies now, a later invocation stores that as the run's result. What fails is tried again beside the other work.
 func (r *held) noteEnd(ctx context.Context, failure error) {
-	if !r.noted {
+	if !r.started {
 		return
 	}
 	dying := r.snapshot(r.outcome)
@@ -149,6 +149,6 @@ func (r *held) noteEnd(ctx context.Context, failure error) {
 	}
 	if err := store.Patience(r.part).Once(context.WithoutCancel(ctx), note); err != nil {
 		r.log.Warn("the end of the steps could not be noted yet", "error", err.Error())
-		r.unnoted = note
+		r.noteLater = note
 	}
 }

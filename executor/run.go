@@ -39,7 +39,7 @@ type asked struct {
 	exec     *Executor
 	request  Request
 	name     string    // of the package, for the run id: guessed from the object until the manifest is read
-	hard     time.Time // when the process may be killed; zero: not said
+	killAt   time.Time // when the process may be killed; zero: not said
 	goesBack bool      // the request is of an earlier run, from which it takes everything
 	whole    bool      // the invocation had most of its time when the run began
 }
@@ -73,13 +73,13 @@ type decided struct {
 // earlier is what is known of the run that the request goes back to, and of others of the package.
 type earlier struct {
 	decided
-	previous *evidence.Result           // of the run that the request goes back to; nil: it goes back to none
-	given    map[string]json.RawMessage // the parameters that the request names itself
-	asks     place                      // the version that the request names, if that is another than the run's
-	missing  []string                   // names of the previous run's artifacts that were not kept
-	history  *claim.Package             // what ran of the package, and is applied
-	undoes   *claim.Entry               // the entry of the previous run; nil: it has none
-	ownKey   string                     // the run key of this run's claim
+	previous     *evidence.Result           // of the run that the request goes back to; nil: it goes back to none
+	given        map[string]json.RawMessage // the parameters that the request names itself
+	namedVersion place                      // the version that the request names, if that is another than the run's
+	missing      []string                   // names of the previous run's artifacts that were not kept
+	history      *claim.Package             // what ran of the package, and is applied
+	undoes       *claim.Entry               // the entry of the previous run; nil: it has none
+	ownKey       string                     // the run key of this run's claim
 }
 
 // found is what was found in the buckets, and lies in the work folder.
@@ -94,16 +94,16 @@ type found struct {
 // held is what the run holds: nobody else may have it meanwhile.
 type held struct {
 	found
-	pending  string       // the name of the accepted request
-	claim    *claim.Held  // of the run key, once it is this run's
-	unsure   bool         // an earlier holder of the claim may have stored a result
-	noted    bool         // the claim says that a step may have started
-	group    *claim.Group // the concurrency group, while it is this run's
-	released []string     // groups that the run has left, and in which others wait
-	doing    *claim.Entry // what is being applied, or undone; nil: nothing
-	until    time.Time    // when what the steps and their undo may need ends; zero: the first has not begun
-	// unnoted notes how the steps have ended; nil: there is nothing to note.
-	unnoted func(context.Context) error
+	pending       string       // the name of the accepted request
+	claim         *claim.Held  // of the run key, once it is this run's
+	mayHaveResult bool         // an earlier holder of the claim may have stored a result
+	started       bool         // the claim says that a step may have started
+	group         *claim.Group // the concurrency group, while it is this run's
+	released      []string     // groups that the run has left, and in which others wait
+	doing         *claim.Entry // what is being applied, or undone; nil: nothing
+	until         time.Time    // when what the steps and their undo may need ends; zero: the first has not begun
+	// noteLater notes how the steps have ended; nil: there is nothing to note.
+	noteLater func(context.Context) error
 }
 
 // run is one run.
@@ -135,9 +135,9 @@ func (e *Executor) begin(request Request) *run {
 		r.result.Action = string(request.Action)
 	}
 	r.name, r.goesBack = nameFrom(request.Object), request.GoesBack()
-	r.guard(nil)
+	r.hideValues(nil)
 	r.result.Parameters = r.askedParameters(nil)
-	r.describeSandbox(r.planned())
+	r.describeSandbox(r.plannedLayers())
 	return r
 }
 
@@ -247,7 +247,7 @@ func (r *asked) noTime() error {
 // moreTime is how a run gets the time that it needs.
 func (r *asked) moreTime(lower string) string {
 	hint := "raise the function's timeout, or lower " + lower
-	if r.exec.Invoke == nil && !r.hard.IsZero() {
+	if r.exec.Invoke == nil && !r.killAt.IsZero() {
 		hint += "; there are no detached invocations here, which could have more time, as on OCI Functions"
 	}
 	return hint

@@ -27,9 +27,9 @@ type Secret struct {
 // error that is a *problem.Error of the family "secret" goes into the result.
 type SecretSource func(ctx context.Context, env, ref string) (Secret, error)
 
-// guard learns what has to be masked before anything is decided: what a request gives, all of it while it is
+// hideValues learns what has to be masked before anything is decided: what a request gives, all of it while it is
 // not known what is sensitive, and every sensitive value in the manifest, which the result quotes.
-func (r *report) guard(m *manifest.Manifest) {
+func (r *report) hideValues(m *manifest.Manifest) {
 	r.manifest, r.hidden = m, nil
 	for _, name := range slices.Sorted(maps.Keys(r.request.Parameters)) {
 		if m != nil && m.Shows(name) {
@@ -94,14 +94,14 @@ func tooMuch(values []string) []problem.Problem {
 // and each is looked for in all its forms. The vault itself takes 25 KB for one.
 const maxSecrets = 32 << 10
 
-// unlock fetches the secrets of a plan and makes sure that none of them is shown.
-func (r *decided) unlock(ctx context.Context, plan *manifest.Plan) error {
+// readSecrets fetches the secrets of a plan and makes sure that none of them is shown.
+func (r *decided) readSecrets(ctx context.Context, plan *manifest.Plan) error {
 	hide, problems := sensitive(plan.Arguments())
 	hide = append(hide, r.hidden...)
 	total := 0
 	wanted := plan.Manifest().Secrets
 	if len(wanted) > 0 {
-		if err := r.mayUnlock(); err != nil {
+		if err := r.mayReadSecrets(); err != nil {
 			return err
 		}
 	}
@@ -155,15 +155,15 @@ func tooShort(where string) problem.Problem {
 	}
 }
 
-// mayUnlock refuses secrets where scripts could also take the function's identity, unless the
+// mayReadSecrets refuses secrets where scripts could also take the function's identity, unless the
 // policy of the environment has accepted that.
-func (r *decided) mayUnlock() error {
+func (r *decided) mayReadSecrets() error {
 	if r.exec.Secrets == nil {
 		return problem.New(problem.Problem{
 			Code: "secret.unavailable", Where: "/secrets", Message: "there is no vault here", Hint: "run the package where the function can read its vault",
 		}, nil)
 	}
-	if r.planned().Level().Reaches(sandbox.LevelIsolated) || r.accepted {
+	if r.plannedLayers().Level().Reaches(sandbox.LevelIsolated) || r.accepted {
 		return nil
 	}
 	cause := sandbox.Probe().Lacks(sandbox.LevelIsolated)
@@ -172,7 +172,7 @@ func (r *decided) mayUnlock() error {
 	}
 	return problem.New(problem.Problem{
 		Code: "secret.sandbox", Where: "/secrets",
-		Message: fmt.Sprintf("the package uses secrets, and scripts are confined at level %s, below isolated: %s", r.planned().Level(), cause),
+		Message: fmt.Sprintf("the package uses secrets, and scripts are confined at level %s, below isolated: %s", r.plannedLayers().Level(), cause),
 		Hint:    "use a kernel with Landlock, or name the level that is accepted as sandbox in the policy",
 	}, nil)
 }

@@ -67,11 +67,11 @@ func (w *work) runSet(ctx context.Context, request Request, before []evidence.Re
 // the set before it.
 func (w *work) recordSkipped(ctx context.Context, request Request, before evidence.Result, why *verdict) (evidence.Result, error) {
 	r := w.begin(request)
-	r.hard = w.hard
+	r.killAt = w.killAt
 	r.name = before.Package.Name
 	r.result.Package, r.result.Manifest, r.result.Policy = before.Package, before.Manifest, before.Policy
 	if w.manifest != nil { // else all that the request gives stays hidden
-		r.guard(w.manifest)
+		r.hideValues(w.manifest)
 		r.masker = w.masker
 		r.result.Parameters = r.askedParameters(w.manifest)
 	}

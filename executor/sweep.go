@@ -49,13 +49,13 @@ type SweptRun struct {
 // sweeping is one sweep under way.
 type sweeping struct {
 	*work
-	callID string
-	begun  time.Time
-	swept  Swept
-	failed []error
-	cut    bool                     // there was no time for the rest of what was to be looked at
-	cursor *claim.Cursor            // where this sweep has begun; nil: it is not read yet
-	taken  map[string]*claim.Taking // what was about to be done by others, by run key
+	callID  string
+	begun   time.Time
+	swept   Swept
+	failed  []error
+	cut     bool                     // there was no time for the rest of what was to be looked at
+	cursor  *claim.Cursor            // where this sweep has begun; nil: it is not read yet
+	takings map[string]*claim.Taking // what was about to be done by others, by run key
 }
 
 // A schedule's sweep is detached and may have an hour, but the next one comes after a quarter of it: so long
@@ -185,7 +185,7 @@ func (s *sweeping) page(ctx context.Context, cursor *claim.Cursor, since time.Ti
 
 // goesOn reports whether this sweep looks at the next page itself.
 func (s *sweeping) goesOn() bool {
-	return s.swept.More && !s.cut && !s.spare && !s.hard.IsZero() && time.Until(s.hard) > callTime
+	return s.swept.More && !s.cut && !s.spare && !s.killAt.IsZero() && time.Until(s.killAt) > callTime
 }
 
 // remember notes what the next sweep has to know, and says whether another one soon is of use. A bucket
@@ -268,8 +268,8 @@ func (s *sweeping) request(ctx context.Context, name string) error {
 	switch {
 	case err != nil:
 		return err
-	case held == nil && s.taken[claim.KeyOf(name)] != nil:
-		if s.taken[claim.KeyOf(name)].Busy(s.now()) {
+	case held == nil && s.takings[claim.KeyOf(name)] != nil:
+		if s.takings[claim.KeyOf(name)].Busy(s.now()) {
 			s.swept.Waiting++
 		}
 		return nil // it comes last
@@ -290,7 +290,7 @@ func (s *sweeping) request(ctx context.Context, name string) error {
 	case held.State == claim.Running && held.Group != "":
 		s.released = append(s.released, held.Group) // once that run is ended
 	}
-	if s.sends(s.least) && (held == nil || !held.Died(s.now())) {
+	if s.mustHandOff(s.least) && (held == nil || !held.Died(s.now())) {
 		s.handOffs = append(s.handOffs, name)
 		return nil
 	}
@@ -300,8 +300,8 @@ func (s *sweeping) request(ctx context.Context, name string) error {
 	}
 	if held != nil && held.Died(s.now()) {
 		// It comes last. What is one set of a request comes with that.
-		if s.taken[held.Key] == nil && !request.forSet {
-			s.taken[held.Key] = &claim.Taking{Environment: s.Environment, Key: held.Key, Pending: held.Pending(), Tries: 1}
+		if s.takings[held.Key] == nil && !request.forSet {
+			s.takings[held.Key] = &claim.Taking{Environment: s.Environment, Key: held.Key, Pending: held.Pending(), Tries: 1}
 		}
 		return nil
 	}
@@ -423,10 +423,10 @@ func (s *sweeping) upload(ctx context.Context, v store.Version) (err error) {
 		}
 	}
 	key := request.key(s.Environment)
-	if s.taken[key] != nil {
+	if s.takings[key] != nil {
 		return nil // it comes last
 	}
-	if s.sends(s.least) {
+	if s.mustHandOff(s.least) {
 		return s.elsewhere(ctx, "", request) // it is accepted first, so that the other invocation finds it
 	}
 	taking, err := s.taking(key, "", request)

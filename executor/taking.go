@@ -41,7 +41,7 @@ func (w *work) take(ctx context.Context, t *claim.Taking, goOn func() error) err
 	if t == nil {
 		return goOn()
 	}
-	until := w.leaseEnd(w.hard, 0, w.Limits.RunTime)
+	until := w.leaseEnd(w.killAt, 0, w.Limits.RunTime)
 	if ok, err := t.Begin(ctx, w.State, until); err != nil || !ok {
 		return err
 	}
@@ -56,7 +56,7 @@ func (w *work) take(ctx context.Context, t *claim.Taking, goOn func() error) err
 func (w *work) setAside(ctx context.Context, request Request, deaths int) (evidence.Result, error) {
 	r := w.begin(request)
 	defer r.cleanUp()
-	r.hard = w.hard
+	r.killAt = w.killAt
 	failure := r.supported(ctx)
 	if failure == nil {
 		failure = problem.New(problem.Problem{
@@ -87,7 +87,7 @@ func (w *work) setAsideSets(ctx context.Context, request Request, held *claim.He
 // claimed it.
 func (w *work) goOnAlone(ctx context.Context, pending string, request Request) (results []evidence.Result, err error) {
 	fail := func(err error) ([]evidence.Result, error) { return []evidence.Result{w.failed(request, err)}, err }
-	t, err := w.noted(ctx, pending, request)
+	t, err := w.takingOf(ctx, pending, request)
 	if err != nil {
 		return fail(err)
 	}
@@ -109,9 +109,9 @@ func (w *work) goOnAlone(ctx context.Context, pending string, request Request) (
 	return results, err
 }
 
-// noted is the note for a request that was handed over: the one that is there, or a new one; nil where it
+// takingOf is the note for a request that was handed over: the one that is there, or a new one; nil where it
 // is claimed and not died upon.
-func (w *work) noted(ctx context.Context, pending string, request Request) (*claim.Taking, error) {
+func (w *work) takingOf(ctx context.Context, pending string, request Request) (*claim.Taking, error) {
 	key := claim.KeyOf(pending)
 	held, err := w.book.Find(ctx, key)
 	if err != nil || held != nil && !held.Died(w.now()) {
@@ -133,8 +133,8 @@ func (w *work) noted(ctx context.Context, pending string, request Request) (*cla
 func (s *sweeping) lookAfterDeaths(ctx context.Context) {
 	taken, err := s.book.Deaths(ctx)
 	s.note(err)
-	if s.taken = taken; taken == nil {
-		s.taken = map[string]*claim.Taking{}
+	if s.takings = taken; taken == nil {
+		s.takings = map[string]*claim.Taking{}
 	}
 }
 
@@ -142,7 +142,7 @@ func (s *sweeping) lookAfterDeaths(ctx context.Context) {
 // that was died upon here: the last thing that this sweep does.
 func (s *sweeping) suspects(ctx context.Context) {
 	var here *claim.Taking
-	list := slices.SortedFunc(maps.Values(s.taken), func(a, b *claim.Taking) int {
+	list := slices.SortedFunc(maps.Values(s.takings), func(a, b *claim.Taking) int {
 		return cmp.Or(a.Until.Compare(b.Until), cmp.Compare(a.Key, b.Key)) // each has its turn
 	})
 	for _, t := range list {
@@ -161,7 +161,7 @@ func (s *sweeping) suspects(ctx context.Context) {
 	}
 	s.drain(ctx, s.callID)
 	if here != nil {
-		s.note(s.suspect(ctx, here, !s.sends(s.least)))
+		s.note(s.suspect(ctx, here, !s.mustHandOff(s.least)))
 	}
 }
 

@@ -31,8 +31,8 @@ type verdictKind int
 const (
 	// duplicate: another run does, or has done, what the request asks for.
 	duplicate verdictKind = iota + 1
-	// taken: the run id has a result already, which another invocation has stored.
-	taken
+	// hasResult: the run id has a result already, which another invocation has stored.
+	hasResult
 	// split: the request stands for one run for each parameter set of the package.
 	split
 	// later: the request is accepted, and another invocation goes on with it.
@@ -89,8 +89,8 @@ func afterFailedSet(set string, result evidence.Result) *verdict {
 	}
 }
 
-// errTaken is the verdict for a run id that has a result already.
-var errTaken = &verdict{kind: taken, why: "the run has a result already"}
+// errHasResult is the verdict for a run id that has a result already.
+var errHasResult = &verdict{kind: hasResult, why: "the run has a result already"}
 
 // isDuplicate is the answer to a request that another run has done or is doing: that run, and how
 // it ended. It leaves no evidence of its own.
