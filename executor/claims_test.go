@@ -383,3 +383,59 @@ func TestEvidenceThatFailsBeforeTheFirstStepIsTriedAgain(t *testing.T) {
 		t.Errorf("status %s, %q, %d results", r.Status, r.Message, b.resultsStored())
 	}
 }
+
+// Two that come after a run that died may end it at once. Who finds that the other one has enters the group only
+// when it is noted what that run did, even if the other could not note it.
+func TestWhatARunDidIsNotedBeforeTheNext(t *testing.T) {
+	b := newBench(t)
+	b.record()
+	const group = `"idempotent":true,"concurrency":{"group":"g"}`
+	first := b.ran(with(group, files{"steps/1.sh": "echo one", "steps/2.sh": "echo two"}))
+	b.leave(first, claim.Running)
+	name, docs := b.recorded("groups/test/")
+	for _, doc := range docs {
+		if holder, ok := doc["holder"].(map[string]any); ok {
+			holder["lease"] = time.Now().Add(-time.Hour).UTC()
+			b.overwrite(name, doc)
+		}
+	}
+	record := "packages/test/" + first.Package.Name + ".json"
+	if err := b.state.Delete(t.Context(), record, ""); err != nil {
+		t.Fatal(err)
+	}
+	b.config.State = b.state
+	upload := func(name string) executor.Request {
+		info := b.upload(name+"-1.0.0.zip", pack(t, files{
+			"manifest.json": `{"name":"` + name + `","version":"1.0.0","type":"extension",` + group + `}`, "steps/run.sh": "echo ran",
+		}), store.PutOptions{})
+		return request(info.Name, info.ETag)
+	}
+	outage := func(name string) error {
+		if name == record {
+			return store.Error(store.ErrUnavailable, "put", "state", name, nil)
+		}
+		return nil
+	}
+	other, ended := b.config, false
+	other.WorkDir += "-other"
+	other.State = faulty{Bucket: b.state, put: outage}
+	second, third := upload("second"), upload("third")
+	b.config.State = faulty{Bucket: b.state, put: outage}
+	b.config.Results = faulty{Bucket: b.results, put: func(name string) error {
+		if name == evidence.ResultObject(first.RunID) && !ended {
+			ended = true
+			if _, err := executor.New(other).Run(t.Context(), second); err == nil {
+				t.Error("the other one has entered the group")
+			}
+		}
+		return nil
+	}}
+	r, err := b.run(t.Context(), third)
+	if !ended || err == nil || len(r.Steps) != 0 {
+		t.Errorf("what the first run did is not noted, and the third has begun: %s, %v, %+v", r.Status, err, r.Steps)
+	}
+	b.config.State, b.config.Results = b.state, b.results
+	if r, err := b.run(t.Context(), third); err != nil || r.Status != evidence.StatusSuccess || !strings.Contains(b.stateText(record), first.RunID) {
+		t.Errorf("%s, %v, record %s", r.Status, err, b.stateText(record))
+	}
+}

@@ -165,16 +165,17 @@ func (e *Config) bury(ctx context.Context, g *claim.Group, key string) error {
 		return err
 	}
 	held, err := claim.Find(ctx, e.State, e.Environment, g.Holder.Key, e.now())
+	if err == nil && held != nil && held.State == claim.Running && held.Expired(e.now()) {
+		var other *duplicate
+		if err = e.settle(ctx, held); errors.As(err, &other) { // somebody else has ended it, and perhaps not noted what it did
+			held, err = claim.Find(ctx, e.State, e.Environment, g.Holder.Key, e.now())
+		}
+	}
 	switch {
 	case err != nil || held == nil:
 		return err
 	case held.State == claim.Done && len(held.Pending) > 0:
 		err = e.finishPending(ctx, held)
-	case held.State == claim.Running && held.Expired(e.now()):
-		var other *duplicate
-		if err = e.settle(ctx, held); errors.As(err, &other) {
-			return nil // somebody else has
-		}
 	}
 	if held.State == claim.Claimed && held.Expired(e.now()) {
 		err = e.ownUp(ctx, held)
