@@ -122,7 +122,9 @@ func (q *Request) fromMetadata(metadata map[string]string) error {
 				return metadataError(key, "the action must be apply, dry_run or check")
 			}
 		case "parameter-set":
-			setDefault(&q.ParameterSet, value)
+			if !q.OnEvent { // it is one request whatever version of the object is there
+				setDefault(&q.ParameterSet, value)
+			}
 		case "reason":
 			setDefault(&q.Reason, value)
 		case "reference":

@@ -48,12 +48,13 @@ func (e *Config) leaveTodo(ctx context.Context, held *claim.Held, result evidenc
 	return t.Put(ctx, e.State)
 }
 
-// uploadedAt is when the package of a run was uploaded, as well as that is known.
+// uploadedAt is when the package of a run was uploaded, as well as that is known. What an event says is taken only
+// where it may be so: whoever sends one can write anything.
 func uploadedAt(held *claim.Held, result evidence.Result) time.Time {
 	switch at := result.Trigger.EventTime; {
 	case !held.Uploaded.IsZero():
 		return held.Uploaded
-	case at != nil:
+	case at != nil && at.Before(result.Start) && at.After(result.Start.Add(-uploadWindow)):
 		return *at
 	}
 	return result.Start
