@@ -41,7 +41,7 @@ func Settings(b Buckets) map[string]string {
 
 // makeCredentials makes environment and keys of a function that another host runs. What it may do is what the function
 // here may.
-func (s *Server) makeCredentials(q credentialsRequest) (map[string]string, error) {
+func (s switches) makeCredentials(q credentialsRequest) (map[string]string, error) {
 	valid := time.Duration(q.Valid)
 	if valid < shortestValid || valid > longestValid {
 		return nil, answer.Invalid("Credentials are valid for 1m to 168h.")
@@ -53,8 +53,9 @@ func (s *Server) makeCredentials(q credentialsRequest) (map[string]string, error
 	}
 	environment := Settings(s.config.Buckets)
 	maps.Copy(environment, map[string]string{
-		"CEMLI_ENDPOINT": s.Endpoint(), "OCI_RESOURCE_PRINCIPAL_VERSION": "2.2", "OCI_RESOURCE_PRINCIPAL_REGION": tenancy.Region,
-		"OCI_RESOURCE_PRINCIPAL_RPST": session.Token,
+		"CEMLI_ENDPOINT": s.Endpoint(), "OCI_RESOURCE_PRINCIPAL_VERSION": "2.2",
+		"OCI_RESOURCE_PRINCIPAL_REGION": tenancy.Region,
+		"OCI_RESOURCE_PRINCIPAL_RPST":   session.Token,
 		// The fn CLI takes a value that begins with a hyphen for an option; readers of PEM skip the empty line.
 		"OCI_RESOURCE_PRINCIPAL_PRIVATE_PEM": "\n" + string(session.PrivateKey),
 	})
@@ -66,7 +67,8 @@ func (s *Server) makeCredentials(q credentialsRequest) (map[string]string, error
 func FetchCredentials(ctx context.Context, dir string, valid time.Duration) (map[string]string, error) {
 	if valid < shortestValid || valid > longestValid {
 		return nil, problem.New(problem.Problem{
-			Code: "usage", Where: "--valid", Message: fmt.Sprintf("credentials cannot be valid for %s", valid), Hint: "give 1m to 168h",
+			Code: "usage", Where: "--valid", Message: fmt.Sprintf("credentials cannot be valid for %s", valid),
+			Hint: "give 1m to 168h",
 		}, nil)
 	}
 	text, err := admin.Post(ctx, dir, credentialsPath, credentialsRequest{faults.Duration(valid)})

@@ -11,7 +11,6 @@ import (
 
 	"cemli-executor/internal/iam"
 	"cemli-executor/internal/localoci/admin"
-	"cemli-executor/internal/localoci/answer"
 	"cemli-executor/internal/localoci/buckets"
 	"cemli-executor/internal/localoci/events"
 	"cemli-executor/internal/localoci/functions"
@@ -47,7 +46,7 @@ func Open(config Config) (*Server, error) {
 	if err := s.openState(rules); err != nil {
 		return nil, dirError(config.Dir, err)
 	}
-	s.admin = admin.New(config.Dir, s.calls(), config.Log)
+	s.admin = admin.New(config.Dir, switches{s}.calls(), config.Log)
 	s.gateway = s.newGateway(policy)
 	return s, nil
 }
@@ -61,7 +60,8 @@ func (s *Server) openState(rules events.Rules) (err error) {
 	if s.authority, err = tenancy.Open(filepath.Join(dir, "oci")); err != nil {
 		return err
 	}
-	s.db, err = index.Open(filepath.Join(dir, "index.db"), buckets.Tables, events.Tables, notifications.Tables, vault.Tables, logging.Tables)
+	s.db, err = index.Open(filepath.Join(dir, "index.db"),
+		buckets.Tables, events.Tables, notifications.Tables, vault.Tables, logging.Tables)
 	if err != nil {
 		return err
 	}
@@ -124,13 +124,15 @@ func (s *Server) makeBuckets() error {
 
 // newGateway puts the services behind one server.
 func (s *Server) newGateway(policy iam.Policy) *gateway.Gateway {
-	storage := &objectstorage.Service{
+	storage := objectstorage.New(objectstorage.Config{
 		Buckets: s.buckets, Now: s.now, Observe: func(kind, detail string) { s.observe(kind, detail, nil) },
 		Wrote: func(r *gateway.Request, w objectstorage.Write) { s.logging.Note(r, logging.Write(w)) },
-	}
+	})
 	return &gateway.Gateway{
-		Authority: s.authority, Policy: policy, Services: []gateway.Service{s.functions, s.notifications, s.vault, s.logging, storage},
-		Unsigned: s.admin, Faults: s.faults.Get, Now: s.now, Denied: func(detail string) { s.observe("denied", detail, nil) }, Log: s.config.Log,
+		Authority: s.authority, Policy: policy,
+		Services: []gateway.Service{s.functions, s.notifications, s.vault, s.logging, storage},
+		Unsigned: s.admin, Faults: s.faults.Get, Now: s.now,
+		Denied: func(detail string) { s.observe("denied", detail, nil) }, Log: s.config.Log,
 	}
 }
 
@@ -138,45 +140,6 @@ func (s *Server) newGateway(policy iam.Policy) *gateway.Gateway {
 func (s *Server) deliver(ctx context.Context, event []byte) error {
 	_, err := s.functions.Invoke(ctx, Invocation{Body: event, Header: http.Header{"Content-Type": {"application/json"}}})
 	return err
-}
-
-// calls are the switches and views of the services.
-func (s *Server) calls() map[string]admin.Call {
-	return map[string]admin.Call{
-		"GET /local/faults":       admin.View(func() (Faults, error) { return s.faults.Get(), nil }),
-		"PUT /local/faults":       admin.Switch(s.switchFaults),
-		"GET /local/messages":     admin.View(s.listMessages),
-		"POST /local/secrets":     admin.Switch(s.makeSecret),
-		"POST /local/writes":      admin.Switch(s.makeWrite),
-		"POST " + credentialsPath: admin.Switch(s.makeCredentials),
-	}
-}
-
-func (s *Server) switchFaults(f Faults) (Faults, error) {
-	if err := s.SetFaults(f); err != nil {
-		return f, answer.Invalid(err.Error())
-	}
-	return f, nil
-}
-
-func (s *Server) listMessages() (map[string]any, error) {
-	messages, err := s.Messages()
-	return map[string]any{"items": messages}, err
-}
-
-// newSecret is a version of a secret that somebody makes; the content is base64.
-type newSecret struct {
-	Name    string `json:"name"`
-	Content []byte `json:"content"`
-}
-
-func (s *Server) makeSecret(q newSecret) (SecretVersion, error) {
-	return s.PutSecret(q.Name, q.Content)
-}
-
-func (s *Server) makeWrite(l LoggedWrite) (LoggedWrite, error) {
-	s.LogWrite(l)
-	return l, nil
 }
 
 // Statements are the policy statements that Terraform deploys for the function, with the ids of a local OCI.

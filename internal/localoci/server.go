@@ -1,11 +1,11 @@
 // Package localoci is the slice of OCI that the function uses, on loopback: the native REST interfaces of its services.
-// Here they are put together: a Server is what people start. Every request goes through internal/localoci/gateway, which
-// hands it to one of the services, each a package below: objectstorage (what it stores is in buckets), events,
+// Here they are put together: a Server is what people start. Every request goes through internal/localoci/gateway,
+// which hands it to one of the services, each a package below: objectstorage (what it stores is in buckets), events,
 // functions, notifications, vault, logging, and admin, which OCI does not have.
 //
 // It is as strict as OCI, so that what works here works there: every request must be signed by a key it knows, no more
-// than five minutes from now, and a function may do only what its policy allows. Where OCI's behaviour is not documented
-// it takes the stricter reading. Errors have OCI's bodies and codes and every answer an opc-request-id.
+// than five minutes from now, and a function may do only what its policy allows. Where it is not documented how OCI
+// behaves, the stricter reading is taken. Errors have OCI's bodies and codes and every answer an opc-request-id.
 //
 // All state is in one folder. An acknowledged write survives the process being killed at any moment; an event is
 // delivered at least once, also over a restart. Objects are streamed, never held in memory, and names are stored as
@@ -122,8 +122,8 @@ func (s *Server) Endpoint() string { return "http://" + s.listener.Addr().String
 // drainTime is how long Close waits for the requests that are being served.
 const drainTime = 2 * time.Second
 
-// Close lets the requests that are being served come to their end, within seconds, and ends everything; what was accepted
-// stays for the next start.
+// Close lets the requests that are being served come to their end, within seconds, and ends everything. What was
+// accepted stays for the next start.
 func (s *Server) Close() error {
 	var failed error
 	if s.http != nil {

@@ -46,13 +46,12 @@ func (r refusal) Error() string { return r.why.Error() }
 
 var (
 	errForeignHost = refusal{
-		answer.Error{Status: http.StatusForbidden, Code: "NotAllowed", Message: "The request's Host is none of this machine's own names."},
+		answer.New(http.StatusForbidden, "NotAllowed", "The request's Host is none of this machine's own names."),
 		"use the endpoint that cemli local up prints",
 	}
 	errNoToken = refusal{
-		answer.Error{
-			Status: http.StatusUnauthorized, Code: "NotAuthenticated", Message: "The header " + header + " does not have the token of this local OCI.",
-		},
+		answer.New(http.StatusUnauthorized, "NotAuthenticated",
+			"The header "+header+" does not have the token of this local OCI."),
 		"send the text of the file " + tokenFile + " in the folder of cemli local up (--dir); each start makes another token",
 	}
 )
@@ -114,7 +113,9 @@ func (s *Service) serve(w http.ResponseWriter, r *gateway.Request) error {
 	switch {
 	case errors.As(err, &refused):
 		s.log.Warn("switch refused", "method", r.Method, "uri", r.RequestURI, "host", r.Host, "code", refused.why.Code)
-		answer.JSON(w, refused.why.Status, map[string]string{"code": refused.why.Code, "message": refused.why.Message, "hint": refused.hint})
+		answer.JSON(w, refused.why.Status, map[string]string{
+			"code": refused.why.Code, "message": refused.why.Message, "hint": refused.hint,
+		})
 	case err != nil:
 		return err
 	default:
@@ -136,7 +137,7 @@ func (s *Service) call(r *gateway.Request) (any, error) {
 	}
 	call := s.calls[r.Method+" "+r.URL.Path]
 	if call == nil {
-		return nil, answer.Error{Status: http.StatusNotFound, Code: "NotFound", Message: "There is no such switch or view."}
+		return nil, answer.New(http.StatusNotFound, "NotFound", "There is no such switch or view.")
 	}
 	return call(body)
 }

@@ -37,7 +37,8 @@ func (s *Store) Copy(from Source, to Change, metadata map[string]string) (work s
 		return "", o, err
 	}
 	request := newCopyRequest(from.Bucket+"/"+from.Name, to.Bucket+"/"+to.Name, started, s.now().UTC())
-	return request.ID, o, s.db.Update(func(tx *bolt.Tx) error { return index.Put(tx, tableWork, []byte(request.ID), request) })
+	err = s.db.Update(func(tx *bolt.Tx) error { return index.Put(tx, tableWork, []byte(request.ID), request) })
+	return request.ID, o, err
 }
 
 // workRequest is the record of a work request, as it is answered.
@@ -60,8 +61,9 @@ func newCopyRequest(from, to string, started, finished time.Time) workRequest {
 	}
 	return workRequest{
 		ID: "ocid1.objectstorageworkrequest." + uuid.NewString(), OperationType: "COPY_OBJECT", Status: "COMPLETED",
-		CompartmentID: tenancy.Compartment, PercentComplete: 100, TimeAccepted: started, TimeStarted: started, TimeFinished: finished,
-		Resources: []map[string]any{resource("READ", from), resource("WRITTEN", to)},
+		CompartmentID: tenancy.Compartment, PercentComplete: 100, TimeAccepted: started, TimeStarted: started,
+		TimeFinished: finished,
+		Resources:    []map[string]any{resource("READ", from), resource("WRITTEN", to)},
 	}
 }
 
@@ -70,7 +72,7 @@ func (s *Store) WorkRequest(id string) (json.RawMessage, error) {
 	return index.View(s.db, func(tx *bolt.Tx) (json.RawMessage, error) {
 		value := tx.Bucket(tableWork).Get([]byte(id))
 		if value == nil {
-			return nil, answer.Error{Status: http.StatusNotFound, Code: "WorkRequestNotFound", Message: "The work request was not found."}
+			return nil, answer.New(http.StatusNotFound, "WorkRequestNotFound", "The work request was not found.")
 		}
 		return append(json.RawMessage(nil), value...), nil
 	})

@@ -32,22 +32,22 @@ var Tables = [][]byte{tableBuckets, tableObjects, tableVersions, tableUploads, t
 
 // The failures that a client is told.
 var (
-	ErrNoObject = answer.Error{Status: http.StatusNotFound, Code: "ObjectNotFound", Message: "The object was not found."}
-	ErrIfMatch  = answer.Error{Status: http.StatusPreconditionFailed, Code: "IfMatchFailed", Message: "The ETag does not match the If-Match header."}
+	ErrNoObject = answer.New(http.StatusNotFound, "ObjectNotFound", "The object was not found.")
+	ErrIfMatch  = answer.New(http.StatusPreconditionFailed, "IfMatchFailed",
+		"The ETag does not match the If-Match header.")
 
-	errIfNoneMatch = answer.Error{
-		Status: http.StatusPreconditionFailed, Code: "IfNoneMatchFailed", Message: "The If-None-Match header is set to '*' and the object already exists.",
-	}
-	errBucketExists = answer.Error{Status: http.StatusConflict, Code: "BucketAlreadyExists", Message: "The bucket already exists."}
-	errNotEmpty     = answer.Error{Status: http.StatusConflict, Code: "BucketNotEmpty", Message: "The bucket is not empty. Delete its objects first."}
+	errIfNoneMatch = answer.New(http.StatusPreconditionFailed, "IfNoneMatchFailed",
+		"The If-None-Match header is set to '*' and the object already exists.")
+	errBucketExists = answer.New(http.StatusConflict, "BucketAlreadyExists", "The bucket already exists.")
+	errNotEmpty     = answer.New(http.StatusConflict, "BucketNotEmpty",
+		"The bucket is not empty. Delete its objects first.")
 )
 
 // ErrNoBucket is the answer for a bucket that does not exist, and for one that may not be seen.
 func ErrNoBucket(name string) error {
-	return answer.Error{
-		Status: http.StatusNotFound, Code: "BucketNotFound",
-		Message: fmt.Sprintf("Either the bucket named '%s' does not exist in the namespace '%s' or you are not authorized to access it", name, tenancy.Namespace),
-	}
+	return answer.New(http.StatusNotFound, "BucketNotFound",
+		fmt.Sprintf("Either the bucket named '%s' does not exist in the namespace '%s' or you are not authorized to access it",
+			name, tenancy.Namespace))
 }
 
 // The states of a bucket's versioning.
@@ -71,7 +71,8 @@ type Bucket struct {
 
 // NewBucket makes the record of a bucket.
 func NewBucket(name string, events bool, now time.Time) Bucket {
-	return Bucket{Name: name, ID: "ocid1.bucket.oc1.phx." + uuid.NewString(), ETag: uuid.NewString(), Created: now.UTC(), Events: events}
+	id := "ocid1.bucket.oc1.phx." + uuid.NewString()
+	return Bucket{Name: name, ID: id, ETag: uuid.NewString(), Created: now.UTC(), Events: events}
 }
 
 // SwitchVersioning brings versioning into a state, if one is asked for. It cannot be off again.
@@ -84,7 +85,7 @@ func (b *Bucket) SwitchVersioning(wanted string) error {
 	case wanted != VersioningOn && (wanted != VersioningSuspended || b.Versioning == ""):
 		return answer.Invalid("Versioning can be Enabled, and then Suspended.")
 	case len(b.Retention) > 0:
-		return answer.Error{Status: http.StatusConflict, Code: "InvalidBucketState", Message: "A bucket with retention rules cannot have versioning."}
+		return answer.New(http.StatusConflict, "InvalidBucketState", "A bucket with retention rules cannot have versioning.")
 	}
 	b.Versioning = wanted
 	return nil

@@ -43,9 +43,8 @@ func (r RetentionRule) Locked(now time.Time) bool {
 func (b Bucket) retains(o Object, now time.Time) error {
 	for _, rule := range b.Retention {
 		if rule.Duration == nil || now.Before(rule.Duration.Until(o.Created)) {
-			return answer.Error{
-				Status: http.StatusForbidden, Code: "ObjectRetained", Message: fmt.Sprintf("The object is kept by the retention rule %s.", rule.DisplayName),
-			}
+			return answer.New(http.StatusForbidden, "ObjectRetained",
+				fmt.Sprintf("The object is kept by the retention rule %s.", rule.DisplayName))
 		}
 	}
 	return nil
@@ -55,7 +54,7 @@ func (b Bucket) retains(o Object, now time.Time) error {
 func (b Bucket) RetentionRule(id string) (int, error) {
 	i := slices.IndexFunc(b.Retention, func(r RetentionRule) bool { return r.ID == id })
 	if i < 0 {
-		return i, answer.Error{Status: http.StatusNotFound, Code: "RetentionRuleNotFound", Message: "The retention rule was not found."}
+		return i, answer.New(http.StatusNotFound, "RetentionRuleNotFound", "The retention rule was not found.")
 	}
 	return i, nil
 }

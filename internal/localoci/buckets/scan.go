@@ -17,7 +17,9 @@ func KeyOf(bucket, name string) Key { return inBucket(bucket, name) }
 
 // Objects calls visit for the objects of a bucket from a name on, in byte order, until it returns false.
 func (s *Store) Objects(bucket, from string, visit func(name string, o Object) bool) error {
-	return s.scan(bucket, KeyOf(bucket, from), [][]byte{tableObjects}, func(_ Key, name string, o Object) bool { return visit(name, o) })
+	return s.scan(bucket, KeyOf(bucket, from), [][]byte{tableObjects}, func(_ Key, name string, o Object) bool {
+		return visit(name, o)
+	})
 }
 
 // Versions calls visit for the versions of a bucket's objects from a key on, until it returns false.

@@ -10,14 +10,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"syscall"
 	"time"
 
-	"github.com/google/uuid"
 	bolt "go.etcd.io/bbolt"
 
 	"cemli-executor/internal/localoci/index"
@@ -34,41 +31,24 @@ type Events interface {
 
 // Store keeps buckets and objects.
 type Store struct {
-	dir    string // of the objects' files
+	files
 	db     *bolt.DB
 	now    func() time.Time
-	full   func() bool // a fault: nothing can be written
 	events Events
 }
 
-// Open opens the buckets in a state folder, whose index has the tables; full, if it is true, lets every write fail as on
-// a full disk.
+// Open opens the buckets in a state folder, whose index has the tables. While full returns true, every write fails as
+// on a full disk.
 func Open(dir string, db *bolt.DB, events Events, now func() time.Time, full func() bool) (*Store, error) {
-	s := &Store{dir: filepath.Join(dir, "blobs"), db: db, now: now, full: full, events: events}
+	s := &Store{files: files{filepath.Join(dir, "blobs"), full}, db: db, now: now, events: events}
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
 		return nil, err
 	}
-	return s, s.sweep()
-}
-
-// sweep removes the files that the index does not name.
-func (s *Store) sweep() error {
 	named, err := index.View(s.db, namedFiles)
 	if err != nil {
-		return fmt.Errorf("read index: %w", err)
+		return nil, fmt.Errorf("read index: %w", err)
 	}
-	entries, err := os.ReadDir(s.dir)
-	if err != nil {
-		return err
-	}
-	for _, entry := range entries {
-		if !named[entry.Name()] {
-			if err := os.Remove(s.blob(entry.Name())); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
+	return s, s.sweep(named)
 }
 
 // namedFiles are the files that the index names.
@@ -90,47 +70,6 @@ func namedFiles(tx *bolt.Tx) (map[string]bool, error) {
 	return named, nil
 }
 
-func (s *Store) blob(name string) string { return filepath.Join(s.dir, name) }
-
-// Write stores a body as a file that no object names yet.
-func (s *Store) Write(body io.Reader) (blob string, size int64, err error) {
-	if s.full() {
-		return "", 0, syscall.ENOSPC
-	}
-	blob = uuid.NewString()
-	f, err := os.OpenFile(s.blob(blob), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return "", 0, err
-	}
-	size, err = io.Copy(f, body)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		s.Discard(blob)
-		return "", 0, err
-	}
-	return blob, size, nil
-}
-
-// duplicate makes another name for the file of an object: files are never changed.
-func (s *Store) duplicate(o Object) (Object, error) {
-	if s.full() {
-		return o, syscall.ENOSPC
-	}
-	blob := uuid.NewString()
-	err := os.Link(s.blob(o.Blob), s.blob(blob))
-	o.Blob = blob
-	return o, err
-}
-
-// Discard removes a file that no object names.
-func (s *Store) Discard(blob string) {
-	if blob != "" {
-		_ = os.Remove(s.blob(blob)) // else the next start does
-	}
-}
-
 // Open opens a version of an object, without one the newest. An overwrite between index and file is tried again.
 func (s *Store) Open(bucket, name, version string) (*os.File, Object, error) {
 	for {
@@ -138,7 +77,7 @@ func (s *Store) Open(bucket, name, version string) (*os.File, Object, error) {
 		if err != nil {
 			return nil, o, err
 		}
-		f, err := os.Open(s.blob(o.Blob))
+		f, err := os.Open(s.path(o.Blob))
 		if !errors.Is(err, fs.ErrNotExist) {
 			return f, o, err
 		}

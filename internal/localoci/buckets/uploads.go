@@ -38,6 +38,12 @@ type Part struct {
 	ETag   string `json:"etag"`
 }
 
+// Uploads are the multipart uploads of a store that are under way.
+type Uploads struct{ store *Store }
+
+// Uploads returns them.
+func (s *Store) Uploads() Uploads { return Uploads{s} }
+
 // UploadID names an upload, and the object that it is of.
 type UploadID struct{ Bucket, Object, ID string }
 
@@ -49,7 +55,7 @@ func (u UploadID) partKey(number int) []byte {
 
 // read reads the upload's record.
 func (u UploadID) read(tx *bolt.Tx) (Upload, error) {
-	missing := answer.Error{Status: http.StatusNotFound, Code: "NoSuchUpload", Message: "The multipart upload was not found."}
+	missing := answer.New(http.StatusNotFound, "NoSuchUpload", "The multipart upload was not found.")
 	var upload Upload
 	if _, err := readBucket(tx, u.Bucket); err != nil {
 		return upload, err
@@ -96,20 +102,20 @@ func (u UploadID) drop(tx *bolt.Tx) ([]Part, error) {
 	return parts, tx.Bucket(tableUploads).Delete(u.key())
 }
 
-// BeginUpload notes an upload, unless its conditions are not met already now.
-func (s *Store) BeginUpload(bucket string, u Upload) error {
-	return s.db.Update(func(tx *bolt.Tx) error {
-		c := Change{Bucket: bucket, Name: u.Object, IfNoneMatch: u.IfNoneMatch, IfMatch: u.IfMatch, now: u.Created}
+// Begin notes an upload, unless its conditions are not met already now.
+func (u Uploads) Begin(bucket string, upload Upload) error {
+	return u.store.db.Update(func(tx *bolt.Tx) error {
+		c := Change{Bucket: bucket, Name: upload.Object, IfNoneMatch: upload.IfNoneMatch, IfMatch: upload.IfMatch, now: upload.Created}
 		if _, err := c.check(tx); err != nil {
 			return err
 		}
-		return index.Put(tx, tableUploads, inBucket(bucket, u.ID), u)
+		return index.Put(tx, tableUploads, inBucket(bucket, upload.ID), upload)
 	})
 }
 
-// Upload returns an upload and the parts of it that have arrived, in order.
-func (s *Store) Upload(id UploadID) (upload Upload, parts []Part, err error) {
-	err = s.db.View(func(tx *bolt.Tx) (err error) {
+// Get returns an upload and the parts of it that have arrived, in order.
+func (u Uploads) Get(id UploadID) (upload Upload, parts []Part, err error) {
+	err = u.store.db.View(func(tx *bolt.Tx) (err error) {
 		if upload, err = id.read(tx); err != nil {
 			return err
 		}
@@ -119,17 +125,17 @@ func (s *Store) Upload(id UploadID) (upload Upload, parts []Part, err error) {
 	return upload, parts, err
 }
 
-// HasUpload returns no error if there is such an upload.
-func (s *Store) HasUpload(id UploadID) error {
-	return s.db.View(func(tx *bolt.Tx) error {
+// Has returns no error if there is such an upload.
+func (u Uploads) Has(id UploadID) error {
+	return u.store.db.View(func(tx *bolt.Tx) error {
 		_, err := id.read(tx)
 		return err
 	})
 }
 
-// Uploads returns the first uploads of a bucket that are under way, at most limit.
-func (s *Store) Uploads(bucket string, limit int) ([]Upload, error) {
-	return index.View(s.db, func(tx *bolt.Tx) ([]Upload, error) {
+// List returns the first uploads of a bucket that are under way, at most limit.
+func (u Uploads) List(bucket string, limit int) ([]Upload, error) {
+	return index.View(u.store.db, func(tx *bolt.Tx) ([]Upload, error) {
 		if _, err := readBucket(tx, bucket); err != nil {
 			return nil, err
 		}
@@ -137,20 +143,20 @@ func (s *Store) Uploads(bucket string, limit int) ([]Upload, error) {
 		prefix := inBucket(bucket, "")
 		cursor := tx.Bucket(tableUploads).Cursor()
 		for key, value := cursor.Seek(prefix); bytes.HasPrefix(key, prefix) && len(list) < limit; key, value = cursor.Next() {
-			var u Upload
-			if err := json.Unmarshal(value, &u); err != nil {
+			var upload Upload
+			if err := json.Unmarshal(value, &upload); err != nil {
 				return nil, err
 			}
-			list = append(list, u)
+			list = append(list, upload)
 		}
 		return list, nil
 	})
 }
 
 // PutPart adds a written file to an upload; a part of the same number is replaced.
-func (s *Store) PutPart(id UploadID, p Part) error {
+func (u Uploads) PutPart(id UploadID, p Part) error {
 	var old Part
-	err := s.db.Update(func(tx *bolt.Tx) error {
+	err := u.store.db.Update(func(tx *bolt.Tx) error {
 		if _, err := id.read(tx); err != nil {
 			return err
 		}
@@ -164,14 +170,14 @@ func (s *Store) PutPart(id UploadID, p Part) error {
 	if err != nil {
 		return err // the next start removes the file
 	}
-	s.Discard(old.Blob)
+	u.store.Discard(old.Blob)
 	return nil
 }
 
-// AbortUpload forgets an upload and removes its parts.
-func (s *Store) AbortUpload(id UploadID) error {
+// Abort forgets an upload and removes its parts.
+func (u Uploads) Abort(id UploadID) error {
 	var parts []Part
-	err := s.db.Update(func(tx *bolt.Tx) (err error) {
+	err := u.store.db.Update(func(tx *bolt.Tx) (err error) {
 		if _, err := id.read(tx); err != nil {
 			return err
 		}
@@ -181,46 +187,46 @@ func (s *Store) AbortUpload(id UploadID) error {
 	if err != nil {
 		return err
 	}
-	s.discardParts(parts)
+	u.discard(parts)
 	return nil
 }
 
-func (s *Store) discardParts(parts []Part) {
+func (u Uploads) discard(parts []Part) {
 	for _, p := range parts {
-		s.Discard(p.Blob)
+		u.store.Discard(p.Blob)
 	}
 }
 
-// CommitUpload makes the object of some parts of an upload, in one transaction, and forgets the upload.
-func (s *Store) CommitUpload(id UploadID, c Change, upload Upload, chosen []Part) (Object, error) {
-	o, err := s.join(chosen)
+// Commit makes the object of some parts of an upload, in one transaction, and forgets the upload.
+func (u Uploads) Commit(id UploadID, c Change, upload Upload, chosen []Part) (Object, error) {
+	o, err := u.join(chosen)
 	if err != nil {
 		return o, err
 	}
 	o.Headers, o.Metadata = upload.Headers, upload.Metadata
 	var old Object
 	var parts []Part
-	err = s.db.Update(func(tx *bolt.Tx) (err error) {
+	err = u.store.db.Update(func(tx *bolt.Tx) (err error) {
 		if _, err = id.read(tx); err != nil {
 			return err
 		}
-		if old, err = s.put(tx, c, &o); err != nil {
+		if old, err = u.store.put(tx, c, &o); err != nil {
 			return err
 		}
 		parts, err = id.drop(tx)
 		return err
 	})
 	if err != nil {
-		s.Discard(o.Blob)
+		u.store.Discard(o.Blob)
 		return o, err
 	}
-	s.discardParts(parts)
-	s.replaced(old)
+	u.discard(parts)
+	u.store.replaced(old)
 	return o, nil
 }
 
 // join copies the parts into one file. The MD5 is that of the parts' MD5s, with their number.
-func (s *Store) join(parts []Part) (Object, error) {
+func (u Uploads) join(parts []Part) (Object, error) {
 	sum := md5.New() // #nosec G401 -- see the import
 	var files []io.Reader
 	for _, p := range parts {
@@ -229,10 +235,11 @@ func (s *Store) join(parts []Part) (Object, error) {
 			return Object{}, err
 		}
 		_, _ = sum.Write(raw) // hashes do not fail
-		files = append(files, &lazyFile{path: s.blob(p.Blob)})
+		files = append(files, &lazyFile{path: u.store.path(p.Blob)})
 	}
-	blob, size, err := s.Write(io.MultiReader(files...))
-	return Object{Blob: blob, Size: size, MD5: fmt.Sprintf("%s-%d", base64.StdEncoding.EncodeToString(sum.Sum(nil)), len(parts))}, err
+	blob, size, err := u.store.Write(io.MultiReader(files...))
+	digest := fmt.Sprintf("%s-%d", base64.StdEncoding.EncodeToString(sum.Sum(nil)), len(parts))
+	return Object{Blob: blob, Size: size, MD5: digest}, err
 }
 
 // lazyFile is opened when it is first read, and closed at its end: an upload can have more parts than a process open

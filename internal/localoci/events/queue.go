@@ -57,7 +57,9 @@ type Queue struct {
 
 // New makes the queue of an index; nothing is delivered before Start.
 func New(config Config) *Queue {
-	return &Queue{config: config, recorded: make(chan struct{}, 1), slots: make(chan struct{}, maxInFlight), known: map[uint64]bool{}}
+	return &Queue{
+		config: config, recorded: make(chan struct{}, 1), slots: make(chan struct{}, maxInFlight), known: map[uint64]bool{},
+	}
 }
 
 // Record keeps an event, as OCI sends it, until it is delivered. The data is what is known of the resource.

@@ -24,7 +24,8 @@ func ParseRules(conditions ...string) (Rules, error) {
 // Match reports whether a rule is for an event.
 func (rules Rules) Match(event []byte) bool {
 	var e map[string]any
-	return json.Unmarshal(event, &e) == nil && slices.ContainsFunc(rules, func(rule map[string]any) bool { return matches(rule, e) })
+	return json.Unmarshal(event, &e) == nil &&
+		slices.ContainsFunc(rules, func(rule map[string]any) bool { return matches(rule, e) })
 }
 
 // matches reports whether an event has everything that a condition names: of an object

@@ -53,14 +53,17 @@ type Faults struct {
 // check refuses faults that cannot be.
 func (f Faults) check() error {
 	for name, rate := range map[string]float64{
-		"throttle": f.Throttle, "unavailable": f.Unavailable, "drop": f.Drop, "lose_answer": f.LoseAnswer, "false_404": f.FalseNo,
+		"throttle": f.Throttle, "unavailable": f.Unavailable, "drop": f.Drop, "lose_answer": f.LoseAnswer,
+		"false_404":  f.FalseNo,
 		"event_lose": f.EventLose, "event_duplicate": f.EventDuplicate, "log_lose": f.LogLose,
 	} {
 		if rate < 0 || rate > 1 {
 			return fmt.Errorf("%s must be from 0 to 1", name)
 		}
 	}
-	for name, d := range map[string]Duration{"latency": f.Latency, "event_delay": f.EventDelay, "event_reorder": f.EventReorder, "log_delay": f.LogDelay} {
+	for name, d := range map[string]Duration{
+		"latency": f.Latency, "event_delay": f.EventDelay, "event_reorder": f.EventReorder, "log_delay": f.LogDelay,
+	} {
 		if d < 0 || d > Duration(time.Hour) {
 			return fmt.Errorf("%s must be from 0s to 1h", name)
 		}

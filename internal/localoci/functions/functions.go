@@ -124,7 +124,7 @@ func give(w http.ResponseWriter, said Answer, err error) error {
 	}
 	var failed *InvokeError
 	if errors.As(err, &failed) {
-		return answer.Error{Status: failed.Status, Code: failed.Code, Message: failed.Message}
+		return answer.New(failed.Status, failed.Code, failed.Message)
 	}
 	if err != nil {
 		return err

@@ -33,7 +33,8 @@ type Gateway struct {
 
 // ServeHTTP answers one request.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	req := &Request{Request: r, ID: strings.ToUpper(strings.ReplaceAll(uuid.NewString(), "-", "")), Body: &Body{Reader: r.Body}, gateway: g}
+	id := strings.ToUpper(strings.ReplaceAll(uuid.NewString(), "-", ""))
+	req := &Request{Request: r, ID: id, Body: &Body{Reader: r.Body}, gateway: g}
 	w.Header().Set("Opc-Request-Id", req.ID)
 	if client := r.Header.Get("Opc-Client-Request-Id"); client != "" {
 		w.Header().Set("Opc-Client-Request-Id", client)
@@ -79,9 +80,10 @@ func (g *Gateway) finish(w http.ResponseWriter, r *Request, err error) {
 	var refused answer.Error
 	if !errors.As(err, &refused) {
 		g.Log.Error("internal error", "request", r.ID, "error", err.Error())
-		refused = answer.Error{Status: http.StatusInternalServerError, Code: "InternalServerError", Message: "Internal error"}
+		refused = answer.New(http.StatusInternalServerError, "InternalServerError", "Internal error")
 	}
-	g.Log.Debug("refused", "method", r.Method, "uri", r.RequestURI, "status", refused.Status, "code", refused.Code, "error", err.Error())
+	g.Log.Debug("refused", "method", r.Method, "uri", r.RequestURI,
+		"status", refused.Status, "code", refused.Code, "error", err.Error())
 	if r.Method == http.MethodHead {
 		w.WriteHeader(refused.Status)
 		return

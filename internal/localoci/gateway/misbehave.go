@@ -20,11 +20,10 @@ func (g *Gateway) misbehave(w http.ResponseWriter, r *Request, operation Operati
 	}
 	switch {
 	case faults.Hit(f.Throttle):
-		g.finish(w, r, answer.Error{Status: http.StatusTooManyRequests, Code: "TooManyRequests", Message: "Too many requests for the tenant."})
+		g.finish(w, r, answer.New(http.StatusTooManyRequests, "TooManyRequests", "Too many requests for the tenant."))
 	case faults.Hit(f.Unavailable):
-		g.finish(w, r, answer.Error{
-			Status: http.StatusServiceUnavailable, Code: "ServiceUnavailable", Message: "The service is temporarily unavailable.",
-		})
+		g.finish(w, r, answer.New(http.StatusServiceUnavailable, "ServiceUnavailable",
+			"The service is temporarily unavailable."))
 	case faults.Hit(f.Drop):
 		panic(http.ErrAbortHandler)
 	case faults.Hit(f.FalseNo) && operation.Missing != nil:

@@ -18,7 +18,8 @@ func (r *Request) Allows(needed iam.Permission, target map[string]string) bool {
 	if g.Policy.Allows(asked) {
 		return true
 	}
-	g.Log.Warn("denied", "principal", r.Principal.ID(), "missing", string(needed), "target", fmt.Sprint(target), "method", r.Method, "uri", r.RequestURI)
+	g.Log.Warn("denied", "principal", r.Principal.ID(), "missing", string(needed),
+		"target", fmt.Sprint(target), "method", r.Method, "uri", r.RequestURI)
 	g.Denied(r.Principal.String() + " lacks " + string(needed) + " for " + r.Method + " " + r.URL.Path)
 	return false
 }

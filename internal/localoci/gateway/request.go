@@ -33,7 +33,7 @@ func (r *Request) ReadAll() ([]byte, error) {
 		return nil, answer.Invalid("The request body could not be read.")
 	}
 	if len(body) > maxRead {
-		return nil, answer.Error{Status: http.StatusRequestEntityTooLarge, Code: "RequestEntityTooLarge", Message: "The request body is too large."}
+		return nil, answer.New(http.StatusRequestEntityTooLarge, "RequestEntityTooLarge", "The request body is too large.")
 	}
 	return body, r.Body.Check()
 }
@@ -45,7 +45,7 @@ func (r *Request) ReadJSON(into any) error {
 		return err
 	}
 	if err := json.Unmarshal(body, into); err != nil {
-		return answer.Error{Status: http.StatusBadRequest, Code: "InvalidJson", Message: "The request body is not valid JSON."}
+		return answer.New(http.StatusBadRequest, "InvalidJson", "The request body is not valid JSON.")
 	}
 	return nil
 }

@@ -95,7 +95,8 @@ func parseAuthorization(header string) (authorization, error) {
 	if err != nil || len(bytes) == 0 {
 		return authorization{}, errors.New("the signature is not base64")
 	}
-	return authorization{keyID: values["keyId"], headers: strings.Fields(strings.ToLower(values["headers"])), bytes: bytes}, nil
+	headers := strings.Fields(strings.ToLower(values["headers"]))
+	return authorization{keyID: values["keyId"], headers: headers, bytes: bytes}, nil
 }
 
 // checkDate wants a signed date that is near now; x-date counts before date.

@@ -70,7 +70,8 @@ func (s *Service) Note(r *gateway.Request, w Write) {
 		return
 	}
 	s.keep(Entry{
-		Write: w, RequestID: r.ID, Principal: r.Principal.ID(), PrincipalName: "local " + r.Principal.Kind(), Authentication: r.Principal.Kind(),
+		Write: w, RequestID: r.ID, Principal: r.Principal.ID(),
+		PrincipalName: "local " + r.Principal.Kind(), Authentication: r.Principal.Kind(),
 	}, time.Duration(f.LogDelay))
 }
 
@@ -96,7 +97,8 @@ func (s *Service) Put(l LoggedWrite) {
 		Write: Write{
 			Start: now, End: now, Bucket: s.config.Bucket, Action: http.MethodPut,
 			Path:      "/p/local/n/" + tenancy.Namespace + "/b/" + s.config.Bucket + "/o/local",
-			Operation: "putobject", Object: "local", Status: http.StatusOK, ETag: l.ETag, Version: l.VersionID, Address: "192.0.2.1",
+			Operation: "putobject", Object: "local", Status: http.StatusOK, ETag: l.ETag, Version: l.VersionID,
+			Address: "192.0.2.1",
 		},
 		RequestID: "local", Principal: l.Principal, PrincipalName: "local principal",
 		Authentication: cmp.Or(l.Authentication, "user"), PAR: l.PreAuthenticated,

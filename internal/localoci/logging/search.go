@@ -27,7 +27,8 @@ type Query struct {
 }
 
 // queryForm is all of the query language that is known here.
-var queryForm = regexp.MustCompile(`^\s*search\s+"([^"/\s]+)(?:/([^"/\s]+))?(?:/([^"/\s]+))?"\s*(?:\|\s*sort\s+by\s+datetime(?:\s+(asc|desc))?\s*)?$`)
+var queryForm = regexp.MustCompile(`^\s*search\s+"([^"/\s]+)(?:/([^"/\s]+))?(?:/([^"/\s]+))?"\s*` +
+	`(?:\|\s*sort\s+by\s+datetime(?:\s+(asc|desc))?\s*)?$`)
 
 // ParseQuery reads the body of a search.
 func ParseQuery(body []byte) (Query, error) {
@@ -42,7 +43,9 @@ func ParseQuery(body []byte) (Query, error) {
 	match := queryForm.FindStringSubmatch(q.SearchQuery)
 	switch {
 	case match == nil:
-		return Query{}, errors.New(`the query is not known here; write search "COMPARTMENT/LOG_GROUP/LOG" | sort by datetime asc`)
+		return Query{}, errors.New(
+			`the query is not known here; write search "COMPARTMENT/LOG_GROUP/LOG" | sort by datetime asc`,
+		)
 	case q.TimeStart.IsZero() || q.TimeEnd.IsZero() || !q.TimeStart.Before(q.TimeEnd):
 		return Query{}, errors.New("timeStart and timeEnd are needed, and the one is before the other")
 	case q.TimeEnd.Sub(q.TimeStart) > maxRange:

@@ -1,4 +1,5 @@
-// Package notifications is the Notifications service of a local OCI: one topic, to which nobody is subscribed but a list.
+// Package notifications is the Notifications service of a local OCI: one topic, to which nobody is subscribed but a
+// list.
 package notifications
 
 import (
@@ -68,9 +69,8 @@ func (s *Service) publish(w http.ResponseWriter, r *gateway.Request, topic strin
 		return answer.Invalid("The message needs a body.")
 	}
 	if len(body) > maxMessage || len(q.Title) > maxMessageTitle {
-		return answer.Error{
-			Status: http.StatusRequestEntityTooLarge, Code: "PayloadTooLarge", Message: "The message is larger than 64 KB, or its title longer than 200 characters.",
-		}
+		return answer.New(http.StatusRequestEntityTooLarge, "PayloadTooLarge",
+			"The message is larger than 64 KB, or its title longer than 200 characters.")
 	}
 	m := Message{ID: uuid.NewString(), TopicID: topic, Time: s.now().UTC(), Title: q.Title, Body: q.Body}
 	if err := s.keep(m); err != nil {

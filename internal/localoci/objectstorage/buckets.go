@@ -7,11 +7,30 @@ import (
 
 	"github.com/google/uuid"
 
+	"cemli-executor/internal/iam"
 	"cemli-executor/internal/localoci/answer"
 	"cemli-executor/internal/localoci/buckets"
 	"cemli-executor/internal/localoci/gateway"
 	"cemli-executor/internal/localoci/tenancy"
 )
+
+// bucketAPI serves requests to buckets.
+type bucketAPI struct{ Config }
+
+func (a bucketAPI) routes() part {
+	return part{
+		all: byMethod{
+			http.MethodGet:  {a.list, needs(iam.BucketInspect)},
+			http.MethodPost: {a.create, needs(iam.BucketCreate)},
+		},
+		one: byMethod{
+			http.MethodGet:    {a.get, needs(iam.BucketRead)},
+			http.MethodHead:   {a.get, needs(iam.BucketInspect)},
+			http.MethodPost:   {a.update, needs(iam.BucketUpdate)},
+			http.MethodDelete: {a.delete, needs(iam.BucketDelete)},
+		},
+	}
+}
 
 var bucketRule = regexp.MustCompile(`^[A-Za-z0-9._-]{1,256}$`)
 
@@ -38,8 +57,10 @@ func documentOf(b buckets.Bucket) bucketDocument {
 		versioning = buckets.VersioningOff
 	}
 	return bucketDocument{
-		Namespace: tenancy.Namespace, Name: b.Name, ID: b.ID, CompartmentID: tenancy.Compartment, CreatedBy: tenancy.User, TimeCreated: b.Created, ETag: b.ETag,
-		ObjectEventsEnabled: b.Events, PublicAccessType: "NoPublicAccess", StorageTier: "Standard", Versioning: versioning, Metadata: map[string]string{},
+		Namespace: tenancy.Namespace, Name: b.Name, ID: b.ID, CompartmentID: tenancy.Compartment,
+		CreatedBy: tenancy.User, TimeCreated: b.Created, ETag: b.ETag,
+		ObjectEventsEnabled: b.Events, PublicAccessType: "NoPublicAccess", StorageTier: "Standard",
+		Versioning: versioning, Metadata: map[string]string{},
 	}
 }
 
@@ -51,19 +72,19 @@ type bucketRequest struct {
 	Versioning          string `json:"versioning"`
 }
 
-func (s *Service) createBucket(w http.ResponseWriter, r *gateway.Request, _ target) error {
+func (a bucketAPI) create(w http.ResponseWriter, r *gateway.Request, _ target) error {
 	var q bucketRequest
 	if err := r.ReadJSON(&q); err != nil {
 		return err
 	}
 	if !bucketRule.MatchString(q.Name) {
-		return answer.Error{Status: http.StatusBadRequest, Code: "InvalidBucketName", Message: "The bucket name is not valid."}
+		return answer.New(http.StatusBadRequest, "InvalidBucketName", "The bucket name is not valid.")
 	}
-	b := buckets.NewBucket(q.Name, q.ObjectEventsEnabled != nil && *q.ObjectEventsEnabled, s.Now())
+	b := buckets.NewBucket(q.Name, q.ObjectEventsEnabled != nil && *q.ObjectEventsEnabled, a.Now())
 	if err := b.SwitchVersioning(q.Versioning); err != nil {
 		return err
 	}
-	if err := s.Buckets.CreateBucket(b); err != nil {
+	if err := a.Buckets.CreateBucket(b); err != nil {
 		return err
 	}
 	answerBucket(w, b)
@@ -75,9 +96,9 @@ func answerBucket(w http.ResponseWriter, b buckets.Bucket) {
 	answer.JSON(w, http.StatusOK, documentOf(b))
 }
 
-// getBucket serves GET and HEAD.
-func (s *Service) getBucket(w http.ResponseWriter, r *gateway.Request, to target) error {
-	b, err := s.Buckets.Bucket(to.bucket)
+// get serves GET and HEAD.
+func (a bucketAPI) get(w http.ResponseWriter, r *gateway.Request, to target) error {
+	b, err := a.Buckets.Bucket(to.bucket)
 	if err != nil {
 		return err
 	}
@@ -98,13 +119,13 @@ func matches(r *gateway.Request, b buckets.Bucket) error {
 	return nil
 }
 
-// updateBucket switches events on or off, and versioning on or to another state.
-func (s *Service) updateBucket(w http.ResponseWriter, r *gateway.Request, to target) error {
+// update switches events on or off, and versioning on or to another state.
+func (a bucketAPI) update(w http.ResponseWriter, r *gateway.Request, to target) error {
 	var q bucketRequest
 	if err := r.ReadJSON(&q); err != nil {
 		return err
 	}
-	b, err := s.Buckets.UpdateBucket(to.bucket, func(b *buckets.Bucket) error {
+	b, err := a.Buckets.UpdateBucket(to.bucket, func(b *buckets.Bucket) error {
 		if err := matches(r, *b); err != nil {
 			return err
 		}
@@ -121,16 +142,16 @@ func (s *Service) updateBucket(w http.ResponseWriter, r *gateway.Request, to tar
 	return nil
 }
 
-func (s *Service) deleteBucket(w http.ResponseWriter, r *gateway.Request, to target) error {
-	if err := s.Buckets.DeleteBucket(to.bucket, func(b buckets.Bucket) error { return matches(r, b) }); err != nil {
+func (a bucketAPI) delete(w http.ResponseWriter, r *gateway.Request, to target) error {
+	if err := a.Buckets.DeleteBucket(to.bucket, func(b buckets.Bucket) error { return matches(r, b) }); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }
 
-func (s *Service) listBuckets(w http.ResponseWriter, _ *gateway.Request, _ target) error {
-	list, err := s.Buckets.Buckets()
+func (a bucketAPI) list(w http.ResponseWriter, _ *gateway.Request, _ target) error {
+	list, err := a.Buckets.Buckets()
 	if err != nil {
 		return err
 	}

@@ -30,7 +30,8 @@ func newChecksums(header http.Header) *checksums {
 	c := &checksums{all: []checksum{{"MD5", "Content-Md5", md5.New()}}} // #nosec G401 -- see the import
 	algorithm := strings.ToUpper(header.Get("Opc-Checksum-Algorithm"))
 	for name, make := range map[string]func() hash.Hash{
-		"CRC32C": func() hash.Hash { return crc32.New(crc32.MakeTable(crc32.Castagnoli)) }, "SHA256": sha256.New, "SHA384": sha512.New384,
+		"CRC32C": func() hash.Hash { return crc32.New(crc32.MakeTable(crc32.Castagnoli)) }, "SHA256": sha256.New,
+		"SHA384": sha512.New384,
 	} {
 		answered := "Opc-Content-" + name[:1] + strings.ToLower(name[1:])
 		if header.Get(answered) != "" || algorithm == name {
@@ -65,7 +66,9 @@ func (c *checksums) answered() map[string]string {
 func (c *checksums) match(header http.Header) error {
 	for _, sum := range c.all {
 		if want := header.Get(sum.header); want != "" && want != sum.text() {
-			return answer.Error{Status: http.StatusBadRequest, Code: "UnmatchedContent" + sum.name, Message: fmt.Sprintf("The computed %s of the request body (%s) does not match the %s header (%s)", sum.name, sum.text(), sum.header, want)}
+			return answer.New(http.StatusBadRequest, "UnmatchedContent"+sum.name,
+				fmt.Sprintf("The computed %s of the request body (%s) does not match the %s header (%s)",
+					sum.name, sum.text(), sum.header, want))
 		}
 	}
 	return nil

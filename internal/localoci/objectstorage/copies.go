@@ -11,6 +11,17 @@ import (
 	"cemli-executor/internal/localoci/tenancy"
 )
 
+// copyAPI serves the actions on the objects of a bucket: what POST …/actions/NAME does.
+type copyAPI struct{ Config }
+
+func (a copyAPI) actions() map[string]operation {
+	return map[string]operation{
+		"copyObject":         {a.copy, needs(iam.ObjectRead)},
+		"renameObject":       {a.rename, needs(iam.ObjectRead)},
+		"batchDeleteObjects": {a.deleteBatch, needs(iam.ObjectDelete)},
+	}
+}
+
 // copyRequest says what to copy where.
 type copyRequest struct {
 	SourceObjectName                 string            `json:"sourceObjectName"`
@@ -50,8 +61,8 @@ func (q copyRequest) metadata() map[string]string {
 	return metadata
 }
 
-// copyObject copies at once; the work request that it answers is finished.
-func (s *Service) copyObject(w http.ResponseWriter, r *gateway.Request, to target) error {
+// copy copies at once; the work request that it answers is finished.
+func (a copyAPI) copy(w http.ResponseWriter, r *gateway.Request, to target) error {
 	var q copyRequest
 	if err := r.ReadJSON(&q); err != nil {
 		return err
@@ -62,8 +73,10 @@ func (s *Service) copyObject(w http.ResponseWriter, r *gateway.Request, to targe
 	if err := authorize(r, q.DestinationBucket, iam.ObjectCreate); err != nil {
 		return err
 	}
-	work, made, err := s.Buckets.Copy(
-		buckets.Source{Bucket: to.bucket, Name: q.SourceObjectName, Version: q.SourceVersionID, IfMatch: q.SourceObjectIfMatchETag},
+	work, made, err := a.Buckets.Copy(
+		buckets.Source{
+			Bucket: to.bucket, Name: q.SourceObjectName, Version: q.SourceVersionID, IfMatch: q.SourceObjectIfMatchETag,
+		},
 		buckets.Change{
 			Bucket: q.DestinationBucket, Name: q.DestinationObjectName, Allow: createOrOverwrite(r, q.DestinationBucket),
 			IfMatch: q.DestinationObjectIfMatchETag, IfNoneMatch: q.DestinationObjectIfNoneMatchETag == "*",
@@ -71,15 +84,15 @@ func (s *Service) copyObject(w http.ResponseWriter, r *gateway.Request, to targe
 	if err != nil {
 		return err
 	}
-	s.Observe("copy", to.bucket+"/"+q.SourceObjectName+" to "+q.DestinationBucket+"/"+q.DestinationObjectName)
-	s.Wrote(r, s.copied(q.DestinationBucket, q.DestinationObjectName, made))
+	a.Observe("copy", to.bucket+"/"+q.SourceObjectName+" to "+q.DestinationBucket+"/"+q.DestinationObjectName)
+	a.Wrote(r, a.copied(q.DestinationBucket, q.DestinationObjectName, made))
 	w.Header().Set("Opc-Work-Request-Id", work)
 	w.WriteHeader(http.StatusAccepted)
 	return nil
 }
 
-func (s *Service) getWorkRequest(w http.ResponseWriter, _ *gateway.Request, to target) error {
-	work, err := s.Buckets.WorkRequest(to.object)
+func (a copyAPI) getWork(w http.ResponseWriter, _ *gateway.Request, to target) error {
+	work, err := a.Buckets.WorkRequest(to.object)
 	if err != nil {
 		return err
 	}
@@ -87,8 +100,8 @@ func (s *Service) getWorkRequest(w http.ResponseWriter, _ *gateway.Request, to t
 	return nil
 }
 
-// renameObject gives an object another name.
-func (s *Service) renameObject(w http.ResponseWriter, r *gateway.Request, to target) error {
+// rename gives an object another name.
+func (a copyAPI) rename(w http.ResponseWriter, r *gateway.Request, to target) error {
 	var q struct {
 		SourceName            string `json:"sourceName"`
 		NewName               string `json:"newName"`
@@ -102,7 +115,7 @@ func (s *Service) renameObject(w http.ResponseWriter, r *gateway.Request, to tar
 	if q.NewName == "" || q.NewName == q.SourceName || checkName(q.NewName) != nil {
 		return invalidName("The new name is not valid, or is the old one.")
 	}
-	o, err := s.Buckets.Rename(
+	o, err := a.Buckets.Rename(
 		buckets.Change{
 			Bucket: to.bucket, Name: q.SourceName, IfMatch: q.SrcObjIfMatchETag,
 			Allow: func(bool) error { return authorize(r, to.bucket, iam.ObjectDelete) },
@@ -114,7 +127,7 @@ func (s *Service) renameObject(w http.ResponseWriter, r *gateway.Request, to tar
 	if err != nil {
 		return err
 	}
-	s.Observe("rename", to.bucket+"/"+q.SourceName+" to "+q.NewName)
+	a.Observe("rename", to.bucket+"/"+q.SourceName+" to "+q.NewName)
 	describeWritten(w.Header(), o)
 	w.WriteHeader(http.StatusOK)
 	return nil
@@ -129,8 +142,8 @@ type batchRequest struct {
 	SkipDeleted bool `json:"isSkipDeletedResult"`
 }
 
-// batchDelete deletes many objects, each for itself.
-func (s *Service) batchDelete(w http.ResponseWriter, r *gateway.Request, to target) error {
+// deleteBatch deletes many objects, each for itself.
+func (a copyAPI) deleteBatch(w http.ResponseWriter, r *gateway.Request, to target) error {
 	var q batchRequest
 	if err := r.ReadJSON(&q); err != nil {
 		return err
@@ -138,23 +151,25 @@ func (s *Service) batchDelete(w http.ResponseWriter, r *gateway.Request, to targ
 	if len(q.Objects) == 0 || len(q.Objects) > 1000 {
 		return answer.Invalid("A request names 1 to 1000 objects.")
 	}
-	if _, err := s.Buckets.Bucket(to.bucket); err != nil {
+	if _, err := a.Buckets.Bucket(to.bucket); err != nil {
 		return err
 	}
 	deleted, failed := []map[string]any{}, []map[string]any{}
 	for _, object := range q.Objects {
-		_, err := s.Buckets.Delete(buckets.Change{Bucket: to.bucket, Name: object.ObjectName, IfMatch: object.IfMatch})
+		_, err := a.Buckets.Delete(buckets.Change{Bucket: to.bucket, Name: object.ObjectName, IfMatch: object.IfMatch})
 		var refused answer.Error
 		switch {
 		case errors.As(err, &refused):
-			failed = append(failed, map[string]any{"objectName": object.ObjectName, "statusCode": refused.Status, "errorMessage": refused.Message})
+			failed = append(failed, map[string]any{
+				"objectName": object.ObjectName, "statusCode": refused.Status, "errorMessage": refused.Message,
+			})
 		case err != nil:
 			return err
 		case !q.SkipDeleted:
-			deleted = append(deleted, map[string]any{"objectName": object.ObjectName, "timeLastModified": s.Now().UTC()})
+			deleted = append(deleted, map[string]any{"objectName": object.ObjectName, "timeLastModified": a.Now().UTC()})
 		}
 	}
-	s.Observe("delete", to.bucket)
+	a.Observe("delete", to.bucket)
 	answer.JSON(w, http.StatusOK, map[string]any{"deleted": deleted, "failed": failed})
 	return nil
 }

@@ -19,12 +19,12 @@ type listing struct {
 	NextStartWith string           `json:"nextStartWith,omitempty"`
 }
 
-func (s *Service) listObjects(w http.ResponseWriter, r *gateway.Request, to target) error {
+func (a objectAPI) list(w http.ResponseWriter, r *gateway.Request, to target) error {
 	l, err := newLister(r.URL.RawQuery)
 	if err != nil {
 		return err
 	}
-	if err := s.Buckets.Objects(to.bucket, l.from, func(name string, o buckets.Object) bool {
+	if err := a.Buckets.Objects(to.bucket, l.from, func(name string, o buckets.Object) bool {
 		return l.visit(name, name, func() map[string]any { return listed(o, name, l.fields) })
 	}); err != nil {
 		return err
@@ -68,7 +68,8 @@ func fieldsOf(text string) ([]string, error) {
 	for i, field := range fields {
 		fields[i] = strings.TrimSpace(field)
 		if !slices.Contains(listable, fields[i]) {
-			return nil, answer.Error{Status: http.StatusBadRequest, Code: "InvalidParameter", Message: "The fields may be " + strings.Join(listable, ", ") + "."}
+			return nil, answer.New(http.StatusBadRequest, "InvalidParameter",
+				"The fields may be "+strings.Join(listable, ", ")+".")
 		}
 	}
 	return fields, nil

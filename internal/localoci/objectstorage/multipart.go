@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"cemli-executor/internal/iam"
 	"cemli-executor/internal/localoci/answer"
 	"cemli-executor/internal/localoci/buckets"
 	"cemli-executor/internal/localoci/gateway"
@@ -21,6 +22,28 @@ const (
 	maxParts   = 10_000
 	maxUploads = 1000 // that a page lists
 )
+
+// uploadAPI serves requests to multipart uploads.
+type uploadAPI struct {
+	Config
+	uploads buckets.Uploads
+}
+
+func (a uploadAPI) routes() part {
+	return part{
+		all: byMethod{
+			http.MethodGet: {a.list, needs(iam.BucketRead)},
+			// Beginning an upload needs the permission to overwrite as well, as on OCI.
+			http.MethodPost: {a.create, needs(iam.ObjectCreate, iam.ObjectOverwrite)},
+		},
+		one: byMethod{
+			http.MethodPut:    {a.put, nil},
+			http.MethodGet:    {a.listParts, needs(iam.ObjectInspect)},
+			http.MethodPost:   {a.commit, needs(iam.ObjectCreate, iam.ObjectOverwrite)},
+			http.MethodDelete: {a.abort, needs(iam.ObjectDelete)},
+		},
+	}
+}
 
 // uploadID names the upload that a request is about.
 func uploadID(r *gateway.Request, to target) buckets.UploadID {
@@ -58,8 +81,8 @@ func trimMeta(name string) string {
 	return name
 }
 
-// createUpload begins a multipart upload.
-func (s *Service) createUpload(w http.ResponseWriter, r *gateway.Request, to target) error {
+// create begins a multipart upload.
+func (a uploadAPI) create(w http.ResponseWriter, r *gateway.Request, to target) error {
 	var q uploadRequest
 	if err := r.ReadJSON(&q); err != nil {
 		return err
@@ -73,10 +96,10 @@ func (s *Service) createUpload(w http.ResponseWriter, r *gateway.Request, to tar
 		return err
 	}
 	u := buckets.Upload{
-		ID: uuid.NewString(), Object: q.Object, Created: s.Now().UTC(), Headers: keptHeaders(header), Metadata: metadata,
+		ID: uuid.NewString(), Object: q.Object, Created: a.Now().UTC(), Headers: keptHeaders(header), Metadata: metadata,
 		IfNoneMatch: r.Header.Get("If-None-Match") == "*", IfMatch: r.Header.Get("If-Match"),
 	}
-	if err := s.Buckets.BeginUpload(to.bucket, u); err != nil {
+	if err := a.uploads.Begin(to.bucket, u); err != nil {
 		return err
 	}
 	answer.JSON(w, http.StatusOK, describeUpload(u, to.bucket))
@@ -86,34 +109,35 @@ func (s *Service) createUpload(w http.ResponseWriter, r *gateway.Request, to tar
 // describeUpload is an upload as it is answered.
 func describeUpload(u buckets.Upload, bucket string) map[string]any {
 	return map[string]any{
-		"namespace": tenancy.Namespace, "bucket": bucket, "object": u.Object, "uploadId": u.ID, "timeCreated": u.Created, "storageTier": "Standard",
+		"namespace": tenancy.Namespace, "bucket": bucket, "object": u.Object, "uploadId": u.ID,
+		"timeCreated": u.Created, "storageTier": "Standard",
 	}
 }
 
-// putPart stores one part; a part of the same number is replaced.
-func (s *Service) putPart(w http.ResponseWriter, r *gateway.Request, to target) error {
+// put stores one part; a part of the same number is replaced.
+func (a uploadAPI) put(w http.ResponseWriter, r *gateway.Request, to target) error {
 	number, err := strconv.Atoi(r.URL.Query().Get("uploadPartNum"))
 	if err != nil || number < 1 || number > maxParts {
 		return invalidPart("The part number must be from 1 to 10000.")
 	}
-	if err := s.putable(r, to); err != nil {
+	if err := a.putable(r, to); err != nil {
 		return err
 	}
 	id := uploadID(r, to)
-	if err := s.Buckets.HasUpload(id); err != nil {
+	if err := a.uploads.Has(id); err != nil {
 		return err
 	}
 	sums := newChecksums(r.Header)
-	blob, size, err := s.Buckets.Write(io.TeeReader(r.Body, sums))
+	blob, size, err := a.Buckets.Write(io.TeeReader(r.Body, sums))
 	if err != nil {
 		return err
 	}
 	if err := checkBody(r, size, sums); err != nil {
-		s.Buckets.Discard(blob)
+		a.Buckets.Discard(blob)
 		return err
 	}
 	p := buckets.Part{Blob: blob, Number: number, Size: size, MD5: sums.md5(), ETag: uuid.NewString()}
-	if err := s.Buckets.PutPart(id, p); err != nil {
+	if err := a.uploads.PutPart(id, p); err != nil {
 		return err
 	}
 	w.Header().Set("Etag", p.ETag)
@@ -125,9 +149,9 @@ func (s *Service) putPart(w http.ResponseWriter, r *gateway.Request, to target) 
 	return nil
 }
 
-// listUploads lists the uploads of a bucket that are under way.
-func (s *Service) listUploads(w http.ResponseWriter, _ *gateway.Request, to target) error {
-	uploads, err := s.Buckets.Uploads(to.bucket, maxUploads)
+// list lists the uploads of a bucket that are under way.
+func (a uploadAPI) list(w http.ResponseWriter, _ *gateway.Request, to target) error {
+	uploads, err := a.uploads.List(to.bucket, maxUploads)
 	if err != nil {
 		return err
 	}
@@ -140,8 +164,8 @@ func (s *Service) listUploads(w http.ResponseWriter, _ *gateway.Request, to targ
 }
 
 // listParts lists the parts of an upload that have arrived.
-func (s *Service) listParts(w http.ResponseWriter, r *gateway.Request, to target) error {
-	_, parts, err := s.Buckets.Upload(uploadID(r, to))
+func (a uploadAPI) listParts(w http.ResponseWriter, r *gateway.Request, to target) error {
+	_, parts, err := a.uploads.Get(uploadID(r, to))
 	if err != nil {
 		return err
 	}
@@ -153,8 +177,8 @@ func (s *Service) listParts(w http.ResponseWriter, r *gateway.Request, to target
 	return nil
 }
 
-func (s *Service) abortUpload(w http.ResponseWriter, r *gateway.Request, to target) error {
-	if err := s.Buckets.AbortUpload(uploadID(r, to)); err != nil {
+func (a uploadAPI) abort(w http.ResponseWriter, r *gateway.Request, to target) error {
+	if err := a.uploads.Abort(uploadID(r, to)); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)
@@ -197,17 +221,17 @@ func (q commitRequest) choose(parts []buckets.Part) ([]buckets.Part, error) {
 }
 
 func invalidPart(message string) error {
-	return answer.Error{Status: http.StatusBadRequest, Code: "InvalidUploadPart", Message: message}
+	return answer.New(http.StatusBadRequest, "InvalidUploadPart", message)
 }
 
-// commitUpload makes the object of the parts.
-func (s *Service) commitUpload(w http.ResponseWriter, r *gateway.Request, to target) error {
+// commit makes the object of the parts.
+func (a uploadAPI) commit(w http.ResponseWriter, r *gateway.Request, to target) error {
 	var q commitRequest
 	if err := r.ReadJSON(&q); err != nil {
 		return err
 	}
 	id := uploadID(r, to)
-	u, parts, err := s.Buckets.Upload(id)
+	u, parts, err := a.uploads.Get(id)
 	if err != nil {
 		return err
 	}
@@ -215,14 +239,15 @@ func (s *Service) commitUpload(w http.ResponseWriter, r *gateway.Request, to tar
 	if err != nil {
 		return err
 	}
-	o, err := s.Buckets.CommitUpload(id, buckets.Change{
+	o, err := a.uploads.Commit(id, buckets.Change{
 		Bucket: to.bucket, Name: to.object,
-		IfNoneMatch: u.IfNoneMatch || r.Header.Get("If-None-Match") == "*", IfMatch: cmp.Or(r.Header.Get("If-Match"), u.IfMatch),
+		IfNoneMatch: u.IfNoneMatch || r.Header.Get("If-None-Match") == "*",
+		IfMatch:     cmp.Or(r.Header.Get("If-Match"), u.IfMatch),
 	}, u, chosen)
 	if err != nil {
 		return err
 	}
-	s.Observe("upload", to.bucket+"/"+to.object)
+	a.Observe("upload", to.bucket+"/"+to.object)
 	w.Header().Set("Opc-Multipart-Md5", o.MD5)
 	describeWritten(w.Header(), o)
 	w.WriteHeader(http.StatusOK)

@@ -15,6 +15,21 @@ import (
 	"cemli-executor/internal/localoci/gateway"
 )
 
+// objectAPI serves requests to objects and to their versions.
+type objectAPI struct{ Config }
+
+func (a objectAPI) routes() part {
+	return part{
+		all: byMethod{http.MethodGet: {a.list, needs(iam.ObjectInspect)}},
+		one: byMethod{
+			http.MethodPut:    {a.put, nil},
+			http.MethodGet:    {a.get, needs(iam.ObjectRead)},
+			http.MethodHead:   {a.get, needs(iam.ObjectRead)},
+			http.MethodDelete: {a.delete, nil},
+		},
+	}
+}
+
 // maxPut is the most that one PutObject may bring, 50 GiB.
 const maxPut = 50 << 30
 
@@ -30,11 +45,11 @@ func checkName(name string) error {
 }
 
 func invalidName(message string) error {
-	return answer.Error{Status: http.StatusBadRequest, Code: "InvalidObjectName", Message: message}
+	return answer.New(http.StatusBadRequest, "InvalidObjectName", message)
 }
 
-func (s *Service) putObject(w http.ResponseWriter, r *gateway.Request, to target) error {
-	if err := s.putable(r, to); err != nil {
+func (a objectAPI) put(w http.ResponseWriter, r *gateway.Request, to target) error {
+	if err := a.putable(r, to); err != nil {
 		return err
 	}
 	metadata, err := metadataOf(r.Header)
@@ -42,26 +57,29 @@ func (s *Service) putObject(w http.ResponseWriter, r *gateway.Request, to target
 		return err
 	}
 	sums := newChecksums(r.Header)
-	blob, size, err := s.Buckets.Write(io.TeeReader(r.Body, sums))
+	blob, size, err := a.Buckets.Write(io.TeeReader(r.Body, sums))
 	if err != nil {
 		if r.Context().Err() != nil || errors.Is(err, io.ErrUnexpectedEOF) {
-			return answer.Error{Status: http.StatusBadRequest, Code: "IncompleteBody", Message: "The request body ended too soon."}
+			return answer.New(http.StatusBadRequest, "IncompleteBody", "The request body ended too soon.")
 		}
 		return err
 	}
-	o := buckets.Object{Blob: blob, Size: size, MD5: sums.md5(), Metadata: metadata, Headers: keptHeaders(r.Header), Sums: sums.answered()}
+	o := buckets.Object{
+		Blob: blob, Size: size, MD5: sums.md5(), Metadata: metadata, Headers: keptHeaders(r.Header), Sums: sums.answered(),
+	}
 	if err := checkBody(r, size, sums); err != nil {
-		s.Buckets.Discard(blob)
+		a.Buckets.Discard(blob)
 		return err
 	}
-	o, err = s.Buckets.Put(buckets.Change{
-		Bucket: to.bucket, Name: to.object, IfNoneMatch: r.Header.Get("If-None-Match") == "*", IfMatch: r.Header.Get("If-Match"),
-		Allow: createOrOverwrite(r, to.bucket),
+	o, err = a.Buckets.Put(buckets.Change{
+		Bucket: to.bucket, Name: to.object, IfNoneMatch: r.Header.Get("If-None-Match") == "*",
+		IfMatch: r.Header.Get("If-Match"),
+		Allow:   createOrOverwrite(r, to.bucket),
 	}, o)
 	if err != nil {
 		return err
 	}
-	s.Observe("upload", to.bucket+"/"+to.object)
+	a.Observe("upload", to.bucket+"/"+to.object)
 	for name, value := range o.Sums {
 		w.Header().Set(name, value)
 	}
@@ -72,7 +90,7 @@ func (s *Service) putObject(w http.ResponseWriter, r *gateway.Request, to target
 }
 
 // putable checks what can be checked before the body is read.
-func (s *Service) putable(r *gateway.Request, to target) error {
+func (c Config) putable(r *gateway.Request, to target) error {
 	if err := checkName(to.object); err != nil {
 		return err
 	}
@@ -84,18 +102,19 @@ func (s *Service) putable(r *gateway.Request, to target) error {
 	}
 	switch {
 	case r.ContentLength < 0:
-		return answer.Error{Status: http.StatusLengthRequired, Code: "MissingContentLength", Message: "The Content-Length header is missing."}
+		return answer.New(http.StatusLengthRequired, "MissingContentLength", "The Content-Length header is missing.")
 	case r.ContentLength > maxPut:
-		return answer.Error{Status: http.StatusRequestEntityTooLarge, Code: "EntityTooLarge", Message: "The object is larger than 50 GiB; use a multipart upload."}
+		return answer.New(http.StatusRequestEntityTooLarge, "EntityTooLarge",
+			"The object is larger than 50 GiB; use a multipart upload.")
 	}
-	_, err := s.Buckets.Bucket(to.bucket)
+	_, err := c.Buckets.Bucket(to.bucket)
 	return err
 }
 
 // checkBody compares the body with every checksum that came with it.
 func checkBody(r *gateway.Request, size int64, sums *checksums) error {
 	if size != r.ContentLength {
-		return answer.Error{Status: http.StatusBadRequest, Code: "IncompleteBody", Message: "The request body ended too soon."}
+		return answer.New(http.StatusBadRequest, "IncompleteBody", "The request body ended too soon.")
 	}
 	if err := r.Body.Check(); err != nil {
 		return err
@@ -121,7 +140,7 @@ func metadataOf(header http.Header) (map[string]string, error) {
 		size += len(name) + len(values[0])
 	}
 	if size > maxMetadata {
-		return nil, answer.Error{Status: http.StatusBadRequest, Code: "MetadataTooLarge", Message: "The metadata is larger than 4,000 bytes."}
+		return nil, answer.New(http.StatusBadRequest, "MetadataTooLarge", "The metadata is larger than 4,000 bytes.")
 	}
 	return metadata, nil
 }
@@ -136,9 +155,9 @@ func keptHeaders(header http.Header) map[string]string {
 	return found
 }
 
-// getObject serves GET and HEAD.
-func (s *Service) getObject(w http.ResponseWriter, r *gateway.Request, to target) error {
-	f, o, err := s.Buckets.Open(to.bucket, to.object, r.URL.Query().Get("versionId"))
+// get serves GET and HEAD.
+func (a objectAPI) get(w http.ResponseWriter, r *gateway.Request, to target) error {
+	f, o, err := a.Buckets.Open(to.bucket, to.object, r.URL.Query().Get("versionId"))
 	if err != nil {
 		return err
 	}
@@ -198,35 +217,35 @@ func describeObject(h http.Header, o buckets.Object) {
 	h.Set("Storage-Tier", "Standard")
 }
 
-// deleteObject deletes an object, or one version of it for good.
-func (s *Service) deleteObject(w http.ResponseWriter, r *gateway.Request, to target) error {
+// delete deletes an object, or one version of it for good.
+func (a objectAPI) delete(w http.ResponseWriter, r *gateway.Request, to target) error {
 	c := buckets.Change{Bucket: to.bucket, Name: to.object, IfMatch: r.Header.Get("If-Match")}
 	var err error
 	if version := r.URL.Query().Get("versionId"); version != "" {
 		c.Allow = func(bool) error { return authorize(r, to.bucket, iam.VersionDelete) }
-		err = s.deleteVersion(w, c, version)
+		err = a.deleteVersion(w, c, version)
 	} else {
 		c.Allow = func(bool) error { return authorize(r, to.bucket, iam.ObjectDelete) }
-		err = s.deleteNewest(w, c)
+		err = a.deleteNewest(w, c)
 	}
 	if err != nil {
 		return err
 	}
-	w.Header().Set("Last-Modified", s.Now().UTC().Format(http.TimeFormat))
+	w.Header().Set("Last-Modified", a.Now().UTC().Format(http.TimeFormat))
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }
 
-func (s *Service) deleteVersion(w http.ResponseWriter, c buckets.Change, version string) error {
-	if err := s.Buckets.DeleteVersion(c, version); err != nil {
+func (a objectAPI) deleteVersion(w http.ResponseWriter, c buckets.Change, version string) error {
+	if err := a.Buckets.DeleteVersion(c, version); err != nil {
 		return err
 	}
 	w.Header().Set("Version-Id", version)
 	return nil
 }
 
-func (s *Service) deleteNewest(w http.ResponseWriter, c buckets.Change) error {
-	marker, err := s.Buckets.Delete(c)
+func (a objectAPI) deleteNewest(w http.ResponseWriter, c buckets.Change) error {
+	marker, err := a.Buckets.Delete(c)
 	if err != nil {
 		return err
 	}
@@ -234,6 +253,6 @@ func (s *Service) deleteNewest(w http.ResponseWriter, c buckets.Change) error {
 		w.Header().Set("Version-Id", marker.Version)
 		w.Header().Set("Is-Delete-Marker", "true")
 	}
-	s.Observe("delete", c.Bucket+"/"+c.Name)
+	a.Observe("delete", c.Bucket+"/"+c.Name)
 	return nil
 }

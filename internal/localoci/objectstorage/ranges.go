@@ -18,7 +18,8 @@ func parseRange(header string, size int64) (from, length int64, partial bool, er
 	if !ok || !dash || strings.Contains(spec, ",") {
 		return whole()
 	}
-	unsatisfiable := answer.Error{Status: http.StatusRequestedRangeNotSatisfiable, Code: "InvalidRange", Message: fmt.Sprintf("The range %s is not satisfiable; the object has %d bytes.", header, size)}
+	unsatisfiable := answer.New(http.StatusRequestedRangeNotSatisfiable, "InvalidRange",
+		fmt.Sprintf("The range %s is not satisfiable; the object has %d bytes.", header, size))
 	if first == "" {
 		n, err := strconv.ParseInt(last, 10, 64)
 		if err != nil || n < 0 {

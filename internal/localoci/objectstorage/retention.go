@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"cemli-executor/internal/iam"
 	"cemli-executor/internal/localoci/answer"
 	"cemli-executor/internal/localoci/buckets"
 	"cemli-executor/internal/localoci/gateway"
@@ -20,6 +21,23 @@ const (
 	maxDuration = 100_000
 )
 
+// retentionAPI serves requests to the retention rules of a bucket.
+type retentionAPI struct{ Config }
+
+func (a retentionAPI) routes() part {
+	return part{
+		all: byMethod{
+			http.MethodGet:  {a.list, needs(iam.BucketRead)},
+			http.MethodPost: {a.create, needs(iam.RetentionManage)},
+		},
+		one: byMethod{
+			http.MethodGet:    {a.get, needs(iam.BucketRead)},
+			http.MethodPut:    {a.update, needs(iam.RetentionManage)},
+			http.MethodDelete: {a.delete, needs(iam.RetentionManage)},
+		},
+	}
+}
+
 // retentionRequest is the part of a rule that clients choose.
 type retentionRequest struct {
 	DisplayName string                     `json:"displayName"`
@@ -27,36 +45,42 @@ type retentionRequest struct {
 	TimeLocked  *time.Time                 `json:"timeRuleLocked"`
 }
 
-func (s *Service) readRetention(r *gateway.Request) (retentionRequest, error) {
+func (a retentionAPI) read(r *gateway.Request) (retentionRequest, error) {
 	var q retentionRequest
 	if err := r.ReadJSON(&q); err != nil {
 		return q, err
 	}
-	if d := q.Duration; d != nil && (d.TimeAmount < 1 || d.TimeAmount > maxDuration || d.TimeUnit != "DAYS" && d.TimeUnit != "YEARS") {
+	if q.Duration != nil && !valid(*q.Duration) {
 		return q, answer.Invalid("The duration must be a number of DAYS or YEARS.")
 	}
-	if q.TimeLocked != nil && (q.Duration == nil || q.TimeLocked.Before(s.Now().Add(lockDelay))) {
+	if q.TimeLocked != nil && (q.Duration == nil || q.TimeLocked.Before(a.Now().Add(lockDelay))) {
 		return q, answer.Invalid("A rule with a duration can be locked, 14 days from now at the earliest.")
 	}
 	return q, nil
 }
 
-func (s *Service) createRetention(w http.ResponseWriter, r *gateway.Request, to target) error {
-	q, err := s.readRetention(r)
+func valid(d buckets.RetentionDuration) bool {
+	return d.TimeAmount >= 1 && d.TimeAmount <= maxDuration && (d.TimeUnit == "DAYS" || d.TimeUnit == "YEARS")
+}
+
+func (a retentionAPI) create(w http.ResponseWriter, r *gateway.Request, to target) error {
+	q, err := a.read(r)
 	if err != nil {
 		return err
 	}
-	now := s.Now().UTC()
+	now := a.Now().UTC()
 	rule := buckets.RetentionRule{
-		ID: uuid.NewString(), DisplayName: cmp.Or(q.DisplayName, "retention-rule-"+now.Format("20060102-1504")), ETag: uuid.NewString(),
+		ID: uuid.NewString(), DisplayName: cmp.Or(q.DisplayName, "retention-rule-"+now.Format("20060102-1504")),
+		ETag:        uuid.NewString(),
 		TimeCreated: now, TimeModified: now, Duration: q.Duration, TimeLocked: q.TimeLocked,
 	}
-	_, err = s.Buckets.UpdateBucket(to.bucket, func(b *buckets.Bucket) error {
+	_, err = a.Buckets.UpdateBucket(to.bucket, func(b *buckets.Bucket) error {
 		switch {
 		case b.Versioning != "" && b.Versioning != buckets.VersioningOff:
-			return answer.Error{Status: http.StatusConflict, Code: "InvalidBucketState", Message: "A bucket with versioning cannot have retention rules."}
+			return answer.New(http.StatusConflict, "InvalidBucketState",
+				"A bucket with versioning cannot have retention rules.")
 		case len(b.Retention) >= maxRules:
-			return answer.Error{Status: http.StatusBadRequest, Code: "TooManyRetentionRules", Message: "A bucket can have 100 retention rules."}
+			return answer.New(http.StatusBadRequest, "TooManyRetentionRules", "A bucket can have 100 retention rules.")
 		}
 		b.Retention = append(b.Retention, rule)
 		return nil
@@ -73,8 +97,8 @@ func answerRule(w http.ResponseWriter, rule buckets.RetentionRule) {
 	answer.JSON(w, http.StatusOK, rule)
 }
 
-func (s *Service) listRetention(w http.ResponseWriter, _ *gateway.Request, to target) error {
-	b, err := s.Buckets.Bucket(to.bucket)
+func (a retentionAPI) list(w http.ResponseWriter, _ *gateway.Request, to target) error {
+	b, err := a.Buckets.Bucket(to.bucket)
 	if err != nil {
 		return err
 	}
@@ -82,8 +106,8 @@ func (s *Service) listRetention(w http.ResponseWriter, _ *gateway.Request, to ta
 	return nil
 }
 
-func (s *Service) getRetention(w http.ResponseWriter, _ *gateway.Request, to target) error {
-	b, err := s.Buckets.Bucket(to.bucket)
+func (a retentionAPI) get(w http.ResponseWriter, _ *gateway.Request, to target) error {
+	b, err := a.Buckets.Bucket(to.bucket)
 	if err != nil {
 		return err
 	}
@@ -95,18 +119,18 @@ func (s *Service) getRetention(w http.ResponseWriter, _ *gateway.Request, to tar
 	return nil
 }
 
-func (s *Service) updateRetention(w http.ResponseWriter, r *gateway.Request, to target) error {
-	q, err := s.readRetention(r)
+func (a retentionAPI) update(w http.ResponseWriter, r *gateway.Request, to target) error {
+	q, err := a.read(r)
 	if err != nil {
 		return err
 	}
 	var rule buckets.RetentionRule
-	_, err = s.Buckets.UpdateBucket(to.bucket, func(b *buckets.Bucket) error {
+	_, err = a.Buckets.UpdateBucket(to.bucket, func(b *buckets.Bucket) error {
 		i, err := b.RetentionRule(to.object)
 		if err != nil {
 			return err
 		}
-		if rule, err = q.change(b.Retention[i], s.Now().UTC()); err != nil {
+		if rule, err = q.change(b.Retention[i], a.Now().UTC()); err != nil {
 			return err
 		}
 		b.Retention[i] = rule
@@ -132,13 +156,13 @@ func (q retentionRequest) change(rule buckets.RetentionRule, now time.Time) (buc
 	return rule, nil
 }
 
-func (s *Service) deleteRetention(w http.ResponseWriter, _ *gateway.Request, to target) error {
-	_, err := s.Buckets.UpdateBucket(to.bucket, func(b *buckets.Bucket) error {
+func (a retentionAPI) delete(w http.ResponseWriter, _ *gateway.Request, to target) error {
+	_, err := a.Buckets.UpdateBucket(to.bucket, func(b *buckets.Bucket) error {
 		i, err := b.RetentionRule(to.object)
 		if err != nil {
 			return err
 		}
-		if b.Retention[i].Locked(s.Now()) {
+		if b.Retention[i].Locked(a.Now()) {
 			return lockedError("The rule is locked: it goes with its bucket.")
 		}
 		b.Retention = slices.Delete(b.Retention, i, i+1)
@@ -152,5 +176,5 @@ func (s *Service) deleteRetention(w http.ResponseWriter, _ *gateway.Request, to 
 }
 
 func lockedError(message string) error {
-	return answer.Error{Status: http.StatusConflict, Code: "RetentionRuleLocked", Message: message}
+	return answer.New(http.StatusConflict, "RetentionRuleLocked", message)
 }

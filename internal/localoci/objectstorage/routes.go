@@ -16,7 +16,7 @@ import (
 // operation is what is done for a request, and which permissions on the bucket that needs. Operations whose permission
 // depends on more than the path ask for it themselves.
 type operation struct {
-	serve func(*Service, http.ResponseWriter, *gateway.Request, target) error
+	serve func(http.ResponseWriter, *gateway.Request, target) error
 	needs []iam.Permission
 }
 
@@ -25,67 +25,37 @@ func needs(permissions ...iam.Permission) []iam.Permission { return permissions 
 // byMethod are the operations of one kind of path.
 type byMethod = map[string]operation
 
+// part is a part of a bucket: what is done with all of one, and with one of them.
+type part struct{ all, one byMethod }
+
 // target is what a request is about, from its path.
 type target struct{ namespace, bucket, object string }
 
-var (
-	workRequests = operation{(*Service).getWorkRequest, needs(iam.ObjectRead)}
-	namespace    = operation{(*Service).getNamespace, nil}
-	allOfBuckets = byMethod{
-		http.MethodGet:  {(*Service).listBuckets, needs(iam.BucketInspect)},
-		http.MethodPost: {(*Service).createBucket, needs(iam.BucketCreate)},
-	}
-	bucketMethods = byMethod{
-		http.MethodGet:    {(*Service).getBucket, needs(iam.BucketRead)},
-		http.MethodHead:   {(*Service).getBucket, needs(iam.BucketInspect)},
-		http.MethodPost:   {(*Service).updateBucket, needs(iam.BucketUpdate)},
-		http.MethodDelete: {(*Service).deleteBucket, needs(iam.BucketDelete)},
-	}
-)
-
-// kinds are the parts of a bucket: what is done with all of one, and with one of them.
-var kinds = map[string]struct{ all, one byMethod }{
-	"o": {
-		all: byMethod{http.MethodGet: {(*Service).listObjects, needs(iam.ObjectInspect)}},
-		one: byMethod{
-			http.MethodPut:    {(*Service).putObject, nil},
-			http.MethodGet:    {(*Service).getObject, needs(iam.ObjectRead)},
-			http.MethodHead:   {(*Service).getObject, needs(iam.ObjectRead)},
-			http.MethodDelete: {(*Service).deleteObject, nil},
-		},
-	},
-	"u": {
-		all: byMethod{
-			http.MethodGet: {(*Service).listUploads, needs(iam.BucketRead)},
-			// Beginning an upload needs the permission to overwrite as well, as on OCI.
-			http.MethodPost: {(*Service).createUpload, needs(iam.ObjectCreate, iam.ObjectOverwrite)},
-		},
-		one: byMethod{
-			http.MethodPut:    {(*Service).putPart, nil},
-			http.MethodGet:    {(*Service).listParts, needs(iam.ObjectInspect)},
-			http.MethodPost:   {(*Service).commitUpload, needs(iam.ObjectCreate, iam.ObjectOverwrite)},
-			http.MethodDelete: {(*Service).abortUpload, needs(iam.ObjectDelete)},
-		},
-	},
-	"objectversions": {all: byMethod{http.MethodGet: {(*Service).listVersions, needs(iam.ObjectInspect)}}},
-	"retentionRules": {
-		all: byMethod{
-			http.MethodGet:  {(*Service).listRetention, needs(iam.BucketRead)},
-			http.MethodPost: {(*Service).createRetention, needs(iam.RetentionManage)},
-		},
-		one: byMethod{
-			http.MethodGet:    {(*Service).getRetention, needs(iam.BucketRead)},
-			http.MethodPut:    {(*Service).updateRetention, needs(iam.RetentionManage)},
-			http.MethodDelete: {(*Service).deleteRetention, needs(iam.RetentionManage)},
-		},
-	},
+// routes are the operations of the service, by path.
+type routes struct {
+	namespace   operation
+	workRequest operation
+	buckets     part
+	parts       map[string]part      // by how the path names the part
+	actions     map[string]operation // by name
 }
 
-// actions are what POST …/actions/NAME does with the objects of a bucket.
-var actions = map[string]operation{
-	"copyObject":         {(*Service).copyObject, needs(iam.ObjectRead)},
-	"renameObject":       {(*Service).renameObject, needs(iam.ObjectRead)},
-	"batchDeleteObjects": {(*Service).batchDelete, needs(iam.ObjectDelete)},
+// allRoutes collects them from what serves them.
+func (s *Service) allRoutes() routes {
+	objects := objectAPI{s.Config}
+	copies := copyAPI{s.Config}
+	return routes{
+		namespace:   operation{getNamespace, nil},
+		workRequest: operation{copies.getWork, needs(iam.ObjectRead)},
+		buckets:     bucketAPI{s.Config}.routes(),
+		parts: map[string]part{
+			"o":              objects.routes(),
+			"u":              uploadAPI{s.Config, s.Buckets.Uploads()}.routes(),
+			"objectversions": {all: byMethod{http.MethodGet: {objects.listVersions, needs(iam.ObjectInspect)}}},
+			"retentionRules": retentionAPI{s.Config}.routes(),
+		},
+		actions: copies.actions(),
+	}
 }
 
 // Route reads the path as it was sent: nothing in it is cleaned, because names of objects may hold anything.
@@ -93,13 +63,14 @@ func (s *Service) Route(r *http.Request) (gateway.Operation, bool) {
 	path := r.URL.EscapedPath()
 	if rest, ok := strings.CutPrefix(path, "/workRequests/"); ok {
 		id, err := url.PathUnescape(rest)
-		return s.operation(workRequests, target{object: id}), err == nil && r.Method == http.MethodGet && rest != "" && !strings.Contains(rest, "/")
+		one := err == nil && rest != "" && !strings.Contains(rest, "/")
+		return s.operation(s.routes.workRequest, target{object: id}), one && r.Method == http.MethodGet
 	}
 	rest, ok := strings.CutPrefix(path, "/n")
 	if !ok {
 		return gateway.Operation{}, false
 	}
-	found := s.operation(namespace, target{})
+	found := s.operation(s.routes.namespace, target{})
 	ok = r.Method == http.MethodGet
 	if rest != "" && rest != "/" {
 		found, ok = s.routeBucket(r.Method, strings.TrimPrefix(rest, "/"))
@@ -122,12 +93,12 @@ func (s *Service) routeBucket(method, path string) (gateway.Operation, bool) {
 	var bodyUnsigned bool
 	switch {
 	case len(parts) >= 4:
-		found = ofBucket(method, parts[3], strings.Join(parts[4:], ""))
+		found = s.routes.ofBucket(method, parts[3], strings.Join(parts[4:], ""))
 		bodyUnsigned = method == http.MethodPut && (parts[3] == "o" || parts[3] == "u")
 	case len(parts) == 3 && parts[2] != "":
-		found = bucketMethods[method]
+		found = s.routes.buckets.one[method]
 	default:
-		found = allOfBuckets[method]
+		found = s.routes.buckets.all[method]
 	}
 	operation := s.operation(found, to)
 	operation.BodyUnsigned = bodyUnsigned
@@ -135,14 +106,14 @@ func (s *Service) routeBucket(method, path string) (gateway.Operation, bool) {
 }
 
 // ofBucket finds what is done with a part of a bucket; name is that of one object or upload in it, or of an action.
-func ofBucket(method, kind, name string) operation {
+func (r routes) ofBucket(method, kind, name string) operation {
 	switch {
 	case name == "":
-		return kinds[kind].all[method]
+		return r.parts[kind].all[method]
 	case kind == "actions" && method == http.MethodPost:
-		return actions[name]
+		return r.actions[name]
 	}
-	return kinds[kind].one[method]
+	return r.parts[kind].one[method]
 }
 
 // readTarget decodes what a path names; what it lacks is empty.
@@ -177,7 +148,7 @@ func (s *Service) operation(o operation, to target) gateway.Operation {
 			if err := authorize(r, to.bucket, o.needs...); err != nil {
 				return err
 			}
-			return o.serve(s, w, r, to)
+			return o.serve(w, r, to)
 		})
 	}}
 }
@@ -185,15 +156,14 @@ func (s *Service) operation(o operation, to target) gateway.Operation {
 // inNamespace refuses other tenancies' namespaces.
 func inNamespace(name string) error {
 	if name != tenancy.Namespace {
-		return answer.Error{
-			Status: http.StatusNotFound, Code: "NamespaceNotFound",
-			Message: fmt.Sprintf("You do not have authorization to perform this request, or the namespace '%s' could not be found.", name),
-		}
+		return answer.New(http.StatusNotFound, "NamespaceNotFound",
+			fmt.Sprintf("You do not have authorization to perform this request, or the namespace '%s' could not be found.",
+				name))
 	}
 	return nil
 }
 
-func (s *Service) getNamespace(w http.ResponseWriter, _ *gateway.Request, _ target) error {
+func getNamespace(w http.ResponseWriter, _ *gateway.Request, _ target) error {
 	answer.JSON(w, http.StatusOK, tenancy.Namespace)
 	return nil
 }

@@ -1,5 +1,5 @@
-// Package objectstorage is the Object Storage of a local OCI: its native REST interface, and who may do what of it. What
-// is stored, and how, is internal/localoci/buckets' affair.
+// Package objectstorage is the Object Storage of a local OCI: its native REST interface, and who may do what of it. How
+// buckets and objects are stored is in internal/localoci/buckets.
 package objectstorage
 
 import (
@@ -12,12 +12,25 @@ import (
 	"cemli-executor/internal/localoci/gateway"
 )
 
-// Service serves the buckets of a Store.
-type Service struct {
+// Config says what the service has to know. All fields are required.
+type Config struct {
 	Buckets *buckets.Store
 	Now     func() time.Time
-	Observe func(kind, detail string) // is told what has happened, for people to watch
-	Wrote   func(*gateway.Request, Write)
+	Observe func(kind, detail string)     // is told of what has happened, for people to watch
+	Wrote   func(*gateway.Request, Write) // is told of requests that may have changed a bucket
+}
+
+// Service is the Object Storage service.
+type Service struct {
+	Config
+	routes routes
+}
+
+// New makes the service.
+func New(config Config) *Service {
+	s := &Service{Config: config}
+	s.routes = s.allRoutes()
+	return s
 }
 
 // authorize holds the request to what its principal may do with a bucket, or with none where the name is empty. As on

@@ -17,7 +17,7 @@ type versionListing struct {
 }
 
 // listVersions lists the versions of the objects of a bucket, by name, the newest first.
-func (s *Service) listVersions(w http.ResponseWriter, r *gateway.Request, to target) error {
+func (a objectAPI) listVersions(w http.ResponseWriter, r *gateway.Request, to target) error {
 	l, err := newLister(r.URL.RawQuery)
 	if err != nil {
 		return err
@@ -30,7 +30,7 @@ func (s *Service) listVersions(w http.ResponseWriter, r *gateway.Request, to tar
 		}
 		from = key
 	}
-	if err := s.Buckets.Versions(to.bucket, from, func(key buckets.Key, name string, o buckets.Object) bool {
+	if err := a.Buckets.Versions(to.bucket, from, func(key buckets.Key, name string, o buckets.Object) bool {
 		return l.visit(name, string(key), func() map[string]any { return listedVersion(o, name, l.fields) })
 	}); err != nil {
 		return err

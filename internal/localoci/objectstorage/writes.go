@@ -28,7 +28,9 @@ type Write struct {
 }
 
 // noted serves a request, and tells of it if it may have changed its bucket.
-func (s *Service) noted(w http.ResponseWriter, r *gateway.Request, to target, serve func(http.ResponseWriter) error) error {
+func (s *Service) noted(
+	w http.ResponseWriter, r *gateway.Request, to target, serve func(http.ResponseWriter) error,
+) error {
 	if to.bucket == "" || r.Method == http.MethodGet || r.Method == http.MethodHead {
 		return serve(w)
 	}
@@ -42,8 +44,10 @@ func (s *Service) noted(w http.ResponseWriter, r *gateway.Request, to target, se
 // writeOf describes a request that was served, as OCI's service does.
 func (s *Service) writeOf(r *gateway.Request, to target, begun time.Time, watched *answered, err error) Write {
 	write := Write{
-		Start: begun, End: s.Now(), Bucket: to.bucket, Action: r.Method, Path: r.URL.Path, Operation: strings.ToLower(r.Method) + "object",
-		Object: to.object, Status: watched.status, ETag: watched.Header().Get("Etag"), Version: watched.Header().Get("Version-Id"),
+		Start: begun, End: s.Now(), Bucket: to.bucket, Action: r.Method, Path: r.URL.Path,
+		Operation: strings.ToLower(r.Method) + "object",
+		Object:    to.object, Status: watched.status, ETag: watched.Header().Get("Etag"),
+		Version:   watched.Header().Get("Version-Id"),
 		UserAgent: r.UserAgent(),
 	}
 	write.Address, _, _ = net.SplitHostPort(r.RemoteAddr)
@@ -56,9 +60,10 @@ func (s *Service) writeOf(r *gateway.Request, to target, begun time.Time, watche
 }
 
 // copied describes what a copy has made in a bucket, which need not be the request's own.
-func (s *Service) copied(bucket, name string, o buckets.Object) Write {
+func (c Config) copied(bucket, name string, o buckets.Object) Write {
 	return Write{
-		Start: o.Created, End: s.Now(), Bucket: bucket, Action: http.MethodPut, Path: "/n/" + tenancy.Namespace + "/b/" + bucket + "/o/" + name,
+		Start: o.Created, End: c.Now(), Bucket: bucket, Action: http.MethodPut,
+		Path:      "/n/" + tenancy.Namespace + "/b/" + bucket + "/o/" + name,
 		Operation: "putobject", Object: name, Status: http.StatusOK, ETag: o.ETag, Version: o.Version,
 	}
 }

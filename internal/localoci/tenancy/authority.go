@@ -131,7 +131,9 @@ func (a *Authority) NewSession(now, expires time.Time) (Session, error) {
 
 // NewInstance issues the credentials of a compute instance, which end at a time.
 func (a *Authority) NewInstance(now, expires time.Time) (Session, error) {
-	return a.session(now, expires, jwt.MapClaims{"sub": InstanceID, "ptype": instanceType, "ttype": "x509", "opc-instance": InstanceID})
+	return a.session(now, expires, jwt.MapClaims{
+		"sub": InstanceID, "ptype": instanceType, "ttype": "x509", "opc-instance": InstanceID,
+	})
 }
 
 // instanceType is the type of instances' principals.
@@ -182,8 +184,10 @@ func (a *Authority) sessionKey(token string, now time.Time) (*rsa.PublicKey, Pri
 		Compartment string `json:"res_compartment"`
 		Type        string `json:"ptype"`
 	}{}
-	_, err := jwt.ParseWithClaims(token, &claims, func(*jwt.Token) (any, error) { return crypto.PublicKey(&a.issuer.PublicKey), nil },
-		jwt.WithValidMethods([]string{"RS256"}), jwt.WithExpirationRequired(), jwt.WithTimeFunc(func() time.Time { return now }))
+	_, err := jwt.ParseWithClaims(token, &claims,
+		func(*jwt.Token) (any, error) { return crypto.PublicKey(&a.issuer.PublicKey), nil },
+		jwt.WithValidMethods([]string{"RS256"}), jwt.WithExpirationRequired(),
+		jwt.WithTimeFunc(func() time.Time { return now }))
 	if err != nil {
 		return nil, Principal{}, fmt.Errorf("session token: %w", err)
 	}

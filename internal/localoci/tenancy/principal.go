@@ -50,6 +50,7 @@ func (p Principal) String() string {
 // Subject is how a function hears of who invoked it: headers that no client can send itself.
 func (p Principal) Subject() map[string]string {
 	return map[string]string{
-		"Oci-Subject-Id": p.ID(), "Oci-Subject-Type": p.Kind(), "Oci-Subject-Tenancy-Id": p.tenancy, "Oci-Subject-Compartment-Id": p.compartment,
+		"Oci-Subject-Id": p.ID(), "Oci-Subject-Type": p.Kind(),
+		"Oci-Subject-Tenancy-Id": p.tenancy, "Oci-Subject-Compartment-Id": p.compartment,
 	}
 }

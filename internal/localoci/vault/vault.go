@@ -82,7 +82,9 @@ func New(db *bolt.DB, events Events, now func() time.Time) *Vault {
 // say.
 func (v *Vault) Put(name string, content []byte) (SecretVersion, error) {
 	if !secretName.MatchString(name) || len(content) == 0 || len(content) > maxSecret {
-		return SecretVersion{}, answer.Invalid("A secret needs a name of letters, digits, . _ - and a content of at most 25 KB.")
+		return SecretVersion{}, answer.Invalid(
+			"A secret needs a name of letters, digits, . _ - and a content of at most 25 KB.",
+		)
 	}
 	var made SecretVersion
 	now := v.now().UTC()
@@ -222,7 +224,8 @@ func (s secretRecord) stages(number int) []string {
 // listVersions lists the versions of a secret, the newest first.
 func (v *Vault) listVersions(w http.ResponseWriter, r *gateway.Request, id string) error {
 	secret, err := v.find(id, "")
-	if !r.Allows(iam.SecretBundleRead, map[string]string{"target.secret.id": secret.ID, "target.secret.name": secret.Name}) {
+	target := map[string]string{"target.secret.id": secret.ID, "target.secret.name": secret.Name}
+	if !r.Allows(iam.SecretBundleRead, target) {
 		return answer.NotFound
 	}
 	if err != nil {
@@ -231,7 +234,8 @@ func (v *Vault) listVersions(w http.ResponseWriter, r *gateway.Request, id strin
 	list := []map[string]any{}
 	for number := len(secret.Versions); number > 0; number-- {
 		list = append(list, map[string]any{
-			"secretId": secret.ID, "versionNumber": number, "timeCreated": secret.Versions[number-1].Created, "stages": secret.stages(number),
+			"secretId": secret.ID, "versionNumber": number, "timeCreated": secret.Versions[number-1].Created,
+			"stages": secret.stages(number),
 		})
 	}
 	answer.JSON(w, http.StatusOK, list)
