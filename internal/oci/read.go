@@ -52,7 +52,7 @@ func (b *Bucket) open(ctx context.Context, name string, opts store.GetOptions) (
 		request.Range = common.String(rangeHeader(opts.Offset, opts.Length))
 	}
 	var answer objectstorage.GetObjectResponse
-	send := func(ctx context.Context, api *objectstorage.ObjectStorageClient, ns *string) (err error) {
+	send := func(ctx context.Context, api *storageClient, ns *string) (err error) {
 		request.NamespaceName = ns
 		answer, err = api.GetObject(ctx, request)
 		return err
@@ -107,6 +107,9 @@ var errStalled = errors.New("no data arrived in time")
 func (d *download) Read(p []byte) (int, error) {
 	if d.left == 0 {
 		return 0, io.EOF
+	}
+	if len(p) == 0 {
+		return 0, nil
 	}
 	if int64(len(p)) > d.left {
 		p = p[:d.left]
