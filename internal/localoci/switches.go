@@ -46,4 +46,3 @@ func (s switches) makeWrite(l LoggedWrite) (LoggedWrite, error) {
 	s.LogWrite(l)
 	return l, nil
 }
-

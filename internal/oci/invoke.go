@@ -9,7 +9,6 @@ import (
 
 	"github.com/oracle/oci-go-sdk/v65/common"
 	"github.com/oracle/oci-go-sdk/v65/functions"
-	"github.com/oracle/oci-go-sdk/v65/objectstorage"
 
 	"cemli-executor/internal/codes"
 	"cemli-executor/internal/problem"
@@ -31,8 +30,8 @@ func (c *Client) invoke(ctx context.Context, request functions.InvokeFunctionReq
 	if err != nil {
 		return err
 	}
-	_, err = c.call(ctx, func(ctx context.Context, _ *objectstorage.ObjectStorageClient) error {
-		api, err := functions.NewFunctionsInvokeClientWithConfigurationProvider(c.current(), endpoint)
+	_, err = c.call(ctx, func(ctx context.Context, p *principal) error {
+		api, err := functions.NewFunctionsInvokeClientWithConfigurationProvider(p.provider, endpoint)
 		if err != nil {
 			return credentialsError(err)
 		}
@@ -76,8 +75,8 @@ func (c *Client) invokeEndpoint(ctx context.Context, function string) (string, e
 		return known, nil
 	}
 	var answer functions.GetFunctionResponse
-	_, err := c.call(ctx, func(ctx context.Context, _ *objectstorage.ObjectStorageClient) error {
-		api, err := functions.NewFunctionsManagementClientWithConfigurationProvider(c.current())
+	_, err := c.call(ctx, func(ctx context.Context, p *principal) error {
+		api, err := functions.NewFunctionsManagementClientWithConfigurationProvider(p.provider)
 		if err != nil {
 			return credentialsError(err)
 		}

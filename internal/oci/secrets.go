@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/oracle/oci-go-sdk/v65/objectstorage"
 	"github.com/oracle/oci-go-sdk/v65/secrets"
 
 	"cemli-executor/internal/problem"
@@ -50,8 +49,8 @@ func (c *Client) Secret(ctx context.Context, ref, vault string) ([]byte, SecretV
 
 // bundle asks for a secret by its OCID, or by its name in the vault.
 func (c *Client) bundle(ctx context.Context, ref, vault string) (bundle secrets.SecretBundle, err error) {
-	_, err = c.call(ctx, func(ctx context.Context, _ *objectstorage.ObjectStorageClient) error {
-		api, err := secrets.NewSecretsClientWithConfigurationProvider(c.current())
+	_, err = c.call(ctx, func(ctx context.Context, p *principal) error {
+		api, err := secrets.NewSecretsClientWithConfigurationProvider(p.provider)
 		if err != nil {
 			return credentialsError(err)
 		}

@@ -51,7 +51,7 @@ func (b *Bucket) ListVersions(ctx context.Context, opts store.VersionOptions) (s
 }
 
 func (b *Bucket) versions(ctx context.Context, request objectstorage.ListObjectVersionsRequest) (answer objectstorage.ListObjectVersionsResponse, err error) {
-	_, err = b.run(ctx, "list", "", func(ctx context.Context, api *objectstorage.ObjectStorageClient, ns *string) (err error) {
+	_, err = b.run(ctx, "list", "", func(ctx context.Context, api *storageClient, ns *string) (err error) {
 		request.NamespaceName = ns
 		answer, err = api.ListObjectVersions(ctx, request)
 		return err

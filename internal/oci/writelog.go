@@ -13,7 +13,6 @@ import (
 
 	"github.com/oracle/oci-go-sdk/v65/common"
 	"github.com/oracle/oci-go-sdk/v65/loggingsearch"
-	"github.com/oracle/oci-go-sdk/v65/objectstorage"
 
 	"cemli-executor/internal/codes"
 	"cemli-executor/internal/problem"
@@ -77,8 +76,8 @@ func (c *Client) Writes(ctx context.Context, l WriteLog, from, to time.Time, pag
 // searchLogs sends a search. An answer that is too large is not asked for again.
 func (c *Client) searchLogs(ctx context.Context, request loggingsearch.SearchLogsRequest) (answer loggingsearch.SearchLogsResponse, err error) {
 	bound := &boundedBodies{next: c.http.Transport}
-	_, err = c.call(ctx, func(ctx context.Context, _ *objectstorage.ObjectStorageClient) error {
-		api, err := loggingsearch.NewLogSearchClientWithConfigurationProvider(c.current())
+	_, err = c.call(ctx, func(ctx context.Context, p *principal) error {
+		api, err := loggingsearch.NewLogSearchClientWithConfigurationProvider(p.provider)
 		if err != nil {
 			return credentialsError(err)
 		}
