@@ -50,7 +50,9 @@ func (b *Bucket) run(
 
 // fail gives err its place in the contract, unless it already has one.
 func (b *Bucket) fail(op, name string, err error) error {
-	for _, known := range []error{store.ErrName, store.ErrUnavailable, store.ErrRefused, store.ErrNoBucket, store.ErrDenied} {
+	for _, known := range []error{
+		store.ErrName, store.ErrUnavailable, store.ErrRefused, store.ErrNoBucket, store.ErrDenied,
+	} {
 		if errors.Is(err, known) {
 			return err
 		}
@@ -62,7 +64,9 @@ func (b *Bucket) fail(op, name string, err error) error {
 func (b *Bucket) Head(ctx context.Context, name string) (store.Info, error) {
 	var answer objectstorage.HeadObjectResponse
 	_, err := b.run(ctx, "head", name, func(ctx context.Context, api *storageClient, ns *string) (err error) {
-		answer, err = api.HeadObject(ctx, objectstorage.HeadObjectRequest{NamespaceName: ns, BucketName: &b.name, ObjectName: &name})
+		answer, err = api.HeadObject(ctx, objectstorage.HeadObjectRequest{
+			NamespaceName: ns, BucketName: &b.name, ObjectName: &name,
+		})
 		return err
 	})
 	if status, _ := serviceAnswer(err); status == http.StatusNotFound {
@@ -84,7 +88,9 @@ func (b *Bucket) Head(ctx context.Context, name string) (store.Info, error) {
 }
 
 // Put writes an object, with the checksum that the service verifies.
-func (b *Bucket) Put(ctx context.Context, name string, body io.ReadSeeker, size int64, opts store.PutOptions) (store.Info, error) {
+func (b *Bucket) Put(
+	ctx context.Context, name string, body io.ReadSeeker, size int64, opts store.PutOptions,
+) (store.Info, error) {
 	start, err := body.Seek(0, io.SeekCurrent)
 	if err != nil {
 		return store.Info{}, fmt.Errorf("put %s: %w", name, err)
@@ -133,7 +139,9 @@ func putRequest(bucket, name string, size int64, sum string, opts store.PutOptio
 // have been refused because its own first attempt was carried out; and a principal
 // that may only create is answered 403 or 404, not 412, where the name is taken. In
 // both cases what is stored decides, and where that cannot be seen nothing does.
-func (b *Bucket) settle(ctx context.Context, name string, size int64, sum string, opts store.PutOptions, seen tries, err error) (store.Info, error) {
+func (b *Bucket) settle(
+	ctx context.Context, name string, size int64, sum string, opts store.PutOptions, seen tries, err error,
+) (store.Info, error) {
 	status, _ := serviceAnswer(err)
 	conditional := opts.IfNoneMatch || opts.IfMatch != ""
 	if !conditional || passing(status) || !seen.uncertain && !meansTaken(status) {

@@ -161,7 +161,8 @@ func (c callerContext) RoundTrip(r *http.Request) (*http.Response, error) {
 			}
 		})
 	}
-	resp, err := c.next.RoundTrip(r.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteRequest: written})))
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteRequest: written})
+	resp, err := c.next.RoundTrip(r.WithContext(ctx))
 	answered.Store(true)
 	if err != nil {
 		cancel()
@@ -256,7 +257,8 @@ var errCredentials = errors.New("credentials")
 func credentialsError(err error) error {
 	return problem.New(problem.Problem{
 		Code: "config.credentials", Message: "cannot read the OCI credentials",
-		Hint: "on OCI, check that the function is in a dynamic group and wait up to 15 minutes; on a laptop, check the configuration file and its key_file",
+		Hint: "on OCI, check that the function is in a dynamic group and wait up to 15 minutes; " +
+			"on a laptop, check the configuration file and its key_file",
 	}, fmt.Errorf("%w: %w", errCredentials, err))
 }
 

@@ -17,7 +17,8 @@ func (c *Client) Publish(ctx context.Context, topic, title, body string) error {
 		}
 		c.configure(&api.BaseClient)
 		_, err = api.PublishMessage(ctx, ons.PublishMessageRequest{
-			TopicId: &topic, MessageDetails: ons.MessageDetails{Title: &title, Body: &body}, MessageType: ons.PublishMessageMessageTypeRawText,
+			TopicId: &topic, MessageDetails: ons.MessageDetails{Title: &title, Body: &body},
+			MessageType: ons.PublishMessageMessageTypeRawText,
 		})
 		return err
 	})

@@ -58,7 +58,8 @@ func OpenFolder(dir string) (*Folder, error) {
 		}
 	}
 	f := &Folder{
-		name: name, root: root, turn: make(chan struct{}, 1), lock: flock.New(filepath.Join(abs, private, "lock")), copy: io.Copy,
+		name: name, root: root, copy: io.Copy,
+		turn: make(chan struct{}, 1), lock: flock.New(filepath.Join(abs, private, "lock")),
 	}
 	f.sync = f.syncFolder
 	f.clean()
@@ -181,7 +182,8 @@ func (f *Folder) names(ctx context.Context, opts ListOptions) ([]string, error) 
 			return err
 		case name == private:
 			return fs.SkipDir
-		case entry.Type().IsRegular() && strings.HasPrefix(name, opts.Prefix) && name >= opts.Start && f.check(ctx, "list", name) == nil:
+		case !entry.Type().IsRegular() || !strings.HasPrefix(name, opts.Prefix) || name < opts.Start:
+		case f.check(ctx, "list", name) == nil:
 			names = append(names, name)
 		}
 		return nil

@@ -108,13 +108,15 @@ func TestAFolderHonoursItsContext(t *testing.T) {
 		io.Reader
 		io.Seeker
 	}{io.MultiReader(iotest.OneByteReader(strings.NewReader("te")), reading(cancel), strings.NewReader("xt")), nil}
-	if _, err := f.Put(ctx, "x", body, 4, PutOptions{}); !errors.Is(err, ErrUnavailable) || !errors.Is(err, context.Canceled) {
+	_, err := f.Put(ctx, "x", body, 4, PutOptions{})
+	if !errors.Is(err, ErrUnavailable) || !errors.Is(err, context.Canceled) {
 		t.Errorf("put: %v", err)
 	}
 
 	f.turn <- struct{}{} // another writer, for ever
 	defer func() { <-f.turn }()
-	if err := f.locked(ctx, func() error { return nil }); !errors.Is(err, ErrUnavailable) || !errors.Is(err, context.Canceled) {
+	err = f.locked(ctx, func() error { return nil })
+	if !errors.Is(err, ErrUnavailable) || !errors.Is(err, context.Canceled) {
 		t.Errorf("waiting for another writer: %v", err)
 	}
 }

@@ -179,5 +179,6 @@ func (f *Folder) hash(ctx context.Context, o *opened) error {
 
 // same reports whether two files are one that has not changed between.
 func (o *opened) same(other *opened) bool {
-	return other != nil && os.SameFile(o.stat, other.stat) && o.stat.Size() == other.stat.Size() && o.stat.ModTime().Equal(other.stat.ModTime())
+	return other != nil && os.SameFile(o.stat, other.stat) &&
+		o.stat.Size() == other.stat.Size() && o.stat.ModTime().Equal(other.stat.ModTime())
 }

@@ -46,8 +46,8 @@ var (
 // ErrNoBucket is the answer for a bucket that does not exist, and for one that may not be seen.
 func ErrNoBucket(name string) error {
 	return answer.New(http.StatusNotFound, "BucketNotFound",
-		fmt.Sprintf("Either the bucket named '%s' does not exist in the namespace '%s' or you are not authorized to access it",
-			name, tenancy.Namespace))
+		fmt.Sprintf("Either the bucket named '%s' does not exist in the namespace '%s' "+
+			"or you are not authorized to access it", name, tenancy.Namespace))
 }
 
 // The states of a bucket's versioning.

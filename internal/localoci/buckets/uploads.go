@@ -105,7 +105,9 @@ func (u UploadID) drop(tx *bolt.Tx) ([]Part, error) {
 // Begin notes an upload, unless its conditions are not met already now.
 func (u Uploads) Begin(bucket string, upload Upload) error {
 	return u.store.db.Update(func(tx *bolt.Tx) error {
-		c := Change{Bucket: bucket, Name: upload.Object, IfNoneMatch: upload.IfNoneMatch, IfMatch: upload.IfMatch, now: upload.Created}
+		c := Change{
+			Bucket: bucket, Name: upload.Object, IfNoneMatch: upload.IfNoneMatch, IfMatch: upload.IfMatch, now: upload.Created,
+		}
 		if _, err := c.check(tx); err != nil {
 			return err
 		}
