@@ -64,6 +64,7 @@ var arrows = map[string][]string{
 	"internal/localoci/functions":     {"internal/iam", "internal/localoci/answer", "internal/localoci/gateway", "internal/localoci/tenancy"},
 	"internal/localoci/gateway":       {"internal/iam", "internal/localoci/answer", "internal/localoci/faults", "internal/localoci/tenancy"},
 	"internal/localoci/index":         {},
+	"internal/localoci/localtest":     {"internal/localoci"},
 	"internal/localoci/logging":       {"internal/iam", "internal/localoci/answer", "internal/localoci/faults", "internal/localoci/gateway", "internal/localoci/index", "internal/localoci/tenancy"},
 	"internal/localoci/notifications": {"internal/iam", "internal/localoci/answer", "internal/localoci/gateway", "internal/localoci/index"},
 	"internal/localoci/objectstorage": {"internal/iam", "internal/localoci/answer", "internal/localoci/buckets", "internal/localoci/gateway", "internal/localoci/tenancy"},
@@ -74,7 +75,7 @@ var arrows = map[string][]string{
 // outside says which packages may import a module outside this one that is to stay in
 // one place.
 var outside = map[string][]string{
-	"github.com/oracle/oci-go-sdk/":      {"internal/oci"},
+	"github.com/oracle/oci-go-sdk/":      {"internal/localoci/localtest", "internal/oci"},
 	"github.com/fnproject/fdk-go":        {""},
 	"github.com/cloudevents/sdk-go/":     {"internal/announce", "internal/trigger"},
 	"go.etcd.io/bbolt":                   {"internal/localoci", "internal/localoci/buckets", "internal/localoci/events", "internal/localoci/index", "internal/localoci/logging", "internal/localoci/notifications", "internal/localoci/vault"},

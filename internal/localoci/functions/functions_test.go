@@ -1,13 +1,11 @@
-package localoci_test
+package functions_test
 
 import (
 	"context"
 	"errors"
 	"io"
-	"log/slog"
 	"net/http"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -16,17 +14,14 @@ import (
 	"github.com/oracle/oci-go-sdk/v65/functions"
 
 	"cemli-executor/internal/localoci"
+	"cemli-executor/internal/localoci/localtest"
 )
-
-func invokePath(s *localoci.Server, function string) string {
-	return s.Endpoint() + "/20181201/functions/" + function + "/actions/invoke"
-}
 
 // A caller's body and the headers that OCI passes on reach the function, and its answer
 // the caller.
 func TestInvokeWithTheSDK(t *testing.T) {
 	called := make(chan localoci.Invocation, 1)
-	s := open(t, t.TempDir(), func(_ context.Context, call localoci.Invocation) (localoci.Answer, error) {
+	s := localtest.Open(t, t.TempDir(), func(_ context.Context, call localoci.Invocation) (localoci.Answer, error) {
 		called <- call
 		return localoci.Answer{CallID: "call-1", Header: http.Header{"Content-Type": {"application/json"}, "Fn-Http-Status": {"500"}}, Body: []byte(`{"status":"success"}`)}, nil
 	})
@@ -68,11 +63,11 @@ func TestWhatAFailedInvocationAnswers(t *testing.T) {
 		{"not foreseen", errors.New("the disk says secret things"), 500, "InternalServerError"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := open(t, t.TempDir(), func(context.Context, localoci.Invocation) (localoci.Answer, error) {
+			s := localtest.Open(t, t.TempDir(), func(context.Context, localoci.Invocation) (localoci.Answer, error) {
 				return localoci.Answer{CallID: "call-1"}, c.err
 			})
 			defer s.Close()
-			resp, doc := personOf(t, s).send(t, "POST", invokePath(s, localoci.FunctionID), "{}", nil)
+			resp, doc := localtest.PersonOf(t, s).Send(t, "POST", localtest.InvokeURL(s, localoci.FunctionID), "{}", nil)
 			if resp.StatusCode != c.status || doc["code"] != c.code || resp.Header.Get("Fn-Call-Id") != "call-1" {
 				t.Errorf("status %d %v, %v; want %d %s", resp.StatusCode, doc, resp.Header, c.status, c.code)
 			}
@@ -84,11 +79,11 @@ func TestWhatAFailedInvocationAnswers(t *testing.T) {
 }
 
 func TestWhoMayInvoke(t *testing.T) {
-	s := start(t)
-	p, f := personOf(t, s), functionOf(t, s, time.Now().Add(time.Hour))
+	s := localtest.Start(t)
+	p, f := localtest.PersonOf(t, s), localtest.FunctionOf(t, s, time.Now().Add(time.Hour))
 	for _, c := range []struct {
 		name     string
-		signer   *signer
+		signer   *localtest.Signer
 		function string
 		status   int
 	}{
@@ -97,11 +92,11 @@ func TestWhoMayInvoke(t *testing.T) {
 		{"another function", p, "ocid1.fnfunc.oc1.phx.other", 404},
 		{"another function, by the function", f, "ocid1.fnfunc.oc1.phx.other", 404},
 	} {
-		if resp, doc := c.signer.send(t, "POST", invokePath(s, c.function), "{}", nil); resp.StatusCode != c.status {
+		if resp, doc := c.signer.Send(t, "POST", localtest.InvokeURL(s, c.function), "{}", nil); resp.StatusCode != c.status {
 			t.Errorf("%s: status %d %v; want %d", c.name, resp.StatusCode, doc, c.status)
 		}
 	}
-	resp, doc := p.send(t, "POST", invokePath(s, localoci.FunctionID), strings.Repeat("x", 6<<20+1), nil)
+	resp, doc := p.Send(t, "POST", localtest.InvokeURL(s, localoci.FunctionID), strings.Repeat("x", 6<<20+1), nil)
 	if resp.StatusCode != 413 {
 		t.Errorf("more than 6 MB: status %d %v; want 413", resp.StatusCode, doc)
 	}
@@ -111,13 +106,13 @@ func TestWhoMayInvoke(t *testing.T) {
 // closing the server ends it.
 func TestDetached(t *testing.T) {
 	begun, ended := make(chan struct{}), make(chan struct{})
-	s := open(t, t.TempDir(), func(ctx context.Context, _ localoci.Invocation) (localoci.Answer, error) {
+	s := localtest.Open(t, t.TempDir(), func(ctx context.Context, _ localoci.Invocation) (localoci.Answer, error) {
 		close(begun)
 		<-ctx.Done()
 		close(ended)
 		return localoci.Answer{}, ctx.Err()
 	})
-	resp, doc := personOf(t, s).send(t, "POST", invokePath(s, localoci.FunctionID), "{}", func(r *http.Request) { r.Header.Set("Fn-Invoke-Type", "detached") })
+	resp, doc := localtest.PersonOf(t, s).Send(t, "POST", localtest.InvokeURL(s, localoci.FunctionID), "{}", func(r *http.Request) { r.Header.Set("Fn-Invoke-Type", "detached") })
 	if resp.StatusCode != 202 {
 		t.Errorf("status %d %v; want 202", resp.StatusCode, doc)
 	}
@@ -137,74 +132,10 @@ func TestDetached(t *testing.T) {
 	}
 }
 
-// A request that is being served when the server is closed gets its answer.
-func TestCloseLetsRequestsEnd(t *testing.T) {
-	begun, goOn := make(chan struct{}), make(chan struct{})
-	s := open(t, t.TempDir(), func(context.Context, localoci.Invocation) (localoci.Answer, error) {
-		close(begun)
-		<-goOn
-		return localoci.Answer{Body: []byte("{}")}, nil
-	})
-	p := personOf(t, s)
-	status := make(chan int)
-	go func() {
-		defer close(status) // also when sending fails
-		resp, _ := p.send(t, "POST", invokePath(s, localoci.FunctionID), "{}", nil)
-		status <- resp.StatusCode
-	}()
-	<-begun
-	closed := make(chan error)
-	go func() { closed <- s.Close() }()
-	close(goOn)
-	if got := <-status; got != 200 {
-		t.Errorf("status %d; want 200", got)
-	}
-	if err := <-closed; err != nil {
-		t.Error(err)
-	}
-}
-
-// Whoever watches is told what happens, in order.
-func TestObserve(t *testing.T) {
-	var mu sync.Mutex
-	var seen []string
-	done := make(chan struct{})
-	s, err := localoci.Open(localoci.Config{
-		Dir: t.TempDir(), Buckets: buckets, Log: slog.New(slog.DiscardHandler),
-		Invoke: func(context.Context, localoci.Invocation) (localoci.Answer, error) {
-			return localoci.Answer{CallID: "call-1"}, nil
-		},
-		Observe: func(a localoci.Activity) {
-			mu.Lock()
-			defer mu.Unlock()
-			if a.Kind == "upload" {
-				return // the event may come before the upload has been answered
-			}
-			if seen = append(seen, a.Kind+" "+a.Detail); a.Kind == "invocation" {
-				close(done)
-			}
-		},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Start(0); err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	personOf(t, s).send(t, "PUT", object(s, "packages", "in/a.zip"), "x", nil)
-	<-done
-	mu.Lock()
-	defer mu.Unlock()
-	if diff := cmp.Diff([]string{"event createobject packages/in/a.zip", "invocation call-1"}, seen); diff != "" {
-		t.Error("activities (-want +got):\n" + diff)
-	}
-}
-
 // A signed invocation carries who signed it, whatever its caller says of that; an event has no signer.
 func TestTheSubjectIsTheSigner(t *testing.T) {
 	called := make(chan localoci.Invocation, 1)
-	s := open(t, t.TempDir(), func(_ context.Context, call localoci.Invocation) (localoci.Answer, error) {
+	s := localtest.Open(t, t.TempDir(), func(_ context.Context, call localoci.Invocation) (localoci.Answer, error) {
 		called <- call
 		return localoci.Answer{Body: []byte("{}")}, nil
 	})
@@ -232,22 +163,34 @@ func TestTheSubjectIsTheSigner(t *testing.T) {
 	detached := func(r *http.Request) { forge(r); r.Header.Set("Fn-Invoke-Type", "detached") }
 	for _, c := range []struct {
 		name   string
-		signer *signer
+		signer *localtest.Signer
 		change func(*http.Request)
 		want   map[string]string
 	}{
-		{"a person", personOf(t, s), nil, person},
-		{"a person who forges", personOf(t, s), forge, person},
-		{"a person who forges, detached", personOf(t, s), detached, person},
-		{"the function", functionOf(t, s, time.Now().Add(time.Hour)), forge, function},
+		{"a person", localtest.PersonOf(t, s), nil, person},
+		{"a person who forges", localtest.PersonOf(t, s), forge, person},
+		{"a person who forges, detached", localtest.PersonOf(t, s), detached, person},
+		{"the function", localtest.FunctionOf(t, s, time.Now().Add(time.Hour)), forge, function},
 	} {
-		c.signer.send(t, "POST", invokePath(s, localoci.FunctionID), "{}", c.change)
+		c.signer.Send(t, "POST", localtest.InvokeURL(s, localoci.FunctionID), "{}", c.change)
 		if diff := cmp.Diff(c.want, subject()); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", c.name, diff)
 		}
 	}
-	personOf(t, s).send(t, "PUT", object(s, "packages", "in/a.zip"), "x", forge)
+	localtest.PersonOf(t, s).Send(t, "PUT", localtest.Object(s, "packages", "in/a.zip"), "x", forge)
 	if found := subject(); len(found) > 0 {
 		t.Errorf("an event has a subject: %v", found)
+	}
+}
+
+// A client that is to invoke the function asks first where that is done.
+func TestTheFunctionIsDescribed(t *testing.T) {
+	s := localtest.Start(t)
+	url := s.Endpoint() + "/20181201/functions/" + localoci.FunctionID
+	if resp, doc := localtest.PersonOf(t, s).Send(t, "GET", url, "", nil); resp.StatusCode != 200 || doc["invokeEndpoint"] != s.Endpoint() || doc["id"] != localoci.FunctionID {
+		t.Errorf("status %d %v", resp.StatusCode, doc)
+	}
+	if resp, doc := localtest.PersonOf(t, s).Send(t, "GET", url+"x", "", nil); resp.StatusCode != 404 {
+		t.Errorf("another function: status %d %v", resp.StatusCode, doc)
 	}
 }

@@ -1,10 +1,8 @@
-package localoci_test
+package logging_test
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
@@ -15,6 +13,7 @@ import (
 	"github.com/oracle/oci-go-sdk/v65/loggingsearch"
 
 	"cemli-executor/internal/localoci"
+	"cemli-executor/internal/localoci/localtest"
 )
 
 // searcher is the SDK's own client of Logging Search, as the person.
@@ -69,49 +68,33 @@ func logEntries(t *testing.T, s *localoci.Server) []map[string]any {
 	return list
 }
 
-// withStatements starts a local OCI with a policy of one's own.
-func withStatements(t *testing.T, dir string, statements []string) *localoci.Server {
-	t.Helper()
-	s, err := localoci.Open(localoci.Config{
-		Dir: dir, Buckets: buckets, Statements: statements, Log: slog.New(slog.DiscardHandler),
-		Invoke: func(context.Context, localoci.Invocation) (localoci.Answer, error) { return localoci.Answer{}, nil },
-	})
-	if err == nil {
-		err = s.Start(0)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
-
 func TestTheWriteLogNamesWhoWrote(t *testing.T) {
 	dir := t.TempDir()
 	statements := []string{
 		"Allow dynamic-group cemli-function to manage objects in compartment id " + localoci.Compartment + " where target.bucket.name='packages'",
 		"Allow dynamic-group cemli-instance to manage objects in compartment id " + localoci.Compartment + " where target.bucket.name='packages'",
 	}
-	s := withStatements(t, dir, statements)
+	s := localtest.WithStatements(t, dir, statements)
 	instance, err := s.Authority().NewInstance(time.Now(), time.Now().Add(time.Hour))
 	if err != nil {
 		t.Fatal(err)
 	}
-	people := map[string]*signer{
-		"user": personOf(t, s), "resource": functionOf(t, s, time.Now().Add(time.Hour)), "instance": {keyID: "ST$" + instance.Token, key: parseKey(t, instance.PrivateKey)},
+	people := map[string]*localtest.Signer{
+		"user": localtest.PersonOf(t, s), "resource": localtest.FunctionOf(t, s, time.Now().Add(time.Hour)), "instance": localtest.With(t, instance),
 	}
 	ids := map[string]string{"user": localoci.User, "resource": localoci.FunctionID, "instance": localoci.InstanceID}
 	var want []string
 	for _, kind := range []string{"user", "resource", "instance"} {
-		resp, doc := people[kind].send(t, "PUT", object(s, "packages", kind+".zip"), "x", nil)
+		resp, doc := people[kind].Send(t, "PUT", localtest.Object(s, "packages", kind+".zip"), "x", nil)
 		if resp.StatusCode != http.StatusOK {
 			t.Fatalf("%s: %d %v", kind, resp.StatusCode, doc)
 		}
 		want = append(want, fmt.Sprint(ids[kind], kind, resp.Header.Get("Etag"), resp.Header.Get("Version-Id"), 200, "PUT", false))
 	}
 	// What is read, and written elsewhere, is not in it; what is refused is.
-	people["user"].read(t, "GET", object(s, "packages", "user.zip"), nil)
-	people["user"].send(t, "PUT", object(s, "state", "user.zip"), "x", nil)
-	people["user"].send(t, "PUT", object(s, "packages", "user.zip"), "x", func(r *http.Request) { r.Header.Set("If-None-Match", "*") })
+	people["user"].Read(t, "GET", localtest.Object(s, "packages", "user.zip"), nil)
+	people["user"].Send(t, "PUT", localtest.Object(s, "state", "user.zip"), "x", nil)
+	people["user"].Send(t, "PUT", localtest.Object(s, "packages", "user.zip"), "x", func(r *http.Request) { r.Header.Set("If-None-Match", "*") })
 	want = append(want, fmt.Sprint(localoci.User, "user", nil, nil, 412, "PUT", false))
 	check := func() {
 		t.Helper()
@@ -131,34 +114,34 @@ func TestTheWriteLogNamesWhoWrote(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	s = open(t, dir, nil) // it is still there
+	s = localtest.Open(t, dir, nil) // it is still there
 	defer s.Close()
 	check()
 }
 
 // An instance may do nothing that nobody has allowed it.
 func TestAnInstanceMayDoNothing(t *testing.T) {
-	s := start(t)
+	s := localtest.Start(t)
 	session, err := s.Authority().NewInstance(time.Now(), time.Now().Add(time.Hour))
 	if err != nil {
 		t.Fatal(err)
 	}
-	i := &signer{keyID: "ST$" + session.Token, key: parseKey(t, session.PrivateKey)}
-	if resp, doc := i.send(t, "PUT", object(s, "state", "x"), "x", nil); resp.StatusCode != http.StatusNotFound {
+	i := localtest.With(t, session)
+	if resp, doc := i.Send(t, "PUT", localtest.Object(s, "state", "x"), "x", nil); resp.StatusCode != http.StatusNotFound {
 		t.Errorf("%d %v", resp.StatusCode, doc)
 	}
 }
 
 // Large uploads and copies make objects, too.
 func TestTheWriteLogHasEveryWayOfWriting(t *testing.T) {
-	s := start(t)
-	p := personOf(t, s)
-	p.send(t, "PUT", object(s, "state", "from.zip"), "x", nil)
+	s := localtest.Start(t)
+	p := localtest.PersonOf(t, s)
+	p.Send(t, "PUT", localtest.Object(s, "state", "from.zip"), "x", nil)
 	body := fmt.Sprintf(`{"sourceObjectName":"from.zip","destinationRegion":%q,"destinationNamespace":"localns","destinationBucket":"packages","destinationObjectName":"to.zip"}`, localoci.Region)
-	if resp, doc := p.send(t, "POST", s.Endpoint()+"/n/localns/b/state/actions/copyObject", body, nil); resp.StatusCode != http.StatusAccepted {
+	if resp, doc := p.Send(t, "POST", s.Endpoint()+"/n/localns/b/state/actions/copyObject", body, nil); resp.StatusCode != http.StatusAccepted {
 		t.Fatal(doc)
 	}
-	head, _ := p.read(t, "GET", object(s, "packages", "to.zip"), nil)
+	head, _ := p.Read(t, "GET", localtest.Object(s, "packages", "to.zip"), nil)
 	list := logEntries(t, s)
 	if len(list) != 1 || list[0]["eTag"] != head.Header.Get("Etag") || list[0]["principalId"] != localoci.User {
 		t.Errorf("%v", list)
@@ -166,27 +149,27 @@ func TestTheWriteLogHasEveryWayOfWriting(t *testing.T) {
 }
 
 func TestEntriesThatAreLostOrLate(t *testing.T) {
-	s := start(t)
-	p := personOf(t, s)
+	s := localtest.Start(t)
+	p := localtest.PersonOf(t, s)
 	for fault, want := range map[string]int{`{"log_lose":1}`: 0, `{"log_delay":"1h"}`: 0, `{}`: 1} {
-		if status, doc := admin(t, s, "PUT", "/local/faults", fault, nil); status != http.StatusOK {
+		if status, doc := localtest.Admin(t, s, "PUT", "/local/faults", fault, nil); status != http.StatusOK {
 			t.Fatal(doc)
 		}
 		before := len(logEntries(t, s))
-		p.send(t, "PUT", object(s, "packages", "a.zip"), "x", nil)
+		p.Send(t, "PUT", localtest.Object(s, "packages", "a.zip"), "x", nil)
 		if got := len(logEntries(t, s)) - before; got != want {
 			t.Errorf("%s: %d entries; want %d", fault, got, want)
 		}
 	}
-	if status, _ := admin(t, s, "PUT", "/local/faults", `{"log_lose":2}`, nil); status != http.StatusBadRequest {
+	if status, _ := localtest.Admin(t, s, "PUT", "/local/faults", `{"log_lose":2}`, nil); status != http.StatusBadRequest {
 		t.Errorf("a rate of 2: %d", status)
 	}
 }
 
 // Somebody may put in what OCI would: local OCI has no pre-authenticated requests.
 func TestAnEntryOfAPreAuthenticatedRequest(t *testing.T) {
-	s := start(t)
-	status, doc := admin(t, s, "POST", "/local/writes", `{"etag":"e","version_id":"v","principal":"ocid1.user.oc1..p","pre_authenticated":true}`, nil)
+	s := localtest.Start(t)
+	status, doc := localtest.Admin(t, s, "POST", "/local/writes", `{"etag":"e","version_id":"v","principal":"ocid1.user.oc1..p","pre_authenticated":true}`, nil)
 	if status != http.StatusOK {
 		t.Fatal(doc)
 	}
@@ -194,13 +177,13 @@ func TestAnEntryOfAPreAuthenticatedRequest(t *testing.T) {
 	if len(list) != 1 || list[0]["isPar"] != true || list[0]["eTag"] != "e" || list[0]["principalId"] != "ocid1.user.oc1..p" || list[0]["authenticationType"] != "user" {
 		t.Errorf("%v", list)
 	}
-	if status, _ := admin(t, s, "POST", "/local/writes", `{"object":"x"}`, nil); status != http.StatusBadRequest {
+	if status, _ := localtest.Admin(t, s, "POST", "/local/writes", `{"object":"x"}`, nil); status != http.StatusBadRequest {
 		t.Errorf("an unknown key: %d", status)
 	}
 }
 
 func TestSearchesInPages(t *testing.T) {
-	s := start(t)
+	s := localtest.Start(t)
 	for n := range 5 {
 		s.LogWrite(localoci.LoggedWrite{ETag: fmt.Sprint(n)})
 	}
@@ -237,7 +220,7 @@ func TestSearchesInPages(t *testing.T) {
 }
 
 func TestSearchesThatAreRefused(t *testing.T) {
-	s := start(t)
+	s := localtest.Start(t)
 	c := searcher(t, s)
 	for name, change := range map[string]func(*loggingsearch.SearchLogsRequest){
 		"InvalidParameter a query that is not known": func(q *loggingsearch.SearchLogsRequest) {
@@ -258,7 +241,7 @@ func TestSearchesThatAreRefused(t *testing.T) {
 		q := search(wholeLog)
 		change(&q)
 		want, what, _ := strings.Cut(name, " ")
-		if _, err := c.SearchLogs(t.Context(), q); refusal(err) != want {
+		if _, err := c.SearchLogs(t.Context(), q); localtest.Refusal(err) != want {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
