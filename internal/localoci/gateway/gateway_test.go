@@ -55,10 +55,12 @@ func says(path string) gateway.Table {
 	return gateway.Table{{Method: "POST", Path: regexp.MustCompile(path), Handle: handle}}
 }
 
-// Every operation of a service wants a signature, before anything of it is done; those that OCI does not have want none.
+// Every operation of a service wants a signature before anything of it is done. Those that OCI does not have want none.
 func TestWhatNeedsASignature(t *testing.T) {
 	g := gatewayOf(t, says(`^/local/([^/]+)$`), says(`^/a/([^/]+)$`), says(`^/b/([^/]+)$`))
-	for path, want := range map[string]int{"/a/x": 401, "/b/x": 401, "/b/%2F": 401, "/b/x/y": 404, "/c/x": 404, "/local/x": 200} {
+	for path, want := range map[string]int{
+		"/a/x": 401, "/b/x": 401, "/b/%2F": 401, "/b/x/y": 404, "/c/x": 404, "/local/x": 200,
+	} {
 		if status, got := serve(g, "POST", path, "{}"); status != want {
 			t.Errorf("%s: %d %s; want %d", path, status, got, want)
 		}

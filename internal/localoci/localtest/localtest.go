@@ -1,5 +1,5 @@
-// Package localtest is what the tests of local OCI's parts have in common: a local OCI that runs, clients of it that sign
-// their requests, and OCI's own SDK.
+// Package localtest is what the tests of local OCI's parts have in common: a local OCI that runs, clients of it that
+// sign their requests, and OCI's own SDK.
 package localtest
 
 import (

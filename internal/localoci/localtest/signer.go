@@ -136,12 +136,15 @@ func (s *Signer) Sign(t *testing.T, r *http.Request, body string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.Header.Set("Authorization", fmt.Sprintf(`Signature version="1",keyId="%s",algorithm="rsa-sha256",headers="%s",signature="%s"`,
+	r.Header.Set("Authorization", fmt.Sprintf(
+		`Signature version="1",keyId="%s",algorithm="rsa-sha256",headers="%s",signature="%s"`,
 		s.KeyID, strings.Join(headers, " "), base64.StdEncoding.EncodeToString(signature)))
 }
 
 // Send signs and sends a request; change may spoil it after it was signed.
-func (s *Signer) Send(t *testing.T, method, url, body string, change func(*http.Request)) (*http.Response, map[string]any) {
+func (s *Signer) Send(
+	t *testing.T, method, url, body string, change func(*http.Request),
+) (*http.Response, map[string]any) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
 	if err != nil {
