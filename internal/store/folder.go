@@ -33,10 +33,10 @@ const private = ".cemli-store"
 type Folder struct {
 	name string
 	root *os.Root
-	turn chan struct{}                             // has an element while a goroutine of this process is the only writer
-	lock *flock.Flock                              // as that, of all processes
-	sync func(dir string) error                    // makes names in a folder last
-	copy func(io.Writer, io.Reader) (int64, error) // reads contents
+	turn chan struct{}                             // holds one element while a goroutine of this process writes
+	lock *flock.Flock                              // held by the one process that writes
+	sync func(dir string) error                    // makes the names in a folder last
+	copy func(io.Writer, io.Reader) (int64, error) // io.Copy, which tests replace
 }
 
 var _ Bucket = (*Folder)(nil)
@@ -69,7 +69,8 @@ func OpenFolder(dir string) (*Folder, error) {
 // Name returns the folder's own name.
 func (f *Folder) Name() string { return f.name }
 
-// locked runs something as the only writer. It is to be short: contents are read before.
+// locked runs a function as the only writer of the folder. The function is to be short: whoever needs an object's
+// contents reads them before.
 func (f *Folder) locked(ctx context.Context, run func() error) error {
 	select {
 	case f.turn <- struct{}{}:
