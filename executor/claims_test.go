@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"strings"
 	"sync"
@@ -437,5 +438,60 @@ func TestWhatARunDidIsNotedBeforeTheNext(t *testing.T) {
 	b.config.State, b.config.Results = b.state, b.results
 	if r, err := b.run(t.Context(), third); err != nil || r.Status != evidence.StatusSuccess || !strings.Contains(b.stateText(record), first.RunID) {
 		t.Errorf("%s, %v, record %s", r.Status, err, b.stateText(record))
+	}
+}
+
+// A rollback that had nothing to execute has an effect as soon as its result is stored, also where nobody knows
+// that it is, and another invocation holds its claim by now.
+func TestARollbackThatNobodyKnowsToBeStored(t *testing.T) {
+	b := newBench(t)
+	first := b.ran(files{"steps/run.sh": "echo ran"})
+	back := func(id string) executor.Request {
+		q := request(first.SourceObject, first.Package.ETag)
+		q.Action, q.RollbackOf, q.RequestID, q.Reason = executor.ActionRollback, first.RunID, id, "it was wrong"
+		return q
+	}
+	results, lost := b.config.Results, ""
+	isResult := func(name string) bool {
+		return strings.HasSuffix(name, "/result.json") && !strings.Contains(name, first.RunID)
+	}
+	b.config.Results = faulty{Bucket: results, put: func(name string) error {
+		if !isResult(name) {
+			return nil
+		}
+		lost = name
+		return store.Error(store.ErrUnavailable, "put", "results", name, errors.New("lost answer"))
+	}}
+	if _, err := b.run(within(t, 20*time.Second), back("1")); err == nil || lost == "" {
+		t.Fatalf("the result is stored: %v", err)
+	}
+	b.config.Results = results
+	// The write that nobody waited for any more arrives.
+	r := first
+	r.RunID, r.Action, r.PreviousRunID, r.Rollback = strings.Split(lost, "/")[1], string(executor.ActionRollback), first.RunID, &evidence.Rollback{Status: evidence.StepSuccess}
+	r.Steps = nil
+	doc, err := r.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := results.Put(t.Context(), lost, bytes.NewReader(doc), int64(len(doc)), store.PutOptions{IfNoneMatch: true}); err != nil {
+		t.Fatal(err)
+	}
+	edit := func(prefix, part string, change func(map[string]any)) {
+		for _, name := range b.stateNames(prefix) {
+			var doc map[string]any
+			if text := b.stateText(name); !strings.Contains(text, part) {
+				continue
+			} else if err := json.Unmarshal([]byte(text), &doc); err != nil {
+				t.Fatal(err)
+			}
+			change(doc)
+			b.overwrite(name, doc)
+		}
+	}
+	edit("groups/", "sample", func(g map[string]any) { g["holder"].(map[string]any)["lease"] = time.Now().Add(-time.Hour).UTC() })
+	edit("claims/", r.RunID, func(c map[string]any) { c["lease"] = time.Now().Add(time.Hour).UTC() })
+	if again, err := b.run(t.Context(), back("2")); err != nil || code(again) != "rollback.undone" {
+		t.Errorf("the second rollback: %s, %s, %v", again.Status, code(again), err)
 	}
 }

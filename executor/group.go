@@ -177,7 +177,7 @@ func (e *Config) bury(ctx context.Context, g *claim.Group, key string) error {
 	case held.State == claim.Done && len(held.Pending) > 0:
 		err = e.finishPending(ctx, held)
 	}
-	if held.State == claim.Claimed && held.Expired(e.now()) {
+	if held.State == claim.Claimed { // by whoever: an invocation that holds it now has not entered the group
 		err = e.ownUp(ctx, held)
 	}
 	if err == nil && slices.Contains(held.Pending, followRecord) {
@@ -193,8 +193,8 @@ func unnoted(held *claim.Held) error {
 	}, nil)
 }
 
-// ownUp does what follows the result of a run that died after it had stored that, and before that had
-// begun no step: a rollback that had nothing to execute has an effect all the same.
+// ownUp does what follows the result of a run that was put off or died after it had stored that, and before that
+// had begun no step: a rollback that had nothing to execute has an effect all the same.
 func (e *Config) ownUp(ctx context.Context, held *claim.Held) error {
 	result, digest, err := e.readResult(ctx, held.RunID)
 	if errors.Is(err, store.ErrNotFound) || held.Sets != nil {
