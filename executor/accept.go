@@ -291,7 +291,7 @@ func (r *run) lookBack(ctx context.Context) error {
 		return err
 	}
 	if err == nil {
-		r.created = info.Created
+		r.created = r.request.createdAt(info.Created)
 		if r.request.fromMetadata(info.Metadata) == nil && r.request.Action != "" {
 			r.result.Action = string(r.request.Action)
 		}

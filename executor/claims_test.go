@@ -495,3 +495,38 @@ func TestARollbackThatNobodyKnowsToBeStored(t *testing.T) {
 		t.Errorf("the second rollback: %s, %s, %v", again.Status, code(again), err)
 	}
 }
+
+// seconds is a bucket that tells of a single object the second in which it was written, as Object Storage does.
+type seconds struct{ store.Bucket }
+
+func (s seconds) Head(ctx context.Context, name string) (store.Info, error) {
+	info, err := s.Bucket.Head(ctx, name)
+	info.Created = info.Created.Truncate(time.Second)
+	return info, err
+}
+
+func (s seconds) Get(ctx context.Context, name string, o store.GetOptions) (io.ReadCloser, store.Info, error) {
+	body, info, err := s.Bucket.Get(ctx, name, o)
+	info.Created = info.Created.Truncate(time.Second)
+	return body, info, err
+}
+
+// All runs of one upload have its place, to the millisecond, those that are skipped among them.
+func TestEverySetHasThePlaceOfItsUpload(t *testing.T) {
+	b := newBench(t)
+	b.config.Packages = seconds{b.packages}
+	info := b.upload("sample-1.0.0.zip", pack(t, with(`"parameters":{"P":{"type":"string"}},"parameter_sets":{"A":{"P":"a"},"B":{"P":"b"}}`, files{"steps/run.sh": "exit 1"})), store.PutOptions{})
+	q := event(info.Name, info.ETag)
+	q.Trigger.EventTime = info.Created.Truncate(time.Second).Add(731 * time.Millisecond)
+	if rs, err := executor.New(b.config).Run(t.Context(), q); err != nil || len(rs) != 2 || rs[1].Status != evidence.StatusSkipped {
+		t.Fatalf("%v, %+v", err, rs)
+	}
+	for _, name := range b.stateNames("claims/") {
+		var c struct {
+			Uploaded time.Time `json:"uploaded"`
+		}
+		if err := json.Unmarshal([]byte(b.stateText(name)), &c); err != nil || !c.Uploaded.Equal(q.Trigger.EventTime) {
+			t.Errorf("%s: %s, %v; want %s", name, c.Uploaded, err, q.Trigger.EventTime)
+		}
+	}
+}
