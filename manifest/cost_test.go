@@ -31,7 +31,7 @@ func within(t *testing.T, name string, megabytes uint64, do func()) {
 	do()
 	took := processorTime(t) - start
 	runtime.ReadMemStats(&after)
-	if used := (after.TotalAlloc - before.TotalAlloc) >> 20; used > megabytes || took > 10*time.Second {
+	if used := (after.TotalAlloc - before.TotalAlloc) >> 20; used > megabytes || took > slowdown*10*time.Second {
 		t.Errorf("%s: %d MB in %s; want at most %d MB", name, used, took, megabytes)
 	} else {
 		t.Logf("%s: %d MB in %s", name, used, took)
