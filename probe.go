@@ -54,7 +54,7 @@ func (h *handler) checks() []executor.ProbeCheck {
 	}
 	checks := []executor.ProbeCheck{{What: "topic", Try: said(topic)}, vault, itself}
 	if h.config.WriteLog.Log != "" {
-		checks = append(checks, executor.ProbeCheck{What: "write log", Try: func(ctx context.Context) (string, error) {
+		checks = append(checks, executor.ProbeCheck{What: "write_log", Try: func(ctx context.Context) (string, error) {
 			_, _, err := h.client.Writes(ctx, h.config.WriteLog, time.Now().Add(-time.Minute), time.Now(), "")
 			return "it can be read; whether it has an upload shows in requester.json", err
 		}})

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"strings"
 	"sync"
@@ -381,5 +382,151 @@ func TestEvidenceThatFailsBeforeTheFirstStepIsTriedAgain(t *testing.T) {
 	b.config.Results = results
 	if r := b.again(request(info.Name, info.ETag)); code(r) != "step.interpreter" || b.resultsStored() != 1 {
 		t.Errorf("status %s, %q, %d results", r.Status, r.Message, b.resultsStored())
+	}
+}
+
+// Two that come after a run that died may end it at once. Who finds that the other one has enters the group only
+// when it is noted what that run did, even if the other could not note it.
+func TestWhatARunDidIsNotedBeforeTheNext(t *testing.T) {
+	b := newBench(t)
+	b.record()
+	const group = `"idempotent":true,"concurrency":{"group":"g"}`
+	first := b.ran(with(group, files{"steps/1.sh": "echo one", "steps/2.sh": "echo two"}))
+	b.leave(first, claim.Running)
+	name, docs := b.recorded("groups/test/")
+	for _, doc := range docs {
+		if holder, ok := doc["holder"].(map[string]any); ok {
+			holder["lease"] = time.Now().Add(-time.Hour).UTC()
+			b.overwrite(name, doc)
+		}
+	}
+	record := "packages/test/" + first.Package.Name + ".json"
+	if err := b.state.Delete(t.Context(), record, ""); err != nil {
+		t.Fatal(err)
+	}
+	b.config.State = b.state
+	upload := func(name string) executor.Request {
+		info := b.upload(name+"-1.0.0.zip", pack(t, files{
+			"manifest.json": `{"name":"` + name + `","version":"1.0.0","type":"extension",` + group + `}`, "steps/run.sh": "echo ran",
+		}), store.PutOptions{})
+		return request(info.Name, info.ETag)
+	}
+	outage := func(name string) error {
+		if name == record {
+			return store.Error(store.ErrUnavailable, "put", "state", name, nil)
+		}
+		return nil
+	}
+	other, ended := b.config, false
+	other.WorkDir += "-other"
+	other.State = faulty{Bucket: b.state, put: outage}
+	second, third := upload("second"), upload("third")
+	b.config.State = faulty{Bucket: b.state, put: outage}
+	b.config.Results = faulty{Bucket: b.results, put: func(name string) error {
+		if name == evidence.ResultObject(first.RunID) && !ended {
+			ended = true
+			if _, err := executor.New(other).Run(t.Context(), second); err == nil {
+				t.Error("the other one has entered the group")
+			}
+		}
+		return nil
+	}}
+	r, err := b.run(t.Context(), third)
+	if !ended || err == nil || len(r.Steps) != 0 {
+		t.Errorf("what the first run did is not noted, and the third has begun: %s, %v, %+v", r.Status, err, r.Steps)
+	}
+	b.config.State, b.config.Results = b.state, b.results
+	if r, err := b.run(t.Context(), third); err != nil || r.Status != evidence.StatusSuccess || !strings.Contains(b.stateText(record), first.RunID) {
+		t.Errorf("%s, %v, record %s", r.Status, err, b.stateText(record))
+	}
+}
+
+// A rollback that had nothing to execute has an effect as soon as its result is stored, also where nobody knows
+// that it is, and another invocation holds its claim by now.
+func TestARollbackThatNobodyKnowsToBeStored(t *testing.T) {
+	b := newBench(t)
+	first := b.ran(files{"steps/run.sh": "echo ran"})
+	back := func(id string) executor.Request {
+		q := request(first.SourceObject, first.Package.ETag)
+		q.Action, q.RollbackOf, q.RequestID, q.Reason = executor.ActionRollback, first.RunID, id, "it was wrong"
+		return q
+	}
+	results, lost := b.config.Results, ""
+	isResult := func(name string) bool {
+		return strings.HasSuffix(name, "/result.json") && !strings.Contains(name, first.RunID)
+	}
+	b.config.Results = faulty{Bucket: results, put: func(name string) error {
+		if !isResult(name) {
+			return nil
+		}
+		lost = name
+		return store.Error(store.ErrUnavailable, "put", "results", name, errors.New("lost answer"))
+	}}
+	if _, err := b.run(within(t, 20*time.Second), back("1")); err == nil || lost == "" {
+		t.Fatalf("the result is stored: %v", err)
+	}
+	b.config.Results = results
+	// The write that nobody waited for any more arrives.
+	r := first
+	r.RunID, r.Action, r.PreviousRunID, r.Rollback = strings.Split(lost, "/")[1], string(executor.ActionRollback), first.RunID, &evidence.Rollback{Status: evidence.StepSuccess}
+	r.Steps = nil
+	doc, err := r.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := results.Put(t.Context(), lost, bytes.NewReader(doc), int64(len(doc)), store.PutOptions{IfNoneMatch: true}); err != nil {
+		t.Fatal(err)
+	}
+	edit := func(prefix, part string, change func(map[string]any)) {
+		for _, name := range b.stateNames(prefix) {
+			var doc map[string]any
+			if text := b.stateText(name); !strings.Contains(text, part) {
+				continue
+			} else if err := json.Unmarshal([]byte(text), &doc); err != nil {
+				t.Fatal(err)
+			}
+			change(doc)
+			b.overwrite(name, doc)
+		}
+	}
+	edit("groups/", "sample", func(g map[string]any) { g["holder"].(map[string]any)["lease"] = time.Now().Add(-time.Hour).UTC() })
+	edit("claims/", r.RunID, func(c map[string]any) { c["lease"] = time.Now().Add(time.Hour).UTC() })
+	if again, err := b.run(t.Context(), back("2")); err != nil || code(again) != "rollback.undone" {
+		t.Errorf("the second rollback: %s, %s, %v", again.Status, code(again), err)
+	}
+}
+
+// seconds is a bucket that tells of a single object the second in which it was written, as Object Storage does.
+type seconds struct{ store.Bucket }
+
+func (s seconds) Head(ctx context.Context, name string) (store.Info, error) {
+	info, err := s.Bucket.Head(ctx, name)
+	info.Created = info.Created.Truncate(time.Second)
+	return info, err
+}
+
+func (s seconds) Get(ctx context.Context, name string, o store.GetOptions) (io.ReadCloser, store.Info, error) {
+	body, info, err := s.Bucket.Get(ctx, name, o)
+	info.Created = info.Created.Truncate(time.Second)
+	return body, info, err
+}
+
+// All runs of one upload have its place, to the millisecond, those that are skipped among them.
+func TestEverySetHasThePlaceOfItsUpload(t *testing.T) {
+	b := newBench(t)
+	b.config.Packages = seconds{b.packages}
+	info := b.upload("sample-1.0.0.zip", pack(t, with(`"parameters":{"P":{"type":"string"}},"parameter_sets":{"A":{"P":"a"},"B":{"P":"b"}}`, files{"steps/run.sh": "exit 1"})), store.PutOptions{})
+	q := event(info.Name, info.ETag)
+	q.Trigger.EventTime = info.Created.Truncate(time.Second).Add(731 * time.Millisecond)
+	if rs, err := executor.New(b.config).Run(t.Context(), q); err != nil || len(rs) != 2 || rs[1].Status != evidence.StatusSkipped {
+		t.Fatalf("%v, %+v", err, rs)
+	}
+	for _, name := range b.stateNames("claims/") {
+		var c struct {
+			Uploaded time.Time `json:"uploaded"`
+		}
+		if err := json.Unmarshal([]byte(b.stateText(name)), &c); err != nil || !c.Uploaded.Equal(q.Trigger.EventTime) {
+			t.Errorf("%s: %s, %v; want %s", name, c.Uploaded, err, q.Trigger.EventTime)
+		}
 	}
 }

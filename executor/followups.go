@@ -171,12 +171,13 @@ func (e *environment) leaveTodo(ctx context.Context, held *claim.Held, result ev
 	return t.Put(ctx, e.State)
 }
 
-// uploadedAt is when the package of a run was uploaded, as well as that is known.
+// uploadedAt is when the package of a run was uploaded, as well as that is known. What an event says is taken only
+// where it may be so: its sender can write anything.
 func uploadedAt(held *claim.Held, result evidence.Result) time.Time {
 	switch at := result.Trigger.EventTime; {
 	case !held.Uploaded.IsZero():
 		return held.Uploaded
-	case at != nil:
+	case at != nil && at.Before(result.Start) && at.After(result.Start.Add(-uploadWindow)):
 		return *at
 	}
 	return result.Start
@@ -325,14 +326,20 @@ func (e *environment) endFormer(ctx context.Context, g *claim.Group, key string)
 	if err != nil || former == nil {
 		return err
 	}
-	switch expired := former.Expired(e.now()); {
+	if former.State == claim.Running && former.Expired(e.now()) {
+		if err = e.endDead(ctx, former); verdictOf(err).kind == duplicate {
+			// Another invocation has ended it, and perhaps not noted what it did.
+			if former, err = g.Former(ctx, key); former == nil {
+				return err
+			}
+		}
+	}
+	switch {
+	case err != nil:
+		return err
 	case former.State == claim.Done && len(former.FollowUps) > 0:
 		err = e.finishFollowUps(ctx, former)
-	case former.State == claim.Running && expired:
-		if err = e.endDead(ctx, former); verdictOf(err).kind == duplicate {
-			return nil // another invocation has ended it
-		}
-	case former.State == claim.Claimed && expired:
+	case former.State == claim.Claimed: // an invocation that holds the claim now has not entered the group
 		err = e.adoptStored(ctx, former)
 	}
 	if err == nil && slices.Contains(former.FollowUps, followRecord) {
@@ -348,8 +355,8 @@ func unrecorded(held *claim.Held) error {
 	}, nil)
 }
 
-// adoptStored does what follows the result of a run that died after it had stored that, and before that had
-// begun no step: a rollback that had nothing to execute has an effect all the same.
+// adoptStored does what follows the result of a run that was put off or died after it had stored that, and before
+// that had begun no step: a rollback that had nothing to execute has an effect all the same.
 func (e *environment) adoptStored(ctx context.Context, held *claim.Held) error {
 	result, digest, err := e.readResult(ctx, held.RunID)
 	if errors.Is(err, store.ErrNotFound) || held.Sets != nil {

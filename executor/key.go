@@ -169,7 +169,9 @@ func (q *Request) fromMetadata(metadata map[string]string) error {
 				return metadataError(key, "the action must be apply, dry_run or check")
 			}
 		case "parameter-set":
-			setDefault(&q.ParameterSet, value)
+			if !q.OnEvent { // it is one request whatever version of the object is there
+				setDefault(&q.ParameterSet, value)
+			}
 		case "reason":
 			setDefault(&q.Reason, value)
 		case "reference":
@@ -269,7 +271,7 @@ func (r *found) lookBack(ctx context.Context) error {
 		return err
 	}
 	if err == nil {
-		r.created = info.Created
+		r.created = r.request.createdAt(info.Created)
 		if r.request.fromMetadata(info.Metadata) == nil && r.request.Action != "" {
 			r.result.Action = string(r.request.Action)
 		}

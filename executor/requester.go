@@ -52,41 +52,55 @@ type logSpan struct {
 type logSearch struct{ *environment }
 
 // identify stores who uploaded, for each run that the log has the upload of; after a day without an entry,
-// that there is none. What is not read of the log, and what could not be, says nothing.
+// that there is none. What is not read of the log, and what could not be, says nothing; a range that is refused
+// keeps nobody from the others.
 func (e logSearch) identify(ctx context.Context, todos []*claim.Todo) (done []*claim.Todo, err error) {
 	pages := logPages
 	reading, cancel := partly(ctx, 3, 4)
 	defer cancel()
 	for _, span := range e.spans(todos) {
 		found, read, readErr := e.searchLog(reading, span, &pages)
+		err = errors.Join(err, readErr)
 		for _, t := range span.todos {
 			write, ok := found[t]
 			if !ok && (e.windowEnd(t).After(read) || e.now().Before(t.Created.Add(logWait))) {
+				if readErr == nil {
+					err = errors.Join(err, t.Reach(ctx, e.reached(t, span, read)))
+				}
 				continue
 			}
 			if putErr := e.putRequester(ctx, t, write); putErr != nil {
-				return done, errors.Join(err, readErr, putErr)
+				return done, errors.Join(err, putErr)
 			}
 			done = append(done, t)
 		}
-		if err = errors.Join(err, readErr); err != nil || pages == 0 {
+		if pages == 0 || errors.Is(readErr, store.ErrUnavailable) || reading.Err() != nil {
 			break
 		}
 	}
 	return done, err
 }
 
+// reached is where the next sweep goes on with the log for an upload: where this one has stopped, or, for what comes
+// late, at the beginning.
+func (e logSearch) reached(t *claim.Todo, span logSpan, read time.Time) time.Time {
+	if !read.Before(span.to) || !read.Before(e.windowEnd(t)) {
+		return time.Time{}
+	}
+	return read
+}
+
 // spans are the time ranges that have all uploads in them, as few as there can be.
 func (e logSearch) spans(todos []*claim.Todo) []logSpan {
 	todos = slices.SortedFunc(slices.Values(todos), func(a, b *claim.Todo) int {
-		return cmp.Or(a.Uploaded.Compare(b.Uploaded), cmp.Compare(a.RunID, b.RunID))
+		return cmp.Or(windowStart(a).Compare(windowStart(b)), cmp.Compare(a.RunID, b.RunID))
 	})
 	var spans []logSpan
 	for _, t := range todos {
-		from, to := t.Uploaded.Add(-logBefore), e.windowEnd(t)
+		from, to := windowStart(t), e.windowEnd(t)
 		if n := len(spans); n > 0 && !from.After(spans[n-1].to.Add(logGap)) && to.Sub(spans[n-1].from) < logRange {
 			last := &spans[n-1]
-			last.to, last.todos = to, append(last.todos, t)
+			last.to, last.todos = latest(last.to, to), append(last.todos, t)
 			continue
 		}
 		spans = append(spans, logSpan{from, to, []*claim.Todo{t}})
@@ -94,12 +108,16 @@ func (e logSearch) spans(todos []*claim.Todo) []logSpan {
 	return spans
 }
 
+// windowStart is the earliest time at which the log may have an upload that was not read yet.
+func windowStart(t *claim.Todo) time.Time { return latest(t.Uploaded.Add(-logBefore), t.Read) }
+
 // windowEnd is the latest time at which the log may have an upload, or now.
 func (e logSearch) windowEnd(t *claim.Todo) time.Time {
-	if end := t.Uploaded.Add(logAfter); end.Before(e.now()) {
-		return end
+	end := t.Uploaded.Add(logAfter)
+	if now := latest(e.now(), t.Uploaded); now.Before(end) {
+		end = now
 	}
-	return latest(e.now(), t.Uploaded)
+	return end.Truncate(time.Millisecond) // as the log has times
 }
 
 func latest(a, b time.Time) time.Time {
@@ -144,12 +162,20 @@ func (e logSearch) match(todos []*claim.Todo, w LoggedWrite, found map[*claim.To
 	}
 	for _, t := range todos {
 		before, ok := found[t]
-		if sameWrite(t.ETag, w.ETag) || sameWrite(t.VersionID, w.VersionID) {
+		if isOf(t, w) {
 			if !ok || w.Time.Before(before.Time) {
 				found[t] = w
 			}
 		}
 	}
+}
+
+// isOf reports whether an entry is of an upload: by the version where both have one, else by the ETag.
+func isOf(t *claim.Todo, w LoggedWrite) bool {
+	if t.VersionID != "" && w.VersionID != "" {
+		return sameWrite(t.VersionID, w.VersionID)
+	}
+	return sameWrite(t.ETag, w.ETag)
 }
 
 // sameWrite reports whether two names of a write are the same one; "" names none.

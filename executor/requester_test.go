@@ -199,6 +199,23 @@ func TestLateAndLostEntries(t *testing.T) {
 	}
 }
 
+// An entry that comes late may have a time at which the log was read before.
+func TestAnEntryThatIsLate(t *testing.T) {
+	b, l := withLog(t)
+	r := b.ran(files{"steps/run.sh": "true"})
+	w := logged(r)
+	b.config.WriteLog = func(ctx context.Context, from, to time.Time, page string) ([]executor.LoggedWrite, string, error) {
+		time.Sleep(10 * time.Millisecond)
+		return l.read(ctx, from, to, page)
+	}
+	b.sweep()
+	l.entries = append(l.entries, w)
+	b.sweep()
+	if got, doc := b.requester(r); got.Principal != uploaderID {
+		t.Errorf("%s", doc)
+	}
+}
+
 // Whatever happens after the commit, a run has its entry or its document in the end.
 func TestADeathAfterTheCommit(t *testing.T) {
 	for name, fails := range map[string]func() error{
@@ -352,5 +369,63 @@ func TestNobodyIsLookedFor(t *testing.T) {
 	b.sweep()
 	if _, doc := b.requester(r); doc != "" || len(b.stateNames("todo/")) != 1 {
 		t.Errorf("%s; %v", doc, b.stateNames("todo/"))
+	}
+}
+
+// However many writes are logged around an upload, sweeps get to its entry, and to those of later uploads.
+func TestManyEntriesHideNoUploader(t *testing.T) {
+	b, l := withLog(t)
+	r := b.ran(files{"steps/run.sh": "true"})
+	own := logged(r)
+	own.Time = time.Now()
+	for i := range 200 {
+		flood := own
+		flood.ETag, flood.VersionID, flood.Time = fmt.Sprint(i), "", own.Time.Add(-time.Duration(i+1)*time.Second)
+		l.entries = append(l.entries, flood)
+	}
+	l.entries, l.page = append(l.entries, own), 1
+	slices.SortFunc(l.entries, func(a, b executor.LoggedWrite) int { return a.Time.Compare(b.Time) })
+	for range 10 {
+		b.sweep()
+	}
+	if got, doc := b.requester(r); got.Principal != uploaderID {
+		t.Errorf("%s", doc)
+	}
+}
+
+// A time range of the log that cannot be read is no hindrance to another.
+func TestARangeThatCannotBeRead(t *testing.T) {
+	b, l := withLog(t)
+	old := b.uploadOf("old")
+	q := event(old.Name, "gone")
+	q.Trigger.EventTime = time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC).Add(time.Minute)
+	if _, err := executor.New(b.config).Run(t.Context(), q); err != nil {
+		t.Fatal(err)
+	}
+	r := b.ran(files{"steps/run.sh": "true"})
+	l.entries = append(l.entries, logged(r))
+	b.config.WriteLog = func(ctx context.Context, from, to time.Time, page string) ([]executor.LoggedWrite, string, error) {
+		if from.Before(time.Now().Add(-200 * 24 * time.Hour)) {
+			return nil, "", store.Error(store.ErrRefused, "search", "log", "", nil)
+		}
+		return l.read(ctx, from, to, page)
+	}
+	_, err := executor.New(b.config).Sweep(t.Context(), "")
+	if got, doc := b.requester(r); got.Principal != uploaderID {
+		t.Errorf("%s, %v; %v", doc, err, b.stateNames("todo/"))
+	}
+}
+
+// An ETag that two versions share is no match where their versions differ.
+func TestTheVersionDecides(t *testing.T) {
+	b, l := withLog(t)
+	b.config.Packages = versioned{b.packages}
+	r := b.ran(files{"steps/run.sh": "true"})
+	own, other := logged(r), logged(r)
+	other.VersionID, other.Principal, other.Time = "v0", "ocid1.user.oc1..aaaamallory", own.Time.Add(-time.Minute)
+	l.entries = []executor.LoggedWrite{other, own}
+	b.sweep()
+	if got, doc := b.requester(r); got.Principal != uploaderID {
+		t.Errorf("%s", doc)
 	}
 }

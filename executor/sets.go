@@ -53,7 +53,8 @@ func (w *work) runSet(ctx context.Context, request Request, before []evidence.Re
 	switch {
 	case stopped != nil:
 		return w.recordSkipped(ctx, request, before[number-1], stopped)
-	case longest > 0 && !w.fits(2*longest) && (w.Invoke != nil || !w.fits(w.least)): // sets take about as long as each other
+	case w.Invoke != nil && !request.continued && !w.fits(0), // what came before it has taken the time
+		longest > 0 && !w.fits(2*longest) && (w.Invoke != nil || !w.fits(w.least)): // sets take about as long as each other
 		if w.Invoke != nil {
 			w.handOffs = append(w.handOffs, request.Parent)
 		}

@@ -398,3 +398,23 @@ func TestRequestsOfWhatAnEventStarts(t *testing.T) {
 		t.Errorf("status %s; %d requests:\n%s", r.Status, len(requests), strings.Join(requests, "\n"))
 	}
 }
+
+// The set that an uploader chooses by metadata is none of the event's: two deliveries would be two requests.
+func TestAnEventStartsOneRunWhateverSetTheMetadataNames(t *testing.T) {
+	b := newBench(t)
+	b.config.Policy = triggering("", "sample-1.0.0.zip")
+	zip := pack(t, files{"manifest.json": manifestWith(`"idempotent":true,"parameter_sets":{"DE":{},"FR":{}}`), "steps/run.sh": "true"})
+	ran := map[string]bool{}
+	for _, set := range []string{"DE", "FR"} {
+		b.upload("sample-1.0.0.zip", zip, store.PutOptions{Metadata: map[string]string{"cemli-parameter-set": set}})
+		for _, r := range b.rotated("event-1") {
+			if r.Duplicate != (set == "FR") {
+				t.Errorf("%s, duplicate %t", r.RunID, r.Duplicate)
+			}
+			ran[r.RunID] = true
+		}
+	}
+	if len(ran) != 2 || b.resultsStored() != 2 {
+		t.Errorf("%d runs of two sets", len(ran))
+	}
+}

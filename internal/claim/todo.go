@@ -23,6 +23,8 @@ type Todo struct {
 	VersionID string    `json:"version_id,omitempty"`
 	Uploaded  time.Time `json:"uploaded"`
 	Created   time.Time `json:"created"`
+	// Read is until when the log was read for it, where a sweep has not come to the end of that.
+	Read time.Time `json:"read,omitzero"`
 
 	state store.Bucket
 	etag  string
@@ -76,6 +78,24 @@ func (t *Todo) Done(ctx context.Context, kind string) error {
 		}
 		return err
 	}
+	info, err := write(ctx, t.state, t.object(), t.etag, &next)
+	if lostRace(err) {
+		return nil
+	}
+	if err == nil {
+		next.etag = info.ETag
+		*t = next
+	}
+	return err
+}
+
+// Reach notes until when the log was read; zero: the next sweep begins anew.
+func (t *Todo) Reach(ctx context.Context, read time.Time) error {
+	if t.Read.Equal(read) {
+		return nil
+	}
+	next := *t
+	next.Read = read
 	info, err := write(ctx, t.state, t.object(), t.etag, &next)
 	if lostRace(err) {
 		return nil

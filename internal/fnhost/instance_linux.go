@@ -37,7 +37,8 @@ type process struct {
 	pid    int
 	ended  chan struct{} // closed when the process has ended
 	client *http.Client
-	last   *tail // of its output
+	last   *tail         // of its output
+	told   chan struct{} // closed when all of that is read
 }
 
 func newInstance(h *Host, n int) *instance {
@@ -231,7 +232,7 @@ func (i *instance) spawn() (*process, error) {
 	if i.host.config.Wrap != nil {
 		cmd.SysProcAttr.Credential = nil // the wrapper changes the user itself, if it must
 	}
-	p := &process{ended: make(chan struct{}), last: &tail{}, client: i.client()}
+	p := &process{ended: make(chan struct{}), last: &tail{}, told: make(chan struct{}), client: i.client()}
 	i.host.spawning.Lock() // until it is known as one that lives
 	defer i.host.spawning.Unlock()
 	started := make(chan error, 1)
@@ -253,7 +254,10 @@ func (i *instance) spawn() (*process, error) {
 	}
 	p.pid = cmd.Process.Pid
 	i.host.live[p.pid] = true
-	go i.host.copyLog(r, p.last)
+	go func() {
+		defer close(p.told)
+		i.host.copyLog(r, p.last)
+	}()
 	return p, nil
 }
 
@@ -275,6 +279,10 @@ func (i *instance) ready(ctx context.Context) error {
 		}
 		select {
 		case <-i.process.ended:
+			select { // what it said last may still be on its way
+			case <-i.process.told:
+			case <-ctx.Done(): // something that it has left behind holds its output
+			}
 			return fmt.Errorf("%w: it ended at once: %s", ErrStart, i.process.last)
 		case <-ctx.Done():
 			return fmt.Errorf("%w: its socket was not there after %s: %s", ErrStart, startLimit, i.process.last)

@@ -92,7 +92,7 @@ func TestProbe(t *testing.T) {
 				t.Errorf("%+v", l)
 			}
 		}
-		want := strings.Fields("configuration kernel landlock memory processes tools seccomp tmp sandbox clock state results packages policy topic vault invoke")
+		want := strings.Fields("configuration kernel landlock memory processes tools seccomp tmp sandbox clock state results packages policy topic vault invoke write_log")
 		if !slices.Equal(whats, want) {
 			t.Errorf("lines %v; want %v", whats, want)
 		}

@@ -201,7 +201,7 @@ func TestAWriteLogThatMayNotBeRead(t *testing.T) {
 	if _, err := c.invoke(`{"action":"sweep"}`); err == nil || !strings.Contains(c.log.String(), "config.write_log") {
 		t.Errorf("the sweep: %v", err)
 	}
-	if got := failing(c.probe(t)); !cmp.Equal(got, []string{"write log config.write_log"}) {
+	if got := failing(c.probe(t)); !cmp.Equal(got, []string{"write_log config.write_log"}) {
 		t.Errorf("the probe says %q", got)
 	}
 	if _, ok := c.requester(r); ok {

@@ -13,34 +13,35 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"cemli-executor/internal/localoci"
+	"cemli-executor/internal/localoci/localtest"
 	"cemli-executor/internal/problem"
 )
 
 func reopen(dir string) (*localoci.Server, error) {
 	return localoci.Open(localoci.Config{
-		Dir: dir, Buckets: buckets, Log: slog.New(slog.DiscardHandler),
+		Dir: dir, Buckets: localtest.Buckets, Log: slog.New(slog.DiscardHandler),
 		Invoke: func(context.Context, localoci.Invocation) (localoci.Answer, error) { return localoci.Answer{}, nil },
 	})
 }
 
 func TestStateSurvivesARestart(t *testing.T) {
 	dir := t.TempDir()
-	s := open(t, dir, nil)
-	p, f := personOf(t, s), functionOf(t, s, time.Now().Add(time.Hour))
-	p.send(t, "POST", s.Endpoint()+"/n/localns/b/packages", `{"objectEventsEnabled":false}`, nil)
-	put, _ := p.send(t, "PUT", object(s, "packages", "kept"), "kept", nil)
+	s := localtest.Open(t, dir, nil)
+	p, f := localtest.PersonOf(t, s), localtest.FunctionOf(t, s, time.Now().Add(time.Hour))
+	p.Send(t, "POST", s.Endpoint()+"/n/localns/b/packages", `{"objectEventsEnabled":false}`, nil)
+	put, _ := p.Send(t, "PUT", localtest.Object(s, "packages", "kept"), "kept", nil)
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
 
-	s = open(t, dir, nil)
+	s = localtest.Open(t, dir, nil)
 	defer s.Close()
-	if resp, doc := p.send(t, "GET", s.Endpoint()+"/n/localns/b/packages", "", nil); doc["objectEventsEnabled"] != false {
+	if resp, doc := p.Send(t, "GET", s.Endpoint()+"/n/localns/b/packages", "", nil); doc["objectEventsEnabled"] != false {
 		t.Errorf("the bucket forgot its settings: status %d %v", resp.StatusCode, doc)
 	}
 	// Credentials from before are still good, both kinds.
-	for name, who := range map[string]*signer{"person": p, "function": f} {
-		resp, text := who.read(t, "GET", object(s, "packages", "kept"), nil)
+	for name, who := range map[string]*localtest.Signer{"person": p, "function": f} {
+		resp, text := who.Read(t, "GET", localtest.Object(s, "packages", "kept"), nil)
 		if resp.StatusCode != 200 || text != "kept" || resp.Header.Get("Etag") != put.Header.Get("Etag") {
 			t.Errorf("%s: status %d, %q", name, resp.StatusCode, text)
 		}
@@ -51,53 +52,40 @@ func TestStateSurvivesARestart(t *testing.T) {
 // not stay on the disk.
 func TestNoFileIsLeftBehind(t *testing.T) {
 	dir := t.TempDir()
-	s := open(t, dir, nil)
-	p := personOf(t, s)
-	p.send(t, "PUT", object(s, "state", "a"), "1", nil)
-	p.send(t, "PUT", object(s, "state", "a"), "2", nil)
-	p.send(t, "PUT", object(s, "state", "gone"), "x", nil)
-	p.send(t, "DELETE", object(s, "state", "gone"), "", nil)
+	s := localtest.Open(t, dir, nil)
+	p := localtest.PersonOf(t, s)
+	p.Send(t, "PUT", localtest.Object(s, "state", "a"), "1", nil)
+	p.Send(t, "PUT", localtest.Object(s, "state", "a"), "2", nil)
+	p.Send(t, "PUT", localtest.Object(s, "state", "gone"), "x", nil)
+	p.Send(t, "DELETE", localtest.Object(s, "state", "gone"), "", nil)
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if got := blobs(t, dir); len(got) != 1 {
+	if got := localtest.Blobs(t, dir); len(got) != 1 {
 		t.Errorf("one object has the files %v", got)
 	}
 	orphan := filepath.Join(dir, "blobs", "orphan")
 	if err := os.WriteFile(orphan, []byte("x"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s = open(t, dir, nil)
+	s = localtest.Open(t, dir, nil)
 	defer s.Close()
-	if got := blobs(t, dir); len(got) != 1 || got[0] == "orphan" {
+	if got := localtest.Blobs(t, dir); len(got) != 1 || got[0] == "orphan" {
 		t.Errorf("after a restart the files are %v", got)
 	}
-	if _, text := personOf(t, s).read(t, "GET", object(s, "state", "a"), nil); text != "2" {
+	if _, text := localtest.PersonOf(t, s).Read(t, "GET", localtest.Object(s, "state", "a"), nil); text != "2" {
 		t.Errorf("the object is %q", text)
 	}
-}
-
-func blobs(t *testing.T, dir string) []string {
-	t.Helper()
-	entries, err := os.ReadDir(filepath.Join(dir, "blobs"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var names []string
-	for _, entry := range entries {
-		names = append(names, entry.Name())
-	}
-	return names
 }
 
 // An index that is cut short or overwritten is told of at the start; it never ends the
 // process, nor passes for an empty one.
 func TestDamagedIndexes(t *testing.T) {
 	origin := t.TempDir()
-	s := open(t, origin, nil)
-	p := personOf(t, s)
+	s := localtest.Open(t, origin, nil)
+	p := localtest.PersonOf(t, s)
 	for _, name := range []string{"a", "b", "c"} {
-		p.send(t, "PUT", object(s, "state", name+strings.Repeat("x", 1000)), name, nil)
+		p.Send(t, "PUT", localtest.Object(s, "state", name+strings.Repeat("x", 1000)), name, nil)
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
@@ -144,7 +132,7 @@ func TestFoldersThatCannotBe(t *testing.T) {
 	if _, err := reopen(filepath.Join(file, "below")); problem.CodeOf(err) != "config.local_dir" {
 		t.Errorf("below a file: %v", err)
 	}
-	s := open(t, dir, nil)
+	s := localtest.Open(t, dir, nil)
 	defer s.Close()
 	_, err := reopen(dir)
 	if err == nil || !strings.Contains(err.Error(), "another local OCI has the folder open") {
@@ -156,7 +144,7 @@ func TestFoldersThatCannotBe(t *testing.T) {
 func TestConfigurationFile(t *testing.T) {
 	dir := t.TempDir()
 	t.Chdir(dir)
-	s := open(t, "state", nil)
+	s := localtest.Open(t, "state", nil)
 	defer s.Close()
 	text, err := os.ReadFile(s.Authority().ConfigFile())
 	if err != nil {

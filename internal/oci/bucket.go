@@ -31,7 +31,9 @@ func (c *Client) Bucket(name string) *Bucket { return &Bucket{client: c, name: n
 func (b *Bucket) Name() string { return b.name }
 
 // run checks the object's name, where the operation has one, finds the namespace and sends the request.
-func (b *Bucket) run(ctx context.Context, op, name string, send func(ctx context.Context, api *objectstorage.ObjectStorageClient, ns *string) error) (tries, error) {
+func (b *Bucket) run(
+	ctx context.Context, op, name string, send func(ctx context.Context, api *storageClient, ns *string) error,
+) (tries, error) {
 	if op != "list" {
 		if err := store.CheckName(name); err != nil {
 			return tries{}, store.Error(store.ErrName, op, b.name, "", err)
@@ -41,14 +43,16 @@ func (b *Bucket) run(ctx context.Context, op, name string, send func(ctx context
 	if err != nil {
 		return tries{}, err
 	}
-	return b.client.call(ctx, func(ctx context.Context, api *objectstorage.ObjectStorageClient) error {
-		return send(ctx, api, &ns)
+	return b.client.call(ctx, func(ctx context.Context, p *principal) error {
+		return send(ctx, p.storage, &ns)
 	})
 }
 
 // fail gives err its place in the contract, unless it already has one.
 func (b *Bucket) fail(op, name string, err error) error {
-	for _, known := range []error{store.ErrName, store.ErrUnavailable, store.ErrRefused, store.ErrNoBucket, store.ErrDenied} {
+	for _, known := range []error{
+		store.ErrName, store.ErrUnavailable, store.ErrRefused, store.ErrNoBucket, store.ErrDenied,
+	} {
 		if errors.Is(err, known) {
 			return err
 		}
@@ -59,8 +63,10 @@ func (b *Bucket) fail(op, name string, err error) error {
 // Head describes the newest version of an object.
 func (b *Bucket) Head(ctx context.Context, name string) (store.Info, error) {
 	var answer objectstorage.HeadObjectResponse
-	_, err := b.run(ctx, "head", name, func(ctx context.Context, api *objectstorage.ObjectStorageClient, ns *string) (err error) {
-		answer, err = api.HeadObject(ctx, objectstorage.HeadObjectRequest{NamespaceName: ns, BucketName: &b.name, ObjectName: &name})
+	_, err := b.run(ctx, "head", name, func(ctx context.Context, api *storageClient, ns *string) (err error) {
+		answer, err = api.HeadObject(ctx, objectstorage.HeadObjectRequest{
+			NamespaceName: ns, BucketName: &b.name, ObjectName: &name,
+		})
 		return err
 	})
 	if status, _ := serviceAnswer(err); status == http.StatusNotFound {
@@ -82,7 +88,9 @@ func (b *Bucket) Head(ctx context.Context, name string) (store.Info, error) {
 }
 
 // Put writes an object, with the checksum that the service verifies.
-func (b *Bucket) Put(ctx context.Context, name string, body io.ReadSeeker, size int64, opts store.PutOptions) (store.Info, error) {
+func (b *Bucket) Put(
+	ctx context.Context, name string, body io.ReadSeeker, size int64, opts store.PutOptions,
+) (store.Info, error) {
 	start, err := body.Seek(0, io.SeekCurrent)
 	if err != nil {
 		return store.Info{}, fmt.Errorf("put %s: %w", name, err)
@@ -93,7 +101,7 @@ func (b *Bucket) Put(ctx context.Context, name string, body io.ReadSeeker, size 
 	}
 	request := putRequest(b.name, name, size, sum, opts)
 	var answer objectstorage.PutObjectResponse
-	seen, err := b.run(ctx, "put", name, func(ctx context.Context, api *objectstorage.ObjectStorageClient, ns *string) (err error) {
+	seen, err := b.run(ctx, "put", name, func(ctx context.Context, api *storageClient, ns *string) (err error) {
 		if _, err := body.Seek(start, io.SeekStart); err != nil {
 			return err
 		}
@@ -131,7 +139,9 @@ func putRequest(bucket, name string, size int64, sum string, opts store.PutOptio
 // have been refused because its own first attempt was carried out; and a principal
 // that may only create is answered 403 or 404, not 412, where the name is taken. In
 // both cases what is stored decides, and where that cannot be seen nothing does.
-func (b *Bucket) settle(ctx context.Context, name string, size int64, sum string, opts store.PutOptions, seen tries, err error) (store.Info, error) {
+func (b *Bucket) settle(
+	ctx context.Context, name string, size int64, sum string, opts store.PutOptions, seen tries, err error,
+) (store.Info, error) {
 	status, _ := serviceAnswer(err)
 	conditional := opts.IfNoneMatch || opts.IfMatch != ""
 	if !conditional || passing(status) || !seen.uncertain && !meansTaken(status) {
@@ -163,7 +173,7 @@ func (b *Bucket) Delete(ctx context.Context, name, ifMatch string) error {
 	if ifMatch != "" {
 		request.IfMatch = &ifMatch
 	}
-	seen, err := b.run(ctx, "delete", name, func(ctx context.Context, api *objectstorage.ObjectStorageClient, ns *string) error {
+	seen, err := b.run(ctx, "delete", name, func(ctx context.Context, api *storageClient, ns *string) error {
 		request.NamespaceName = ns
 		_, err := api.DeleteObject(ctx, request)
 		return err
@@ -185,7 +195,7 @@ func (b *Bucket) List(ctx context.Context, opts store.ListOptions) (store.Page, 
 		Fields: common.String("name,size,etag,timeCreated"),
 	}
 	var answer objectstorage.ListObjectsResponse
-	_, err := b.run(ctx, "list", "", func(ctx context.Context, api *objectstorage.ObjectStorageClient, ns *string) (err error) {
+	_, err := b.run(ctx, "list", "", func(ctx context.Context, api *storageClient, ns *string) (err error) {
 		request.NamespaceName = ns
 		answer, err = api.ListObjects(ctx, request)
 		return err

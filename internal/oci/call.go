@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/oracle/oci-go-sdk/v65/common"
-	"github.com/oracle/oci-go-sdk/v65/objectstorage"
 
 	"cemli-executor/internal/store"
 )
@@ -25,7 +24,7 @@ type tries struct {
 
 // call sends one request until it succeeds, fails for good, has been sent maxTries
 // times, or ctx ends. It returns the last attempt's error.
-func (c *Client) call(ctx context.Context, send func(context.Context, *objectstorage.ObjectStorageClient) error) (tries, error) {
+func (c *Client) call(ctx context.Context, send func(context.Context, *principal) error) (tries, error) {
 	var seen tries
 	var renewed, lookedTwice bool
 	for try := 1; ; try++ {
@@ -54,8 +53,8 @@ func (c *Client) call(ctx context.Context, send func(context.Context, *objectsto
 }
 
 // attempt sends once; a panic of the SDK's key provider becomes an error.
-func (c *Client) attempt(ctx context.Context, send func(context.Context, *objectstorage.ObjectStorageClient) error) (err error) {
-	api, err := c.api()
+func (c *Client) attempt(ctx context.Context, send func(context.Context, *principal) error) (err error) {
+	current, err := c.current()
 	if err != nil {
 		return err
 	}
@@ -64,7 +63,7 @@ func (c *Client) attempt(ctx context.Context, send func(context.Context, *object
 			err = credentialsError(fmt.Errorf("cannot sign: %v", p))
 		}
 	}()
-	return send(detach(ctx), api)
+	return send(detach(ctx), current)
 }
 
 // passing reports whether a status (0: no answer at all) may be different next time.

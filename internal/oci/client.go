@@ -77,10 +77,18 @@ type Client struct {
 	http        *http.Client
 
 	mu        sync.Mutex
-	provider  common.ConfigurationProvider
-	storage   *objectstorage.ObjectStorageClient
+	principal *principal // nil until it is needed, and after its credentials were dropped
 	namespace string
 	invoked   string // endpoint for invocations of the function
+}
+
+// storageClient is the SDK's client of Object Storage.
+type storageClient = objectstorage.ObjectStorageClient
+
+// principal is what requests are sent with: the credentials, and the client of Object Storage that has them.
+type principal struct {
+	provider common.ConfigurationProvider
+	storage  *storageClient
 }
 
 // ResourcePrincipal makes the client of a function on OCI, from the environment that
@@ -153,7 +161,8 @@ func (c callerContext) RoundTrip(r *http.Request) (*http.Response, error) {
 			}
 		})
 	}
-	resp, err := c.next.RoundTrip(r.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteRequest: written})))
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteRequest: written})
+	resp, err := c.next.RoundTrip(r.WithContext(ctx))
 	answered.Store(true)
 	if err != nil {
 		cancel()
@@ -198,18 +207,17 @@ func (b boundedErrors) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// api returns the SDK's Object Storage client, making it on first use and after
-// the credentials were dropped.
-func (c *Client) api() (api *objectstorage.ObjectStorageClient, err error) {
+// current returns the principal, reading its credentials on first use and after they were dropped.
+func (c *Client) current() (current *principal, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.storage != nil {
-		return c.storage, nil
+	if c.principal != nil {
+		return c.principal, nil
 	}
 	// The SDK panics on a session token without an expiry.
 	defer func() {
 		if p := recover(); p != nil {
-			api, err = nil, credentialsError(fmt.Errorf("unusable credentials: %v", p))
+			current, err = nil, credentialsError(fmt.Errorf("unusable credentials: %v", p))
 		}
 	}()
 	provider, err := c.credentials()
@@ -221,8 +229,8 @@ func (c *Client) api() (api *objectstorage.ObjectStorageClient, err error) {
 		return nil, credentialsError(err)
 	}
 	c.configure(&made.BaseClient)
-	c.provider, c.storage = provider, &made
-	return c.storage, nil
+	c.principal = &principal{provider, &made}
+	return c.principal, nil
 }
 
 // configure makes a client of the SDK one of ours: see the package's rules.
@@ -236,18 +244,11 @@ func (c *Client) configure(api *common.BaseClient) {
 	}
 }
 
-// current is the provider that the Object Storage client uses.
-func (c *Client) current() common.ConfigurationProvider {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.provider
-}
-
 // dropCredentials makes the next call read them anew.
 func (c *Client) dropCredentials() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.provider, c.storage = nil, nil
+	c.principal = nil
 }
 
 // errCredentials marks failures to read or use credentials, which no repetition cures.
@@ -256,7 +257,8 @@ var errCredentials = errors.New("credentials")
 func credentialsError(err error) error {
 	return problem.New(problem.Problem{
 		Code: "config.credentials", Message: "cannot read the OCI credentials",
-		Hint: "on OCI, check that the function is in a dynamic group and wait up to 15 minutes; on a laptop, check the configuration file and its key_file",
+		Hint: "on OCI, check that the function is in a dynamic group and wait up to 15 minutes; " +
+			"on a laptop, check the configuration file and its key_file",
 	}, fmt.Errorf("%w: %w", errCredentials, err))
 }
 
@@ -269,8 +271,8 @@ func (c *Client) Namespace(ctx context.Context) (string, error) {
 		return known, nil
 	}
 	var answer objectstorage.GetNamespaceResponse
-	_, err := c.call(ctx, func(ctx context.Context, api *objectstorage.ObjectStorageClient) (err error) {
-		answer, err = api.GetNamespace(ctx, objectstorage.GetNamespaceRequest{})
+	_, err := c.call(ctx, func(ctx context.Context, p *principal) (err error) {
+		answer, err = p.storage.GetNamespace(ctx, objectstorage.GetNamespaceRequest{})
 		return err
 	})
 	if err == nil && (answer.Value == nil || *answer.Value == "") {
@@ -288,12 +290,11 @@ func (c *Client) Namespace(ctx context.Context) (string, error) {
 // Claim returns a claim of the resource principal's session token as text, such as
 // "res_tenant"; empty where there is none.
 func (c *Client) Claim(name string) string {
-	if _, err := c.api(); err != nil {
+	p, err := c.current()
+	if err != nil {
 		return ""
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	holder, ok := c.provider.(auth.ClaimHolder)
+	holder, ok := p.provider.(auth.ClaimHolder)
 	if !ok {
 		return ""
 	}

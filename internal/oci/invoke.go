@@ -9,7 +9,6 @@ import (
 
 	"github.com/oracle/oci-go-sdk/v65/common"
 	"github.com/oracle/oci-go-sdk/v65/functions"
-	"github.com/oracle/oci-go-sdk/v65/objectstorage"
 
 	"cemli-executor/internal/codes"
 	"cemli-executor/internal/problem"
@@ -18,7 +17,9 @@ import (
 // InvokeDetached asks for an invocation of a function that nobody waits for, and returns when the
 // service has accepted it. Where the function is invoked is asked for once.
 func (c *Client) InvokeDetached(ctx context.Context, function string, body []byte) error {
-	return c.invoke(ctx, functions.InvokeFunctionRequest{FunctionId: &function, FnInvokeType: functions.InvokeFunctionFnInvokeTypeDetached}, body)
+	return c.invoke(ctx, functions.InvokeFunctionRequest{
+		FunctionId: &function, FnInvokeType: functions.InvokeFunctionFnInvokeTypeDetached,
+	}, body)
 }
 
 // MayInvoke asks whether this principal may invoke a function, which does not run.
@@ -31,8 +32,8 @@ func (c *Client) invoke(ctx context.Context, request functions.InvokeFunctionReq
 	if err != nil {
 		return err
 	}
-	_, err = c.call(ctx, func(ctx context.Context, _ *objectstorage.ObjectStorageClient) error {
-		api, err := functions.NewFunctionsInvokeClientWithConfigurationProvider(c.current(), endpoint)
+	_, err = c.call(ctx, func(ctx context.Context, p *principal) error {
+		api, err := functions.NewFunctionsInvokeClientWithConfigurationProvider(p.provider, endpoint)
 		if err != nil {
 			return credentialsError(err)
 		}
@@ -58,11 +59,15 @@ func invokeError(function string, err error) error {
 		return err
 	case passing(status):
 		return problem.New(problem.Problem{
-			Code: "request.handover", Where: function, Message: "the function could not ask for another invocation of itself", Hint: codes.Of("request.handover").Cure,
+			Code: "request.handover", Where: function, Message: "the function could not ask for another invocation of itself",
+			Hint: codes.Of("request.handover").Cure,
 		}, brief(err))
 	}
 	return problem.New(problem.Problem{
-		Code: "config.invoke", Where: function, Message: fmt.Sprintf("the function may not ask for another invocation of itself, which a run of this length needs: %d %s", status, code),
+		Code: "config.invoke", Where: function,
+		Message: fmt.Sprintf(
+			"the function may not ask for another invocation of itself, which a run of this length needs: %d %s", status, code,
+		),
 		Hint: codes.Of("config.invoke").Cure,
 	}, brief(err))
 }
@@ -76,8 +81,8 @@ func (c *Client) invokeEndpoint(ctx context.Context, function string) (string, e
 		return known, nil
 	}
 	var answer functions.GetFunctionResponse
-	_, err := c.call(ctx, func(ctx context.Context, _ *objectstorage.ObjectStorageClient) error {
-		api, err := functions.NewFunctionsManagementClientWithConfigurationProvider(c.current())
+	_, err := c.call(ctx, func(ctx context.Context, p *principal) error {
+		api, err := functions.NewFunctionsManagementClientWithConfigurationProvider(p.provider)
 		if err != nil {
 			return credentialsError(err)
 		}

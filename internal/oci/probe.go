@@ -8,7 +8,6 @@ import (
 	"net/http"
 
 	"github.com/oracle/oci-go-sdk/v65/common"
-	"github.com/oracle/oci-go-sdk/v65/objectstorage"
 
 	"cemli-executor/internal/store"
 )
@@ -33,7 +32,7 @@ const otherSum = "1B2M2Y8AsgTpgAmY7PhCfg=="
 // the right to write first, and then refuses bytes that are not those of their checksum.
 func (b *Bucket) MayCreate(ctx context.Context, name string) error {
 	request := putRequest(b.name, name, 1, otherSum, store.PutOptions{IfNoneMatch: true})
-	_, err := b.run(ctx, "put", name, func(ctx context.Context, api *objectstorage.ObjectStorageClient, ns *string) error {
+	_, err := b.run(ctx, "put", name, func(ctx context.Context, api *storageClient, ns *string) error {
 		request.NamespaceName, request.PutObjectBody = ns, io.NopCloser(bytes.NewReader([]byte("x")))
 		_, err := api.PutObject(ctx, request)
 		return err

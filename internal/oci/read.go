@@ -40,7 +40,9 @@ func (b *Bucket) Get(ctx context.Context, name string, opts store.GetOptions) (i
 }
 
 // open sends one GetObject, repeated as every call is.
-func (b *Bucket) open(ctx context.Context, name string, opts store.GetOptions) (objectstorage.GetObjectResponse, error) {
+func (b *Bucket) open(
+	ctx context.Context, name string, opts store.GetOptions,
+) (objectstorage.GetObjectResponse, error) {
 	request := objectstorage.GetObjectRequest{BucketName: &b.name, ObjectName: &name}
 	if opts.IfMatch != "" {
 		request.IfMatch = &opts.IfMatch
@@ -52,7 +54,7 @@ func (b *Bucket) open(ctx context.Context, name string, opts store.GetOptions) (
 		request.Range = common.String(rangeHeader(opts.Offset, opts.Length))
 	}
 	var answer objectstorage.GetObjectResponse
-	send := func(ctx context.Context, api *objectstorage.ObjectStorageClient, ns *string) (err error) {
+	send := func(ctx context.Context, api *storageClient, ns *string) (err error) {
 		request.NamespaceName = ns
 		answer, err = api.GetObject(ctx, request)
 		return err
@@ -108,6 +110,9 @@ func (d *download) Read(p []byte) (int, error) {
 	if d.left == 0 {
 		return 0, io.EOF
 	}
+	if len(p) == 0 {
+		return 0, nil
+	}
 	if int64(len(p)) > d.left {
 		p = p[:d.left]
 	}
@@ -152,13 +157,16 @@ func (d *download) reopen(cause error) error {
 	if err := pause(d.ctx, d.bucket.client.options.Backoff<<(d.broken-1)); err != nil {
 		return store.Error(store.ErrUnavailable, "read", d.bucket.name, d.name, err)
 	}
-	answer, err := d.bucket.open(d.ctx, d.name, store.GetOptions{IfMatch: d.etag, VersionID: d.version, Offset: d.next, Length: d.left})
+	answer, err := d.bucket.open(d.ctx, d.name, store.GetOptions{
+		IfMatch: d.etag, VersionID: d.version, Offset: d.next, Length: d.left,
+	})
 	if err != nil {
 		return err
 	}
 	if got := value(answer.ContentLength); got != d.left {
 		_ = answer.Content.Close() // it is not the rest
-		return store.Error(store.ErrCorrupt, "read", d.bucket.name, d.name, fmt.Errorf("%d bytes left, %d offered", d.left, got))
+		cause := fmt.Errorf("%d bytes left, %d offered", d.left, got)
+		return store.Error(store.ErrCorrupt, "read", d.bucket.name, d.name, cause)
 	}
 	d.body = answer.Content
 	return nil

@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/oracle/oci-go-sdk/v65/objectstorage"
 	"github.com/oracle/oci-go-sdk/v65/secrets"
 
 	"cemli-executor/internal/problem"
@@ -30,7 +29,8 @@ const ocidPrefix = "ocid1."
 func (c *Client) Secret(ctx context.Context, ref, vault string) ([]byte, SecretVersion, error) {
 	if !strings.HasPrefix(ref, ocidPrefix) && vault == "" {
 		return nil, SecretVersion{}, problem.New(problem.Problem{
-			Code: "secret.vault", Where: ref, Message: "the secret is named, and no vault is configured", Hint: "set CEMLI_VAULT to the vault's OCID, or use the secret's OCID",
+			Code: "secret.vault", Where: ref, Message: "the secret is named, and no vault is configured",
+			Hint: "set CEMLI_VAULT to the vault's OCID, or use the secret's OCID",
 		}, nil)
 	}
 	bundle, err := c.bundle(ctx, ref, vault)
@@ -45,19 +45,21 @@ func (c *Client) Secret(ctx context.Context, ref, vault string) ([]byte, SecretV
 	if err != nil {
 		return nil, SecretVersion{}, secretError(ref, errors.New("its content is not base64"))
 	}
-	return text, SecretVersion{ID: value(bundle.SecretId), Version: strconv.FormatInt(value(bundle.VersionNumber), 10)}, nil
+	version := strconv.FormatInt(value(bundle.VersionNumber), 10)
+	return text, SecretVersion{ID: value(bundle.SecretId), Version: version}, nil
 }
 
 // bundle asks for a secret by its OCID, or by its name in the vault.
 func (c *Client) bundle(ctx context.Context, ref, vault string) (bundle secrets.SecretBundle, err error) {
-	_, err = c.call(ctx, func(ctx context.Context, _ *objectstorage.ObjectStorageClient) error {
-		api, err := secrets.NewSecretsClientWithConfigurationProvider(c.current())
+	_, err = c.call(ctx, func(ctx context.Context, p *principal) error {
+		api, err := secrets.NewSecretsClientWithConfigurationProvider(p.provider)
 		if err != nil {
 			return credentialsError(err)
 		}
 		c.configure(&api.BaseClient)
 		if !strings.HasPrefix(ref, ocidPrefix) {
-			answer, err := api.GetSecretBundleByName(ctx, secrets.GetSecretBundleByNameRequest{SecretName: &ref, VaultId: &vault})
+			request := secrets.GetSecretBundleByNameRequest{SecretName: &ref, VaultId: &vault}
+			answer, err := api.GetSecretBundleByName(ctx, request)
 			bundle = answer.SecretBundle
 			return err
 		}
@@ -72,13 +74,18 @@ func secretError(ref string, err error) error {
 	if errors.Is(err, errCredentials) {
 		return err
 	}
-	p := problem.Problem{Code: "secret.unavailable", Where: ref, Message: "the secret cannot be read", Hint: "check the vault's status and the network route"}
+	p := problem.Problem{
+		Code: "secret.unavailable", Where: ref, Message: "the secret cannot be read",
+		Hint: "check the vault's status and the network route",
+	}
 	status, _ := serviceAnswer(err)
 	if passing(status) {
-		return problem.New(p, store.Error(store.ErrUnavailable, "read secret", "vault", ref, brief(err))) // it may be read the next time
+		// It may be read the next time.
+		return problem.New(p, store.Error(store.ErrUnavailable, "read secret", "vault", ref, brief(err)))
 	}
 	if status == http.StatusNotFound || status == http.StatusForbidden || status == http.StatusUnauthorized {
-		p.Message, p.Hint = "there is no such secret, or the function may not read it", "check its name or OCID, and the statement that lets the function read secret-bundles"
+		p.Message = "there is no such secret, or the function may not read it"
+		p.Hint = "check its name or OCID, and the statement that lets the function read secret-bundles"
 	}
 	return problem.New(p, fmt.Errorf("read secret: %w", brief(err)))
 }

@@ -50,8 +50,10 @@ func (b *Bucket) ListVersions(ctx context.Context, opts store.VersionOptions) (s
 	}
 }
 
-func (b *Bucket) versions(ctx context.Context, request objectstorage.ListObjectVersionsRequest) (answer objectstorage.ListObjectVersionsResponse, err error) {
-	_, err = b.run(ctx, "list", "", func(ctx context.Context, api *objectstorage.ObjectStorageClient, ns *string) (err error) {
+func (b *Bucket) versions(
+	ctx context.Context, request objectstorage.ListObjectVersionsRequest,
+) (answer objectstorage.ListObjectVersionsResponse, err error) {
+	_, err = b.run(ctx, "list", "", func(ctx context.Context, api *storageClient, ns *string) (err error) {
 		request.NamespaceName = ns
 		answer, err = api.ListObjectVersions(ctx, request)
 		return err
@@ -61,7 +63,9 @@ func (b *Bucket) versions(ctx context.Context, request objectstorage.ListObjectV
 
 // beyond is what comes after a position; found is false where that lies on a later page. A
 // version that is gone is after all that its object has.
-func beyond(items []objectstorage.ObjectVersionSummary, from store.Position) (rest []objectstorage.ObjectVersionSummary, found bool) {
+func beyond(
+	items []objectstorage.ObjectVersionSummary, from store.Position,
+) (rest []objectstorage.ObjectVersionSummary, found bool) {
 	if from.VersionID == "" {
 		return items, true
 	}
@@ -85,7 +89,8 @@ func versionPage(items []objectstorage.ObjectVersionSummary, limit int, more boo
 	for _, v := range items {
 		page.Versions = append(page.Versions, store.Version{
 			Info: store.Info{
-				Name: value(v.Name), VersionID: value(v.VersionId), ETag: value(v.Etag), Size: value(v.Size), Created: timeOf(v.TimeModified),
+				Name: value(v.Name), VersionID: value(v.VersionId), ETag: value(v.Etag), Size: value(v.Size),
+				Created: timeOf(v.TimeModified),
 			},
 			Deleted: value(v.IsDeleteMarker),
 		})

@@ -13,7 +13,6 @@ import (
 
 	"github.com/oracle/oci-go-sdk/v65/common"
 	"github.com/oracle/oci-go-sdk/v65/loggingsearch"
-	"github.com/oracle/oci-go-sdk/v65/objectstorage"
 
 	"cemli-executor/internal/codes"
 	"cemli-executor/internal/problem"
@@ -47,10 +46,13 @@ const (
 
 // Writes reads a page of the writes that have made objects between two times, the earliest first; next is empty on
 // the last. The service takes ranges of 14 days at most.
-func (c *Client) Writes(ctx context.Context, l WriteLog, from, to time.Time, page string) (writes []LoggedWrite, next string, err error) {
+func (c *Client) Writes(
+	ctx context.Context, l WriteLog, from, to time.Time, page string,
+) (writes []LoggedWrite, next string, err error) {
 	request := loggingsearch.SearchLogsRequest{
 		SearchLogsDetails: loggingsearch.SearchLogsDetails{
-			TimeStart: &common.SDKTime{Time: from.UTC().Truncate(time.Millisecond)}, TimeEnd: &common.SDKTime{Time: to.UTC().Truncate(time.Millisecond)},
+			TimeStart:   &common.SDKTime{Time: from.UTC().Truncate(time.Millisecond)},
+			TimeEnd:     &common.SDKTime{Time: to.UTC().Truncate(time.Millisecond)},
 			SearchQuery: common.String(l.query()),
 		},
 		Limit: common.Int(logEntries),
@@ -75,10 +77,12 @@ func (c *Client) Writes(ctx context.Context, l WriteLog, from, to time.Time, pag
 }
 
 // searchLogs sends a search. An answer that is too large is not asked for again.
-func (c *Client) searchLogs(ctx context.Context, request loggingsearch.SearchLogsRequest) (answer loggingsearch.SearchLogsResponse, err error) {
+func (c *Client) searchLogs(
+	ctx context.Context, request loggingsearch.SearchLogsRequest,
+) (answer loggingsearch.SearchLogsResponse, err error) {
 	bound := &boundedBodies{next: c.http.Transport}
-	_, err = c.call(ctx, func(ctx context.Context, _ *objectstorage.ObjectStorageClient) error {
-		api, err := loggingsearch.NewLogSearchClientWithConfigurationProvider(c.current())
+	_, err = c.call(ctx, func(ctx context.Context, p *principal) error {
+		api, err := loggingsearch.NewLogSearchClientWithConfigurationProvider(p.provider)
 		if err != nil {
 			return credentialsError(err)
 		}
@@ -175,7 +179,8 @@ func readEntry(data *any) (w LoggedWrite, ok bool, err error) {
 	d := e.LogContent.Data
 	w = LoggedWrite{
 		Time: e.time(), Bucket: d.BucketName, ETag: strings.Trim(d.ETag, `"`), VersionID: d.AdditionalDetails.VersionID,
-		Principal: d.PrincipalID, Authentication: strings.ToLower(d.AuthenticationType), PreAuthenticated: strings.EqualFold(string(d.IsPar), "true"),
+		Principal: d.PrincipalID, Authentication: strings.ToLower(d.AuthenticationType),
+		PreAuthenticated: strings.EqualFold(string(d.IsPar), "true"),
 	}
 	made := d.StatusCode == "" || strings.HasPrefix(string(d.StatusCode), "2")
 	return w, made && makes(d.RequestAction, d.ResourcePath), nil
@@ -212,6 +217,8 @@ func writeLogError(l WriteLog, err error) error {
 		return store.Error(store.ErrUnavailable, "read", "write log", l.Log, brief(err))
 	}
 	return problem.New(problem.Problem{
-		Code: "config.write_log", Where: l.Log, Message: fmt.Sprintf("the write log of the packages bucket cannot be read: %d %s", status, code), Hint: codes.Of("config.write_log").Cure,
+		Code: "config.write_log", Where: l.Log,
+		Message: fmt.Sprintf("the write log of the packages bucket cannot be read: %d %s", status, code),
+		Hint:    codes.Of("config.write_log").Cure,
 	}, brief(err))
 }

@@ -23,7 +23,7 @@ type Document struct {
 // JSON masks a document value by value: texts and names of members in their parts that are secrets, numbers
 // whole. What separates them stays, and the result is JSON always: of what is none it is a text.
 func (m *Masker) JSON(doc []byte, about Document) []byte {
-	dec := jsontext.NewDecoder(bytes.NewReader(doc), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	dec := jsontext.NewDecoder(bytes.NewBuffer(doc), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 	w := &documentMasker{Masker: m, Document: about, doc: doc, dec: dec}
 	if err := w.values(); err != nil {
 		text, _ := json.Marshal(m.String(string(doc))) // a text can be encoded
@@ -122,7 +122,7 @@ func (w *documentMasker) once(name string) string {
 // memberNames are those of all members in a document, whatever their objects: no masked one has to be one of them.
 func memberNames(doc []byte) map[string]bool {
 	all := map[string]bool{}
-	dec := jsontext.NewDecoder(bytes.NewReader(doc), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	dec := jsontext.NewDecoder(bytes.NewBuffer(doc), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 	for {
 		kind, n := dec.StackIndex(dec.StackDepth())
 		token, err := dec.ReadToken()

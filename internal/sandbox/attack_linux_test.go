@@ -104,7 +104,12 @@ func newVictim(t *testing.T, setting string) *victim {
 	v.folder("other", 0o711)
 	v.file("credentials/rpst", secret)
 	v.file("other/secret", secret)
-	open := v.file("open", secret)
+	v.file("open", secret)
+	open, err := os.OpenFile(v.path("open"), os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = open.Close() })
 	v.signals = make(chan os.Signal, 100)
 	signal.Notify(v.signals, syscall.SIGWINCH, marker)
 	t.Cleanup(func() { signal.Stop(v.signals) })
@@ -164,17 +169,11 @@ func (v *victim) folder(name string, mode os.FileMode) {
 	}
 }
 
-func (v *victim) file(name, text string) *os.File {
+func (v *victim) file(name, text string) {
 	v.t.Helper()
-	f, err := os.OpenFile(v.path(name), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
+	if err := os.WriteFile(v.path(name), []byte(text), 0o600); err != nil {
 		v.t.Fatal(err)
 	}
-	v.t.Cleanup(func() { _ = f.Close() })
-	if _, err := f.WriteString(text); err != nil {
-		v.t.Fatal(err)
-	}
-	return f
 }
 
 func copyProgram(t *testing.T, to, from string) {

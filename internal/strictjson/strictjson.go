@@ -50,7 +50,7 @@ func Check(doc []byte, maxDepth int) *Fault {
 	if bytes.HasPrefix(doc, []byte("\uFEFF")) {
 		return &Fault{Kind: Mark, Line: 1, Reason: "it begins with a byte order mark"}
 	}
-	dec := jsontext.NewDecoder(bytes.NewReader(doc))
+	dec := jsontext.NewDecoder(bytes.NewBuffer(doc)) // of a buffer it makes no copy
 	at := func(kind Kind, offset int64, reason string) *Fault {
 		line := 1 + bytes.Count(doc[:min(int64(len(doc)), offset)], []byte("\n"))
 		return &Fault{Kind: kind, Line: line, Reason: reason}
@@ -112,7 +112,7 @@ func explain(dec *jsontext.Decoder, err error) (kind Kind, offset int64, pointer
 
 // again reads a document once more that Check has passed: it does not note all names anew, which takes many times its size.
 func again(doc []byte) *jsontext.Decoder {
-	return jsontext.NewDecoder(bytes.NewReader(doc), jsontext.AllowDuplicateNames(true))
+	return jsontext.NewDecoder(bytes.NewBuffer(doc), jsontext.AllowDuplicateNames(true))
 }
 
 // Members returns the members of a document that Check has passed; false if it is not

@@ -146,7 +146,7 @@ func (d decoder) batch(content []byte) (Call, error) {
 // split cuts an array into its elements. It looks only at where they begin and end:
 // what is wrong within one is for that one to say.
 func split(content []byte) ([]jsontext.Value, error) {
-	dec := jsontext.NewDecoder(bytes.NewReader(content), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	dec := jsontext.NewDecoder(bytes.NewBuffer(content), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 	_, err := dec.ReadToken()
 	var elements []jsontext.Value
 	for err == nil && dec.PeekKind() != ']' {

@@ -35,6 +35,7 @@ func Run(t *testing.T, make func(t *testing.T) store.Bucket) {
 		{"missing objects", missing},
 		{"ranges", ranges},
 		{"empty object", emptyObject},
+		{"empty buffer", emptyBuffer},
 		{"overwrite changes the ETag", overwrite},
 		{"create only", createOnly},
 		{"create only, many at once", createOnlyRace},
@@ -198,6 +199,22 @@ func emptyObject(t *testing.T, b store.Bucket) {
 	}
 	if text, info := get(t, b, "e", store.GetOptions{Length: 5}); text != "" || info.Size != 0 {
 		t.Errorf("a range of it: %q, %+v", text, info)
+	}
+}
+
+// A read into an empty buffer reads nothing, as io.Reader says, and what follows loses nothing by it.
+func emptyBuffer(t *testing.T, b store.Bucket) {
+	put(t, b, "x", "text", store.PutOptions{})
+	body, _, err := b.Get(t.Context(), "x", store.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer body.Close()
+	if n, err := body.Read(nil); n != 0 || err != nil {
+		t.Errorf("into an empty buffer: %d bytes, %v; want none and no error", n, err)
+	}
+	if text, err := io.ReadAll(body); err != nil || string(text) != "text" {
+		t.Errorf("afterwards: %q, %v", text, err)
 	}
 }
 

@@ -1,0 +1,236 @@
+// Package events is the Events service of a local OCI: what happens to objects and secrets is recorded in the
+// transaction in which it happens, and delivered to the function afterwards, at least once and over restarts, if a rule
+// is for it.
+package events
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"log/slog"
+	"maps"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	bolt "go.etcd.io/bbolt"
+
+	"cemli-executor/internal/localoci/faults"
+	"cemli-executor/internal/localoci/index"
+	"cemli-executor/internal/localoci/tenancy"
+)
+
+var table = []byte("events")
+
+// Tables is the table that the queue has in the index.
+var Tables = [][]byte{table}
+
+// How events are delivered.
+const (
+	maxInFlight   = 16
+	maxDeliveries = 12 // attempts for one event
+	firstBackoff  = 200 * time.Millisecond
+	longestPause  = time.Minute
+)
+
+// Config says what a queue has to know. All fields are required.
+type Config struct {
+	DB      *bolt.DB // the index, with the table
+	Rules   Rules
+	Deliver func(ctx context.Context, event []byte) error // hands an event to the function
+	Observe func(detail string)                           // is told of each attempt, for people to watch
+	Faults  func() faults.Faults                          // those in force
+	Log     *slog.Logger
+}
+
+// Queue delivers the recorded events: one is forgotten when its delivery has succeeded, or was tried too often.
+type Queue struct {
+	config   Config
+	recorded chan struct{} // has an element when events were added
+	slots    chan struct{} // one for each delivery under way
+	running  sync.WaitGroup
+	mu       sync.Mutex
+	known    map[uint64]bool // events that a delivery is under way or planned for
+}
+
+// New makes the queue of an index; nothing is delivered before Start.
+func New(config Config) *Queue {
+	return &Queue{
+		config: config, recorded: make(chan struct{}, 1), slots: make(chan struct{}, maxInFlight), known: map[uint64]bool{},
+	}
+}
+
+// Record keeps an event, as OCI sends it, until it is delivered. The data is what is known of the resource.
+func (q *Queue) Record(tx *bolt.Tx, eventType, source string, at time.Time, data map[string]any) error {
+	number, err := tx.Bucket(table).NextSequence()
+	if err != nil {
+		return err
+	}
+	maps.Copy(data, map[string]any{
+		"compartmentId": tenancy.Compartment, "compartmentName": "local", "availabilityDomain": "PHX-AD-1",
+		"freeformTags": map[string]string{}, "definedTags": map[string]string{},
+	})
+	return index.Put(tx, table, index.Numbered(number), map[string]any{
+		"eventType": eventType, "cloudEventsVersion": "0.1", "eventTypeVersion": "2.0",
+		"source": source, "eventTime": at.UTC().Format("2006-01-02T15:04:05.000Z"), "contentType": "application/json",
+		"data": data, "eventID": uuid.NewString(), "extensions": map[string]string{"compartmentId": tenancy.Compartment},
+	})
+}
+
+// Committed says that a transaction has ended which may have recorded events.
+func (q *Queue) Committed() {
+	select {
+	case q.recorded <- struct{}{}:
+	default:
+	}
+}
+
+// Start delivers until ctx ends.
+func (q *Queue) Start(ctx context.Context) {
+	q.running.Go(func() {
+		for {
+			for number, event := range q.fresh() {
+				q.running.Go(func() { q.handle(ctx, number, event) })
+			}
+			select {
+			case <-q.recorded:
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+}
+
+// Wait returns when no delivery is under way any more after the context of Start has ended.
+func (q *Queue) Wait() { q.running.Wait() }
+
+// Pending counts the events that are not delivered yet.
+func (q *Queue) Pending() (int, error) {
+	return index.View(q.config.DB, func(tx *bolt.Tx) (int, error) { return tx.Bucket(table).Stats().KeyN, nil })
+}
+
+// fresh returns the events that are not being handled, and marks them.
+func (q *Queue) fresh() map[uint64][]byte {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	events := map[uint64][]byte{}
+	err := q.config.DB.View(func(tx *bolt.Tx) error {
+		return tx.Bucket(table).ForEach(func(key, value []byte) error {
+			if number := binary.BigEndian.Uint64(key); !q.known[number] {
+				q.known[number] = true
+				events[number] = append([]byte(nil), value...)
+			}
+			return nil
+		})
+	})
+	if err != nil {
+		q.config.Log.Error("cannot read events", "error", err.Error())
+	}
+	return events
+}
+
+// handle delivers one event, as often as it takes, and forgets it. When ctx ends before, the next start delivers it.
+func (q *Queue) handle(ctx context.Context, number uint64, event []byte) {
+	for range q.misdeliver(ctx) {
+		if !q.insist(ctx, event) {
+			break
+		}
+	}
+	if ctx.Err() == nil {
+		q.forget(number)
+	}
+}
+
+// insist repeats the delivery of an event until it succeeds; false: it was given up, or ctx has ended.
+func (q *Queue) insist(ctx context.Context, event []byte) bool {
+	backoff := firstBackoff
+	for attempt := 1; ; attempt++ {
+		err := q.attempt(ctx, event)
+		if err == nil || ctx.Err() != nil {
+			return ctx.Err() == nil
+		}
+		q.config.Log.Warn("event not delivered", "attempt", attempt, "error", err.Error())
+		if attempt == maxDeliveries {
+			q.config.Log.Error("event given up", "event", json.RawMessage(event))
+			return false
+		}
+		select {
+		case <-time.After(backoff/2 + rand.N(backoff/2)): // #nosec G404 -- chance, not secrecy
+		case <-ctx.Done():
+			return false
+		}
+		backoff = min(2*backoff, longestPause)
+	}
+}
+
+// misdeliver applies the faults of events to one of them: it waits, and says how often the event is to be delivered.
+func (q *Queue) misdeliver(ctx context.Context) int {
+	f := q.config.Faults()
+	wait := time.Duration(f.EventDelay)
+	if f.EventReorder > 0 {
+		wait += rand.N(time.Duration(f.EventReorder)) // #nosec G404 -- chance, not secrecy
+	}
+	if wait > 0 {
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+		}
+	}
+	switch {
+	case faults.Hit(f.EventLose):
+		return 0
+	case faults.Hit(f.EventDuplicate):
+		if faults.Hit(f.EventDuplicate) {
+			return 3
+		}
+		return 2
+	}
+	return 1
+}
+
+// attempt hands an event to the function once, if a rule is for it.
+func (q *Queue) attempt(ctx context.Context, event []byte) error {
+	select {
+	case q.slots <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { <-q.slots }()
+	if !q.config.Rules.Match(event) {
+		q.config.Observe(describe(event) + " (no rule)")
+		return nil
+	}
+	q.config.Observe(describe(event))
+	return q.config.Deliver(ctx, event)
+}
+
+// describe says on one line what an event is about.
+func describe(event []byte) string {
+	var e struct {
+		EventType string `json:"eventType"`
+		Data      struct {
+			ResourceName string `json:"resourceName"`
+			Details      struct {
+				BucketName string `json:"bucketName"`
+			} `json:"additionalDetails"`
+		} `json:"data"`
+	}
+	_ = json.Unmarshal(event, &e) // the queue has made it
+	about := e.Data.ResourceName
+	if bucket := e.Data.Details.BucketName; bucket != "" {
+		about = bucket + "/" + about
+	}
+	return e.EventType[strings.LastIndexByte(e.EventType, '.')+1:] + " " + about
+}
+
+func (q *Queue) forget(number uint64) {
+	err := q.config.DB.Update(func(tx *bolt.Tx) error { return tx.Bucket(table).Delete(index.Numbered(number)) })
+	if err != nil {
+		q.config.Log.Error("cannot forget an event; it will be delivered again", "error", err.Error())
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	delete(q.known, number)
+}

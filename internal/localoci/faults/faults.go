@@ -1,0 +1,121 @@
+// Package faults is what goes wrong on purpose in a local OCI: which faults there are, how they are read, and which
+// are in force.
+package faults
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// Duration is a time.Duration that JSON has as text, such as "200ms".
+type Duration time.Duration
+
+// UnmarshalJSON reads the text.
+func (d *Duration) UnmarshalJSON(doc []byte) error {
+	var text string
+	if err := json.Unmarshal(doc, &text); err != nil {
+		return err
+	}
+	parsed, err := time.ParseDuration(text)
+	*d = Duration(parsed)
+	return err
+}
+
+// MarshalJSON writes the text.
+func (d Duration) MarshalJSON() ([]byte, error) { return json.Marshal(time.Duration(d).String()) }
+
+// Faults are what goes wrong on purpose. Rates are probabilities from 0 to 1 and are of
+// requests to the services, or of events.
+type Faults struct {
+	Latency     Duration `json:"latency,omitempty"`     // before each request is served
+	Throttle    float64  `json:"throttle,omitempty"`    // 429
+	Unavailable float64  `json:"unavailable,omitempty"` // 503, nothing was done
+	Drop        float64  `json:"drop,omitempty"`        // the connection ends, nothing was done
+	LoseAnswer  float64  `json:"lose_answer,omitempty"` // it was done, and the connection ends
+	FalseNo     float64  `json:"false_404,omitempty"`   // 404, although it is there
+	ClockSkew   Duration `json:"clock_skew,omitempty"`  // of the services' clock
+	DiskFull    bool     `json:"disk_full,omitempty"`   // nothing can be written
+
+	EventLose      float64  `json:"event_lose,omitempty"`      // never delivered
+	EventDuplicate float64  `json:"event_duplicate,omitempty"` // delivered twice, or with the same probability once more
+	EventDelay     Duration `json:"event_delay,omitempty"`     // before each delivery
+	EventReorder   Duration `json:"event_reorder,omitempty"`   // up to this before each, at random
+
+	LogLose  float64  `json:"log_lose,omitempty"`  // an entry of the write log never comes
+	LogDelay Duration `json:"log_delay,omitempty"` // … is found so much later
+}
+
+// check refuses faults that cannot be.
+func (f Faults) check() error {
+	for name, rate := range map[string]float64{
+		"throttle": f.Throttle, "unavailable": f.Unavailable, "drop": f.Drop, "lose_answer": f.LoseAnswer,
+		"false_404":  f.FalseNo,
+		"event_lose": f.EventLose, "event_duplicate": f.EventDuplicate, "log_lose": f.LogLose,
+	} {
+		if rate < 0 || rate > 1 {
+			return fmt.Errorf("%s must be from 0 to 1", name)
+		}
+	}
+	for name, d := range map[string]Duration{
+		"latency": f.Latency, "event_delay": f.EventDelay, "event_reorder": f.EventReorder, "log_delay": f.LogDelay,
+	} {
+		if d < 0 || d > Duration(time.Hour) {
+			return fmt.Errorf("%s must be from 0s to 1h", name)
+		}
+	}
+	return nil
+}
+
+// Box holds the faults in force. Its zero value holds none.
+type Box struct{ now atomic.Pointer[Faults] }
+
+// Get returns the faults in force.
+func (b *Box) Get() Faults {
+	if f := b.now.Load(); f != nil {
+		return *f
+	}
+	return Faults{}
+}
+
+// Set puts faults in force instead of those before; none ends them all.
+func (b *Box) Set(f Faults) error {
+	if err := f.check(); err != nil {
+		return err
+	}
+	b.now.Store(&f)
+	return nil
+}
+
+// Parse reads "name=value" and sets it in f; a name alone means true.
+func Parse(text string, f *Faults) error {
+	name, value, ok := strings.Cut(text, "=")
+	if !ok {
+		value = "true"
+	}
+	member := map[string]json.RawMessage{name: json.RawMessage(value)}
+	if !json.Valid([]byte(value)) {
+		quoted, err := json.Marshal(value)
+		if err != nil {
+			return err
+		}
+		member[name] = quoted
+	}
+	doc, err := json.Marshal(member)
+	if err != nil {
+		return err
+	}
+	known := json.NewDecoder(bytes.NewReader(doc))
+	known.DisallowUnknownFields()
+	if err := known.Decode(f); err != nil {
+		return fmt.Errorf("the fault %s is not known or has another kind of value: %w", text, err)
+	}
+	return f.check()
+}
+
+// Hit decides by chance whether something that has a probability happens this time.
+func Hit(rate float64) bool { return rate > 0 && rand.Float64() < rate } // #nosec G404 -- chance, not secrecy

@@ -1,0 +1,49 @@
+package gateway
+
+import (
+	"net/http"
+	"net/url"
+	"regexp"
+)
+
+// Service is what the gateway has to know of a service: which operation, if any, a request is for. It reads the path as
+// it was sent.
+type Service interface {
+	Route(r *http.Request) (Operation, bool)
+}
+
+// Operation is something that a client can ask of a service.
+type Operation struct {
+	Handle func(w http.ResponseWriter, r *Request) error
+	// BodyUnsigned: the headers of the body need not be signed, as for PutObject.
+	BodyUnsigned bool
+	// Missing is how the service says falsely that what is asked for is not there; nil: it does not.
+	Missing error
+}
+
+// Table is a service of few operations, each with a path of its own. The first that fits is taken.
+type Table []Entry
+
+// Entry is one operation of a Table.
+type Entry struct {
+	Method string
+	Path   *regexp.Regexp // with one group: the id of what the operation is about
+	Handle func(w http.ResponseWriter, r *Request, id string) error
+}
+
+// Route finds the operation by method and path.
+func (t Table) Route(r *http.Request) (Operation, bool) {
+	for _, entry := range t {
+		match := entry.Path.FindStringSubmatch(r.URL.EscapedPath())
+		if match == nil || r.Method != entry.Method {
+			continue
+		}
+		id, err := url.PathUnescape(match[1])
+		return Operation{Handle: func(w http.ResponseWriter, r *Request) error { return entry.Handle(w, r, id) }}, err == nil
+	}
+	return Operation{}, false
+}
+
+// Dated is the pattern of a path that begins with a version of the service's interface, which is a date. Any is taken:
+// the OCI CLI and the SDKs name different ones.
+func Dated(path string) *regexp.Regexp { return regexp.MustCompile(`^/20\d{6}` + path + `$`) }
