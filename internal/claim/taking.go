@@ -105,11 +105,7 @@ func (t *Taking) Begin(ctx context.Context, state store.Bucket, until time.Time)
 // End notes that one has ended. Unless the request is done with, the deaths before still count.
 func (t *Taking) End(ctx context.Context, done bool) error {
 	if done || t.Tries <= 1 {
-		err := t.state.Delete(ctx, t.object(), t.etag)
-		if errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrChanged) {
-			return nil
-		}
-		return err
+		return remove(ctx, t.state, t.object(), t.etag)
 	}
 	next := *t
 	next.Tries, next.Until = t.Tries-1, time.Time{}
