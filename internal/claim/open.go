@@ -66,11 +66,7 @@ func ReadMark(ctx context.Context, state store.Bucket, environment, name string)
 
 // DeleteMark notes that nothing is left to be done for a request.
 func DeleteMark(ctx context.Context, state store.Bucket, environment, name string) error {
-	err := state.Delete(ctx, markObject(environment, name), "")
-	if errors.Is(err, store.ErrNotFound) {
-		return nil
-	}
-	return err
+	return remove(ctx, state, markObject(environment, name), "")
 }
 
 // Marks lists marks in the order of their names, from start on; next is where the next page
