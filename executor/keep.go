@@ -50,8 +50,9 @@ func (r *run) keepPolicy(ctx context.Context) {
 	if doc == nil || !r.KeepPackages {
 		return
 	}
+	digest := sum(doc)
 	policy := results.Document{
-		Object: results.KeptPolicy(sum(doc)), Type: "application/json", Size: int64(len(doc)), SHA256: sum(doc),
+		Object: results.KeptPolicy(digest), Type: "application/json", Size: int64(len(doc)), SHA256: digest,
 		Body: bytes.NewReader(doc),
 	}
 	r.copies.group.Go(func() error { return r.stored.Create(ctx, policy) })
