@@ -400,8 +400,9 @@ func (r *found) keepPolicy(ctx context.Context) {
 	if doc == nil || !r.exec.KeepPackages {
 		return
 	}
+	digest := fmt.Sprintf("%x", sha256.Sum256(doc))
 	policy := results.Document{
-		Object: results.KeptPolicy(fmt.Sprintf("%x", sha256.Sum256(doc))), Type: "application/json", Size: int64(len(doc)), SHA256: fmt.Sprintf("%x", sha256.Sum256(doc)),
+		Object: results.KeptPolicy(digest), Type: "application/json", Size: int64(len(doc)), SHA256: digest,
 		Body: bytes.NewReader(doc),
 	}
 	r.copies.group.Go(func() error { return r.stored.Create(ctx, policy) })

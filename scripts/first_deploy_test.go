@@ -100,6 +100,7 @@ func (d *deployment) run(args ...string) (string, error) {
 	}
 	cmd := exec.CommandContext(d.t.Context(), filepath.Join(d.copy, "scripts/first-deploy.sh"), args...)
 	cmd.Env = append(os.Environ(), "PATH="+d.bin+":"+os.Getenv("PATH"), "TMPDIR="+d.t.TempDir(), "FIRST_DEPLOY_PAUSE=0",
+		"GORACE=atexit_sleep_ms=0", // each call is a process of the stand-in, which would wait for a second at its end
 		"STANDIN="+d.path, "STANDIN_CONDITIONS="+string(text))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	out, err := cmd.CombinedOutput()

@@ -18,8 +18,7 @@ on() {
   echo "== as on a kernel with Landlock $kernel"
   # A container has the machine's own kernel.
   "$work/kernel" "$kernel" "$GO" test -count=1 -timeout 30m -v -skip 'Container|^TestImage$' "$@" >"$work/log" 2>&1 || code=1
-  # Why a test is skipped is said before that it is.
-  awk '/_test\.go:[0-9]+: /{why = $0; sub(/^ *[^ ]*: /, "", why)} /--- SKIP: /{print "SKIPPED " $3 ": " why}' "$work/log"
+  awk -f scripts/skipped.awk "$work/log"
   grep -E '^(ok|FAIL|---? FAIL|panic)|^ +--- FAIL|_test\.go:[0-9]+: .*(want|FAIL)' "$work/log" || true
 }
 

@@ -121,6 +121,15 @@ func write(ctx context.Context, state store.Bucket, where, etag string, d docume
 	}
 }
 
+// remove deletes a document, unless another has changed or deleted it meanwhile.
+func remove(ctx context.Context, state store.Bucket, where, etag string) error {
+	err := state.Delete(ctx, where, etag)
+	if errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrChanged) {
+		return nil
+	}
+	return err
+}
+
 // inTime refuses a clock that is too far from the store's, which wrote something between two looks
 // at it: leases would not hold.
 func inTime(written, before, after time.Time) error {

@@ -70,11 +70,7 @@ func (b Book) Pending(ctx context.Context, name string) (*PendingRequest, error)
 
 // Delete removes a pending request, as nothing is left to be done for it.
 func (b Book) Delete(ctx context.Context, name string) error {
-	err := b.State.Delete(ctx, pendingObject(b.Environment, name), "")
-	if errors.Is(err, store.ErrNotFound) {
-		return nil
-	}
-	return err
+	return remove(ctx, b.State, pendingObject(b.Environment, name), "")
 }
 
 // Remove removes a pending request, too. One that cannot be removed now is removed by a sweep.

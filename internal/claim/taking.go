@@ -122,11 +122,7 @@ func (t *Taking) End(ctx context.Context, done bool) error {
 		return nil // it was never stored
 	}
 	if done || t.Tries <= 1 {
-		err := t.state.Delete(ctx, t.object(), t.etag)
-		if errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrChanged) {
-			return nil
-		}
-		return err
+		return remove(ctx, t.state, t.object(), t.etag)
 	}
 	next := *t
 	next.Tries, next.Until = t.Tries-1, time.Time{}

@@ -72,21 +72,9 @@ func (t *Todo) Done(ctx context.Context, kind string) error {
 	next := *t
 	next.Kinds = slices.DeleteFunc(slices.Clone(t.Kinds), func(k string) bool { return k == kind })
 	if len(next.Kinds) == 0 {
-		err := t.state.Delete(ctx, t.object(), t.etag)
-		if errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrChanged) {
-			return nil
-		}
-		return err
+		return remove(ctx, t.state, t.object(), t.etag)
 	}
-	info, err := write(ctx, t.state, t.object(), t.etag, &next)
-	if lostRace(err) {
-		return nil
-	}
-	if err == nil {
-		next.etag = info.ETag
-		*t = next
-	}
-	return err
+	return t.replace(ctx, next)
 }
 
 // Reach notes until when the log was read; zero: the next sweep begins anew.
@@ -96,6 +84,11 @@ func (t *Todo) Reach(ctx context.Context, read time.Time) error {
 	}
 	next := *t
 	next.Read = read
+	return t.replace(ctx, next)
+}
+
+// replace stores the entry as it is to be, unless another has changed it meanwhile.
+func (t *Todo) replace(ctx context.Context, next Todo) error {
 	info, err := write(ctx, t.state, t.object(), t.etag, &next)
 	if lostRace(err) {
 		return nil

@@ -140,6 +140,7 @@ func newVictim(t *testing.T, setting string) *victim {
 	v.env = []string{
 		"DATAGRAMS=" + v.path("datagrams"),
 		"NAMED=" + v.path("named"),
+		"GORACE=atexit_sleep_ms=0", // the attacker is this program, which would wait for a second at its end
 		"PATH=/usr/bin:/bin", "PID=" + strconv.Itoa(os.Getpid()), "FD=" + strconv.Itoa(int(open.Fd())),
 		"ADDRESS=" + strconv.FormatUint(uint64(uintptr(unsafe.Pointer(&memory[0]))), 10),
 		"CREDENTIALS=" + v.path("credentials/rpst"), "OTHER_RUN=" + v.path("other/secret"), "ABSTRACT=" + name,

@@ -3,6 +3,7 @@ package steps
 import (
 	"context"
 	"fmt"
+	"maps"
 	"time"
 
 	"cemli-executor/internal/codes"
@@ -23,9 +24,7 @@ func (r *run) execute(ctx context.Context) error {
 		case failure != nil || s.Do == Leave:
 		case s.Do == Skip:
 			record.Status, record.Outputs = evidence.StepSkipped, s.Outputs
-			for key, value := range s.Outputs {
-				r.outcome.Outputs[key] = value
-			}
+			maps.Copy(r.outcome.Outputs, s.Outputs)
 		default:
 			record, failure = r.step(stop, i+1, s)
 			if s.ContinueOnError && passing(failure, stop) {
