@@ -20,9 +20,10 @@ const module = "cemli-executor"
 var arrows = map[string][]string{
 	"":                                {"executor", "manifest", "internal/announce", "internal/buildinfo", "internal/codes", "internal/evidence", "internal/oci", "internal/problem", "internal/sandbox", "internal/store", "internal/trigger"},
 	"cmd/cemli":                       {"executor", "manifest", "internal/buildinfo", "internal/bundle", "internal/codes", "internal/evidence", "internal/fnhost", "internal/folder", "internal/local", "internal/localoci", "internal/problem", "internal/sandbox", "internal/scratch", "internal/store"},
-	"executor":                        {"manifest", "internal/bundle", "internal/claim", "internal/codes", "internal/download", "internal/evidence", "internal/leaks", "internal/problem", "internal/redact", "internal/results", "internal/sandbox", "internal/steps", "internal/store", "internal/workdir"},
+	"executor":                        {"manifest", "internal/bundle", "internal/claim", "internal/codes", "internal/download", "internal/evidence", "internal/intake", "internal/leaks", "internal/problem", "internal/redact", "internal/results", "internal/sandbox", "internal/steps", "internal/store", "internal/workdir"},
 	"manifest":                        {"internal/problem", "internal/strictjson"},
-	"internal/trigger":                {"executor", "manifest", "internal/codes", "internal/evidence", "internal/problem", "internal/store", "internal/strictjson"},
+	"internal/intake":                 {"manifest", "internal/evidence", "internal/problem", "internal/store"},
+	"internal/trigger":                {"internal/intake", "manifest", "internal/codes", "internal/evidence", "internal/problem", "internal/store", "internal/strictjson"},
 	"internal/bundle":                 {"internal/codes", "internal/problem"},
 	"internal/claim":                  {"internal/problem", "internal/store"},
 	"internal/download":               {"internal/problem", "internal/store"},

@@ -3,7 +3,6 @@ package executor
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -130,20 +129,11 @@ func (r *report) named(id string) {
 
 // acceptAs stores the request as a pending one, under a name.
 func (e *environment) acceptAs(ctx context.Context, name string, request Request) (made bool, err error) {
-	doc, err := request.encode()
+	doc, err := request.Encode()
 	if err != nil {
 		return false, err
 	}
 	return e.book.Accept(ctx, name, doc)
-}
-
-// encode is the request as the state bucket keeps it.
-func (q Request) encode() ([]byte, error) {
-	doc, err := json.Marshal(q)
-	if err != nil {
-		return nil, fmt.Errorf("encode request: %w", err)
-	}
-	return doc, nil
 }
 
 // needOf is the time that a package's steps and undo may take together; 0: it does not say.
@@ -197,7 +187,7 @@ func (r *held) again(ctx context.Context, held *claim.Held) error {
 			return unrecorded(held)
 		}
 	}
-	request, err := r.request.encode()
+	request, err := r.request.Encode()
 	if err != nil {
 		return err
 	}
@@ -206,7 +196,7 @@ func (r *held) again(ctx context.Context, held *claim.Held) error {
 	if ok, err := held.NextAttempt(ctx, request, r.lease, id); err != nil || !ok {
 		return errors.Join(err, lost(ok || err != nil, held))
 	}
-	if r.request.previousRun() == "" {
+	if r.request.PreviousRun() == "" {
 		r.result.PreviousRunID = before
 	}
 	return nil
@@ -230,7 +220,7 @@ func (r *held) adopt(held *claim.Held) {
 	r.claim, r.ownKey = held, held.Key
 	r.pending = held.Pending()
 	r.result.RunID, r.result.Attempt = held.RunID, held.Attempt
-	r.request.pinned = cmp.Or(r.request.pinned, held.Pinned)
+	r.request.Pinned = cmp.Or(r.request.Pinned, held.Pinned)
 	if !held.Uploaded.IsZero() {
 		r.created, r.request.Created = held.Uploaded, held.Uploaded
 	}
@@ -241,14 +231,14 @@ func (r *held) adopt(held *claim.Held) {
 // makes it the same request, which is of one version. Sets of one request have that together.
 func (r *asked) sameVersion(ctx context.Context) error {
 	q := r.request
-	if q.RequestID == "" || q.ETag == "" || q.previousRun() != "" || q.OncePer > 0 {
+	if q.RequestID == "" || q.ETag == "" || q.PreviousRun() != "" || q.OncePer > 0 {
 		return nil
 	}
 	q.ETag = ""
 	if q.Parent != "" {
 		q.ParameterSet = ""
 	}
-	first, err := r.exec.book.FirstVersion(ctx, q.key(r.exec.Environment), r.request.ETag)
+	first, err := r.exec.book.FirstVersion(ctx, q.Key(r.exec.Environment), r.request.ETag)
 	if err != nil || first == r.request.ETag {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 	"cemli-executor/internal/bundle"
 	"cemli-executor/internal/claim"
 	"cemli-executor/internal/codes"
+	"cemli-executor/internal/intake"
 	"cemli-executor/internal/leaks"
 	"cemli-executor/internal/problem"
 	"cemli-executor/internal/redact"
@@ -142,7 +143,7 @@ func (r *held) remembered(history *claim.Package) error {
 func (r *earlier) subject(m *manifest.Manifest, contents bundle.Extracted, root *os.Root, inputs manifest.Inputs, policy *manifest.Policy) subject {
 	s := subject{manifest: m, contents: contents, root: root, inputs: inputs, policy: policy}
 	s.facts = manifest.Case{
-		Object: r.request.Object, Action: r.result.Action, Kind: kindFor(r.request.Trigger.Kind), Now: r.exec.now(),
+		Object: r.request.Object, Action: r.result.Action, Kind: intake.PolicyKind(r.request.Trigger.Kind), Now: r.exec.now(),
 		Rollback: r.request.RollbackOf != "" && r.request.Reason != "", Reference: r.request.Reference,
 	}
 	if r.history != nil {
@@ -253,14 +254,6 @@ func (s subject) violations(ctx context.Context) ([]problem.Problem, error) {
 		}
 	}
 	return s.policy.Admit(facts), nil
-}
-
-// kindFor is the kind of trigger as policies know it: an upload that a sweep found is one like any.
-func kindFor(kind TriggerKind) string {
-	if kind == TriggerSweep {
-		return string(TriggerEvent)
-	}
-	return string(kind)
 }
 
 // others returns how to find out what is applied of other packages; nil on a laptop, where nothing is

@@ -14,6 +14,7 @@ import (
 
 	"cemli-executor/internal/claim"
 	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/intake"
 	"cemli-executor/internal/problem"
 	"cemli-executor/internal/redact"
 	"cemli-executor/internal/steps"
@@ -56,7 +57,7 @@ func (e *environment) readResult(ctx context.Context, id string) (result evidenc
 // recall reads the result of the run that the request goes back to, and makes the request one for
 // exactly that: its contents, action, set and parameters.
 func (r *earlier) recall(ctx context.Context) error {
-	id := r.request.previousRun()
+	id := r.request.PreviousRun()
 	r.result.PreviousRunID = id
 	previous, known, err := r.readPrevious(ctx, id)
 	if err != nil {
@@ -80,12 +81,12 @@ func (r *earlier) recall(ctx context.Context) error {
 	if q.ETag != "" && q.ETag != previous.Package.ETag || q.VersionID != "" && q.VersionID != previous.Package.VersionID {
 		r.namedVersion = place{r.exec.Packages, previous.SourceObject, store.GetOptions{IfMatch: q.ETag, VersionID: q.VersionID}}
 	}
-	q.Action, q.Object, q.ParameterSet, q.Parameters = q.actionAfter(previous), previous.SourceObject, previous.ParameterSet, parameters
-	q.ETag, q.VersionID, q.pinned = previous.Package.ETag, previous.Package.VersionID, previous.Package.SHA256
+	q.Action, q.Object, q.ParameterSet, q.Parameters = q.ActionAfter(previous), previous.SourceObject, previous.ParameterSet, parameters
+	q.ETag, q.VersionID, q.Pinned = previous.Package.ETag, previous.Package.VersionID, previous.Package.SHA256
 	if known != nil && q.Created.IsZero() {
 		q.Created = known.Uploaded
 	}
-	r.name = cmp.Or(previous.Package.Name, nameFrom(q.Object))
+	r.name = cmp.Or(previous.Package.Name, intake.PackageName(q.Object))
 	r.result.Action, r.result.SourceObject, r.result.ParameterSet = string(q.Action), q.Object, q.ParameterSet
 	r.result.Package.ETag, r.result.Package.VersionID = q.ETag, q.VersionID
 	r.hideValues(nil)
@@ -215,7 +216,7 @@ func (r *asked) otherRun(ctx context.Context, previous evidence.Result) string {
 
 // isKnown refuses to go back to a run of which it is not known what it was to run.
 func (r *asked) isKnown(previous evidence.Result) error {
-	if err := checkName(previous.SourceObject); err != nil {
+	if err := intake.CheckName(previous.SourceObject); err != nil {
 		return err
 	}
 	if previous.Package.SHA256 != "" || previous.Package.ETag != "" {
@@ -225,14 +226,6 @@ func (r *asked) isKnown(previous evidence.Result) error {
 		Code: "request.gone", Where: previous.RunID, Message: "that run ended before it was known which version of " + printed(previous.SourceObject) + " it was of",
 		Hint: "send a request that names the object",
 	}, nil)
-}
-
-// actionAfter is what a request that goes back to a run asks to be done.
-func (q Request) actionAfter(previous evidence.Result) Action {
-	if q.RerunOf != "" {
-		return Action(previous.Action)
-	}
-	return cmp.Or(q.Action, ActionApply)
 }
 
 // parametersOf are the parameters of the earlier run. Hidden ones are not in a result and have to be

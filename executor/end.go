@@ -115,7 +115,7 @@ func (r *held) triedLess(failure error) bool {
 func (r *run) putOff(ctx context.Context, failure error) {
 	r.release(ctx, failure, counts(failure))
 	r.conclude(failure)
-	if next := "; nothing was executed, and "; r.pending == "" && r.request.byHand() {
+	if next := "; nothing was executed, and "; r.pending == "" && r.request.ByHand() {
 		r.result.Message += next + "the request was not accepted: send it again"
 	} else {
 		r.result.Message += next + "the request is tried again"

@@ -342,7 +342,7 @@ func (r *held) progress(ctx context.Context, b steps.Beginning) error {
 	if err != nil || !ok {
 		return cmp.Or(err, r.lostLease(first))
 	}
-	r.started, r.request.pinned = true, r.result.Package.SHA256
+	r.started, r.request.Pinned = true, r.result.Package.SHA256
 	return nil
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"cemli-executor/internal/bundle"
 	"cemli-executor/internal/download"
+	"cemli-executor/internal/intake"
 	"cemli-executor/internal/problem"
 	"cemli-executor/internal/results"
 	"cemli-executor/internal/sandbox"
@@ -30,7 +31,7 @@ func (r *found) fetch(ctx context.Context) (*download.Object, error) {
 			return nil, err
 		}
 	}
-	if r.request.pinned == "" {
+	if r.request.Pinned == "" {
 		s, err := r.fetchNewest(ctx)
 		if !isGone(err) || r.request.ETag == "" {
 			return s, r.absent(err)
@@ -38,7 +39,7 @@ func (r *found) fetch(ctx context.Context) (*download.Object, error) {
 		if err := r.begunBefore(ctx); err != nil {
 			return nil, err
 		}
-		if r.request.pinned == "" {
+		if r.request.Pinned == "" {
 			return nil, r.staleNow(ctx)
 		}
 	}
@@ -57,7 +58,7 @@ func (r *found) fetchNewest(ctx context.Context) (*download.Object, error) {
 		opts.VersionID = r.request.VersionID
 	}
 	s, _, err := download.Open(ctx, r.exec.Packages, r.request.Object, opts, func(info store.Info) error {
-		r.request.ETag, r.request.VersionID, r.created = info.ETag, info.VersionID, r.request.createdAt(info.Created)
+		r.request.ETag, r.request.VersionID, r.created = info.ETag, info.VersionID, r.request.CreatedAt(info.Created)
 		r.request.Created = r.created
 		return r.learn(info)
 	})
@@ -68,25 +69,9 @@ func (r *found) fetchNewest(ctx context.Context) (*download.Object, error) {
 	return s, nil
 }
 
-// createdAt is when an object was written. Of a single object the store tells the second; within it,
-// and no further, the listing that found it or else the event is believed.
-func (q Request) createdAt(told time.Time) time.Time {
-	closer := q.Created
-	if closer.IsZero() {
-		closer = q.Trigger.EventTime
-	}
-	switch last := told.Add(time.Second - time.Millisecond); {
-	case told.IsZero() || told.Nanosecond() != 0 || closer.Before(told): // closer may be zero
-		return told
-	case closer.After(last):
-		return last
-	}
-	return closer.Truncate(time.Millisecond)
-}
-
 // learn takes what the object's description says, and refuses what it alone forbids.
 func (r *found) learn(info store.Info) error {
-	if err := r.request.fromMetadata(info.Metadata); err != nil {
+	if err := r.request.ReadMetadata(info.Metadata); err != nil {
 		return err
 	}
 	r.result.Reason, r.result.Reference, r.result.ParameterSet = r.request.Reason, r.request.Reference, r.request.ParameterSet
@@ -98,7 +83,7 @@ func (r *found) learn(info store.Info) error {
 	if err := withinLimit(r.request.Object, info.Size, r.limits.PackageBytes); err != nil {
 		return err
 	}
-	return r.request.consistent()
+	return r.request.Consistent()
 }
 
 // withinLimit refuses a zip for its size alone.
@@ -131,8 +116,8 @@ const form = "refused form"
 // formOnly gives a request whose form may not ask for its action a key of its own.
 func (r *report) formOnly(policy *manifest.Policy) {
 	q := &r.request
-	if policy != nil && q.occurrence(r.result.Start) == "" && !policy.Allows(kindFor(q.Trigger.Kind), r.result.Action) {
-		q.Slot = occasion(form, kindFor(q.Trigger.Kind))
+	if policy != nil && q.Occurrence(r.result.Start) == "" && !policy.Allows(intake.PolicyKind(q.Trigger.Kind), r.result.Action) {
+		q.Slot = intake.Occasion(form, intake.PolicyKind(q.Trigger.Kind))
 	}
 }
 
@@ -153,16 +138,16 @@ func (r *found) fetchPinned(ctx context.Context) (*download.Object, error) {
 	for i, at := range []place{
 		{r.exec.Packages, q.Object, store.GetOptions{IfMatch: q.ETag, VersionID: q.VersionID}},
 		{r.exec.Packages, q.Object, store.GetOptions{}}, // which may be anything by now
-		{r.exec.Results, results.KeptPackage(q.pinned), store.GetOptions{}},
+		{r.exec.Results, results.KeptPackage(q.Pinned), store.GetOptions{}},
 	} {
 		s, err := r.fetchFrom(ctx, at)
-		if isGone(err) || i == 1 && problem.CodeOf(err) == "archive.package_too_large" || err == nil && s.SHA256() != q.pinned {
+		if isGone(err) || i == 1 && problem.CodeOf(err) == "archive.package_too_large" || err == nil && s.SHA256() != q.Pinned {
 			continue
 		}
 		return s, err
 	}
 	return nil, problem.New(problem.Problem{
-		Code: "request.gone", Where: q.Object, Message: "the package with the SHA-256 " + q.pinned + " is neither in the packages bucket any more nor among the copies that were kept",
+		Code: "request.gone", Where: q.Object, Message: "the package with the SHA-256 " + q.Pinned + " is neither in the packages bucket any more nor among the copies that were kept",
 		Hint: "upload those bytes again under that name; what is applied is kept unless CEMLI_KEEP_PACKAGES is false or it has sensitive defaults" + anew,
 	}, nil)
 }
@@ -175,10 +160,12 @@ func (r *found) fetchFrom(ctx context.Context, at place) (*download.Object, erro
 	if err != nil {
 		return nil, err
 	}
-	if r.request.pinned != s.SHA256() {
+	if r.request.Pinned != s.SHA256() {
 		return s, nil // it says nothing of the package
 	}
-	setDefault(&r.request.Created, info.Created) // of the upload, even where its bytes come from elsewhere by now
+	if r.request.Created.IsZero() { // else it is of the upload, even where its bytes come from elsewhere by now
+		r.request.Created = info.Created
+	}
 	r.created = r.request.Created
 	r.result.Package.Size, r.result.Package.SHA256 = info.Size, s.SHA256()
 	r.result.Reason, r.result.Reference = r.request.Reason, r.request.Reference
@@ -192,9 +179,9 @@ func (r *found) fetchNamed(ctx context.Context) (*download.Object, error) {
 	switch {
 	case isGone(err):
 		return nil, r.staleNow(ctx)
-	case err == nil && s.SHA256() != r.request.pinned:
+	case err == nil && s.SHA256() != r.request.Pinned:
 		return nil, problem.New(problem.Problem{
-			Code: "request.differs", Where: "/etag", Message: fmt.Sprintf("the version that is named has the SHA-256 %s, and the run %s had %s", s.SHA256(), r.previous.RunID, r.request.pinned),
+			Code: "request.differs", Where: "/etag", Message: fmt.Sprintf("the version that is named has the SHA-256 %s, and the run %s had %s", s.SHA256(), r.previous.RunID, r.request.Pinned),
 			Hint: "leave etag and version_id out, or name the run of that version; contents that were changed are a new upload" + anew,
 		}, nil)
 	}
@@ -328,10 +315,10 @@ func (r *found) current(ctx context.Context) error {
 	if q.VersionNamed {
 		return nil // it was asked for whatever has come since
 	}
-	if latest := r.history.Latest(q.ParameterSet); q.pinned != "" && q.previousRun() == "" && latest != nil && latest.Object == q.Object && latest.Uploaded.After(r.created) {
+	if latest := r.history.Latest(q.ParameterSet); q.Pinned != "" && q.PreviousRun() == "" && latest != nil && latest.Object == q.Object && latest.Uploaded.After(r.created) {
 		return r.stale("run "+latest.RunID+" has begun with a later upload of it", nil)
 	}
-	if q.pinned != "" || q.Trigger.Kind == TriggerCLI {
+	if q.Pinned != "" || q.Trigger.Kind == TriggerCLI {
 		return nil
 	}
 	return r.stillThere(ctx)

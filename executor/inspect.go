@@ -12,6 +12,7 @@ import (
 
 	"cemli-executor/internal/bundle"
 	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/intake"
 	"cemli-executor/internal/leaks"
 	"cemli-executor/internal/problem"
 	"cemli-executor/internal/sandbox"
@@ -124,7 +125,7 @@ func skippedByTriggers(m *manifest.Manifest, policy *manifest.Policy, object str
 	}
 	var objects []string
 	for _, t := range policy.Triggers() {
-		if (t.Object == object || nameFrom(t.Object) == m.Name) && !slices.Contains(objects, t.Object) {
+		if (t.Object == object || intake.PackageName(t.Object) == m.Name) && !slices.Contains(objects, t.Object) {
 			objects = append(objects, t.Object)
 		}
 	}

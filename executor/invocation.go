@@ -91,7 +91,7 @@ func (w *work) answer(ctx context.Context, request Request) ([]evidence.Result, 
 		request.Namespace = w.namespace(ctx)
 		return w.answerSets(ctx, request, all.claim)
 	}
-	request.Created, request.pinned = r.created, r.request.pinned
+	request.Created, request.Pinned = r.created, r.request.Pinned
 	return w.runSets(ctx, request, all)
 }
 
@@ -109,7 +109,7 @@ func (w *work) run(ctx context.Context, request Request) (*run, error) {
 	r.whole = whole
 	defer func() {
 		w.released = append(w.released, r.released...)
-		w.pinned = r.request.pinned
+		w.pinned = r.request.Pinned
 		w.manifest, w.masker = r.manifest, r.masker
 		switch {
 		case r.handOff == "":
@@ -191,7 +191,7 @@ func (w *work) handOver(ctx context.Context, pending, callID string, results []e
 	if loadErr != nil || !ok {
 		return results, errors.Join(err, loadErr)
 	}
-	request.hopeless = refused
+	request.Hopeless = refused
 	return w.answer(ctx, request)
 }
 
@@ -228,7 +228,7 @@ func (w *work) resume(ctx context.Context, request Request) ([]evidence.Result, 
 		return []evidence.Result{w.failed(request, err)}, err
 	}
 	if ok {
-		accepted.continued = true
+		accepted.Continued = true
 		return w.goOnAlone(ctx, request.Continue, accepted)
 	}
 	r := w.begin(request)
@@ -260,7 +260,7 @@ func (e *Executor) reload(ctx context.Context, pending, callID string) (request 
 	if request.Parent != "" {
 		// Without the request for all sets each of them has a result, which is found before any step.
 		if all, ok, err := e.reload(ctx, request.Parent, callID); ok || err != nil {
-			all.forSet = true
+			all.ForSet = true
 			return all, ok, err
 		}
 	}

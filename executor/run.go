@@ -6,14 +6,11 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"runtime/debug"
-	"strings"
 	"time"
-	"unicode"
 
 	"golang.org/x/sync/errgroup"
 
@@ -21,12 +18,12 @@ import (
 	"cemli-executor/internal/claim"
 	"cemli-executor/internal/download"
 	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/intake"
 	"cemli-executor/internal/problem"
 	"cemli-executor/internal/redact"
 	"cemli-executor/internal/results"
 	"cemli-executor/internal/sandbox"
 	"cemli-executor/internal/steps"
-	"cemli-executor/internal/store"
 	"cemli-executor/internal/workdir"
 	"cemli-executor/manifest"
 )
@@ -134,7 +131,7 @@ func (e *Executor) begin(request Request) *run {
 	if request.Action != "" {
 		r.result.Action = string(request.Action)
 	}
-	r.name, r.goesBack = nameFrom(request.Object), request.GoesBack()
+	r.name, r.goesBack = intake.PackageName(request.Object), request.GoesBack()
 	r.hideValues(nil)
 	r.result.Parameters = r.askedParameters(nil)
 	r.describeSandbox(r.plannedLayers())
@@ -191,8 +188,8 @@ func (r *run) pipeline(ctx context.Context) error {
 	if err := r.accept(ctx, m); err != nil {
 		return err
 	}
-	if r.request.hopeless != nil {
-		return r.request.hopeless
+	if r.request.Hopeless != nil {
+		return r.request.Hopeless
 	}
 	r.keepPolicy(ctx)
 	r.log.Info("run started", "object", r.request.Object, "sha256", r.result.Package.SHA256,
@@ -266,37 +263,13 @@ func (r *report) supported(ctx context.Context) error {
 		return wrongBucket(r.request.Namespace+"/"+r.request.Bucket, namespace+"/"+r.exec.Packages.Name())
 	}
 	r.request.Namespace = namespace
-	if r.request.Object == "" && r.request.previousRun() != "" {
-		return r.request.consistent() // that run says of which object it was
+	if r.request.Object == "" && r.request.PreviousRun() != "" {
+		return r.request.Consistent() // that run says of which object it was
 	}
-	if err := checkName(r.request.Object); err != nil {
+	if err := intake.CheckName(r.request.Object); err != nil {
 		return err
 	}
-	return r.request.consistent()
-}
-
-// checkName refuses an object that cannot be a package, by its name.
-func checkName(object string) error {
-	err := CheckObject(object)
-	if err == nil {
-		return nil
-	}
-	return problem.New(problem.Problem{
-		Code: "trigger.object", Where: fmt.Sprintf("%.200q", object), Message: "it cannot be the name of a package: " + err.Error(),
-		Hint: "rename the object and upload it again",
-	}, nil)
-}
-
-// CheckObject says why an object cannot be run, by its name alone: evidence would look different from
-// what it says.
-func CheckObject(name string) error {
-	if err := store.CheckName(name); err != nil {
-		return err
-	}
-	if strings.ContainsFunc(name, func(r rune) bool { return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) }) {
-		return errors.New("control or bidirectional-control character")
-	}
-	return nil
+	return r.request.Consistent()
 }
 
 func wrongBucket(got, want string) error {
@@ -304,31 +277,6 @@ func wrongBucket(got, want string) error {
 		Code: "trigger.bucket", Where: got, Message: "packages are taken only from " + want,
 		Hint: "upload the package there, or set CEMLI_PACKAGES_BUCKET",
 	}, nil)
-}
-
-// consistent refuses requests whose parts contradict each other.
-func (q Request) consistent() error {
-	var problems []problem.Problem
-	note := func(wrong bool, where, message, hint string) {
-		if wrong {
-			problems = append(problems, problem.Problem{Code: "trigger.value", Where: where, Message: message, Hint: hint})
-		}
-	}
-	note(q.Action == ActionRollback && q.RollbackOf == "", "/rollback_of", "a rollback needs the run that it undoes", "name its run id")
-	given := 0
-	for _, id := range []string{q.ResumeFrom, q.RollbackOf, q.RerunOf} {
-		if id != "" {
-			given++
-		}
-	}
-	note(given > 1, "/resume_from", "a run goes back to an earlier one in one way only", "leave out all but one of resume_from, rollback_of and rerun_of")
-	note(q.OncePer > 0 && given > 0, "/once_per", "a run that goes back to an earlier one is no regular one", "leave out once_per")
-	note(q.RerunOf != "" && !manifest.Visible(q.Reason), "/reason", "doing the same again needs a reason", "say why, in a sentence")
-	note(q.ResumeFrom != "" && q.Action != "" && q.Action != ActionApply, "/resume_from", "only apply goes on from an earlier run", "leave out the action")
-	note(q.RollbackOf != "" && (q.Action == ActionDryRun || q.Action == ActionCheck), "/rollback_of", "nothing is undone by "+string(q.Action), "ask for rollback, or for apply")
-	note(q.RollbackOf != "" && !manifest.Visible(q.Reason), "/reason", "going back needs a reason", "say why, in a sentence")
-	note(q.Force && !manifest.Visible(q.Reason), "/reason", "force needs a reason", "say why, in a sentence")
-	return problem.Join(problems)
 }
 
 // readPolicy reads the policy and makes its limits those of the run; nil where none is
@@ -373,7 +321,7 @@ func confined(level sandbox.Level) error {
 // that was to have it, or had all of its time where there are no others, that is the end of it: the error
 // is the cause.
 func (r *run) tooLong(cause error) error {
-	if r.request.continued || r.pending == "" || r.exec.Invoke == nil && r.whole {
+	if r.request.Continued || r.pending == "" || r.exec.Invoke == nil && r.whole {
 		return cause
 	}
 	if r.exec.Invoke == nil {

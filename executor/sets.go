@@ -28,10 +28,10 @@ func (w *work) runSets(ctx context.Context, request Request, all verdict) ([]evi
 			return results, errors.Join(err, held.Release(ctx, err != nil, lastError(err)))
 		}
 		if result.Execution.Ran {
-			request.continued = false // a fresh invocation has more time than is left of this one
+			request.Continued = false // a fresh invocation has more time than is left of this one
 		}
 		longest = max(longest, time.Since(begun))
-		request.ETag, request.VersionID, request.pinned = result.Package.ETag, result.Package.VersionID, w.pinned
+		request.ETag, request.VersionID, request.Pinned = result.Package.ETag, result.Package.VersionID, w.pinned
 		if status == evidence.StatusSuccess && !succeeded(result) {
 			status = result.Status
 		}
@@ -53,7 +53,7 @@ func (w *work) runSet(ctx context.Context, request Request, before []evidence.Re
 	switch {
 	case stopped != nil:
 		return w.recordSkipped(ctx, request, before[number-1], stopped)
-	case w.Invoke != nil && !request.continued && !w.fits(0), // what came before it has taken the time
+	case w.Invoke != nil && !request.Continued && !w.fits(0), // what came before it has taken the time
 		longest > 0 && !w.fits(2*longest) && (w.Invoke != nil || !w.fits(w.least)): // sets take about as long as each other
 		if w.Invoke != nil {
 			w.handOffs = append(w.handOffs, request.Parent)

@@ -3,12 +3,12 @@ package executor
 import (
 	"context"
 	"errors"
-	"path"
 	"strings"
 	"time"
 
 	"cemli-executor/internal/claim"
 	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/intake"
 	"cemli-executor/internal/problem"
 	"cemli-executor/internal/store"
 )
@@ -20,9 +20,6 @@ const (
 	sweepHands    = 20                  // requests handed to other invocations
 	uploadWindow  = 14 * 24 * time.Hour // older uploads are not looked after any more
 )
-
-// IsPackage reports whether an object of the packages bucket is a package, by its name.
-func IsPackage(object string) bool { return strings.EqualFold(path.Ext(object), ".zip") }
 
 // Swept is what a sweep has done.
 type Swept struct {
@@ -300,7 +297,7 @@ func (s *sweeping) request(ctx context.Context, name string) error {
 	}
 	if held != nil && held.Died(s.now()) {
 		// It comes last. What is one set of a request comes with that.
-		if s.takings[held.Key] == nil && !request.forSet {
+		if s.takings[held.Key] == nil && !request.ForSet {
 			s.takings[held.Key] = &claim.Taking{Environment: s.Environment, Key: held.Key, Pending: held.Pending(), Tries: 1}
 		}
 		return nil
@@ -376,15 +373,15 @@ func (s *sweeping) uploads(ctx context.Context, cursor *claim.Cursor, since time
 
 // isUpload reports whether a version is a package that was uploaded since a time.
 func isUpload(v store.Version, since time.Time) bool {
-	return !v.Deleted && IsPackage(v.Name) && !v.Created.Before(since)
+	return !v.Deleted && intake.IsPackage(v.Name) && !v.Created.Before(since)
 }
 
 // isKnown reports whether somebody has claimed an upload, or it was refused for its form: if that is not
 // done, it has a pending request.
 func (s *sweeping) isKnown(ctx context.Context, request Request) (bool, error) {
-	for _, slot := range []string{"", occasion(form, string(TriggerEvent))} {
+	for _, slot := range []string{"", intake.Occasion(form, string(TriggerEvent))} {
 		request.Slot = slot
-		held, err := s.book.Find(ctx, request.key(s.Environment))
+		held, err := s.book.Find(ctx, request.Key(s.Environment))
 		if err != nil || held != nil {
 			return held != nil, err
 		}
@@ -396,7 +393,7 @@ func (s *sweeping) isKnown(ctx context.Context, request Request) (bool, error) {
 // listing says is enough to refuse it.
 func (s *sweeping) upload(ctx context.Context, v store.Version) (err error) {
 	info := v.Info
-	if CheckObject(v.Name) == nil {
+	if intake.CheckObject(v.Name) == nil {
 		info, err = s.describe(ctx, v)
 	}
 	switch {
@@ -415,14 +412,14 @@ func (s *sweeping) upload(ctx context.Context, v store.Version) (err error) {
 		return err
 	}
 	asked := request
-	if asked.fromMetadata(info.Metadata) == nil { // else the run says what is wrong with it
+	if asked.ReadMetadata(info.Metadata) == nil { // else the run says what is wrong with it
 		request = asked
 		known, err := s.isKnown(ctx, request)
 		if err != nil || known {
 			return err
 		}
 	}
-	key := request.key(s.Environment)
+	key := request.Key(s.Environment)
 	if s.takings[key] != nil {
 		return nil // it comes last
 	}

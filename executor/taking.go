@@ -11,6 +11,7 @@ import (
 
 	"cemli-executor/internal/claim"
 	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/intake"
 	"cemli-executor/internal/problem"
 	"cemli-executor/internal/store"
 )
@@ -23,7 +24,7 @@ import (
 // taking is the note for a request; nil where the claim of another request counts what becomes of it: a
 // set's pending request stands for the request for all sets.
 func (e *Executor) taking(key, pending string, request Request) (*claim.Taking, error) {
-	if request.forSet {
+	if request.ForSet {
 		return nil, nil //nolint:nilnil // there is none
 	}
 	t := &claim.Taking{Environment: e.Environment, Key: key, Pending: pending}
@@ -31,7 +32,7 @@ func (e *Executor) taking(key, pending string, request Request) (*claim.Taking, 
 		return t, nil
 	}
 	var err error
-	t.Request, err = request.encode()
+	t.Request, err = request.Encode()
 	return t, err
 }
 
@@ -203,7 +204,7 @@ func (s *sweeping) suspected(ctx context.Context, t *claim.Taking) (request Requ
 		}, err)
 	}
 	request.CallID = s.callID
-	if CheckObject(request.Object) != nil {
+	if intake.CheckObject(request.Object) != nil {
 		return request, true, nil // nobody can ask a store for it
 	}
 	info, err := store.Describe(ctx, s.Packages, request.Object, request.VersionID)
@@ -216,7 +217,7 @@ func (s *sweeping) suspected(ctx context.Context, t *claim.Taking) (request Requ
 // elsewhere hands a request to another invocation, which is alone with it.
 func (s *sweeping) elsewhere(ctx context.Context, pending string, request Request) error {
 	if pending == "" {
-		pending = claim.PendingName(request.key(s.Environment), 0)
+		pending = claim.PendingName(request.Key(s.Environment), 0)
 		if _, err := s.Later(ctx, request); err != nil {
 			return err
 		}

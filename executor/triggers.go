@@ -9,14 +9,6 @@ import (
 	"cemli-executor/manifest"
 )
 
-// Event is an event that is about no upload, as the policy's triggers see it.
-type Event struct {
-	Type  string
-	Names []string // of what it is about: the resource's name, its id
-	// Invalid is why nothing can be started by the event, whatever the triggers say: a *problem.Error; nil: it is whole.
-	Invalid error
-}
-
 // Triggered accepts what the policy's triggers want of an event: one request for each entry that names it, in the
 // policy's order; nothing where none does. The request tells how the event arrived. The requests are accepted for
 // good, and to be run by RunTriggered; what nobody runs the sweep does. The error says that it could not be found out
@@ -40,8 +32,8 @@ func (e *Executor) Triggered(ctx context.Context, event Event, arrived Request) 
 		if q.Namespace, err = e.Namespace(ctx); err != nil {
 			return nil, err
 		}
-		q.Slot = q.occurrence(e.now())
-		if _, err := e.acceptAs(ctx, q.beforehand(e.Environment), q); err != nil {
+		q.Slot = q.Occurrence(e.now())
+		if _, err := e.acceptAs(ctx, beforehand(q, e.Environment), q); err != nil {
 			return nil, err
 		}
 		requests = append(requests, q)
@@ -53,14 +45,9 @@ func (e *Executor) Triggered(ctx context.Context, event Event, arrived Request) 
 func (e *Executor) RunTriggered(ctx context.Context, request Request) ([]evidence.Result, error) {
 	results, err := e.Run(ctx, request)
 	if err == nil { // it is claimed now, or done
-		e.book.Remove(ctx, request.beforehand(e.Environment))
+		e.book.Remove(ctx, beforehand(request, e.Environment))
 	}
 	return results, err
-}
-
-// beforehand names the pending request of an event of which nothing has been looked at.
-func (q Request) beforehand(environment string) string {
-	return claim.PendingName(q.key(environment), 0)
 }
 
 // values are parameters as requests have them; nil of none.
@@ -77,4 +64,9 @@ func values(parameters map[string]manifest.Value) map[string]json.RawMessage {
 		given[name] = doc
 	}
 	return given
+}
+
+// beforehand names the pending request of an event of which nothing has been looked at.
+func beforehand(q Request, environment string) string {
+	return claim.PendingName(q.Key(environment), 0)
 }

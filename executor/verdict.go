@@ -78,7 +78,7 @@ func splitUp(held *claim.Held, goesOn bool) *verdict {
 
 // alreadyApplied is the verdict for a run of the very same content and parameters that a run has applied.
 func (r *asked) alreadyApplied(runID string) *verdict {
-	return &verdict{kind: skipped, runID: runID, why: "the same content and parameters are applied already, by run " + runID + r.request.wantsRepeats()}
+	return &verdict{kind: skipped, runID: runID, why: "the same content and parameters are applied already, by run " + runID + r.request.RepeatsHint()}
 }
 
 // afterFailedSet is the verdict for a parameter set that is not run because one before it did not succeed.
@@ -97,7 +97,7 @@ var errHasResult = &verdict{kind: hasResult, why: "the run has a result already"
 func (r *report) isDuplicate(other claim.Claim) evidence.Result {
 	why := duplicateOf(other).why
 	r.result.RunID, r.result.Attempt, r.result.Message, r.result.Duplicate = other.RunID, other.Attempt, why, true
-	r.request.pinned = cmp.Or(r.request.pinned, other.Pinned)
+	r.request.Pinned = cmp.Or(r.request.Pinned, other.Pinned)
 	r.result.Status = evidence.StatusInProgress
 	if other.State == claim.Done {
 		r.result.Status = evidence.Status(other.Status)

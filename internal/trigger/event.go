@@ -16,7 +16,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
-	"cemli-executor/executor"
+	"cemli-executor/internal/intake"
 	"cemli-executor/internal/problem"
 	"cemli-executor/internal/strictjson"
 )
@@ -52,7 +52,7 @@ func (d decoder) fromOCI(doc []byte) Item {
 	if e.Version != "0.1" {
 		return Item{Err: refuse("trigger.event_version", "/cloudEventsVersion", fmt.Sprintf("%.40q is not 0.1, the version of OCI events", e.Version))}
 	}
-	return d.assemble(executor.TriggerEvent, attributes{e.ID, e.Source, e.Type, resourceID(e.Data), e.Time}, e.Data)
+	return d.assemble(intake.TriggerEvent, attributes{e.ID, e.Source, e.Type, resourceID(e.Data), e.Time}, e.Data)
 }
 
 // resourceID is what an OCI event is about; "" where it does not say so in text.
@@ -92,7 +92,7 @@ func (d decoder) structured(doc []byte) Item {
 		}
 		data = e.DataBase64
 	}
-	return d.assemble(executor.TriggerCloudEvent, attributes{e.ID, e.Source, e.Type, e.Subject, e.Time}, data)
+	return d.assemble(intake.TriggerCloudEvent, attributes{e.ID, e.Source, e.Type, e.Subject, e.Time}, data)
 }
 
 func otherVersion(version string) error {
@@ -100,7 +100,7 @@ func otherVersion(version string) error {
 }
 
 // assemble makes a CloudEvents 1.0 event and reads it.
-func (d decoder) assemble(kind executor.TriggerKind, from attributes, data []byte) Item {
+func (d decoder) assemble(kind intake.TriggerKind, from attributes, data []byte) Item {
 	e, err := newEvent(from, data)
 	switch {
 	case isOther(from.kind):
@@ -152,11 +152,11 @@ func (d decoder) binary(body []byte, header http.Header) Item {
 	var decoded Item
 	switch kind := header.Get("Ce-Type"); {
 	case isOther(kind):
-		decoded = aboutOther(executor.TriggerCloudEvent, kind, *e, err)
+		decoded = aboutOther(intake.TriggerCloudEvent, kind, *e, err)
 	case err != nil:
 		return Item{Err: err}
 	default:
-		decoded = d.fromEvent(*e, executor.TriggerCloudEvent)
+		decoded = d.fromEvent(*e, intake.TriggerCloudEvent)
 	}
 	if whole, err := e.MarshalJSON(); err == nil {
 		decoded.Request.Trigger.Raw = quote(whole)
@@ -171,8 +171,8 @@ func isOther(eventType string) bool {
 
 // aboutOther is the answer to an event that is about no new object. Unless the policy's triggers name it, there is
 // nothing to be done whatever else it has, or lacks; the error is what it lacks.
-func aboutOther(kind executor.TriggerKind, eventType string, e event.Event, err error) Item {
-	item := Item{Ignored: fmt.Sprintf("events of type %.100q do not run packages", eventType), Event: &executor.Event{Type: eventType}}
+func aboutOther(kind intake.TriggerKind, eventType string, e event.Event, err error) Item {
+	item := Item{Ignored: fmt.Sprintf("events of type %.100q do not run packages", eventType), Event: &intake.Event{Type: eventType}}
 	item.Request.Trigger.Kind = kind
 	if err == nil {
 		err = valid(e)
@@ -227,7 +227,7 @@ func unreadable(within string, err error) error {
 
 // fromEvent reads a CloudEvents 1.0 event, whatever it was before. An object whose name cannot be a
 // package's is let through: it is there, so the executor refuses it with a result that says so.
-func (d decoder) fromEvent(e event.Event, kind executor.TriggerKind) Item {
+func (d decoder) fromEvent(e event.Event, kind intake.TriggerKind) Item {
 	decoded := Item{}
 	decoded.Request.Trigger.Kind = kind
 	if decoded.Err = valid(e); decoded.Err != nil {
@@ -242,7 +242,7 @@ func (d decoder) fromEvent(e event.Event, kind executor.TriggerKind) Item {
 	if err == nil {
 		err = problem.Join(d.buckets.admit(decoded.Request))
 	}
-	if err == nil && !executor.IsPackage(decoded.Request.Object) {
+	if err == nil && !intake.IsPackage(decoded.Request.Object) {
 		decoded.Ignored = "objects whose names do not end in .zip are not packages"
 		return decoded
 	}
@@ -254,8 +254,8 @@ func (d decoder) fromEvent(e event.Event, kind executor.TriggerKind) Item {
 }
 
 // arrived is what the evidence says of an event.
-func arrived(e event.Event, kind executor.TriggerKind) executor.Trigger {
-	return executor.Trigger{Kind: kind, EventID: e.ID(), EventType: e.Type(), EventTime: e.Time().UTC()}
+func arrived(e event.Event, kind intake.TriggerKind) intake.Trigger {
+	return intake.Trigger{Kind: kind, EventID: e.ID(), EventType: e.Type(), EventTime: e.Time().UTC()}
 }
 
 // valid holds an event to the CloudEvents specification and to what evidence can hold.

@@ -9,7 +9,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
-	"cemli-executor/executor"
+	"cemli-executor/internal/intake"
 	"cemli-executor/internal/problem"
 	"cemli-executor/internal/strictjson"
 )
@@ -64,8 +64,8 @@ type place struct {
 
 // object finds the object that an event is about, and refuses one that says two
 // things. The details come first: what they say is taken as it is written.
-func (d data) object(subject string) (executor.Request, error) {
-	q := executor.Request{ETag: unquoted(d.Details.ETag), VersionID: d.Details.VersionID}
+func (d data) object(subject string) (intake.Request, error) {
+	q := intake.Request{ETag: unquoted(d.Details.ETag), VersionID: d.Details.VersionID}
 	id, err := parseResource("/data/resourceId", d.ResourceID)
 	if err != nil {
 		return q, err
@@ -97,7 +97,7 @@ func unquoted(etag string) string {
 }
 
 // agree adds to a request what the place knows more, and refuses what it knows better.
-func (p place) agree(q *executor.Request) error {
+func (p place) agree(q *intake.Request) error {
 	for _, part := range []struct {
 		said        *string
 		value, what string
@@ -134,7 +134,7 @@ func parseResource(where, id string) (place, error) {
 }
 
 // admit lets only complete names of objects of the packages bucket through.
-func (b Buckets) admit(q executor.Request) []problem.Problem {
+func (b Buckets) admit(q intake.Request) []problem.Problem {
 	var missing []string
 	if q.Bucket == "" {
 		missing = append(missing, "no bucket")
@@ -160,7 +160,7 @@ func (b Buckets) admit(q executor.Request) []problem.Problem {
 }
 
 // strange says why a request's bucket is not one to run packages from, or "".
-func (b Buckets) strange(q executor.Request) string {
+func (b Buckets) strange(q intake.Request) string {
 	switch {
 	case q.Bucket == b.Results || q.Bucket == b.State:
 		return "nothing is ever run from the executor's own buckets"
@@ -174,7 +174,7 @@ func (b Buckets) strange(q executor.Request) string {
 
 // checkObject checks an object's name, whatever form named it.
 func checkObject(name string) []problem.Problem {
-	err := executor.CheckObject(name)
+	err := intake.CheckObject(name)
 	if err == nil {
 		return nil
 	}

@@ -11,7 +11,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
-	"cemli-executor/executor"
+	"cemli-executor/internal/intake"
 	"cemli-executor/internal/problem"
 	"cemli-executor/internal/strictjson"
 	"cemli-executor/manifest"
@@ -52,7 +52,7 @@ func Continue(mark string) []byte { return fmt.Appendf(nil, `{%q:%q}`, continueK
 
 // fromItself reads that request.
 func (d decoder) fromItself(members map[string]jsontext.Value) Item {
-	q := executor.Request{Bucket: d.buckets.Packages, Trigger: executor.Trigger{Kind: executor.TriggerRequest}}
+	q := intake.Request{Bucket: d.buckets.Packages, Trigger: intake.Trigger{Kind: intake.TriggerRequest}}
 	mark, ok := strictjson.Text(members[continueKey])
 	if !ok || len(members) != 1 || !markRule.MatchString(mark) {
 		return Item{Request: q, Err: refuse("trigger.value", pointer(continueKey), "it is no request that was accepted, or not alone")}
@@ -62,18 +62,18 @@ func (d decoder) fromItself(members map[string]jsontext.Value) Item {
 }
 
 // alone are the actions that name no object, and which keys mean something to each.
-var alone = map[executor.Action][]string{
-	executor.ActionSweep: {"action", "reason", "reference"},
-	executor.ActionProbe: {"action", "reason", "reference", "verdict"},
+var alone = map[intake.Action][]string{
+	intake.ActionSweep: {"action", "reason", "reference"},
+	intake.ActionProbe: {"action", "reason", "reference", "verdict"},
 }
 
 // actions are the words for what may be asked.
-var actions = []executor.Action{
-	executor.ActionApply, executor.ActionDryRun, executor.ActionCheck, executor.ActionRollback, executor.ActionSweep, executor.ActionProbe,
+var actions = []intake.Action{
+	intake.ActionApply, intake.ActionDryRun, intake.ActionCheck, intake.ActionRollback, intake.ActionSweep, intake.ActionProbe,
 }
 
 // laterActions are words of the contract that this version does not support.
-var laterActions = []executor.Action{"cancel", "mark"}
+var laterActions = []intake.Action{"cancel", "mark"}
 
 var runIDRule = regexp.MustCompile(`^[0-9]{8}T[0-9]{6}Z-[a-z0-9][a-z0-9._-]{0,127}$`)
 
@@ -97,22 +97,22 @@ func byHand(members map[string]jsontext.Value) bool {
 func (d decoder) fromRequest(members map[string]jsontext.Value) Item {
 	r := reader{members: members}
 	r.unknown()
-	q := executor.Request{
+	q := intake.Request{
 		Bucket: r.text("bucket", maxName), Object: r.text("object", maxText), ETag: r.text("etag", maxName), VersionID: r.text("version_id", maxName),
 		ParameterSet: r.text("parameter_set", maxName), Reason: r.said("reason", maxText), Reference: r.said("reference", maxName),
-		Back: executor.Back{
+		Back: intake.Back{
 			RerunOf: r.runID("rerun_of"), ResumeFrom: r.runID("resume_from"), RollbackOf: r.runID("rollback_of"), Force: r.boolean("force"),
 		},
 		Action: r.action(), OncePer: r.slot(), Parameters: r.parameters(), RequestID: r.said("request_id", maxName), Verdict: r.boolean("verdict"),
-		Trigger: executor.Trigger{Kind: executor.TriggerRequest},
+		Trigger: intake.Trigger{Kind: intake.TriggerRequest},
 	}
 	if q.Action == "" && !q.GoesBack() {
-		q.Action = executor.ActionApply
+		q.Action = intake.ActionApply
 	}
 	if q.Force && q.Reason == "" {
 		r.wrong("/reason", "going back past later runs needs a reason")
 	}
-	if q.Verdict && q.Action != executor.ActionProbe {
+	if q.Verdict && q.Action != intake.ActionProbe {
 		r.wrong("/verdict", "it is for a probe")
 	}
 	switch keys, ok := alone[q.Action]; {
@@ -218,8 +218,8 @@ func (r *reader) runID(key string) string {
 	return id
 }
 
-func (r *reader) action() executor.Action {
-	action := executor.Action(r.text("action", maxName))
+func (r *reader) action() intake.Action {
+	action := intake.Action(r.text("action", maxName))
 	if slices.Contains(laterActions, action) {
 		r.add(described("trigger.unsupported", "/action", "this version does not support the action "+string(action)))
 		return ""
@@ -245,7 +245,7 @@ func (r *reader) slot() time.Duration {
 }
 
 // only refuses what an action that names no object would not heed.
-func (r *reader) only(action executor.Action, keys []string) {
+func (r *reader) only(action intake.Action, keys []string) {
 	for _, key := range requestKeys {
 		if r.members[key] != nil && !slices.Contains(keys, key) {
 			r.wrong(pointer(key), fmt.Sprintf("a %s looks after everything; it takes only %s", action, strings.Join(keys[1:], ", ")))

@@ -1,4 +1,4 @@
-// Package trigger turns what arrives at the function into requests to the executor.
+// Package trigger turns what arrives at the function into requests to the intake.
 //
 // Four forms are told apart by their content: an OCI Events envelope, a CloudEvents
 // 1.0 event (structured or binary mode), a request by hand, and a JSON array of
@@ -31,8 +31,8 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
-	"cemli-executor/executor"
 	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/intake"
 	"cemli-executor/internal/strictjson"
 )
 
@@ -67,11 +67,11 @@ type Call struct {
 // and Err are both unset, and never more than one of them is set. Beside them
 // Request.Trigger holds what is known of how it arrived.
 type Item struct {
-	Request executor.Request
+	Request intake.Request
 	Ignored string // why nothing is to be done
 	Err     error  // a *problem.Error of the family "trigger"
 	// Event is the event, where it is about no upload: what is ignored unless the policy's triggers name it.
-	Event *executor.Event
+	Event *intake.Event
 }
 
 // Decode reads an invocation. The header is the platform's, with Content-Type and the

@@ -14,8 +14,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
-	"cemli-executor/executor"
 	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/intake"
 	"cemli-executor/internal/problem"
 	"cemli-executor/internal/store"
 	"cemli-executor/internal/trigger"
@@ -308,11 +308,11 @@ func TestWhatTheEvidenceIsTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := call.Items[0].Request.Trigger
-	want := executor.Trigger{
-		Kind: executor.TriggerEvent, EventID: "id-1", EventType: "com.oraclecloud.objectstorage.createobject",
+	want := intake.Trigger{
+		Kind: intake.TriggerEvent, EventID: "id-1", EventType: "com.oraclecloud.objectstorage.createobject",
 		EventTime: time.Date(2020, 9, 27, 17, 2, 30, 0, time.UTC),
 	}
-	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(executor.Trigger{}, "Raw")); diff != "" {
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(intake.Trigger{}, "Raw")); diff != "" {
 		t.Error("(-want +got):\n" + diff)
 	}
 	if !json.Valid(got.Raw) || strings.Contains(string(got.Raw), "\n") || !strings.Contains(string(got.Raw), `"eventTypeVersion":"2.0"`) {
@@ -343,7 +343,7 @@ func TestProbeNamesNoObject(t *testing.T) {
 		`{"action":"probe"}`: false, `{"action":"probe","verdict":false}`: false, `{"action":"probe","verdict":true,"reason":"deployment"}`: true,
 	} {
 		call, err := trigger.Decode([]byte(body), nil, buckets)
-		if err != nil || call.Items[0].Err != nil || call.Items[0].Request.Action != executor.ActionProbe || call.Items[0].Request.Verdict != verdict {
+		if err != nil || call.Items[0].Err != nil || call.Items[0].Request.Action != intake.ActionProbe || call.Items[0].Request.Verdict != verdict {
 			t.Errorf("%s: %+v, %v", body, call.Items, err)
 		}
 	}
@@ -351,7 +351,7 @@ func TestProbeNamesNoObject(t *testing.T) {
 
 func TestSweepNamesNoObject(t *testing.T) {
 	call, err := trigger.Decode([]byte(`{"action":"sweep"}`), nil, buckets)
-	if err != nil || call.Items[0].Err != nil || call.Items[0].Request.Action != executor.ActionSweep {
+	if err != nil || call.Items[0].Err != nil || call.Items[0].Request.Action != intake.ActionSweep {
 		t.Errorf("%+v, %v", call.Items, err)
 	}
 }
@@ -383,14 +383,14 @@ func TestLaterKeysAreNoMistakes(t *testing.T) {
 // own. A way back takes its action from the run it names.
 func TestTheActionOfARequestByHand(t *testing.T) {
 	const run = "20260101T000000Z-a-000000000000"
-	for body, want := range map[string]executor.Action{
-		`{"object":"a.zip"}`:                                                              executor.ActionApply,
-		`{"object":"a.zip","once_per":"1h"}`:                                              executor.ActionApply,
-		`{"object":"a.zip","action":"check"}`:                                             executor.ActionCheck,
+	for body, want := range map[string]intake.Action{
+		`{"object":"a.zip"}`:                                                              intake.ActionApply,
+		`{"object":"a.zip","once_per":"1h"}`:                                              intake.ActionApply,
+		`{"object":"a.zip","action":"check"}`:                                             intake.ActionCheck,
 		`{"object":"a.zip","rerun_of":"` + run + `","reason":"r"}`:                        "",
 		`{"object":"a.zip","resume_from":"` + run + `"}`:                                  "",
 		`{"object":"a.zip","rollback_of":"` + run + `","reason":"r"}`:                     "",
-		`{"object":"a.zip","rollback_of":"` + run + `","reason":"r","action":"rollback"}`: executor.ActionRollback,
+		`{"object":"a.zip","rollback_of":"` + run + `","reason":"r","action":"rollback"}`: intake.ActionRollback,
 		ociEvent(): "",
 	} {
 		call, err := trigger.Decode([]byte(body), nil, buckets)
@@ -414,11 +414,11 @@ func TestARequestSurvivesItsMark(t *testing.T) {
 			t.Fatal(err, call)
 		}
 		want := call.Items[0].Request
-		var got executor.Request
+		var got intake.Request
 		if err := json.Unmarshal(mark(want), &got); err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(executor.Request{})); diff != "" {
+		if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(intake.Request{})); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
 	}
@@ -429,7 +429,7 @@ func TestARequestSurvivesItsMark(t *testing.T) {
 }
 
 // mark is what is kept of a request until it is done.
-func mark(q executor.Request) []byte {
+func mark(q intake.Request) []byte {
 	doc, err := json.Marshal(q)
 	if err != nil {
 		panic(err)
@@ -505,10 +505,10 @@ func FuzzDecode(f *testing.F) {
 				}
 			case i.Event != nil && i.Event.Invalid == nil && (q.Trigger.EventID == "" || len(i.Event.Names) > 3):
 				t.Fatalf("triggers would start something by %+v", q)
-			case i.Ignored != "" || q.Action == executor.ActionSweep:
+			case i.Ignored != "" || q.Action == intake.ActionSweep:
 			case q.Bucket != buckets.Packages || len(q.Object) > 1024 || !json.Valid(mark(q)):
 				t.Fatalf("let through: %+v", q)
-			case q.Trigger.Kind == executor.TriggerRequest && q.Continue == "" && store.CheckName(q.Object) != nil:
+			case q.Trigger.Kind == intake.TriggerRequest && q.Continue == "" && store.CheckName(q.Object) != nil:
 				t.Fatalf("let through: %+v", q)
 			}
 		}

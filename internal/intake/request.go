@@ -1,7 +1,9 @@
-package executor
+package intake
 
 import (
+	"cmp"
 	"encoding/json"
+	"fmt"
 	"time"
 
 	"cemli-executor/internal/evidence"
@@ -53,7 +55,7 @@ type Request struct {
 	Continue string `json:"-"`
 
 	Fixed
-	progress
+	Progress `json:"-"`
 }
 
 // Back names the run that a request goes back to, by its id.
@@ -84,15 +86,15 @@ type Fixed struct {
 	Parent string `json:"parent,omitempty"`
 }
 
-// progress is what this invocation knows of how far a request has come.
-type progress struct {
-	// pinned is the SHA-256 of the zip that the request is of, whatever the packages bucket has by now:
+// Progress is what this invocation knows of how far a request has come.
+type Progress struct {
+	// Pinned is the SHA-256 of the zip that the request is of, whatever the packages bucket has by now:
 	// it has begun with it, or goes back to it; "" where it has not begun.
-	pinned    string
-	forSet    bool // it stands for all sets, and was looked for by the pending request of one
-	continued bool // this invocation is the one that was to have the time for it
-	// hopeless is why no invocation can have the time for it; nil: that is not known.
-	hopeless error
+	Pinned    string
+	ForSet    bool // it stands for all sets, and was looked for by the pending request of one
+	Continued bool // this invocation is the one that was to have the time for it
+	// Hopeless is why no invocation can have the time for it; nil: that is not known.
+	Hopeless error
 }
 
 // TriggerKind tells how a request arrived.
@@ -114,4 +116,55 @@ type Trigger struct {
 	EventType string          `json:"event_type,omitempty"`
 	EventTime time.Time       `json:"event_time,omitzero"` // zero when not said
 	Raw       json.RawMessage `json:"raw,omitempty"`       // the request as received; nil when over 64 KB
+}
+
+// ByHand reports whether a person has asked, rather than an upload.
+func (q Request) ByHand() bool {
+	return q.Trigger.Kind == TriggerRequest || q.Trigger.Kind == TriggerCLI
+}
+
+// RepeatsHint says what a request that comes again and again wants of its package, or "".
+func (q Request) RepeatsHint() string {
+	what := ""
+	switch {
+	case q.OncePer > 0:
+		what = "what is to run regularly"
+	case q.OnEvent:
+		what = "what is to run by every such event"
+	default:
+		return ""
+	}
+	return "; " + what + ` wants an idempotent package ("idempotent": true in the manifest), or a policy that allows repeat ("version": {"repeat": "allow"})`
+}
+
+func setDefault[T comparable](to *T, value T) {
+	var zero T
+	if *to == zero {
+		*to = value
+	}
+}
+
+// Encode is the request as the state bucket keeps it.
+func (q Request) Encode() ([]byte, error) {
+	doc, err := json.Marshal(q)
+	if err != nil {
+		return nil, fmt.Errorf("encode request: %w", err)
+	}
+	return doc, nil
+}
+
+// ActionAfter is what a request that goes back to a run asks to be done.
+func (q Request) ActionAfter(previous evidence.Result) Action {
+	if q.RerunOf != "" {
+		return Action(previous.Action)
+	}
+	return cmp.Or(q.Action, ActionApply)
+}
+
+// PolicyKind is the kind of trigger as policies know it: an upload that a sweep found is one like any.
+func PolicyKind(kind TriggerKind) string {
+	if kind == TriggerSweep {
+		return string(TriggerEvent)
+	}
+	return string(kind)
 }

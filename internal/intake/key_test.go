@@ -1,4 +1,4 @@
-package executor
+package intake
 
 import (
 	"encoding/json"
@@ -16,8 +16,8 @@ func TestNameFromObject(t *testing.T) {
 		"hello-cemli-1.0.0.zip": "hello-cemli", "in/deep/a.zip": "a", "A B (copy).ZIP": "a-b-copy-", "x-1.2.3-rc.1+b.zip": "x",
 		"x-v2.0.0.zip": "x", "…": "unnamed", "": "unnamed", ".zip": "unnamed", "-1.0.0.zip": "unnamed",
 	} {
-		if got := nameFrom(object); got != want {
-			t.Errorf("nameFrom(%q) = %q; want %q", object, got, want)
+		if got := PackageName(object); got != want {
+			t.Errorf("PackageName(%q) = %q; want %q", object, got, want)
 		}
 	}
 }
@@ -39,19 +39,19 @@ func TestRunKey(t *testing.T) {
 	}
 	seen := map[string]int{}
 	for i, q := range different {
-		if other, ok := seen[q.key("test")]; ok {
+		if other, ok := seen[q.Key("test")]; ok {
 			t.Errorf("requests %d and %d have the same key", i, other)
 		}
-		seen[q.key("test")] = i
+		seen[q.Key("test")] = i
 	}
-	if base.key("test") == base.key("prod") {
+	if base.Key("test") == base.Key("prod") {
 		t.Error("the environment is not part of the key")
 	}
-	if explicit := change(func(q *Request) { q.Action = ActionApply; q.Reason = "again" }); explicit.key("test") != base.key("test") {
+	if explicit := change(func(q *Request) { q.Action = ActionApply; q.Reason = "again" }); explicit.Key("test") != base.Key("test") {
 		t.Error("saying apply, or a reason, makes it another execution")
 	}
-	if !regexp.MustCompile(`^[0-9a-f]{64}$`).MatchString(base.key("test")) {
-		t.Errorf("key %q", base.key("test"))
+	if !regexp.MustCompile(`^[0-9a-f]{64}$`).MatchString(base.Key("test")) {
+		t.Errorf("key %q", base.Key("test"))
 	}
 }
 
@@ -76,7 +76,7 @@ func TestMetadataChoosesOnlyWhatItMay(t *testing.T) {
 		{"misspelt", map[string]string{"cemli-acton": "check"}, Request{}, Request{}, "trigger.metadata"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			err := c.request.fromMetadata(c.metadata)
+			err := c.request.ReadMetadata(c.metadata)
 			if problem.CodeOf(err) != c.code {
 				t.Fatalf("error %v; want code %q", err, c.code)
 			}

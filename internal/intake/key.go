@@ -1,0 +1,79 @@
+package intake
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// Key is the run key: one for all requests that mean the same execution. It is the
+// SHA-256 of the parts as a JSON array, so that no two lists of parts look alike. The slot has
+// to be fixed. What an event starts has one key whatever version of the object is there.
+func (q Request) Key(environment string) string {
+	action, etag, parameters := q.Action, q.ETag, q.Parameters
+	setDefault(&action, ActionApply)
+	if q.OnEvent {
+		etag = ""
+	}
+	if len(parameters) == 0 {
+		parameters = nil // as it is read back: no member, and none of no length
+	}
+	parts, err := json.Marshal([]any{
+		q.Namespace, q.Bucket, q.Object, etag, action, q.ParameterSet, parameters, environment, q.Slot,
+	})
+	if err != nil {
+		panic(err) // parameters are valid JSON: the trigger has parsed them
+	}
+	return fmt.Sprintf("%x", sha256.Sum256(parts))
+}
+
+// Occurrence tells apart what is asked for more than once on purpose: empty for uploads.
+func (q Request) Occurrence(at time.Time) string {
+	if q.Slot != "" {
+		return q.Slot
+	}
+	switch {
+	case q.PreviousRun() != "" && q.RequestID != "":
+		return Occasion(q.WayBack(), q.PreviousRun(), "request_id", q.RequestID)
+	case q.PreviousRun() != "" && q.Force:
+		return Occasion(q.WayBack(), q.PreviousRun(), "reason", q.Reason, "force")
+	case q.PreviousRun() != "":
+		return Occasion(q.WayBack(), q.PreviousRun(), "reason", q.Reason)
+	case q.OnEvent:
+		return Occasion("event", q.Trigger.EventID)
+	case q.OncePer > 0:
+		return "once_per " + at.UTC().Truncate(q.OncePer).Format(time.RFC3339Nano)
+	case q.RequestID != "":
+		return Occasion("request_id", q.RequestID)
+	}
+	return ""
+}
+
+// Occasion joins words so that no two lists of words look alike.
+func Occasion(words ...string) string {
+	doc, err := json.Marshal(words)
+	if err != nil {
+		panic(err) // they are strings
+	}
+	return string(doc)
+}
+
+// PreviousRun is the run that the request goes back to; "" where it stands alone.
+func (q Request) PreviousRun() string { return cmp.Or(q.ResumeFrom, q.RollbackOf, q.RerunOf) }
+
+// GoesBack reports whether the request goes back to an earlier run, from which it takes everything that
+// it does not name.
+func (q Request) GoesBack() bool { return q.PreviousRun() != "" }
+
+// WayBack names the key with which the request goes back.
+func (q Request) WayBack() string {
+	switch {
+	case q.ResumeFrom != "":
+		return "resume_from"
+	case q.RollbackOf != "":
+		return "rollback_of"
+	}
+	return "rerun_of"
+}
