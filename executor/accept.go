@@ -408,7 +408,7 @@ func (r *held) giveBack(ctx context.Context, failure error, counted bool) bool {
 	}
 	last := lastError(failure)
 	if last != nil {
-		last.Message = r.masker.String(last.Message)
+		last.Message = r.hides.Masker.String(last.Message)
 	}
 	if err := r.claim.Release(ctx, counted, last); err != nil {
 		// It may say that a step has begun: the next run of the group has to look at that first.

@@ -15,6 +15,7 @@ import (
 	"cemli-executor/internal/bundle"
 	"cemli-executor/internal/claim"
 	"cemli-executor/internal/codes"
+	"cemli-executor/internal/hiding"
 	"cemli-executor/internal/intake"
 	"cemli-executor/internal/leaks"
 	"cemli-executor/internal/problem"
@@ -51,7 +52,7 @@ func (r *run) admit(ctx context.Context, m *manifest.Manifest, contents bundle.E
 	if err := problem.Join(limited(append(problems, broken...))); err != nil {
 		return nil, err
 	}
-	r.result.Parameters = shown(plan.Arguments())
+	r.result.Parameters = hiding.Shown(plan.Arguments())
 	if r.previous != nil {
 		return plan, r.mayGoBack(plan)
 	}

@@ -14,9 +14,9 @@ import (
 
 	"cemli-executor/internal/claim"
 	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/hiding"
 	"cemli-executor/internal/intake"
 	"cemli-executor/internal/problem"
-	"cemli-executor/internal/redact"
 	"cemli-executor/internal/steps"
 	"cemli-executor/internal/store"
 	"cemli-executor/manifest"
@@ -89,7 +89,7 @@ func (r *earlier) recall(ctx context.Context) error {
 	r.name = cmp.Or(previous.Package.Name, intake.PackageName(q.Object))
 	r.result.Action, r.result.SourceObject, r.result.ParameterSet = string(q.Action), q.Object, q.ParameterSet
 	r.result.Package.ETag, r.result.Package.VersionID = q.ETag, q.VersionID
-	r.hideValues(nil)
+	r.hides = hiding.Of(q.Parameters, nil)
 	r.previous = &previous
 	return nil
 }
@@ -184,7 +184,7 @@ func (r *asked) agrees(ctx context.Context, previous evidence.Result) error {
 		switch {
 		case !ok && len(previous.Manifest) > 0:
 			note("/parameters/"+name, "one", "none of that name", leave)
-		case ok && !isHidden(was) && !sameValue(q.Parameters[name], was):
+		case ok && !hiding.IsMasked(was) && !sameValue(q.Parameters[name], was):
 			note("/parameters/"+name, "this value", "another value", leave)
 		}
 	}
@@ -241,7 +241,7 @@ func (r *asked) parametersOf(previous evidence.Result) (map[string]json.RawMessa
 			continue
 		}
 		value := previous.Parameters[name]
-		if isHidden(value) {
+		if hiding.IsMasked(value) {
 			hidden = append(hidden, problem.Problem{
 				Code: "request.hidden", Where: "/parameters/" + name, Message: "the value of the parameter " + name + " was hidden, as a secret is", Hint: "give it in the request",
 			})
@@ -268,12 +268,6 @@ func sameValue(given json.RawMessage, was any) bool {
 	}
 	b, err := manifest.ParseValue(doc)
 	return err == nil && (a.Canonical() == b.Canonical() || a.Text() == b.Text())
-}
-
-// isHidden reports whether a value of a result had a secret in it, which is not there any more.
-func isHidden(value any) bool {
-	text, _ := value.(string)
-	return strings.Contains(text, redact.Mask)
 }
 
 // sameContents refuses contents that are not those of the run that the request goes back to.
@@ -337,7 +331,7 @@ func (r *earlier) sameHidden(plan *manifest.Plan, known *claim.Entry) error {
 	was := r.previous
 	var hidden []string
 	for _, name := range slices.Sorted(maps.Keys(was.Parameters)) {
-		if isHidden(was.Parameters[name]) {
+		if hiding.IsMasked(was.Parameters[name]) {
 			hidden = append(hidden, name)
 		}
 	}
@@ -368,7 +362,7 @@ func (r *earlier) mayResume(known, later *claim.Entry) error {
 	}
 	for _, s := range r.previous.Steps {
 		for key, value := range s.Outputs {
-			if isHidden(value) {
+			if hiding.IsMasked(value) {
 				return r.refuseBack("request.hidden", "the output "+key+" of "+s.Name+" held a secret and was not kept", "run the package anew, with rerun_of", r.previous.RunID)
 			}
 		}
@@ -419,7 +413,7 @@ func (r *earlier) rollBack(ctx context.Context) error {
 	}
 	r.job.Outputs = maps.Clone(r.previous.Outputs)
 	// An output that was hidden is not there, rather than wrong.
-	maps.DeleteFunc(r.job.Outputs, func(_, value string) bool { return isHidden(value) })
+	maps.DeleteFunc(r.job.Outputs, func(_, value string) bool { return hiding.IsMasked(value) })
 	for i, s := range r.job.Plan {
 		before, ok := r.before(s)
 		switch {

@@ -212,7 +212,7 @@ func (r *run) mayAppear() bool { return r.digest != "" && r.doing != nil }
 // logWhole puts the result into the log, where nothing else has it.
 func (r *found) logWhole() {
 	r.result.Outputs, r.result.Evidence = r.outcome.Outputs, r.stored.Listed()
-	r.mask()
+	r.hides.Mask(&r.result)
 	if doc, err := r.encode(); err == nil {
 		r.log.Error("result that could not be stored", "result", json.RawMessage(doc))
 	}
@@ -240,7 +240,7 @@ func (r *found) commit(ctx context.Context) error {
 	}
 	r.result.End = r.result.Start.Add(time.Since(r.begun))
 	r.result.Outputs = r.outcome.Outputs
-	r.mask()
+	r.hides.Mask(&r.result)
 	err := r.putJUnit(ctx)
 	if errors.Is(err, store.ErrExists) {
 		r.log.Warn("there is a JUnit report of an earlier try, which stays") // one that stored no result
@@ -418,7 +418,7 @@ func (r *report) finishLog(message string, failure error) {
 		return
 	}
 	// The log has the causes too, which answers and evidence do not.
-	r.log.Error(message, append(fields, "code", problem.CodeOf(failure), "error", r.masker.String(failure.Error()))...)
+	r.log.Error(message, append(fields, "code", problem.CodeOf(failure), "error", r.hides.Masker.String(failure.Error()))...)
 }
 
 // cleanUp removes the run's directory; what cannot be removed is logged and will be

@@ -5,13 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"cemli-executor/internal/claim"
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/problem"
-	"cemli-executor/internal/redact"
 	"cemli-executor/internal/sandbox"
 	"cemli-executor/internal/steps"
 	"cemli-executor/internal/store"
@@ -119,7 +117,7 @@ func (r *decided) stepOf(s manifest.Step) steps.Step {
 
 // here is where the steps run.
 func (r *found) here() steps.Here {
-	return steps.Here{Dir: r.dir, Files: r.files, Masker: r.masker, Limits: r.exec.Scripts, Keeper: r.exec.Keeper, Spawn: r.exec.Spawn}
+	return steps.Here{Dir: r.dir, Files: r.files, Masker: r.hides.Masker, Limits: r.exec.Scripts, Keeper: r.exec.Keeper, Spawn: r.exec.Spawn}
 }
 
 // networked refuses a package without network where nothing can keep it from one.
@@ -216,7 +214,7 @@ func (r *held) withoutResult(ctx context.Context) error {
 func (r *decided) provable() error {
 	trial := *r
 	trial.result.Steps, trial.result.Evidence = r.listed(), r.stored.Listed()
-	trial.mask()
+	trial.hides.Mask(&trial.result)
 	doc, err := trial.result.Encode()
 	if err == nil && len(doc) > maxDocument {
 		err = fmt.Errorf("it would have %d bytes, and at most %d are kept", len(doc), maxDocument)
@@ -241,43 +239,6 @@ func (r *decided) listed() []evidence.Step {
 		all = append(all, s.Describe(evidence.StepNotRun))
 	}
 	return all
-}
-
-// mask hides secrets in what the result quotes of scripts, requests and messages. What
-// identifies the run and its bytes stays as it is.
-func (r *report) mask() {
-	res := &r.result
-	res.Mask(r.masker)
-	hides := func(text string) bool {
-		found, err := r.masker.Found(strings.NewReader(text))
-		return found || err != nil
-	}
-	for name, value := range res.Parameters {
-		if shown, ok := value.(manifest.Value); ok && hides(shown.Text()) {
-			res.Parameters[name] = r.masker.String(shown.Text())
-		}
-	}
-	if len(res.Trigger.Raw) > 0 {
-		res.Trigger.Raw = r.masker.JSON(res.Trigger.Raw, r.about(r.hidesGiven))
-	}
-	if len(res.Manifest) > 0 && r.manifest != nil {
-		res.Manifest = r.masker.JSON(res.Manifest, r.about(r.manifest.Hides))
-	}
-}
-
-// about says what of a document of this run is masked whatever the secrets are, and what never.
-func (r *report) about(hide func(pointer string) bool) redact.Document {
-	return redact.Document{
-		Hide: hide,
-		Fixed: func(word string) bool {
-			if words[word] || r.manifest == nil {
-				return words[word]
-			}
-			_, parameter := r.manifest.Parameters[word]
-			_, secret := r.manifest.Secrets[word]
-			return parameter || secret
-		},
-	}
 }
 
 // onlyChecked ends a run that was to validate and admit.
@@ -413,7 +374,7 @@ func (r *report) sumUp(o steps.Outcome) evidence.Execution {
 // encodeCheckpoint encodes a snapshot for the claim.
 func (r *held) encodeCheckpoint() ([]byte, error) {
 	r.result.Outputs = r.outcome.Outputs
-	r.mask()
+	r.hides.Mask(&r.result)
 	doc, err := r.result.Encode()
 	if err == nil && len(doc) > maxCheckpoint {
 		r.result.Manifest, r.result.Trigger.Raw = nil, nil // the package has the one, and the pending request the other

@@ -13,6 +13,7 @@ import (
 
 	"cemli-executor/internal/bundle"
 	"cemli-executor/internal/download"
+	"cemli-executor/internal/hiding"
 	"cemli-executor/internal/intake"
 	"cemli-executor/internal/problem"
 	"cemli-executor/internal/results"
@@ -210,12 +211,12 @@ func (r *found) read(archive *bundle.Archive) (*manifest.Manifest, error) {
 		return nil, err
 	}
 	r.undoable = r.mayUndo(m, archive)
-	r.hideValues(m)
+	r.hides = hiding.Of(r.request.Parameters, m)
 	r.name = m.Name
 	r.result.Package.Name, r.result.Package.Version, r.result.Package.Type = m.Name, m.Version, m.Type
 	r.result.Manifest = m.Raw
-	r.result.Parameters = r.askedParameters(m)
-	return m, problem.Join(tooMuch(r.hidden))
+	r.result.Parameters = r.hides.Asked(r.request.Parameters)
+	return m, problem.Join(r.hides.TooMuch())
 }
 
 // readManifest reads and checks the manifest of a checked archive.

@@ -9,9 +9,8 @@ import (
 	"cemli-executor/internal/claim"
 	"cemli-executor/internal/codes"
 	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/hiding"
 	"cemli-executor/internal/problem"
-	"cemli-executor/internal/redact"
-	"cemli-executor/manifest"
 )
 
 // Run does what the request asks: one run, or one for each parameter set of the package where
@@ -44,9 +43,8 @@ type work struct {
 	spare bool
 	// pinned is the SHA-256 of the zip that the request of the last run has begun with; "" if it has not.
 	pinned string
-	// manifest is the one that the last run has read, nil if none, and masker hides what was secret in that run.
-	manifest *manifest.Manifest
-	masker   *redact.Masker
+	// hides is what was hidden of the last run.
+	hides hiding.Hidden
 }
 
 func (e *Executor) begins(ctx context.Context) *work {
@@ -110,7 +108,7 @@ func (w *work) run(ctx context.Context, request Request) (*run, error) {
 	defer func() {
 		w.released = append(w.released, r.released...)
 		w.pinned = r.request.Pinned
-		w.manifest, w.masker = r.manifest, r.masker
+		w.hides = r.hides
 		switch {
 		case r.handOff == "":
 		case r.whole:

@@ -18,9 +18,9 @@ import (
 	"cemli-executor/internal/claim"
 	"cemli-executor/internal/download"
 	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/hiding"
 	"cemli-executor/internal/intake"
 	"cemli-executor/internal/problem"
-	"cemli-executor/internal/redact"
 	"cemli-executor/internal/results"
 	"cemli-executor/internal/sandbox"
 	"cemli-executor/internal/steps"
@@ -44,15 +44,13 @@ type asked struct {
 // report is what has come out of the run so far.
 type report struct {
 	asked
-	result   evidence.Result
-	log      *slog.Logger
-	begun    time.Time // when the run began, by the clock that nobody sets
-	stored   *results.Writer
-	outcome  steps.Outcome      // of the job
-	digest   string             // SHA-256 of the result, once it is encoded
-	manifest *manifest.Manifest // once it is read
-	hidden   []string           // values that are masked from the beginning
-	masker   *redact.Masker     // of secrets, sensitive parameters, and what scripts have added to them
+	result  evidence.Result
+	log     *slog.Logger
+	begun   time.Time // when the run began, by the clock that nobody sets
+	stored  *results.Writer
+	outcome steps.Outcome // of the job
+	digest  string        // SHA-256 of the result, once it is encoded
+	hides   hiding.Hidden // of secrets, sensitive parameters, and what scripts have added to them
 }
 
 // decided is what is decided about the run: what the policy has tightened, and the job.
@@ -132,8 +130,8 @@ func (e *Executor) begin(request Request) *run {
 		r.result.Action = string(request.Action)
 	}
 	r.name, r.goesBack = intake.PackageName(request.Object), request.GoesBack()
-	r.hideValues(nil)
-	r.result.Parameters = r.askedParameters(nil)
+	r.hides = hiding.Of(request.Parameters, nil)
+	r.result.Parameters = r.hides.Asked(request.Parameters)
 	r.describeSandbox(r.plannedLayers())
 	return r
 }

@@ -5,10 +5,10 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"unicode/utf8"
 
 	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/hiding"
 	"cemli-executor/internal/problem"
 	"cemli-executor/internal/redact"
 	"cemli-executor/internal/sandbox"
@@ -27,77 +27,13 @@ type Secret struct {
 // error that is a *problem.Error of the family "secret" goes into the result.
 type SecretSource func(ctx context.Context, env, ref string) (Secret, error)
 
-// hideValues learns what has to be masked before anything is decided: what a request gives, all of it while it is
-// not known what is sensitive, and every sensitive value in the manifest, which the result quotes.
-func (r *report) hideValues(m *manifest.Manifest) {
-	r.manifest, r.hidden = m, nil
-	for _, name := range slices.Sorted(maps.Keys(r.request.Parameters)) {
-		if m != nil && m.Shows(name) {
-			continue
-		}
-		if v, err := manifest.ParseValue(r.request.Parameters[name]); err == nil {
-			r.hidden = append(r.hidden, v.Text())
-		}
-	}
-	if m != nil {
-		for _, v := range m.SensitiveValues() {
-			r.hidden = append(r.hidden, v.Text())
-		}
-	}
-	r.masker = redact.New(fitting(r.hidden))
-}
-
-// fitting are as many values as may be masked; a run that has more is refused.
-func fitting(values []string) []string {
-	size := 0
-	for i, v := range values {
-		if size += len(v); size > steps.MaxMasked {
-			return values[:i]
-		}
-	}
-	return values
-}
-
-// askedParameters are the parameters that the request gives, for results of runs that end before all of them
-// are known: to do the same again one needs them. Values that are not known to be harmless are hidden.
-func (r *asked) askedParameters(m *manifest.Manifest) map[string]any {
-	if len(r.request.Parameters) == 0 {
-		return nil
-	}
-	values := map[string]any{}
-	for name, doc := range r.request.Parameters {
-		values[name] = redact.Mask
-		if m == nil {
-			continue
-		}
-		declared, ok := m.Parameters[name]
-		if v, err := manifest.ParseValue(doc); err == nil && ok && !declared.Sensitive {
-			values[name] = v
-		}
-	}
-	return values
-}
-
-// tooMuch refuses more than can be masked.
-func tooMuch(values []string) []problem.Problem {
-	values = slices.Compact(slices.Sorted(slices.Values(values)))
-	if len(fitting(values)) == len(values) {
-		return nil
-	}
-	return []problem.Problem{{
-		Code: "secret.size", Message: fmt.Sprintf("the secrets of the package and the sensitive values of the request and the manifest have more than %d bytes together", steps.MaxMasked),
-		Hint: "give less of what has to be masked; put what is long into a file that the scripts fetch",
-	}}
-}
-
 // maxSecrets is how long all secrets of a run are together: they become variables of an environment,
 // and each is looked for in all its forms. The vault itself takes 25 KB for one.
 const maxSecrets = 32 << 10
 
 // readSecrets fetches the secrets of a plan and makes sure that none of them is shown.
 func (r *decided) readSecrets(ctx context.Context, plan *manifest.Plan) error {
-	hide, problems := sensitive(plan.Arguments())
-	hide = append(hide, r.hidden...)
+	secret, problems := hiding.Sensitive(plan.Arguments())
 	total := 0
 	wanted := plan.Manifest().Secrets
 	if len(wanted) > 0 {
@@ -125,34 +61,10 @@ func (r *decided) readSecrets(ctx context.Context, plan *manifest.Plan) error {
 		}
 		r.job.Secrets = append(r.job.Secrets, steps.Variable{Name: env, Value: string(found.Value)})
 		r.result.Secrets = append(r.result.Secrets, evidence.Secret{Env: env, SecretID: found.ID, Version: found.Version})
-		hide = append(hide, string(found.Value))
+		secret = append(secret, string(found.Value))
 	}
-	problems = append(problems, tooMuch(hide)...)
-	r.masker = redact.New(fitting(hide))
-	return problem.Join(problems)
-}
-
-// sensitive lists the sensitive values of a plan; one that cannot be masked is refused.
-func sensitive(arguments manifest.Arguments) ([]string, []problem.Problem) {
-	var values []string
-	var problems []problem.Problem
-	for _, a := range arguments {
-		if !a.Sensitive {
-			continue
-		}
-		if len(a.Value.Text()) < redact.MinBytes {
-			problems = append(problems, tooShort(a.Name))
-		}
-		values = append(values, a.Value.Text())
-	}
-	return values, problems
-}
-
-func tooShort(where string) problem.Problem {
-	return problem.Problem{
-		Code: "secret.short", Where: where, Message: fmt.Sprintf("the value has fewer than %d bytes, which cannot be masked without masking much else", redact.MinBytes),
-		Hint: "use a longer one",
-	}
+	r.hides = r.hides.And(secret)
+	return problem.Join(append(problems, r.hides.TooMuch()...))
 }
 
 // mayReadSecrets refuses secrets where scripts could also take the function's identity, unless the
@@ -181,7 +93,7 @@ func (r *decided) mayReadSecrets() error {
 func unusable(env string, value []byte, total int) (problem.Problem, bool) {
 	switch {
 	case len(value) < redact.MinBytes:
-		return tooShort(env), true
+		return hiding.TooShort(env), true
 	case total > maxSecrets:
 		return problem.Problem{
 			Code: "secret.large", Where: env, Message: fmt.Sprintf("with this one the secrets of the package have %d bytes; at most %d are given to scripts", total, maxSecrets),
@@ -194,36 +106,3 @@ func unusable(env string, value []byte, total int) (problem.Problem, bool) {
 	}
 	return problem.Problem{}, false
 }
-
-// given is where a request has the values of parameters.
-const given = "/parameters/"
-
-// hidesGiven reports whether a pointer into a request is that of a value that is not known to be anybody's to
-// read: all of them, until the manifest says that they are.
-func (r *report) hidesGiven(pointer string) bool {
-	name, ok := strings.CutPrefix(pointer, given)
-	return ok && !strings.Contains(name, "/") && (r.manifest == nil || !r.manifest.Shows(name))
-}
-
-// words are those that documents of ours and of the platform are made of: keys, and values that the contract
-// fixes. What a package chose as a secret does not change them.
-var words = func() map[string]bool {
-	known := map[string]bool{}
-	for _, word := range strings.Fields(`
-		$schema args change_ticket concurrency continue_on_error default delay description dry_run enum env environment_parameters
-		environments group idempotent labels max name network on_busy on_failure on_set_failure outputs owner parameter_sets parameters
-		pattern phase required requires requires_wait retries rollback rollback_timeout run runs_on not_before secrets sensitive steps
-		timeout tools type vault_secret version
-		boolean configuration continue extension integer integration localization modification none number post_check pre_check queue
-		reject stop string
-		bucket object etag version_id action parameter_set rerun_of resume_from rollback_of once_per force emergency verdict
-		request_id reason reference scope state package dirhash run_id approval
-		apply check cancel mark sweep probe request applied not_applied
-		cloudEventsVersion eventID eventType eventTime eventTypeVersion contentType source extensions data compartmentId compartmentName
-		resourceName resourceId availabilityDomain freeformTags definedTags additionalDetails bucketName bucketId objectName
-		namespace versionId eTag archivalState identity principalName principalId
-		specversion id time subject datacontenttype dataschema`) {
-		known[word] = true
-	}
-	return known
-}()

@@ -71,11 +71,8 @@ func (w *work) recordSkipped(ctx context.Context, request Request, before eviden
 	r.killAt = w.killAt
 	r.name = before.Package.Name
 	r.result.Package, r.result.Manifest, r.result.Policy = before.Package, before.Manifest, before.Policy
-	if w.manifest != nil { // else all that the request gives stays hidden
-		r.hideValues(w.manifest)
-		r.masker = w.masker
-		r.result.Parameters = r.askedParameters(w.manifest)
-	}
+	r.hides = w.hides.For(r.request.Parameters)
+	r.result.Parameters = r.hides.Asked(r.request.Parameters)
 	r.result.Trigger, r.result.Reason, r.result.Reference = before.Trigger, before.Reason, before.Reference
 	namespace, err := r.exec.Namespace(ctx)
 	if err != nil {

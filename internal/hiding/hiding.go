@@ -1,0 +1,199 @@
+// Package hiding decides what is hidden of a run, in its evidence and in the function's log: secrets of the vault,
+// sensitive parameters and, until the manifest is read, every value that a request gives.
+package hiding
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/problem"
+	"cemli-executor/internal/redact"
+	"cemli-executor/internal/steps"
+	"cemli-executor/manifest"
+)
+
+// Hidden is what is hidden of one run.
+type Hidden struct {
+	// Masker masks all of it, and what scripts add while they run.
+	Masker   *redact.Masker
+	values   []string
+	manifest *manifest.Manifest // nil: not read yet
+}
+
+// Of is what is hidden before any secret is read: what a request gives, all of it while m is nil and so nobody
+// knows what is sensitive, and every sensitive value in the manifest, which the result quotes.
+func Of(given map[string]json.RawMessage, m *manifest.Manifest) Hidden {
+	var values []string
+	for _, name := range slices.Sorted(maps.Keys(given)) {
+		if m != nil && m.Shows(name) {
+			continue
+		}
+		if v, err := manifest.ParseValue(given[name]); err == nil {
+			values = append(values, v.Text())
+		}
+	}
+	if m != nil {
+		for _, v := range m.SensitiveValues() {
+			values = append(values, v.Text())
+		}
+	}
+	return hidden(values, m)
+}
+
+func hidden(values []string, m *manifest.Manifest) Hidden {
+	return Hidden{Masker: redact.New(fitting(values)), values: values, manifest: m}
+}
+
+// And hides more values.
+func (h Hidden) And(values []string) Hidden {
+	return hidden(append(slices.Clone(values), h.values...), h.manifest)
+}
+
+// For is what is hidden of a run of the same package that begins none of its steps: what it was in the run before.
+func (h Hidden) For(given map[string]json.RawMessage) Hidden {
+	next := Of(given, h.manifest)
+	if h.manifest != nil {
+		next.Masker = h.Masker
+	}
+	return next
+}
+
+// fitting are as many values as may be masked; a run that has more is refused.
+func fitting(values []string) []string {
+	size := 0
+	for i, v := range values {
+		if size += len(v); size > steps.MaxMasked {
+			return values[:i]
+		}
+	}
+	return values
+}
+
+// TooMuch refuses more than can be masked.
+func (h Hidden) TooMuch() []problem.Problem {
+	values := slices.Compact(slices.Sorted(slices.Values(h.values)))
+	if len(fitting(values)) == len(values) {
+		return nil
+	}
+	return []problem.Problem{{
+		Code: "secret.size",
+		Message: fmt.Sprintf("the secrets of the package and the sensitive values of the request and the manifest have more than %d bytes together",
+			steps.MaxMasked),
+		Hint: "give less of what has to be masked; put what is long into a file that the scripts fetch",
+	}}
+}
+
+// TooShort is the problem of a secret value that cannot be masked.
+func TooShort(where string) problem.Problem {
+	return problem.Problem{
+		Code: "secret.short", Where: where,
+		Message: fmt.Sprintf("the value has fewer than %d bytes, which cannot be masked without masking much else", redact.MinBytes),
+		Hint:    "use a longer one",
+	}
+}
+
+// Sensitive lists the sensitive values of a plan's arguments; one that is too short is a problem.
+func Sensitive(arguments manifest.Arguments) (values []string, problems []problem.Problem) {
+	for _, a := range arguments {
+		if !a.Sensitive {
+			continue
+		}
+		if len(a.Value.Text()) < redact.MinBytes {
+			problems = append(problems, TooShort(a.Name))
+		}
+		values = append(values, a.Value.Text())
+	}
+	return values, problems
+}
+
+// Asked are the parameters that a request gives, as the result of a run tells them that ends before all of them are
+// known: to do the same again one needs them. Values that are not known to be harmless are masked.
+func (h Hidden) Asked(given map[string]json.RawMessage) map[string]any {
+	if len(given) == 0 {
+		return nil
+	}
+	values := map[string]any{}
+	for name, doc := range given {
+		values[name] = redact.Mask
+		if h.manifest == nil {
+			continue
+		}
+		declared, ok := h.manifest.Parameters[name]
+		if v, err := manifest.ParseValue(doc); err == nil && ok && !declared.Sensitive {
+			values[name] = v
+		}
+	}
+	return values
+}
+
+// Shown are the arguments of a plan for the result; of a sensitive one there is only the name.
+func Shown(arguments manifest.Arguments) map[string]any {
+	if len(arguments) == 0 {
+		return nil
+	}
+	values := map[string]any{}
+	for _, a := range arguments {
+		if values[a.Name] = a.Value; a.Sensitive {
+			values[a.Name] = redact.Mask
+		}
+	}
+	return values
+}
+
+// IsMasked reports whether a value of a result had a secret in it, which is not there any more.
+func IsMasked(value any) bool {
+	text, _ := value.(string)
+	return strings.Contains(text, redact.Mask)
+}
+
+// Mask hides secrets in what a result quotes of scripts, requests and messages. What identifies the run and its
+// bytes stays as it is.
+func (h Hidden) Mask(result *evidence.Result) {
+	result.Mask(h.Masker)
+	for name, value := range result.Parameters {
+		if shown, ok := value.(manifest.Value); ok && h.in(shown.Text()) {
+			result.Parameters[name] = h.Masker.String(shown.Text())
+		}
+	}
+	if len(result.Trigger.Raw) > 0 {
+		result.Trigger.Raw = h.Masker.JSON(result.Trigger.Raw, h.document(h.hidesGiven))
+	}
+	if len(result.Manifest) > 0 && h.manifest != nil {
+		result.Manifest = h.Masker.JSON(result.Manifest, h.document(h.manifest.Hides))
+	}
+}
+
+// in reports whether something in a text is hidden, or may be.
+func (h Hidden) in(text string) bool {
+	found, err := h.Masker.Found(strings.NewReader(text))
+	return found || err != nil
+}
+
+// document says what of a document of this run is masked whatever the secrets are, and what never.
+func (h Hidden) document(hide func(pointer string) bool) redact.Document {
+	return redact.Document{
+		Hide: hide,
+		Fixed: func(word string) bool {
+			if words[word] || h.manifest == nil {
+				return words[word]
+			}
+			_, parameter := h.manifest.Parameters[word]
+			_, secret := h.manifest.Secrets[word]
+			return parameter || secret
+		},
+	}
+}
+
+// given is where a request has the values of parameters.
+const given = "/parameters/"
+
+// hidesGiven reports whether a JSON pointer into a request is that of a value that not everybody may read: each of
+// them, until the manifest says otherwise.
+func (h Hidden) hidesGiven(pointer string) bool {
+	name, ok := strings.CutPrefix(pointer, given)
+	return ok && !strings.Contains(name, "/") && (h.manifest == nil || !h.manifest.Shows(name))
+}
