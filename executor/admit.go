@@ -2,22 +2,19 @@ package executor
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"slices"
 
 	"golang.org/x/sync/errgroup"
 
+	"cemli-executor/internal/admission"
 	"cemli-executor/internal/bundle"
 	"cemli-executor/internal/claim"
-	"cemli-executor/internal/codes"
 	"cemli-executor/internal/hiding"
 	"cemli-executor/internal/intake"
-	"cemli-executor/internal/leaks"
 	"cemli-executor/internal/problem"
 	"cemli-executor/internal/redact"
 	"cemli-executor/internal/store"
@@ -44,12 +41,12 @@ func (r *run) admit(ctx context.Context, m *manifest.Manifest, contents bundle.E
 	if err := r.remembered(history); err != nil {
 		return nil, err
 	}
-	plan, problems, broken, err := r.subject(m, contents, r.dir.Contents(), inputs, policy).judge(ctx)
+	plan, problems, broken, err := r.subject(m, contents, inputs, policy).Judge(ctx)
 	if err != nil {
 		return nil, err
 	}
-	r.result.Policy.Violations = limited(broken)
-	if err := problem.Join(limited(append(problems, broken...))); err != nil {
+	r.result.Policy.Violations = admission.Limited(broken)
+	if err := problem.Join(admission.Limited(append(problems, broken...))); err != nil {
 		return nil, err
 	}
 	r.result.Parameters = hiding.Shown(plan.Arguments())
@@ -140,121 +137,16 @@ func (r *held) remembered(history *claim.Package) error {
 	return nil
 }
 
-// subject is the run's package, for judgement. Without the package's record nothing of what ran before is looked at.
-func (r *earlier) subject(m *manifest.Manifest, contents bundle.Extracted, root *os.Root, inputs manifest.Inputs, policy *manifest.Policy) subject {
-	s := subject{manifest: m, contents: contents, root: root, inputs: inputs, policy: policy}
-	s.facts = manifest.Case{
-		Object: r.request.Object, Action: r.result.Action, Kind: intake.PolicyKind(r.request.Trigger.Kind), Now: r.exec.now(),
-		Rollback: r.request.RollbackOf != "" && r.request.Reason != "", Reference: r.request.Reference,
+// subject is the run's package, for judgement.
+func (r *found) subject(m *manifest.Manifest, contents bundle.Extracted, inputs manifest.Inputs, policy *manifest.Policy) admission.Subject {
+	return admission.Subject{
+		Manifest: m, Contents: contents, Root: r.dir.Contents(), Inputs: inputs, Policy: policy, Others: r.others(),
+		Facts: manifest.Case{
+			Object: r.request.Object, Action: r.result.Action, Kind: intake.PolicyKind(r.request.Trigger.Kind), Now: r.exec.now(),
+			Rollback: r.request.RollbackOf != "" && r.request.Reason != "", Reference: r.request.Reference,
+			Current: admission.Applied(r.history, r.request.ParameterSet), Seen: r.history.Seen(m.Version),
+		},
 	}
-	if r.history != nil {
-		s.facts.Current, s.facts.Seen = applied(r.history, r.request.ParameterSet), r.history.Seen(m.Version)
-		s.others = r.others()
-	}
-	return s
-}
-
-// subject is a package whose contents are known, and what is asked of it.
-type subject struct {
-	manifest *manifest.Manifest
-	contents bundle.Extracted
-	root     *os.Root // of the contents
-	inputs   manifest.Inputs
-	policy   *manifest.Policy // nil: none
-	facts    manifest.Case    // for the policy, besides manifest and contents
-	// others returns what is known of another package; nil where nothing is.
-	others func(ctx context.Context, name string) (*claim.Package, error)
-}
-
-// judge makes the plan and lists everything against running it: problems with the
-// package itself, and violations of the policy. The error is that something could not
-// be looked at.
-func (s subject) judge(ctx context.Context) (plan *manifest.Plan, problems, violations []problem.Problem, err error) {
-	note := func(err error) { problems = append(problems, problemsOf(err)...) }
-	arguments, err := s.manifest.Resolve(s.inputs)
-	note(err)
-	plan, err = s.manifest.Plan(digests(s.contents), arguments)
-	note(err)
-	if names := s.manifest.Environments; names != nil && s.inputs.Environment != "" && !slices.Contains(names, s.inputs.Environment) {
-		problems = append(problems, problem.Problem{
-			Code: "manifest.environment", Where: "/environments", Message: fmt.Sprintf("the package may not run in %s", s.inputs.Environment),
-			Hint: "it may run in: " + problem.Names(names),
-		})
-	}
-	missing, err := s.requirements(ctx) // of an undo there are none
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	problems = append(problems, missing...)
-	if s.policy != nil {
-		violations, err = s.violations(ctx)
-	}
-	return plan, problems, violations, err
-}
-
-// problemsOf takes an error of problems apart.
-func problemsOf(err error) []problem.Problem {
-	if err == nil {
-		return nil
-	}
-	return problem.Of(err, problem.Problem{Code: codes.Internal, Message: "the package could not be judged"}).Problems
-}
-
-// digests maps the files that were written to their SHA-256.
-func digests(e bundle.Extracted) map[string]string {
-	byName := make(map[string]string, len(e.Files))
-	for _, f := range e.Files {
-		byName[f.Name] = f.SHA256
-	}
-	return byName
-}
-
-func names(e bundle.Extracted) []string {
-	list := make([]string, len(e.Files))
-	for i, f := range e.Files {
-		list[i] = f.Name
-	}
-	return list
-}
-
-// requirements checks the packages that must have succeeded before.
-func (s subject) requirements(ctx context.Context) ([]problem.Problem, error) {
-	if s.others == nil || s.facts.Action == string(ActionRollback) {
-		return nil, nil
-	}
-	var problems []problem.Problem
-	for _, name := range slices.Sorted(maps.Keys(s.manifest.Requires)) {
-		wanted := s.manifest.Requires[name]
-		history, err := s.others(ctx, name)
-		if err != nil {
-			return nil, err
-		}
-		state := unmet(history, s.inputs.Set, wanted, s.inputs.Environment)
-		if state == "" {
-			continue
-		}
-		problems = append(problems, problem.Problem{
-			Code: "manifest.requires", Where: "/requires/" + name, Message: fmt.Sprintf("the package needs %s %s: %s", name, wanted, state),
-			Hint: "run that package first",
-		})
-	}
-	return problems, nil
-}
-
-// violations asks the policy.
-func (s subject) violations(ctx context.Context) ([]problem.Problem, error) {
-	facts := s.facts
-	facts.Manifest, facts.DirHash = s.manifest, s.contents.DirHash
-	if s.policy.ScansFiles() {
-		found, err := leaks.Scan(ctx, s.root, names(s.contents))
-		if err != nil {
-			return nil, err
-		}
-		for _, f := range found {
-			facts.Embedded = append(facts.Embedded, f.String())
-		}
-	}
-	return s.policy.Admit(facts), nil
 }
 
 // others returns how to find out what is applied of other packages; nil on a laptop, where nothing is
@@ -264,55 +156,6 @@ func (r *asked) others() func(ctx context.Context, name string) (*claim.Package,
 		return nil
 	}
 	return r.exec.readRecord
-}
-
-// applied is the version that is applied of a parameter set; "" where none is. A success of an earlier version
-// whose set is not known any more counts for sets of which nothing else is known.
-func applied(history *claim.Package, set string) string {
-	if e := history.Applied(set); e != nil {
-		return e.Version
-	}
-	if len(history.Sets[set]) == 0 {
-		return history.Lost()
-	}
-	return ""
-}
-
-// unmet says why what is applied of a package does not meet a range of versions, for a run of a
-// parameter set: in the same set where the package has it, else in all that it declares. "" if it does.
-func unmet(history *claim.Package, set, wanted, environment string) string {
-	newest := history.Newest()
-	if newest == nil && history.Lost() == "" {
-		return "nothing of it is applied in " + environment
-	}
-	var sets []string
-	if newest != nil {
-		sets = history.Declared[newest.DirHash]
-	}
-	switch {
-	case len(sets) == 0:
-		sets = []string{""}
-	case slices.Contains(sets, set):
-		sets = []string{set}
-	}
-	for _, set := range sets {
-		of := ""
-		if set != "" {
-			of = " of its parameter set " + set
-		}
-		switch have := applied(history, set); {
-		case have == "":
-			return "nothing" + of + " is applied in " + environment
-		case !manifest.Satisfies(have, wanted):
-			return environment + " has " + have + of
-		}
-	}
-	return ""
-}
-
-// limited keeps the first problems with a package: it decides itself how many there are.
-func limited(problems []problem.Problem) []problem.Problem {
-	return problem.Limit(problems, problem.Most, "request.more")
 }
 
 // shown are the parameters for the result; a sensitive one is only said to be there.
@@ -335,7 +178,7 @@ func (r *found) notAgain(plan *manifest.Plan, policy *manifest.Policy) error {
 		return nil
 	}
 	set, dirHash := r.request.ParameterSet, r.result.Package.DirHash
-	keys := keysOf(plan, dirHash, set)
+	keys := admission.KeysOf(plan, dirHash, set)
 	if e := r.history.Applied(set); e != nil && slices.Contains(keys, e.Key) {
 		return r.alreadyApplied(e.RunID)
 	}
@@ -347,40 +190,11 @@ func (r *found) notAgain(plan *manifest.Plan, policy *manifest.Policy) error {
 	return nil
 }
 
-// keysOf are all keys that a plan may have in a record.
-func keysOf(plan *manifest.Plan, dirHash, set string) []string {
-	return []string{contentKey(plan, dirHash, set), writtenKey(plan, dirHash, set)}
-}
-
-// contentKey identifies what a plan does: contents, parameter set and parameters. Numbers count by their
-// value: 1.0 is 1.
-func contentKey(plan *manifest.Plan, dirHash, set string) string {
-	return keyOf(plan, dirHash, set, manifest.Value.Canonical)
-}
-
-// writtenKey is the content key as records have it that were made when numbers counted as they were
-// written.
-func writtenKey(plan *manifest.Plan, dirHash, set string) string {
-	return keyOf(plan, dirHash, set, func(v manifest.Value) manifest.Value { return v })
-}
-
-func keyOf(plan *manifest.Plan, dirHash, set string, form func(manifest.Value) manifest.Value) string {
-	values := map[string]manifest.Value{}
-	for _, a := range plan.Arguments() {
-		values[a.Name] = form(a.Value)
-	}
-	doc, err := json.Marshal([]any{dirHash, set, values})
-	if err != nil {
-		panic(err) // values are valid JSON
-	}
-	return fmt.Sprintf("%x", sha256.Sum256(doc))
-}
-
 // change is the entry of what a plan applies, as far as it is known before it runs.
 func (r *found) change(plan *manifest.Plan) *claim.Entry {
 	p := r.result.Package
 	return &claim.Entry{
-		RunID: r.result.RunID, Key: contentKey(plan, p.DirHash, r.request.ParameterSet), Version: p.Version, DirHash: p.DirHash, SHA256: p.SHA256,
+		RunID: r.result.RunID, Key: admission.ContentKey(plan, p.DirHash, r.request.ParameterSet), Version: p.Version, DirHash: p.DirHash, SHA256: p.SHA256,
 		Kept: r.copies.zip, Object: r.request.Object, Uploaded: r.created, Declares: slices.Sorted(maps.Keys(plan.Manifest().ParameterSets)), Start: r.result.Start, Resumes: r.request.ResumeFrom,
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"cemli-executor/executor"
+	"cemli-executor/internal/admission"
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/problem"
 	"cemli-executor/internal/sandbox"
@@ -364,7 +365,7 @@ func TestInspectAgreesWithRuns(t *testing.T) {
 				data = bytes.ReplaceAll(data, []byte("manifest.json"), []byte("m/nifest.json"))
 			}
 			b := newBench(t)
-			opts := executor.InspectOptions{Limits: executor.DefaultLimits(), Environment: "test", Object: "sample-1.0.0.zip", Kind: executor.TriggerRequest}
+			opts := admission.InspectOptions{Limits: executor.DefaultLimits(), Environment: "test", Object: "sample-1.0.0.zip", Kind: executor.TriggerRequest}
 			if policy != "" {
 				b.config.Policy = executor.InlinePolicy("inline", []byte(policy))
 				opts.Policy = []byte(policy)
@@ -378,7 +379,7 @@ func TestInspectAgreesWithRuns(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, err = executor.Inspect(t.Context(), bytes.NewReader(data), int64(len(data)), root, opts)
+			_, err = admission.Inspect(t.Context(), bytes.NewReader(data), int64(len(data)), root, opts)
 			_ = root.Close()
 			var refused *problem.Error
 			var got []string

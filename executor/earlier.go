@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"cemli-executor/internal/admission"
 	"cemli-executor/internal/claim"
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/hiding"
@@ -290,7 +291,7 @@ func (r *earlier) mayGoBack(plan *manifest.Plan) error {
 	was := r.previous
 	known := r.history.Find(was.ParameterSet, was.RunID)
 	if known == nil && began(*was) { // an earlier version did not note it, or it is long ago
-		derived := entry(*was, claim.Entry{Key: contentKey(plan, r.result.Package.DirHash, q.ParameterSet)})
+		derived := entry(*was, claim.Entry{Key: admission.ContentKey(plan, r.result.Package.DirHash, q.ParameterSet)})
 		known = &derived
 	}
 	if known != nil {
@@ -314,7 +315,7 @@ func (r *earlier) mayGoBack(plan *manifest.Plan) error {
 		}
 	case q.RollbackOf != "":
 		return nil // an earlier content takes the place of what is applied now
-	case later != nil && slices.Contains(keysOf(plan, r.result.Package.DirHash, q.ParameterSet), later.Key):
+	case later != nil && slices.Contains(admission.KeysOf(plan, r.result.Package.DirHash, q.ParameterSet), later.Key):
 		return nil // the same was done again since
 	}
 	if later != nil && !q.Force {
@@ -335,7 +336,7 @@ func (r *earlier) sameHidden(plan *manifest.Plan, known *claim.Entry) error {
 			hidden = append(hidden, name)
 		}
 	}
-	if len(hidden) == 0 || known == nil || r.result.Action == string(ActionRollback) || slices.Contains(keysOf(plan, r.result.Package.DirHash, was.ParameterSet), known.Key) {
+	if len(hidden) == 0 || known == nil || r.result.Action == string(ActionRollback) || slices.Contains(admission.KeysOf(plan, r.result.Package.DirHash, was.ParameterSet), known.Key) {
 		return nil
 	}
 	return r.refuseBack("request.differs", "the run "+was.RunID+" had another value of what is hidden in its result: "+strings.Join(hidden, ", "),

@@ -16,13 +16,10 @@ import (
 	"log/slog"
 	"time"
 
-	"cemli-executor/internal/bundle"
 	"cemli-executor/internal/claim"
 	"cemli-executor/internal/evidence"
-	"cemli-executor/internal/problem"
 	"cemli-executor/internal/sandbox"
 	"cemli-executor/internal/store"
-	"cemli-executor/manifest"
 )
 
 // Config is what an Executor works with. All fields without a default are required.
@@ -85,26 +82,6 @@ const (
 	OutputNone OutputMode = "none"
 )
 
-// Limits bound what one run may take.
-type Limits struct {
-	PackageBytes  int64 // the zip
-	Archive       bundle.Limits
-	LogBytes      int64         // stored log of one step
-	Artifacts     int           // files kept
-	ArtifactBytes int64         // of all kept files together
-	RunTime       time.Duration // of all steps together
-	Attempts      int           // how often a run is tried that fails before its first step
-	Deaths        int           // how often the executor may die on an upload before it is claimed
-}
-
-// DefaultLimits are the limits where nothing else is configured.
-func DefaultLimits() Limits {
-	return Limits{
-		PackageBytes: 200 << 20, Archive: bundle.DefaultLimits(),
-		LogBytes: 10 << 20, Artifacts: 1000, ArtifactBytes: 64 << 20, RunTime: time.Hour, Attempts: 10, Deaths: 3,
-	}
-}
-
 // environment is where runs are: its buckets, what is configured for it, and what its runs know of each other.
 type environment struct {
 	Config
@@ -128,60 +105,4 @@ func New(config Config) *Executor {
 	}
 	e.book = claim.Book{State: config.State, Environment: config.Environment, Clock: e.now, Log: config.Log}
 	return &Executor{e}
-}
-
-// Policy is where the environment's admission policy comes from.
-type Policy struct {
-	// Source is what results call it: "bucket/object", "inline", a file's name.
-	Source string
-	// Read returns the document, at most a little more than manifest.MaxBytes of it.
-	Read func(context.Context) ([]byte, error)
-}
-
-// parse reads the policy, which is for an environment, and its document, if that could be read.
-func (p Policy) parse(ctx context.Context, environment string) (*manifest.Policy, []byte, error) {
-	doc, err := p.Read(ctx)
-	if err != nil {
-		return nil, nil, unreadPolicy(p.Source, err)
-	}
-	policy, err := manifest.ParsePolicy(doc, environment)
-	return policy, doc, err
-}
-
-func unreadPolicy(source string, cause error) error {
-	return problem.New(problem.Problem{
-		Code: "policy.unavailable", Where: source, Message: "the policy cannot be read, so nothing runs",
-		Hint: "check that the object named in CEMLI_POLICY exists and that the function may read it",
-	}, cause)
-}
-
-// InlinePolicy is a policy that is given as text, or that a file holds.
-func InlinePolicy(source string, doc []byte) *Policy {
-	return &Policy{Source: source, Read: func(context.Context) ([]byte, error) { return doc, nil }}
-}
-
-// within lowers the limits to those of a policy.
-func (l Limits) within(p *manifest.Policy) Limits {
-	lower := func(name string, limit *int64) {
-		if value, ok := p.Limits[name]; ok {
-			*limit = min(*limit, value)
-		}
-	}
-	lowerInt := func(name string, limit *int) {
-		if value, ok := p.Limits[name]; ok {
-			*limit = int(min(int64(*limit), value))
-		}
-	}
-	lower("package_bytes", &l.PackageBytes)
-	lowerInt("entries", &l.Archive.Entries)
-	lower("file_bytes", &l.Archive.FileBytes)
-	lower("total_bytes", &l.Archive.TotalBytes)
-	lower("ratio", &l.Archive.Ratio)
-	lower("log_bytes", &l.LogBytes)
-	lowerInt("artifacts", &l.Artifacts)
-	lower("artifact_bytes", &l.ArtifactBytes)
-	if value, ok := p.Limits["run_time"]; ok {
-		l.RunTime = min(l.RunTime, time.Duration(value))
-	}
-	return l
 }

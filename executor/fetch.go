@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"cemli-executor/internal/admission"
 	"cemli-executor/internal/bundle"
 	"cemli-executor/internal/download"
 	"cemli-executor/internal/hiding"
@@ -81,22 +82,10 @@ func (r *found) learn(info store.Info) error {
 	}
 	r.result.Package.Size, r.result.Package.ETag = info.Size, info.ETag
 	r.result.Package.VersionID = info.VersionID
-	if err := withinLimit(r.request.Object, info.Size, r.limits.PackageBytes); err != nil {
+	if err := admission.WithinLimit(r.request.Object, info.Size, r.limits.PackageBytes); err != nil {
 		return err
 	}
 	return r.request.Consistent()
-}
-
-// withinLimit refuses a zip for its size alone.
-func withinLimit(name string, size, limit int64) error {
-	if size <= limit {
-		return nil
-	}
-	return problem.New(problem.Problem{
-		Code: "archive.package_too_large", Where: name,
-		Message: fmt.Sprintf("the package has %d bytes; at most %d are allowed", size, limit),
-		Hint:    "leave out what the scripts can fetch themselves, or raise CEMLI_LIMIT_PACKAGE_BYTES",
-	}, nil)
 }
 
 // absent says of a package that the policy's triggers name that it is not there.
@@ -156,7 +145,7 @@ func (r *found) fetchPinned(ctx context.Context) (*download.Object, error) {
 // fetchFrom downloads what is in a place, without learning anything from its metadata.
 func (r *found) fetchFrom(ctx context.Context, at place) (*download.Object, error) {
 	s, info, err := download.Open(ctx, at.bucket, at.name, at.opts, func(info store.Info) error {
-		return withinLimit(at.name, info.Size, r.limits.PackageBytes)
+		return admission.WithinLimit(at.name, info.Size, r.limits.PackageBytes)
 	})
 	if err != nil {
 		return nil, err
@@ -189,14 +178,9 @@ func (r *found) fetchNamed(ctx context.Context) (*download.Object, error) {
 	return s, err
 }
 
-// open reads the archive's directory and refuses the archive whole, or admits that
-// it may be extracted: well formed, within the limits, and small enough for what is
-// free in the work folder.
+// open reads the archive's directory, and refuses the archive whole or admits that it may be extracted.
 func (r *found) open(zip io.ReaderAt, size int64) (*bundle.Archive, error) {
-	if err := withinLimit(r.request.Object, size, r.limits.PackageBytes); err != nil {
-		return nil, err
-	}
-	archive, err := bundle.Check(zip, size, r.limits.Archive)
+	archive, err := admission.Open(r.request.Object, zip, size, r.limits)
 	if err != nil {
 		return nil, err
 	}
@@ -206,7 +190,7 @@ func (r *found) open(zip io.ReaderAt, size int64) (*bundle.Archive, error) {
 
 // read reads the manifest, and with it the package's name and version.
 func (r *found) read(archive *bundle.Archive) (*manifest.Manifest, error) {
-	m, err := readManifest(archive)
+	m, err := admission.ReadManifest(archive)
 	if err != nil {
 		return nil, err
 	}
@@ -217,22 +201,6 @@ func (r *found) read(archive *bundle.Archive) (*manifest.Manifest, error) {
 	r.result.Manifest = m.Raw
 	r.result.Parameters = r.hides.Asked(r.request.Parameters)
 	return m, problem.Join(r.hides.TooMuch())
-}
-
-// readManifest reads and checks the manifest of a checked archive.
-func readManifest(archive *bundle.Archive) (*manifest.Manifest, error) {
-	file, ok := archive.Stat(manifest.Name)
-	switch {
-	case !ok:
-		return nil, manifest.Missing()
-	case file.Size > manifest.MaxBytes:
-		return nil, manifest.TooLarge(file.Size)
-	}
-	doc, err := archive.ReadFile(manifest.Name, manifest.MaxBytes)
-	if err != nil {
-		return nil, err
-	}
-	return manifest.Parse(doc)
 }
 
 // mayUndo reports whether the run may have undo scripts to run, as far as the manifest and the files' names tell.

@@ -1,6 +1,9 @@
 package executor
 
-import "cemli-executor/internal/intake"
+import (
+	"cemli-executor/internal/admission"
+	"cemli-executor/internal/intake"
+)
 
 // What callers ask with; see there.
 type (
@@ -12,6 +15,9 @@ type (
 	Fixed       = intake.Fixed
 	Trigger     = intake.Trigger
 	TriggerKind = intake.TriggerKind
+
+	Limits = admission.Limits
+	Policy = admission.Policy
 )
 
 // The actions of the contract, and the kinds of trigger.
@@ -29,3 +35,9 @@ const (
 	TriggerCLI        = intake.TriggerCLI
 	TriggerSweep      = intake.TriggerSweep
 )
+
+// InlinePolicy is a policy that is given as text, or that a file holds.
+func InlinePolicy(source string, doc []byte) *Policy { return admission.InlinePolicy(source, doc) }
+
+// DefaultLimits are the limits where nothing else is configured.
+func DefaultLimits() Limits { return admission.DefaultLimits() }

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"cemli-executor/internal/admission"
 	"cemli-executor/internal/claim"
 	"cemli-executor/internal/codes"
 	"cemli-executor/internal/problem"
@@ -202,7 +203,7 @@ func (e probing) probePolicy(ctx context.Context, level *sandbox.Level) (string,
 	}
 	doc, err := e.Policy.Read(ctx)
 	if err != nil {
-		return "", unreadPolicy(e.Policy.Source, err)
+		return "", admission.UnreadPolicy(e.Policy.Source, err)
 	}
 	policy, err := manifest.ParsePolicy(doc, e.Environment)
 	if err != nil {

@@ -285,7 +285,7 @@ func (r *decided) readPolicy(ctx context.Context) (*manifest.Policy, error) {
 		return nil, nil //nolint:nilnil // no policy is no error
 	}
 	r.result.Policy = evidence.Policy{Source: r.exec.Policy.Source}
-	policy, doc, err := r.exec.Policy.parse(ctx, r.exec.Environment)
+	policy, doc, err := r.exec.Policy.Parse(ctx, r.exec.Environment)
 	if doc != nil {
 		r.result.Policy.Digest = "sha256:" + fmt.Sprintf("%x", sha256.Sum256(doc))
 		r.policy = doc
@@ -293,7 +293,7 @@ func (r *decided) readPolicy(ctx context.Context) (*manifest.Policy, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.limits = r.limits.within(policy)
+	r.limits = r.limits.Within(policy)
 	level := sandbox.Level(policy.Sandbox)
 	r.accepted = level != ""
 	if r.accepted && level.Reaches(r.level) {

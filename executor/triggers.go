@@ -17,7 +17,7 @@ func (e *Executor) Triggered(ctx context.Context, event Event, arrived Request) 
 	if e.Policy == nil {
 		return nil, nil
 	}
-	policy, _, err := e.Policy.parse(ctx, e.Environment)
+	policy, _, err := e.Policy.Parse(ctx, e.Environment)
 	switch {
 	case err != nil || !policy.Awaits(event.Type):
 		return nil, err

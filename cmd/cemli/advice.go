@@ -13,7 +13,7 @@ import (
 
 	"mvdan.cc/sh/v3/syntax"
 
-	"cemli-executor/executor"
+	"cemli-executor/internal/admission"
 	"cemli-executor/internal/bundle"
 	"cemli-executor/internal/problem"
 	"cemli-executor/manifest"
@@ -29,7 +29,7 @@ type advice struct {
 const hugeFile = 50 << 20
 
 // advise looks at a valid package whose files are in root.
-func advise(found executor.Inspection, root *os.Root) []advice {
+func advise(found admission.Inspection, root *os.Root) []advice {
 	list := slices.Concat(adviseManifest(found), adviseLayout(found, root), adviseFiles(found))
 	var used []string
 	for _, run := range scriptsOf(found.Plan) {
@@ -56,7 +56,7 @@ func scriptsOf(plan *manifest.Plan) []string {
 }
 
 // adviseManifest looks at what the package says of itself.
-func adviseManifest(found executor.Inspection) []advice {
+func adviseManifest(found admission.Inspection) []advice {
 	m, steps := found.Plan.Manifest(), found.Plan.Steps()
 	var list []advice
 	note := func(where, message string) { list = append(list, advice{where, message}) }
@@ -82,7 +82,7 @@ func adviseManifest(found executor.Inspection) []advice {
 }
 
 // adviseFiles looks at the files as such.
-func adviseFiles(found executor.Inspection) []advice {
+func adviseFiles(found admission.Inspection) []advice {
 	var list []advice
 	scripts := scriptsOf(found.Plan)
 	for _, f := range found.Files {
@@ -100,7 +100,7 @@ func adviseFiles(found executor.Inspection) []advice {
 }
 
 // adviseParameters compares the parameters with those that scripts read.
-func adviseParameters(found executor.Inspection, used []string, root *os.Root) []advice {
+func adviseParameters(found admission.Inspection, used []string, root *os.Root) []advice {
 	declared := slices.Sorted(maps.Keys(found.Plan.Manifest().Parameters))
 	var list []advice
 	for _, name := range declared {

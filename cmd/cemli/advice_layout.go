@@ -10,7 +10,7 @@ import (
 	"strconv"
 	"strings"
 
-	"cemli-executor/executor"
+	"cemli-executor/internal/admission"
 	"cemli-executor/internal/problem"
 )
 
@@ -19,7 +19,7 @@ var conventional = []string{"prechecks", "steps", "tests", "rollback"}
 
 // adviseLayout looks at the names of a package's files: what will not run although it looks so, what
 // runs in another order than it looks, and what does not belong into a package.
-func adviseLayout(found executor.Inspection, root *os.Root) []advice {
+func adviseLayout(found admission.Inspection, root *os.Root) []advice {
 	list := adviseStrays(found)
 	if found.Plan.Manifest().StepList != nil {
 		return list // the folders mean nothing
@@ -90,7 +90,7 @@ func outOfOrder(names []string) (before, after string, found bool) {
 }
 
 // adviseStrays finds what got into the package by accident, each kind once.
-func adviseStrays(found executor.Inspection) []advice {
+func adviseStrays(found admission.Inspection) []advice {
 	var list []advice
 	seen := map[string]bool{}
 	for _, f := range found.Files {

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"cemli-executor/executor"
+	"cemli-executor/internal/admission"
 	"cemli-executor/internal/bundle"
 	"cemli-executor/internal/folder"
 	"cemli-executor/internal/problem"
@@ -174,7 +175,7 @@ func mustBeValid(ctx context.Context, zip io.ReaderAt, size int64) error {
 		return err
 	}
 	defer remove()
-	_, err = executor.Inspect(ctx, zip, size, root, executor.InspectOptions{Limits: executor.DefaultLimits()})
+	_, err = admission.Inspect(ctx, zip, size, root, admission.InspectOptions{Limits: executor.DefaultLimits()})
 	return err
 }
 

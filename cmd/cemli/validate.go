@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"cemli-executor/executor"
+	"cemli-executor/internal/admission"
 	"cemli-executor/internal/codes"
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/problem"
@@ -87,24 +88,24 @@ func validate(ctx context.Context, t *terminal, path, environment, policy string
 }
 
 // inspect opens the package as a zip and takes the executor's view of it.
-func inspect(ctx context.Context, path string, root *os.Root, opts executor.InspectOptions) (executor.Inspection, error) {
+func inspect(ctx context.Context, path string, root *os.Root, opts admission.InspectOptions) (admission.Inspection, error) {
 	zip, name, err := openPackage(path)
 	if err != nil {
-		return executor.Inspection{}, err
+		return admission.Inspection{}, err
 	}
 	defer zip.Close()
 	size, err := zip.Seek(0, io.SeekEnd)
 	if err != nil {
-		return executor.Inspection{}, fmt.Errorf("read %s: %w", path, err)
+		return admission.Inspection{}, fmt.Errorf("read %s: %w", path, err)
 	}
 	opts.Object = name
-	return executor.Inspect(ctx, zip, size, root, opts)
+	return admission.Inspect(ctx, zip, size, root, opts)
 }
 
 // inspectOptions are for whom the package is judged: as if its zip were uploaded to the
 // environment whose policy is given.
-func inspectOptions(ctx context.Context, environment, policy string) (executor.InspectOptions, error) {
-	opts := executor.InspectOptions{Limits: executor.DefaultLimits(), Environment: environment, Kind: executor.TriggerEvent}
+func inspectOptions(ctx context.Context, environment, policy string) (admission.InspectOptions, error) {
+	opts := admission.InspectOptions{Limits: executor.DefaultLimits(), Environment: environment, Kind: executor.TriggerEvent}
 	if environment != "" {
 		if err := environmentName(environment); err != nil {
 			return opts, err

@@ -1,4 +1,4 @@
-package executor
+package admission
 
 import (
 	"context"
@@ -6,16 +6,16 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"slices"
+	"time"
 
 	"cemli-executor/internal/bundle"
 	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/hiding"
 	"cemli-executor/internal/intake"
 	"cemli-executor/internal/leaks"
 	"cemli-executor/internal/problem"
-	"cemli-executor/internal/sandbox"
 	"cemli-executor/internal/steps"
 	"cemli-executor/manifest"
 )
@@ -40,50 +40,62 @@ type InspectOptions struct {
 	Environment string // empty: none in particular
 	Policy      []byte // the document; nil: none
 	Object      string // the name that the package would be uploaded under
-	Kind        TriggerKind
+	Kind        intake.TriggerKind
 }
 
-// Inspect takes a package through the stages of a run as far as its verdict: readPolicy, open, read, unpack, judge.
-// It writes the contents into root, which should be empty. What depends on the machine, as interpreters and free
-// space do, on what ran before, or on a request's parameters, is not looked at.
+// Inspect takes a package through the stages of a run as far as its verdict: the policy, Open, ReadManifest, Extract,
+// Judge. It writes the contents into root, which should be empty. What depends on the machine, as interpreters and
+// free space do, on what ran before, or on a request's parameters, is not looked at.
 func Inspect(ctx context.Context, zip io.ReaderAt, size int64, root *os.Root, opts InspectOptions) (found Inspection, err error) {
-	r := opts.run()
-	defer func() { found.Package = r.result.Package }()
-	policy, err := r.readPolicy(ctx)
+	policy, err := opts.policy(ctx)
 	if err != nil {
 		return found, err
 	}
-	archive, err := r.open(zip, size)
+	limits := opts.Limits
+	if policy != nil {
+		limits = limits.Within(policy)
+	}
+	archive, err := Open(opts.Object, zip, size, limits)
 	if err != nil {
 		return found, err
 	}
 	found.Files = archive.Files()
-	if r.result.Package.SHA256, err = digestOf(zip, size); err != nil {
+	found.Package.Entries, found.Package.Size = len(found.Files), size
+	if found.Package.SHA256, err = digestOf(zip, size); err != nil {
 		return found, err
 	}
-	r.result.Package.Size = size
-	m, err := r.read(archive)
+	m, err := ReadManifest(archive)
 	if err != nil {
 		return found, err
 	}
-	contents, err := r.unpack(ctx, archive, root)
+	found.Package.Name, found.Package.Version, found.Package.Type = m.Name, m.Version, m.Type
+	if problems := hiding.Of(nil, m).TooMuch(); problems != nil {
+		return found, problem.Join(problems)
+	}
+	contents, err := archive.Extract(ctx, root)
 	if err != nil {
 		return found, err
 	}
+	found.Package.DirHash = contents.DirHash
 	if found.Leaks, err = leaks.Scan(ctx, root, names(contents)); err != nil {
 		return found, err
 	}
-	err = found.judge(ctx, r.subject(m, contents, root, manifest.Inputs{Environment: opts.Environment}, policy))
+	err = found.judge(ctx, Subject{
+		Manifest: m, Contents: contents, Root: root, Inputs: manifest.Inputs{Environment: opts.Environment}, Policy: policy,
+		Facts: manifest.Case{
+			Object: opts.Object, Action: string(intake.ActionApply), Kind: intake.PolicyKind(opts.Kind), Now: time.Now().UTC(),
+		},
+	})
 	return found, err
 }
 
-// run is a run of the package that Inspect takes as far as its verdict. It has no buckets.
-func (o InspectOptions) run() *run {
-	config := Config{Environment: o.Environment, Limits: o.Limits, Sandbox: sandbox.LevelNone, Log: slog.New(slog.DiscardHandler)}
-	if o.Policy != nil {
-		config.Policy = InlinePolicy("policy", o.Policy)
+// policy reads the policy; nil where there is none.
+func (o InspectOptions) policy(ctx context.Context) (*manifest.Policy, error) {
+	if o.Policy == nil {
+		return nil, nil //nolint:nilnil // no policy is no error
 	}
-	return New(config).begin(Request{Object: o.Object, Trigger: Trigger{Kind: o.Kind}})
+	policy, _, err := InlinePolicy("policy", o.Policy).Parse(ctx, o.Environment)
+	return policy, err
 }
 
 // digestOf is the SHA-256 of a package that was not fetched.
@@ -96,26 +108,26 @@ func digestOf(zip io.ReaderAt, size int64) (string, error) {
 }
 
 // judge adds the verdict on the package to what was found. A parameter that a request has yet to give is no problem.
-func (i *Inspection) judge(ctx context.Context, s subject) error {
-	plan, problems, broken, err := s.judge(ctx)
+func (i *Inspection) judge(ctx context.Context, s Subject) error {
+	plan, problems, broken, err := s.Judge(ctx)
 	if err != nil {
 		return err
 	}
-	i.Plan, i.Skipped = plan, skippedByTriggers(s.manifest, s.policy, s.facts.Object)
+	i.Plan, i.Skipped = plan, skippedByTriggers(s.Manifest, s.Policy, s.Facts.Object)
 	problems = slices.DeleteFunc(problems, func(p problem.Problem) bool {
 		unset := p.Code == "trigger.parameter_missing"
-		if unset && !everySetGives(s.manifest, p.Where) {
+		if unset && !everySetGives(s.Manifest, p.Where) {
 			i.Unset = append(i.Unset, p.Where)
 		}
 		return unset
 	})
 	if problems = append(problems, broken...); len(problems) == 0 { // as a run does: scripts are looked at when the rest is right
-		problems, err = steps.Unreadable(s.root, plan)
+		problems, err = steps.Unreadable(s.Root, plan)
 	}
 	if err != nil {
 		return err
 	}
-	return problem.Join(limited(problems))
+	return problem.Join(Limited(problems))
 }
 
 // skippedByTriggers are the objects of triggers that are a package by their name, where it may not run again.

@@ -1,0 +1,41 @@
+// Package admission decides whether a package may run: by its form, its manifest, what is asked of it, what is
+// applied already, and the environment's policy. It runs nothing and writes nothing but the contents. A run and
+// Inspect take a package through the same functions.
+package admission
+
+import (
+	"cemli-executor/internal/problem"
+	"cemli-executor/manifest"
+	"context"
+)
+
+// Policy is where the environment's admission policy comes from.
+type Policy struct {
+	// Source is what results call it: "bucket/object", "inline", a file's name.
+	Source string
+	// Read returns the document, at most a little more than manifest.MaxBytes of it.
+	Read func(context.Context) ([]byte, error)
+}
+
+// Parse reads the policy, which is for an environment, and its document, if that could be read.
+func (p Policy) Parse(ctx context.Context, environment string) (*manifest.Policy, []byte, error) {
+	doc, err := p.Read(ctx)
+	if err != nil {
+		return nil, nil, UnreadPolicy(p.Source, err)
+	}
+	policy, err := manifest.ParsePolicy(doc, environment)
+	return policy, doc, err
+}
+
+// UnreadPolicy is the error for a policy that is set and cannot be read.
+func UnreadPolicy(source string, cause error) error {
+	return problem.New(problem.Problem{
+		Code: "policy.unavailable", Where: source, Message: "the policy cannot be read, so nothing runs",
+		Hint: "check that the object named in CEMLI_POLICY exists and that the function may read it",
+	}, cause)
+}
+
+// InlinePolicy is a policy that is given as text, or that a file holds.
+func InlinePolicy(source string, doc []byte) *Policy {
+	return &Policy{Source: source, Read: func(context.Context) ([]byte, error) { return doc, nil }}
+}
