@@ -11,7 +11,7 @@ import (
 
 	"cemli-executor/internal/claim"
 	"cemli-executor/internal/codes"
-	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/followup"
 	"cemli-executor/internal/problem"
 	"cemli-executor/internal/store"
 	"cemli-executor/manifest"
@@ -59,7 +59,10 @@ func (r *held) accept(ctx context.Context, m *manifest.Manifest) error {
 	case err != nil:
 		return err
 	case found == claim.Died:
-		err = r.exec.endDead(ctx, held)
+		var ended bool
+		if ended, err = r.exec.follower.EndDead(ctx, held); err == nil {
+			err = lost(ended, held)
+		}
 	case found == claim.Theirs && held.State == claim.Done && made:
 		r.exec.book.Remove(ctx, r.pending) // it was accepted anew, and is done already
 	}
@@ -175,16 +178,16 @@ func (e *environment) leaseEnd(hard time.Time, need, runTime time.Duration) time
 // again makes the run the next attempt of the one whose claim was found, if that was interrupted and its package may
 // run again. Else it returns the verdict duplicate.
 func (r *held) again(ctx context.Context, held *claim.Held) error {
-	if held.State != claim.Done || !r.exec.mayRepeat(held, held.Status) {
+	if held.State != claim.Done || !r.exec.follower.MayRepeat(held, held.Status) {
 		return duplicateOf(held.Claim)
 	}
 	// What follows the attempt before is done first, as its claim is about to be overwritten.
 	if len(held.FollowUps) > 0 {
-		if err := r.exec.finishFollowUps(ctx, held); err != nil {
+		if err := r.exec.follower.Finish(ctx, held); err != nil {
 			return err
 		}
 		if len(held.FollowUps) > 0 {
-			return unrecorded(held)
+			return followup.Unrecorded(held)
 		}
 	}
 	request, err := r.request.Encode()
@@ -200,11 +203,6 @@ func (r *held) again(ctx context.Context, held *claim.Held) error {
 		r.result.PreviousRunID = before
 	}
 	return nil
-}
-
-// mayRepeat reports whether a run that ended with a status is to be tried again.
-func (e *environment) mayRepeat(held *claim.Held, status string) bool {
-	return status == string(evidence.StatusInterrupted) && held.MayRepeat(e.Limits.Attempts)
 }
 
 // lost is the error for a claim that somebody else was faster to change.
@@ -299,7 +297,7 @@ func (r *run) enter(ctx context.Context, m *manifest.Manifest, policy *manifest.
 			return err
 		}
 		if !busy && g.Holder != nil {
-			if err := r.exec.endFormer(ctx, g, me.Key); err != nil {
+			if err := r.exec.follower.EndFormer(ctx, g, me.Key); err != nil {
 				return err
 			}
 		}

@@ -2,13 +2,8 @@ package executor
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
 	"maps"
 	"slices"
-
-	"golang.org/x/sync/errgroup"
 
 	"cemli-executor/internal/admission"
 	"cemli-executor/internal/bundle"
@@ -17,7 +12,6 @@ import (
 	"cemli-executor/internal/intake"
 	"cemli-executor/internal/problem"
 	"cemli-executor/internal/redact"
-	"cemli-executor/internal/store"
 	"cemli-executor/manifest"
 )
 
@@ -33,7 +27,7 @@ func (r *run) admit(ctx context.Context, m *manifest.Manifest, contents bundle.E
 	if err != nil {
 		return nil, err
 	}
-	history, err := r.exec.readRecord(ctx, m.Name)
+	history, err := r.exec.follower.Record(ctx, m.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -70,58 +64,6 @@ func (r *asked) inputs() (manifest.Inputs, error) {
 	return in, problem.Join(problems)
 }
 
-// readRecord reads a package's record, and sorts what an earlier version has noted in it.
-func (e *environment) readRecord(ctx context.Context, name string) (*claim.Package, error) {
-	record, err := e.book.Package(ctx, name)
-	if err != nil {
-		return nil, err
-	}
-	unsorted := record.Unsorted()
-	if len(unsorted) == 0 {
-		return record, nil
-	}
-	results := make([]*claim.Sorted, len(unsorted))
-	var all errgroup.Group
-	all.SetLimit(8)
-	for i, d := range unsorted {
-		all.Go(func() error {
-			result, digest, err := e.readResult(ctx, d.RunID)
-			switch {
-			case errors.Is(err, store.ErrNotFound) || problem.CodeOf(err) == "state.result":
-				return nil
-			case err != nil:
-				return err
-			}
-			of := entry(result, claim.Entry{Key: d.Key, Declares: declaredSets(result.Manifest), Result: digest})
-			of.Standing = claim.Applied // else that version would have taken it out
-			results[i] = &claim.Sorted{Set: result.ParameterSet, Entry: of}
-			return nil
-		})
-	}
-	if err := all.Wait(); err != nil {
-		return nil, fmt.Errorf("read the runs of %s: %w", name, err)
-	}
-	entries := map[string]claim.Sorted{}
-	for i, d := range unsorted {
-		if results[i] != nil {
-			entries[d.RunID] = *results[i]
-		}
-	}
-	record.Sort(entries)
-	return record, nil
-}
-
-// declaredSets are the parameter sets of a manifest that a result quotes.
-func declaredSets(doc []byte) []string {
-	var m struct {
-		Sets map[string]json.RawMessage `json:"parameter_sets"`
-	}
-	if json.Unmarshal(doc, &m) != nil {
-		return nil
-	}
-	return slices.Sorted(maps.Keys(m.Sets))
-}
-
 // remembered refuses a first attempt that the package's record knows as run: its claim was lost.
 func (r *held) remembered(history *claim.Package) error {
 	if r.claim.Attempt > 1 {
@@ -155,7 +97,7 @@ func (r *asked) others() func(ctx context.Context, name string) (*claim.Package,
 	if r.request.Trigger.Kind == TriggerCLI {
 		return nil
 	}
-	return r.exec.readRecord
+	return r.exec.follower.Record
 }
 
 // shown are the parameters for the result; a sensitive one is only said to be there.

@@ -3,11 +3,9 @@ package executor
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -15,6 +13,7 @@ import (
 	"cemli-executor/internal/admission"
 	"cemli-executor/internal/claim"
 	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/followup"
 	"cemli-executor/internal/hiding"
 	"cemli-executor/internal/intake"
 	"cemli-executor/internal/problem"
@@ -27,33 +26,6 @@ import (
 // steps: recall reads the result of that run and takes everything from it; mayGoBack, once nobody else changes
 // what is applied, refuses what the package's record has closed; leaveOut and rollBack say which steps are left to
 // be run or undone. What the request alone must not contain, consistent has refused before.
-
-// maxResult bounds a result that is read back.
-const maxResult = 16 << 20
-
-// readResult reads the result of an earlier run, and its SHA-256.
-func (e *environment) readResult(ctx context.Context, id string) (result evidence.Result, digest string, err error) {
-	object := evidence.ResultObject(id)
-	body, _, err := e.Results.Get(ctx, object, store.GetOptions{})
-	if err != nil {
-		return evidence.Result{}, "", err
-	}
-	defer body.Close()
-	doc, err := io.ReadAll(io.LimitReader(body, maxResult))
-	if err != nil {
-		return evidence.Result{}, "", store.Error(store.ErrUnavailable, "read", e.Results.Name(), object, err)
-	}
-	result, err = evidence.Decode(doc)
-	if err == nil && result.RunID != id {
-		err = fmt.Errorf("it is of the run %s", result.RunID)
-	}
-	if err != nil {
-		return evidence.Result{}, "", problem.New(problem.Problem{
-			Code: "state.result", Where: e.Results.Name() + "/" + object, Message: "the result cannot be read", Hint: "see who wrote it; the executor never overwrites a result",
-		}, err)
-	}
-	return result, fmt.Sprintf("%x", sha256.Sum256(doc)), nil
-}
 
 // recall reads the result of the run that the request goes back to, and makes the request one for
 // exactly that: its contents, action, set and parameters.
@@ -98,7 +70,7 @@ func (r *earlier) recall(ctx context.Context) error {
 // readPrevious reads the result of the run that a request names, and what the package's record knows of
 // it; nil: nothing.
 func (r *asked) readPrevious(ctx context.Context, id string) (evidence.Result, *claim.Entry, error) {
-	previous, digest, err := r.exec.readResult(ctx, id)
+	previous, digest, err := r.exec.follower.ReadResult(ctx, id)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return previous, nil, problem.New(problem.Problem{
@@ -120,18 +92,18 @@ func (r *asked) readPrevious(ctx context.Context, id string) (evidence.Result, *
 // that it knows.
 func (r *asked) recorded(ctx context.Context, result evidence.Result, digest string) (*claim.Entry, error) {
 	if result.Environment != r.exec.Environment || result.Package.Name == "" {
-		return nil, r.exec.vouched(ctx, result.RunID, digest) // it has no record here
+		return nil, r.exec.follower.Vouched(ctx, result.RunID, digest) // it has no record here
 	}
-	record, err := r.exec.readRecord(ctx, result.Package.Name)
+	record, err := r.exec.follower.Record(ctx, result.Package.Name)
 	if err != nil {
 		return nil, err
 	}
 	known := record.Find(result.ParameterSet, result.RunID)
 	if known == nil || known.Result == "" {
-		return known, r.exec.vouched(ctx, result.RunID, digest)
+		return known, r.exec.follower.Vouched(ctx, result.RunID, digest)
 	}
 	if known.Result != digest {
-		return nil, r.exec.altered("request.altered", result.RunID)
+		return nil, r.exec.follower.Altered("request.altered", result.RunID)
 	}
 	return known, nil
 }
@@ -149,13 +121,13 @@ func (r *asked) mayName(previous evidence.Result) error {
 			"to apply again what it has undone, send rerun_of with "+previous.PreviousRunID+"; to undo more, rollback_of with a run that applied something")
 	case q.RerunOf == "" && previous.Action != string(ActionApply):
 		return refuse("request.differs", "that run was a "+previous.Action+", which has changed nothing", "name one that applied the package")
-	case q.RollbackOf != "" && q.Action != ActionRollback && !began(previous) && previous.Status != evidence.StatusSuccess:
+	case q.RollbackOf != "" && q.Action != ActionRollback && !followup.Began(previous) && previous.Status != evidence.StatusSuccess:
 		return refuse("request.differs", "that run was "+string(previous.Status)+" and has applied nothing, so there is nothing to go back to", "name one that applied the package")
-	case q.Action == ActionRollback && !ranAny(previous):
+	case q.Action == ActionRollback && !followup.RanAny(previous):
 		return refuse("request.differs", "that run was "+string(previous.Status)+" and nothing of it was executed, so there is nothing to undo", "name one that applied the package")
-	case q.ResumeFrom != "" && !began(previous):
+	case q.ResumeFrom != "" && !followup.Began(previous):
 		return refuse("request.not_partial", "nothing of that run has changed anything: there is nothing to go on with", "send rerun_of"+anew)
-	case q.ResumeFrom != "" && undoBegan(previous):
+	case q.ResumeFrom != "" && followup.UndoBegan(previous):
 		return refuse("request.not_partial", "undo scripts of that run have run", "run the package anew, with rerun_of")
 	}
 	return nil
@@ -203,7 +175,7 @@ func printed(text string) string {
 // rollback_of it was the run to be left, in earlier versions.
 func (r *asked) otherRun(ctx context.Context, previous evidence.Result) string {
 	hint := "name that object, or none, or the run that is to be gone back to"
-	record, err := r.exec.readRecord(ctx, previous.Package.Name)
+	record, err := r.exec.follower.Record(ctx, previous.Package.Name)
 	if err != nil {
 		return hint
 	}
@@ -290,8 +262,8 @@ func (r *earlier) mayGoBack(plan *manifest.Plan) error {
 	}
 	was := r.previous
 	known := r.history.Find(was.ParameterSet, was.RunID)
-	if known == nil && began(*was) { // an earlier version did not note it, or it is long ago
-		derived := entry(*was, claim.Entry{Key: admission.ContentKey(plan, r.result.Package.DirHash, q.ParameterSet)})
+	if known == nil && followup.Began(*was) { // an earlier version did not note it, or it is long ago
+		derived := followup.Entry(*was, claim.Entry{Key: admission.ContentKey(plan, r.result.Package.DirHash, q.ParameterSet)})
 		known = &derived
 	}
 	if known != nil {
@@ -439,9 +411,9 @@ func (r *earlier) undoneBefore(ctx context.Context) ([]evidence.Step, error) {
 	if known == nil || known.RolledBackBy == nil {
 		return all, nil
 	}
-	last, digest, err := r.exec.readResult(ctx, known.LastRollback())
+	last, digest, err := r.exec.follower.ReadResult(ctx, known.LastRollback())
 	if err == nil {
-		err = r.exec.vouched(ctx, last.RunID, digest)
+		err = r.exec.follower.Vouched(ctx, last.RunID, digest)
 	}
 	switch {
 	case errors.Is(err, store.ErrNotFound):

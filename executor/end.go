@@ -17,6 +17,7 @@ import (
 
 	"cemli-executor/internal/claim"
 	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/followup"
 	"cemli-executor/internal/problem"
 	"cemli-executor/internal/results"
 	"cemli-executor/internal/store"
@@ -172,7 +173,7 @@ func (r *run) committed(ctx context.Context, failure error) error {
 // adoptResult ends a run whose result is there already: an earlier holder of the claim has stored it
 // and died, or a later one has found this run dead.
 func (r *run) adoptResult(ctx context.Context, failure error) error {
-	stored, digest, err := r.exec.readResult(ctx, r.runID())
+	stored, digest, err := r.exec.follower.ReadResult(ctx, r.runID())
 	switch {
 	case err != nil:
 		return r.unstored(ctx, err)
@@ -183,11 +184,11 @@ func (r *run) adoptResult(ctx context.Context, failure error) error {
 	known := claim.Claim{RunID: stored.RunID, Attempt: stored.Attempt, State: claim.Done, Outcome: claim.Outcome{Status: string(stored.Status)}}
 	if r.claim != nil && !r.started { // else the invocation that took this run for dead notes what became of it, and frees the group
 		change := cmp.Or(r.claim.Change(), r.doing)
-		followUps := r.exec.follow(ctx, r.claim, stored, withDigest(change, stored, digest), nil, followers)
-		if !slices.Contains(followUps, followRecord) {
+		end := r.exec.follower.Do(ctx, r.claim, stored, digest, change, nil)
+		if followup.Recorded(end) {
 			r.leave(ctx)
 		}
-		r.exec.concludeClaim(ctx, r.claim, claim.End{Outcome: claim.Outcome{Status: known.Status, Result: digest, FollowUps: followUps}, Applies: change})
+		r.exec.follower.Conclude(ctx, r.claim, end)
 	}
 	r.isDuplicate(known)
 	return nil

@@ -18,6 +18,7 @@ import (
 
 	"cemli-executor/internal/claim"
 	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/followup"
 	"cemli-executor/internal/sandbox"
 	"cemli-executor/internal/store"
 )
@@ -87,6 +88,8 @@ type environment struct {
 	Config
 	now  func() time.Time // by this machine's clock, for what others read
 	book claim.Book       // the state bucket
+	// follower does what follows results.
+	follower followup.Follower
 }
 
 // Executor runs packages in one environment, one at a time.
@@ -104,5 +107,9 @@ func New(config Config) *Executor {
 		return time.Now().UTC()
 	}
 	e.book = claim.Book{State: config.State, Environment: config.Environment, Clock: e.now, Log: config.Log}
+	e.follower = followup.Follower{
+		Book: e.book, Results: config.Results, Announce: config.Announce, Requesters: config.WriteLog != nil,
+		Attempts: config.Limits.Attempts, Now: e.now, Log: config.Log,
+	}
 	return &Executor{e}
 }

@@ -14,9 +14,6 @@ import (
 	"cemli-executor/internal/store"
 )
 
-// todoRequester is what is left of a run whose requester.json is not there yet.
-const todoRequester = "requester"
-
 // LoggedWrite is an entry of the packages bucket's write log, as far as it is looked at: nothing that an uploader
 // can choose.
 type LoggedWrite struct {

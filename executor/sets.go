@@ -39,7 +39,7 @@ func (w *work) runSets(ctx context.Context, request Request, all verdict) ([]evi
 			stopped = afterFailedSet(name, result)
 		}
 	}
-	w.concludeClaim(ctx, held, claim.End{Outcome: claim.Outcome{Status: string(status)}})
+	w.follower.Conclude(ctx, held, claim.End{Outcome: claim.Outcome{Status: string(status)}})
 	return results, nil
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"cemli-executor/internal/claim"
 	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/followup"
 	"cemli-executor/internal/intake"
 	"cemli-executor/internal/problem"
 	"cemli-executor/internal/store"
@@ -15,10 +16,9 @@ import (
 
 // Bounds of one sweep.
 const (
-	sweepRequests = 200                 // pending requests looked at
-	sweepUploads  = 1000                // objects listed, or versions of them
-	sweepHands    = 20                  // requests handed to other invocations
-	uploadWindow  = 14 * 24 * time.Hour // older uploads are not looked after any more
+	sweepRequests = 200  // pending requests looked at
+	sweepUploads  = 1000 // objects listed, or versions of them
+	sweepHands    = 20   // requests handed to other invocations
 )
 
 // Swept is what a sweep has done.
@@ -272,7 +272,7 @@ func (s *sweeping) request(ctx context.Context, name string) error {
 		return nil // it comes last
 	case held == nil:
 	case held.State == claim.Done && name == held.Pending() && len(held.FollowUps) > 0:
-		return s.finishFollowUps(ctx, held)
+		return s.follower.Finish(ctx, held)
 	case claim.AttemptOf(name) > held.Attempt: // the invocation that wanted to begin it died before
 	case held.State == claim.Done, claim.AttemptOf(name) < held.Attempt:
 		return s.book.Delete(ctx, name)
@@ -349,7 +349,7 @@ func (s *sweeping) uploads(ctx context.Context, cursor *claim.Cursor, since time
 		return err
 	}
 	since = since.Truncate(time.Second)
-	if oldest := s.now().Add(-uploadWindow); oldest.After(since) {
+	if oldest := s.now().Add(-followup.UploadWindow); oldest.After(since) {
 		since = oldest
 	}
 	cursor.Listed += len(page.Versions)

@@ -80,7 +80,7 @@ func (w *work) setAsideSets(ctx context.Context, request Request, held *claim.He
 			return last, errors.Join(err, held.Release(ctx, false, lastError(err)))
 		}
 	}
-	w.concludeClaim(ctx, held, claim.End{Outcome: claim.Outcome{Status: string(last.Status)}})
+	w.follower.Conclude(ctx, held, claim.End{Outcome: claim.Outcome{Status: string(last.Status)}})
 	return last, nil
 }
 

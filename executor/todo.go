@@ -6,11 +6,12 @@ import (
 	"time"
 
 	"cemli-executor/internal/claim"
+	"cemli-executor/internal/followup"
 )
 
 // What may come after a run's claim has ended, because it waits for others or may take its time, has an entry
 // of its own under todo/, by run. A sweep looks at a page of them when it has gone on with requests, and gives
-// them a part of its time at most. The entry is made before the claim ends (followTodo), so that it is
+// them a part of its time at most. The entry is made before the claim ends (package followup), so that it is
 // also made for a run that died.
 
 // Bounds of what one sweep does of it.
@@ -26,7 +27,7 @@ type laterKind func(ctx context.Context, todos []*claim.Todo) (done []*claim.Tod
 func (e *environment) laterKinds() map[string]laterKind {
 	kinds := map[string]laterKind{}
 	if e.WriteLog != nil {
-		kinds[todoRequester] = logSearch{e}.identify
+		kinds[followup.TodoRequester] = logSearch{e}.identify
 	}
 	return kinds
 }

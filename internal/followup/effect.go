@@ -1,0 +1,34 @@
+package followup
+
+import (
+	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/intake"
+	"cemli-executor/manifest"
+	"slices"
+)
+
+// hasUndone reports whether a run is a rollback that has begun to undo, or had nothing left to.
+func hasUndone(result evidence.Result) bool {
+	if result.Action != string(intake.ActionRollback) || result.Rollback == nil {
+		return false
+	}
+	return result.Status == evidence.StatusSuccess || UndoBegan(result)
+}
+
+// UndoBegan reports whether an undo script of a run has run.
+func UndoBegan(result evidence.Result) bool {
+	return result.Rollback != nil && slices.ContainsFunc(result.Rollback.Steps, func(s evidence.Step) bool { return s.Attempts > 0 })
+}
+
+// Began reports whether the first run-phase step of a run began, here or in the run that it resumed:
+// what ended before has changed nothing.
+func Began(result evidence.Result) bool {
+	return slices.ContainsFunc(result.Steps, func(s evidence.Step) bool {
+		return s.Phase == string(manifest.PhaseRun) && (s.Attempts > 0 || s.Status == evidence.StepSkipped)
+	})
+}
+
+// RanAny reports whether any step of a run began, here or in the run that it resumed.
+func RanAny(result evidence.Result) bool {
+	return slices.ContainsFunc(result.Steps, func(s evidence.Step) bool { return s.Attempts > 0 || s.Status == evidence.StepSkipped })
+}
