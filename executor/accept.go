@@ -215,7 +215,7 @@ func lost(ok bool, held *claim.Held) error {
 
 // adopt makes the run the one that a claim names.
 func (r *held) adopt(held *claim.Held) {
-	r.claim, r.ownKey = held, held.Key
+	r.claim = held
 	r.pending = held.Pending()
 	r.result.RunID, r.result.Attempt = held.RunID, held.Attempt
 	r.request.Pinned = cmp.Or(r.request.Pinned, held.Pinned)

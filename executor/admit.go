@@ -8,6 +8,7 @@ import (
 	"cemli-executor/internal/admission"
 	"cemli-executor/internal/bundle"
 	"cemli-executor/internal/claim"
+	"cemli-executor/internal/goback"
 	"cemli-executor/internal/hiding"
 	"cemli-executor/internal/intake"
 	"cemli-executor/internal/problem"
@@ -18,8 +19,8 @@ import (
 // admit decides whether the package may run, and makes the plan: the only thing that
 // execute takes. The error lists every reason against it.
 func (r *run) admit(ctx context.Context, m *manifest.Manifest, contents bundle.Extracted, policy *manifest.Policy) (*manifest.Plan, error) {
-	if r.previous != nil {
-		if err := r.sameContents(contents.DirHash); err != nil {
+	if r.back != nil {
+		if err := r.back.SameContents(contents.DirHash); err != nil {
 			return nil, err
 		}
 	}
@@ -44,8 +45,8 @@ func (r *run) admit(ctx context.Context, m *manifest.Manifest, contents bundle.E
 		return nil, err
 	}
 	r.result.Parameters = hiding.Shown(plan.Arguments())
-	if r.previous != nil {
-		return plan, r.mayGoBack(plan)
+	if r.back != nil {
+		return plan, r.back.Check(plan, goback.Now{History: history, DirHash: contents.DirHash, Key: r.claim.Key})
 	}
 	return plan, r.notAgain(plan, policy)
 }

@@ -36,9 +36,11 @@ func (r *run) apply(ctx context.Context, plan *manifest.Plan) error {
 		return err
 	}
 	if r.request.ResumeFrom != "" || r.result.Action == string(ActionRollback) {
-		if err := r.restore(ctx); err != nil {
+		restored, err := r.back.Restore(ctx, r.dir, r.limits.ArtifactBytes)
+		if err != nil {
 			return err
 		}
+		r.job.Restored = restored
 	}
 	if err := r.withoutResult(ctx); err != nil {
 		return err
@@ -56,7 +58,7 @@ func (r *run) apply(ctx context.Context, plan *manifest.Plan) error {
 	case r.result.Action == string(ActionApply):
 		r.doing = r.change(plan)
 	case r.result.Action == string(ActionRollback):
-		r.doing = r.undoes
+		r.doing = r.back.Undoes
 	}
 	_, err := timed(r, "execute", func() (struct{}, error) { return struct{}{}, r.execute(ctx, plan) })
 	r.noteEnd(ctx, err)
@@ -275,9 +277,9 @@ func (r *run) execute(ctx context.Context, plan *manifest.Plan) error {
 func (r *run) decide(ctx context.Context) error {
 	switch {
 	case r.result.Action == string(ActionRollback):
-		return r.rollBack(ctx)
+		return r.back.RollBack(ctx, &r.job)
 	case r.request.ResumeFrom != "":
-		r.leaveOut()
+		r.back.LeaveOut(&r.job)
 	}
 	return nil
 }

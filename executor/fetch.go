@@ -14,6 +14,7 @@ import (
 	"cemli-executor/internal/admission"
 	"cemli-executor/internal/bundle"
 	"cemli-executor/internal/download"
+	"cemli-executor/internal/goback"
 	"cemli-executor/internal/hiding"
 	"cemli-executor/internal/intake"
 	"cemli-executor/internal/problem"
@@ -122,7 +123,7 @@ type place struct {
 // with that digest, else from the copy that was kept.
 func (r *found) fetchPinned(ctx context.Context) (*download.Object, error) {
 	q := r.request
-	if r.namedVersion.bucket != nil {
+	if r.back != nil && r.back.NamesVersion {
 		return r.fetchNamed(ctx)
 	}
 	for i, at := range []place{
@@ -138,7 +139,7 @@ func (r *found) fetchPinned(ctx context.Context) (*download.Object, error) {
 	}
 	return nil, problem.New(problem.Problem{
 		Code: "request.gone", Where: q.Object, Message: "the package with the SHA-256 " + q.Pinned + " is neither in the packages bucket any more nor among the copies that were kept",
-		Hint: "upload those bytes again under that name; what is applied is kept unless CEMLI_KEEP_PACKAGES is false or it has sensitive defaults" + anew,
+		Hint: "upload those bytes again under that name; what is applied is kept unless CEMLI_KEEP_PACKAGES is false or it has sensitive defaults" + goback.Anew,
 	}, nil)
 }
 
@@ -165,14 +166,14 @@ func (r *found) fetchFrom(ctx context.Context, at place) (*download.Object, erro
 // fetchNamed downloads the version that a request which goes back names besides the run: it has to be of
 // the same bytes.
 func (r *found) fetchNamed(ctx context.Context) (*download.Object, error) {
-	s, err := r.fetchFrom(ctx, r.namedVersion)
+	s, err := r.fetchFrom(ctx, place{r.exec.Packages, r.request.Object, r.back.Named})
 	switch {
 	case isGone(err):
 		return nil, r.staleNow(ctx)
 	case err == nil && s.SHA256() != r.request.Pinned:
 		return nil, problem.New(problem.Problem{
-			Code: "request.differs", Where: "/etag", Message: fmt.Sprintf("the version that is named has the SHA-256 %s, and the run %s had %s", s.SHA256(), r.previous.RunID, r.request.Pinned),
-			Hint: "leave etag and version_id out, or name the run of that version; contents that were changed are a new upload" + anew,
+			Code: "request.differs", Where: "/etag", Message: fmt.Sprintf("the version that is named has the SHA-256 %s, and the run %s had %s", s.SHA256(), r.back.Previous.RunID, r.request.Pinned),
+			Hint: "leave etag and version_id out, or name the run of that version; contents that were changed are a new upload" + goback.Anew,
 		}, nil)
 	}
 	return s, err

@@ -29,7 +29,10 @@ func (r *earlier) openBefore(ctx context.Context) (string, error) {
 	if q.PreviousRun() == "" {
 		return "", nil
 	}
-	q.Slot, q.Parameters = q.WayBack()+" "+q.PreviousRun(), r.given
+	q.Slot, q.Parameters = q.WayBack()+" "+q.PreviousRun(), nil
+	if r.back != nil {
+		q.Parameters = r.back.Given
+	}
 	key := q.Key(r.exec.Environment)
 	held, err := r.exec.book.Find(ctx, key)
 	if err != nil || held == nil || held.State == claim.Done {

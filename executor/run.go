@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
-	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
@@ -18,6 +17,7 @@ import (
 	"cemli-executor/internal/claim"
 	"cemli-executor/internal/download"
 	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/goback"
 	"cemli-executor/internal/hiding"
 	"cemli-executor/internal/intake"
 	"cemli-executor/internal/problem"
@@ -33,12 +33,11 @@ import (
 
 // asked is what was asked, and of whom.
 type asked struct {
-	exec     *Executor
-	request  Request
-	name     string    // of the package, for the run id: guessed from the object until the manifest is read
-	killAt   time.Time // when the process may be killed; zero: not said
-	goesBack bool      // the request is of an earlier run, from which it takes everything
-	whole    bool      // the invocation had most of its time when the run began
+	exec    *Executor
+	request Request
+	name    string    // of the package, for the run id: guessed from the object until the manifest is read
+	killAt  time.Time // when the process may be killed; zero: not said
+	whole   bool      // the invocation had most of its time when the run began
 }
 
 // report is what has come out of the run so far.
@@ -65,16 +64,11 @@ type decided struct {
 	job      steps.Job     // once the package is admitted
 }
 
-// earlier is what is known of the run that the request goes back to, and of others of the package.
+// earlier is what is known of earlier runs of the package.
 type earlier struct {
 	decided
-	previous     *evidence.Result           // of the run that the request goes back to; nil: it goes back to none
-	given        map[string]json.RawMessage // the parameters that the request names itself
-	namedVersion place                      // the version that the request names, if that is another than the run's
-	missing      []string                   // names of the previous run's artifacts that were not kept
-	history      *claim.Package             // what ran of the package, and is applied
-	undoes       *claim.Entry               // the entry of the previous run; nil: it has none
-	ownKey       string                     // the run key of this run's claim
+	back    *goback.Way    // to the run that the request goes back to; nil: it goes back to none
+	history *claim.Package // what ran of the package, and is applied
 }
 
 // found is what was found in the buckets, and lies in the work folder.
@@ -129,7 +123,7 @@ func (e *Executor) begin(request Request) *run {
 	if request.Action != "" {
 		r.result.Action = string(request.Action)
 	}
-	r.name, r.goesBack = intake.PackageName(request.Object), request.GoesBack()
+	r.name = intake.PackageName(request.Object)
 	r.hides = hiding.Of(request.Parameters, nil)
 	r.result.Parameters = r.hides.Asked(request.Parameters)
 	r.describeSandbox(r.plannedLayers())
@@ -165,7 +159,7 @@ func (r *run) pipeline(ctx context.Context) error {
 	if err := confined(r.level); err != nil {
 		return err
 	}
-	if r.goesBack {
+	if r.request.GoesBack() {
 		if err := r.recall(ctx); err != nil {
 			return err
 		}
@@ -206,6 +200,21 @@ func (r *run) pipeline(ctx context.Context) error {
 	}
 	r.keepPackage(ctx, zip, m)
 	return r.apply(ctx, plan)
+}
+
+// recall makes the run one of what the request goes back to.
+func (r *earlier) recall(ctx context.Context) (err error) {
+	r.result.PreviousRunID = r.request.PreviousRun()
+	if r.back, err = goback.Recall(ctx, r.exec.follower, r.request); err != nil {
+		return err
+	}
+	r.request = r.back.Request
+	q := r.request
+	r.name = cmp.Or(r.back.Previous.Package.Name, intake.PackageName(q.Object))
+	r.result.Action, r.result.SourceObject, r.result.ParameterSet = string(q.Action), q.Object, q.ParameterSet
+	r.result.Package.ETag, r.result.Package.VersionID = q.ETag, q.VersionID
+	r.hides = hiding.Of(q.Parameters, nil)
+	return nil
 }
 
 // timed records how long a stage took.

@@ -120,7 +120,7 @@ func (r *earlier) conclude(failure error) {
 	}
 	described := problem.Of(failure, problem.Problem{Code: codes.Internal, Message: "the executor could not do its work", Hint: "see the function's log"})
 	r.result.Error = evidence.NewError(described)
-	r.result.Message = described.Message() + r.without()
+	r.result.Message = described.Message() + r.back.Without()
 	r.result.Status = evidence.Status(codes.Of(described.Code()).Status)
 	if e := &r.result.Execution; e.Ran && e.ReturnCode == 0 {
 		e.ReturnCode = -1 // it was not the script's own end
@@ -190,7 +190,7 @@ func (r *earlier) achievedUndo() string {
 	if undo.WithoutUndo != nil {
 		text += "; these steps have none: " + strings.Join(undo.WithoutUndo, ", ")
 	}
-	return text + r.without()
+	return text + r.back.Without()
 }
 
 func counted(n int, what string) string {

@@ -1,4 +1,4 @@
-package executor
+package goback
 
 import (
 	"context"
@@ -13,26 +13,27 @@ import (
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/problem"
 	"cemli-executor/internal/store"
+	"cemli-executor/internal/workdir"
 )
 
-// restore puts the artifacts of the run that this one undoes or goes on with where its scripts had left
-// them: an undo needs what the step had saved. They are checked against that run's digests. What is done
-// again from its beginning finds nothing.
-func (r *found) restore(ctx context.Context) error {
-	for _, a := range r.previous.Artifacts {
+// Restore puts the artifacts of the run where its scripts had left them: an undo needs what the step had saved. They
+// are checked against that run's digests, and none may be larger than limit. What is done again from its beginning
+// finds nothing. It returns what was restored.
+func (w *Way) Restore(ctx context.Context, dir *workdir.Dir, limit int64) (restored []evidence.Artifact, err error) {
+	for _, a := range w.Previous.Artifacts {
 		if a.Object == "" {
-			r.missing = append(r.missing, a.Name) // an undo may do without; resuming, mayResume has refused
+			w.missing = append(w.missing, a.Name) // an undo may do without; resuming, Check has refused
 			continue
 		}
 		if a.Run == "" {
-			a.Run = r.previous.RunID
+			a.Run = w.Previous.RunID
 		}
-		if err := r.restoreOne(ctx, a); err != nil {
-			return err
+		if err := w.restore(ctx, dir, limit, a); err != nil {
+			return nil, err
 		}
-		r.job.Restored = append(r.job.Restored, a)
+		restored = append(restored, a)
 	}
-	return r.dir.Give()
+	return restored, dir.Give()
 }
 
 // withheld is an artifact of a run that was not kept; nil: there is none.
@@ -47,28 +48,29 @@ func withheld(result evidence.Result) *evidence.Artifact {
 // shownMissing is how many artifacts that an undo did without its message names.
 const shownMissing = 10
 
-// without says which artifacts an undo did without; "" if it had all.
-func (r *earlier) without() string {
-	if len(r.missing) == 0 {
+// Without says which artifacts an undo did without; "" if it had all, or there is no way back.
+func (w *Way) Without() string {
+	if w == nil || len(w.missing) == 0 {
 		return ""
 	}
-	named := r.missing[:min(len(r.missing), shownMissing)]
+	named := w.missing[:min(len(w.missing), shownMissing)]
 	text := "; these artifacts of that run were not kept, and the undo had to do without: " + strings.Join(named, ", ")
-	if more := len(r.missing) - len(named); more > 0 {
+	if more := len(w.missing) - len(named); more > 0 {
 		text += fmt.Sprintf(" and %d more", more)
 	}
 	return text
 }
 
-func (r *found) restoreOne(ctx context.Context, a evidence.Artifact) error {
+// restore puts one artifact there.
+func (w *Way) restore(ctx context.Context, dir *workdir.Dir, limit int64, a evidence.Artifact) error {
 	object := evidence.Dir(a.Run) + a.Object
-	body, info, err := r.exec.Results.Get(ctx, object, store.GetOptions{})
+	body, info, err := w.follower.Results.Get(ctx, object, store.GetOptions{})
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
 	lost := func(cause error) error {
 		return problem.New(problem.Problem{
-			Code: "request.gone", Where: r.previous.RunID, Message: "the artifact " + a.Name + " of that run is gone, or is not what its result says",
+			Code: "request.gone", Where: w.Previous.RunID, Message: "the artifact " + a.Name + " of that run is gone, or is not what its result says",
 			Hint: "find out who changed the results bucket, and go on by hand",
 		}, cause)
 	}
@@ -76,17 +78,17 @@ func (r *found) restoreOne(ctx context.Context, a evidence.Artifact) error {
 		return lost(err)
 	}
 	defer body.Close()
-	if info.Size != a.Size || a.Size > r.limits.ArtifactBytes {
+	if info.Size != a.Size || a.Size > limit {
 		return lost(fmt.Errorf("it has %d bytes", info.Size))
 	}
-	f, err := r.dir.NewArtifact(a.Name)
+	f, err := dir.NewArtifact(a.Name)
 	if err != nil {
 		return lost(err)
 	}
 	sum := sha256.New()
 	_, err = io.Copy(io.MultiWriter(f, sum), io.LimitReader(body, a.Size))
 	if err := errors.Join(err, f.Close()); err != nil {
-		return store.Unread(r.exec.Results, object, err)
+		return store.Unread(w.follower.Results, object, err)
 	}
 	if hex.EncodeToString(sum.Sum(nil)) != a.SHA256 {
 		return lost(errors.New("its digest is another"))
