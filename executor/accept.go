@@ -265,8 +265,16 @@ func (r *held) stillTries(held *claim.Held) error {
 // acceptRefused accepts a request that was refused, maybe before its object was looked at.
 func (r *held) acceptRefused(ctx context.Context) error {
 	if r.created.IsZero() {
-		if err := r.lookBack(ctx); err != nil {
+		found, other, err := r.fetcher().LookBack(ctx, r.request)
+		r.request, r.created = found.Request, found.Created
+		if found.Learned && r.request.Action != "" {
+			r.result.Action = string(r.request.Action)
+		}
+		switch {
+		case err != nil:
 			return err
+		case other != nil:
+			return duplicateOf(other.Claim)
 		}
 	}
 	return r.accept(ctx, nil)

@@ -9,6 +9,7 @@ import (
 
 	"cemli-executor/internal/claim"
 	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/fetch"
 	"cemli-executor/internal/problem"
 	"cemli-executor/internal/sandbox"
 	"cemli-executor/internal/steps"
@@ -51,7 +52,7 @@ func (r *run) apply(ctx context.Context, plan *manifest.Plan) error {
 	if err := r.provable(); err != nil {
 		return err
 	}
-	if err := r.current(ctx); err != nil {
+	if err := r.fetcher().Current(ctx, fetch.Found{Request: r.request, Created: r.created}, r.history); err != nil {
 		return err
 	}
 	switch {
@@ -250,7 +251,7 @@ func (r *run) onlyChecked(ctx context.Context) error {
 	}
 	r.result.Steps = r.listed()
 	r.result.Execution.Note = "the package was checked and may run; nothing was executed"
-	return errors.Join(r.withoutResult(ctx), r.current(ctx))
+	return errors.Join(r.withoutResult(ctx), r.fetcher().Current(ctx, fetch.Found{Request: r.request, Created: r.created}, r.history))
 }
 
 // execute has the job done.

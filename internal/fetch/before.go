@@ -1,0 +1,119 @@
+package fetch
+
+import (
+	"cemli-executor/internal/claim"
+	"cemli-executor/internal/codes"
+	"cemli-executor/internal/intake"
+	"cemli-executor/internal/store"
+	"cmp"
+	"context"
+)
+
+// begunBefore finds out whether the request has begun before, and with which bytes: from then on it is
+// of those, whatever the packages bucket has now.
+func (s *search) begunBefore(ctx context.Context) error {
+	actions := []intake.Action{s.Request.Action}
+	if s.Request.Action == "" { // the metadata may have said it
+		actions = []intake.Action{intake.ActionApply, intake.ActionDryRun}
+	}
+	for _, action := range actions {
+		request := s.Request
+		request.Action, request.Slot = action, request.Occurrence(s.At)
+		held, err := s.Book.Find(ctx, request.Key(s.Environment))
+		if err != nil {
+			return err
+		}
+		if held == nil {
+			continue
+		}
+		s.Request.Pinned, err = s.pinOf(ctx, request, held)
+		return err
+	}
+	return nil
+}
+
+// pinOf is the SHA-256 of the zip that a claim's request has begun with, in any of its sets; "" if it
+// has not.
+func (s *search) pinOf(ctx context.Context, request intake.Request, held *claim.Held) (string, error) {
+	if held.Sets == nil {
+		return held.Pinned, nil
+	}
+	for _, set := range held.Sets {
+		request.ParameterSet = set
+		one, err := s.Book.Find(ctx, request.Key(s.Environment))
+		if err != nil || one == nil {
+			return "", err // sets begin in their order
+		}
+		if one.Pinned != "" {
+			return one.Pinned, nil
+		}
+	}
+	return "", nil
+}
+
+// LookBack finds out, for a request whose package was not fetched, what the uploader chose by metadata, which is part
+// of what the request means. Of a version that is gone only claims and pending requests tell: the claim that is
+// returned, unless it is nil, is that of the same request in the form in which somebody else has made it.
+func (f Fetcher) LookBack(ctx context.Context, request intake.Request) (Found, *claim.Held, error) {
+	s := &search{f, Found{Request: request}}
+	other, err := s.lookBack(ctx)
+	return s.Found, other, err
+}
+
+func (s *search) lookBack(ctx context.Context) (*claim.Held, error) {
+	if intake.CheckObject(s.Request.Object) != nil {
+		return nil, nil // nobody can ask a store for it
+	}
+	info, err := s.version(ctx)
+	switch {
+	case err == nil:
+		s.Created = s.Request.CreatedAt(info.Created)
+		s.Learned = s.Request.ReadMetadata(info.Metadata) == nil
+		return nil, nil
+	case codes.OfError(err).Retried:
+		return nil, err
+	case s.Request.ByHand() || s.Request.OnEvent:
+		return nil, nil
+	}
+	// One who comes first may have known its metadata, and another not.
+	for _, action := range []intake.Action{intake.ActionApply, intake.ActionCheck, intake.ActionDryRun} {
+		request := s.Request
+		request.Action, request.Slot = action, request.Occurrence(s.At)
+		held, err := s.Book.Find(ctx, request.Key(s.Environment))
+		if err != nil {
+			return nil, err
+		}
+		if held != nil && action != cmp.Or(s.Request.Action, intake.ActionApply) {
+			return held, nil
+		}
+		pending, err := s.Book.Pending(ctx, claim.PendingName(request.Key(s.Environment), 1))
+		if err != nil {
+			return nil, err
+		}
+		if pending != nil && s.Request.Action == "" { // it was accepted so, and not claimed any more
+			s.Request.Action, s.Learned = action, true
+			return nil, nil
+		}
+	}
+	return nil, nil
+}
+
+// version describes the version of the object that the request names, which may have been replaced or
+// deleted: without an id it is looked for by its ETag, as far as versions are kept.
+func (s *search) version(ctx context.Context) (store.Info, error) {
+	q := s.Request
+	info, err := store.Describe(ctx, s.Packages, q.Object, q.VersionID)
+	if err == nil && info.ETag == q.ETag || err != nil && !isGone(err) {
+		return info, err
+	}
+	page, err := s.Packages.ListVersions(ctx, store.VersionOptions{Prefix: q.Object})
+	if err != nil {
+		return info, err
+	}
+	for _, v := range page.Versions {
+		if v.Name == q.Object && v.ETag == q.ETag && v.VersionID != "" {
+			return store.Describe(ctx, s.Packages, q.Object, v.VersionID)
+		}
+	}
+	return info, store.Error(store.ErrNotFound, "find", s.Packages.Name(), q.Object, nil)
+}
