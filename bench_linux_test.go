@@ -15,6 +15,7 @@ import (
 
 	"cemli-executor/executor"
 	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/logwriter"
 	"cemli-executor/internal/sandbox"
 	"cemli-executor/internal/store"
 	"cemli-executor/internal/testkit"
@@ -100,7 +101,7 @@ func newStepBench(b *testing.B, script string) *stepBench {
 		}
 		return info.ETag
 	}
-	log := executor.NewLogWriter(io.Discard)
+	log := logwriter.New(io.Discard)
 	s.executor = executor.New(executor.Config{
 		Packages: packages, Results: bucket("results"), State: bucket("state"), Namespace: func(context.Context) (string, error) { return "", nil },
 		Environment: "bench", WorkDir: filepath.Join(dir, "work"), KeepPackages: true, Reserve: time.Second, Limits: executor.DefaultLimits(),

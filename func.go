@@ -9,8 +9,8 @@ import (
 
 	fdk "github.com/fnproject/fdk-go"
 
-	"cemli-executor/executor"
 	"cemli-executor/internal/buildinfo"
+	"cemli-executor/internal/logwriter"
 	"cemli-executor/internal/oci"
 	"cemli-executor/internal/sandbox"
 )
@@ -23,7 +23,7 @@ func main() {
 		// Half of the memory is for /tmp and the scripts, which are not Go's to collect.
 		debug.SetMemoryLimit(config.MemoryMB << 20 / 2)
 	}
-	logWriter := executor.NewLogWriter(os.Stderr)
+	logWriter := logwriter.New(os.Stderr)
 	log := slog.New(slog.NewJSONHandler(logWriter, &slog.HandlerOptions{Level: config.LogLevel}))
 	for _, p := range problems {
 		log.Error("configuration", "code", p.Code, "where", p.Where, "error", p.Message, "hint", p.Hint)

@@ -20,6 +20,7 @@ import (
 	"cemli-executor/internal/announce"
 	"cemli-executor/internal/codes"
 	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/logwriter"
 	"cemli-executor/internal/oci"
 	"cemli-executor/internal/problem"
 	"cemli-executor/internal/store"
@@ -37,7 +38,7 @@ type handler struct {
 	problems []problem.Problem // of the configuration
 	log      *slog.Logger
 	// logWriter is what log writes to.
-	logWriter *executor.LogWriter
+	logWriter *logwriter.Writer
 	client    *oci.Client
 	busy      sync.Mutex
 	listener  *listener

@@ -214,7 +214,7 @@ func (r *run) mayAppear() bool { return r.digest != "" && r.doing != nil }
 func (r *found) logWhole() {
 	r.result.Outputs, r.result.Evidence = r.outcome.Outputs, r.stored.Listed()
 	r.hides.Mask(&r.result)
-	if doc, err := r.encode(); err == nil {
+	if doc, err := r.result.EncodeShort(); err == nil {
 		r.log.Error("result that could not be stored", "result", json.RawMessage(doc))
 	}
 }
@@ -251,7 +251,7 @@ func (r *found) commit(ctx context.Context) error {
 		return err
 	}
 	r.result.Evidence = r.stored.Listed()
-	doc, err := r.encode()
+	doc, err := r.result.EncodeShort()
 	if err != nil {
 		return err
 	}
@@ -341,66 +341,6 @@ func (r *report) putJUnit(ctx context.Context) error {
 // create creates one document of the evidence.
 func (r *report) create(ctx context.Context, name string, doc []byte, contentType string) error {
 	return r.stored.Insist(ctx, r.document(name, contentType, bytes.NewReader(doc), int64(len(doc))))
-}
-
-// maxDocument bounds result.json, which is read back whole.
-const maxDocument = 8 << 20
-
-// encode gives the result's bytes. The ends of the output of many steps are shortened if it would
-// be too large; the logs have all of it. So are lists of problems, which say how many were left out.
-func (r *report) encode() ([]byte, error) {
-	for _, tail := range []int{2000, 200, 0} {
-		doc, err := r.result.Encode()
-		if err != nil || len(doc) <= maxDocument {
-			return doc, err
-		}
-		shorten := func(steps []evidence.Step) {
-			for i := range steps {
-				steps[i].StdoutTail, steps[i].StderrTail = ending(steps[i].StdoutTail, tail), ending(steps[i].StderrTail, tail)
-			}
-		}
-		shorten(r.result.Steps)
-		if r.result.Rollback != nil {
-			shorten(r.result.Rollback.Steps)
-		}
-		r.result.Execution.Note = "the ends of the steps' output are shortened here; their logs have it"
-	}
-	r.shortenProblems()
-	return r.result.Encode()
-}
-
-// shortenProblems leaves a few of the problems, and of what each of them says.
-func (r *report) shortenProblems() {
-	few := func(problems []problem.Problem) []problem.Problem {
-		problems = problem.Limit(problems, 10, "request.more")
-		for i := range problems {
-			p := &problems[i]
-			p.Where, p.Message, p.Hint = beginning(p.Where), beginning(p.Message), beginning(p.Hint)
-		}
-		return problems
-	}
-	if e := r.result.Error; e != nil {
-		short := *e
-		short.Message, short.Hint, short.Problems = beginning(e.Message), beginning(e.Hint), few(slices.Clone(e.Problems))
-		r.result.Error = &short
-	}
-	r.result.Message, r.result.Policy.Violations = beginning(r.result.Message), few(slices.Clone(r.result.Policy.Violations))
-}
-
-// beginning cuts a text to what people read of a message.
-func beginning(text string) string {
-	const most = 2000
-	if len(text) <= most {
-		return text
-	}
-	return cut(text, most) + "…"
-}
-
-// cut shortens a text to at most n bytes of whole characters.
-func cut(text string, n int) string { return strings.ToValidUTF8(text[:min(len(text), n)], "") }
-
-func ending(text string, n int) string {
-	return strings.ToValidUTF8(text[max(0, len(text)-n):], "")
 }
 
 // finishLog is the run's last line, made for alarms to count.

@@ -219,8 +219,8 @@ func (r *decided) provable() error {
 	trial.result.Steps, trial.result.Evidence = r.listed(), r.stored.Listed()
 	trial.hides.Mask(&trial.result)
 	doc, err := trial.result.Encode()
-	if err == nil && len(doc) > maxDocument {
-		err = fmt.Errorf("it would have %d bytes, and at most %d are kept", len(doc), maxDocument)
+	if err == nil && len(doc) > evidence.MaxDocument {
+		err = fmt.Errorf("it would have %d bytes, and at most %d are kept", len(doc), evidence.MaxDocument)
 	}
 	if err == nil {
 		_, err = trial.result.JUnit()
@@ -349,29 +349,7 @@ func (r *decided) take(o steps.Outcome) {
 	if undo := o.Rollback; undo != nil && undo.Status != evidence.StepSuccess {
 		undo.Request = r.undoRequest()
 	}
-	r.result.Execution = r.sumUp(o)
-}
-
-// sumUp is the summary of all scripts that were run.
-func (r *report) sumUp(o steps.Outcome) evidence.Execution {
-	sum := evidence.Execution{Note: r.result.Execution.Note}
-	add := func(records []evidence.Step, counts bool) {
-		for _, s := range records {
-			if s.Attempts == 0 {
-				continue
-			}
-			sum.Ran = true
-			if counts {
-				sum.ReturnCode = s.ReturnCode
-			}
-			sum.Stdout, sum.Stderr = evidence.Tail(sum.Stdout+s.StdoutTail), evidence.Tail(sum.Stderr+s.StderrTail)
-		}
-	}
-	add(o.Steps, true)
-	if o.Rollback != nil {
-		add(o.Rollback.Steps, r.result.Action == string(ActionRollback))
-	}
-	return sum
+	r.result.SumUp()
 }
 
 // encodeCheckpoint encodes a snapshot for the claim.

@@ -19,6 +19,7 @@ import (
 	"cemli-executor/internal/claim"
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/followup"
+	"cemli-executor/internal/logwriter"
 	"cemli-executor/internal/sandbox"
 	"cemli-executor/internal/store"
 )
@@ -56,7 +57,7 @@ type Config struct {
 	// Secrets reads the vault; nil: there is none.
 	Secrets SecretSource
 	// LogWriter is what Log writes to, if that can hold records back; nil: it cannot.
-	LogWriter *LogWriter
+	LogWriter *logwriter.Writer
 	// Invoke asks for another, longer invocation that goes on with an accepted request; nil: there
 	// is none: what does not fit the rest of this one is left to the next sweep, and what fits none is refused.
 	Invoke func(ctx context.Context, pending string) error

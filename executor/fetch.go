@@ -2,7 +2,6 @@ package executor
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"os"
 	"runtime/debug"
@@ -105,7 +104,8 @@ func (r *found) extract(ctx context.Context, archive *bundle.Archive) (bundle.Ex
 		return bundle.Extracted{}, err
 	}
 	r.dir = dir
-	if err := fits(dir.Path(""), archive.Footprint()); err != nil {
+	need := archive.Footprint()
+	if err := dir.Fits(workdir.Space{Bytes: need.Bytes, Inodes: need.Inodes}); err != nil {
 		return bundle.Extracted{}, err
 	}
 	extracted, err := r.unpack(ctx, archive, dir.Contents())
@@ -121,33 +121,6 @@ func (r *found) extract(ctx context.Context, archive *bundle.Archive) (bundle.Ex
 	}
 	return extracted, nil
 }
-
-// spare is what must stay free beside the contents: logs until they are stored,
-// artifacts, and what the scripts themselves write.
-const (
-	spareBytes  = 8 << 20
-	spareInodes = 64
-)
-
-// fits says, before anything is written, whether the contents fit what is free.
-func fits(dir string, need bundle.Footprint) error {
-	free, ok, err := workdir.Free(dir)
-	if err != nil {
-		return fmt.Errorf("measure free space: %w", err)
-	}
-	if !ok || free.Bytes >= need.Bytes+spareBytes && free.Inodes >= need.Inodes+spareInodes {
-		return nil
-	}
-	return problem.New(problem.Problem{
-		Code: "archive.no_space",
-		Message: fmt.Sprintf("the contents need %d MB and %d files beside %d MB and %d files for the run; %d MB and %d files are free",
-			mega(need.Bytes), need.Inodes, mega(spareBytes), spareInodes, free.Bytes>>20, free.Inodes),
-		Hint: "give the function more memory, a quarter of which is its /tmp, or take large files out of the package",
-	}, nil)
-}
-
-// mega rounds bytes up to MB, so that a need is never understated.
-func mega(bytes int64) int64 { return (bytes + 1<<20 - 1) >> 20 }
 
 // unpack writes the files into root.
 func (r *found) unpack(ctx context.Context, archive *bundle.Archive, root *os.Root) (bundle.Extracted, error) {

@@ -1,8 +1,9 @@
 package executor
 
 import (
-	"cemli-executor/internal/followup"
 	"context"
+
+	"cemli-executor/internal/followup"
 )
 
 // followUp does what follows the result, and says in the claim how the run has ended. What fails

@@ -215,7 +215,7 @@ func lastError(failure error) *problem.Problem {
 		return nil
 	}
 	described := problem.Of(failure, problem.Problem{Code: codes.Internal, Message: "the executor could not do its work"})
-	return &problem.Problem{Code: described.Code(), Message: cut(described.Message(), 1000)}
+	return &problem.Problem{Code: described.Code(), Message: evidence.Cut(described.Message(), 1000)}
 }
 
 // resume goes on with a request that an earlier invocation has accepted. One that is done by now is

@@ -11,6 +11,7 @@ import (
 
 	"cemli-executor/executor"
 	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/logwriter"
 	"cemli-executor/internal/store"
 	"cemli-executor/internal/testkit"
 )
@@ -105,7 +106,7 @@ func TestLogsShowHostileNames(t *testing.T) {
 	b := newBench(t)
 	b.hostile("a\u202epiz.zip")
 	out := &testkit.Buffer{}
-	b.config.LogWriter = executor.NewLogWriter(out)
+	b.config.LogWriter = logwriter.New(out)
 	b.config.Log = slog.New(slog.NewJSONHandler(b.config.LogWriter, nil))
 	b.again(request("a\u202epiz.zip", "e0"))
 	if log := out.String(); strings.ContainsRune(log, '\u202e') || !strings.Contains(log, `"object":"a\u202epiz.zip"`) {

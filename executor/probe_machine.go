@@ -93,7 +93,7 @@ func (e probing) probeSpace() (string, error) {
 		inodes = "any number of"
 	}
 	says := fmt.Sprintf("%d MB and %s files are free", free.Bytes>>20, inodes)
-	if free.Bytes < spareBytes || free.Inodes < spareInodes {
+	if free.Bytes < workdir.Spare.Bytes || free.Inodes < workdir.Spare.Inodes {
 		return "", problem.New(problem.Problem{
 			Code: "archive.no_space", Message: says + ", and a run takes more", Hint: "give the function more memory, a quarter of which is its /tmp",
 		}, nil)

@@ -205,16 +205,16 @@ func (s *sweeping) remember(cursor *claim.Cursor) {
 func (s *sweeping) remains() string {
 	var left []string
 	if n := s.swept.Waiting; n > 0 {
-		left = append(left, counted(n, "accepted request")+" not done yet: it runs, or waits for its turn")
+		left = append(left, evidence.Counted(n, "accepted request")+" not done yet: it runs, or waits for its turn")
 		if n > 1 {
-			left[0] = counted(n, "accepted request") + " not done yet: they run, or wait for their turn"
+			left[0] = evidence.Counted(n, "accepted request") + " not done yet: they run, or wait for their turn"
 		}
 	}
 	if s.handed > 0 {
-		left = append(left, counted(s.handed, "request")+" given to other invocations")
+		left = append(left, evidence.Counted(s.handed, "request")+" given to other invocations")
 	}
 	if n := s.swept.Todo; n > 0 {
-		left = append(left, "what follows the result is left of "+counted(n, "run"))
+		left = append(left, "what follows the result is left of "+evidence.Counted(n, "run"))
 	}
 	switch {
 	case s.cut:

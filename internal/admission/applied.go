@@ -1,12 +1,13 @@
 package admission
 
 import (
-	"cemli-executor/internal/claim"
-	"cemli-executor/manifest"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"slices"
+
+	"cemli-executor/internal/claim"
+	"cemli-executor/manifest"
 )
 
 // Applied is the version that is applied of a parameter set; "" where none is. A success of an earlier version

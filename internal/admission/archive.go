@@ -1,11 +1,12 @@
 package admission
 
 import (
+	"fmt"
+	"io"
+
 	"cemli-executor/internal/bundle"
 	"cemli-executor/internal/problem"
 	"cemli-executor/manifest"
-	"fmt"
-	"io"
 )
 
 // WithinLimit refuses a zip for its size alone.

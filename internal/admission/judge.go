@@ -1,6 +1,12 @@
 package admission
 
 import (
+	"context"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+
 	"cemli-executor/internal/bundle"
 	"cemli-executor/internal/claim"
 	"cemli-executor/internal/codes"
@@ -8,11 +14,6 @@ import (
 	"cemli-executor/internal/leaks"
 	"cemli-executor/internal/problem"
 	"cemli-executor/manifest"
-	"context"
-	"fmt"
-	"maps"
-	"os"
-	"slices"
 )
 
 // Subject is a package whose contents are known, and what is asked of it.

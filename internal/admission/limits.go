@@ -1,9 +1,10 @@
 package admission
 
 import (
+	"time"
+
 	"cemli-executor/internal/bundle"
 	"cemli-executor/manifest"
-	"time"
 )
 
 // Limits bound what one run may take.

@@ -4,9 +4,10 @@
 package admission
 
 import (
+	"context"
+
 	"cemli-executor/internal/problem"
 	"cemli-executor/manifest"
-	"context"
 )
 
 // Policy is where the environment's admission policy comes from.

@@ -1,12 +1,13 @@
 package fetch
 
 import (
+	"cmp"
+	"context"
+
 	"cemli-executor/internal/claim"
 	"cemli-executor/internal/codes"
 	"cemli-executor/internal/intake"
 	"cemli-executor/internal/store"
-	"cmp"
-	"context"
 )
 
 // begunBefore finds out whether the request has begun before, and with which bytes: from then on it is

@@ -1,14 +1,15 @@
 package fetch
 
 import (
-	"cemli-executor/internal/claim"
-	"cemli-executor/internal/intake"
-	"cemli-executor/internal/problem"
-	"cemli-executor/internal/store"
 	"context"
 	"errors"
 	"fmt"
 	"time"
+
+	"cemli-executor/internal/claim"
+	"cemli-executor/internal/intake"
+	"cemli-executor/internal/problem"
+	"cemli-executor/internal/store"
 )
 
 // Current refuses an upload that is not what is under its name any more when its request is about to begin. Once the

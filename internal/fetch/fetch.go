@@ -3,6 +3,11 @@
 package fetch
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
 	"cemli-executor/internal/admission"
 	"cemli-executor/internal/claim"
 	"cemli-executor/internal/download"
@@ -11,10 +16,6 @@ import (
 	"cemli-executor/internal/problem"
 	"cemli-executor/internal/results"
 	"cemli-executor/internal/store"
-	"context"
-	"errors"
-	"fmt"
-	"time"
 )
 
 // Fetcher finds packages in one environment.

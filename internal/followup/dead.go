@@ -2,18 +2,19 @@ package followup
 
 import (
 	"bytes"
-	"cemli-executor/internal/claim"
-	"cemli-executor/internal/evidence"
-	"cemli-executor/internal/intake"
-	"cemli-executor/internal/problem"
-	"cemli-executor/internal/results"
-	"cemli-executor/internal/store"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
+
+	"cemli-executor/internal/claim"
+	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/intake"
+	"cemli-executor/internal/problem"
+	"cemli-executor/internal/results"
+	"cemli-executor/internal/store"
 )
 
 // EndDead ends the run of a claim whose holder died: the run gets a result that says so, unless it has one, and then

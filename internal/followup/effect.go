@@ -1,10 +1,11 @@
 package followup
 
 import (
+	"slices"
+
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/intake"
 	"cemli-executor/manifest"
-	"slices"
 )
 
 // hasUndone reports whether a run is a rollback that has begun to undo, or had nothing left to.

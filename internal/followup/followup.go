@@ -4,16 +4,17 @@
 package followup
 
 import (
-	"cemli-executor/internal/claim"
-	"cemli-executor/internal/evidence"
-	"cemli-executor/internal/intake"
-	"cemli-executor/internal/problem"
-	"cemli-executor/internal/store"
 	"context"
 	"errors"
 	"log/slog"
 	"slices"
 	"time"
+
+	"cemli-executor/internal/claim"
+	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/intake"
+	"cemli-executor/internal/problem"
+	"cemli-executor/internal/store"
 )
 
 // Follower does what follows results in one environment.

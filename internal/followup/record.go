@@ -1,17 +1,18 @@
 package followup
 
 import (
-	"cemli-executor/internal/claim"
-	"cemli-executor/internal/evidence"
-	"cemli-executor/internal/intake"
-	"cemli-executor/internal/problem"
-	"cemli-executor/internal/store"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
+
+	"cemli-executor/internal/claim"
+	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/intake"
+	"cemli-executor/internal/problem"
+	"cemli-executor/internal/store"
 
 	"golang.org/x/sync/errgroup"
 )

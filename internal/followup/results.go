@@ -1,14 +1,15 @@
 package followup
 
 import (
-	"cemli-executor/internal/claim"
-	"cemli-executor/internal/evidence"
-	"cemli-executor/internal/problem"
-	"cemli-executor/internal/store"
 	"context"
 	"crypto/sha256"
 	"fmt"
 	"io"
+
+	"cemli-executor/internal/claim"
+	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/problem"
+	"cemli-executor/internal/store"
 )
 
 // maxResult bounds a result that is read back.

@@ -1,13 +1,14 @@
 package intake
 
 import (
-	"cemli-executor/internal/problem"
-	"cemli-executor/internal/store"
-	"cemli-executor/manifest"
 	"errors"
 	"fmt"
 	"strings"
 	"unicode"
+
+	"cemli-executor/internal/problem"
+	"cemli-executor/internal/store"
+	"cemli-executor/manifest"
 )
 
 // CheckName refuses an object that cannot be a package, by its name.

@@ -1,11 +1,12 @@
 package intake
 
 import (
-	"cemli-executor/internal/problem"
 	"path"
 	"regexp"
 	"strings"
 	"time"
+
+	"cemli-executor/internal/problem"
 )
 
 // PackageName guesses a package's name from its object's, by the convention

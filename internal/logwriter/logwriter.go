@@ -1,4 +1,5 @@
-package executor
+// Package logwriter writes the function's log.
+package logwriter
 
 import (
 	"io"
@@ -7,24 +8,24 @@ import (
 	"cemli-executor/internal/evidence"
 )
 
-// LogWriter is a writer for logs in JSON whose records, each of one Write, can be held back for a
+// Writer is a writer for logs in JSON whose records, each of one Write, can be held back for a
 // moment and written together: a script may print a million lines. Characters that make a record
 // look different from what it says are written as escapes.
-type LogWriter struct {
+type Writer struct {
 	w    io.Writer
 	mu   sync.Mutex
 	held bool
 	buf  []byte
 }
 
-// NewLogWriter makes a LogWriter that writes to w.
-func NewLogWriter(w io.Writer) *LogWriter { return &LogWriter{w: w} }
+// New makes a Writer that writes to w.
+func New(w io.Writer) *Writer { return &Writer{w: w} }
 
 // maxHeld is how much is held back at most.
 const maxHeld = 32 << 10
 
 // Write writes p at once, or with what is held back.
-func (l *LogWriter) Write(p []byte) (int, error) {
+func (l *Writer) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	record := evidence.Plain(p)
@@ -42,7 +43,7 @@ func (l *LogWriter) Write(p []byte) (int, error) {
 }
 
 // Together holds back what is written until f has returned.
-func (l *LogWriter) Together(f func()) {
+func (l *Writer) Together(f func()) {
 	l.mu.Lock()
 	l.held = true
 	l.mu.Unlock()
@@ -55,7 +56,7 @@ func (l *LogWriter) Together(f func()) {
 	f()
 }
 
-func (l *LogWriter) flush() error {
+func (l *Writer) flush() error {
 	if len(l.buf) == 0 {
 		return nil
 	}

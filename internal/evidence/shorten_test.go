@@ -1,4 +1,4 @@
-package executor
+package evidence_test
 
 import (
 	"fmt"
@@ -16,11 +16,11 @@ func TestResultFitsWhateverWasFound(t *testing.T) {
 		for i := range 20_000_000 / size {
 			found = append(found, problem.Problem{Code: "archive.crc", Where: strings.Repeat("w", size), Message: fmt.Sprint(i)})
 		}
-		r := run{}
-		r.result.Error = evidence.NewError(&problem.Error{Problems: found})
-		r.result.Policy.Violations = found
-		doc, err := r.encode()
-		if err != nil || len(doc) > maxDocument {
+		r := evidence.Result{}
+		r.Error = evidence.NewError(&problem.Error{Problems: found})
+		r.Policy.Violations = found
+		doc, err := r.EncodeShort()
+		if err != nil || len(doc) > evidence.MaxDocument {
 			t.Fatalf("%s: %d bytes, %v", name, len(doc), err)
 		}
 		got, err := evidence.Decode(doc)
