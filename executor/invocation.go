@@ -7,10 +7,10 @@ import (
 	"time"
 
 	"cemli-executor/internal/claim"
-	"cemli-executor/internal/codes"
 	"cemli-executor/internal/evidence"
-	"cemli-executor/internal/hiding"
+	"cemli-executor/internal/pipeline"
 	"cemli-executor/internal/problem"
+	"cemli-executor/internal/steps"
 )
 
 // Run does what the request asks: one run, or one for each parameter set of the package where
@@ -41,24 +41,20 @@ type work struct {
 	needsMore string        // the pending request that had the time of a whole invocation, and needs more
 	// spare says that this invocation runs nothing any more, and hands everything to others.
 	spare bool
-	// pinned is the SHA-256 of the zip that the request of the last run has begun with; "" if it has not.
-	pinned string
-	// hides is what was hidden of the last run.
-	hides hiding.Hidden
 }
 
 func (e *Executor) begins(ctx context.Context) *work {
 	w := &work{Executor: e}
 	if hard, ok := ctx.Deadline(); ok {
 		w.killAt = hard
-		w.least = max(time.Until(hard)-e.Reserve-grace, 0) * 3 / 4
+		w.least = max(time.Until(hard)-e.Reserve-steps.Grace, 0) * 3 / 4
 	}
 	return w
 }
 
 // fits reports whether a run that needs so much time can still be made by this invocation.
 func (w *work) fits(need time.Duration) bool {
-	return w.killAt.IsZero() || time.Until(w.killAt)-w.Reserve-grace >= max(need, time.Second)
+	return w.killAt.IsZero() || time.Until(w.killAt)-w.Reserve-steps.Grace >= max(need, time.Second)
 }
 
 // mustHandOff reports whether a run that needs so much time is to be made by another invocation.
@@ -78,54 +74,41 @@ func (w *work) serve(ctx context.Context, request Request) ([]evidence.Result, e
 
 // answer does what a request asks, as far as there is time.
 func (w *work) answer(ctx context.Context, request Request) ([]evidence.Result, error) {
-	r, err := w.run(ctx, request)
-	all := r.allSets
-	if all.kind == 0 {
-		return []evidence.Result{r.result}, err
+	end, err := w.run(ctx, request)
+	if end.Sets == nil {
+		return []evidence.Result{end.Result}, err
 	}
-	request.ETag, request.VersionID = r.result.Package.ETag, r.result.Package.VersionID
-	request.Action, request.Slot = Action(r.result.Action), r.request.Slot
-	if all.kind == duplicate {
-		request.Namespace = w.namespace(ctx)
-		return w.answerSets(ctx, request, all.claim)
+	if end.Sets.Held == nil {
+		return w.answerSets(ctx, ofSet(request, end), end.Sets.Claim)
 	}
-	request.Created, request.Pinned = r.created, r.request.Pinned
-	return w.runSets(ctx, request, all)
-}
-
-// namespace is the one that was asked for before.
-func (w *work) namespace(ctx context.Context) string {
-	namespace, _ := w.Namespace(ctx) // it is known by now
-	return namespace
+	return w.runSets(ctx, ofSet(request, end), *end.Sets)
 }
 
 // run makes one run.
-func (w *work) run(ctx context.Context, request Request) (*run, error) {
-	whole := w.fits(w.least)
-	r := w.begin(request)
-	defer r.cleanUp()
-	r.whole = whole
-	defer func() {
-		w.released = append(w.released, r.released...)
-		w.pinned = r.request.Pinned
-		w.hides = r.hides
-		switch {
-		case r.handOff == "":
-		case r.whole:
-			w.needsMore = r.handOff
-		default:
-			w.handOffs = append(w.handOffs, r.handOff)
-		}
-	}()
-	r.killAt = w.killAt
-	return r, r.end(ctx, r.pipeline(ctx))
+func (w *work) run(ctx context.Context, request Request) (pipeline.Ended, error) {
+	of := w.invocation()
+	end, err := w.Engine.Run(ctx, request, of)
+	w.released = append(w.released, end.Left...)
+	switch {
+	case end.HandOff == "":
+	case of.Whole:
+		w.needsMore = end.HandOff
+	default:
+		w.handOffs = append(w.handOffs, end.HandOff)
+	}
+	return end, err
+}
+
+// invocation is what a run has to know of this invocation.
+func (w *work) invocation() pipeline.Invocation {
+	return pipeline.Invocation{KillAt: w.killAt, Whole: w.fits(w.least)}
 }
 
 // HasTime reports whether there is time to begin a run in an invocation, as far as can be said of one
 // that is not known.
 func (e *Executor) HasTime(ctx context.Context) bool {
 	hard, ok := ctx.Deadline()
-	return !ok || time.Until(hard)-e.Reserve-grace >= min(leastTime, e.Reserve)
+	return !ok || time.Until(hard)-e.Reserve-steps.Grace >= min(leastTime, e.Reserve)
 }
 
 // leastTime is what an item of a batch is begun with at least.
@@ -134,7 +117,7 @@ const leastTime = 30 * time.Second
 // need is the time that a run has to be given; one that does not say may take as long as it can have.
 func (w *work) need(milliseconds int64) time.Duration {
 	if milliseconds > 0 {
-		return time.Duration(milliseconds)*time.Millisecond + grace
+		return time.Duration(milliseconds)*time.Millisecond + steps.Grace
 	}
 	return w.least
 }
@@ -146,7 +129,7 @@ func (w *work) drain(ctx context.Context, callID string) {
 	for len(w.released) > 0 {
 		name := w.released[0]
 		w.released = w.released[1:]
-		first, err := w.book.Turn(ctx, name)
+		first, err := w.Book.Turn(ctx, name)
 		if err != nil {
 			w.Log.Error("the queue of a concurrency group could not be looked at", "group", name, "error", err.Error())
 			continue
@@ -182,7 +165,7 @@ func (w *work) drain(ctx context.Context, callID string) {
 // that is the end of it.
 func (w *work) handOver(ctx context.Context, pending, callID string, results []evidence.Result, err error) ([]evidence.Result, error) {
 	refused := w.hand(ctx, pending)
-	if refused == nil || problem.CodeOf(refused) == "" || retryable(refused) || !w.fits(0) {
+	if refused == nil || problem.CodeOf(refused) == "" || pipeline.Retryable(refused) || !w.fits(0) {
 		return results, err
 	}
 	request, ok, loadErr := w.reload(ctx, pending, callID)
@@ -203,19 +186,10 @@ func (w *work) hand(ctx context.Context, pending string) error {
 		return nil
 	}
 	w.Log.Error("a request could not be handed to another invocation", "request", pending, "code", problem.CodeOf(refused), "error", refused.Error())
-	if err := w.book.CountFailure(ctx, claim.KeyOf(pending), lastError(refused)); err != nil {
+	if err := w.Book.CountFailure(ctx, claim.KeyOf(pending), pipeline.LastError(refused)); err != nil {
 		w.Log.Error("the failure could not be counted", "request", pending, "error", err.Error())
 	}
 	return refused
-}
-
-// lastError is what a claim keeps of a failure, so that the result can tell it; nil of none.
-func lastError(failure error) *problem.Problem {
-	if failure == nil {
-		return nil
-	}
-	described := problem.Of(failure, problem.Problem{Code: codes.Internal, Message: "the executor could not do its work"})
-	return &problem.Problem{Code: described.Code(), Message: evidence.Cut(described.Message(), 1000)}
 }
 
 // resume goes on with a request that an earlier invocation has accepted. One that is done by now is
@@ -223,29 +197,28 @@ func lastError(failure error) *problem.Problem {
 func (w *work) resume(ctx context.Context, request Request) ([]evidence.Result, error) {
 	accepted, ok, err := w.reload(ctx, request.Continue, request.CallID)
 	if err != nil {
-		return []evidence.Result{w.failed(request, err)}, err
+		return []evidence.Result{w.Refused(request, err)}, err
 	}
 	if ok {
 		accepted.Continued = true
 		return w.goOnAlone(ctx, request.Continue, accepted)
 	}
-	r := w.begin(request)
-	held, err := w.book.Find(ctx, claim.KeyOf(request.Continue))
+	held, err := w.Book.Find(ctx, claim.KeyOf(request.Continue))
 	switch {
 	case err != nil:
-		return []evidence.Result{w.failed(request, err)}, err
+		return []evidence.Result{w.Refused(request, err)}, err
 	case held == nil:
 		err := problem.New(problem.Problem{
 			Code: "state.unknown", Where: request.Continue, Message: "no such request was accepted here", Hint: "name the package and what is to be done with it",
 		}, nil)
-		return []evidence.Result{w.failed(request, err)}, nil
+		return []evidence.Result{w.Refused(request, err)}, nil
 	}
-	return []evidence.Result{r.isDuplicate(held.Claim)}, nil
+	return []evidence.Result{w.Duplicate(request, held.Claim)}, nil
 }
 
 // reload reads a request that was accepted before; ok is false if nothing is left of it to be done.
 func (e *Executor) reload(ctx context.Context, pending, callID string) (request Request, ok bool, err error) {
-	m, err := e.book.Pending(ctx, pending)
+	m, err := e.Book.Pending(ctx, pending)
 	if err != nil || m == nil {
 		return Request{}, false, err
 	}
@@ -266,29 +239,22 @@ func (e *Executor) reload(ctx context.Context, pending, callID string) (request 
 	return request, true, nil
 }
 
-// failed is the answer to a request that never became a run.
-func (e *Executor) failed(request Request, err error) evidence.Result {
-	r := e.begin(request)
-	r.conclude(err)
-	return r.result
-}
-
 // Later accepts a request that this invocation has no time for. The sweep goes on with it.
 func (e *Executor) Later(ctx context.Context, request Request) (evidence.Result, error) {
-	r := e.begin(request)
 	const why = "the request is accepted, and left to the next sweep: this invocation has no time for it"
 	if request.Continue != "" {
-		return r.goesOnLater(why), nil // it is accepted already
+		return e.Engine.Later(request, why), nil // it is accepted already
 	}
 	namespace, err := e.Namespace(ctx)
 	if err == nil {
-		r.request.Namespace = namespace
-		_, err = r.exec.acceptAs(ctx, claim.PendingName(r.key(), 0), r.request)
+		request.Namespace = namespace
+		request.Slot = request.Occurrence(e.Now())
+		_, err = e.Accept(ctx, beforehand(request, e.Environment), request)
 	}
 	if err != nil {
-		return e.failed(request, err), err
+		return e.Refused(request, err), err
 	}
-	return r.goesOnLater(why), nil
+	return e.Engine.Later(request, why), nil
 }
 
 // isPassing reports whether an answer is not the end of a request.

@@ -3,6 +3,9 @@ package executor
 import (
 	"cemli-executor/internal/admission"
 	"cemli-executor/internal/intake"
+	"cemli-executor/internal/pipeline"
+	"cemli-executor/internal/secrets"
+	"cemli-executor/internal/uploader"
 )
 
 // What callers ask with; see there.
@@ -18,9 +21,17 @@ type (
 
 	Limits = admission.Limits
 	Policy = admission.Policy
+
+	Config       = pipeline.Config
+	Children     = pipeline.Children
+	OutputMode   = pipeline.OutputMode
+	Secret       = secrets.Secret
+	SecretSource = secrets.Source
+	LoggedWrite  = uploader.LoggedWrite
+	WriteLog     = uploader.WriteLog
 )
 
-// The actions of the contract, and the kinds of trigger.
+// The actions of the contract, the kinds of trigger, and what of the scripts' output is logged.
 const (
 	ActionApply    = intake.ActionApply
 	ActionDryRun   = intake.ActionDryRun
@@ -34,6 +45,10 @@ const (
 	TriggerRequest    = intake.TriggerRequest
 	TriggerCLI        = intake.TriggerCLI
 	TriggerSweep      = intake.TriggerSweep
+
+	OutputAll  = pipeline.OutputAll
+	OutputTail = pipeline.OutputTail
+	OutputNone = pipeline.OutputNone
 )
 
 // InlinePolicy is a policy that is given as text, or that a file holds.

@@ -120,7 +120,7 @@ func (e probing) put(ctx context.Context, b store.Bucket, opts store.PutOptions)
 }
 
 func (e probing) probeClock(ctx context.Context) (string, error) {
-	return fmt.Sprintf("within %s of the store's", claim.MaxSkew), e.book.CheckClock(ctx)
+	return fmt.Sprintf("within %s of the store's", claim.MaxSkew), e.Book.CheckClock(ctx)
 }
 
 // probeState does with one object all that is done with records.

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"cemli-executor/internal/confinement"
 	"cemli-executor/internal/problem"
 	"cemli-executor/internal/sandbox"
 	"cemli-executor/internal/steps"
@@ -106,7 +107,7 @@ const reach = `i=0; for f; do i=$((i+1)); if { : <"$f"; } 2>/dev/null; then echo
 
 // probeSandbox runs a script that tries what scripts must not be able to do.
 func (e probing) probeSandbox(ctx context.Context, level sandbox.Level, credentials []string) (string, error) {
-	if err := confined(level); err != nil {
+	if err := confinement.Available(level); err != nil {
 		return "", err
 	}
 	self := strconv.Itoa(os.Getpid())

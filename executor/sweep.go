@@ -10,7 +10,9 @@ import (
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/followup"
 	"cemli-executor/internal/intake"
+	"cemli-executor/internal/pipeline"
 	"cemli-executor/internal/problem"
+	"cemli-executor/internal/steps"
 	"cemli-executor/internal/store"
 )
 
@@ -73,16 +75,16 @@ const (
 // runs nothing itself, but asks other invocations to; where there can be none it does nothing.
 func (e *Executor) SweepInSpareTime(ctx context.Context, callID string) error {
 	hard, bounded := ctx.Deadline()
-	if e.Invoke == nil || bounded && time.Until(hard) < e.Reserve+grace+spareTime {
+	if e.Invoke == nil || bounded && time.Until(hard) < e.Reserve+steps.Grace+spareTime {
 		return nil
 	}
 	spare, cancel := context.WithTimeout(ctx, spareTime)
 	defer cancel()
-	cursor, err := e.book.Cursor(spare)
+	cursor, err := e.Book.Cursor(spare)
 	if err != nil {
 		return err
 	}
-	if age := e.now().Sub(cursor.Swept); age >= 0 && age < spareEvery {
+	if age := e.Now().Sub(cursor.Swept); age >= 0 && age < spareEvery {
 		return nil
 	}
 	w := e.begins(ctx)
@@ -132,17 +134,17 @@ func (s *sweeping) all(ctx context.Context) error {
 
 // look goes on with what is open, and with uploads that nobody has claimed.
 func (s *sweeping) look(ctx context.Context) error {
-	watch, err := s.watch(ctx, s.now())
+	watch, err := s.Watch(ctx, s.Now())
 	if err != nil {
 		return err
 	}
-	cursor, err := s.book.Cursor(ctx)
+	cursor, err := s.Book.Cursor(ctx)
 	if err != nil {
 		return err
 	}
 	s.cursor = cursor
 	if !s.fits(0) {
-		return (&asked{exec: s.Executor}).noTime()
+		return s.NoTime(time.Time{})
 	}
 	s.lookAfterDeaths(ctx)
 	for begins := true; begins || s.goesOn(); begins = false {
@@ -198,7 +200,7 @@ func (s *sweeping) remember(cursor *claim.Cursor) {
 		}
 		cursor.Listed, cursor.Found = 0, false
 	}
-	cursor.Swept = s.now()
+	cursor.Swept = s.Now()
 }
 
 // remains says what is left.
@@ -229,7 +231,7 @@ func (s *sweeping) remains() string {
 
 // requests looks at a page of the pending requests.
 func (s *sweeping) requests(ctx context.Context, cursor *claim.Cursor) error {
-	names, next, err := s.book.ListPending(ctx, cursor.Open, sweepRequests)
+	names, next, err := s.Book.ListPending(ctx, cursor.Open, sweepRequests)
 	if err != nil {
 		return err
 	}
@@ -261,22 +263,22 @@ func (s *sweeping) note(err error) {
 
 // request goes on with one pending request, if no other invocation does.
 func (s *sweeping) request(ctx context.Context, name string) error {
-	held, err := s.book.Find(ctx, claim.KeyOf(name))
+	held, err := s.Book.Find(ctx, claim.KeyOf(name))
 	switch {
 	case err != nil:
 		return err
 	case held == nil && s.takings[claim.KeyOf(name)] != nil:
-		if s.takings[claim.KeyOf(name)].Busy(s.now()) {
+		if s.takings[claim.KeyOf(name)].Busy(s.Now()) {
 			s.swept.Waiting++
 		}
 		return nil // it comes last
 	case held == nil:
 	case held.State == claim.Done && name == held.Pending() && len(held.FollowUps) > 0:
-		return s.follower.Finish(ctx, held)
+		return s.Follower.Finish(ctx, held)
 	case claim.AttemptOf(name) > held.Attempt: // the invocation that wanted to begin it died before
 	case held.State == claim.Done, claim.AttemptOf(name) < held.Attempt:
-		return s.book.Delete(ctx, name)
-	case !held.Expired(s.now()), s.recent(held.Updated): // it may just have been handed over
+		return s.Book.Delete(ctx, name)
+	case !held.Expired(s.Now()), s.recent(held.Updated): // it may just have been handed over
 		s.swept.Waiting++
 		return nil
 	case held.State == claim.Claimed && held.Group != "":
@@ -287,7 +289,7 @@ func (s *sweeping) request(ctx context.Context, name string) error {
 	case held.State == claim.Running && held.Group != "":
 		s.released = append(s.released, held.Group) // once that run is ended
 	}
-	if s.mustHandOff(s.least) && (held == nil || !held.Died(s.now())) {
+	if s.mustHandOff(s.least) && (held == nil || !held.Died(s.Now())) {
 		s.handOffs = append(s.handOffs, name)
 		return nil
 	}
@@ -295,7 +297,7 @@ func (s *sweeping) request(ctx context.Context, name string) error {
 	if err != nil || !ok {
 		return err
 	}
-	if held != nil && held.Died(s.now()) {
+	if held != nil && held.Died(s.Now()) {
 		// It comes last. What is one set of a request comes with that.
 		if s.takings[held.Key] == nil && !request.ForSet {
 			s.takings[held.Key] = &claim.Taking{Environment: s.Environment, Key: held.Key, Pending: held.Pending(), Tries: 1}
@@ -316,11 +318,11 @@ func (s *sweeping) request(ctx context.Context, name string) error {
 
 // recent reports whether something is too new for a sweep in spare time, as what is under way need not
 // be asked for twice.
-func (s *sweeping) recent(t time.Time) bool { return s.spare && s.now().Sub(t) < spareEvery }
+func (s *sweeping) recent(t time.Time) bool { return s.spare && s.Now().Sub(t) < spareEvery }
 
 // waits reports whether a run still has to wait for its group; if that is free, its first is started.
 func (s *sweeping) waits(ctx context.Context, held *claim.Held) (bool, error) {
-	g, err := s.book.Group(ctx, held.Group)
+	g, err := s.Book.Group(ctx, held.Group)
 	if err != nil {
 		return false, err
 	}
@@ -349,7 +351,7 @@ func (s *sweeping) uploads(ctx context.Context, cursor *claim.Cursor, since time
 		return err
 	}
 	since = since.Truncate(time.Second)
-	if oldest := s.now().Add(-followup.UploadWindow); oldest.After(since) {
+	if oldest := s.Now().Add(-followup.UploadWindow); oldest.After(since) {
 		since = oldest
 	}
 	cursor.Listed += len(page.Versions)
@@ -379,9 +381,9 @@ func isUpload(v store.Version, since time.Time) bool {
 // isKnown reports whether somebody has claimed an upload, or it was refused for its form: if that is not
 // done, it has a pending request.
 func (s *sweeping) isKnown(ctx context.Context, request Request) (bool, error) {
-	for _, slot := range []string{"", intake.Occasion(form, string(TriggerEvent))} {
+	for _, slot := range []string{"", pipeline.RefusedForm(TriggerEvent)} {
 		request.Slot = slot
-		held, err := s.book.Find(ctx, request.Key(s.Environment))
+		held, err := s.Book.Find(ctx, request.Key(s.Environment))
 		if err != nil || held != nil {
 			return held != nil, err
 		}

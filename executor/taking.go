@@ -5,13 +5,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 
 	"cemli-executor/internal/claim"
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/intake"
+	"cemli-executor/internal/pipeline"
 	"cemli-executor/internal/problem"
 	"cemli-executor/internal/store"
 )
@@ -42,7 +42,7 @@ func (w *work) take(ctx context.Context, t *claim.Taking, goOn func() error) err
 	if t == nil {
 		return goOn()
 	}
-	until := w.leaseEnd(w.killAt, 0, w.Limits.RunTime)
+	until := w.LeaseEnd(w.killAt, 0, w.Limits.RunTime)
 	if ok, err := t.Begin(ctx, w.State, until); err != nil || !ok {
 		return err
 	}
@@ -55,21 +55,11 @@ func (w *work) take(ctx context.Context, t *claim.Taking, goOn func() error) err
 
 // setAside ends a request that the executor dies on, without looking at its package.
 func (w *work) setAside(ctx context.Context, request Request, deaths int) (evidence.Result, error) {
-	r := w.begin(request)
-	defer r.cleanUp()
-	r.killAt = w.killAt
-	failure := r.supported(ctx)
-	if failure == nil {
-		failure = problem.New(problem.Problem{
-			Code: "state.deaths", Where: request.Object, Message: fmt.Sprintf("the executor died %d times on the package before anything of it was executed; it is set aside", deaths),
-			Hint: "see the function's log and memory at those times; give the function more memory, or upload a smaller package",
-		}, nil)
+	end, err := w.SetAside(ctx, request, w.invocation(), deaths)
+	if sets := end.Sets; sets != nil && sets.Held != nil { // else somebody has claimed it meanwhile
+		return w.setAsideSets(ctx, request, sets.Held, deaths)
 	}
-	err := r.end(ctx, failure)
-	if r.allSets.kind == split { // else somebody has claimed it meanwhile
-		return w.setAsideSets(ctx, request, r.allSets.sets, deaths)
-	}
-	return r.result, err
+	return end.Result, err
 }
 
 // setAsideSets ends a request for several sets: those that have not ended are set aside.
@@ -77,23 +67,23 @@ func (w *work) setAsideSets(ctx context.Context, request Request, held *claim.He
 	request.Parent = held.Pending()
 	for _, request.ParameterSet = range held.Sets {
 		if last, err = w.setAside(ctx, request, deaths); err != nil || isPassing(last) {
-			return last, errors.Join(err, held.Release(ctx, false, lastError(err)))
+			return last, errors.Join(err, held.Release(ctx, false, pipeline.LastError(err)))
 		}
 	}
-	w.follower.Conclude(ctx, held, claim.End{Outcome: claim.Outcome{Status: string(last.Status)}})
+	w.Follower.Conclude(ctx, held, claim.End{Outcome: claim.Outcome{Status: string(last.Status)}})
 	return last, nil
 }
 
 // goOnAlone goes on with a request that was handed to this invocation, and notes that first where nobody has
 // claimed it.
 func (w *work) goOnAlone(ctx context.Context, pending string, request Request) (results []evidence.Result, err error) {
-	fail := func(err error) ([]evidence.Result, error) { return []evidence.Result{w.failed(request, err)}, err }
+	fail := func(err error) ([]evidence.Result, error) { return []evidence.Result{w.Refused(request, err)}, err }
 	t, err := w.takingOf(ctx, pending, request)
 	if err != nil {
 		return fail(err)
 	}
-	results = []evidence.Result{w.begin(request).goesOnLater("another invocation goes on with the request")}
-	if t != nil && t.Busy(w.now()) {
+	results = []evidence.Result{w.Engine.Later(request, "another invocation goes on with the request")}
+	if t != nil && t.Busy(w.Now()) {
 		return results, nil
 	}
 	err = w.take(ctx, t, func() (err error) {
@@ -114,11 +104,11 @@ func (w *work) goOnAlone(ctx context.Context, pending string, request Request) (
 // is claimed and not died upon.
 func (w *work) takingOf(ctx context.Context, pending string, request Request) (*claim.Taking, error) {
 	key := claim.KeyOf(pending)
-	held, err := w.book.Find(ctx, key)
-	if err != nil || held != nil && !held.Died(w.now()) {
+	held, err := w.Book.Find(ctx, key)
+	if err != nil || held != nil && !held.Died(w.Now()) {
 		return nil, err
 	}
-	t, err := w.book.Taking(ctx, key)
+	t, err := w.Book.Taking(ctx, key)
 	if err != nil || t != nil {
 		return t, err
 	}
@@ -132,7 +122,7 @@ func (w *work) takingOf(ctx context.Context, pending string, request Request) (*
 // lookAfterDeaths learns what others were about to do, and forgets what they have claimed since, and not
 // died on.
 func (s *sweeping) lookAfterDeaths(ctx context.Context) {
-	taken, err := s.book.Deaths(ctx)
+	taken, err := s.Book.Deaths(ctx)
 	s.note(err)
 	if s.takings = taken; taken == nil {
 		s.takings = map[string]*claim.Taking{}
@@ -148,7 +138,7 @@ func (s *sweeping) suspects(ctx context.Context) {
 	})
 	for _, t := range list {
 		switch {
-		case t.Busy(s.now()):
+		case t.Busy(s.Now()):
 		case !s.fits(0) || len(s.handOffs)+s.handed >= sweepHands:
 			s.cut, s.swept.More = true, true
 			return
@@ -217,7 +207,7 @@ func (s *sweeping) suspected(ctx context.Context, t *claim.Taking) (request Requ
 // elsewhere hands a request to another invocation, which is alone with it.
 func (s *sweeping) elsewhere(ctx context.Context, pending string, request Request) error {
 	if pending == "" {
-		pending = claim.PendingName(request.Key(s.Environment), 0)
+		pending = beforehand(request, s.Environment)
 		if _, err := s.Later(ctx, request); err != nil {
 			return err
 		}
@@ -232,5 +222,5 @@ func (e *Executor) removeUnread(ctx context.Context, pending string, err error) 
 	if err != nil || pending == "" || claim.AttemptOf(pending) != 0 {
 		return nil
 	}
-	return e.book.Delete(ctx, pending)
+	return e.Book.Delete(ctx, pending)
 }

@@ -7,6 +7,7 @@ import (
 
 	"cemli-executor/internal/claim"
 	"cemli-executor/internal/followup"
+	"cemli-executor/internal/uploader"
 )
 
 // What may come after a run's claim has ended, because it waits for others or may take its time, has an entry
@@ -24,10 +25,12 @@ const (
 type laterKind func(ctx context.Context, todos []*claim.Todo) (done []*claim.Todo, err error)
 
 // laterKinds are the kinds that this executor is configured for, by name.
-func (e *environment) laterKinds() map[string]laterKind {
+func (e *Executor) laterKinds() map[string]laterKind {
 	kinds := map[string]laterKind{}
 	if e.WriteLog != nil {
-		kinds[followup.TodoRequester] = logSearch{e}.identify
+		kinds[followup.TodoRequester] = uploader.Search{
+			Log: e.WriteLog, Bucket: e.Packages.Name(), Results: e.Results, Now: e.Now, Logger: e.Log,
+		}.Identify
 	}
 	return kinds
 }
@@ -71,30 +74,21 @@ func (s *sweeping) share(ctx context.Context) (_ context.Context, cancel context
 	return ctx, cancel, most > 0
 }
 
-// partly bounds something to a part of the time that there is, so that what comes after it has some.
-func partly(ctx context.Context, of, whole time.Duration) (context.Context, context.CancelFunc) {
-	end, bounded := ctx.Deadline()
-	if !bounded {
-		return context.WithCancel(ctx)
-	}
-	return context.WithTimeout(ctx, time.Until(end)*of/whole)
-}
-
 // readTodos reads a page of the entries, in half of the time that there is for them.
 func (s *sweeping) readTodos(ctx context.Context) (left []*claim.Todo, err error) {
 	from := s.cursor.Todo
-	names, next, err := s.book.Todos(ctx, from, sweepTodos)
+	names, next, err := s.Book.Todos(ctx, from, sweepTodos)
 	if err != nil {
 		return nil, err
 	}
-	half, cancel := partly(ctx, 1, 2)
+	half, cancel := uploader.Partly(ctx, 1, 2)
 	defer cancel()
 	for _, name := range names {
 		if half.Err() != nil {
 			next, s.cut = name, true
 			break
 		}
-		t, err := s.book.Todo(ctx, name)
+		t, err := s.Book.Todo(ctx, name)
 		s.note(err)
 		if t != nil {
 			left = append(left, t)

@@ -32,8 +32,8 @@ func (e *Executor) Triggered(ctx context.Context, event Event, arrived Request) 
 		if q.Namespace, err = e.Namespace(ctx); err != nil {
 			return nil, err
 		}
-		q.Slot = q.Occurrence(e.now())
-		if _, err := e.acceptAs(ctx, beforehand(q, e.Environment), q); err != nil {
+		q.Slot = q.Occurrence(e.Now())
+		if _, err := e.Accept(ctx, beforehand(q, e.Environment), q); err != nil {
 			return nil, err
 		}
 		requests = append(requests, q)
@@ -45,7 +45,7 @@ func (e *Executor) Triggered(ctx context.Context, event Event, arrived Request) 
 func (e *Executor) RunTriggered(ctx context.Context, request Request) ([]evidence.Result, error) {
 	results, err := e.Run(ctx, request)
 	if err == nil { // it is claimed now, or done
-		e.book.Remove(ctx, beforehand(request, e.Environment))
+		e.Book.Remove(ctx, beforehand(request, e.Environment))
 	}
 	return results, err
 }

@@ -4,9 +4,13 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/problem"
+	"cemli-executor/manifest"
 )
 
 // Action is what a request asks to be done with a package.
@@ -167,4 +171,46 @@ func PolicyKind(kind TriggerKind) string {
 		return string(TriggerEvent)
 	}
 	return string(kind)
+}
+
+// Describe is the trigger as results tell it.
+func (t Trigger) Describe() evidence.Trigger {
+	described := evidence.Trigger{Kind: string(t.Kind), EventID: t.EventID, EventType: t.EventType, Raw: t.Raw}
+	if len(t.Raw) > evidence.MaxTrigger {
+		described.Raw = nil
+	}
+	if !t.EventTime.IsZero() {
+		at := t.EventTime.UTC()
+		described.EventTime = &at
+	}
+	return described
+}
+
+// Inputs are what the request adds to the manifest.
+func (q Request) Inputs(environment string) (manifest.Inputs, error) {
+	in := manifest.Inputs{Environment: environment, Set: q.ParameterSet, Parameters: map[string]manifest.Value{}}
+	var problems []problem.Problem
+	for _, name := range slices.Sorted(maps.Keys(q.Parameters)) {
+		value, err := manifest.ParseValue(q.Parameters[name])
+		if err != nil {
+			problems = append(problems, problem.Problem{Code: "trigger.parameter", Where: name, Message: err.Error(), Hint: "see the package's manifest"})
+		}
+		in.Parameters[name] = value
+	}
+	return in, problem.Join(problems)
+}
+
+// FinishUndo is the request that does what is left to be undone.
+func (q Request) FinishUndo(of evidence.Result) *evidence.UndoRequest {
+	run := of.RunID
+	reason := "finish the undo of " + run
+	if of.Action == string(ActionRollback) {
+		run = q.RollbackOf
+		// With the reason of this run it would be the same request.
+		reason = "finish the undo of " + run + ", which " + of.RunID + " did not"
+	}
+	return &evidence.UndoRequest{
+		Action: string(ActionRollback), Object: q.Object, VersionID: of.Package.VersionID,
+		ParameterSet: q.ParameterSet, RollbackOf: run, Reason: reason,
+	}
 }

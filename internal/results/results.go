@@ -22,13 +22,6 @@ import (
 	"cemli-executor/internal/store"
 )
 
-// KeptPackage is the name of the copy of a package, by its SHA-256, which whoever stores it first leaves
-// for all runs.
-func KeptPackage(sha256 string) string { return "packages/" + sha256 + ".zip" }
-
-// KeptPolicy is the name of the copy of a policy.
-func KeptPolicy(sha256 string) string { return "policies/" + sha256 + ".json" }
-
 // Document is something to be stored.
 type Document struct {
 	Object string // its whole name

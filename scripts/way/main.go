@@ -27,8 +27,14 @@ import (
 	"strings"
 )
 
-// rooms are the counted packages: the executor, and those that only it uses.
-var rooms = []string{"executor", "internal/download", "internal/results", "internal/steps", "internal/workdir"}
+// own is the executor's own code: what decides about a run, from the request to what follows its result.
+var own = []string{
+	"executor", "internal/pipeline", "internal/intake", "internal/fetch", "internal/goback", "internal/admission", "internal/hiding",
+	"internal/confinement", "internal/secrets", "internal/followup", "internal/uploader", "internal/logwriter",
+}
+
+// rooms are the counted packages: the executor's own, and those that only it uses.
+var rooms = append(slices.Clone(own), "internal/download", "internal/results", "internal/steps", "internal/workdir")
 
 func main() {
 	verbose := flag.Bool("v", false, "list the calls, too")
@@ -183,6 +189,7 @@ func report(calls []call, files []string, out io.Writer) {
 		inRoom := func(file string) bool { return path.Dir(file) == room }
 		tell(room, calls, files, inRoom, out)
 	}
+	tell("the executor's own", calls, files, func(file string) bool { return slices.Contains(own, path.Dir(file)) }, out)
 	tell("all of them", calls, files, func(string) bool { return true }, out)
 }
 
@@ -204,5 +211,5 @@ func tell(what string, calls []call, files []string, counted func(file string) b
 			there++
 		}
 	}
-	fmt.Fprintf(out, "%-18s %4d calls, %4d changes of file, %2d of %2d files\n", what, number, changes, len(seen), there)
+	fmt.Fprintf(out, "%-20s %4d calls, %4d changes of file, %2d of %2d files\n", what, number, changes, len(seen), there)
 }

@@ -1,20 +1,18 @@
-package executor
+package pipeline
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"crypto/sha256"
 	"fmt"
-	"io"
 	"log/slog"
 	"runtime/debug"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
+	"cemli-executor/internal/admission"
 	"cemli-executor/internal/bundle"
 	"cemli-executor/internal/claim"
+	"cemli-executor/internal/confinement"
 	"cemli-executor/internal/download"
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/goback"
@@ -33,8 +31,8 @@ import (
 
 // asked is what was asked, and of whom.
 type asked struct {
-	exec    *Executor
-	request Request
+	exec    *Engine
+	request intake.Request
 	name    string    // of the package, for the run id: guessed from the object until the manifest is read
 	killAt  time.Time // when the process may be killed; zero: not said
 	whole   bool      // the invocation had most of its time when the run began
@@ -55,7 +53,7 @@ type report struct {
 // decided is what is decided about the run: what the policy has tightened, and the job.
 type decided struct {
 	report
-	limits   Limits
+	limits   admission.Limits
 	level    sandbox.Level // the least that scripts may run at
 	accepted bool          // the policy has named that level
 	policy   []byte        // the policy's document; nil: none
@@ -77,7 +75,8 @@ type found struct {
 	created time.Time             // of the package's object
 	dir     *workdir.Dir          // nil: nothing is extracted
 	files   map[string]steps.File // of the package, as extracted
-	copies  *copies
+	copies  *results.Copies
+	kept    bool // there is a copy of the package, or is going to be
 }
 
 // held is what the run holds: nobody else may have it meanwhile.
@@ -103,20 +102,21 @@ type run struct {
 }
 
 // begin makes the run with what is known before anything is read.
-func (e *Executor) begin(request Request) *run {
+func (e *Engine) begin(request intake.Request) *run {
 	r := &run{}
 	r.exec, r.request = e, request
-	r.log, r.begun, r.copies = e.Log, time.Now(), &copies{}
+	r.log, r.begun = e.Log, time.Now()
 	r.limits, r.level = e.Limits, e.Sandbox
 	r.stored = results.NewWriter(e.Results, r.part)
+	r.copies = results.NewCopies(r.stored)
 	r.result = evidence.Result{
-		Action: string(ActionApply), Environment: e.Environment, Attempt: 1, Start: e.now(),
+		Action: string(intake.ActionApply), Environment: e.Environment, Attempt: 1, Start: e.Now(),
 		Reason: request.Reason, Reference: request.Reference,
 		SourceBucket: request.Bucket, SourceObject: request.Object,
 		Package:     evidence.Package{ETag: request.ETag, VersionID: request.VersionID},
 		RequestedBy: request.RequestedBy,
 		Identity:    e.Identity,
-		Trigger:     describe(request.Trigger),
+		Trigger:     request.Trigger.Describe(),
 		Timings:     map[string]int64{},
 	}
 	r.result.ParameterSet, r.result.Identity.CallID = request.ParameterSet, request.CallID
@@ -126,20 +126,8 @@ func (e *Executor) begin(request Request) *run {
 	r.name = intake.PackageName(request.Object)
 	r.hides = hiding.Of(request.Parameters, nil)
 	r.result.Parameters = r.hides.Asked(request.Parameters)
-	r.describeSandbox(r.plannedLayers())
+	r.confinedBy(r.planned())
 	return r
-}
-
-func describe(t Trigger) evidence.Trigger {
-	described := evidence.Trigger{Kind: string(t.Kind), EventID: t.EventID, EventType: t.EventType, Raw: t.Raw}
-	if len(t.Raw) > evidence.MaxTrigger {
-		described.Raw = nil
-	}
-	if !t.EventTime.IsZero() {
-		at := t.EventTime.UTC()
-		described.EventTime = &at
-	}
-	return described
 }
 
 // pipeline is the way of a run. Each stage takes what only the one before can make.
@@ -148,7 +136,7 @@ func (r *run) pipeline(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = r.copies.group.Wait(); cancel() }() // nothing goes on after the run
+	defer func() { _ = r.copies.Wait(); cancel() }() // nothing goes on after the run
 	if err := r.supported(ctx); err != nil {
 		return err
 	}
@@ -156,7 +144,7 @@ func (r *run) pipeline(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := confined(r.level); err != nil {
+	if err := confinement.Available(r.level); err != nil {
 		return err
 	}
 	if r.request.GoesBack() {
@@ -205,7 +193,7 @@ func (r *run) pipeline(ctx context.Context) error {
 // recall makes the run one of what the request goes back to.
 func (r *earlier) recall(ctx context.Context) (err error) {
 	r.result.PreviousRunID = r.request.PreviousRun()
-	if r.back, err = goback.Recall(ctx, r.exec.follower, r.request); err != nil {
+	if r.back, err = goback.Recall(ctx, r.exec.Follower, r.request); err != nil {
 		return err
 	}
 	r.request = r.back.Request
@@ -232,26 +220,27 @@ func (r *decided) bound(ctx context.Context) (context.Context, context.CancelFun
 		end = hard.Add(-r.exec.Reserve)
 	}
 	if time.Until(end) <= grace {
-		return nil, nil, r.noTime()
+		return nil, nil, r.exec.NoTime(r.killAt)
 	}
 	ctx, cancel := context.WithDeadline(ctx, end)
 	return ctx, cancel, nil
 }
 
-// noTime is the error for a run whose first step would have no time.
-func (r *asked) noTime() error {
+// NoTime is the error for an invocation, killed at a time, in which the first step of a run would have no time. A zero
+// time is not known.
+func (e *Engine) NoTime(killAt time.Time) error {
 	return problem.New(problem.Problem{
 		Code: "step.deadline",
 		Message: fmt.Sprintf("no time is left for steps: the invocation keeps %s for the evidence and %s to stop a step",
-			r.exec.Reserve, grace),
-		Hint: r.moreTime("CEMLI_RESERVE"),
+			e.Reserve, grace),
+		Hint: e.moreTime(killAt, "CEMLI_RESERVE"),
 	}, nil)
 }
 
 // moreTime is how a run gets the time that it needs.
-func (r *asked) moreTime(lower string) string {
+func (e *Engine) moreTime(killAt time.Time, lower string) string {
 	hint := "raise the function's timeout, or lower " + lower
-	if r.exec.Invoke == nil && !r.killAt.IsZero() {
+	if e.Invoke == nil && !killAt.IsZero() {
 		hint += "; there are no detached invocations here, which could have more time, as on OCI Functions"
 	}
 	return hint
@@ -311,19 +300,6 @@ func (r *decided) readPolicy(ctx context.Context) (*manifest.Policy, error) {
 	return policy, nil
 }
 
-// confined refuses to run below the sandbox level that is demanded.
-func confined(level sandbox.Level) error {
-	has := sandbox.Probe()
-	if has.Strongest().Reaches(level) {
-		return nil
-	}
-	return problem.New(problem.Problem{
-		Code:    "sandbox.unavailable",
-		Message: fmt.Sprintf("the sandbox level %s is required, and this kernel has only %s: %s", level, has.Strongest(), has.Lacks(level)),
-		Hint:    "use a kernel that has it, or set CEMLI_SANDBOX=basic, and no higher level in the policy, to accept that scripts can reach the function's credentials",
-	}, nil)
-}
-
 // tooLong says that the run needs more time than this invocation has: another one may have it. In one
 // that was to have it, or had all of its time where there are no others, that is the end of it: the error
 // is the cause.
@@ -340,47 +316,23 @@ func (r *run) tooLong(cause error) error {
 	}
 }
 
-// Copies of what is applied and of the policies that admitted it, in the results bucket, by their
-// SHA-256: going back must not depend on what uploaders leave in the packages bucket.
-
-// copies are the copies that a run makes beside its other work.
-type copies struct {
-	group errgroup.Group
-	zip   bool // one of the package is among them
-}
-
-// keepPolicy begins to keep the policy, if there is one, whatever it decides.
+// keepPolicy begins to keep a copy of the policy, if there is one, whatever it decides.
 func (r *found) keepPolicy(ctx context.Context) {
-	doc := r.policy
-	if doc == nil || !r.exec.KeepPackages {
-		return
+	if r.policy != nil && r.exec.KeepPackages {
+		r.copies.Policy(ctx, r.policy)
 	}
-	digest := fmt.Sprintf("%x", sha256.Sum256(doc))
-	policy := results.Document{
-		Object: results.KeptPolicy(digest), Type: "application/json", Size: int64(len(doc)), SHA256: digest,
-		Body: bytes.NewReader(doc),
-	}
-	r.copies.group.Go(func() error { return r.stored.Create(ctx, policy) })
 }
 
-// keepPackage begins to keep the package, where it is going to be applied and may be kept: a sensitive
+// keepPackage begins to keep a copy of the package, where it is going to be applied and may be kept: a sensitive
 // default must not come to lie where authors read.
 func (r *found) keepPackage(ctx context.Context, zip *download.Object, m *manifest.Manifest) {
-	if !r.exec.KeepPackages || r.result.Action != string(ActionApply) || len(m.SensitiveValues()) > 0 {
+	if !r.exec.KeepPackages || r.result.Action != string(intake.ActionApply) || len(m.SensitiveValues()) > 0 {
 		return
 	}
-	r.copies.zip = true
-	copied := results.Document{
-		Object: results.KeptPackage(zip.SHA256()), Type: "application/zip", Size: zip.Size(), SHA256: zip.SHA256(),
-		Body: io.NewSectionReader(zip, 0, zip.Size()),
-	}
-	r.copies.group.Go(func() error {
-		if err := r.stored.Create(ctx, copied); err != nil {
-			return err
-		}
+	r.kept = true
+	r.copies.Package(ctx, zip, zip.Size(), zip.SHA256(), func() {
 		if zip.Size() > 4<<20 {
 			debug.FreeOSMemory() // what the download held; the scripts need it
 		}
-		return nil
 	})
 }

@@ -1,4 +1,4 @@
-package executor
+package pipeline
 
 import (
 	"cmp"
@@ -8,10 +8,14 @@ import (
 	"time"
 
 	"cemli-executor/internal/claim"
+	"cemli-executor/internal/confinement"
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/fetch"
+	"cemli-executor/internal/hiding"
+	"cemli-executor/internal/intake"
 	"cemli-executor/internal/problem"
 	"cemli-executor/internal/sandbox"
+	"cemli-executor/internal/secrets"
 	"cemli-executor/internal/steps"
 	"cemli-executor/internal/store"
 	"cemli-executor/manifest"
@@ -23,11 +27,11 @@ func (r *run) apply(ctx context.Context, plan *manifest.Plan) error {
 	if err := r.here().Check(r.job); err != nil {
 		return err
 	}
-	if err := r.networked(plan.Manifest()); err != nil {
+	if err := confinement.ForNetwork(r.level, r.job.Network); err != nil {
 		return err
 	}
-	r.describeSandbox(r.plannedLayers())
-	if r.result.Action == string(ActionCheck) {
+	r.confinedBy(r.planned())
+	if r.result.Action == string(intake.ActionCheck) {
 		return r.onlyChecked(ctx)
 	}
 	if err := r.timeSuffices(ctx, plan); err != nil {
@@ -36,7 +40,7 @@ func (r *run) apply(ctx context.Context, plan *manifest.Plan) error {
 	if err := r.readSecrets(ctx, plan); err != nil {
 		return err
 	}
-	if r.request.ResumeFrom != "" || r.result.Action == string(ActionRollback) {
+	if r.request.ResumeFrom != "" || r.result.Action == string(intake.ActionRollback) {
 		restored, err := r.back.Restore(ctx, r.dir, r.limits.ArtifactBytes)
 		if err != nil {
 			return err
@@ -46,7 +50,7 @@ func (r *run) apply(ctx context.Context, plan *manifest.Plan) error {
 	if err := r.withoutResult(ctx); err != nil {
 		return err
 	}
-	if err := r.copies.group.Wait(); err != nil {
+	if err := r.copies.Wait(); err != nil {
 		return err
 	}
 	if err := r.provable(); err != nil {
@@ -56,9 +60,9 @@ func (r *run) apply(ctx context.Context, plan *manifest.Plan) error {
 		return err
 	}
 	switch {
-	case r.result.Action == string(ActionApply):
+	case r.result.Action == string(intake.ActionApply):
 		r.doing = r.change(plan)
-	case r.result.Action == string(ActionRollback):
+	case r.result.Action == string(intake.ActionRollback):
 		r.doing = r.back.Undoes
 	}
 	_, err := timed(r, "execute", func() (struct{}, error) { return struct{}{}, r.execute(ctx, plan) })
@@ -76,7 +80,7 @@ func (r *run) jobOf(plan *manifest.Plan) steps.Job {
 	job := steps.Job{
 		World: steps.World{
 			RunID: r.result.RunID, Package: p.Name, Version: p.Version, Type: p.Type,
-			Environment: r.exec.Environment, Action: r.result.Action, Fence: fence, DryRun: r.result.Action == string(ActionDryRun),
+			Environment: r.exec.Environment, Action: r.result.Action, Fence: fence, DryRun: r.result.Action == string(intake.ActionDryRun),
 		},
 		Undo: r.undoOf(m), Tools: m.Tools, Level: r.level, Network: m.Network, Keep: m.Outputs,
 		Times: steps.Times{Steps: m.Timeout, Undo: undoTime(m)},
@@ -96,9 +100,9 @@ func (r *run) jobOf(plan *manifest.Plan) steps.Job {
 // undoOf says when what a run does is undone.
 func (r *decided) undoOf(m *manifest.Manifest) steps.Undo {
 	switch {
-	case r.result.Action == string(ActionRollback):
+	case r.result.Action == string(intake.ActionRollback):
 		return steps.UndoOnly
-	case r.result.Action == string(ActionApply) && m.OnFailure != manifest.OnFailureStop:
+	case r.result.Action == string(intake.ActionApply) && m.OnFailure != manifest.OnFailureStop:
 		return steps.UndoOnFailure
 	}
 	return steps.UndoNever
@@ -112,7 +116,7 @@ func (r *decided) stepOf(s manifest.Step) steps.Step {
 		Timeout: s.Timeout, Retries: s.Retries, RetryDelay: s.RetryDelay, ContinueOnError: s.ContinueOnError,
 		Undo: s.Rollback, UndoSHA256: s.RollbackSHA256, NoUndo: s.NoUndo,
 	}
-	if r.result.Action == string(ActionApply) || r.result.Action == string(ActionDryRun) && (s.Phase == manifest.PhasePreCheck || s.DryRun) {
+	if r.result.Action == string(intake.ActionApply) || r.result.Action == string(intake.ActionDryRun) && (s.Phase == manifest.PhasePreCheck || s.DryRun) {
 		step.Do = steps.Run
 	}
 	return step
@@ -121,42 +125,6 @@ func (r *decided) stepOf(s manifest.Step) steps.Step {
 // here is where the steps run.
 func (r *found) here() steps.Here {
 	return steps.Here{Dir: r.dir, Files: r.files, Masker: r.hides.Masker, Limits: r.exec.Scripts, Keeper: r.exec.Keeper, Spawn: r.exec.Spawn}
-}
-
-// networked refuses a package without network where nothing can keep it from one.
-func (r *decided) networked(m *manifest.Manifest) error {
-	if m.Network || r.level != sandbox.LevelNone {
-		return nil
-	}
-	return problem.New(problem.Problem{
-		Code: "sandbox.network", Where: "/network", Message: "the package runs without network, and with CEMLI_SANDBOX=none nothing can hold it to that",
-		Hint: "set CEMLI_SANDBOX to basic or more",
-	}, nil)
-}
-
-// plannedLayers are the layers that scripts will be in, before there is one.
-func (r *decided) plannedLayers() sandbox.Layers {
-	if r.level == sandbox.LevelNone {
-		return sandbox.Layers{}
-	}
-	has := sandbox.Probe()
-	user, own := sandbox.User(r.level)
-	return sandbox.Layers{NoNewPrivileges: has.Seccomp, Seccomp: has.Seccomp, Landlock: has.Landlock, User: user, Watched: !own, Offline: !r.job.Network}
-}
-
-// describeSandbox says in the result what is in force.
-func (r *decided) describeSandbox(l sandbox.Layers) {
-	r.result.Sandbox = evidence.Sandbox{
-		Level: string(l.Level()), CredentialsReachable: !l.Level().Reaches(sandbox.LevelIsolated),
-		Network: r.job.Network, NoNewPrivileges: l.NoNewPrivileges, Seccomp: l.Seccomp, Landlock: l.Landlock, User: l.User, Gaps: l.Gaps(),
-	}
-	if l.Landlock == 0 && r.level != sandbox.LevelNone {
-		r.result.Sandbox.NoLandlock = string(sandbox.Probe().NoLandlock)
-	}
-	if l.Limits != (sandbox.Limits{}) {
-		limits := evidence.SandboxLimits(l.Limits)
-		r.result.Sandbox.Limits = &limits
-	}
 }
 
 // timeSuffices refuses a package that says it needs more time than is left: it would be stopped half way.
@@ -169,7 +137,7 @@ func (r *decided) timeSuffices(ctx context.Context, plan *manifest.Plan) error {
 		Code: "step.deadline", Where: "/timeout",
 		Message: fmt.Sprintf("the package may need %s, undo included, and the invocation has %s left for it",
 			need.Round(time.Second), has.Round(time.Second)),
-		Hint: r.moreTime("the package's"),
+		Hint: r.exec.moreTime(r.killAt, "the package's"),
 	}, nil)
 }
 
@@ -244,6 +212,48 @@ func (r *decided) listed() []evidence.Step {
 	return all
 }
 
+// planned are the layers that the scripts will be in.
+func (r *decided) planned() sandbox.Layers { return confinement.Planned(r.level, r.job.Network) }
+
+// confinedBy says in the result what is in force.
+func (r *decided) confinedBy(l sandbox.Layers) {
+	r.result.Sandbox = confinement.Describe(r.level, r.job.Network, l)
+}
+
+// mayReadSecrets refuses secrets where there is no vault, or where scripts could also take the function's identity and
+// the environment's policy has not accepted that.
+func (r *decided) mayReadSecrets() error {
+	if r.exec.Secrets == nil {
+		return secrets.NoVault()
+	}
+	if r.accepted {
+		return nil
+	}
+	return confinement.ForSecrets(r.planned().Level())
+}
+
+// readSecrets fetches the secrets of a plan and makes sure that none of them is shown.
+func (r *decided) readSecrets(ctx context.Context, plan *manifest.Plan) error {
+	hide, problems := hiding.Sensitive(plan.Arguments())
+	if wanted := plan.Manifest().Secrets; len(wanted) > 0 {
+		if err := r.mayReadSecrets(); err != nil {
+			return err
+		}
+		all, bad, err := secrets.All(ctx, r.exec.Secrets, wanted, r.log)
+		if err != nil {
+			return err
+		}
+		problems = append(problems, bad...)
+		for _, s := range all {
+			r.job.Secrets = append(r.job.Secrets, steps.Variable{Name: s.Env, Value: string(s.Value)})
+			r.result.Secrets = append(r.result.Secrets, evidence.Secret{Env: s.Env, SecretID: s.ID, Version: s.Version})
+			hide = append(hide, string(s.Value))
+		}
+	}
+	r.hides = r.hides.And(hide)
+	return problem.Join(append(problems, r.hides.TooMuch()...))
+}
+
 // onlyChecked ends a run that was to validate and admit.
 func (r *run) onlyChecked(ctx context.Context) error {
 	if err := r.provable(); err != nil {
@@ -264,11 +274,11 @@ func (r *run) execute(ctx context.Context, plan *manifest.Plan) error {
 	r.take(outcome)
 	switch {
 	case errors.Is(err, steps.ErrNoTime):
-		return r.tooLong(r.noTime())
+		return r.tooLong(r.exec.NoTime(r.killAt))
 	case len(r.job.Plan) == 0:
 		r.result.Execution.Note = "the package has no scripts; nothing was executed"
 	}
-	if err == nil && r.result.Action == string(ActionRollback) && !outcome.Began {
+	if err == nil && r.result.Action == string(intake.ActionRollback) && !outcome.Began {
 		r.result.Execution.Note = "nothing of that run has an undo that is left to be done; nothing was executed"
 	}
 	return err
@@ -277,7 +287,7 @@ func (r *run) execute(ctx context.Context, plan *manifest.Plan) error {
 // decide makes the job go by the run that this one goes back to, if there is one.
 func (r *run) decide(ctx context.Context) error {
 	switch {
-	case r.result.Action == string(ActionRollback):
+	case r.result.Action == string(intake.ActionRollback):
 		return r.back.RollBack(ctx, &r.job)
 	case r.request.ResumeFrom != "":
 		r.back.LeaveOut(&r.job)
@@ -320,7 +330,7 @@ func (r *held) checkpoint(b steps.Beginning) ([]byte, error) {
 		Code: "step.interrupted", Message: result.Message,
 		Hint: "see which parts took effect; then send rerun_of or resume_from with a reason",
 	}
-	result.End = r.exec.now()
+	result.End = r.exec.Now()
 	return dying.encodeCheckpoint()
 }
 
@@ -344,10 +354,10 @@ func (r *decided) take(o steps.Outcome) {
 	r.outcome = o
 	r.result.Steps, r.result.Rollback = o.Steps, o.Rollback
 	if o.Layers != (sandbox.Layers{}) {
-		r.describeSandbox(o.Layers)
+		r.confinedBy(o.Layers)
 	}
 	if undo := o.Rollback; undo != nil && undo.Status != evidence.StepSuccess {
-		undo.Request = r.undoRequest()
+		undo.Request = r.request.FinishUndo(r.result)
 	}
 	r.result.SumUp()
 }
@@ -369,14 +379,14 @@ const maxCheckpoint = 1 << 20
 
 // noteStart notes that a step starts. False: the claim or the group is another's by now, or may be.
 func (r *held) noteStart(ctx context.Context, first bool, checkpoint []byte) (bool, error) {
-	if r.exec.now().After(r.claim.Lease) {
+	if r.exec.Now().After(r.claim.Lease) {
 		return false, nil
 	}
 	if ok, err := r.renew(ctx, first); err != nil || !ok {
 		return false, err
 	}
 	if r.until.IsZero() {
-		r.until = r.exec.now().Add(r.need + r.exec.Reserve + leaseMargin).UTC()
+		r.until = r.exec.Now().Add(r.need + r.exec.Reserve + leaseMargin).UTC()
 	}
 	start := claim.Start{Lease: r.longest(), Group: r.claim.Group, Applies: r.doing, SHA256: r.result.Package.SHA256, Checkpoint: checkpoint}
 	if r.group != nil {

@@ -1,4 +1,4 @@
-package executor
+package pipeline
 
 import (
 	"context"
@@ -24,7 +24,7 @@ import (
 // fetcher finds the run's package.
 func (r *earlier) fetcher() fetch.Fetcher {
 	return fetch.Fetcher{
-		Environment: r.exec.Environment, Packages: r.exec.Packages, Results: r.exec.Results, Book: r.exec.book,
+		Environment: r.exec.Environment, Packages: r.exec.Packages, Results: r.exec.Results, Book: r.exec.Book,
 		Limit: r.limits.PackageBytes, At: r.result.Start, Back: r.back,
 	}
 }
@@ -52,15 +52,17 @@ func (r *found) learn(found fetch.Found) {
 	}
 }
 
-// form is the occurrence of a request that its form may not ask for: under a key of its own, its
-// refusal says nothing of the same upload in another form.
-const form = "refused form"
+// RefusedForm is the occurrence of a request that its form may not ask for: under a key of its own, its refusal says
+// nothing of the same upload in another form.
+func RefusedForm(kind intake.TriggerKind) string {
+	return intake.Occasion("refused form", intake.PolicyKind(kind))
+}
 
 // formOnly gives a request whose form may not ask for its action a key of its own.
 func (r *report) formOnly(policy *manifest.Policy) {
 	q := &r.request
 	if policy != nil && q.Occurrence(r.result.Start) == "" && !policy.Allows(intake.PolicyKind(q.Trigger.Kind), r.result.Action) {
-		q.Slot = intake.Occasion(form, intake.PolicyKind(q.Trigger.Kind))
+		q.Slot = RefusedForm(q.Trigger.Kind)
 	}
 }
 
@@ -93,7 +95,7 @@ func (r *found) read(archive *bundle.Archive) (*manifest.Manifest, error) {
 func (r *decided) mayUndo(m *manifest.Manifest, archive *bundle.Archive) bool {
 	named := slices.ContainsFunc(m.StepList, func(s manifest.StepSpec) bool { return s.Rollback != "" })
 	found := slices.ContainsFunc(archive.Files(), func(f bundle.File) bool { return strings.HasPrefix(f.Name, "rollback/") })
-	return (named || found) && (r.result.Action == string(ActionRollback) || m.OnFailure != manifest.OnFailureStop)
+	return (named || found) && (r.result.Action == string(intake.ActionRollback) || m.OnFailure != manifest.OnFailureStop)
 }
 
 // extract writes the files into the run's own directory.

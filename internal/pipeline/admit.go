@@ -1,4 +1,4 @@
-package executor
+package pipeline
 
 import (
 	"context"
@@ -24,11 +24,11 @@ func (r *run) admit(ctx context.Context, m *manifest.Manifest, contents bundle.E
 			return nil, err
 		}
 	}
-	inputs, err := r.inputs()
+	inputs, err := r.request.Inputs(r.exec.Environment)
 	if err != nil {
 		return nil, err
 	}
-	history, err := r.exec.follower.Record(ctx, m.Name)
+	history, err := r.exec.Follower.Record(ctx, m.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -51,20 +51,6 @@ func (r *run) admit(ctx context.Context, m *manifest.Manifest, contents bundle.E
 	return plan, r.notAgain(plan, policy)
 }
 
-// inputs are what the request adds to the manifest.
-func (r *asked) inputs() (manifest.Inputs, error) {
-	in := manifest.Inputs{Environment: r.exec.Environment, Set: r.request.ParameterSet, Parameters: map[string]manifest.Value{}}
-	var problems []problem.Problem
-	for _, name := range slices.Sorted(maps.Keys(r.request.Parameters)) {
-		value, err := manifest.ParseValue(r.request.Parameters[name])
-		if err != nil {
-			problems = append(problems, problem.Problem{Code: "trigger.parameter", Where: name, Message: err.Error(), Hint: "see the package's manifest"})
-		}
-		in.Parameters[name] = value
-	}
-	return in, problem.Join(problems)
-}
-
 // remembered refuses a first attempt that the package's record knows as run: its claim was lost.
 func (r *held) remembered(history *claim.Package) error {
 	if r.claim.Attempt > 1 {
@@ -85,7 +71,7 @@ func (r *found) subject(m *manifest.Manifest, contents bundle.Extracted, inputs 
 	return admission.Subject{
 		Manifest: m, Contents: contents, Root: r.dir.Contents(), Inputs: inputs, Policy: policy, Others: r.others(),
 		Facts: manifest.Case{
-			Object: r.request.Object, Action: r.result.Action, Kind: intake.PolicyKind(r.request.Trigger.Kind), Now: r.exec.now(),
+			Object: r.request.Object, Action: r.result.Action, Kind: intake.PolicyKind(r.request.Trigger.Kind), Now: r.exec.Now(),
 			Rollback: r.request.RollbackOf != "" && r.request.Reason != "", Reference: r.request.Reference,
 			Current: admission.Applied(r.history, r.request.ParameterSet), Seen: r.history.Seen(m.Version),
 		},
@@ -95,10 +81,10 @@ func (r *found) subject(m *manifest.Manifest, contents bundle.Extracted, inputs 
 // others returns how to find out what is applied of other packages; nil on a laptop, where nothing is
 // known.
 func (r *asked) others() func(ctx context.Context, name string) (*claim.Package, error) {
-	if r.request.Trigger.Kind == TriggerCLI {
+	if r.request.Trigger.Kind == intake.TriggerCLI {
 		return nil
 	}
-	return r.exec.follower.Record
+	return r.exec.Follower.Record
 }
 
 // shown are the parameters for the result; a sensitive one is only said to be there.
@@ -117,7 +103,7 @@ func shown(arguments manifest.Arguments) map[string]any {
 
 // notAgain ends a run of what is applied already, where that is not to be done again.
 func (r *found) notAgain(plan *manifest.Plan, policy *manifest.Policy) error {
-	if r.result.Action != string(ActionApply) || plan.Manifest().Idempotent || policy != nil && policy.AllowsRepeat() {
+	if r.result.Action != string(intake.ActionApply) || plan.Manifest().Idempotent || policy != nil && policy.AllowsRepeat() {
 		return nil
 	}
 	set, dirHash := r.request.ParameterSet, r.result.Package.DirHash
@@ -138,6 +124,6 @@ func (r *found) change(plan *manifest.Plan) *claim.Entry {
 	p := r.result.Package
 	return &claim.Entry{
 		RunID: r.result.RunID, Key: admission.ContentKey(plan, p.DirHash, r.request.ParameterSet), Version: p.Version, DirHash: p.DirHash, SHA256: p.SHA256,
-		Kept: r.copies.zip, Object: r.request.Object, Uploaded: r.created, Declares: slices.Sorted(maps.Keys(plan.Manifest().ParameterSets)), Start: r.result.Start, Resumes: r.request.ResumeFrom,
+		Kept: r.kept, Object: r.request.Object, Uploaded: r.created, Declares: slices.Sorted(maps.Keys(plan.Manifest().ParameterSets)), Start: r.result.Start, Resumes: r.request.ResumeFrom,
 	}
 }

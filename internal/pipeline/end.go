@@ -1,4 +1,4 @@
-package executor
+package pipeline
 
 import (
 	"bytes"
@@ -9,9 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -55,7 +52,7 @@ func (r *run) end(ctx context.Context, failure error) error {
 	case v.kind == later:
 		r.postpone(ctx, v)
 		return nil
-	case unknown, !r.started && retryable(failure) && r.triedLess(failure):
+	case unknown, !r.started && Retryable(failure) && r.triedLess(failure):
 		r.putOff(ctx, failure)
 		return failure
 	}
@@ -100,7 +97,7 @@ func (r *held) leased() time.Time {
 // endsRequest reports whether a failure before the claim is about one version of the object, or one event, and so
 // the end of the request.
 func (r *run) endsRequest(failure error) bool {
-	if kind := verdictOf(failure).kind; failure == nil || retryable(failure) || kind == duplicate || kind == split {
+	if kind := verdictOf(failure).kind; failure == nil || Retryable(failure) || kind == duplicate || kind == split {
 		return false
 	}
 	return (r.request.ETag != "" || r.request.OnEvent) && r.request.Bucket == r.exec.Packages.Name()
@@ -164,7 +161,7 @@ func (r *held) keepNoting(ctx context.Context) (stop func(enough bool)) {
 func (r *run) committed(ctx context.Context, failure error) error {
 	r.followUp(ctx)
 	r.finishLog("run finished", failure)
-	if !r.started && retryable(failure) {
+	if !r.started && Retryable(failure) {
 		return failure
 	}
 	return nil
@@ -173,7 +170,7 @@ func (r *run) committed(ctx context.Context, failure error) error {
 // adoptResult ends a run whose result is there already: an earlier holder of the claim has stored it
 // and died, or a later one has found this run dead.
 func (r *run) adoptResult(ctx context.Context, failure error) error {
-	stored, digest, err := r.exec.follower.ReadResult(ctx, r.runID())
+	stored, digest, err := r.exec.Follower.ReadResult(ctx, r.runID())
 	switch {
 	case err != nil:
 		return r.unstored(ctx, err)
@@ -184,11 +181,11 @@ func (r *run) adoptResult(ctx context.Context, failure error) error {
 	known := claim.Claim{RunID: stored.RunID, Attempt: stored.Attempt, State: claim.Done, Outcome: claim.Outcome{Status: string(stored.Status)}}
 	if r.claim != nil && !r.started { // else the invocation that took this run for dead notes what became of it, and frees the group
 		change := cmp.Or(r.claim.Change(), r.doing)
-		end := r.exec.follower.Do(ctx, r.claim, stored, digest, change, nil)
+		end := r.exec.Follower.Do(ctx, r.claim, stored, digest, change, nil)
 		if followup.Recorded(end) {
 			r.leave(ctx)
 		}
-		r.exec.follower.Conclude(ctx, r.claim, end)
+		r.exec.Follower.Conclude(ctx, r.claim, end)
 	}
 	r.isDuplicate(known)
 	return nil
@@ -227,7 +224,7 @@ func (r *found) commit(ctx context.Context) error {
 	end, _ := ctx.Deadline() // forEvidence has set it
 	ctx, cancel := context.WithDeadline(ctx, end.Add(-min(following, time.Until(end)/4)))
 	defer cancel()
-	if err := r.copies.group.Wait(); err != nil {
+	if err := r.copies.Wait(); err != nil {
 		return err
 	}
 	if err := r.stored.Rest(ctx); err != nil {
@@ -273,40 +270,11 @@ func (r *found) collect(ctx context.Context) error {
 	end, _ := ctx.Deadline() // forEvidence has set it; the result itself needs time, too
 	until := time.Now().Add(time.Until(end) * 2 / 3)
 	keep := func(f io.ReadSeeker, a evidence.Artifact) (evidence.Artifact, error) {
-		return r.keepArtifact(ctx, f, a)
+		return r.stored.Artifact(ctx, r.result.RunID, f, a)
 	}
 	var err error
 	r.result.Artifacts, err = here.Collect(ctx, r.job, until, keep)
 	return err
-}
-
-// keepArtifact stores one file, or says why it is not stored. An error means that the store failed.
-func (r *found) keepArtifact(ctx context.Context, f io.ReadSeeker, a evidence.Artifact) (evidence.Artifact, error) {
-	a.Object = "artifacts/" + a.Name
-	if err := store.CheckName(evidence.Dir(r.result.RunID) + a.Object); err != nil {
-		return evidence.Artifact{Withheld: "its name cannot be an object's: " + err.Error()}, nil
-	}
-	d := r.document(a.Object, contentType(a.Name), f, a.Size)
-	d.SHA256 = a.SHA256
-	switch err := r.stored.Insist(ctx, d); {
-	case errors.Is(err, store.ErrName):
-		return evidence.Artifact{Withheld: "its name cannot be an object's"}, nil
-	case errors.Is(err, store.ErrExists):
-		return evidence.Artifact{Withheld: "another object has its name"}, nil
-	default:
-		return a, err
-	}
-}
-
-// texts are the extensions of files that a browser may show: as text, whatever is in them.
-var texts = strings.Fields(".conf .csv .diff .err .json .log .lst .md .out .patch .sql .tsv .txt .yaml .yml")
-
-// contentType is what an artifact is stored as: never something that runs when somebody opens it.
-func contentType(name string) string {
-	if slices.Contains(texts, strings.ToLower(path.Ext(name))) {
-		return "text/plain; charset=utf-8"
-	}
-	return "application/octet-stream"
 }
 
 // document is a document of the run's evidence.
@@ -372,4 +340,34 @@ func (r *found) cleanUp() {
 	if err := r.dir.Remove(); err != nil {
 		r.log.Error("cannot remove the run's directory", "error", err.Error())
 	}
+}
+
+// followUp does what follows the result, and says in the claim how the run has ended. What fails
+// is found by the sweep.
+func (r *run) followUp(ctx context.Context) {
+	if r.claim == nil { // a request that was refused as it stands: its sender may mend it and ask again
+		r.exec.Follower.Tell(ctx, r.result)
+		return
+	}
+	end := r.exec.Follower.Do(ctx, r.claim, r.result, r.digest, r.doing, r.history)
+	if followup.Recorded(end) {
+		r.leave(ctx) // else the next of the group would not know of this run
+	}
+	r.exec.Follower.Conclude(ctx, r.claim, end)
+}
+
+// leave gives the group up, and notes who is to be started now.
+func (r *held) leave(ctx context.Context) {
+	if r.group == nil {
+		return
+	}
+	g, err := r.group.Leave(ctx)
+	if err != nil {
+		r.log.Error("the concurrency group could not be left; it is free when the lease ends", "group", r.group.Name, "error", err.Error())
+		return
+	}
+	if g.First() != nil {
+		r.released = append(r.released, g.Name)
+	}
+	r.group = nil
 }

@@ -1,4 +1,4 @@
-package executor
+package pipeline
 
 import (
 	"cmp"
@@ -32,7 +32,7 @@ func (r *earlier) openBefore(ctx context.Context) (string, error) {
 		q.Parameters = r.back.Given
 	}
 	key := q.Key(r.exec.Environment)
-	held, err := r.exec.book.Find(ctx, key)
+	held, err := r.exec.Book.Find(ctx, key)
 	if err != nil || held == nil || held.State == claim.Done {
 		return "", err
 	}

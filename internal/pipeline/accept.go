@@ -1,4 +1,4 @@
-package executor
+package pipeline
 
 import (
 	"cmp"
@@ -12,6 +12,7 @@ import (
 	"cemli-executor/internal/claim"
 	"cemli-executor/internal/codes"
 	"cemli-executor/internal/followup"
+	"cemli-executor/internal/intake"
 	"cemli-executor/internal/problem"
 	"cemli-executor/internal/store"
 	"cemli-executor/manifest"
@@ -39,7 +40,7 @@ func (r *held) accept(ctx context.Context, m *manifest.Manifest) error {
 	}
 	id := r.newRunID()
 	r.pending = claim.PendingName(key, 1)
-	made, err := r.exec.acceptAs(ctx, r.pending, r.request)
+	made, err := r.exec.Accept(ctx, r.pending, r.request)
 	if err != nil {
 		return err
 	}
@@ -54,17 +55,17 @@ func (r *held) accept(ctx context.Context, m *manifest.Manifest) error {
 		want.RunID = id
 		r.named(id)
 	}
-	held, found, err := r.exec.book.Acquire(ctx, want, r.lease)
+	held, found, err := r.exec.Book.Acquire(ctx, want, r.lease)
 	switch {
 	case err != nil:
 		return err
 	case found == claim.Died:
 		var ended bool
-		if ended, err = r.exec.follower.EndDead(ctx, held); err == nil {
+		if ended, err = r.exec.Follower.EndDead(ctx, held); err == nil {
 			err = lost(ended, held)
 		}
 	case found == claim.Theirs && held.State == claim.Done && made:
-		r.exec.book.Remove(ctx, r.pending) // it was accepted anew, and is done already
+		r.exec.Book.Remove(ctx, r.pending) // it was accepted anew, and is done already
 	}
 	r.mayHaveResult = found == claim.TakenOver
 	if err == nil && (found == claim.Died || found == claim.Theirs) {
@@ -86,20 +87,20 @@ func (r *held) accept(ctx context.Context, m *manifest.Manifest) error {
 // watched refuses to run where it has been forgotten what ran before: the state bucket is empty,
 // and there are results. It begins the watch where nothing ever ran.
 func (r *found) watched(ctx context.Context) error {
-	if r.request.Trigger.Kind == TriggerCLI {
+	if r.request.Trigger.Kind == intake.TriggerCLI {
 		return nil // a laptop's runs know of no others
 	}
-	since := r.exec.now()
+	since := r.exec.Now()
 	if !r.created.IsZero() && r.created.Before(since) {
 		since = r.created
 	}
-	_, err := r.exec.watch(ctx, since)
+	_, err := r.exec.Watch(ctx, since)
 	return err
 }
 
-// watch reads since when uploads are looked after, or begins that.
-func (e *environment) watch(ctx context.Context, since time.Time) (claim.Watch, error) {
-	w, ok, err := e.book.Watch(ctx)
+// Watch reads since when uploads are looked after, or begins that.
+func (e *Engine) Watch(ctx context.Context, since time.Time) (claim.Watch, error) {
+	w, ok, err := e.Book.Watch(ctx)
 	if ok || err != nil {
 		return w, err
 	}
@@ -112,15 +113,15 @@ func (e *environment) watch(ctx context.Context, since time.Time) (claim.Watch, 
 		ran = ran || len(page.Objects) > 0
 	}
 	if !ran {
-		return e.book.StartWatch(ctx, since)
+		return e.Book.StartWatch(ctx, since)
 	}
 	// Another run may have begun the watch, and ended, between the two looks.
-	if w, ok, err = e.book.Watch(ctx); ok || err != nil {
+	if w, ok, err = e.Book.Watch(ctx); ok || err != nil {
 		return w, err
 	}
 	return w, problem.New(problem.Problem{
 		Code: "state.lost", Where: e.State.Name() + "/watch.json", Message: "there are results, and the state bucket does not know what ran: nothing is run, as it might run again",
-		Hint: "restore the state bucket; or, knowing that nothing that ran will be uploaded again, put {\"schema_version\":1,\"since\":\"" + e.now().Format(time.RFC3339) + "\"} there",
+		Hint: "restore the state bucket; or, knowing that nothing that ran will be uploaded again, put {\"schema_version\":1,\"since\":\"" + e.Now().Format(time.RFC3339) + "\"} there",
 	}, nil)
 }
 
@@ -130,13 +131,13 @@ func (r *report) named(id string) {
 	r.log = r.log.With("run_id", id, "package", r.result.Package.Name, "version", r.result.Package.Version)
 }
 
-// acceptAs stores the request as a pending one, under a name.
-func (e *environment) acceptAs(ctx context.Context, name string, request Request) (made bool, err error) {
+// Accept stores the request as a pending one, under a name.
+func (e *Engine) Accept(ctx context.Context, name string, request intake.Request) (made bool, err error) {
 	doc, err := request.Encode()
 	if err != nil {
 		return false, err
 	}
-	return e.book.Accept(ctx, name, doc)
+	return e.Book.Accept(ctx, name, doc)
 }
 
 // needOf is the time that a package's steps and undo may take together; 0: it does not say.
@@ -160,16 +161,16 @@ func (r *asked) setsOf(m *manifest.Manifest) []string {
 }
 
 // lease is until when nobody else may take what the run holds.
-func (r *decided) lease() time.Time { return r.exec.leaseEnd(r.killAt, r.need, r.limits.RunTime) }
+func (r *decided) lease() time.Time { return r.exec.LeaseEnd(r.killAt, r.need, r.limits.RunTime) }
 
-// leaseEnd is when a lease ends that begins now: after what the run may still need, and no later than the
+// LeaseEnd is when a lease ends that begins now: after what the run may still need, and no later than the
 // invocation, which the platform kills at hard. A zero hard or need is not known.
-func (e *environment) leaseEnd(hard time.Time, need, runTime time.Duration) time.Time {
+func (e *Engine) LeaseEnd(hard time.Time, need, runTime time.Duration) time.Time {
 	end := hard
 	if end.IsZero() {
-		end = e.now().Add(runTime + e.Reserve)
+		end = e.Now().Add(runTime + e.Reserve)
 	}
-	if needed := e.now().Add(preparing + need + e.Reserve); need > 0 && needed.Before(end) {
+	if needed := e.Now().Add(preparing + need + e.Reserve); need > 0 && needed.Before(end) {
 		end = needed
 	}
 	return end.Add(leaseMargin).UTC()
@@ -178,12 +179,12 @@ func (e *environment) leaseEnd(hard time.Time, need, runTime time.Duration) time
 // again makes the run the next attempt of the one whose claim was found, if that was interrupted and its package may
 // run again. Else it returns the verdict duplicate.
 func (r *held) again(ctx context.Context, held *claim.Held) error {
-	if held.State != claim.Done || !r.exec.follower.MayRepeat(held, held.Status) {
+	if held.State != claim.Done || !r.exec.Follower.MayRepeat(held, held.Status) {
 		return duplicateOf(held.Claim)
 	}
 	// What follows the attempt before is done first, as its claim is about to be overwritten.
 	if len(held.FollowUps) > 0 {
-		if err := r.exec.follower.Finish(ctx, held); err != nil {
+		if err := r.exec.Follower.Finish(ctx, held); err != nil {
 			return err
 		}
 		if len(held.FollowUps) > 0 {
@@ -236,7 +237,7 @@ func (r *asked) sameVersion(ctx context.Context) error {
 	if q.Parent != "" {
 		q.ParameterSet = ""
 	}
-	first, err := r.exec.book.FirstVersion(ctx, q.Key(r.exec.Environment), r.request.ETag)
+	first, err := r.exec.Book.FirstVersion(ctx, q.Key(r.exec.Environment), r.request.ETag)
 	if err != nil || first == r.request.ETag {
 		return err
 	}
@@ -286,7 +287,7 @@ const entries = 20
 // enter makes the run the only one of its concurrency group. A run that has to wait is put into the group's queue,
 // and enter returns the verdict later. A package that admit refuses whatever happens meanwhile is refused at once.
 func (r *run) enter(ctx context.Context, m *manifest.Manifest, policy *manifest.Policy, admit func() (*manifest.Plan, error)) error {
-	if r.result.Action == string(ActionCheck) {
+	if r.result.Action == string(intake.ActionCheck) {
 		return nil // it runs nothing
 	}
 	if m.Timeout+m.RollbackTimeout > left(ctx) {
@@ -296,7 +297,7 @@ func (r *run) enter(ctx context.Context, m *manifest.Manifest, policy *manifest.
 	me := r.waiting(m)
 	examined := false
 	for range entries {
-		g, err := r.exec.book.Group(ctx, name)
+		g, err := r.exec.Book.Group(ctx, name)
 		if err != nil {
 			return err
 		}
@@ -305,7 +306,7 @@ func (r *run) enter(ctx context.Context, m *manifest.Manifest, policy *manifest.
 			return err
 		}
 		if !busy && g.Holder != nil {
-			if err := r.exec.follower.EndFormer(ctx, g, me.Key); err != nil {
+			if err := r.exec.Follower.EndFormer(ctx, g, me.Key); err != nil {
 				return err
 			}
 		}
@@ -412,7 +413,7 @@ func (r *held) giveBack(ctx context.Context, failure error, counted bool) bool {
 	if r.claim == nil || r.started {
 		return false
 	}
-	last := lastError(failure)
+	last := LastError(failure)
 	if last != nil {
 		last.Message = r.hides.Masker.String(last.Message)
 	}
@@ -424,9 +425,9 @@ func (r *held) giveBack(ctx context.Context, failure error, counted bool) bool {
 	return true
 }
 
-// retryable reports whether a failure before the first step says nothing of the request: the same
+// Retryable reports whether a failure before the first step says nothing of the request: the same
 // may succeed later.
-func retryable(failure error) bool { return failure != nil && codes.OfError(failure).Retried }
+func Retryable(failure error) bool { return failure != nil && codes.OfError(failure).Retried }
 
 // counts reports whether a failure counts as a try. What a person has to mend first does not: the
 // request goes on afterwards.

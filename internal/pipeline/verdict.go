@@ -1,4 +1,4 @@
-package executor
+package pipeline
 
 import (
 	"cmp"
@@ -10,6 +10,7 @@ import (
 	"cemli-executor/internal/claim"
 	"cemli-executor/internal/codes"
 	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/intake"
 	"cemli-executor/internal/problem"
 )
 
@@ -82,10 +83,11 @@ func (r *asked) alreadyApplied(runID string) *verdict {
 }
 
 // afterFailedSet is the verdict for a parameter set that is not run because one before it did not succeed.
-func afterFailedSet(set string, result evidence.Result) *verdict {
+func afterFailedSet(failed evidence.Result) *verdict {
 	return &verdict{
-		kind: skipped, runID: result.RunID,
-		why: fmt.Sprintf("nothing was executed: the parameter set %s, before this one, did not succeed in run %s", set, result.RunID),
+		kind: skipped, runID: failed.RunID,
+		why: fmt.Sprintf("nothing was executed: the parameter set %s, before this one, did not succeed in run %s",
+			failed.ParameterSet, failed.RunID),
 	}
 }
 
@@ -114,7 +116,7 @@ func (r *earlier) conclude(failure error) {
 	switch v := verdictOf(failure); {
 	case failure == nil:
 		res.Succeed(r.outcome.Began)
-		if res.Action == string(ActionRollback) && r.outcome.Began {
+		if res.Action == string(intake.ActionRollback) && r.outcome.Began {
 			res.Message += r.back.Without()
 		}
 	case v.kind == skipped:
@@ -124,20 +126,5 @@ func (r *earlier) conclude(failure error) {
 			Code: codes.Internal, Message: "the executor could not do its work", Hint: "see the function's log",
 		})
 		res.Fail(described, described.Message()+r.back.Without())
-	}
-}
-
-// undoRequest is the request that does what is left to be undone.
-func (r *report) undoRequest() *evidence.UndoRequest {
-	run := r.result.RunID
-	reason := "finish the undo of " + run
-	if r.result.Action == string(ActionRollback) {
-		run = r.request.RollbackOf
-		// With the reason of this run it would be the same request.
-		reason = "finish the undo of " + run + ", which " + r.result.RunID + " did not"
-	}
-	return &evidence.UndoRequest{
-		Action: string(ActionRollback), Object: r.request.Object, VersionID: r.result.Package.VersionID,
-		ParameterSet: r.request.ParameterSet, RollbackOf: run, Reason: reason,
 	}
 }

@@ -1,10 +1,13 @@
-package executor
+// Package uploader finds out who uploaded a package, from OCI's log of writes to the packages bucket. The log has a
+// write only some time after it, so that this is done by sweeps.
+package uploader
 
 import (
 	"bytes"
 	"cmp"
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
 	"strings"
 	"time"
@@ -39,34 +42,40 @@ const (
 	logWait   = 24 * time.Hour      // for an entry, before it is said that there is none
 )
 
-// logSpan is a time range of the log and what is looked for in it, the earliest upload first.
-type logSpan struct {
+// span is a time range of the log and what is looked for in it, the earliest upload first.
+type span struct {
 	from, to time.Time
 	todos    []*claim.Todo
 }
 
-// logSearch looks for uploads in the write log.
-type logSearch struct{ *environment }
+// Search looks for uploads in the write log, and stores who uploaded.
+type Search struct {
+	Log     WriteLog
+	Bucket  string       // the packages bucket's name
+	Results store.Bucket // has requester.json of each run
+	Now     func() time.Time
+	Logger  *slog.Logger
+}
 
-// identify stores who uploaded, for each run that the log has the upload of; after a day without an entry,
+// Identify stores who uploaded, for each run that the log has the upload of; after a day without an entry,
 // that there is none. What is not read of the log, and what could not be, says nothing; a range that is refused
 // keeps nobody from the others.
-func (e logSearch) identify(ctx context.Context, todos []*claim.Todo) (done []*claim.Todo, err error) {
+func (e Search) Identify(ctx context.Context, todos []*claim.Todo) (done []*claim.Todo, err error) {
 	pages := logPages
-	reading, cancel := partly(ctx, 3, 4)
+	reading, cancel := Partly(ctx, 3, 4)
 	defer cancel()
-	for _, span := range e.spans(todos) {
-		found, read, readErr := e.searchLog(reading, span, &pages)
+	for _, s := range e.spans(todos) {
+		found, read, readErr := e.search(reading, s, &pages)
 		err = errors.Join(err, readErr)
-		for _, t := range span.todos {
+		for _, t := range s.todos {
 			write, ok := found[t]
-			if !ok && (e.windowEnd(t).After(read) || e.now().Before(t.Created.Add(logWait))) {
+			if !ok && (e.windowEnd(t).After(read) || e.Now().Before(t.Created.Add(logWait))) {
 				if readErr == nil {
-					err = errors.Join(err, t.Reach(ctx, e.reached(t, span, read)))
+					err = errors.Join(err, t.Reach(ctx, e.reached(t, s, read)))
 				}
 				continue
 			}
-			if putErr := e.putRequester(ctx, t, write); putErr != nil {
+			if putErr := e.put(ctx, t, write); putErr != nil {
 				return done, errors.Join(err, putErr)
 			}
 			done = append(done, t)
@@ -80,19 +89,19 @@ func (e logSearch) identify(ctx context.Context, todos []*claim.Todo) (done []*c
 
 // reached is where the next sweep goes on with the log for an upload: where this one has stopped, or, for what comes
 // late, at the beginning.
-func (e logSearch) reached(t *claim.Todo, span logSpan, read time.Time) time.Time {
-	if !read.Before(span.to) || !read.Before(e.windowEnd(t)) {
+func (e Search) reached(t *claim.Todo, s span, read time.Time) time.Time {
+	if !read.Before(s.to) || !read.Before(e.windowEnd(t)) {
 		return time.Time{}
 	}
 	return read
 }
 
 // spans are the time ranges that have all uploads in them, as few as there can be.
-func (e logSearch) spans(todos []*claim.Todo) []logSpan {
+func (e Search) spans(todos []*claim.Todo) []span {
 	todos = slices.SortedFunc(slices.Values(todos), func(a, b *claim.Todo) int {
 		return cmp.Or(windowStart(a).Compare(windowStart(b)), cmp.Compare(a.RunID, b.RunID))
 	})
-	var spans []logSpan
+	var spans []span
 	for _, t := range todos {
 		from, to := windowStart(t), e.windowEnd(t)
 		if n := len(spans); n > 0 && !from.After(spans[n-1].to.Add(logGap)) && to.Sub(spans[n-1].from) < logRange {
@@ -100,7 +109,7 @@ func (e logSearch) spans(todos []*claim.Todo) []logSpan {
 			last.to, last.todos = latest(last.to, to), append(last.todos, t)
 			continue
 		}
-		spans = append(spans, logSpan{from, to, []*claim.Todo{t}})
+		spans = append(spans, span{from, to, []*claim.Todo{t}})
 	}
 	return spans
 }
@@ -109,9 +118,9 @@ func (e logSearch) spans(todos []*claim.Todo) []logSpan {
 func windowStart(t *claim.Todo) time.Time { return latest(t.Uploaded.Add(-logBefore), t.Read) }
 
 // windowEnd is the latest time at which the log may have an upload, or now.
-func (e logSearch) windowEnd(t *claim.Todo) time.Time {
+func (e Search) windowEnd(t *claim.Todo) time.Time {
 	end := t.Uploaded.Add(logAfter)
-	if now := latest(e.now(), t.Uploaded); now.Before(end) {
+	if now := latest(e.Now(), t.Uploaded); now.Before(end) {
 		end = now
 	}
 	return end.Truncate(time.Millisecond) // as the log has times
@@ -124,28 +133,28 @@ func latest(a, b time.Time) time.Time {
 	return b
 }
 
-// searchLog reads a time range of the log, as far as pages are left, and finds uploads in it: by ETag or version,
+// search reads a time range of the log, as far as pages are left, and finds uploads in it: by ETag or version,
 // and of two entries the earlier. read is until when it was read; zero: it is not known.
-func (e logSearch) searchLog(ctx context.Context, span logSpan, pages *int) (found map[*claim.Todo]LoggedWrite, read time.Time, err error) {
+func (e Search) search(ctx context.Context, s span, pages *int) (found map[*claim.Todo]LoggedWrite, read time.Time, err error) {
 	found = map[*claim.Todo]LoggedWrite{}
 	var at time.Time
 	inOrder, page := true, ""
 	for *pages > 0 {
 		*pages--
-		writes, next, err := e.WriteLog(ctx, span.from, span.to, page)
+		writes, next, err := e.Log(ctx, s.from, s.to, page)
 		if err != nil {
 			return found, time.Time{}, err
 		}
 		for _, w := range writes {
 			inOrder, at = inOrder && !w.Time.Before(at), w.Time
-			e.match(span.todos, w, found)
+			e.match(s.todos, w, found)
 		}
 		if next == "" {
-			return found, span.to, nil
+			return found, s.to, nil
 		}
 		page = next
 	}
-	e.Log.Warn("the write log has more entries than one sweep reads; the next one goes on", "from", span.from, "to", span.to)
+	e.Logger.Warn("the write log has more entries than one sweep reads; the next one goes on", "from", s.from, "to", s.to)
 	if !inOrder {
 		at = time.Time{}
 	}
@@ -153,8 +162,8 @@ func (e logSearch) searchLog(ctx context.Context, span logSpan, pages *int) (fou
 }
 
 // match notes an entry for the uploads that it is of.
-func (e logSearch) match(todos []*claim.Todo, w LoggedWrite, found map[*claim.Todo]LoggedWrite) {
-	if w.Bucket != e.Packages.Name() {
+func (e Search) match(todos []*claim.Todo, w LoggedWrite, found map[*claim.Todo]LoggedWrite) {
+	if w.Bucket != e.Bucket {
 		return
 	}
 	for _, t := range todos {
@@ -178,10 +187,10 @@ func isOf(t *claim.Todo, w LoggedWrite) bool {
 // sameWrite reports whether two names of a write are the same one; "" names none.
 func sameWrite(a, b string) bool { return a != "" && strings.EqualFold(a, b) }
 
-// putRequester stores who uploaded the package of a run, unless that is stored: then it stands. An entry
+// put stores who uploaded the package of a run, unless that is stored: then it stands. An entry
 // without a bucket is none.
-func (e logSearch) putRequester(ctx context.Context, t *claim.Todo, w LoggedWrite) error {
-	u := evidence.Uploader{RunID: t.RunID, ETag: t.ETag, VersionID: t.VersionID, Recorded: e.now()}
+func (e Search) put(ctx context.Context, t *claim.Todo, w LoggedWrite) error {
+	u := evidence.Uploader{RunID: t.RunID, ETag: t.ETag, VersionID: t.VersionID, Recorded: e.Now()}
 	if w.Bucket != "" {
 		u.Identify(w.Principal, w.Authentication, w.PreAuthenticated)
 	}
@@ -192,11 +201,20 @@ func (e logSearch) putRequester(ctx context.Context, t *claim.Todo, w LoggedWrit
 	object := evidence.UploaderObject(t.RunID)
 	_, err = e.Results.Put(ctx, object, bytes.NewReader(doc), int64(len(doc)), store.PutOptions{IfNoneMatch: true, ContentType: "application/json"})
 	if err == nil {
-		e.Log.Info("it is stored who uploaded", "run_id", t.RunID, "found", u.Found)
+		e.Logger.Info("it is stored who uploaded", "run_id", t.RunID, "found", u.Found)
 		return nil
 	}
 	if _, headErr := e.Results.Head(ctx, object); headErr == nil {
 		return nil // an earlier sweep has stored it, or this one, whose answer was lost
 	}
 	return err
+}
+
+// Partly bounds something to a part of the time that there is, so that what comes after it has some.
+func Partly(ctx context.Context, of, whole time.Duration) (context.Context, context.CancelFunc) {
+	end, bounded := ctx.Deadline()
+	if !bounded {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, time.Until(end)*of/whole)
 }

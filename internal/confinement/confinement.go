@@ -1,0 +1,80 @@
+// Package confinement decides, before anything runs, whether scripts are confined as the operator, the policy and the
+// package demand, and says in a result what they were confined by.
+package confinement
+
+import (
+	"fmt"
+
+	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/problem"
+	"cemli-executor/internal/sandbox"
+)
+
+// Available refuses to run below the sandbox level that is demanded.
+func Available(level sandbox.Level) error {
+	has := sandbox.Probe()
+	if has.Strongest().Reaches(level) {
+		return nil
+	}
+	return problem.New(problem.Problem{
+		Code:    "sandbox.unavailable",
+		Message: fmt.Sprintf("the sandbox level %s is required, and this kernel has only %s: %s", level, has.Strongest(), has.Lacks(level)),
+		Hint: "use a kernel that has it, or set CEMLI_SANDBOX=basic, and no higher level in the policy, " +
+			"to accept that scripts can reach the function's credentials",
+	}, nil)
+}
+
+// ForNetwork refuses a package that runs without network at a level at which nothing can keep it from one.
+func ForNetwork(level sandbox.Level, network bool) error {
+	if network || level != sandbox.LevelNone {
+		return nil
+	}
+	return problem.New(problem.Problem{
+		Code: "sandbox.network", Where: "/network", Message: "the package runs without network, and with CEMLI_SANDBOX=none nothing can hold it to that",
+		Hint: "set CEMLI_SANDBOX to basic or more",
+	}, nil)
+}
+
+// Planned are the layers that scripts will be in, at least at a level, before there is one.
+func Planned(level sandbox.Level, network bool) sandbox.Layers {
+	if level == sandbox.LevelNone {
+		return sandbox.Layers{}
+	}
+	has := sandbox.Probe()
+	user, own := sandbox.User(level)
+	return sandbox.Layers{
+		NoNewPrivileges: has.Seccomp, Seccomp: has.Seccomp, Landlock: has.Landlock, User: user, Watched: !own, Offline: !network,
+	}
+}
+
+// ForSecrets refuses to give secrets to scripts at a level at which they could also take the function's identity.
+func ForSecrets(level sandbox.Level) error {
+	if level.Reaches(sandbox.LevelIsolated) {
+		return nil
+	}
+	cause := sandbox.Probe().Lacks(sandbox.LevelIsolated)
+	if cause == "" {
+		cause = "CEMLI_SANDBOX is none"
+	}
+	return problem.New(problem.Problem{
+		Code: "secret.sandbox", Where: "/secrets",
+		Message: fmt.Sprintf("the package uses secrets, and scripts are confined at level %s, below isolated: %s", level, cause),
+		Hint:    "use a kernel with Landlock, or name the level that is accepted as sandbox in the policy",
+	}, nil)
+}
+
+// Describe says for a result what layers are in force, where a level is the least that may run.
+func Describe(level sandbox.Level, network bool, l sandbox.Layers) evidence.Sandbox {
+	s := evidence.Sandbox{
+		Level: string(l.Level()), CredentialsReachable: !l.Level().Reaches(sandbox.LevelIsolated),
+		Network: network, NoNewPrivileges: l.NoNewPrivileges, Seccomp: l.Seccomp, Landlock: l.Landlock, User: l.User, Gaps: l.Gaps(),
+	}
+	if l.Landlock == 0 && level != sandbox.LevelNone {
+		s.NoLandlock = string(sandbox.Probe().NoLandlock)
+	}
+	if l.Limits != (sandbox.Limits{}) {
+		limits := evidence.SandboxLimits(l.Limits)
+		s.Limits = &limits
+	}
+	return s
+}

@@ -1,0 +1,100 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"cemli-executor/internal/claim"
+	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/hiding"
+	"cemli-executor/internal/intake"
+	"cemli-executor/internal/problem"
+)
+
+// Invocation is what a run has to know of the invocation that makes it.
+type Invocation struct {
+	KillAt time.Time // when the process may be killed; zero: not said
+	Whole  bool      // most of the invocation's time is left
+}
+
+// Ended is what came of a request in one invocation.
+type Ended struct {
+	Result  evidence.Result
+	Request intake.Request // with all that was found out about it
+	Created time.Time      // when the package's object was written
+	Hides   hiding.Hidden  // what is hidden of the run
+	Left    []string       // concurrency groups that the run has left, and in which others wait
+	HandOff string         // the pending request, if another invocation is to go on with it
+	// Sets is the claim of all parameter sets that the request turned out to stand for: then this was no run.
+	Sets *Sets
+}
+
+// Sets is a request that stands for one run for each parameter set of its package.
+type Sets struct {
+	Claim  claim.Claim // of all sets
+	Held   *claim.Held // the same, while it is this invocation's; nil: another one has done them, or is doing it
+	GoesOn bool        // a set that does not succeed does not stop those after it
+}
+
+// Run makes one run of a request. The error says that the invocation itself has to fail, so that its sender tries
+// again or is told; there is a result all the same.
+func (e *Engine) Run(ctx context.Context, request intake.Request, of Invocation) (Ended, error) {
+	r := e.begin(request)
+	defer r.cleanUp()
+	r.killAt, r.whole = of.KillAt, of.Whole
+	err := r.end(ctx, r.pipeline(ctx))
+	return r.ended(), err
+}
+
+// SetAside ends a request on which the executor has died so often, without looking at its package.
+func (e *Engine) SetAside(ctx context.Context, request intake.Request, of Invocation, deaths int) (Ended, error) {
+	r := e.begin(request)
+	defer r.cleanUp()
+	r.killAt = of.KillAt
+	failure := r.supported(ctx)
+	if failure == nil {
+		failure = problem.New(problem.Problem{
+			Code: "state.deaths", Where: request.Object,
+			Message: fmt.Sprintf("the executor died %d times on the package before anything of it was executed; it is set aside", deaths),
+			Hint:    "see the function's log and memory at those times; give the function more memory, or upload a smaller package",
+		}, nil)
+	}
+	err := r.end(ctx, failure)
+	return r.ended(), err
+}
+
+// SkipSet leaves the evidence of a parameter set that is not run, because one before it did not succeed. What the
+// package is, is known from the set right before it.
+func (e *Engine) SkipSet(
+	ctx context.Context, request intake.Request, of Invocation, before Ended, failed evidence.Result,
+) (Ended, error) {
+	r := e.begin(request)
+	r.killAt = of.KillAt
+	r.name = before.Result.Package.Name
+	r.result.Package, r.result.Manifest, r.result.Policy = before.Result.Package, before.Result.Manifest, before.Result.Policy
+	r.hides = before.Hides.For(r.request.Parameters)
+	r.result.Parameters = r.hides.Asked(r.request.Parameters)
+	r.result.Trigger, r.result.Reason, r.result.Reference = before.Result.Trigger, before.Result.Reason, before.Result.Reference
+	namespace, err := e.Namespace(ctx)
+	if err != nil {
+		return r.ended(), err
+	}
+	r.request.Namespace = namespace
+	err = r.end(ctx, afterFailedSet(failed))
+	return r.ended(), err
+}
+
+// ended is what came of the run.
+func (r *run) ended() Ended {
+	end := Ended{
+		Result: r.result, Request: r.request, Created: r.created, Hides: r.hides, Left: r.released, HandOff: r.handOff,
+	}
+	switch v := r.allSets; v.kind {
+	case duplicate:
+		end.Sets = &Sets{Claim: v.claim}
+	case split:
+		end.Sets = &Sets{Claim: v.sets.Claim, Held: v.sets, GoesOn: v.goesOn}
+	}
+	return end
+}

@@ -1,0 +1,90 @@
+// Package secrets reads the secrets of a package from a vault.
+package secrets
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"unicode/utf8"
+
+	"cemli-executor/internal/codes"
+	"cemli-executor/internal/hiding"
+	"cemli-executor/internal/problem"
+	"cemli-executor/internal/redact"
+)
+
+// Secret is a version of a secret in a vault.
+type Secret struct {
+	Value   []byte
+	ID      string // OCID
+	Version string
+}
+
+// Source reads a secret by its name or OCID. env is the variable that it is for. An
+// error that is a *problem.Error of the family "secret" goes into the result.
+type Source func(ctx context.Context, env, ref string) (Secret, error)
+
+// maxBytes is how long all secrets of a run are together: they become variables of an environment,
+// and each is looked for in all its forms. The vault itself takes 25 KB for one.
+const maxBytes = 32 << 10
+
+// Read is a secret that was read.
+type Read struct {
+	Env string // the variable that it is for
+	Secret
+}
+
+// All reads secrets, by the variables that they are for. Problems are those of secrets that there are not, or that
+// cannot be given to scripts; an error says that the vault could not be asked, and may be another time.
+func All(ctx context.Context, source Source, wanted map[string]string, log *slog.Logger) (all []Read, problems []problem.Problem, err error) {
+	total := 0
+	for _, env := range slices.Sorted(maps.Keys(wanted)) {
+		found, err := source(ctx, env, wanted[env])
+		if err != nil && codes.OfError(err).Retried {
+			return nil, nil, err
+		}
+		if err != nil {
+			problems = append(problems, problem.Of(err, problem.Problem{
+				Code: "secret.unavailable", Where: env, Message: "the secret " + wanted[env] + " cannot be read",
+				Hint: "check that it exists in the vault, and that the function may read it",
+			}).Problems...)
+			log.Error("a secret cannot be read", "variable", env, "error", err.Error())
+			continue
+		}
+		total += len(found.Value)
+		if p, bad := unusable(env, found.Value, total); bad {
+			problems = append(problems, p)
+			continue
+		}
+		all = append(all, Read{env, found})
+	}
+	return all, problems, nil
+}
+
+// unusable says why a value cannot be given to scripts.
+func unusable(env string, value []byte, total int) (problem.Problem, bool) {
+	switch {
+	case len(value) < redact.MinBytes:
+		return hiding.TooShort(env), true
+	case total > maxBytes:
+		return problem.Problem{
+			Code: "secret.large", Where: env, Message: fmt.Sprintf("with this one the secrets of the package have %d bytes; at most %d are given to scripts", total, maxBytes),
+			Hint: "keep a short key in the vault, and what it opens elsewhere",
+		}, true
+	case !utf8.Valid(value) || slices.Contains(value, 0):
+		return problem.Problem{
+			Code: "secret.value", Where: env, Message: "the secret is no text in UTF-8, and cannot be a variable", Hint: "store it as base64 text, and decode it in the script",
+		}, true
+	}
+	return problem.Problem{}, false
+}
+
+// NoVault is the error for a package with secrets where there is no vault.
+func NoVault() error {
+	return problem.New(problem.Problem{
+		Code: "secret.unavailable", Where: "/secrets", Message: "there is no vault here",
+		Hint: "run the package where the function can read its vault",
+	}, nil)
+}
