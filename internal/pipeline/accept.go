@@ -10,19 +10,10 @@ import (
 	"time"
 
 	"cemli-executor/internal/claim"
-	"cemli-executor/internal/codes"
 	"cemli-executor/internal/followup"
 	"cemli-executor/internal/intake"
 	"cemli-executor/internal/problem"
-	"cemli-executor/internal/store"
 	"cemli-executor/manifest"
-)
-
-const (
-	// leaseMargin is how long a claim outlives the invocation, which the platform ends at its deadline.
-	leaseMargin = 5 * time.Second
-	// preparing is the time that a run may take before its first step, beyond which its leases are renewed.
-	preparing = time.Minute
 )
 
 // accept stores the pending request and claims the run key. From here on the request ends in a result, in this
@@ -98,48 +89,6 @@ func (r *found) watched(ctx context.Context) error {
 	return err
 }
 
-// Watch reads since when uploads are looked after, or begins that.
-func (e *Engine) Watch(ctx context.Context, since time.Time) (claim.Watch, error) {
-	w, ok, err := e.Book.Watch(ctx)
-	if ok || err != nil {
-		return w, err
-	}
-	ran := false
-	for _, prefix := range []string{"runs/", "packages/"} { // a copy of a package is there before its run is
-		page, err := e.Results.List(ctx, store.ListOptions{Prefix: prefix, Limit: 1})
-		if err != nil {
-			return w, err
-		}
-		ran = ran || len(page.Objects) > 0
-	}
-	if !ran {
-		return e.Book.StartWatch(ctx, since)
-	}
-	// Another run may have begun the watch, and ended, between the two looks.
-	if w, ok, err = e.Book.Watch(ctx); ok || err != nil {
-		return w, err
-	}
-	return w, problem.New(problem.Problem{
-		Code: "state.lost", Where: e.State.Name() + "/watch.json", Message: "there are results, and the state bucket does not know what ran: nothing is run, as it might run again",
-		Hint: "restore the state bucket; or, knowing that nothing that ran will be uploaded again, put {\"schema_version\":1,\"since\":\"" + e.Now().Format(time.RFC3339) + "\"} there",
-	}, nil)
-}
-
-// named gives the run its id.
-func (r *report) named(id string) {
-	r.result.RunID = id
-	r.log = r.log.With("run_id", id, "package", r.result.Package.Name, "version", r.result.Package.Version)
-}
-
-// Accept stores the request as a pending one, under a name.
-func (e *Engine) Accept(ctx context.Context, name string, request intake.Request) (made bool, err error) {
-	doc, err := request.Encode()
-	if err != nil {
-		return false, err
-	}
-	return e.Book.Accept(ctx, name, doc)
-}
-
 // needOf is the time that a package's steps and undo may take together; 0: it does not say.
 func (r *decided) needOf(m *manifest.Manifest) time.Duration {
 	if m == nil || m.Timeout == 0 {
@@ -158,22 +107,6 @@ func (r *asked) setsOf(m *manifest.Manifest) []string {
 		return nil
 	}
 	return slices.Sorted(maps.Keys(m.ParameterSets))
-}
-
-// lease is until when nobody else may take what the run holds.
-func (r *decided) lease() time.Time { return r.exec.LeaseEnd(r.killAt, r.need, r.limits.RunTime) }
-
-// LeaseEnd is when a lease ends that begins now: after what the run may still need, and no later than the
-// invocation, which the platform kills at hard. A zero hard or need is not known.
-func (e *Engine) LeaseEnd(hard time.Time, need, runTime time.Duration) time.Time {
-	end := hard
-	if end.IsZero() {
-		end = e.Now().Add(runTime + e.Reserve)
-	}
-	if needed := e.Now().Add(preparing + need + e.Reserve); need > 0 && needed.Before(end) {
-		end = needed
-	}
-	return end.Add(leaseMargin).UTC()
 }
 
 // again makes the run the next attempt of the one whose claim was found, if that was interrupted and its package may
@@ -280,155 +213,3 @@ func (r *held) acceptRefused(ctx context.Context) error {
 	}
 	return r.accept(ctx, nil)
 }
-
-// entries bounds how often a run looks at a group that others change all the time.
-const entries = 20
-
-// enter makes the run the only one of its concurrency group. A run that has to wait is put into the group's queue,
-// and enter returns the verdict later. A package that admit refuses whatever happens meanwhile is refused at once.
-func (r *run) enter(ctx context.Context, m *manifest.Manifest, policy *manifest.Policy, admit func() (*manifest.Plan, error)) error {
-	if r.result.Action == string(intake.ActionCheck) {
-		return nil // it runs nothing
-	}
-	if m.Timeout+m.RollbackTimeout > left(ctx) {
-		return r.tooLong(nil) // another invocation may have the time that the package says it takes
-	}
-	name := groupOf(m, policy, r.request.ParameterSet)
-	me := r.waiting(m)
-	examined := false
-	for range entries {
-		g, err := r.exec.Book.Group(ctx, name)
-		if err != nil {
-			return err
-		}
-		busy, err := g.Occupied(ctx, me.Key)
-		if err != nil {
-			return err
-		}
-		if !busy && g.Holder != nil {
-			if err := r.exec.Follower.EndFormer(ctx, g, me.Key); err != nil {
-				return err
-			}
-		}
-		turn := !busy && g.IsTurnOf(me)
-		switch {
-		case !turn && m.Concurrency.Reject:
-			return r.refuseToWait(g)
-		case turn:
-			late, ok, err := g.Enter(ctx, me, r.result.RunID, r.lease())
-			if err != nil {
-				return err
-			}
-			if ok {
-				r.group, r.result.Late = g, late
-				return nil
-			}
-			continue
-		case !examined:
-			if _, err := admit(); err != nil && !mayPass(err) {
-				return err
-			}
-			examined = true
-		}
-		if ok, err := r.claim.Join(ctx, name); err != nil || !ok {
-			return errors.Join(err, lost(ok || err != nil, r.claim))
-		}
-		if ok, err := g.Wait(ctx, me); err != nil {
-			return err
-		} else if ok {
-			r.released = append(r.released, name) // it may have become free meanwhile, or the first of the queue is to be started
-			return &verdict{kind: later, why: "the run waits for its turn in the concurrency group " + name + holder(g)}
-		}
-	}
-	return problem.New(problem.Problem{
-		Code: "state.conflict", Where: name, Message: "the concurrency group was changed by others each time it was to be entered", Hint: "send the request again",
-	}, nil)
-}
-
-// groupOf is the concurrency group of a run of a parameter set: the policy's, the package's own, or the
-// package's name.
-func groupOf(m *manifest.Manifest, policy *manifest.Policy, set string) string {
-	own := cmp.Or(m.Concurrency.Group, m.Name)
-	if policy == nil {
-		return own
-	}
-	return cmp.Or(policy.GroupFor(set), own)
-}
-
-// waiting is the run's entry in a queue.
-func (r *held) waiting(m *manifest.Manifest) claim.Waiting {
-	pending := r.pending
-	if r.request.Parent != "" {
-		pending = r.request.Parent // the sets before this one have to have succeeded
-	}
-	return claim.Waiting{
-		Place: claim.Place{
-			Created: r.created.UTC().Truncate(time.Millisecond), Package: m.Name, Version: m.Version,
-			Object: r.request.Object, ETag: r.request.ETag, Set: r.request.ParameterSet,
-		},
-		Key: r.claim.Key, Pending: pending, Need: (m.Timeout + m.RollbackTimeout).Milliseconds(),
-	}
-}
-
-// mayPass reports whether a refusal hangs only on what is applied, which the run that holds the group may be
-// about to change.
-func mayPass(refused error) bool {
-	if verdictOf(refused).kind == skipped {
-		return true
-	}
-	var refusal *problem.Error
-	return errors.As(refused, &refusal) && !slices.ContainsFunc(refusal.Problems, func(p problem.Problem) bool {
-		return !codes.Of(p.Code).ByRecord
-	})
-}
-
-func holder(g *claim.Group) string {
-	if g.Holder == nil {
-		return ""
-	}
-	return ", with the run " + g.Holder.RunID
-}
-
-func (r *held) refuseToWait(g *claim.Group) error {
-	return problem.New(problem.Problem{
-		Code: "state.busy", Where: "/concurrency", Message: fmt.Sprintf("the concurrency group %s is busy%s, and the package does not wait", g.Name, holder(g)),
-		Hint: "upload the package again when that run has ended, or let it wait with on_busy: queue",
-	}, nil)
-}
-
-// release releases the claim and leaves the group, if nothing was started: a later invocation does the work. The
-// claim keeps the failure that led to it, if there is one.
-func (r *held) release(ctx context.Context, failure error, counted bool) {
-	if !r.giveBack(ctx, failure, counted) || r.group == nil {
-		return
-	}
-	if r.mayHaveResult && r.withoutResult(ctx) != nil {
-		return // the next run of the group enters when the lease has ended, and looks at that result first
-	}
-	r.leave(ctx)
-}
-
-// giveBack releases the claim alone.
-func (r *held) giveBack(ctx context.Context, failure error, counted bool) bool {
-	if r.claim == nil || r.started {
-		return false
-	}
-	last := LastError(failure)
-	if last != nil {
-		last.Message = r.hides.Masker.String(last.Message)
-	}
-	if err := r.claim.Release(ctx, counted, last); err != nil {
-		// It may say that a step has begun: the next run of the group has to look at that first.
-		r.log.Error("the claim could not be released", "error", err.Error())
-		return false
-	}
-	return true
-}
-
-// Retryable reports whether a failure before the first step says nothing of the request: the same
-// may succeed later.
-func Retryable(failure error) bool { return failure != nil && codes.OfError(failure).Retried }
-
-// counts reports whether a failure counts as a try. What a person has to mend first does not: the
-// request goes on afterwards.
-func counts(failure error) bool { return codes.OfError(failure).Counted }

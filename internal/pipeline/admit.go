@@ -12,7 +12,6 @@ import (
 	"cemli-executor/internal/hiding"
 	"cemli-executor/internal/intake"
 	"cemli-executor/internal/problem"
-	"cemli-executor/internal/redact"
 	"cemli-executor/manifest"
 )
 
@@ -87,20 +86,6 @@ func (r *asked) others() func(ctx context.Context, name string) (*claim.Package,
 	return r.exec.Follower.Record
 }
 
-// shown are the parameters for the result; a sensitive one is only said to be there.
-func shown(arguments manifest.Arguments) map[string]any {
-	if len(arguments) == 0 {
-		return nil
-	}
-	values := map[string]any{}
-	for _, a := range arguments {
-		if values[a.Name] = a.Value; a.Sensitive {
-			values[a.Name] = redact.Mask
-		}
-	}
-	return values
-}
-
 // notAgain ends a run of what is applied already, where that is not to be done again.
 func (r *found) notAgain(plan *manifest.Plan, policy *manifest.Policy) error {
 	if r.result.Action != string(intake.ActionApply) || plan.Manifest().Idempotent || policy != nil && policy.AllowsRepeat() {
@@ -126,4 +111,9 @@ func (r *found) change(plan *manifest.Plan) *claim.Entry {
 		RunID: r.result.RunID, Key: admission.ContentKey(plan, p.DirHash, r.request.ParameterSet), Version: p.Version, DirHash: p.DirHash, SHA256: p.SHA256,
 		Kept: r.kept, Object: r.request.Object, Uploaded: r.created, Declares: slices.Sorted(maps.Keys(plan.Manifest().ParameterSets)), Start: r.result.Start, Resumes: r.request.ResumeFrom,
 	}
+}
+
+// alreadyApplied is the verdict for a run of the very same content and parameters that a run has applied.
+func (r *asked) alreadyApplied(runID string) *verdict {
+	return &verdict{kind: skipped, runID: runID, why: "the same content and parameters are applied already, by run " + runID + r.request.RepeatsHint()}
 }

@@ -98,3 +98,30 @@ func (r *run) ended() Ended {
 	}
 	return end
 }
+
+// Refused, Later and Duplicate answer requests that the invocation makes no run of, or not now. They leave no evidence.
+
+// Refused is the answer to a request that could not become a run.
+func (e *Engine) Refused(request intake.Request, err error) evidence.Result {
+	r := e.begin(request)
+	r.conclude(err)
+	return r.result
+}
+
+// Later is the answer to a request that goes on later.
+func (e *Engine) Later(request intake.Request, why string) evidence.Result {
+	r := e.begin(request)
+	if request.Continue == "" {
+		r.key()
+	}
+	return r.goesOnLater(why)
+}
+
+// Duplicate is the answer to a request that another run has done, or is doing.
+func (e *Engine) Duplicate(request intake.Request, other claim.Claim) evidence.Result {
+	r := e.begin(request)
+	if request.Continue == "" {
+		r.key()
+	}
+	return r.isDuplicate(other)
+}

@@ -16,7 +16,6 @@ import (
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/followup"
 	"cemli-executor/internal/problem"
-	"cemli-executor/internal/results"
 	"cemli-executor/internal/store"
 )
 
@@ -86,14 +85,6 @@ func (r *held) forEvidence(ctx context.Context) (context.Context, context.Cancel
 	return context.WithDeadline(context.WithoutCancel(ctx), end)
 }
 
-// leased is until when nobody else may take the run over.
-func (r *held) leased() time.Time {
-	if r.claim == nil {
-		return time.Time{}
-	}
-	return r.claim.Lease
-}
-
 // endsRequest reports whether a failure before the claim is about one version of the object, or one event, and so
 // the end of the request.
 func (r *run) endsRequest(failure error) bool {
@@ -126,13 +117,6 @@ func (r *run) postpone(ctx context.Context, v verdict) {
 	r.release(ctx, nil, false)
 	r.handOff = v.handOff
 	r.goesOnLater(v.why)
-}
-
-// goesOnLater is the answer to a request that goes on later. It leaves no evidence yet.
-func (r *report) goesOnLater(why string) evidence.Result {
-	r.result.Status, r.result.Message, r.result.Execution.Note = evidence.StatusInProgress, why, why
-	r.exec.Log.Info("goes on later", "run_id", r.result.RunID, "object", r.request.Object, "why", why)
-	return r.result
 }
 
 // keepNoting notes the end of the steps, if that could not be done before, until there is no time left or the
@@ -277,24 +261,6 @@ func (r *found) collect(ctx context.Context) error {
 	return err
 }
 
-// document is a document of the run's evidence.
-func (r *report) document(name, contentType string, body io.ReadSeeker, size int64) results.Document {
-	return results.Document{Object: evidence.Dir(r.result.RunID) + name, Type: contentType, Body: body, Size: size}
-}
-
-// part bounds one request: it may take a part of the time that is left.
-func (r *asked) part(ctx context.Context) (context.Context, context.CancelFunc) {
-	end := r.killAt
-	if deadline, ok := ctx.Deadline(); ok {
-		end = deadline
-	}
-	left := r.exec.Reserve
-	if !end.IsZero() {
-		left = time.Until(end)
-	}
-	return context.WithTimeout(ctx, max(left/4, 2*time.Second))
-}
-
 const junitReport = "junit.xml"
 
 // putJUnit stores the run as a JUnit report.
@@ -354,20 +320,4 @@ func (r *run) followUp(ctx context.Context) {
 		r.leave(ctx) // else the next of the group would not know of this run
 	}
 	r.exec.Follower.Conclude(ctx, r.claim, end)
-}
-
-// leave gives the group up, and notes who is to be started now.
-func (r *held) leave(ctx context.Context) {
-	if r.group == nil {
-		return
-	}
-	g, err := r.group.Leave(ctx)
-	if err != nil {
-		r.log.Error("the concurrency group could not be left; it is free when the lease ends", "group", r.group.Name, "error", err.Error())
-		return
-	}
-	if g.First() != nil {
-		r.released = append(r.released, g.Name)
-	}
-	r.group = nil
 }

@@ -7,16 +7,21 @@ package pipeline
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"time"
 
 	"cemli-executor/internal/admission"
 	"cemli-executor/internal/claim"
+	"cemli-executor/internal/codes"
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/followup"
+	"cemli-executor/internal/intake"
 	"cemli-executor/internal/logwriter"
+	"cemli-executor/internal/problem"
 	"cemli-executor/internal/sandbox"
 	"cemli-executor/internal/secrets"
+	"cemli-executor/internal/steps"
 	"cemli-executor/internal/store"
 	"cemli-executor/internal/uploader"
 )
@@ -106,3 +111,99 @@ func New(config Config) *Engine {
 	}
 	return e
 }
+
+// NoTime is the error for an invocation, killed at a time, in which the first step of a run would have no time. A zero
+// time is not known.
+func (e *Engine) NoTime(killAt time.Time) error {
+	return problem.New(problem.Problem{
+		Code: "step.deadline",
+		Message: fmt.Sprintf("no time is left for steps: the invocation keeps %s for the evidence and %s to stop a step",
+			e.Reserve, grace),
+		Hint: e.moreTime(killAt, "CEMLI_RESERVE"),
+	}, nil)
+}
+
+// moreTime is how a run gets the time that it needs.
+func (e *Engine) moreTime(killAt time.Time, lower string) string {
+	hint := "raise the function's timeout, or lower " + lower
+	if e.Invoke == nil && !killAt.IsZero() {
+		hint += "; there are no detached invocations here, which could have more time, as on OCI Functions"
+	}
+	return hint
+}
+
+const (
+	// leaseMargin is how long a claim outlives the invocation, which the platform ends at its deadline.
+	leaseMargin = 5 * time.Second
+	// preparing is the time that a run may take before its first step, beyond which its leases are renewed.
+	preparing = time.Minute
+)
+
+// Watch reads since when uploads are looked after, or begins that.
+func (e *Engine) Watch(ctx context.Context, since time.Time) (claim.Watch, error) {
+	w, ok, err := e.Book.Watch(ctx)
+	if ok || err != nil {
+		return w, err
+	}
+	ran := false
+	for _, prefix := range []string{"runs/", "packages/"} { // a copy of a package is there before its run is
+		page, err := e.Results.List(ctx, store.ListOptions{Prefix: prefix, Limit: 1})
+		if err != nil {
+			return w, err
+		}
+		ran = ran || len(page.Objects) > 0
+	}
+	if !ran {
+		return e.Book.StartWatch(ctx, since)
+	}
+	// Another run may have begun the watch, and ended, between the two looks.
+	if w, ok, err = e.Book.Watch(ctx); ok || err != nil {
+		return w, err
+	}
+	return w, problem.New(problem.Problem{
+		Code: "state.lost", Where: e.State.Name() + "/watch.json", Message: "there are results, and the state bucket does not know what ran: nothing is run, as it might run again",
+		Hint: "restore the state bucket; or, knowing that nothing that ran will be uploaded again, put {\"schema_version\":1,\"since\":\"" + e.Now().Format(time.RFC3339) + "\"} there",
+	}, nil)
+}
+
+// Accept stores the request as a pending one, under a name.
+func (e *Engine) Accept(ctx context.Context, name string, request intake.Request) (made bool, err error) {
+	doc, err := request.Encode()
+	if err != nil {
+		return false, err
+	}
+	return e.Book.Accept(ctx, name, doc)
+}
+
+// LeaseEnd is when a lease ends that begins now: after what the run may still need, and no later than the
+// invocation, which the platform kills at hard. A zero hard or need is not known.
+func (e *Engine) LeaseEnd(hard time.Time, need, runTime time.Duration) time.Time {
+	end := hard
+	if end.IsZero() {
+		end = e.Now().Add(runTime + e.Reserve)
+	}
+	if needed := e.Now().Add(preparing + need + e.Reserve); need > 0 && needed.Before(end) {
+		end = needed
+	}
+	return end.Add(leaseMargin).UTC()
+}
+
+// Retryable reports whether a failure before the first step says nothing of the request: the same
+// may succeed later.
+func Retryable(failure error) bool { return failure != nil && codes.OfError(failure).Retried }
+
+// counts reports whether a failure counts as a try. What a person has to mend first does not: the
+// request goes on afterwards.
+func counts(failure error) bool { return codes.OfError(failure).Counted }
+
+// LastError is what a claim keeps of a failure, so that the result can tell it; nil of none.
+func LastError(failure error) *problem.Problem {
+	if failure == nil {
+		return nil
+	}
+	described := problem.Of(failure, problem.Problem{Code: codes.Internal, Message: "the executor could not do its work"})
+	return &problem.Problem{Code: described.Code(), Message: evidence.Cut(described.Message(), 1000)}
+}
+
+// grace is the part of a step's time in which it is stopped.
+const grace = steps.Grace

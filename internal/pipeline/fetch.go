@@ -137,3 +137,24 @@ func (r *found) unpack(ctx context.Context, archive *bundle.Archive, root *os.Ro
 	}
 	return extracted, nil
 }
+
+// keepPolicy begins to keep a copy of the policy, if there is one, whatever it decides.
+func (r *found) keepPolicy(ctx context.Context) {
+	if r.policy != nil && r.exec.KeepPackages {
+		r.copies.Policy(ctx, r.policy)
+	}
+}
+
+// keepPackage begins to keep a copy of the package, where it is going to be applied and may be kept: a sensitive
+// default must not come to lie where authors read.
+func (r *found) keepPackage(ctx context.Context, zip *download.Object, m *manifest.Manifest) {
+	if !r.exec.KeepPackages || r.result.Action != string(intake.ActionApply) || len(m.SensitiveValues()) > 0 {
+		return
+	}
+	r.kept = true
+	r.copies.Package(ctx, zip, zip.Size(), zip.SHA256(), func() {
+		if zip.Size() > 4<<20 {
+			debug.FreeOSMemory() // what the download held; the scripts need it
+		}
+	})
+}

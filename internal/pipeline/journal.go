@@ -7,12 +7,10 @@ import (
 	"log/slog"
 	"strings"
 
-	"cemli-executor/internal/claim"
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/problem"
 	"cemli-executor/internal/results"
 	"cemli-executor/internal/steps"
-	"cemli-executor/internal/store"
 )
 
 // journal is what the run does while its steps run: it notes in the claim that a step begins, stores logs
@@ -96,59 +94,4 @@ func (r *report) keepBeside(ctx context.Context, step string, d results.Document
 	r.stored.Beside(ctx, d, func(err error) {
 		r.log.Warn("log not stored yet", "step", step, "object", d.Object, "error", err.Error())
 	})
-}
-
-// untilTooLate does what has to be done before a step, as often as there is still time for the step then.
-func (r *decided) untilTooLate(ctx context.Context, do func(context.Context) error) error {
-	end, _ := ctx.Deadline() // bound has set it
-	ctx, cancel := context.WithDeadline(ctx, end.Add(-grace))
-	defer cancel()
-	return store.Patience(r.part).Insist(ctx, do)
-}
-
-// unnotable is the error for a step that could not be noted, and so is not begun: if the executor died, its
-// result would say that it had not run.
-func (r *decided) unnotable(step evidence.Step, err error) error {
-	if err == nil {
-		return nil
-	}
-	return problem.New(problem.Problem{
-		Code: "state.unnoted", Where: step.Run, Message: "was not begun, as that could not be noted in the state bucket: " + problem.Of(err, problem.Problem{Message: err.Error()}).Message(),
-		Hint: "check that the state bucket can be reached and written; then go on with resume_from or undo with rollback_of",
-	}, err)
-}
-
-func (r *held) lostLease(first bool) error {
-	if first {
-		return duplicateOf(r.claim.Claim)
-	}
-	return problem.New(problem.Problem{
-		Code: "state.lease_lost", Where: r.result.RunID, Message: "the run has taken longer than its lease, and another invocation may have taken over",
-		Hint: "see the results of this run and of later ones before you go on",
-	}, nil)
-}
-
-// noteEnd notes in the claim how the steps have ended, before anything else waits for the store: if the executor
-// dies now, a later invocation stores that as the run's result. What fails is tried again beside the other work.
-func (r *held) noteEnd(ctx context.Context, failure error) {
-	if !r.started {
-		return
-	}
-	dying := r.snapshot(r.outcome)
-	dying.conclude(failure)
-	dying.result.Message += "; the executor ended before all of the evidence was stored"
-	doc, err := dying.encodeCheckpoint()
-	if err != nil {
-		r.log.Warn("the end of the steps could not be noted", "error", err.Error())
-		return
-	}
-	end := claim.Start{Lease: r.longest(), Group: r.claim.Group, Applies: r.doing, SHA256: r.result.Package.SHA256, Checkpoint: doc}
-	note := func(ctx context.Context) error {
-		_, err := r.claim.Progress(ctx, end)
-		return err
-	}
-	if err := store.Patience(r.part).Once(context.WithoutCancel(ctx), note); err != nil {
-		r.log.Warn("the end of the steps could not be noted yet", "error", err.Error())
-		r.noteLater = note
-	}
 }

@@ -1,17 +1,12 @@
 package pipeline
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"cemli-executor/internal/claim"
-	"cemli-executor/internal/codes"
 	"cemli-executor/internal/evidence"
-	"cemli-executor/internal/intake"
-	"cemli-executor/internal/problem"
 )
 
 // verdict ends a run early without a failure. Stages return it as their error, so that the stages after them
@@ -77,11 +72,6 @@ func splitUp(held *claim.Held, goesOn bool) *verdict {
 	return &verdict{kind: split, sets: held, goesOn: goesOn, why: fmt.Sprintf("the package has %d parameter sets", len(held.Sets))}
 }
 
-// alreadyApplied is the verdict for a run of the very same content and parameters that a run has applied.
-func (r *asked) alreadyApplied(runID string) *verdict {
-	return &verdict{kind: skipped, runID: runID, why: "the same content and parameters are applied already, by run " + runID + r.request.RepeatsHint()}
-}
-
 // afterFailedSet is the verdict for a parameter set that is not run because one before it did not succeed.
 func afterFailedSet(failed evidence.Result) *verdict {
 	return &verdict{
@@ -93,38 +83,3 @@ func afterFailedSet(failed evidence.Result) *verdict {
 
 // errHasResult is the verdict for a run id that has a result already.
 var errHasResult = &verdict{kind: hasResult, why: "the run has a result already"}
-
-// isDuplicate is the answer to a request that another run has done or is doing: that run, and how
-// it ended. It leaves no evidence of its own.
-func (r *report) isDuplicate(other claim.Claim) evidence.Result {
-	why := duplicateOf(other).why
-	r.result.RunID, r.result.Attempt, r.result.Message, r.result.Duplicate = other.RunID, other.Attempt, why, true
-	r.request.Pinned = cmp.Or(r.request.Pinned, other.Pinned)
-	r.result.Status = evidence.StatusInProgress
-	if other.State == claim.Done {
-		r.result.Status = evidence.Status(other.Status)
-	}
-	r.result.Execution.Note = why
-	r.exec.Log.Info("duplicate", "run_id", other.RunID, "object", r.request.Object, "status", r.result.Status)
-	return r.result
-}
-
-// conclude sets status, message and error.
-func (r *earlier) conclude(failure error) {
-	res := &r.result
-	res.End = res.Start.Add(time.Since(r.begun))
-	switch v := verdictOf(failure); {
-	case failure == nil:
-		res.Succeed(r.outcome.Began)
-		if res.Action == string(intake.ActionRollback) && r.outcome.Began {
-			res.Message += r.back.Without()
-		}
-	case v.kind == skipped:
-		res.Status, res.Message, res.PreviousRunID = evidence.StatusSkipped, v.why, v.runID
-	default:
-		described := problem.Of(failure, problem.Problem{
-			Code: codes.Internal, Message: "the executor could not do its work", Hint: "see the function's log",
-		})
-		res.Fail(described, described.Message()+r.back.Without())
-	}
-}

@@ -7,17 +7,14 @@ import (
 	"fmt"
 	"time"
 
-	"cemli-executor/internal/claim"
 	"cemli-executor/internal/confinement"
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/fetch"
 	"cemli-executor/internal/hiding"
 	"cemli-executor/internal/intake"
 	"cemli-executor/internal/problem"
-	"cemli-executor/internal/sandbox"
 	"cemli-executor/internal/secrets"
 	"cemli-executor/internal/steps"
-	"cemli-executor/internal/store"
 	"cemli-executor/manifest"
 )
 
@@ -150,35 +147,6 @@ func undoShare(ctx context.Context, plan *manifest.Plan) time.Duration {
 	return cmp.Or(m.RollbackTimeout, min(left(ctx)/4, maxUndoTime))
 }
 
-// left is the time that steps may take.
-func left(ctx context.Context) time.Duration {
-	end, _ := ctx.Deadline() // bound has set it
-	return time.Until(end)
-}
-
-// undoTime is how long a package's undo may take.
-func undoTime(m *manifest.Manifest) time.Duration { return cmp.Or(m.RollbackTimeout, maxUndoTime) }
-
-// maxUndoTime bounds the time for undo where the manifest does not say.
-const maxUndoTime = 5 * time.Minute
-
-// grace is the part of a step's time in which it is stopped.
-const grace = steps.Grace
-
-// withoutResult refuses to run under a run id that has a result already.
-func (r *held) withoutResult(ctx context.Context) error {
-	object := evidence.ResultObject(r.result.RunID)
-	_, err := r.exec.Results.Head(ctx, object)
-	switch {
-	case errors.Is(err, store.ErrNotFound):
-		r.mayHaveResult = false
-		return nil
-	case err != nil:
-		return err
-	}
-	return store.Error(store.ErrExists, "start run", r.exec.Results.Name(), object, errHasResult)
-}
-
 // provable makes sure, before anything is executed, that the run can leave evidence whatever the package
 // contains: the result with its manifest in it, and the report, are encoded once. Where they cannot be, or
 // would be too large, the run ends without what is in their way.
@@ -210,14 +178,6 @@ func (r *decided) listed() []evidence.Step {
 		all = append(all, s.Describe(evidence.StepNotRun))
 	}
 	return all
-}
-
-// planned are the layers that the scripts will be in.
-func (r *decided) planned() sandbox.Layers { return confinement.Planned(r.level, r.job.Network) }
-
-// confinedBy says in the result what is in force.
-func (r *decided) confinedBy(l sandbox.Layers) {
-	r.result.Sandbox = confinement.Describe(r.level, r.job.Network, l)
 }
 
 // mayReadSecrets refuses secrets where there is no vault, or where scripts could also take the function's identity and
@@ -293,124 +253,4 @@ func (r *run) decide(ctx context.Context) error {
 		r.back.LeaveOut(&r.job)
 	}
 	return nil
-}
-
-// progress notes, right before a step starts, that it does: if the executor dies, this is what is
-// known. A claim that is lost, or whose lease has ended, stops the run: another may have begun.
-func (r *held) progress(ctx context.Context, b steps.Beginning) error {
-	first := !r.started
-	checkpoint, err := r.checkpoint(b)
-	if err != nil {
-		return err
-	}
-	ok := false
-	note := func(ctx context.Context) (err error) {
-		ok, err = r.noteStart(ctx, first, checkpoint)
-		return err
-	}
-	if first {
-		err = note(ctx) // else nothing has been started, and the request is tried again
-	} else {
-		err = r.unnotable(b.Step, r.untilTooLate(ctx, note))
-	}
-	if err != nil || !ok {
-		return cmp.Or(err, r.lostLease(first))
-	}
-	r.started, r.request.Pinned = true, r.result.Package.SHA256
-	return nil
-}
-
-// checkpoint is the result as it would be if the executor died during a step.
-func (r *held) checkpoint(b steps.Beginning) ([]byte, error) {
-	dying := r.snapshot(b.Interrupted)
-	result := &dying.result
-	result.Execution.ReturnCode = -1
-	result.Status, result.Message = evidence.StatusInterrupted, "the executor ended while the step "+b.Step.Name+" ran, or right before it began"
-	result.Error = &evidence.Error{
-		Code: "step.interrupted", Message: result.Message,
-		Hint: "see which parts took effect; then send rerun_of or resume_from with a reason",
-	}
-	result.End = r.exec.Now()
-	return dying.encodeCheckpoint()
-}
-
-// snapshot is the run as it is now, with what has come of the job, for a result that somebody else may have
-// to store.
-func (r *held) snapshot(o steps.Outcome) *held {
-	dying := *r
-	dying.result.Evidence = r.stored.Listed()
-	dying.take(o)
-	dying.result.Steps = nil
-	for _, s := range o.Steps {
-		s.StdoutTail, s.StderrTail = "", ""
-		dying.result.Steps = append(dying.result.Steps, s)
-	}
-	dying.result.Execution = evidence.Execution{Ran: true, ReturnCode: dying.result.Execution.ReturnCode, Note: "the output is in the steps' logs, as far as they were stored"}
-	return &dying
-}
-
-// take puts what has come of the job into the result.
-func (r *decided) take(o steps.Outcome) {
-	r.outcome = o
-	r.result.Steps, r.result.Rollback = o.Steps, o.Rollback
-	if o.Layers != (sandbox.Layers{}) {
-		r.confinedBy(o.Layers)
-	}
-	if undo := o.Rollback; undo != nil && undo.Status != evidence.StepSuccess {
-		undo.Request = r.request.FinishUndo(r.result)
-	}
-	r.result.SumUp()
-}
-
-// encodeCheckpoint encodes a snapshot for the claim.
-func (r *held) encodeCheckpoint() ([]byte, error) {
-	r.result.Outputs = r.outcome.Outputs
-	r.hides.Mask(&r.result)
-	doc, err := r.result.Encode()
-	if err == nil && len(doc) > maxCheckpoint {
-		r.result.Manifest, r.result.Trigger.Raw = nil, nil // the package has the one, and the pending request the other
-		return r.result.Encode()
-	}
-	return doc, err
-}
-
-// maxCheckpoint is how large a checkpoint may be that has the manifest in it: a claim is written before each step.
-const maxCheckpoint = 1 << 20
-
-// noteStart notes that a step starts. False: the claim or the group is another's by now, or may be.
-func (r *held) noteStart(ctx context.Context, first bool, checkpoint []byte) (bool, error) {
-	if r.exec.Now().After(r.claim.Lease) {
-		return false, nil
-	}
-	if ok, err := r.renew(ctx, first); err != nil || !ok {
-		return false, err
-	}
-	if r.until.IsZero() {
-		r.until = r.exec.Now().Add(r.need + r.exec.Reserve + leaseMargin).UTC()
-	}
-	start := claim.Start{Lease: r.longest(), Group: r.claim.Group, Applies: r.doing, SHA256: r.result.Package.SHA256, Checkpoint: checkpoint}
-	if r.group != nil {
-		start.Group = r.group.Name
-	}
-	if r.need > 0 && r.until.Before(start.Lease) {
-		start.Lease = r.until // if the executor dies, nobody waits for what it had to prepare and to store
-	}
-	return r.claim.Progress(ctx, start)
-}
-
-// renew makes the lease of the group last for the steps, where preparing them took long. False: the group
-// is another's by now.
-func (r *held) renew(ctx context.Context, first bool) (bool, error) {
-	if !first || r.group == nil || r.group.Holder.Lease.After(r.lease().Add(-preparing/2)) {
-		return true, nil
-	}
-	return r.group.Renew(ctx, r.lease())
-}
-
-// longest is the lease that the claim may have: the one of the group, so that both end together.
-func (r *held) longest() time.Time {
-	if r.group != nil {
-		return r.group.Holder.Lease
-	}
-	return r.claim.Lease
 }

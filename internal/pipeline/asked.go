@@ -1,0 +1,99 @@
+package pipeline
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"time"
+
+	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/goback"
+	"cemli-executor/internal/hiding"
+	"cemli-executor/internal/intake"
+	"cemli-executor/internal/problem"
+	"cemli-executor/internal/sandbox"
+	"cemli-executor/manifest"
+)
+
+// recall makes the run one of what the request goes back to.
+func (r *earlier) recall(ctx context.Context) (err error) {
+	r.result.PreviousRunID = r.request.PreviousRun()
+	if r.back, err = goback.Recall(ctx, r.exec.Follower, r.request); err != nil {
+		return err
+	}
+	r.request = r.back.Request
+	q := r.request
+	r.name = cmp.Or(r.back.Previous.Package.Name, intake.PackageName(q.Object))
+	r.result.Action, r.result.SourceObject, r.result.ParameterSet = string(q.Action), q.Object, q.ParameterSet
+	r.result.Package.ETag, r.result.Package.VersionID = q.ETag, q.VersionID
+	r.hides = hiding.Of(q.Parameters, nil)
+	return nil
+}
+
+// bound ends the run in time for the evidence.
+func (r *decided) bound(ctx context.Context) (context.Context, context.CancelFunc, error) {
+	end := r.result.Start.Add(r.limits.RunTime)
+	if hard, ok := ctx.Deadline(); ok && hard.Add(-r.exec.Reserve).Before(end) {
+		end = hard.Add(-r.exec.Reserve)
+	}
+	if time.Until(end) <= grace {
+		return nil, nil, r.exec.NoTime(r.killAt)
+	}
+	ctx, cancel := context.WithDeadline(ctx, end)
+	return ctx, cancel, nil
+}
+
+// supported refuses what is not for this executor and what this version cannot do.
+func (r *report) supported(ctx context.Context) error {
+	if r.request.Bucket != r.exec.Packages.Name() {
+		return wrongBucket(r.request.Bucket, r.exec.Packages.Name())
+	}
+	namespace, err := r.exec.Namespace(ctx)
+	if err != nil {
+		return err
+	}
+	if r.request.Namespace != "" && r.request.Namespace != namespace {
+		return wrongBucket(r.request.Namespace+"/"+r.request.Bucket, namespace+"/"+r.exec.Packages.Name())
+	}
+	r.request.Namespace = namespace
+	if r.request.Object == "" && r.request.PreviousRun() != "" {
+		return r.request.Consistent() // that run says of which object it was
+	}
+	if err := intake.CheckName(r.request.Object); err != nil {
+		return err
+	}
+	return r.request.Consistent()
+}
+
+func wrongBucket(got, want string) error {
+	return problem.New(problem.Problem{
+		Code: "trigger.bucket", Where: got, Message: "packages are taken only from " + want,
+		Hint: "upload the package there, or set CEMLI_PACKAGES_BUCKET",
+	}, nil)
+}
+
+// readPolicy reads the policy and makes its limits those of the run; nil where none is
+// set. A policy that is set and cannot be had stops everything.
+func (r *decided) readPolicy(ctx context.Context) (*manifest.Policy, error) {
+	if r.exec.Policy == nil {
+		r.result.Policy = evidence.Policy{Source: "none"}
+		return nil, nil //nolint:nilnil // no policy is no error
+	}
+	r.result.Policy = evidence.Policy{Source: r.exec.Policy.Source}
+	policy, doc, err := r.exec.Policy.Parse(ctx, r.exec.Environment)
+	if doc != nil {
+		r.result.Policy.Digest = "sha256:" + fmt.Sprintf("%x", sha256.Sum256(doc))
+		r.policy = doc
+	}
+	if err != nil {
+		return nil, err
+	}
+	r.limits = r.limits.Within(policy)
+	level := sandbox.Level(policy.Sandbox)
+	r.accepted = level != ""
+	if r.accepted && level.Reaches(r.level) {
+		r.level = level
+	}
+	return policy, nil
+}

@@ -1,0 +1,189 @@
+package pipeline
+
+import (
+	"cmp"
+	"context"
+	"time"
+
+	"cemli-executor/internal/claim"
+	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/problem"
+	"cemli-executor/internal/sandbox"
+	"cemli-executor/internal/steps"
+	"cemli-executor/internal/store"
+)
+
+// progress notes, right before a step starts, that it does: if the executor dies, this is what is
+// known. A claim that is lost, or whose lease has ended, stops the run: another may have begun.
+func (r *held) progress(ctx context.Context, b steps.Beginning) error {
+	first := !r.started
+	checkpoint, err := r.checkpoint(b)
+	if err != nil {
+		return err
+	}
+	ok := false
+	note := func(ctx context.Context) (err error) {
+		ok, err = r.noteStart(ctx, first, checkpoint)
+		return err
+	}
+	if first {
+		err = note(ctx) // else nothing has been started, and the request is tried again
+	} else {
+		err = r.unnotable(b.Step, r.untilTooLate(ctx, note))
+	}
+	if err != nil || !ok {
+		return cmp.Or(err, r.lostLease(first))
+	}
+	r.started, r.request.Pinned = true, r.result.Package.SHA256
+	return nil
+}
+
+// checkpoint is the result as it would be if the executor died during a step.
+func (r *held) checkpoint(b steps.Beginning) ([]byte, error) {
+	dying := r.snapshot(b.Interrupted)
+	result := &dying.result
+	result.Execution.ReturnCode = -1
+	result.Status, result.Message = evidence.StatusInterrupted, "the executor ended while the step "+b.Step.Name+" ran, or right before it began"
+	result.Error = &evidence.Error{
+		Code: "step.interrupted", Message: result.Message,
+		Hint: "see which parts took effect; then send rerun_of or resume_from with a reason",
+	}
+	result.End = r.exec.Now()
+	return dying.encodeCheckpoint()
+}
+
+// snapshot is the run as it is now, with what has come of the job, for a result that somebody else may have
+// to store.
+func (r *held) snapshot(o steps.Outcome) *held {
+	dying := *r
+	dying.result.Evidence = r.stored.Listed()
+	dying.take(o)
+	dying.result.Steps = nil
+	for _, s := range o.Steps {
+		s.StdoutTail, s.StderrTail = "", ""
+		dying.result.Steps = append(dying.result.Steps, s)
+	}
+	dying.result.Execution = evidence.Execution{Ran: true, ReturnCode: dying.result.Execution.ReturnCode, Note: "the output is in the steps' logs, as far as they were stored"}
+	return &dying
+}
+
+// take puts what has come of the job into the result.
+func (r *decided) take(o steps.Outcome) {
+	r.outcome = o
+	r.result.Steps, r.result.Rollback = o.Steps, o.Rollback
+	if o.Layers != (sandbox.Layers{}) {
+		r.confinedBy(o.Layers)
+	}
+	if undo := o.Rollback; undo != nil && undo.Status != evidence.StepSuccess {
+		undo.Request = r.request.FinishUndo(r.result)
+	}
+	r.result.SumUp()
+}
+
+// encodeCheckpoint encodes a snapshot for the claim.
+func (r *held) encodeCheckpoint() ([]byte, error) {
+	r.result.Outputs = r.outcome.Outputs
+	r.hides.Mask(&r.result)
+	doc, err := r.result.Encode()
+	if err == nil && len(doc) > maxCheckpoint {
+		r.result.Manifest, r.result.Trigger.Raw = nil, nil // the package has the one, and the pending request the other
+		return r.result.Encode()
+	}
+	return doc, err
+}
+
+// maxCheckpoint is how large a checkpoint may be that has the manifest in it: a claim is written before each step.
+const maxCheckpoint = 1 << 20
+
+// noteStart notes that a step starts. False: the claim or the group is another's by now, or may be.
+func (r *held) noteStart(ctx context.Context, first bool, checkpoint []byte) (bool, error) {
+	if r.exec.Now().After(r.claim.Lease) {
+		return false, nil
+	}
+	if ok, err := r.renew(ctx, first); err != nil || !ok {
+		return false, err
+	}
+	if r.until.IsZero() {
+		r.until = r.exec.Now().Add(r.need + r.exec.Reserve + leaseMargin).UTC()
+	}
+	start := claim.Start{Lease: r.longest(), Group: r.claim.Group, Applies: r.doing, SHA256: r.result.Package.SHA256, Checkpoint: checkpoint}
+	if r.group != nil {
+		start.Group = r.group.Name
+	}
+	if r.need > 0 && r.until.Before(start.Lease) {
+		start.Lease = r.until // if the executor dies, nobody waits for what it had to prepare and to store
+	}
+	return r.claim.Progress(ctx, start)
+}
+
+// renew makes the lease of the group last for the steps, where preparing them took long. False: the group
+// is another's by now.
+func (r *held) renew(ctx context.Context, first bool) (bool, error) {
+	if !first || r.group == nil || r.group.Holder.Lease.After(r.lease().Add(-preparing/2)) {
+		return true, nil
+	}
+	return r.group.Renew(ctx, r.lease())
+}
+
+// longest is the lease that the claim may have: the one of the group, so that both end together.
+func (r *held) longest() time.Time {
+	if r.group != nil {
+		return r.group.Holder.Lease
+	}
+	return r.claim.Lease
+}
+
+// untilTooLate does what has to be done before a step, as often as there is still time for the step then.
+func (r *decided) untilTooLate(ctx context.Context, do func(context.Context) error) error {
+	end, _ := ctx.Deadline() // bound has set it
+	ctx, cancel := context.WithDeadline(ctx, end.Add(-grace))
+	defer cancel()
+	return store.Patience(r.part).Insist(ctx, do)
+}
+
+// unnotable is the error for a step that could not be noted, and so is not begun: if the executor died, its
+// result would say that it had not run.
+func (r *decided) unnotable(step evidence.Step, err error) error {
+	if err == nil {
+		return nil
+	}
+	return problem.New(problem.Problem{
+		Code: "state.unnoted", Where: step.Run, Message: "was not begun, as that could not be noted in the state bucket: " + problem.Of(err, problem.Problem{Message: err.Error()}).Message(),
+		Hint: "check that the state bucket can be reached and written; then go on with resume_from or undo with rollback_of",
+	}, err)
+}
+
+func (r *held) lostLease(first bool) error {
+	if first {
+		return duplicateOf(r.claim.Claim)
+	}
+	return problem.New(problem.Problem{
+		Code: "state.lease_lost", Where: r.result.RunID, Message: "the run has taken longer than its lease, and another invocation may have taken over",
+		Hint: "see the results of this run and of later ones before you go on",
+	}, nil)
+}
+
+// noteEnd notes in the claim how the steps have ended, before anything else waits for the store: if the executor
+// dies now, a later invocation stores that as the run's result. What fails is tried again beside the other work.
+func (r *held) noteEnd(ctx context.Context, failure error) {
+	if !r.started {
+		return
+	}
+	dying := r.snapshot(r.outcome)
+	dying.conclude(failure)
+	dying.result.Message += "; the executor ended before all of the evidence was stored"
+	doc, err := dying.encodeCheckpoint()
+	if err != nil {
+		r.log.Warn("the end of the steps could not be noted", "error", err.Error())
+		return
+	}
+	end := claim.Start{Lease: r.longest(), Group: r.claim.Group, Applies: r.doing, SHA256: r.result.Package.SHA256, Checkpoint: doc}
+	note := func(ctx context.Context) error {
+		_, err := r.claim.Progress(ctx, end)
+		return err
+	}
+	if err := store.Patience(r.part).Once(context.WithoutCancel(ctx), note); err != nil {
+		r.log.Warn("the end of the steps could not be noted yet", "error", err.Error())
+		r.noteLater = note
+	}
+}

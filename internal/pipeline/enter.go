@@ -1,0 +1,192 @@
+package pipeline
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"cemli-executor/internal/claim"
+	"cemli-executor/internal/codes"
+	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/intake"
+	"cemli-executor/internal/problem"
+	"cemli-executor/internal/store"
+	"cemli-executor/manifest"
+)
+
+// entries bounds how often a run looks at a group that others change all the time.
+const entries = 20
+
+// enter makes the run the only one of its concurrency group. A run that has to wait is put into the group's queue,
+// and enter returns the verdict later. A package that admit refuses whatever happens meanwhile is refused at once.
+func (r *run) enter(ctx context.Context, m *manifest.Manifest, policy *manifest.Policy, admit func() (*manifest.Plan, error)) error {
+	if r.result.Action == string(intake.ActionCheck) {
+		return nil // it runs nothing
+	}
+	if m.Timeout+m.RollbackTimeout > left(ctx) {
+		return r.tooLong(nil) // another invocation may have the time that the package says it takes
+	}
+	name := groupOf(m, policy, r.request.ParameterSet)
+	me := r.waiting(m)
+	examined := false
+	for range entries {
+		g, err := r.exec.Book.Group(ctx, name)
+		if err != nil {
+			return err
+		}
+		busy, err := g.Occupied(ctx, me.Key)
+		if err != nil {
+			return err
+		}
+		if !busy && g.Holder != nil {
+			if err := r.exec.Follower.EndFormer(ctx, g, me.Key); err != nil {
+				return err
+			}
+		}
+		turn := !busy && g.IsTurnOf(me)
+		switch {
+		case !turn && m.Concurrency.Reject:
+			return r.refuseToWait(g)
+		case turn:
+			late, ok, err := g.Enter(ctx, me, r.result.RunID, r.lease())
+			if err != nil {
+				return err
+			}
+			if ok {
+				r.group, r.result.Late = g, late
+				return nil
+			}
+			continue
+		case !examined:
+			if _, err := admit(); err != nil && !mayPass(err) {
+				return err
+			}
+			examined = true
+		}
+		if ok, err := r.claim.Join(ctx, name); err != nil || !ok {
+			return errors.Join(err, lost(ok || err != nil, r.claim))
+		}
+		if ok, err := g.Wait(ctx, me); err != nil {
+			return err
+		} else if ok {
+			r.released = append(r.released, name) // it may have become free meanwhile, or the first of the queue is to be started
+			return &verdict{kind: later, why: "the run waits for its turn in the concurrency group " + name + holder(g)}
+		}
+	}
+	return problem.New(problem.Problem{
+		Code: "state.conflict", Where: name, Message: "the concurrency group was changed by others each time it was to be entered", Hint: "send the request again",
+	}, nil)
+}
+
+// groupOf is the concurrency group of a run of a parameter set: the policy's, the package's own, or the
+// package's name.
+func groupOf(m *manifest.Manifest, policy *manifest.Policy, set string) string {
+	own := cmp.Or(m.Concurrency.Group, m.Name)
+	if policy == nil {
+		return own
+	}
+	return cmp.Or(policy.GroupFor(set), own)
+}
+
+// waiting is the run's entry in a queue.
+func (r *held) waiting(m *manifest.Manifest) claim.Waiting {
+	pending := r.pending
+	if r.request.Parent != "" {
+		pending = r.request.Parent // the sets before this one have to have succeeded
+	}
+	return claim.Waiting{
+		Place: claim.Place{
+			Created: r.created.UTC().Truncate(time.Millisecond), Package: m.Name, Version: m.Version,
+			Object: r.request.Object, ETag: r.request.ETag, Set: r.request.ParameterSet,
+		},
+		Key: r.claim.Key, Pending: pending, Need: (m.Timeout + m.RollbackTimeout).Milliseconds(),
+	}
+}
+
+// mayPass reports whether a refusal hangs only on what is applied, which the run that holds the group may be
+// about to change.
+func mayPass(refused error) bool {
+	if verdictOf(refused).kind == skipped {
+		return true
+	}
+	var refusal *problem.Error
+	return errors.As(refused, &refusal) && !slices.ContainsFunc(refusal.Problems, func(p problem.Problem) bool {
+		return !codes.Of(p.Code).ByRecord
+	})
+}
+
+func holder(g *claim.Group) string {
+	if g.Holder == nil {
+		return ""
+	}
+	return ", with the run " + g.Holder.RunID
+}
+
+func (r *held) refuseToWait(g *claim.Group) error {
+	return problem.New(problem.Problem{
+		Code: "state.busy", Where: "/concurrency", Message: fmt.Sprintf("the concurrency group %s is busy%s, and the package does not wait", g.Name, holder(g)),
+		Hint: "upload the package again when that run has ended, or let it wait with on_busy: queue",
+	}, nil)
+}
+
+// release releases the claim and leaves the group, if nothing was started: a later invocation does the work. The
+// claim keeps the failure that led to it, if there is one.
+func (r *held) release(ctx context.Context, failure error, counted bool) {
+	if !r.giveBack(ctx, failure, counted) || r.group == nil {
+		return
+	}
+	if r.mayHaveResult && r.withoutResult(ctx) != nil {
+		return // the next run of the group enters when the lease has ended, and looks at that result first
+	}
+	r.leave(ctx)
+}
+
+// giveBack releases the claim alone.
+func (r *held) giveBack(ctx context.Context, failure error, counted bool) bool {
+	if r.claim == nil || r.started {
+		return false
+	}
+	last := LastError(failure)
+	if last != nil {
+		last.Message = r.hides.Masker.String(last.Message)
+	}
+	if err := r.claim.Release(ctx, counted, last); err != nil {
+		// It may say that a step has begun: the next run of the group has to look at that first.
+		r.log.Error("the claim could not be released", "error", err.Error())
+		return false
+	}
+	return true
+}
+
+// leave gives the group up, and notes who is to be started now.
+func (r *held) leave(ctx context.Context) {
+	if r.group == nil {
+		return
+	}
+	g, err := r.group.Leave(ctx)
+	if err != nil {
+		r.log.Error("the concurrency group could not be left; it is free when the lease ends", "group", r.group.Name, "error", err.Error())
+		return
+	}
+	if g.First() != nil {
+		r.released = append(r.released, g.Name)
+	}
+	r.group = nil
+}
+
+// withoutResult refuses to run under a run id that has a result already.
+func (r *held) withoutResult(ctx context.Context) error {
+	object := evidence.ResultObject(r.result.RunID)
+	_, err := r.exec.Results.Head(ctx, object)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		r.mayHaveResult = false
+		return nil
+	case err != nil:
+		return err
+	}
+	return store.Error(store.ErrExists, "start run", r.exec.Results.Name(), object, errHasResult)
+}

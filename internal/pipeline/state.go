@@ -1,0 +1,205 @@
+package pipeline
+
+import (
+	"cmp"
+	"context"
+	"io"
+	"log/slog"
+	"time"
+
+	"cemli-executor/internal/admission"
+	"cemli-executor/internal/claim"
+	"cemli-executor/internal/confinement"
+	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/goback"
+	"cemli-executor/internal/hiding"
+	"cemli-executor/internal/intake"
+	"cemli-executor/internal/results"
+	"cemli-executor/internal/sandbox"
+	"cemli-executor/internal/steps"
+	"cemli-executor/internal/workdir"
+	"cemli-executor/manifest"
+)
+
+// What is known of a run, by what it means. Each of these types has the one before it in it, so that a method sees no
+// more than what is there when it is called.
+
+// asked is what was asked, and of whom.
+type asked struct {
+	exec    *Engine
+	request intake.Request
+	name    string    // of the package, for the run id: guessed from the object until the manifest is read
+	killAt  time.Time // when the process may be killed; zero: not said
+	whole   bool      // the invocation had most of its time when the run began
+}
+
+// report is what has come out of the run so far.
+type report struct {
+	asked
+	result  evidence.Result
+	log     *slog.Logger
+	begun   time.Time // when the run began, by the clock that nobody sets
+	stored  *results.Writer
+	outcome steps.Outcome // of the job
+	digest  string        // SHA-256 of the result, once it is encoded
+	hides   hiding.Hidden // of secrets, sensitive parameters, and what scripts have added to them
+}
+
+// decided is what is decided about the run: what the policy has tightened, and the job.
+type decided struct {
+	report
+	limits   admission.Limits
+	level    sandbox.Level // the least that scripts may run at
+	accepted bool          // the policy has named that level
+	policy   []byte        // the policy's document; nil: none
+	undoable bool          // there may be undo scripts to run
+	need     time.Duration // that the steps and their undo may take; 0: not said
+	job      steps.Job     // once the package is admitted
+}
+
+// earlier is what is known of earlier runs of the package.
+type earlier struct {
+	decided
+	back    *goback.Way    // to the run that the request goes back to; nil: it goes back to none
+	history *claim.Package // what ran of the package, and is applied
+}
+
+// found is what was found in the buckets, and lies in the work folder.
+type found struct {
+	earlier
+	created time.Time             // of the package's object
+	dir     *workdir.Dir          // nil: nothing is extracted
+	files   map[string]steps.File // of the package, as extracted
+	copies  *results.Copies
+	kept    bool // there is a copy of the package, or is going to be
+}
+
+// held is what the run holds: nobody else may have it meanwhile.
+type held struct {
+	found
+	pending       string       // the name of the accepted request
+	claim         *claim.Held  // of the run key, once it is this run's
+	mayHaveResult bool         // an earlier holder of the claim may have stored a result
+	started       bool         // the claim says that a step may have started
+	group         *claim.Group // the concurrency group, while it is this run's
+	released      []string     // groups that the run has left, and in which others wait
+	doing         *claim.Entry // what is being applied, or undone; nil: nothing
+	until         time.Time    // when what the steps and their undo may need ends; zero: the first has not begun
+	// noteLater notes how the steps have ended; nil: there is nothing to note.
+	noteLater func(context.Context) error
+}
+
+// run is one run.
+type run struct {
+	held
+	handOff string  // the pending request, if another invocation is to go on with it
+	allSets verdict // the request stands for all sets of the package, and this was no run; else zero
+}
+
+// begin makes the run with what is known before anything is read.
+func (e *Engine) begin(request intake.Request) *run {
+	r := &run{}
+	r.exec, r.request = e, request
+	r.log, r.begun = e.Log, time.Now()
+	r.limits, r.level = e.Limits, e.Sandbox
+	r.stored = results.NewWriter(e.Results, r.part)
+	r.copies = results.NewCopies(r.stored)
+	r.result = evidence.Result{
+		Action: string(intake.ActionApply), Environment: e.Environment, Attempt: 1, Start: e.Now(),
+		Reason: request.Reason, Reference: request.Reference,
+		SourceBucket: request.Bucket, SourceObject: request.Object,
+		Package:     evidence.Package{ETag: request.ETag, VersionID: request.VersionID},
+		RequestedBy: request.RequestedBy,
+		Identity:    e.Identity,
+		Trigger:     request.Trigger.Describe(),
+		Timings:     map[string]int64{},
+	}
+	r.result.ParameterSet, r.result.Identity.CallID = request.ParameterSet, request.CallID
+	if request.Action != "" {
+		r.result.Action = string(request.Action)
+	}
+	r.name = intake.PackageName(request.Object)
+	r.hides = hiding.Of(request.Parameters, nil)
+	r.result.Parameters = r.hides.Asked(request.Parameters)
+	r.confinedBy(r.planned())
+	return r
+}
+
+// timed records how long a stage took.
+func timed[T any](r *run, stage string, f func() (T, error)) (T, error) {
+	start := time.Now()
+	value, err := f()
+	r.result.Timings[stage] = time.Since(start).Milliseconds()
+	return value, err
+}
+
+// tooLong says that the run needs more time than this invocation has: another one may have it. In one
+// that was to have it, or had all of its time where there are no others, that is the end of it: the error
+// is the cause.
+func (r *run) tooLong(cause error) error {
+	if r.request.Continued || r.pending == "" || r.exec.Invoke == nil && r.whole {
+		return cause
+	}
+	if r.exec.Invoke == nil {
+		return &verdict{kind: later, why: "the run needs more time than is left of this invocation, and is left to the next sweep"}
+	}
+	return &verdict{
+		kind: later, why: "the run needs more time than this invocation has, and goes on in another one",
+		handOff: cmp.Or(r.request.Parent, r.pending),
+	}
+}
+
+// named gives the run its id.
+func (r *report) named(id string) {
+	r.result.RunID = id
+	r.log = r.log.With("run_id", id, "package", r.result.Package.Name, "version", r.result.Package.Version)
+}
+
+// lease is until when nobody else may take what the run holds.
+func (r *decided) lease() time.Time { return r.exec.LeaseEnd(r.killAt, r.need, r.limits.RunTime) }
+
+// leased is until when nobody else may take the run over.
+func (r *held) leased() time.Time {
+	if r.claim == nil {
+		return time.Time{}
+	}
+	return r.claim.Lease
+}
+
+// document is a document of the run's evidence.
+func (r *report) document(name, contentType string, body io.ReadSeeker, size int64) results.Document {
+	return results.Document{Object: evidence.Dir(r.result.RunID) + name, Type: contentType, Body: body, Size: size}
+}
+
+// part bounds one request: it may take a part of the time that is left.
+func (r *asked) part(ctx context.Context) (context.Context, context.CancelFunc) {
+	end := r.killAt
+	if deadline, ok := ctx.Deadline(); ok {
+		end = deadline
+	}
+	left := r.exec.Reserve
+	if !end.IsZero() {
+		left = time.Until(end)
+	}
+	return context.WithTimeout(ctx, max(left/4, 2*time.Second))
+}
+
+// left is the time that steps may take.
+func left(ctx context.Context) time.Duration {
+	end, _ := ctx.Deadline() // bound has set it
+	return time.Until(end)
+}
+
+// undoTime is how long a package's undo may take.
+func undoTime(m *manifest.Manifest) time.Duration { return cmp.Or(m.RollbackTimeout, maxUndoTime) }
+
+// maxUndoTime bounds the time for undo where the manifest does not say.
+const maxUndoTime = 5 * time.Minute
+
+// planned are the layers that the scripts will be in.
+func (r *decided) planned() sandbox.Layers { return confinement.Planned(r.level, r.job.Network) }
+
+// confinedBy says in the result what is in force.
+func (r *decided) confinedBy(l sandbox.Layers) {
+	r.result.Sandbox = confinement.Describe(r.level, r.job.Network, l)
+}
