@@ -12,7 +12,6 @@ import (
 
 	"cemli-executor/internal/admission"
 	"cemli-executor/internal/claim"
-	"cemli-executor/internal/codes"
 	"cemli-executor/internal/problem"
 	"cemli-executor/internal/sandbox"
 	"cemli-executor/internal/store"
@@ -28,31 +27,12 @@ type Probe struct {
 	Lines       []ProbeLine `json:"lines"`
 }
 
-// ProbeLine is one thing that was looked at. Where it is not OK, Code is that of a run that met with it, and
-// Cure is what to do.
-type ProbeLine struct {
-	What string `json:"what"`
-	OK   bool   `json:"ok"`
-	Says string `json:"says"`
-	Code string `json:"code,omitempty"`
-	Cure string `json:"cure,omitempty"`
-}
-
-// ProbeCheck is something that the program around the executor can look at; says is for a person.
-type ProbeCheck struct {
-	What string
-	Try  func(ctx context.Context) (says string, err error)
-}
-
 // Probing is what a probe has to know besides the executor's own configuration.
 type Probing struct {
 	Problems    []problem.Problem // of the configuration: where there are some no service is asked
 	Credentials []string          // files that hold this program's identity
 	Checks      []ProbeCheck
 }
-
-// probing is a probe under way.
-type probing struct{ *Executor }
 
 // probeTime bounds what is asked of the services, all at once.
 const probeTime = 20 * time.Second
@@ -96,17 +76,6 @@ func (e probing) ask(ctx context.Context, more []ProbeCheck, level *sandbox.Leve
 	}
 	all.Wait()
 	return lines
-}
-
-// line makes the check.
-func (c ProbeCheck) line(ctx context.Context, e probing) ProbeLine {
-	says, err := c.Try(ctx)
-	if err == nil {
-		return ProbeLine{What: c.What, OK: true, Says: says}
-	}
-	e.Log.Warn("probe", "what", c.What, "code", problem.CodeOf(err), "error", err.Error())
-	p := problem.Of(err, problem.Problem{Code: codes.Internal, Message: "it could not be looked at", Hint: "see the function's log"})
-	return ProbeLine{What: c.What, Says: p.Message(), Code: p.Code(), Cure: p.Problems[0].Hint}
 }
 
 // probeObject is the name that a probe uses in the buckets of results and state.

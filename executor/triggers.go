@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 
-	"cemli-executor/internal/claim"
 	"cemli-executor/internal/evidence"
 	"cemli-executor/manifest"
 )
@@ -64,9 +63,4 @@ func values(parameters map[string]manifest.Value) map[string]json.RawMessage {
 		given[name] = doc
 	}
 	return given
-}
-
-// beforehand names the pending request of an event of which nothing has been looked at.
-func beforehand(q Request, environment string) string {
-	return claim.PendingName(q.Key(environment), 0)
 }

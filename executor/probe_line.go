@@ -1,0 +1,38 @@
+package executor
+
+import (
+	"context"
+
+	"cemli-executor/internal/codes"
+	"cemli-executor/internal/problem"
+)
+
+// ProbeLine is one thing that was looked at. Where it is not OK, Code is that of a run that met with it, and
+// Cure is what to do.
+type ProbeLine struct {
+	What string `json:"what"`
+	OK   bool   `json:"ok"`
+	Says string `json:"says"`
+	Code string `json:"code,omitempty"`
+	Cure string `json:"cure,omitempty"`
+}
+
+// ProbeCheck is something that the program around the executor can look at; says is for a person.
+type ProbeCheck struct {
+	What string
+	Try  func(ctx context.Context) (says string, err error)
+}
+
+// probing is a probe under way.
+type probing struct{ *Executor }
+
+// line makes the check.
+func (c ProbeCheck) line(ctx context.Context, e probing) ProbeLine {
+	says, err := c.Try(ctx)
+	if err == nil {
+		return ProbeLine{What: c.What, OK: true, Says: says}
+	}
+	e.Log.Warn("probe", "what", c.What, "code", problem.CodeOf(err), "error", err.Error())
+	p := problem.Of(err, problem.Problem{Code: codes.Internal, Message: "it could not be looked at", Hint: "see the function's log"})
+	return ProbeLine{What: c.What, Says: p.Message(), Code: p.Code(), Cure: p.Problems[0].Hint}
+}

@@ -1,0 +1,86 @@
+package executor
+
+import (
+	"context"
+	"errors"
+
+	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/pipeline"
+	"cemli-executor/internal/problem"
+)
+
+// serve does what a request asks, or has another invocation do it that has more time.
+func (w *work) serve(ctx context.Context, request Request) ([]evidence.Result, error) {
+	results, err := w.answer(ctx, request)
+	if pending := w.needsMore; pending != "" {
+		w.needsMore = ""
+		return w.handOver(ctx, pending, request.CallID, results, err)
+	}
+	return results, err
+}
+
+// answer does what a request asks, as far as there is time.
+func (w *work) answer(ctx context.Context, request Request) ([]evidence.Result, error) {
+	end, err := w.run(ctx, request)
+	if end.Sets == nil {
+		return []evidence.Result{end.Result}, err
+	}
+	if end.Sets.Held == nil {
+		return w.answerSets(ctx, ofSet(request, end), end.Sets.Claim)
+	}
+	return w.runSets(ctx, ofSet(request, end), *end.Sets)
+}
+
+// drain starts the runs whose turn it is in the groups that were released, here where the time left is
+// enough, and hands to other invocations what is to go on there. What fails is found by the sweep.
+func (w *work) drain(ctx context.Context, callID string) {
+	seen := map[string]string{}
+	for len(w.released) > 0 {
+		name := w.released[0]
+		w.released = w.released[1:]
+		first, err := w.Book.Turn(ctx, name)
+		if err != nil {
+			w.Log.Error("the queue of a concurrency group could not be looked at", "group", name, "error", err.Error())
+			continue
+		}
+		if first == nil || seen[name] == first.Key {
+			continue // nobody waits, or the one who does did not get on
+		}
+		seen[name] = first.Key
+		if w.mustHandOff(w.need(first.Need)) {
+			w.handOffs = append(w.handOffs, first.Pending)
+			continue
+		}
+		if !w.fits(min(w.need(first.Need), w.least)) {
+			w.Log.Info("left to the next sweep", "request", first.Pending, "group", name)
+			continue
+		}
+		request, ok, err := w.reload(ctx, first.Pending, callID)
+		if err == nil && ok {
+			_, err = w.serve(ctx, request)
+		}
+		if err != nil {
+			w.Log.Error("a run that waited could not be started", "request", first.Pending, "error", err.Error())
+		}
+		w.released = append(w.released, name)
+	}
+	for _, pending := range w.handOffs {
+		_ = w.hand(ctx, pending) // the sweep finds it
+	}
+	w.handOffs = nil
+}
+
+// handOver hands over a request that no invocation like this one can end. Where there can be no other,
+// that is the end of it.
+func (w *work) handOver(ctx context.Context, pending, callID string, results []evidence.Result, err error) ([]evidence.Result, error) {
+	refused := w.hand(ctx, pending)
+	if refused == nil || problem.CodeOf(refused) == "" || pipeline.Retryable(refused) || !w.fits(0) {
+		return results, err
+	}
+	request, ok, loadErr := w.reload(ctx, pending, callID)
+	if loadErr != nil || !ok {
+		return results, errors.Join(err, loadErr)
+	}
+	request.Hopeless = refused
+	return w.answer(ctx, request)
+}
