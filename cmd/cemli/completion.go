@@ -5,12 +5,15 @@ import (
 	"slices"
 
 	"github.com/spf13/cobra"
+
+	"cemli-executor/internal/cli/terminal"
+	"cemli-executor/internal/cli/usage"
 )
 
 // shells are those that completions can be made for.
 var shells = []string{"bash", "fish", "powershell", "zsh"}
 
-func newCompletionCommand(t *terminal) *cobra.Command {
+func newCompletionCommand(t *terminal.Terminal) *cobra.Command {
 	return &cobra.Command{
 		Use:   "completion SHELL",
 		Short: "Print the script that completes cemli's commands in a shell",
@@ -21,24 +24,24 @@ looks for it; bash needs its package bash-completion for that.`,
   cemli completion fish >~/.config/fish/completions/cemli.fish
   cemli completion zsh >~/.zfunc/_cemli    # with ~/.zfunc in fpath
   cemli completion powershell >>$PROFILE`,
-		GroupID:   groupProgram,
+		GroupID:   usage.GroupProgram,
 		ValidArgs: shells,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) != 1 || !slices.Contains(shells, args[0]) {
-				return usageError(cmd, fmt.Errorf("one SHELL is needed, of %v", shells))
+				return usage.Error(cmd, fmt.Errorf("one SHELL is needed, of %v", shells))
 			}
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch root := cmd.Root(); args[0] {
 			case "bash":
-				return root.GenBashCompletionV2(t.stdout, true)
+				return root.GenBashCompletionV2(t.Stdout, true)
 			case "fish":
-				return root.GenFishCompletion(t.stdout, true)
+				return root.GenFishCompletion(t.Stdout, true)
 			case "powershell":
-				return root.GenPowerShellCompletionWithDesc(t.stdout)
+				return root.GenPowerShellCompletionWithDesc(t.Stdout)
 			default:
-				return root.GenZshCompletion(t.stdout)
+				return root.GenZshCompletion(t.Stdout)
 			}
 		},
 	}

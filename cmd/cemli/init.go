@@ -16,6 +16,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"cemli-executor/internal/cli/terminal"
+	"cemli-executor/internal/cli/usage"
 	"cemli-executor/internal/folder"
 	"cemli-executor/internal/problem"
 	"cemli-executor/manifest"
@@ -27,17 +29,19 @@ import (
 var templates embed.FS
 
 // kinds are the templates by name, with the type of change that each is most likely to be.
-var kinds = map[string]string{"plain": "extension", "sql": "modification", "rest": "integration", "localization": "localization"}
+var kinds = map[string]string{
+	"plain": "extension", "sql": "modification", "rest": "integration", "localization": "localization",
+}
 
 // schemaFile is what "$schema" in a new manifest names: beside it, so that editors find it offline.
 const schemaFile = "manifest.schema.json"
 
-func newInitCommand(t *terminal) *cobra.Command {
+func newInitCommand(t *terminal.Terminal) *cobra.Command {
 	var change, kind string
 	cmd := &cobra.Command{
 		Use:        "init NAME",
 		Short:      "Make a package folder that already runs",
-		GroupID:    groupAuthors,
+		GroupID:    usage.GroupAuthors,
 		SuggestFor: []string{"new", "create"},
 		Long: `Make the folder NAME with a package that already runs: a manifest with a
 parameter, a check before, a step, its undo, and a test after. Nothing that
@@ -47,7 +51,7 @@ Templates: plain, sql (a change of a database, in SQL files), rest (data that is
 loaded by an API), localization (parameter sets, one run for each country).`,
 		Example: `  cemli init invoice-layout
   cemli init ledger-codes --template sql --type configuration`,
-		Args: one("NAME is needed: the new package's"),
+		Args: usage.One("NAME is needed: the new package's"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			usual, ok := kinds[kind]
 			if !ok {
@@ -56,27 +60,25 @@ loaded by an API), localization (parameter sets, one run for each country).`,
 				if near := problem.Nearest(kind, names); near != "" {
 					hint = "did you mean " + near + "?"
 				}
-				return wrongCall(fmt.Sprintf("there is no template %.40q; there are %s", kind, strings.Join(names, ", ")), hint)
+				message := fmt.Sprintf("there is no template %.40q; there are %s", kind, strings.Join(names, ", "))
+				return usage.Wrong(message, hint)
 			}
 			return makePackage(t, args[0], kind, cmp.Or(change, usual))
 		},
 	}
-	cmd.Flags().StringVar(&change, "type", "", "`KIND` of change: "+strings.Join(manifest.Types, ", ")+" (default: the template's)")
+	cmd.Flags().StringVar(&change, "type", "",
+		"`KIND` of change: "+strings.Join(manifest.Types, ", ")+" (default: the template's)")
 	cmd.Flags().StringVar(&kind, "template", "plain", "`TEMPLATE` it begins with: plain, sql, rest or localization")
 	return cmd
 }
 
-// What a template's manifest says until its author does.
-const (
-	templateDescription = "What this package changes, and why"
-	templateOwner       = "the team that answers for it"
-	templateTicket      = "CHG0000000"
-)
-
 // makePackage makes the folder at path; its last element is the package's name.
-func makePackage(t *terminal, path, kind, change string) error {
+func makePackage(t *terminal.Terminal, path, kind, change string) error {
 	if name := filepath.Base(path); name == "." || name == ".." {
-		return problem.New(problem.Problem{Code: "manifest.name", Where: path, Message: "this is no name for a package", Hint: "name a folder that does not exist yet; init makes it"}, nil)
+		return problem.New(problem.Problem{
+			Code: "manifest.name", Where: path, Message: "this is no name for a package",
+			Hint: "name a folder that does not exist yet; init makes it",
+		}, nil)
 	}
 	doc, err := newManifest(kind, filepath.Base(path), change)
 	if err != nil {
@@ -90,15 +92,16 @@ func makePackage(t *terminal, path, kind, change string) error {
 		case errors.Is(err, fs.ErrNotExist):
 			hint, err = "make the folder "+filepath.Dir(path)+" first", nil
 		}
-		return problem.New(problem.Problem{Code: "usage", Where: path, Message: "the folder cannot be made", Hint: hint}, err)
+		return usage.WrongAt(path, "the folder cannot be made", hint, err)
 	}
 	if err := fillPackage(path, kind, doc); err != nil {
 		return fmt.Errorf("make package: %w", err)
 	}
-	if t.format == "json" {
-		return t.printJSON(map[string]string{"dir": path})
+	if t.JSON() {
+		return t.PrintJSON(map[string]string{"dir": path})
 	}
-	_, err = fmt.Fprintf(t.stdout, "%s is a package that runs. Next:\n\n  cemli run %s\n  cemli validate %s\n  cemli pack %s\n", visible(path), visible(path), visible(path), visible(path))
+	const next = "%[1]s is a package that runs. Next:\n\n  cemli run %[1]s\n  cemli validate %[1]s\n  cemli pack %[1]s\n"
+	_, err = fmt.Fprintf(t.Stdout, next, terminal.Visible(path))
 	return err
 }
 

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"io"
 	"os"
 	"os/signal"
 	"sync"
@@ -56,12 +55,3 @@ func (p *pipe) Write(data []byte) (int, error) {
 
 // Fd is the file's descriptor.
 func (p *pipe) Fd() uintptr { return p.file.Fd() }
-
-// descriptor is the descriptor of a stream that has one.
-func descriptor(w io.Writer) (fd uintptr, ok bool) {
-	f, ok := w.(interface{ Fd() uintptr })
-	if !ok {
-		return 0, false
-	}
-	return f.Fd(), true
-}

@@ -7,22 +7,25 @@ import (
 	"github.com/spf13/cobra"
 
 	"cemli-executor/internal/buildinfo"
+	"cemli-executor/internal/cli/terminal"
+	"cemli-executor/internal/cli/usage"
 )
 
-func newVersionCommand(t *terminal) *cobra.Command {
+func newVersionCommand(t *terminal.Terminal) *cobra.Command {
 	return &cobra.Command{
 		Use:     "version",
 		Short:   "Print which build this is",
 		Example: "  cemli version -o json",
-		GroupID: groupProgram,
-		Args:    noArguments,
+		GroupID: usage.GroupProgram,
+		Args:    usage.NoArguments,
 		RunE: func(*cobra.Command, []string) error {
-			if t.format == "json" {
-				return t.printJSON(map[string]string{
-					"version": buildinfo.String(), "go": runtime.Version(), "platform": runtime.GOOS + "/" + runtime.GOARCH,
+			platform := runtime.GOOS + "/" + runtime.GOARCH
+			if t.JSON() {
+				return t.PrintJSON(map[string]string{
+					"version": buildinfo.String(), "go": runtime.Version(), "platform": platform,
 				})
 			}
-			_, err := fmt.Fprintf(t.stdout, "cemli %s %s %s/%s\n", buildinfo.String(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			_, err := fmt.Fprintf(t.Stdout, "cemli %s %s %s\n", buildinfo.String(), runtime.Version(), platform)
 			return err
 		},
 	}

@@ -1,8 +1,7 @@
-package main
+package advice
 
 import (
 	"cmp"
-	"fmt"
 	"os"
 	"path"
 	"regexp"
@@ -19,7 +18,7 @@ var conventional = []string{"prechecks", "steps", "tests", "rollback"}
 
 // adviseLayout looks at the names of a package's files: what will not run although it looks so, what
 // runs in another order than it looks, and what does not belong into a package.
-func adviseLayout(found executor.Inspection, root *os.Root) []advice {
+func adviseLayout(found executor.Inspection, root *os.Root) []Advice {
 	list := adviseStrays(found)
 	if found.Plan.Manifest().StepList != nil {
 		return list // the folders mean nothing
@@ -30,7 +29,7 @@ func adviseLayout(found executor.Inspection, root *os.Root) []advice {
 		dir = strings.TrimSuffix(dir, "/")
 		switch message := notRun(dir, base); {
 		case message != "" && !mentioned(root, found.Files, f.Name):
-			list = append(list, advice{f.Name, message})
+			list = append(list, Advice{f.Name, message})
 		case message == "" && path.Ext(base) == ".sh":
 			scripts[dir] = append(scripts[dir], base)
 		}
@@ -38,14 +37,16 @@ func adviseLayout(found executor.Inspection, root *os.Root) []advice {
 	if slices.Contains(scripts["steps"], "run.sh") {
 		for _, base := range scripts["steps"] {
 			if base != "run.sh" && !mentioned(root, found.Files, base) {
-				list = append(list, advice{"steps/" + base, "it will not run: where there is a steps/run.sh, that is the whole change"})
+				message := "it will not run: where there is a steps/run.sh, that is the whole change"
+				list = append(list, Advice{"steps/" + base, message})
 			}
 		}
 		delete(scripts, "steps")
 	}
 	for _, dir := range conventional {
 		if a, b, ok := outOfOrder(scripts[dir]); ok {
-			list = append(list, advice{dir + "/", fmt.Sprintf("%s runs before %s: the order is that of the bytes; number scripts with leading zeros", a, b)})
+			list = append(list, Advice{dir + "/", a + " runs before " + b +
+				": the order is that of the bytes; number scripts with leading zeros"})
 		}
 	}
 	return list
@@ -90,19 +91,19 @@ func outOfOrder(names []string) (before, after string, found bool) {
 }
 
 // adviseStrays finds what got into the package by accident, each kind once.
-func adviseStrays(found executor.Inspection) []advice {
-	var list []advice
+func adviseStrays(found executor.Inspection) []Advice {
+	var list []Advice
 	seen := map[string]bool{}
 	for _, f := range found.Files {
 		base := path.Base(f.Name)
 		if base == ".env" || strings.HasPrefix(base, ".env.") && !strings.Contains(base, "example") {
-			list = append(list, advice{f.Name, "such files hold secrets of a laptop; name it in .cemliignore"})
+			list = append(list, Advice{f.Name, "such files hold secrets of a laptop; name it in .cemliignore"})
 		}
 		for segment := range strings.SplitSeq(f.Name, "/") {
 			switch segment {
 			case ".git", ".hg", ".svn", ".DS_Store", "__MACOSX":
 				if !seen[segment] {
-					list = append(list, advice{f.Name, segment + " is no part of a package; cemli pack leaves it out"})
+					list = append(list, Advice{f.Name, segment + " is no part of a package; cemli pack leaves it out"})
 				}
 				seen[segment] = true
 			}

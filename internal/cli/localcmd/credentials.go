@@ -1,4 +1,4 @@
-package main
+package localcmd
 
 import (
 	"context"
@@ -10,11 +10,13 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"cemli-executor/internal/cli/terminal"
+	"cemli-executor/internal/cli/usage"
 	"cemli-executor/internal/localoci"
 	"cemli-executor/internal/problem"
 )
 
-func newLocalCredentialsCommand(t *terminal) *cobra.Command {
+func newCredentials(t *terminal.Terminal) *cobra.Command {
 	var dir string
 	var valid time.Duration
 	cmd := &cobra.Command{
@@ -28,9 +30,9 @@ Text is for a shell to read; with -o json it is one object of names and values.
 The keys are secret, and cannot be renewed: ask again when they have expired.`,
 		Example: `  eval "$(cemli local credentials --dir state)"
   cemli local credentials --dir state --valid 12h -o json`,
-		Args: noArguments,
+		Args: usage.NoArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return localCredentials(cmd.Context(), t, dir, valid)
+			return credentials(cmd.Context(), t, dir, valid)
 		},
 	}
 	cmd.Flags().StringVar(&dir, "dir", "", "`FOLDER` with the state of the local OCI, which cemli local up prints as dir")
@@ -38,7 +40,7 @@ The keys are secret, and cannot be renewed: ask again when they have expired.`,
 	return cmd
 }
 
-func localCredentials(ctx context.Context, t *terminal, dir string, valid time.Duration) error {
+func credentials(ctx context.Context, t *terminal.Terminal, dir string, valid time.Duration) error {
 	if dir == "" {
 		return problem.New(problem.Problem{
 			Code: "usage", Message: "the local OCI's folder is needed: --dir", Hint: "cemli local up prints it as dir",
@@ -48,11 +50,11 @@ func localCredentials(ctx context.Context, t *terminal, dir string, valid time.D
 	if err != nil {
 		return err
 	}
-	if t.format == "json" {
-		return t.printJSON(environment)
+	if t.JSON() {
+		return t.PrintJSON(environment)
 	}
 	for _, name := range slices.Sorted(maps.Keys(environment)) {
-		if _, err := fmt.Fprintf(t.stdout, "export %s=%s\n", name, shellQuoted(environment[name])); err != nil {
+		if _, err := fmt.Fprintf(t.Stdout, "export %s=%s\n", name, shellQuoted(environment[name])); err != nil {
 			return fmt.Errorf("print: %w", err)
 		}
 	}
