@@ -48,7 +48,9 @@ func Wrong(message, hint string) error {
 }
 
 // Error is a wrong call of a command, whose help says how it is called.
-func Error(cmd *cobra.Command, err error) error { return Wrong(err.Error(), "see "+cmd.CommandPath()+" --help") }
+func Error(cmd *cobra.Command, err error) error {
+	return Wrong(err.Error(), "see "+cmd.CommandPath()+" --help")
+}
 
 // WrongAt is a wrong call whose cure is known, with the argument or the flag that is wrong. cause may be nil.
 func WrongAt(where, message, hint string, cause error) error {
