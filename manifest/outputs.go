@@ -31,7 +31,8 @@ func readGlobs(n document.Node) []string {
 			e.Bad("manifest.glob", message, "close it, or escape it with a backslash")
 		case count > maxAlternatives:
 			const message = "the braces of %s stand for more than %d patterns"
-			e.Bad("manifest.glob", fmt.Sprintf(message, document.Printable(glob), maxAlternatives), "write it with * or with fewer braces")
+			e.Bad("manifest.glob", fmt.Sprintf(message, document.Printable(glob), maxAlternatives),
+				"write it with * or with fewer braces")
 		case all > maxAllAlternatives && before <= maxAllAlternatives:
 			const message = "with this one the patterns stand for more than %d without braces"
 			e.Bad("manifest.glob", fmt.Sprintf(message, maxAllAlternatives), "write them with * or with fewer braces")
