@@ -33,7 +33,7 @@ func (f *backFlags) add(cmd *cobra.Command) {
 func (f backFlags) run() string { return cmp.Or(f.rerunOf, f.resumeFrom, f.rollbackOf) }
 
 // mayRun refuses calls that contradict themselves.
-func (f runFlags) mayRun(cmd *cobra.Command, args []string) error {
+func (f *runFlags) mayRun(cmd *cobra.Command, args []string) error {
 	if f.run() == "" {
 		if f.force {
 			return usage.Wrong("--force goes with --rerun-of, --resume-from or --rollback-of",
@@ -41,6 +41,11 @@ func (f runFlags) mayRun(cmd *cobra.Command, args []string) error {
 		}
 		return usage.OnePath(cmd, args)
 	}
+	return f.mayGoBack(cmd, args)
+}
+
+// mayGoBack refuses calls that name an earlier run, and contradict that.
+func (f *runFlags) mayGoBack(cmd *cobra.Command, args []string) error {
 	given := 0
 	for _, id := range []string{f.rerunOf, f.resumeFrom, f.rollbackOf} {
 		if id != "" {

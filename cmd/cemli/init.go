@@ -36,40 +36,45 @@ var kinds = map[string]string{
 // schemaFile is what "$schema" in a new manifest names: beside it, so that editors find it offline.
 const schemaFile = "manifest.schema.json"
 
-func newInitCommand(t *terminal.Terminal) *cobra.Command {
-	var change, kind string
-	cmd := &cobra.Command{
-		Use:        "init NAME",
-		Short:      "Make a package folder that already runs",
-		GroupID:    usage.GroupAuthors,
-		SuggestFor: []string{"new", "create"},
-		Long: `Make the folder NAME with a package that already runs: a manifest with a
+// initHelp is what people read of cemli init.
+var initHelp = usage.Help{
+	Use:     "init NAME",
+	Short:   "Make a package folder that already runs",
+	Group:   usage.GroupAuthors,
+	Suggest: []string{"new", "create"},
+	Long: `Make the folder NAME with a package that already runs: a manifest with a
 parameter, a check before, a step, its undo, and a test after. Nothing that
 exists is touched.
 
 Templates: plain, sql (a change of a database, in SQL files), rest (data that is
 loaded by an API), localization (parameter sets, one run for each country).`,
-		Example: `  cemli init invoice-layout
+	Example: `  cemli init invoice-layout
   cemli init ledger-codes --template sql --type configuration`,
-		Args: usage.One("NAME is needed: the new package's"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			usual, ok := kinds[kind]
-			if !ok {
-				names := slices.Sorted(maps.Keys(kinds))
-				hint := "see " + cmd.CommandPath() + " --help"
-				if near := problem.Nearest(kind, names); near != "" {
-					hint = "did you mean " + near + "?"
-				}
-				message := fmt.Sprintf("there is no template %.40q; there are %s", kind, strings.Join(names, ", "))
-				return usage.Wrong(message, hint)
-			}
-			return makePackage(t, args[0], kind, cmp.Or(change, usual))
-		},
-	}
+}
+
+func newInitCommand(t *terminal.Terminal) *cobra.Command {
+	var change, kind string
+	needsName := usage.One("NAME is needed: the new package's")
+	cmd := initHelp.Command(needsName, func(cmd *cobra.Command, args []string) error {
+		usual, ok := kinds[kind]
+		if !ok {
+			return noTemplate(kind, "see "+cmd.CommandPath()+" --help")
+		}
+		return makePackage(t, args[0], kind, cmp.Or(change, usual))
+	})
 	cmd.Flags().StringVar(&change, "type", "",
 		"`KIND` of change: "+strings.Join(manifest.Types, ", ")+" (default: the template's)")
 	cmd.Flags().StringVar(&kind, "template", "plain", "`TEMPLATE` it begins with: plain, sql, rest or localization")
 	return cmd
+}
+
+// noTemplate says which templates there are; hint is for a name that is near none of them.
+func noTemplate(kind, hint string) error {
+	names := slices.Sorted(maps.Keys(kinds))
+	if near := problem.Nearest(kind, names); near != "" {
+		hint = "did you mean " + near + "?"
+	}
+	return usage.Wrong(fmt.Sprintf("there is no template %.40q; there are %s", kind, strings.Join(names, ", ")), hint)
 }
 
 // makePackage makes the folder at path; its last element is the package's name.
@@ -85,14 +90,7 @@ func makePackage(t *terminal.Terminal, path, kind, change string) error {
 		return err
 	}
 	if err := os.Mkdir(path, 0o755); err != nil { // #nosec G301 -- a folder of sources
-		hint := "choose a folder that you may write to"
-		switch {
-		case errors.Is(err, fs.ErrExist):
-			hint, err = "there is something of that name; choose another", nil
-		case errors.Is(err, fs.ErrNotExist):
-			hint, err = "make the folder "+filepath.Dir(path)+" first", nil
-		}
-		return usage.WrongAt(path, "the folder cannot be made", hint, err)
+		return noFolder(path, err)
 	}
 	if err := fillPackage(path, kind, doc); err != nil {
 		return fmt.Errorf("make package: %w", err)
@@ -103,6 +101,18 @@ func makePackage(t *terminal.Terminal, path, kind, change string) error {
 	const next = "%[1]s is a package that runs. Next:\n\n  cemli run %[1]s\n  cemli validate %[1]s\n  cemli pack %[1]s\n"
 	_, err = fmt.Fprintf(t.Stdout, next, terminal.Visible(path))
 	return err
+}
+
+// noFolder says why the folder at path cannot be made.
+func noFolder(path string, err error) error {
+	hint := "choose a folder that you may write to"
+	switch {
+	case errors.Is(err, fs.ErrExist):
+		hint, err = "there is something of that name; choose another", nil
+	case errors.Is(err, fs.ErrNotExist):
+		hint, err = "make the folder "+filepath.Dir(path)+" first", nil
+	}
+	return usage.WrongAt(path, "the folder cannot be made", hint, err)
 }
 
 // newManifest is a template's manifest for a package of that name, which is valid.

@@ -63,25 +63,24 @@ func execute(ctx context.Context, t *terminal.Terminal, root *cobra.Command) int
 	return terminal.ExitCode(err)
 }
 
-func newRoot(t *terminal.Terminal) *cobra.Command {
-	root := &cobra.Command{
-		Use:     "cemli",
-		Short:   "Write, try and run CEMLI packages",
-		Version: buildinfo.String(),
-		Long: `cemli writes, tries and runs CEMLI packages: configurations, extensions,
+// rootHelp is what people read of the program.
+var rootHelp = usage.Help{
+	Use:   "cemli",
+	Short: "Write, try and run CEMLI packages",
+	Long: `cemli writes, tries and runs CEMLI packages: configurations, extensions,
 modifications, localizations and integrations of an ERP, as zip files.
 
 Exit codes: 0 success, 1 the run failed, 2 wrong usage, 3 the package was
 rejected, 4 infrastructure, 5 verification failed, 130 interrupted.`,
-		Example: `  cemli init my-change          # a folder with a package that already runs
+	Example: `  cemli init my-change          # a folder with a package that already runs
   cemli validate my-change      # what the function would say against it
   cemli run my-change           # here, for real
   cemli pack my-change          # the zip to upload`,
-		Args:          usage.OnlyCommands,
-		SilenceErrors: true,
-		SilenceUsage:  true,
-		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
+}
+
+func newRoot(t *terminal.Terminal) *cobra.Command {
+	root := rootHelp.Command(usage.OnlyCommands, func(cmd *cobra.Command, _ []string) error { return cmd.Help() })
+	root.Version, root.SilenceErrors, root.SilenceUsage = buildinfo.String(), true, true
 	root.PersistentFlags().StringVarP(&t.Format, "output", "o", "text", "output `FORMAT`: text or json")
 	root.PersistentPreRunE = func(*cobra.Command, []string) error { return t.CheckFormat() }
 	usage.Helpful(root)

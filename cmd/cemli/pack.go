@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -31,15 +30,13 @@ type packed struct {
 	Entries int    `json:"entries"`
 }
 
-func newPackCommand(t *terminal.Terminal) *cobra.Command {
-	var file string
-	var force bool
-	cmd := &cobra.Command{
-		Use:        "pack DIR",
-		Short:      "Make the zip of a package folder",
-		GroupID:    usage.GroupAuthors,
-		SuggestFor: []string{"build", "zip", "package", "make"},
-		Long: `Make the zip of a package folder that is valid.
+// packHelp is what people read of cemli pack.
+var packHelp = usage.Help{
+	Use:     "pack DIR",
+	Short:   "Make the zip of a package folder",
+	Group:   usage.GroupAuthors,
+	Suggest: []string{"build", "zip", "package", "make"},
+	Long: `Make the zip of a package folder that is valid.
 
 The same files give the same bytes on every machine, whatever their modes and
 times. The zip is named NAME-VERSION.zip unless -O says otherwise.
@@ -47,12 +44,15 @@ times. The zip is named NAME-VERSION.zip unless -O says otherwise.
 Left out are .git, .hg, .svn, .DS_Store, __MACOSX, editors' backups, the
 package's own zips, folders with evidence, and what .cemliignore names as
 .gitignore would. validate, run and local run see a folder the same way.`,
-		Example: "  cemli pack examples/hello-cemli\n  cemli pack examples/hello-cemli -O /tmp/hello.zip",
-		Args:    usage.One("DIR is needed: a package folder"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return packTo(cmd.Context(), t, args[0], file, force)
-		},
-	}
+	Example: "  cemli pack examples/hello-cemli\n  cemli pack examples/hello-cemli -O /tmp/hello.zip",
+}
+
+func newPackCommand(t *terminal.Terminal) *cobra.Command {
+	var file string
+	var force bool
+	cmd := packHelp.Command(usage.One("DIR is needed: a package folder"), func(cmd *cobra.Command, args []string) error {
+		return packTo(cmd.Context(), t, args[0], file, force)
+	})
 	cmd.Flags().StringVarP(&file, "output-file", "O", "",
 		"`FILE` to write (default: NAME-VERSION.zip in the working folder)")
 	cmd.Flags().BoolVar(&force, "force", false, "replace a file with other contents")
@@ -81,11 +81,17 @@ func packTo(ctx context.Context, t *terminal.Terminal, dir, file string, force b
 	if err != nil {
 		return err
 	}
-	p := packed{File: file, Size: made.Size, SHA256: made.SHA256, DirHash: made.DirHash, Entries: made.Entries}
+	return showPacked(t, packed{
+		File: file, Size: made.Size, SHA256: made.SHA256, DirHash: made.DirHash, Entries: made.Entries,
+	})
+}
+
+// showPacked prints what was made.
+func showPacked(t *terminal.Terminal, p packed) error {
 	if t.JSON() {
 		return t.PrintJSON(p)
 	}
-	_, err = fmt.Fprintf(t.Stdout, "%-8s %s\n%-8s %s, %s\n%-8s %s\n%-8s %s\n",
+	_, err := fmt.Fprintf(t.Stdout, "%-8s %s\n%-8s %s, %s\n%-8s %s\n%-8s %s\n",
 		"file", terminal.Visible(p.File), "size", terminal.Count(int(p.Size), "byte"), terminal.Count(p.Entries, "file"),
 		"sha256", p.SHA256, "content", p.DirHash)
 	return err
@@ -115,13 +121,18 @@ func writeZip(ctx context.Context, files fs.FS, file string, force bool) (bundle
 			return bundle.Created{}, err
 		}
 	}
-	if err := os.Chmod(temp.Name(), 0o644); err != nil { // #nosec G302 -- a zip is for everyone
-		return bundle.Created{}, fmt.Errorf("write zip: %w", err)
+	return made, moveTo(file, temp.Name())
+}
+
+// moveTo gives a finished zip its name.
+func moveTo(file, temp string) error {
+	if err := os.Chmod(temp, 0o644); err != nil { // #nosec G302 -- a zip is for everyone
+		return fmt.Errorf("write zip: %w", err)
 	}
-	if err := os.Rename(temp.Name(), file); err != nil {
-		return bundle.Created{}, fmt.Errorf("write zip: %w", err)
+	if err := os.Rename(temp, file); err != nil {
+		return fmt.Errorf("write zip: %w", err)
 	}
-	return made, nil
+	return nil
 }
 
 // mustBeValid refuses a zip that the function would.
@@ -149,8 +160,7 @@ func replaceable(file, sum string) error {
 	if _, err := io.Copy(have, f); err != nil {
 		return fmt.Errorf("write zip: %w", err)
 	}
-	want, err := hex.DecodeString(sum)
-	if err == nil && bytes.Equal(have.Sum(nil), want) {
+	if hex.EncodeToString(have.Sum(nil)) == sum {
 		return nil
 	}
 	return usage.WrongAt(file, "the file exists and has other contents",

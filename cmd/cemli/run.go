@@ -28,14 +28,13 @@ import (
 	"cemli-executor/internal/store"
 )
 
-func newRunCommand(t *terminal.Terminal) *cobra.Command {
-	var f runFlags
-	cmd := &cobra.Command{
-		Use:        "run PATH",
-		Short:      "Run a package on this machine, for real",
-		GroupID:    usage.GroupAuthors,
-		SuggestFor: []string{"exec", "execute", "apply", "try"},
-		Long: `Run a package on this machine with the executor that the function uses.
+// runHelp is what people read of cemli run.
+var runHelp = usage.Help{
+	Use:     "run PATH",
+	Short:   "Run a package on this machine, for real",
+	Group:   usage.GroupAuthors,
+	Suggest: []string{"exec", "execute", "apply", "try"},
+	Long: `Run a package on this machine with the executor that the function uses.
 
 PATH is a package folder or a zip. The scripts run for real: they change
 whatever they can reach, confined as far as this machine's kernel can. The
@@ -45,14 +44,16 @@ CEMLI_SECRET_DB_PASSWORD of this program.
 
 With --results a run can go back to an earlier one, whose evidence is there;
 then everything is taken from that run, and PATH can be left out.`,
-		Example: `  cemli run examples/hello-cemli --results evidence
+	Example: `  cemli run examples/hello-cemli --results evidence
   cemli run examples/localization --set DE --set FR
   cemli run --results evidence --rollback-of RUN --reason "wrong ledger"`,
-		Args: func(cmd *cobra.Command, args []string) error { return f.mayRun(cmd, args) },
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return runHere(cmd.Context(), t, strings.Join(args, ""), f)
-		},
-	}
+}
+
+func newRunCommand(t *terminal.Terminal) *cobra.Command {
+	var f runFlags
+	cmd := runHelp.Command(f.mayRun, func(cmd *cobra.Command, args []string) error {
+		return runHere(cmd.Context(), t, strings.Join(args, ""), f)
+	})
 	f.RequestFlags.Add(cmd)
 	f.backFlags.add(cmd)
 	cmd.Flags().StringVar(&f.results, "results", "", "`FOLDER` to keep the evidence in (default: not kept)")

@@ -21,17 +21,23 @@ func interruptible() (ctx context.Context, end context.CancelFunc) {
 		signal.Stop(asked)
 		end()
 	}()
-	hangUps := make(chan os.Signal, 1)
-	if !signal.Ignored(syscall.SIGHUP) { // as nohup asks for
-		signal.Notify(hangUps, syscall.SIGHUP)
+	endWithHangUp(end)
+	// With a reader of its own the signal does not end the program: the write that caused it fails.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	return ctx, end
+}
+
+// endWithHangUp calls end when the terminal hangs up, but where nohup has asked for none of that.
+func endWithHangUp(end context.CancelFunc) {
+	if signal.Ignored(syscall.SIGHUP) {
+		return
 	}
+	hangUps := make(chan os.Signal, 1)
+	signal.Notify(hangUps, syscall.SIGHUP)
 	go func() {
 		<-hangUps
 		end()
 	}()
-	// With a reader of its own the signal does not end the program: the write that caused it fails.
-	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
-	return ctx, end
 }
 
 // pipe is a standard stream whose reader may go away, as head does.

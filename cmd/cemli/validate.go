@@ -28,28 +28,29 @@ type verdict struct {
 	Package  evidence.Package  `json:"package"`
 }
 
-func newValidateCommand(t *terminal.Terminal) *cobra.Command {
-	var environment, policy string
-	var strict bool
-	cmd := &cobra.Command{
-		Use:        "validate PATH",
-		Short:      "Say everything that the function would say against a package",
-		GroupID:    usage.GroupAuthors,
-		SuggestFor: []string{"check", "lint", "test", "verify"},
-		Long: `Check a package folder or zip as the function does before the first step, and
+// validateHelp is what people read of cemli validate.
+var validateHelp = usage.Help{
+	Use:     "validate PATH",
+	Short:   "Say everything that the function would say against a package",
+	Group:   usage.GroupAuthors,
+	Suggest: []string{"check", "lint", "test", "verify"},
+	Long: `Check a package folder or zip as the function does before the first step, and
 give advice about its scripts. Nothing is run.
 
 Problems make the package invalid: the function refuses it with the same codes.
 Advice does not, but with --strict. What ran before, and the parameters of a
 request, are not known here.`,
-		Example: `  cemli validate examples/hello-cemli
+	Example: `  cemli validate examples/hello-cemli
   cemli validate examples/hello-cemli --policy examples/policies/prod.json
   cemli validate --strict examples/integration-smoketests`,
-		Args: usage.OnePath,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return validate(cmd.Context(), t, args[0], environment, policy, strict)
-		},
-	}
+}
+
+func newValidateCommand(t *terminal.Terminal) *cobra.Command {
+	var environment, policy string
+	var strict bool
+	cmd := validateHelp.Command(usage.OnePath, func(cmd *cobra.Command, args []string) error {
+		return validate(cmd.Context(), t, args[0], environment, policy, strict)
+	})
 	cmd.Flags().StringVar(&environment, "env", "",
 		"`ENVIRONMENT` the package is for (default: the policy's, or none in particular)")
 	cmd.Flags().StringVar(&policy, "policy", "", "`FILE` with the admission policy (default: none)")
@@ -127,14 +128,20 @@ func inspectOptions(ctx context.Context, environment, policy string) (executor.I
 		return opts, err
 	}
 	if environment == "" {
-		var named struct {
-			Environment string `json:"environment"`
-		}
-		if json.Unmarshal(opts.Policy, &named) == nil {
-			opts.Environment = named.Environment
-		}
+		opts.Environment = environmentOf(opts.Policy)
 	}
 	return opts, nil
+}
+
+// environmentOf is the environment that a policy names; "" if it cannot be read, which the executor tells.
+func environmentOf(policy []byte) string {
+	var named struct {
+		Environment string `json:"environment"`
+	}
+	if json.Unmarshal(policy, &named) != nil {
+		return ""
+	}
+	return named.Environment
 }
 
 // showVerdict prints the verdict on stdout, and the reasons beside it.

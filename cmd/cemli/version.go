@@ -11,22 +11,24 @@ import (
 	"cemli-executor/internal/cli/usage"
 )
 
+// versionHelp is what people read of cemli version.
+var versionHelp = usage.Help{
+	Use:     "version",
+	Short:   "Print which build this is",
+	Group:   usage.GroupProgram,
+	Example: "  cemli version -o json",
+}
+
 func newVersionCommand(t *terminal.Terminal) *cobra.Command {
-	return &cobra.Command{
-		Use:     "version",
-		Short:   "Print which build this is",
-		Example: "  cemli version -o json",
-		GroupID: usage.GroupProgram,
-		Args:    usage.NoArguments,
-		RunE: func(*cobra.Command, []string) error {
-			platform := runtime.GOOS + "/" + runtime.GOARCH
-			if t.JSON() {
-				return t.PrintJSON(map[string]string{
-					"version": buildinfo.String(), "go": runtime.Version(), "platform": platform,
-				})
-			}
-			_, err := fmt.Fprintf(t.Stdout, "cemli %s %s %s\n", buildinfo.String(), runtime.Version(), platform)
-			return err
-		},
+	return versionHelp.Command(usage.NoArguments, func(*cobra.Command, []string) error { return showVersion(t) })
+}
+
+// showVersion prints which build this is, and what it was made with and for.
+func showVersion(t *terminal.Terminal) error {
+	version, platform := buildinfo.String(), runtime.GOOS+"/"+runtime.GOARCH
+	if t.JSON() {
+		return t.PrintJSON(map[string]string{"version": version, "go": runtime.Version(), "platform": platform})
 	}
+	_, err := fmt.Fprintf(t.Stdout, "cemli %s %s %s\n", version, runtime.Version(), platform)
+	return err
 }

@@ -99,8 +99,7 @@ func adviseFiles(found executor.Inspection) []Advice {
 		if f.Size >= hugeFile {
 			list = append(list, Advice{f.Name, fmt.Sprintf("the file has %d MB; a step could fetch it instead", f.Size>>20)})
 		}
-		dir, base := path.Split(f.Name)
-		if dir == "rollback/" && strings.HasSuffix(base, ".sh") && !slices.Contains(scripts, f.Name) {
+		if isUndo(f.Name) && !slices.Contains(scripts, f.Name) {
 			list = append(list, Advice{f.Name, "it undoes no step: there is none of its name"})
 		}
 	}
@@ -109,6 +108,12 @@ func adviseFiles(found executor.Inspection) []Advice {
 		list = append(list, Advice{leak.File, message})
 	}
 	return list
+}
+
+// isUndo recognises a script that is to undo a step.
+func isUndo(name string) bool {
+	dir, base := path.Split(name)
+	return dir == "rollback/" && strings.HasSuffix(base, ".sh")
 }
 
 // adviseParameters compares the parameters with those that scripts read.

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"cemli-executor/executor"
+	"cemli-executor/internal/bundle"
 	"cemli-executor/internal/problem"
 )
 
@@ -35,18 +36,25 @@ func adviseLayout(found executor.Inspection, root *os.Root) []Advice {
 		}
 	}
 	if slices.Contains(scripts["steps"], "run.sh") {
-		for _, base := range scripts["steps"] {
-			if base != "run.sh" && !mentioned(root, found.Files, base) {
-				message := "it will not run: where there is a steps/run.sh, that is the whole change"
-				list = append(list, Advice{"steps/" + base, message})
-			}
-		}
+		list = append(list, adviseHelpers(scripts["steps"], found.Files, root)...)
 		delete(scripts, "steps")
 	}
 	for _, dir := range conventional {
 		if a, b, ok := outOfOrder(scripts[dir]); ok {
 			list = append(list, Advice{dir + "/", a + " runs before " + b +
 				": the order is that of the bytes; number scripts with leading zeros"})
+		}
+	}
+	return list
+}
+
+// adviseHelpers looks at scripts beside a steps/run.sh, which only that can call.
+func adviseHelpers(steps []string, files []bundle.File, root *os.Root) []Advice {
+	const message = "it will not run: where there is a steps/run.sh, that is the whole change"
+	var list []Advice
+	for _, base := range steps {
+		if base != "run.sh" && !mentioned(root, files, base) {
+			list = append(list, Advice{"steps/" + base, message})
 		}
 	}
 	return list
@@ -90,24 +98,28 @@ func outOfOrder(names []string) (before, after string, found bool) {
 	return "", "", false
 }
 
+// leftover are the names of what other programs put beside sources.
+var leftover = map[string]bool{".git": true, ".hg": true, ".svn": true, ".DS_Store": true, "__MACOSX": true}
+
 // adviseStrays finds what got into the package by accident, each kind once.
 func adviseStrays(found executor.Inspection) []Advice {
 	var list []Advice
 	seen := map[string]bool{}
 	for _, f := range found.Files {
-		base := path.Base(f.Name)
-		if base == ".env" || strings.HasPrefix(base, ".env.") && !strings.Contains(base, "example") {
+		if holdsSecrets(path.Base(f.Name)) {
 			list = append(list, Advice{f.Name, "such files hold secrets of a laptop; name it in .cemliignore"})
 		}
 		for segment := range strings.SplitSeq(f.Name, "/") {
-			switch segment {
-			case ".git", ".hg", ".svn", ".DS_Store", "__MACOSX":
-				if !seen[segment] {
-					list = append(list, Advice{f.Name, segment + " is no part of a package; cemli pack leaves it out"})
-				}
+			if leftover[segment] && !seen[segment] {
+				list = append(list, Advice{f.Name, segment + " is no part of a package; cemli pack leaves it out"})
 				seen[segment] = true
 			}
 		}
 	}
 	return list
+}
+
+// holdsSecrets recognises the files in which people keep the secrets of their laptops.
+func holdsSecrets(base string) bool {
+	return base == ".env" || strings.HasPrefix(base, ".env.") && !strings.Contains(base, "example")
 }

@@ -11,20 +11,21 @@ import (
 	"cemli-executor/internal/cli/usage"
 )
 
-// New is the command, with its own commands.
-func New(t *terminal.Terminal) *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "local",
-		Short: "Run packages in a local OCI",
-		Long: `Run packages in a local OCI: buckets, events and the real function, on this
+// localHelp is what people read of cemli local.
+var localHelp = usage.Help{
+	Use:   "local",
+	Short: "Run packages in a local OCI",
+	Group: usage.GroupLocal,
+	Long: `Run packages in a local OCI: buckets, events and the real function, on this
 machine and without a cloud account.`,
-		Example: `  cemli local run examples/hello-cemli
+	Example: `  cemli local run examples/hello-cemli
   cemli local up --dir state
   eval "$(cemli local credentials --dir state)"`,
-		GroupID: usage.GroupLocal,
-		Args:    usage.OnlyCommands,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
+}
+
+// New is the command, with its own commands.
+func New(t *terminal.Terminal) *cobra.Command {
+	cmd := localHelp.Command(usage.OnlyCommands, func(cmd *cobra.Command, _ []string) error { return cmd.Help() })
 	cmd.AddCommand(newRun(t), newUp(t), newCredentials(t))
 	return cmd
 }

@@ -21,25 +21,26 @@ import (
 	"cemli-executor/internal/store"
 )
 
-func newRun(t *terminal.Terminal) *cobra.Command {
-	var f runFlags
-	cmd := &cobra.Command{
-		Use:        "run PATH",
-		SuggestFor: []string{"local-run", "localrun"},
-		Short:      "Upload a package to a local OCI and show the result",
-		Long: `Start a local OCI, upload the package, whose event invokes the real function,
+// runHelp is what people read of cemli local run.
+var runHelp = usage.Help{
+	Use:     "run PATH",
+	Short:   "Upload a package to a local OCI and show the result",
+	Suggest: []string{"local-run", "localrun"},
+	Long: `Start a local OCI, upload the package, whose event invokes the real function,
 and show the result that the function wrote to the results bucket.
 
 PATH is a package folder or a zip. With --param, or several --set, which no
 upload can say, the function is invoked by hand. Everything ends with the
 command.`,
-		Example: `  cemli local run examples/hello-cemli
+	Example: `  cemli local run examples/hello-cemli
   cemli local run examples/localization --set DE --env dev`,
-		Args: usage.OnePath,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return run(cmd.Context(), t, args[0], f)
-		},
-	}
+}
+
+func newRun(t *terminal.Terminal) *cobra.Command {
+	var f runFlags
+	cmd := runHelp.Command(usage.OnePath, func(cmd *cobra.Command, args []string) error {
+		return run(cmd.Context(), t, args[0], f)
+	})
 	f.stackFlags.add(cmd)
 	f.RequestFlags.Add(cmd)
 	return cmd

@@ -70,6 +70,11 @@ func (f stackFlags) check() (map[string]string, error) {
 	case f.memory < 128 || f.memory > 3072:
 		return nil, wrong("--memory must be 128 to 3072")
 	}
+	return f.readSettings()
+}
+
+// readSettings reads --config.
+func (f stackFlags) readSettings() (map[string]string, error) {
 	settings := map[string]string{}
 	for _, setting := range f.settings {
 		key, value, ok := strings.Cut(setting, "=")
@@ -151,20 +156,15 @@ func putSecrets(stack *local.Stack, secrets map[string][]byte) error {
 
 // readSecrets reads the files of --secret: values are no arguments, which other users see.
 func (f stackFlags) readSecrets(t *terminal.Terminal) (map[string][]byte, error) {
-	const hint = "write the value into a file, and name that"
-	wrong := func(message, hint string, cause error) error { return usage.WrongAt("--secret", message, hint, cause) }
 	secrets := map[string][]byte{}
 	for _, flag := range f.secrets {
 		name, path, ok := strings.Cut(flag, "=")
 		if !ok || name == "" {
-			return nil, wrong(fmt.Sprintf("%.100q is not NAME=FILE", name), hint, nil)
+			return nil, usage.WrongAt("--secret", fmt.Sprintf("%.100q is not NAME=FILE", name), valueInFile, nil)
 		}
-		value, err := os.ReadFile(path)
+		value, err := readSecret(name, path)
 		if err != nil {
-			return nil, wrong("the file with the secret "+name+" cannot be read", hint, err)
-		}
-		if len(value) == 0 {
-			return nil, wrong("the file with the secret "+name+" is empty", "write the value into it", nil)
+			return nil, err
 		}
 		if bytes.IndexByte(value, '\n') == len(value)-1 { // echo and editors make it; a vault would keep it, too
 			t.Notef("note: the line end of %s is part of the secret %s; printf %%s writes a file without", path, name)
@@ -172,4 +172,19 @@ func (f stackFlags) readSecrets(t *terminal.Terminal) (map[string][]byte, error)
 		secrets[name] = value
 	}
 	return secrets, nil
+}
+
+const valueInFile = "write the value into a file, and name that"
+
+// readSecret reads the value of one secret.
+func readSecret(name, path string) ([]byte, error) {
+	value, err := os.ReadFile(path)
+	if err != nil {
+		return nil, usage.WrongAt("--secret", "the file with the secret "+name+" cannot be read", valueInFile, err)
+	}
+	if len(value) == 0 {
+		message := "the file with the secret " + name + " is empty"
+		return nil, usage.WrongAt("--secret", message, "write the value into it", nil)
+	}
+	return value, nil
 }

@@ -18,23 +18,24 @@ import (
 	"cemli-executor/internal/scratch"
 )
 
-func newUp(t *terminal.Terminal) *cobra.Command {
-	var f stackFlags
-	cmd := &cobra.Command{
-		Use:        "up",
-		Short:      "Start a local OCI that stays until it is interrupted",
-		SuggestFor: []string{"start", "serve"},
-		Long: `Start a local OCI on loopback and keep it until it is interrupted.
+// upHelp is what people read of cemli local up.
+var upHelp = usage.Help{
+	Use:     "up",
+	Short:   "Start a local OCI that stays until it is interrupted",
+	Suggest: []string{"start", "serve"},
+	Long: `Start a local OCI on loopback and keep it until it is interrupted.
 
 When it is ready it prints one line of JSON: the endpoint, the OCI configuration
 file, and the names that clients need. State is kept in --dir.`,
-		Example: `  cemli local up --dir state
+	Example: `  cemli local up --dir state
   cemli local up --port 8080 --fault unavailable=0.1 --fault event_duplicate=1`,
-		Args: usage.NoArguments,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return up(cmd.Context(), t, f)
-		},
-	}
+}
+
+func newUp(t *terminal.Terminal) *cobra.Command {
+	var f stackFlags
+	cmd := upHelp.Command(usage.NoArguments, func(cmd *cobra.Command, _ []string) error {
+		return up(cmd.Context(), t, f)
+	})
 	f.add(cmd)
 	cmd.Flags().StringVar(&f.dir, "dir", "", "`FOLDER` for the state (default: a new temporary one, removed at the end)")
 	cmd.Flags().IntVar(&f.port, "port", 0, "`PORT` on 127.0.0.1; 0 takes any free one")
@@ -79,6 +80,16 @@ func up(ctx context.Context, t *terminal.Terminal, f stackFlags) (err error) {
 		return err
 	}
 	defer stop()
+	if err := showReady(t, stack, dir); err != nil {
+		return err
+	}
+	showWhatToTry(t, stack, dir)
+	<-ctx.Done()
+	return nil
+}
+
+// showReady prints the line that says that clients may come.
+func showReady(t *terminal.Terminal, stack *local.Stack, dir string) error {
 	b := stack.Buckets()
 	line, err := json.Marshal(ready{
 		stack.Endpoint(), stack.ConfigFile(), localoci.Namespace, b.Packages, b.Results, b.State, localoci.FunctionID, dir,
@@ -89,8 +100,6 @@ func up(ctx context.Context, t *terminal.Terminal, f stackFlags) (err error) {
 	if _, err := fmt.Fprintf(t.Stdout, "%s\n", line); err != nil {
 		return fmt.Errorf("print: %w", err)
 	}
-	showWhatToTry(t, stack, dir)
-	<-ctx.Done()
 	return nil
 }
 

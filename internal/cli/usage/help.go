@@ -23,6 +23,24 @@ const (
 	GroupProgram = "program"
 )
 
+// Help is what people read of a command.
+type Help struct {
+	Use, Short string
+	// Group is one of the groups; "" for a command of another one.
+	Group string
+	// Suggest are words for which the command was most likely meant.
+	Suggest       []string
+	Long, Example string
+}
+
+// Command is a command with that help, which takes args and does run.
+func (h Help) Command(args cobra.PositionalArgs, run func(*cobra.Command, []string) error) *cobra.Command {
+	return &cobra.Command{
+		Use: h.Use, Short: h.Short, GroupID: h.Group, SuggestFor: h.Suggest, Long: h.Long, Example: h.Example,
+		Args: args, RunE: run,
+	}
+}
+
 // template is cobra's own template, but flags are wrapped for 80 columns, and nothing is listed twice.
 const template = `Usage:
   {{if .HasAvailableSubCommands}}{{.CommandPath}} COMMAND{{else}}{{.UseLine}}{{end}}{{if .HasExample}}
