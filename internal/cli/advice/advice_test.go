@@ -57,7 +57,10 @@ func TestAdvice(t *testing.T) {
 		want  []string
 	}{
 		"nothing to say": {map[string]string{"manifest.json": with(""), "steps/run.sh": script, "tests/a.sh": script}, nil},
-		"no scripts":     {map[string]string{"manifest.json": with("")}, []string{"manifest.json: the package has no scripts; it does nothing"}},
+		"no scripts": {
+			map[string]string{"manifest.json": with("")},
+			[]string{"manifest.json: the package has no scripts; it does nothing"},
+		},
 		"the template's": {
 			map[string]string{
 				"manifest.json": with(`,"owner":"` + advice.TemplateOwner + `"`), "steps/run.sh": script, "tests/a.sh": script,
@@ -88,7 +91,8 @@ func TestAdvice(t *testing.T) {
 			[]string{
 				"/parameters/LEDGER: no script reads CEMLI_PARAM_LEDGER",
 				"/parameters/LEDGER/pattern: it need only match a part of the value; anchor it with ^ and $",
-				"/parameters/LEDGER: it is required and has no value here; only a request by hand, or --param, can give one, and no upload",
+				"/parameters/LEDGER: it is required and has no value here; " +
+					"only a request by hand, or --param, can give one, and no upload",
 				"/parameters: a script reads CEMLI_PARAM_LEGDER, which is not declared; did you mean LEDGER?",
 			},
 		},
@@ -110,8 +114,8 @@ func TestAdviceOnScripts(t *testing.T) {
 		"#!/bin/bash\n# sudo\necho sudo\n":    "",
 		"#!/bin/bash\nread -p Sure? x\n":      "line 2: read -p waits for a person; stdin is empty",
 		"#!/bin/bash\nread -r x <f\n":         "",
-		"#!/bin/bash\ndate >/tmp/now\n":       "line 2: scripts write to their run's folders only; use $TMPDIR instead of /tmp",
-		"#!/bin/bash\n./tests/a.sh\n":         "line 2: ./tests/a.sh is in the package, where nothing can be executed; run it as bash tests/a.sh",
+		"#!/bin/bash\ndate >/tmp/now\n":       "line 2: scripts write to their run's folders only; use $TMPDIR",
+		"#!/bin/bash\n./tests/a.sh\n":         "line 2: ./tests/a.sh is in the package, where nothing can be executed",
 		"#!/usr/bin/env python3\nif: sudo(\n": "",
 	} {
 		lines := of(t, map[string]string{"manifest.json": with(""), "steps/run.sh": text, "tests/a.sh": script})

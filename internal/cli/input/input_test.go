@@ -24,8 +24,9 @@ func folder(t *testing.T) {
 	t.Helper()
 	t.Chdir(t.TempDir())
 	for name, text := range map[string]string{
-		"p/manifest.json": manifest, "p/steps/run.sh": "true\n", "q/manifest.json": `{"name":"q","version":"2.0.0","type":"extension"}`,
-		"text": "text", "policy.json": `{"environment":"dev"}`,
+		"p/manifest.json": manifest, "p/steps/run.sh": "true\n",
+		"q/manifest.json": `{"name":"q","version":"2.0.0","type":"extension"}`,
+		"text":            "text", "policy.json": `{"environment":"dev"}`,
 	} {
 		if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o700), os.WriteFile(name, []byte(text), 0o600)); err != nil {
 			t.Fatal(err)
@@ -110,6 +111,7 @@ func flags(t *testing.T, args ...string) input.RequestFlags {
 // Values have the types that the package declares, and where it declares none, or is not there, those they look like.
 func TestParameters(t *testing.T) {
 	folder(t)
+	const form = " is not NAME=VALUE; write it like LEDGER=4711, without blanks around ="
 	for _, c := range []struct {
 		path, param, want, wrong string
 	}{
@@ -118,8 +120,8 @@ func TestParameters(t *testing.T) {
 		{"p", "NUMBER=one", `"one"`, ""},
 		{"p", "OTHER=true", `true`, ""},
 		{"", "TEXT=1", `1`, ""},
-		{"p", "TEXT", "", `usage --param: "TEXT" is not NAME=VALUE; write it like LEDGER=4711, without blanks around =`},
-		{"p", "TEXT =1", "", `usage --param: "TEXT =1" is not NAME=VALUE; write it like LEDGER=4711, without blanks around =`},
+		{"p", "TEXT", "", `usage --param: "TEXT"` + form},
+		{"p", "TEXT =1", "", `usage --param: "TEXT =1"` + form},
 	} {
 		got, err := flags(t, "--param", c.param).Parameters(c.path)
 		if wrong(err) != c.wrong {

@@ -85,7 +85,8 @@ func body(text string) invocation { return invocation{answer: fnhost.Answer{Body
 
 // A run that goes on in another invocation has its answer there.
 func TestWaitingForAnswers(t *testing.T) {
-	w := waitingFor(&bytes.Buffer{}, "", body(`{"status":"in_progress"}`), body(`[{"status":"success"},{"status":"failed"}]`))
+	goesOn, both := body(`{"status":"in_progress"}`), body(`[{"status":"success"},{"status":"failed"}]`)
+	w := waitingFor(&bytes.Buffer{}, "", goesOn, both)
 	answers, err := w.wait(t.Context())
 	if err != nil || len(answers) != 2 || answers[0].unsuccessful() || !answers[1].unsuccessful() {
 		t.Errorf("%+v, %v", answers, err)
@@ -131,14 +132,16 @@ func TestInterruptedWhileWaiting(t *testing.T) {
 // What became no run is told by the function's own error.
 func TestAnswersWithoutARun(t *testing.T) {
 	var said bytes.Buffer
-	refused := []functionAnswer{{Summary: evidence.Summary{Error: &evidence.Error{Code: "trigger.object", Message: "no zip"}}}}
+	noZip := &evidence.Error{Code: "trigger.object", Message: "no zip"}
+	refused := []functionAnswer{{Summary: evidence.Summary{Error: noZip}}}
 	err := showAnswers(t.Context(), terminal.New(&said, &said), nil, refused, true)
 	var ended *terminal.EndedError
 	if !errors.As(err, &ended) || !strings.Contains(said.String(), "no zip (trigger.object)") {
 		t.Errorf("%v, %q", err, &said)
 	}
 	ignored := []functionAnswer{{Summary: evidence.Summary{Status: "ignored"}, Reason: "no upload"}}
-	if err := showAnswers(t.Context(), nil, nil, ignored, true); err == nil || !strings.Contains(err.Error(), "no upload") {
+	err = showAnswers(t.Context(), nil, nil, ignored, true)
+	if err == nil || !strings.Contains(err.Error(), "no upload") {
 		t.Error(err)
 	}
 }
@@ -146,7 +149,9 @@ func TestAnswersWithoutARun(t *testing.T) {
 // The function is a program that was named, or there is a hint how to name one.
 func TestFindFunction(t *testing.T) {
 	t.Chdir(t.TempDir())
-	if err := errors.Join(os.WriteFile("text", nil, 0o600), os.WriteFile("program", nil, 0o700)); err != nil { // #nosec G306 -- it is one
+	text := os.WriteFile("text", nil, 0o600)
+	program := os.WriteFile("program", nil, 0o700) // #nosec G306 -- it is one
+	if err := errors.Join(text, program); err != nil {
 		t.Fatal(err)
 	}
 	if path, _, err := findFunction(t.Context(), nil, "program"); path != "program" || err != nil {

@@ -52,7 +52,7 @@ func TestFormats(t *testing.T) {
 // An error says what happened, to what, and what to do here, where the function's hint is for its operators.
 func TestErrors(t *testing.T) {
 	tool := problem.Problem{Code: "step.tool", Where: "jq", Message: "there is no such program", Hint: "rebuild the image"}
-	missing := problem.Problem{Code: "secret.unavailable", Where: "DB", Message: "it is not there", Hint: "ask an operator"}
+	missing := problem.Problem{Code: "secret.unavailable", Where: "DB", Message: "it is lost", Hint: "ask an operator"}
 	for _, c := range []struct {
 		err   error
 		local bool
@@ -70,11 +70,11 @@ func TestErrors(t *testing.T) {
 		},
 		{
 			problem.New(missing, nil), false,
-			"error: DB: it is not there (secret.unavailable)\nhint: ask an operator\n",
+			"error: DB: it is lost (secret.unavailable)\nhint: ask an operator\n",
 		},
 		{
 			problem.New(missing, nil), true,
-			"error: DB: it is not there (secret.unavailable)\nhint: give it with --secret DB=FILE, and its value in the file\n",
+			"error: DB: it is lost (secret.unavailable)\nhint: give it with --secret DB=FILE, and its value in the file\n",
 		},
 	} {
 		s, stdout, stderr := speaking(t, "text")
@@ -169,7 +169,9 @@ func TestShowResults(t *testing.T) {
 		t.Errorf("ended with %v", err)
 	}
 	for _, want := range []string{
-		"+ success  p 1.0.0 set DE, dev\n", "x failed  p 1.0.0 set FR, dev\n  step a failed\n", "steps     x failed      run a\n",
+		"+ success  p 1.0.0 set DE, dev\n",
+		"x failed  p 1.0.0 set FR, dev\n  step a failed\n",
+		"steps     x failed      run a\n",
 		"cemli run --results evidence --rerun-of r2 --reason TEXT\n",
 	} {
 		if !strings.Contains(stdout.String(), want) {

@@ -17,7 +17,8 @@ func called(t *testing.T, line string) error {
 	t.Helper()
 	t.Chdir(t.TempDir())
 	nothing := func(*cobra.Command, []string) error { return nil }
-	root := &cobra.Command{Use: "program", Args: usage.OnlyCommands, SilenceErrors: true, SilenceUsage: true, RunE: nothing}
+	root := &cobra.Command{Use: "program", Args: usage.OnlyCommands, RunE: nothing}
+	root.SilenceErrors, root.SilenceUsage = true, true
 	usage.Helpful(root)
 	maker := &cobra.Command{Use: "make PATH", SuggestFor: []string{"build"}, Args: usage.OnePath, RunE: nothing}
 	maker.Flags().String("param", "", "")
@@ -53,7 +54,8 @@ func TestWrongCalls(t *testing.T) {
 		"group list now":          "see program group list --help",
 	} {
 		var wrong *problem.Error
-		if err := called(t, line); !errors.As(err, &wrong) || wrong.Problems[0].Code != "usage" || wrong.Problems[0].Hint != want {
+		err := called(t, line)
+		if !errors.As(err, &wrong) || wrong.Problems[0].Code != "usage" || wrong.Problems[0].Hint != want {
 			t.Errorf("%s: %v; want the hint %q", line, err, want)
 		}
 	}
