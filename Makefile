@@ -61,8 +61,8 @@ tidy: ## fails if go.mod or go.sum is not what the code needs
 	$(GO) mod verify
 
 cross: ## the command line also builds where it cannot run packages
-	GOOS=darwin GOARCH=arm64 $(GO) vet ./cmd/cemli
-	GOOS=windows GOARCH=amd64 $(GO) vet ./cmd/cemli
+	GOOS=darwin GOARCH=arm64 $(GO) vet ./cmd/cemli ./internal/cli/...
+	GOOS=windows GOARCH=amd64 $(GO) vet ./cmd/cemli ./internal/cli/...
 
 vuln: ## known vulnerabilities, where the database can be reached
 	@scripts/vulncheck.sh $(GOVULNCHECK) ./...

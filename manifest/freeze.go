@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 	_ "time/tzdata" // the zones are the same wherever the policy is read
+
+	"cemli-executor/internal/document"
 )
 
 // window is a time in which nothing may be changed: from a moment to another, or on some
@@ -33,36 +35,36 @@ var (
 	weekdays   = []string{"sun", "mon", "tue", "wed", "thu", "fri", "sat"} // as time.Weekday counts
 )
 
-// window reads one window.
-func (n node) window() window {
+// readWindow reads one window.
+func readWindow(n document.Node) window {
 	var w window
-	var from, until *node
+	var from, until *document.Node
 	weekly := false
-	n.fields([]field{
-		{"time_zone", true, func(v node) { w.zone = v.zone() }},
-		{"reason", true, func(v node) {
-			if w.reason = v.text(lineRule, maxLine); !Visible(w.reason) {
-				v.bad("", "the reason is missing", "say why, for those whose packages are refused")
+	n.Fields([]document.Field{
+		document.Required("time_zone", func(v document.Node) { w.zone = readZone(v) }),
+		document.Required("reason", func(v document.Node) {
+			if w.reason = v.Line(document.MaxLine); !Visible(w.reason) {
+				v.Bad("", "the reason is missing", "say why, for those whose packages are refused")
 			}
-		}},
-		{"rollback", false, func(v node) { w.noRollback = !v.allow() }},
-		{"days", false, func(v node) {
+		}),
+		document.Optional("rollback", func(v document.Node) { w.noRollback = !readAllow(v) }),
+		document.Optional("days", func(v document.Node) {
 			weekly = true
-			for _, e := range v.list() {
-				w.days = append(w.days, time.Weekday(slices.Index(weekdays, e.choice("", weekdays...)))) // 0 to 6; a wrong one is a problem
+			for _, e := range v.List() {
+				w.days = append(w.days, time.Weekday(slices.Index(weekdays, e.Choice("", weekdays...)))) // 0 to 6; a wrong one is a problem
 			}
-		}},
-		{"from", false, func(v node) { from = &v }},
-		{"until", false, func(v node) { until = &v }},
+		}),
+		document.Optional("from", func(v document.Node) { from = &v }),
+		document.Optional("until", func(v document.Node) { until = &v }),
 	})
 	if weekly {
 		w.dayFrom, w.dayLength = 0, 24*time.Hour
 		if from != nil {
-			w.dayFrom = from.clock()
+			w.dayFrom = readClock(*from)
 		}
 		end := 24 * time.Hour
 		if until != nil {
-			end = until.clock()
+			end = readClock(*until)
 		}
 		if end <= w.dayFrom {
 			end += 24 * time.Hour // past midnight
@@ -71,29 +73,30 @@ func (n node) window() window {
 		return w
 	}
 	if from == nil || until == nil {
-		n.bad("", "a window needs from and until, or days", `write "from": "2026-12-24T00:00", "until": "2027-01-02T06:00"`)
+		n.Bad("", "a window needs from and until, or days", `write "from": "2026-12-24T00:00", "until": "2027-01-02T06:00"`)
 		return w
 	}
-	w.from, w.until = from.moment(), until.moment()
+	w.from, w.until = readMoment(*from), readMoment(*until)
 	if !w.from.IsZero() && !w.until.IsZero() && !w.until.After(w.from) {
-		until.bad("", "until is not after from", "")
+		until.Bad("", "until is not after from", "")
 	}
 	return w
 }
 
-func (n node) zone() *time.Location {
-	text := n.text(lineRule, maxLine)
+// readZone reads the name of a time zone.
+func readZone(n document.Node) *time.Location {
+	text := n.Line(document.MaxLine)
 	zone, err := time.LoadLocation(text)
 	if err != nil || text == "" || strings.EqualFold(text, "local") {
-		n.bad("", printable(text)+" is not a time zone", "write it like Europe/Berlin or UTC")
+		n.Bad("", document.Printable(text)+" is not a time zone", "write it like Europe/Berlin or UTC")
 		return time.UTC
 	}
 	return zone
 }
 
-// moment reads a local date and time; the zone of the result is not meant.
-func (n node) moment() time.Time {
-	text := n.word("", momentRule, "a local date and time such as 2026-12-24T18:00")
+// readMoment reads a local date and time; the zone of the result is not meant.
+func readMoment(n document.Node) time.Time {
+	text := n.Word("", momentRule, "a local date and time such as 2026-12-24T18:00")
 	if text == "" {
 		return time.Time{}
 	}
@@ -102,13 +105,13 @@ func (n node) moment() time.Time {
 			return at
 		}
 	}
-	n.bad("", printable(text)+" is no date and time", "")
+	n.Bad("", document.Printable(text)+" is no date and time", "")
 	return time.Time{}
 }
 
-// clock reads a time of day.
-func (n node) clock() time.Duration {
-	text := n.word("", clockRule, "a time of day such as 18:00")
+// readClock reads a time of day.
+func readClock(n document.Node) time.Duration {
+	text := n.Word("", clockRule, "a time of day such as 18:00")
 	if text == "" {
 		return 0
 	}

@@ -6,21 +6,22 @@ import (
 	"regexp"
 	"strings"
 
+	"cemli-executor/internal/document"
 	"cemli-executor/internal/strictjson"
 )
 
-// name returns the package's name, or says how it would be spelt.
-func (n node) name() string {
+// readName returns the package's name, or says how it would be spelt.
+func readName(n document.Node) string {
 	const form = "1 to 63 of a-z 0-9 . _ - that begin with a letter or digit"
-	if text, ok := strictjson.Text(n.value); ok && !nameRule.MatchString(text) {
+	if text, ok := strictjson.Text(n.Value()); ok && !nameRule.MatchString(text) {
 		hint := ""
 		if near := strings.Trim(unnamed.ReplaceAllString(strings.ToLower(text), "-"), "._-"); nameRule.MatchString(near) {
 			hint = "call it " + near
 		}
-		n.bad("manifest.name", fmt.Sprintf("%q is not %s", printable(text), form), hint)
+		n.Bad("manifest.name", fmt.Sprintf("%q is not %s", document.Printable(text), form), hint)
 		return ""
 	}
-	return n.word("manifest.name", nameRule, form)
+	return n.Word("manifest.name", nameRule, form)
 }
 
 // unnamed are characters that no package's name has.
@@ -33,27 +34,6 @@ func versionHint(text string) string {
 		return ""
 	}
 	return "write " + plain
-}
-
-// longer is the word that a text is the beginning of, such as integer for int.
-func longer(text string, words []string) string {
-	for _, word := range words {
-		if len(text) > 2 && strings.HasPrefix(word, strings.ToLower(text)) {
-			return word
-		}
-	}
-	return ""
-}
-
-// durationHint is how a number and a unit's word are written, such as 5 min.
-func durationHint(text string) string {
-	number, unit, ok := strings.Cut(strings.TrimSpace(text), " ")
-	if letter := strings.TrimLeft(unit, " "); ok && letter != "" && strings.Contains("smh", letter[:1]) {
-		if short := number + letter[:1]; durationRule.MatchString(short) {
-			return `write "` + short + `"`
-		}
-	}
-	return ""
 }
 
 // otherLanguage says what to do where a document is nearly JSON; line is the one that cannot be read.

@@ -31,11 +31,35 @@ type Manifest struct {
 	// Type is one of Types.
 	Type string
 
-	Description, Owner, ChangeTicket string
-	Labels                           map[string]string
+	About
 
 	// Environments names where the package may run; nil: anywhere.
 	Environments []string
+	Needs
+	Concurrency Concurrency
+	// Timeout bounds the run without undo, RollbackTimeout the undo; 0: not said.
+	Timeout, RollbackTimeout time.Duration
+	OnFailure                OnFailure
+	// OnSetFailure is never empty.
+	OnSetFailure OnSetFailure
+	Idempotent   bool
+	// StepList is the explicit list of steps; nil: the conventions make the plan.
+	StepList []StepSpec
+	// Outputs are globs of files to keep, besides those in the artifacts folder.
+	Outputs []string
+
+	// Raw is the document as it was read, without the white space around its values.
+	Raw []byte
+}
+
+// About is what the package says of itself to people.
+type About struct {
+	Description, Owner, ChangeTicket string
+	Labels                           map[string]string
+}
+
+// Needs is what the package's scripts are given, and what has to be there for them.
+type Needs struct {
 	// Parameters are declared by name; the values of environments and sets are of their
 	// parameter's type.
 	Parameters            map[string]Parameter
@@ -47,22 +71,8 @@ type Manifest struct {
 	// Network is whether scripts may use more than AF_UNIX sockets; NetworkDeclared is
 	// whether the manifest says so itself.
 	Network, NetworkDeclared bool
-	Concurrency              Concurrency
-	// Timeout bounds the run without undo, RollbackTimeout the undo; 0: not said.
-	Timeout, RollbackTimeout time.Duration
-	OnFailure                OnFailure
-	// OnSetFailure is never empty.
-	OnSetFailure OnSetFailure
-	Idempotent   bool
-	// StepList is the explicit list of steps; nil: the conventions make the plan.
-	StepList []StepSpec
-	// Outputs are globs of files to keep, besides those in the artifacts folder.
-	Outputs []string
 	// Requires maps packages to the ranges of versions that must have succeeded.
 	Requires map[string]string
-
-	// Raw is the document as it was read, without the white space around its values.
-	Raw []byte
 }
 
 // Types are the kinds of change, in the order of the acronym.

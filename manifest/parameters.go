@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 
+	"cemli-executor/internal/document"
 	"cemli-executor/internal/problem"
 )
 
@@ -30,7 +31,7 @@ func (p Parameter) refuses(v Value) string {
 	case p.Enum != nil && !slices.ContainsFunc(p.Enum, v.equal):
 		return "is none of the values in enum"
 	case p.Pattern != nil && !p.Pattern.MatchString(v.text):
-		return "does not match the pattern " + printable(p.Pattern.String())
+		return "does not match the pattern " + document.Printable(p.Pattern.String())
 	}
 	return ""
 }
@@ -40,114 +41,121 @@ func (p Parameter) show(v Value) string {
 	if p.Sensitive {
 		return "the value"
 	}
-	return fmt.Sprintf("%q", printable(v.text))
+	return fmt.Sprintf("%q", document.Printable(v.text))
 }
 
-func (n node) parameters() map[string]Parameter {
+// valueReader reads the parameters of one manifest and their values, and counts what these cost.
+type valueReader struct {
+	sensitive int // bytes of the values of sensitive parameters
+	matching  int // the work of comparing values with patterns
+}
+
+// parameters reads the declarations.
+func (r *valueReader) parameters(n document.Node) map[string]Parameter {
 	declared := map[string]Parameter{}
-	members := n.keyed("manifest.parameter_name", parameterRule, aParameter)
+	members := n.Keyed("manifest.parameter_name", parameterRule, aParameter)
 	for _, name := range sortedKeys(members) {
-		declared[name] = members[name].parameter()
+		declared[name] = r.parameter(members[name])
 	}
 	return declared
 }
 
 // parameter reads one declaration. Values are checked when all of it is known.
-func (n node) parameter() Parameter {
+func (r *valueReader) parameter(n document.Node) Parameter {
 	var p Parameter
-	var fallback, pattern *node
-	var enum []node
-	if n.orText(`{"type": "integer"}`) {
+	var fallback, pattern *document.Node
+	var enum []document.Node
+	if n.OrText(`{"type": "integer"}`) {
 		return p
 	}
-	n.fields([]field{
-		{"type", true, func(v node) {
-			p.Type = ParameterType(v.choice("manifest.choice", string(TypeString), string(TypeInteger), string(TypeNumber), string(TypeBoolean)))
-		}},
-		{"default", false, func(v node) { fallback = &v }},
-		{"enum", false, func(v node) {
-			if enum = v.list(); len(enum) == 0 && string(v.value) == "[]" {
-				v.bad("manifest.required", "enum is empty: no value would be allowed", "list the values, or remove enum")
+	n.Fields([]document.Field{
+		document.Required("type", func(v document.Node) {
+			p.Type = ParameterType(v.Choice("manifest.choice", parameterTypes...))
+		}),
+		document.Optional("default", func(v document.Node) { fallback = &v }),
+		document.Optional("enum", func(v document.Node) {
+			if enum = v.List(); len(enum) == 0 && string(v.Value()) == "[]" {
+				v.Bad("manifest.required", "enum is empty: no value would be allowed", "list the values, or remove enum")
 			}
-		}},
-		{"pattern", false, func(v node) { pattern = &v }},
-		{"required", false, func(v node) { p.Required = v.boolean() }},
-		{"sensitive", false, func(v node) { p.Sensitive = v.boolean() }},
-		{"description", false, func(v node) { v.text(textRule, maxText) }},
+		}),
+		document.Optional("pattern", func(v document.Node) { pattern = &v }),
+		document.Optional("required", func(v document.Node) { p.Required = v.Boolean() }),
+		document.Optional("sensitive", func(v document.Node) { p.Sensitive = v.Boolean() }),
+		document.Optional("description", func(v document.Node) { v.Text(maxText) }),
 	})
 	if pattern != nil {
-		e := pattern.pattern(p.Type)
-		p.Pattern, p.size = e.rule, e.size
+		e := readExpression(*pattern, p.Type)
+		p.Pattern, p.size = e.Rule, e.Size
 	}
 	var allowed []Value
 	for _, e := range enum {
-		if v := e.valueOf(p); v != nil {
+		if v := r.value(e, p); v != nil {
 			allowed = append(allowed, *v)
 		}
 	}
 	p.Enum = allowed
 	if fallback != nil {
-		p.Default = fallback.valueOf(p)
-		fallback.given(p, p.Default)
+		p.Default = r.value(*fallback, p)
+		r.given(*fallback, p, p.Default)
 	}
 	return p
 }
 
-// pattern reads an RE2 expression; only texts have one.
-func (n node) pattern(t ParameterType) expression {
-	text := n.text(textRule, maxLine*4)
+// readExpression reads an RE2 expression; only texts have one.
+func readExpression(n document.Node, t ParameterType) document.Expression {
+	text := n.Text(document.MaxLine * 4)
 	if text == "" {
-		return expression{}
+		return document.Expression{}
 	}
-	e := n.expression(text)
-	if e.rule != nil && t != TypeString && t != "" {
-		n.bad("manifest.pattern", "only parameters of type string have a pattern", "use enum, or remove pattern")
+	e := n.Expression(text)
+	if e.Rule != nil && t != TypeString && t != "" {
+		n.Bad("manifest.pattern", "only parameters of type string have a pattern", "use enum, or remove pattern")
 	}
 	return e
 }
 
-// valueOf reads a value that a parameter is to have; nil, and a problem, if it cannot.
-func (n node) valueOf(p Parameter) *Value {
-	v, err := parseValue(n.value)
+// value reads a value that a parameter is to have; nil, and a problem, if it cannot.
+func (r *valueReader) value(n document.Node, p Parameter) *Value {
+	v, err := parseValue(n.Value())
 	switch {
-	case err != nil && (n.value.Kind() == '"' || n.value.Kind() == '0'):
-		n.bad("manifest.value", err.Error(), "")
+	case err != nil && (n.Value().Kind() == '"' || n.Value().Kind() == '0'):
+		n.Bad("manifest.value", err.Error(), "")
 		return nil
 	case err != nil:
-		n.wrongType("text, a number, true or false", "")
+		n.WrongType("text, a number, true or false", "")
 		return nil
 	case p.Type == "":
 		return nil // the type itself is wrong
 	}
-	before := n.c.matching
-	if n.c.matching += p.work(v); n.c.matching > maxMatching {
-		if before <= maxMatching {
-			n.bad("manifest.value", slow, shorter)
+	before := r.matching
+	if r.matching += p.work(v); r.matching > document.MaxMatching {
+		if before <= document.MaxMatching {
+			n.Bad("manifest.value", slow, shorter)
 		}
 		return nil
 	}
 	if why := p.refuses(v); why != "" {
-		n.bad("manifest.value", p.show(v)+" "+why, "")
+		n.Bad("manifest.value", p.show(v)+" "+why, "")
 		return nil
 	}
 	v = v.as(p.Type)
 	return &v
 }
 
-// valueSets reads named groups of values of the parameters that are declared.
-func valueSets(groups map[string]node, declared map[string]Parameter) map[string]map[string]Value {
+// sets reads named groups of values of the parameters that are declared.
+func (r *valueReader) sets(groups map[string]document.Node, declared map[string]Parameter) map[string]map[string]Value {
 	result, names := map[string]map[string]Value{}, sortedKeys(declared)
 	for _, group := range sortedKeys(groups) {
 		result[group] = map[string]Value{}
-		members := groups[group].keyed("manifest.parameter_name", parameterRule, aParameter)
+		members := groups[group].Keyed("manifest.parameter_name", parameterRule, aParameter)
 		for _, name := range sortedKeys(members) {
 			p, ok := declared[name]
 			if !ok {
-				near := members[name].c.nearest(name, names)
-				members[name].bad("manifest.undeclared", undeclared(name, near), "declare it under parameters")
+				near := members[name].Nearest(name, names)
+				members[name].Bad("manifest.undeclared", undeclared(name, near), "declare it under parameters")
 			}
-			v := members[name].valueOf(p)
-			members[name].given(p, v)
+			v := r.value(members[name], p)
+			r.given(members[name], p, v)
 			if v != nil {
 				result[group][name] = *v
 			}
@@ -157,7 +165,7 @@ func valueSets(groups map[string]node, declared map[string]Parameter) map[string
 }
 
 func undeclared(name, near string) string {
-	message := "there is no parameter " + printable(name)
+	message := "there is no parameter " + document.Printable(name)
 	if near != "" {
 		message += "; did you mean " + near + "?"
 	}
@@ -221,7 +229,7 @@ func (m *Manifest) Resolve(in Inputs) (Arguments, error) {
 		case v == nil && p.Required:
 			add("trigger.parameter_missing", name, "the package needs a value for this parameter", "give it in the request, or under environment_parameters or as default in the manifest")
 		case v == nil:
-		case work > maxMatching:
+		case work > document.MaxMatching:
 			add("trigger.parameter", name, slow, shorter)
 		case p.refuses(*v) != "":
 			add("trigger.parameter", name, p.show(*v)+" "+p.refuses(*v), "see the package's manifest")

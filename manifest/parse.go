@@ -6,8 +6,8 @@ import (
 	"strings"
 
 	"github.com/Masterminds/semver/v3"
-	"github.com/bmatcuk/doublestar/v4"
 
+	"cemli-executor/internal/document"
 	"cemli-executor/internal/problem"
 	"cemli-executor/internal/strictjson"
 )
@@ -20,10 +20,10 @@ func Parse(doc []byte) (*Manifest, error) {
 	if err := strict(doc); err != nil {
 		return nil, err
 	}
-	c := &checker{open: func(key string) bool { return strings.HasPrefix(key, "x-") }}
-	m := &Manifest{Raw: strictjson.Compact(doc), Network: true, OnSetFailure: OnSetFailureStop}
-	node{c: c, value: doc}.fields(m.fields())
-	if err := c.refused(); err != nil {
+	c := &document.Checker{Open: func(key string) bool { return strings.HasPrefix(key, "x-") }}
+	m := &Manifest{Raw: strictjson.Compact(doc), Needs: Needs{Network: true}, OnSetFailure: OnSetFailureStop}
+	c.Root(doc).Fields(m.fields())
+	if err := c.Refused(); err != nil {
 		return nil, err
 	}
 	return m, nil
@@ -82,153 +82,139 @@ const (
 
 // fields is the contract's table of keys, in its order: what refers to others comes
 // after them.
-func (m *Manifest) fields() []field {
-	table := []field{
-		{"$schema", false, func(n node) { n.text(lineRule, 2048) }},
-		{"name", true, func(n node) {
-			m.Name = n.name()
-		}},
-		{"version", true, func(n node) { m.Version = n.version() }},
-		{"type", true, func(n node) { m.Type = n.choice("manifest.package_type", Types...) }},
-		{"description", false, func(n node) { m.Description = n.text(textRule, maxText) }},
-		{"owner", false, func(n node) { m.Owner = n.text(lineRule, maxLine) }},
-		{"change_ticket", false, func(n node) { m.ChangeTicket = n.text(lineRule, maxLine) }},
-		{"labels", false, func(n node) { m.Labels = n.labels() }},
-		{"environments", false, func(n node) {
-			m.Environments = n.words("manifest.environment_name", environmentRule, anEnvironment)
-		}},
-		{"parameters", false, func(n node) { m.Parameters = n.parameters() }},
-		{"environment_parameters", false, func(n node) {
-			m.EnvironmentParameters = valueSets(n.keyed("manifest.environment_name", environmentRule, anEnvironment), m.Parameters)
-		}},
-		{"parameter_sets", false, func(n node) {
-			m.ParameterSets = valueSets(n.keyed("manifest.set_name", setRule, aSet), m.Parameters)
-		}},
-		{"secrets", false, func(n node) { m.Secrets = n.secrets() }},
-		{"tools", false, func(n node) { m.Tools = n.words("manifest.tool", toolRule, "a command's name, without a folder") }},
-		{"network", false, func(n node) { m.Network, m.NetworkDeclared = n.boolean(), true }},
-		{"concurrency", false, func(n node) { m.Concurrency = n.concurrency() }},
-		{"timeout", false, func(n node) { m.Timeout = n.duration() }},
-		{"rollback_timeout", false, func(n node) { m.RollbackTimeout = n.duration() }},
-		{"on_failure", false, func(n node) {
-			m.OnFailure = OnFailure(n.choice("manifest.choice", string(OnFailureRollback), string(OnFailureStop)))
-		}},
-		{"on_set_failure", false, func(n node) {
-			m.OnSetFailure = OnSetFailure(n.choice("manifest.choice", string(OnSetFailureStop), string(OnSetFailureContinue)))
-		}},
-		{"idempotent", false, func(n node) { m.Idempotent = n.boolean() }},
-		{"steps", false, func(n node) { m.StepList = n.steps(m.Secrets) }},
-		{"outputs", false, func(n node) { m.Outputs = n.globs() }},
-		{"requires", false, func(n node) { m.Requires = n.requires() }},
+func (m *Manifest) fields() []document.Field {
+	r := &valueReader{}
+	table := []document.Field{
+		document.Optional("$schema", func(n document.Node) { n.Line(2048) }),
+		document.Required("name", func(n document.Node) { m.Name = readName(n) }),
+		document.Required("version", func(n document.Node) { m.Version = readVersion(n) }),
+		document.Required("type", func(n document.Node) { m.Type = n.Choice("manifest.package_type", Types...) }),
+		document.Optional("description", func(n document.Node) { m.Description = n.Text(maxText) }),
+		document.Optional("owner", func(n document.Node) { m.Owner = n.Line(document.MaxLine) }),
+		document.Optional("change_ticket", func(n document.Node) { m.ChangeTicket = n.Line(document.MaxLine) }),
+		document.Optional("labels", func(n document.Node) { m.Labels = readLabels(n) }),
+		document.Optional("environments", func(n document.Node) {
+			m.Environments = n.Words("manifest.environment_name", environmentRule, anEnvironment)
+		}),
+		document.Optional("parameters", func(n document.Node) { m.Parameters = r.parameters(n) }),
+		document.Optional("environment_parameters", func(n document.Node) {
+			groups := n.Keyed("manifest.environment_name", environmentRule, anEnvironment)
+			m.EnvironmentParameters = r.sets(groups, m.Parameters)
+		}),
+		document.Optional("parameter_sets", func(n document.Node) {
+			m.ParameterSets = r.sets(n.Keyed("manifest.set_name", setRule, aSet), m.Parameters)
+		}),
+		document.Optional("secrets", func(n document.Node) { m.Secrets = readSecrets(n) }),
+		document.Optional("tools", func(n document.Node) {
+			m.Tools = n.Words("manifest.tool", toolRule, "a command's name, without a folder")
+		}),
+		document.Optional("network", func(n document.Node) { m.Network, m.NetworkDeclared = n.Boolean(), true }),
+		document.Optional("concurrency", func(n document.Node) { m.Concurrency = readConcurrency(n) }),
+		document.Optional("timeout", func(n document.Node) { m.Timeout = n.Duration() }),
+		document.Optional("rollback_timeout", func(n document.Node) { m.RollbackTimeout = n.Duration() }),
+		document.Optional("on_failure", func(n document.Node) {
+			m.OnFailure = OnFailure(n.Choice("manifest.choice", string(OnFailureRollback), string(OnFailureStop)))
+		}),
+		document.Optional("on_set_failure", func(n document.Node) {
+			m.OnSetFailure = OnSetFailure(n.Choice("manifest.choice", string(OnSetFailureStop), string(OnSetFailureContinue)))
+		}),
+		document.Optional("idempotent", func(n document.Node) { m.Idempotent = n.Boolean() }),
+		document.Optional("steps", func(n document.Node) { m.StepList = readSteps(n, m.Secrets) }),
+		document.Optional("outputs", func(n document.Node) { m.Outputs = readGlobs(n) }),
+		document.Optional("requires", func(n document.Node) { m.Requires = readRequires(n) }),
 	}
-	return append(table, later("manifest.unsupported", "requires_wait", "not_before", "runs_on")...)
+	return append(table, document.Later("manifest.unsupported", "requires_wait", "not_before", "runs_on")...)
 }
 
-func (n node) version() string {
+// readVersion reads the package's version.
+func readVersion(n document.Node) string {
 	const form = "a SemVer 2.0.0 version such as 1.0.0"
-	if text, ok := strictjson.Text(n.value); ok && !versionRule.MatchString(text) {
-		n.bad("manifest.version", fmt.Sprintf("%q is not %s", printable(text), form), versionHint(text))
+	if text, ok := strictjson.Text(n.Value()); ok && !versionRule.MatchString(text) {
+		n.Bad("manifest.version", fmt.Sprintf("%q is not %s", document.Printable(text), form), versionHint(text))
 		return ""
 	}
-	text := n.word("manifest.version", versionRule, form)
+	text := n.Word("manifest.version", versionRule, form)
 	if len(text) > maxVersion {
-		n.bad("manifest.version", fmt.Sprintf("%s has more than %d characters", n.label(), maxVersion), "shorten it")
+		n.Bad("manifest.version", fmt.Sprintf("%s has more than %d characters", n.Label(), maxVersion), "shorten it")
 		return ""
 	}
 	return text
 }
 
-// labels reads texts of one line by names of one line.
-func (n node) labels() map[string]string {
+// readLabels reads texts of one line by names of one line.
+func readLabels(n document.Node) map[string]string {
 	labels := map[string]string{}
-	for key, member := range n.members() {
-		if key == "" || !lineRule.MatchString(key) || len([]rune(key)) > maxLine {
-			member.bad("manifest.text", "the key is empty, too long or has a control character", "use a short name")
+	for key, member := range n.Members() {
+		if key == "" || !document.IsLine(key) || len([]rune(key)) > document.MaxLine {
+			member.Bad("manifest.text", "the key is empty, too long or has a control character", "use a short name")
 			continue
 		}
-		labels[key] = member.text(lineRule, maxLine)
+		labels[key] = member.Line(document.MaxLine)
 	}
 	return labels
 }
 
-// variable notes a name that the environment of scripts may not have.
-func (n node) variable(name string) bool {
+// isVariable notes a name that the environment of scripts may not have.
+func isVariable(n document.Node, name string) bool {
 	switch {
 	case !variableRule.MatchString(name):
-		n.bad("manifest.variable", fmt.Sprintf("the key %q is not %s", printable(name), aVariable), "")
+		n.Bad("manifest.variable", fmt.Sprintf("the key %q is not %s", document.Printable(name), aVariable), "")
 	case reservedRule.MatchString(name):
-		n.bad("manifest.reserved", "the variable "+name+" is reserved: it would change how scripts run", "use another name")
+		n.Bad("manifest.reserved", "the variable "+name+" is reserved: it would change how scripts run", "use another name")
 	default:
 		return true
 	}
 	return false
 }
 
-func (n node) secrets() map[string]string {
+// readSecrets reads the secrets of the vault, by the variables that scripts see them as.
+func readSecrets(n document.Node) map[string]string {
 	secrets := map[string]string{}
-	members := n.members()
+	members := n.Members()
 	for _, name := range sortedKeys(members) {
 		member := members[name]
-		if !member.variable(name) {
+		if !isVariable(member, name) {
 			continue
 		}
-		if member.orText(`{"vault_secret": "erp-db"}`) {
+		if member.OrText(`{"vault_secret": "erp-db"}`) {
 			continue
 		}
-		member.fields([]field{{"vault_secret", true, func(v node) {
-			if secrets[name] = v.text(lineRule, maxLine); secrets[name] == "" && len(v.value) == len(`""`) {
-				v.bad("manifest.required", "vault_secret is empty", "name the secret or give its OCID")
+		member.Fields([]document.Field{document.Required("vault_secret", func(v document.Node) {
+			if secrets[name] = v.Line(document.MaxLine); secrets[name] == "" && len(v.Value()) == len(`""`) {
+				v.Bad("manifest.required", "vault_secret is empty", "name the secret or give its OCID")
 			}
-		}}})
+		})})
 	}
 	return secrets
 }
 
-func (n node) concurrency() Concurrency {
+// readConcurrency reads which runs must not overlap.
+func readConcurrency(n document.Node) Concurrency {
 	c := Concurrency{Declared: true}
-	n.fields([]field{
-		{"group", false, func(v node) {
-			c.Group = v.word("manifest.group", stepRule, "a group's name: letters, digits, spaces, . _ -")
-		}},
-		{"on_busy", false, func(v node) { c.Reject = v.choice("manifest.choice", "queue", "reject") == "reject" }},
+	n.Fields([]document.Field{
+		document.Optional("group", func(v document.Node) {
+			c.Group = v.Word("manifest.group", stepRule, "a group's name: letters, digits, spaces, . _ -")
+		}),
+		document.Optional("on_busy", func(v document.Node) { c.Reject = v.Choice("manifest.choice", "queue", "reject") == "reject" }),
 	})
 	return c
 }
 
-func (n node) globs() []string {
-	globs := []string{}
-	all := 0
-	for _, e := range n.list() {
-		glob := e.word("manifest.path", pathRule, "a pattern of paths inside the package, such as reports/*.csv")
-		before, count := all, alternatives(glob)
-		all += count
-		switch {
-		case glob != "" && !doublestar.ValidatePattern(glob):
-			e.bad("manifest.glob", printable(glob)+" is not a pattern: a bracket or brace is open", "close it, or escape it with a backslash")
-		case count > maxAlternatives:
-			e.bad("manifest.glob", fmt.Sprintf("the braces of %s stand for more than %d patterns", printable(glob), maxAlternatives), "write it with * or with fewer braces")
-		case all > maxAllAlternatives && before <= maxAllAlternatives:
-			e.bad("manifest.glob", fmt.Sprintf("with this one the patterns stand for more than %d without braces", maxAllAlternatives), "write them with * or with fewer braces")
-		}
-		globs = append(globs, glob)
-	}
-	return globs
-}
-
-func (n node) requires() map[string]string {
+// readRequires reads the ranges of versions, by the packages of which one must have succeeded.
+func readRequires(n document.Node) map[string]string {
 	ranges := map[string]string{}
-	for name, member := range n.keyed("manifest.name", nameRule, "a package's name") {
-		text := member.text(lineRule, maxLine)
+	for name, member := range n.Keyed("manifest.name", nameRule, "a package's name") {
+		text := member.Line(document.MaxLine)
 		if text == "" {
-			if len(member.value) == len(`""`) {
-				member.bad("manifest.required", "the range of versions is empty", `write * for any`)
+			if len(member.Value()) == len(`""`) {
+				member.Bad("manifest.required", "the range of versions is empty", `write * for any`)
 			}
 			continue
 		}
 		if vast.MatchString(text) {
-			member.bad("manifest.version_range", fmt.Sprintf("%q has a number of more than 19 digits", printable(text)), "name a smaller one, or * for any version")
+			member.Bad("manifest.version_range", fmt.Sprintf("%q has a number of more than 19 digits", document.Printable(text)), "name a smaller one, or * for any version")
 		} else if _, err := semver.NewConstraint(text); err != nil {
-			member.bad("manifest.version_range", fmt.Sprintf("%q is not a range of versions", printable(text)), `write it like ">=1.2, <2" or "^1.2"`)
+			member.Bad("manifest.version_range", fmt.Sprintf("%q is not a range of versions", document.Printable(text)), `write it like ">=1.2, <2" or "^1.2"`)
 		}
 		ranges[name] = text
 	}

@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/bmatcuk/doublestar/v4"
-
 	"cemli-executor/internal/problem"
 )
 
@@ -143,12 +141,4 @@ func scripts(files map[string]string, folder string) []string {
 	}
 	slices.Sort(found)
 	return found
-}
-
-// Keeps reports whether a file in the package's folder is one of the outputs, which are patterns.
-func Keeps(outputs []string, name string) bool {
-	return slices.ContainsFunc(outputs, func(glob string) bool {
-		ok, err := doublestar.Match(glob, name)
-		return ok && err == nil
-	})
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"cemli-executor/internal/document"
 	"cemli-executor/internal/problem"
 	"cemli-executor/internal/strictjson"
 )
@@ -42,7 +43,7 @@ type Policy struct {
 // requirement is one member of require.
 type requirement struct {
 	pointer jsontext.Pointer
-	rule    expression // without a rule: present, with something to see
+	rule    document.Expression // without a rule: present, with something to see
 }
 
 // PolicyLimits are the names of the limits that a policy may set: those of the
@@ -62,93 +63,95 @@ func ParsePolicy(doc []byte, environment string) (*Policy, error) {
 	if fault := strictjson.Check(doc, MaxDepth); fault != nil {
 		return nil, refuse(code, fault.Pointer, "the policy is not valid JSON: "+fault.Error(), "mend it; until then nothing runs")
 	}
-	c := &checker{code: code}
+	c := &document.Checker{Code: code}
 	p := &Policy{prerelease: true, downgrade: true, embedded: true, network: "allow"}
-	node{c: c, value: doc}.fields(p.fields())
+	c.Root(doc).Fields(p.fields())
 	if p.Environment != "" && p.Environment != environment {
-		c.add(code, "/environment", fmt.Sprintf("the policy is for the environment %s; this is %s", p.Environment, environment),
+		c.Add(code, "/environment", fmt.Sprintf("the policy is for the environment %s; this is %s", p.Environment, environment),
 			"give "+environment+" its own policy; CEMLI_POLICY names it")
 	}
-	if err := c.refused(); err != nil {
+	if err := c.Refused(); err != nil {
 		return nil, err
 	}
 	return p, nil
 }
 
 // fields is the contract's table of keys.
-func (p *Policy) fields() []field {
-	table := []field{
-		{"$schema", false, func(n node) { n.text(lineRule, 2048) }},
-		{"description", false, func(n node) { n.text(textRule, maxText) }},
-		{"environment", true, func(n node) { p.Environment = n.word("", environmentRule, anEnvironment) }},
-		{"require", false, func(n node) { p.require = n.requirements() }},
-		{"types", false, func(n node) {
+func (p *Policy) fields() []document.Field {
+	table := []document.Field{
+		document.Optional("$schema", func(n document.Node) { n.Line(2048) }),
+		document.Optional("description", func(n document.Node) { n.Text(maxText) }),
+		document.Required("environment", func(n document.Node) { p.Environment = n.Word("", environmentRule, anEnvironment) }),
+		document.Optional("require", func(n document.Node) { p.require = readRequirements(n) }),
+		document.Optional("types", func(n document.Node) {
 			p.types = []string{}
-			for _, e := range n.list() {
-				p.types = append(p.types, e.choice("", Types...))
+			for _, e := range n.List() {
+				p.types = append(p.types, e.Choice("", Types...))
 			}
-		}},
-		{"object_name", false, func(n node) { p.objectName = n.template() }},
-		{"version", false, func(n node) {
-			n.fields([]field{
-				{"prerelease", false, func(v node) { p.prerelease = v.allow() }},
-				{"downgrade", false, func(v node) { p.downgrade = v.allow() }},
-				{"reuse", false, func(v node) { p.reuse = v.allow() }},
-				{"repeat", false, func(v node) { p.repeat = v.allow() }},
+		}),
+		document.Optional("object_name", func(n document.Node) { p.objectName = readTemplate(n) }),
+		document.Optional("version", func(n document.Node) {
+			n.Fields([]document.Field{
+				document.Optional("prerelease", func(v document.Node) { p.prerelease = readAllow(v) }),
+				document.Optional("downgrade", func(v document.Node) { p.downgrade = readAllow(v) }),
+				document.Optional("reuse", func(v document.Node) { p.reuse = readAllow(v) }),
+				document.Optional("repeat", func(v document.Node) { p.repeat = readAllow(v) }),
 			})
-		}},
-		{"actions", false, func(n node) { p.actions = n.actions() }},
-		{"network", false, func(n node) { p.network = n.choice("", "allow", "declared", "deny") }},
-		{"secrets", false, func(n node) {
+		}),
+		document.Optional("actions", func(n document.Node) { p.actions = readActions(n) }),
+		document.Optional("network", func(n document.Node) { p.network = n.Choice("", "allow", "declared", "deny") }),
+		document.Optional("secrets", func(n document.Node) {
 			p.secrets = []string{}
-			for _, e := range n.list() {
-				p.secrets = append(p.secrets, e.glob())
+			for _, e := range n.List() {
+				p.secrets = append(p.secrets, readPattern(e))
 			}
-		}},
-		{"embedded_secrets", false, func(n node) { p.embedded = n.allow() }},
-		{"sandbox", false, func(n node) { p.Sandbox = n.choice("", "none", "basic", "isolated", "full") }},
-		{"concurrency", false, func(n node) {
-			n.fields([]field{{"group", true, func(v node) { p.group = v.groupTemplate() }}})
-		}},
-		{"limits", false, func(n node) { p.Limits = n.limits() }},
-		{"freeze", false, func(n node) {
-			for _, e := range n.list() {
-				p.freeze = append(p.freeze, e.window())
+		}),
+		document.Optional("embedded_secrets", func(n document.Node) { p.embedded = readAllow(n) }),
+		document.Optional("sandbox", func(n document.Node) { p.Sandbox = n.Choice("", "none", "basic", "isolated", "full") }),
+		document.Optional("concurrency", func(n document.Node) {
+			n.Fields([]document.Field{document.Required("group", func(v document.Node) { p.group = readGroup(v) })})
+		}),
+		document.Optional("limits", func(n document.Node) { p.Limits = readLimits(n) }),
+		document.Optional("freeze", func(n document.Node) {
+			for _, e := range n.List() {
+				p.freeze = append(p.freeze, readWindow(e))
 			}
-		}},
-		{"triggers", false, func(n node) { p.triggers = n.triggers() }},
+		}),
+		document.Optional("triggers", func(n document.Node) { p.triggers = readTriggers(n) }),
 	}
-	return append(table, later("", "revision", "runners", "windows", "signatures", "ownership", "require_success_in", "emergency")...)
+	return append(table, document.Later("", "revision", "runners", "windows", "signatures", "ownership", "require_success_in", "emergency")...)
 }
 
-func (n node) allow() bool { return n.choice("", "allow", "deny") == "allow" }
+// readAllow reads whether something is allowed.
+func readAllow(n document.Node) bool { return n.Choice("", "allow", "deny") == "allow" }
 
-func (n node) glob() string {
-	text := n.text(lineRule, maxLine)
+// readPattern reads a pattern of names.
+func readPattern(n document.Node) string {
+	text := n.Line(document.MaxLine)
 	if _, err := path.Match(text, ""); err != nil || text == "" {
-		n.bad("", printable(text)+" is not a pattern such as erp-*", "close the bracket, or escape it with a backslash")
+		n.Bad("", document.Printable(text)+" is not a pattern such as erp-*", "close the bracket, or escape it with a backslash")
 	}
 	return text
 }
 
-// requirements reads {pointer: true | expression}.
-func (n node) requirements() []requirement {
+// readRequirements reads {pointer: true | expression}.
+func readRequirements(n document.Node) []requirement {
 	var list []requirement
-	members := n.members()
+	members := n.Members()
 	for _, key := range sortedKeys(members) {
 		member := members[key]
 		r := requirement{pointer: jsontext.Pointer(key)}
 		if !r.pointer.IsValid() || key == "" {
-			member.bad("", fmt.Sprintf("%q is not a JSON pointer into the manifest", printable(key)), "write it like /change_ticket")
+			member.Bad("", fmt.Sprintf("%q is not a JSON pointer into the manifest", document.Printable(key)), "write it like /change_ticket")
 			continue
 		}
-		switch member.value.Kind() {
+		switch member.Value().Kind() {
 		case 't':
 		case '"':
-			text, _ := strictjson.Text(member.value)
-			r.rule = member.expression(text)
+			text, _ := strictjson.Text(member.Value())
+			r.rule = member.Expression(text)
 		default:
-			member.bad("", "a requirement is true or a regular expression", `write true, or "^CHG[0-9]{7}$"`)
+			member.Bad("", "a requirement is true or a regular expression", `write true, or "^CHG[0-9]{7}$"`)
 		}
 		list = append(list, r)
 	}
@@ -157,15 +160,15 @@ func (n node) requirements() []requirement {
 
 var placeholders = []string{"{name}", "{version}", "{type}"}
 
-// template reads the form of object names.
-func (n node) template() string {
-	text := n.text(lineRule, maxLine)
+// readTemplate reads the form of object names.
+func readTemplate(n document.Node) string {
+	text := n.Line(document.MaxLine)
 	rest := text
 	for _, p := range placeholders {
 		rest = strings.ReplaceAll(rest, p, "")
 	}
 	if text == "" || strings.ContainsAny(rest, "{}") {
-		n.bad("", fmt.Sprintf("%q is not a form of names", printable(text)), "use "+strings.Join(placeholders, ", ")+", as in {name}-{version}.zip")
+		n.Bad("", fmt.Sprintf("%q is not a form of names", document.Printable(text)), "use "+strings.Join(placeholders, ", ")+", as in {name}-{version}.zip")
 	}
 	return text
 }
@@ -173,11 +176,11 @@ func (n node) template() string {
 // setPlaceholder stands for the parameter set in a group's name.
 const setPlaceholder = "{set}"
 
-// groupTemplate reads the name of a concurrency group, which may have a placeholder for the set.
-func (n node) groupTemplate() string {
-	text := n.text(lineRule, maxLine)
+// readGroup reads the name of a concurrency group, which may have a placeholder for the set.
+func readGroup(n document.Node) string {
+	text := n.Line(document.MaxLine)
 	if !stepRule.MatchString(strings.ReplaceAll(text, setPlaceholder, "SET")) {
-		n.bad("", fmt.Sprintf("%q is not a group's name: letters, digits, spaces, . _ -", printable(text)), "write it like erp, or erp-{set} to let parameter sets run side by side")
+		n.Bad("", fmt.Sprintf("%q is not a group's name: letters, digits, spaces, . _ -", document.Printable(text)), "write it like erp, or erp-{set} to let parameter sets run side by side")
 	}
 	return text
 }
@@ -195,40 +198,41 @@ var (
 	laterActions = []string{"mark"} // of the contract; not in this version
 )
 
-// actions reads what each kind of trigger may do; a kind that is not named may nothing.
-func (n node) actions() map[string][]string {
+// readActions reads what each kind of trigger may do; a kind that is not named may nothing.
+func readActions(n document.Node) map[string][]string {
 	allowed := map[string][]string{}
-	members := n.members()
+	members := n.Members()
 	for _, kind := range sortedKeys(members) {
 		if !slices.Contains(triggerKinds, kind) {
-			members[kind].unknown(kind, triggerKinds)
+			members[kind].Unknown(kind, triggerKinds)
 			continue
 		}
 		allowed[kind] = []string{}
-		for _, e := range members[kind].list() {
-			if text, _ := strictjson.Text(e.value); slices.Contains(laterActions, text) {
-				e.bad("", "this version does not support the action "+text, "remove it, or use an executor that supports it")
+		for _, e := range members[kind].List() {
+			if text, _ := strictjson.Text(e.Value()); slices.Contains(laterActions, text) {
+				e.Bad("", "this version does not support the action "+text, "remove it, or use an executor that supports it")
 				continue
 			}
-			allowed[kind] = append(allowed[kind], e.choice("", actionNames...))
+			allowed[kind] = append(allowed[kind], e.Choice("", actionNames...))
 		}
 	}
 	return allowed
 }
 
-func (n node) limits() map[string]int64 {
+// readLimits reads bounds below the executor's own.
+func readLimits(n document.Node) map[string]int64 {
 	limits := map[string]int64{}
-	var table []field
+	var table []document.Field
 	for _, name := range PolicyLimits {
-		table = append(table, field{name, false, func(v node) {
+		table = append(table, document.Optional(name, func(v document.Node) {
 			if name == "run_time" {
-				limits[name] = int64(v.duration())
+				limits[name] = int64(v.Duration())
 			} else {
-				limits[name] = v.count(1 << 50)
+				limits[name] = v.Count(1 << 50)
 			}
-		}})
+		}))
 	}
-	n.fields(table)
+	n.Fields(table)
 	return limits
 }
 
@@ -287,16 +291,16 @@ func (v *violations) requirements() {
 	for _, r := range v.policy.require {
 		value := lookUp(v.c.Manifest.Raw, r.pointer)
 		text := textOf(value)
-		work += r.rule.work(text)
+		work += r.rule.Work(text)
 		switch {
 		case absent(text):
 			v.add("policy.require", string(r.pointer), "the environment "+v.policy.Environment+" requires this in the manifest", "add it")
-		case r.rule.rule == nil && !legible(value):
+		case r.rule.Rule == nil && !legible(value):
 			v.add("policy.require", string(r.pointer), "the environment "+v.policy.Environment+" requires this in the manifest, and there is nothing to be seen in it", "write something that people can read")
-		case work > maxMatching:
+		case work > document.MaxMatching:
 			v.add("policy.require", string(r.pointer), "it takes too long to compare this with what the environment "+v.policy.Environment+" requires", "shorten it")
-		case r.rule.rule != nil && !r.rule.rule.MatchString(text):
-			v.add("policy.require", string(r.pointer), fmt.Sprintf("%q does not match %s, which the environment %s requires", printable(text), r.rule.rule, v.policy.Environment), "correct it")
+		case r.rule.Rule != nil && !r.rule.Rule.MatchString(text):
+			v.add("policy.require", string(r.pointer), fmt.Sprintf("%q does not match %s, which the environment %s requires", document.Printable(text), r.rule.Rule, v.policy.Environment), "correct it")
 		}
 	}
 }
@@ -408,7 +412,7 @@ func (v *violations) abilities() {
 	for _, name := range sortedKeys(m.Secrets) {
 		secret := m.Secrets[name]
 		if p.secrets != nil && !slices.ContainsFunc(p.secrets, func(glob string) bool { ok, _ := path.Match(glob, secret); return ok }) {
-			v.add("policy.secret", "/secrets/"+name, fmt.Sprintf("the secret %s may not be used in %s", printable(secret), p.Environment), "allowed: "+problem.Names(p.secrets))
+			v.add("policy.secret", "/secrets/"+name, fmt.Sprintf("the secret %s may not be used in %s", document.Printable(secret), p.Environment), "allowed: "+problem.Names(p.secrets))
 		}
 	}
 	if !p.embedded && v.c.Action != "rollback" {

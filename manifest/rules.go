@@ -4,7 +4,6 @@ import (
 	"maps"
 	"regexp"
 	"slices"
-	"strconv"
 )
 
 // Segments of a path in a package: neither empty nor "." nor "..".
@@ -22,19 +21,14 @@ var (
 	reservedRule    = regexp.MustCompile(`^(?:CEMLI_.*|PATH|LD_.*|BASH_ENV|ENV|IFS)$`)
 	stepRule        = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9 ._-]{0,99}$`)
 	toolRule        = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.+-]{0,63}$`)
-	durationRule    = regexp.MustCompile(`^(?:(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:ns|us|µs|μs|ms|s|m|h))+$`)
 	pathRule        = regexp.MustCompile(`^` + segment + `(?:/` + segment + `)*$`)
-	lineRule        = regexp.MustCompile(`^[^\x00-\x1f\x7f]*$`) // text of one line
-	textRule        = regexp.MustCompile(`^[^\x00]*$`)
 )
 
-// Bounds of values, in characters, and of lists and maps, in members.
+// Bounds of values, in characters, and of tries, in their number.
 const (
 	maxVersion = 128
-	maxLine    = 255
 	maxText    = 10_000
 	maxValue   = 16_384
-	maxMembers = 1000
 	maxRetries = 10
 )
 
@@ -47,16 +41,6 @@ var SchemaBlind = []string{
 }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
-
-// printable quotes what a document says for a message, cut to a length people read.
-func printable(text string) string {
-	const most = 80
-	if len(text) > most {
-		text = text[:most] + "…"
-	}
-	quoted := strconv.QuoteToGraphic(text)
-	return quoted[1 : len(quoted)-1]
-}
 
 // Reserved reports whether a name may not be set by a package: it is the executor's own, or
 // changes how programs run.

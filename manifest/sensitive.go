@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"cemli-executor/internal/document"
 )
 
 // MaxSensitive bounds the values that a manifest gives to sensitive parameters, in bytes, all together:
@@ -12,14 +14,14 @@ import (
 const MaxSensitive = 16 << 10
 
 // given counts a value of a parameter, and notes a problem with the one that is too much.
-func (n node) given(p Parameter, v *Value) {
+func (r *valueReader) given(n document.Node, p Parameter, v *Value) {
 	if v == nil || !p.Sensitive {
 		return
 	}
-	before := n.c.sensitive
-	n.c.sensitive += len(v.text)
-	if before <= MaxSensitive && n.c.sensitive > MaxSensitive {
-		n.bad("manifest.sensitive_size", fmt.Sprintf("with this one the values of sensitive parameters have more than %d bytes together", MaxSensitive),
+	before := r.sensitive
+	r.sensitive += len(v.text)
+	if before <= MaxSensitive && r.sensitive > MaxSensitive {
+		n.Bad("manifest.sensitive_size", fmt.Sprintf("with this one the values of sensitive parameters have more than %d bytes together", MaxSensitive),
 			"keep long ones in the vault, and name them under secrets")
 	}
 }

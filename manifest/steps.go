@@ -4,23 +4,25 @@ import (
 	"fmt"
 	"path"
 	"strings"
+
+	"cemli-executor/internal/document"
 )
 
 // noUndo stands for the path of an undo script where the step needs none.
 const noUndo = "none"
 
-// steps reads the explicit list of steps; names are unique within a phase.
-func (n node) steps(secrets map[string]string) []StepSpec {
+// readSteps reads the explicit list of steps; names are unique within a phase.
+func readSteps(n document.Node, secrets map[string]string) []StepSpec {
 	list := []StepSpec{}
 	type key struct {
 		phase Phase
 		name  string
 	}
 	seen := map[key]bool{}
-	for _, e := range n.list() {
-		s := e.step(secrets)
+	for _, e := range n.List() {
+		s := readStep(e, secrets)
 		if k := (key{s.Phase, s.Name}); s.Run != "" && seen[k] {
-			e.bad("manifest.duplicate_step", fmt.Sprintf("the phase %s has a step %q already", s.Phase, printable(s.Name)), "give it another name")
+			e.Bad("manifest.duplicate_step", fmt.Sprintf("the phase %s has a step %q already", s.Phase, document.Printable(s.Name)), "give it another name")
 		} else {
 			seen[k] = true
 		}
@@ -29,45 +31,45 @@ func (n node) steps(secrets map[string]string) []StepSpec {
 	return list
 }
 
-// step reads one step and fills in its defaults.
-func (n node) step(secrets map[string]string) StepSpec {
+// readStep reads one step and fills in its defaults.
+func readStep(n document.Node, secrets map[string]string) StepSpec {
 	s := StepSpec{Phase: PhaseRun}
-	if n.orText(`{"run": "steps/run.sh"}`) {
+	if n.OrText(`{"run": "steps/run.sh"}`) {
 		return s
 	}
-	script := func(v node) string { return v.word("manifest.path", pathRule, aPath) }
-	n.fields([]field{
-		{"name", false, func(v node) {
-			s.Name = v.word("manifest.step_name", stepRule, "a step's name: a letter or digit, then up to 99 letters, digits, spaces, . _ -")
-		}},
-		{"phase", false, func(v node) {
-			s.Phase = Phase(v.choice("manifest.choice", string(PhasePreCheck), string(PhaseRun), string(PhasePostCheck)))
-		}},
-		{"run", true, func(v node) { s.Run = script(v) }},
-		{"args", false, func(v node) { s.Args = v.args() }},
-		{"env", false, func(v node) { s.Env = v.variables() }},
-		{"secrets", false, func(v node) {
-			s.Secrets = v.words("manifest.variable", variableRule, aVariable)
+	script := func(v document.Node) string { return v.Word("manifest.path", pathRule, aPath) }
+	n.Fields([]document.Field{
+		document.Optional("name", func(v document.Node) {
+			s.Name = v.Word("manifest.step_name", stepRule, "a step's name: a letter or digit, then up to 99 letters, digits, spaces, . _ -")
+		}),
+		document.Optional("phase", func(v document.Node) {
+			s.Phase = Phase(v.Choice("manifest.choice", string(PhasePreCheck), string(PhaseRun), string(PhasePostCheck)))
+		}),
+		document.Required("run", func(v document.Node) { s.Run = script(v) }),
+		document.Optional("args", func(v document.Node) { s.Args = readArgs(v) }),
+		document.Optional("env", func(v document.Node) { s.Env = readVariables(v) }),
+		document.Optional("secrets", func(v document.Node) {
+			s.Secrets = v.Words("manifest.variable", variableRule, aVariable)
 			for _, name := range s.Secrets {
 				if _, ok := secrets[name]; name != "" && !ok {
-					v.bad("manifest.undeclared", "there is no secret "+name, "declare it under secrets")
+					v.Bad("manifest.undeclared", "there is no secret "+name, "declare it under secrets")
 				}
 			}
-		}},
-		{"timeout", false, func(v node) { s.Timeout = v.duration() }},
-		{"retries", false, func(v node) {
-			v.fields([]field{
-				{"max", true, func(w node) { s.Retries = int(w.count(maxRetries)) }},
-				{"delay", false, func(w node) { s.RetryDelay = w.duration() }},
+		}),
+		document.Optional("timeout", func(v document.Node) { s.Timeout = v.Duration() }),
+		document.Optional("retries", func(v document.Node) {
+			v.Fields([]document.Field{
+				document.Required("max", func(w document.Node) { s.Retries = int(w.Count(maxRetries)) }),
+				document.Optional("delay", func(w document.Node) { s.RetryDelay = w.Duration() }),
 			})
-		}},
-		{"continue_on_error", false, func(v node) { s.ContinueOnError = v.boolean() }},
-		{"dry_run", false, func(v node) { s.DryRun = v.boolean() }},
-		{"rollback", false, func(v node) {
+		}),
+		document.Optional("continue_on_error", func(v document.Node) { s.ContinueOnError = v.Boolean() }),
+		document.Optional("dry_run", func(v document.Node) { s.DryRun = v.Boolean() }),
+		document.Optional("rollback", func(v document.Node) {
 			if s.Rollback = script(v); s.Rollback == noUndo {
 				s.Rollback, s.NoUndo = "", true
 			}
-		}},
+		}),
 	})
 	if s.Name == "" {
 		s.Name = stepName(s.Run)
@@ -78,20 +80,20 @@ func (n node) step(secrets map[string]string) StepSpec {
 // stepName is the name of a step that has none: its script's without ".sh".
 func stepName(run string) string { return strings.TrimSuffix(path.Base(run), ".sh") }
 
-func (n node) args() []string {
+func readArgs(n document.Node) []string {
 	args := []string{}
-	for _, e := range n.list() {
-		args = append(args, e.text(textRule, maxValue))
+	for _, e := range n.List() {
+		args = append(args, e.Text(maxValue))
 	}
 	return args
 }
 
-func (n node) variables() map[string]string {
+func readVariables(n document.Node) map[string]string {
 	env := map[string]string{}
-	members := n.members()
+	members := n.Members()
 	for _, name := range sortedKeys(members) {
-		if members[name].variable(name) {
-			env[name] = members[name].text(textRule, maxValue)
+		if isVariable(members[name], name) {
+			env[name] = members[name].Text(maxValue)
 		}
 	}
 	return env

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+
+	"cemli-executor/internal/document"
 )
 
 // Trigger is an entry of a policy's triggers, which starts a package when something happens that is no upload.
@@ -56,20 +58,20 @@ func (p *Policy) Awaits(eventType string) bool {
 // Triggers are all entries, in the policy's order.
 func (p *Policy) Triggers() []Trigger { return slices.Clone(p.triggers) }
 
-// triggers reads the list of entries.
-func (n node) triggers() []Trigger {
-	elements := n.list()
+// readTriggers reads the list of entries.
+func readTriggers(n document.Node) []Trigger {
+	elements := n.List()
 	if len(elements) > maxTriggers {
-		n.bad("", fmt.Sprintf("there are %d triggers; at most %d are allowed", len(elements), maxTriggers), "let one pattern stand for several resources")
+		n.Bad("", fmt.Sprintf("there are %d triggers; at most %d are allowed", len(elements), maxTriggers), "let one pattern stand for several resources")
 		return nil
 	}
 	var triggers []Trigger
 	seen := map[string]bool{}
 	for _, e := range elements {
-		t := e.trigger()
+		t := readTrigger(e)
 		same := t.identity()
 		if t.eventType != "" && seen[same] {
-			e.bad("", "the same trigger is there twice", "keep one")
+			e.Bad("", "the same trigger is there twice", "keep one")
 		}
 		seen[same] = true
 		triggers = append(triggers, t)
@@ -77,17 +79,17 @@ func (n node) triggers() []Trigger {
 	return triggers
 }
 
-// trigger reads one entry.
-func (n node) trigger() Trigger {
+// readTrigger reads one entry.
+func readTrigger(n document.Node) Trigger {
 	var t Trigger
-	if n.orText(`{"event_type": "…", "resource": "erp-db", "object": "rotate-1.0.0.zip"}`) {
+	if n.OrText(`{"event_type": "…", "resource": "erp-db", "object": "rotate-1.0.0.zip"}`) {
 		return t
 	}
-	n.fields([]field{
-		{"event_type", true, func(v node) { t.eventType = v.eventType() }},
-		{"resource", true, func(v node) { t.resource = v.glob() }},
-		{"object", true, func(v node) { t.Object = v.packageObject() }},
-		{"parameters", false, func(v node) { t.Parameters = v.values() }},
+	n.Fields([]document.Field{
+		document.Required("event_type", func(v document.Node) { t.eventType = readEventType(v) }),
+		document.Required("resource", func(v document.Node) { t.resource = readPattern(v) }),
+		document.Required("object", func(v document.Node) { t.Object = readPackageObject(v) }),
+		document.Optional("parameters", func(v document.Node) { t.Parameters = readValues(v) }),
 	})
 	return t
 }
@@ -105,37 +107,37 @@ func (t Trigger) identity() string {
 	return string(doc)
 }
 
-func (n node) eventType() string {
-	text := n.word("", eventRule, anEventType)
+func readEventType(n document.Node) string {
+	text := n.Word("", eventRule, anEventType)
 	if slices.ContainsFunc(uploadEvents, func(upload string) bool { return strings.EqualFold(text, upload) }) {
-		n.bad("", "uploads are no triggers: those to the packages bucket run by themselves, and those to other buckets never", "remove the entry")
+		n.Bad("", "uploads are no triggers: those to the packages bucket run by themselves, and those to other buckets never", "remove the entry")
 	}
 	return text
 }
 
-// packageObject reads the name of an object that can be a package.
-func (n node) packageObject() string {
-	text := n.word("", pathRule, aPackage)
+// readPackageObject reads the name of an object that can be a package.
+func readPackageObject(n document.Node) string {
+	text := n.Word("", pathRule, aPackage)
 	bidi := func(r rune) bool { return unicode.Is(unicode.Bidi_Control, r) }
 	if text != "" && (!strings.EqualFold(path.Ext(text), ".zip") || strings.ContainsFunc(text, bidi)) {
-		n.bad("", printable(text)+" is not "+aPackage, "")
+		n.Bad("", document.Printable(text)+" is not "+aPackage, "")
 		return ""
 	}
 	return text
 }
 
-// values reads the values of parameters that a trigger gives; the package's manifest says what they must be.
-func (n node) values() map[string]Value {
-	members := n.keyed("", parameterRule, aParameter)
+// readValues reads the values of parameters that a trigger gives; the package's manifest says what they must be.
+func readValues(n document.Node) map[string]Value {
+	members := n.Keyed("", parameterRule, aParameter)
 	if len(members) > maxGiven {
-		n.bad("", fmt.Sprintf("there are %d parameters; at most %d are allowed", len(members), maxGiven), "")
+		n.Bad("", fmt.Sprintf("there are %d parameters; at most %d are allowed", len(members), maxGiven), "")
 		return nil
 	}
 	values := map[string]Value{}
 	for _, name := range sortedKeys(members) {
-		value, err := parseValue(members[name].value)
+		value, err := parseValue(members[name].Value())
 		if err != nil {
-			members[name].bad("", err.Error(), "")
+			members[name].Bad("", err.Error(), "")
 			continue
 		}
 		values[name] = value

@@ -11,6 +11,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"cemli-executor/internal/document"
 	"cemli-executor/internal/strictjson"
 )
 
@@ -24,6 +25,8 @@ const (
 	TypeNumber  ParameterType = "number"
 	TypeBoolean ParameterType = "boolean"
 )
+
+var parameterTypes = []string{string(TypeString), string(TypeInteger), string(TypeNumber), string(TypeBoolean)}
 
 // Value is one value of a parameter: text, a number, true or false.
 type Value struct {
@@ -59,7 +62,7 @@ func parseValue(v jsontext.Value) (Value, error) {
 		text, _ := strictjson.Text(v)
 		return TextValue(text)
 	case '0':
-		if len(v) > maxLine {
+		if len(v) > document.MaxLine {
 			return Value{}, errValueLong
 		}
 		return Value{'0', string(v)}, nil

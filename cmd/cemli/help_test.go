@@ -8,6 +8,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
+
+	"cemli-executor/internal/cli/terminal"
 )
 
 // commands are all that people can call, the program itself first.
@@ -24,7 +26,7 @@ func commands(cmd *cobra.Command) []*cobra.Command {
 // commandLine is the command line with what cobra adds when it is called.
 func commandLine() *cobra.Command {
 	var out bytes.Buffer
-	root := newRoot(&terminal{stdout: &out, stderr: &out})
+	root := newRoot(terminal.New(&out, &out))
 	root.InitDefaultHelpCmd()
 	return root
 }

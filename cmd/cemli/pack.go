@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -10,7 +9,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
@@ -18,9 +16,10 @@ import (
 	"cemli-executor/executor"
 	"cemli-executor/internal/admission"
 	"cemli-executor/internal/bundle"
+	"cemli-executor/internal/cli/input"
+	"cemli-executor/internal/cli/terminal"
+	"cemli-executor/internal/cli/usage"
 	"cemli-executor/internal/folder"
-	"cemli-executor/internal/problem"
-	"cemli-executor/manifest"
 )
 
 // packed is the answer of cemli pack.
@@ -32,15 +31,13 @@ type packed struct {
 	Entries int    `json:"entries"`
 }
 
-func newPackCommand(t *terminal) *cobra.Command {
-	var file string
-	var force bool
-	cmd := &cobra.Command{
-		Use:        "pack DIR",
-		Short:      "Make the zip of a package folder",
-		GroupID:    groupAuthors,
-		SuggestFor: []string{"build", "zip", "package", "make"},
-		Long: `Make the zip of a package folder that is valid.
+// packHelp is what people read of cemli pack.
+var packHelp = usage.Help{
+	Use:     "pack DIR",
+	Short:   "Make the zip of a package folder",
+	Group:   usage.GroupAuthors,
+	Suggest: []string{"build", "zip", "package", "make"},
+	Long: `Make the zip of a package folder that is valid.
 
 The same files give the same bytes on every machine, whatever their modes and
 times. The zip is named NAME-VERSION.zip unless -O says otherwise.
@@ -48,29 +45,33 @@ times. The zip is named NAME-VERSION.zip unless -O says otherwise.
 Left out are .git, .hg, .svn, .DS_Store, __MACOSX, editors' backups, the
 package's own zips, folders with evidence, and what .cemliignore names as
 .gitignore would. validate, run and local run see a folder the same way.`,
-		Example: "  cemli pack examples/hello-cemli\n  cemli pack examples/hello-cemli -O /tmp/hello.zip",
-		Args:    one("DIR is needed: a package folder"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return packTo(cmd.Context(), t, args[0], file, force)
-		},
-	}
-	cmd.Flags().StringVarP(&file, "output-file", "O", "", "`FILE` to write (default: NAME-VERSION.zip in the working folder)")
+	Example: "  cemli pack examples/hello-cemli\n  cemli pack examples/hello-cemli -O /tmp/hello.zip",
+}
+
+func newPackCommand(t *terminal.Terminal) *cobra.Command {
+	var file string
+	var force bool
+	cmd := packHelp.Command(usage.One("DIR is needed: a package folder"), func(cmd *cobra.Command, args []string) error {
+		return packTo(cmd.Context(), t, args[0], file, force)
+	})
+	cmd.Flags().StringVarP(&file, "output-file", "O", "",
+		"`FILE` to write (default: NAME-VERSION.zip in the working folder)")
 	cmd.Flags().BoolVar(&force, "force", false, "replace a file with other contents")
 	return cmd
 }
 
 // packTo packs the folder dir and prints what it made.
-func packTo(ctx context.Context, t *terminal, dir, file string, force bool) error {
+func packTo(ctx context.Context, t *terminal.Terminal, dir, file string, force bool) error {
 	var written []string
 	if file != "" {
 		written = append(written, file)
 	}
-	files, err := openFolder(dir, written...)
+	files, err := input.OpenFolder(dir, written...)
 	if err != nil {
 		return err
 	}
 	defer files.Close()
-	m, err := readManifest(files)
+	m, err := input.ReadManifest(files)
 	if err != nil {
 		return err
 	}
@@ -81,59 +82,20 @@ func packTo(ctx context.Context, t *terminal, dir, file string, force bool) erro
 	if err != nil {
 		return err
 	}
-	p := packed{File: file, Size: made.Size, SHA256: made.SHA256, DirHash: made.DirHash, Entries: made.Entries}
-	if t.format == "json" {
-		return t.printJSON(p)
+	return showPacked(t, packed{
+		File: file, Size: made.Size, SHA256: made.SHA256, DirHash: made.DirHash, Entries: made.Entries,
+	})
+}
+
+// showPacked prints what was made.
+func showPacked(t *terminal.Terminal, p packed) error {
+	if t.JSON() {
+		return t.PrintJSON(p)
 	}
-	_, err = fmt.Fprintf(t.stdout, "%-8s %s\n%-8s %s, %s\n%-8s %s\n%-8s %s\n",
-		"file", visible(p.File), "size", count(int(p.Size), "byte"), count(p.Entries, "file"), "sha256", p.SHA256, "content", p.DirHash)
+	_, err := fmt.Fprintf(t.Stdout, "%-8s %s\n%-8s %s, %s\n%-8s %s\n%-8s %s\n",
+		"file", terminal.Visible(p.File), "size", terminal.Count(int(p.Size), "byte"), terminal.Count(p.Entries, "file"),
+		"sha256", p.SHA256, "content", p.DirHash)
 	return err
-}
-
-// openFolder opens a package folder, without what the command writes.
-func openFolder(dir string, written ...string) (*folder.Folder, error) {
-	const hint = "DIR is a package folder"
-	info, err := os.Stat(dir)
-	if err != nil {
-		return nil, notThere(dir, "there is no such folder", hint, err)
-	}
-	if err := errors.Join(insidePackage(dir, info), packagesBelow(dir)); err != nil {
-		return nil, err
-	}
-	if !info.IsDir() {
-		return nil, problem.New(problem.Problem{Code: "usage", Where: dir, Message: "it is a file, and no folder", Hint: hint}, nil)
-	}
-	return folder.Open(dir, written...)
-}
-
-// readManifest reads and checks the manifest of a package's files.
-func readManifest(files fs.FS) (*manifest.Manifest, error) {
-	f, err := files.Open(manifest.Name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, missing(files)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read manifest: %w", err)
-	}
-	defer f.Close()
-	doc, err := io.ReadAll(io.LimitReader(f, manifest.MaxBytes+1))
-	if err != nil {
-		return nil, fmt.Errorf("read manifest: %w", err)
-	}
-	return manifest.Parse(doc)
-}
-
-// missing says where the manifest is, if it is one folder down.
-func missing(files fs.FS) error {
-	found, err := fs.Glob(files, "*/"+manifest.Name)
-	if err != nil || len(found) != 1 {
-		return manifest.Missing()
-	}
-	inner := path.Dir(found[0])
-	return problem.New(problem.Problem{
-		Code: "archive.top_folder", Where: inner + "/", Message: "the package is in this folder, one further down",
-		Hint: "name that folder instead: …/" + inner,
-	}, nil)
 }
 
 // writeZip packs into a file beside the wanted one and renames it into place when it
@@ -141,7 +103,8 @@ func missing(files fs.FS) error {
 func writeZip(ctx context.Context, files fs.FS, file string, force bool) (bundle.Created, error) {
 	temp, err := os.CreateTemp(filepath.Dir(file), folder.TempPattern)
 	if errors.Is(err, fs.ErrNotExist) {
-		return bundle.Created{}, problem.New(problem.Problem{Code: "usage", Where: filepath.Dir(file), Message: "there is no such folder", Hint: "make it first, or name another file with -O"}, nil)
+		return bundle.Created{}, usage.WrongAt(filepath.Dir(file), "there is no such folder",
+			"make it first, or name another file with -O", nil)
 	}
 	if err != nil {
 		return bundle.Created{}, fmt.Errorf("write zip: %w", err)
@@ -159,18 +122,23 @@ func writeZip(ctx context.Context, files fs.FS, file string, force bool) (bundle
 			return bundle.Created{}, err
 		}
 	}
-	if err := os.Chmod(temp.Name(), 0o644); err != nil { // #nosec G302 -- a zip is for everyone
-		return bundle.Created{}, fmt.Errorf("write zip: %w", err)
+	return made, moveTo(file, temp.Name())
+}
+
+// moveTo gives a finished zip its name.
+func moveTo(file, temp string) error {
+	if err := os.Chmod(temp, 0o644); err != nil { // #nosec G302 -- a zip is for everyone
+		return fmt.Errorf("write zip: %w", err)
 	}
-	if err := os.Rename(temp.Name(), file); err != nil {
-		return bundle.Created{}, fmt.Errorf("write zip: %w", err)
+	if err := os.Rename(temp, file); err != nil {
+		return fmt.Errorf("write zip: %w", err)
 	}
-	return made, nil
+	return nil
 }
 
 // mustBeValid refuses a zip that the function would.
 func mustBeValid(ctx context.Context, zip io.ReaderAt, size int64) error {
-	root, remove, err := scratchRoot()
+	root, remove, err := input.ScratchRoot()
 	if err != nil {
 		return err
 	}
@@ -193,12 +161,9 @@ func replaceable(file, sum string) error {
 	if _, err := io.Copy(have, f); err != nil {
 		return fmt.Errorf("write zip: %w", err)
 	}
-	want, err := hex.DecodeString(sum)
-	if err == nil && bytes.Equal(have.Sum(nil), want) {
+	if hex.EncodeToString(have.Sum(nil)) == sum {
 		return nil
 	}
-	return problem.New(problem.Problem{
-		Code: "usage", Where: file, Message: "the file exists and has other contents",
-		Hint: "raise the manifest's version, name another file with -O, or replace it with --force",
-	}, nil)
+	return usage.WrongAt(file, "the file exists and has other contents",
+		"raise the manifest's version, name another file with -O, or replace it with --force", nil)
 }

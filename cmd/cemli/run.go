@@ -1,9 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"os/user"
@@ -16,24 +17,24 @@ import (
 
 	"cemli-executor/executor"
 	"cemli-executor/internal/buildinfo"
-	"cemli-executor/internal/bundle"
+	"cemli-executor/internal/cli/input"
+	"cemli-executor/internal/cli/terminal"
+	"cemli-executor/internal/cli/usage"
 	"cemli-executor/internal/codes"
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/problem"
 	"cemli-executor/internal/sandbox"
 	"cemli-executor/internal/scratch"
 	"cemli-executor/internal/store"
-	"cemli-executor/manifest"
 )
 
-func newRunCommand(t *terminal) *cobra.Command {
-	var f runFlags
-	cmd := &cobra.Command{
-		Use:        "run PATH",
-		Short:      "Run a package on this machine, for real",
-		GroupID:    groupAuthors,
-		SuggestFor: []string{"exec", "execute", "apply", "try"},
-		Long: `Run a package on this machine with the executor that the function uses.
+// runHelp is what people read of cemli run.
+var runHelp = usage.Help{
+	Use:     "run PATH",
+	Short:   "Run a package on this machine, for real",
+	Group:   usage.GroupAuthors,
+	Suggest: []string{"exec", "execute", "apply", "try"},
+	Long: `Run a package on this machine with the executor that the function uses.
 
 PATH is a package folder or a zip. The scripts run for real: they change
 whatever they can reach, confined as far as this machine's kernel can. The
@@ -43,24 +44,27 @@ CEMLI_SECRET_DB_PASSWORD of this program.
 
 With --results a run can go back to an earlier one, whose evidence is there;
 then everything is taken from that run, and PATH can be left out.`,
-		Example: `  cemli run examples/hello-cemli --results evidence
+	Example: `  cemli run examples/hello-cemli --results evidence
   cemli run examples/localization --set DE --set FR
   cemli run --results evidence --rollback-of RUN --reason "wrong ledger"`,
-		Args: func(cmd *cobra.Command, args []string) error { return f.mayRun(cmd, args) },
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return runHere(cmd.Context(), t, strings.Join(args, ""), f)
-		},
-	}
-	f.requestFlags.add(cmd)
+}
+
+func newRunCommand(t *terminal.Terminal) *cobra.Command {
+	var f runFlags
+	cmd := runHelp.Command(f.mayRun, func(cmd *cobra.Command, args []string) error {
+		return runHere(cmd.Context(), t, strings.Join(args, ""), f)
+	})
+	f.RequestFlags.Add(cmd)
 	f.backFlags.add(cmd)
 	cmd.Flags().StringVar(&f.results, "results", "", "`FOLDER` to keep the evidence in (default: not kept)")
-	cmd.Flags().StringVar(&f.sandbox, "sandbox", "basic", "least confinement, `LEVEL` full, isolated, basic or none; all that the kernel has is used, but with none")
+	cmd.Flags().StringVar(&f.sandbox, "sandbox", "basic",
+		"least confinement, `LEVEL` full, isolated, basic or none; all that the kernel has is used, but with none")
 	return cmd
 }
 
 // runFlags are the flags of cemli run.
 type runFlags struct {
-	requestFlags
+	input.RequestFlags
 	backFlags
 	results, sandbox string
 }
@@ -69,89 +73,109 @@ type runFlags struct {
 const reserveHere = 15 * time.Second
 
 // runHere runs a package in this process.
-func runHere(ctx context.Context, t *terminal, path string, f runFlags) error {
-	if err := needsLinux(); err != nil {
+func runHere(ctx context.Context, t *terminal.Terminal, path string, f runFlags) error {
+	if err := input.RunsHere(); err != nil {
 		return err
 	}
-	if err := f.requestFlags.check(); err != nil {
+	if err := f.RequestFlags.Check(); err != nil {
 		return err
 	}
 	level, err := sandboxLevel(f.sandbox)
 	if err != nil {
 		return err
 	}
-	scratch, remove, err := scratch.Dir("cemli-run-")
+	dir, remove, err := workHere()
 	if err != nil {
-		return fmt.Errorf("make a scratch folder: %w", err)
+		return err
 	}
 	defer remove() //nolint:errcheck // what stays is removed by the next
-	if os.Geteuid() == 0 {
-		// Scripts run as a user of their own, who has to pass through.
-		if err := os.Chmod(scratch, 0o711); err != nil { // #nosec G302 -- see above
-			return fmt.Errorf("make a scratch folder: %w", err)
-		}
-	}
-	results, where := f.results, f.results
-	if results == "" {
-		results = filepath.Join(scratch, "results")
-	}
-	policy, err := policyFile(f.policy)
+	policy, err := input.Policy(f.Policy)
 	if err != nil {
 		return err
 	}
-	packages, err := bucketAt(filepath.Join(scratch, "packages"))
+	config := configHere(f.Environment, level, policy, dir)
+	if config.Packages, err = bucketAt(filepath.Join(dir, "packages")); err != nil {
+		return err
+	}
+	if config.State, err = bucketAt(filepath.Join(dir, "state")); err != nil {
+		return err
+	}
+	results := cmp.Or(f.results, filepath.Join(dir, "results"))
+	request, err := f.request(ctx, config.Packages, path, results)
 	if err != nil {
 		return err
 	}
-	state, err := bucketAt(filepath.Join(scratch, "state"))
-	if err != nil {
+	if config.Results, err = bucketAt(results); err != nil { // not before it is known to be no part of the package
 		return err
 	}
-	parameters, err := f.parameters(path, results)
-	if err != nil {
-		return err
-	}
-	request := executor.Request{
-		Bucket: packages.Name(), Action: f.action(), Parameters: parameters,
-		Trigger: executor.Trigger{Kind: executor.TriggerCLI}, Caller: executor.Caller{RequestedBy: person()},
-	}
-	f.apply(&request)
-	if path != "" {
-		object, err := upload(ctx, packages, path, results)
-		if err != nil {
-			return err
-		}
-		request.Object = object.Name
-		if !request.GoesBack() {
-			request.ETag = object.ETag
-		}
-	}
-	kept, err := bucketAt(results) // not before it is known to be no part of the package
-	if err != nil {
-		return err
-	}
-	shown := &progress{t: t}
-	run := executor.New(executor.Config{
-		Packages: packages, Results: kept, State: state, Policy: policy,
-		Namespace:   func(context.Context) (string, error) { return "", nil },
-		Environment: f.environment, WorkDir: filepath.Join(scratch, "work"), KeepPackages: true, Reserve: reserveHere,
-		Limits: executor.DefaultLimits(), Sandbox: level, Output: executor.OutputAll,
-		Identity: evidence.Identity{ExecutorVersion: buildinfo.String()},
-		Log:      slog.New(slog.NewJSONHandler(shown, nil)),
-		Secrets:  secretsHere, Children: executor.Children{Keeper: true},
-	})
-	list, err := runSets(ctx, t, run, request, f.chosen(), f.goesOn(path, results))
-	shown.showFailed()
-	ended := t.showResults(list, where, len(f.sets) != 1 && !request.GoesBack())
+	shown := terminal.NewProgress(t)
+	config.Log = slog.New(slog.NewJSONHandler(shown, nil))
+	list, err := runSets(ctx, t, executor.New(config), request, f.Chosen(), f.GoesOn(path, results))
+	shown.ShowFailed()
+	ended := t.ShowResults(list, f.results, len(f.Sets) != 1 && !request.GoesBack())
 	if err != nil {
 		return err
 	}
 	return ended
 }
 
+// workHere makes the folder of a run, which scripts can pass through.
+func workHere() (dir string, remove func() error, err error) {
+	dir, remove, err = scratch.Dir("cemli-run-")
+	if err != nil {
+		return "", nil, fmt.Errorf("make a scratch folder: %w", err)
+	}
+	if os.Geteuid() == 0 {
+		// Scripts run as a user of their own, who has to pass through.
+		if err := os.Chmod(dir, 0o711); err != nil { // #nosec G302 -- see above
+			return "", nil, errors.Join(fmt.Errorf("make a scratch folder: %w", err), remove())
+		}
+	}
+	return dir, remove, nil
+}
+
+// configHere is an executor for this machine, still without its buckets and its log.
+func configHere(environment string, level sandbox.Level, policy *executor.Policy, dir string) executor.Config {
+	return executor.Config{
+		Policy: policy, Environment: environment, Sandbox: level, Limits: executor.DefaultLimits(),
+		Namespace: func(context.Context) (string, error) { return "", nil },
+		WorkDir:   filepath.Join(dir, "work"), KeepPackages: true, Reserve: reserveHere, Output: executor.OutputAll,
+		Identity: evidence.Identity{ExecutorVersion: buildinfo.String()},
+		Secrets:  secretsHere, Children: executor.Children{Keeper: true},
+	}
+}
+
+// request is what the flags ask for. The package at path, if there is one, is put into packages first.
+func (f runFlags) request(ctx context.Context, packages store.Bucket, path, results string) (executor.Request, error) {
+	parameters, err := f.Parameters(path, results)
+	if err != nil {
+		return executor.Request{}, err
+	}
+	request := executor.Request{
+		Bucket: packages.Name(), Action: f.Action(), Parameters: parameters,
+		Trigger: executor.Trigger{Kind: executor.TriggerCLI}, Caller: executor.Caller{RequestedBy: person()},
+	}
+	f.apply(&request)
+	if path == "" {
+		return request, nil
+	}
+	object, err := input.Upload(ctx, packages, path, nil, results)
+	if err != nil {
+		return executor.Request{}, err
+	}
+	request.Object = object.Name
+	if !request.GoesBack() {
+		request.ETag = object.ETag
+	}
+	return request, nil
+}
+
 // runSets makes the request for each of the sets that were chosen. After one that did not succeed the
 // others are not run, unless the package goes on.
-func runSets(ctx context.Context, t *terminal, run *executor.Executor, request executor.Request, sets []string, goesOn bool) ([]evidence.Result, error) {
+func runSets(
+	ctx context.Context, t *terminal.Terminal, run *executor.Executor, request executor.Request,
+	sets []string, goesOn bool,
+) ([]evidence.Result, error) {
 	var results []evidence.Result
 	for i, set := range sets {
 		request.ParameterSet = set
@@ -161,7 +185,7 @@ func runSets(ctx context.Context, t *terminal, run *executor.Executor, request e
 			return results, err
 		}
 		if rest := sets[i+1:]; len(rest) > 0 && !goesOn && !succeeded(list) {
-			t.notef("not run, because %s did not succeed: %s", set, strings.Join(rest, ", "))
+			t.Notef("not run, because %s did not succeed: %s", set, strings.Join(rest, ", "))
 			return results, nil
 		}
 	}
@@ -170,7 +194,9 @@ func runSets(ctx context.Context, t *terminal, run *executor.Executor, request e
 
 // succeeded reports whether all runs did.
 func succeeded(results []evidence.Result) bool {
-	return !slices.ContainsFunc(results, func(r evidence.Result) bool { return statusCode(r.Status) != codes.ExitSuccess })
+	return !slices.ContainsFunc(results, func(r evidence.Result) bool {
+		return terminal.StatusCode(r.Status) != codes.ExitSuccess
+	})
 }
 
 // secretsHere takes secrets from this program's environment: on a laptop there is no vault.
@@ -179,79 +205,19 @@ func secretsHere(_ context.Context, env, ref string) (executor.Secret, error) {
 	value, ok := os.LookupEnv(variable)
 	if !ok {
 		return executor.Secret{}, problem.New(problem.Problem{
-			Code: "secret.unavailable", Where: env, Message: "the package needs the secret " + ref + ", and there is no vault here", Hint: "set the variable " + variable,
+			Code: "secret.unavailable", Where: env, Hint: "set the variable " + variable,
+			Message: "the package needs the secret " + ref + ", and there is no vault here",
 		}, nil)
 	}
 	return executor.Secret{Value: []byte(value), ID: "environment:" + variable, Version: "0"}, nil
-}
-
-// manifestOf reads the manifest of a package; what is wrong with the package itself the run says.
-func manifestOf(path string, written ...string) (*manifest.Manifest, error) {
-	zip, _, err := openPackage(path, written...)
-	if err != nil {
-		return nil, err
-	}
-	defer zip.Close()
-	size, err := zip.Seek(0, io.SeekEnd)
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", path, err)
-	}
-	archive, err := bundle.Check(zip, size, bundle.DefaultLimits())
-	if err != nil {
-		return nil, err
-	}
-	doc, err := archive.ReadFile(manifest.Name, manifest.MaxBytes)
-	if err != nil {
-		return nil, manifest.Missing()
-	}
-	return manifest.Parse(doc)
 }
 
 func sandboxLevel(name string) (sandbox.Level, error) {
 	if level := sandbox.Level(name); slices.Contains(sandbox.Levels, level) {
 		return level, nil
 	}
-	return "", problem.New(problem.Problem{
-		Code: "usage", Where: "--sandbox", Message: fmt.Sprintf("%.100q is no sandbox level", name), Hint: "use full, isolated, basic or none",
-	}, nil)
-}
-
-// policyFile reads a policy; nil for no file.
-func policyFile(path string) (*executor.Policy, error) {
-	if path == "" {
-		return nil, nil //nolint:nilnil // no policy is no error
-	}
-	doc, err := readPolicy(path)
-	if err != nil {
-		return nil, err
-	}
-	return executor.InlinePolicy(filepath.Base(path), doc), nil
-}
-
-// readPolicy reads the file of --policy; nil: none was given.
-func readPolicy(path string) ([]byte, error) {
-	if path == "" {
-		return nil, nil
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, noPolicy(path, "the policy cannot be read", err)
-	}
-	defer f.Close()
-	doc, err := io.ReadAll(io.LimitReader(f, manifest.MaxBytes+1))
-	if err != nil {
-		return nil, noPolicy(path, "the policy cannot be read", err)
-	}
-	if _, err := manifest.Parse(doc); err == nil {
-		return nil, noPolicy(path, "this is a package's manifest, and no admission policy", nil)
-	}
-	return doc, nil
-}
-
-func noPolicy(path, message string, cause error) error {
-	return problem.New(problem.Problem{
-		Code: "usage", Where: path, Message: message, Hint: "--policy is a file with an admission policy",
-	}, cause)
+	return "", usage.WrongAt("--sandbox", fmt.Sprintf("%.100q is no sandbox level", name),
+		"use full, isolated, basic or none", nil)
 }
 
 // person is who runs this program, as the operating system says.
@@ -266,33 +232,11 @@ func person() []evidence.Requester {
 // bucketAt opens a folder as a bucket, making it if need be.
 func bucketAt(path string) (store.Bucket, error) {
 	if info, err := os.Stat(path); err == nil && !info.IsDir() {
-		return nil, problem.New(problem.Problem{Code: "usage", Where: path, Message: "it is no folder", Hint: "name a folder for the evidence; it is made if it is not there"}, nil)
+		return nil, usage.WrongAt(path, "it is no folder",
+			"name a folder for the evidence; it is made if it is not there", nil)
 	}
 	if err := os.MkdirAll(path, 0o700); err != nil {
 		return nil, fmt.Errorf("make folder: %w", err)
 	}
 	return store.OpenFolder(path)
-}
-
-// upload puts the package at path, a folder or a zip, into a bucket. written is what the command
-// writes, which is no part of a folder.
-func upload(ctx context.Context, to store.Bucket, path string, written ...string) (store.Info, error) {
-	return uploadWith(ctx, to, path, nil, written...)
-}
-
-// uploadWith is upload with metadata of the object.
-func uploadWith(ctx context.Context, to store.Bucket, path string, metadata map[string]string, written ...string) (store.Info, error) {
-	zip, name, err := openPackage(path, written...)
-	if err != nil {
-		return store.Info{}, err
-	}
-	defer zip.Close()
-	size, err := zip.Seek(0, io.SeekEnd)
-	if err != nil {
-		return store.Info{}, fmt.Errorf("read %s: %w", path, err)
-	}
-	if _, err := zip.Seek(0, io.SeekStart); err != nil {
-		return store.Info{}, fmt.Errorf("read %s: %w", path, err)
-	}
-	return to.Put(ctx, name, zip, size, store.PutOptions{ContentType: "application/zip", Metadata: metadata})
 }

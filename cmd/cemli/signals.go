@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"io"
 	"os"
 	"os/signal"
 	"sync"
@@ -22,17 +21,23 @@ func interruptible() (ctx context.Context, end context.CancelFunc) {
 		signal.Stop(asked)
 		end()
 	}()
-	hangUps := make(chan os.Signal, 1)
-	if !signal.Ignored(syscall.SIGHUP) { // as nohup asks for
-		signal.Notify(hangUps, syscall.SIGHUP)
+	endWithHangUp(end)
+	// With a reader of its own the signal does not end the program: the write that caused it fails.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	return ctx, end
+}
+
+// endWithHangUp calls end when the terminal hangs up, but where nohup has asked for none of that.
+func endWithHangUp(end context.CancelFunc) {
+	if signal.Ignored(syscall.SIGHUP) {
+		return
 	}
+	hangUps := make(chan os.Signal, 1)
+	signal.Notify(hangUps, syscall.SIGHUP)
 	go func() {
 		<-hangUps
 		end()
 	}()
-	// With a reader of its own the signal does not end the program: the write that caused it fails.
-	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
-	return ctx, end
 }
 
 // pipe is a standard stream whose reader may go away, as head does.
@@ -56,12 +61,3 @@ func (p *pipe) Write(data []byte) (int, error) {
 
 // Fd is the file's descriptor.
 func (p *pipe) Fd() uintptr { return p.file.Fd() }
-
-// descriptor is the descriptor of a stream that has one.
-func descriptor(w io.Writer) (fd uintptr, ok bool) {
-	f, ok := w.(interface{ Fd() uintptr })
-	if !ok {
-		return 0, false
-	}
-	return f.Fd(), true
-}

@@ -7,23 +7,28 @@ import (
 	"github.com/spf13/cobra"
 
 	"cemli-executor/internal/buildinfo"
+	"cemli-executor/internal/cli/terminal"
+	"cemli-executor/internal/cli/usage"
 )
 
-func newVersionCommand(t *terminal) *cobra.Command {
-	return &cobra.Command{
-		Use:     "version",
-		Short:   "Print which build this is",
-		Example: "  cemli version -o json",
-		GroupID: groupProgram,
-		Args:    noArguments,
-		RunE: func(*cobra.Command, []string) error {
-			if t.format == "json" {
-				return t.printJSON(map[string]string{
-					"version": buildinfo.String(), "go": runtime.Version(), "platform": runtime.GOOS + "/" + runtime.GOARCH,
-				})
-			}
-			_, err := fmt.Fprintf(t.stdout, "cemli %s %s %s/%s\n", buildinfo.String(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
-			return err
-		},
+// versionHelp is what people read of cemli version.
+var versionHelp = usage.Help{
+	Use:     "version",
+	Short:   "Print which build this is",
+	Group:   usage.GroupProgram,
+	Example: "  cemli version -o json",
+}
+
+func newVersionCommand(t *terminal.Terminal) *cobra.Command {
+	return versionHelp.Command(usage.NoArguments, func(*cobra.Command, []string) error { return showVersion(t) })
+}
+
+// showVersion prints which build this is, and what it was made with and for.
+func showVersion(t *terminal.Terminal) error {
+	version, platform := buildinfo.String(), runtime.GOOS+"/"+runtime.GOARCH
+	if t.JSON() {
+		return t.PrintJSON(map[string]string{"version": version, "go": runtime.Version(), "platform": platform})
 	}
+	_, err := fmt.Fprintf(t.Stdout, "cemli %s %s %s\n", version, runtime.Version(), platform)
+	return err
 }

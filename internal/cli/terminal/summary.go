@@ -1,4 +1,4 @@
-package main
+package terminal
 
 import (
 	"fmt"
@@ -49,28 +49,29 @@ func (b *summary) verdict(r evidence.Result) {
 	if r.Action != "apply" {
 		of += ", " + strings.ReplaceAll(r.Action, "_", " ")
 	}
-	fmt.Fprintf(b, "\n%s %s  %s\n", b.of(string(r.Status)), r.Status, visible(strings.TrimPrefix(of, ", ")))
+	fmt.Fprintf(b, "\n%s %s  %s\n", b.of(string(r.Status)), r.Status, Visible(strings.TrimPrefix(of, ", ")))
 	if r.Message != "" {
-		fmt.Fprintf(b, "  %s\n", visible(r.Message))
+		fmt.Fprintf(b, "  %s\n", Visible(r.Message))
 	}
 }
 
 func (b *summary) line(label, value string) {
 	if value != "" {
-		fmt.Fprintf(b, "%-9s %s\n", label, visible(value))
+		fmt.Fprintf(b, "%-9s %s\n", label, Visible(value))
 	}
 }
 
 func (b *summary) steps(what string, list []evidence.Step) {
 	for i, s := range list {
 		status := string(s.Status)
-		b.line(label(i == 0, what), fmt.Sprintf("%s %-11s %s %s", b.of(status), strings.ReplaceAll(status, "_", " "), s.Phase, s.Name))
+		text := fmt.Sprintf("%s %-11s %s %s", b.of(status), strings.ReplaceAll(status, "_", " "), s.Phase, s.Name)
+		b.line(label(i == 0, what), text)
 	}
 }
 
 func (b *summary) artifacts(list []evidence.Artifact) {
 	for i, a := range list {
-		text := fmt.Sprintf("%s (%s)", a.Name, count(int(a.Size), "byte"))
+		text := fmt.Sprintf("%s (%s)", a.Name, Count(int(a.Size), "byte"))
 		if a.Withheld != "" {
 			text = a.Name + " withheld: " + a.Withheld
 		}
@@ -136,5 +137,5 @@ func shellWord(text string) string {
 	if text != "" && strings.IndexFunc(text, func(r rune) bool { return !plain(r) }) < 0 {
 		return text
 	}
-	return "'" + strings.ReplaceAll(visible(text), "'", `'\''`) + "'"
+	return "'" + strings.ReplaceAll(Visible(text), "'", `'\''`) + "'"
 }

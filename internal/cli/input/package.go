@@ -1,4 +1,4 @@
-package main
+package input
 
 import (
 	"errors"
@@ -10,17 +10,18 @@ import (
 	"strings"
 
 	"cemli-executor/internal/bundle"
+	"cemli-executor/internal/cli/usage"
 	"cemli-executor/internal/folder"
-	"cemli-executor/internal/problem"
 )
 
-// zipFile is an open zip; Close also removes one that was made for the occasion.
-type zipFile struct {
+// Zip is an open zip; its Close also removes one that was made for the occasion.
+type Zip struct {
 	*os.File
 	temporary bool
 }
 
-func (z zipFile) Close() error {
+// Close closes the zip.
+func (z Zip) Close() error {
 	err := z.File.Close()
 	if z.temporary {
 		err = errors.Join(err, os.Remove(z.Name()))
@@ -30,8 +31,8 @@ func (z zipFile) Close() error {
 
 const pathHint = "PATH is a package folder or a zip"
 
-// lookAt refuses a path that leads to no package, whatever is in it.
-func lookAt(path string) (fs.FileInfo, error) {
+// LookAt refuses a path that leads to no package, whatever is in it.
+func LookAt(path string) (fs.FileInfo, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, notThere(path, "there is no such file or folder", pathHint, err)
@@ -42,33 +43,34 @@ func lookAt(path string) (fs.FileInfo, error) {
 		}
 	}
 	if !info.IsDir() && !info.Mode().IsRegular() {
-		return nil, problem.New(problem.Problem{Code: "usage", Where: path, Message: "it is neither a file nor a folder", Hint: pathHint}, nil)
+		return nil, usage.WrongAt(path, "it is neither a file nor a folder", pathHint, nil)
 	}
 	return info, nil
 }
 
-// openPackage opens the package at path as a zip, packing it if it is a folder, without
+// OpenPackage opens the package at path as a zip, packing it if it is a folder, without
 // what the command writes there, and gives the name of its object.
-func openPackage(path string, written ...string) (zipFile, string, error) {
-	info, err := lookAt(path)
+func OpenPackage(path string, written ...string) (Zip, string, error) {
+	info, err := LookAt(path)
 	if err != nil {
-		return zipFile{}, "", err
+		return Zip{}, "", err
 	}
 	if info.IsDir() {
 		return packFolder(path, written)
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		return zipFile{}, "", fmt.Errorf("open package: %w", err)
+		return Zip{}, "", fmt.Errorf("open package: %w", err)
 	}
 	name := filepath.Base(path)
 	if !strings.EqualFold(filepath.Ext(name), ".zip") {
 		if begin := make([]byte, 2); !beginsLikeZip(f, begin) {
-			return zipFile{}, "", errors.Join(problem.New(problem.Problem{Code: "usage", Where: path, Message: "it is neither a folder nor a zip", Hint: pathHint}, nil), f.Close())
+			err := usage.WrongAt(path, "it is neither a folder nor a zip", pathHint, nil)
+			return Zip{}, "", errors.Join(err, f.Close())
 		}
 		name += ".zip"
 	}
-	return zipFile{File: f}, name, nil
+	return Zip{File: f}, name, nil
 }
 
 // beginsLikeZip reports whether a file whose name does not say so is a zip.
@@ -78,19 +80,19 @@ func beginsLikeZip(f io.ReaderAt, begin []byte) bool {
 }
 
 // packFolder packs a folder into a temporary zip.
-func packFolder(path string, written []string) (zipFile, string, error) {
+func packFolder(path string, written []string) (Zip, string, error) {
 	f, err := os.CreateTemp("", "cemli-*.zip")
 	if err != nil {
-		return zipFile{}, "", fmt.Errorf("make a zip: %w", err)
+		return Zip{}, "", fmt.Errorf("make a zip: %w", err)
 	}
-	zip := zipFile{File: f, temporary: true}
+	zip := Zip{File: f, temporary: true}
 	files, err := folder.Open(path, append(written, f.Name())...)
 	if err == nil {
 		defer files.Close()
 		_, err = bundle.Create(f, files)
 	}
 	if err != nil {
-		return zipFile{}, "", errors.Join(err, zip.Close())
+		return Zip{}, "", errors.Join(err, zip.Close())
 	}
 	return zip, objectName(files, path), nil
 }
@@ -98,7 +100,7 @@ func packFolder(path string, written []string) (zipFile, string, error) {
 // objectName is NAME-VERSION.zip by the manifest, or the folder's own name where the
 // manifest does not tell: what is wrong with it is the executor's to say.
 func objectName(files fs.FS, path string) string {
-	if m, err := readManifest(files); err == nil {
+	if m, err := ReadManifest(files); err == nil {
 		return m.Name + "-" + m.Version + ".zip"
 	}
 	abs, err := filepath.Abs(path)
@@ -108,8 +110,24 @@ func objectName(files fs.FS, path string) string {
 	return filepath.Base(abs) + ".zip"
 }
 
-// scratchRoot makes a folder to look at a package's files in, and the function that removes it.
-func scratchRoot() (root *os.Root, remove func(), err error) {
+// OpenFolder opens a package folder, without what the command writes.
+func OpenFolder(dir string, written ...string) (*folder.Folder, error) {
+	const hint = "DIR is a package folder"
+	info, err := os.Stat(dir)
+	if err != nil {
+		return nil, notThere(dir, "there is no such folder", hint, err)
+	}
+	if err := errors.Join(insidePackage(dir, info), packagesBelow(dir)); err != nil {
+		return nil, err
+	}
+	if !info.IsDir() {
+		return nil, usage.WrongAt(dir, "it is a file, and no folder", hint, nil)
+	}
+	return folder.Open(dir, written...)
+}
+
+// ScratchRoot makes a folder to look at a package's files in, and the function that removes it.
+func ScratchRoot() (root *os.Root, remove func(), err error) {
 	scratch, err := os.MkdirTemp("", "cemli-look-")
 	if err != nil {
 		return nil, nil, fmt.Errorf("make a scratch folder: %w", err)

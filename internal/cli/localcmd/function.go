@@ -1,4 +1,4 @@
-package main
+package localcmd
 
 import (
 	"bytes"
@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 
+	"cemli-executor/internal/cli/terminal"
 	"cemli-executor/internal/problem"
 	"cemli-executor/internal/scratch"
 )
@@ -19,7 +20,7 @@ const functionName = "cemli-executor"
 // findFunction returns the path of the function's binary: the one that was named, the
 // one beside this program, or one built from the sources around the working folder.
 // The second value removes what was built.
-func findFunction(ctx context.Context, t *terminal, named string) (string, func(), error) {
+func findFunction(ctx context.Context, t *terminal.Terminal, named string) (string, func(), error) {
 	keep := func() {}
 	if named != "" {
 		return named, keep, executable(named)
@@ -48,7 +49,8 @@ func executable(path string) error {
 		return nil
 	}
 	return problem.New(problem.Problem{
-		Code: "config.function", Where: path, Message: "it is no program that can be run", Hint: "name the function's binary with --function",
+		Code: "config.function", Where: path, Message: "it is no program that can be run",
+		Hint: "name the function's binary with --function",
 	}, err)
 }
 
@@ -69,23 +71,25 @@ func moduleRoot() string {
 }
 
 // buildFunction builds the binary as it is deployed: static and stripped.
-func buildFunction(ctx context.Context, t *terminal, root string) (string, func(), error) {
+func buildFunction(ctx context.Context, t *terminal.Terminal, root string) (string, func(), error) {
 	dir, remove, err := scratch.Dir("cemli-function-")
 	if err != nil {
 		return "", nil, fmt.Errorf("make a folder for the function: %w", err)
 	}
 	done := func() { _ = remove() }
 	path := filepath.Join(dir, functionName)
-	if t.format == "text" {
-		t.raw(t.paint(faint, "building the function"))
+	if !t.JSON() {
+		t.Line(t.Paint(terminal.Faint, "building the function"))
 	}
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", path, ".") // #nosec G204 -- a path of our own
+	args := []string{"build", "-trimpath", "-ldflags", "-s -w", "-o", path, "."}
+	cmd := exec.CommandContext(ctx, "go", args...) // #nosec G204 -- a path of our own
 	cmd.Dir = root
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=", "GOARCH=")
 	if output, err := cmd.CombinedOutput(); err != nil {
 		done()
 		return "", nil, problem.New(problem.Problem{
-			Code: "config.function", Where: root, Message: "the function could not be built", Hint: "run go build in that folder and mend what it says",
+			Code: "config.function", Where: root, Message: "the function could not be built",
+			Hint: "run go build in that folder and mend what it says",
 		}, errors.Join(err, errors.New(string(bytes.TrimSpace(output)))))
 	}
 	return path, done, nil

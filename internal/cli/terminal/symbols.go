@@ -1,8 +1,7 @@
-package main
+package terminal
 
 import (
 	"cmp"
-	"os"
 	"strings"
 )
 
@@ -18,8 +17,16 @@ func symbolsOf(getenv func(string) string) symbols {
 // of is the symbol of a status of a run or a step.
 func (s symbols) of(status string) string {
 	pair, ok := map[string][2]string{
-		"success": {"✓", "+"}, "failed": {"✗", "x"}, "timed_out": {"✗", "x"}, "error": {"✗", "x"}, "rejected": {"✗", "x"},
-		"interrupted": {"!", "!"}, "rolled_back": {"↩", "<"}, "in_progress": {"●", "*"}, "skipped": {"–", "-"}, "not_run": {"–", "-"},
+		"success":     {"✓", "+"},
+		"failed":      {"✗", "x"},
+		"timed_out":   {"✗", "x"},
+		"error":       {"✗", "x"},
+		"rejected":    {"✗", "x"},
+		"interrupted": {"!", "!"},
+		"rolled_back": {"↩", "<"},
+		"in_progress": {"●", "*"},
+		"skipped":     {"–", "-"},
+		"not_run":     {"–", "-"},
 	}[status]
 	switch {
 	case !ok:
@@ -29,5 +36,3 @@ func (s symbols) of(status string) string {
 	}
 	return pair[1]
 }
-
-func localeSymbols() symbols { return symbolsOf(os.Getenv) }

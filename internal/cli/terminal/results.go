@@ -1,4 +1,4 @@
-package main
+package terminal
 
 import (
 	"encoding/json"
@@ -11,30 +11,31 @@ import (
 	"cemli-executor/internal/problem"
 )
 
-// showResults prints the results of a package's run, or of its runs with each parameter set: the
+// ShowResults prints the results of a package's run, or of its runs with each parameter set: the
 // documents as they are for machines, or what a person wants to know, fit to be pasted into a
-// ticket. folder is where the evidence is kept, if it is; allSets says that no set was chosen. The error stands for the worst status.
-func (t *terminal) showResults(results []evidence.Result, folder string, allSets bool) error {
-	if t.format == "json" {
+// ticket. folder is where the evidence is kept, if it is; allSets says that no set was chosen. The
+// error is an EndedError that stands for the worst status.
+func (t *Terminal) ShowResults(results []evidence.Result, folder string, allSets bool) error {
+	if t.JSON() {
 		if err := t.printResults(results, allSets && results[0].ParameterSet != ""); err != nil {
 			return err
 		}
 	}
 	worst := codes.ExitSuccess
 	for _, r := range results {
-		if t.format != "json" {
+		if !t.JSON() {
 			t.showResult(r, folder)
 		}
-		worst = max(worst, statusCode(r.Status))
+		worst = max(worst, StatusCode(r.Status))
 	}
 	if worst == codes.ExitSuccess {
 		return nil
 	}
-	return &endedError{worst}
+	return &EndedError{worst}
 }
 
 // printResults prints one document, or an array of those of the package's sets.
-func (t *terminal) printResults(results []evidence.Result, sets bool) error {
+func (t *Terminal) printResults(results []evidence.Result, sets bool) error {
 	var docs []json.RawMessage
 	for _, r := range results {
 		doc, err := r.Encode()
@@ -51,32 +52,32 @@ func (t *terminal) printResults(results []evidence.Result, sets bool) error {
 		}
 		out = append(out, '\n')
 	}
-	_, err := t.stdout.Write(out)
+	_, err := t.Stdout.Write(out)
 	return err
 }
 
-func (t *terminal) showResult(r evidence.Result, folder string) {
+func (t *Terminal) showResult(r evidence.Result, folder string) {
 	where := ""
 	if folder != "" {
 		where = filepath.Join(folder, evidence.ResultObject(r.RunID))
 	}
-	fmt.Fprint(t.stdout, summaryOf(r, where, t.symbols))
+	fmt.Fprint(t.Stdout, summaryOf(r, where, t.symbols))
 	if r.Error != nil {
-		t.showResultError(t.whereToLook(*r.Error, r.Steps, r.RunID, folder))
+		t.ShowResultError(t.whereToLook(*r.Error, r.Steps, r.RunID, folder))
 	}
 	if r.Rollback != nil && r.Rollback.Error != nil {
-		t.showResultError(t.whereToLook(*r.Rollback.Error, r.Rollback.Steps, r.RunID, folder))
+		t.ShowResultError(t.whereToLook(*r.Rollback.Error, r.Rollback.Steps, r.RunID, folder))
 	}
 	if folder != "" {
-		fmt.Fprint(t.stdout, next(r, folder))
+		fmt.Fprint(t.Stdout, next(r, folder))
 	}
 }
 
 // whereToLook names the log that a hint speaks of, or says that it was shown and not kept, or that it is empty.
-func (t *terminal) whereToLook(e evidence.Error, steps []evidence.Step, runID, folder string) *evidence.Error {
+func (t *Terminal) whereToLook(e evidence.Error, steps []evidence.Step, runID, folder string) *evidence.Error {
 	const log = "see the step's log"
 	above := "its output is above"
-	if !t.local {
+	if !t.Local {
 		above += "; --results FOLDER keeps all of it"
 	}
 	look := above
@@ -98,12 +99,13 @@ func (t *terminal) whereToLook(e evidence.Error, steps []evidence.Step, runID, f
 	return &e
 }
 
-func (t *terminal) showResultError(e *evidence.Error) {
+// ShowResultError says everything that is wrong by the error of a result.
+func (t *Terminal) ShowResultError(e *evidence.Error) {
 	if len(e.Problems) > 0 {
 		for _, p := range e.Problems {
-			t.showProblem(p)
+			t.ShowProblem(p)
 		}
 		return
 	}
-	t.showProblem(problem.Problem{Code: e.Code, Message: e.Message, Hint: e.Hint})
+	t.ShowProblem(problem.Problem{Code: e.Code, Message: e.Message, Hint: e.Hint})
 }

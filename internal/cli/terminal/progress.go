@@ -1,4 +1,4 @@
-package main
+package terminal
 
 import (
 	"bytes"
@@ -10,15 +10,18 @@ import (
 	"time"
 )
 
-// progress shows a run as it happens. It is fed with the executor's log, JSON lines,
+// Progress shows a run as it happens. It is written the executor's log, JSON lines,
 // whether the executor runs in this process or in a function.
-type progress struct {
-	t       *terminal
+type Progress struct {
+	t       *Terminal
 	mu      sync.Mutex
 	pending []byte
 	last    []string     // lines of the step that runs
 	failed  []failedStep // in the order in which they ended
 }
+
+// NewProgress shows runs on a terminal, and nothing of them where the output is for machines.
+func NewProgress(t *Terminal) *Progress { return &Progress{t: t} }
 
 // failedStep is a step that did not succeed, with the end of its output.
 type failedStep struct {
@@ -29,7 +32,7 @@ type failedStep struct {
 // shownAgain is how many lines of a failed step are shown again when all has ended.
 const shownAgain = 40
 
-// logLine is what progress reads of a line of the log.
+// logLine is what Progress reads of a line of the log.
 type logLine struct {
 	Msg      string `json:"msg"`
 	Level    string `json:"level"`
@@ -50,7 +53,7 @@ type logLine struct {
 }
 
 // Write takes any part of the log; it never fails.
-func (p *progress) Write(data []byte) (int, error) {
+func (p *Progress) Write(data []byte) (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.pending = append(p.pending, data...)
@@ -64,8 +67,8 @@ func (p *progress) Write(data []byte) (int, error) {
 	}
 }
 
-func (p *progress) show(text []byte) {
-	if p.t.format == "json" {
+func (p *Progress) show(text []byte) {
+	if p.t.JSON() {
 		return
 	}
 	var l logLine
@@ -79,27 +82,27 @@ func (p *progress) show(text []byte) {
 		if l.Action != "apply" {
 			title += " (" + strings.ReplaceAll(l.Action, "_", " ") + ")"
 		}
-		t.raw(t.paint(bold, visible(title)))
+		t.Line(t.Paint(Bold, Visible(title)))
 	case "step started":
 		p.last = nil
-		t.raw(fmt.Sprintf("%s %s", t.paint(faint, l.Phase), visible(l.Step)))
+		t.Line(fmt.Sprintf("%s %s", t.Paint(Faint, l.Phase), Visible(l.Step)))
 	case "output":
-		bar := t.paint(faint, "  |")
+		bar := t.Paint(Faint, "  |")
 		if l.Stream == "stderr" {
-			bar = t.paint(yellow, "  !")
+			bar = t.Paint(Yellow, "  !")
 		}
 		for line := range strings.SplitSeq(l.Line, "\n") {
-			t.raw(bar + " " + visible(line))
+			t.Line(bar + " " + Visible(line))
 			p.last = append(p.last[max(0, len(p.last)-shownAgain+1):], line)
 		}
 	case "step finished":
-		t.raw("  " + t.ending(l))
+		t.Line("  " + t.ending(l))
 		p.ended(l)
 	}
 }
 
 // ended remembers how the last attempt of a step ended.
-func (p *progress) ended(l logLine) {
+func (p *Progress) ended(l logLine) {
 	name := l.Step
 	if l.Phase == "rollback" {
 		name = "undo of " + name
@@ -110,35 +113,32 @@ func (p *progress) ended(l logLine) {
 	}
 }
 
-// showFailed shows the end of what failed steps have printed, once more: it may be far above.
-func (p *progress) showFailed() {
+// ShowFailed shows the end of what failed steps have printed, once more: it may be far above.
+func (p *Progress) ShowFailed() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, s := range p.failed {
 		if len(s.last) == 0 {
 			continue
 		}
-		p.t.raw(p.t.paint(faint, fmt.Sprintf("--- %s, last %s ---", visible(s.name), count(len(s.last), "line"))))
+		p.t.Line(p.t.Paint(Faint, fmt.Sprintf("--- %s, last %s ---", Visible(s.name), Count(len(s.last), "line"))))
 		for _, line := range s.last {
-			p.t.raw(visible(line))
+			p.t.Line(Visible(line))
 		}
-		p.t.raw(p.t.paint(faint, "--- end ---"))
+		p.t.Line(p.t.Paint(Faint, "--- end ---"))
 	}
 	p.failed = nil
 }
 
-// raw prints a line whose variable parts are visible already.
-func (t *terminal) raw(line string) { fmt.Fprintln(t.stderr, line) }
-
-func (t *terminal) ending(l logLine) string {
+func (t *Terminal) ending(l logLine) string {
 	took := (time.Duration(l.Duration) * time.Millisecond).String()
 	symbol := t.symbols.of(l.Status) + " "
 	if l.Status == "success" {
-		return t.paint(green, symbol+"ok") + " " + t.paint(faint, took)
+		return t.Paint(Green, symbol+"ok") + " " + t.Paint(Faint, took)
 	}
 	how := fmt.Sprintf("exit code %d", l.Return)
 	if l.Signal != "" {
 		how = l.Signal
 	}
-	return t.paint(red, symbol+strings.ReplaceAll(l.Status, "_", " ")) + " " + how + " " + t.paint(faint, took)
+	return t.Paint(Red, symbol+strings.ReplaceAll(l.Status, "_", " ")) + " " + how + " " + t.Paint(Faint, took)
 }

@@ -1,8 +1,7 @@
-package main
+package advice
 
 import (
 	"cmp"
-	"fmt"
 	"os"
 	"path"
 	"regexp"
@@ -11,6 +10,7 @@ import (
 	"strings"
 
 	"cemli-executor/internal/admission"
+	"cemli-executor/internal/bundle"
 	"cemli-executor/internal/problem"
 )
 
@@ -19,7 +19,7 @@ var conventional = []string{"prechecks", "steps", "tests", "rollback"}
 
 // adviseLayout looks at the names of a package's files: what will not run although it looks so, what
 // runs in another order than it looks, and what does not belong into a package.
-func adviseLayout(found admission.Inspection, root *os.Root) []advice {
+func adviseLayout(found admission.Inspection, root *os.Root) []Advice {
 	list := adviseStrays(found)
 	if found.Plan.Manifest().StepList != nil {
 		return list // the folders mean nothing
@@ -30,22 +30,31 @@ func adviseLayout(found admission.Inspection, root *os.Root) []advice {
 		dir = strings.TrimSuffix(dir, "/")
 		switch message := notRun(dir, base); {
 		case message != "" && !mentioned(root, found.Files, f.Name):
-			list = append(list, advice{f.Name, message})
+			list = append(list, Advice{f.Name, message})
 		case message == "" && path.Ext(base) == ".sh":
 			scripts[dir] = append(scripts[dir], base)
 		}
 	}
 	if slices.Contains(scripts["steps"], "run.sh") {
-		for _, base := range scripts["steps"] {
-			if base != "run.sh" && !mentioned(root, found.Files, base) {
-				list = append(list, advice{"steps/" + base, "it will not run: where there is a steps/run.sh, that is the whole change"})
-			}
-		}
+		list = append(list, adviseHelpers(scripts["steps"], found.Files, root)...)
 		delete(scripts, "steps")
 	}
 	for _, dir := range conventional {
 		if a, b, ok := outOfOrder(scripts[dir]); ok {
-			list = append(list, advice{dir + "/", fmt.Sprintf("%s runs before %s: the order is that of the bytes; number scripts with leading zeros", a, b)})
+			list = append(list, Advice{dir + "/", a + " runs before " + b +
+				": the order is that of the bytes; number scripts with leading zeros"})
+		}
+	}
+	return list
+}
+
+// adviseHelpers looks at scripts beside a steps/run.sh, which only that can call.
+func adviseHelpers(steps []string, files []bundle.File, root *os.Root) []Advice {
+	const message = "it will not run: where there is a steps/run.sh, that is the whole change"
+	var list []Advice
+	for _, base := range steps {
+		if base != "run.sh" && !mentioned(root, files, base) {
+			list = append(list, Advice{"steps/" + base, message})
 		}
 	}
 	return list
@@ -89,24 +98,28 @@ func outOfOrder(names []string) (before, after string, found bool) {
 	return "", "", false
 }
 
+// leftover are the names of what other programs put beside sources.
+var leftover = map[string]bool{".git": true, ".hg": true, ".svn": true, ".DS_Store": true, "__MACOSX": true}
+
 // adviseStrays finds what got into the package by accident, each kind once.
-func adviseStrays(found admission.Inspection) []advice {
-	var list []advice
+func adviseStrays(found admission.Inspection) []Advice {
+	var list []Advice
 	seen := map[string]bool{}
 	for _, f := range found.Files {
-		base := path.Base(f.Name)
-		if base == ".env" || strings.HasPrefix(base, ".env.") && !strings.Contains(base, "example") {
-			list = append(list, advice{f.Name, "such files hold secrets of a laptop; name it in .cemliignore"})
+		if holdsSecrets(path.Base(f.Name)) {
+			list = append(list, Advice{f.Name, "such files hold secrets of a laptop; name it in .cemliignore"})
 		}
 		for segment := range strings.SplitSeq(f.Name, "/") {
-			switch segment {
-			case ".git", ".hg", ".svn", ".DS_Store", "__MACOSX":
-				if !seen[segment] {
-					list = append(list, advice{f.Name, segment + " is no part of a package; cemli pack leaves it out"})
-				}
+			if leftover[segment] && !seen[segment] {
+				list = append(list, Advice{f.Name, segment + " is no part of a package; cemli pack leaves it out"})
 				seen[segment] = true
 			}
 		}
 	}
 	return list
+}
+
+// holdsSecrets recognises the files in which people keep the secrets of their laptops.
+func holdsSecrets(base string) bool {
+	return base == ".env" || strings.HasPrefix(base, ".env.") && !strings.Contains(base, "example")
 }

@@ -1,4 +1,8 @@
-package main
+// Package usage is how cemli is called: its groups of commands, its help, what arguments a command
+// takes, and what was most likely meant by a word that is none of the program's.
+//
+// Every wrong call is a problem with the code "usage", and says how to call it right.
+package usage
 
 import (
 	"errors"
@@ -14,13 +18,31 @@ import (
 
 // The groups of the commands, by who uses them.
 const (
-	groupAuthors = "authors"
-	groupLocal   = "local"
-	groupProgram = "program"
+	GroupAuthors = "authors"
+	GroupLocal   = "local"
+	GroupProgram = "program"
 )
 
-// usage is cobra's own template, but flags are wrapped for 80 columns, and nothing is listed twice.
-const usage = `Usage:
+// Help is what people read of a command.
+type Help struct {
+	Use, Short string
+	// Group is one of the groups; "" for a command of another one.
+	Group string
+	// Suggest are words for which the command was most likely meant.
+	Suggest       []string
+	Long, Example string
+}
+
+// Command is a command with that help, which takes args and does run.
+func (h Help) Command(args cobra.PositionalArgs, run func(*cobra.Command, []string) error) *cobra.Command {
+	return &cobra.Command{
+		Use: h.Use, Short: h.Short, GroupID: h.Group, SuggestFor: h.Suggest, Long: h.Long, Example: h.Example,
+		Args: args, RunE: run,
+	}
+}
+
+// template is cobra's own template, but flags are wrapped for 80 columns, and nothing is listed twice.
+const template = `Usage:
   {{if .HasAvailableSubCommands}}{{.CommandPath}} COMMAND{{else}}{{.UseLine}}{{end}}{{if .HasExample}}
 
 Examples:
@@ -39,17 +61,17 @@ Flags of every command:
 {{.InheritedFlags.FlagUsagesWrapped 80 | trimTrailingWhitespaces}}{{end}}
 `
 
-// helpful gives the program its groups, its own help command, and answers to what is misspelt.
-func helpful(root *cobra.Command) {
+// Helpful gives the program its groups, its own help command, and answers to what is misspelt.
+func Helpful(root *cobra.Command) {
 	root.AddGroup(
-		&cobra.Group{ID: groupAuthors, Title: "Authors"},
-		&cobra.Group{ID: groupLocal, Title: "Local OCI"},
-		&cobra.Group{ID: groupProgram, Title: "This program"},
+		&cobra.Group{ID: GroupAuthors, Title: "Authors"},
+		&cobra.Group{ID: GroupLocal, Title: "Local OCI"},
+		&cobra.Group{ID: GroupProgram, Title: "This program"},
 	)
 	root.CompletionOptions.DisableDefaultCmd = true
 	cobra.EnableCommandSorting = false // they are in the order in which they are needed
 	root.SetHelpCommand(newHelpCommand())
-	root.SetUsageTemplate(usage)
+	root.SetUsageTemplate(template)
 	root.SetFlagErrorFunc(flagError)
 }
 
@@ -58,7 +80,7 @@ func newHelpCommand() *cobra.Command {
 		Use:     "help [COMMAND]",
 		Short:   "Say what a command does, and how it is called",
 		Example: "  cemli help local run",
-		GroupID: groupProgram,
+		GroupID: GroupProgram,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			called, rest, err := cmd.Root().Find(args)
 			if err != nil {
@@ -72,8 +94,8 @@ func newHelpCommand() *cobra.Command {
 	}
 }
 
-// onlyCommands is for a command that does nothing itself: any argument is a command that does not exist.
-func onlyCommands(cmd *cobra.Command, args []string) error {
+// OnlyCommands is for a command that does nothing itself: any argument is a command that does not exist.
+func OnlyCommands(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
@@ -83,7 +105,8 @@ func onlyCommands(cmd *cobra.Command, args []string) error {
 // unknownCommand says what was most likely meant.
 func unknownCommand(cmd *cobra.Command, args []string) error {
 	p := problem.Problem{
-		Code: "usage", Message: `unknown command "` + args[0] + `" of ` + cmd.CommandPath(), Hint: "see " + cmd.CommandPath() + " --help",
+		Code: "usage", Message: `unknown command "` + args[0] + `" of ` + cmd.CommandPath(),
+		Hint: "see " + cmd.CommandPath() + " --help",
 	}
 	if _, err := os.Stat(args[0]); err == nil {
 		p.Hint = "did you mean " + cmd.CommandPath() + " run " + args[0] + "?"
@@ -128,21 +151,21 @@ func flagError(cmd *cobra.Command, err error) error {
 	}
 	var unknown *pflag.NotExistError
 	if !errors.As(err, &unknown) {
-		return usageError(cmd, err)
+		return Error(cmd, err)
 	}
 	word := unknown.GetSpecifiedName()
 	if short := unknown.GetSpecifiedShortnames(); len(short) > 1 {
 		word = short // -param, with one dash
 	}
 	if near := nearFlag(cmd, word); near != "" {
-		return wrongCall(err.Error(), "did you mean "+near+"?")
+		return Wrong(err.Error(), "did you mean "+near+"?")
 	}
 	for _, other := range slices.Concat(cmd.Root().Commands(), below(cmd.Root())) {
 		if other.Flags().Lookup(word) != nil {
-			return wrongCall(err.Error(), "--"+word+" is a flag of "+other.CommandPath())
+			return Wrong(err.Error(), "--"+word+" is a flag of "+other.CommandPath())
 		}
 	}
-	return usageError(cmd, err)
+	return Error(cmd, err)
 }
 
 // invalidValue says what a flag takes.
@@ -150,13 +173,13 @@ func invalidValue(cmd *cobra.Command, err *pflag.InvalidValueError) error {
 	flag := "--" + err.GetFlag().Name
 	switch err.GetFlag().Value.Type() {
 	case "bool":
-		return usageError(cmd, errors.New(flag+" is given without a value, or left out"))
+		return Error(cmd, errors.New(flag+" is given without a value, or left out"))
 	case "int":
-		return usageError(cmd, errors.New(flag+" "+err.GetValue()+": it takes a whole number"))
+		return Error(cmd, errors.New(flag+" "+err.GetValue()+": it takes a whole number"))
 	case "duration":
-		return usageError(cmd, errors.New(flag+" "+err.GetValue()+": it takes a duration, such as 30s or 5m"))
+		return Error(cmd, errors.New(flag+" "+err.GetValue()+": it takes a duration, such as 30s or 5m"))
 	}
-	return usageError(cmd, err)
+	return Error(cmd, err)
 }
 
 // nearFlag is the flag of cmd that a word stands for most likely: a longer or shorter word for it, or one misspelt.
