@@ -192,8 +192,9 @@ func plausible(state store.Bucket, where string, lease, now time.Time) error {
 		return nil
 	}
 	return problem.New(problem.Problem{
-		Code: "state.lease", Where: state.Name() + "/" + where, Message: "the record is leased until " + lease.Format(time.RFC3339) + ", longer than any run lasts",
-		Hint: "find out who wrote it; set its lease to a time that has passed if nothing runs",
+		Code: "state.lease", Where: state.Name() + "/" + where,
+		Message: "the record is leased until " + lease.Format(time.RFC3339) + ", longer than any run lasts",
+		Hint:    "find out who wrote it; set its lease to a time that has passed if nothing runs",
 	}, nil)
 }
 
@@ -326,7 +327,8 @@ type End struct {
 func (h *Held) Conclude(ctx context.Context, end End) (bool, error) {
 	if h.Group != "" && (h.State == Claimed || slices.Contains(h.FollowUps, FollowQueue)) {
 		if err := h.unqueue(ctx); err != nil {
-			h.book.Log.Warn("a run that has ended could not be taken out of its queue", "group", h.Group, "error", err.Error())
+			h.book.Log.Warn("a run that has ended could not be taken out of its queue", "group", h.Group,
+				"error", err.Error())
 			end.FollowUps = append(end.FollowUps, FollowQueue)
 		}
 	}

@@ -42,7 +42,8 @@ func TestAcquireTakesOver(t *testing.T) {
 // A claim that was released is taken over without counting a death.
 func TestAcquireAfterRelease(t *testing.T) {
 	s := newShelf(t)
-	s.ok(s.acquire("run-1", time.Minute, claim.Acquired).Release(t.Context(), true, &problem.Problem{Code: "store.unavailable", Message: "the store"}))
+	s.ok(s.acquire("run-1", time.Minute, claim.Acquired).Release(t.Context(), true,
+		&problem.Problem{Code: "store.unavailable", Message: "the store"}))
 	h := s.acquire("run-2", time.Minute, claim.TakenOver)
 	if h.Tries != 1 || h.LastError == nil || h.LastError.Code != "store.unavailable" {
 		t.Errorf("%d tries, last error %v", h.Tries, h.LastError)
@@ -57,10 +58,15 @@ func TestAcquireAfterRelease(t *testing.T) {
 func TestAcquireFindsADeath(t *testing.T) {
 	s := newShelf(t)
 	h := s.acquire("run-1", time.Minute, claim.Acquired)
-	ok, err := h.Progress(t.Context(), claim.Start{Lease: in(-time.Minute)(), Group: "gl", SHA256: "a", Checkpoint: []byte(`{"a":1}`), Applies: &claim.Entry{Key: "k"}})
+	ok, err := h.Progress(t.Context(),
+		claim.Start{
+			Lease: in(-time.Minute)(), Group: "gl", SHA256: "a", Checkpoint: []byte(`{"a":1}`),
+			Applies: &claim.Entry{Key: "k"},
+		})
 	s.done("a step", ok, err, true)
 	found := s.acquire("run-2", time.Minute, claim.Died)
-	if found.RunID != "run-1" || found.Pinned != "a" || string(found.Checkpoint) != `{"a":1}` || found.Change().Key != "k" {
+	if found.RunID != "run-1" || found.Pinned != "a" || string(found.Checkpoint) != `{"a":1}` ||
+		found.Change().Key != "k" {
 		t.Errorf("found: %+v", found.Claim)
 	}
 }
@@ -108,9 +114,11 @@ func TestConclude(t *testing.T) {
 	h := s.acquire("run-1", time.Minute, claim.Acquired)
 	_, err := s.Accept(t.Context(), h.Pending(), []byte(`{}`))
 	s.ok(err)
-	ok, err := h.Conclude(t.Context(), claim.End{Outcome: claim.Outcome{Status: "success", Result: "r", FollowUps: []string{"announce"}}})
+	ok, err := h.Conclude(t.Context(),
+		claim.End{Outcome: claim.Outcome{Status: "success", Result: "r", FollowUps: []string{"announce"}}})
 	s.done("conclude", ok, err, true)
-	if now := s.find(); now.State != claim.Done || now.Status != "success" || !slices.Equal(now.FollowUps, []string{"announce"}) || now.Expired(in(time.Hour)()) {
+	if now := s.find(); now.State != claim.Done || now.Status != "success" ||
+		!slices.Equal(now.FollowUps, []string{"announce"}) || now.Expired(in(time.Hour)()) {
 		t.Errorf("concluded: %+v", now.Claim)
 	}
 	if left := s.has("open/"); len(left) != 1 {
@@ -189,9 +197,11 @@ func TestNextAttempt(t *testing.T) {
 	s.ok(err)
 	s.ok(h.AcceptNext(t.Context()))
 	s.ok(h.AcceptNext(t.Context())) // another invocation may have
-	ok, err := h.Progress(t.Context(), claim.Start{Lease: in(time.Minute)(), Group: "gl", SHA256: "a", Applies: &claim.Entry{Key: "k"}})
+	ok, err := h.Progress(t.Context(),
+		claim.Start{Lease: in(time.Minute)(), Group: "gl", SHA256: "a", Applies: &claim.Entry{Key: "k"}})
 	s.done("a step", ok, err, true)
-	ok, err = h.Conclude(t.Context(), claim.End{Outcome: claim.Outcome{Status: "interrupted", FollowUps: []string{"announce"}}})
+	ok, err = h.Conclude(t.Context(),
+		claim.End{Outcome: claim.Outcome{Status: "interrupted", FollowUps: []string{"announce"}}})
 	s.done("conclude", ok, err, true)
 	if !h.MayRepeat(2) || h.MayRepeat(1) {
 		t.Error("whether it may be tried again is told wrongly")
@@ -200,7 +210,8 @@ func TestNextAttempt(t *testing.T) {
 	ok, err = h.NextAttempt(t.Context(), []byte(`{}`), in(time.Minute), "run-1-2")
 	s.done("next attempt", ok, err, true)
 	want := claim.Claim{
-		Key: key, Environment: "prod", Object: "gl.zip", Package: "gl", RunID: "run-1-2", Attempt: 2, State: claim.Claimed,
+		Key: key, Environment: "prod", Object: "gl.zip", Package: "gl", RunID: "run-1-2", Attempt: 2,
+		State:  claim.Claimed,
 		Holder: h.Holder, Repeatable: true, Pinned: "a", Lease: h.Lease, Created: h.Created, Updated: h.Updated,
 	}
 	if diff := cmp.Diff(want, s.find().Claim, sameDocument); diff != "" {
@@ -236,7 +247,9 @@ func TestOfRun(t *testing.T) {
 	s := newShelf(t)
 	run := "20260101T000000Z-gl-" + key[:12]
 	s.acquire(run, time.Minute, claim.Acquired)
-	for id, want := range map[string]bool{run: true, run + "-2": false, "20260101T000000Z-gl-ffffffffffff": false, "no id": false} {
+	for id, want := range map[string]bool{
+		run: true, run + "-2": false, "20260101T000000Z-gl-ffffffffffff": false, "no id": false,
+	} {
 		if h, err := s.OfRun(t.Context(), id); err != nil || (h != nil) != want {
 			t.Errorf("%s: %v, %v; want %v", id, h, err, want)
 		}

@@ -57,8 +57,9 @@ func load(ctx context.Context, state store.Bucket, where string, into document) 
 	case version.SchemaVersion > into.version():
 		return "", problem.New(problem.Problem{
 			Code: "state.newer", Where: state.Name() + "/" + where,
-			Message: fmt.Sprintf("the record has the version %d; this executor knows %d", version.SchemaVersion, into.version()),
-			Hint:    "deploy the newer executor again",
+			Message: fmt.Sprintf("the record has the version %d; this executor knows %d", version.SchemaVersion,
+				into.version()),
+			Hint: "deploy the newer executor again",
 		}, nil)
 	}
 	if err := json.Unmarshal(doc, into); err != nil || version.SchemaVersion < schemaVersion {
@@ -82,8 +83,9 @@ func read(ctx context.Context, state store.Bucket, where string) ([]byte, store.
 
 func corrupt(state store.Bucket, where string, cause error) error {
 	return problem.New(problem.Problem{
-		Code: "state.corrupt", Where: state.Name() + "/" + where, Message: "the record is damaged; nothing was run and nothing overwritten",
-		Hint: "find out who wrote it, restore an earlier version of the object, or delete it to forget what ran before",
+		Code: "state.corrupt", Where: state.Name() + "/" + where,
+		Message: "the record is damaged; nothing was run and nothing overwritten",
+		Hint:    "find out who wrote it, restore an earlier version of the object, or delete it to forget what ran before",
 	}, cause)
 }
 
@@ -98,8 +100,9 @@ func write(ctx context.Context, state store.Bucket, where, etag string, d docume
 	}
 	if len(doc) > maxBytes {
 		return store.Info{}, problem.New(problem.Problem{
-			Code: "state.large", Where: state.Name() + "/" + where, Message: fmt.Sprintf("the record would have %d bytes; at most %d are kept", len(doc), maxBytes),
-			Hint: "send fewer parameters, or split the package",
+			Code: "state.large", Where: state.Name() + "/" + where,
+			Message: fmt.Sprintf("the record would have %d bytes; at most %d are kept", len(doc), maxBytes),
+			Hint:    "send fewer parameters, or split the package",
 		}, nil)
 	}
 	opts := store.PutOptions{IfNoneMatch: etag == "", IfMatch: etag, ContentType: "application/json"}
@@ -137,7 +140,9 @@ func inTime(written, before, after time.Time) error {
 		return nil
 	}
 	return problem.New(problem.Problem{
-		Code: "state.clock", Message: fmt.Sprintf("the store's clock says %s, and this one %s: they are too far apart for leases to hold", written.UTC().Format(time.RFC3339), after.UTC().Format(time.RFC3339)),
+		Code: "state.clock",
+		Message: fmt.Sprintf("the store's clock says %s, and this one %s: they are too far apart for leases to hold",
+			written.UTC().Format(time.RFC3339), after.UTC().Format(time.RFC3339)),
 		Hint: "set this machine's clock; nothing was executed",
 	}, nil)
 }
@@ -150,7 +155,8 @@ func (b Book) CheckClock(ctx context.Context) error {
 	for range attempts {
 		before := b.now()
 		var info store.Info
-		info, err = b.State.Put(ctx, where, bytes.NewReader(doc), int64(len(doc)), store.PutOptions{ContentType: "application/json"})
+		info, err = b.State.Put(ctx, where, bytes.NewReader(doc), int64(len(doc)),
+			store.PutOptions{ContentType: "application/json"})
 		if err == nil {
 			return inTime(info.Created, before, b.now())
 		} else if !lostRace(err) {
@@ -169,7 +175,8 @@ func lostRace(err error) bool {
 func conflict(state store.Bucket, where string, cause error) error {
 	return problem.New(problem.Problem{
 		Code: "state.conflict", Where: state.Name() + "/" + where,
-		Message: fmt.Sprintf("the record was changed by others %d times in a row, or the store refuses to change it", attempts),
-		Hint:    "send the request again; if it persists, check that nothing but the function writes to the state bucket",
+		Message: fmt.Sprintf("the record was changed by others %d times in a row, or the store refuses to change it",
+			attempts),
+		Hint: "send the request again; if it persists, check that nothing but the function writes to the state bucket",
 	}, cause)
 }

@@ -15,7 +15,9 @@ type racing struct {
 	left int
 }
 
-func (r *racing) Put(ctx context.Context, name string, body io.ReadSeeker, size int64, o store.PutOptions) (store.Info, error) {
+func (r *racing) Put(
+	ctx context.Context, name string, body io.ReadSeeker, size int64, o store.PutOptions,
+) (store.Info, error) {
 	if r.left--; r.left >= 0 {
 		return store.Info{}, store.Error(store.ErrExists, "put", "state", name, nil)
 	}

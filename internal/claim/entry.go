@@ -12,7 +12,7 @@ type Standing string
 // The standings of an entry.
 const (
 	Applied Standing = "applied" // the run succeeded, and nothing undid it
-	Undone  Standing = "undone" // the run undid it itself, or a later rollback succeeded
+	Undone  Standing = "undone"  // the run undid it itself, or a later rollback succeeded
 	Partial Standing = "partial" // anything else: it failed, timed out, was interrupted, or its undo was not finished
 )
 

@@ -30,7 +30,8 @@ type Place struct {
 
 // Compare orders places. Invalid versions come before all others and are equal to each other.
 func (p Place) Compare(q Place) int {
-	return cmp.Or(p.Created.Compare(q.Created), cmp.Compare(p.Package, q.Package), semver.Compare("v"+p.Version, "v"+q.Version),
+	return cmp.Or(p.Created.Compare(q.Created), cmp.Compare(p.Package, q.Package),
+		semver.Compare("v"+p.Version, "v"+q.Version),
 		cmp.Compare(p.Object, q.Object), cmp.Compare(p.ETag, q.ETag), cmp.Compare(p.Set, q.Set))
 }
 
@@ -185,8 +186,9 @@ func (g *Group) Wait(ctx context.Context, who Waiting) (ok bool, err error) {
 	}
 	if len(g.Queue) >= maxQueue {
 		return false, problem.New(problem.Problem{
-			Code: "state.queue", Where: g.Name, Message: fmt.Sprintf("%d runs wait for the group already", len(g.Queue)),
-			Hint: "send the request again when the queue is shorter, or keep independent packages in groups of their own",
+			Code: "state.queue", Where: g.Name,
+			Message: fmt.Sprintf("%d runs wait for the group already", len(g.Queue)),
+			Hint:    "send the request again when the queue is shorter, or keep independent packages in groups of their own",
 		}, nil)
 	}
 	at, _ := slices.BinarySearchFunc(g.Queue, who.Place, func(w Waiting, p Place) int { return w.Place.Compare(p) })

@@ -56,7 +56,8 @@ func TestAQueueOfAnEarlierVersion(t *testing.T) {
 		"queue":[{"created":"1970-01-01T00:00:01Z","object":"a.zip","etag":"a","key":"k1","mark":"k1-1"},
 		{"created":"1970-01-01T00:00:01Z","object":"b.zip","etag":"a","key":"k2","mark":"k2-1"},
 		{"created":"1970-01-01T00:00:02Z","object":"a.zip","etag":"b","key":"k3","mark":"k3-1"}]}`
-	if _, err := b.Put(t.Context(), "groups/prod/gl.json", strings.NewReader(doc), int64(len(doc)), store.PutOptions{}); err != nil {
+	if _, err := b.Put(t.Context(), "groups/prod/gl.json", strings.NewReader(doc), int64(len(doc)),
+		store.PutOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	g, err := book(b, "prod").Group(t.Context(), "gl")
@@ -64,7 +65,10 @@ func TestAQueueOfAnEarlierVersion(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, w := range []claim.Waiting{
-		{Place: claim.Place{Created: at(1500), Package: "gl", Version: "1.10.0", Object: "a.zip", ETag: "c"}, Key: "n3"},
+		{
+			Place: claim.Place{Created: at(1500), Package: "gl", Version: "1.10.0", Object: "a.zip", ETag: "c"},
+			Key:   "n3",
+		},
 		{Place: claim.Place{Created: at(1500), Package: "gl", Version: "1.9.0", Object: "b.zip", ETag: "c"}, Key: "n2"},
 		{Place: claim.Place{Created: at(1000), Package: "gl", Version: "1.8.0", Object: "0.zip", ETag: "c"}, Key: "n1"},
 	} {
@@ -87,10 +91,12 @@ func TestAQueueOfAnEarlierVersion(t *testing.T) {
 		t.Errorf("the queue is not in its order: %+v", g.Queue)
 	}
 	first, err := json.Marshal(g.Queue[0])
-	if want := `{"created":"1970-01-01T00:00:01Z","object":"a.zip","etag":"a","key":"k1","mark":"k1-1"}`; err != nil || string(first) != want {
+	if want := `{"created":"1970-01-01T00:00:01Z","object":"a.zip","etag":"a","key":"k1","mark":"k1-1"}`; err != nil ||
+		string(first) != want {
 		t.Errorf("an entry is now %s, %v; want %s", first, err, want)
 	}
-	late, ok, err := g.Enter(t.Context(), claim.Waiting{Place: g.Queue[0].Place, Key: "k1"}, "run", time.Now().Add(time.Minute))
+	late, ok, err := g.Enter(t.Context(), claim.Waiting{Place: g.Queue[0].Place, Key: "k1"}, "run",
+		time.Now().Add(time.Minute))
 	if late || !ok || err != nil {
 		t.Errorf("the first enters: late %v, %v, %v", late, ok, err)
 	}
@@ -98,9 +104,14 @@ func TestAQueueOfAnEarlierVersion(t *testing.T) {
 
 // Whatever versions are, the order is one.
 func TestOrderIsTransitive(t *testing.T) {
-	texts := []string{"", "1", "x", "01.0.0", "1.0.0", "1.0", "1.0.0-a", "1.0.0+a", "99999999999999999999.0.0", "v1.0.0"}
+	texts := []string{
+		"", "1", "x", "01.0.0", "1.0.0", "1.0", "1.0.0-a", "1.0.0+a", "99999999999999999999.0.0", "v1.0.0",
+	}
 	pick := func() claim.Place {
-		return claim.Place{Created: at(int64(rand.IntN(2))), Package: []string{"", "p"}[rand.IntN(2)], Version: texts[rand.IntN(len(texts))], Object: []string{"a", "b"}[rand.IntN(2)]}
+		return claim.Place{
+			Created: at(int64(rand.IntN(2))), Package: []string{"", "p"}[rand.IntN(2)],
+			Version: texts[rand.IntN(len(texts))], Object: []string{"a", "b"}[rand.IntN(2)],
+		}
 	}
 	for range 20_000 {
 		a, b, c := pick(), pick(), pick()

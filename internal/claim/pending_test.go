@@ -26,7 +26,8 @@ func TestPendingRequests(t *testing.T) {
 		t.Errorf("%q, next %q, %v", names, next, err)
 	}
 	p, err := s.Pending(t.Context(), "a-1")
-	if err != nil || p == nil || string(p.Request) != `{"object":"a-1"}` || claim.KeyOf(p.Name) != "a" || claim.AttemptOf(p.Name) != 1 {
+	if err != nil || p == nil || string(p.Request) != `{"object":"a-1"}` || claim.KeyOf(p.Name) != "a" ||
+		claim.AttemptOf(p.Name) != 1 {
 		t.Errorf("%+v, %v", p, err)
 	}
 	s.ok(s.Delete(t.Context(), "a-1"))
@@ -81,7 +82,9 @@ func TestCursors(t *testing.T) {
 func TestTodos(t *testing.T) {
 	s := newShelf(t)
 	for _, run := range []string{"run-1", "run-2"} {
-		todo := claim.Todo{Environment: "prod", RunID: run, Kinds: []string{"requester", "of a later version"}, ETag: "e"}
+		todo := claim.Todo{
+			Environment: "prod", RunID: run, Kinds: []string{"requester", "of a later version"}, ETag: "e",
+		}
 		s.ok(todo.Put(t.Context(), s.State))
 		s.ok(todo.Put(t.Context(), s.State))
 	}
@@ -95,7 +98,8 @@ func TestTodos(t *testing.T) {
 	s.ok(err)
 	s.ok(one.Done(t.Context(), "requester"))
 	s.ok(other.Done(t.Context(), "of a later version")) // it has been changed meanwhile, and stays
-	if now, err := s.Todo(t.Context(), "run-1"); err != nil || !slices.Equal(now.Kinds, []string{"of a later version"}) {
+	if now, err := s.Todo(t.Context(), "run-1"); err != nil ||
+		!slices.Equal(now.Kinds, []string{"of a later version"}) {
 		t.Errorf("%+v, %v", now, err)
 	}
 	s.ok(one.Done(t.Context(), "of a later version"))

@@ -83,7 +83,9 @@ func TestEnterOnce(t *testing.T) {
 // later one is late.
 func TestTurnsInAGroup(t *testing.T) {
 	s := newShelf(t)
-	early, middle, last := claim.Waiting{Key: "k1", Place: claim.Place{Created: at(1)}}, claim.Waiting{Key: "k2", Place: claim.Place{Created: at(2)}}, claim.Waiting{Key: "k3", Place: claim.Place{Created: at(3)}}
+	early, middle, last := claim.Waiting{Key: "k1", Place: claim.Place{Created: at(1)}},
+		claim.Waiting{Key: "k2", Place: claim.Place{Created: at(2)}},
+		claim.Waiting{Key: "k3", Place: claim.Place{Created: at(3)}}
 	if !s.group("gl").IsTurnOf(last) {
 		t.Error("nobody waits, and it is not the run's turn")
 	}

@@ -87,7 +87,8 @@ func TestWhatIsApplied(t *testing.T) {
 			p.Add("", run(fmt.Sprint(i+1), standings[c.entries[i]]))
 		}
 		latest, applied := p.Latest(""), p.Applied("")
-		if (latest == nil) != (c.latest == 0) || latest != nil && latest.RunID != fmt.Sprint(c.latest) || (applied != nil) != c.applied {
+		if (latest == nil) != (c.latest == 0) || latest != nil && latest.RunID != fmt.Sprint(c.latest) ||
+			(applied != nil) != c.applied {
 			t.Errorf("%q: latest %+v, applied %+v; want %d, %v", c.entries, latest, applied, c.latest, c.applied)
 		}
 	}
@@ -118,7 +119,9 @@ func TestWhatCameAfterARun(t *testing.T) {
 		e.Start = at.Add(time.Duration(i) * time.Hour)
 		p.Add("", e)
 	}
-	for id, want := range map[string]string{"1": "3", "2": "3", "3": "", "4": "", "of a pre-check": "", "another": "3"} {
+	for id, want := range map[string]string{
+		"1": "3", "2": "3", "3": "", "4": "", "of a pre-check": "", "another": "3",
+	} {
 		start := at.Add(3 * time.Hour)
 		if id == "another" {
 			start = at.Add(-time.Hour)
@@ -185,7 +188,8 @@ func TestARecordOfVersion1(t *testing.T) {
 	b := bucket(t)
 	doc := `{"schema_version":1,"environment":"prod","name":"ledger","current":"1.2.0","versions":[],"done":[
 		{"key":"k1","run_id":"r1","version":"1.0.0"},{"key":"k2","run_id":"r2","version":"1.1.0"},{"key":"k3","run_id":"r3","version":"1.2.0"}]}`
-	if _, err := b.Put(t.Context(), "packages/prod/ledger.json", strings.NewReader(doc), int64(len(doc)), store.PutOptions{}); err != nil {
+	if _, err := b.Put(t.Context(), "packages/prod/ledger.json", strings.NewReader(doc), int64(len(doc)),
+		store.PutOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	sorted := map[string]claim.Sorted{
@@ -204,7 +208,8 @@ func TestARecordOfVersion1(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if e := p.Applied("DE"); e == nil || e.RunID != "r3" || len(p.Sets["DE"]) != 3 || len(p.Unsorted()) != 0 || p.Forgotten("k2") != "r2" || p.Forgotten("k1") != "" {
+	if e := p.Applied("DE"); e == nil || e.RunID != "r3" || len(p.Sets["DE"]) != 3 || len(p.Unsorted()) != 0 ||
+		p.Forgotten("k2") != "r2" || p.Forgotten("k1") != "" {
 		t.Errorf("%+v", p)
 	}
 }
@@ -220,7 +225,8 @@ func TestDamagedRecordsStopEverything(t *testing.T) {
 		{strings.Repeat(" ", 5<<20) + `{}`, "state.corrupt"},
 	} {
 		b := bucket(t)
-		if _, err := b.Put(t.Context(), "packages/prod/ledger.json", strings.NewReader(c.doc), int64(len(c.doc)), store.PutOptions{}); err != nil {
+		if _, err := b.Put(t.Context(), "packages/prod/ledger.json", strings.NewReader(c.doc), int64(len(c.doc)),
+			store.PutOptions{}); err != nil {
 			t.Fatal(err)
 		}
 		err := update(t, b, func(*claim.Package) { t.Error("changed") })

@@ -16,7 +16,8 @@ func TestTakings(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx, now := t.Context(), time.Now()
-	one, other := claim.Taking{Environment: "prod", Key: "k", Pending: "k-0"}, claim.Taking{Environment: "prod", Key: "k", Pending: "k-0"}
+	one, other := claim.Taking{Environment: "prod", Key: "k", Pending: "k-0"},
+		claim.Taking{Environment: "prod", Key: "k", Pending: "k-0"}
 	begin := func(t *testing.T, who *claim.Taking, want bool) {
 		t.Helper()
 		if ok, err := who.Begin(ctx, b, now.Add(time.Minute)); ok != want || err != nil {

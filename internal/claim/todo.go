@@ -101,7 +101,9 @@ func (t *Todo) replace(ctx context.Context, next Todo) error {
 }
 
 // listed lists the names of the documents below a prefix, without the prefix.
-func listed(ctx context.Context, state store.Bucket, prefix, start string, limit int) (names []string, next string, err error) {
+func listed(
+	ctx context.Context, state store.Bucket, prefix, start string, limit int,
+) (names []string, next string, err error) {
 	opts := store.ListOptions{Prefix: prefix, Limit: limit}
 	if start != "" {
 		opts.Start = prefix + start

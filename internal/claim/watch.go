@@ -40,7 +40,7 @@ func (b Book) StartWatch(ctx context.Context, since time.Time) (Watch, error) {
 type Cursor struct {
 	header
 	Environment string `json:"environment"`
-	Open        string `json:"open"` // the pending request to begin with
+	Open        string `json:"open"`    // the pending request to begin with
 	Uploads     string `json:"uploads"` // the object to begin with
 	// Version is the version of that object after which to go on; "": begin with its newest.
 	Version string `json:"version,omitempty"`
