@@ -26,6 +26,7 @@ func (r *racing) Put(
 
 // That a store refuses to write the clock's object, as a repetition of what it has done, says nothing of the clock.
 func TestClockIsWrittenAgain(t *testing.T) {
+	t.Parallel()
 	b, err := store.OpenFolder(t.TempDir())
 	if err != nil {
 		t.Fatal(err)

@@ -35,6 +35,7 @@ var inOrder = []claim.Place{
 }
 
 func TestTheOrderOfPlaces(t *testing.T) {
+	t.Parallel()
 	for i, p := range inOrder {
 		for j, q := range inOrder {
 			if got, want := p.Compare(q), sign(i-j); got != want {
@@ -48,11 +49,13 @@ func sign(n int) int { return max(-1, min(n, 1)) }
 
 // A queue that an earlier version wrote is read, its order stays, and later runs find their places.
 func TestAQueueOfAnEarlierVersion(t *testing.T) {
+	t.Parallel()
 	b, err := store.OpenFolder(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	const doc = `{"schema_version":1,"writer":"w","environment":"prod","name":"gl","fence":7,"last":{"created":"1970-01-01T00:00:00Z","object":"a.zip","etag":"a"},
+	const doc = `{"schema_version":1,"writer":"w","environment":"prod","name":"gl","fence":7,
+		"last":{"created":"1970-01-01T00:00:00Z","object":"a.zip","etag":"a"},
 		"queue":[{"created":"1970-01-01T00:00:01Z","object":"a.zip","etag":"a","key":"k1","mark":"k1-1"},
 		{"created":"1970-01-01T00:00:01Z","object":"b.zip","etag":"a","key":"k2","mark":"k2-1"},
 		{"created":"1970-01-01T00:00:02Z","object":"a.zip","etag":"b","key":"k3","mark":"k3-1"}]}`
@@ -104,6 +107,7 @@ func TestAQueueOfAnEarlierVersion(t *testing.T) {
 
 // Whatever versions are, the order is one.
 func TestOrderIsTransitive(t *testing.T) {
+	t.Parallel()
 	texts := []string{
 		"", "1", "x", "01.0.0", "1.0.0", "1.0", "1.0.0-a", "1.0.0+a", "99999999999999999999.0.0", "v1.0.0",
 	}

@@ -10,6 +10,7 @@ import (
 
 // A pending request is stored once, listed in the order of names, and goes when it is done.
 func TestPendingRequests(t *testing.T) {
+	t.Parallel()
 	s := newShelf(t)
 	for _, name := range []string{"b-1", "a-1", "c-2"} {
 		made, err := s.Accept(t.Context(), name, []byte(`{"object":"`+name+`"}`))
@@ -46,6 +47,7 @@ func TestPendingRequests(t *testing.T) {
 
 // The watch begins once, with the time of the first who began it.
 func TestTheWatchBeginsOnce(t *testing.T) {
+	t.Parallel()
 	s := newShelf(t)
 	if _, ok, err := s.Watch(t.Context()); ok || err != nil {
 		t.Fatalf("%v, %v", ok, err)
@@ -60,6 +62,7 @@ func TestTheWatchBeginsOnce(t *testing.T) {
 
 // Of two sweeps that store a cursor, one is gone on from.
 func TestCursors(t *testing.T) {
+	t.Parallel()
 	s := newShelf(t)
 	one, err := s.Cursor(t.Context())
 	s.ok(err)
@@ -80,6 +83,7 @@ func TestCursors(t *testing.T) {
 
 // What is left for later goes kind by kind.
 func TestTodos(t *testing.T) {
+	t.Parallel()
 	s := newShelf(t)
 	for _, run := range []string{"run-1", "run-2"} {
 		todo := claim.Todo{
@@ -113,6 +117,7 @@ func TestTodos(t *testing.T) {
 
 // The same request is of the version of its object that it was of first.
 func TestFirstVersion(t *testing.T) {
+	t.Parallel()
 	s := newShelf(t)
 	for _, etag := range []string{"a", "b"} {
 		if first, err := s.FirstVersion(t.Context(), key, etag); first != "a" || err != nil {
@@ -126,6 +131,7 @@ func TestFirstVersion(t *testing.T) {
 
 // What was claimed after somebody was about to, and not died on, was no death.
 func TestDeaths(t *testing.T) {
+	t.Parallel()
 	s := newShelf(t)
 	begin := func(key string, until time.Duration) {
 		t.Helper()

@@ -37,6 +37,7 @@ func run(id string, standing claim.Standing) claim.Entry {
 }
 
 func TestRecordRemembers(t *testing.T) {
+	t.Parallel()
 	b := bucket(t)
 	change := func(change func(*claim.Package)) {
 		t.Helper()
@@ -64,6 +65,7 @@ func TestRecordRemembers(t *testing.T) {
 
 // What is applied is the newest entry that is not undone, if that is applied.
 func TestWhatIsApplied(t *testing.T) {
+	t.Parallel()
 	standings := map[byte]claim.Standing{'a': claim.Applied, 'u': claim.Undone, 'p': claim.Partial}
 	for _, c := range []struct {
 		entries string // one letter each, in their order
@@ -96,6 +98,7 @@ func TestWhatIsApplied(t *testing.T) {
 
 // A run that goes on from another takes its place: when it is undone, so is the other.
 func TestAResumedRunIsAnothers(t *testing.T) {
+	t.Parallel()
 	var p claim.Package
 	p.Add("", run("1", claim.Applied))
 	p.Add("", run("2", claim.Partial))
@@ -112,6 +115,7 @@ func TestAResumedRunIsAnothers(t *testing.T) {
 }
 
 func TestWhatCameAfterARun(t *testing.T) {
+	t.Parallel()
 	var p claim.Package
 	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	for i, standing := range []claim.Standing{claim.Applied, claim.Undone, claim.Partial, claim.Undone} {
@@ -137,6 +141,7 @@ func TestWhatCameAfterARun(t *testing.T) {
 }
 
 func TestRecordIsBounded(t *testing.T) {
+	t.Parallel()
 	var p claim.Package
 	for i := range 3000 {
 		p.Began(claim.Version{Version: fmt.Sprintf("1.0.%d", i), DirHash: "h1:x"})
@@ -166,6 +171,7 @@ func TestRecordIsBounded(t *testing.T) {
 }
 
 func TestWritersDoNotLoseEachOther(t *testing.T) {
+	t.Parallel()
 	b := bucket(t)
 	var all sync.WaitGroup
 	for i := range 8 {
@@ -182,12 +188,14 @@ func TestWritersDoNotLoseEachOther(t *testing.T) {
 	}
 }
 
-// What version 1 noted has no sets. Sorted, it is older than what came since; what nobody knows any
-// more is lost but for its key.
+// Version 1 recorded no sets. Sort gives its successes their sets, as the oldest entries; of a success whose result is
+// gone only the key stays.
 func TestARecordOfVersion1(t *testing.T) {
+	t.Parallel()
 	b := bucket(t)
 	doc := `{"schema_version":1,"environment":"prod","name":"ledger","current":"1.2.0","versions":[],"done":[
-		{"key":"k1","run_id":"r1","version":"1.0.0"},{"key":"k2","run_id":"r2","version":"1.1.0"},{"key":"k3","run_id":"r3","version":"1.2.0"}]}`
+		{"key":"k1","run_id":"r1","version":"1.0.0"},{"key":"k2","run_id":"r2","version":"1.1.0"},
+		{"key":"k3","run_id":"r3","version":"1.2.0"}]}`
 	if _, err := b.Put(t.Context(), "packages/prod/ledger.json", strings.NewReader(doc), int64(len(doc)),
 		store.PutOptions{}); err != nil {
 		t.Fatal(err)
@@ -215,6 +223,7 @@ func TestARecordOfVersion1(t *testing.T) {
 }
 
 func TestDamagedRecordsStopEverything(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct{ doc, code string }{
 		{``, "state.corrupt"},
 		{`{`, "state.corrupt"},

@@ -11,6 +11,7 @@ import (
 
 // Of those who are about to take the same request one does, and what it leaves when it dies counts.
 func TestTakings(t *testing.T) {
+	t.Parallel()
 	b, err := store.OpenFolder(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
@@ -66,6 +67,7 @@ func TestTakings(t *testing.T) {
 
 // One that cannot be read does not hide the others.
 func TestADamagedTaking(t *testing.T) {
+	t.Parallel()
 	b, err := store.OpenFolder(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
