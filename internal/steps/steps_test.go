@@ -314,7 +314,8 @@ func TestCheckListsAllThatIsMissing(t *testing.T) {
 // What scripts add to be masked is masked in the outcome, and for whoever shares the masker.
 func TestScriptsAddMasks(t *testing.T) {
 	b := newBench(t, map[string]string{
-		"1": `echo token-4711 >>"$CEMLI_MASK"; echo token-4711; : >"name-token-4711"; echo "# token-4711" >$CEMLI_SUMMARY`,
+		"1": `echo token-4711 >>"$CEMLI_MASK"; echo token-4711; : >"name-token-4711";
+echo "# token-4711" >$CEMLI_SUMMARY`,
 	}, "1")
 	o, err := b.run()
 	if err != nil || b.logs["steps/01-1.log"] != "***\n" || b.here.Summary() != "# ***\n" ||
@@ -328,7 +329,8 @@ func TestScriptsAddMasks(t *testing.T) {
 
 func TestCollect(t *testing.T) {
 	b := newBench(t, map[string]string{"1": `echo new >out.csv; echo other >out.txt; echo changed >kept.csv
-cd "$CEMLI_ARTIFACTS"; echo text >a; echo tiger-tiger >b; ln -s a c; head -c 2000000 /dev/zero >d; echo same >e; mkdir f; echo deep >f/g`}, "1")
+cd "$CEMLI_ARTIFACTS"; echo text >a; echo tiger-tiger >b; ln -s a c; head -c 2000000 /dev/zero >d; echo same >e;
+mkdir f; echo deep >f/g`}, "1")
 	b.here.Masker = redact.New([]string{"tiger-tiger"})
 	b.job.Keep = []string{"*.csv"}
 	same := sha256.Sum256([]byte("same\n"))
