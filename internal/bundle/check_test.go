@@ -53,22 +53,25 @@ func TestWhatIsNoZip(t *testing.T) {
 }
 
 func TestLimits(t *testing.T) {
-	f := pkg(item{name: "a/"}, item{name: "a/b", data: strings.Repeat("x", 2<<20)}, item{name: "c", deflate: true, data: strings.Repeat("y", 2<<20)})
+	f := pkg(item{name: "a/"}, item{name: "a/b", data: strings.Repeat("x", 2<<20)},
+		item{name: "c", deflate: true, data: strings.Repeat("y", 2<<20)})
 	zip := f.bytes()
 	loose := bundle.Limits{Entries: 6, FileBytes: 2 << 20, TotalBytes: 5 << 20, Ratio: 2000}
 	for name, test := range map[string]struct {
 		change func(l *bundle.Limits)
 		want   []string
 	}{
-		"at the limits":   {func(*bundle.Limits) {}, nil},
-		"entries":         {func(l *bundle.Limits) { l.Entries = 4 }, []string{"too_many_entries"}},
-		"folders":         {func(l *bundle.Limits) { l.Entries = 5 }, []string{"too_many_entries"}},
-		"no entries":      {func(l *bundle.Limits) { l.Entries = 0 }, []string{"too_many_entries"}},
-		"negative":        {func(l *bundle.Limits) { l.Entries = -1 }, []string{"too_many_entries"}},
-		"bytes of a file": {func(l *bundle.Limits) { l.FileBytes-- }, []string{"file_too_large a/b", "file_too_large c"}},
-		"bytes in all":    {func(l *bundle.Limits) { l.TotalBytes = 4 << 20 }, []string{"too_large"}},
-		"ratio":           {func(l *bundle.Limits) { l.Ratio = 500 }, []string{"ratio c"}},
-		"ratio in all":    {func(l *bundle.Limits) { l.Ratio = 1 }, []string{"ratio c", "ratio"}},
+		"at the limits": {func(*bundle.Limits) {}, nil},
+		"entries":       {func(l *bundle.Limits) { l.Entries = 4 }, []string{"too_many_entries"}},
+		"folders":       {func(l *bundle.Limits) { l.Entries = 5 }, []string{"too_many_entries"}},
+		"no entries":    {func(l *bundle.Limits) { l.Entries = 0 }, []string{"too_many_entries"}},
+		"negative":      {func(l *bundle.Limits) { l.Entries = -1 }, []string{"too_many_entries"}},
+		"bytes of a file": {
+			func(l *bundle.Limits) { l.FileBytes-- }, []string{"file_too_large a/b", "file_too_large c"},
+		},
+		"bytes in all": {func(l *bundle.Limits) { l.TotalBytes = 4 << 20 }, []string{"too_large"}},
+		"ratio":        {func(l *bundle.Limits) { l.Ratio = 500 }, []string{"ratio c"}},
+		"ratio in all": {func(l *bundle.Limits) { l.Ratio = 1 }, []string{"ratio c", "ratio"}},
 	} {
 		limits := loose
 		test.change(&limits)
@@ -104,8 +107,10 @@ func TestRefusalsAreComplete(t *testing.T) {
 		}
 	}
 	elsewhere := []string{
-		"archive.empty", "archive.not_a_zip", "archive.truncated", "archive.too_many_entries", "archive.directory_too_large",
-		"archive.crc", "archive.data", "archive.no_space", "archive.more", "archive.package_too_large", "archive.ignore",
+		"archive.empty", "archive.not_a_zip", "archive.truncated", "archive.too_many_entries",
+		"archive.directory_too_large",
+		"archive.crc", "archive.data", "archive.no_space", "archive.more", "archive.package_too_large",
+		"archive.ignore",
 	}
 	for _, code := range elsewhere {
 		given[code] = true
@@ -265,7 +270,8 @@ func TestReadsAreFew(t *testing.T) {
 func many(n, size int) fixture {
 	f := pkg()
 	for i := range n {
-		f.items = append(f.items, item{name: fmt.Sprintf("artifacts/%d/file%d", i%50, i), data: strings.Repeat("x", size)})
+		f.items = append(f.items,
+			item{name: fmt.Sprintf("artifacts/%d/file%d", i%50, i), data: strings.Repeat("x", size)})
 	}
 	return f
 }
@@ -276,11 +282,13 @@ func TestSourceErrors(t *testing.T) {
 	zip := many(3000, 1000).bytes()
 	for after := range int64(6) {
 		source := &failingReader{r: bytes.NewReader(zip), left: after, err: cause}
-		if _, err := bundle.Check(source, int64(len(zip)), bundle.DefaultLimits()); problem.CodeOf(err) != "store.unavailable" {
+		if _, err := bundle.Check(source, int64(len(zip)),
+			bundle.DefaultLimits()); problem.CodeOf(err) != "store.unavailable" {
 			t.Errorf("after %d reads: %v", after, err)
 		}
 	}
-	if _, err := bundle.Check(bytes.NewReader(zip), int64(len(zip))+1, bundle.DefaultLimits()); !errors.Is(err, io.ErrUnexpectedEOF) {
+	if _, err := bundle.Check(bytes.NewReader(zip), int64(len(zip))+1, bundle.DefaultLimits()); !errors.Is(err,
+		io.ErrUnexpectedEOF) {
 		t.Errorf("a source that is shorter than said: %v", err)
 	}
 }

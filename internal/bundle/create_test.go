@@ -27,7 +27,9 @@ import (
 func folderOf(files map[string]string) fstest.MapFS {
 	folder := fstest.MapFS{}
 	for name, content := range files {
-		folder[name] = &fstest.MapFile{Data: []byte(content), Mode: fs.FileMode(0o600 + len(name)%64), ModTime: time.Unix(int64(len(content)), 0)}
+		folder[name] = &fstest.MapFile{
+			Data: []byte(content), Mode: fs.FileMode(0o600 + len(name)%64), ModTime: time.Unix(int64(len(content)), 0),
+		}
 	}
 	return folder
 }
@@ -94,7 +96,8 @@ func TestCreateDependsOnNamesAndContentsAlone(t *testing.T) {
 	dir := t.TempDir()
 	for name, content := range packageFiles() {
 		path := filepath.Join(dir, filepath.FromSlash(name))
-		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte(content), 0o777)); err != nil {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700),
+			os.WriteFile(path, []byte(content), 0o777)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -122,7 +125,8 @@ func TestCreatedZipIsPlain(t *testing.T) {
 	var names []string
 	for _, f := range r.File {
 		names = append(names, f.Name)
-		if len(f.Extra) > 0 || f.Comment != "" || f.Mode() != 0o644 || f.Modified.UTC().Format(time.DateTime) != "2000-01-01 00:00:00" {
+		if len(f.Extra) > 0 || f.Comment != "" || f.Mode() != 0o644 ||
+			f.Modified.UTC().Format(time.DateTime) != "2000-01-01 00:00:00" {
 			t.Errorf("%s: extra %x, comment %q, mode %v, time %v", f.Name, f.Extra, f.Comment, f.Mode(), f.Modified)
 		}
 	}
@@ -138,7 +142,9 @@ func TestToolsReadWhatCreateMakes(t *testing.T) {
 	if err := os.WriteFile(path, b, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, command := range [][]string{{"unzip", "-tqq"}, {"7z", "t", "-bso0"}, {"bsdtar", "-tf"}, {"python3", "-m", "zipfile", "-t"}, {"jar", "tf"}} {
+	for _, command := range [][]string{
+		{"unzip", "-tqq"}, {"7z", "t", "-bso0"}, {"bsdtar", "-tf"}, {"python3", "-m", "zipfile", "-t"}, {"jar", "tf"},
+	} {
 		t.Run(command[0], func(t *testing.T) {
 			if _, err := exec.LookPath(command[0]); err != nil {
 				t.Skip(command[0] + " is not installed")
@@ -161,13 +167,21 @@ func TestCreateRefusesWhatCheckWould(t *testing.T) {
 		files map[string]string
 		want  []string
 	}{
-		"nothing":     {nil, []string{"empty"}},
-		"names":       {map[string]string{`a\b`: "", "c\x01": "", "d\u202e": ""}, []string{`backslash "a\\b"`, `control_character "c\x01"`, `control_character "d\u202e"`}},
-		"a folder":    {map[string]string{`a\b/c`: "", `a\b/d`: ""}, []string{`backslash "a\\b/"`}},
-		"case":        {map[string]string{"A": "", "a": ""}, []string{"case_duplicate a"}},
-		"reserved":    {map[string]string{".CEMLI/x": "", "a": ""}, []string{"reserved_name .CEMLI/"}},
-		"deep":        {map[string]string{strings.Repeat("d/", 32) + "x": ""}, []string{"too_deep " + strings.Repeat("d/", 32) + "x"}},
-		"top folder":  {map[string]string{"hello/manifest.json": "{}", "hello/steps/run.sh": ""}, []string{"top_folder hello/"}},
+		"nothing": {nil, []string{"empty"}},
+		"names": {
+			map[string]string{`a\b`: "", "c\x01": "", "d\u202e": ""},
+			[]string{`backslash "a\\b"`, `control_character "c\x01"`, `control_character "d\u202e"`},
+		},
+		"a folder": {map[string]string{`a\b/c`: "", `a\b/d`: ""}, []string{`backslash "a\\b/"`}},
+		"case":     {map[string]string{"A": "", "a": ""}, []string{"case_duplicate a"}},
+		"reserved": {map[string]string{".CEMLI/x": "", "a": ""}, []string{"reserved_name .CEMLI/"}},
+		"deep": {
+			map[string]string{strings.Repeat("d/", 32) + "x": ""},
+			[]string{"too_deep " + strings.Repeat("d/", 32) + "x"},
+		},
+		"top folder": {
+			map[string]string{"hello/manifest.json": "{}", "hello/steps/run.sh": ""}, []string{"top_folder hello/"},
+		},
 		"too many":    {tooMany, []string{"too_many_entries"}},
 		"too uniform": {map[string]string{"zeros": strings.Repeat("\x00", 3<<20)}, []string{"ratio zeros", "ratio"}},
 	} {
@@ -239,7 +253,8 @@ func TestCreatePassesErrorsOn(t *testing.T) {
 	if _, err := bundle.Create(brokenWriter{full}, folderOf(packageFiles())); !errors.Is(err, full) {
 		t.Errorf("write: %v", err)
 	}
-	if _, err := bundle.Create(io.Discard, os.DirFS(filepath.Join(t.TempDir(), "none"))); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := bundle.Create(io.Discard, os.DirFS(filepath.Join(t.TempDir(), "none"))); !errors.Is(err,
+		fs.ErrNotExist) {
 		t.Errorf("read: %v", err)
 	}
 }

@@ -122,15 +122,22 @@ func TestExtractTakesNothingButNamesAndContents(t *testing.T) {
 }
 
 func TestArchive(t *testing.T) {
-	a, err := check(pkg(item{name: "a/b/c", data: strings.Repeat("x", 4097)}, item{name: "a/b-c"}, item{name: ".cemli/b", data: "two"}, item{name: ".cemli/a", data: "one"}, item{name: "z/"}).bytes())
+	a, err := check(pkg(item{name: "a/b/c", data: strings.Repeat("x", 4097)}, item{name: "a/b-c"},
+		item{name: ".cemli/b", data: "two"}, item{name: ".cemli/a", data: "one"}, item{name: "z/"}).bytes())
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []bundle.File{{Name: "a/b-c"}, {Name: "a/b/c", Size: 4097}, {Name: "manifest.json", Size: 53}, {Name: "steps/run.sh", Size: 11}}
+	want := []bundle.File{
+		{Name: "a/b-c"},
+		{Name: "a/b/c", Size: 4097},
+		{Name: "manifest.json", Size: 53},
+		{Name: "steps/run.sh", Size: 11},
+	}
 	if diff := cmp.Diff(want, a.Files()); diff != "" {
 		t.Errorf("files (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff([]bundle.File{{Name: ".cemli/a", Size: 3}, {Name: ".cemli/b", Size: 3}}, a.ReservedFiles()); diff != "" {
+	if diff := cmp.Diff([]bundle.File{{Name: ".cemli/a", Size: 3}, {Name: ".cemli/b", Size: 3}},
+		a.ReservedFiles()); diff != "" {
 		t.Errorf("reserved (-want +got):\n%s", diff)
 	}
 	// Folders a, a/b and steps; blocks for 4,097 bytes, 53 and 11.
@@ -146,7 +153,8 @@ func TestArchive(t *testing.T) {
 }
 
 func TestReadFile(t *testing.T) {
-	a, err := check(pkg(item{name: ".cemli/x", data: "signed", deflate: true}, item{name: "bad", data: "data", edit: both(func(f *fields) { f.crc++ })}).bytes())
+	a, err := check(pkg(item{name: ".cemli/x", data: "signed", deflate: true},
+		item{name: "bad", data: "data", edit: both(func(f *fields) { f.crc++ })}).bytes())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -203,7 +211,9 @@ func TestDataThatIsNotAsPromised(t *testing.T) {
 
 // A stream that never ends is cut at the size that was checked against the limits.
 func TestNoByteMoreThanPromised(t *testing.T) {
-	f := pkg(item{name: "bomb", data: strings.Repeat("\x00", 900<<10), deflate: true, edit: both(func(f *fields) { f.size = 10 })})
+	f := pkg(item{
+		name: "bomb", data: strings.Repeat("\x00", 900<<10), deflate: true, edit: both(func(f *fields) { f.size = 10 }),
+	})
 	_, dir, err := extract(t, f.bytes())
 	if diff := cmp.Diff([]string{"size bomb"}, refusals(t, err)); diff != "" {
 		t.Error(diff)
@@ -290,7 +300,8 @@ func TestExtractPassesErrorsOfItsSourceOn(t *testing.T) {
 	}
 	for _, left := range []int64{0, 1, 100} {
 		source.left = left
-		if _, err := archive.Extract(t.Context(), openRoot(t, t.TempDir())); problem.CodeOf(err) != "store.unavailable" {
+		if _, err := archive.Extract(t.Context(),
+			openRoot(t, t.TempDir())); problem.CodeOf(err) != "store.unavailable" {
 			t.Errorf("after %d reads: %v", left, err)
 		}
 	}
@@ -318,7 +329,8 @@ func TestHashZipCountsFolders(t *testing.T) {
 			t.Fatal(err)
 		}
 		if hash, err := dirhash.HashZip(path, dirhash.Hash1); err != nil || (hash == done.DirHash) != c.same {
-			t.Errorf("%s: HashZip says %s (%v), the dirhash is %s; want the same: %v", name, hash, err, done.DirHash, c.same)
+			t.Errorf("%s: HashZip says %s (%v), the dirhash is %s; want the same: %v", name, hash, err, done.DirHash,
+				c.same)
 		}
 	}
 }

@@ -48,7 +48,8 @@ func TestABombBesideAnInnocentRun(t *testing.T) {
 		"bomb":     "sleep 0.5; for i in $(seq 60); do sleep 100 & done; wait",
 	} {
 		c.put(name+"-1.0.0.zip", testkit.Zip(t, map[string]string{
-			"manifest.json": fmt.Sprintf(`{"name":%q,"version":"1.0.0","type":"extension"}`, name), "steps/run.sh": script,
+			"manifest.json": fmt.Sprintf(`{"name":%q,"version":"1.0.0","type":"extension"}`, name),
+			"steps/run.sh":  script,
 		}))
 	}
 	for range 2 {

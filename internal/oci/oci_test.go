@@ -53,7 +53,9 @@ func local(t *testing.T) *localoci.Server {
 
 // quick are options that make failures fast.
 func quick(endpoint string) oci.Options {
-	return oci.Options{Endpoint: endpoint, Backoff: time.Millisecond, Stall: 300 * time.Millisecond, Answer: time.Second}
+	return oci.Options{
+		Endpoint: endpoint, Backoff: time.Millisecond, Stall: 300 * time.Millisecond, Answer: time.Second,
+	}
 }
 
 func person(s *localoci.Server, endpoint string) *oci.Client {
@@ -178,7 +180,9 @@ func TestMissingBucket(t *testing.T) {
 
 // proxy passes requests on to a local OCI; meddle may answer in its place, before or
 // after. The Host header stays, because it is signed.
-func proxy(t *testing.T, s *localoci.Server, meddle func(w http.ResponseWriter, r *http.Request, next http.Handler)) *httptest.Server {
+func proxy(
+	t *testing.T, s *localoci.Server, meddle func(w http.ResponseWriter, r *http.Request, next http.Handler),
+) *httptest.Server {
 	t.Helper()
 	target, err := url.Parse(s.Endpoint())
 	if err != nil {
@@ -227,7 +231,8 @@ func TestPassingFailuresAreRepeated(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := local(t)
-			if err := put(person(s, s.Endpoint()).Bucket(buckets.Packages), "a", "text", store.PutOptions{}); err != nil {
+			if err := put(person(s, s.Endpoint()).Bucket(buckets.Packages), "a", "text",
+				store.PutOptions{}); err != nil {
 				t.Fatal(err)
 			}
 			var calls atomic.Int32
@@ -263,10 +268,22 @@ func TestLostAnswerOfAConditionalWrite(t *testing.T) {
 		opts    func(first store.Info) store.PutOptions
 		foreign bool // someone else's write comes between
 	}{
-		{"create, 503", func(w http.ResponseWriter) { answer(w, 503, "ServiceUnavailable") }, func(store.Info) store.PutOptions { return store.PutOptions{IfNoneMatch: true} }, false},
-		{"create, connection dropped", func(http.ResponseWriter) { panic(http.ErrAbortHandler) }, func(store.Info) store.PutOptions { return store.PutOptions{IfNoneMatch: true} }, false},
-		{"swap, 503", func(w http.ResponseWriter) { answer(w, 503, "ServiceUnavailable") }, func(i store.Info) store.PutOptions { return store.PutOptions{IfMatch: i.ETag} }, false},
-		{"create, taken by another", func(w http.ResponseWriter) { answer(w, 503, "ServiceUnavailable") }, func(store.Info) store.PutOptions { return store.PutOptions{IfNoneMatch: true} }, true},
+		{
+			"create, 503", func(w http.ResponseWriter) { answer(w, 503, "ServiceUnavailable") },
+			func(store.Info) store.PutOptions { return store.PutOptions{IfNoneMatch: true} }, false,
+		},
+		{
+			"create, connection dropped", func(http.ResponseWriter) { panic(http.ErrAbortHandler) },
+			func(store.Info) store.PutOptions { return store.PutOptions{IfNoneMatch: true} }, false,
+		},
+		{
+			"swap, 503", func(w http.ResponseWriter) { answer(w, 503, "ServiceUnavailable") },
+			func(i store.Info) store.PutOptions { return store.PutOptions{IfMatch: i.ETag} }, false,
+		},
+		{
+			"create, taken by another", func(w http.ResponseWriter) { answer(w, 503, "ServiceUnavailable") },
+			func(store.Info) store.PutOptions { return store.PutOptions{IfNoneMatch: true} }, true,
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := local(t)
@@ -347,7 +364,8 @@ func TestLostAnswerAndNoLook(t *testing.T) {
 					next.ServeHTTP(w, r)
 				}
 			})
-			if err := put(person(s, p.URL).Bucket(buckets.State), name, "ours", opts(first)); !errors.Is(err, store.ErrUnavailable) {
+			if err := put(person(s, p.URL).Bucket(buckets.State), name, "ours", opts(first)); !errors.Is(err,
+				store.ErrUnavailable) {
 				t.Errorf("error %v; want store.ErrUnavailable", err)
 			}
 		})
@@ -358,7 +376,8 @@ func TestLostAnswerAndNoLook(t *testing.T) {
 func TestRefusalsAreNoOutage(t *testing.T) {
 	for status, kind := range map[int]error{
 		400: store.ErrRefused, 405: store.ErrRefused, 413: store.ErrRefused, 501: store.ErrRefused,
-		408: store.ErrUnavailable, 429: store.ErrUnavailable, 500: store.ErrUnavailable, 502: store.ErrUnavailable, 503: store.ErrUnavailable,
+		408: store.ErrUnavailable, 429: store.ErrUnavailable, 500: store.ErrUnavailable, 502: store.ErrUnavailable,
+		503: store.ErrUnavailable,
 	} {
 		t.Run(fmt.Sprint(status), func(t *testing.T) {
 			s := local(t)
@@ -375,7 +394,8 @@ func TestRefusalsAreNoOutage(t *testing.T) {
 			_, list := bucket.List(t.Context(), store.ListOptions{})
 			for call, err := range map[string]error{
 				"get": get, "head": head, "list": list, "delete": bucket.Delete(t.Context(), "a", ""),
-				"put": put(bucket, "a", "1", store.PutOptions{}), "create": put(bucket, "a", "1", store.PutOptions{IfNoneMatch: true}),
+				"put":    put(bucket, "a", "1", store.PutOptions{}),
+				"create": put(bucket, "a", "1", store.PutOptions{IfNoneMatch: true}),
 			} {
 				if !errors.Is(err, kind) {
 					t.Errorf("%s: %v; want %v", call, err, kind)
@@ -484,7 +504,8 @@ func TestARequestThatHangs(t *testing.T) {
 	t.Cleanup(func() { close(hang) })
 	ctx, cancel := context.WithTimeout(t.Context(), 6*time.Second)
 	defer cancel()
-	if _, err := person(s, p.URL).Bucket(buckets.State).Put(ctx, "a", strings.NewReader("1"), 1, store.PutOptions{IfNoneMatch: true}); err != nil {
+	if _, err := person(s, p.URL).Bucket(buckets.State).Put(ctx, "a", strings.NewReader("1"), 1,
+		store.PutOptions{IfNoneMatch: true}); err != nil {
 		t.Error(err)
 	}
 }
@@ -554,7 +575,8 @@ func TestBadCredentialsAreAnError(t *testing.T) {
 			}
 		})
 	}
-	_, err := oci.ConfigFile(filepath.Join(dir, "none"), "DEFAULT", quick("http://127.0.0.1:1")).Bucket("b").Head(t.Context(), "a")
+	_, err := oci.ConfigFile(filepath.Join(dir, "none"), "DEFAULT",
+		quick("http://127.0.0.1:1")).Bucket("b").Head(t.Context(), "a")
 	if problem.CodeOf(err) != "config.credentials" || !strings.Contains(err.Error(), "none") {
 		t.Errorf("error %v; want config.credentials that names the file", err)
 	}
@@ -562,7 +584,9 @@ func TestBadCredentialsAreAnError(t *testing.T) {
 
 // Whether another invocation can be had the next time is told apart from that there can be none.
 func TestInvocationsThatAreRefused(t *testing.T) {
-	for status, want := range map[int]string{403: "config.invoke", 404: "config.invoke", 429: "request.handover", 503: "request.handover"} {
+	for status, want := range map[int]string{
+		403: "config.invoke", 404: "config.invoke", 429: "request.handover", 503: "request.handover",
+	} {
 		t.Run(fmt.Sprint(status), func(t *testing.T) {
 			s := local(t)
 			p := proxy(t, s, func(w http.ResponseWriter, r *http.Request, next http.Handler) {

@@ -64,7 +64,8 @@ func TestABucketThatRefusesToListVersions(t *testing.T) {
 		}
 	}
 	page, err := b.ListVersions(t.Context(), store.VersionOptions{Limit: 1})
-	if err != nil || len(page.Versions) != 1 || page.Versions[0].Name != "a" || page.Next != (store.Position{Name: "b"}) {
+	if err != nil || len(page.Versions) != 1 || page.Versions[0].Name != "a" ||
+		page.Next != (store.Position{Name: "b"}) {
 		t.Fatalf("%+v, %v", page, err)
 	}
 	page, err = b.ListVersions(t.Context(), store.VersionOptions{From: store.Position{Name: "b", VersionID: "v"}})
@@ -90,10 +91,12 @@ func TestAnObjectWithVersionsWithoutEnd(t *testing.T) {
 			w.Header().Set("Opc-Next-Page", fmt.Sprint(asked))
 		}
 		w.Header().Set("Content-Type", "application/json")
-		fmt.Fprintf(w, `{"items":[{"name":%q,"versionId":"v%d","isDeleteMarker":false,"timeModified":"2026-01-02T03:04:05.678Z","etag":"e"}],"prefixes":[]}`, name, asked)
+		fmt.Fprintf(w,
+			`{"items":[{"name":%q,"versionId":"v%d","isDeleteMarker":false,"timeModified":"2026-01-02T03:04:05.678Z","etag":"e"}],"prefixes":[]}`, name, asked)
 	})
 	b := person(s, p.URL).Bucket(buckets.Packages)
-	page, err := b.ListVersions(t.Context(), store.VersionOptions{From: store.Position{Name: "many.zip", VersionID: "v0"}})
+	page, err := b.ListVersions(t.Context(),
+		store.VersionOptions{From: store.Position{Name: "many.zip", VersionID: "v0"}})
 	if err != nil || len(page.Versions) != 1 || page.Versions[0].Name != "next.zip" || page.Next != (store.Position{}) {
 		t.Errorf("%+v, %v", page, err)
 	}
