@@ -17,6 +17,7 @@ import (
 
 // Everything that is unusual and right is accepted.
 func TestUnusualZipsAreAccepted(t *testing.T) {
+	t.Parallel()
 	field := func(edit func(l, c *fields)) fixture {
 		return pkg(item{name: "x", data: "some data", edit: edit})
 	}
@@ -196,6 +197,7 @@ with open(sys.argv[1], "wb") as f, zipfile.ZipFile(Pipe(f), "w", zipfile.ZIP_DEF
 
 // What the tools make from inside a folder is that folder, for each of them.
 func TestToolsAgree(t *testing.T) {
+	t.Parallel()
 	dir := sample(t)
 	want, err := bundle.DirHash(os.DirFS(dir))
 	if err != nil {
@@ -289,6 +291,7 @@ func goZip(t *testing.T, dir string) []byte {
 
 // A writer that knows sizes and checksum beforehand needs no descriptors.
 func TestGoRawEntries(t *testing.T) {
+	t.Parallel()
 	var b bytes.Buffer
 	w := zip.NewWriter(&b)
 	for name, content := range map[string]string{"manifest.json": "{}", "steps/run.sh": "true\n"} {

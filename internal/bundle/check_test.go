@@ -19,6 +19,7 @@ import (
 )
 
 func TestHostileZipsAreRefusedForTheirFaultAlone(t *testing.T) {
+	t.Parallel()
 	all := slices.Concat(hostileNames, hostileEntries, hostileLayouts, hostileEnds, combined)
 	if len(all) < 100 {
 		t.Fatalf("only %d cases", len(all))
@@ -37,6 +38,7 @@ func TestHostileZipsAreRefusedForTheirFaultAlone(t *testing.T) {
 }
 
 func TestWhatIsNoZip(t *testing.T) {
+	t.Parallel()
 	whole := pkg().bytes()
 	for name, test := range map[string]struct{ data, want string }{
 		"nothing":            {"", "empty"},
@@ -53,6 +55,7 @@ func TestWhatIsNoZip(t *testing.T) {
 }
 
 func TestLimits(t *testing.T) {
+	t.Parallel()
 	f := pkg(item{name: "a/"}, item{name: "a/b", data: strings.Repeat("x", 2<<20)},
 		item{name: "c", deflate: true, data: strings.Repeat("y", 2<<20)})
 	zip := f.bytes()
@@ -84,6 +87,7 @@ func TestLimits(t *testing.T) {
 
 // The directory is bounded before it is read, however few entries it claims to have.
 func TestDirectoryIsBounded(t *testing.T) {
+	t.Parallel()
 	f := pkg()
 	for i := range f.items {
 		f.items[i].edit = central(func(f *fields) { f.comment = strings.Repeat("c", 60_000) })
@@ -99,6 +103,7 @@ func TestDirectoryIsBounded(t *testing.T) {
 
 // Every code in the table is given by some case, and every hint comes from it.
 func TestRefusalsAreComplete(t *testing.T) {
+	t.Parallel()
 	given := map[string]bool{}
 	for _, test := range slices.Concat(hostileNames, hostileEntries, hostileLayouts, hostileEnds) {
 		for _, want := range test.want {
@@ -129,6 +134,7 @@ func TestRefusalsAreComplete(t *testing.T) {
 // A hostile archive has as many reasons as it likes; the list stays short enough to
 // answer, and says that there are more.
 func TestManyProblems(t *testing.T) {
+	t.Parallel()
 	f := pkg()
 	for range 3000 {
 		f.items = append(f.items, item{name: "../x", mode: 0o120777})
@@ -145,6 +151,7 @@ func TestManyProblems(t *testing.T) {
 
 // A long or hostile name does not make the answer long or unprintable.
 func TestNamesAreShownSafely(t *testing.T) {
+	t.Parallel()
 	_, err := check(named(strings.Repeat("\x1b[31m", 5000)).bytes())
 	for _, p := range err.(*problem.Error).Problems {
 		if len(p.Where) > 8<<10 || strings.Contains(p.Where, "\x1b") {
@@ -154,6 +161,7 @@ func TestNamesAreShownSafely(t *testing.T) {
 }
 
 func TestTopFolderHintIsACommandOnlyForPlainNames(t *testing.T) {
+	t.Parallel()
 	for dir, want := range map[string]string{
 		"hello-cemli": "cd hello-cemli && zip -r ../hello-cemli.zip .",
 		"a;rm -rf b":  "cd FOLDER && zip -r ../NAME.zip .",
@@ -203,6 +211,7 @@ func TestBombsAreRefusedCheaply(t *testing.T) {
 // Entries that share one header of the greatest length, full of bad extra fields, do
 // not multiply the work.
 func TestSharedHeadersAreReadOnce(t *testing.T) {
+	t.Parallel()
 	long := strings.Repeat(extraField(0x554e, ""), 16_000)
 	f := fixture{items: []item{{name: "x", edit: local(func(f *fields) { f.extra = long })}}}
 	for i := range 5000 {
@@ -249,6 +258,7 @@ func (r *countingReader) ReadAt(p []byte, off int64) (int, error) {
 
 // The source may be far away: a small zip is read at once, a larger one in blocks.
 func TestReadsAreFew(t *testing.T) {
+	t.Parallel()
 	for name, test := range map[string]struct {
 		zip  []byte
 		most int64
@@ -278,17 +288,18 @@ func many(n, size int) fixture {
 
 // An error of the source is neither lost nor taken for a fault of the zip.
 func TestSourceErrors(t *testing.T) {
+	t.Parallel()
 	cause := problem.New(problem.Problem{Code: "store.unavailable", Message: "gone"}, errors.New("reset"))
 	zip := many(3000, 1000).bytes()
 	for after := range int64(6) {
 		source := &failingReader{r: bytes.NewReader(zip), left: after, err: cause}
-		if _, err := bundle.Check(source, int64(len(zip)),
-			bundle.DefaultLimits()); problem.CodeOf(err) != "store.unavailable" {
+		_, err := bundle.Check(source, int64(len(zip)), bundle.DefaultLimits())
+		if problem.CodeOf(err) != "store.unavailable" {
 			t.Errorf("after %d reads: %v", after, err)
 		}
 	}
-	if _, err := bundle.Check(bytes.NewReader(zip), int64(len(zip))+1, bundle.DefaultLimits()); !errors.Is(err,
-		io.ErrUnexpectedEOF) {
+	_, err := bundle.Check(bytes.NewReader(zip), int64(len(zip))+1, bundle.DefaultLimits())
+	if !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("a source that is shorter than said: %v", err)
 	}
 }

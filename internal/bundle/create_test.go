@@ -60,6 +60,7 @@ func create(t *testing.T, folder fs.FS) ([]byte, bundle.Created) {
 // The bytes are the same on every machine and in every release: people compare digests
 // of zips that were packed years apart. A change here breaks that promise.
 func TestCreateIsTheSameForever(t *testing.T) {
+	t.Parallel()
 	zip, made := create(t, folderOf(packageFiles()))
 	const want = "cd4af30e468178d7e6b99cbe37343f709ddc08e7471d81f9196ed0bc21d2f2bb"
 	if made.SHA256 != want || fmt.Sprintf("%x", sha256.Sum256(zip)) != want {
@@ -89,6 +90,7 @@ type slow struct {
 func (s slow) Read(p []byte) (int, error) { return s.r.Read(p) }
 
 func TestCreateDependsOnNamesAndContentsAlone(t *testing.T) {
+	t.Parallel()
 	want, made := create(t, folderOf(packageFiles()))
 	if got, _ := create(t, trickle{folderOf(packageFiles())}); !bytes.Equal(got, want) {
 		t.Error("other bytes when read in small pieces")
@@ -96,8 +98,8 @@ func TestCreateDependsOnNamesAndContentsAlone(t *testing.T) {
 	dir := t.TempDir()
 	for name, content := range packageFiles() {
 		path := filepath.Join(dir, filepath.FromSlash(name))
-		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700),
-			os.WriteFile(path, []byte(content), 0o777)); err != nil {
+		err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte(content), 0o777))
+		if err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -117,6 +119,7 @@ func TestCreateDependsOnNamesAndContentsAlone(t *testing.T) {
 }
 
 func TestCreatedZipIsPlain(t *testing.T) {
+	t.Parallel()
 	b, _ := create(t, folderOf(packageFiles()))
 	r, err := zip.NewReader(bytes.NewReader(b), int64(len(b)))
 	if err != nil {
@@ -137,6 +140,7 @@ func TestCreatedZipIsPlain(t *testing.T) {
 
 // Other programs read it too.
 func TestToolsReadWhatCreateMakes(t *testing.T) {
+	t.Parallel()
 	b, _ := create(t, folderOf(packageFiles()))
 	path := filepath.Join(t.TempDir(), "x.zip")
 	if err := os.WriteFile(path, b, 0o600); err != nil {
@@ -159,6 +163,7 @@ func TestToolsReadWhatCreateMakes(t *testing.T) {
 }
 
 func TestCreateRefusesWhatCheckWould(t *testing.T) {
+	t.Parallel()
 	tooMany := map[string]string{}
 	for i := range bundle.DefaultLimits().Entries + 1 {
 		tooMany[fmt.Sprintf("a/%d", i)] = ""
@@ -193,6 +198,7 @@ func TestCreateRefusesWhatCheckWould(t *testing.T) {
 }
 
 func TestCreateRefusesWhatIsNoFile(t *testing.T) {
+	t.Parallel()
 	folder := folderOf(map[string]string{"manifest.json": "{}"})
 	folder["link"] = &fstest.MapFile{Mode: fs.ModeSymlink, Data: []byte("manifest.json")}
 	folder["fifo"] = &fstest.MapFile{Mode: fs.ModeNamedPipe}
@@ -207,6 +213,7 @@ func TestCreateRefusesWhatIsNoFile(t *testing.T) {
 }
 
 func TestCreateKnowsSizesBeforeItReads(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	f, err := os.Create(filepath.Join(dir, "huge"))
 	if err != nil {
@@ -242,6 +249,7 @@ func (f growing) Open(name string) (fs.File, error) {
 }
 
 func TestCreateNoticesChanges(t *testing.T) {
+	t.Parallel()
 	_, err := bundle.Create(io.Discard, growing{folderOf(map[string]string{"a": "x"})})
 	if err == nil || !strings.Contains(err.Error(), "pack a: the file changed while it was packed") {
 		t.Errorf("error %v", err)
@@ -249,12 +257,13 @@ func TestCreateNoticesChanges(t *testing.T) {
 }
 
 func TestCreatePassesErrorsOn(t *testing.T) {
+	t.Parallel()
 	full := errors.New("disk full")
 	if _, err := bundle.Create(brokenWriter{full}, folderOf(packageFiles())); !errors.Is(err, full) {
 		t.Errorf("write: %v", err)
 	}
-	if _, err := bundle.Create(io.Discard, os.DirFS(filepath.Join(t.TempDir(), "none"))); !errors.Is(err,
-		fs.ErrNotExist) {
+	_, err := bundle.Create(io.Discard, os.DirFS(filepath.Join(t.TempDir(), "none")))
+	if !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("read: %v", err)
 	}
 }

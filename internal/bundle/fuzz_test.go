@@ -36,8 +36,9 @@ func seed(f *testing.F) {
 		}
 	}
 	var b bytes.Buffer
-	if _, err := bundle.Create(&b,
-		folderOf(map[string]string{"manifest.json": "{}", "steps/run.sh": "true", ".cemli/x": "{}"})); err != nil {
+	_, err := bundle.Create(&b,
+		folderOf(map[string]string{"manifest.json": "{}", "steps/run.sh": "true", ".cemli/x": "{}"}))
+	if err != nil {
 		f.Fatal(err)
 	}
 	f.Add(b.Bytes())

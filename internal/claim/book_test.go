@@ -43,8 +43,8 @@ func newShelf(t *testing.T) *shelf {
 
 func (s *shelf) write(object, doc string) {
 	s.t.Helper()
-	if _, err := s.State.Put(s.t.Context(), object, strings.NewReader(doc), int64(len(doc)),
-		store.PutOptions{}); err != nil {
+	_, err := s.State.Put(s.t.Context(), object, strings.NewReader(doc), int64(len(doc)), store.PutOptions{})
+	if err != nil {
 		s.t.Fatal(err)
 	}
 }

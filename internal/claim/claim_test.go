@@ -279,7 +279,8 @@ func TestAClaimThatCannotBe(t *testing.T) {
 		"of a newer version": {`{"schema_version":9}`, "state.newer"},
 		"in no state":        {`{` + fields + `,"state":"other"}`, "state.corrupt"},
 		"of another key": {
-			`{"schema_version":1,"key":"k","environment":"prod","run_id":"r","attempt":1,"state":"done"}`, "state.corrupt",
+			`{"schema_version":1,"key":"k","environment":"prod","run_id":"r","attempt":1,"state":"done"}`,
+			"state.corrupt",
 		},
 		"leased for ever":     {`{` + fields + `,"state":"running","lease":"2999-01-01T00:00:00Z"}`, "state.lease"},
 		"of no known version": {`{"key":"` + key + `"}`, "state.corrupt"},

@@ -59,8 +59,8 @@ func TestAQueueOfAnEarlierVersion(t *testing.T) {
 		"queue":[{"created":"1970-01-01T00:00:01Z","object":"a.zip","etag":"a","key":"k1","mark":"k1-1"},
 		{"created":"1970-01-01T00:00:01Z","object":"b.zip","etag":"a","key":"k2","mark":"k2-1"},
 		{"created":"1970-01-01T00:00:02Z","object":"a.zip","etag":"b","key":"k3","mark":"k3-1"}]}`
-	if _, err := b.Put(t.Context(), "groups/prod/gl.json", strings.NewReader(doc), int64(len(doc)),
-		store.PutOptions{}); err != nil {
+	_, err = b.Put(t.Context(), "groups/prod/gl.json", strings.NewReader(doc), int64(len(doc)), store.PutOptions{})
+	if err != nil {
 		t.Fatal(err)
 	}
 	g, err := book(b, "prod").Group(t.Context(), "gl")
@@ -94,8 +94,8 @@ func TestAQueueOfAnEarlierVersion(t *testing.T) {
 		t.Errorf("the queue is not in its order: %+v", g.Queue)
 	}
 	first, err := json.Marshal(g.Queue[0])
-	if want := `{"created":"1970-01-01T00:00:01Z","object":"a.zip","etag":"a","key":"k1","mark":"k1-1"}`; err != nil ||
-		string(first) != want {
+	want := `{"created":"1970-01-01T00:00:01Z","object":"a.zip","etag":"a","key":"k1","mark":"k1-1"}`
+	if err != nil || string(first) != want {
 		t.Errorf("an entry is now %s, %v; want %s", first, err, want)
 	}
 	late, ok, err := g.Enter(t.Context(), claim.Waiting{Place: g.Queue[0].Place, Key: "k1"}, "run",

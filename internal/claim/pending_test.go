@@ -102,8 +102,8 @@ func TestTodos(t *testing.T) {
 	s.ok(err)
 	s.ok(one.Done(t.Context(), "requester"))
 	s.ok(other.Done(t.Context(), "of a later version")) // it has been changed meanwhile, and stays
-	if now, err := s.Todo(t.Context(), "run-1"); err != nil ||
-		!slices.Equal(now.Kinds, []string{"of a later version"}) {
+	now, err := s.Todo(t.Context(), "run-1")
+	if err != nil || !slices.Equal(now.Kinds, []string{"of a later version"}) {
 		t.Errorf("%+v, %v", now, err)
 	}
 	s.ok(one.Done(t.Context(), "of a later version"))

@@ -196,8 +196,9 @@ func TestARecordOfVersion1(t *testing.T) {
 	doc := `{"schema_version":1,"environment":"prod","name":"ledger","current":"1.2.0","versions":[],"done":[
 		{"key":"k1","run_id":"r1","version":"1.0.0"},{"key":"k2","run_id":"r2","version":"1.1.0"},
 		{"key":"k3","run_id":"r3","version":"1.2.0"}]}`
-	if _, err := b.Put(t.Context(), "packages/prod/ledger.json", strings.NewReader(doc), int64(len(doc)),
-		store.PutOptions{}); err != nil {
+	_, err := b.Put(t.Context(), "packages/prod/ledger.json", strings.NewReader(doc), int64(len(doc)),
+		store.PutOptions{})
+	if err != nil {
 		t.Fatal(err)
 	}
 	sorted := map[string]claim.Sorted{

@@ -92,8 +92,8 @@ func TestReadAt(t *testing.T) {
 		for _, off := range []int64{0, 2<<20 - 3, 4 << 20, int64(size) - 2} {
 			p := make([]byte, 6)
 			n, err := o.ReadAt(p, max(off, 0))
-			if end := min(max(off, 0)+6, int64(size)); off < int64(size) &&
-				!bytes.Equal(p[:n], want[max(off, 0):end]) || n < 6 && !errors.Is(err, io.EOF) {
+			end := min(max(off, 0)+6, int64(size))
+			if off < int64(size) && !bytes.Equal(p[:n], want[max(off, 0):end]) || n < 6 && !errors.Is(err, io.EOF) {
 				t.Errorf("%d bytes at %d: %d, %v", size, off, n, err)
 			}
 		}

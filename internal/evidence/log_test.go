@@ -59,8 +59,8 @@ func TestNotesAreLines(t *testing.T) {
 	l.Note("b")
 	_, _ = l.Writer(evidence.Stdout).Write([]byte(" of it\n"))
 	l.Note("c")
-	if want := "[cemli] a\nhalf\n[cemli] b\n of it\n[cemli] c\n"; file.String() != want ||
-		strings.Join(lines, "\n")+"\n" != want {
+	want := "[cemli] a\nhalf\n[cemli] b\n of it\n[cemli] c\n"
+	if file.String() != want || strings.Join(lines, "\n")+"\n" != want {
 		t.Errorf("log %q, live %q; want %q", file.String(), lines, want)
 	}
 }

@@ -81,8 +81,8 @@ func TestTimesAreBounded(t *testing.T) {
 				}
 				for i, m := range times.Moments {
 					at := m.Offset / 2 // one write is 2 bytes
-					if came := (time.Duration(at+1) * c.every).Milliseconds(); came < m.MS ||
-						came-m.MS > times.EveryMS {
+					came := (time.Duration(at+1) * c.every).Milliseconds()
+					if came < m.MS || came-m.MS > times.EveryMS {
 						t.Fatalf("entry %d says %d ms for what came after %d ms", i, m.MS, came)
 					}
 					if c.tellsAll && m.Stream != evidence.Stdout {

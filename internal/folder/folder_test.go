@@ -53,6 +53,7 @@ func seen(t *testing.T, dir string, written ...string) []string {
 }
 
 func TestWhatIsLeftOut(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	write(t, dir, map[string]string{
 		"manifest.json": `{"name":"pay","version":"1.1.0"}`, "steps/run.sh": "true", ".env.example": "kept",
@@ -80,6 +81,7 @@ func TestWhatIsLeftOut(t *testing.T) {
 
 // What is left out cannot be opened either, and what is written is known by whatever path it is named.
 func TestLeftOutIsNotThere(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	write(t, dir, map[string]string{".git/config": "x", "manifest.json": "{}", "results/a": "x"})
 	link := filepath.Join(t.TempDir(), "link")
@@ -102,6 +104,7 @@ func TestLeftOutIsNotThere(t *testing.T) {
 }
 
 func TestWhatCannotBeOpened(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		files   map[string]string
 		written string
@@ -131,6 +134,7 @@ func TestWhatCannotBeOpened(t *testing.T) {
 
 // .cemliignore means what git understands by the same .gitignore: random ones are compared.
 func TestIgnoreFileIsReadAsGitDoes(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("it starts git")
 	}

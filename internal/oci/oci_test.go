@@ -106,6 +106,7 @@ func newBucket(t *testing.T, s *localoci.Server, name string) {
 }
 
 func TestBucketOfAPerson(t *testing.T) {
+	t.Parallel()
 	s := local(t)
 	client := person(s, s.Endpoint())
 	n := 0
@@ -119,6 +120,7 @@ func TestBucketOfAPerson(t *testing.T) {
 
 // The only writer is never told of a conflict, whatever the service does.
 func TestBucketOfAFailingService(t *testing.T) {
+	t.Parallel()
 	s := local(t)
 	bucket := person(s, s.Endpoint()).Bucket(buckets.State)
 	if _, err := bucket.List(t.Context(), store.ListOptions{}); err != nil { // the namespace is known
@@ -165,6 +167,7 @@ func TestCreateOnlyPrincipal(t *testing.T) {
 }
 
 func TestMissingBucket(t *testing.T) {
+	t.Parallel()
 	s := local(t)
 	b := person(s, s.Endpoint()).Bucket("none")
 	if _, _, err := b.Get(t.Context(), "a", store.GetOptions{}); !errors.Is(err, store.ErrNoBucket) {
@@ -212,6 +215,7 @@ func answer(w http.ResponseWriter, status int, code string) {
 }
 
 func TestPassingFailuresAreRepeated(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name   string
 		status int
@@ -231,8 +235,8 @@ func TestPassingFailuresAreRepeated(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := local(t)
-			if err := put(person(s, s.Endpoint()).Bucket(buckets.Packages), "a", "text",
-				store.PutOptions{}); err != nil {
+			err := put(person(s, s.Endpoint()).Bucket(buckets.Packages), "a", "text", store.PutOptions{})
+			if err != nil {
 				t.Fatal(err)
 			}
 			var calls atomic.Int32
@@ -262,6 +266,7 @@ func TestPassingFailuresAreRepeated(t *testing.T) {
 // A write whose answer is lost was done; repeated, it is refused. It must count as
 // done, and only then.
 func TestLostAnswerOfAConditionalWrite(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name    string
 		loses   func(w http.ResponseWriter)
@@ -335,6 +340,7 @@ func TestLostAnswerOfAConditionalWrite(t *testing.T) {
 // Where a write's first answer was lost, its repetition was refused and what is stored cannot be seen,
 // nobody can tell: a conflict would be a guess.
 func TestLostAnswerAndNoLook(t *testing.T) {
+	t.Parallel()
 	for name, opts := range map[string]func(store.Info) store.PutOptions{
 		"create": func(store.Info) store.PutOptions { return store.PutOptions{IfNoneMatch: true} },
 		"swap":   func(i store.Info) store.PutOptions { return store.PutOptions{IfMatch: i.ETag} },
@@ -364,8 +370,8 @@ func TestLostAnswerAndNoLook(t *testing.T) {
 					next.ServeHTTP(w, r)
 				}
 			})
-			if err := put(person(s, p.URL).Bucket(buckets.State), name, "ours", opts(first)); !errors.Is(err,
-				store.ErrUnavailable) {
+			err := put(person(s, p.URL).Bucket(buckets.State), name, "ours", opts(first))
+			if !errors.Is(err, store.ErrUnavailable) {
 				t.Errorf("error %v; want store.ErrUnavailable", err)
 			}
 		})
@@ -374,6 +380,7 @@ func TestLostAnswerAndNoLook(t *testing.T) {
 
 // What the service will not take the next time either is no outage.
 func TestRefusalsAreNoOutage(t *testing.T) {
+	t.Parallel()
 	for status, kind := range map[int]error{
 		400: store.ErrRefused, 405: store.ErrRefused, 413: store.ErrRefused, 501: store.ErrRefused,
 		408: store.ErrUnavailable, 429: store.ErrUnavailable, 500: store.ErrUnavailable, 502: store.ErrUnavailable,
@@ -430,6 +437,7 @@ func (b *breaking) Write(p []byte) (int, error) {
 }
 
 func TestBrokenDownloadsGoOn(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name    string
 		stalls  bool
@@ -491,6 +499,7 @@ func TestBrokenDownloadsGoOn(t *testing.T) {
 
 // One request that gets no answer takes a part of the caller's time: the next one is answered.
 func TestARequestThatHangs(t *testing.T) {
+	t.Parallel()
 	s := local(t)
 	hang := make(chan struct{})
 	var calls atomic.Int32
@@ -504,13 +513,15 @@ func TestARequestThatHangs(t *testing.T) {
 	t.Cleanup(func() { close(hang) })
 	ctx, cancel := context.WithTimeout(t.Context(), 6*time.Second)
 	defer cancel()
-	if _, err := person(s, p.URL).Bucket(buckets.State).Put(ctx, "a", strings.NewReader("1"), 1,
-		store.PutOptions{IfNoneMatch: true}); err != nil {
+	_, err := person(s, p.URL).Bucket(buckets.State).Put(ctx, "a", strings.NewReader("1"), 1,
+		store.PutOptions{IfNoneMatch: true})
+	if err != nil {
 		t.Error(err)
 	}
 }
 
 func TestAStoreThatHangs(t *testing.T) {
+	t.Parallel()
 	s := local(t)
 	hang := make(chan struct{})
 	p := proxy(t, s, func(w http.ResponseWriter, r *http.Request, next http.Handler) {
@@ -584,6 +595,7 @@ func TestBadCredentialsAreAnError(t *testing.T) {
 
 // Whether another invocation can be had the next time is told apart from that there can be none.
 func TestInvocationsThatAreRefused(t *testing.T) {
+	t.Parallel()
 	for status, want := range map[int]string{
 		403: "config.invoke", 404: "config.invoke", 429: "request.handover", 503: "request.handover",
 	} {

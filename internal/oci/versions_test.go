@@ -49,6 +49,7 @@ func isVersions(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, "/o
 
 // A bucket of which versions cannot be asked has its objects.
 func TestABucketThatRefusesToListVersions(t *testing.T) {
+	t.Parallel()
 	s := local(t)
 	p := proxy(t, s, func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 		if isVersions(r) {
@@ -76,6 +77,7 @@ func TestABucketThatRefusesToListVersions(t *testing.T) {
 
 // Versions of one object without end do not keep anybody from those of the others.
 func TestAnObjectWithVersionsWithoutEnd(t *testing.T) {
+	t.Parallel()
 	s := local(t)
 	asked := 0
 	p := proxy(t, s, func(w http.ResponseWriter, r *http.Request, next http.Handler) {

@@ -90,6 +90,7 @@ func served(t *testing.T, status int, text string) (*oci.Client, *[]string) {
 
 // Of an entry in whatever spelling only a write that has made an object counts.
 func TestWhichEntriesAreWrites(t *testing.T) {
+	t.Parallel()
 	entry := func(data string) string {
 		return `{"summary":{"resultCount":1},"results":[{"data":{"datetime":1764265526000,"logContent":{"time":"2025-11-27T17:45:26Z","data":{"bucketName":"b","eTag":"e",` + data + `}}}}]}`
 	}
@@ -124,6 +125,7 @@ func TestWhichEntriesAreWrites(t *testing.T) {
 
 // What the log answers is bounded, and what is not understood is no entry of anybody's.
 func TestAWriteLogThatCannotBeRead(t *testing.T) {
+	t.Parallel()
 	for text, want := range map[string]string{
 		`{"results":[{"data":{"logContent":{"data":"text"}}}]}`:                       "store.unavailable",
 		`{"results":[{"data":"` + strings.Repeat("x", 9<<20) + `"}]}`:                 "store.unavailable",
@@ -131,8 +133,8 @@ func TestAWriteLogThatCannotBeRead(t *testing.T) {
 	} {
 		c, asked := served(t, http.StatusOK, text)
 		from, to := lately()
-		if _, _, err := c.Writes(t.Context(), theLog(t), from, to, ""); problem.CodeOf(err) != want ||
-			len(*asked) != 1 || strings.Contains(err.Error(), "secret-name") {
+		_, _, err := c.Writes(t.Context(), theLog(t), from, to, "")
+		if problem.CodeOf(err) != want || len(*asked) != 1 || strings.Contains(err.Error(), "secret-name") {
 			t.Errorf("%.60s: %.300v after %d", text, err, len(*asked))
 		}
 	}

@@ -72,8 +72,8 @@ func TestEveryForm(t *testing.T) {
 	for _, secret := range secrets {
 		for name, form := range forms(secret) {
 			readable(t, name, secret, form, m.String("before "+form+" after"))
-			if masked := m.String("before " + form + " after"); !strings.HasPrefix(masked, "before ") ||
-				!strings.HasSuffix(masked, " after") {
+			masked := m.String("before " + form + " after")
+			if !strings.HasPrefix(masked, "before ") || !strings.HasSuffix(masked, " after") {
 				t.Errorf("%s: what is around it is gone: %q", name, masked)
 			}
 		}
@@ -128,8 +128,8 @@ func TestTools(t *testing.T) {
 				t.Skipf("needs %s", tool[0])
 			}
 			masked := m.String(string(out))
-			if decoded, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(masked), "")); err == nil &&
-				strings.Contains(string(decoded), secret) {
+			decoded, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(masked), ""))
+			if err == nil && strings.Contains(string(decoded), secret) {
 				t.Errorf("%v of %.20q can be read", tool, secret)
 			}
 			for _, line := range strings.Split(string(out), "\n") {
@@ -283,8 +283,8 @@ func FuzzSpelled(f *testing.F) {
 		m := redact.New([]string{secret})
 		spelled := spellings[names[i]](secret)
 		masked := m.String(before + " " + spelled + " " + after)
-		if body := strings.Trim(spelled, "$'\""); strings.Contains(masked, body) &&
-			!strings.Contains(redact.Mask, body) {
+		body := strings.Trim(spelled, "$'\"")
+		if strings.Contains(masked, body) && !strings.Contains(redact.Mask, body) {
 			t.Errorf("%s of %q: %q", names[i], secret, masked)
 		}
 	})
@@ -316,8 +316,8 @@ func TestWrappedBase64(t *testing.T) {
 					wrapped.WriteRune(c)
 				}
 				masked := m.String(wrapped.String())
-				if decoded, err := base64.StdEncoding.DecodeString(
-					strings.Join(strings.Fields(masked), "")); err == nil {
+				decoded, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(masked), ""))
+				if err == nil {
 					t.Fatalf("%.20q after %d bytes in lines of %d: %q", secret, before, width, decoded)
 				}
 				inner := base64.RawStdEncoding.EncodeToString([]byte(secret))

@@ -281,8 +281,8 @@ func TestSecretsInEverySpelling(t *testing.T) {
 		for _, s := range secrets {
 			hidden(t, name, s, spell(s), m.String(spell(s)))
 			around := `{"x": "y` + "\n" + `z", "path": "C:\\new", "v": ` + spell(s) + "\n, tail}"
-			if masked := m.String(around); !strings.HasPrefix(masked, `{"x": "y`) ||
-				!strings.HasSuffix(masked, ", tail}") {
+			masked := m.String(around)
+			if !strings.HasPrefix(masked, `{"x": "y`) || !strings.HasSuffix(masked, ", tail}") {
 				t.Errorf("%s of %q: what is around it is masked: %q", name, s, masked)
 			} else if strings.Count(masked, "\n") < 2 {
 				t.Errorf("%s of %q: ends of lines are gone: %q", name, s, masked)

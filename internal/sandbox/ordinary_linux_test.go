@@ -111,8 +111,8 @@ git add f && git commit -q -m m && git log --format=%s && git gc -q && git clone
 				t.Errorf("exit %d, error %v, stdout %q, want %q; stderr %q", got.ExitCode, err, out.String(), c.stdout,
 					errs.String())
 			}
-			if complaint := errs.String(); strings.Contains(complaint, "denied") ||
-				strings.Contains(complaint, "permitted") {
+			complaint := errs.String()
+			if strings.Contains(complaint, "denied") || strings.Contains(complaint, "permitted") {
 				t.Errorf("it noticed: %q", complaint)
 			}
 		})

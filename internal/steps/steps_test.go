@@ -58,8 +58,8 @@ func newBench(t *testing.T, contents map[string]string, scripts ...string) *benc
 	b.here = steps.Here{Dir: dir, Files: map[string]steps.File{}, Masker: redact.New(nil)}
 	for name, text := range contents {
 		path := dir.Path(workdir.Package + "/" + name)
-		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700),
-			os.WriteFile(path, []byte(text), 0o600)); err != nil {
+		err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte(text), 0o600))
+		if err != nil {
 			t.Fatal(err)
 		}
 		sum := sha256.Sum256([]byte(text))

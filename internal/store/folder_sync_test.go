@@ -22,8 +22,8 @@ func TestPutSyncsFolders(t *testing.T) {
 		synced = append(synced, dir)
 		return nil
 	}
-	if _, err := f.Put(t.Context(), "runs/1/result.json", strings.NewReader("{}"), 2,
-		PutOptions{IfNoneMatch: true}); err != nil {
+	_, err = f.Put(t.Context(), "runs/1/result.json", strings.NewReader("{}"), 2, PutOptions{IfNoneMatch: true})
+	if err != nil {
 		t.Fatal(err)
 	}
 	for _, dir := range []string{"runs/1", "runs", "."} {

@@ -70,8 +70,8 @@ func TestFilesPutByHandAreObjects(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "hand.zip"), []byte("3"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := b.Put(t.Context(), "hand.zip", strings.NewReader("4"), 1,
-		store.PutOptions{IfMatch: stored.ETag}); !errors.Is(err, store.ErrChanged) {
+	_, err = b.Put(t.Context(), "hand.zip", strings.NewReader("4"), 1, store.PutOptions{IfMatch: stored.ETag})
+	if !errors.Is(err, store.ErrChanged) {
 		t.Errorf("a file edited by hand was overwritten: %v", err)
 	}
 }

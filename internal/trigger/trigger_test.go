@@ -58,6 +58,7 @@ func summary(i trigger.Item) string {
 
 // An event about no upload is told apart by its type, and says what it is about in whatever form it comes.
 func TestEventsAboutSomethingElse(t *testing.T) {
+	t.Parallel()
 	const secret = `{"resourceName":"erp-db","resourceId":"ocid1.vaultsecret.oc1.x","additionalDetails":7}`
 	const oci = `{"cloudEventsVersion":"0.1","eventID":"id-1","source":"VaultSecret","eventType":"com.oraclecloud.vaultsecret.createsecretversion","eventTime":"2026-01-02T03:04:05Z","data":` + secret + `}`
 	const structured = `{"specversion":"1.0","id":"id-1","source":"s","type":"com.oraclecloud.vaultsecret.createsecretversion","subject":"erp","data":` + secret + `}`
@@ -97,8 +98,8 @@ func TestEventsAboutSomethingElse(t *testing.T) {
 			problem.CodeOf(e.Invalid) != c.invalid || c.invalid == "" && strings.Join(e.Names, " ") != c.names {
 			t.Errorf("%s: %+v", c.name, e)
 		}
-		if q := item.Request; c.invalid == "" &&
-			(q.Trigger.EventID != "id-1" || q.Trigger.Raw == nil || q.Object != "") {
+		q := item.Request
+		if c.invalid == "" && (q.Trigger.EventID != "id-1" || q.Trigger.Raw == nil || q.Object != "") {
 			t.Errorf("%s: request %+v", c.name, q)
 		}
 	}
@@ -110,6 +111,7 @@ func TestEventsAboutSomethingElse(t *testing.T) {
 }
 
 func TestDecode(t *testing.T) {
+	t.Parallel()
 	const fromOCI = "event ns/packages/in/a.zip @e1 #v1"
 	for _, c := range []struct{ name, body, want string }{
 		{"OCI event", ociEvent(), fromOCI},
@@ -268,6 +270,7 @@ func TestDecode(t *testing.T) {
 }
 
 func TestDecodeRefusesTheWhole(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct{ name, body, want string }{
 		{"nothing", "", "trigger.empty"},
 		{"white space", " \n", "trigger.empty"},
@@ -298,6 +301,7 @@ func TestDecodeRefusesTheWhole(t *testing.T) {
 
 // A message's value is read by the same rules.
 func TestAMessageHasNoOtherWhiteSpace(t *testing.T) {
+	t.Parallel()
 	for _, after := range []string{"\f", "\v", "\x00", "\u00a0", "\u3000"} {
 		call, err := trigger.Decode([]byte(message(`{"object":"a.zip"}`+after)), nil, buckets)
 		if err != nil || problem.CodeOf(call.Items[0].Err) != "trigger.not_json" {
@@ -307,6 +311,7 @@ func TestAMessageHasNoOtherWhiteSpace(t *testing.T) {
 }
 
 func TestBatchItemsAreIndependent(t *testing.T) {
+	t.Parallel()
 	body := "[" + ociEvent() + `,{"bad":1},` + structuredEvent + `,{"object":"b.zip"},[{"object":"nested.zip"}],` +
 		message(ociEvent()) + `,` + message("?") + `]`
 	call, err := trigger.Decode([]byte(body), nil, buckets)
@@ -328,6 +333,7 @@ func TestBatchItemsAreIndependent(t *testing.T) {
 }
 
 func TestBinaryMode(t *testing.T) {
+	t.Parallel()
 	header := http.Header{}
 	for key, value := range map[string]string{
 		"Ce-Specversion": "1.0", "Ce-Id": "id-1", "Ce-Source": "ObjectStorage",
@@ -344,8 +350,8 @@ func TestBinaryMode(t *testing.T) {
 		t.Errorf("got %s; want %s (%v)", got, want, call.Items[0].Err)
 	}
 	header.Set("Ce-Time", "2020-09-27t17:02:30z")
-	if call, err := trigger.Decode([]byte(ceData), header, buckets); err != nil ||
-		!call.Items[0].Request.Trigger.EventTime.Equal(time.Date(2020, 9, 27, 17, 2, 30, 0, time.UTC)) {
+	call, err = trigger.Decode([]byte(ceData), header, buckets)
+	if err != nil || !call.Items[0].Request.Trigger.EventTime.Equal(time.Date(2020, 9, 27, 17, 2, 30, 0, time.UTC)) {
 		t.Errorf("with a time in small letters: %+v, %v", call.Items, err)
 	}
 	if got := header.Get("Ce-Time"); got != "2020-09-27t17:02:30z" {
@@ -359,6 +365,7 @@ func TestBinaryMode(t *testing.T) {
 }
 
 func TestWhatTheEvidenceIsTold(t *testing.T) {
+	t.Parallel()
 	call, err := trigger.Decode([]byte(ociEvent()), nil, buckets)
 	if err != nil {
 		t.Fatal(err)
@@ -383,6 +390,7 @@ func TestWhatTheEvidenceIsTold(t *testing.T) {
 }
 
 func TestRequestReportsEverything(t *testing.T) {
+	t.Parallel()
 	call, err := trigger.Decode([]byte(`{"object":7,"action":"x","oncce_per":"1h"}`), nil, buckets)
 	if err != nil {
 		t.Fatal(err)
@@ -397,6 +405,7 @@ func TestRequestReportsEverything(t *testing.T) {
 }
 
 func TestProbeNamesNoObject(t *testing.T) {
+	t.Parallel()
 	for body, verdict := range map[string]bool{
 		`{"action":"probe"}`: false, `{"action":"probe","verdict":false}`: false,
 		`{"action":"probe","verdict":true,"reason":"deployment"}`: true,
@@ -410,6 +419,7 @@ func TestProbeNamesNoObject(t *testing.T) {
 }
 
 func TestSweepNamesNoObject(t *testing.T) {
+	t.Parallel()
 	call, err := trigger.Decode([]byte(`{"action":"sweep"}`), nil, buckets)
 	if err != nil || call.Items[0].Err != nil || call.Items[0].Request.Action != executor.ActionSweep {
 		t.Errorf("%+v, %v", call.Items, err)
@@ -418,6 +428,7 @@ func TestSweepNamesNoObject(t *testing.T) {
 
 // Every word of the contract is known: what this version cannot do is refused as that.
 func TestLaterKeysAreNoMistakes(t *testing.T) {
+	t.Parallel()
 	for _, key := range []string{
 		"not_before", "emergency", "scope", "run_id", "package", "version", "dirhash", "state",
 	} {
@@ -436,8 +447,8 @@ func TestLaterKeysAreNoMistakes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := call.Items[0].Err; !strings.Contains(fmt.Sprint(err),
-			"this version does not support the action "+action) {
+		err = call.Items[0].Err
+		if !strings.Contains(fmt.Sprint(err), "this version does not support the action "+action) {
 			t.Errorf("%s: %v", action, err)
 		}
 	}
@@ -446,6 +457,7 @@ func TestLaterKeysAreNoMistakes(t *testing.T) {
 // A request by hand applies where it does not say what else: metadata is the uploader's word, not its
 // own. A way back takes its action from the run it names.
 func TestTheActionOfARequestByHand(t *testing.T) {
+	t.Parallel()
 	const run = "20260101T000000Z-a-000000000000"
 	for body, want := range map[string]executor.Action{
 		`{"object":"a.zip"}`:                                                              executor.ActionApply,
@@ -469,6 +481,7 @@ func TestTheActionOfARequestByHand(t *testing.T) {
 
 // What is accepted is kept as it came: the mark of a request has all of it.
 func TestARequestSurvivesItsMark(t *testing.T) {
+	t.Parallel()
 	for _, body := range []string{
 		`{"object":"a.zip","request_id":"3f2a","force":true,"reason":"r","reference":"INC1","parameters":{"A":1.0}}`,
 		ociEvent("in/a.zip", `/in\t\u202e\u0000.zip`),
@@ -504,6 +517,7 @@ func mark(q executor.Request) []byte {
 
 // The evidence quotes what a message of a stream says, not its base64.
 func TestTheEvidenceQuotesTheValueOfAMessage(t *testing.T) {
+	t.Parallel()
 	call, err := trigger.Decode([]byte(message(ociEvent())), nil, buckets)
 	if err != nil {
 		t.Fatal(err)
@@ -515,6 +529,7 @@ func TestTheEvidenceQuotesTheValueOfAMessage(t *testing.T) {
 
 // What is missing is named.
 func TestEnvelopesWithoutAVersion(t *testing.T) {
+	t.Parallel()
 	for body, want := range map[string]string{
 		ociEvent(`"cloudEventsVersion":"0.1",`, ""):                     "cloudEventsVersion",
 		strings.Replace(structuredEvent, `"specversion":"1.0",`, "", 1): "specversion",
@@ -565,8 +580,8 @@ func FuzzDecode(f *testing.F) {
 			q := i.Request
 			if raw := q.Trigger.Raw; raw != nil {
 				doc, err := evidence.Result{Trigger: evidence.Trigger{Raw: raw}}.Encode()
-				if back, decodeErr := evidence.Decode(doc); err != nil || decodeErr != nil || !utf8.Valid(raw) ||
-					back.Trigger.Raw == nil {
+				back, decodeErr := evidence.Decode(doc)
+				if err != nil || decodeErr != nil || !utf8.Valid(raw) || back.Trigger.Raw == nil {
 					t.Fatalf("the result that quotes %q cannot be stored: %v, %v", raw, err, decodeErr)
 				}
 			}

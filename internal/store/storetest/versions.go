@@ -142,8 +142,8 @@ func deleted(t *testing.T, b store.Bucket) {
 	_, _, err = b.Get(t.Context(), "d", store.GetOptions{VersionID: listed[0].VersionID})
 	wants(t, "get of the mark", err, store.ErrNotFound)
 	again := put(t, b, "d", "2", store.PutOptions{IfNoneMatch: true})
-	if listed := allVersions(t, b, store.VersionOptions{}); len(listed) != 3 ||
-		listed[0].VersionID != again.VersionID || !listed[1].Deleted {
+	listed = allVersions(t, b, store.VersionOptions{})
+	if len(listed) != 3 || listed[0].VersionID != again.VersionID || !listed[1].Deleted {
 		t.Errorf("versions %+v", listed)
 	}
 }
