@@ -328,8 +328,8 @@ func (c *chaos) sweepUntilDone() (sweeps int) {
 			Status string `json:"status"`
 			More   bool   `json:"more"`
 		}
-		if doc, err := c.invoke(`{"action":"sweep"}`); err != nil || json.Unmarshal(doc, &answer) != nil ||
-			answer.Status != "success" {
+		doc, err := c.invoke(`{"action":"sweep"}`)
+		if err != nil || json.Unmarshal(doc, &answer) != nil || answer.Status != "success" {
 			c.t.Logf("a sweep answered %s, %v", doc, err)
 			continue
 		}
@@ -419,9 +419,8 @@ func (c *chaos) judge(idempotent map[string]bool) (results, interrupted int) {
 		}
 		for _, r := range chain {
 			for i, what := range []string{"first", "second"} {
-				if says, began := says(r, i),
-					s.steps[r.RunID+" "+what]; says != "" && began == (says == evidence.StepNotRun) &&
-					says != evidence.StepInterrupted {
+				says, began := says(r, i), s.steps[r.RunID+" "+what]
+				if says != "" && began == (says == evidence.StepNotRun) && says != evidence.StepInterrupted {
 					violated("run %s says of its %s step: %s; whether it began: %v", r.RunID, what, says, began)
 				}
 			}

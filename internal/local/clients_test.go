@@ -138,17 +138,17 @@ func TestObjectStorageWithTheOCICLI(t *testing.T) {
 	if !strings.Contains(head, `"opc-multipart-md5"`) {
 		t.Errorf("head of the multipart upload: %s", head)
 	}
-	if head := o.run("os", "object", "head", "-bn", "mine", "--name", "in/small file"); !strings.Contains(head,
-		`"opc-meta-cemli-reason": "try"`) {
+	head = o.run("os", "object", "head", "-bn", "mine", "--name", "in/small file")
+	if !strings.Contains(head, `"opc-meta-cemli-reason": "try"`) {
 		t.Errorf("head: %s", head)
 	}
 	o.run("os", "object", "put", "-bn", "mine", "--file", "small", "--name", "out/x")
-	if got := o.names("mine", "--prefix", "in/", "--delimiter", "/"); !slices.Equal(got,
-		[]string{"in/large", "in/small file"}) {
+	got := o.names("mine", "--prefix", "in/", "--delimiter", "/")
+	if !slices.Equal(got, []string{"in/large", "in/small file"}) {
 		t.Errorf("list of a prefix: %v", got)
 	}
-	if text := o.run("os", "object", "list", "-bn", "mine", "--delimiter", "/"); !strings.Contains(text, `"in/"`) ||
-		!strings.Contains(text, `"out/"`) {
+	text := o.run("os", "object", "list", "-bn", "mine", "--delimiter", "/")
+	if !strings.Contains(text, `"in/"`) || !strings.Contains(text, `"out/"`) {
 		t.Errorf("list of folders: %s", text)
 	}
 	o.run("os", "object", "copy", "-bn", "mine", "--source-object-name", "out/x", "--destination-bucket", "mine",
@@ -183,14 +183,14 @@ func TestPackageWithTheOCICLI(t *testing.T) {
 		t.Errorf("results %v; want %s", got, a.Result.Object)
 	}
 	o.run("os", "object", "get", "-bn", "cemli-results", "--name", a.Result.Object, "--file", "result.json")
-	if text, err := os.ReadFile(filepath.Join(o.dir, "result.json")); err != nil ||
-		!strings.Contains(string(text), "hello from the CLI") {
+	text, err := os.ReadFile(filepath.Join(o.dir, "result.json"))
+	if err != nil || !strings.Contains(string(text), "hello from the CLI") {
 		t.Errorf("result %s, %v", text, err)
 	}
 	o.run("fn", "function", "invoke", "--function-id", localoci.FunctionID, "--file", "answer.json",
 		"--body", `{"object":"sample-1.0.0.zip"}`)
-	if text, err := os.ReadFile(filepath.Join(o.dir, "answer.json")); err != nil ||
-		!strings.Contains(string(text), `"run_id":"`+a.RunID+`"`) {
+	text, err = os.ReadFile(filepath.Join(o.dir, "answer.json"))
+	if err != nil || !strings.Contains(string(text), `"run_id":"`+a.RunID+`"`) {
 		t.Errorf("answer %s, %v; want the run that there was", text, err)
 	}
 	secret, err := o.c.Server().PutSecret("erp-db", []byte("tiger"))

@@ -254,8 +254,8 @@ func (c *cloud) complete(r evidence.Result) {
 		}
 		defer body.Close()
 		digest := sha256.New()
-		if n, err := io.Copy(digest, body); err != nil || size >= 0 && n != size ||
-			hex.EncodeToString(digest.Sum(nil)) != sum {
+		n, err := io.Copy(digest, body)
+		if err != nil || size >= 0 && n != size || hex.EncodeToString(digest.Sum(nil)) != sum {
 			c.t.Errorf("%s: %d bytes, error %v: it is not what the result says", object, n, err)
 		}
 	}
@@ -363,8 +363,8 @@ func TestUnconfinedScriptFindsABusyFunction(t *testing.T) {
 	c.put("sample-1.0.0.zip", sample(t, `cd "$TMPDIR/../../../../iofs" || exit 9; ls | grep -q lsnr.sock || exit 8
 for s in *; do curl -s --max-time 10 --unix-socket "$s" http://localhost/call -d '{"object":"sample-1.0.0.zip"}' &&
 exit 0; done; exit 7`))
-	if r := c.result(c.answer()); r.Status != evidence.StatusSuccess ||
-		!strings.Contains(r.Execution.Stdout, `"trigger.busy"`) {
+	r := c.result(c.answer())
+	if r.Status != evidence.StatusSuccess || !strings.Contains(r.Execution.Stdout, `"trigger.busy"`) {
 		t.Errorf("status %s, %+v", r.Status, r.Execution)
 	}
 	c.put("sample-1.0.1.zip", sample(t, "echo fine"))

@@ -86,8 +86,8 @@ func TestImage(t *testing.T) {
 		}
 	}
 	// The container was started through a shell; the platform starts what the image says.
-	if got := engine(t, "image", "inspect", "--format", "{{json .Config.Entrypoint}} {{.Config.User}}",
-		image); got != `["/function/cemli-executor"] 1000:1000` {
+	got := engine(t, "image", "inspect", "--format", "{{json .Config.Entrypoint}} {{.Config.User}}", image)
+	if got != `["/function/cemli-executor"] 1000:1000` {
 		t.Errorf("the image starts %s", got)
 	}
 	size := number(t, "image", "inspect", "--format", "{{.Size}}", image)

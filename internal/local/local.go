@@ -113,8 +113,8 @@ func (s *Stack) schedule(o Options) {
 				return
 			case <-tick.C:
 			}
-			if _, err := s.host.Invoke(ctx, fnhost.Call{Body: []byte(`{"action":"sweep"}`)}); err != nil &&
-				ctx.Err() == nil && !errors.Is(err, fnhost.ErrBusy) {
+			_, err := s.host.Invoke(ctx, fnhost.Call{Body: []byte(`{"action":"sweep"}`)})
+			if err != nil && ctx.Err() == nil && !errors.Is(err, fnhost.ErrBusy) {
 				o.Log.Warn("the sweep failed", "error", err.Error())
 			}
 		}

@@ -123,8 +123,8 @@ func (c *cloud) results() store.Bucket  { return c.Person().Bucket(c.Buckets().R
 
 func (c *cloud) put(name string, data []byte) {
 	c.t.Helper()
-	if _, err := c.packages().Put(c.t.Context(), name, bytes.NewReader(data), int64(len(data)),
-		store.PutOptions{}); err != nil {
+	_, err := c.packages().Put(c.t.Context(), name, bytes.NewReader(data), int64(len(data)), store.PutOptions{})
+	if err != nil {
 		c.t.Fatal(err)
 	}
 }
@@ -223,14 +223,14 @@ func TestPolicyAndRecords(t *testing.T) {
 		c.put(name, sample(t, script))
 		return c.result(c.answer())
 	}
-	if r := try("1.zip", "echo ran"); r.Status != evidence.StatusRejected || r.Error.Code != "policy.unavailable" ||
-		r.Execution.Ran {
+	r := try("1.zip", "echo ran")
+	if r.Status != evidence.StatusRejected || r.Error.Code != "policy.unavailable" || r.Execution.Ran {
 		t.Errorf("without its policy: %s, %+v", r.Status, r.Error)
 	}
 	policy := func(text string) {
 		t.Helper()
-		if _, err := c.Person().Bucket("cemli-policies").Put(t.Context(), "local.json", strings.NewReader(text),
-			int64(len(text)), store.PutOptions{}); err != nil {
+		_, err := c.Person().Bucket("cemli-policies").Put(t.Context(), "local.json", strings.NewReader(text), int64(len(text)), store.PutOptions{})
+		if err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -278,8 +278,8 @@ func TestRunNeedsItsPermissions(t *testing.T) {
 				}
 			})
 			const policy = `{"environment":"local"}`
-			if _, err := c.Person().Bucket("cemli-policies").Put(t.Context(), "local.json", strings.NewReader(policy),
-				int64(len(policy)), store.PutOptions{}); err != nil {
+			_, err := c.Person().Bucket("cemli-policies").Put(t.Context(), "local.json", strings.NewReader(policy), int64(len(policy)), store.PutOptions{})
+			if err != nil {
 				t.Fatal(err)
 			}
 			c.put("sample-1.0.0.zip", sample(t, "echo ran"))
@@ -412,8 +412,8 @@ func TestSecretsAndAnnouncement(t *testing.T) {
 		}
 	}
 	c.put("sample-1.0.2.zip", zip("1.0.2", "no-such", "echo ran"))
-	if r := c.result(c.answer()); r.Status != evidence.StatusRejected || r.Error.Code != "secret.unavailable" ||
-		r.Execution.Ran {
+	r := c.result(c.answer())
+	if r.Status != evidence.StatusRejected || r.Error.Code != "secret.unavailable" || r.Execution.Ran {
 		t.Errorf("status %s, %+v", r.Status, r.Error)
 	}
 	if strings.Contains(c.log.String(), "tiger") {
@@ -435,8 +435,8 @@ func TestOnlyFailuresAreAnnounced(t *testing.T) {
 	c.result(c.answer())
 	c.put("sample-1.0.1.zip", sample(t, "exit 1"))
 	c.result(c.answer())
-	if messages, err := c.Server().Messages(); err != nil || len(messages) != 1 ||
-		!strings.Contains(messages[0].Title, "failed") {
+	messages, err := c.Server().Messages()
+	if err != nil || len(messages) != 1 || !strings.Contains(messages[0].Title, "failed") {
 		t.Errorf("messages %+v, error %v", messages, err)
 	}
 }

@@ -115,8 +115,8 @@ func TestProbe(t *testing.T) {
 			t.Errorf("%s has %v; want %v", bucket, got, want)
 		}
 	}
-	if got := c.names(t, "cemli-state"); slices.ContainsFunc(got,
-		func(name string) bool { return strings.HasPrefix(name, "probe/") }) {
+	got := c.names(t, "cemli-state")
+	if slices.ContainsFunc(got, func(name string) bool { return strings.HasPrefix(name, "probe/") }) {
 		t.Errorf("the state bucket has %v", got)
 	}
 }
@@ -251,8 +251,8 @@ func passable(t *testing.T, folders ...string) {
 
 func (c *cloud) putPolicy(t *testing.T, doc string) {
 	t.Helper()
-	if _, err := c.Person().Bucket("cemli-policies").Put(t.Context(), "policy.json", strings.NewReader(doc),
-		int64(len(doc)), store.PutOptions{}); err != nil {
+	_, err := c.Person().Bucket("cemli-policies").Put(t.Context(), "policy.json", strings.NewReader(doc), int64(len(doc)), store.PutOptions{})
+	if err != nil {
 		t.Fatal(err)
 	}
 }

@@ -53,8 +53,8 @@ func (c *cloud) as(t *testing.T, issue func(now, expires time.Time) (localoci.Se
 func (c *cloud) uploads(who *oci.Client, name string) evidence.Result {
 	c.t.Helper()
 	data := sample(c.t, "true")
-	if _, err := who.Bucket(c.Buckets().Packages).Put(c.t.Context(), name, bytes.NewReader(data), int64(len(data)),
-		store.PutOptions{}); err != nil {
+	_, err := who.Bucket(c.Buckets().Packages).Put(c.t.Context(), name, bytes.NewReader(data), int64(len(data)), store.PutOptions{})
+	if err != nil {
 		c.t.Fatal(err)
 	}
 	return c.result(c.answer())
@@ -117,8 +117,8 @@ func (c *cloud) aDayPasses(r evidence.Result) {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	if _, err := state.Put(c.t.Context(), name, bytes.NewReader(text), int64(len(text)),
-		store.PutOptions{}); err != nil {
+	_, err = state.Put(c.t.Context(), name, bytes.NewReader(text), int64(len(text)), store.PutOptions{})
+	if err != nil {
 		c.t.Fatal(err)
 	}
 }
@@ -164,8 +164,8 @@ func TestUploadsWhoseEntryIsNotAsUsual(t *testing.T) {
 		ETag: r.Package.ETag, Principal: "ocid1.user.oc1..creator", PreAuthenticated: true,
 	})
 	c.sweeps()
-	if got, ok := c.requester(r); !ok || !got.Found || got.Principal != "ocid1.user.oc1..creator" ||
-		!*got.PreAuthenticated {
+	got, ok := c.requester(r)
+	if !ok || !got.Found || got.Principal != "ocid1.user.oc1..creator" || !*got.PreAuthenticated {
 		t.Errorf("through a pre-authenticated request: %v, %+v", ok, got)
 	}
 

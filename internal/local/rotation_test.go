@@ -71,8 +71,8 @@ func TestARotationStartsOneRun(t *testing.T) {
 		!strings.Contains(r.Execution.Stdout, "login works") {
 		t.Fatalf("status %s, %s, secrets %+v, stdout %q", r.Status, r.Message, r.Secrets, r.Execution.Stdout)
 	}
-	if tr := r.Trigger; tr.Kind != "event" || tr.EventType != "com.oraclecloud.vaultsecret.createsecretversion" ||
-		tr.EventID == "" {
+	tr := r.Trigger
+	if tr.Kind != "event" || tr.EventType != "com.oraclecloud.vaultsecret.createsecretversion" || tr.EventID == "" {
 		t.Errorf("trigger %+v", tr)
 	}
 

@@ -20,7 +20,8 @@ func TestInstancesThatShareAUser(t *testing.T) {
 	for n := range 4 {
 		c.put(fmt.Sprintf("sleeper%d-1.0.0.zip", n), testkit.Zip(t, map[string]string{
 			"manifest.json": fmt.Sprintf(`{"name":"sleeper%d","version":"1.0.0","type":"extension"}`, n),
-			"steps/run.sh":  "id -u; for i in $(seq 12); do sleep 0.5; done; for i in $(seq 12); do sleep 1 & done; wait",
+			"steps/run.sh": "id -u; for i in $(seq 12); do sleep 0.5; done; for i in $(seq 12); do sleep 1 & done; " +
+				"wait",
 		}))
 		time.Sleep(time.Second) // the point of it: others begin while it runs
 	}

@@ -155,12 +155,12 @@ func TestFunctionOfAnotherHost(t *testing.T) {
 	r := invoke(`{"object":"sample-1.0.0.zip"}`,
 		http.Header{"Oci-Subject-Id": {"ocid1.user.oc1..forged"}, "Oci-Subject-Type": {"user"}})
 	want := []evidence.Requester{{Subject: "ocid1.user.oc1..forged", Type: "user", Source: "Oci-Subject-Id"}}
-	if diff := cmp.Diff(want, r.RequestedBy); diff != "" || r.Status != evidence.StatusSuccess ||
-		r.Identity.FunctionID != "01KB2V5NG3NG8G00GZJ0000001" {
+	diff := cmp.Diff(want, r.RequestedBy)
+	if diff != "" || r.Status != evidence.StatusSuccess || r.Identity.FunctionID != "01KB2V5NG3NG8G00GZJ0000001" {
 		t.Errorf("status %s, %s, identity %+v, requested by (-want +got):\n%s", r.Status, r.Message, r.Identity, diff)
 	}
-	if messages, err := c.Server().Messages(); err != nil || len(messages) != 1 ||
-		strings.Contains(c.log.String(), `"level":"ERROR"`) {
+	messages, err := c.Server().Messages()
+	if err != nil || len(messages) != 1 || strings.Contains(c.log.String(), `"level":"ERROR"`) {
 		t.Errorf("%d announcements, %v; log %s", len(messages), err, c.log)
 	}
 	// There is no longer invocation that could go on with it.

@@ -43,8 +43,8 @@ func TestBucketsAreAsTerraformMakesThem(t *testing.T) {
 			if unversioned {
 				versioning = "Disabled"
 			}
-			if got := c.describeBucket(t, names[bucket[1]]); string(got.Versioning) != versioning ||
-				fmt.Sprint(*got.ObjectEventsEnabled) != bucket[3] {
+			got := c.describeBucket(t, names[bucket[1]])
+			if string(got.Versioning) != versioning || fmt.Sprint(*got.ObjectEventsEnabled) != bucket[3] {
 				t.Errorf("unversioned %v: %s has versioning %s, events %v; want %s, %s", unversioned, bucket[1],
 					got.Versioning, *got.ObjectEventsEnabled, versioning, bucket[3])
 			}
@@ -158,8 +158,8 @@ func TestASweepFindsReplacedVersions(t *testing.T) {
 		var swept struct {
 			Status string `json:"status"`
 		}
-		if doc := invokeByHand(t, c, `{"action":"sweep"}`); json.Unmarshal(doc, &swept) != nil ||
-			swept.Status != "success" {
+		doc := invokeByHand(t, c, `{"action":"sweep"}`)
+		if json.Unmarshal(doc, &swept) != nil || swept.Status != "success" {
 			t.Fatalf("the sweep answered %s", doc)
 		}
 	}
