@@ -92,7 +92,8 @@ func newStepBench(b *testing.B, script string) *stepBench {
 	}
 	packages := bucket("packages")
 	zip := testkit.Zip(b, map[string]string{
-		"manifest.json": `{"name":"bench","version":"1.0.0","type":"extension","idempotent":true}`, "steps/run.sh": script,
+		"manifest.json": `{"name":"bench","version":"1.0.0","type":"extension","idempotent":true}`,
+		"steps/run.sh":  script,
 	})
 	s.upload = func(name string) string {
 		info, err := packages.Put(b.Context(), name, bytes.NewReader(zip), int64(len(zip)), store.PutOptions{})
@@ -103,9 +104,12 @@ func newStepBench(b *testing.B, script string) *stepBench {
 	}
 	log := logwriter.New(io.Discard)
 	s.executor = executor.New(executor.Config{
-		Packages: packages, Results: bucket("results"), State: bucket("state"), Namespace: func(context.Context) (string, error) { return "", nil },
-		Environment: "bench", WorkDir: filepath.Join(dir, "work"), KeepPackages: true, Reserve: time.Second, Limits: executor.DefaultLimits(),
-		Sandbox: sandbox.LevelFull, Output: executor.OutputAll, Log: slog.New(slog.NewJSONHandler(log, nil)), LogWriter: log,
+		Packages: packages, Results: bucket("results"), State: bucket("state"),
+		Namespace:   func(context.Context) (string, error) { return "", nil },
+		Environment: "bench", WorkDir: filepath.Join(dir, "work"), KeepPackages: true, Reserve: time.Second,
+		Limits:  executor.DefaultLimits(),
+		Sandbox: sandbox.LevelFull, Output: executor.OutputAll, Log: slog.New(slog.NewJSONHandler(log, nil)),
+		LogWriter: log,
 	})
 	return s
 }

@@ -18,14 +18,18 @@ func TestBuildSpecSteps(t *testing.T) {
 		t.Fatal(err)
 	}
 	env := []string{
-		"OCI_BUILD_RUN_ID=ocid1.devopsbuildrun.oc1..localtest", "OCI_PRIMARY_SOURCE_DIR=" + source, "OCI_TRIGGER_COMMIT_HASH=",
+		"OCI_BUILD_RUN_ID=ocid1.devopsbuildrun.oc1..localtest", "OCI_PRIMARY_SOURCE_DIR=" + source,
+		"OCI_TRIGGER_COMMIT_HASH=",
 		// The parameters of the build pipeline.
 		"GO_IMAGE=" + os.Getenv("GO_IMAGE"), "RUNTIME_IMAGE=" + os.Getenv("RUNTIME_IMAGE"),
 		// Where the database of vulnerabilities cannot be reached the rest is tried all the same.
 		"VULN_UNCHECKED=1", "GIT_CONFIG_GLOBAL=" + filepath.Join(t.TempDir(), "gitconfig"),
 	}
 	// Of this machine nothing else, nor of the make that started this.
-	for _, name := range []string{"PATH", "HOME", "TMPDIR", "XDG_CACHE_HOME", "DOCKER_HOST", "GOFLAGS", "GOPROXY", "GOMODCACHE", "GOCACHE", "NODE_PATH", "TESTFLAGS"} {
+	for _, name := range []string{
+		"PATH", "HOME", "TMPDIR", "XDG_CACHE_HOME", "DOCKER_HOST", "GOFLAGS", "GOPROXY", "GOMODCACHE", "GOCACHE",
+		"NODE_PATH", "TESTFLAGS",
+	} {
 		if value := os.Getenv(name); value != "" {
 			env = append(env, name+"="+value)
 		}
@@ -45,7 +49,8 @@ func TestBuildSpecSteps(t *testing.T) {
 			t.Errorf("%s was not exported", name)
 		}
 	}
-	if tag := exported["IMAGE_TAG"]; !strings.HasPrefix(exported["COMMIT"], tag[:12]) || !strings.HasSuffix(tag, "-run-ocaltest") {
+	tag := exported["IMAGE_TAG"]
+	if !strings.HasPrefix(exported["COMMIT"], tag[:12]) || !strings.HasSuffix(tag, "-run-ocaltest") {
 		t.Errorf("tag %s of commit %s", tag, exported["COMMIT"])
 	}
 	for _, a := range s.OutputArtifacts {

@@ -97,7 +97,8 @@ func (s buildSpec) run(ctx context.Context, workspace string, env []string, out 
 		fmt.Fprintf(out, "== %s\n", step.Name)
 		start := time.Now()
 		script := "trap 'env -0 >\"$OCI_WORKSPACE_DIR/exported\"' EXIT\n" + step.Command
-		if err := inShell(ctx, step.TimeoutInSeconds, s.FailImmediatelyOnError, script, workspace, env, out); err != nil {
+		err := inShell(ctx, step.TimeoutInSeconds, s.FailImmediatelyOnError, script, workspace, env, out)
+		if err != nil {
 			for _, f := range step.OnFailure {
 				err = errors.Join(err, inShell(ctx, f.TimeoutInSeconds, false, f.Command, workspace, env, out))
 			}
@@ -118,7 +119,9 @@ func (s buildSpec) run(ctx context.Context, workspace string, env []string, out 
 	return exported, nil
 }
 
-func inShell(ctx context.Context, seconds int, stopOnError bool, script, dir string, env []string, out io.Writer) error {
+func inShell(
+	ctx context.Context, seconds int, stopOnError bool, script, dir string, env []string, out io.Writer,
+) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(seconds)*time.Second)
 	defer cancel()
 	args := []string{"-c", script}
@@ -155,14 +158,18 @@ steps:
 
 func TestBuildSpec(t *testing.T) {
 	s := readBuildSpec(t)
-	if s.Version != "0.1" || s.Component != "build" || s.Shell != "bash" || !s.FailImmediatelyOnError || s.TimeoutInSeconds < 600 {
-		t.Errorf("version %s, component %s, shell %s, fails at once %v, timeout %d", s.Version, s.Component, s.Shell, s.FailImmediatelyOnError, s.TimeoutInSeconds)
+	if s.Version != "0.1" || s.Component != "build" || s.Shell != "bash" || !s.FailImmediatelyOnError ||
+		s.TimeoutInSeconds < 600 {
+		t.Errorf("version %s, component %s, shell %s, fails at once %v, timeout %d", s.Version, s.Component, s.Shell,
+			s.FailImmediatelyOnError, s.TimeoutInSeconds)
 	}
 	all := ""
 	seen := map[string]bool{}
 	for _, step := range s.Steps {
-		if step.Type != "Command" || step.Name == "" || seen[step.Name] || step.TimeoutInSeconds < 1 || step.TimeoutInSeconds > s.TimeoutInSeconds {
-			t.Errorf("step %q: type %q, timeout %d, or a name that is not its own", step.Name, step.Type, step.TimeoutInSeconds)
+		if step.Type != "Command" || step.Name == "" || seen[step.Name] || step.TimeoutInSeconds < 1 ||
+			step.TimeoutInSeconds > s.TimeoutInSeconds {
+			t.Errorf("step %q: type %q, timeout %d, or a name that is not its own", step.Name, step.Type,
+				step.TimeoutInSeconds)
 		}
 		seen[step.Name] = true
 		all += step.Command
@@ -181,7 +188,8 @@ func TestBuildSpec(t *testing.T) {
 		if _, vault := s.Env.VaultVariables[name]; vault {
 			t.Errorf("%s comes from the vault and must not be exported", name)
 		}
-		if !regexp.MustCompile(`(?m)^\s*`+name+`=`).MatchString(all) || !regexp.MustCompile(`(?m)^\s*export .*\b`+name+`\b`).MatchString(all) {
+		if !regexp.MustCompile(`(?m)^\s*`+name+`=`).MatchString(all) ||
+			!regexp.MustCompile(`(?m)^\s*export .*\b`+name+`\b`).MatchString(all) {
 			t.Errorf("%s is exported, but no step sets it", name)
 		}
 	}
@@ -193,7 +201,8 @@ func TestBuildSpec(t *testing.T) {
 // checkShell fails for a command that bash does not understand.
 func checkShell(t *testing.T, name, command string) {
 	t.Helper()
-	if out, err := exec.Command("bash", "-n", "-c", command).CombinedOutput(); err != nil || strings.TrimSpace(command) == "" {
+	out, err := exec.Command("bash", "-n", "-c", command).CombinedOutput()
+	if err != nil || strings.TrimSpace(command) == "" {
 		t.Errorf("step %q: %v: %s", name, err, out)
 	}
 }
@@ -243,7 +252,9 @@ func TestBuildSpecTimeouts(t *testing.T) {
 	if sum+message > s.TimeoutInSeconds {
 		t.Errorf("the steps may take %d s and a message %d s, the build %d s", sum, message, s.TimeoutInSeconds)
 	}
-	stage := regexp.MustCompile(`(?s)variable "build_timeout_seconds" \{.*?default\s+= (\d+)`).FindSubmatch(readFile(t, "terraform/modules/devops/variables.tf"))
+	stage := regexp.MustCompile(
+		`(?s)variable "build_timeout_seconds" \{.*?default\s+= (\d+)`).FindSubmatch(
+		readFile(t, "terraform/modules/devops/variables.tf"))
 	if stage == nil || string(stage[1]) != strconv.Itoa(s.TimeoutInSeconds) {
 		t.Errorf("the pipeline's stage has the timeout %s s, build_spec.yaml %d s", stage, s.TimeoutInSeconds)
 	}
@@ -277,14 +288,16 @@ func TestBuildSpecArtifacts(t *testing.T) {
 
 // The tests run with the Go that builds the image.
 func TestOneGo(t *testing.T) {
-	image := regexp.MustCompile(`(?m)^ARG GO_IMAGE=docker.io/library/golang:([0-9.]+)-\S+@sha256:[0-9a-f]{64}$`).FindStringSubmatch(string(readFile(t, "Dockerfile")))
+	image := regexp.MustCompile(
+		`(?m)^ARG GO_IMAGE=docker.io/library/golang:([0-9.]+)-\S+@sha256:[0-9a-f]{64}$`).FindStringSubmatch(string(readFile(t, "Dockerfile")))
 	if image == nil {
 		t.Fatal("the Dockerfile's GO_IMAGE is not pinned by version and digest")
 	}
 	if got := readBuildSpec(t).Env.Variables["GOTOOLCHAIN"]; got != "go"+image[1] {
 		t.Errorf("build_spec.yaml has Go %s, the Dockerfile %s", got, image[1])
 	}
-	if !regexp.MustCompile(`(?m)^ARG RUNTIME_IMAGE=docker.io/library/debian:\S+@sha256:[0-9a-f]{64}$`).Match(readFile(t, "Dockerfile")) {
+	if !regexp.MustCompile(`(?m)^ARG RUNTIME_IMAGE=docker.io/library/debian:\S+@sha256:[0-9a-f]{64}$`).Match(readFile(t,
+		"Dockerfile")) {
 		t.Error("the Dockerfile's RUNTIME_IMAGE is not pinned by digest")
 	}
 }
@@ -292,8 +305,8 @@ func TestOneGo(t *testing.T) {
 // commentedOut are the examples that build_spec.yaml has as comments: from a key on, to where the comment ends.
 var commentedOut = regexp.MustCompile(`(?m)^( *)# (vaultVariables|inputArtifacts):\n((?: *#   .*\n)+)`)
 
-// The examples of vaultVariables and inputArtifacts are such that they can be used: without their comment signs the file
-// is one that DevOps takes.
+// The examples of vaultVariables and inputArtifacts are such that they can be used: without their comment signs the
+// file is one that DevOps takes.
 func TestBuildSpecExamples(t *testing.T) {
 	text := readFile(t, "build_spec.yaml")
 	sign := regexp.MustCompile(`(?m)^( *)# `)
@@ -316,7 +329,8 @@ func TestBuildSpecExamples(t *testing.T) {
 	for _, a := range s.InputArtifacts {
 		kinds[a.Type] = true
 		registry := a.ArtifactID != "" && a.RegistryID != "" && a.Path != "" && a.Version != ""
-		if a.Name == "" || a.Location == "" || a.Type == "URL" && a.URL == "" || a.Type == "GENERIC_ARTIFACT" && !registry {
+		if a.Name == "" || a.Location == "" || a.Type == "URL" && a.URL == "" ||
+			a.Type == "GENERIC_ARTIFACT" && !registry {
 			t.Errorf("%+v does not say what it is", a)
 		}
 	}

@@ -76,14 +76,15 @@ func ParseConfig(environ []string) (Config, []problem.Problem) {
 		WriteLog:       e.writeLog(),
 		Topic:          e.ocid("CEMLI_TOPIC"),
 		NotifyAll:      e.choice("CEMLI_NOTIFY", "all", "all", "failures") == "all",
-		Sandbox:        sandbox.Level(e.choice("CEMLI_SANDBOX", defaultSandbox(onOCI), "full", "isolated", "basic", "none")),
-		Credentials:    credentialFiles(e.values),
-		Output:         executor.OutputMode(e.choice("CEMLI_LOG_OUTPUT", "all", "all", "tail", "none")),
-		KeepPackages:   e.choice("CEMLI_KEEP_PACKAGES", "true", "true", "false") == "true",
-		Reserve:        e.duration("CEMLI_RESERVE", 15*time.Second, time.Second, 5*time.Minute),
-		Endpoint:       e.endpoint(),
-		WorkDir:        filepath.Join(os.TempDir(), "cemli-executor"),
-		MemoryMB:       e.number("FN_MEMORY", 0, 0, 1<<20),
+		Sandbox: sandbox.Level(
+			e.choice("CEMLI_SANDBOX", defaultSandbox(onOCI), "full", "isolated", "basic", "none")),
+		Credentials:  credentialFiles(e.values),
+		Output:       executor.OutputMode(e.choice("CEMLI_LOG_OUTPUT", "all", "all", "tail", "none")),
+		KeepPackages: e.choice("CEMLI_KEEP_PACKAGES", "true", "true", "false") == "true",
+		Reserve:      e.duration("CEMLI_RESERVE", 15*time.Second, time.Second, 5*time.Minute),
+		Endpoint:     e.endpoint(),
+		WorkDir:      filepath.Join(os.TempDir(), "cemli-executor"),
+		MemoryMB:     e.number("FN_MEMORY", 0, 0, 1<<20),
 		Identity: evidence.Identity{
 			FunctionID: e.values["FN_FN_ID"], FunctionName: e.values["FN_FN_NAME"], AppID: e.values["FN_APP_ID"],
 		},
@@ -160,7 +161,8 @@ func (e *env) duration(key string, fallback, least, most time.Duration) time.Dur
 	}
 	value, err := time.ParseDuration(text)
 	if err != nil || value < least || value > most {
-		e.wrong(key, fmt.Sprintf("%.100q is not a duration from %s to %s", text, least, most), "write it like 15s or 2m30s")
+		e.wrong(key, fmt.Sprintf("%.100q is not a duration from %s to %s", text, least, most),
+			"write it like 15s or 2m30s")
 		return fallback
 	}
 	return value
@@ -169,7 +171,8 @@ func (e *env) duration(key string, fallback, least, most time.Duration) time.Dur
 // ocid reads an identifier of OCI.
 func (e *env) ocid(key string) string {
 	value := e.text(key, "")
-	if value != "" && (!strings.HasPrefix(value, "ocid1.") || len(value) > 255 || strings.ContainsAny(value, " \t\n/")) {
+	if value != "" && (!strings.HasPrefix(value, "ocid1.") || len(value) > 255 ||
+		strings.ContainsAny(value, " \t\n/")) {
 		e.wrong(key, fmt.Sprintf("%.100q is no OCID", value), "copy it from the resource's page")
 	}
 	return value
@@ -182,14 +185,16 @@ func (e *env) writeLog() oci.WriteLog {
 	match := writeLogForm.FindStringSubmatch(text)
 	if text == "" || match == nil || len(text) > 3*256 {
 		if text != "" {
-			e.wrong(key, fmt.Sprintf("%.100q is not the OCIDs of a compartment, a log group and a log", text), "write it as COMPARTMENT/LOG_GROUP/LOG")
+			e.wrong(key, fmt.Sprintf("%.100q is not the OCIDs of a compartment, a log group and a log", text),
+				"write it as COMPARTMENT/LOG_GROUP/LOG")
 		}
 		return oci.WriteLog{}
 	}
 	return oci.WriteLog{Compartment: match[1], Group: match[2], Log: match[3]}
 }
 
-var writeLogForm = regexp.MustCompile(`^(ocid1\.(?:compartment|tenancy)\.[A-Za-z0-9._-]+)/(ocid1\.loggroup\.[A-Za-z0-9._-]+)/(ocid1\.log\.[A-Za-z0-9._-]+)$`)
+var writeLogForm = regexp.MustCompile(
+	`^(ocid1\.(?:compartment|tenancy)\.[A-Za-z0-9._-]+)/(ocid1\.loggroup\.[A-Za-z0-9._-]+)/(ocid1\.log\.[A-Za-z0-9._-]+)$`)
 
 func (e *env) environment(onOCI bool) string {
 	const key = "CEMLI_ENVIRONMENT"
@@ -197,11 +202,13 @@ func (e *env) environment(onOCI bool) string {
 	switch {
 	case value == "" && onOCI:
 		e.problems = append(e.problems, problem.Problem{
-			Code: "config.required", Where: key, Message: "the variable is not set", Hint: "name the environment that the function changes, such as dev, test or prod",
+			Code: "config.required", Where: key, Message: "the variable is not set",
+			Hint: "name the environment that the function changes, such as dev, test or prod",
 		})
 	case value == "":
 		return "local"
-	case len(value) > 63 || strings.Trim(value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") != "":
+	case len(value) > 63 || strings.Trim(value,
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") != "":
 		e.wrong(key, fmt.Sprintf("%.100q is not 1 to 63 letters, digits, dots, hyphens and underscores", value), "")
 	}
 	return value
@@ -221,8 +228,10 @@ func (e *env) endpoint() string {
 		return ""
 	}
 	u, err := url.Parse(text)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || !loopback(u.Hostname()) {
-		e.wrong(key, "it is not the base URL of a service on this machine", "use the endpoint that cemli local up prints, or leave it unset on OCI")
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.User != nil || strings.Trim(u.Path, "/") != "" ||
+		u.RawQuery != "" || !loopback(u.Hostname()) {
+		e.wrong(key, "it is not the base URL of a service on this machine",
+			"use the endpoint that cemli local up prints, or leave it unset on OCI")
 		return ""
 	}
 	return strings.TrimRight(text, "/")
@@ -254,7 +263,8 @@ func (e *env) trustSubject() bool {
 	const key = "CEMLI_TRUST_SUBJECT"
 	trusted := e.choice(key, "false", "true", "false") == "true"
 	if trusted && !onFunctions(e.values["FN_FN_ID"]) {
-		e.wrong(key, "the function is not on OCI Functions, as its id is no OCID: any caller can write who calls", "unset it, or set it to false")
+		e.wrong(key, "the function is not on OCI Functions, as its id is no OCID: any caller can write who calls",
+			"unset it, or set it to false")
 	}
 	return trusted
 }
@@ -272,7 +282,8 @@ func (e *env) buckets(c Config) {
 			e.wrong(keys[i], fmt.Sprintf("%.100q is not a bucket's name", name), "")
 		}
 		if first := slices.Index(names, name); first != i {
-			e.wrong(keys[i], fmt.Sprintf("it is the same bucket as %s", keys[first]), "packages, results and state need a bucket each")
+			e.wrong(keys[i], fmt.Sprintf("it is the same bucket as %s", keys[first]),
+				"packages, results and state need a bucket each")
 		}
 	}
 }
@@ -291,9 +302,11 @@ func (e *env) policy(c Config) PolicyConfig {
 	bucket, object, ok := strings.Cut(text, "/")
 	switch {
 	case !ok || bucket == "" || store.CheckName(object) != nil:
-		e.wrong(key, fmt.Sprintf("%.100q is neither a JSON document nor the name of an object", text), "write it as BUCKET/OBJECT")
+		e.wrong(key, fmt.Sprintf("%.100q is neither a JSON document nor the name of an object", text),
+			"write it as BUCKET/OBJECT")
 	case slices.Contains([]string{c.PackagesBucket, c.ResultsBucket, c.StateBucket}, bucket):
-		e.wrong(key, "the policy is in the bucket of packages, results or state, where those it is for could change it", "keep it in a bucket of its own")
+		e.wrong(key, "the policy is in the bucket of packages, results or state, where those it is for could change it",
+			"keep it in a bucket of its own")
 	}
 	return PolicyConfig{Bucket: bucket, Object: object}
 }
@@ -306,14 +319,16 @@ func (e *env) unknown() {
 		case slices.Contains(e.known, key) || !strings.HasPrefix(key, "CEMLI_"):
 		case slices.Contains(later, key):
 			e.problems = append(e.problems, problem.Problem{
-				Code: "config.unsupported", Where: key, Message: "this version does not have the feature", Hint: "unset it, or use an executor that has it",
+				Code: "config.unsupported", Where: key, Message: "this version does not have the feature",
+				Hint: "unset it, or use an executor that has it",
 			})
 		default:
 			hint := "unset it"
 			if near := problem.Nearest(key, e.known); near != "" {
 				hint = "did you mean " + near + "?"
 			}
-			e.problems = append(e.problems, problem.Problem{Code: "config.unknown", Where: key, Message: "no such variable", Hint: hint})
+			e.problems = append(e.problems,
+				problem.Problem{Code: "config.unknown", Where: key, Message: "no such variable", Hint: hint})
 		}
 	}
 	slices.SortStableFunc(e.problems, func(a, b problem.Problem) int { return strings.Compare(a.Where, b.Where) })

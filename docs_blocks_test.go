@@ -47,7 +47,8 @@ func blocks(page string) (all []block, wrong []string) {
 			continue
 		}
 		if strings.HasPrefix(line, "    ") && (n == 0 || lines[n-1] == "") {
-			wrong = append(wrong, fmt.Sprintf("line %d is a block by its indentation: fence it, with its language", n+1))
+			wrong = append(wrong,
+				fmt.Sprintf("line %d is a block by its indentation: fence it, with its language", n+1))
 		}
 		if len(marks) > 0 {
 			wrong, marks = append(wrong, fmt.Sprintf("line %d: a mark, and no block after it", n)), map[string]string{}
@@ -97,8 +98,8 @@ func (b block) runs() bool {
 	return b.language == "sh" && b.marks["not run"] == "" && b.marks["run by"] == ""
 }
 
-// Every block says what it is, and every command is run: by the session of its page, by a test that it names, or it says
-// why not.
+// Every block says what it is, and every command is run: by the session of its page, by a test that it names, or it
+// says why not.
 func TestBlocksOfDocuments(t *testing.T) {
 	commands := 0
 	for name, page := range documents(t) {
@@ -188,9 +189,11 @@ func (b block) run(t *testing.T, dir, bin string) {
 	}
 }
 
-// What the check of blocks is for: it sees commands that are not fenced, marks without a block, and what is not what it says.
+// What the check of blocks is for: it sees commands that are not fenced, marks without a block, and what is not what
+// it says.
 func TestWrongBlocksAreFound(t *testing.T) {
-	all, wrong := blocks("# A\n\n    indented\n\n<!-- exits: 3 -->\ntext\n<!-- exits: 3 -->\n```sh\nfalse\n```\n```json\n{\"a\": }\n```\n```console\n$ ls\n```\n```\nls\n```\n")
+	all, wrong := blocks("# A\n\n    indented\n\n<!-- exits: 3 -->\ntext\n<!-- exits: 3 " +
+		"-->\n```sh\nfalse\n```\n```json\n{\"a\": }\n```\n```console\n$ ls\n```\n```\nls\n```\n")
 	if len(wrong) != 2 {
 		t.Errorf("found %q; want the indented block and the mark before text", wrong)
 	}

@@ -18,7 +18,8 @@ import (
 )
 
 // codeRule is the form of an error code: a family's name, and a word.
-var codeRule = regexp.MustCompile(`^(archive|manifest|policy|signature|trigger|request|rollback|runner|target|config|store|sandbox|step|secret|state|audit)\.[a-z0-9_]+$`)
+var codeRule = regexp.MustCompile(
+	`^(archive|manifest|policy|signature|trigger|request|rollback|runner|target|config|store|sandbox|step|secret|state|audit)\.[a-z0-9_]+$`)
 
 // Every code that the program gives is in the table, which says what it means, and no other.
 func TestEveryErrorCodeIsInTheTable(t *testing.T) {
@@ -57,7 +58,8 @@ func codesIn(path string, given map[string]string) error {
 	ast.Inspect(file, func(n ast.Node) bool {
 		if literal, ok := n.(*ast.BasicLit); ok && literal.Kind == token.STRING {
 			// A file's name looks alike, and is none.
-			if text, err := strconv.Unquote(literal.Value); err == nil && codeRule.MatchString(text) && !notCodes[text] {
+			text, err := strconv.Unquote(literal.Value)
+			if err == nil && codeRule.MatchString(text) && !notCodes[text] {
 				given[text] = path
 			}
 		}
@@ -166,7 +168,8 @@ func TestTheIndexNamesEveryDocument(t *testing.T) {
 // What the check of links is for: it finds a page, a file and a heading that are not there.
 func TestBrokenLinksAreFound(t *testing.T) {
 	pages := map[string]string{
-		"docs/a.md": "# A\n[1](b.md#the-second-one-1) [2](#a) [3](b.md#none) [4](c.md) [5](../go.mod) [6](#none) [7](../go.mod#x)\n```\n# no heading [8](x.md)\n```\n",
+		"docs/a.md": "# A\n[1](b.md#the-second-one-1) [2](#a) [3](b.md#none) [4](c.md) [5](../go.mod) [6](#none) " +
+			"[7](../go.mod#x)\n```\n# no heading [8](x.md)\n```\n",
 		"docs/b.md": "## The second `one`\n## The second, one\n",
 	}
 	broken, _ := brokenLinks(pages, "docs/a.md")
@@ -177,7 +180,8 @@ func TestBrokenLinksAreFound(t *testing.T) {
 
 // The glossary stays short enough to be read.
 func TestGlossary(t *testing.T) {
-	words := regexp.MustCompile(`(?m)^\| \*\*[^|]+\*\* \| [^|]{10,200} \|$`).FindAllString(documents(t)["docs/glossary.md"], -1)
+	words := regexp.MustCompile(`(?m)^\| \*\*[^|]+\*\* \| [^|]{10,200} \|$`).FindAllString(
+		documents(t)["docs/glossary.md"], -1)
 	if len(words) < 10 || len(words) > 20 {
 		t.Errorf("the glossary has %d words; at most 20 are learnt", len(words))
 	}
@@ -195,7 +199,9 @@ func TestGuideQuotesItsExample(t *testing.T) {
 	for _, match := range quoted.FindAllStringSubmatch(string(guide), -1) {
 		quotes = append(quotes, match[1])
 	}
-	for _, name := range []string{"manifest.json", "prechecks/01-api.sh", "steps/01-load.sh", "rollback/01-load.sh", "tests/01-count.sh"} {
+	for _, name := range []string{
+		"manifest.json", "prechecks/01-api.sh", "steps/01-load.sh", "rollback/01-load.sh", "tests/01-count.sh",
+	} {
 		text, err := os.ReadFile(filepath.Join("examples/ledger-codes", name))
 		if err != nil {
 			t.Fatal(err)
@@ -224,7 +230,8 @@ func TestReadmeIsShort(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !strings.Contains(string(picture), "<title") || !strings.Contains(string(picture), "<desc") || strings.Contains(string(picture), "<script") {
+		if !strings.Contains(string(picture), "<title") || !strings.Contains(string(picture), "<desc") ||
+			strings.Contains(string(picture), "<script") {
 			t.Errorf("%s needs a title and a description, and no script", match[2])
 		}
 	}

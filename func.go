@@ -31,7 +31,8 @@ func main() {
 	// A bad configuration is answered, call by call: ending here would make the
 	// platform start the container over and over and tell nobody why.
 	fdk.Handle(&handler{
-		config: config, problems: problems, log: log, logWriter: logWriter, listener: newListener(os.Getenv, config.WorkDir, log),
-		client: oci.ResourcePrincipal(oci.Options{Endpoint: config.Endpoint}),
+		config: config, problems: problems, log: log, logWriter: logWriter,
+		listener: newListener(os.Getenv, config.WorkDir, log),
+		client:   oci.ResourcePrincipal(oci.Options{Endpoint: config.Endpoint}),
 	})
 }

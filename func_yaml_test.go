@@ -36,10 +36,12 @@ func TestFuncYAML(t *testing.T) {
 	if f.SchemaVersion != 20180708 || f.Name != "cemli-executor" || f.Version == "" || f.Runtime != "docker" {
 		t.Errorf("schema %d, name %q, version %q, runtime %q", f.SchemaVersion, f.Name, f.Version, f.Runtime)
 	}
-	if !slices.Contains([]int{128, 256, 512, 1024, 2048, 3072}, f.Memory) || f.Timeout < 5 || f.Timeout > 300 || f.IdleTimeout < 1 {
+	if !slices.Contains([]int{128, 256, 512, 1024, 2048, 3072}, f.Memory) || f.Timeout < 5 || f.Timeout > 300 ||
+		f.IdleTimeout < 1 {
 		t.Errorf("memory %d, timeout %d, idle timeout %d", f.Memory, f.Timeout, f.IdleTimeout)
 	}
-	if d, err := time.ParseDuration(f.Deploy.OCI.DetachedMode.Timeout); err != nil || d < 5*time.Second || d > time.Hour {
+	d, err := time.ParseDuration(f.Deploy.OCI.DetachedMode.Timeout)
+	if err != nil || d < 5*time.Second || d > time.Hour {
 		t.Errorf("detached timeout %q: %v", f.Deploy.OCI.DetachedMode.Timeout, err)
 	}
 	environ := []string{"OCI_RESOURCE_PRINCIPAL_VERSION=2.2"}

@@ -68,7 +68,8 @@ func (h *handler) call(ctx context.Context, in io.Reader) (answer []byte, err er
 	}()
 	if !h.busy.TryLock() {
 		return json.Marshal(refusal(problem.New(problem.Problem{
-			Code: "trigger.busy", Message: "another call is running in this process", Hint: "try again when it has ended",
+			Code: "trigger.busy", Message: "another call is running in this process",
+			Hint: "try again when it has ended",
 		}, nil)))
 	}
 	defer h.busy.Unlock()
@@ -109,7 +110,9 @@ func (h *handler) unconfigured(call trigger.Call) ([]byte, error) {
 
 // serve runs every item of a call in turn. If one must fail the invocation the others
 // run all the same.
-func (h *handler) serve(ctx context.Context, call trigger.Call, callID string, by []evidence.Requester) ([]byte, error) {
+func (h *handler) serve(
+	ctx context.Context, call trigger.Call, callID string, by []evidence.Requester,
+) ([]byte, error) {
 	if _, ok := ctx.Deadline(); !ok {
 		h.log.Warn("the call has no readable Fn-Deadline", "call_id", callID, "assumed", noDeadline.String())
 		var cancel context.CancelFunc
@@ -142,7 +145,8 @@ func (h *handler) sweep(ctx context.Context, run *executor.Executor, call trigge
 		return
 	}
 	if err := run.SweepInSpareTime(ctx, callID); err != nil {
-		h.log.Warn("the sweep in spare time could not do all of its work", "call_id", callID, "code", problem.CodeOf(err), "error", err.Error())
+		h.log.Warn("the sweep in spare time could not do all of its work", "call_id", callID,
+			"code", problem.CodeOf(err), "error", err.Error())
 	}
 }
 
@@ -264,7 +268,8 @@ func (h *handler) executor() executor.Config {
 		Packages: h.client.Bucket(h.config.PackagesBucket), Results: h.client.Bucket(h.config.ResultsBucket),
 		State: h.client.Bucket(h.config.StateBucket), Policy: h.policy(),
 		Namespace: h.client.Namespace, Environment: h.config.Environment, WorkDir: h.config.WorkDir,
-		KeepPackages: h.config.KeepPackages, Reserve: h.config.Reserve, Limits: h.config.Limits, Sandbox: h.config.Sandbox, Scripts: h.config.Scripts, Output: h.config.Output,
+		KeepPackages: h.config.KeepPackages, Reserve: h.config.Reserve, Limits: h.config.Limits,
+		Sandbox: h.config.Sandbox, Scripts: h.config.Scripts, Output: h.config.Output,
 		Identity: identity, Log: h.log, LogWriter: h.logWriter, Secrets: h.secret, Announce: h.announce,
 	}
 	if h.config.WriteLog.Log != "" {
@@ -337,8 +342,14 @@ type refused struct {
 }
 
 func refusal(err error) refused {
-	described := problem.Of(err, problem.Problem{Code: codes.Internal, Message: "the executor could not do its work", Hint: "see the function's log"})
-	return refused{Status: evidence.Status(codes.Of(described.Code()).Status), Message: described.Message(), Error: evidence.NewError(described)}
+	described := problem.Of(err,
+		problem.Problem{
+			Code: codes.Internal, Message: "the executor could not do its work", Hint: "see the function's log",
+		})
+	return refused{
+		Status: evidence.Status(codes.Of(described.Code()).Status), Message: described.Message(),
+		Error: evidence.NewError(described),
+	}
 }
 
 // encode makes the answer: an array for a batch. Where a batch is too large, the ends

@@ -30,8 +30,9 @@ func testHandler(t *testing.T, environ ...string) (*handler, *bytes.Buffer) {
 	config.WorkDir = t.TempDir()
 	logger := slog.New(slog.NewJSONHandler(&log, nil))
 	return &handler{
-		config: config, problems: problems, log: logger, listener: newListener(func(string) string { return "" }, config.WorkDir, logger),
-		client: oci.ResourcePrincipal(oci.Options{Endpoint: "http://127.0.0.1:1", Backoff: time.Millisecond}),
+		config: config, problems: problems, log: logger,
+		listener: newListener(func(string) string { return "" }, config.WorkDir, logger),
+		client:   oci.ResourcePrincipal(oci.Options{Endpoint: "http://127.0.0.1:1", Backoff: time.Millisecond}),
 	}, &log
 }
 
@@ -106,12 +107,24 @@ func TestEventsThatTriggersMayName(t *testing.T) {
 		want               string // status, or code
 	}{
 		{"named", policy, named, true, ""},
-		{"in a batch", policy, "[" + event(`,"eventID":"i","data":{"resourceName":"bank"}`) + "," + named + "]", true, ""},
+		{
+			"in a batch", policy, "[" + event(`,"eventID":"i","data":{"resourceName":"bank"}`) + "," + named + "]",
+			true, "",
+		},
 		{"not named", policy, event(`,"eventID":"i","data":{"resourceName":"bank"}`), false, "ignored"},
 		{"without an id", policy, event(`,"data":{"resourceName":"erp-db"}`), false, "trigger.event"},
-		{"about what nobody can read", policy, event(`,"eventID":"i","data":{"resourceName":7}`), false, "trigger.event"},
-		{"about a name with a control character", policy, event(`,"eventID":"i","data":{"resourceName":"erp-\u0000"}`), false, "trigger.value"},
-		{"of a type that none names", policy, `{"cloudEventsVersion":"0.1","eventType":"com.oraclecloud.computeapi.launchinstance"}`, false, "ignored"},
+		{
+			"about what nobody can read", policy, event(`,"eventID":"i","data":{"resourceName":7}`), false,
+			"trigger.event",
+		},
+		{
+			"about a name with a control character", policy,
+			event(`,"eventID":"i","data":{"resourceName":"erp-\u0000"}`), false, "trigger.value",
+		},
+		{
+			"of a type that none names", policy,
+			`{"cloudEventsVersion":"0.1","eventType":"com.oraclecloud.computeapi.launchinstance"}`, false, "ignored",
+		},
 		{"a policy that is no JSON", `CEMLI_POLICY={`, named, true, ""},
 		{"a policy of another environment", `CEMLI_POLICY={"environment":"prod"}`, named, true, ""},
 		{"a policy that is out of reach", `CEMLI_POLICY=policies/dev.json`, named, true, ""},
@@ -142,7 +155,10 @@ func TestBadConfigurationIsAnsweredByName(t *testing.T) {
 			}
 		}
 	}
-	for _, body := range []string{`{"action":"sweep"}`, `{"cloudEventsVersion":"0.1","eventID":"i","source":"s","eventType":"com.oraclecloud.objectstorage.createobject","data":{}}`} {
+	for _, body := range []string{
+		`{"action":"sweep"}`,
+		`{"cloudEventsVersion":"0.1","eventID":"i","source":"s","eventType":"com.oraclecloud.objectstorage.createobject","data":{}}`,
+	} {
 		if answer, failed := serve(t, h, t.Context(), strings.NewReader(body)); !failed {
 			t.Errorf("nobody reads the answer to %s: %v", body, answer)
 		}
@@ -170,7 +186,8 @@ func TestSecondCallIsRefused(t *testing.T) {
 		serve(t, h, t.Context(), first)
 	}()
 	<-first.reading
-	if answer, failed := serve(t, h, t.Context(), strings.NewReader(`{"object":"a.zip"}`)); failed || errorCode(answer) != "trigger.busy" {
+	answer, failed := serve(t, h, t.Context(), strings.NewReader(`{"object":"a.zip"}`))
+	if failed || errorCode(answer) != "trigger.busy" {
 		t.Errorf("%v, failed %v; want trigger.busy", answer, failed)
 	}
 	close(first.finish)
@@ -219,8 +236,10 @@ func TestUnreachableStoreFailsTheInvocation(t *testing.T) {
 func localOCI(t *testing.T) *localoci.Server {
 	t.Helper()
 	server, err := localoci.Open(localoci.Config{
-		Dir: t.TempDir(), Buckets: localoci.Buckets{Packages: "cemli-packages", Results: "cemli-results", State: "cemli-state"}, Log: slog.New(slog.DiscardHandler),
-		Invoke: func(context.Context, localoci.Invocation) (localoci.Answer, error) { return localoci.Answer{}, nil },
+		Dir:     t.TempDir(),
+		Buckets: localoci.Buckets{Packages: "cemli-packages", Results: "cemli-results", State: "cemli-state"},
+		Log:     slog.New(slog.DiscardHandler),
+		Invoke:  func(context.Context, localoci.Invocation) (localoci.Answer, error) { return localoci.Answer{}, nil },
 	})
 	if err == nil {
 		err = server.Start(0)
@@ -241,11 +260,14 @@ func TestAnEventsInvocationSweeps(t *testing.T) {
 		_, err := h.client.Bucket("cemli-state").Head(t.Context(), "sweep/"+h.config.Environment+".json")
 		return err == nil
 	}
-	for body, want := range map[string]bool{`{"object":"none.zip"}`: false, strings.Replace(upload, "a.zip", "a.txt", 1): true} {
+	for body, want := range map[string]bool{
+		`{"object":"none.zip"}`: false, strings.Replace(upload, "a.zip", "a.txt", 1): true,
+	} {
 		if answer, failed := serve(t, h, t.Context(), strings.NewReader(body)); failed || swept() != want {
 			t.Errorf("%s: answer %v, failed %v, swept %v", body, answer, failed, swept())
 		}
-		if err := h.client.Bucket("cemli-state").Delete(t.Context(), "sweep/"+h.config.Environment+".json", ""); want != (err == nil) {
+		err := h.client.Bucket("cemli-state").Delete(t.Context(), "sweep/"+h.config.Environment+".json", "")
+		if want != (err == nil) {
 			t.Error(err)
 		}
 	}
@@ -255,15 +277,18 @@ func TestAnEventsInvocationSweeps(t *testing.T) {
 func TestByHandWhatIsWrongIsAnswered(t *testing.T) {
 	server := localOCI(t)
 	client := func(endpoint string) *oci.Client {
-		return oci.ConfigFile(server.Authority().ConfigFile(), "DEFAULT", oci.Options{Endpoint: endpoint, Backoff: time.Millisecond})
+		return oci.ConfigFile(server.Authority().ConfigFile(), "DEFAULT",
+			oci.Options{Endpoint: endpoint, Backoff: time.Millisecond})
 	}
 	var zipped bytes.Buffer
 	if _, err := bundle.Create(&zipped, fstest.MapFS{
-		"manifest.json": {Data: []byte(`{"name":"a","version":"1.0.0","type":"extension"}`)}, "steps/run.sh": {Data: []byte("true")},
+		"manifest.json": {Data: []byte(`{"name":"a","version":"1.0.0","type":"extension"}`)},
+		"steps/run.sh":  {Data: []byte("true")},
 	}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := client(server.Endpoint()).Bucket("cemli-packages").Put(t.Context(), "a.zip", bytes.NewReader(zipped.Bytes()), int64(zipped.Len()), store.PutOptions{}); err != nil {
+	_, err := client(server.Endpoint()).Bucket("cemli-packages").Put(t.Context(), "a.zip", bytes.NewReader(zipped.Bytes()), int64(zipped.Len()), store.PutOptions{})
+	if err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {
@@ -303,7 +328,8 @@ func (c fdkContext) CallID() string      { return "call-1" }
 func TestWhatThePlatformSays(t *testing.T) {
 	ctx := fdk.WithContext(t.Context(), fdkContext{header: http.Header{"Oci-Subject-Id": {"ocid1.user.oc1..x"}}})
 	caller := platform(ctx)
-	if by := requesters(caller.header, false); caller.callID != "call-1" || len(by) != 1 || by[0].Subject != "ocid1.user.oc1..x" || by[0].Verified {
+	by := requesters(caller.header, false)
+	if caller.callID != "call-1" || len(by) != 1 || by[0].Subject != "ocid1.user.oc1..x" || by[0].Verified {
 		t.Errorf("call id %q, requested by %+v", caller.callID, by)
 	}
 	if caller := platform(t.Context()); caller.callID != "" || caller.header == nil || caller.hidden {
@@ -315,7 +341,8 @@ func TestBatchAnswerStaysUnderTheLimit(t *testing.T) {
 	tail := strings.Repeat("x", evidence.TailBytes)
 	var answers []any
 	for range 100 {
-		answers = append(answers, evidence.Summary{Status: evidence.StatusSuccess, RunID: "r", Execution: evidence.Execution{Stdout: tail}})
+		answers = append(answers,
+			evidence.Summary{Status: evidence.StatusSuccess, RunID: "r", Execution: evidence.Execution{Stdout: tail}})
 	}
 	doc, err := encode(answers, true)
 	if err != nil || len(doc) > evidence.MaxAnswer {

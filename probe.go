@@ -12,12 +12,14 @@ import (
 
 // asksProbe reports whether a call is a probe alone, which is answered whatever is wrong.
 func asksProbe(call trigger.Call) bool {
-	return len(call.Items) == 1 && !call.Batch && call.Items[0].Err == nil && call.Items[0].Request.Action == executor.ActionProbe
+	return len(call.Items) == 1 && !call.Batch && call.Items[0].Err == nil &&
+		call.Items[0].Request.Action == executor.ActionProbe
 }
 
 // probe says what this deployment can do; asked for a verdict it says yes or no, and the log the rest.
 func (h *handler) probe(ctx context.Context, run *executor.Executor, q executor.Request) any {
-	found := run.Probe(ctx, executor.Probing{Problems: h.problems, Credentials: h.config.Credentials, Checks: h.checks()})
+	found := run.Probe(ctx,
+		executor.Probing{Problems: h.problems, Credentials: h.config.Credentials, Checks: h.checks()})
 	if !q.Verdict {
 		return found
 	}
@@ -25,7 +27,8 @@ func (h *handler) probe(ctx context.Context, run *executor.Executor, q executor.
 		if line.OK {
 			h.log.Info("probe", "call_id", q.CallID, "what", line.What, "says", line.Says)
 		} else {
-			h.log.Error("probe", "call_id", q.CallID, "what", line.What, "code", line.Code, "error", line.Says, "cure", line.Cure)
+			h.log.Error("probe", "call_id", q.CallID, "what", line.What, "code", line.Code, "error", line.Says,
+				"cure", line.Cure)
 		}
 	}
 	return found.OK
@@ -43,10 +46,13 @@ func (h *handler) checks() []executor.ProbeCheck {
 	vault := executor.ProbeCheck{What: "vault", Try: said("none: packages name secrets by their OCIDs")}
 	if h.config.Vault != "" {
 		vault.Try = func(ctx context.Context) (string, error) {
-			return "it answers; whether a secret may be read shows with the first one", h.client.AsksVault(ctx, h.config.Vault)
+			return "it answers; whether a secret may be read shows with the first one",
+				h.client.AsksVault(ctx, h.config.Vault)
 		}
 	}
-	itself := executor.ProbeCheck{What: "invoke", Try: said("no detached invocations here: what takes longer than one is refused")}
+	itself := executor.ProbeCheck{
+		What: "invoke", Try: said("no detached invocations here: what takes longer than one is refused"),
+	}
 	if id := h.config.Identity.FunctionID; onFunctions(id) {
 		itself.Try = func(ctx context.Context) (string, error) {
 			return "the function may invoke itself", h.client.MayInvoke(ctx, id)

@@ -33,7 +33,10 @@ func TestImageTag(t *testing.T) {
 		env  []string
 		want string // empty: it fails
 	}{
-		{[]string{run, "OCI_TRIGGER_COMMIT_HASH=00112233445566778899aabbccddeeff00112233"}, "001122334455-run-0123abcd"},
+		{
+			[]string{run, "OCI_TRIGGER_COMMIT_HASH=00112233445566778899aabbccddeeff00112233"},
+			"001122334455-run-0123abcd",
+		},
 		{[]string{run, "OCI_TRIGGER_COMMIT_HASH="}, "run-0123abcd"}, // by hand, and no repository
 		{[]string{"OCI_TRIGGER_COMMIT_HASH=00112233445566778899aabbccddeeff00112233"}, ""},
 	} {
@@ -57,7 +60,8 @@ func TestVulnerabilityScanFails(t *testing.T) {
 		{"echo 'govulncheck: fetching vulnerabilities: no route' >&2; exit 1", false},
 	} {
 		out, err := script(t, ".", nil, "vulncheck.sh", "bash", "-c", c.scanner)
-		if (err != nil) != c.fails || !c.fails && strings.Contains(c.scanner, "fetching") && !strings.Contains(out, "NOT CHECKED") {
+		if (err != nil) != c.fails ||
+			!c.fails && strings.Contains(c.scanner, "fetching") && !strings.Contains(out, "NOT CHECKED") {
 			t.Errorf("%s: %v\n%s", c.scanner, err, out)
 		}
 	}
@@ -77,7 +81,8 @@ func TestSBOMNeedsBothHalves(t *testing.T) {
 	}
 	env := []string{"PATH=" + bin + ":" + os.Getenv("PATH")}
 	for scanner, fails := range map[string]bool{"both": false, "half": true, "false": true} {
-		if out, err := script(t, bin, env, "sbom.sh", "image", filepath.Join(bin, scanner+".json"), scanner); (err != nil) != fails {
+		out, err := script(t, bin, env, "sbom.sh", "image", filepath.Join(bin, scanner+".json"), scanner)
+		if (err != nil) != fails {
 			t.Errorf("%s: %v\n%s", scanner, err, out)
 		}
 	}
@@ -117,7 +122,8 @@ func makes(t *testing.T, dir, umask string, args ...string) string {
 	cmd.Args = append(cmd.Args, args...)
 	cmd.Dir = dir
 	for _, v := range os.Environ() { // not of the make that runs this test
-		if name, _, _ := strings.Cut(v, "="); !slices.Contains([]string{"VERSION", "COMMIT", "MAKEFLAGS", "MFLAGS", "MAKELEVEL", "IMAGE"}, name) {
+		name, _, _ := strings.Cut(v, "=")
+		if !slices.Contains([]string{"VERSION", "COMMIT", "MAKEFLAGS", "MFLAGS", "MAKELEVEL", "IMAGE"}, name) {
 			cmd.Env = append(cmd.Env, v)
 		}
 	}
@@ -161,7 +167,8 @@ func TestDist(t *testing.T) {
 		PATH=/usr/bin:/bin ./cemli local run ../../examples/hello-cemli`, name)
 	check.Dir = first
 	out, err := check.CombinedOutput()
-	if err != nil || !strings.Contains(string(out), "cemli 9.8.7 (") || !strings.Contains(string(out), "success  hello-cemli") {
+	if err != nil || !strings.Contains(string(out), "cemli 9.8.7 (") ||
+		!strings.Contains(string(out), "success  hello-cemli") {
 		t.Errorf("%v\n%s", err, out)
 	}
 }
@@ -201,10 +208,12 @@ func TestScriptsAreKept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !regexp.MustCompile(`(?m)^lint:.*\bshellcheck\b`).Match(makefile) || !bytes.Contains(makefile, []byte("git ls-files '*.sh'")) {
+	if !regexp.MustCompile(`(?m)^lint:.*\bshellcheck\b`).Match(makefile) ||
+		!bytes.Contains(makefile, []byte("git ls-files '*.sh'")) {
 		t.Error("make lint does not check every script")
 	}
-	out, err := exec.Command("bash", "-c", `git ls-files '*.sh' '*.txtar' .ci/run Makefile | git check-attr --stdin eol`).Output()
+	out, err := exec.Command("bash",
+		"-c", `git ls-files '*.sh' '*.txtar' .ci/run Makefile | git check-attr --stdin eol`).Output()
 	if err != nil {
 		t.Fatal(err)
 	}

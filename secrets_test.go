@@ -57,7 +57,8 @@ func TestRepositoryHasNoSecrets(t *testing.T) {
 	}
 	// The scan itself finds what it is for.
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "config"), []byte("url = https://scott"+":tiger@db.example.org/\n"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "config"), []byte("url = https://scott"+":tiger@db.example.org/\n"),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 	if found := repositoryLeaks(t, dir); len(found) != 1 {

@@ -49,8 +49,9 @@ func platform(ctx context.Context) (c caller) {
 // anonymous refuses a caller who hides who it is, where that is to be verified.
 func anonymous() error {
 	return problem.New(problem.Problem{
-		Code: "trigger.subject", Where: "Fn-Intent", Message: "the call replaces the platform's headers by its own, so that nobody can tell who signed it",
-		Hint: "invoke the function without the header Fn-Intent: httprequest, and not by an API gateway",
+		Code: "trigger.subject", Where: "Fn-Intent",
+		Message: "the call replaces the platform's headers by its own, so that nobody can tell who signed it",
+		Hint:    "invoke the function without the header Fn-Intent: httprequest, and not by an API gateway",
 	}, nil)
 }
 
@@ -76,7 +77,8 @@ func requesters(header http.Header, trusted bool) []evidence.Requester {
 	var list []evidence.Requester
 	for _, id := range ids[:min(len(ids), maxSubjects)] {
 		if anID.MatchString(id) {
-			list = append(list, evidence.Requester{Subject: id, Type: kind, Source: subjectID, Verified: trusted && alone})
+			list = append(list,
+				evidence.Requester{Subject: id, Type: kind, Source: subjectID, Verified: trusted && alone})
 		}
 	}
 	return list

@@ -17,7 +17,9 @@ import (
 var trusted = append([]string{"FN_FN_ID=ocid1.fnfunc.oc1.phx.x", "CEMLI_TRUST_SUBJECT=true"}, onOCI...)
 
 func subject(id, kind string) http.Header {
-	return http.Header{"Oci-Subject-Id": {id}, "Oci-Subject-Type": {kind}, "Oci-Subject-Tenancy-Id": {"ocid1.tenancy.oc1..t"}}
+	return http.Header{
+		"Oci-Subject-Id": {id}, "Oci-Subject-Type": {kind}, "Oci-Subject-Tenancy-Id": {"ocid1.tenancy.oc1..t"},
+	}
 }
 
 // Who signed an invocation is who asked; it is verified where the operator vouches for the platform.
@@ -34,7 +36,10 @@ func TestTheSubjectIsWhoAsked(t *testing.T) {
 	}{
 		{"a person", subject(user, "user"), false, []evidence.Requester{by(user, "user", false)}},
 		{"a person, vouched for", subject(user, "user"), true, []evidence.Requester{by(user, "user", true)}},
-		{"a resource, vouched for", subject("ocid1.eventrule.oc1.phx.x", "resource"), true, []evidence.Requester{by("ocid1.eventrule.oc1.phx.x", "resource", true)}},
+		{
+			"a resource, vouched for", subject("ocid1.eventrule.oc1.phx.x", "resource"), true,
+			[]evidence.Requester{by("ocid1.eventrule.oc1.phx.x", "resource", true)},
+		},
 		{"without a type", http.Header{"Oci-Subject-Id": {user}}, true, []evidence.Requester{by(user, "", true)}},
 		{"nobody", http.Header{}, true, nil},
 		{"a type alone", http.Header{"Oci-Subject-Type": {"user"}}, true, nil},
@@ -46,11 +51,21 @@ func TestTheSubjectIsWhoAsked(t *testing.T) {
 			true,
 			[]evidence.Requester{by(user, "", false), by("ocid1.user.oc1..y", "", false)},
 		},
-		{"two types", http.Header{"Oci-Subject-Id": {user}, "Oci-Subject-Type": {"user", "resource"}}, true, []evidence.Requester{by(user, "", false)}},
+		{
+			"two types",
+			http.Header{"Oci-Subject-Id": {user}, "Oci-Subject-Type": {"user", "resource"}},
+			true,
+			[]evidence.Requester{by(user, "", false)},
+		},
 		{"a type of many words", subject(user, "user or\tso"), true, []evidence.Requester{by(user, "", false)}},
 		{"what is no id", subject("a b", "user"), true, nil},
 		{"what is too long", subject(strings.Repeat("x", 257), "user"), true, nil},
-		{"many", http.Header{"Oci-Subject-Id": strings.Fields(strings.Repeat("x ", 1000))}, true, slices.Repeat([]evidence.Requester{by("x", "", false)}, 4)},
+		{
+			"many",
+			http.Header{"Oci-Subject-Id": strings.Fields(strings.Repeat("x ", 1000))},
+			true,
+			slices.Repeat([]evidence.Requester{by("x", "", false)}, 4),
+		},
 	} {
 		if diff := cmp.Diff(c.want, requesters(c.header, c.trusted)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", c.name, diff)
@@ -84,7 +99,11 @@ func TestACallerCannotNameTheSubject(t *testing.T) {
 	}{
 		{"hidden", trusted, hidden, "trigger.subject"},
 		{"hidden, and nobody is verified", onOCI, hidden, "trigger.unknown_form"},
-		{"not hidden", trusted, fdk.WithContext(t.Context(), fdkContext{header: subject("ocid1.user.oc1..x", "user")}), "trigger.unknown_form"},
+		{
+			"not hidden", trusted,
+			fdk.WithContext(t.Context(), fdkContext{header: subject("ocid1.user.oc1..x", "user")}),
+			"trigger.unknown_form",
+		},
 	} {
 		h, log := testHandler(t, c.environ...)
 		answer, failed := serve(t, h, c.ctx, strings.NewReader(`{}`))
@@ -98,12 +117,14 @@ func TestACallerCannotNameTheSubject(t *testing.T) {
 func TestNobodyVouchesForAFnServer(t *testing.T) {
 	for _, id := range []string{"FN_FN_ID=01HQ3V5NG3NG8G00GZJ0000001", "FN_FN_ID=", "HOME=/"} {
 		_, problems := ParseConfig([]string{"CEMLI_TRUST_SUBJECT=true", id})
-		if len(problems) != 1 || problems[0].Where != "CEMLI_TRUST_SUBJECT" || problems[0].Code != "config.value" || problems[0].Hint == "" {
+		if len(problems) != 1 || problems[0].Where != "CEMLI_TRUST_SUBJECT" || problems[0].Code != "config.value" ||
+			problems[0].Hint == "" {
 			t.Errorf("%s: problems %v", id, problems)
 		}
 	}
 	for value, ok := range map[string]bool{"true": true, "false": true, "": true, "yes": false, "TRUE": false} {
-		c, problems := ParseConfig(append([]string{"FN_FN_ID=ocid1.fnfunc.oc1.phx.x", "CEMLI_TRUST_SUBJECT=" + value}, onOCI...))
+		c, problems := ParseConfig(
+			append([]string{"FN_FN_ID=ocid1.fnfunc.oc1.phx.x", "CEMLI_TRUST_SUBJECT=" + value}, onOCI...))
 		if (problems == nil) != ok || c.TrustSubject != (value == "true") {
 			t.Errorf("%q: trust %v, problems %v", value, c.TrustSubject, problems)
 		}
@@ -112,7 +133,9 @@ func TestNobodyVouchesForAFnServer(t *testing.T) {
 
 // Only OCI Functions has invocations that go on by themselves: a function whose id is no OCID asks for none.
 func TestAFnServerIsNotAskedForAnotherInvocation(t *testing.T) {
-	for id, want := range map[string]bool{"ocid1.fnfunc.oc1.phx.x": true, "01KB2V5NG3NG8G00GZJ0000001": false, "": false} {
+	for id, want := range map[string]bool{
+		"ocid1.fnfunc.oc1.phx.x": true, "01KB2V5NG3NG8G00GZJ0000001": false, "": false,
+	} {
 		h, _ := testHandler(t, "FN_FN_ID="+id)
 		if got := h.executor().Invoke != nil; got != want {
 			t.Errorf("id %q: it can be asked %v; want %v", id, got, want)

@@ -163,7 +163,10 @@ func (d *deployment) end() any {
 func TestFirstDeploy(t *testing.T) {
 	d := deploy(t)
 	out := d.must()
-	for _, want := range []string{"environment dev", "pushing commit", "stage build", "Plan: 3 to add", "examples/policies/dev.json", "success: hello-cemli 1.0.0, dev", "The environment dev works."} {
+	for _, want := range []string{
+		"environment dev", "pushing commit", "stage build", "Plan: 3 to add", "examples/policies/dev.json",
+		"success: hello-cemli 1.0.0, dev", "The environment dev works.",
+	} {
 		if !strings.Contains(out, want) {
 			t.Errorf("it does not say %q:\n%s", want, out)
 		}
@@ -179,8 +182,8 @@ func TestFirstDeploy(t *testing.T) {
 	}
 }
 
-// Killed after each of its calls, and in the middle of an apply, and run again: what there is in the end is the same, with
-// nothing made twice.
+// Killed after each of its calls, and in the middle of an apply, and run again: what there is in the end is the same,
+// with nothing made twice.
 func TestFirstDeployIsKilled(t *testing.T) {
 	whole := deploy(t)
 	whole.must()
@@ -263,7 +266,8 @@ func TestFirstDeployOfASourceElsewhere(t *testing.T) {
 		d.Source = source
 		out := d.must()
 		now := d.tenancy()
-		if now.conditions = d.conditions; !strings.Contains(out, said) || now.head() != "" || now.Created != 1 || len(now.Builds) != 1 {
+		if now.conditions = d.conditions; !strings.Contains(out, said) || now.head() != "" || now.Created != 1 ||
+			len(now.Builds) != 1 {
 			t.Errorf("%s: builds %+v, pushed %q:\n%s", source, now.Builds, now.head(), out)
 		}
 	}
@@ -280,7 +284,9 @@ func TestFirstDeployBeforeTheFirstApply(t *testing.T) {
 func TestFirstDeployKeepsOtherCommits(t *testing.T) {
 	d := deploy(t)
 	other := t.TempDir()
-	out, err := exec.Command("bash", "-euc", `cd "$0"; git init -q -b main; git -c user.name=b -c user.email=b@example.com -c commit.gpgSign=false commit -q --allow-empty -m other; git push -q "$1" main`, other, d.Remote).CombinedOutput()
+	out, err := exec.Command("bash",
+		"-euc",
+		`cd "$0"; git init -q -b main; git -c user.name=b -c user.email=b@example.com -c commit.gpgSign=false commit -q --allow-empty -m other; git push -q "$1" main`, other, d.Remote).CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
@@ -341,7 +347,8 @@ func TestFirstDeployPackageFails(t *testing.T) {
 
 // Its help is that of a person at a terminal.
 func TestFirstDeployHelp(t *testing.T) {
-	if out := deploy(t).must("--help"); !strings.HasPrefix(out, "first-deploy.sh [TERRAFORM ARGUMENT...]: ") || strings.Contains(out, "set -") {
+	out := deploy(t).must("--help")
+	if !strings.HasPrefix(out, "first-deploy.sh [TERRAFORM ARGUMENT...]: ") || strings.Contains(out, "set -") {
 		t.Error(out)
 	}
 }
@@ -375,7 +382,8 @@ func profile(t *testing.T) string {
 	fingerprint := strings.ReplaceAll(fmt.Sprintf("% x", md5.Sum(public)), " ", ":") // #nosec G401 -- the same
 	config := fmt.Sprintf("[DEFAULT]\nuser=ocid1.user.oc1..u\nfingerprint=%s\ntenancy=ocid1.tenancy.oc1..t\nregion=eu-frankfurt-1\nkey_file=%s\n", fingerprint, dir+"/key.pem")
 	block := pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)})
-	if err := errors.Join(os.WriteFile(dir+"/key.pem", block, 0o600), os.WriteFile(dir+"/config", []byte(config), 0o600)); err != nil {
+	err = errors.Join(os.WriteFile(dir+"/key.pem", block, 0o600), os.WriteFile(dir+"/config", []byte(config), 0o600))
+	if err != nil {
 		t.Fatal(err)
 	}
 	return dir + "/config"
@@ -414,8 +422,10 @@ func TestOCIKnowsTheCalls(t *testing.T) {
 			}
 		}
 		before := requests.Load()
-		cmd := exec.CommandContext(t.Context(), oci, append([]string{"--config-file", config, "--endpoint", server.URL, "--no-retry"}, call...)...)
-		cmd.Env = append(os.Environ(), "OCI_CLI_SUPPRESS_FILE_PERMISSIONS_WARNING=True", "SUPPRESS_LABEL_WARNING=True", "HOME="+t.TempDir(), "LC_ALL=C.UTF-8")
+		cmd := exec.CommandContext(t.Context(), oci,
+			append([]string{"--config-file", config, "--endpoint", server.URL, "--no-retry"}, call...)...)
+		cmd.Env = append(os.Environ(), "OCI_CLI_SUPPRESS_FILE_PERMISSIONS_WARNING=True", "SUPPRESS_LABEL_WARNING=True",
+			"HOME="+t.TempDir(), "LC_ALL=C.UTF-8")
 		out, err := cmd.CombinedOutput()
 		if cmd.ProcessState.ExitCode() == 2 || requests.Load() == before || bytes.Contains(out, []byte("Usage:")) {
 			t.Errorf("oci %s: %v\n%s", strings.Join(call, " "), err, out)

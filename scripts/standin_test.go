@@ -13,10 +13,12 @@ import (
 	"testing"
 )
 
-// The test binary stands in for the programs that first-deploy.sh calls, under their names. They share a tenancy that is
-// a file, and count what is done to it.
+// The test binary stands in for the programs that first-deploy.sh calls, under their names. They share a tenancy that
+// is a file, and count what is done to it.
 func TestMain(m *testing.M) {
-	programs := map[string]func(*tenancy, []string) int{"oci": (*tenancy).oci, "terraform": (*tenancy).terraform, "git": (*tenancy).git}
+	programs := map[string]func(*tenancy, []string) int{
+		"oci": (*tenancy).oci, "terraform": (*tenancy).terraform, "git": (*tenancy).git,
+	}
 	if program, ok := programs[filepath.Base(os.Args[0])]; ok {
 		os.Exit(open().call(program, os.Args[1:]))
 	}
@@ -32,8 +34,9 @@ type conditions struct {
 	Die                                                            int    // after this call everything is killed
 	NoTrigger, FailingBuild, Destroys, NotApplied, NotReady, Fails bool   // the last: hello-cemli does
 	Refused                                                        string // a command of OCI's that may not be used
-	Source                                                         string // mirror or direct; otherwise the repository is hosted
-	Git, Remote                                                    string
+	// mirror or direct; otherwise the repository is hosted
+	Source      string
+	Git, Remote string
 }
 
 // tenancy is what there is, and how often it was done.
@@ -203,7 +206,10 @@ func (t *tenancy) refs() int {
 		}
 	}
 	if head != "" {
-		items = append(items, map[string]any{"ref-name": "main", "ref-type": "BRANCH", "full-ref-name": "refs/heads/main", "commit-id": head})
+		items = append(items,
+			map[string]any{
+				"ref-name": "main", "ref-type": "BRANCH", "full-ref-name": "refs/heads/main", "commit-id": head,
+			})
 	}
 	return answer(map[string]any{"items": items})
 }
@@ -229,11 +235,17 @@ func (t *tenancy) getBuild(id string) int {
 		return refuse(1, "ServiceError:\n{\"code\": \"NotAuthorizedOrNotFound\", \"status\": 404}")
 	}
 	b := &t.Builds[n]
-	data := map[string]any{"id": id, "lifecycle-details": "step Lint: exit 1", "build-outputs": nil, "build-run-progress": nil}
+	data := map[string]any{
+		"id": id, "lifecycle-details": "step Lint: exit 1", "build-outputs": nil, "build-run-progress": nil,
+	}
 	switch b.State {
 	case "ACCEPTED":
 		b.State = "IN_PROGRESS"
-		data["build-run-progress"] = map[string]any{"build-pipeline-stage-run-progress": map[string]any{"s": map[string]any{"stage-display-name": "build", "status": "IN_PROGRESS"}}}
+		data["build-run-progress"] = map[string]any{
+			"build-pipeline-stage-run-progress": map[string]any{"s": map[string]any{
+				"stage-display-name": "build", "status": "IN_PROGRESS",
+			}},
+		}
 	case "IN_PROGRESS":
 		b.State = "SUCCEEDED"
 		if t.FailingBuild && n == 0 {
@@ -241,7 +253,12 @@ func (t *tenancy) getBuild(id string) int {
 		}
 	}
 	if b.State == "SUCCEEDED" {
-		data["build-outputs"] = map[string]any{"exported-variables": map[string]any{"items": []any{map[string]any{"name": "VERSION", "value": "1"}, map[string]any{"name": "IMAGE_TAG", "value": "tag-" + id}}}}
+		data["build-outputs"] = map[string]any{
+			"exported-variables": map[string]any{"items": []any{
+				map[string]any{"name": "VERSION", "value": "1"},
+				map[string]any{"name": "IMAGE_TAG", "value": "tag-" + id},
+			}},
+		}
 	}
 	data["lifecycle-state"] = b.State
 	return answer(data)
@@ -276,7 +293,8 @@ func (t *tenancy) invoke(body string) int {
 
 // list lists objects. What was uploaded has run some time later.
 func (t *tenancy) list(bucket, prefix string) int {
-	if t.Objects["cemli-dev-packages/hello-cemli-1.0.0.zip"] != "" && prefix == "runs/" && slices.Contains(t.Made, "rule") {
+	if t.Objects["cemli-dev-packages/hello-cemli-1.0.0.zip"] != "" && prefix == "runs/" &&
+		slices.Contains(t.Made, "rule") {
 		if t.Looks++; t.Looks > 4 {
 			t.Objects["cemli-dev-results/runs/20260102T030405Z-hello-cemli-5f2b7c9d01ae/result.json"] = t.run()
 		}
@@ -344,8 +362,14 @@ func (t *tenancy) terraform(args []string) int {
 			actions = []string{"delete", "create"}
 		}
 		must(json.NewEncoder(os.Stdout).Encode(map[string]any{"resource_changes": []any{
-			map[string]any{"address": "module.storage.oci_objectstorage_bucket.this[\"results\"]", "type": "oci_objectstorage_bucket", "change": map[string]any{"actions": actions}},
-			map[string]any{"address": "terraform_data.wait", "type": "terraform_data", "change": map[string]any{"actions": []string{"delete", "create"}}},
+			map[string]any{
+				"address": "module.storage.oci_objectstorage_bucket.this[\"results\"]",
+				"type":    "oci_objectstorage_bucket", "change": map[string]any{"actions": actions},
+			},
+			map[string]any{
+				"address": "terraform_data.wait", "type": "terraform_data",
+				"change": map[string]any{"actions": []string{"delete", "create"}},
+			},
 		}}))
 	case "apply":
 		return t.apply(args[2:])
@@ -359,8 +383,10 @@ func (t *tenancy) outputs() {
 	outputs := map[string]any{}
 	if !t.NotApplied {
 		outputs = map[string]any{
-			"compartment_id": "ocid1.compartment.oc1..c", "tags": map[string]string{"Environment": "dev"}, "build_pipeline_id": "ocid1.devopsbuildpipeline.oc1..b",
-			"repository_id": "ocid1.devopsrepository.oc1..r", "repository_url": t.Remote, "repository_branch": "main", "connection_id": nil,
+			"compartment_id": "ocid1.compartment.oc1..c", "tags": map[string]string{"Environment": "dev"},
+			"build_pipeline_id": "ocid1.devopsbuildpipeline.oc1..b",
+			"repository_id":     "ocid1.devopsrepository.oc1..r", "repository_url": t.Remote,
+			"repository_branch": "main", "connection_id": nil,
 			"image_path":      "ocir.eu-frankfurt-1.oci.oraclecloud.com/ns/cemli-executor",
 			"buckets":         map[string]string{"packages": "cemli-dev-packages", "results": "cemli-dev-results"},
 			"function_config": map[string]string{"CEMLI_POLICY": "cemli-dev-policies/dev.json"}, "function_id": nil,
@@ -386,7 +412,12 @@ var resources = []string{"function", "rule", "schedule"}
 
 func (t *tenancy) plan(args []string) int {
 	given := strings.Join(args, " ")
-	for _, want := range []string{"-input=false", "-detailed-exitcode", "-var-file=environments/dev.tfvars", "-var create_function=true", "-var function_image=ocir.eu-frankfurt-1.oci.oraclecloud.com/ns/cemli-executor:tag-run", "-var function_image_digest=" + digest} {
+	for _, want := range []string{
+		"-input=false", "-detailed-exitcode", "-var-file=environments/dev.tfvars",
+		"-var create_function=true",
+		"-var function_image=ocir.eu-frankfurt-1.oci.oraclecloud.com/ns/cemli-executor:tag-run",
+		"-var function_image_digest=" + digest,
+	} {
 		if !strings.Contains(given, want) {
 			return refuse(1, "Error: %s is not among %s", want, given)
 		}

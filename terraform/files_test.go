@@ -51,7 +51,8 @@ func TestFunctionConfiguration(t *testing.T) {
 	var known []string
 	ast.Inspect(file, func(n ast.Node) bool {
 		if lit, ok := n.(*ast.BasicLit); ok && lit.Kind == token.STRING {
-			if text, err := strconv.Unquote(lit.Value); err == nil && variable.MatchString(text) && elsewhere[text] == "" {
+			text, err := strconv.Unquote(lit.Value)
+			if err == nil && variable.MatchString(text) && elsewhere[text] == "" {
 				known = append(known, text)
 			}
 		}
@@ -77,7 +78,11 @@ func TestSchema(t *testing.T) {
 		t.Fatal(err)
 	}
 	for key := range document {
-		if !slices.Contains([]string{"title", "description", "schemaVersion", "version", "locale", "informationalText", "stackDescription", "instructions", "troubleshooting", "variableGroups", "variables", "outputGroups", "outputs", "source", "logoUrl"}, key) {
+		if !slices.Contains([]string{
+			"title", "description", "schemaVersion", "version", "locale", "informationalText", "stackDescription",
+			"instructions", "troubleshooting", "variableGroups", "variables", "outputGroups", "outputs", "source",
+			"logoUrl",
+		}, key) {
 			t.Errorf("schema.yaml: %s is no key of Resource Manager's schema", key)
 		}
 	}
@@ -97,7 +102,8 @@ func TestSchema(t *testing.T) {
 		t.Errorf("variables.tf (-) and the groups of schema.yaml (+) differ:\n%s", diff)
 	}
 	for _, kind := range names(`(?m)^    type: (\S+)$`, described) {
-		if !slices.Contains([]string{"array", "boolean", "enum", "integer", "string"}, kind) && !strings.HasPrefix(kind, "oci:identity:") {
+		if !slices.Contains([]string{"array", "boolean", "enum", "integer", "string"}, kind) &&
+			!strings.HasPrefix(kind, "oci:identity:") {
 			t.Errorf("schema.yaml: %s is no type that Resource Manager asks for", kind)
 		}
 	}
@@ -179,7 +185,9 @@ func resources(t *testing.T) map[string]string {
 }
 
 // untagged are types that have no free-form tags.
-var untagged = []string{"terraform_data", "oci_core_network_security_group_security_rule", "oci_objectstorage_object_lifecycle_policy"}
+var untagged = []string{
+	"terraform_data", "oci_core_network_security_group_security_rule", "oci_objectstorage_object_lifecycle_policy",
+}
 
 func TestEverythingIsTagged(t *testing.T) {
 	for name, block := range resources(t) {
@@ -252,7 +260,8 @@ func TestStages(t *testing.T) {
 	}
 }
 
-var statement = regexp.MustCompile(`^Allow (any-user|(?:service|dynamic-group|group) \S+) to (\w+) ([\w-]+) in compartment id \$\{(?:\w+_)?compartment_id\}(?: where (.+))?$`)
+var statement = regexp.MustCompile(
+	`^Allow (any-user|(?:service|dynamic-group|group) \S+) to (\w+) ([\w-]+) in compartment id \$\{(?:\w+_)?compartment_id\}(?: where (.+))?$`)
 
 // No statement gives more than its principal needs.
 func TestStatements(t *testing.T) {
@@ -283,27 +292,35 @@ func tooMuch(who, verb, what, where string) string {
 		return "whoever changes something is held to it by a condition"
 	case who == "any-user" && !strings.Contains(where, "request.principal.type="):
 		return "any-user without the type of the principal is everyone"
-	case who == "any-user" && !strings.Contains(where, "request.principal.compartment.id='${compartment_id}'") && !strings.Contains(where, "any {${schedules}}") && !strings.Contains(where, "any {${event_compartments}}"):
+	case who == "any-user" && !strings.Contains(where, "request.principal.compartment.id='${compartment_id}'") &&
+		!strings.Contains(where, "any {${schedules}}") && !strings.Contains(where, "any {${event_compartments}}"):
 		return "any-user without compartment or id is everyone's"
 	case strings.HasPrefix(what, "object") && changes && !strings.Contains(where, "target.bucket.name="):
 		return "objects are changed in one bucket only"
-	case what == "objects" && changes && strings.Contains(where, "${results_bucket}") && !strings.HasSuffix(where, "request.permission='OBJECT_CREATE'}"):
+	case what == "objects" && changes && strings.Contains(where, "${results_bucket}") &&
+		!strings.HasSuffix(where, "request.permission='OBJECT_CREATE'}"):
 		return "results are created and nothing else"
-	case what == "objects" && changes && strings.Contains(where, "${policies_bucket}") && who != "group ${policies_group}":
+	case what == "objects" && changes && strings.Contains(where, "${policies_bucket}") &&
+		who != "group ${policies_group}":
 		return "policies are written by a group of their own"
 	case what == "keys" && !strings.Contains(where, "target.key.id="):
 		return "it is about one key"
-	case what == "keys" && !strings.HasPrefix(who, "service ") && !strings.Contains(where, "any {request.permission='KEY_SIGN', request.permission='KEY_READ'}"):
+	case what == "keys" && !strings.HasPrefix(who, "service ") &&
+		!strings.Contains(where, "any {request.permission='KEY_SIGN', request.permission='KEY_READ'}"):
 		return "a key signs, and neither encrypts nor is exported"
 	case what == "log-content" && !strings.Contains(where, "target.loggroup.id="):
 		return "it is about one log group"
-	case strings.HasPrefix(what, "fn-") && what != "fn-app" && !strings.Contains(where, "target.function.id='${function_id}'"):
+	case strings.HasPrefix(what, "fn-") && what != "fn-app" &&
+		!strings.Contains(where, "target.function.id='${function_id}'"):
 		return "it is about one function"
-	case what == "secret-bundles" && who != "dynamic-group ${function_group}" && !strings.Contains(where, "target.secret.id=") && !slices.Contains([]string{"any {${token_secrets}}", "any {${build_secrets}}"}, where):
+	case what == "secret-bundles" && who != "dynamic-group ${function_group}" &&
+		!strings.Contains(where, "target.secret.id=") &&
+		!slices.Contains([]string{"any {${token_secrets}}", "any {${build_secrets}}"}, where):
 		return "it is about secrets that are named"
 	case what == "ons-topics" && !strings.Contains(where, "target.topic.id="):
 		return "it is about one topic"
-	case what == "devops-deployment" && (!strings.Contains(where, "request.operation='") || strings.Contains(where, "!=")):
+	case what == "devops-deployment" &&
+		(!strings.Contains(where, "request.operation='") || strings.Contains(where, "!=")):
 		return "operations on deployments are named"
 	case what == "repos" && !strings.Contains(where, "target.repo.name="):
 		return "it is about one repository"
@@ -346,9 +363,12 @@ func TestDeliveredArtifacts(t *testing.T) {
 // waits are what has to be waited for before a resource is made, by the resource: OCI
 // refuses it otherwise, and the provider does not try again.
 var waits = map[string]string{
-	"modules/vault.oci_kms_key.this":                                    "endpoint",           // https://github.com/oracle/terraform-provider-oci/issues/1955
-	"modules/storage.oci_objectstorage_bucket.this":                     "key_policies",       // InsufficientServicePermissions: https://docs.oracle.com/en-us/iaas/Content/Object/Tasks/encryption.htm
-	"modules/storage.oci_objectstorage_object_lifecycle_policy.results": "lifecycle_policies", // the same: https://docs.oracle.com/en-us/iaas/Content/Object/Tasks/usinglifecyclepolicies.htm
+	// https://github.com/oracle/terraform-provider-oci/issues/1955
+	"modules/vault.oci_kms_key.this": "endpoint",
+	// InsufficientServicePermissions: https://docs.oracle.com/en-us/iaas/Content/Object/Tasks/encryption.htm
+	"modules/storage.oci_objectstorage_bucket.this": "key_policies",
+	// the same: https://docs.oracle.com/en-us/iaas/Content/Object/Tasks/usinglifecyclepolicies.htm
+	"modules/storage.oci_objectstorage_object_lifecycle_policy.results": "lifecycle_policies",
 	"modules/storage.oci_objectstorage_object_lifecycle_policy.state":   "lifecycle_policies",
 	"modules/function.oci_functions_function.this":                      "image_policies",
 }
@@ -360,7 +380,8 @@ func TestWaits(t *testing.T) {
 			t.Errorf("%s does not wait for %s", name, wait)
 		}
 		module, _, _ := strings.Cut(name, ".")
-		if block := all[module+".terraform_data."+wait]; !strings.Contains(block, `? "sleep ${var.settle_seconds}" : "exit 0"`) || !strings.Contains(block, "triggers_replace") {
+		if block := all[module+".terraform_data."+wait]; !strings.Contains(block,
+			`? "sleep ${var.settle_seconds}" : "exit 0"`) || !strings.Contains(block, "triggers_replace") {
 			t.Errorf("%s is no wait for what is new: %s", wait, block)
 		}
 	}

@@ -49,7 +49,8 @@ func (w workspace) run(dir string, args ...string) (string, error) {
 		name = w.init
 	}
 	cmd := exec.Command(name, append([]string{"-chdir=" + filepath.Join(w.dir, dir)}, args...)...)
-	cmd.Env = append(append(os.Environ(), "TF_IN_AUTOMATION=1", "TF_CLI_ARGS=-no-color", "CHECKPOINT_DISABLE=1"), w.env...)
+	cmd.Env = append(append(os.Environ(), "TF_IN_AUTOMATION=1", "TF_CLI_ARGS=-no-color", "CHECKPOINT_DISABLE=1"),
+		w.env...)
 	out, err := cmd.CombinedOutput()
 	return string(out), err
 }
@@ -133,16 +134,50 @@ var breaches = []struct {
 	name, module, file, old, new, said string
 	args                               []string
 }{
-	{"the function writes packages", "modules/iam", "statements.json", "to read objects in compartment id ${compartment_id} where target.bucket.name='${packages_bucket}'", "to manage objects in compartment id ${compartment_id} where target.bucket.name='${packages_bucket}'", "packages are read", nil},
-	{"the function deletes results", "modules/iam", "statements.json", "where all {target.bucket.name='${results_bucket}', request.permission='OBJECT_CREATE'}", "where target.bucket.name='${results_bucket}'", "the function creates results, never overwrites or deletes them", nil},
-	{"a policy for everything", "modules/iam", "devops.json", "to read devops-family in compartment id", "to manage all-resources in compartment id", "no statement is about everything", nil},
-	{"builds approve", "modules/iam", "devops.json", "request.operation='ListDeployments'}", "request.operation='ListDeployments', request.operation='ApproveDeployment'}", "only approvers approve", nil},
-	{"results can be deleted", "modules/storage", "main.tf", `each.key == "results" ? [var.results_retention_days] : []`, "[]", "the results bucket has a retention rule", nil},
+	{
+		"the function writes packages", "modules/iam", "statements.json",
+		"to read objects in compartment id ${compartment_id} where target.bucket.name='${packages_bucket}'",
+		"to manage objects in compartment id ${compartment_id} where target.bucket.name='${packages_bucket}'",
+		"packages are read", nil,
+	},
+	{
+		"the function deletes results", "modules/iam", "statements.json",
+		"where all {target.bucket.name='${results_bucket}', request.permission='OBJECT_CREATE'}",
+		"where target.bucket.name='${results_bucket}'",
+		"the function creates results, never overwrites or deletes them", nil,
+	},
+	{
+		"a policy for everything", "modules/iam", "devops.json", "to read devops-family in compartment id",
+		"to manage all-resources in compartment id", "no statement is about everything", nil,
+	},
+	{
+		"builds approve", "modules/iam", "devops.json", "request.operation='ListDeployments'}",
+		"request.operation='ListDeployments', request.operation='ApproveDeployment'}", "only approvers approve", nil,
+	},
+	{
+		"results can be deleted", "modules/storage", "main.tf",
+		`each.key == "results" ? [var.results_retention_days] : []`, "[]", "the results bucket has a retention rule",
+		nil,
+	},
 	{"a public bucket", "modules/storage", "main.tf", "NoPublicAccess", "ObjectRead", "no bucket may be public", nil},
-	{"no approval stage", "modules/devops", "main.tf", "var.approvals > 0 ?", "false ?", "prod has an approval stage", nil},
-	{"an apply without an image destroys the function", ".", "main.tf", "has_function = var.create_function", `has_function = var.function_image != ""`, "an apply that names no image destroys nothing", []string{"test", "-filter=tests/image.tftest.hcl"}},
-	{"prod without an approval", ".", "environments/prod.tfvars", "approvals              = 1", "approvals              = 0", "Nothing is deployed to prod without an approval", withEnvironment("environments/prod.tfvars")},
-	{"prod without a policy", ".", "environments/prod.tfvars", `policy_object          = "prod.json"`, `policy_object          = ""`, "prod needs an admission policy", withEnvironment("environments/prod.tfvars")},
+	{
+		"no approval stage", "modules/devops", "main.tf", "var.approvals > 0 ?", "false ?",
+		"prod has an approval stage", nil,
+	},
+	{
+		"an apply without an image destroys the function", ".", "main.tf", "has_function = var.create_function",
+		`has_function = var.function_image != ""`, "an apply that names no image destroys nothing",
+		[]string{"test", "-filter=tests/image.tftest.hcl"},
+	},
+	{
+		"prod without an approval", ".", "environments/prod.tfvars", "approvals              = 1",
+		"approvals              = 0", "Nothing is deployed to prod without an approval",
+		withEnvironment("environments/prod.tfvars"),
+	},
+	{
+		"prod without a policy", ".", "environments/prod.tfvars", `policy_object          = "prod.json"`,
+		`policy_object          = ""`, "prod needs an admission policy", withEnvironment("environments/prod.tfvars"),
+	},
 }
 
 // All of Terraform's own tests, and that they notice what they are for.
@@ -185,7 +220,8 @@ func breach(t *testing.T, prepared workspace, module, file, old, changed, said s
 		t.Fatal(err)
 	}
 	for _, name := range []string{".terraform", ".terraform.lock.hcl"} { // what init made
-		if err := os.Symlink(filepath.Join(prepared.dir, module, name), filepath.Join(w.dir, module, name)); err != nil {
+		err := os.Symlink(filepath.Join(prepared.dir, module, name), filepath.Join(w.dir, module, name))
+		if err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -10,7 +10,8 @@ import (
 )
 
 // metaSchema is Oracle's schema of schema.yaml, where it is beside the repository. Resource
-// Manager publishes it: https://docs.oracle.com/en-us/iaas/Content/ResourceManager/Concepts/terraformconfigresourcemanager_topic-schema.htm
+// Manager publishes it:
+// https://docs.oracle.com/en-us/iaas/Content/ResourceManager/Concepts/terraformconfigresourcemanager_topic-schema.htm
 const metaSchema = "../../shared/data/rm-meta-schema.json"
 
 // document is a schema.yaml, as values of JSON.
@@ -40,7 +41,8 @@ func byOraclesSchema(t *testing.T, path string) {
 	t.Helper()
 	file, err := os.Open(metaSchema)
 	if err != nil {
-		t.Skipf("Resource Manager's meta schema is not beside the repository, so that schema.yaml is held to the rules known here alone: %v", err)
+		t.Skipf("Resource Manager's meta schema is not beside the repository, so that schema.yaml is held to the "+
+			"rules known here alone: %v", err)
 	}
 	defer file.Close()
 	rules, err := jsonschema.UnmarshalJSON(file)

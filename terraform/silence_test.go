@@ -96,7 +96,8 @@ func changes(fires []bool) int {
 func query(t *testing.T) string {
 	t.Helper()
 	hours := names(`(?s)variable "silence_hours".*?default +?= (\d+)`, read(t, "variables.tf"))[0]
-	line := regexp.MustCompile(`query += "(FunctionInvocationCount.*absent.*)"`).FindStringSubmatch(read(t, "modules/observability/main.tf"))
+	line := regexp.MustCompile(`query += "(FunctionInvocationCount.*absent.*)"`).FindStringSubmatch(
+		read(t, "modules/observability/main.tf"))
 	if line == nil {
 		t.Fatal("there is no alarm on silence")
 	}
@@ -134,9 +135,12 @@ func TestSilence(t *testing.T) {
 	}
 	fires := now.firing(sweeps(t, 1, func(int) int { return 0 }), 4*day)
 	first := day - 15 + 2*60
-	for minute, want := range map[int]bool{first - 1: false, first: true, first + 60: true, 2 * day: true, first + 72*60 - 1: true} {
+	for minute, want := range map[int]bool{
+		first - 1: false, first: true, first + 60: true, 2 * day: true, first + 72*60 - 1: true,
+	} {
 		if minute < len(fires) && fires[minute] != want {
-			t.Errorf("%v after the last sweep the alarm fires: %v; want %v", time.Duration(minute-day+15)*time.Minute, fires[minute], want)
+			t.Errorf("%v after the last sweep the alarm fires: %v; want %v", time.Duration(minute-day+15)*time.Minute,
+				fires[minute], want)
 		}
 	}
 	if n := changes(fires); n != 1 {
@@ -156,7 +160,8 @@ func TestSilenceModel(t *testing.T) {
 		t.Error("it still fires after four hours of silence")
 	}
 	ungrouped := parseAbsence(t, `FunctionInvocationCount[2h]{resourceId = "x"}.absent(72h)`)
-	if changes(ungrouped.firing(append(sweeps(t, 1, func(int) int { return 0 }), call{minute: 100, stream: "waited for"}), day)) != 1 {
+	if changes(ungrouped.firing(
+		append(sweeps(t, 1, func(int) int { return 0 }), call{minute: 100, stream: "waited for"}), day)) != 1 {
 		t.Error("a stream of its own is not silent by itself")
 	}
 }

@@ -63,7 +63,9 @@ func TestStack(t *testing.T) {
 			read(t, filepath.Join(unpacked, dir, "main.tf"))
 		}
 	}
-	for _, name := range []string{"main.tf", "variables.tf", "outputs.tf", "providers.tf", "versions.tf", "schema.yaml"} {
+	for _, name := range []string{
+		"main.tf", "variables.tf", "outputs.tf", "providers.tf", "versions.tf", "schema.yaml",
+	} {
 		if read(t, filepath.Join(unpacked, name)) != read(t, name) {
 			t.Errorf("%s is another one in the zip", name)
 		}

@@ -36,27 +36,29 @@ var gives = map[string]string{
 	"services.json events_invoke":                "FN_INVOCATION",
 	"services.json events_find_from_elsewhere":   "FN_FUNCTION_LIST FN_FUNCTION_READ",
 	"services.json events_invoke_from_elsewhere": "FN_INVOCATION",
-	"services.json events_as_before":             "FN_APP_LIST FN_APP_READ FN_FUNCTION_LIST FN_FUNCTION_READ FN_INVOCATION",
-	"services.json schedules_find":               "FN_FUNCTION_LIST FN_FUNCTION_READ",
-	"services.json schedules_invoke":             "FN_INVOCATION",
-	"services.json failure_destination":          "ONS_TOPIC_PUBLISH",
-	"services.json lifecycle_state":              everyObject,
-	"services.json lifecycle_results":            everyObject,
-	"services.json connector_reads_logs":         "LOG_CONTENT_READ",
-	"services.json connector_reads_audit":        "AUDIT_EVENT_READ",
-	"services.json connector_counts":             "METRIC_INSPECT METRIC_READ METRIC_WRITE",
-	"services.json connector_alerts":             "ONS_TOPIC_PUBLISH",
+	"services.json events_as_before": "FN_APP_LIST FN_APP_READ FN_FUNCTION_LIST FN_FUNCTION_READ " +
+		"FN_INVOCATION",
+	"services.json schedules_find":        "FN_FUNCTION_LIST FN_FUNCTION_READ",
+	"services.json schedules_invoke":      "FN_INVOCATION",
+	"services.json failure_destination":   "ONS_TOPIC_PUBLISH",
+	"services.json lifecycle_state":       everyObject,
+	"services.json lifecycle_results":     everyObject,
+	"services.json connector_reads_logs":  "LOG_CONTENT_READ",
+	"services.json connector_reads_audit": "AUDIT_EVENT_READ",
+	"services.json connector_counts":      "METRIC_INSPECT METRIC_READ METRIC_WRITE",
+	"services.json connector_alerts":      "ONS_TOPIC_PUBLISH",
 
-	"devops.json deploy_reads_project":        "DEVOPS_*_INSPECT DEVOPS_*_READ",
-	"devops.json deploy_updates_function":     "FN_FUNCTION_READ FN_FUNCTION_UPDATE",
-	"devops.json deploy_reads_application":    "FN_APP_LIST FN_APP_READ",
-	"devops.json deploy_checks_function":      "FN_INVOCATION",
-	"devops.json deploy_reads_image":          "REPOSITORY_INSPECT REPOSITORY_READ",
-	"devops.json deploy_notifies":             "ONS_TOPIC_PUBLISH",
-	"devops.json build_reads_project":         "DEVOPS_*_INSPECT DEVOPS_*_READ",
-	"devops.json build_deploys":               deployments,
-	"devops.json build_pushes_image":          "REPOSITORY_CREATE REPOSITORY_INSPECT REPOSITORY_READ REPOSITORY_UPDATE",
-	"devops.json build_delivers_artifacts":    "GENERIC_ARTIFACT_CREATE GENERIC_ARTIFACT_INSPECT GENERIC_ARTIFACT_READ GENERIC_ARTIFACT_UPDATE",
+	"devops.json deploy_reads_project":     "DEVOPS_*_INSPECT DEVOPS_*_READ",
+	"devops.json deploy_updates_function":  "FN_FUNCTION_READ FN_FUNCTION_UPDATE",
+	"devops.json deploy_reads_application": "FN_APP_LIST FN_APP_READ",
+	"devops.json deploy_checks_function":   "FN_INVOCATION",
+	"devops.json deploy_reads_image":       "REPOSITORY_INSPECT REPOSITORY_READ",
+	"devops.json deploy_notifies":          "ONS_TOPIC_PUBLISH",
+	"devops.json build_reads_project":      "DEVOPS_*_INSPECT DEVOPS_*_READ",
+	"devops.json build_deploys":            deployments,
+	"devops.json build_pushes_image":       "REPOSITORY_CREATE REPOSITORY_INSPECT REPOSITORY_READ REPOSITORY_UPDATE",
+	"devops.json build_delivers_artifacts": "GENERIC_ARTIFACT_CREATE GENERIC_ARTIFACT_INSPECT " +
+		"GENERIC_ARTIFACT_READ GENERIC_ARTIFACT_UPDATE",
 	"devops.json build_notifies":              "ONS_TOPIC_PUBLISH",
 	"devops.json repository_reads_connection": "DEVOPS_CONNECTION_INSPECT DEVOPS_CONNECTION_READ",
 	"devops.json repository_reads_token":      "SECRET_BUNDLE_INSPECT SECRET_BUNDLE_READ",
@@ -92,11 +94,14 @@ var gives = map[string]string{
 const (
 	// Lifecycle rules archive and delete, in one bucket each; this statement is Oracle's own:
 	// https://docs.oracle.com/en-us/iaas/Content/Object/Tasks/usinglifecyclepolicies.htm
-	everyObject = "BUCKET_CREATE BUCKET_DELETE BUCKET_INSPECT BUCKET_READ BUCKET_UPDATE OBJECTSTORAGE_NAMESPACE_READ OBJECTSTORAGE_NAMESPACE_UPDATE " +
-		"OBJECT_CREATE OBJECT_DELETE OBJECT_INSPECT OBJECT_OVERWRITE OBJECT_READ OBJECT_RESTORE OBJECT_UPDATE_TIER OBJECT_VERSION_DELETE " +
+	everyObject = "BUCKET_CREATE BUCKET_DELETE BUCKET_INSPECT BUCKET_READ BUCKET_UPDATE OBJECTSTORAGE_NAMESPACE_READ " +
+		"OBJECTSTORAGE_NAMESPACE_UPDATE " +
+		"OBJECT_CREATE OBJECT_DELETE OBJECT_INSPECT OBJECT_OVERWRITE OBJECT_READ OBJECT_RESTORE OBJECT_UPDATE_TIER " +
+		"OBJECT_VERSION_DELETE " +
 		"PAR_MANAGE RETENTION_RULE_LOCK RETENTION_RULE_MANAGE"
 	// Which of them is held to the operations that the condition names.
-	deployments = "DEVOPS_DEPLOY_DEPLOYMENT_APPROVE DEVOPS_DEPLOY_DEPLOYMENT_CANCEL DEVOPS_DEPLOY_DEPLOYMENT_CREATE DEVOPS_DEPLOY_DEPLOYMENT_DELETE " +
+	deployments = "DEVOPS_DEPLOY_DEPLOYMENT_APPROVE DEVOPS_DEPLOY_DEPLOYMENT_CANCEL DEVOPS_DEPLOY_DEPLOYMENT_CREATE " +
+		"DEVOPS_DEPLOY_DEPLOYMENT_DELETE " +
 		"DEVOPS_DEPLOY_DEPLOYMENT_INSPECT DEVOPS_DEPLOY_DEPLOYMENT_READ DEVOPS_DEPLOY_DEPLOYMENT_UPDATE"
 )
 
@@ -128,7 +133,8 @@ func entries(t *testing.T) []entry {
 // they stand.
 func (e entry) read(t *testing.T) iam.Statement {
 	t.Helper()
-	lists := strings.NewReplacer("${schedules}", "request.principal.id='x'", "${event_compartments}", "request.principal.compartment.id='x'",
+	lists := strings.NewReplacer("${schedules}", "request.principal.id='x'", "${event_compartments}",
+		"request.principal.compartment.id='x'",
 		"${token_secrets}", "target.secret.id='x'", "${build_secrets}", "target.secret.id='x'")
 	s, err := iam.Read(lists.Replace(e.Statement))
 	if err != nil {
@@ -177,7 +183,8 @@ func TestWhoReadsWhichObjects(t *testing.T) {
 		if list == nil {
 			list = []string{"everything"}
 		}
-		if want, _, _ := strings.Cut(where[e.Name], ":"); len(names(bucket.String(), e.Statement)) != len(strings.Fields(want)) {
+		if want, _, _ := strings.Cut(where[e.Name],
+			":"); len(names(bucket.String(), e.Statement)) != len(strings.Fields(want)) {
 			t.Errorf("%s: its buckets: %s", e.Name, e.Statement)
 		}
 		_, want, _ := strings.Cut(where[e.Name], ": ")
@@ -196,8 +203,9 @@ func TestWhoReadsWhichObjects(t *testing.T) {
 // Logs are read by log group: what scripts print is not for those who look for uploaders.
 func TestLogsAreReadByGroup(t *testing.T) {
 	for name, group := range map[string]string{
-		"auditors_read_write_log": "uploads_log_group_id", "operators_read_log": "log_group_id", "connector_reads_logs": "log_group_id",
-		"read_write_log": "write_log_group_id",
+		"auditors_read_write_log": "uploads_log_group_id", "operators_read_log": "log_group_id",
+		"connector_reads_logs": "log_group_id",
+		"read_write_log":       "write_log_group_id",
 	} {
 		i := slices.IndexFunc(entries(t), func(e entry) bool { return e.Name == name })
 		if i < 0 {

@@ -67,9 +67,10 @@ func Failure(r evidence.Result) bool {
 // Message makes the title and the event of a run whose result is in a bucket.
 func Message(r evidence.Result, bucket string) (title, body string, err error) {
 	data := Data{
-		RunID: r.RunID, Status: r.Status, Message: clip(r.Message), Action: r.Action, Environment: r.Environment, ParameterSet: r.ParameterSet,
-		Package: Package{r.Package.Name, r.Package.Version, r.Package.DirHash, r.Package.SHA256},
-		Reason:  clip(r.Reason), Reference: clip(r.Reference), Start: r.Start, End: r.End,
+		RunID: r.RunID, Status: r.Status, Message: clip(r.Message), Action: r.Action, Environment: r.Environment,
+		ParameterSet: r.ParameterSet,
+		Package:      Package{r.Package.Name, r.Package.Version, r.Package.DirHash, r.Package.SHA256},
+		Reason:       clip(r.Reason), Reference: clip(r.Reference), Start: r.Start, End: r.End,
 		Result: Location{bucket, evidence.ResultObject(r.RunID)},
 	}
 	if r.Error != nil {

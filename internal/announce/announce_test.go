@@ -13,9 +13,11 @@ import (
 )
 
 var failed = evidence.Result{
-	RunID: "20260102T030405Z-ledger-0123456789ab", Status: evidence.StatusTimedOut, Message: "steps/2.sh: was stopped\nafter 5s", Action: "apply", Environment: "prod",
+	RunID: "20260102T030405Z-ledger-0123456789ab", Status: evidence.StatusTimedOut,
+	Message: "steps/2.sh: was stopped\nafter 5s", Action: "apply", Environment: "prod",
 	Error:   &evidence.Error{Code: "step.timeout", Message: "m", Hint: "h"},
-	Package: evidence.Package{Name: "ledger", Version: "1.2.0"}, Start: time.Unix(1, 0).UTC(), End: time.Unix(2, 0).UTC(),
+	Package: evidence.Package{Name: "ledger", Version: "1.2.0"}, Start: time.Unix(1, 0).UTC(),
+	End: time.Unix(2, 0).UTC(),
 }
 
 func TestMessage(t *testing.T) {
@@ -34,8 +36,10 @@ func TestMessage(t *testing.T) {
 	if err := event.DataAs(&data); err != nil {
 		t.Fatal(err)
 	}
-	if event.Type() != "dev.cemli.run.finished" || event.ID() != failed.RunID || event.Subject() != "ledger 1.2.0" || data.Code != "step.timeout" ||
-		data.Result.Object != "runs/20260102T030405Z-ledger-0123456789ab/result.json" || data.Result.Bucket != "results" {
+	if event.Type() != "dev.cemli.run.finished" || event.ID() != failed.RunID || event.Subject() != "ledger 1.2.0" ||
+		data.Code != "step.timeout" ||
+		data.Result.Object != "runs/20260102T030405Z-ledger-0123456789ab/result.json" ||
+		data.Result.Bucket != "results" {
 		t.Errorf("event %s", body)
 	}
 }
@@ -51,7 +55,8 @@ func TestMessagesStaySmall(t *testing.T) {
 
 func TestWhatIsAFailure(t *testing.T) {
 	for status, want := range map[evidence.Status]bool{
-		evidence.StatusSuccess: false, evidence.StatusSkipped: false, evidence.StatusFailed: true, evidence.StatusRolledBack: true, evidence.StatusRejected: true, evidence.StatusError: true,
+		evidence.StatusSuccess: false, evidence.StatusSkipped: false, evidence.StatusFailed: true,
+		evidence.StatusRolledBack: true, evidence.StatusRejected: true, evidence.StatusError: true,
 	} {
 		if got := announce.Failure(evidence.Result{Status: status}); got != want {
 			t.Errorf("%s: %t", status, got)
@@ -74,9 +79,13 @@ func TestNamesAreVisible(t *testing.T) {
 
 // Whatever a result says, it can be announced.
 func TestWhateverAResultSays(t *testing.T) {
-	for _, text := range []string{"", "\xff\xfe", "\x00\x1b[31m", "\u202egpj.zip", strings.Repeat("\u0085", 60_000), strings.Repeat("\x00", 60_000), strings.Repeat("<&>]]>", 9000)} {
+	for _, text := range []string{
+		"", "\xff\xfe", "\x00\x1b[31m", "\u202egpj.zip", strings.Repeat("\u0085", 60_000),
+		strings.Repeat("\x00", 60_000), strings.Repeat("<&>]]>", 9000),
+	} {
 		r := evidence.Result{
-			RunID: "20260102T030405Z-x-0123456789ab", SourceObject: text[:min(len(text), 1024)], Message: text, Reason: text, Reference: text,
+			RunID: "20260102T030405Z-x-0123456789ab", SourceObject: text[:min(len(text), 1024)], Message: text,
+			Reason: text, Reference: text,
 			Environment: "prod", Error: &evidence.Error{Code: "x.y", Message: text, Hint: text},
 		}
 		_, body, err := announce.Message(r, "results")

@@ -17,6 +17,7 @@ import (
 
 // Everything that is unusual and right is accepted.
 func TestUnusualZipsAreAccepted(t *testing.T) {
+	t.Parallel()
 	field := func(edit func(l, c *fields)) fixture {
 		return pkg(item{name: "x", data: "some data", edit: edit})
 	}
@@ -34,29 +35,35 @@ func TestUnusualZipsAreAccepted(t *testing.T) {
 		"64-bit offset besides":         field(wideOffset),
 		"comment":                       with(func(f *fixture) { f.comment = "built by hand" }),
 		"longest comment":               with(func(f *fixture) { f.comment = strings.Repeat("c", 0xFFFF) }),
-		"longest comment, 64-bit":       with(func(f *fixture) { f.comment, f.zip64 = strings.Repeat("c", 0xFFFF), true }),
-		"comment of an entry":           field(central(func(f *fields) { f.comment = "why" })),
-		"UTF-8 without its flag":        named("Übersicht/日本語.sql"),
-		"UTF-8 with its flag":           pkg(item{name: "Übersicht.sql", edit: both(func(f *fields) { f.flags = 1 << 11 })}),
-		"longest names":                 named(strings.Repeat(strings.Repeat("a", 255)+"/", 3) + strings.Repeat("b", 255)),
+		"longest comment, 64-bit": with(
+			func(f *fixture) { f.comment, f.zip64 = strings.Repeat("c", 0xFFFF), true }),
+		"comment of an entry":    field(central(func(f *fields) { f.comment = "why" })),
+		"UTF-8 without its flag": named("Übersicht/日本語.sql"),
+		"UTF-8 with its flag": pkg(
+			item{name: "Übersicht.sql", edit: both(func(f *fields) { f.flags = 1 << 11 })}),
+		"longest names": named(strings.Repeat(strings.Repeat("a", 255)+"/", 3) +
+			strings.Repeat("b", 255)),
 		"deepest folders":               named(strings.Repeat("d/", 31) + "x"),
 		"dots that are no segments":     named("..a/.../b..sh"),
 		"a colon":                       named("steps/10:30.sh"),
 		"Unicode path of the same name": field(central(func(f *fields) { f.extra = unicodePath("x", "x") })),
 		"times, owners, Java's mark": field(both(func(f *fields) {
-			f.extra = extraField(0x5455, "\x01\x00\x00\x00\x00") + extraField(0x7875, "\x01\x00\x00") + extraField(0xcafe, "")
+			f.extra = extraField(0x5455, "\x01\x00\x00\x00\x00") + extraField(0x7875, "\x01\x00\x00") +
+				extraField(0xcafe, "")
 		})),
-		"as Finder makes it":             finderPackage(),
-		"as Explorer makes it":           pkg(item{name: "x/y", data: "y", edit: central(func(f *fields) { f.attributes = 0x20 })}),
-		"folders marked by DOS":          pkg(item{name: "x/", edit: central(func(f *fields) { f.attributes = 0x10 })}),
-		"a folder with setgid":           pkg(item{name: "x/", mode: 0o042775}),
-		"a folder that is sticky":        pkg(item{name: "x/", mode: 0o041777}),
-		"a folder, deflated":             pkg(item{name: "x/", deflate: true}),
-		"an empty file, deflated":        pkg(item{name: "x", deflate: true}),
-		"a zip within, stored":           pkg(item{name: "x.zip", data: string(pkg().bytes())}),
-		"deflate levels":                 field(both(func(f *fields) { f.flags = 6 })),
-		"dense but small":                pkg(item{name: "x", data: strings.Repeat("\x00", 1000<<10), deflate: true}),
-		"Finder's files":                 pkg(item{name: "__MACOSX/._manifest.json", data: "x"}, item{name: ".DS_Store", data: "x"}),
+		"as Finder makes it": finderPackage(),
+		"as Explorer makes it": pkg(
+			item{name: "x/y", data: "y", edit: central(func(f *fields) { f.attributes = 0x20 })}),
+		"folders marked by DOS":   pkg(item{name: "x/", edit: central(func(f *fields) { f.attributes = 0x10 })}),
+		"a folder with setgid":    pkg(item{name: "x/", mode: 0o042775}),
+		"a folder that is sticky": pkg(item{name: "x/", mode: 0o041777}),
+		"a folder, deflated":      pkg(item{name: "x/", deflate: true}),
+		"an empty file, deflated": pkg(item{name: "x", deflate: true}),
+		"a zip within, stored":    pkg(item{name: "x.zip", data: string(pkg().bytes())}),
+		"deflate levels":          field(both(func(f *fields) { f.flags = 6 })),
+		"dense but small":         pkg(item{name: "x", data: strings.Repeat("\x00", 1000<<10), deflate: true}),
+		"Finder's files": pkg(item{name: "__MACOSX/._manifest.json", data: "x"},
+			item{name: ".DS_Store", data: "x"}),
 		"all names from the dot":         dottedPackage(),
 		"everything in a folder but not": pkg(item{name: "steps/manifest.json", data: "x"}),
 	} {
@@ -88,7 +95,8 @@ func finderPackage() fixture {
 		it := &f.items[i]
 		it.mode |= 0o600
 		it.edit = func(l, c *fields) {
-			l.extra, c.extra = extraField(0x5855, strings.Repeat("\x01", 12)), extraField(0x5855, strings.Repeat("\x01", 8))
+			l.extra, c.extra = extraField(0x5855, strings.Repeat("\x01", 12)),
+				extraField(0x5855, strings.Repeat("\x01", 8))
 		}
 		if it.data != "" {
 			it.descriptor = 16
@@ -189,6 +197,7 @@ with open(sys.argv[1], "wb") as f, zipfile.ZipFile(Pipe(f), "w", zipfile.ZIP_DEF
 
 // What the tools make from inside a folder is that folder, for each of them.
 func TestToolsAgree(t *testing.T) {
+	t.Parallel()
 	dir := sample(t)
 	want, err := bundle.DirHash(os.DirFS(dir))
 	if err != nil {
@@ -282,6 +291,7 @@ func goZip(t *testing.T, dir string) []byte {
 
 // A writer that knows sizes and checksum beforehand needs no descriptors.
 func TestGoRawEntries(t *testing.T) {
+	t.Parallel()
 	var b bytes.Buffer
 	w := zip.NewWriter(&b)
 	for name, content := range map[string]string{"manifest.json": "{}", "steps/run.sh": "true\n"} {

@@ -1,11 +1,10 @@
 // Package bundle is the zip of a package: what may be in it, how it is read, and how
 // it is written.
 //
-// Check is the front gate. It reads the records at the zip's end, the whole directory
-// and every entry's own header, inflates nothing, and refuses the archive with every
-// reason it finds; package codes lists them all. The records must lie one after the other
-// from the first byte to the last, with nothing before, between, after or twice, so
-// that every program that reads the zip sees the same files in it.
+// Check is the front gate. It reads the records at the zip's end, the whole directory and every entry's own header,
+// inflates nothing, and refuses the archive with every reason it finds; package codes lists them all. The records
+// must follow each other from the first byte to the last, with nothing before, between or after them, and none twice,
+// so that every program that reads the zip sees the same files in it.
 //
 // Names are UTF-8 whatever the flags say: clean relative paths of at most 1,024 bytes,
 // 255 per segment and 32 segments, different from each other also after NFC and full
@@ -14,10 +13,9 @@
 // below .cemli/ are reserved: ReadFile reads them, but they are neither extracted nor
 // covered by the dirhash. Folders that no file is in do not count.
 //
-// Extract and ReadFile refuse data that is not exactly what the headers promise, and
-// write or return no byte more than was checked against the limits. Create writes the
-// one form of a folder that depends on nothing but the names and contents of its
-// files, and refuses what Check would refuse.
+// Extract and ReadFile refuse data that is not exactly what the headers promise, and never write or return more bytes
+// than were checked against the limits. Create writes the one zip of a folder that depends only on the names and
+// contents of its files, and refuses what Check would refuse.
 package bundle
 
 import (
@@ -33,25 +31,24 @@ const Reserved = ".cemli/"
 
 // Limits bound what an archive may hold.
 type Limits struct {
-	Entries    int   // files and folders, reserved ones and folders without an entry too
+	Entries    int   // files and folders, including reserved ones and folders without an entry
 	FileBytes  int64 // of one file, uncompressed
 	TotalBytes int64 // of all files, uncompressed
 	Ratio      int64 // uncompressed to compressed, of each file over 1 MiB and of all
 }
 
-// DefaultLimits are 10,000 entries, 1 GiB in one file and in all, and a ratio of 200.
-// That is more than a function's /tmp holds (768 MB, 24,576 inodes) except in the
-// number of entries, and ten times what ordinary text compresses to.
+// DefaultLimits are 10,000 entries, 1 GiB for one file and for all, and a ratio of 200. Except for the number of
+// entries, that is more than a function's /tmp holds (768 MB, 24,576 inodes), and ten times what ordinary text
+// compresses to.
 func DefaultLimits() Limits {
 	return Limits{Entries: 10_000, FileBytes: 1 << 30, TotalBytes: 1 << 30, Ratio: 200}
 }
 
-// Archive is an archive that Check found good. It may be used by several goroutines
-// as long as its source may.
+// Archive is an archive that Check accepted. Several goroutines may use it if they may use its source.
 type Archive struct {
 	r        io.ReaderAt
-	files    []entry // to extract, in byte order of names
-	reserved []entry // below Reserved, in byte order of names
+	files    []entry // the files to extract, in byte order of names
+	reserved []entry // the files below Reserved, in byte order of names
 	folders  []string
 }
 
@@ -61,19 +58,18 @@ type File struct {
 	Size int64 // bytes, uncompressed
 }
 
-// Footprint is what the contents take when they are extracted.
+// Footprint is how much space the contents take when they are extracted.
 type Footprint struct {
-	Bytes  int64 // files rounded up to blocks of 4,096, and a block for each folder
+	Bytes  int64 // files rounded up to blocks of 4,096, and one block for each folder
 	Inodes int64 // files and folders
 }
 
-// Check reads the directory and the headers of an archive of size bytes. It reads
-// blocks of 256 KiB, the end first and then in order of offsets, and the directory,
-// of at most 2 KiB per entry allowed, in one piece.
+// Check reads the directory and the headers of an archive of size bytes. It reads blocks of 256 KiB, first the end
+// and then in order of offsets, and the directory, of at most 2 KiB per allowed entry, in one piece.
 //
-// The error is a *problem.Error with every reason to refuse the archive (of a code
-// that occurs more than 100 times, those, and how many more), each with the entry's name in printable form; or it wraps the error
-// of r.
+// The error is a *problem.Error with every reason to refuse the archive, each with the entry's name in printable
+// form. If a code occurs more than 100 times, it lists 100 and says how many more there are. Otherwise the error
+// wraps that of r.
 func Check(r io.ReaderAt, size int64, limits Limits) (*Archive, error) {
 	c := newChecker(limits)
 	c.file = &window{r: r, size: size}
@@ -105,7 +101,7 @@ func newArchive(r io.ReaderAt, entries []entry) *Archive {
 	return a
 }
 
-// foldersOf lists the folders above the files, each after the one it is in.
+// foldersOf lists the folders above the files, each after the folder that it is in.
 func foldersOf(files []entry) []string {
 	var folders []string
 	seen := map[string]bool{}
@@ -119,7 +115,7 @@ func foldersOf(files []entry) []string {
 	return folders
 }
 
-// parent is the folder of a name without its slash, "" at the root.
+// parent is the folder of a name, without a slash at the end; "" at the root.
 func parent(name string) string {
 	return name[:max(0, strings.LastIndexByte(name, '/'))]
 }
@@ -138,7 +134,7 @@ func describe(entries []entry) []File {
 	return files
 }
 
-// Footprint returns what Extract will need of the file system.
+// Footprint returns how much space Extract will need.
 func (a *Archive) Footprint() Footprint {
 	const block = 4096
 	need := Footprint{Inodes: int64(len(a.files) + len(a.folders)), Bytes: int64(len(a.folders)) * block}
@@ -148,7 +144,7 @@ func (a *Archive) Footprint() Footprint {
 	return need
 }
 
-// Stat describes the file of that name, a reserved one too; false if there is none.
+// Stat describes the file of that name, which may be reserved; false if there is none.
 func (a *Archive) Stat(name string) (File, bool) {
 	e, ok := a.find(name)
 	return e.file(), ok

@@ -11,34 +11,34 @@ import (
 // entry is a file or folder of an archive whose headers were read.
 type entry struct {
 	name         string
-	own          string // the name as its header has it
+	own          string // the name in its header
 	flags        uint16
 	method       uint16
 	crc          uint32
 	packed, size uint64
-	offset       int64 // of its header
-	data         int64 // of its data, once the header was read
+	offset       int64 // the offset of its header
+	data         int64 // the offset of its data, once the header was read
 }
 
 func (e entry) folder() bool { return strings.HasSuffix(e.own, "/") }
 
-// root tells the entry of the package's folder itself.
+// root reports whether this is the entry of the package's own folder.
 func (e entry) root() bool { return e.name == "" && e.own == dot }
 
 func (e entry) file() File { return File{Name: e.name, Size: clamp(e.size)} }
 
-// clamp makes a number of 64 bits one that sums of a few cannot overflow.
+// clamp limits a 64-bit number so that sums of a few cannot overflow.
 func clamp(n uint64) int64 { return int64(min(n, math.MaxInt64/4)) } // bounded
 
-// checker collects the reasons against one archive or one folder.
+// checker collects the reasons to refuse one archive or one folder.
 type checker struct {
 	limits   Limits
 	file     *window
-	err      error // of the file: nothing more can be said
+	err      error // reading failed: nothing more can be said
 	problems []problem.Problem
-	codes    map[string]int // how often each was found
+	codes    map[string]int // how often each code was found
 	more     int            // problems that were not kept
-	entries  []entry        // in the order of the directory
+	entries  []entry        // in directory order
 	dotted   bool           // all names begin with ./
 	names    names
 }
@@ -50,8 +50,7 @@ func newChecker(limits Limits) *checker {
 	}
 }
 
-// mostOfACode is how many problems of one code are kept: a hostile archive has tens of
-// thousands.
+// mostOfACode is how many problems of one code are kept: a hostile archive has tens of thousands.
 const mostOfACode = 100
 
 func (c *checker) add(code, name, message string) {
@@ -62,27 +61,28 @@ func (c *checker) add(code, name, message string) {
 	c.problems = append(c.problems, refusal(code, name, message))
 }
 
-// refused makes an error of all reasons, nil if there are none.
+// refused is the error with all reasons; nil if there are none.
 func (c *checker) refused() error {
 	if c.more > 0 {
-		c.problems = append(c.problems, refusal("archive.more", "", fmt.Sprintf("there are %d more problems like these", c.more)))
+		c.problems = append(c.problems,
+			refusal("archive.more", "", fmt.Sprintf("there are %d more problems like these", c.more)))
 	}
 	return problem.Join(c.problems)
 }
 
-// stop adds a reason after which nothing else can be said.
+// stop adds a reason that makes all further checks pointless.
 func (c *checker) stop(code, message string) bool {
 	c.add(code, "", message)
 	return false
 }
 
-// fail keeps an error of the file.
+// fail notes an error of reading the file.
 func (c *checker) fail(err error) bool {
 	c.err = err
 	return false
 }
 
-// check looks at the whole archive, from its end to its beginning.
+// check checks the whole archive, from its end to its beginning.
 func (c *checker) check() {
 	end, ok := c.ending()
 	if !ok || !c.directory(end) {
@@ -93,25 +93,27 @@ func (c *checker) check() {
 	c.topFolder()
 }
 
-// ratioFloor is the size up to which a file may be compressed however well.
+// ratioFloor is the size up to which a file may be compressed at any ratio.
 const ratioFloor = 1 << 20
 
 func (c *checker) tooDense(size, packed int64) bool {
 	return size > ratioFloor && (size-1)/max(c.limits.Ratio, 1) >= packed
 }
 
-// sizes holds one entry against the limits.
+// sizes checks one entry against the limits.
 func (c *checker) sizes(e entry) {
 	size, packed := clamp(e.size), clamp(e.packed)
 	if size > c.limits.FileBytes {
-		c.add("archive.file_too_large", e.name, fmt.Sprintf("it has %d bytes; at most %d are allowed", e.size, c.limits.FileBytes))
+		c.add("archive.file_too_large", e.name,
+			fmt.Sprintf("it has %d bytes; at most %d are allowed", e.size, c.limits.FileBytes))
 	}
 	if c.tooDense(size, packed) {
-		c.add("archive.ratio", e.name, fmt.Sprintf("%d bytes are compressed to %d; at most %d to 1 is allowed", e.size, e.packed, c.limits.Ratio))
+		c.add("archive.ratio", e.name,
+			fmt.Sprintf("%d bytes are compressed to %d; at most %d to 1 is allowed", e.size, e.packed, c.limits.Ratio))
 	}
 }
 
-// totals holds all entries together against the limits.
+// totals checks all entries together against the limits.
 func (c *checker) totals() {
 	const enough = math.MaxInt64 / 4
 	if c.crowded() {
@@ -122,22 +124,25 @@ func (c *checker) totals() {
 		size, packed = min(size+clamp(e.size), enough), min(packed+clamp(e.packed), enough)
 	}
 	if size > c.limits.TotalBytes {
-		c.add("archive.too_large", "", fmt.Sprintf("the files have %d bytes; at most %d are allowed", size, c.limits.TotalBytes))
+		c.add("archive.too_large", "",
+			fmt.Sprintf("the files have %d bytes; at most %d are allowed", size, c.limits.TotalBytes))
 	}
 	if c.tooDense(size, packed) {
-		c.add("archive.ratio", "", fmt.Sprintf("%d bytes are compressed to %d; at most %d to 1 is allowed", size, packed, c.limits.Ratio))
+		c.add("archive.ratio", "",
+			fmt.Sprintf("%d bytes are compressed to %d; at most %d to 1 is allowed", size, packed, c.limits.Ratio))
 	}
 }
 
 func (c *checker) tooManyEntries() {
-	c.add("archive.too_many_entries", "", fmt.Sprintf("there are more than %d files and folders, the most that are allowed", c.limits.Entries))
+	c.add("archive.too_many_entries", "",
+		fmt.Sprintf("there are more than %d files and folders, the most that are allowed", c.limits.Entries))
 }
 
-// manifestName tells the package's root; what is in it is not this package's concern.
+// manifestName identifies the package's root; this package does not read the manifest.
 const manifestName = "manifest.json"
 
-// topFolder recognises the package's folder packed instead of its contents. What
-// Finder adds beside it does not count.
+// topFolder recognises archives that contain the package's folder instead of its contents. It ignores what Finder
+// adds beside the folder.
 func (c *checker) topFolder() {
 	top, found := "", false
 	for _, e := range c.entries {
@@ -160,7 +165,8 @@ func (c *checker) topFolder() {
 	c.problems = append(c.problems, p)
 }
 
-// plain tells whether a name can stand in a command as it is.
+// plain reports whether a name can be written in a command without quotes.
 func plain(name string) bool {
-	return !strings.HasPrefix(name, "-") && strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == ""
+	return !strings.HasPrefix(name, "-") &&
+		strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == ""
 }

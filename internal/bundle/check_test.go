@@ -19,6 +19,7 @@ import (
 )
 
 func TestHostileZipsAreRefusedForTheirFaultAlone(t *testing.T) {
+	t.Parallel()
 	all := slices.Concat(hostileNames, hostileEntries, hostileLayouts, hostileEnds, combined)
 	if len(all) < 100 {
 		t.Fatalf("only %d cases", len(all))
@@ -37,6 +38,7 @@ func TestHostileZipsAreRefusedForTheirFaultAlone(t *testing.T) {
 }
 
 func TestWhatIsNoZip(t *testing.T) {
+	t.Parallel()
 	whole := pkg().bytes()
 	for name, test := range map[string]struct{ data, want string }{
 		"nothing":            {"", "empty"},
@@ -53,22 +55,26 @@ func TestWhatIsNoZip(t *testing.T) {
 }
 
 func TestLimits(t *testing.T) {
-	f := pkg(item{name: "a/"}, item{name: "a/b", data: strings.Repeat("x", 2<<20)}, item{name: "c", deflate: true, data: strings.Repeat("y", 2<<20)})
+	t.Parallel()
+	f := pkg(item{name: "a/"}, item{name: "a/b", data: strings.Repeat("x", 2<<20)},
+		item{name: "c", deflate: true, data: strings.Repeat("y", 2<<20)})
 	zip := f.bytes()
 	loose := bundle.Limits{Entries: 6, FileBytes: 2 << 20, TotalBytes: 5 << 20, Ratio: 2000}
 	for name, test := range map[string]struct {
 		change func(l *bundle.Limits)
 		want   []string
 	}{
-		"at the limits":   {func(*bundle.Limits) {}, nil},
-		"entries":         {func(l *bundle.Limits) { l.Entries = 4 }, []string{"too_many_entries"}},
-		"folders":         {func(l *bundle.Limits) { l.Entries = 5 }, []string{"too_many_entries"}},
-		"no entries":      {func(l *bundle.Limits) { l.Entries = 0 }, []string{"too_many_entries"}},
-		"negative":        {func(l *bundle.Limits) { l.Entries = -1 }, []string{"too_many_entries"}},
-		"bytes of a file": {func(l *bundle.Limits) { l.FileBytes-- }, []string{"file_too_large a/b", "file_too_large c"}},
-		"bytes in all":    {func(l *bundle.Limits) { l.TotalBytes = 4 << 20 }, []string{"too_large"}},
-		"ratio":           {func(l *bundle.Limits) { l.Ratio = 500 }, []string{"ratio c"}},
-		"ratio in all":    {func(l *bundle.Limits) { l.Ratio = 1 }, []string{"ratio c", "ratio"}},
+		"at the limits": {func(*bundle.Limits) {}, nil},
+		"entries":       {func(l *bundle.Limits) { l.Entries = 4 }, []string{"too_many_entries"}},
+		"folders":       {func(l *bundle.Limits) { l.Entries = 5 }, []string{"too_many_entries"}},
+		"no entries":    {func(l *bundle.Limits) { l.Entries = 0 }, []string{"too_many_entries"}},
+		"negative":      {func(l *bundle.Limits) { l.Entries = -1 }, []string{"too_many_entries"}},
+		"bytes of a file": {
+			func(l *bundle.Limits) { l.FileBytes-- }, []string{"file_too_large a/b", "file_too_large c"},
+		},
+		"bytes in all": {func(l *bundle.Limits) { l.TotalBytes = 4 << 20 }, []string{"too_large"}},
+		"ratio":        {func(l *bundle.Limits) { l.Ratio = 500 }, []string{"ratio c"}},
+		"ratio in all": {func(l *bundle.Limits) { l.Ratio = 1 }, []string{"ratio c", "ratio"}},
 	} {
 		limits := loose
 		test.change(&limits)
@@ -81,6 +87,7 @@ func TestLimits(t *testing.T) {
 
 // The directory is bounded before it is read, however few entries it claims to have.
 func TestDirectoryIsBounded(t *testing.T) {
+	t.Parallel()
 	f := pkg()
 	for i := range f.items {
 		f.items[i].edit = central(func(f *fields) { f.comment = strings.Repeat("c", 60_000) })
@@ -96,6 +103,7 @@ func TestDirectoryIsBounded(t *testing.T) {
 
 // Every code in the table is given by some case, and every hint comes from it.
 func TestRefusalsAreComplete(t *testing.T) {
+	t.Parallel()
 	given := map[string]bool{}
 	for _, test := range slices.Concat(hostileNames, hostileEntries, hostileLayouts, hostileEnds) {
 		for _, want := range test.want {
@@ -104,8 +112,10 @@ func TestRefusalsAreComplete(t *testing.T) {
 		}
 	}
 	elsewhere := []string{
-		"archive.empty", "archive.not_a_zip", "archive.truncated", "archive.too_many_entries", "archive.directory_too_large",
-		"archive.crc", "archive.data", "archive.no_space", "archive.more", "archive.package_too_large", "archive.ignore",
+		"archive.empty", "archive.not_a_zip", "archive.truncated", "archive.too_many_entries",
+		"archive.directory_too_large",
+		"archive.crc", "archive.data", "archive.no_space", "archive.more", "archive.package_too_large",
+		"archive.ignore",
 	}
 	for _, code := range elsewhere {
 		given[code] = true
@@ -124,6 +134,7 @@ func TestRefusalsAreComplete(t *testing.T) {
 // A hostile archive has as many reasons as it likes; the list stays short enough to
 // answer, and says that there are more.
 func TestManyProblems(t *testing.T) {
+	t.Parallel()
 	f := pkg()
 	for range 3000 {
 		f.items = append(f.items, item{name: "../x", mode: 0o120777})
@@ -140,6 +151,7 @@ func TestManyProblems(t *testing.T) {
 
 // A long or hostile name does not make the answer long or unprintable.
 func TestNamesAreShownSafely(t *testing.T) {
+	t.Parallel()
 	_, err := check(named(strings.Repeat("\x1b[31m", 5000)).bytes())
 	for _, p := range err.(*problem.Error).Problems {
 		if len(p.Where) > 8<<10 || strings.Contains(p.Where, "\x1b") {
@@ -149,6 +161,7 @@ func TestNamesAreShownSafely(t *testing.T) {
 }
 
 func TestTopFolderHintIsACommandOnlyForPlainNames(t *testing.T) {
+	t.Parallel()
 	for dir, want := range map[string]string{
 		"hello-cemli": "cd hello-cemli && zip -r ../hello-cemli.zip .",
 		"a;rm -rf b":  "cd FOLDER && zip -r ../NAME.zip .",
@@ -198,6 +211,7 @@ func TestBombsAreRefusedCheaply(t *testing.T) {
 // Entries that share one header of the greatest length, full of bad extra fields, do
 // not multiply the work.
 func TestSharedHeadersAreReadOnce(t *testing.T) {
+	t.Parallel()
 	long := strings.Repeat(extraField(0x554e, ""), 16_000)
 	f := fixture{items: []item{{name: "x", edit: local(func(f *fields) { f.extra = long })}}}
 	for i := range 5000 {
@@ -244,6 +258,7 @@ func (r *countingReader) ReadAt(p []byte, off int64) (int, error) {
 
 // The source may be far away: a small zip is read at once, a larger one in blocks.
 func TestReadsAreFew(t *testing.T) {
+	t.Parallel()
 	for name, test := range map[string]struct {
 		zip  []byte
 		most int64
@@ -265,22 +280,26 @@ func TestReadsAreFew(t *testing.T) {
 func many(n, size int) fixture {
 	f := pkg()
 	for i := range n {
-		f.items = append(f.items, item{name: fmt.Sprintf("artifacts/%d/file%d", i%50, i), data: strings.Repeat("x", size)})
+		f.items = append(f.items,
+			item{name: fmt.Sprintf("artifacts/%d/file%d", i%50, i), data: strings.Repeat("x", size)})
 	}
 	return f
 }
 
 // An error of the source is neither lost nor taken for a fault of the zip.
 func TestSourceErrors(t *testing.T) {
+	t.Parallel()
 	cause := problem.New(problem.Problem{Code: "store.unavailable", Message: "gone"}, errors.New("reset"))
 	zip := many(3000, 1000).bytes()
 	for after := range int64(6) {
 		source := &failingReader{r: bytes.NewReader(zip), left: after, err: cause}
-		if _, err := bundle.Check(source, int64(len(zip)), bundle.DefaultLimits()); problem.CodeOf(err) != "store.unavailable" {
+		_, err := bundle.Check(source, int64(len(zip)), bundle.DefaultLimits())
+		if problem.CodeOf(err) != "store.unavailable" {
 			t.Errorf("after %d reads: %v", after, err)
 		}
 	}
-	if _, err := bundle.Check(bytes.NewReader(zip), int64(len(zip))+1, bundle.DefaultLimits()); !errors.Is(err, io.ErrUnexpectedEOF) {
+	_, err := bundle.Check(bytes.NewReader(zip), int64(len(zip))+1, bundle.DefaultLimits())
+	if !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("a source that is shorter than said: %v", err)
 	}
 }

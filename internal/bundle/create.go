@@ -15,24 +15,23 @@ import (
 	"github.com/klauspost/compress/flate"
 )
 
-// Created describes an archive that was written.
+// Created describes a written archive.
 type Created struct {
 	Size    int64  // bytes
 	SHA256  string // of the zip, hexadecimal
-	DirHash string // of what is in it outside Reserved, "h1:…"
+	DirHash string // of what is outside Reserved, "h1:…"
 	Entries int
 }
 
-// level is that of the deflate implementation whose version go.mod fixes: with another
-// of either, the same folder gives other bytes.
+// level is the compression level. With another one, or with another version of the deflate implementation than go.mod
+// fixes, the same folder gives other bytes.
 const level = 6
 
-// Create packs every file of a folder; folders have no entries of their own. The same
-// names and contents give the same bytes, whatever modes, owners and times the files
-// have and whatever machine packs them.
+// Create packs every file of a folder; folders get no entries of their own. The same names and contents give the same
+// bytes, regardless of modes, owners, times and the machine.
 //
-// It refuses what Check would refuse under DefaultLimits, with the same codes, most of
-// it before the first byte is written. On any error w may have part of a zip.
+// It refuses what Check would refuse under DefaultLimits, with the same codes, and mostly before the first byte is
+// written. After an error w may have part of a zip.
 func Create(w io.Writer, folder fs.FS) (Created, error) {
 	entries, err := list(folder)
 	if err != nil {
@@ -62,7 +61,7 @@ func list(folder fs.FS) ([]entry, error) {
 	return c.entries, c.refused()
 }
 
-// walk judges what is met in a folder.
+// walk checks one file or folder of the folder.
 func (c *checker) walk(name string, found fs.DirEntry, err error) error {
 	switch {
 	case err != nil:
@@ -70,7 +69,7 @@ func (c *checker) walk(name string, found fs.DirEntry, err error) error {
 	case name == ".":
 		return nil
 	case found.IsDir() && !c.name(name+"/"):
-		return fs.SkipDir // it cannot be opened, and what is in it has the same fault
+		return fs.SkipDir // it cannot be opened, and everything in it has the same problem
 	case found.IsDir():
 		return nil
 	case c.crowded():
@@ -82,7 +81,7 @@ func (c *checker) walk(name string, found fs.DirEntry, err error) error {
 	return c.found(name, found)
 }
 
-// found takes one that is not a folder.
+// found adds a file, or refuses what is neither a file nor a folder.
 func (c *checker) found(name string, found fs.DirEntry) error {
 	switch {
 	case found.Type()&fs.ModeSymlink != 0:
@@ -117,7 +116,7 @@ func newPacker(w io.Writer) *packer {
 	sum := sha256.New()
 	p := &packer{digest: func() string { return hex.EncodeToString(sum.Sum(nil)) }, buf: make([]byte, 64<<10)}
 	p.zip = zip.NewWriter(io.MultiWriter(w, sum, &p.size))
-	var deflate *flate.Writer // one after the other
+	var deflate *flate.Writer // reused for one file after the other
 	p.zip.RegisterCompressor(zip.Deflate, func(to io.Writer) (io.WriteCloser, error) {
 		if deflate == nil {
 			var err error
@@ -141,7 +140,8 @@ func (p *packer) add(folder fs.FS, e *entry) error {
 	defer in.Close()
 	header := &zip.FileHeader{Name: e.name, Method: zip.Deflate}
 	//lint:ignore SA1019 the field that is not deprecated would add an extra field
-	header.ModifiedDate = uint16((fixedTime.Year()-1980)<<9 | int(fixedTime.Month())<<5 | fixedTime.Day()) // #nosec G115 -- fixed
+	header.ModifiedDate = uint16(
+		(fixedTime.Year()-1980)<<9 | int(fixedTime.Month())<<5 | fixedTime.Day()) // #nosec G115 -- fixed
 	header.SetMode(fileMode)
 	out, err := p.zip.CreateHeader(header)
 	if err != nil {
@@ -160,8 +160,7 @@ func (p *packer) add(folder fs.FS, e *entry) error {
 	return nil
 }
 
-// finish writes the directory and describes the zip, or refuses what only shows when
-// everything is compressed.
+// finish writes the directory and describes the zip, or refuses what only shows when everything is compressed.
 func (p *packer) finish(entries []entry) (Created, error) {
 	if err := p.zip.Close(); err != nil {
 		return Created{}, fmt.Errorf("write zip: %w", err)

@@ -27,7 +27,9 @@ import (
 func folderOf(files map[string]string) fstest.MapFS {
 	folder := fstest.MapFS{}
 	for name, content := range files {
-		folder[name] = &fstest.MapFile{Data: []byte(content), Mode: fs.FileMode(0o600 + len(name)%64), ModTime: time.Unix(int64(len(content)), 0)}
+		folder[name] = &fstest.MapFile{
+			Data: []byte(content), Mode: fs.FileMode(0o600 + len(name)%64), ModTime: time.Unix(int64(len(content)), 0),
+		}
 	}
 	return folder
 }
@@ -58,6 +60,7 @@ func create(t *testing.T, folder fs.FS) ([]byte, bundle.Created) {
 // The bytes are the same on every machine and in every release: people compare digests
 // of zips that were packed years apart. A change here breaks that promise.
 func TestCreateIsTheSameForever(t *testing.T) {
+	t.Parallel()
 	zip, made := create(t, folderOf(packageFiles()))
 	const want = "cd4af30e468178d7e6b99cbe37343f709ddc08e7471d81f9196ed0bc21d2f2bb"
 	if made.SHA256 != want || fmt.Sprintf("%x", sha256.Sum256(zip)) != want {
@@ -87,6 +90,7 @@ type slow struct {
 func (s slow) Read(p []byte) (int, error) { return s.r.Read(p) }
 
 func TestCreateDependsOnNamesAndContentsAlone(t *testing.T) {
+	t.Parallel()
 	want, made := create(t, folderOf(packageFiles()))
 	if got, _ := create(t, trickle{folderOf(packageFiles())}); !bytes.Equal(got, want) {
 		t.Error("other bytes when read in small pieces")
@@ -94,7 +98,8 @@ func TestCreateDependsOnNamesAndContentsAlone(t *testing.T) {
 	dir := t.TempDir()
 	for name, content := range packageFiles() {
 		path := filepath.Join(dir, filepath.FromSlash(name))
-		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte(content), 0o777)); err != nil {
+		err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte(content), 0o777))
+		if err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -114,6 +119,7 @@ func TestCreateDependsOnNamesAndContentsAlone(t *testing.T) {
 }
 
 func TestCreatedZipIsPlain(t *testing.T) {
+	t.Parallel()
 	b, _ := create(t, folderOf(packageFiles()))
 	r, err := zip.NewReader(bytes.NewReader(b), int64(len(b)))
 	if err != nil {
@@ -122,7 +128,8 @@ func TestCreatedZipIsPlain(t *testing.T) {
 	var names []string
 	for _, f := range r.File {
 		names = append(names, f.Name)
-		if len(f.Extra) > 0 || f.Comment != "" || f.Mode() != 0o644 || f.Modified.UTC().Format(time.DateTime) != "2000-01-01 00:00:00" {
+		if len(f.Extra) > 0 || f.Comment != "" || f.Mode() != 0o644 ||
+			f.Modified.UTC().Format(time.DateTime) != "2000-01-01 00:00:00" {
 			t.Errorf("%s: extra %x, comment %q, mode %v, time %v", f.Name, f.Extra, f.Comment, f.Mode(), f.Modified)
 		}
 	}
@@ -133,12 +140,15 @@ func TestCreatedZipIsPlain(t *testing.T) {
 
 // Other programs read it too.
 func TestToolsReadWhatCreateMakes(t *testing.T) {
+	t.Parallel()
 	b, _ := create(t, folderOf(packageFiles()))
 	path := filepath.Join(t.TempDir(), "x.zip")
 	if err := os.WriteFile(path, b, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, command := range [][]string{{"unzip", "-tqq"}, {"7z", "t", "-bso0"}, {"bsdtar", "-tf"}, {"python3", "-m", "zipfile", "-t"}, {"jar", "tf"}} {
+	for _, command := range [][]string{
+		{"unzip", "-tqq"}, {"7z", "t", "-bso0"}, {"bsdtar", "-tf"}, {"python3", "-m", "zipfile", "-t"}, {"jar", "tf"},
+	} {
 		t.Run(command[0], func(t *testing.T) {
 			if _, err := exec.LookPath(command[0]); err != nil {
 				t.Skip(command[0] + " is not installed")
@@ -153,6 +163,7 @@ func TestToolsReadWhatCreateMakes(t *testing.T) {
 }
 
 func TestCreateRefusesWhatCheckWould(t *testing.T) {
+	t.Parallel()
 	tooMany := map[string]string{}
 	for i := range bundle.DefaultLimits().Entries + 1 {
 		tooMany[fmt.Sprintf("a/%d", i)] = ""
@@ -161,13 +172,21 @@ func TestCreateRefusesWhatCheckWould(t *testing.T) {
 		files map[string]string
 		want  []string
 	}{
-		"nothing":     {nil, []string{"empty"}},
-		"names":       {map[string]string{`a\b`: "", "c\x01": "", "d\u202e": ""}, []string{`backslash "a\\b"`, `control_character "c\x01"`, `control_character "d\u202e"`}},
-		"a folder":    {map[string]string{`a\b/c`: "", `a\b/d`: ""}, []string{`backslash "a\\b/"`}},
-		"case":        {map[string]string{"A": "", "a": ""}, []string{"case_duplicate a"}},
-		"reserved":    {map[string]string{".CEMLI/x": "", "a": ""}, []string{"reserved_name .CEMLI/"}},
-		"deep":        {map[string]string{strings.Repeat("d/", 32) + "x": ""}, []string{"too_deep " + strings.Repeat("d/", 32) + "x"}},
-		"top folder":  {map[string]string{"hello/manifest.json": "{}", "hello/steps/run.sh": ""}, []string{"top_folder hello/"}},
+		"nothing": {nil, []string{"empty"}},
+		"names": {
+			map[string]string{`a\b`: "", "c\x01": "", "d\u202e": ""},
+			[]string{`backslash "a\\b"`, `control_character "c\x01"`, `control_character "d\u202e"`},
+		},
+		"a folder": {map[string]string{`a\b/c`: "", `a\b/d`: ""}, []string{`backslash "a\\b/"`}},
+		"case":     {map[string]string{"A": "", "a": ""}, []string{"case_duplicate a"}},
+		"reserved": {map[string]string{".CEMLI/x": "", "a": ""}, []string{"reserved_name .CEMLI/"}},
+		"deep": {
+			map[string]string{strings.Repeat("d/", 32) + "x": ""},
+			[]string{"too_deep " + strings.Repeat("d/", 32) + "x"},
+		},
+		"top folder": {
+			map[string]string{"hello/manifest.json": "{}", "hello/steps/run.sh": ""}, []string{"top_folder hello/"},
+		},
 		"too many":    {tooMany, []string{"too_many_entries"}},
 		"too uniform": {map[string]string{"zeros": strings.Repeat("\x00", 3<<20)}, []string{"ratio zeros", "ratio"}},
 	} {
@@ -179,6 +198,7 @@ func TestCreateRefusesWhatCheckWould(t *testing.T) {
 }
 
 func TestCreateRefusesWhatIsNoFile(t *testing.T) {
+	t.Parallel()
 	folder := folderOf(map[string]string{"manifest.json": "{}"})
 	folder["link"] = &fstest.MapFile{Mode: fs.ModeSymlink, Data: []byte("manifest.json")}
 	folder["fifo"] = &fstest.MapFile{Mode: fs.ModeNamedPipe}
@@ -193,6 +213,7 @@ func TestCreateRefusesWhatIsNoFile(t *testing.T) {
 }
 
 func TestCreateKnowsSizesBeforeItReads(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	f, err := os.Create(filepath.Join(dir, "huge"))
 	if err != nil {
@@ -228,6 +249,7 @@ func (f growing) Open(name string) (fs.File, error) {
 }
 
 func TestCreateNoticesChanges(t *testing.T) {
+	t.Parallel()
 	_, err := bundle.Create(io.Discard, growing{folderOf(map[string]string{"a": "x"})})
 	if err == nil || !strings.Contains(err.Error(), "pack a: the file changed while it was packed") {
 		t.Errorf("error %v", err)
@@ -235,11 +257,13 @@ func TestCreateNoticesChanges(t *testing.T) {
 }
 
 func TestCreatePassesErrorsOn(t *testing.T) {
+	t.Parallel()
 	full := errors.New("disk full")
 	if _, err := bundle.Create(brokenWriter{full}, folderOf(packageFiles())); !errors.Is(err, full) {
 		t.Errorf("write: %v", err)
 	}
-	if _, err := bundle.Create(io.Discard, os.DirFS(filepath.Join(t.TempDir(), "none"))); !errors.Is(err, fs.ErrNotExist) {
+	_, err := bundle.Create(io.Discard, os.DirFS(filepath.Join(t.TempDir(), "none")))
+	if !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("read: %v", err)
 	}
 }

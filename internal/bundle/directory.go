@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// directory reads the whole directory and judges every record by itself.
+// directory reads the whole directory and checks each record by itself.
 func (c *checker) directory(end ending) bool {
 	b, err := c.file.at(end.start, int(end.size))
 	if err != nil {
@@ -17,22 +17,24 @@ func (c *checker) directory(end ending) bool {
 	for range end.entries {
 		rec, rest, ok := parseRecord(b)
 		if !ok {
-			return c.stop("archive.directory", fmt.Sprintf("the directory is malformed after %d of %d entries", len(c.entries), end.entries))
+			return c.stop("archive.directory",
+				fmt.Sprintf("the directory is malformed after %d of %d entries", len(c.entries), end.entries))
 		}
 		b = rest
 		c.record(rec)
 	}
 	if len(b) > 0 {
-		return c.stop("archive.directory", fmt.Sprintf("the directory has %d bytes after its %d entries", len(b), end.entries))
+		return c.stop("archive.directory",
+			fmt.Sprintf("the directory has %d bytes after its %d entries", len(b), end.entries))
 	}
 	return true
 }
 
-// dot is the segment that bsdtar begins every name with when it packs the folder ".".
+// dot is the prefix that bsdtar gives every name when it packs the folder ".".
 const dot = "./"
 
-// allDotted tells whether every name of a directory begins with it. Then the names are
-// what follows, as for every program; a single ./ in one of them is refused.
+// allDotted reports whether every name of a directory begins with dot. Then the prefix is ignored, as all programs
+// do; otherwise names with ./ are refused.
 func allDotted(b []byte) bool {
 	for len(b) > 0 {
 		rec, rest, ok := parseRecord(b)
@@ -44,7 +46,7 @@ func allDotted(b []byte) bool {
 	return true
 }
 
-// record judges one record of the directory and makes an entry of it.
+// record checks one record of the directory and adds its entry.
 func (c *checker) record(rec record) {
 	c.extras(&rec.header, []wide{
 		{&rec.size, unknown32, 8},
@@ -76,9 +78,10 @@ func (c *checker) record(rec record) {
 	c.entries = append(c.entries, e)
 }
 
-// hasEnd finds the signatures by which programs look for a zip's end.
+// hasEnd finds signatures by which programs look for a zip's end.
 func hasEnd(b []byte) bool {
-	return bytes.Contains(b, signature(sigEnd)) || bytes.Contains(b, signature(sigEnd64)) || bytes.Contains(b, signature(sigLocator64))
+	return bytes.Contains(b, signature(sigEnd)) || bytes.Contains(b, signature(sigEnd64)) ||
+		bytes.Contains(b, signature(sigLocator64))
 }
 
 // The bits of the attributes: Unix modes in the upper half, DOS in the lower.
@@ -95,13 +98,13 @@ const (
 	dosLink   = 0x400 // reparse point
 )
 
-// kind refuses what is neither a file nor a folder, whatever system the zip says it is
-// from: programs differ in whose modes they believe.
+// kind refuses what is neither a file nor a folder, by every system's attributes, whatever system the zip names:
+// programs differ in which ones they use.
 func (c *checker) kind(e entry, attributes uint32) {
 	mode, folder := attributes>>16, attributes&dosFolder != 0
 	switch mode & modeType {
 	case 0:
-		folder = folder || e.folder() // many tools mark folders by the slash alone
+		folder = folder || e.folder() // many tools mark folders only by the slash
 	case modeFolder:
 		folder = true
 	case modeFile:
@@ -125,13 +128,14 @@ func (c *checker) kind(e entry, attributes uint32) {
 	}
 }
 
-// coding refuses what cannot be read as stored or deflated data.
+// coding refuses entries that are not stored or deflated data.
 func (c *checker) coding(e entry) {
 	if e.flags&(flagEncrypted|flagStrong|flagMasked) != 0 {
 		c.add("archive.encrypted", e.name, "it is encrypted")
 	}
 	if e.flags&^flagsKnown != 0 {
-		c.add("archive.flags", e.name, fmt.Sprintf("it has flags %#x that are reserved or change how it is read", e.flags&^flagsKnown))
+		c.add("archive.flags", e.name,
+			fmt.Sprintf("it has flags %#x that are reserved or change how it is read", e.flags&^flagsKnown))
 	}
 	switch {
 	case e.method != methodStore && e.method != methodDeflate:
@@ -145,5 +149,5 @@ func (c *checker) coding(e entry) {
 	}
 }
 
-// emptyDeflated is what some tools write for a folder: no bytes, deflated.
+// emptyDeflated is the size of an empty deflate stream, which some tools write for a folder.
 const emptyDeflated = 5

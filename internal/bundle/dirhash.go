@@ -11,7 +11,7 @@ import (
 	"golang.org/x/mod/sumdb/dirhash"
 )
 
-// hash1 is dirhash.Hash1 of files whose digests are known, in byte order of names.
+// hash1 is dirhash.Hash1 of files with known digests, in byte order of names.
 func hash1(files []FileDigest) string {
 	sum := sha256.New()
 	for _, f := range files {
@@ -20,8 +20,8 @@ func hash1(files []FileDigest) string {
 	return "h1:" + base64.StdEncoding.EncodeToString(sum.Sum(nil))
 }
 
-// DirHash is the dirhash of a folder's files outside Reserved, the same as that of
-// every zip of them. It refuses what Create refuses.
+// DirHash is the dirhash of a folder's files outside Reserved, the same as that of every zip of them. It refuses what
+// Create refuses.
 func DirHash(folder fs.FS) (string, error) {
 	entries, err := list(folder)
 	if err != nil {

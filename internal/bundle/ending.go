@@ -6,17 +6,17 @@ import (
 	"fmt"
 )
 
-// ending is what the records at a zip's end say of its directory.
+// ending is what the records at a zip's end say about its directory.
 type ending struct {
 	entries     uint64
-	start, size int64 // of the directory, which lies in the file
+	start, size int64 // of the directory, which lies within the file
 }
 
-// endings is how far from the zip's end its end records can begin.
+// endings is how far before the zip's end its end records may begin.
 const endings = lenEnd64 + lenLocator64 + lenEnd + unknown16
 
-// recordBytes is the room that a directory has for an entry: its record, a name of
-// the greatest length, and as much again for extra fields and a comment.
+// recordBytes is the most that the directory may take for one entry: its record, a name of maximal length, and as
+// much again for extra fields and a comment.
 const recordBytes = 2048
 
 // ending finds the end records, which must end where the file does.
@@ -35,7 +35,7 @@ func (c *checker) ending() (ending, bool) {
 	return c.readEnd(tail, at)
 }
 
-// findEnd returns where the end record is in the file's tail.
+// findEnd returns the index of the end record in the file's tail.
 func (c *checker) findEnd(tail []byte) (int, bool) {
 	var all, exact []int
 	for at := 0; at+4 <= len(tail); at++ {
@@ -64,7 +64,7 @@ func (c *checker) findEnd(tail []byte) (int, bool) {
 
 func signature(n uint32) []byte { return binary.LittleEndian.AppendUint32(nil, n) }
 
-// endLength is that of the end record that b begins with.
+// endLength is the length of the end record at the beginning of b.
 func endLength(b []byte) int {
 	if len(b) < lenEnd {
 		return lenEnd
@@ -86,7 +86,7 @@ func (c *checker) noEnd() bool {
 	return c.stop("archive.not_a_zip", "the file is not a zip")
 }
 
-// readEnd reads the end record at a place of the tail, and the 64-bit ones before it.
+// readEnd reads the end record at an index of the tail, and the 64-bit records before it.
 func (c *checker) readEnd(tail []byte, at int) (ending, bool) {
 	b := tail[at:]
 	disk, first, here := uint64(u16(b[4:])), uint64(u16(b[6:])), uint64(u16(b[8:]))
@@ -118,7 +118,7 @@ func (c *checker) readEnd(tail []byte, at int) (ending, bool) {
 	return ending{entries: entries, start: clamp(start), size: clamp(size)}, true
 }
 
-// readEnd64 reads the 64-bit end record and its locator, which tail ends with.
+// readEnd64 reads the 64-bit end record and its locator at the end of tail.
 func (c *checker) readEnd64(tail []byte, records int64, values []wide) bool {
 	locator := tail[len(tail)-lenLocator64:]
 	if len(tail) < lenEnd64+lenLocator64 {
@@ -131,7 +131,8 @@ func (c *checker) readEnd64(tail []byte, records int64, values []wide) bool {
 	case u32(b) != sigEnd64 || u64(b[4:]) != lenEnd64-12:
 		return c.stop("archive.zip64", "the 64-bit end record is malformed")
 	case clamp(offset) < records:
-		return c.stop("archive.leading_data", fmt.Sprintf("there are %d bytes that no record of the zip accounts for", records-clamp(offset)))
+		return c.stop("archive.leading_data",
+			fmt.Sprintf("there are %d bytes that no record of the zip accounts for", records-clamp(offset)))
 	case clamp(offset) != records:
 		return c.stop("archive.zip64", "the 64-bit end record is not where its locator says")
 	case !settle(b[16:lenEnd64], values):
@@ -140,7 +141,7 @@ func (c *checker) readEnd64(tail []byte, records int64, values []wide) bool {
 	return true
 }
 
-// settle takes the values of the 64-bit end record, which has them all.
+// settle takes the values from the 64-bit end record, which has all of them.
 func settle(b []byte, values []wide) bool {
 	for _, v := range values {
 		n := v.read(b)
@@ -152,7 +153,7 @@ func settle(b []byte, values []wide) bool {
 	return true
 }
 
-// directoryPlace makes sure that the directory ends where the end records begin.
+// directoryPlace checks that the directory ends where the end records begin.
 func (c *checker) directoryPlace(start, size uint64, records int64) bool {
 	switch end := clamp(start) + clamp(size); {
 	case end > records:
@@ -160,7 +161,8 @@ func (c *checker) directoryPlace(start, size uint64, records int64) bool {
 	case end < records && c.looksLikeDirectory(records-clamp(size)):
 		return c.stop("archive.leading_data", fmt.Sprintf("there are %d bytes before the first entry", records-end))
 	case end < records && c.err == nil:
-		return c.stop("archive.gap", fmt.Sprintf("there are %d bytes between the directory and the zip's end", records-end))
+		return c.stop("archive.gap",
+			fmt.Sprintf("there are %d bytes between the directory and the zip's end", records-end))
 	}
 	return c.err == nil
 }
@@ -176,7 +178,7 @@ func (c *checker) looksLikeDirectory(at int64) bool {
 	return u32(b) == sigDirectory
 }
 
-// directorySize bounds the directory before it is read.
+// directorySize limits the size of the directory before it is read.
 func (c *checker) directorySize(entries uint64, size int64) bool {
 	switch most := int64(c.limits.Entries) * recordBytes; {
 	case entries == 0 && size == 0:
@@ -185,7 +187,8 @@ func (c *checker) directorySize(entries uint64, size int64) bool {
 		c.tooManyEntries()
 		return false
 	case size > most:
-		return c.stop("archive.directory_too_large", fmt.Sprintf("the zip's directory has %d bytes; at most %d are allowed", size, most))
+		return c.stop("archive.directory_too_large",
+			fmt.Sprintf("the zip's directory has %d bytes; at most %d are allowed", size, most))
 	}
 	return true
 }

@@ -5,8 +5,8 @@ import (
 	"hash/crc32"
 )
 
-// Extra fields that are looked into (APPNOTE 4.5, 4.6; others are ignored, as what
-// they hold, times, owners and the like, is not taken from a zip).
+// The extra fields that are checked (APPNOTE 4.5, 4.6). Others are ignored, because what they hold, such as times and
+// owners, is not used.
 const (
 	extraZip64       = 0x0001
 	extraPKUnix      = 0x000d // may end in the target of a link
@@ -21,8 +21,7 @@ const (
 // pkUnixPlain is the length of a PKWARE Unix field of a file that is no link.
 const pkUnixPlain = 12
 
-// extras checks a header's extra fields, up to the first that is bad, and completes
-// the values of 64 bits.
+// extras checks a header's extra fields, up to the first bad one, and completes 64-bit values.
 func (c *checker) extras(h *header, values []wide) {
 	if hasEnd(h.extra) {
 		c.add("archive.two_ends", h.name, "its extra fields look like an end record of the zip")
@@ -68,8 +67,9 @@ func (c *checker) extra(h *header, id uint16, field []byte) bool {
 	return false
 }
 
-// sameName tells whether a Unicode path field is valid and says nothing new. One whose
-// checksum is of another name is ignored by some programs and not by others.
+// sameName reports whether a Unicode path field is valid and repeats the name. Some programs ignore a field with the
+// checksum of another name, and others do not.
 func sameName(field []byte, name string) bool {
-	return len(field) >= 5 && field[0] == 1 && u32(field[1:]) == crc32.ChecksumIEEE([]byte(name)) && string(field[5:]) == name
+	return len(field) >= 5 && field[0] == 1 && u32(field[1:]) == crc32.ChecksumIEEE([]byte(name)) &&
+		string(field[5:]) == name
 }

@@ -20,15 +20,14 @@ import (
 	"cemli-executor/internal/problem"
 )
 
-// Modes of everything that is extracted, whatever the umask: the zip's own are not
-// covered by the dirhash and so do not count. Nothing is executable.
+// Modes of all that is extracted, regardless of the umask. The zip's own modes are ignored, because the dirhash does
+// not cover them. Nothing is executable.
 const (
 	fileMode   = 0o644
 	folderMode = 0o755
 )
 
-// fixedTime is the time of everything that is extracted or packed: one that a zip can
-// hold in every time zone.
+// fixedTime is the time of all that is extracted or packed, one that a zip can hold in every time zone.
 var fixedTime = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // FileDigest identifies one extracted file.
@@ -44,21 +43,23 @@ type Extracted struct {
 	DirHash string // "h1:…"
 }
 
-// mostWorkers bounds the memory that extraction takes, half a megabyte for each.
+// mostWorkers bounds the memory of an extraction: half a megabyte for each worker.
 const mostWorkers = 8
 
-// Extract writes the archive's files into root, which should be empty: nothing is ever
-// overwritten or followed. Modes and times are fixed. The error is a *problem.Error
-// with every entry whose data is not what its headers promise, or wraps that of the
-// source, of root or the cause of ctx; root then has some of the files, and the caller
-// removes it.
+// Extract writes the archive's files into root, which should be empty: it never overwrites anything and follows no
+// links. Modes and times are fixed. The error is a *problem.Error with every entry whose data is not what its headers
+// promise, or wraps an error of the source, of root, or the cause of ctx; root then has some of the files, and the
+// caller must remove it.
 func (a *Archive) Extract(ctx context.Context, root *os.Root) (Extracted, error) {
 	for _, dir := range a.folders {
 		if err := makeFolder(root, dir); err != nil {
 			return Extracted{}, writeError(dir, err)
 		}
 	}
-	x := &extraction{archive: a, root: root, order: a.byOffset(), digests: make([]FileDigest, len(a.files)), refused: make([]*problem.Problem, len(a.files))}
+	x := &extraction{
+		archive: a, root: root, order: a.byOffset(), digests: make([]FileDigest, len(a.files)),
+		refused: make([]*problem.Problem, len(a.files)),
+	}
 	if err := x.run(ctx); err != nil {
 		return Extracted{}, err
 	}
@@ -70,17 +71,17 @@ func (a *Archive) Extract(ctx context.Context, root *os.Root) (Extracted, error)
 	return Extracted{Files: x.digests, DirHash: hash1(x.digests)}, nil
 }
 
-// extraction is one call of Extract. Slices are indexed as the archive's files.
+// extraction is one call of Extract. Its slices have the indexes of the archive's files.
 type extraction struct {
 	archive *Archive
 	root    *os.Root
 	order   []int
-	next    atomic.Int64 // in order
+	next    atomic.Int64 // index into order
 	digests []FileDigest
 	refused []*problem.Problem
 }
 
-// byOffset is the order in which the data lies in the zip, and in which it is read.
+// byOffset is the order of the data in the zip, in which it is read.
 func (a *Archive) byOffset() []int {
 	order := make([]int, len(a.files))
 	for i := range order {
@@ -90,7 +91,7 @@ func (a *Archive) byOffset() []int {
 	return order
 }
 
-// run extracts all files, several at a time, and says which were refused.
+// run extracts all files, several at a time, and lists those that were refused.
 func (x *extraction) run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for range min(runtime.GOMAXPROCS(0), mostWorkers) {
@@ -155,7 +156,7 @@ func makeFolder(root *os.Root, dir string) error {
 	return root.Chmod(dir, folderMode)
 }
 
-// writeError says of a full disk what to do about it.
+// writeError explains a full disk.
 func writeError(name string, err error) error {
 	if errors.Is(err, syscall.ENOSPC) {
 		return problem.New(refusal("archive.no_space", name, "there is no space left to write it"), err)

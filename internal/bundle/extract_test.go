@@ -74,6 +74,7 @@ func tree(t *testing.T, dir string) map[string]string {
 }
 
 func TestExtractTakesNothingButNamesAndContents(t *testing.T) {
+	t.Parallel()
 	done, dir, err := extract(t, pkg(
 		item{name: "a/", mode: 0o040777},
 		item{name: "a/b/secret", data: "s", mode: 0o100600},
@@ -122,15 +123,23 @@ func TestExtractTakesNothingButNamesAndContents(t *testing.T) {
 }
 
 func TestArchive(t *testing.T) {
-	a, err := check(pkg(item{name: "a/b/c", data: strings.Repeat("x", 4097)}, item{name: "a/b-c"}, item{name: ".cemli/b", data: "two"}, item{name: ".cemli/a", data: "one"}, item{name: "z/"}).bytes())
+	t.Parallel()
+	a, err := check(pkg(item{name: "a/b/c", data: strings.Repeat("x", 4097)}, item{name: "a/b-c"},
+		item{name: ".cemli/b", data: "two"}, item{name: ".cemli/a", data: "one"}, item{name: "z/"}).bytes())
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []bundle.File{{Name: "a/b-c"}, {Name: "a/b/c", Size: 4097}, {Name: "manifest.json", Size: 53}, {Name: "steps/run.sh", Size: 11}}
+	want := []bundle.File{
+		{Name: "a/b-c"},
+		{Name: "a/b/c", Size: 4097},
+		{Name: "manifest.json", Size: 53},
+		{Name: "steps/run.sh", Size: 11},
+	}
 	if diff := cmp.Diff(want, a.Files()); diff != "" {
 		t.Errorf("files (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff([]bundle.File{{Name: ".cemli/a", Size: 3}, {Name: ".cemli/b", Size: 3}}, a.ReservedFiles()); diff != "" {
+	diff := cmp.Diff([]bundle.File{{Name: ".cemli/a", Size: 3}, {Name: ".cemli/b", Size: 3}}, a.ReservedFiles())
+	if diff != "" {
 		t.Errorf("reserved (-want +got):\n%s", diff)
 	}
 	// Folders a, a/b and steps; blocks for 4,097 bytes, 53 and 11.
@@ -146,7 +155,9 @@ func TestArchive(t *testing.T) {
 }
 
 func TestReadFile(t *testing.T) {
-	a, err := check(pkg(item{name: ".cemli/x", data: "signed", deflate: true}, item{name: "bad", data: "data", edit: both(func(f *fields) { f.crc++ })}).bytes())
+	t.Parallel()
+	a, err := check(pkg(item{name: ".cemli/x", data: "signed", deflate: true},
+		item{name: "bad", data: "data", edit: both(func(f *fields) { f.crc++ })}).bytes())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -173,6 +184,7 @@ func TestReadFile(t *testing.T) {
 
 // What only the data shows is refused while it is read, each entry with its reason.
 func TestDataThatIsNotAsPromised(t *testing.T) {
+	t.Parallel()
 	long := strings.Repeat("data ", 100_000) + string(noise(10_000))
 	stream := deflated(long)
 	bad := func(name, packed string, edit func(f *fields)) item {
@@ -203,7 +215,10 @@ func TestDataThatIsNotAsPromised(t *testing.T) {
 
 // A stream that never ends is cut at the size that was checked against the limits.
 func TestNoByteMoreThanPromised(t *testing.T) {
-	f := pkg(item{name: "bomb", data: strings.Repeat("\x00", 900<<10), deflate: true, edit: both(func(f *fields) { f.size = 10 })})
+	t.Parallel()
+	f := pkg(item{
+		name: "bomb", data: strings.Repeat("\x00", 900<<10), deflate: true, edit: both(func(f *fields) { f.size = 10 }),
+	})
 	_, dir, err := extract(t, f.bytes())
 	if diff := cmp.Diff([]string{"size bomb"}, refusals(t, err)); diff != "" {
 		t.Error(diff)
@@ -214,6 +229,7 @@ func TestNoByteMoreThanPromised(t *testing.T) {
 }
 
 func TestExtractOverwritesAndFollowsNothing(t *testing.T) {
+	t.Parallel()
 	archive, err := check(pkg().bytes())
 	if err != nil {
 		t.Fatal(err)
@@ -240,6 +256,7 @@ func TestExtractOverwritesAndFollowsNothing(t *testing.T) {
 }
 
 func TestExtractStopsWithItsContext(t *testing.T) {
+	t.Parallel()
 	archive, err := check(many(200, 1000).bytes())
 	if err != nil {
 		t.Fatal(err)
@@ -265,6 +282,7 @@ func (c cancelling) ReadAt(p []byte, off int64) (int, error) {
 }
 
 func TestExtractStopsInTheMiddleOfAFile(t *testing.T) {
+	t.Parallel()
 	zip := pkg(item{name: "a", data: strings.Repeat("x", 8<<20)}).bytes()
 	ctx, cancel := context.WithCancel(t.Context())
 	archive, err := bundle.Check(cancelling{bytes.NewReader(zip), cancel}, int64(len(zip)), bundle.DefaultLimits())
@@ -281,6 +299,7 @@ func TestExtractStopsInTheMiddleOfAFile(t *testing.T) {
 }
 
 func TestExtractPassesErrorsOfItsSourceOn(t *testing.T) {
+	t.Parallel()
 	zip := many(300, 1000).bytes()
 	cause := problem.New(problem.Problem{Code: "store.unavailable", Message: "gone"}, nil)
 	source := &failingReader{r: bytes.NewReader(zip), left: 1 << 30, err: cause}
@@ -290,7 +309,8 @@ func TestExtractPassesErrorsOfItsSourceOn(t *testing.T) {
 	}
 	for _, left := range []int64{0, 1, 100} {
 		source.left = left
-		if _, err := archive.Extract(t.Context(), openRoot(t, t.TempDir())); problem.CodeOf(err) != "store.unavailable" {
+		_, err := archive.Extract(t.Context(), openRoot(t, t.TempDir()))
+		if problem.CodeOf(err) != "store.unavailable" {
 			t.Errorf("after %d reads: %v", left, err)
 		}
 	}
@@ -302,6 +322,7 @@ func TestExtractPassesErrorsOfItsSourceOn(t *testing.T) {
 
 // What the docs say of Go's own hash of a zip: where the zip has entries for folders it is another one than the files'.
 func TestHashZipCountsFolders(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		zip  []byte
 		same bool
@@ -318,7 +339,8 @@ func TestHashZipCountsFolders(t *testing.T) {
 			t.Fatal(err)
 		}
 		if hash, err := dirhash.HashZip(path, dirhash.Hash1); err != nil || (hash == done.DirHash) != c.same {
-			t.Errorf("%s: HashZip says %s (%v), the dirhash is %s; want the same: %v", name, hash, err, done.DirHash, c.same)
+			t.Errorf("%s: HashZip says %s (%v), the dirhash is %s; want the same: %v", name, hash, err, done.DirHash,
+				c.same)
 		}
 	}
 }

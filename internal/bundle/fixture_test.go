@@ -184,7 +184,10 @@ func (f fixture) endRecords(start, size, at int) []byte {
 	e := endFields{here: n, entries: n, size: uint32(size), start: uint32(start), commentLength: len(f.comment)}
 	var out []byte
 	if f.zip64 {
-		e = endFields{disk: 0xFFFF, first: 0xFFFF, here: 0xFFFF, entries: 0xFFFF, size: 0xFFFFFFFF, start: 0xFFFFFFFF, commentLength: len(f.comment)}
+		e = endFields{
+			disk: 0xFFFF, first: 0xFFFF, here: 0xFFFF, entries: 0xFFFF, size: 0xFFFFFFFF, start: 0xFFFFFFFF,
+			commentLength: len(f.comment),
+		}
 	}
 	if f.end != nil {
 		f.end(&e)

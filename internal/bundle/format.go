@@ -2,7 +2,7 @@ package bundle
 
 import "encoding/binary"
 
-// The records of a zip and their lengths without what varies (APPNOTE 4.3).
+// The signatures and fixed lengths of a zip's records (APPNOTE 4.3).
 const (
 	sigLocal      = 0x04034b50
 	sigDirectory  = 0x02014b50
@@ -30,7 +30,7 @@ const (
 	flagDescriptor = 1 << 3
 	flagStrong     = 1 << 6  // strong encryption
 	flagMasked     = 1 << 13 // header values hidden by encryption
-	// flagsKnown also has the two bits of the compression level and UTF-8.
+	// flagsKnown also includes the two bits of the compression level and the UTF-8 bit.
 	flagsKnown = flagEncrypted | 1<<1 | 1<<2 | flagDescriptor | flagStrong | 1<<11 | flagMasked
 )
 
@@ -38,7 +38,7 @@ func u16(b []byte) uint16 { return binary.LittleEndian.Uint16(b) }
 func u32(b []byte) uint32 { return binary.LittleEndian.Uint32(b) }
 func u64(b []byte) uint64 { return binary.LittleEndian.Uint64(b) }
 
-// header is what an entry's own header and its directory record both say.
+// header is what an entry's own header and its directory record have in common.
 type header struct {
 	flags, method uint16
 	crc           uint32
@@ -55,7 +55,7 @@ func parseCommon(b []byte) header {
 	}
 }
 
-// record is one of the directory.
+// record is a directory record.
 type record struct {
 	header
 	attributes uint32
@@ -64,8 +64,7 @@ type record struct {
 	comment    []byte
 }
 
-// parseRecord reads the directory record that b begins with and returns what follows
-// it; false if there is none.
+// parseRecord reads the directory record at the beginning of b, and returns what follows it; false if there is none.
 func parseRecord(b []byte) (rec record, rest []byte, ok bool) {
 	if len(b) < lenDirectory || u32(b) != sigDirectory {
 		return record{}, nil, false
@@ -85,11 +84,11 @@ func parseRecord(b []byte) (rec record, rest []byte, ok bool) {
 	return rec, b, true
 }
 
-// wide is a value that a 64-bit extra field holds where it does not fit.
+// wide is a value that may be in the 64-bit extra field instead.
 type wide struct {
 	value   *uint64
-	unknown uint64 // the value that says: look there
-	bytes   int    // there
+	unknown uint64 // the value that refers to the field
+	bytes   int    // its length in the field
 }
 
 func (v wide) read(b []byte) uint64 {
@@ -99,8 +98,8 @@ func (v wide) read(b []byte) uint64 {
 	return uint64(u32(b))
 }
 
-// widen completes values from a 64-bit extra field. The field has, in this order, the
-// values that are unknown without it; others may follow if they say nothing new.
+// widen completes values from a 64-bit extra field. The field has, in order, the values that are unknown without it;
+// others may follow if they repeat what is known.
 func widen(field []byte, values []wide) bool {
 	last := -1
 	for i, v := range values {

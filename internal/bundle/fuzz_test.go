@@ -21,18 +21,24 @@ var fuzzLimits = bundle.Limits{Entries: 50, FileBytes: 1 << 20, TotalBytes: 2 <<
 // seed adds every zip of the other tests that is not too large to be changed usefully.
 func seed(f *testing.F) {
 	f.Helper()
-	cases := []fixture{pkg(), dottedPackage(), both64(), described(12, nil), described(16, nil), described(20, nil), described(24, nil)}
+	cases := []fixture{
+		pkg(), dottedPackage(), both64(), described(12, nil), described(16, nil), described(20, nil),
+		described(24, nil),
+	}
 	for _, test := range slices.Concat(hostileNames, hostileEntries, hostileLayouts, hostileEnds, combined) {
 		cases = append(cases, test.zip)
 	}
-	cases = append(cases, pkg(item{name: "x", data: "some data", edit: wideOffset}), pkg(item{name: "x", data: string(pkg().bytes())}))
+	cases = append(cases, pkg(item{name: "x", data: "some data", edit: wideOffset}),
+		pkg(item{name: "x", data: string(pkg().bytes())}))
 	for _, c := range cases {
 		if b := c.bytes(); len(b) < 8<<10 {
 			f.Add(b)
 		}
 	}
 	var b bytes.Buffer
-	if _, err := bundle.Create(&b, folderOf(map[string]string{"manifest.json": "{}", "steps/run.sh": "true", ".cemli/x": "{}"})); err != nil {
+	_, err := bundle.Create(&b,
+		folderOf(map[string]string{"manifest.json": "{}", "steps/run.sh": "true", ".cemli/x": "{}"}))
+	if err != nil {
 		f.Fatal(err)
 	}
 	f.Add(b.Bytes())
@@ -60,7 +66,8 @@ func accepted(t *testing.T, data []byte, a *bundle.Archive) map[string]*zip.File
 	var total int64
 	for _, f := range files {
 		total += f.Size
-		if !fs.ValidPath(f.Name) || !filepath.IsLocal(f.Name) || strings.ContainsAny(f.Name, "\\\x00\n") || !utf8.ValidString(f.Name) {
+		if !fs.ValidPath(f.Name) || !filepath.IsLocal(f.Name) || strings.ContainsAny(f.Name, "\\\x00\n") ||
+			!utf8.ValidString(f.Name) {
 			t.Errorf("accepted the name %q", f.Name)
 		}
 		if o := found[f.Name]; o == nil || o.UncompressedSize64 != uint64(f.Size) || !o.Mode().IsRegular() {
@@ -105,7 +112,8 @@ func FuzzExtract(f *testing.F) {
 		done, err := archive.Extract(t.Context(), openRoot(t, filepath.Join(outer, "root")))
 		var written int64
 		for name, entry := range tree(t, outer) {
-			if name != "root" && !strings.HasPrefix(name, "root/") || !strings.HasPrefix(entry, "d") && !strings.HasPrefix(entry, "-rw-") {
+			if name != "root" && !strings.HasPrefix(name, "root/") ||
+				!strings.HasPrefix(entry, "d") && !strings.HasPrefix(entry, "-rw-") {
 				t.Errorf("written outside, or no file: %q %.20s", name, entry)
 			}
 			if strings.HasPrefix(entry, "-") {

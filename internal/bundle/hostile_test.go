@@ -40,7 +40,10 @@ var hostileNames = []hostile{
 	{"dot segment", named("a/./b"), []string{"path_segment a/./b"}},
 	{"dot first", named("./a"), []string{"path_segment ./a"}},
 	{"long segment", named(strings.Repeat("a", 256)), []string{"name_too_long " + strings.Repeat("a", 256)}},
-	{"long path", named(strings.Repeat(strings.Repeat("a", 204)+"/", 5) + "x"), []string{"name_too_long " + strings.Repeat(strings.Repeat("a", 204)+"/", 5) + "x"}},
+	{
+		"long path", named(strings.Repeat(strings.Repeat("a", 204)+"/", 5) + "x"),
+		[]string{"name_too_long " + strings.Repeat(strings.Repeat("a", 204)+"/", 5) + "x"},
+	},
 	{"deep", named(strings.Repeat("d/", 32) + "x"), []string{"too_deep " + strings.Repeat("d/", 32) + "x"}},
 	{"dot first in a zip of dots", with(func(f *fixture) {
 		*f = dottedPackage()
@@ -96,7 +99,10 @@ var hostileEntries = []hostile{
 	{"DOS folder without a slash", edited(central(func(f *fields) { f.attributes = 0x10 })), []string{"folder x"}},
 	{"file with a slash", pkg(item{name: "x/", mode: 0o100644}), []string{"folder x/"}},
 	{"folder with data", pkg(item{name: "x/", data: "hidden"}), []string{"folder x/"}},
-	{"folder with much deflated", pkg(item{name: "x/", deflate: true, packed: "\x00\x00\x00\xff\xff\x03\x00"}), []string{"folder x/"}},
+	{
+		"folder with much deflated", pkg(item{name: "x/", deflate: true, packed: "\x00\x00\x00\xff\xff\x03\x00"}),
+		[]string{"folder x/"},
+	},
 	{"encrypted", edited(both(func(f *fields) { f.flags |= 1 })), []string{"encrypted x"}},
 	{"strongly encrypted", edited(both(func(f *fields) { f.flags |= 1 << 6 })), []string{"encrypted x"}},
 	{"masked headers", edited(both(func(f *fields) { f.flags |= 1 << 13 })), []string{"encrypted x"}},
@@ -107,22 +113,60 @@ var hostileEntries = []hostile{
 	{"deflate64", edited(both(func(f *fields) { f.method = 9 })), []string{"method x"}},
 	{"stored with another size", edited(both(func(f *fields) { f.size++ })), []string{"size x"}},
 	{"deflated to nothing", pkg(item{name: "x", edit: both(func(f *fields) { f.method = 8 })}), []string{"size x"}},
-	{"cut extra field", edited(central(func(f *fields) { f.extra = "\x55\x54\x09\x00\x01" })), []string{"extra_field x"}},
+	{
+		"cut extra field", edited(central(func(f *fields) { f.extra = "\x55\x54\x09\x00\x01" })),
+		[]string{"extra_field x"},
+	},
 	{"cut local extra field", edited(local(func(f *fields) { f.extra = "\x55\x54" })), []string{"extra_field x"}},
 	{"ASi Unix field", extra(0x756e, strings.Repeat("\x00", 14)), []string{"extra_field x", "extra_field x"}},
-	{"PKWARE Unix field of a link", extra(0x000d, strings.Repeat("\x00", 12)+"/etc"), []string{"extra_field x", "extra_field x"}},
-	{"libarchive's field", edited(local(func(f *fields) { f.extra = extraField(0x6c78, "\x04\x00\x00\xff\xa1") })), []string{"extra_field x"}},
-	{"Unicode path of another name", edited(central(func(f *fields) { f.extra = unicodePath("x", "../y") })), []string{"renamed x"}},
-	{"Unicode path of another file", edited(local(func(f *fields) { f.extra = unicodePath("y", "x") })), []string{"renamed x"}},
-	{"short Unicode path", edited(central(func(f *fields) { f.extra = extraField(0x7075, "\x01") })), []string{"renamed x"}},
-	{"Xceed's name", edited(central(func(f *fields) { f.extra = extraField(0x554e, "NUCX\x01\x00y\x00") })), []string{"extra_field x"}},
-	{"64-bit size missing", edited(central(func(f *fields) { f.size = 0xFFFFFFFF })), []string{"zip64 x", "size x", "file_too_large x", "ratio x", "too_large", "ratio", "header_mismatch x"}},
-	{"64-bit sizes twice", edited(central(func(f *fields) { f.extra = extraField(1, "") + extraField(1, "") })), []string{"zip64 x"}},
-	{"64-bit size that contradicts", edited(central(func(f *fields) { f.extra = extraField(1, string(num(8, 10))) })), []string{"zip64 x"}},
-	{"64-bit field too long", edited(central(func(f *fields) { f.extra = extraField(1, strings.Repeat("\x00", 40)) })), []string{"zip64 x"}},
+	{
+		"PKWARE Unix field of a link", extra(0x000d, strings.Repeat("\x00", 12)+"/etc"),
+		[]string{"extra_field x", "extra_field x"},
+	},
+	{
+		"libarchive's field", edited(local(func(f *fields) { f.extra = extraField(0x6c78, "\x04\x00\x00\xff\xa1") })),
+		[]string{"extra_field x"},
+	},
+	{
+		"Unicode path of another name", edited(central(func(f *fields) { f.extra = unicodePath("x", "../y") })),
+		[]string{"renamed x"},
+	},
+	{
+		"Unicode path of another file", edited(local(func(f *fields) { f.extra = unicodePath("y", "x") })),
+		[]string{"renamed x"},
+	},
+	{
+		"short Unicode path", edited(central(func(f *fields) { f.extra = extraField(0x7075, "\x01") })),
+		[]string{"renamed x"},
+	},
+	{
+		"Xceed's name", edited(central(func(f *fields) { f.extra = extraField(0x554e, "NUCX\x01\x00y\x00") })),
+		[]string{"extra_field x"},
+	},
+	{
+		"64-bit size missing", edited(central(func(f *fields) { f.size = 0xFFFFFFFF })),
+		[]string{"zip64 x", "size x", "file_too_large x", "ratio x", "too_large", "ratio", "header_mismatch x"},
+	},
+	{
+		"64-bit sizes twice", edited(central(func(f *fields) { f.extra = extraField(1, "") + extraField(1, "") })),
+		[]string{"zip64 x"},
+	},
+	{
+		"64-bit size that contradicts",
+		edited(central(func(f *fields) { f.extra = extraField(1, string(num(8, 10))) })),
+		[]string{"zip64 x"},
+	},
+	{
+		"64-bit field too long",
+		edited(central(func(f *fields) { f.extra = extraField(1, strings.Repeat("\x00", 40)) })),
+		[]string{"zip64 x"},
+	},
 	{"on another disk", edited(central(func(f *fields) { f.disk = 1 })), []string{"multi_disk x"}},
 	{"end record in a comment", edited(central(func(f *fields) { f.comment = "PK\x05\x06" })), []string{"two_ends x"}},
-	{"end record in an extra field", edited(local(func(f *fields) { f.extra = extraField(0x7777, "PK\x06\x06") })), []string{"two_ends x"}},
+	{
+		"end record in an extra field", edited(local(func(f *fields) { f.extra = extraField(0x7777, "PK\x06\x06") })),
+		[]string{"two_ends x"},
+	},
 }
 
 func unicodePath(of, name string) string {
@@ -140,23 +184,67 @@ var hostileLayouts = []hostile{
 	{"other checksum", edited(local(func(f *fields) { f.crc++ })), []string{"header_mismatch x"}},
 	{"other size", edited(local(func(f *fields) { f.size++ })), []string{"header_mismatch x"}},
 	{"other compressed size", edited(local(func(f *fields) { f.packed-- })), []string{"header_mismatch x"}},
-	{"sizes unknown without a descriptor", edited(local(func(f *fields) { f.packed, f.size, f.crc = 0, 0, 0 })), []string{"header_mismatch x"}},
+	{
+		"sizes unknown without a descriptor", edited(local(func(f *fields) { f.packed, f.size, f.crc = 0, 0, 0 })),
+		[]string{"header_mismatch x"},
+	},
 	{"descriptor, and other size", described(16, local(func(f *fields) { f.size = 7 })), []string{"header_mismatch x"}},
-	{"descriptor contradicts", pkg(item{name: "x", data: "some data", edit: both(func(f *fields) { f.flags = 8 }), after: strings.Repeat("\x00", 16)}), []string{"descriptor x"}},
-	{"descriptor without signature contradicts", pkg(item{name: "x", data: "some data", edit: both(func(f *fields) { f.flags = 8 }), after: strings.Repeat("\x00", 20)}), []string{"descriptor x"}},
-	{"no descriptor", pkg(item{name: "x", data: "some data", edit: both(func(f *fields) { f.flags = 8 })}), []string{"descriptor x"}},
-	{"something after the descriptor", pkg(item{name: "x", data: "some data", descriptor: 16, after: "hidden"}), []string{"descriptor x"}},
-	{"much after the descriptor", pkg(item{name: "x", data: "some data", descriptor: 16, after: "something hidden"}), []string{"gap x"}},
+	{
+		"descriptor contradicts",
+		pkg(item{
+			name: "x", data: "some data", edit: both(func(f *fields) { f.flags = 8 }),
+			after: strings.Repeat("\x00", 16),
+		}),
+		[]string{"descriptor x"},
+	},
+	{
+		"descriptor without signature contradicts",
+		pkg(item{
+			name: "x", data: "some data", edit: both(func(f *fields) { f.flags = 8 }),
+			after: strings.Repeat("\x00", 20),
+		}),
+		[]string{"descriptor x"},
+	},
+	{
+		"no descriptor", pkg(item{name: "x", data: "some data", edit: both(func(f *fields) { f.flags = 8 })}),
+		[]string{"descriptor x"},
+	},
+	{
+		"something after the descriptor", pkg(item{name: "x", data: "some data", descriptor: 16, after: "hidden"}),
+		[]string{"descriptor x"},
+	},
+	{
+		"much after the descriptor", pkg(item{name: "x", data: "some data", descriptor: 16, after: "something hidden"}),
+		[]string{"gap x"},
+	},
 	{"no header", edited(local(func(f *fields) { f.signature = 0 })), []string{"local_header x"}},
-	{"header in the directory", edited(central(func(f *fields) { f.offset = 1 << 20 })), []string{"gap steps/run.sh", "local_header x"}},
-	{"hidden entry", with(func(f *fixture) { f.items[1].after = string(fields{signature: 0x04034b50, name: "hidden"}.local()) }), []string{"gap steps/run.sh"}},
-	{"hidden bytes after the last entry", with(func(f *fixture) { f.between = "hidden" }), []string{"gap steps/run.sh"}},
+	{
+		"header in the directory", edited(central(func(f *fields) { f.offset = 1 << 20 })),
+		[]string{"gap steps/run.sh", "local_header x"},
+	},
+	{
+		"hidden entry",
+		with(func(f *fixture) { f.items[1].after = string(fields{signature: 0x04034b50, name: "hidden"}.local()) }),
+		[]string{"gap steps/run.sh"},
+	},
+	{
+		"hidden bytes after the last entry", with(func(f *fixture) { f.between = "hidden" }),
+		[]string{"gap steps/run.sh"},
+	},
 	{"overlap", with(func(f *fixture) {
 		f.items[0].edit = both(func(f *fields) { f.packed++ })
 	}), []string{"overlap manifest.json"}},
-	{"two entries, one header", pkg(item{name: "x", data: "some data", edit: central(func(f *fields) { f.offset = 0 })}), []string{"overlap manifest.json", "overlap x", "gap steps/run.sh"}},
+	{
+		"two entries, one header",
+		pkg(item{name: "x", data: "some data", edit: central(func(f *fields) { f.offset = 0 })}),
+		[]string{"overlap manifest.json", "overlap x", "gap steps/run.sh"},
+	},
 	{"header inside another's data", nested(), []string{"overlap outer"}},
-	{"longer than the zip", pkg(item{name: "x", deflate: true, data: "x", edit: both(func(f *fields) { f.packed = 1 << 30 })}), []string{"overlap x"}},
+	{
+		"longer than the zip",
+		pkg(item{name: "x", deflate: true, data: "x", edit: both(func(f *fields) { f.packed = 1 << 30 })}),
+		[]string{"overlap x"},
+	},
 	{"leading data", fixture{prefix: "#!/bin/sh\n", items: pkg().items}, []string{"leading_data"}},
 	{"leading data, offsets not adjusted", with(func(f *fixture) {
 		f.prefix = "#!/bin/sh\n"
@@ -187,7 +275,11 @@ func end64(edit func(record, locator []byte)) fixture {
 
 var hostileEnds = []hostile{
 	{"no entries", fixture{}, []string{"empty"}},
-	{"an end in the midst of text", fixture{prefix: strings.Repeat("ERP ", 20), suffix: "\x00", comment: "x"}, []string{"trailing_data"}},
+	{
+		"an end in the midst of text",
+		fixture{prefix: strings.Repeat("ERP ", 20), suffix: "\x00", comment: "x"},
+		[]string{"trailing_data"},
+	},
 	{"trailing data", with(func(f *fixture) { f.suffix = "more" }), []string{"trailing_data"}},
 	{"comment cut off", end(func(e *endFields) { e.commentLength = 9 }), []string{"truncated"}},
 	{"two ends", with(func(f *fixture) { f.comment = string(fixture{}.bytes()) }), []string{"two_ends"}},
@@ -212,12 +304,22 @@ var hostileEnds = []hostile{
 		f.zip64 = true
 		f.end = func(e *endFields) { e.here, e.entries = 1, 1 }
 	}), []string{"zip64"}},
-	{"fewer entries than the directory has", end(func(e *endFields) { e.here, e.entries = 1, 1 }), []string{"directory"}},
+	{
+		"fewer entries than the directory has", end(func(e *endFields) { e.here, e.entries = 1, 1 }),
+		[]string{"directory"},
+	},
 	{"no entries but a directory", end(func(e *endFields) { e.here, e.entries = 0, 0 }), []string{"directory"}},
-	{"more entries than the directory has", end(func(e *endFields) { e.here, e.entries = 3, 3 }), []string{"directory"}},
+	{
+		"more entries than the directory has", end(func(e *endFields) { e.here, e.entries = 3, 3 }),
+		[]string{"directory"},
+	},
 	{"directory elsewhere", end(func(e *endFields) { e.start++ }), []string{"directory"}},
 	{"directory past the end", end(func(e *endFields) { e.size = 1 << 31 }), []string{"directory"}},
-	{"directory record without signature", with(func(f *fixture) { f.directory = func(b []byte) []byte { b[0] = 0; return b } }), []string{"directory"}},
+	{
+		"directory record without signature",
+		with(func(f *fixture) { f.directory = func(b []byte) []byte { b[0] = 0; return b } }),
+		[]string{"directory"},
+	},
 	{"something after the directory", with(func(f *fixture) { f.after = "hidden" }), []string{"gap"}},
 	{"signature after the directory", with(func(f *fixture) {
 		f.directory = func(b []byte) []byte { return append(b, "PK\x05\x05\x00\x00"...) }
@@ -227,7 +329,10 @@ var hostileEnds = []hostile{
 		*f = inFolder("hello")
 		f.items = append(f.items, item{name: "__MACOSX/hello/._manifest.json", data: "x"})
 	}), []string{"top_folder hello/"}},
-	{"too dense", pkg(item{name: "x", deflate: true, data: strings.Repeat("\x00", 3<<20)}), []string{"ratio x", "ratio"}},
+	{
+		"too dense", pkg(item{name: "x", deflate: true, data: strings.Repeat("\x00", 3<<20)}),
+		[]string{"ratio x", "ratio"},
+	},
 }
 
 // inFolder is the valid package below a folder.
@@ -243,8 +348,13 @@ func inFolder(dir string) fixture {
 // Several faults are all reported, in the order in which they are met.
 var combined = []hostile{
 	{
-		"name and kind", pkg(item{name: "../a\x00", mode: 0o120777, data: "x"}, item{name: "STEPS/x", edit: both(func(f *fields) { f.method, f.flags = 99, 1 })}),
-		[]string{`control_character "../a\x00"`, `path_traversal "../a\x00"`, `link "../a\x00"`, "case_duplicate STEPS", "encrypted STEPS/x", "method STEPS/x"},
+		"name and kind",
+		pkg(item{name: "../a\x00", mode: 0o120777, data: "x"},
+			item{name: "STEPS/x", edit: both(func(f *fields) { f.method, f.flags = 99, 1 })}),
+		[]string{
+			`control_character "../a\x00"`, `path_traversal "../a\x00"`, `link "../a\x00"`, "case_duplicate STEPS",
+			"encrypted STEPS/x", "method STEPS/x",
+		},
 	},
 	{
 		"directory and layout", with(func(f *fixture) {

@@ -7,9 +7,8 @@ import (
 	"strings"
 )
 
-// layout reads every entry's own header, in order of offsets, and makes sure that
-// header, data and descriptor of one entry end where the next begins, the last where
-// the directory does.
+// layout reads every entry's own header, in order of offsets, and checks that header, data and descriptor of each
+// entry end where the next one begins, and the last where the directory does.
 func (c *checker) layout(directory int64) {
 	order := make([]*entry, len(c.entries))
 	for i := range c.entries {
@@ -19,7 +18,7 @@ func (c *checker) layout(directory int64) {
 	if first := order[0].offset; first > 0 {
 		c.add("archive.leading_data", "", fmt.Sprintf("there are %d bytes before the first entry", first))
 	}
-	headers := int64(0) // where the last header ended: none is read twice
+	headers := int64(0) // where the last header ended, so that none is read twice
 	for i, e := range order {
 		next := directory
 		if i+1 < len(order) {
@@ -39,7 +38,7 @@ func (c *checker) layout(directory int64) {
 	}
 }
 
-// local compares an entry's own header with the directory; false where there is none.
+// local compares an entry's own header with the directory; it returns false if there is no header.
 func (c *checker) local(e *entry, directory int64) bool {
 	if e.offset+lenLocal > directory {
 		c.add("archive.local_header", e.name, "the directory says that it begins where there is no room for it")
@@ -72,7 +71,7 @@ func (c *checker) local(e *entry, directory int64) bool {
 // compare refuses any difference between an entry's two headers.
 func (c *checker) compare(e *entry, h header) {
 	own := h.name
-	h.name = e.own // what extra fields must agree with
+	h.name = e.own // the name that extra fields must repeat
 	c.extras(&h, []wide{{&h.size, unknown32, 8}, {&h.packed, unknown32, 8}})
 	later := e.flags&flagDescriptor != 0 // sizes and checksum follow the data
 	differs := func(a, b uint64) bool { return a != b && !(later && a == 0) }
@@ -93,11 +92,12 @@ func (c *checker) compare(e *entry, h header) {
 		}
 	}
 	if len(what) > 0 {
-		c.add("archive.header_mismatch", e.name, "its own header and the directory disagree about its "+strings.Join(what, ", "))
+		c.add("archive.header_mismatch", e.name,
+			"its own header and the directory disagree about its "+strings.Join(what, ", "))
 	}
 }
 
-// end makes sure that an entry ends where the next record begins.
+// end checks that an entry ends where the next record begins.
 func (c *checker) end(e *entry, next int64) {
 	gap := next - e.data - clamp(e.packed)
 	switch descriptor := e.flags&flagDescriptor != 0; {
@@ -110,11 +110,11 @@ func (c *checker) end(e *entry, next int64) {
 	}
 }
 
-// longestDescriptor has the signature, the checksum, and two sizes of 64 bits.
+// longestDescriptor is the length of a signature, a checksum, and two 64-bit sizes.
 const longestDescriptor = 24
 
-// descriptor checks the record of n bytes after an entry's data. Its signature is
-// optional and its sizes have 32 or 64 bits; the length tells the form.
+// descriptor checks the record of n bytes after an entry's data. Its signature is optional and its sizes have 32 or
+// 64 bits; the length tells which.
 func (c *checker) descriptor(e *entry, off int64, n int) {
 	b, err := c.file.at(off, n)
 	if err != nil {

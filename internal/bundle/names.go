@@ -17,27 +17,37 @@ const (
 	maxDepth   = 32
 )
 
-// nameRules say what is wrong with a path, given without the slash that ends a folder.
+// nameRules are the rules for a path, which is given without the slash at the end of a folder.
 var nameRules = []struct {
 	code, message string
 	broken        func(path string) bool
 }{
 	{"archive.not_utf8", "the name is not UTF-8", func(p string) bool { return !utf8.ValidString(p) }},
 	{"archive.control_character", "the name has a control or bidirectional-control character", func(p string) bool {
-		return strings.ContainsFunc(p, func(r rune) bool { return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) })
+		return strings.ContainsFunc(p,
+			func(r rune) bool { return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) })
 	}},
 	{"archive.backslash", "the name has a backslash", func(p string) bool { return strings.Contains(p, `\`) }},
-	{"archive.absolute_path", "the path begins with a slash or a drive", func(p string) bool { return strings.HasPrefix(p, "/") || hasDrive(p) }},
+	{
+		"archive.absolute_path", "the path begins with a slash or a drive",
+		func(p string) bool { return strings.HasPrefix(p, "/") || hasDrive(p) },
+	},
 	{"archive.path_traversal", "the path has a .. segment", func(p string) bool {
 		return anySegment(p, func(s string) bool { return s == ".." })
 	}},
 	{"archive.path_segment", "the path has an empty or . segment", func(p string) bool {
 		return anySegment(strings.TrimLeft(p, "/"), func(s string) bool { return s == "" || s == "." })
 	}},
-	{"archive.name_too_long", "the path is longer than 1,024 bytes or has a segment longer than 255", func(p string) bool {
-		return len(p) > maxName || anySegment(p, func(s string) bool { return len(s) > maxSegment })
-	}},
-	{"archive.too_deep", "the path is more than 32 levels deep", func(p string) bool { return strings.Count(p, "/") >= maxDepth }},
+	{
+		"archive.name_too_long", "the path is longer than 1,024 bytes or has a segment longer than 255",
+		func(p string) bool {
+			return len(p) > maxName || anySegment(p, func(s string) bool { return len(s) > maxSegment })
+		},
+	},
+	{
+		"archive.too_deep", "the path is more than 32 levels deep",
+		func(p string) bool { return strings.Count(p, "/") >= maxDepth },
+	},
 }
 
 func hasDrive(p string) bool {
@@ -53,7 +63,7 @@ func anySegment(p string, test func(string) bool) bool {
 	return false
 }
 
-// name lists what is wrong with an entry's name; false if anything is.
+// name lists what is wrong with an entry's name; it returns false if anything is.
 func (c *checker) name(name string) bool {
 	good, path := true, strings.TrimSuffix(name, "/")
 	for _, rule := range nameRules {
@@ -69,15 +79,14 @@ func (c *checker) name(name string) bool {
 	return good
 }
 
-// names are those of an archive so far, to find any that some file system would take
-// for one another.
+// names are the names of an archive so far, to find names that some file systems treat as the same.
 type names struct {
 	byFold  map[string]claim
-	folders map[string]bool // already claimed as the parent of something
+	folders map[string]bool // already claimed as a parent
 	clashed map[string]bool // already refused
 }
 
-// claim is who has a name first.
+// claim is the first use of a name.
 type claim struct {
 	name string
 	kind claimKind
@@ -86,16 +95,16 @@ type claim struct {
 type claimKind int
 
 const (
-	claimParent claimKind = iota // a folder because something is in it
-	claimFolder                  // a folder that has an entry
+	claimParent claimKind = iota // a folder, because something is in it
+	claimFolder                  // a folder with an entry
 	claimFile
 )
 
-// crowded tells whether there are more files and folders than allowed, folders without
-// an entry too: those have to be made as well.
+// crowded reports whether there are more files and folders than allowed. Folders without an entry count as well,
+// because they are created, too.
 func (c *checker) crowded() bool { return len(c.names.byFold) > c.limits.Entries }
 
-// unique claims an entry's good name and the folders above it.
+// unique claims an entry's valid name and the folders above it.
 func (c *checker) unique(name string) {
 	path, kind := strings.TrimSuffix(name, "/"), claimFile
 	if path != name {
@@ -110,7 +119,7 @@ func (c *checker) unique(name string) {
 	}
 }
 
-// claim takes a name, or says who has it.
+// claim claims a name, or lists the conflict with its first use.
 func (c *checker) claim(path string, kind claimKind) {
 	key := fold(path)
 	known, taken := c.names.byFold[key]
@@ -131,7 +140,7 @@ func (c *checker) claim(path string, kind claimKind) {
 	}
 }
 
-// fold is the form in which names must differ: canonical and without case.
+// fold is the form in which names must differ: canonical, and without case.
 func fold(name string) string {
 	for i := range len(name) {
 		if name[i] >= utf8.RuneSelf {
@@ -141,8 +150,7 @@ func fold(name string) string {
 	return strings.ToLower(name)
 }
 
-// printable shows a name as it is where that is harmless, else quoted, and not longer
-// than a good one can be.
+// printable shows a harmless name as it is, and any other quoted, and cut to the greatest length of a valid one.
 func printable(name string) string {
 	const enough = maxName + 64
 	cut := ""

@@ -16,17 +16,18 @@ import (
 	"cemli-executor/internal/problem"
 )
 
-// ReadFile returns the contents of one file, a reserved one too, of at most limit
-// bytes, whose size and checksum are right. A name that is not in the archive is
-// fs.ErrNotExist; other refusals are a *problem.Error, and errors of the archive's
-// source are wrapped.
+// ReadFile returns the contents of one file, which may be reserved, of at most limit bytes, and checks size and
+// checksum. A name that is not in the archive is fs.ErrNotExist; other refusals are a *problem.Error, and errors of
+// the archive's source are wrapped.
 func (a *Archive) ReadFile(name string, limit int64) ([]byte, error) {
 	e, ok := a.find(name)
 	if !ok {
 		return nil, fmt.Errorf("read %s: %w", printable(name), fs.ErrNotExist)
 	}
 	if size := e.file().Size; size > limit {
-		return nil, problem.New(refusal("archive.file_too_large", name, fmt.Sprintf("it has %d bytes; at most %d are allowed", size, limit)), nil)
+		return nil,
+			problem.New(refusal("archive.file_too_large", name,
+				fmt.Sprintf("it has %d bytes; at most %d are allowed", size, limit)), nil)
 	}
 	in := readers.Get().(*reader)
 	defer in.release()
@@ -41,7 +42,7 @@ func (a *Archive) ReadFile(name string, limit int64) ([]byte, error) {
 	return content.Bytes(), nil
 }
 
-// reader is what reading an entry takes, some 400 KiB, kept for the next one.
+// reader is what it takes to read an entry, some 400 KiB, reused for the next one.
 type reader struct {
 	in      *bufio.Reader
 	inflate io.ReadCloser
@@ -53,16 +54,17 @@ var readers = sync.Pool{New: func() any {
 	return &reader{in: in, inflate: flate.NewReader(in), buf: make([]byte, 128<<10)}
 }}
 
-// release gives the reader back without what it last read from.
+// release returns the reader to the pool without references to what it read.
 func (r *reader) release() {
 	r.in.Reset(nil)
 	readers.Put(r)
 }
 
-// copy writes an entry's data to w. It refuses data that is not exactly what the
-// headers promise; w may have part of it then, but never more than the size. The
-// error is of the source, of w, or of ctx.
-func (r *reader) copy(ctx context.Context, w io.Writer, source io.ReaderAt, e entry) (refused *problem.Problem, err error) {
+// copy writes an entry's data to w. It refuses data that is not exactly what the headers promise; w may then have
+// part of it, but never more than the promised size. The error is of the source, of w, or of ctx.
+func (r *reader) copy(
+	ctx context.Context, w io.Writer, source io.ReaderAt, e entry,
+) (refused *problem.Problem, err error) {
 	from := &section{r: io.NewSectionReader(source, e.data, clamp(e.packed))}
 	data, err := r.open(from, e)
 	if err != nil {
@@ -105,7 +107,7 @@ func (r *reader) open(from io.Reader, e entry) (io.Reader, error) {
 	return r.inflate, nil
 }
 
-// finish compares what was read with what was promised.
+// finish compares what was read with what the headers promise.
 func (r *reader) finish(from *section, e entry, size uint64, crc uint32) (*problem.Problem, error) {
 	_, err := r.in.ReadByte()
 	switch {
@@ -126,8 +128,8 @@ func refuse(code string, e entry, message string) *problem.Problem {
 	return &p
 }
 
-// section is an entry's part of the source. It keeps the source's own error apart from
-// what the decompressor makes of it.
+// section is an entry's part of the source. It keeps the source's own error apart from what the decompressor makes of
+// it.
 type section struct {
 	r   io.Reader
 	err error

@@ -5,7 +5,7 @@ import (
 	"cemli-executor/internal/problem"
 )
 
-// refusal makes the problem of a code about an entry; "" is the whole archive.
+// refusal is the problem of a code about an entry; "" is the whole archive.
 func refusal(code, name, message string) problem.Problem {
 	return problem.Problem{Code: code, Where: printable(name), Message: message, Hint: codes.Of(code).Cure}
 }

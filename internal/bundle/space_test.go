@@ -11,6 +11,7 @@ import (
 )
 
 func TestFullDiskHasACode(t *testing.T) {
+	t.Parallel()
 	full := fmt.Errorf("write a: %w", &os.PathError{Op: "write", Path: "a", Err: syscall.ENOSPC})
 	if err := writeError("a", full); problem.CodeOf(err) != "archive.no_space" || !errors.Is(err, syscall.ENOSPC) {
 		t.Errorf("error %v", err)

@@ -2,20 +2,19 @@ package bundle
 
 import "io"
 
-// blockBytes is how much is read at once while headers are checked: room for the
-// largest header with the record before it.
+// blockBytes is how much is read at once while headers are checked, more than the largest header with the record
+// before it.
 const blockBytes = 256 << 10
 
-// window reads a file in blocks, because r may be far away and headers are small.
+// window reads a file in blocks, because the file may be remote and headers are small.
 type window struct {
 	r    io.ReaderAt
 	size int64
-	off  int64 // of buf
+	off  int64 // the offset of buf
 	buf  []byte
 }
 
-// at returns the n bytes at off, which must lie in the file. They are valid until the
-// next call.
+// at returns the n bytes at off, which must lie in the file. They are valid until the next call.
 func (w *window) at(off int64, n int) ([]byte, error) {
 	if off < w.off || off+int64(n) > w.off+int64(len(w.buf)) {
 		if err := w.load(off, max(n, blockBytes)); err != nil {
@@ -26,7 +25,7 @@ func (w *window) at(off int64, n int) ([]byte, error) {
 	return w.buf[start : start+n : start+n], nil
 }
 
-// tail returns the last n bytes, or all where there are fewer, and reads a block.
+// tail returns the last n bytes, or all if there are fewer, and reads at least a block.
 func (w *window) tail(n int) ([]byte, error) {
 	if err := w.load(max(0, w.size-blockBytes), blockBytes); err != nil {
 		return nil, err

@@ -12,9 +12,9 @@ type Book struct {
 	State       store.Bucket
 	Environment string
 	Clock       func() time.Time
-	// Log is told of what fails and need not stop a run, because a sweep finds it.
+	// Log receives failures that need not stop a run, because a sweep finds what they left.
 	Log *slog.Logger
 }
 
-// now is the time by this machine's clock. What is stored of it, others read.
+// now is the time by this machine's clock. Other machines read what is stored of it.
 func (b Book) now() time.Time { return b.Clock() }

@@ -43,7 +43,8 @@ func newShelf(t *testing.T) *shelf {
 
 func (s *shelf) write(object, doc string) {
 	s.t.Helper()
-	if _, err := s.State.Put(s.t.Context(), object, strings.NewReader(doc), int64(len(doc)), store.PutOptions{}); err != nil {
+	_, err := s.State.Put(s.t.Context(), object, strings.NewReader(doc), int64(len(doc)), store.PutOptions{})
+	if err != nil {
 		s.t.Fatal(err)
 	}
 }
@@ -86,7 +87,8 @@ func (s *shelf) code(what string, err error, want string) {
 // acquire claims the key for some time, which has passed where it is negative.
 func (s *shelf) acquire(run string, lease time.Duration, want claim.Finding) *claim.Held {
 	s.t.Helper()
-	h, found, err := s.Acquire(s.t.Context(), claim.Claim{Key: key, RunID: run, Package: "gl", Object: "gl.zip", Repeatable: true}, in(lease))
+	h, found, err := s.Acquire(s.t.Context(),
+		claim.Claim{Key: key, RunID: run, Package: "gl", Object: "gl.zip", Repeatable: true}, in(lease))
 	if err != nil || found != want {
 		s.t.Fatalf("acquire for %s: found %d, %v; want %d", run, found, err, want)
 	}
@@ -113,7 +115,9 @@ type failing struct {
 	put, remove string // prefixes of objects
 }
 
-func (f failing) Put(ctx context.Context, name string, body io.ReadSeeker, size int64, o store.PutOptions) (store.Info, error) {
+func (f failing) Put(
+	ctx context.Context, name string, body io.ReadSeeker, size int64, o store.PutOptions,
+) (store.Info, error) {
 	if f.put != "" && strings.HasPrefix(name, f.put) {
 		return store.Info{}, store.Error(store.ErrUnavailable, "put", "state", name, nil)
 	}
@@ -148,4 +152,4 @@ func (s *shelf) wait(group string, who claim.Waiting) {
 }
 
 // sameDocument compares what documents say, and not who wrote them.
-var sameDocument = cmp.Options{cmp.FilterPath(func(p cmp.Path) bool { return p.Last().String() == ".header" }, cmp.Ignore())}
+var sameDocument = cmp.FilterPath(func(p cmp.Path) bool { return p.Last().String() == ".header" }, cmp.Ignore())

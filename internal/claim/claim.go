@@ -1,16 +1,16 @@
-// Package claim keeps what runs have to know of each other, in the state bucket. Every
-// document is JSON with a schema version and changed by conditional writes only, so that
-// of two writers one has to look again.
+// Package claim keeps, in the state bucket, what runs must know about each other. Every document is JSON with a
+// schema version and is changed by conditional writes only: of two concurrent writers, one fails and reads the
+// document again.
 //
-//	open/<environment>/<key>-<attempt>.json  a pending request: it was accepted and is not done
-//	claims/<environment>/<key>.json          who does what a run key means, and how far it is
+//	open/<environment>/<key>-<attempt>.json  a pending request: accepted and not done
+//	claims/<environment>/<key>.json          who executes a run key, and how far that is
 //	groups/<environment>/<group>.json        who runs in a concurrency group, and who waits
 //	packages/<environment>/<name>.json       what ran of a package in an environment
-//	watch.json                               since when uploads are looked after
+//	watch.json                               since when sweeps look for uploads that did not run
 //	sweep/<environment>.json                 where the next sweep goes on
-//	taking/<environment>/<key>.json          that somebody is about to go on with a request that has no claim
-//	todo/<environment>/<run_id>.json         what is left to be done for a run that has a result
-//	clock/<environment>.json                 written to compare clocks; says nothing
+//	taking/<environment>/<key>.json          an invocation is about to go on with a request that has no claim
+//	todo/<environment>/<run_id>.json         the follow-ups that are left of a run with a result
+//	clock/<environment>.json                 written to compare clocks; its contents do not matter
 //
 // A pending request is stored before its claim, and removed when nothing is left to be done for it: listing the
 // pending requests finds everything that an invocation may have left. No listing here depends on how much ran
@@ -33,7 +33,7 @@ import (
 	"cemli-executor/internal/store"
 )
 
-// State is how far what a key means has come.
+// State is how far the work for a run key has progressed.
 type State string
 
 // The states of a claim, in their order.
@@ -43,7 +43,7 @@ const (
 	Done    State = "done"    // there is a result, or one for each set
 )
 
-// Claim is who does what a run key means. Its run id is fixed by the first who claims.
+// Claim says who executes a run key, and how far that is. The first claim fixes the run id.
 type Claim struct {
 	header
 	Key         string `json:"key"` // SHA-256, hexadecimal
@@ -54,25 +54,25 @@ type Claim struct {
 	Attempt     int    `json:"attempt"`
 	State       State  `json:"state"`
 	Outcome
-	// Lease is until when nobody else may take the claim over; zero: it was released.
+	// Lease is the time until which nobody else may take the claim over; zero once it was released.
 	Lease time.Time `json:"lease"`
-	// Holder names the invocation that has the lease, anew each time.
+	// Holder names the invocation that holds the lease; it is a new random text each time.
 	Holder string `json:"holder"`
 	Tried
 	// Sets are the parameter sets that the request stands for, each with a claim of its own.
 	Sets []string `json:"sets,omitempty"`
 	// Repeatable says that the package may run again after it was interrupted.
 	Repeatable bool `json:"repeatable,omitempty"`
-	// Group is the concurrency group that the run holds, or waits for.
+	// Group is the concurrency group that the run is in, or waits for.
 	Group string `json:"group,omitempty"`
-	// Applies is what the run applies, for the package's record. Content is its key, and all that
-	// earlier versions noted.
+	// Applies is what the run applies, for the package's record. Content is the key of that; earlier versions stored
+	// nothing else.
 	Applies *Entry `json:"applies,omitempty"`
 	Content string `json:"content,omitempty"`
-	// Pinned is the SHA-256 of the zip that the first step of any attempt was begun with: from then on
-	// the request is of those bytes.
+	// Pinned is the SHA-256 of the zip with which the first step of any attempt began. Later attempts must use the
+	// same bytes.
 	Pinned string `json:"pinned_sha256,omitempty"`
-	// Uploaded is when the package's object was written, whatever is under its name by now.
+	// Uploaded is when the package's object was written, even if the object has been replaced since.
 	Uploaded time.Time `json:"uploaded,omitzero"`
 	// Checkpoint is the result as it would be if the holder died now.
 	Checkpoint json.RawMessage `json:"frame,omitempty"`
@@ -80,38 +80,38 @@ type Claim struct {
 	Updated    time.Time       `json:"updated"`
 }
 
-// Outcome is how a run that is done has ended.
+// Outcome is how a finished run ended.
 type Outcome struct {
 	Status string `json:"status,omitempty"` // of the result
-	// Result is the SHA-256 of the result; empty where that is not known.
+	// Result is the SHA-256 of the result; empty if unknown.
 	Result string `json:"result_sha256,omitempty"`
-	// FollowUps are what follows the result and could not be done yet.
+	// FollowUps are the follow-ups of the result that could not be done yet.
 	FollowUps []string `json:"pending,omitempty"`
 }
 
-// Tried is what came of holding the claim before anything was started.
+// Tried counts what went wrong while the claim was held, before anything was started.
 type Tried struct {
-	// Tries counts the holders that died, or failed.
+	// Tries counts the holders that died or failed.
 	Tries int `json:"tries,omitempty"`
-	// LastError is how the last try ended of which that is known; it stays until there is a next one.
+	// LastError is the last failure that is known. It stays until the next one.
 	LastError *problem.Problem `json:"last_error,omitempty"`
 }
 
 // MaxSkew is how far clocks may be apart.
 const MaxSkew = 10 * time.Second
 
-// maxLease bounds a lease: no invocation is as long.
+// maxLease bounds a lease; no invocation runs that long.
 const maxLease = 30 * time.Hour
 
-// Expired reports whether the invocation that held the claim must have ended.
+// Expired reports whether the lease has ended, so that the invocation that held it must have ended too.
 func (c Claim) Expired(now time.Time) bool { return c.State != Done && now.After(c.Lease.Add(MaxSkew)) }
 
-// Died reports whether the invocation that held the claim died before anything was started under it.
+// Died reports whether the claim's holder died before it started anything.
 func (c Claim) Died(now time.Time) bool {
 	return c.State == Claimed && !c.Lease.IsZero() && c.Expired(now)
 }
 
-// Change is what the run applies, as far as it is known; nil: nothing.
+// Change is what the run applies, as far as known; nil: nothing.
 func (c Claim) Change() *Entry {
 	if c.Applies == nil && c.Content != "" {
 		return &Entry{Key: c.Content}
@@ -129,11 +129,11 @@ func (c *Claim) applies(e *Entry) {
 // Pending is the name of the claim's pending request.
 func (c Claim) Pending() string { return PendingName(c.Key, c.Attempt) }
 
-// MayRepeat reports whether a run that was interrupted is to be tried again: its package has to be repeatable, and
-// a request is tried a limited number of times.
+// MayRepeat reports whether an interrupted run may be tried again: its package must be repeatable, and the number of
+// attempts is limited.
 func (c Claim) MayRepeat(attempts int) bool { return c.Repeatable && c.Attempt < attempts }
 
-// Held is a claim as it is in the state bucket, which its holder may change.
+// Held is a claim as stored in the state bucket, with the ETag that lets its holder change it.
 type Held struct {
 	Claim
 	book Book
@@ -163,11 +163,11 @@ func (b Book) Find(ctx context.Context, key string) (*Held, error) {
 	return h, nil
 }
 
-// OfRun reads the claim of a run, by its id; nil where no claim is of that run any more.
+// OfRun reads the claim of the run with this id; nil if there is none any more.
 func (b Book) OfRun(ctx context.Context, runID string) (*Held, error) {
 	match := runKey.FindStringSubmatch(runID)
 	if match == nil {
-		return nil, nil //nolint:nilnil // it is nobody's
+		return nil, nil //nolint:nilnil // the id names no run
 	}
 	prefix := "claims/" + b.Environment + "/"
 	page, err := b.State.List(ctx, store.ListOptions{Prefix: prefix + match[1], Limit: 10})
@@ -186,14 +186,15 @@ func (b Book) OfRun(ctx context.Context, runID string) (*Held, error) {
 // runKey finds the beginning of the run key in a run id.
 var runKey = regexp.MustCompile(`-([0-9a-f]{12})(-[0-9]+)?$`)
 
-// plausible refuses a lease that no holder can have written: what it protects would wait for ever.
+// plausible refuses a lease that no holder can have written, because others would wait for it forever.
 func plausible(state store.Bucket, where string, lease, now time.Time) error {
 	if lease.Before(now.Add(maxLease)) {
 		return nil
 	}
 	return problem.New(problem.Problem{
-		Code: "state.lease", Where: state.Name() + "/" + where, Message: "the record is leased until " + lease.Format(time.RFC3339) + ", longer than any run lasts",
-		Hint: "find out who wrote it; set its lease to a time that has passed if nothing runs",
+		Code: "state.lease", Where: state.Name() + "/" + where,
+		Message: "the record is leased until " + lease.Format(time.RFC3339) + ", longer than any run lasts",
+		Hint:    "find out who wrote it; set its lease to a time that has passed if nothing runs",
 	}, nil)
 }
 
@@ -201,18 +202,19 @@ func plausible(state store.Bucket, where string, lease, now time.Time) error {
 type Finding int
 
 const (
-	// Acquired: the claim is new, and one's own.
+	// Acquired: the claim is new, and the caller holds it.
 	Acquired Finding = iota + 1
-	// TakenOver: the claim is one's own now. Its holder before had started nothing, but may have stored a result.
+	// TakenOver: the caller now holds the claim. The previous holder had started nothing, but may have stored a
+	// result.
 	TakenOver
-	// Died: the claim is of a run whose holder died after a step may have started. That run has to be ended first.
+	// Died: the claim's holder died after a step may have started. That run must be ended first.
 	Died
-	// Theirs: the claim is another's, who holds it or is done.
+	// Theirs: another run holds the claim, or has concluded it.
 	Theirs
 )
 
-// Acquire claims the key of c until a lease ends, which lease tells each time anew. A clock that is too far from
-// the store's is refused, as leases would not hold.
+// Acquire claims the key of c until the lease ends; lease is called anew for each write. It refuses a clock that
+// differs too much from the store's, because leases would not hold.
 func (b Book) Acquire(ctx context.Context, c Claim, lease func() time.Time) (*Held, Finding, error) {
 	c.Lease = lease()
 	h, mine, err := b.create(ctx, c)
@@ -240,7 +242,7 @@ func (b Book) Acquire(ctx context.Context, c Claim, lease func() time.Time) (*He
 	return h, TakenOver, nil
 }
 
-// create makes the claim of a key; mine is false if there is one, which is returned then.
+// create creates the claim of a key. If the key is already claimed, it returns that claim, and mine is false.
 func (b Book) create(ctx context.Context, c Claim) (h *Held, mine bool, err error) {
 	before := b.now()
 	c.Environment, c.State, c.Attempt, c.Holder = b.Environment, Claimed, 1, rand.Text()
@@ -252,7 +254,7 @@ func (b Book) create(ctx context.Context, c Claim) (h *Held, mine bool, err erro
 		if err == nil {
 			h.etag = info.ETag
 			if err = inTime(info.Created, before, b.now()); err != nil {
-				_ = h.Release(ctx, false, nil) // else its lease ends
+				_ = h.Release(ctx, false, nil) // otherwise the lease runs out
 			}
 			return h, true, err
 		}
@@ -267,7 +269,8 @@ func (b Book) create(ctx context.Context, c Claim) (h *Held, mine bool, err erro
 	return nil, false, conflict(b.State, where, nil)
 }
 
-// takeOver makes an expired claim under which nothing was started one's own. False: somebody else was first.
+// takeOver takes over an expired claim under which nothing was started. It returns false if another invocation was
+// first.
 func (h *Held) takeOver(ctx context.Context, lease time.Time) (bool, error) {
 	next := h.Claim
 	if !h.Lease.IsZero() {
@@ -277,17 +280,17 @@ func (h *Held) takeOver(ctx context.Context, lease time.Time) (bool, error) {
 	return h.swap(ctx, next)
 }
 
-// Start is what is noted right before a step.
+// Start is what the claim notes right before a step.
 type Start struct {
 	Lease      time.Time
-	Group      string // that the run holds
+	Group      string // the group that the run is in
 	Applies    *Entry // nil: the run applies nothing
 	SHA256     string // of the zip
-	Checkpoint []byte // the result as it would be if the step were the last thing to happen
+	Checkpoint []byte // the result as it would be if the executor died during the step
 }
 
-// Progress notes that a step is about to start. False: the claim is no longer one's own, and nothing
-// may be started.
+// Progress notes that a step is about to start. It returns false if the caller no longer holds the claim; then
+// nothing may be started.
 func (h *Held) Progress(ctx context.Context, s Start) (bool, error) {
 	now := h.book.now()
 	return h.amend(ctx, func(next *Claim) {
@@ -299,7 +302,8 @@ func (h *Held) Progress(ctx context.Context, s Start) (bool, error) {
 	})
 }
 
-// Join notes the group in whose queue the run is about to be. False: the claim is no longer one's own.
+// Join notes the group whose queue the run is about to enter. It returns false if the caller no longer holds the
+// claim.
 func (h *Held) Join(ctx context.Context, group string) (bool, error) {
 	if h.Group == group {
 		return true, nil
@@ -309,23 +313,22 @@ func (h *Held) Join(ctx context.Context, group string) (bool, error) {
 	return h.swap(ctx, next)
 }
 
-// FollowQueue is the follow-up of a run that ended without its turn, and could not be taken out of its group's
-// queue.
+// FollowQueue is the follow-up of a run that ended while waiting and could not be removed from its group's queue.
 const FollowQueue = "queue"
 
-// End is how a run has ended, and what it has applied; nil: nothing.
+// End is how a run ended, and what it applied; nil: nothing.
 type End struct {
 	Outcome
 	Applies *Entry
 }
 
-// Conclude notes how the run has ended, and removes its pending request once nothing is left to follow the
-// result. A run that ends without its turn is taken out of its group's queue first. False: the claim is no longer
-// one's own.
+// Conclude notes how the run ended, and removes its pending request if no follow-up is left. A run that ended while
+// waiting is first removed from its group's queue. Conclude returns false if the caller no longer holds the claim.
 func (h *Held) Conclude(ctx context.Context, end End) (bool, error) {
 	if h.Group != "" && (h.State == Claimed || slices.Contains(h.FollowUps, FollowQueue)) {
 		if err := h.unqueue(ctx); err != nil {
-			h.book.Log.Warn("a run that has ended could not be taken out of its queue", "group", h.Group, "error", err.Error())
+			h.book.Log.Warn("a run that has ended could not be taken out of its queue", "group", h.Group,
+				"error", err.Error())
 			end.FollowUps = append(end.FollowUps, FollowQueue)
 		}
 	}
@@ -348,8 +351,8 @@ func (h *Held) unqueue(ctx context.Context) error {
 	return err
 }
 
-// NextAttempt makes a claim that is done one's own for the next attempt of the run. The attempt's pending request
-// is stored before that. False: somebody else was first.
+// NextAttempt acquires a concluded claim for the run's next attempt, whose pending request it stores first. It
+// returns false if another invocation was first.
 func (h *Held) NextAttempt(ctx context.Context, request []byte, lease func() time.Time, runID string) (bool, error) {
 	if _, err := h.book.Accept(ctx, PendingName(h.Key, h.Attempt+1), request); err != nil {
 		return false, err
@@ -361,8 +364,8 @@ func (h *Held) NextAttempt(ctx context.Context, request []byte, lease func() tim
 	return h.swap(ctx, next)
 }
 
-// AcceptNext stores the pending request of the run's next attempt, before the attempt that died is concluded, so
-// that the next one is not forgotten.
+// AcceptNext stores the pending request of the run's next attempt. It is called before the interrupted attempt is
+// concluded, so that the next one cannot be forgotten.
 func (h *Held) AcceptNext(ctx context.Context) error {
 	p, err := h.book.Pending(ctx, h.Pending())
 	if err != nil || p == nil {
@@ -372,8 +375,8 @@ func (h *Held) AcceptNext(ctx context.Context) error {
 	return err
 }
 
-// Release gives up a claim under which nothing was started, so that it can be acquired again; counted counts a
-// try, and last, if not nil, is why. A claim that is no longer one's own stays as it is.
+// Release gives up a claim under which nothing was started, so that it can be acquired again. It counts a try if
+// counted is set, and notes last, if not nil, as the reason. It does nothing if the caller no longer holds the claim.
 func (h *Held) Release(ctx context.Context, counted bool, last *problem.Problem) error {
 	now := h.book.now()
 	_, err := h.amend(ctx, func(next *Claim) {
@@ -388,7 +391,7 @@ func (h *Held) Release(ctx context.Context, counted bool, last *problem.Problem)
 	return err
 }
 
-// CountFailure counts a failed try of a key that nobody holds, and keeps why it failed.
+// CountFailure counts a failed try of a key that nobody holds, and notes why it failed.
 func (b Book) CountFailure(ctx context.Context, key string, last *problem.Problem) error {
 	held, err := b.Find(ctx, key)
 	if err != nil || held == nil || held.State != Claimed || !held.Lease.IsZero() {
@@ -397,8 +400,8 @@ func (b Book) CountFailure(ctx context.Context, key string, last *problem.Proble
 	return held.Release(ctx, true, last)
 }
 
-// amend changes a claim as long as it is one's own. A change that this process made itself, in an attempt whose
-// answer was lost, is no other's. False: the claim is another's, or done.
+// amend changes a claim that the caller holds; it recognises its own earlier write whose answer was lost. It returns
+// false if another invocation holds the claim, or the claim is concluded.
 func (h *Held) amend(ctx context.Context, change func(*Claim)) (bool, error) {
 	mine := h.Holder
 	for range attempts {
@@ -416,7 +419,7 @@ func (h *Held) amend(ctx context.Context, change func(*Claim)) (bool, error) {
 	return false, conflict(h.book.State, claimObject(h.Environment, h.Key), nil)
 }
 
-// swap writes the claim as it is to be, if it is still as it was read.
+// swap writes the claim if the stored one is unchanged since it was read; otherwise it returns false.
 func (h *Held) swap(ctx context.Context, next Claim) (bool, error) {
 	info, err := write(ctx, h.book.State, claimObject(h.Environment, h.Key), h.etag, &next)
 	switch {

@@ -13,6 +13,7 @@ import (
 
 // The first to acquire a key has it, and every other finds that claim.
 func TestAcquireOnce(t *testing.T) {
+	t.Parallel()
 	s := newShelf(t)
 	h := s.acquire("run-1", time.Minute, claim.Acquired)
 	if h.State != claim.Claimed || h.Attempt != 1 || h.Environment != "prod" || h.Tries != 0 {
@@ -25,6 +26,7 @@ func TestAcquireOnce(t *testing.T) {
 
 // A claim whose holder died before its first step is taken over, and the death counts.
 func TestAcquireTakesOver(t *testing.T) {
+	t.Parallel()
 	s := newShelf(t)
 	late := s.acquire("run-1", -time.Minute, claim.Acquired)
 	h := s.acquire("run-2", time.Minute, claim.TakenOver)
@@ -41,8 +43,10 @@ func TestAcquireTakesOver(t *testing.T) {
 
 // A claim that was released is taken over without counting a death.
 func TestAcquireAfterRelease(t *testing.T) {
+	t.Parallel()
 	s := newShelf(t)
-	s.ok(s.acquire("run-1", time.Minute, claim.Acquired).Release(t.Context(), true, &problem.Problem{Code: "store.unavailable", Message: "the store"}))
+	s.ok(s.acquire("run-1", time.Minute, claim.Acquired).Release(t.Context(), true,
+		&problem.Problem{Code: "store.unavailable", Message: "the store"}))
 	h := s.acquire("run-2", time.Minute, claim.TakenOver)
 	if h.Tries != 1 || h.LastError == nil || h.LastError.Code != "store.unavailable" {
 		t.Errorf("%d tries, last error %v", h.Tries, h.LastError)
@@ -55,18 +59,25 @@ func TestAcquireAfterRelease(t *testing.T) {
 
 // The holder of a claim died while its steps ran: the claim is left to whoever ends that run.
 func TestAcquireFindsADeath(t *testing.T) {
+	t.Parallel()
 	s := newShelf(t)
 	h := s.acquire("run-1", time.Minute, claim.Acquired)
-	ok, err := h.Progress(t.Context(), claim.Start{Lease: in(-time.Minute)(), Group: "gl", SHA256: "a", Checkpoint: []byte(`{"a":1}`), Applies: &claim.Entry{Key: "k"}})
+	ok, err := h.Progress(t.Context(),
+		claim.Start{
+			Lease: in(-time.Minute)(), Group: "gl", SHA256: "a", Checkpoint: []byte(`{"a":1}`),
+			Applies: &claim.Entry{Key: "k"},
+		})
 	s.done("a step", ok, err, true)
 	found := s.acquire("run-2", time.Minute, claim.Died)
-	if found.RunID != "run-1" || found.Pinned != "a" || string(found.Checkpoint) != `{"a":1}` || found.Change().Key != "k" {
+	if found.RunID != "run-1" || found.Pinned != "a" || string(found.Checkpoint) != `{"a":1}` ||
+		found.Change().Key != "k" {
 		t.Errorf("found: %+v", found.Claim)
 	}
 }
 
 // What was noted at an earlier step stays: the bytes that the first step of any attempt began with.
 func TestProgressPinsOnce(t *testing.T) {
+	t.Parallel()
 	s := newShelf(t)
 	h := s.acquire("run-1", time.Minute, claim.Acquired)
 	for _, sha := range []string{"first", "second"} {
@@ -80,6 +91,7 @@ func TestProgressPinsOnce(t *testing.T) {
 
 // A change that the holder made itself, and whose answer was lost, is no other's.
 func TestProgressAfterALostAnswer(t *testing.T) {
+	t.Parallel()
 	s := newShelf(t)
 	h := s.acquire("run-1", time.Minute, claim.Acquired)
 	stale := *h
@@ -91,6 +103,7 @@ func TestProgressAfterALostAnswer(t *testing.T) {
 
 // Where the claim is written by others each time, nothing is started.
 func TestAClaimThatIsAlwaysChanged(t *testing.T) {
+	t.Parallel()
 	s := newShelf(t)
 	s.State = &racing{s.State, 0}
 	h := s.acquire("run-1", time.Minute, claim.Acquired)
@@ -104,13 +117,16 @@ func TestAClaimThatIsAlwaysChanged(t *testing.T) {
 
 // Concluding a claim removes its pending request once nothing is left to follow the result.
 func TestConclude(t *testing.T) {
+	t.Parallel()
 	s := newShelf(t)
 	h := s.acquire("run-1", time.Minute, claim.Acquired)
 	_, err := s.Accept(t.Context(), h.Pending(), []byte(`{}`))
 	s.ok(err)
-	ok, err := h.Conclude(t.Context(), claim.End{Outcome: claim.Outcome{Status: "success", Result: "r", FollowUps: []string{"announce"}}})
+	ok, err := h.Conclude(t.Context(),
+		claim.End{Outcome: claim.Outcome{Status: "success", Result: "r", FollowUps: []string{"announce"}}})
 	s.done("conclude", ok, err, true)
-	if now := s.find(); now.State != claim.Done || now.Status != "success" || !slices.Equal(now.FollowUps, []string{"announce"}) || now.Expired(in(time.Hour)()) {
+	if now := s.find(); now.State != claim.Done || now.Status != "success" ||
+		!slices.Equal(now.FollowUps, []string{"announce"}) || now.Expired(in(time.Hour)()) {
 		t.Errorf("concluded: %+v", now.Claim)
 	}
 	if left := s.has("open/"); len(left) != 1 {
@@ -126,6 +142,7 @@ func TestConclude(t *testing.T) {
 
 // A pending request that cannot be removed does not make the end of its run doubtful.
 func TestConcludeWithoutRemoving(t *testing.T) {
+	t.Parallel()
 	s := newShelf(t)
 	s.State = failing{Bucket: s.State, remove: "open/"}
 	h := s.acquire("run-1", time.Minute, claim.Acquired)
@@ -140,6 +157,7 @@ func TestConcludeWithoutRemoving(t *testing.T) {
 
 // Only one of two who conclude the same claim does.
 func TestConcludeOnce(t *testing.T) {
+	t.Parallel()
 	s := newShelf(t)
 	h := s.acquire("run-1", time.Minute, claim.Acquired)
 	other := s.find()
@@ -154,6 +172,7 @@ func TestConcludeOnce(t *testing.T) {
 
 // A run that ends while it waits leaves its queue; where it cannot, that is left to follow.
 func TestConcludeLeavesTheQueue(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		fails string
 		want  []string
@@ -183,15 +202,18 @@ func TestConcludeLeavesTheQueue(t *testing.T) {
 
 // The next attempt of a run has a pending request before it has the claim, and begins like a new one.
 func TestNextAttempt(t *testing.T) {
+	t.Parallel()
 	s := newShelf(t)
 	h := s.acquire("run-1", time.Minute, claim.Acquired)
 	_, err := s.Accept(t.Context(), h.Pending(), []byte(`{"object":"gl.zip"}`))
 	s.ok(err)
 	s.ok(h.AcceptNext(t.Context()))
 	s.ok(h.AcceptNext(t.Context())) // another invocation may have
-	ok, err := h.Progress(t.Context(), claim.Start{Lease: in(time.Minute)(), Group: "gl", SHA256: "a", Applies: &claim.Entry{Key: "k"}})
+	ok, err := h.Progress(t.Context(),
+		claim.Start{Lease: in(time.Minute)(), Group: "gl", SHA256: "a", Applies: &claim.Entry{Key: "k"}})
 	s.done("a step", ok, err, true)
-	ok, err = h.Conclude(t.Context(), claim.End{Outcome: claim.Outcome{Status: "interrupted", FollowUps: []string{"announce"}}})
+	ok, err = h.Conclude(t.Context(),
+		claim.End{Outcome: claim.Outcome{Status: "interrupted", FollowUps: []string{"announce"}}})
 	s.done("conclude", ok, err, true)
 	if !h.MayRepeat(2) || h.MayRepeat(1) {
 		t.Error("whether it may be tried again is told wrongly")
@@ -200,7 +222,8 @@ func TestNextAttempt(t *testing.T) {
 	ok, err = h.NextAttempt(t.Context(), []byte(`{}`), in(time.Minute), "run-1-2")
 	s.done("next attempt", ok, err, true)
 	want := claim.Claim{
-		Key: key, Environment: "prod", Object: "gl.zip", Package: "gl", RunID: "run-1-2", Attempt: 2, State: claim.Claimed,
+		Key: key, Environment: "prod", Object: "gl.zip", Package: "gl", RunID: "run-1-2", Attempt: 2,
+		State:  claim.Claimed,
 		Holder: h.Holder, Repeatable: true, Pinned: "a", Lease: h.Lease, Created: h.Created, Updated: h.Updated,
 	}
 	if diff := cmp.Diff(want, s.find().Claim, sameDocument); diff != "" {
@@ -216,6 +239,7 @@ func TestNextAttempt(t *testing.T) {
 
 // A failure is counted for a key that nobody holds, and for no other.
 func TestCountFailure(t *testing.T) {
+	t.Parallel()
 	s := newShelf(t)
 	failure := &problem.Problem{Code: "oci.denied", Message: "no"}
 	s.ok(s.CountFailure(t.Context(), key, failure)) // nobody has claimed it
@@ -233,10 +257,13 @@ func TestCountFailure(t *testing.T) {
 
 // The claim of a run is found by the run's id.
 func TestOfRun(t *testing.T) {
+	t.Parallel()
 	s := newShelf(t)
 	run := "20260101T000000Z-gl-" + key[:12]
 	s.acquire(run, time.Minute, claim.Acquired)
-	for id, want := range map[string]bool{run: true, run + "-2": false, "20260101T000000Z-gl-ffffffffffff": false, "no id": false} {
+	for id, want := range map[string]bool{
+		run: true, run + "-2": false, "20260101T000000Z-gl-ffffffffffff": false, "no id": false,
+	} {
 		if h, err := s.OfRun(t.Context(), id); err != nil || (h != nil) != want {
 			t.Errorf("%s: %v, %v; want %v", id, h, err, want)
 		}
@@ -245,12 +272,16 @@ func TestOfRun(t *testing.T) {
 
 // A claim that no invocation can have written stops the run.
 func TestAClaimThatCannotBe(t *testing.T) {
+	t.Parallel()
 	const fields = `"schema_version":1,"key":"` + key + `","environment":"prod","run_id":"r","attempt":1`
 	for name, c := range map[string]struct{ doc, code string }{
-		"no JSON":             {`{`, "state.corrupt"},
-		"of a newer version":  {`{"schema_version":9}`, "state.newer"},
-		"in no state":         {`{` + fields + `,"state":"other"}`, "state.corrupt"},
-		"of another key":      {`{"schema_version":1,"key":"k","environment":"prod","run_id":"r","attempt":1,"state":"done"}`, "state.corrupt"},
+		"no JSON":            {`{`, "state.corrupt"},
+		"of a newer version": {`{"schema_version":9}`, "state.newer"},
+		"in no state":        {`{` + fields + `,"state":"other"}`, "state.corrupt"},
+		"of another key": {
+			`{"schema_version":1,"key":"k","environment":"prod","run_id":"r","attempt":1,"state":"done"}`,
+			"state.corrupt",
+		},
 		"leased for ever":     {`{` + fields + `,"state":"running","lease":"2999-01-01T00:00:00Z"}`, "state.lease"},
 		"of no known version": {`{"key":"` + key + `"}`, "state.corrupt"},
 	} {
@@ -263,6 +294,7 @@ func TestAClaimThatCannotBe(t *testing.T) {
 
 // Leases do not hold where clocks are far apart: nothing is claimed.
 func TestAClockThatIsFarOff(t *testing.T) {
+	t.Parallel()
 	s := newShelf(t)
 	s.acquire("run-1", -time.Minute, claim.Acquired)
 	s.Clock = in(time.Hour)

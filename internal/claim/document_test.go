@@ -15,7 +15,9 @@ type racing struct {
 	left int
 }
 
-func (r *racing) Put(ctx context.Context, name string, body io.ReadSeeker, size int64, o store.PutOptions) (store.Info, error) {
+func (r *racing) Put(
+	ctx context.Context, name string, body io.ReadSeeker, size int64, o store.PutOptions,
+) (store.Info, error) {
 	if r.left--; r.left >= 0 {
 		return store.Info{}, store.Error(store.ErrExists, "put", "state", name, nil)
 	}
@@ -24,6 +26,7 @@ func (r *racing) Put(ctx context.Context, name string, body io.ReadSeeker, size 
 
 // That a store refuses to write the clock's object, as a repetition of what it has done, says nothing of the clock.
 func TestClockIsWrittenAgain(t *testing.T) {
+	t.Parallel()
 	b, err := store.OpenFolder(t.TempDir())
 	if err != nil {
 		t.Fatal(err)

@@ -6,17 +6,17 @@ import (
 	"time"
 )
 
-// Standing is what became of what a run applied.
+// Standing is what has become of what a run applied.
 type Standing string
 
 // The standings of an entry.
 const (
 	Applied Standing = "applied" // the run succeeded, and nothing undid it
-	Undone  Standing = "undone"  // the run undid it itself, or a later rollback of it succeeded
+	Undone  Standing = "undone"  // the run undid it itself, or a later rollback succeeded
 	Partial Standing = "partial" // anything else: it failed, timed out, was interrupted, or its undo was not finished
 )
 
-// Entry is one run with action apply whose first run-phase step began.
+// Entry is one run with action apply whose first step of the run phase began.
 type Entry struct {
 	RunID    string   `json:"run_id"`
 	Standing Standing `json:"standing"`
@@ -24,38 +24,37 @@ type Entry struct {
 	Key     string `json:"key"`
 	Version string `json:"version"`
 	DirHash string `json:"dirhash"`
-	// SHA256 is the zip's digest; Kept says that there is a copy of it in the results bucket.
+	// SHA256 is the zip's digest; Kept says that the results bucket has a copy of the zip.
 	SHA256 string `json:"sha256,omitempty"`
 	Kept   bool   `json:"kept,omitempty"`
 	// Object is the name that the zip had in the packages bucket, and Uploaded when it was written.
 	Object   string    `json:"object,omitempty"`
 	Uploaded time.Time `json:"uploaded,omitzero"`
-	// Declares are the parameter sets that the manifest declares; empty: none. In a record they are once
-	// for all entries of the same contents.
+	// Declares are the parameter sets that the manifest declares; empty: none. A record stores them once for all
+	// entries of the same contents.
 	Declares []string  `json:"declares,omitempty"`
 	Start    time.Time `json:"start"`
 	End      time.Time `json:"end,omitzero"`
-	// Result is the SHA-256 of the run's result.json; empty where it is not known.
+	// Result is the SHA-256 of the run's result.json; empty if unknown.
 	Result string `json:"result_sha256,omitempty"`
-	// Resumes is the run that this one went on from, and ResumedBy the one that went on from this one:
-	// what this one did is that one's then.
+	// Resumes is the run that this one resumed, and ResumedBy the run that resumed this one and took over what it
+	// did.
 	Resumes   string `json:"resumes,omitempty"`
 	ResumedBy string `json:"resumed_by,omitempty"`
-	// RolledBackBy are the last runs that were to undo this one, whether they succeeded or not, in their
-	// order.
+	// RolledBackBy are the last runs that tried to undo this one, successful or not, in order.
 	RolledBackBy []string `json:"rolled_back_by,omitempty"`
 }
 
-// counts reports whether the entry says something of what is applied.
+// counts reports whether the entry matters for what is applied.
 func (e Entry) counts() bool { return e.Standing != Undone && e.ResumedBy == "" }
 
-// maxRecorded bounds the entries of a record, all sets together: a manifest has 1,000 sets at most.
+// maxRecorded bounds the entries of a record, over all sets: a manifest has at most 1,000 sets.
 const maxRecorded = 1000
 
-// perSet is how many entries a set may have among so many sets.
+// perSet is how many entries each set may have if there are this many sets.
 func perSet(sets int) int { return min(200, max(2, maxRecorded/max(1, sets))) }
 
-// Latest is the newest entry of a set that is not undone; nil where there is none.
+// Latest is the newest entry of a set that is not undone; nil if there is none.
 func (p *Package) Latest(set string) *Entry {
 	list := p.Sets[set]
 	for i := range slices.Backward(list) {
@@ -66,8 +65,7 @@ func (p *Package) Latest(set string) *Entry {
 	return nil
 }
 
-// Applied is what is applied of a set now: its newest entry that is not undone, if that is applied;
-// nil where nothing is.
+// Applied is the entry of what is applied of a set now; nil if its newest entry that is not undone is not applied.
 func (p *Package) Applied(set string) *Entry {
 	if e := p.Latest(set); e != nil && e.Standing == Applied {
 		return e
@@ -75,7 +73,7 @@ func (p *Package) Applied(set string) *Entry {
 	return nil
 }
 
-// Find returns the entry of a run; nil where the record has none.
+// Find returns the entry of a run; nil if the record has none.
 func (p *Package) Find(set, runID string) *Entry {
 	list := p.Sets[set]
 	if i := slices.IndexFunc(list, func(e Entry) bool { return e.RunID == runID }); i >= 0 {
@@ -84,8 +82,7 @@ func (p *Package) Find(set, runID string) *Entry {
 	return nil
 }
 
-// Outcome is the entry that says what became of what a run did: its own, or that of the last run that went
-// on from it.
+// Outcome is the entry that says what has become of a run: its own, or that of the last run that resumed it.
 func (p *Package) Outcome(set string, e *Entry) *Entry {
 	for range p.Sets[set] {
 		if next := p.Find(set, e.ResumedBy); next != nil {
@@ -95,8 +92,8 @@ func (p *Package) Outcome(set string, e *Entry) *Entry {
 	return e
 }
 
-// After returns the newest entry of a set that counts and came after a run; nil where none did. Of a
-// run that has no entry those that started later are.
+// After returns the newest entry of a set that counts and came after a run; nil if there is none. If the run has no
+// entry, the entries that started after start are considered.
 func (p *Package) After(set, runID string, start time.Time) *Entry {
 	latest := p.Latest(set)
 	switch found := p.Find(set, runID); {
@@ -111,7 +108,7 @@ func (p *Package) After(set, runID string, start time.Time) *Entry {
 	return latest
 }
 
-// Newest is the entry of all sets that is applied now and ended last; nil where nothing is applied.
+// Newest is the entry, over all sets, that is applied now and ended last; nil if nothing is applied.
 func (p *Package) Newest() *Entry {
 	var newest *Entry
 	for set := range p.Sets {
@@ -122,7 +119,7 @@ func (p *Package) Newest() *Entry {
 	return newest
 }
 
-// Add notes an entry of a set, once for each run; one that goes on from another takes that one's place.
+// Add adds an entry to a set, once for each run. A run that resumes another takes over its place.
 func (p *Package) Add(set string, e Entry) {
 	if p.Sets == nil {
 		p.Sets = map[string][]Entry{}
@@ -131,7 +128,7 @@ func (p *Package) Add(set string, e Entry) {
 		before.ResumedBy = e.RunID
 	}
 	if p.Find(set, e.RunID) != nil {
-		return // an invocation that finds that run dead may note it once more
+		return // an invocation that finds the run dead may add it again
 	}
 	e = p.declare(e)
 	p.Sets[set] = append(p.Sets[set], e)
@@ -141,7 +138,7 @@ func (p *Package) Add(set string, e Entry) {
 	p.forget()
 }
 
-// Insert notes an entry of a run that is older than others: it was not noted then.
+// Insert adds the entry of an older run at its place in the order.
 func (p *Package) Insert(set string, e Entry) {
 	if p.Find(set, e.RunID) != nil {
 		return
@@ -158,7 +155,7 @@ func (p *Package) Insert(set string, e Entry) {
 	p.trim(set)
 }
 
-// declare takes the sets that contents declare out of an entry, to be known once.
+// declare moves the declared sets from an entry to the record, which stores them once.
 func (p *Package) declare(e Entry) Entry {
 	if len(e.Declares) > 0 {
 		if p.Declared == nil {
@@ -170,7 +167,7 @@ func (p *Package) declare(e Entry) Entry {
 	return e
 }
 
-// forget drops what contents declare that are applied nowhere any more.
+// forget drops the declared sets of contents that are applied nowhere any more.
 func (p *Package) forget() {
 	applied := map[string]bool{}
 	for set := range p.Sets {
@@ -192,21 +189,21 @@ func (p *Package) trim(set string) {
 	}
 }
 
-// RolledBack notes, once, that a run was to undo what another had done, and whether it did.
+// RolledBack notes, once, that the run by tried to undo a run, and with what standing.
 func (p *Package) RolledBack(set, runID, by string, standing Standing) {
 	e := p.Find(set, runID)
 	if e == nil || slices.Contains(e.RolledBackBy, by) {
-		return // an invocation that finds that run dead may note it once more
+		return // an invocation that finds the run dead may note it again
 	}
 	e.RolledBackBy = append(e.RolledBackBy, by)
 	e.RolledBackBy = e.RolledBackBy[max(0, len(e.RolledBackBy)-maxRollbacks):]
 	e.Standing = standing
 }
 
-// maxRollbacks bounds the rollbacks of a run that its entry names.
+// maxRollbacks bounds how many rollbacks an entry names.
 const maxRollbacks = 20
 
-// LastRollback is the last run that was to undo this one; "" if none was.
+// LastRollback is the last run that tried to undo this one; "" if none did.
 func (e Entry) LastRollback() string {
 	if len(e.RolledBackBy) == 0 {
 		return ""

@@ -16,11 +16,11 @@ import (
 // maxQueue bounds how many runs wait in a group.
 const maxQueue = 2000
 
-// Place is where a run stands in the order of its group: by the creation of its object, then by the
-// package and its version, where times do not decide, then by name, ETag and parameter set.
+// Place is a run's place in its group: by the creation of its object, then by package and version, and last by name,
+// ETag and parameter set.
 type Place struct {
 	Created time.Time `json:"created"`
-	// Package and Version are empty in what earlier versions have queued.
+	// Package and Version are empty in queues that earlier versions wrote.
 	Package string `json:"package,omitempty"`
 	Version string `json:"version,omitempty"`
 	Object  string `json:"object"`
@@ -28,9 +28,10 @@ type Place struct {
 	Set     string `json:"set,omitempty"`
 }
 
-// Compare orders places. Versions that are none are before all others, and alike.
+// Compare orders places. Invalid versions come before all others and are equal to each other.
 func (p Place) Compare(q Place) int {
-	return cmp.Or(p.Created.Compare(q.Created), cmp.Compare(p.Package, q.Package), semver.Compare("v"+p.Version, "v"+q.Version),
+	return cmp.Or(p.Created.Compare(q.Created), cmp.Compare(p.Package, q.Package),
+		semver.Compare("v"+p.Version, "v"+q.Version),
 		cmp.Compare(p.Object, q.Object), cmp.Compare(p.ETag, q.ETag), cmp.Compare(p.Set, q.Set))
 }
 
@@ -38,12 +39,12 @@ func (p Place) Compare(q Place) int {
 type Waiting struct {
 	Place
 	Key     string `json:"key"`
-	Pending string `json:"mark"` // the pending request that the run is of
-	// Need is the time that the run has to be given, in milliseconds; 0: not said.
+	Pending string `json:"mark"` // the run's pending request
+	// Need is the time that the run needs, in milliseconds; 0: unknown.
 	Need int64 `json:"need_ms,omitempty"`
 }
 
-// Holder is who runs in a group.
+// Holder is the run that is in a group.
 type Holder struct {
 	Key   string    `json:"key"`
 	RunID string    `json:"run_id"`
@@ -55,8 +56,8 @@ type Group struct {
 	header
 	Environment string `json:"environment"`
 	Name        string `json:"name"`
-	// Fence is larger for every run that enters. It begins with the time, in seconds, so that it is
-	// larger also after the record was lost, unless a run had entered each second.
+	// Fence increases with every run that enters. It is at least the time in seconds, so that it also increases after
+	// the record was lost, unless runs had entered more often than once a second.
 	Fence  int64     `json:"fence"`
 	Holder *Holder   `json:"holder,omitempty"`
 	Last   *Place    `json:"last,omitempty"` // the latest place that has entered
@@ -64,7 +65,7 @@ type Group struct {
 
 	book Book
 	etag string
-	// entered is the run that has entered through this value, and fence the number that it was given.
+	// entered is the run that entered through this value, and fence the number that it was given.
 	entered string
 	fence   int64
 }
@@ -93,8 +94,8 @@ func (b Book) Group(ctx context.Context, name string) (*Group, error) {
 	return g, nil
 }
 
-// Occupied reports whether another run than that of key may be running in the group: its lease has not ended, and
-// its claim does not say that it is done.
+// Occupied reports whether a run other than that of key may be running in the group: its lease has not ended, and its
+// claim is not concluded.
 func (g *Group) Occupied(ctx context.Context, key string) (bool, error) {
 	if !g.leased(key) {
 		return false, nil
@@ -107,8 +108,8 @@ func (g *Group) leased(key string) bool {
 	return g.Holder != nil && g.Holder.Key != key && !g.book.now().After(g.Holder.Lease.Add(MaxSkew))
 }
 
-// Former returns the claim of the run that held the group before that of key and did not leave it; nil if there is
-// none. What it has done has to be known before the next run enters.
+// Former returns the claim of the previous run of the group if that did not leave it; nil if there is none. What that
+// run has done must be known before the next run enters.
 func (g *Group) Former(ctx context.Context, key string) (*Held, error) {
 	if g.Holder == nil || g.Holder.Key == key {
 		return nil, nil //nolint:nilnil // there is none
@@ -125,7 +126,8 @@ func (g *Group) IsTurnOf(who Waiting) bool {
 	return first == nil || first.Key == who.Key || who.Place.Compare(first.Place) < 0
 }
 
-// Turn is the run whose turn it is in a group; nil if none is to be started. Runs that are done leave the queue.
+// Turn returns the run whose turn it is in a group; nil if none can be started. It removes finished runs from the
+// queue.
 func (b Book) Turn(ctx context.Context, name string) (*Waiting, error) {
 	g, err := b.Group(ctx, name)
 	for err == nil {
@@ -149,7 +151,7 @@ func (b Book) Turn(ctx context.Context, name string) (*Waiting, error) {
 	return nil, err
 }
 
-// First is the run whose turn it is; nil if none waits.
+// First is the first run in the queue; nil if none waits.
 func (g *Group) First() *Waiting {
 	if len(g.Queue) == 0 {
 		return nil
@@ -162,8 +164,8 @@ func (g *Group) Waits(key string) bool {
 	return slices.ContainsFunc(g.Queue, func(w Waiting) bool { return w.Key == key })
 }
 
-// Enter makes a run the group's holder; late says that a run with a later place has been. False:
-// the group has changed meanwhile.
+// Enter makes a run the group's holder; late says that a run with a later place has been in it before. It returns ok
+// false if the group has changed meanwhile.
 func (g *Group) Enter(ctx context.Context, who Waiting, runID string, lease time.Time) (late, ok bool, err error) {
 	late = g.Last != nil && who.Place.Compare(*g.Last) < 0
 	if !late {
@@ -177,15 +179,16 @@ func (g *Group) Enter(ctx context.Context, who Waiting, runID string, lease time
 	return late, ok, err
 }
 
-// Wait puts a run into the queue. False: the group has changed meanwhile.
+// Wait puts a run into the queue. It returns false if the group has changed meanwhile.
 func (g *Group) Wait(ctx context.Context, who Waiting) (ok bool, err error) {
 	if g.Waits(who.Key) {
 		return true, nil
 	}
 	if len(g.Queue) >= maxQueue {
 		return false, problem.New(problem.Problem{
-			Code: "state.queue", Where: g.Name, Message: fmt.Sprintf("%d runs wait for the group already", len(g.Queue)),
-			Hint: "send the request again when the queue is shorter, or keep independent packages in groups of their own",
+			Code: "state.queue", Where: g.Name,
+			Message: fmt.Sprintf("%d runs wait for the group already", len(g.Queue)),
+			Hint:    "send the request again when the queue is shorter, or keep independent packages in groups of their own",
 		}, nil)
 	}
 	at, _ := slices.BinarySearchFunc(g.Queue, who.Place, func(w Waiting, p Place) int { return w.Place.Compare(p) })
@@ -193,7 +196,7 @@ func (g *Group) Wait(ctx context.Context, who Waiting) (ok bool, err error) {
 	return g.swap(ctx)
 }
 
-// Renew gives the run that Enter has let in a longer lease. False: the group is another run's by now.
+// Renew extends the lease of the run that entered. It returns false if another run is in the group by now.
 func (g *Group) Renew(ctx context.Context, lease time.Time) (bool, error) {
 	renewed, key, fence := false, g.entered, g.fence
 	fresh, err := g.retry(ctx, func(g *Group) bool {
@@ -208,8 +211,8 @@ func (g *Group) Renew(ctx context.Context, lease time.Time) (bool, error) {
 	return renewed, err
 }
 
-// Leave gives the group up after the run that Enter has let in, and returns the group as it is then. A group that is
-// another run's by now stays as it is.
+// Leave ends the use of the group by the run that entered, and returns the group as it is then. It changes nothing if
+// another run is in the group by now.
 func (g *Group) Leave(ctx context.Context) (*Group, error) {
 	key, fence := g.entered, g.fence
 	return g.retry(ctx, func(g *Group) bool {
@@ -225,7 +228,7 @@ func (g *Group) isHeldBy(key string, fence int64) bool {
 	return g.Holder != nil && g.Holder.Key == key && g.Fence == fence
 }
 
-// Forget takes a run out of the queue that will not come any more.
+// Forget removes a run that will never enter from the queue.
 func (g *Group) Forget(ctx context.Context, key string) (*Group, error) {
 	return g.retry(ctx, func(g *Group) bool { return g.without(key) })
 }
@@ -236,8 +239,8 @@ func (g *Group) without(key string) bool {
 	return len(g.Queue) < before
 }
 
-// retry makes a change, reading the group again as often as others write it meanwhile. A change
-// that has nothing to change says false.
+// retry makes a change, and reads the group again if others have written it meanwhile. If change returns false, there
+// is nothing to change.
 func (g *Group) retry(ctx context.Context, change func(*Group) bool) (*Group, error) {
 	for range attempts {
 		if !change(g) {

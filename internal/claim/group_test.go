@@ -35,6 +35,7 @@ var inOrder = []claim.Place{
 }
 
 func TestTheOrderOfPlaces(t *testing.T) {
+	t.Parallel()
 	for i, p := range inOrder {
 		for j, q := range inOrder {
 			if got, want := p.Compare(q), sign(i-j); got != want {
@@ -48,15 +49,18 @@ func sign(n int) int { return max(-1, min(n, 1)) }
 
 // A queue that an earlier version wrote is read, its order stays, and later runs find their places.
 func TestAQueueOfAnEarlierVersion(t *testing.T) {
+	t.Parallel()
 	b, err := store.OpenFolder(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	const doc = `{"schema_version":1,"writer":"w","environment":"prod","name":"gl","fence":7,"last":{"created":"1970-01-01T00:00:00Z","object":"a.zip","etag":"a"},
+	const doc = `{"schema_version":1,"writer":"w","environment":"prod","name":"gl","fence":7,
+		"last":{"created":"1970-01-01T00:00:00Z","object":"a.zip","etag":"a"},
 		"queue":[{"created":"1970-01-01T00:00:01Z","object":"a.zip","etag":"a","key":"k1","mark":"k1-1"},
 		{"created":"1970-01-01T00:00:01Z","object":"b.zip","etag":"a","key":"k2","mark":"k2-1"},
 		{"created":"1970-01-01T00:00:02Z","object":"a.zip","etag":"b","key":"k3","mark":"k3-1"}]}`
-	if _, err := b.Put(t.Context(), "groups/prod/gl.json", strings.NewReader(doc), int64(len(doc)), store.PutOptions{}); err != nil {
+	_, err = b.Put(t.Context(), "groups/prod/gl.json", strings.NewReader(doc), int64(len(doc)), store.PutOptions{})
+	if err != nil {
 		t.Fatal(err)
 	}
 	g, err := book(b, "prod").Group(t.Context(), "gl")
@@ -64,7 +68,10 @@ func TestAQueueOfAnEarlierVersion(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, w := range []claim.Waiting{
-		{Place: claim.Place{Created: at(1500), Package: "gl", Version: "1.10.0", Object: "a.zip", ETag: "c"}, Key: "n3"},
+		{
+			Place: claim.Place{Created: at(1500), Package: "gl", Version: "1.10.0", Object: "a.zip", ETag: "c"},
+			Key:   "n3",
+		},
 		{Place: claim.Place{Created: at(1500), Package: "gl", Version: "1.9.0", Object: "b.zip", ETag: "c"}, Key: "n2"},
 		{Place: claim.Place{Created: at(1000), Package: "gl", Version: "1.8.0", Object: "0.zip", ETag: "c"}, Key: "n1"},
 	} {
@@ -87,10 +94,12 @@ func TestAQueueOfAnEarlierVersion(t *testing.T) {
 		t.Errorf("the queue is not in its order: %+v", g.Queue)
 	}
 	first, err := json.Marshal(g.Queue[0])
-	if want := `{"created":"1970-01-01T00:00:01Z","object":"a.zip","etag":"a","key":"k1","mark":"k1-1"}`; err != nil || string(first) != want {
+	want := `{"created":"1970-01-01T00:00:01Z","object":"a.zip","etag":"a","key":"k1","mark":"k1-1"}`
+	if err != nil || string(first) != want {
 		t.Errorf("an entry is now %s, %v; want %s", first, err, want)
 	}
-	late, ok, err := g.Enter(t.Context(), claim.Waiting{Place: g.Queue[0].Place, Key: "k1"}, "run", time.Now().Add(time.Minute))
+	late, ok, err := g.Enter(t.Context(), claim.Waiting{Place: g.Queue[0].Place, Key: "k1"}, "run",
+		time.Now().Add(time.Minute))
 	if late || !ok || err != nil {
 		t.Errorf("the first enters: late %v, %v, %v", late, ok, err)
 	}
@@ -98,9 +107,15 @@ func TestAQueueOfAnEarlierVersion(t *testing.T) {
 
 // Whatever versions are, the order is one.
 func TestOrderIsTransitive(t *testing.T) {
-	texts := []string{"", "1", "x", "01.0.0", "1.0.0", "1.0", "1.0.0-a", "1.0.0+a", "99999999999999999999.0.0", "v1.0.0"}
+	t.Parallel()
+	texts := []string{
+		"", "1", "x", "01.0.0", "1.0.0", "1.0", "1.0.0-a", "1.0.0+a", "99999999999999999999.0.0", "v1.0.0",
+	}
 	pick := func() claim.Place {
-		return claim.Place{Created: at(int64(rand.IntN(2))), Package: []string{"", "p"}[rand.IntN(2)], Version: texts[rand.IntN(len(texts))], Object: []string{"a", "b"}[rand.IntN(2)]}
+		return claim.Place{
+			Created: at(int64(rand.IntN(2))), Package: []string{"", "p"}[rand.IntN(2)],
+			Version: texts[rand.IntN(len(texts))], Object: []string{"a", "b"}[rand.IntN(2)],
+		}
 	}
 	for range 20_000 {
 		a, b, c := pick(), pick(), pick()

@@ -12,7 +12,7 @@ import (
 	"cemli-executor/internal/store"
 )
 
-// PendingRequest is a request that was accepted and is not done: any invocation can go on with it.
+// PendingRequest is a request that was accepted and is not done; any invocation can go on with it.
 type PendingRequest struct {
 	header
 	Environment string          `json:"environment"`
@@ -21,8 +21,8 @@ type PendingRequest struct {
 	Created     time.Time       `json:"created"`
 }
 
-// PendingName names the pending request of one attempt of a run key. Attempt 0 is of a request that was accepted
-// before anything of it was looked at.
+// PendingName names the pending request of one attempt of a run key. Attempt 0 is a request that was accepted before
+// anything of it was read.
 func PendingName(key string, attempt int) string { return fmt.Sprintf("%s-%d", key, attempt) }
 
 // KeyOf is the run key in a pending request's name.
@@ -34,7 +34,7 @@ func KeyOf(pending string) string {
 // AttemptOf is the attempt in a pending request's name.
 func AttemptOf(pending string) int {
 	_, text, _ := strings.Cut(pending, "-")
-	attempt, _ := strconv.Atoi(text) // another name is nobody's attempt
+	attempt, _ := strconv.Atoi(text) // other names have no attempt
 	return attempt
 }
 
@@ -42,7 +42,7 @@ func pendingObject(environment, name string) string {
 	return "open/" + environment + "/" + name + ".json"
 }
 
-// Accept stores a pending request; made is false if it was stored before.
+// Accept stores a pending request; made is false if it was already stored.
 func (b Book) Accept(ctx context.Context, name string, request []byte) (made bool, err error) {
 	p := PendingRequest{Environment: b.Environment, Name: name, Request: request, Created: b.now()}
 	_, err = write(ctx, b.State, pendingObject(b.Environment, name), "", &p)
@@ -68,20 +68,20 @@ func (b Book) Pending(ctx context.Context, name string) (*PendingRequest, error)
 	return p, nil
 }
 
-// Delete removes a pending request, as nothing is left to be done for it.
+// Delete removes a pending request that is done.
 func (b Book) Delete(ctx context.Context, name string) error {
 	return remove(ctx, b.State, pendingObject(b.Environment, name), "")
 }
 
-// Remove removes a pending request, too. One that cannot be removed now is removed by a sweep.
+// Remove is Delete, with a failure logged instead of returned: a sweep will remove it.
 func (b Book) Remove(ctx context.Context, name string) {
 	if err := b.Delete(ctx, name); err != nil {
 		b.Log.Warn("a pending request that is done could not be removed", "request", name, "error", err.Error())
 	}
 }
 
-// ListPending lists the names of pending requests in their order, from start on; next is where the next page
-// starts, empty at the end.
+// ListPending lists the names of pending requests in order, beginning at start; next is where the next page starts,
+// empty at the end.
 func (b Book) ListPending(ctx context.Context, start string, limit int) (names []string, next string, err error) {
 	return listed(ctx, b.State, "open/"+b.Environment+"/", start, limit)
 }

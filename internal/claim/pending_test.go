@@ -10,6 +10,7 @@ import (
 
 // A pending request is stored once, listed in the order of names, and goes when it is done.
 func TestPendingRequests(t *testing.T) {
+	t.Parallel()
 	s := newShelf(t)
 	for _, name := range []string{"b-1", "a-1", "c-2"} {
 		made, err := s.Accept(t.Context(), name, []byte(`{"object":"`+name+`"}`))
@@ -26,7 +27,8 @@ func TestPendingRequests(t *testing.T) {
 		t.Errorf("%q, next %q, %v", names, next, err)
 	}
 	p, err := s.Pending(t.Context(), "a-1")
-	if err != nil || p == nil || string(p.Request) != `{"object":"a-1"}` || claim.KeyOf(p.Name) != "a" || claim.AttemptOf(p.Name) != 1 {
+	if err != nil || p == nil || string(p.Request) != `{"object":"a-1"}` || claim.KeyOf(p.Name) != "a" ||
+		claim.AttemptOf(p.Name) != 1 {
 		t.Errorf("%+v, %v", p, err)
 	}
 	s.ok(s.Delete(t.Context(), "a-1"))
@@ -45,6 +47,7 @@ func TestPendingRequests(t *testing.T) {
 
 // The watch begins once, with the time of the first who began it.
 func TestTheWatchBeginsOnce(t *testing.T) {
+	t.Parallel()
 	s := newShelf(t)
 	if _, ok, err := s.Watch(t.Context()); ok || err != nil {
 		t.Fatalf("%v, %v", ok, err)
@@ -59,6 +62,7 @@ func TestTheWatchBeginsOnce(t *testing.T) {
 
 // Of two sweeps that store a cursor, one is gone on from.
 func TestCursors(t *testing.T) {
+	t.Parallel()
 	s := newShelf(t)
 	one, err := s.Cursor(t.Context())
 	s.ok(err)
@@ -79,9 +83,12 @@ func TestCursors(t *testing.T) {
 
 // What is left for later goes kind by kind.
 func TestTodos(t *testing.T) {
+	t.Parallel()
 	s := newShelf(t)
 	for _, run := range []string{"run-1", "run-2"} {
-		todo := claim.Todo{Environment: "prod", RunID: run, Kinds: []string{"requester", "of a later version"}, ETag: "e"}
+		todo := claim.Todo{
+			Environment: "prod", RunID: run, Kinds: []string{"requester", "of a later version"}, ETag: "e",
+		}
 		s.ok(todo.Put(t.Context(), s.State))
 		s.ok(todo.Put(t.Context(), s.State))
 	}
@@ -95,7 +102,8 @@ func TestTodos(t *testing.T) {
 	s.ok(err)
 	s.ok(one.Done(t.Context(), "requester"))
 	s.ok(other.Done(t.Context(), "of a later version")) // it has been changed meanwhile, and stays
-	if now, err := s.Todo(t.Context(), "run-1"); err != nil || !slices.Equal(now.Kinds, []string{"of a later version"}) {
+	now, err := s.Todo(t.Context(), "run-1")
+	if err != nil || !slices.Equal(now.Kinds, []string{"of a later version"}) {
 		t.Errorf("%+v, %v", now, err)
 	}
 	s.ok(one.Done(t.Context(), "of a later version"))
@@ -109,6 +117,7 @@ func TestTodos(t *testing.T) {
 
 // The same request is of the version of its object that it was of first.
 func TestFirstVersion(t *testing.T) {
+	t.Parallel()
 	s := newShelf(t)
 	for _, etag := range []string{"a", "b"} {
 		if first, err := s.FirstVersion(t.Context(), key, etag); first != "a" || err != nil {
@@ -122,6 +131,7 @@ func TestFirstVersion(t *testing.T) {
 
 // What was claimed after somebody was about to, and not died on, was no death.
 func TestDeaths(t *testing.T) {
+	t.Parallel()
 	s := newShelf(t)
 	begin := func(key string, until time.Duration) {
 		t.Helper()

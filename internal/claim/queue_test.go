@@ -18,6 +18,7 @@ func (s *shelf) enter(group string, who claim.Waiting, run string, lease time.Du
 
 // While a run is in a group every other waits, unless its claim says that it is done.
 func TestOneInAGroup(t *testing.T) {
+	t.Parallel()
 	s := newShelf(t)
 	h := s.acquire("run-1", time.Minute, claim.Acquired)
 	s.enter("gl", claim.Waiting{Key: key}, "run-1", time.Minute)
@@ -37,6 +38,7 @@ func TestOneInAGroup(t *testing.T) {
 
 // A run that was forgotten keeps its group until its lease ends.
 func TestAGroupOfAnUnknownRun(t *testing.T) {
+	t.Parallel()
 	s := newShelf(t)
 	s.enter("gl", claim.Waiting{Key: key}, "run-1", time.Minute)
 	ok, err := s.group("gl").Occupied(t.Context(), "k2")
@@ -45,6 +47,7 @@ func TestAGroupOfAnUnknownRun(t *testing.T) {
 
 // Fences grow with every run that enters, and only the run that has entered leaves.
 func TestEnterRenewLeave(t *testing.T) {
+	t.Parallel()
 	s := newShelf(t)
 	first := s.enter("gl", claim.Waiting{Key: "k1"}, "run-1", time.Minute)
 	ok, err := first.Renew(t.Context(), in(time.Hour)())
@@ -72,6 +75,7 @@ func TestEnterRenewLeave(t *testing.T) {
 
 // Two who find a group free do not both enter it.
 func TestEnterOnce(t *testing.T) {
+	t.Parallel()
 	s := newShelf(t)
 	other := s.group("gl")
 	s.enter("gl", claim.Waiting{Key: "k1"}, "run-1", time.Minute)
@@ -82,8 +86,11 @@ func TestEnterOnce(t *testing.T) {
 // It is the turn of the earliest in the queue, and of a run that comes before all of them; a run that comes after a
 // later one is late.
 func TestTurnsInAGroup(t *testing.T) {
+	t.Parallel()
 	s := newShelf(t)
-	early, middle, last := claim.Waiting{Key: "k1", Place: claim.Place{Created: at(1)}}, claim.Waiting{Key: "k2", Place: claim.Place{Created: at(2)}}, claim.Waiting{Key: "k3", Place: claim.Place{Created: at(3)}}
+	early, middle, last := claim.Waiting{Key: "k1", Place: claim.Place{Created: at(1)}},
+		claim.Waiting{Key: "k2", Place: claim.Place{Created: at(2)}},
+		claim.Waiting{Key: "k3", Place: claim.Place{Created: at(3)}}
 	if !s.group("gl").IsTurnOf(last) {
 		t.Error("nobody waits, and it is not the run's turn")
 	}
@@ -107,6 +114,7 @@ func TestTurnsInAGroup(t *testing.T) {
 
 // A queue has a bound.
 func TestAFullQueue(t *testing.T) {
+	t.Parallel()
 	s := newShelf(t)
 	g := s.group("gl")
 	for i := range 2000 {
@@ -118,6 +126,7 @@ func TestAFullQueue(t *testing.T) {
 
 // The run whose turn it is, is the first of the queue that is not done and that nobody is starting.
 func TestTurn(t *testing.T) {
+	t.Parallel()
 	turn := func(s *shelf, what, want string) {
 		t.Helper()
 		first, err := s.Turn(t.Context(), "gl")
@@ -153,6 +162,7 @@ func TestTurn(t *testing.T) {
 
 // The run that died in a group is found by the one that enters after it.
 func TestFormer(t *testing.T) {
+	t.Parallel()
 	s := newShelf(t)
 	former := func(what, by, want string) {
 		t.Helper()
@@ -174,10 +184,12 @@ func TestFormer(t *testing.T) {
 
 // A group's record that no run can have written stops whoever comes.
 func TestAGroupThatCannotBe(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct{ doc, code string }{
 		"another's":       {`{"schema_version":1,"environment":"prod","name":"other","fence":1}`, "state.corrupt"},
 		"without a fence": {`{"schema_version":1,"environment":"prod","name":"gl","fence":-1}`, "state.corrupt"},
-		"held for ever":   {`{"schema_version":1,"environment":"prod","name":"gl","fence":1,"holder":{"key":"k","lease":"2999-01-01T00:00:00Z"}}`, "state.lease"},
+		"held for ever": {`{"schema_version":1,"environment":"prod","name":"gl","fence":1,
+			"holder":{"key":"k","lease":"2999-01-01T00:00:00Z"}}`, "state.lease"},
 	} {
 		s := newShelf(t)
 		s.write("groups/prod/gl.json", c.doc)

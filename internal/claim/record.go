@@ -10,7 +10,7 @@ import (
 // maxEntries bounds each list of a package's record; the oldest are dropped.
 const maxEntries = 2000
 
-// recordVersion is the version of records that know what is applied of each parameter set.
+// recordVersion is the version of records; since version 2 they say what is applied of each parameter set.
 const recordVersion = 2
 
 // Package is what ran of one package in one environment.
@@ -18,15 +18,14 @@ type Package struct {
 	header
 	Environment string `json:"environment"`
 	Name        string `json:"name"`
-	// Versions says under which contents each version was first started.
+	// Versions says with which contents each version was first started.
 	Versions []Version `json:"versions"`
-	// Sets lists what was applied of each parameter set, the last one last; "" is the set of a package
-	// that has none.
+	// Sets lists the entries of each parameter set, oldest first; "" is the set of a package without sets.
 	Sets map[string][]Entry `json:"sets,omitempty"`
-	// Declared are the parameter sets that the manifests of what is applied declare, by dirhash.
+	// Declared are the parameter sets that manifests declare, by dirhash.
 	Declared map[string][]string `json:"declared,omitempty"`
-	// Done and Current are what version 1 knew: successes, the last one last, without their sets, and
-	// the version of the last. Sort takes them over.
+	// Done and Current are from version 1: successes, oldest first, without their sets, and the version of the last
+	// one. Sort converts them.
 	Done    []Success `json:"done"`
 	Current string    `json:"current,omitempty"`
 
@@ -43,20 +42,20 @@ type Version struct {
 	Start   time.Time `json:"start"`
 }
 
-// Success is one success, as version 1 knew it. Key identifies contents, parameter set and parameters.
+// Success is one success as version 1 recorded it. Key identifies contents, parameter set and parameters.
 type Success struct {
 	Key     string    `json:"key"`
 	RunID   string    `json:"run_id"`
 	Version string    `json:"version"`
 	End     time.Time `json:"end"`
-	// Lost says that the run's result is gone: its set is not known.
+	// Lost says that the run's result no longer exists, so that its set is unknown.
 	Lost bool `json:"lost,omitempty"`
 }
 
 func (p *Package) version() int { return recordVersion }
 
-// Seen returns the dirhash under which a version was started last, whatever its build metadata; "" if
-// it never was.
+// Seen returns the dirhash with which a version was last started, regardless of its build metadata; "" if it never
+// was.
 func (p *Package) Seen(version string) string {
 	plain, _, _ := strings.Cut(version, "+")
 	for _, v := range slices.Backward(p.Versions) {
@@ -67,7 +66,7 @@ func (p *Package) Seen(version string) string {
 	return ""
 }
 
-// Ran returns the run of a run key, as far as it is recorded; "" if none is.
+// Ran returns the run of a run key, as far as recorded; "" if none is.
 func (p *Package) Ran(key string) string {
 	part := "-" + key[:min(len(key), 12)]
 	for _, v := range p.Versions {
@@ -97,9 +96,8 @@ func (p *Package) Began(v Version) {
 	}
 }
 
-// Sort takes over what version 1 knew: entries says to which set each success belongs, and what else
-// an entry has. A success whose run is not among them is lost: only its key is known. Update sorts a
-// record that it has to read again in the same way.
+// Sort converts what version 1 recorded: entries gives each success its set and the rest of its entry. A success
+// without an entry is lost; only its key is known. Update sorts in the same way a record that it reads again.
 func (p *Package) Sort(entries map[string]Sorted) {
 	p.sorted = entries
 	if entries == nil {
@@ -129,7 +127,7 @@ func (p *Package) Sort(entries map[string]Sorted) {
 	}
 }
 
-// Unsorted lists the successes that version 1 noted and nobody has sorted yet.
+// Unsorted lists the successes of version 1 that have not been sorted.
 func (p *Package) Unsorted() []Success {
 	return slices.DeleteFunc(slices.Clone(p.Done), func(d Success) bool { return d.Lost })
 }
@@ -144,7 +142,7 @@ func (p *Package) Forgotten(key string) string {
 	return ""
 }
 
-// Lost is the version of the newest success whose set is not known; "" if there is none.
+// Lost is the version of the newest success whose set is unknown; "" if there is none.
 func (p *Package) Lost() string {
 	for _, d := range slices.Backward(p.Done) {
 		if d.Lost {
@@ -154,7 +152,7 @@ func (p *Package) Lost() string {
 	return ""
 }
 
-// Sorted is an entry and the parameter set that it is of.
+// Sorted is an entry and its parameter set.
 type Sorted struct {
 	Set   string
 	Entry Entry
@@ -175,7 +173,7 @@ func (b Book) Package(ctx context.Context, name string) (*Package, error) {
 	return p, err
 }
 
-// Update changes the record, reading it again as often as others write it meanwhile.
+// Update changes the record, and reads it again if others have written it meanwhile.
 func (p *Package) Update(ctx context.Context, change func(*Package)) error {
 	for range attempts {
 		change(p)

@@ -37,6 +37,7 @@ func run(id string, standing claim.Standing) claim.Entry {
 }
 
 func TestRecordRemembers(t *testing.T) {
+	t.Parallel()
 	b := bucket(t)
 	change := func(change func(*claim.Package)) {
 		t.Helper()
@@ -64,6 +65,7 @@ func TestRecordRemembers(t *testing.T) {
 
 // What is applied is the newest entry that is not undone, if that is applied.
 func TestWhatIsApplied(t *testing.T) {
+	t.Parallel()
 	standings := map[byte]claim.Standing{'a': claim.Applied, 'u': claim.Undone, 'p': claim.Partial}
 	for _, c := range []struct {
 		entries string // one letter each, in their order
@@ -87,7 +89,8 @@ func TestWhatIsApplied(t *testing.T) {
 			p.Add("", run(fmt.Sprint(i+1), standings[c.entries[i]]))
 		}
 		latest, applied := p.Latest(""), p.Applied("")
-		if (latest == nil) != (c.latest == 0) || latest != nil && latest.RunID != fmt.Sprint(c.latest) || (applied != nil) != c.applied {
+		if (latest == nil) != (c.latest == 0) || latest != nil && latest.RunID != fmt.Sprint(c.latest) ||
+			(applied != nil) != c.applied {
 			t.Errorf("%q: latest %+v, applied %+v; want %d, %v", c.entries, latest, applied, c.latest, c.applied)
 		}
 	}
@@ -95,6 +98,7 @@ func TestWhatIsApplied(t *testing.T) {
 
 // A run that goes on from another takes its place: when it is undone, so is the other.
 func TestAResumedRunIsAnothers(t *testing.T) {
+	t.Parallel()
 	var p claim.Package
 	p.Add("", run("1", claim.Applied))
 	p.Add("", run("2", claim.Partial))
@@ -111,6 +115,7 @@ func TestAResumedRunIsAnothers(t *testing.T) {
 }
 
 func TestWhatCameAfterARun(t *testing.T) {
+	t.Parallel()
 	var p claim.Package
 	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	for i, standing := range []claim.Standing{claim.Applied, claim.Undone, claim.Partial, claim.Undone} {
@@ -118,7 +123,9 @@ func TestWhatCameAfterARun(t *testing.T) {
 		e.Start = at.Add(time.Duration(i) * time.Hour)
 		p.Add("", e)
 	}
-	for id, want := range map[string]string{"1": "3", "2": "3", "3": "", "4": "", "of a pre-check": "", "another": "3"} {
+	for id, want := range map[string]string{
+		"1": "3", "2": "3", "3": "", "4": "", "of a pre-check": "", "another": "3",
+	} {
 		start := at.Add(3 * time.Hour)
 		if id == "another" {
 			start = at.Add(-time.Hour)
@@ -134,6 +141,7 @@ func TestWhatCameAfterARun(t *testing.T) {
 }
 
 func TestRecordIsBounded(t *testing.T) {
+	t.Parallel()
 	var p claim.Package
 	for i := range 3000 {
 		p.Began(claim.Version{Version: fmt.Sprintf("1.0.%d", i), DirHash: "h1:x"})
@@ -163,6 +171,7 @@ func TestRecordIsBounded(t *testing.T) {
 }
 
 func TestWritersDoNotLoseEachOther(t *testing.T) {
+	t.Parallel()
 	b := bucket(t)
 	var all sync.WaitGroup
 	for i := range 8 {
@@ -179,13 +188,17 @@ func TestWritersDoNotLoseEachOther(t *testing.T) {
 	}
 }
 
-// What version 1 noted has no sets. Sorted, it is older than what came since; what nobody knows any
-// more is lost but for its key.
+// Version 1 recorded no sets. Sort gives its successes their sets, as the oldest entries; of a success whose result is
+// gone only the key stays.
 func TestARecordOfVersion1(t *testing.T) {
+	t.Parallel()
 	b := bucket(t)
 	doc := `{"schema_version":1,"environment":"prod","name":"ledger","current":"1.2.0","versions":[],"done":[
-		{"key":"k1","run_id":"r1","version":"1.0.0"},{"key":"k2","run_id":"r2","version":"1.1.0"},{"key":"k3","run_id":"r3","version":"1.2.0"}]}`
-	if _, err := b.Put(t.Context(), "packages/prod/ledger.json", strings.NewReader(doc), int64(len(doc)), store.PutOptions{}); err != nil {
+		{"key":"k1","run_id":"r1","version":"1.0.0"},{"key":"k2","run_id":"r2","version":"1.1.0"},
+		{"key":"k3","run_id":"r3","version":"1.2.0"}]}`
+	_, err := b.Put(t.Context(), "packages/prod/ledger.json", strings.NewReader(doc), int64(len(doc)),
+		store.PutOptions{})
+	if err != nil {
 		t.Fatal(err)
 	}
 	sorted := map[string]claim.Sorted{
@@ -204,12 +217,14 @@ func TestARecordOfVersion1(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if e := p.Applied("DE"); e == nil || e.RunID != "r3" || len(p.Sets["DE"]) != 3 || len(p.Unsorted()) != 0 || p.Forgotten("k2") != "r2" || p.Forgotten("k1") != "" {
+	if e := p.Applied("DE"); e == nil || e.RunID != "r3" || len(p.Sets["DE"]) != 3 || len(p.Unsorted()) != 0 ||
+		p.Forgotten("k2") != "r2" || p.Forgotten("k1") != "" {
 		t.Errorf("%+v", p)
 	}
 }
 
 func TestDamagedRecordsStopEverything(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct{ doc, code string }{
 		{``, "state.corrupt"},
 		{`{`, "state.corrupt"},
@@ -220,7 +235,8 @@ func TestDamagedRecordsStopEverything(t *testing.T) {
 		{strings.Repeat(" ", 5<<20) + `{}`, "state.corrupt"},
 	} {
 		b := bucket(t)
-		if _, err := b.Put(t.Context(), "packages/prod/ledger.json", strings.NewReader(c.doc), int64(len(c.doc)), store.PutOptions{}); err != nil {
+		if _, err := b.Put(t.Context(), "packages/prod/ledger.json", strings.NewReader(c.doc), int64(len(c.doc)),
+			store.PutOptions{}); err != nil {
 			t.Fatal(err)
 		}
 		err := update(t, b, func(*claim.Package) { t.Error("changed") })

@@ -10,34 +10,33 @@ import (
 	"cemli-executor/internal/store"
 )
 
-// Taking says that somebody is about to go on with a request that nobody has claimed. It is there before
-// anything of the request is looked at, and goes when that has ended, however: one that stays tells of a
-// death that nothing else tells of.
+// Taking notes that an invocation is about to go on with a request that has no claim yet. It is stored before
+// anything of the request is read and removed when that invocation has ended in any way: a taking that stays is the
+// only trace of an invocation that died.
 type Taking struct {
 	header
 	Environment string `json:"environment"`
-	Key         string `json:"key"` // the run key, as far as it is known then
-	// Pending is the pending request; "" for an upload whose event never came, and then Request is the request.
+	Key         string `json:"key"` // the run key, as far as it is known at that time
+	// Pending is the pending request; "" for an upload whose event never came, and then Request holds the request.
 	Pending string          `json:"mark,omitempty"`
 	Request json.RawMessage `json:"request,omitempty"`
-	// Tries counts this time and those before it that ended in a death.
+	// Tries counts this try and the earlier ones that ended in a death.
 	Tries int `json:"tries"`
-	// Until is when the invocation that took it must have ended; zero: it has.
+	// Until is when the invocation must have ended; zero once it has.
 	Until time.Time `json:"until"`
 
 	state store.Bucket
 	etag  string
 }
 
-// maxTakings bounds the takings that are looked at together.
+// maxTakings bounds how many takings are read at once.
 const maxTakings = 100
 
 func takingPrefix(environment string) string { return "taking/" + environment + "/" }
 
 func (t *Taking) object() string { return takingPrefix(t.Environment) + t.Key + ".json" }
 
-// Takings reads what others were about to do, by key. One that cannot be read is left out, and the error
-// says so.
+// Takings reads all takings, by key. Those that cannot be read are left out and joined into the error.
 func (b Book) Takings(ctx context.Context) (map[string]*Taking, error) {
 	page, err := b.State.List(ctx, store.ListOptions{Prefix: takingPrefix(b.Environment), Limit: maxTakings})
 	if err != nil {
@@ -58,8 +57,8 @@ func (b Book) Takings(ctx context.Context) (map[string]*Taking, error) {
 	return found, err
 }
 
-// Deaths reads what others were about to do, by key, without what has been claimed since, and not died on: that
-// is removed.
+// Deaths reads the takings, by key, that are still going on or tell of a death. It removes those whose key has been
+// claimed since, unless the claim's holder died as well.
 func (b Book) Deaths(ctx context.Context) (map[string]*Taking, error) {
 	taken, err := b.Takings(ctx)
 	for key, t := range taken {
@@ -93,14 +92,14 @@ func (b Book) Taking(ctx context.Context, key string) (*Taking, error) {
 	return t, nil
 }
 
-// Busy reports whether the invocation that took it may be at it still. Where that is over, each try was a death. A
-// time that no invocation can have written is not waited for.
+// Busy reports whether the invocation may still be running; once it is not, each try was a death. A time later than
+// any invocation can have written is ignored.
 func (t *Taking) Busy(now time.Time) bool {
 	return !now.After(t.Until.Add(MaxSkew)) && t.Until.Before(now.Add(maxLease))
 }
 
-// Begin notes, in a state bucket, that one is about to go on with the request until a time. False:
-// somebody else is.
+// Begin notes that the caller goes on with the request and will have ended by until. It returns false if another
+// invocation was first.
 func (t *Taking) Begin(ctx context.Context, state store.Bucket, until time.Time) (bool, error) {
 	next := *t
 	next.state, next.Until, next.Tries = state, until, t.Tries+1
@@ -116,7 +115,7 @@ func (t *Taking) Begin(ctx context.Context, state store.Bucket, until time.Time)
 	return true, nil
 }
 
-// End notes that one has ended. Unless the request is done with, the deaths before still count.
+// End notes that the caller has ended. Unless the request is done, earlier deaths still count.
 func (t *Taking) End(ctx context.Context, done bool) error {
 	if t.etag == "" {
 		return nil // it was never stored

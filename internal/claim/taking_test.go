@@ -11,12 +11,14 @@ import (
 
 // Of those who are about to take the same request one does, and what it leaves when it dies counts.
 func TestTakings(t *testing.T) {
+	t.Parallel()
 	b, err := store.OpenFolder(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, now := t.Context(), time.Now()
-	one, other := claim.Taking{Environment: "prod", Key: "k", Pending: "k-0"}, claim.Taking{Environment: "prod", Key: "k", Pending: "k-0"}
+	one, other := claim.Taking{Environment: "prod", Key: "k", Pending: "k-0"},
+		claim.Taking{Environment: "prod", Key: "k", Pending: "k-0"}
 	begin := func(t *testing.T, who *claim.Taking, want bool) {
 		t.Helper()
 		if ok, err := who.Begin(ctx, b, now.Add(time.Minute)); ok != want || err != nil {
@@ -65,6 +67,7 @@ func TestTakings(t *testing.T) {
 
 // One that cannot be read does not hide the others.
 func TestADamagedTaking(t *testing.T) {
+	t.Parallel()
 	b, err := store.OpenFolder(t.TempDir())
 	if err != nil {
 		t.Fatal(err)

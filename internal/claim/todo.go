@@ -10,20 +10,20 @@ import (
 	"cemli-executor/internal/store"
 )
 
-// Todo is what is left to be done for a run whose result is stored, apart from its claim, which ends without
-// it. It is there before the run's pending request goes.
+// Todo lists the follow-ups of a run that may take their time. It is kept apart from the claim, which is concluded
+// without them, and is stored before the run's pending request is removed.
 type Todo struct {
 	header
 	Environment string `json:"environment"`
 	RunID       string `json:"run_id"`
-	// Kinds say what is left. Those that nobody here knows stay for a version that does.
+	// Kinds are the follow-ups that are left. Kinds unknown to this version stay for one that knows them.
 	Kinds []string `json:"kinds"`
-	// ETag and VersionID name the upload that the run is of, and Uploaded is when it was written.
+	// ETag and VersionID name the upload that ran, and Uploaded is when it was written.
 	ETag      string    `json:"etag"`
 	VersionID string    `json:"version_id,omitempty"`
 	Uploaded  time.Time `json:"uploaded"`
 	Created   time.Time `json:"created"`
-	// Read is until when the log was read for it, where a sweep has not come to the end of that.
+	// Read is the time up to which a sweep has read the log for this entry, if it did not reach the end.
 	Read time.Time `json:"read,omitzero"`
 
 	state store.Bucket
@@ -43,8 +43,8 @@ func (t *Todo) Put(ctx context.Context, state store.Bucket) error {
 	return err
 }
 
-// Todos lists runs of which something is left, in the order of their ids, from start on; next is where the
-// next page starts, empty at the end.
+// Todos lists the ids of runs that have an entry, in order, beginning at start; next is where the next page starts,
+// empty at the end.
 func (b Book) Todos(ctx context.Context, start string, limit int) (runs []string, next string, err error) {
 	return listed(ctx, b.State, todoPrefix(b.Environment), start, limit)
 }
@@ -66,8 +66,8 @@ func (b Book) Todo(ctx context.Context, runID string) (*Todo, error) {
 	return t, nil
 }
 
-// Done notes that one kind is done; after the last one the entry goes. Where another has changed it meanwhile
-// it stays, and what is done is found done the next time.
+// Done removes one kind; after the last one the entry is removed. If another invocation changed the entry meanwhile,
+// it stays, and the next sweep finds the work done.
 func (t *Todo) Done(ctx context.Context, kind string) error {
 	next := *t
 	next.Kinds = slices.DeleteFunc(slices.Clone(t.Kinds), func(k string) bool { return k == kind })
@@ -77,7 +77,7 @@ func (t *Todo) Done(ctx context.Context, kind string) error {
 	return t.replace(ctx, next)
 }
 
-// Reach notes until when the log was read; zero: the next sweep begins anew.
+// Reach notes the time up to which the log was read; zero makes the next sweep begin anew.
 func (t *Todo) Reach(ctx context.Context, read time.Time) error {
 	if t.Read.Equal(read) {
 		return nil
@@ -87,7 +87,7 @@ func (t *Todo) Reach(ctx context.Context, read time.Time) error {
 	return t.replace(ctx, next)
 }
 
-// replace stores the entry as it is to be, unless another has changed it meanwhile.
+// replace stores the new entry unless another invocation changed it meanwhile.
 func (t *Todo) replace(ctx context.Context, next Todo) error {
 	info, err := write(ctx, t.state, t.object(), t.etag, &next)
 	if lostRace(err) {
@@ -100,8 +100,10 @@ func (t *Todo) replace(ctx context.Context, next Todo) error {
 	return err
 }
 
-// listed lists the documents below a prefix, by their names without it.
-func listed(ctx context.Context, state store.Bucket, prefix, start string, limit int) (names []string, next string, err error) {
+// listed lists the names of the documents below a prefix, without the prefix.
+func listed(
+	ctx context.Context, state store.Bucket, prefix, start string, limit int,
+) (names []string, next string, err error) {
 	opts := store.ListOptions{Prefix: prefix, Limit: limit}
 	if start != "" {
 		opts.Start = prefix + start

@@ -7,11 +7,11 @@ import (
 	"cemli-executor/internal/store"
 )
 
-// Watch says since when this state bucket knows what ran. It is made once and never changed:
-// where it is missing, what ran before has been forgotten.
+// Watch says since when this state bucket knows what ran. It is created once and never changed: if it is missing, the
+// bucket has lost what ran before.
 type Watch struct {
 	header
-	// Since is the time from which on every upload is looked after.
+	// Since is the time from which sweeps look for uploads that did not run.
 	Since time.Time `json:"since"`
 }
 
@@ -23,7 +23,7 @@ func (b Book) Watch(ctx context.Context) (w Watch, ok bool, err error) {
 	return w, etag != "", err
 }
 
-// StartWatch makes the watch, unless it was made meanwhile.
+// StartWatch creates the watch, unless another invocation has done so meanwhile.
 func (b Book) StartWatch(ctx context.Context, since time.Time) (Watch, error) {
 	w := Watch{Since: since}
 	_, err := write(ctx, b.State, watchObject, "", &w)
@@ -40,16 +40,16 @@ func (b Book) StartWatch(ctx context.Context, since time.Time) (Watch, error) {
 type Cursor struct {
 	header
 	Environment string `json:"environment"`
-	Open        string `json:"open"`    // pending request to begin with
-	Uploads     string `json:"uploads"` // object to begin with
-	// Version is the version of it to go on after; "": with all that it has.
+	Open        string `json:"open"`    // the pending request to begin with
+	Uploads     string `json:"uploads"` // the object to begin with
+	// Version is the version of that object after which to go on; "": begin with its newest.
 	Version string `json:"version,omitempty"`
-	// Listed is how much sweeps have looked at since both were at the beginning, and Found says that
-	// there was something to do. Quiet is what a whole way that found nothing has listed.
+	// Listed counts what sweeps have looked at since they last began anew, and Found says that there was something to
+	// do. Quiet is how much the last complete round that found nothing to do had listed.
 	Listed int  `json:"listed,omitempty"`
 	Found  bool `json:"found,omitempty"`
 	Quiet  int  `json:"quiet,omitempty"`
-	// Todo is the run to begin with of those of which something is left.
+	// Todo is the run whose to-do entry is next.
 	Todo string `json:"todo,omitempty"`
 	// Swept is when the last sweep ended.
 	Swept time.Time `json:"swept,omitzero"`
@@ -58,7 +58,7 @@ type Cursor struct {
 	etag  string
 }
 
-// Cursor reads the cursor; one that does not exist is at the beginning of everything.
+// Cursor reads the cursor; if there is none, it is at the beginning of everything.
 func (b Book) Cursor(ctx context.Context) (*Cursor, error) {
 	c := &Cursor{Environment: b.Environment, state: b.State}
 	etag, err := load(ctx, b.State, c.object(), c)
@@ -69,8 +69,8 @@ func (b Book) Cursor(ctx context.Context) (*Cursor, error) {
 	return c, err
 }
 
-// Save stores the cursor, unless another sweep has stored one meanwhile: both have done their
-// work, and one of them is gone on from. It may be stored again after that.
+// Save stores the cursor, unless another sweep has stored one meanwhile: both have done their work, so either place
+// will do. Save may be called repeatedly.
 func (c *Cursor) Save(ctx context.Context) error {
 	info, err := write(ctx, c.state, c.object(), c.etag, c)
 	if lostRace(err) {

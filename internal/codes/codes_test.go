@@ -50,7 +50,9 @@ sent the request, the operator of the function, or the platform, which also is t
 	for _, m := range codes.All() {
 		if m.Family() != family {
 			family = m.Family()
-			fmt.Fprintf(&b, "\n## %s\n\n| code | cause | cure | ends as | tried again | whose |\n| --- | --- | --- | --- | --- | --- |\n", family)
+			fmt.Fprintf(&b,
+				"\n## %s\n\n| code | cause | cure | ends as | tried again | whose |\n| --- | --- | --- | --- | --- | "+
+					"--- |\n", family)
 		}
 		cause := m.Cause
 		if was := codes.Was(m.Code); was != "" {
@@ -75,7 +77,9 @@ func tried(m codes.Meaning) string {
 
 // Each code has one row, in a family of the contract, that says what happened and what to do.
 func TestRows(t *testing.T) {
-	families := strings.Fields("archive manifest policy signature trigger request rollback runner target config store sandbox step secret state audit")
+	families := strings.Fields(
+		"archive manifest policy signature trigger request rollback runner target config store sandbox step secret " +
+			"state audit")
 	form := regexp.MustCompile(`^[a-z]+\.[a-z0-9_]+$`)
 	seen := map[string]bool{}
 	for _, m := range codes.All() {
@@ -83,7 +87,8 @@ func TestRows(t *testing.T) {
 			t.Errorf("%s has no family of the contract, or two rows", m.Code)
 		}
 		seen[m.Code] = true
-		if m.Cause == "" || m.Cure == "" || m.Status == "" || m.Fault == "" || strings.ContainsAny(m.Cause+m.Cure, "|\n") {
+		if m.Cause == "" || m.Cure == "" || m.Status == "" || m.Fault == "" ||
+			strings.ContainsAny(m.Cause+m.Cure, "|\n") {
 			t.Errorf("%s says too little, or cannot be shown: %+v", m.Code, m)
 		}
 		if m.Retried && m.Status != "error" || m.Counted && !m.Retried {
@@ -95,7 +100,8 @@ func TestRows(t *testing.T) {
 // An author's fault is a refusal or a failure of the scripts, and never one of the infrastructure.
 func TestWhatAuthorsCanMend(t *testing.T) {
 	for _, m := range codes.All() {
-		if exit := m.Exit(); m.Fault == codes.Author && exit == codes.ExitInfrastructure || m.Fault == codes.Platform && exit == codes.ExitRejected {
+		if exit := m.Exit(); m.Fault == codes.Author && exit == codes.ExitInfrastructure ||
+			m.Fault == codes.Platform && exit == codes.ExitRejected {
 			t.Errorf("%s is the %s's to mend and ends with %d", m.Code, m.Fault, exit)
 		}
 	}

@@ -1,9 +1,9 @@
-// Package download holds one version of an object, to be read at random.
+// Package download holds one version of an object for random access.
 //
-// The object is downloaded once from end to end, to learn its digest. A small one stays in memory; of a
-// large one only the chunks that were read last do, and the others are fetched again. Whatever is read has
-// the digest that it had the first time, so that all of it is part of the bytes that SHA256 names. Nothing
-// is written to disk: /tmp is small, its files count as memory, and the contents need it.
+// The object is downloaded once from end to end, which gives its digest. A small one stays in memory; of a large one
+// only the chunks read last stay, and others are fetched again. A chunk that is fetched again must have the digest
+// that it had the first time, so that every byte read is part of the bytes that SHA256 names. Nothing is written to
+// disk: /tmp is small, its files count as memory, and the contents need it.
 package download
 
 import (
@@ -21,9 +21,9 @@ import (
 
 const (
 	chunkBytes = 2 << 20
-	// holdBytes is the size up to which the whole object stays in memory.
+	// holdBytes is the size up to which an object stays in memory as a whole.
 	holdBytes = 32 << 20
-	// holdChunks is how many chunks of a larger one do.
+	// holdChunks is how many chunks of a larger object stay in memory.
 	holdChunks = 8
 )
 
@@ -39,12 +39,14 @@ type Object struct {
 	mu     sync.Mutex
 	sums   [][sha256.Size]byte // of each chunk
 	chunks map[int64][]byte
-	recent []int64 // chunks in memory, oldest first; not kept where all are held
+	recent []int64 // chunks in memory, oldest first; unused if all are held
 }
 
-// Open downloads an object. Known is asked, before its bytes are read, whether it is to be read at all. The
-// context is that of later reads, too.
-func Open(ctx context.Context, bucket store.Bucket, name string, opts store.GetOptions, known func(store.Info) error) (*Object, store.Info, error) {
+// Open downloads an object. Before the bytes are read, known is called and may refuse them. The context also bounds
+// later reads.
+func Open(
+	ctx context.Context, bucket store.Bucket, name string, opts store.GetOptions, known func(store.Info) error,
+) (*Object, store.Info, error) {
 	body, info, err := bucket.Get(ctx, name, opts)
 	if err != nil {
 		return nil, info, err
@@ -58,13 +60,13 @@ func Open(ctx context.Context, bucket store.Bucket, name string, opts store.GetO
 	return o, info, o.download(body)
 }
 
-// Size is how many bytes it has.
+// Size is the object's size in bytes.
 func (o *Object) Size() int64 { return o.size }
 
-// SHA256 is its digest, in hexadecimal.
+// SHA256 is the object's digest, in hexadecimal.
 func (o *Object) SHA256() string { return o.sha256 }
 
-// download reads the whole body, keeping digests and as much as fits.
+// download reads the whole body, and keeps all digests, and as many bytes as fit.
 func (o *Object) download(body io.Reader) error {
 	whole := sha256.New()
 	for read := int64(0); read < o.size; {
@@ -84,7 +86,7 @@ func (o *Object) download(body io.Reader) error {
 	return nil
 }
 
-// keep holds a chunk in memory, for the place of the oldest one of a large object.
+// keep holds a chunk in memory; of a large object it replaces the oldest one.
 func (o *Object) keep(index int64, chunk []byte) {
 	o.chunks[index] = chunk
 	if o.size <= holdBytes {
@@ -97,7 +99,7 @@ func (o *Object) keep(index int64, chunk []byte) {
 	}
 }
 
-// ReadAt reads as io.ReaderAt says.
+// ReadAt reads as io.ReaderAt describes.
 func (o *Object) ReadAt(p []byte, off int64) (int, error) {
 	if off < 0 {
 		return 0, errors.New("read before the start")
@@ -117,8 +119,8 @@ func (o *Object) ReadAt(p []byte, off int64) (int, error) {
 	return n, nil
 }
 
-// chunk returns a chunk from memory or from the store. One is fetched at a time: the readers of an archive
-// go through it side by side and mostly want the same one.
+// chunk returns a chunk from memory or from the store. It fetches one at a time: the readers of an archive go through
+// it side by side, and mostly want the same chunk.
 func (o *Object) chunk(index int64) ([]byte, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -129,8 +131,9 @@ func (o *Object) chunk(index int64) ([]byte, error) {
 	switch {
 	case errors.Is(err, store.ErrChanged), errors.Is(err, store.ErrNotFound):
 		return nil, problem.New(problem.Problem{
-			Code: "trigger.stale", Where: o.name, Message: "the object was replaced or deleted while it was read; nothing ran",
-			Hint: "what is there now has an event of its own",
+			Code: "trigger.stale", Where: o.name,
+			Message: "the object was replaced or deleted while it was read; nothing ran",
+			Hint:    "what is there now has an event of its own",
 		}, err)
 	case err != nil:
 		return nil, err

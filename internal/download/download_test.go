@@ -37,7 +37,8 @@ func newBucket(t *testing.T, contents []byte) *bucket {
 func (b *bucket) put(t *testing.T, contents []byte) {
 	t.Helper()
 	var err error
-	if b.info, err = b.Bucket.Put(t.Context(), "a.zip", bytes.NewReader(contents), int64(len(contents)), store.PutOptions{}); err != nil {
+	if b.info, err = b.Bucket.Put(t.Context(), "a.zip", bytes.NewReader(contents), int64(len(contents)),
+		store.PutOptions{}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -73,6 +74,7 @@ func contents(size int) []byte {
 
 // Whatever is read, in any order, is what was downloaded; a small object is asked for once.
 func TestReadAt(t *testing.T) {
+	t.Parallel()
 	for _, size := range []int{0, 1, 5 << 20, 40 << 20} {
 		want := contents(size)
 		b := newBucket(t, want)
@@ -90,7 +92,8 @@ func TestReadAt(t *testing.T) {
 		for _, off := range []int64{0, 2<<20 - 3, 4 << 20, int64(size) - 2} {
 			p := make([]byte, 6)
 			n, err := o.ReadAt(p, max(off, 0))
-			if end := min(max(off, 0)+6, int64(size)); off < int64(size) && !bytes.Equal(p[:n], want[max(off, 0):end]) || n < 6 && !errors.Is(err, io.EOF) {
+			end := min(max(off, 0)+6, int64(size))
+			if off < int64(size) && !bytes.Equal(p[:n], want[max(off, 0):end]) || n < 6 && !errors.Is(err, io.EOF) {
 				t.Errorf("%d bytes at %d: %d, %v", size, off, n, err)
 			}
 		}
@@ -98,14 +101,17 @@ func TestReadAt(t *testing.T) {
 }
 
 func TestKnownMayRefuse(t *testing.T) {
+	t.Parallel()
 	no := errors.New("too large")
-	_, info, err := download.Open(t.Context(), newBucket(t, contents(10)), "a.zip", store.GetOptions{}, func(store.Info) error { return no })
+	_, info, err := download.Open(t.Context(), newBucket(t, contents(10)), "a.zip", store.GetOptions{},
+		func(store.Info) error { return no })
 	if !errors.Is(err, no) || info.Size != 10 {
 		t.Errorf("%+v, %v", info, err)
 	}
 }
 
 func TestABodyOfAnotherSize(t *testing.T) {
+	t.Parallel()
 	for name, change := range map[string]func([]byte) []byte{
 		"longer":  func(all []byte) []byte { return append(all, 'x') },
 		"shorter": func(all []byte) []byte { return all[:len(all)-1] },
@@ -121,6 +127,7 @@ func TestABodyOfAnotherSize(t *testing.T) {
 
 // What is read again has to be what it was.
 func TestALargeObjectThatChanges(t *testing.T) {
+	t.Parallel()
 	b := newBucket(t, contents(40<<20))
 	o := b.open(t)
 	p := make([]byte, 1)

@@ -7,14 +7,13 @@ import (
 	"unicode/utf8"
 )
 
-// Deceptive reports whether a character changes how the text around it looks, so that it has to be
-// shown in another way than as itself.
+// Deceptive reports whether a character changes how the text around it looks, so that it must not be shown as itself.
 func Deceptive(r rune) bool { return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) }
 
-// Plain is a JSON document that means the same, with escapes for characters that are deceptive: whoever
-// looks at it sees that they are there. White space between values stays.
+// Plain is an equivalent JSON document that has escapes in place of deceptive characters, so that readers see them.
+// White space between values stays.
 func Plain(doc []byte) []byte {
-	hidden := func(r rune) bool { return r >= utf8.RuneSelf-1 && Deceptive(r) } // below, JSON has escapes itself
+	hidden := func(r rune) bool { return r >= utf8.RuneSelf-1 && Deceptive(r) } // JSON itself escapes those below
 	next := bytes.IndexFunc(doc, hidden)
 	if next < 0 {
 		return doc

@@ -9,6 +9,7 @@ import (
 )
 
 func TestPlain(t *testing.T) {
+	t.Parallel()
 	for text, want := range map[string]string{
 		"a.zip":               `"a.zip"`,
 		"\u202egpj.zip":       `"\u202egpj.zip"`,
@@ -30,7 +31,10 @@ func TestPlain(t *testing.T) {
 
 // What a result says it says visibly.
 func TestResultsAreEncodedPlainly(t *testing.T) {
-	r := evidence.Result{SourceObject: "a\u202egpj.zip", Trigger: evidence.Trigger{Raw: json.RawMessage("{\"n\":\"a\u202egpj.zip\"}")}}
+	t.Parallel()
+	r := evidence.Result{
+		SourceObject: "a\u202egpj.zip", Trigger: evidence.Trigger{Raw: json.RawMessage("{\"n\":\"a\u202egpj.zip\"}")},
+	}
 	doc, err := r.Encode()
 	if err != nil {
 		t.Fatal(err)

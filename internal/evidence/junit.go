@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// The elements of a JUnit report, as the tools that read it agree on them.
+// The elements of a JUnit report, as far as the tools that read it agree.
 type (
 	junitReport struct {
 		XMLName  xml.Name     `xml:"testsuites"`
@@ -48,8 +48,8 @@ type (
 	}
 )
 
-// JUnit is the run as a JUnit report: a suite for each phase, a case for each step. What went wrong
-// besides the steps' own failures is a case that is in error.
+// JUnit is the run as a JUnit report: a suite for each phase, and a case for each step. A failure other than a step's
+// own is a case with an error.
 func (r Result) JUnit() ([]byte, error) {
 	report := junitReport{Name: r.Package.Name + " " + r.Package.Version, Time: seconds(r.End.Sub(r.Start))}
 	for _, phase := range []string{"pre_check", "run", "post_check"} {
@@ -59,9 +59,13 @@ func (r Result) JUnit() ([]byte, error) {
 		report.add(r.suite("rollback", r.Rollback.Steps))
 	}
 	if report.Failures == 0 && r.Error != nil {
-		report.add(junitSuite{Name: "executor", Timestamp: timestamp(r.Start), Tests: 1, Errors: 1, Time: report.Time, Cases: []junitCase{{
-			Name: string(r.Status), ClassName: r.Package.Name, Time: report.Time, Error: &junitFailure{Message: r.Error.Message, Type: r.Error.Code},
-		}}})
+		report.add(junitSuite{
+			Name: "executor", Timestamp: timestamp(r.Start), Tests: 1, Errors: 1, Time: report.Time,
+			Cases: []junitCase{{
+				Name: string(r.Status), ClassName: r.Package.Name, Time: report.Time,
+				Error: &junitFailure{Message: r.Error.Message, Type: r.Error.Code},
+			}},
+		})
 	}
 	doc, err := xml.MarshalIndent(report, "", "  ")
 	if err != nil {
@@ -75,10 +79,11 @@ func (j *junitReport) add(s junitSuite) {
 		return
 	}
 	j.Suites = append(j.Suites, s)
-	j.Tests, j.Failures, j.Errors, j.Skipped = j.Tests+s.Tests, j.Failures+s.Failures, j.Errors+s.Errors, j.Skipped+s.Skipped
+	j.Tests, j.Failures, j.Errors, j.Skipped = j.Tests+s.Tests, j.Failures+s.Failures, j.Errors+s.Errors,
+		j.Skipped+s.Skipped
 }
 
-// suite has the steps of one phase.
+// suite is the suite of one phase.
 func (r Result) suite(phase string, steps []Step) junitSuite {
 	s := junitSuite{Name: phase, Timestamp: timestamp(r.Start)}
 	var took time.Duration
@@ -88,14 +93,17 @@ func (r Result) suite(phase string, steps []Step) junitSuite {
 		}
 		took += time.Duration(step.DurationMS) * time.Millisecond
 		c := junitCase{
-			Name: step.Name, ClassName: r.Package.Name + "." + phase, Time: seconds(time.Duration(step.DurationMS) * time.Millisecond),
+			Name: step.Name, ClassName: r.Package.Name + "." + phase,
+			Time:   seconds(time.Duration(step.DurationMS) * time.Millisecond),
 			Stdout: step.StdoutTail, Stderr: step.StderrTail,
 		}
 		switch step.Status {
 		case StepSuccess:
 		case StepNotRun, StepSkipped:
 			s.Skipped++
-			c.Skipped = &junitSkipped{Message: map[StepStatus]string{StepNotRun: "not run", StepSkipped: "it had succeeded before"}[step.Status]}
+			c.Skipped = &junitSkipped{Message: map[StepStatus]string{
+				StepNotRun: "not run", StepSkipped: "it had succeeded before",
+			}[step.Status]}
 		default:
 			s.Failures++
 			c.Failure = failureOf(step)
@@ -113,7 +121,7 @@ func failureOf(s Step) *junitFailure {
 	switch {
 	case s.Error != nil:
 		f.Message, f.Type = string(s.Status)+": "+s.Error.Message, s.Error.Code
-	case s.Signal != "": // of an earlier version's result
+	case s.Signal != "": // the result of an earlier version
 		f.Message += ": ended by " + s.Signal
 	case s.ReturnCode > 0:
 		f.Message += fmt.Sprintf(": exited with %d", s.ReturnCode)

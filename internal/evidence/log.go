@@ -23,32 +23,30 @@ const (
 	Stderr Stream = "stderr"
 )
 
-// Log takes a step's output: all of it into one file in order of arrival, up to a
-// limit, the ends of each stream into memory, and each line to a live listener. Its
-// writers never fail and never block on anything but the file; they may be used at
-// the same time.
+// Log takes a step's output: it writes all of it, up to a limit, into one file in order of arrival, keeps the end of
+// each stream in memory, and passes each line on to a live listener. Its writers never fail, block on nothing but the
+// file, and may be used concurrently.
 type Log struct {
 	mu      sync.Mutex
 	file    io.Writer
 	fileErr error
-	limit   int64 // bytes the file and the listener may get
+	limit   int64 // how many bytes the file and the listener may get
 	written int64 // bytes the script wrote
 	sum     hash.Hash
 	live    func(Stream, []string)
 	streams map[Stream]*stream
 	times   timeline
-	last    Stream // that had output last; empty: it ended with a line's end
+	last    Stream // the stream that had output last; empty after a line end
 }
 
 type stream struct {
 	tail  []byte
-	line  []byte   // the beginning of one
-	lines []string // that are to be passed on
+	line  []byte   // the beginning of a line
+	lines []string // the lines to pass on
 }
 
-// NewLog makes a Log that writes the first limit bytes to file and gives their lines,
-// without ends, to live (nil: nobody listens): all that came at once together, in a slice
-// that is used again.
+// NewLog makes a Log that writes the first limit bytes to file, and passes their lines, without line ends, to live;
+// nil: nobody listens. Lines that came at once are passed together, in a slice that is reused.
 func NewLog(file io.Writer, limit int64, live func(stream Stream, lines []string)) *Log {
 	return &Log{
 		file: file, limit: limit, sum: sha256.New(), live: live,
@@ -98,7 +96,7 @@ func (l *Log) write(s Stream, p []byte) {
 	l.passOn(s)
 }
 
-// passOn gives the lines that are complete to the listener.
+// passOn passes the complete lines on to the listener.
 func (l *Log) passOn(s Stream) {
 	if into := l.streams[s]; len(into.lines) > 0 {
 		l.live(s, into.lines)
@@ -106,7 +104,7 @@ func (l *Log) passOn(s Stream) {
 	}
 }
 
-// split takes the complete lines out of what has come, and keeps the rest.
+// split splits off the complete lines of what has come, and keeps the rest.
 func (s *stream) split(p []byte) {
 	pending := append(s.line, p...)
 	for {
@@ -125,7 +123,7 @@ func (s *stream) split(p []byte) {
 	}
 }
 
-// Note writes a line of the executor's own, which begins where a line does.
+// Note writes a line of the executor's own, beginning on a new line.
 func (l *Log) Note(text string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -135,7 +133,7 @@ func (l *Log) Note(text string) {
 	l.write(Stderr, []byte("[cemli] "+text+"\n"))
 }
 
-// Close passes on lines that had no end. The writers must not be used after it.
+// Close passes on lines without a line end. The writers must not be used after it.
 func (l *Log) Close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -149,7 +147,7 @@ func (l *Log) Close() {
 	}
 }
 
-// Record puts what the log knows into the step. The error is that of the file.
+// Record copies what the log knows into the step. The error is that of the file.
 func (l *Log) Record(step *Step) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -161,14 +159,14 @@ func (l *Log) Record(step *Step) error {
 	return l.fileErr
 }
 
-// Times says when what is in the file came. The writers must not be used any more.
+// Times says when what is in the file arrived. The writers must not be used any more.
 func (l *Log) Times() Times {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.times.times()
 }
 
-// keepTail appends p to tail and keeps the end, moving bytes only now and then.
+// keepTail appends p to tail and keeps the end; it moves bytes only now and then.
 func keepTail(tail, p []byte) []byte {
 	tail = append(tail, p[max(0, len(p)-TailBytes):]...)
 	if len(tail) > 4*TailBytes {
@@ -177,7 +175,7 @@ func keepTail(tail, p []byte) []byte {
 	return tail
 }
 
-// Tail returns the last TailBytes of text as valid UTF-8, beginning at a character.
+// Tail returns the last TailBytes of text as valid UTF-8, beginning at a whole character.
 func Tail(text string) string {
 	if len(text) > TailBytes {
 		text = text[len(text)-TailBytes:]

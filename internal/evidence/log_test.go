@@ -13,6 +13,7 @@ import (
 )
 
 func TestLogKeepsArrivalOrderAndPassesLinesOn(t *testing.T) {
+	t.Parallel()
 	var file bytes.Buffer
 	var lines []string
 	l := evidence.NewLog(&file, 1000, func(s evidence.Stream, batch []string) {
@@ -41,13 +42,15 @@ func TestLogKeepsArrivalOrderAndPassesLinesOn(t *testing.T) {
 	if err := l.Record(&step); err != nil {
 		t.Fatal(err)
 	}
-	if step.StdoutTail != "one\ntwo\n\nlast" || step.StderrTail != "oops\r\n" || step.Truncated || step.OutputSize != 19 {
+	if step.StdoutTail != "one\ntwo\n\nlast" || step.StderrTail != "oops\r\n" || step.Truncated ||
+		step.OutputSize != 19 {
 		t.Errorf("step %+v", step)
 	}
 }
 
 // A line of the executor's own is not the end of one of a script's.
 func TestNotesAreLines(t *testing.T) {
+	t.Parallel()
 	var file bytes.Buffer
 	var lines []string
 	l := evidence.NewLog(&file, 1000, func(_ evidence.Stream, batch []string) { lines = append(lines, batch...) })
@@ -56,12 +59,14 @@ func TestNotesAreLines(t *testing.T) {
 	l.Note("b")
 	_, _ = l.Writer(evidence.Stdout).Write([]byte(" of it\n"))
 	l.Note("c")
-	if want := "[cemli] a\nhalf\n[cemli] b\n of it\n[cemli] c\n"; file.String() != want || strings.Join(lines, "\n")+"\n" != want {
+	want := "[cemli] a\nhalf\n[cemli] b\n of it\n[cemli] c\n"
+	if file.String() != want || strings.Join(lines, "\n")+"\n" != want {
 		t.Errorf("log %q, live %q; want %q", file.String(), lines, want)
 	}
 }
 
 func TestLogIsBounded(t *testing.T) {
+	t.Parallel()
 	var file bytes.Buffer
 	var live []string
 	l := evidence.NewLog(&file, 100, func(_ evidence.Stream, lines []string) { live = append(live, lines...) })
@@ -88,6 +93,7 @@ func TestLogIsBounded(t *testing.T) {
 
 // A line without an end must not grow in memory for ever.
 func TestLongLinesArePassedOnInPieces(t *testing.T) {
+	t.Parallel()
 	longest, total := 0, 0
 	l := evidence.NewLog(&bytes.Buffer{}, 1<<20, func(_ evidence.Stream, lines []string) {
 		for _, line := range lines {
@@ -108,6 +114,7 @@ type fullDisk struct{}
 func (fullDisk) Write([]byte) (int, error) { return 0, errors.New("no space left") }
 
 func TestLogSurvivesAFullDisk(t *testing.T) {
+	t.Parallel()
 	l := evidence.NewLog(fullDisk{}, 100, nil)
 	var writers sync.WaitGroup
 	for _, s := range []evidence.Stream{evidence.Stdout, evidence.Stderr} {
@@ -122,6 +129,7 @@ func TestLogSurvivesAFullDisk(t *testing.T) {
 }
 
 func TestBinaryOutputBecomesText(t *testing.T) {
+	t.Parallel()
 	l := evidence.NewLog(&bytes.Buffer{}, 1<<20, nil)
 	_, _ = l.Writer(evidence.Stdout).Write([]byte{'a', 0xff, 0, 'b'})
 	var step evidence.Step

@@ -8,9 +8,9 @@ type Masker interface {
 	Values(values map[string]string) map[string]string
 }
 
-// Mask hides secrets in what the result quotes of scripts, requests and messages. What identifies the run
-// and its bytes stays, and so do the documents in it, and parameters: whoever knows what they mean masks
-// them.
+// Mask hides secrets in what the result quotes from scripts, requests and messages. It leaves alone what identifies
+// the run and its bytes, the documents in it, and parameters: the caller masks these, because it knows what they
+// mean.
 func (r *Result) Mask(m Masker) {
 	for _, s := range []*string{&r.Message, &r.Reason, &r.Reference, &r.Summary} {
 		*s = m.String(*s)
@@ -31,8 +31,8 @@ func (r *Result) Mask(m Masker) {
 	r.Policy.Violations = problem.Masked(r.Policy.Violations, m.String)
 }
 
-// maskSteps masks again what was masked when it came: a script may have added values since then. What names
-// the script stays.
+// maskSteps masks what was masked when it arrived once more, because scripts may have added values since then. What
+// names the script stays.
 func maskSteps(steps []Step, m Masker) {
 	for i := range steps {
 		s := &steps[i]
@@ -47,7 +47,7 @@ func maskSteps(steps []Step, m Masker) {
 	}
 }
 
-// Mask hides secrets in all that the error says. An error that is nil says nothing.
+// Mask hides secrets in the error; e may be nil.
 func (e *Error) Mask(m Masker) {
 	if e == nil {
 		return

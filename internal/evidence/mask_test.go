@@ -24,20 +24,27 @@ func (h hiding) Values(values map[string]string) map[string]string {
 
 // Whatever a script, a request or a message says of a secret is masked, and what identifies the run is not.
 func TestMask(t *testing.T) {
+	t.Parallel()
 	const s = "a secret"
 	wrong := func() *evidence.Error {
-		return &evidence.Error{Code: "step.failed", Message: s, Hint: s, Problems: []problem.Problem{{Where: s, Message: s, Hint: s}}}
+		return &evidence.Error{
+			Code: "step.failed", Message: s, Hint: s, Problems: []problem.Problem{{Where: s, Message: s, Hint: s}},
+		}
 	}
 	step := func() evidence.Step {
 		return evidence.Step{
-			Name: "secret-step", Run: "secret.sh", StdoutTail: s, StderrTail: s, Error: wrong(), ChangedFiles: []string{s}, Outputs: map[string]string{s: s},
+			Name: "secret-step", Run: "secret.sh", StdoutTail: s, StderrTail: s, Error: wrong(),
+			ChangedFiles: []string{s}, Outputs: map[string]string{s: s},
 		}
 	}
 	r := evidence.Result{
-		RunID: "secret-run", SourceObject: "secret.zip", Message: s, Reason: s, Reference: s, Summary: s, Error: wrong(),
-		Execution: evidence.Execution{Stdout: s, Stderr: s, Note: s}, Steps: []evidence.Step{step()}, Outputs: map[string]string{s: s},
+		RunID: "secret-run", SourceObject: "secret.zip", Message: s, Reason: s, Reference: s, Summary: s,
+		Error:     wrong(),
+		Execution: evidence.Execution{Stdout: s, Stderr: s, Note: s}, Steps: []evidence.Step{step()},
+		Outputs:   map[string]string{s: s},
 		Rollback:  &evidence.Rollback{Error: wrong(), Steps: []evidence.Step{step()}},
-		Artifacts: []evidence.Artifact{{Name: s, Withheld: s}}, Policy: evidence.Policy{Violations: []problem.Problem{{Message: s}}},
+		Artifacts: []evidence.Artifact{{Name: s, Withheld: s}},
+		Policy:    evidence.Policy{Violations: []problem.Problem{{Message: s}}},
 	}
 	r.Mask(hiding{})
 	doc, err := json.Marshal(r)

@@ -1,6 +1,5 @@
-// Package evidence is what a run leaves behind: the result document, its summary,
-// and the logs of its steps. It encodes and decodes; where the objects go is the
-// executor's business.
+// Package evidence defines what a run leaves behind: the result document, its summary, and the logs of its steps. It
+// encodes and decodes; the executor decides where the objects go.
 //
 // In the results bucket a run has the folder Dir(runID); result.json in it is
 // written last and is the run's commit point. Everything is written once. Times are
@@ -41,14 +40,14 @@ type Status string
 const (
 	StatusSuccess     Status = "success"     // every step succeeded
 	StatusFailed      Status = "failed"      // a step failed
-	StatusTimedOut    Status = "timed_out"   // the time ended before the steps did
+	StatusTimedOut    Status = "timed_out"   // the time limit ended before the steps did
 	StatusInterrupted Status = "interrupted" // the executor was stopped
 	StatusRolledBack  Status = "rolled_back" // a step failed and everything was undone
-	StatusSkipped     Status = "skipped"     // the same had succeeded before; nothing ran
+	StatusSkipped     Status = "skipped"     // the same package had succeeded before; nothing ran
 	StatusRejected    Status = "rejected"    // the package was refused; nothing ran
 	StatusError       Status = "error"       // the executor could not do its work
 
-	// StatusInProgress is only ever answered: another run of the same request has not ended.
+	// StatusInProgress occurs only in answers: another run of the same request has not ended.
 	StatusInProgress Status = "in_progress"
 )
 
@@ -59,8 +58,8 @@ type Result struct {
 	// RequestKey is 12 hexadecimal digits that the runs of one request share: one for each set.
 	RequestKey string `json:"request_key,omitempty"`
 	Status     Status `json:"status"`
-	// Duplicate says, in an answer, that the request is that of the run, which was made before. No
-	// stored result has it.
+	// Duplicate says, in an answer, that an earlier request was the same, and this is its run. Stored results never
+	// have it.
 	Duplicate bool `json:"duplicate,omitempty"`
 	// Message is one sentence for a person.
 	Message string `json:"message"`
@@ -70,7 +69,7 @@ type Result struct {
 	Action      string `json:"action"`
 	Environment string `json:"environment"`
 	Attempt     int    `json:"attempt"`
-	// Late says that a run of a later upload in the same concurrency group had started before.
+	// Late says that a later upload's run in the same concurrency group had started before.
 	Late          bool      `json:"late"`
 	PreviousRunID string    `json:"previous_run_id,omitempty"`
 	Start         time.Time `json:"start"`
@@ -80,10 +79,9 @@ type Result struct {
 
 	SourceBucket string `json:"source_bucket"`
 	SourceObject string `json:"source_object"`
-	// Package identifies the bytes that ran; digests are absent where the package
-	// could not be read to its end.
+	// Package identifies the bytes that ran; digests are absent if the package could not be read to its end.
 	Package Package `json:"package"`
-	// Manifest is the package's own, as admitted; absent when it was not.
+	// Manifest is the package's own, as admitted; absent if it was not admitted.
 	Manifest json.RawMessage `json:"manifest,omitempty"`
 
 	// Parameters are the values that scripts saw; sensitive ones are "***".
@@ -96,15 +94,15 @@ type Result struct {
 	Trigger     Trigger     `json:"trigger"`
 	Sandbox     Sandbox     `json:"sandbox"`
 
-	// Outputs are what steps gave to later ones, by name; the last one counts.
+	// Outputs are the steps' outputs, by name; if several steps give one, the last counts.
 	Outputs map[string]string `json:"outputs"`
 	// Secrets are the Vault secrets that scripts saw, without their values.
 	Secrets []Secret `json:"secrets"`
 
-	// Rollback is the undo that a failure led to; absent where there was none.
+	// Rollback is the undo after a failure; absent if there was none.
 	Rollback *Rollback `json:"rollback,omitempty"`
 
-	// Execution sums up all steps in the shape of the first version of this document.
+	// Execution summarises all steps in the form of the first version of this document.
 	Execution Execution  `json:"execution"`
 	Steps     []Step     `json:"steps"`
 	Artifacts []Artifact `json:"artifacts"`
@@ -116,18 +114,18 @@ type Result struct {
 	Timings map[string]int64 `json:"timings"`
 }
 
-// Error is the machine's and the person's view of why a run did not succeed.
+// Error says, for programs and for people, why a run did not succeed.
 type Error struct {
 	Code string `json:"code"`
-	// Was is the code that the version before this one had for it, where that was another.
+	// Was is the code that the version before this one used, if that was another.
 	Was     string `json:"was,omitempty"`
 	Message string `json:"message"`
 	Hint    string `json:"hint,omitempty"`
-	// Problems lists everything that was found, when that is more than one thing.
+	// Problems lists everything that was found, if that is more than one problem.
 	Problems []problem.Problem `json:"problems,omitempty"`
 }
 
-// NewError describes e without its cause, which is for the log alone.
+// NewError describes e without its cause, which only the log gets.
 func NewError(e *problem.Error) *Error {
 	described := &Error{Code: e.Code(), Was: codes.Was(e.Code()), Message: e.Message(), Hint: e.Problems[0].Hint}
 	if len(e.Problems) > 1 {
@@ -150,17 +148,17 @@ type Package struct {
 	Entries   int    `json:"entries,omitempty"`
 }
 
-// Policy is the admission policy that was applied; Source is "none" where there is none.
+// Policy is the admission policy that was applied; Source is "none" if there is none.
 type Policy struct {
 	Source string `json:"source"`
 	// Digest is "sha256:" and the document's digest.
 	Digest string `json:"digest,omitempty"`
-	// Violations is everything in which the package breaks the policy.
+	// Violations are all the ways in which the package violates the policy.
 	Violations []problem.Problem `json:"violations"`
 }
 
-// Requester is someone who is said to have asked for the run. Type is what they are, such as user or
-// resource; empty where that is not known.
+// Requester is someone who is said to have asked for the run. Type is what kind they are, such as user or resource;
+// empty if unknown.
 type Requester struct {
 	Subject  string `json:"subject"`
 	Type     string `json:"type,omitempty"`
@@ -168,8 +166,8 @@ type Requester struct {
 	Verified bool   `json:"verified"`
 }
 
-// Identity is the executor's own. The ids are claims of its resource principal and of
-// the platform's environment, not verified here.
+// Identity is the executor's own. The ids come from its resource principal and the platform's environment, and are
+// not verified here.
 type Identity struct {
 	FunctionID      string `json:"function_id,omitempty"`
 	FunctionName    string `json:"function_name,omitempty"`
@@ -193,7 +191,7 @@ type Trigger struct {
 // Sandbox is the confinement that was in force.
 type Sandbox struct {
 	Level string `json:"level"` // none, basic, isolated or full
-	// CredentialsReachable: a script could have used the function's own identity.
+	// CredentialsReachable says that a script could have used the function's own identity.
 	CredentialsReachable bool `json:"credentials_reachable"`
 	Network              bool `json:"network"`           // sockets other than AF_UNIX were allowed
 	NoNewPrivileges      bool `json:"no_new_privileges"` // setuid programs gave nothing
@@ -201,14 +199,14 @@ type Sandbox struct {
 	Landlock             int  `json:"landlock"`          // ABI of the file system's confinement; 0: there was none
 	// NoLandlock is why there was none although it was wanted: not_built, not_enabled, forbidden, unknown.
 	NoLandlock string `json:"no_landlock,omitempty"`
-	User       int    `json:"user,omitempty"` // id of the user set aside for scripts, where the executor is root
-	// Limits of the scripts; absent where there were none.
+	User       int    `json:"user,omitempty"` // id of the user set aside for scripts, if the executor is root
+	// Limits of the scripts; absent if there were none.
 	Limits *SandboxLimits `json:"limits,omitempty"`
-	// Gaps are the words for what this kernel or place leaves open at the level; absent where nothing is known.
+	// Gaps are the words for what this kernel or place leaves open at the level; absent if none is known.
 	Gaps []string `json:"gaps,omitempty"`
 }
 
-// SandboxLimits are what scripts could take at most; 0 means no limit of this kind.
+// SandboxLimits bound what scripts could take; 0 means no limit of this kind.
 type SandboxLimits struct {
 	Processes int   `json:"processes"`  // and threads, of a step together
 	OpenFiles int   `json:"open_files"` // of a process
@@ -216,8 +214,8 @@ type SandboxLimits struct {
 	DataBytes int64 `json:"data_bytes"` // of a process's own memory
 }
 
-// Execution sums up the steps: whether any ran, the return code of the last one that
-// did, and the ends of all their output.
+// Execution summarises the steps: whether any ran, the return code of the last one that did, and the ends of all
+// their output.
 type Execution struct {
 	Ran        bool   `json:"ran"`
 	ReturnCode int    `json:"returncode"`
@@ -236,7 +234,7 @@ const (
 	StepTimedOut    StepStatus = "timed_out"
 	StepInterrupted StepStatus = "interrupted"
 	StepNotRun      StepStatus = "not_run"
-	StepSkipped     StepStatus = "skipped" // it had succeeded in the run that this one goes back to
+	StepSkipped     StepStatus = "skipped" // it had succeeded in the run that this one resumes
 )
 
 // Secret is a secret that scripts saw as the variable Env.
@@ -253,7 +251,7 @@ type Step struct {
 	Run        string     `json:"run"`
 	SHA256     string     `json:"sha256"`
 	Status     StepStatus `json:"status"`
-	ReturnCode int        `json:"returncode"` // -1 when a signal ended it
+	ReturnCode int        `json:"returncode"` // -1 if a signal ended it
 	Signal     string     `json:"signal,omitempty"`
 	Start      *time.Time `json:"start,omitempty"`
 	End        *time.Time `json:"end,omitempty"`
@@ -264,32 +262,31 @@ type Step struct {
 	// Log is the object with the step's whole output, beside result.json.
 	Log        string `json:"log,omitempty"`
 	LogSHA256  string `json:"log_sha256,omitempty"`
-	OutputSize int64  `json:"output_bytes"` // written by the script, also past the log's limit
+	OutputSize int64  `json:"output_bytes"` // written by the script, including what is beyond the log's limit
 	Truncated  bool   `json:"truncated"`
 	StdoutTail string `json:"stdout_tail"`
 	StderrTail string `json:"stderr_tail"`
-	// Outputs are what the step gave to later ones.
+	// Outputs are the step's outputs.
 	Outputs map[string]string `json:"outputs,omitempty"`
-	// Error says why the step is not a success; absent where it is one or was not run.
+	// Error says why the step is not a success; absent if it is one or was not run.
 	Error *Error `json:"error,omitempty"`
-	// ChangedFiles names files in the package's folder that are not, or no longer, as they were before the step.
+	// ChangedFiles names files in the package's folder that the step created, changed or removed.
 	ChangedFiles []string `json:"changed_files,omitempty"`
-	// MoreChanged is how many more there are at least.
+	// MoreChanged is how many more there are, at least.
 	MoreChanged int `json:"changed_files_more,omitempty"`
 }
 
-// Rollback is what was undone after a failure, in the order it was: the steps that had
-// begun and have an undo script, the last one first.
+// Rollback is the undo after a failure, in the order of execution: the steps that had begun and have an undo script,
+// the last one first.
 type Rollback struct {
 	Status StepStatus `json:"status"` // success if every undo succeeded
 	Error  *Error     `json:"error,omitempty"`
 	Steps  []Step     `json:"steps"`
-	// WithoutUndo names the steps that had begun and have no undo script, NeedNone those that need
-	// none, as the manifest says.
+	// WithoutUndo names the steps that had begun and have no undo script, NeedNone those that need none, according to
+	// the manifest.
 	WithoutUndo []string `json:"without_undo,omitempty"`
 	NeedNone    []string `json:"need_none,omitempty"`
-	// Request is what to send to the function for the undo that is left to be done; absent
-	// where nothing is.
+	// Request is the request that performs the rest of the undo; absent if nothing is left.
 	Request *UndoRequest `json:"request,omitempty"`
 }
 
@@ -303,26 +300,26 @@ type UndoRequest struct {
 	Reason       string `json:"reason"`
 }
 
-// Artifact is one file that a script left to be kept.
+// Artifact is one file that a script left as an artifact.
 type Artifact struct {
 	Name   string `json:"name"`
 	Size   int64  `json:"size"`
 	SHA256 string `json:"sha256,omitempty"`
 	Object string `json:"object,omitempty"`
-	// Run is the earlier run whose evidence has the object, where this run only used the file.
+	// Run is the earlier run whose evidence has the object, if this run only used the file.
 	Run string `json:"run,omitempty"`
-	// Withheld says why the file was not kept; empty where it was.
+	// Withheld says why the file was not kept; empty if it was.
 	Withheld string `json:"withheld,omitempty"`
 }
 
 // Object is an object of the results bucket.
 type Object struct {
-	Object string `json:"object"` // its whole name
+	Object string `json:"object"` // its full name
 	Size   int64  `json:"size"`
 	SHA256 string `json:"sha256"`
 }
 
-// List notes an object as evidence, once.
+// List adds an object to the evidence, once.
 func (r *Result) List(o Object) {
 	if !slices.ContainsFunc(r.Evidence, func(known Object) bool { return known.Object == o.Object }) {
 		r.Evidence = append(r.Evidence, o)
@@ -335,11 +332,11 @@ func Dir(runID string) string { return "runs/" + runID + "/" }
 // ResultObject is the name of a run's result in the results bucket.
 func ResultObject(runID string) string { return Dir(runID) + "result.json" }
 
-// Encode gives the document's bytes: indented, for people, unless it is very large, the same for equal results, and without
-// characters that make it look different from what it says.
+// Encode is the document's bytes: the same for equal results, indented for people unless it is very large, and
+// without characters that make it look different from what it says.
 func (r Result) Encode() ([]byte, error) {
 	r.SchemaVersion = SchemaVersion
-	// Readers get lists, never null.
+	// Readers get empty lists, never null.
 	r.RequestedBy = append([]Requester{}, r.RequestedBy...)
 	r.Steps = append([]Step{}, r.Steps...)
 	r.Artifacts = append([]Artifact{}, r.Artifacts...)
@@ -355,13 +352,13 @@ func (r Result) Encode() ([]byte, error) {
 	return encode(r)
 }
 
-// maxIndented bounds a document that is indented: white space may be many times what it is around.
+// maxIndented bounds documents that are indented: white space may take many times the size of the rest.
 const maxIndented = 4 << 20
 
 func encode(v any) ([]byte, error) {
 	var compact, indented bytes.Buffer
 	enc := json.NewEncoder(&compact)
-	enc.SetEscapeHTML(false) // it is read by people, not embedded in pages
+	enc.SetEscapeHTML(false) // people read it; it is not embedded in pages
 	if err := enc.Encode(v); err != nil {
 		return nil, fmt.Errorf("encode: %w", err)
 	}
@@ -376,7 +373,7 @@ func encode(v any) ([]byte, error) {
 
 const indent = "  "
 
-// indentedSize is about how long a compact document is when it is indented, and never less.
+// indentedSize is the approximate size of a compact document after indenting, and never less.
 func indentedSize(doc []byte) int {
 	size, depth, quoted := len(doc), 0, false
 	for i := 0; i < len(doc); i++ {

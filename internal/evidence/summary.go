@@ -1,7 +1,6 @@
 package evidence
 
-// Summary is the answer to an invocation: what a caller needs to know of a run, and
-// where the rest is.
+// Summary is the answer to an invocation: what a caller must know of a run, and where the rest is.
 type Summary struct {
 	Status  Status `json:"status"`
 	Message string `json:"message"`
@@ -11,12 +10,12 @@ type Summary struct {
 	RequestKey    string `json:"request_key,omitempty"`
 	PreviousRunID string `json:"previous_run_id,omitempty"`
 	ParameterSet  string `json:"parameter_set,omitempty"`
-	// Duplicate says that the run is that of an earlier request, which was the same.
+	// Duplicate says that an earlier request was the same, and this is its run.
 	Duplicate bool          `json:"duplicate,omitempty"`
 	Error     *Error        `json:"error,omitempty"`
 	Package   Package       `json:"package"`
 	Steps     []SummaryStep `json:"steps"`
-	// Rollback is what was undone; absent where nothing was to be.
+	// Rollback is what was undone; absent if nothing had to be.
 	Rollback  *SummaryRollback `json:"rollback,omitempty"`
 	Execution Execution        `json:"execution"`
 	Result    ResultLocation   `json:"result"`
@@ -36,27 +35,28 @@ type SummaryRollback struct {
 	Steps       []SummaryStep `json:"steps"`
 	WithoutUndo []string      `json:"without_undo,omitempty"`
 	NeedNone    []string      `json:"need_none,omitempty"`
-	// Request does what is left to be undone; absent where nothing is.
+	// Request is the request that performs the rest of the undo; absent if nothing is left.
 	Request *UndoRequest `json:"request,omitempty"`
 }
 
-// ResultLocation says where a result document lies.
+// ResultLocation says where a result document is stored.
 type ResultLocation struct {
 	Bucket string `json:"bucket"`
 	Object string `json:"object"`
 }
 
-// maxSummarySteps and maxSummaryProblems keep a Summary under MaxAnswer, whatever ran.
+// maxSummarySteps and maxSummaryProblems keep every Summary under MaxAnswer.
 const (
 	maxSummarySteps    = 1000
 	maxSummaryProblems = 100
 )
 
-// Summarize makes the answer for a result that lies in bucket.
+// Summarize makes the answer for a result that is stored in bucket.
 func (r Result) Summarize(bucket string) Summary {
 	s := Summary{
-		Status: r.Status, Message: r.Message, Action: r.Action, RunID: r.RunID, RequestKey: r.RequestKey, PreviousRunID: r.PreviousRunID,
-		ParameterSet: r.ParameterSet, Duplicate: r.Duplicate, Error: r.Error, Package: r.Package,
+		Status: r.Status, Message: r.Message, Action: r.Action, RunID: r.RunID, RequestKey: r.RequestKey,
+		PreviousRunID: r.PreviousRunID,
+		ParameterSet:  r.ParameterSet, Duplicate: r.Duplicate, Error: r.Error, Package: r.Package,
 		Steps: summarizeSteps(r.Steps), Execution: r.Execution,
 		Result: ResultLocation{Bucket: bucket, Object: ResultObject(r.RunID)},
 	}
@@ -79,8 +79,7 @@ func summarizeSteps(steps []Step) []SummaryStep {
 	return list
 }
 
-// Brief is the summary without what makes it long: output, steps, and all problems
-// but the first.
+// Brief is the summary without what makes it long: output, steps, and all problems but the first.
 func (s Summary) Brief() Summary {
 	s.Execution.Stdout, s.Execution.Stderr, s.Steps = "", "", []SummaryStep{}
 	if s.Rollback != nil {

@@ -6,25 +6,24 @@ import (
 	"time"
 )
 
-// Times says when what is in a step's log came: it is stored beside the log, as one line of JSON.
+// Times says when a step's log arrived; it is stored beside the log, as one line of JSON.
 type Times struct {
 	SchemaVersion int `json:"schema_version"`
 	// Start is when the step began, by the executor's clock.
 	Start time.Time `json:"start"`
-	// EveryMS is how exact the moments are: what came on one stream within so many milliseconds is
-	// one of them.
+	// EveryMS is how exact the moments are: output on one stream within so many milliseconds is one moment.
 	EveryMS int64    `json:"every_ms"`
 	Moments []Moment `json:"entries"`
 }
 
-// Moment is where in the log something begins, that goes on up to the next one or the end.
+// Moment is a place in the log where output begins; it extends to the next moment or the end.
 type Moment struct {
 	Offset int64 // of its first byte in the log
-	MS     int64 // since Start, by a clock that nobody sets
+	MS     int64 // since Start, by the monotonic clock
 	Stream Stream
 }
 
-// Both is the stream of moments that had to be put together.
+// Both is the stream of moments that had to be merged.
 const Both Stream = "both"
 
 // MarshalJSON writes a moment as [offset, milliseconds, stream].
@@ -47,7 +46,7 @@ func (m *Moment) UnmarshalJSON(doc []byte) error {
 	return nil
 }
 
-// Encode gives the document's bytes.
+// Encode is the document's bytes.
 func (t Times) Encode() ([]byte, error) {
 	t.SchemaVersion = SchemaVersion
 	t.Moments = append([]Moment{}, t.Moments...) // a list, never null
@@ -71,23 +70,23 @@ func DecodeTimes(doc []byte) (Times, error) {
 }
 
 const (
-	// exactMS is how exact times are while they are few.
+	// exactMS is how exact moments are while they are few.
 	exactMS = 100
-	// maxMoments bounds them, whatever a script prints: about 100 KB.
+	// maxMoments bounds the moments, whatever a script prints: about 100 KB.
 	maxMoments = 4000
 )
 
-// timeline notes moments as output comes. When there are too many it makes them less exact.
+// timeline notes moments as output arrives. When there are too many, it makes them less exact.
 type timeline struct {
-	begun   time.Time // with the clock that nobody sets
+	begun   time.Time // by the monotonic clock
 	every   int64
-	mixed   bool // streams are no longer told apart within every
+	mixed   bool // within EveryMS, streams are no longer told apart
 	moments []Moment
 }
 
 func newTimeline() timeline { return timeline{begun: time.Now(), every: exactMS} }
 
-// note says that what follows in the log from offset on came now.
+// note notes that the log from offset on arrives now.
 func (t *timeline) note(offset int64, s Stream) {
 	t.moments = t.append(t.moments, Moment{offset, time.Since(t.begun).Milliseconds(), s})
 	for len(t.moments) > maxMoments {
@@ -95,7 +94,7 @@ func (t *timeline) note(offset int64, s Stream) {
 	}
 }
 
-// append adds a moment, or lets the last one stand for it, too.
+// append adds a moment, or extends the last one.
 func (t *timeline) append(to []Moment, m Moment) []Moment {
 	if len(to) == 0 {
 		return append(to, m)
@@ -112,7 +111,7 @@ func (t *timeline) append(to []Moment, m Moment) []Moment {
 	return to
 }
 
-// thin puts neighbours together until half of the moments are left.
+// thin merges neighbours until half of the moments are left.
 func (t *timeline) thin() {
 	for t.mixed = true; len(t.moments) > maxMoments/2; t.every *= 2 {
 		kept := t.moments[:0]

@@ -36,13 +36,15 @@ func TestTimesOfALog(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := fmt.Sprintf(`{"schema_version":1,"start":%q,"every_ms":100,"entries":[[0,0,"stdout"],[8,99,"stderr"],[11,99,"stdout"],[17,1099,"stdout"]]}`+"\n",
+		want := fmt.Sprintf(`{"schema_version":1,"start":%q,"every_ms":100,`+
+			`"entries":[[0,0,"stdout"],[8,99,"stderr"],[11,99,"stdout"],[17,1099,"stdout"]]}`+"\n",
 			start.UTC().Format(time.RFC3339Nano))
 		if diff := cmp.Diff(want, string(doc)); diff != "" {
 			t.Error("times (-want +got):\n" + diff)
 		}
 		back, err := evidence.DecodeTimes(doc)
-		if err != nil || len(back.Moments) != 4 || back.Moments[1] != (evidence.Moment{Offset: 8, MS: 99, Stream: evidence.Stderr}) {
+		if err != nil || len(back.Moments) != 4 ||
+			back.Moments[1] != (evidence.Moment{Offset: 8, MS: 99, Stream: evidence.Stderr}) {
 			t.Errorf("%+v, %v", back, err)
 		}
 	})
@@ -79,7 +81,8 @@ func TestTimesAreBounded(t *testing.T) {
 				}
 				for i, m := range times.Moments {
 					at := m.Offset / 2 // one write is 2 bytes
-					if came := (time.Duration(at+1) * c.every).Milliseconds(); came < m.MS || came-m.MS > times.EveryMS {
+					came := (time.Duration(at+1) * c.every).Milliseconds()
+					if came < m.MS || came-m.MS > times.EveryMS {
 						t.Fatalf("entry %d says %d ms for what came after %d ms", i, m.MS, came)
 					}
 					if c.tellsAll && m.Stream != evidence.Stdout {
@@ -92,7 +95,11 @@ func TestTimesAreBounded(t *testing.T) {
 }
 
 func TestBadTimes(t *testing.T) {
-	for _, doc := range []string{``, `{}`, `{"schema_version":2}`, `{"schema_version":1,"entries":[[1,2]]}`, `{"schema_version":1,"entries":[["a",2,"stdout"]]}`} {
+	t.Parallel()
+	for _, doc := range []string{
+		``, `{}`, `{"schema_version":2}`, `{"schema_version":1,"entries":[[1,2]]}`,
+		`{"schema_version":1,"entries":[["a",2,"stdout"]]}`,
+	} {
 		if _, err := evidence.DecodeTimes([]byte(doc)); err == nil {
 			t.Errorf("%s was read", doc)
 		}

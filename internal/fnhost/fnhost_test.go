@@ -154,19 +154,25 @@ func TestWhatTheFunctionIsTold(t *testing.T) {
 		keys = append(keys, key)
 		switch key {
 		case "KEY", "FN_FN_ID", "FN_MEMORY", "FN_FORMAT", "HOME", "OCI_RESOURCE_PRINCIPAL_VERSION":
-			want := map[string]string{"KEY": "value", "FN_FN_ID": "fn-id", "FN_MEMORY": "256", "FN_FORMAT": "http-stream", "HOME": "/home/fn", "OCI_RESOURCE_PRINCIPAL_VERSION": "2.2"}[key]
+			want := map[string]string{
+				"KEY": "value", "FN_FN_ID": "fn-id", "FN_MEMORY": "256", "FN_FORMAT": "http-stream", "HOME": "/home/fn",
+				"OCI_RESOURCE_PRINCIPAL_VERSION": "2.2",
+			}[key]
 			if value != want {
 				t.Errorf("%s=%s; want %s", key, value, want)
 			}
 		}
 	}
 	slices.Sort(keys)
-	want := "FN_APP_ID FN_APP_NAME FN_FN_ID FN_FN_NAME FN_FORMAT FN_LISTENER FN_LOGFRAME_HDR FN_LOGFRAME_NAME FN_MEMORY FN_TYPE HOME KEY " +
-		"OCI_REGION_METADATA OCI_RESOURCE_PRINCIPAL_PRIVATE_PEM OCI_RESOURCE_PRINCIPAL_REGION OCI_RESOURCE_PRINCIPAL_RPST OCI_RESOURCE_PRINCIPAL_VERSION OCI_TRACING_ENABLED PATH TMPDIR"
+	want := "FN_APP_ID FN_APP_NAME FN_FN_ID FN_FN_NAME FN_FORMAT FN_LISTENER FN_LOGFRAME_HDR FN_LOGFRAME_NAME " +
+		"FN_MEMORY FN_TYPE HOME KEY " +
+		"OCI_REGION_METADATA OCI_RESOURCE_PRINCIPAL_PRIVATE_PEM OCI_RESOURCE_PRINCIPAL_REGION " +
+		"OCI_RESOURCE_PRINCIPAL_RPST OCI_RESOURCE_PRINCIPAL_VERSION OCI_TRACING_ENABLED PATH TMPDIR"
 	if got := strings.Join(keys, " "); got != want {
 		t.Errorf("environment:\n%s\nwant:\n%s", got, want)
 	}
-	if late := d.Deadline.Sub(before); late < 19*time.Second-time.Second || late > 21*time.Second || d.Deadline.Nanosecond() != 0 {
+	late := d.Deadline.Sub(before)
+	if late < 19*time.Second-time.Second || late > 21*time.Second || d.Deadline.Nanosecond() != 0 {
 		t.Errorf("deadline %s after the call, in whole seconds %v", late, d.Deadline.Nanosecond() == 0)
 	}
 	if d.Call == "forged" || d.Header.Get("Ce-Id") != "1" {
@@ -286,7 +292,8 @@ func TestFunctionsThatDoNotStart(t *testing.T) {
 	for value, want := range map[string]string{"fail": "cannot start: broken", "hang": "socket was not there"} {
 		c := config(t)
 		c.Settings = map[string]string{"START": value}
-		if _, err := start(t, c).Invoke(t.Context(), call("describe", "")); !errors.Is(err, fnhost.ErrStart) || !strings.Contains(err.Error(), want) {
+		_, err := start(t, c).Invoke(t.Context(), call("describe", ""))
+		if !errors.Is(err, fnhost.ErrStart) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error %v; want ErrStart with %q", value, err, want)
 		}
 	}
@@ -313,7 +320,8 @@ func TestLogLinesStayWhole(t *testing.T) {
 	if err := h.Close(); err != nil {
 		t.Fatal(err)
 	}
-	for end := time.Now().Add(10 * time.Second); strings.Count(log.String(), "\n") < 300 && time.Now().Before(end); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(10 * time.Second); strings.Count(log.String(), "\n") < 300 &&
+		time.Now().Before(end); time.Sleep(time.Millisecond) {
 	}
 	counts := map[string]int{}
 	for _, line := range strings.Split(strings.TrimSpace(log.String()), "\n") {

@@ -52,7 +52,8 @@ func New(config Config) (*Host, error) {
 // furnish opens the host's folder to the users of its instances, who may pass through
 // it and run the binary.
 func (h *Host) furnish() error {
-	if longest := filepath.Join(h.dir, strconv.Itoa(h.config.Instances), "iofs", "phonylsnr.sock"); len(longest) > maxSocket {
+	longest := filepath.Join(h.dir, strconv.Itoa(h.config.Instances), "iofs", "phonylsnr.sock")
+	if len(longest) > maxSocket {
 		return fmt.Errorf("the path of a socket, %s, is too long; set TMPDIR to a shorter folder", longest)
 	}
 	if err := os.Chmod(h.dir, 0o711); err != nil { // #nosec G302 -- to pass through, not to read

@@ -10,7 +10,9 @@ import (
 
 // New refuses: functions are run on Linux only.
 func New(Config) (*Host, error) {
-	return nil, errors.New("functions cannot be run on " + runtime.GOOS + "; use Linux, a Linux virtual machine or a Linux container")
+	return nil,
+		errors.New("functions cannot be run on " + runtime.GOOS +
+			"; use Linux, a Linux virtual machine or a Linux container")
 }
 
 // Close does nothing.

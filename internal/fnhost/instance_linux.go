@@ -103,7 +103,8 @@ func (i *instance) request(ctx context.Context, call Call, id string, deadline t
 		r.Header[name] = values
 	}
 	for name, value := range map[string]string{
-		"Fn-Call-Id": id, "Fn-Deadline": deadline.UTC().Truncate(time.Second).Format(time.RFC3339), "Fn-Invoke-Type": "sync",
+		"Fn-Call-Id": id, "Fn-Deadline": deadline.UTC().Truncate(time.Second).Format(time.RFC3339),
+		"Fn-Invoke-Type": "sync",
 	} {
 		r.Header.Set(name, value)
 	}
@@ -179,7 +180,8 @@ func (i *instance) renew() error {
 		data []byte
 	}{{"private.pem", session.PrivateKey}, {"rpst", []byte(session.Token)}} {
 		path := filepath.Join(i.secrets(), file.name)
-		if err := errors.Join(os.WriteFile(path+".new", file.data, 0o400), i.own(path+".new"), os.Rename(path+".new", path)); err != nil {
+		err := errors.Join(os.WriteFile(path+".new", file.data, 0o400), i.own(path+".new"), os.Rename(path+".new", path))
+		if err != nil {
 			return err
 		}
 	}
@@ -191,11 +193,14 @@ func (i *instance) renew() error {
 func (i *instance) environment() []string {
 	c := i.host.config
 	env := map[string]string{
-		"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/home/fn", "TMPDIR": filepath.Join(i.dir, "tmp"),
+		"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/home/fn",
+		"TMPDIR":   filepath.Join(i.dir, "tmp"),
 		"FN_FN_ID": c.FunctionID, "FN_FN_NAME": c.FunctionName, "FN_APP_ID": c.AppID, "FN_APP_NAME": c.AppName,
-		"FN_MEMORY": strconv.Itoa(c.MemoryMB), "FN_TYPE": "sync", "FN_FORMAT": "http-stream", "FN_LISTENER": "unix:" + i.socket(),
+		"FN_MEMORY": strconv.Itoa(c.MemoryMB), "FN_TYPE": "sync", "FN_FORMAT": "http-stream",
+		"FN_LISTENER":      "unix:" + i.socket(),
 		"FN_LOGFRAME_NAME": "FN_LOGFRAME", "FN_LOGFRAME_HDR": "Fn-Call-Id", "OCI_TRACING_ENABLED": "0",
-		"OCI_REGION_METADATA": `{"realmDomainComponent":"oraclecloud.com","realmKey":"oc1","regionIdentifier":"` + c.Region + `","regionKey":"PHX"}`,
+		"OCI_REGION_METADATA": `{"realmDomainComponent":"oraclecloud.com","realmKey":"oc1","regionIdentifier":"` +
+			c.Region + `","regionKey":"PHX"}`,
 	}
 	if c.Credentials != nil {
 		env["OCI_RESOURCE_PRINCIPAL_VERSION"] = "2.2"

@@ -1,12 +1,10 @@
-// Package folder is how every command sees the folder of a package: without what is no part of
-// the package, so that two clones of one repository, packed, validated or run, are the same
-// package.
+// Package folder is a package's folder as every command sees it: without the files that do not belong to the package,
+// so that two clones of a repository are the same package, whether packed, validated or run.
 //
-// Left out are the folders of version control (.git, .hg, .svn), what desktops and editors leave
-// behind (.DS_Store, __MACOSX, *~, *.swp, #*#), what .cemliignore at the root names in the
-// language of gitignore, .cemliignore itself, and what this program writes: the zips
-// NAME-VERSION.zip of the package at its root, its temporary files, folders with evidence, and
-// whatever else the command at hand is about to write.
+// It leaves out the folders of version control (.git, .hg, .svn), what desktops and editors leave behind (.DS_Store,
+// __MACOSX, *~, *.swp, #*#), what .cemliignore at the root names in the language of gitignore, .cemliignore itself,
+// and what this program writes: the package's zips NAME-VERSION.zip at the root, temporary files, folders with
+// evidence, and whatever else the current command writes.
 package folder
 
 import (
@@ -26,27 +24,27 @@ import (
 	"cemli-executor/internal/problem"
 )
 
-// IgnoreFile names, at a package's root, what is not packed.
+// IgnoreFile, at a package's root, names what is not packed.
 const IgnoreFile = ".cemliignore"
 
-// TempPattern is the name, as of os.CreateTemp, of what is written until a zip is whole.
+// TempPattern is the pattern, for os.CreateTemp, of the file that a zip is written to until it is complete.
 const TempPattern = ".cemli-pack-*"
 
 // evidenceMark is in every folder that this program uses as a bucket.
 const evidenceMark = ".cemli-store"
 
-// Bounds of the files that say what is left out.
+// Bounds of the files that decide what is left out.
 const (
 	maxIgnore   = 1 << 20
 	maxManifest = 1 << 20
 )
 
-// Folder is an open folder of a package: a file system without what is left out.
+// Folder is the open folder of a package, as a file system without what is left out.
 type Folder struct {
 	root    *os.Root
 	files   fs.FS
 	rules   ignored
-	name    string   // the package's, as far as its manifest tells
+	name    string   // the package's name, if its manifest has one
 	written []string // paths from the root
 }
 
@@ -55,8 +53,8 @@ var _ fs.ReadDirFS = (*Folder)(nil)
 // Close closes the folder; its files cannot be opened any more.
 func (f *Folder) Close() error { return f.root.Close() }
 
-// Open opens the package folder dir. written are files and folders that the command writes,
-// whether or not they exist yet; those inside dir are left out, and dir itself is refused.
+// Open opens the package folder dir. Written are the files and folders that the command writes, whether they exist
+// yet or not. Those inside dir are left out; dir itself is refused.
 func Open(dir string, written ...string) (*Folder, error) {
 	inside, err := pathsInside(dir, written)
 	if err != nil {
@@ -73,7 +71,7 @@ func Open(dir string, written ...string) (*Folder, error) {
 	return &Folder{root, root.FS(), rules, nameOf(root), inside}, nil
 }
 
-// pathsInside gives those of the paths that lie in dir, from there, and os.TempDir where it does.
+// pathsInside returns those of the paths that are inside dir, relative to it, and os.TempDir if that is.
 func pathsInside(dir string, written []string) ([]string, error) {
 	var inside []string
 	root, err := realPath(dir)
@@ -93,7 +91,8 @@ func pathsInside(dir string, written []string) ([]string, error) {
 		case err != nil || rel == ".." || strings.HasPrefix(rel, ".."+string(filepath.Separator)):
 		case rel == ".":
 			return nil, problem.New(problem.Problem{
-				Code: "usage", Where: path, Message: "this is the package's own folder, and cannot be written to", Hint: "name a folder inside it or beside it",
+				Code: "usage", Where: path, Message: "this is the package's own folder, and cannot be written to",
+				Hint: "name a folder inside it or beside it",
 			}, nil)
 		default:
 			inside = append(inside, filepath.ToSlash(rel))
@@ -102,7 +101,7 @@ func pathsInside(dir string, written []string) ([]string, error) {
 	return inside, nil
 }
 
-// realPath is the absolute path without links of what is there or is going to be.
+// realPath is the absolute path, without links, of what exists or will exist.
 func realPath(path string) (string, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
@@ -129,7 +128,8 @@ func readIgnore(root *os.Root) (ignored, error) {
 	}
 	if err == nil && (!info.Mode().IsRegular() || info.Size() > maxIgnore) {
 		return nil, problem.New(problem.Problem{
-			Code: "archive.ignore", Where: IgnoreFile, Message: "it is no file of at most 1 MB", Hint: "make it a text file with a pattern a line, as in .gitignore",
+			Code: "archive.ignore", Where: IgnoreFile, Message: "it is no file of at most 1 MB",
+			Hint: "make it a text file with a pattern a line, as in .gitignore",
 		}, nil)
 	}
 	text, err := readBounded(root, IgnoreFile, maxIgnore)
@@ -139,7 +139,7 @@ func readIgnore(root *os.Root) (ignored, error) {
 	return parseIgnore(string(text))
 }
 
-// nameOf is the package's name, or "": what is wrong with a manifest is for others to say.
+// nameOf is the package's name, or "" if the manifest is bad, which others report.
 func nameOf(root *os.Root) string {
 	var m struct {
 		Name string `json:"name"`
@@ -160,7 +160,7 @@ func readBounded(root *os.Root, name string, limit int64) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(f, limit))
 }
 
-// Open opens a file of the package. What is left out is not there.
+// Open opens a file of the package. What is left out does not exist.
 func (f *Folder) Open(name string) (fs.File, error) {
 	for at := name; at != "."; at = path.Dir(at) {
 		info, err := f.root.Lstat(filepath.FromSlash(at))
@@ -179,19 +179,20 @@ func (f *Folder) ReadDir(name string) ([]fs.DirEntry, error) {
 	}), err
 }
 
-// leaveOut reports whether a file or folder is no part of the package. Folders above it are.
+// leaveOut reports whether a file or folder does not belong to the package. The folders above it must belong to it.
 func (f *Folder) leaveOut(name string, folder bool) bool {
 	return name == IgnoreFile || litter(path.Base(name)) || slices.Contains(f.written, name) ||
 		!folder && f.packed(name) || folder && f.evidence(name) || f.rules.leaveOut(name, folder)
 }
 
-// litter recognises what tools leave in any folder.
+// litter recognises what tools leave behind in any folder.
 func litter(base string) bool {
 	switch base {
 	case ".git", ".hg", ".svn", ".DS_Store", "__MACOSX":
 		return true
 	}
-	backup := strings.HasSuffix(base, "~") || strings.HasSuffix(base, ".swp") || len(base) > 1 && base[0] == '#' && base[len(base)-1] == '#'
+	backup := strings.HasSuffix(base, "~") || strings.HasSuffix(base, ".swp") ||
+		len(base) > 1 && base[0] == '#' && base[len(base)-1] == '#'
 	return backup || strings.HasPrefix(base, strings.TrimSuffix(TempPattern, "*"))
 }
 
@@ -201,7 +202,7 @@ func (f *Folder) packed(name string) bool {
 	return ok && f.name != "" && strings.HasSuffix(name, ".zip") && semver.IsValid("v"+version)
 }
 
-// evidence recognises a folder that this program has used as a bucket, and its private part.
+// evidence recognises a folder that this program has used as a bucket, and the private folder in it.
 func (f *Folder) evidence(name string) bool {
 	if path.Base(name) == evidenceMark {
 		return true

@@ -53,18 +53,27 @@ func seen(t *testing.T, dir string, written ...string) []string {
 }
 
 func TestWhatIsLeftOut(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	write(t, dir, map[string]string{
-		"manifest.json": `{"name":"pay","version":"1.1.0"}`, "steps/run.sh": "true", ".env.example": "kept", ".github/x": "kept", "artifacts/pay-1.0.0.zip": "kept",
+		"manifest.json": `{"name":"pay","version":"1.1.0"}`, "steps/run.sh": "true", ".env.example": "kept",
+		".github/x": "kept", "artifacts/pay-1.0.0.zip": "kept",
 		"pay-x.zip": "kept", "other-1.0.0.zip": "kept", "#": "kept", "steps/.swp.txt": "kept",
 
-		".git/HEAD": "x", "lib/.git": "a worktree's", ".hg/x": "x", ".svn/x": "x", ".DS_Store": "x", "steps/.DS_Store": "x", "__MACOSX/._x": "x",
-		"steps/run.sh~": "x", "steps/.run.sh.swp": "x", "#run.sh#": "x", ".cemli-pack-123": "x", "pay-1.0.0.zip": "x", "pay-1.1.0-rc.1.zip": "x",
-		".cemliignore": "*.bak\n/notes/\n", "old.bak": "x", "lib/old.bak": "x", "notes/a": "x", "evidence/.cemli-store/lock": "", "evidence/runs/a": "x",
+		".git/HEAD": "x", "lib/.git": "a worktree's", ".hg/x": "x", ".svn/x": "x", ".DS_Store": "x",
+		"steps/.DS_Store": "x", "__MACOSX/._x": "x",
+		"steps/run.sh~": "x", "steps/.run.sh.swp": "x", "#run.sh#": "x", ".cemli-pack-123": "x", "pay-1.0.0.zip": "x",
+		"pay-1.1.0-rc.1.zip": "x",
+		".cemliignore":       "*.bak\n/notes/\n", "old.bak": "x", "lib/old.bak": "x", "notes/a": "x",
+		"evidence/.cemli-store/lock": "", "evidence/runs/a": "x",
 		"out.zip": "x", "results/runs/a": "x",
 	})
-	got := seen(t, dir, filepath.Join(dir, "out.zip"), filepath.Join(dir, "steps", "..", "results"), filepath.Join(dir, "none", "yet"), t.TempDir())
-	want := []string{"#", ".env.example", ".github/x", "artifacts/pay-1.0.0.zip", "manifest.json", "other-1.0.0.zip", "pay-x.zip", "steps/.swp.txt", "steps/run.sh"}
+	got := seen(t, dir, filepath.Join(dir, "out.zip"), filepath.Join(dir, "steps", "..", "results"),
+		filepath.Join(dir, "none", "yet"), t.TempDir())
+	want := []string{
+		"#", ".env.example", ".github/x", "artifacts/pay-1.0.0.zip", "manifest.json", "other-1.0.0.zip", "pay-x.zip",
+		"steps/.swp.txt", "steps/run.sh",
+	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -72,6 +81,7 @@ func TestWhatIsLeftOut(t *testing.T) {
 
 // What is left out cannot be opened either, and what is written is known by whatever path it is named.
 func TestLeftOutIsNotThere(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	write(t, dir, map[string]string{".git/config": "x", "manifest.json": "{}", "results/a": "x"})
 	link := filepath.Join(t.TempDir(), "link")
@@ -94,13 +104,16 @@ func TestLeftOutIsNotThere(t *testing.T) {
 }
 
 func TestWhatCannotBeOpened(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		files   map[string]string
 		written string
 		code    string
 		message string
 	}{
-		"pattern":     {map[string]string{".cemliignore": "ok\n*.[bak\n"}, "", "archive.ignore", `line 2 is no pattern: "*.[bak"`},
+		"pattern": {
+			map[string]string{".cemliignore": "ok\n*.[bak\n"}, "", "archive.ignore", `line 2 is no pattern: "*.[bak"`,
+		},
 		"no file":     {map[string]string{".cemliignore/x": ""}, "", "archive.ignore", "it is no file"},
 		"its own dir": {nil, ".", "usage", "the package's own folder"},
 	} {
@@ -121,6 +134,7 @@ func TestWhatCannotBeOpened(t *testing.T) {
 
 // .cemliignore means what git understands by the same .gitignore: random ones are compared.
 func TestIgnoreFileIsReadAsGitDoes(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("it starts git")
 	}
@@ -131,8 +145,12 @@ func TestIgnoreFileIsReadAsGitDoes(t *testing.T) {
 	for range 30 {
 		dir := t.TempDir()
 		for range 25 {
-			write(t, filepath.Join(dir, path(random, 4, "a", "b", "ab", "a.txt", "b.log", "c d", "[x]", "!n", "#h", "{a,b}", "foo", "A", "]")+".d"), map[string]string{"f": ""})
-			write(t, dir, map[string]string{path(random, 3, "a", "b", "ab", "a.txt", "b.log", "c d", "!n", "foo") + ".f": ""})
+			write(t,
+				filepath.Join(dir,
+					path(random, 4, "a", "b", "ab", "a.txt", "b.log", "c d", "[x]", "!n", "#h", "{a,b}", "foo", "A",
+						"]")+".d"), map[string]string{"f": ""})
+			write(t, dir,
+				map[string]string{path(random, 3, "a", "b", "ab", "a.txt", "b.log", "c d", "!n", "foo") + ".f": ""})
 		}
 		text := ignoreFile(random)
 		write(t, dir, map[string]string{".gitignore": text, ".cemliignore": text})
@@ -173,8 +191,10 @@ func ignoreFile(random *rand.Rand) string {
 		return ""
 	}
 	for range 1 + random.IntN(4) {
-		pattern := path(random, 3, "a*", "*", "*.d", "*.f", "?*", "[ab]*", "[!a]*", "[^a].d", "**", "a?d", `\!n*`, `\#h.d`, `c\ d.d`, "foo.d", "[a-c]*", `\**`, "*.l[o]g.f", "[[:alpha:]].d", "{a,b}*", `\{a*`, "f")
-		fmt.Fprintf(&text, "%s%s%s%s%s%s", maybe("# a comment\n", 5), maybe("!", 4), maybe("/", 5), pattern, maybe("/", 5), maybe("  ", 10)+maybe("\r", 10)+"\n")
+		pattern := path(random, 3, "a*", "*", "*.d", "*.f", "?*", "[ab]*", "[!a]*", "[^a].d", "**", "a?d", `\!n*`,
+			`\#h.d`, `c\ d.d`, "foo.d", "[a-c]*", `\**`, "*.l[o]g.f", "[[:alpha:]].d", "{a,b}*", `\{a*`, "f")
+		fmt.Fprintf(&text, "%s%s%s%s%s%s", maybe("# a comment\n", 5), maybe("!", 4), maybe("/", 5), pattern,
+			maybe("/", 5), maybe("  ", 10)+maybe("\r", 10)+"\n")
 	}
 	return text.String()
 }

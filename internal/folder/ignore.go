@@ -9,25 +9,25 @@ import (
 	"cemli-executor/internal/problem"
 )
 
-// ignored are the rules of an ignore file, in its order. The last one that matches decides.
+// ignored are the rules of an ignore file, in order. The last one that matches decides.
 type ignored []rule
 
 type rule struct {
-	pattern string // doublestar's, against the path from the package's root
-	keep    bool   // "!": takes back what an earlier one leaves out
-	folders bool   // a slash at its end: folders only
+	pattern string // a pattern of doublestar, for the path from the package's root
+	keep    bool   // "!": keeps what an earlier rule leaves out
+	folders bool   // the rule ends in a slash: it applies to folders only
 }
 
-// dialect turns gitignore's language into doublestar's: braces mean themselves, and classes of
-// characters are written out.
+// dialect translates gitignore's language into doublestar's: braces are literal, and classes of characters are
+// spelled out.
 var dialect = strings.NewReplacer(
 	`\{`, `\{`, `\}`, `\}`, "{", `\{`, "}", `\}`,
 	"[:alnum:]", "0-9A-Za-z", "[:alpha:]", "A-Za-z", "[:digit:]", "0-9", "[:lower:]", "a-z",
 	"[:space:]", " \t", "[:upper:]", "A-Z", "[:xdigit:]", "0-9A-Fa-f",
 )
 
-// parseIgnore reads an ignore file. A line that cannot be understood is refused: what it was to
-// keep out would be packed.
+// parseIgnore reads an ignore file. It refuses a line that it cannot understand, because what that line should
+// exclude would be packed.
 func parseIgnore(text string) (ignored, error) {
 	var rules ignored
 	var problems []problem.Problem
@@ -41,8 +41,9 @@ func parseIgnore(text string) (ignored, error) {
 		r := parseRule(line)
 		if !doublestar.ValidatePattern(r.pattern) {
 			problems = append(problems, problem.Problem{
-				Code: "archive.ignore", Where: IgnoreFile, Message: fmt.Sprintf("line %d is no pattern: %.100q", number, line),
-				Hint: `close the brackets, and put a \ before a [, ] or \ that means itself`,
+				Code: "archive.ignore", Where: IgnoreFile,
+				Message: fmt.Sprintf("line %d is no pattern: %.100q", number, line),
+				Hint:    `close the brackets, and put a \ before a [, ] or \ that means itself`,
 			})
 			continue
 		}
@@ -60,7 +61,7 @@ func trimBlanks(line string) string {
 	return trimmed
 }
 
-// parseRule reads one line. A pattern without a slash inside is about names in any folder.
+// parseRule reads one line. A pattern without a slash inside applies to names in any folder.
 func parseRule(line string) rule {
 	var r rule
 	line, r.keep = strings.CutPrefix(line, "!")
@@ -70,14 +71,13 @@ func parseRule(line string) rule {
 	}
 	line = strings.TrimPrefix(line, "/")
 	if dir, ok := strings.CutSuffix(line, "/**"); ok {
-		line = dir + "/**/*" // what is in the folder, not the folder
+		line = dir + "/**/*" // what is in the folder, not the folder itself
 	}
 	r.pattern = dialect.Replace(line)
 	return r
 }
 
-// leaveOut reports whether the rules name a path. What is in a folder that they name need not be
-// asked for: nobody goes into it.
+// leaveOut reports whether the rules exclude a path. What is in an excluded folder need not be asked for.
 func (rules ignored) leaveOut(path string, folder bool) bool {
 	for i := len(rules) - 1; i >= 0; i-- {
 		if r := rules[i]; (folder || !r.folders) && doublestar.MatchUnvalidated(r.pattern, path) {

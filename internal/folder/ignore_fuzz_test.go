@@ -4,7 +4,10 @@ import "testing"
 
 // Whatever an ignore file holds, it is read or refused, and asking it anything ends.
 func FuzzIgnore(f *testing.F) {
-	for _, text := range []string{"", "*.bak\n!keep.bak\n/notes/\n", "a/**/b/**\n", "[!a-c]\\ \n", "{a,b}\n[[:alpha:]]\n", "\uFEFF# \r\n", "!\n/\n//\n"} {
+	for _, text := range []string{
+		"", "*.bak\n!keep.bak\n/notes/\n", "a/**/b/**\n", "[!a-c]\\ \n", "{a,b}\n[[:alpha:]]\n", "\uFEFF# \r\n",
+		"!\n/\n//\n",
+	} {
 		f.Add(text, "notes/keep.bak")
 	}
 	f.Fuzz(func(t *testing.T, text, path string) {

@@ -90,7 +90,8 @@ func (v Verbs) grants(resource string, level int) ([]Permission, bool) {
 		if !ok {
 			return nil, false
 		}
-		all = append(all, slices.Concat([][]Permission{table.Inspect, table.Read, table.Use, table.Manage}[:level+1]...)...)
+		all = append(all,
+			slices.Concat([][]Permission{table.Inspect, table.Read, table.Use, table.Manage}[:level+1]...)...)
 	}
 	return all, true
 }
@@ -118,7 +119,8 @@ type Statement struct {
 	condition condition
 }
 
-var form = regexp.MustCompile(`^(?i:allow)\s+((?i:any-user)|(?i:dynamic-group|group|service)\s+\S+)\s+(?i:to)\s+(\w+)\s+([\w-]+)\s+(?i:in)\s+(?i:compartment)\s+(?i:id)\s+(\S+)(?:\s+(?i:where)\s+(.+))?$`)
+var form = regexp.MustCompile(
+	`^(?i:allow)\s+((?i:any-user)|(?i:dynamic-group|group|service)\s+\S+)\s+(?i:to)\s+(\w+)\s+([\w-]+)\s+(?i:in)\s+(?i:compartment)\s+(?i:id)\s+(\S+)(?:\s+(?i:where)\s+(.+))?$`)
 
 // Parse reads statements.
 func Parse(texts []string) (Policy, error) {
@@ -139,7 +141,10 @@ func Read(text string) (Statement, error) {
 	if match == nil {
 		return Statement{}, errors.New("it has a form that is not known here")
 	}
-	s := Statement{Principal: principal(match[1]), Verb: strings.ToLower(match[2]), Resource: strings.ToLower(match[3]), Compartment: match[4]}
+	s := Statement{
+		Principal: principal(match[1]), Verb: strings.ToLower(match[2]), Resource: strings.ToLower(match[3]),
+		Compartment: match[4],
+	}
 	level := slices.Index(verbs, s.Verb)
 	if level < 0 {
 		return Statement{}, fmt.Errorf("the verb %s is not known here", match[2])

@@ -54,7 +54,11 @@ func TestScanFinds(t *testing.T) {
 		{"private key", "#!/bin/bash\ncat <<E\n" + privateKey(t) + "E\n", "f:3: private key"},
 		{"URL", "\ncurl https://erp:hunter" + "22@db.example.org/x\n", "f:2: password in a URL"},
 		{"basic", "curl -H 'Authorization: Basic " + "dXNlcjpwYXNzd29yZDEyMw=='\n", "f:1: HTTP basic credentials"},
-		{"AWS", "export AWS_ACCESS_KEY_ID=AKIA" + "IOSFODNN7QQQQQQQ\nexport AWS_SECRET_ACCESS_KEY=wJalrXUtnFEMI/K7MDENG" + "/bPxRfiCYzzzzzzzzzz\n", "f:1: AWS access key"},
+		{
+			"AWS",
+			"export AWS_ACCESS_KEY_ID=AKIA" + "IOSFODNN7QQQQQQQ\nexport AWS_SECRET_ACCESS_KEY=wJalrXUtnFEMI/K7MDENG" +
+				"/bPxRfiCYzzzzzzzzzz\n", "f:1: AWS access key",
+		},
 		{"Google", "key=AI" + "zaSyD4iE2xVSpkLLOXoyqT-RuPwURN3ddScAI\n", "f:1: Google API key"},
 		{"GitLab", "token=glp" + "at-vzDNJu3Lvh4YCCekKsnx\n", "f:1: GitLab token"},
 	} {
@@ -113,47 +117,94 @@ func TestPasswordsOfTheTrade(t *testing.T) {
 	put := strings.NewReplacer("<pw>", "tiger1", "<word>", "tiger", "<nl>", "\\\n", "<crnl>", "\\\r\n")
 	for _, text := range []string{
 		"sqlplus apps/<pw>", "sqlplus -s apps/<pw>@PROD @fix.sql", `sqlplus -L -S "apps/<pw>@//db:1521/x" <<EOF`,
-		"$ORACLE_HOME/bin/sqlplus -M \"HTML ON\" -s \\\n  apps/<pw>@PROD", "sqlplus $DB_USER/<pw>@$DB", "sqlplus apps/'<pw>'@x", `sqlplus "apps"/"<pw>"@x`,
-		"SQLPLUS.EXE APPS/<pw>", "sqlldr userid=apps/<pw> control=x.ctl", "exp userid='system/<pw>'", "expdp system/<pw> full=y", "rman target sys/<pw>@x",
-		"FNDLOAD apps/<pw> 0 Y UPLOAD $FND_TOP/patch/115/import/afcpprog.lct x.ldt", "FNDCPASS apps/$APPS 0 Y system/<pw> SYSTEM APPLSYS x",
+		"$ORACLE_HOME/bin/sqlplus -M \"HTML ON\" -s \\\n  apps/<pw>@PROD", "sqlplus $DB_USER/<pw>@$DB",
+		"sqlplus apps/'<pw>'@x", `sqlplus "apps"/"<pw>"@x`,
+		"SQLPLUS.EXE APPS/<pw>", "sqlldr userid=apps/<pw> control=x.ctl", "exp userid='system/<pw>'",
+		"expdp system/<pw> full=y", "rman target sys/<pw>@x",
+		"FNDLOAD apps/<pw> 0 Y UPLOAD $FND_TOP/patch/115/import/afcpprog.lct x.ldt",
+		"FNDCPASS apps/$APPS 0 Y system/<pw> SYSTEM APPLSYS x",
 		"connect apps/<pw>@PROD", "  CONN sys/<pw> as sysdba",
-		"alter user apps identified by <pw>;", "create user x\n  identified by \"<pw>\" account unlock;", "CREATE DATABASE LINK l CONNECT TO apps IDENTIFIED BY <pw> USING 'x';",
-		"IDENTIFIED BY <pw>", "identified by <pw>;", "CREATE USER 'x'@'h' IDENTIFIED BY '<pw>';", "ALTER USER x IDENTIFIED BY VALUES '<pw>';",
-		"java XDOLoader UPLOAD -DB_USERNAME apps -DB_PASSWORD <pw> -JDBC_CONNECTION x", "-DB_PASSWORD=<pw>", "-db_password '<pw>'",
-		`"$ORACLE_HOME/bin/sqlplus" -s apps/<pw>`, "${SQLPLUS:-sqlplus} apps/<pw>", `"${SQLPLUS}" -s apps/<pw>@x`, `'/u01/bin/expdp' system/<pw>`,
-		"sqlplus 'apps/$<pw>'@db", "sqlplus apps/'$<pw>'@db", `"$OH/bin/sqlplus" -s 'apps/$<pw>'@db`, "FNDLOAD 'apps/$<pw>' 0 Y UPLOAD x.lct", "exp userid='apps/$<pw>'", "java x -DB_PASSWORD '$<pw>'",
+		"alter user apps identified by <pw>;", "create user x\n  identified by \"<pw>\" account unlock;",
+		"CREATE DATABASE LINK l CONNECT TO apps IDENTIFIED BY <pw> USING 'x';",
+		"IDENTIFIED BY <pw>", "identified by <pw>;", "CREATE USER 'x'@'h' IDENTIFIED BY '<pw>';",
+		"ALTER USER x IDENTIFIED BY VALUES '<pw>';",
+		"java XDOLoader UPLOAD -DB_USERNAME apps -DB_PASSWORD <pw> -JDBC_CONNECTION x", "-DB_PASSWORD=<pw>",
+		"-db_password '<pw>'",
+		`"$ORACLE_HOME/bin/sqlplus" -s apps/<pw>`, "${SQLPLUS:-sqlplus} apps/<pw>", `"${SQLPLUS}" -s apps/<pw>@x`,
+		`'/u01/bin/expdp' system/<pw>`,
+		"sqlplus 'apps/$<pw>'@db", "sqlplus apps/'$<pw>'@db", `"$OH/bin/sqlplus" -s 'apps/$<pw>'@db`,
+		"FNDLOAD 'apps/$<pw>' 0 Y UPLOAD x.lct", "exp userid='apps/$<pw>'", "java x -DB_PASSWORD '$<pw>'",
 		"sqlplus apps/<nl><pw>", "sqlplus apps<crnl>/<pw>@x", "sqlplus apps/<crnl><pw>",
-		"sqlplus /nolog <<E\nconnect apps/<pw>\nE", "sqlplus /nolog <<E\n  conn apps/<pw>@db\nE", "connect apps/<pw>", "Connect apps/<pw>;\r", "connect apps/<pw> -- as the owner", `conn apps/"<pw>"`, "connect apps/<word>;",
-		"echo 'connect apps/<word>' | sqlplus /nolog", "set echo on\nconnect apps/<word>\r\n@fix", "sqlplus /nolog <<E\nconn apps/<word>\nE", "echo connect apps/<pw> | sqlplus /nolog", `echo "conn apps/<pw>@db" | sqlplus /nolog`, `printf 'set echo off\nconnect apps/<pw>\n'`,
+		"sqlplus /nolog <<E\nconnect apps/<pw>\nE", "sqlplus /nolog <<E\n  conn apps/<pw>@db\nE", "connect apps/<pw>",
+		"Connect apps/<pw>;\r", "connect apps/<pw> -- as the owner", `conn apps/"<pw>"`, "connect apps/<word>;",
+		"echo 'connect apps/<word>' | sqlplus /nolog", "set echo on\nconnect apps/<word>\r\n@fix",
+		"sqlplus /nolog <<E\nconn apps/<word>\nE", "echo connect apps/<pw> | sqlplus /nolog",
+		`echo "conn apps/<pw>@db" | sqlplus /nolog`, `printf 'set echo off\nconnect apps/<pw>\n'`,
 		"SQL> connect apps/<pw>", "connect target sys/<pw>@x", "rman <<E\nconnect catalog rman/<pw>\nE",
-		"exp apps/<pw>", "  imp apps/<pw> full=y", "exp apps/<word> file=x.dmp", `"$ORACLE_HOME/bin/exp" apps/<pw>`, "$ORACLE_HOME/bin/imp \\\n apps/<pw>", "cd /tmp && exp apps/<pw>", "if ! imp apps/<pw>; then", "nohup exp apps/<pw> &",
-		"NLS_LANG=x exp apps/<pw>", `su - oracle -c "exp apps/<pw>"`, "out=$(imp apps/<pw> show=y)", "SQL> host exp apps/<pw>",
-		"IDENTIFIED BY <pw> -- comment", "identified by <pw>--comment", "IDENTIFIED BY <pw> /* x */", "alter user apps account unlock identified by <word>;", "ALTER USER apps ACCOUNT UNLOCK Identified By <pw>", "Identified By <pw>",
-		"ALTER USER apps ACCOUNT UNLOCK\r\n IDENTIFIED BY <pw>\r\n/", "create user if not exists x identified by <word>", `alter user "My-User" identified by <word>`, `sql "alter user \"My-User\" identified by <word>"`,
-		"create user x default tablespace users\n quota 10m on users profile p\n identified by <word>\n", "alter user 'x'@'h' identified by <word>;", "create public database link l authenticated by x identified by <word> using 'y'", "grant connect to apps identified by <word>;", "IDENTIFIED BY <word>\r\n/", "set role x identified by <word>",
+		"exp apps/<pw>", "  imp apps/<pw> full=y", "exp apps/<word> file=x.dmp", `"$ORACLE_HOME/bin/exp" apps/<pw>`,
+		"$ORACLE_HOME/bin/imp \\\n apps/<pw>", "cd /tmp && exp apps/<pw>", "if ! imp apps/<pw>; then",
+		"nohup exp apps/<pw> &",
+		"NLS_LANG=x exp apps/<pw>", `su - oracle -c "exp apps/<pw>"`, "out=$(imp apps/<pw> show=y)",
+		"SQL> host exp apps/<pw>",
+		"IDENTIFIED BY <pw> -- comment", "identified by <pw>--comment", "IDENTIFIED BY <pw> /* x */",
+		"alter user apps account unlock identified by <word>;", "ALTER USER apps ACCOUNT UNLOCK Identified By <pw>",
+		"Identified By <pw>",
+		"ALTER USER apps ACCOUNT UNLOCK\r\n IDENTIFIED BY <pw>\r\n/",
+		"create user if not exists x identified by <word>", `alter user "My-User" identified by <word>`,
+		`sql "alter user \"My-User\" identified by <word>"`,
+		"create user x default tablespace users\n quota 10m on users profile p\n identified by <word>\n",
+		"alter user 'x'@'h' identified by <word>;",
+		"create public database link l authenticated by x identified by <word> using 'y'",
+		"grant connect to apps identified by <word>;", "IDENTIFIED BY <word>\r\n/", "set role x identified by <word>",
 		"execute immediate 'alter user '||l_user||' identified by <word>';",
 	} {
 		text = put.Replace(text)
-		if found := scan(t, "# line\n"+text+"\n"); len(found) != 1 || !strings.HasSuffix(found[0], "password of a database user") {
+		found := scan(t, "# line\n"+text+"\n")
+		if len(found) != 1 || !strings.HasSuffix(found[0], "password of a database user") {
 			t.Errorf("%s: found %q", text, found)
 		}
 	}
 	for _, text := range []string{
-		`sqlplus "$DB_USER/$DB_PASSWORD@$DB"`, "sqlplus -s ${U}/${PW}@${DB}", `sqlplus -s apps/"$PW"@db`, "sqlplus apps/$(cat pw)@db", "sqlplus apps/`cat pw`@db", "sqlplus apps/&pw", "sqlplus apps/&&1@x",
-		"sqlplus apps/:pw", "sqlplus apps/%s@%s", "sqlplus apps/%DB_PW%@x", "sqlplus user/<password>@db", "sqlplus user/***@db", "sqlplus user/xxxx", "sqlplus user/{{ pw }}", "sqlplus apps/[password]",
-		"sqlplus /nolog", `sqlplus "/ as sysdba"`, "sqlplus -s / as sysdba", "sqlplus apps@db", "sqlplus -s /@wallet @x/y.sql", `sqlplus -S "$CONN" @artifacts/a/b.sql`, "sqlplus $CONN @$DIR/x.sql",
-		"command -v sqlplus >/dev/null && echo a/b", "with sqlplus and/or sqlldr", "sqlplus scripts/fix.sql", "sqlplus $HOME/bin/x", `"tools": ["sqlplus", "curl"]`, "rman target /",
-		"FNDLOAD apps/$APPS_PWD 0 Y DOWNLOAD $FND_TOP/x.lct", `FNDLOAD "apps/${APPS_PWD}" 0 Y`, "connect client/server", "connect &user/&pw@db", "exp userid=$U/$P",
-		`alter user x identified by "&pw";`, "alter user x identified by &&pw;", "create user x identified by :pw", `sql "alter user x identified by \"$PW\""`, "execute immediate 'alter user x identified by ' || l_pw;",
-		`'alter user x identified by "' || l_pw || '" account unlock'`, "identified by '||l_pw||' x", "ALTER USER x IDENTIFIED BY <password>;", "IDENTIFIED BY ${PW}", "IDENTIFIED EXTERNALLY", "IDENTIFIED BY ***",
-		"-- rows are identified by id", "a user is identified by name", "each is identified by its ledger", "docs: `IDENTIFIED BY`, `-DB_PASSWORD`", "-DB_PASSWORD $PW", `-DB_PASSWORD "${PW}"`, "-DB_PASSWORD <password>", "-DB_PASSWORD=%DB_PW%",
-		`"$ORACLE_HOME/bin/sqlplus" -s "$U/$PW"`, "${SQLPLUS:-sqlplus} apps/${PW}", "sqlplus apps/<nl>$PW", "sqlplus apps/<nl><nl>", "sqlplus '<user>/<password>'", "ssh h sqlplus '$U/$PW'", "sqlplus 'apps/${PW}'@db", "sqlplus 'apps/&pw'",
-		`su - oracle -c "sqlplus 'apps/$PW'@db"`, `sqlplus "apps/'$PW'@db"`, "the `sqlplus` and/or `sqlldr`", "(sqlplus) scripts/x.sql",
-		"connect host/path in prose", "connect host/path", "connect to/from", "connect\nclient/server", "to connect apps/web1 is easy", "Connect a/b, then c/d.", "connect gi0/1", "connect eth0/eth1 to the bridge", "  conn a/b/c1", "conn = db/x1",
-		"sqlplus /nolog <<E\nconnect $U/$PW\nconn &u/&&p\nconnect apps/:pw\nconnect /@wallet\nconnect apps/%s\nconnect u/<password>\nconnect u/***\nconnect / as sysdba\nE", `printf 'connect %s/"%s"@%s\n' "$U" "$P" "$D"`, `"connect client/server"`,
-		"the old exp and/or imp", "exp/imp", "with exp apps/web1", "what imp a/b does", "# exp apps/web1", "exp and/or imp", "exp.go a/b", "y = (exp x/2)", "export apps/web1", "imp lib/module.sh", "exp $U/$PW", `"$OH/bin/imp" "$U/$PW"`, "exp <user>/<password>", "exp user/***", "exp a/2", "ssh h 'sqlplus apps/'$PW'@db'", "sqlplus /nolog <<E\nconnect apps/'$PW'\nE", "y= exp x/tau", "a; {exp a/web1}", "connect client/server; then go on", "(RMAN) backup/restore", "| identified by id1 |", "grant access to users identified by email address", "create user accounts identified by their email",
-		"alter user apps account unlock identified by &pw;", "Identified By ${PW}", "IDENTIFIED BY <password> -- comment", "create user if not exists x identified by :pw", `alter user "My-User" identified by "&pw"`, "IDENTIFIED BY ***\r\n/", "identified by %s",
-		"Identified by name", "identified by id -- a comment", "objects identified by their name", "access to objects identified by URI", "a role is identified by the name", "give it to users identified by name;", "the user account identified by name",
+		`sqlplus "$DB_USER/$DB_PASSWORD@$DB"`, "sqlplus -s ${U}/${PW}@${DB}", `sqlplus -s apps/"$PW"@db`,
+		"sqlplus apps/$(cat pw)@db", "sqlplus apps/`cat pw`@db", "sqlplus apps/&pw", "sqlplus apps/&&1@x",
+		"sqlplus apps/:pw", "sqlplus apps/%s@%s", "sqlplus apps/%DB_PW%@x", "sqlplus user/<password>@db",
+		"sqlplus user/***@db", "sqlplus user/xxxx", "sqlplus user/{{ pw }}", "sqlplus apps/[password]",
+		"sqlplus /nolog", `sqlplus "/ as sysdba"`, "sqlplus -s / as sysdba", "sqlplus apps@db",
+		"sqlplus -s /@wallet @x/y.sql", `sqlplus -S "$CONN" @artifacts/a/b.sql`, "sqlplus $CONN @$DIR/x.sql",
+		"command -v sqlplus >/dev/null && echo a/b", "with sqlplus and/or sqlldr", "sqlplus scripts/fix.sql",
+		"sqlplus $HOME/bin/x", `"tools": ["sqlplus", "curl"]`, "rman target /",
+		"FNDLOAD apps/$APPS_PWD 0 Y DOWNLOAD $FND_TOP/x.lct", `FNDLOAD "apps/${APPS_PWD}" 0 Y`, "connect client/server",
+		"connect &user/&pw@db", "exp userid=$U/$P",
+		`alter user x identified by "&pw";`, "alter user x identified by &&pw;", "create user x identified by :pw",
+		`sql "alter user x identified by \"$PW\""`, "execute immediate 'alter user x identified by ' || l_pw;",
+		`'alter user x identified by "' || l_pw || '" account unlock'`, "identified by '||l_pw||' x",
+		"ALTER USER x IDENTIFIED BY <password>;", "IDENTIFIED BY ${PW}", "IDENTIFIED EXTERNALLY", "IDENTIFIED BY ***",
+		"-- rows are identified by id", "a user is identified by name", "each is identified by its ledger",
+		"docs: `IDENTIFIED BY`, `-DB_PASSWORD`", "-DB_PASSWORD $PW", `-DB_PASSWORD "${PW}"`, "-DB_PASSWORD <password>",
+		"-DB_PASSWORD=%DB_PW%",
+		`"$ORACLE_HOME/bin/sqlplus" -s "$U/$PW"`, "${SQLPLUS:-sqlplus} apps/${PW}", "sqlplus apps/<nl>$PW",
+		"sqlplus apps/<nl><nl>", "sqlplus '<user>/<password>'", "ssh h sqlplus '$U/$PW'", "sqlplus 'apps/${PW}'@db",
+		"sqlplus 'apps/&pw'",
+		`su - oracle -c "sqlplus 'apps/$PW'@db"`, `sqlplus "apps/'$PW'@db"`, "the `sqlplus` and/or `sqlldr`",
+		"(sqlplus) scripts/x.sql",
+		"connect host/path in prose", "connect host/path", "connect to/from", "connect\nclient/server",
+		"to connect apps/web1 is easy", "Connect a/b, then c/d.", "connect gi0/1", "connect eth0/eth1 to the bridge",
+		"  conn a/b/c1", "conn = db/x1",
+		"sqlplus /nolog <<E\nconnect $U/$PW\nconn &u/&&p\nconnect apps/:pw\nconnect /@wallet\nconnect " +
+			"apps/%s\nconnect u/<password>\nconnect u/***\nconnect / as sysdba\nE",
+		`printf 'connect %s/"%s"@%s\n' "$U" "$P" "$D"`, `"connect client/server"`,
+		"the old exp and/or imp", "exp/imp", "with exp apps/web1", "what imp a/b does", "# exp apps/web1",
+		"exp and/or imp", "exp.go a/b", "y = (exp x/2)", "export apps/web1", "imp lib/module.sh", "exp $U/$PW",
+		`"$OH/bin/imp" "$U/$PW"`, "exp <user>/<password>", "exp user/***", "exp a/2", "ssh h 'sqlplus apps/'$PW'@db'",
+		"sqlplus /nolog <<E\nconnect apps/'$PW'\nE", "y= exp x/tau", "a; {exp a/web1}",
+		"connect client/server; then go on", "(RMAN) backup/restore", "| identified by id1 |",
+		"grant access to users identified by email address", "create user accounts identified by their email",
+		"alter user apps account unlock identified by &pw;", "Identified By ${PW}",
+		"IDENTIFIED BY <password> -- comment", "create user if not exists x identified by :pw",
+		`alter user "My-User" identified by "&pw"`, "IDENTIFIED BY ***\r\n/", "identified by %s",
+		"Identified by name", "identified by id -- a comment", "objects identified by their name",
+		"access to objects identified by URI", "a role is identified by the name",
+		"give it to users identified by name;", "the user account identified by name",
 	} {
 		if found := scan(t, put.Replace(text)+"\n"); found != nil {
 			t.Errorf("%s: found %q", text, found)
@@ -163,7 +214,8 @@ func TestPasswordsOfTheTrade(t *testing.T) {
 
 func BenchmarkScan(b *testing.B) {
 	dir := b.TempDir()
-	text := strings.Repeat("update gl_ledgers set name = 'Vision Operations' where ledger_id = 4711; -- CHG0000001\n", 40_000)
+	text := strings.Repeat("update gl_ledgers set name = 'Vision Operations' where ledger_id = 4711; -- CHG0000001\n",
+		40_000)
 	if err := os.WriteFile(filepath.Join(dir, "f"), []byte(text), 0o600); err != nil {
 		b.Fatal(err)
 	}

@@ -39,8 +39,8 @@ const (
 	logon  = user + continued + `?/` + continued + `?(?P<secret>` + quoted + `[^\s"'@/;|<>)]+)(?P<after>/?)`
 	// begin is what stands before a command of a shell.
 	begin = `(?:^(?:sql> *|[$%>] )?|[;&|!]|\{[ \t]|\$\(|-c[ \t]+\\?["']|\b(?:then|do|else|if|nohup|time|exec|host)[ \t]|(?-i:\b[A-Z_]{2,})=\S+[ \t])[ \t]*["']?(?:[\w$.{}~-]*/)*`
-	// connect is that of SQL*Plus and RMAN, in a file of theirs or as text that a script gives them, and ownLine says that
-	// a line begins with it.
+	// connect is that of SQL*Plus and RMAN, in a file of theirs or as text that a script gives them, and ownLine says
+	// that a line begins with it.
 	connect = `[ \t]*(?P<clause>conn(?:ect)?)[ \t]+(?:(?:target|catalog)[ \t]+)?` + logon
 	inText  = `(?:^|["'>;]|\\n|\becho[ \t])`
 	ownLine = `^(?:[ \t]*(?:echo|printf)[ \t]+["']?|sql>)?`
@@ -53,7 +53,8 @@ const (
 	clause     = `(?:account\s+(?:un)?lock|password\s+expire|(?:profile|(?:default|temporary)\s+tablespace)\s+\S+|quota\s+\S+\s+on\s+\S+|container\s*=\s*\w+)`
 	statement  = `\b(?:(?:create(?:\s+or\s+replace)?|alter)\s+user|(?:create|alter|set)\s+role|(?P<grant>connect\s+to|authenticated\s+by|grant\s+(?:[^\s;]+\s+){1,8}?to))\s+(?:if\s+(?:not\s+)?exists\s+)?(?P<user>` + account + `(?:@` + account + `)?)\s+(?:` + clause + `\s+)*`
 	nextClause = `[ \t]*(?:account|default|temporary|quota|profile|replace|container|using|password)\b`
-	identified = `(?im)(?:` + statement + `)?\b(?P<clause>identified\s+by)\s+(?:values\s+)?(?P<secret>` + quoted + `(?:-?[^\s;,"')\\-])+)(?P<done>` + done + `|` + nextClause + `)?`
+	identified = `(?im)(?:` + statement + `)?\b(?P<clause>identified\s+by)\s+(?:values\s+)?(?P<secret>` + quoted +
+		`(?:-?[^\s;,"')\\-])+)(?P<done>` + done + `|` + nextClause + `)?`
 )
 
 // tradeRules are the rules for such passwords.
@@ -78,7 +79,8 @@ func tradeRules() []rule {
 	for _, word := range scripts {
 		rules = append(rules, rule{kind, []string{"conn", word}, inScript})
 	}
-	return append(rules, rule{kind, []string{"identified"}, password{regexp.MustCompile(identified), isIdentified, nil}})
+	return append(rules,
+		rule{kind, []string{"identified"}, password{regexp.MustCompile(identified), isIdentified, nil}})
 }
 
 // match is a place that has the form of a password.
@@ -169,13 +171,14 @@ func lowerASCII(text []byte) []byte {
 // isSecret reports whether a match is neither a path, nor a sentence, nor what only stands for a password.
 func (m match) isSecret() bool {
 	secret := m.part("secret")
-	return m.part("after") == "" && !isPath(secret) && !isProse(m.part("user"), secret) && (m.isLiteral() || !isPlaceholder(secret))
+	return m.part("after") == "" && !isPath(secret) && !isProse(m.part("user"), secret) &&
+		(m.isLiteral() || !isPlaceholder(secret))
 }
 
 var dollar = regexp.MustCompile(`^'?\$\w`)
 
-// isLiteral reports whether a shell takes a $ as it is: in single quotes, unless other quotes are open there. A user with
-// a $, too, is a text for another shell, and SQL has no shell's quotes.
+// isLiteral reports whether a shell takes a $ as it is: in single quotes, unless other quotes are open there. A user
+// with a $, too, is a text for another shell, and SQL has no shell's quotes.
 func (m match) isLiteral() bool {
 	secret, quote := m.part("secret"), "secret"
 	if m.part("quote") == "'" {
@@ -183,7 +186,8 @@ func (m match) isLiteral() bool {
 	} else if secret[0] != '\'' {
 		return false
 	}
-	return dollar.MatchString(secret) && !m.has("clause") && !strings.HasPrefix(m.part("user"), "$") && !isQuoted(m.text[:m.place(quote)])
+	return dollar.MatchString(secret) && !m.has("clause") && !strings.HasPrefix(m.part("user"), "$") &&
+		!isQuoted(m.text[:m.place(quote)])
 }
 
 // isQuoted reports whether quotes are open at the end of a text's last line.
@@ -215,7 +219,8 @@ func isIdentified(m match) bool {
 	if m.has("user") {
 		return !m.has("grant") || m.has("done") || hasMark.MatchString(secret)
 	}
-	return m.has("done") && isPlain.MatchString(secret) && (clause == strings.ToUpper(clause) || hasMark.MatchString(secret))
+	return m.has("done") && isPlain.MatchString(secret) &&
+		(clause == strings.ToUpper(clause) || hasMark.MatchString(secret))
 }
 
 // isPlaceholder reports whether a word stands for a password that is not there: a variable of a shell, of
@@ -235,6 +240,9 @@ func isPath(word string) bool { return file.MatchString(word) }
 
 // isProse reports whether this is a sentence about such commands.
 func isProse(user, secret string) bool {
-	words := []string{"and", "or", "is", "are", "was", "were", "be", "being", "been", "can", "must", "not", "who", "that", "which", "the", "a", "an", "its", "their", "takes"}
+	words := []string{
+		"and", "or", "is", "are", "was", "were", "be", "being", "been", "can", "must", "not", "who", "that", "which",
+		"the", "a", "an", "its", "their", "takes",
+	}
 	return slices.Contains(words, strings.ToLower(user)) || slices.Contains(words, strings.ToLower(secret))
 }

@@ -65,7 +65,11 @@ func BenchmarkUploadToResult(b *testing.B) {
 	defer stack.Close()
 	c.Stack, c.t = stack, b
 	// The same change over and over: one that may.
-	data := testkit.Zip(b, map[string]string{"manifest.json": `{"name":"sample","version":"1.0.0","type":"extension","idempotent":true}`, "steps/run.sh": "echo hello"})
+	data := testkit.Zip(b,
+		map[string]string{
+			"manifest.json": `{"name":"sample","version":"1.0.0","type":"extension","idempotent":true}`,
+			"steps/run.sh":  "echo hello",
+		})
 	for b.Loop() {
 		c.put("sample-1.0.0.zip", data)
 		if a := c.answer(); a.err != nil {

@@ -74,7 +74,8 @@ func newCrowd(t testing.TB, instances int) *crowd {
 	}
 	const many = 20_000
 	c := &crowd{
-		cloud: &cloud{t: t, answers: make(chan answer, many), log: &testkit.Buffer{}}, ended: make(chan time.Time, many),
+		cloud:    &cloud{t: t, answers: make(chan answer, many), log: &testkit.Buffer{}},
+		ended:    make(chan time.Time, many),
 		requests: &requests{Handler: slog.DiscardHandler, buckets: map[string]int{}},
 	}
 	stack, err := local.Start(local.Options{
@@ -98,7 +99,8 @@ func (c *crowd) burst(name string, packages int) (total time.Duration, each []ti
 	bodies := make([][]byte, packages)
 	for i := range bodies {
 		bodies[i] = testkit.Zip(t, map[string]string{
-			"manifest.json": fmt.Sprintf(`{"name":"%s-%d","version":"1.0.0","type":"extension"}`, name, i), "steps/run.sh": "echo hello",
+			"manifest.json": fmt.Sprintf(`{"name":"%s-%d","version":"1.0.0","type":"extension"}`, name, i),
+			"steps/run.sh":  "echo hello",
 		})
 	}
 	bucket := c.packages()
@@ -108,7 +110,8 @@ func (c *crowd) burst(name string, packages int) (total time.Duration, each []ti
 	for range 8 {
 		uploads.Go(func() {
 			for i := range next {
-				if _, err := bucket.Put(context.Background(), fmt.Sprintf("%s-%d-1.0.0.zip", name, i), bytes.NewReader(bodies[i]), int64(len(bodies[i])), store.PutOptions{}); err != nil {
+				_, err := bucket.Put(context.Background(), fmt.Sprintf("%s-%d-1.0.0.zip", name, i), bytes.NewReader(bodies[i]), int64(len(bodies[i])), store.PutOptions{})
+				if err != nil {
 					t.Errorf("upload %d: %v", i, err)
 				}
 			}
@@ -170,7 +173,8 @@ func (c *crowd) remember(runs int) {
 	next := make(chan int)
 	var all sync.WaitGroup
 	put := func(bucket, name, text string) {
-		if _, err := c.Person().Bucket(bucket).Put(context.Background(), name, strings.NewReader(text), int64(len(text)), store.PutOptions{}); err != nil {
+		_, err := c.Person().Bucket(bucket).Put(context.Background(), name, strings.NewReader(text), int64(len(text)), store.PutOptions{})
+		if err != nil {
 			c.t.Error(err)
 		}
 	}
@@ -180,7 +184,8 @@ func (c *crowd) remember(runs int) {
 				put(c.Buckets().State, fmt.Sprintf("claims/local/%064x.json", n), `{"schema_version":1,"state":"done"}`)
 				put(c.Buckets().State, fmt.Sprintf("packages/local/earlier-%d.json", n), `{"schema_version":1}`)
 				put(c.Buckets().State, fmt.Sprintf("groups/local/earlier-%d.json", n), `{"schema_version":1}`)
-				put(c.Buckets().Results, fmt.Sprintf("runs/20200101T000000Z-earlier-%012x/result.json", n), `{"schema_version":1}`)
+				put(c.Buckets().Results, fmt.Sprintf("runs/20200101T000000Z-earlier-%012x/result.json", n),
+					`{"schema_version":1}`)
 			}
 		})
 	}

@@ -85,9 +85,11 @@ func (s *target) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		return
 	case now != nil && now.run != run && time.Since(now.began) < longestStep:
-		s.violations = append(s.violations, fmt.Sprintf("run %s began while %s ran, both in the group %s", run, now.run, group))
+		s.violations = append(s.violations,
+			fmt.Sprintf("run %s began while %s ran, both in the group %s", run, now.run, group))
 	case fence < s.fences[group]:
-		s.violations = append(s.violations, fmt.Sprintf("run %s came with the fence %d after %d", run, fence, s.fences[group]))
+		s.violations = append(s.violations,
+			fmt.Sprintf("run %s came with the fence %d after %d", run, fence, s.fences[group]))
 	}
 	s.groups[group], s.fences[group] = &visit{run, time.Now()}, max(fence, s.fences[group])
 	s.steps[run+" "+q.Get("what")] = true
@@ -101,7 +103,8 @@ func (s *target) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func tells(address, what, pkg, group string) string {
 	_, port, _ := net.SplitHostPort(address)
 	tell := func(what string) string {
-		return fmt.Sprintf(`exec 3<>/dev/tcp/127.0.0.1/%s; printf 'GET /?what=%s&package=%s&group=%s&run=%%s&fence=%%s&pid=%%s HTTP/1.0\r\n\r\n' "$CEMLI_RUN_ID" "$CEMLI_FENCE" "$PPID" >&3; cat <&3 >/dev/null; exec 3>&-`,
+		return fmt.Sprintf(`exec 3<>/dev/tcp/127.0.0.1/%s;
+printf 'GET /?what=%s&package=%s&group=%s&run=%%s&fence=%%s&pid=%%s HTTP/1.0\r\n\r\n' "$CEMLI_RUN_ID" "$CEMLI_FENCE" "$PPID" >&3; cat <&3 >/dev/null; exec 3>&-`,
 			port, what, pkg, group)
 	}
 	return "set -e\n" + tell(what) + "\nsleep 0.$((RANDOM % 4))\n" + tell("end") + "\n"
@@ -138,7 +141,8 @@ func (c *chaos) kill() {
 	if len(pids) == 0 {
 		return
 	}
-	if pid := pids[rand.IntN(len(pids))]; syscall.Kill(pid, syscall.SIGKILL) == nil { //nolint:gosec // chance, not secrecy
+	if pid := pids[rand.IntN(len(pids))]; syscall.Kill(pid,
+		syscall.SIGKILL) == nil { //nolint:gosec // chance, not secrecy
 		c.kills++
 		c.killed[pid] = append(c.killed[pid], time.Now())
 	}
@@ -148,7 +152,10 @@ func (c *chaos) kill() {
 // that fails, loses answers, and delivers events several times, late, or never. Then sweeps have to
 // leave everything in order.
 func TestChaos(t *testing.T) {
-	seen := &target{runs: map[string][]string{}, seen: map[string]sighting{}, steps: map[string]bool{}, groups: map[string]*visit{}, fences: map[string]int64{}}
+	seen := &target{
+		runs: map[string][]string{}, seen: map[string]sighting{}, steps: map[string]bool{}, groups: map[string]*visit{},
+		fences: map[string]int64{},
+	}
 	server := httptest.NewServer(seen)
 	defer server.Close()
 	binary, err := function()
@@ -157,9 +164,12 @@ func TestChaos(t *testing.T) {
 	}
 	c := &chaos{target: seen, killed: map[int][]time.Time{}, cloud: &cloud{t: t, log: &testkit.Buffer{}}}
 	stack, err := local.Start(local.Options{
-		Dir: t.TempDir(), Binary: binary, Instances: 4, MemoryMB: 256, Timeout: 8 * time.Second, Detached: 2 * time.Minute, Sweep: 5 * time.Second,
-		SharedUID:   *chaosShared,
-		Settings:    map[string]string{"CEMLI_RESERVE": "1s", "CEMLI_LOG_OUTPUT": "none", "CEMLI_LIMIT_ATTEMPTS": "100"},
+		Dir: t.TempDir(), Binary: binary, Instances: 4, MemoryMB: 256, Timeout: 8 * time.Second,
+		Detached: 2 * time.Minute, Sweep: 5 * time.Second,
+		SharedUID: *chaosShared,
+		Settings: map[string]string{
+			"CEMLI_RESERVE": "1s", "CEMLI_LOG_OUTPUT": "none", "CEMLI_LIMIT_ATTEMPTS": "100",
+		},
 		FunctionLog: c.log, Log: slog.New(slog.DiscardHandler),
 		Observe: func(a localoci.Activity) {
 			if a.Kind == "event" {
@@ -172,7 +182,8 @@ func TestChaos(t *testing.T) {
 	}
 	defer stack.Close()
 	c.Stack = stack
-	if _, err := c.invoke(`{"action":"sweep"}`); err != nil { // as a deployment does; from here on uploads are looked after
+	// as a deployment does; from here on uploads are looked after
+	if _, err := c.invoke(`{"action":"sweep"}`); err != nil {
 		t.Fatal(err)
 	}
 	faults := localoci.Faults{
@@ -203,8 +214,10 @@ func TestChaos(t *testing.T) {
 	}
 	sweeps := c.sweepUntilDone()
 	results, interrupted := c.judge(idempotent)
-	t.Logf("%d packages in %d groups, %d deliveries, %d kills, %d executions, %d results (%d interrupted), %d sweeps, in %s; %d violations",
-		*chaosPackages, *chaosGroups, c.deliveries.Load(), c.kills, seen.executions, results, interrupted, sweeps, time.Since(start).Round(time.Second), len(seen.violations))
+	t.Logf("%d packages in %d groups, %d deliveries, %d kills, %d executions, %d results (%d interrupted), %d sweeps, "+
+		"in %s; %d violations",
+		*chaosPackages, *chaosGroups, c.deliveries.Load(), c.kills, seen.executions, results, interrupted, sweeps,
+		time.Since(start).Round(time.Second), len(seen.violations))
 	if c.kills == 0 || seen.executions == 0 {
 		t.Errorf("%d kills, %d executions: nothing went wrong, or nothing ran", c.kills, seen.executions)
 	}
@@ -231,10 +244,14 @@ func (c *chaos) logRecovery() {
 			break
 		}
 	}
-	for what, took := range map[string][]time.Duration{"packages that say no timeout (leased as long as the invocation)": short, "packages with a timeout, detached": long} {
+	for what, took := range map[string][]time.Duration{
+		"packages that say no timeout (leased as long as the invocation)": short,
+		"packages with a timeout, detached":                               long,
+	} {
 		slices.Sort(took)
 		if n := len(took); n > 0 {
-			c.t.Logf("%d runs of %s were killed; from then to the result it took %s at most, and %s in the middle", n, what, took[n-1].Round(time.Second), took[n/2].Round(time.Second))
+			c.t.Logf("%d runs of %s were killed; from then to the result it took %s at most, and %s in the middle", n,
+				what, took[n-1].Round(time.Second), took[n/2].Round(time.Second))
 		}
 	}
 }
@@ -268,11 +285,14 @@ func (c *chaos) uploadAll(address string) map[string]bool {
 		}
 		idempotent[name] = n%5 == 0
 		data := testkit.Zip(c.t, map[string]string{
-			"manifest.json": fmt.Sprintf(`{"name":%q,"version":"1.0.0","type":"extension","idempotent":%v,"concurrency":{"group":%q}%s}`, name, idempotent[name], group, members),
-			"steps/1.sh":    tells(address, "first", name, group), "steps/2.sh": tells(address, "second", name, group),
+			"manifest.json": fmt.Sprintf(
+				`{"name":%q,"version":"1.0.0","type":"extension","idempotent":%v,"concurrency":{"group":%q}%s}`, name,
+				idempotent[name], group, members),
+			"steps/1.sh": tells(address, "first", name, group), "steps/2.sh": tells(address, "second", name, group),
 		})
 		for try := 1; ; try++ {
-			_, err := c.packages().Put(c.t.Context(), name+"-1.0.0.zip", strings.NewReader(string(data)), int64(len(data)), store.PutOptions{IfNoneMatch: true})
+			_, err := c.packages().Put(c.t.Context(), name+"-1.0.0.zip", strings.NewReader(string(data)),
+				int64(len(data)), store.PutOptions{IfNoneMatch: true})
 			if err == nil {
 				break
 			}
@@ -308,7 +328,8 @@ func (c *chaos) sweepUntilDone() (sweeps int) {
 			Status string `json:"status"`
 			More   bool   `json:"more"`
 		}
-		if doc, err := c.invoke(`{"action":"sweep"}`); err != nil || json.Unmarshal(doc, &answer) != nil || answer.Status != "success" {
+		doc, err := c.invoke(`{"action":"sweep"}`)
+		if err != nil || json.Unmarshal(doc, &answer) != nil || answer.Status != "success" {
 			c.t.Logf("a sweep answered %s, %v", doc, err)
 			continue
 		}
@@ -359,7 +380,8 @@ func (c *chaos) read(bucket, name string) []byte {
 
 // resultNames are the names of all results.
 func (c *chaos) resultNames() []string {
-	return slices.DeleteFunc(c.names("results", "runs/"), func(name string) bool { return !strings.HasSuffix(name, "/result.json") })
+	return slices.DeleteFunc(c.names("results", "runs/"),
+		func(name string) bool { return !strings.HasSuffix(name, "/result.json") })
 }
 
 // judge holds what the target has seen to the results and to what may be left.
@@ -397,7 +419,8 @@ func (c *chaos) judge(idempotent map[string]bool) (results, interrupted int) {
 		}
 		for _, r := range chain {
 			for i, what := range []string{"first", "second"} {
-				if says, began := says(r, i), s.steps[r.RunID+" "+what]; says != "" && began == (says == evidence.StepNotRun) && says != evidence.StepInterrupted {
+				says, began := says(r, i), s.steps[r.RunID+" "+what]
+				if says != "" && began == (says == evidence.StepNotRun) && says != evidence.StepInterrupted {
 					violated("run %s says of its %s step: %s; whether it began: %v", r.RunID, what, says, began)
 				}
 			}

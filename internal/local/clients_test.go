@@ -32,7 +32,8 @@ func newOCICLI(t *testing.T) *ociCLI {
 }
 
 func (o *ociCLI) command(args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(o.t.Context(), o.path, append([]string{"--config-file", o.c.ConfigFile(), "--endpoint", o.c.Endpoint()}, args...)...)
+	cmd := exec.CommandContext(o.t.Context(), o.path,
+		append([]string{"--config-file", o.c.ConfigFile(), "--endpoint", o.c.Endpoint()}, args...)...)
 	cmd.Dir = o.dir
 	cmd.Env = append(os.Environ(), "OCI_CLI_SUPPRESS_FILE_PERMISSIONS_WARNING=True", "HOME="+o.dir, "LC_ALL=C.UTF-8")
 	return cmd
@@ -114,7 +115,8 @@ func (o *ociCLI) want(what string, got, want any) {
 func TestObjectStorageWithTheOCICLI(t *testing.T) {
 	o := newOCICLI(t)
 	o.want("namespace", o.data("os", "ns", "get"), localoci.Namespace)
-	o.want("bucket", o.field("name", "os", "bucket", "create", "--name", "mine", "--compartment-id", localoci.Compartment), "mine")
+	o.want("bucket",
+		o.field("name", "os", "bucket", "create", "--name", "mine", "--compartment-id", localoci.Compartment), "mine")
 	o.want("bucket", o.field("namespace", "os", "bucket", "get", "--name", "mine"), localoci.Namespace)
 	if list, _ := o.data("os", "bucket", "list", "--compartment-id", localoci.Compartment).([]any); len(list) != 5 {
 		t.Errorf("buckets %v", list)
@@ -125,7 +127,8 @@ func TestObjectStorageWithTheOCICLI(t *testing.T) {
 	}
 	o.file("small", small)
 	o.file("large", large)
-	o.run("os", "object", "put", "-bn", "mine", "--file", "small", "--name", "in/small file", "--metadata", `{"cemli-reason":"try"}`)
+	o.run("os", "object", "put", "-bn", "mine", "--file", "small", "--name", "in/small file",
+		"--metadata", `{"cemli-reason":"try"}`)
 	o.run("os", "object", "put", "-bn", "mine", "--file", "large", "--name", "in/large", "--part-size", "10")
 	o.run("os", "object", "get", "-bn", "mine", "--name", "in/small file", "--file", "small.back")
 	o.run("os", "object", "get", "-bn", "mine", "--name", "in/large", "--file", "large.back")
@@ -135,17 +138,21 @@ func TestObjectStorageWithTheOCICLI(t *testing.T) {
 	if !strings.Contains(head, `"opc-multipart-md5"`) {
 		t.Errorf("head of the multipart upload: %s", head)
 	}
-	if head := o.run("os", "object", "head", "-bn", "mine", "--name", "in/small file"); !strings.Contains(head, `"opc-meta-cemli-reason": "try"`) {
+	head = o.run("os", "object", "head", "-bn", "mine", "--name", "in/small file")
+	if !strings.Contains(head, `"opc-meta-cemli-reason": "try"`) {
 		t.Errorf("head: %s", head)
 	}
 	o.run("os", "object", "put", "-bn", "mine", "--file", "small", "--name", "out/x")
-	if got := o.names("mine", "--prefix", "in/", "--delimiter", "/"); !slices.Equal(got, []string{"in/large", "in/small file"}) {
+	got := o.names("mine", "--prefix", "in/", "--delimiter", "/")
+	if !slices.Equal(got, []string{"in/large", "in/small file"}) {
 		t.Errorf("list of a prefix: %v", got)
 	}
-	if text := o.run("os", "object", "list", "-bn", "mine", "--delimiter", "/"); !strings.Contains(text, `"in/"`) || !strings.Contains(text, `"out/"`) {
+	text := o.run("os", "object", "list", "-bn", "mine", "--delimiter", "/")
+	if !strings.Contains(text, `"in/"`) || !strings.Contains(text, `"out/"`) {
 		t.Errorf("list of folders: %s", text)
 	}
-	o.run("os", "object", "copy", "-bn", "mine", "--source-object-name", "out/x", "--destination-bucket", "mine", "--destination-object-name", "out/y")
+	o.run("os", "object", "copy", "-bn", "mine", "--source-object-name", "out/x", "--destination-bucket", "mine",
+		"--destination-object-name", "out/y")
 	o.run("os", "object", "rename", "-bn", "mine", "--source-name", "out/y", "--new-name", "out/z")
 	o.run("os", "object", "delete", "-bn", "mine", "--name", "out/x", "--force")
 	if got := o.names("mine", "--prefix", "out/"); !slices.Equal(got, []string{"out/z"}) {
@@ -176,18 +183,22 @@ func TestPackageWithTheOCICLI(t *testing.T) {
 		t.Errorf("results %v; want %s", got, a.Result.Object)
 	}
 	o.run("os", "object", "get", "-bn", "cemli-results", "--name", a.Result.Object, "--file", "result.json")
-	if text, err := os.ReadFile(filepath.Join(o.dir, "result.json")); err != nil || !strings.Contains(string(text), "hello from the CLI") {
+	text, err := os.ReadFile(filepath.Join(o.dir, "result.json"))
+	if err != nil || !strings.Contains(string(text), "hello from the CLI") {
 		t.Errorf("result %s, %v", text, err)
 	}
-	o.run("fn", "function", "invoke", "--function-id", localoci.FunctionID, "--file", "answer.json", "--body", `{"object":"sample-1.0.0.zip"}`)
-	if text, err := os.ReadFile(filepath.Join(o.dir, "answer.json")); err != nil || !strings.Contains(string(text), `"run_id":"`+a.RunID+`"`) {
+	o.run("fn", "function", "invoke", "--function-id", localoci.FunctionID, "--file", "answer.json",
+		"--body", `{"object":"sample-1.0.0.zip"}`)
+	text, err = os.ReadFile(filepath.Join(o.dir, "answer.json"))
+	if err != nil || !strings.Contains(string(text), `"run_id":"`+a.RunID+`"`) {
 		t.Errorf("answer %s, %v; want the run that there was", text, err)
 	}
 	secret, err := o.c.Server().PutSecret("erp-db", []byte("tiger"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	content, _ := o.field("secret-bundle-content", "secrets", "secret-bundle", "get", "--secret-id", secret.ID).(map[string]any)
+	content, _ := o.field("secret-bundle-content", "secrets", "secret-bundle", "get",
+		"--secret-id", secret.ID).(map[string]any)
 	o.want("secret", content["content"], "dGlnZXI=")
 	o.run("ons", "message", "publish", "--topic-id", localoci.TopicID, "--title", "done", "--body", "the change is in")
 	// The function has announced the run before.
@@ -205,7 +216,8 @@ func script(t *testing.T, c *cloud, cmd *exec.Cmd) {
 	}
 	cmd.Args = append(cmd.Args, c.ConfigFile(), c.Endpoint(), localoci.Namespace, localoci.FunctionID, zip)
 	out, err := cmd.CombinedOutput()
-	if err != nil || !strings.Contains(string(out), "success: hello from "+filepath.Base(cmd.Path)) || !strings.Contains(string(out), "invoked: success") {
+	if err != nil || !strings.Contains(string(out), "success: hello from "+filepath.Base(cmd.Path)) ||
+		!strings.Contains(string(out), "invoked: success") {
 		t.Errorf("%v\n%s", err, out)
 	}
 }
@@ -220,7 +232,8 @@ func TestPackageWithThePythonSDK(t *testing.T) {
 
 func TestPackageWithTheTypeScriptSDK(t *testing.T) {
 	if err := exec.Command("node", "-e", "require('oci-objectstorage')").Run(); err != nil {
-		t.Skip("NOT TESTED: needs Node.js and the TypeScript SDK (npm: oci-objectstorage oci-functions oci-common) on NODE_PATH")
+		t.Skip("NOT TESTED: needs Node.js and the TypeScript SDK " +
+			"(npm: oci-objectstorage oci-functions oci-common) on NODE_PATH")
 	}
 	c := start(t, nil)
 	script(t, c, exec.Command("node", "testdata/clients/main.cjs"))

@@ -59,7 +59,8 @@ func TestImage(t *testing.T) {
 		took := time.Since(begun)
 		r := c.result(a)
 		if r.Status != evidence.StatusSuccess || r.Trigger.Kind != "event" || r.Sandbox.Level != string(level) {
-			t.Fatalf("%s: status %s, %s, sandbox %+v, %+v; the function's log:\n%s", name, r.Status, r.Message, r.Sandbox, r.Execution, c.log)
+			t.Fatalf("%s: status %s, %s, sandbox %+v, %+v; the function's log:\n%s", name, r.Status, r.Message,
+				r.Sandbox, r.Execution, c.log)
 		}
 		c.complete(r)
 		return r, took
@@ -69,26 +70,32 @@ func TestImage(t *testing.T) {
 		t.Errorf("stdout %q", r.Execution.Stdout)
 	}
 	if r.Identity.Image != image || strings.HasPrefix(r.Identity.ExecutorVersion, "devel") {
-		t.Errorf("the image does not know what it is: image %q, version %q", r.Identity.Image, r.Identity.ExecutorVersion)
+		t.Errorf("the image does not know what it is: image %q, version %q", r.Identity.Image,
+			r.Identity.ExecutorVersion)
 	}
 	if r, _ := try("tools-1.0.0.zip", tools); !strings.HasSuffix(r.Execution.Stdout, "\nthere\n") {
 		t.Errorf("tools: stdout %q", r.Execution.Stdout)
 	}
 	// The container is still there, and as narrow as it was to be.
 	inside := engine(t, "exec", container.Name, "cat", "/proc/self/mounts", "/proc/self/status")
-	for _, want := range []string{` / \S+ ro,`, ` /tmp tmpfs rw,\S*noexec\S*,size=131072k`, `Uid:\s1000\s`, `CapEff:\s0+\n`, `NoNewPrivs:\s1\n`} {
+	for _, want := range []string{
+		` / \S+ ro,`, ` /tmp tmpfs rw,\S*noexec\S*,size=131072k`, `Uid:\s1000\s`, `CapEff:\s0+\n`, `NoNewPrivs:\s1\n`,
+	} {
 		if !regexp.MustCompile(want).MatchString(inside) {
 			t.Errorf("in the container there is no %s:\n%s", want, inside)
 		}
 	}
 	// The container was started through a shell; the platform starts what the image says.
-	if got := engine(t, "image", "inspect", "--format", "{{json .Config.Entrypoint}} {{.Config.User}}", image); got != `["/function/cemli-executor"] 1000:1000` {
+	got := engine(t, "image", "inspect", "--format", "{{json .Config.Entrypoint}} {{.Config.User}}", image)
+	if got != `["/function/cemli-executor"] 1000:1000` {
 		t.Errorf("the image starts %s", got)
 	}
 	size := number(t, "image", "inspect", "--format", "{{.Size}}", image)
-	binary := number(t, "run", "--rm", "--network", "none", "--entrypoint", "/usr/bin/stat", image, "-c", "%s", "/function/cemli-executor")
+	binary := number(t, "run", "--rm", "--network", "none", "--entrypoint", "/usr/bin/stat", image, "-c", "%s",
+		"/function/cemli-executor")
 	if size > maxImageBytes || binary > maxBinaryBytes {
-		t.Errorf("the image has %d bytes, its binary %d; the bounds are %d and %d", size, binary, maxImageBytes, maxBinaryBytes)
+		t.Errorf("the image has %d bytes, its binary %d; the bounds are %d and %d", size, binary, maxImageBytes,
+			maxBinaryBytes)
 	}
 	t.Logf("image %s, version %s, sandbox %s", r.Identity.Image, r.Identity.ExecutorVersion, r.Sandbox.Level)
 	t.Logf("unpacked %.1f MB, binary %.1f MB, from the upload over a cold start to the first answer %.2f s",

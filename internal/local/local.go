@@ -1,6 +1,5 @@
-// Package local is a local OCI with the function in it: an upload to the packages
-// bucket makes an event, the event invokes the real function binary, and the function
-// writes to the results bucket, each over the interfaces that OCI has.
+// Package local is a local OCI with the function in it: an upload to the packages bucket makes an event, the event
+// invokes the real function binary, and the function writes to the results bucket, all over the interfaces of OCI.
 package local
 
 import (
@@ -19,7 +18,9 @@ import (
 )
 
 // The buckets of a local OCI.
-var buckets = localoci.Buckets{Packages: "cemli-packages", Results: "cemli-results", State: "cemli-state", Policies: "cemli-policies"}
+var buckets = localoci.Buckets{
+	Packages: "cemli-packages", Results: "cemli-results", State: "cemli-state", Policies: "cemli-policies",
+}
 
 // detachedTime is how long a detached invocation may take, as OCI allows.
 const detachedTime = time.Hour
@@ -36,11 +37,11 @@ type Options struct {
 	MemoryMB  int
 	Timeout   time.Duration
 	Detached  time.Duration     // of calls that nobody waits for; 0: an hour
-	Sweep     time.Duration     // between sweeps, as the schedule has the function make them; 0: there is none
-	SharedUID bool              // all instances are one user
+	Sweep     time.Duration     // between scheduled sweeps; 0: there are none
+	SharedUID bool              // all instances run as one user
 	Settings  map[string]string // configuration of the function, optional
 	Faults    localoci.Faults   // in force from the start
-	// Unversioned buckets, in a new folder, keep no versions; Terraform makes them so that they do.
+	// Unversioned buckets, in a new folder, keep no versions, unlike those that Terraform makes.
 	Unversioned bool
 	// Statements replace the function's policy; nil: the one that Terraform deploys.
 	Statements []string
@@ -56,17 +57,19 @@ type Options struct {
 type Stack struct {
 	server *localoci.Server
 	host   *fnhost.Host
-	stop   context.CancelFunc // of the schedule
-	swept  chan struct{}      // closed when it has ended
+	stop   context.CancelFunc // stops the schedule
+	swept  chan struct{}      // closed when the schedule has ended
 }
 
 // Start starts the services, then the function's host.
 func Start(o Options) (*Stack, error) {
 	s := &Stack{stop: func() {}, swept: make(chan struct{})}
 	server, err := localoci.Open(localoci.Config{
-		Dir: o.Dir, Buckets: buckets, Versioned: !o.Unversioned, Statements: o.Statements, Log: o.Log, Observe: o.Observe,
+		Dir: o.Dir, Buckets: buckets, Versioned: !o.Unversioned, Statements: o.Statements, Log: o.Log,
+		Observe: o.Observe,
 		Invoke: func(ctx context.Context, call localoci.Invocation) (localoci.Answer, error) {
-			answer, err := s.host.Invoke(ctx, fnhost.Call{Body: call.Body, Header: call.Header, Detached: call.Detached})
+			answer, err := s.host.Invoke(ctx,
+				fnhost.Call{Body: call.Body, Header: call.Header, Detached: call.Detached})
 			if o.Answered != nil {
 				o.Answered(answer, err)
 			}
@@ -91,8 +94,8 @@ func Start(o Options) (*Stack, error) {
 	return s, nil
 }
 
-// schedule has the function sweep now and then, as Resource Scheduler does. A sweep that finds no
-// instance free, or fails, is made up for by the next.
+// schedule has the function sweep regularly, as Resource Scheduler does. If a sweep finds no free instance, or fails,
+// the next one makes up for it.
 func (s *Stack) schedule(o Options) {
 	if o.Sweep <= 0 {
 		close(s.swept)
@@ -110,7 +113,8 @@ func (s *Stack) schedule(o Options) {
 				return
 			case <-tick.C:
 			}
-			if _, err := s.host.Invoke(ctx, fnhost.Call{Body: []byte(`{"action":"sweep"}`)}); err != nil && ctx.Err() == nil && !errors.Is(err, fnhost.ErrBusy) {
+			_, err := s.host.Invoke(ctx, fnhost.Call{Body: []byte(`{"action":"sweep"}`)})
+			if err != nil && ctx.Err() == nil && !errors.Is(err, fnhost.ErrBusy) {
 				o.Log.Warn("the sweep failed", "error", err.Error())
 			}
 		}
@@ -122,31 +126,45 @@ func newHost(o Options, authority *localoci.Authority, endpoint func() string) (
 	settings := localoci.Settings(buckets)
 	maps.Copy(settings, o.Settings)
 	return fnhost.New(fnhost.Config{
-		Binary: o.Binary, Instances: o.Instances, MemoryMB: o.MemoryMB, Timeout: o.Timeout, Detached: cmp.Or(o.Detached, detachedTime), Settings: settings,
-		FunctionID: localoci.FunctionID, FunctionName: "cemli-executor", AppID: localoci.AppID, AppName: "cemli", Region: localoci.Region,
-		Log: o.FunctionLog, Wrap: o.Wrap, SharedUser: o.SharedUID,
+		Binary: o.Binary, Instances: o.Instances, MemoryMB: o.MemoryMB, Timeout: o.Timeout,
+		Detached: cmp.Or(o.Detached, detachedTime), Settings: settings,
+		FunctionID: localoci.FunctionID, FunctionName: "cemli-executor", AppID: localoci.AppID, AppName: "cemli",
+		Region: localoci.Region,
+		Log:    o.FunctionLog, Wrap: o.Wrap, SharedUser: o.SharedUID,
 		Credentials: func() (fnhost.Credentials, error) {
 			now := time.Now()
 			session, err := authority.NewSession(now, now.Add(sessionTime))
-			return fnhost.Credentials{Token: session.Token, PrivateKey: session.PrivateKey, Expires: now.Add(sessionTime)}, err
+			return fnhost.Credentials{
+				Token: session.Token, PrivateKey: session.PrivateKey, Expires: now.Add(sessionTime),
+			}, err
 		},
 		Late: func() map[string]string { return map[string]string{"CEMLI_ENDPOINT": endpoint()} },
 	})
 }
 
-// asInvokeError says of a failed invocation what OCI tells its caller.
+// asInvokeError is what OCI answers to the caller of a failed invocation.
 func asInvokeError(err error) error {
 	switch {
 	case err == nil:
 		return nil
 	case errors.Is(err, fnhost.ErrTimeout):
-		return &localoci.InvokeError{Status: http.StatusGatewayTimeout, Code: "FunctionInvokeExecutionTimeout", Message: "Function execution timed out"}
+		return &localoci.InvokeError{
+			Status: http.StatusGatewayTimeout, Code: "FunctionInvokeExecutionTimeout",
+			Message: "Function execution timed out",
+		}
 	case errors.Is(err, fnhost.ErrBusy):
-		return &localoci.InvokeError{Status: http.StatusTooManyRequests, Code: "TooManyRequests", Message: "Too many concurrent invocations"}
+		return &localoci.InvokeError{
+			Status: http.StatusTooManyRequests, Code: "TooManyRequests", Message: "Too many concurrent invocations",
+		}
 	case errors.Is(err, fnhost.ErrStart):
-		return &localoci.InvokeError{Status: http.StatusBadGateway, Code: "FunctionInvokeContainerInitFail", Message: "Container failed to initialize: " + err.Error()}
+		return &localoci.InvokeError{
+			Status: http.StatusBadGateway, Code: "FunctionInvokeContainerInitFail",
+			Message: "Container failed to initialize: " + err.Error(),
+		}
 	}
-	return &localoci.InvokeError{Status: http.StatusBadGateway, Code: "FunctionInvokeExecutionFailed", Message: "function failed"}
+	return &localoci.InvokeError{
+		Status: http.StatusBadGateway, Code: "FunctionInvokeExecutionFailed", Message: "function failed",
+	}
 }
 
 // Endpoint is the base URL of all services.

@@ -105,7 +105,8 @@ func accepting(o *local.Options) {
 // answered takes the end of an invocation.
 func (c *cloud) answered(a fnhost.Answer, err error) {
 	got := answer{err: err}
-	if err == nil && !bytes.HasPrefix(a.Body, []byte("true")) && !bytes.HasPrefix(a.Body, []byte("false")) { // no verdict
+	// no verdict
+	if err == nil && !bytes.HasPrefix(a.Body, []byte("true")) && !bytes.HasPrefix(a.Body, []byte("false")) {
 		if json.Unmarshal(a.Body, &got.several) == nil {
 			c.answers <- got
 			return
@@ -122,7 +123,8 @@ func (c *cloud) results() store.Bucket  { return c.Person().Bucket(c.Buckets().R
 
 func (c *cloud) put(name string, data []byte) {
 	c.t.Helper()
-	if _, err := c.packages().Put(c.t.Context(), name, bytes.NewReader(data), int64(len(data)), store.PutOptions{}); err != nil {
+	_, err := c.packages().Put(c.t.Context(), name, bytes.NewReader(data), int64(len(data)), store.PutOptions{})
+	if err != nil {
 		c.t.Fatal(err)
 	}
 }
@@ -164,20 +166,25 @@ func (c *cloud) result(a answer) evidence.Result {
 
 func sample(t testing.TB, script string) []byte {
 	t.Helper()
-	return testkit.Zip(t, map[string]string{"manifest.json": `{"name":"sample","version":"1.0.0","type":"extension"}`, "steps/run.sh": script})
+	return testkit.Zip(t,
+		map[string]string{
+			"manifest.json": `{"name":"sample","version":"1.0.0","type":"extension"}`, "steps/run.sh": script,
+		})
 }
 
 func TestUploadRunsAndLeavesAResult(t *testing.T) {
 	c := start(t, nil)
 	c.put("in/sample-1.0.0.zip", sample(t, "echo Hello; id -u; echo $CEMLI_ENVIRONMENT"))
 	r := c.result(c.answer())
-	if r.Status != evidence.StatusSuccess || !strings.HasPrefix(r.Execution.Stdout, "Hello\n") || !strings.HasSuffix(r.Execution.Stdout, "\nlocal\n") {
+	if r.Status != evidence.StatusSuccess || !strings.HasPrefix(r.Execution.Stdout, "Hello\n") ||
+		!strings.HasSuffix(r.Execution.Stdout, "\nlocal\n") {
 		t.Errorf("status %s, %s, stdout %q", r.Status, r.Message, r.Execution.Stdout)
 	}
 	if os.Geteuid() == 0 && strings.Contains(r.Execution.Stdout, "\n0\n") {
 		t.Error("the script ran as root")
 	}
-	if r.Trigger.Kind != "event" || r.Trigger.EventType != "com.oraclecloud.objectstorage.createobject" || r.Trigger.Raw == nil {
+	if r.Trigger.Kind != "event" || r.Trigger.EventType != "com.oraclecloud.objectstorage.createobject" ||
+		r.Trigger.Raw == nil {
 		t.Errorf("trigger %+v", r.Trigger)
 	}
 	i := r.Identity
@@ -216,17 +223,20 @@ func TestPolicyAndRecords(t *testing.T) {
 		c.put(name, sample(t, script))
 		return c.result(c.answer())
 	}
-	if r := try("1.zip", "echo ran"); r.Status != evidence.StatusRejected || r.Error.Code != "policy.unavailable" || r.Execution.Ran {
+	r := try("1.zip", "echo ran")
+	if r.Status != evidence.StatusRejected || r.Error.Code != "policy.unavailable" || r.Execution.Ran {
 		t.Errorf("without its policy: %s, %+v", r.Status, r.Error)
 	}
 	policy := func(text string) {
 		t.Helper()
-		if _, err := c.Person().Bucket("cemli-policies").Put(t.Context(), "local.json", strings.NewReader(text), int64(len(text)), store.PutOptions{}); err != nil {
+		_, err := c.Person().Bucket("cemli-policies").Put(t.Context(), "local.json", strings.NewReader(text), int64(len(text)), store.PutOptions{})
+		if err != nil {
 			t.Fatal(err)
 		}
 	}
 	policy(`{"environment":"local","require":{"/owner":true}}`)
-	if r := try("2.zip", "echo ran"); r.Status != evidence.StatusRejected || r.Error.Code != "policy.require" || r.Policy.Source != "cemli-policies/local.json" {
+	if r := try("2.zip", "echo ran"); r.Status != evidence.StatusRejected || r.Error.Code != "policy.require" ||
+		r.Policy.Source != "cemli-policies/local.json" {
 		t.Errorf("without an owner: %s, %+v, policy %+v", r.Status, r.Error, r.Policy)
 	}
 	policy(`{"environment":"local"}`)
@@ -245,12 +255,16 @@ func TestPolicyAndRecords(t *testing.T) {
 // A run needs each of these statements of the function's policy: without it there is no
 // success, and the services' log names the permission.
 func TestRunNeedsItsPermissions(t *testing.T) {
-	all, err := localoci.Statements(localoci.Buckets{Packages: "cemli-packages", Results: "cemli-results", State: "cemli-state", Policies: "cemli-policies"})
+	all, err := localoci.Statements(
+		localoci.Buckets{
+			Packages: "cemli-packages", Results: "cemli-results", State: "cemli-state", Policies: "cemli-policies",
+		})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for name, missing := range map[string]string{
-		"read_packages": "OBJECT_READ", "read_policies": "OBJECT_READ", "create_results": "OBJECT_CREATE", "read_results": "OBJECT_INSPECT", "manage_state": "OBJECT_READ",
+		"read_packages": "OBJECT_READ", "read_policies": "OBJECT_READ", "create_results": "OBJECT_CREATE",
+		"read_results": "OBJECT_INSPECT", "manage_state": "OBJECT_READ",
 	} {
 		t.Run(name, func(t *testing.T) {
 			log := &testkit.Buffer{}
@@ -264,7 +278,8 @@ func TestRunNeedsItsPermissions(t *testing.T) {
 				}
 			})
 			const policy = `{"environment":"local"}`
-			if _, err := c.Person().Bucket("cemli-policies").Put(t.Context(), "local.json", strings.NewReader(policy), int64(len(policy)), store.PutOptions{}); err != nil {
+			_, err := c.Person().Bucket("cemli-policies").Put(t.Context(), "local.json", strings.NewReader(policy), int64(len(policy)), store.PutOptions{})
+			if err != nil {
 				t.Fatal(err)
 			}
 			c.put("sample-1.0.0.zip", sample(t, "echo ran"))
@@ -341,8 +356,10 @@ func TestSeveralInstancesRunAtOnce(t *testing.T) {
 	// Each waits until all three have begun, which they can only at the same time.
 	for _, n := range []string{"1", "2", "3"} {
 		c.put("sample-1.0."+n+".zip", testkit.Zip(t, map[string]string{
-			"manifest.json": `{"name":"sample","version":"1.0.` + n + `","type":"extension","concurrency":{"group":"` + n + `"}}`,
-			"steps/run.sh":  "touch " + dir + "/" + n + "; until [ $(ls " + dir + " | wc -l) -ge 3 ]; do sleep 0.05; done",
+			"manifest.json": `{"name":"sample","version":"1.0.` + n + `","type":"extension","concurrency":{"group":"` +
+				n + `"}}`,
+			"steps/run.sh": "touch " + dir + "/" + n + "; until [ $(ls " + dir +
+				" | wc -l) -ge 3 ]; do sleep 0.05; done",
 		}))
 	}
 	for range 3 {
@@ -366,7 +383,8 @@ func TestInvocationByHand(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := c.result(a)
-	if r.Trigger.Kind != "request" || r.Reason != "again" || r.Reference != "INC1" || r.Execution.Stdout != "by hand\n" {
+	if r.Trigger.Kind != "request" || r.Reason != "again" || r.Reference != "INC1" ||
+		r.Execution.Stdout != "by hand\n" {
 		t.Errorf("trigger %+v, reason %q, execution %+v", r.Trigger, r.Reason, r.Execution)
 	}
 }
@@ -380,18 +398,22 @@ func TestSecretsAndAnnouncement(t *testing.T) {
 	}
 	zip := func(version, ref, script string) []byte {
 		return testkit.Zip(t, map[string]string{
-			"manifest.json": `{"name":"sample","version":"` + version + `","type":"extension","secrets":{"DB":{"vault_secret":"` + ref + `"}}}`, "steps/run.sh": script,
+			"manifest.json": `{"name":"sample","version":"` + version +
+				`","type":"extension","secrets":{"DB":{"vault_secret":"` + ref + `"}}}`, "steps/run.sh": script,
 		})
 	}
 	for i, ref := range []string{"erp-db", secret.ID} {
-		c.put(fmt.Sprintf("sample-1.0.%d.zip", i), zip(fmt.Sprintf("1.0.%d", i), ref, `[ "$DB" = tiger-s3cr3t ] && echo "it is $DB"`))
+		c.put(fmt.Sprintf("sample-1.0.%d.zip", i),
+			zip(fmt.Sprintf("1.0.%d", i), ref, `[ "$DB" = tiger-s3cr3t ] && echo "it is $DB"`))
 		r := c.result(c.answer())
-		if r.Status != evidence.StatusSuccess || r.Execution.Stdout != "it is ***\n" || r.Secrets[0].SecretID != secret.ID || r.Secrets[0].Version != "1" {
+		if r.Status != evidence.StatusSuccess || r.Execution.Stdout != "it is ***\n" ||
+			r.Secrets[0].SecretID != secret.ID || r.Secrets[0].Version != "1" {
 			t.Errorf("%s: status %s, %q, %+v, secrets %+v", ref, r.Status, r.Message, r.Execution, r.Secrets)
 		}
 	}
 	c.put("sample-1.0.2.zip", zip("1.0.2", "no-such", "echo ran"))
-	if r := c.result(c.answer()); r.Status != evidence.StatusRejected || r.Error.Code != "secret.unavailable" || r.Execution.Ran {
+	r := c.result(c.answer())
+	if r.Status != evidence.StatusRejected || r.Error.Code != "secret.unavailable" || r.Execution.Ran {
 		t.Errorf("status %s, %+v", r.Status, r.Error)
 	}
 	if strings.Contains(c.log.String(), "tiger") {
@@ -401,7 +423,8 @@ func TestSecretsAndAnnouncement(t *testing.T) {
 	if err != nil || len(messages) != 3 {
 		t.Fatalf("%d messages, error %v; the function's log:\n%s", len(messages), err, c.log)
 	}
-	if m := messages[2]; !strings.HasPrefix(m.Title, "[local] sample 1.0.2: rejected - ") || !strings.Contains(m.Body, `"dev.cemli.run.finished"`) || strings.Contains(m.Body, "tiger") {
+	if m := messages[2]; !strings.HasPrefix(m.Title, "[local] sample 1.0.2: rejected - ") ||
+		!strings.Contains(m.Body, `"dev.cemli.run.finished"`) || strings.Contains(m.Body, "tiger") {
 		t.Errorf("message %+v", m)
 	}
 }
@@ -412,7 +435,8 @@ func TestOnlyFailuresAreAnnounced(t *testing.T) {
 	c.result(c.answer())
 	c.put("sample-1.0.1.zip", sample(t, "exit 1"))
 	c.result(c.answer())
-	if messages, err := c.Server().Messages(); err != nil || len(messages) != 1 || !strings.Contains(messages[0].Title, "failed") {
+	messages, err := c.Server().Messages()
+	if err != nil || len(messages) != 1 || !strings.Contains(messages[0].Title, "failed") {
 		t.Errorf("messages %+v, error %v", messages, err)
 	}
 }
@@ -420,8 +444,9 @@ func TestOnlyFailuresAreAnnounced(t *testing.T) {
 func TestParameterSetsByEvent(t *testing.T) {
 	c := start(t, nil)
 	c.put("sets-1.0.0.zip", testkit.Zip(t, map[string]string{
-		"manifest.json": `{"name":"sets","version":"1.0.0","type":"localization","parameters":{"C":{"type":"string"}},"parameter_sets":{"FR":{"C":"fr"},"DE":{"C":"de"}}}`,
-		"steps/run.sh":  "echo $CEMLI_PARAM_C",
+		"manifest.json": `{"name":"sets","version":"1.0.0","type":"localization","parameters":{"C":{"type":"string"}},
+			"parameter_sets":{"FR":{"C":"fr"},"DE":{"C":"de"}}}`,
+		"steps/run.sh": "echo $CEMLI_PARAM_C",
 	}))
 	a := c.answer()
 	if a.err != nil || len(a.several) != 2 {
@@ -468,7 +493,8 @@ func TestEventsThatArriveTwice(t *testing.T) {
 func TestALongPackageGoesOnDetached(t *testing.T) {
 	c := start(t, nil)
 	c.put("long-1.0.0.zip", testkit.Zip(t, map[string]string{
-		"manifest.json": `{"name":"long","version":"1.0.0","type":"extension","timeout":"30m"}`, "steps/run.sh": "echo $CEMLI_DEADLINE",
+		"manifest.json": `{"name":"long","version":"1.0.0","type":"extension","timeout":"30m"}`,
+		"steps/run.sh":  "echo $CEMLI_DEADLINE",
 	}))
 	first := c.answer()
 	if first.err != nil || first.Status != evidence.StatusInProgress {
@@ -476,7 +502,8 @@ func TestALongPackageGoesOnDetached(t *testing.T) {
 	}
 	r := c.result(c.answer())
 	deadline, err := time.Parse(time.RFC3339, strings.TrimSpace(r.Execution.Stdout))
-	if err != nil || r.Status != evidence.StatusSuccess || r.RunID != first.RunID || r.Trigger.Kind != "event" || time.Until(deadline) < 20*time.Minute {
+	if err != nil || r.Status != evidence.StatusSuccess || r.RunID != first.RunID || r.Trigger.Kind != "event" ||
+		time.Until(deadline) < 20*time.Minute {
 		t.Errorf("run %s, status %s, trigger %s, deadline %s, %v", r.RunID, r.Status, r.Trigger.Kind, deadline, err)
 	}
 }
@@ -485,7 +512,8 @@ func TestALongPackageGoesOnDetached(t *testing.T) {
 func TestTheTimeOfDetachedInvocations(t *testing.T) {
 	c := start(t, func(o *local.Options) { o.Detached = 3 * time.Minute })
 	c.put("long-1.0.0.zip", testkit.Zip(t, map[string]string{
-		"manifest.json": `{"name":"long","version":"1.0.0","type":"extension","timeout":"90s"}`, "steps/run.sh": "echo $CEMLI_DEADLINE",
+		"manifest.json": `{"name":"long","version":"1.0.0","type":"extension","timeout":"90s"}`,
+		"steps/run.sh":  "echo $CEMLI_DEADLINE",
 	}))
 	if first := c.answer(); first.err != nil || first.Status != evidence.StatusInProgress {
 		t.Fatalf("answer %+v", first)
@@ -516,7 +544,8 @@ func TestSweepRunsWhatNoEventDid(t *testing.T) {
 	}
 	sweep() // from here on uploads are looked after
 	c.put("sample-1.0.0.zip", sample(t, "echo ran"))
-	if swept := sweep(); swept.Status != "success" || len(swept.Runs) != 1 || swept.Runs[0].Status != "success" || swept.Runs[0].Object != "sample-1.0.0.zip" {
+	if swept := sweep(); swept.Status != "success" || len(swept.Runs) != 1 || swept.Runs[0].Status != "success" ||
+		swept.Runs[0].Object != "sample-1.0.0.zip" {
 		t.Errorf("%+v", swept)
 	}
 }

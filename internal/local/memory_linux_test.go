@@ -61,9 +61,11 @@ func container(t *testing.T, procs string) func(dir, binary string) []string {
 		const user = "61184" // the first instance's
 		script := strings.Join([]string{
 			"set -e", "echo $$ >" + procs,
-			"mount -t tmpfs -o size=128m,nr_inodes=4096,noexec,nosuid,nodev,mode=700,uid=" + user + ",gid=" + user + " none " + dir + "/tmp",
+			"mount -t tmpfs -o size=128m,nr_inodes=4096,noexec,nosuid,nodev,mode=700,uid=" + user + ",gid=" + user +
+				" none " + dir + "/tmp",
 			"cd " + dir + "/tmp",
-			"exec setpriv --reuid " + user + " --regid " + user + " --clear-groups --no-new-privs --bounding-set=-all " + binary,
+			"exec setpriv --reuid " + user + " --regid " + user +
+				" --clear-groups --no-new-privs --bounding-set=-all " + binary,
 		}, "\n")
 		return []string{"/usr/bin/unshare", "-m", "/bin/sh", "-c", script}
 	}
@@ -89,7 +91,8 @@ func largeZip(t *testing.T, random, text int) string {
 		}
 	}
 	add("manifest.json", zip.Deflate, strings.NewReader(`{"name":"large","version":"1.0.0","type":"integration"}`))
-	add("steps/run.sh", zip.Deflate, strings.NewReader("cat artifacts/* | wc -c; df -B1 --output=size . | tail -1; cp artifacts/text $TMPDIR/copy"))
+	add("steps/run.sh", zip.Deflate,
+		strings.NewReader("cat artifacts/* | wc -c; df -B1 --output=size . | tail -1; cp artifacts/text $TMPDIR/copy"))
 	source := rand.NewChaCha8([32]byte{1})
 	for i := range random / 10 {
 		add(fmt.Sprintf("artifacts/random-%d", i), zip.Store, io.LimitReader(source, 10<<20))
@@ -144,7 +147,8 @@ func TestLargePackageWithinTheFunctionsLimits(t *testing.T) {
 
 	c.upload(largeZip(t, 120, 10))
 	r = c.result(c.answer())
-	if r.Status != evidence.StatusRejected || r.Error.Code != "archive.no_space" || !strings.Contains(r.Error.Hint, "memory") {
+	if r.Status != evidence.StatusRejected || r.Error.Code != "archive.no_space" ||
+		!strings.Contains(r.Error.Hint, "memory") {
 		t.Errorf("status %s, error %+v; want archive.no_space", r.Status, r.Error)
 	}
 }

@@ -25,7 +25,8 @@ func (c *cloud) putAs(name string) {
 	}
 	client.Host = c.Endpoint()
 	if _, err := client.PutObject(c.t.Context(), objectstorage.PutObjectRequest{
-		NamespaceName: common.String(localoci.Namespace), BucketName: common.String(c.Buckets().Packages), ObjectName: &name,
+		NamespaceName: common.String(localoci.Namespace), BucketName: common.String(c.Buckets().Packages),
+		ObjectName:    &name,
 		ContentLength: common.Int64(1), PutObjectBody: io.NopCloser(strings.NewReader("x")),
 	}); err != nil {
 		c.t.Fatal(err)

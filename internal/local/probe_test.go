@@ -35,7 +35,8 @@ func checkBody(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	object := regexp.MustCompile(`base64encoded_content = jsonencode\(\{ action = "(\w+)", verdict = (\w+) \}\)`).FindSubmatch(module)
+	object := regexp.MustCompile(
+		`base64encoded_content = jsonencode\(\{ action = "(\w+)", verdict = (\w+) \}\)`).FindSubmatch(module)
 	if object == nil {
 		t.Fatal("the module devops has no such check stage any more")
 	}
@@ -65,7 +66,10 @@ func failing(p executor.Probe) (lines []string) {
 // without are the statements that Terraform deploys, but for those of some names.
 func without(t *testing.T, names ...string) (texts []string) {
 	t.Helper()
-	all, err := localoci.Statements(localoci.Buckets{Packages: "cemli-packages", Results: "cemli-results", State: "cemli-state", Policies: "cemli-policies"})
+	all, err := localoci.Statements(
+		localoci.Buckets{
+			Packages: "cemli-packages", Results: "cemli-results", State: "cemli-state", Policies: "cemli-policies",
+		})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +82,8 @@ func without(t *testing.T, names ...string) (texts []string) {
 }
 
 func TestProbe(t *testing.T) {
-	c := start(t, func(o *local.Options) { o.Settings = map[string]string{"CEMLI_POLICY": "cemli-policies/policy.json"} })
+	c := start(t,
+		func(o *local.Options) { o.Settings = map[string]string{"CEMLI_POLICY": "cemli-policies/policy.json"} })
 	c.putPolicy(t, `{"environment":"local"}`)
 	for range 2 { // the second finds what the first has left
 		p := c.probe(t)
@@ -92,7 +97,9 @@ func TestProbe(t *testing.T) {
 				t.Errorf("%+v", l)
 			}
 		}
-		want := strings.Fields("configuration kernel landlock memory processes tools seccomp tmp sandbox clock state results packages policy topic vault invoke write_log")
+		want := strings.Fields(
+			"configuration kernel landlock memory processes tools seccomp tmp sandbox clock " +
+				"state results packages policy topic vault invoke write_log")
 		if !slices.Equal(whats, want) {
 			t.Errorf("lines %v; want %v", whats, want)
 		}
@@ -108,7 +115,8 @@ func TestProbe(t *testing.T) {
 			t.Errorf("%s has %v; want %v", bucket, got, want)
 		}
 	}
-	if got := c.names(t, "cemli-state"); slices.ContainsFunc(got, func(name string) bool { return strings.HasPrefix(name, "probe/") }) {
+	got := c.names(t, "cemli-state")
+	if slices.ContainsFunc(got, func(name string) bool { return strings.HasPrefix(name, "probe/") }) {
 		t.Errorf("the state bucket has %v", got)
 	}
 }
@@ -121,18 +129,40 @@ func TestProbeFindsWhatIsMissing(t *testing.T) {
 		policy     string
 		want       []string
 	}{
-		"no packages bucket":   {settings: map[string]string{"CEMLI_PACKAGES_BUCKET": "none"}, want: []string{"packages store.bucket_not_found"}},
-		"no results bucket":    {settings: map[string]string{"RESULTS_BUCKET": "none"}, want: []string{"results store.bucket_not_found"}},
-		"no state bucket":      {settings: map[string]string{"CEMLI_STATE_BUCKET": "none"}, want: []string{"clock store.bucket_not_found", "state store.bucket_not_found"}},
-		"packages not read":    {statements: []string{"read_packages"}, want: []string{"packages store.bucket_not_found"}},
-		"results not created":  {statements: []string{"create_results"}, want: []string{"results store.bucket_not_found"}},
-		"results not read":     {statements: []string{"read_results"}, want: []string{"results store.bucket_not_found"}},
-		"state not written":    {statements: []string{"manage_state"}, want: []string{"clock store.bucket_not_found", "state store.bucket_not_found"}},
-		"not itself, asked":    {statements: []string{"find_itself"}, want: []string{"invoke config.invoke"}},
-		"not itself, invoked":  {statements: []string{"invoke_itself"}, want: []string{"invoke config.invoke"}},
-		"policy not read":      {policy: "{}", statements: []string{"read_policies"}, want: []string{"policy policy.unavailable"}},
-		"policy of another":    {policy: `{"environment":"prod"}`, want: []string{"policy policy.unavailable"}},
-		"broken configuration": {settings: map[string]string{"CEMLI_RESERVE": "soon", "CEMLI_TYPO": "1"}, want: []string{"configuration config.value", "configuration config.unknown"}},
+		"no packages bucket": {
+			settings: map[string]string{"CEMLI_PACKAGES_BUCKET": "none"},
+			want:     []string{"packages store.bucket_not_found"},
+		},
+		"no results bucket": {
+			settings: map[string]string{"RESULTS_BUCKET": "none"}, want: []string{"results store.bucket_not_found"},
+		},
+		"no state bucket": {
+			settings: map[string]string{"CEMLI_STATE_BUCKET": "none"},
+			want:     []string{"clock store.bucket_not_found", "state store.bucket_not_found"},
+		},
+		"packages not read": {
+			statements: []string{"read_packages"}, want: []string{"packages store.bucket_not_found"},
+		},
+		"results not created": {
+			statements: []string{"create_results"}, want: []string{"results store.bucket_not_found"},
+		},
+		"results not read": {
+			statements: []string{"read_results"}, want: []string{"results store.bucket_not_found"},
+		},
+		"state not written": {
+			statements: []string{"manage_state"},
+			want:       []string{"clock store.bucket_not_found", "state store.bucket_not_found"},
+		},
+		"not itself, asked":   {statements: []string{"find_itself"}, want: []string{"invoke config.invoke"}},
+		"not itself, invoked": {statements: []string{"invoke_itself"}, want: []string{"invoke config.invoke"}},
+		"policy not read": {
+			policy: "{}", statements: []string{"read_policies"}, want: []string{"policy policy.unavailable"},
+		},
+		"policy of another": {policy: `{"environment":"prod"}`, want: []string{"policy policy.unavailable"}},
+		"broken configuration": {
+			settings: map[string]string{"CEMLI_RESERVE": "soon", "CEMLI_TYPO": "1"},
+			want:     []string{"configuration config.value", "configuration config.unknown"},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cloud := start(t, func(o *local.Options) {
@@ -199,7 +229,8 @@ func TestProbeUnderOtherKernels(t *testing.T) {
 			p := c.probe(t)
 			said := false
 			for _, l := range p.Lines {
-				said = said || l.What == "sandbox" && strings.Contains(l.Says, k.says) || l.What == "landlock" && strings.Contains(l.Says, k.says)
+				said = said || l.What == "sandbox" && strings.Contains(l.Says, k.says) ||
+					l.What == "landlock" && strings.Contains(l.Says, k.says)
 			}
 			if got := c.verdict(t); got != k.verdict || !said {
 				t.Errorf("verdict %q; want %s, because of %s: %+v", got, k.verdict, k.says, p.Lines)
@@ -220,7 +251,8 @@ func passable(t *testing.T, folders ...string) {
 
 func (c *cloud) putPolicy(t *testing.T, doc string) {
 	t.Helper()
-	if _, err := c.Person().Bucket("cemli-policies").Put(t.Context(), "policy.json", strings.NewReader(doc), int64(len(doc)), store.PutOptions{}); err != nil {
+	_, err := c.Person().Bucket("cemli-policies").Put(t.Context(), "policy.json", strings.NewReader(doc), int64(len(doc)), store.PutOptions{})
+	if err != nil {
 		t.Fatal(err)
 	}
 }

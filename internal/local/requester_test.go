@@ -23,8 +23,10 @@ import (
 // uploadersToo lets the principals of functions and instances upload packages.
 func uploadersToo(t *testing.T) func(*local.Options) {
 	return func(o *local.Options) {
-		const upload = " to manage objects in compartment id " + localoci.Compartment + " where target.bucket.name='cemli-packages'"
-		o.Statements = append(without(t), "Allow dynamic-group cemli-function"+upload, "Allow dynamic-group cemli-instance"+upload)
+		const upload = " to manage objects in compartment id " + localoci.Compartment +
+			" where target.bucket.name='cemli-packages'"
+		o.Statements = append(without(t), "Allow dynamic-group cemli-function"+upload,
+			"Allow dynamic-group cemli-instance"+upload)
 	}
 }
 
@@ -35,7 +37,9 @@ func (c *cloud) as(t *testing.T, issue func(now, expires time.Time) (localoci.Se
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, value := range map[string]string{"VERSION": "2.2", "REGION": localoci.Region, "RPST": session.Token, "PRIVATE_PEM": string(session.PrivateKey)} {
+	for name, value := range map[string]string{
+		"VERSION": "2.2", "REGION": localoci.Region, "RPST": session.Token, "PRIVATE_PEM": string(session.PrivateKey),
+	} {
 		t.Setenv("OCI_RESOURCE_PRINCIPAL_"+name, value)
 	}
 	client := oci.ResourcePrincipal(oci.Options{Endpoint: c.Endpoint()})
@@ -49,7 +53,8 @@ func (c *cloud) as(t *testing.T, issue func(now, expires time.Time) (localoci.Se
 func (c *cloud) uploads(who *oci.Client, name string) evidence.Result {
 	c.t.Helper()
 	data := sample(c.t, "true")
-	if _, err := who.Bucket(c.Buckets().Packages).Put(c.t.Context(), name, bytes.NewReader(data), int64(len(data)), store.PutOptions{}); err != nil {
+	_, err := who.Bucket(c.Buckets().Packages).Put(c.t.Context(), name, bytes.NewReader(data), int64(len(data)), store.PutOptions{})
+	if err != nil {
 		c.t.Fatal(err)
 	}
 	return c.result(c.answer())
@@ -83,7 +88,10 @@ func (c *cloud) requester(r evidence.Result) (u evidence.Uploader, ok bool) {
 		c.t.Fatal(err)
 	}
 	testkit.CheckRequester(c.t, doc)
-	for _, never := range []string{"127.0.0.1", "192.0.2.1", "local user", "local resource", "local instance", "local principal", ".zip", "Oracle-GoSDK"} {
+	for _, never := range []string{
+		"127.0.0.1", "192.0.2.1", "local user", "local resource", "local instance", "local principal", ".zip",
+		"Oracle-GoSDK",
+	} {
 		if bytes.Contains(doc, []byte(never)) {
 			c.t.Errorf("%q is in %s", never, doc)
 		}
@@ -109,7 +117,8 @@ func (c *cloud) aDayPasses(r evidence.Result) {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	if _, err := state.Put(c.t.Context(), name, bytes.NewReader(text), int64(len(text)), store.PutOptions{}); err != nil {
+	_, err = state.Put(c.t.Context(), name, bytes.NewReader(text), int64(len(text)), store.PutOptions{})
+	if err != nil {
 		c.t.Fatal(err)
 	}
 }
@@ -151,9 +160,12 @@ func TestUploadsWhoseEntryIsNotAsUsual(t *testing.T) {
 	}
 	faults(localoci.Faults{LogLose: 1})
 	r := c.uploads(c.Person(), "par.zip")
-	c.Server().LogWrite(localoci.LoggedWrite{ETag: r.Package.ETag, Principal: "ocid1.user.oc1..creator", PreAuthenticated: true})
+	c.Server().LogWrite(localoci.LoggedWrite{
+		ETag: r.Package.ETag, Principal: "ocid1.user.oc1..creator", PreAuthenticated: true,
+	})
 	c.sweeps()
-	if got, ok := c.requester(r); !ok || !got.Found || got.Principal != "ocid1.user.oc1..creator" || !*got.PreAuthenticated {
+	got, ok := c.requester(r)
+	if !ok || !got.Found || got.Principal != "ocid1.user.oc1..creator" || !*got.PreAuthenticated {
 		t.Errorf("through a pre-authenticated request: %v, %+v", ok, got)
 	}
 
@@ -215,7 +227,8 @@ func TestLoggingSearchWithTheOCICLI(t *testing.T) {
 	o.file("a.zip", sample(t, "true"))
 	o.run("os", "object", "put", "-bn", "cemli-packages", "--file", "a.zip")
 	now := time.Now().UTC()
-	text := o.run("logging-search", "search-logs", "--search-query", `search "`+localoci.WriteLog+`" | sort by datetime desc`,
+	text := o.run("logging-search", "search-logs",
+		"--search-query", `search "`+localoci.WriteLog+`" | sort by datetime desc`,
 		"--time-start", now.Add(-time.Hour).Format(time.RFC3339), "--time-end", now.Add(time.Hour).Format(time.RFC3339))
 	if !strings.Contains(text, `"principalId": "`+localoci.User+`"`) || !strings.Contains(text, `"isPar": false`) {
 		t.Errorf("found %s", text)

@@ -17,7 +17,8 @@ import (
 
 const rotationExample = "../../examples/credential-rotation"
 
-// rotating starts a local OCI with the example of a rotation: its policy, its secret, and its package, which has run once.
+// rotating starts a local OCI with the example of a rotation: its policy, its secret, and its package, which has run
+// once.
 func rotating(t *testing.T) *cloud {
 	t.Helper()
 	policy, err := os.ReadFile(rotationExample + "/policy.json")
@@ -66,10 +67,12 @@ func TestARotationStartsOneRun(t *testing.T) {
 	c.rotate("the second of all passwords")
 	a := c.answer()
 	r := c.result(a)
-	if r.Status != evidence.StatusSuccess || a.Duplicate || r.Secrets[0].Version != "2" || !strings.Contains(r.Execution.Stdout, "login works") {
+	if r.Status != evidence.StatusSuccess || a.Duplicate || r.Secrets[0].Version != "2" ||
+		!strings.Contains(r.Execution.Stdout, "login works") {
 		t.Fatalf("status %s, %s, secrets %+v, stdout %q", r.Status, r.Message, r.Secrets, r.Execution.Stdout)
 	}
-	if tr := r.Trigger; tr.Kind != "event" || tr.EventType != "com.oraclecloud.vaultsecret.createsecretversion" || tr.EventID == "" {
+	tr := r.Trigger
+	if tr.Kind != "event" || tr.EventType != "com.oraclecloud.vaultsecret.createsecretversion" || tr.EventID == "" {
 		t.Errorf("trigger %+v", tr)
 	}
 
@@ -88,7 +91,8 @@ func TestARotationStartsOneRun(t *testing.T) {
 	}
 	c.rotate("the third of all passwords")
 	first, second, third := c.answer(), c.answer(), c.answer()
-	if first.RunID == r.RunID || first.Duplicate || second.RunID != first.RunID || !second.Duplicate || third.RunID != first.RunID || !third.Duplicate {
+	if first.RunID == r.RunID || first.Duplicate || second.RunID != first.RunID || !second.Duplicate ||
+		third.RunID != first.RunID || !third.Duplicate {
 		t.Errorf("the next rotation: %+v, %+v, %+v", first.Summary, second.Summary, third.Summary)
 	}
 	if n := c.runs(t); n != 3 { // the upload's and two rotations'
@@ -104,7 +108,8 @@ func TestRotationsInABatch(t *testing.T) {
 	}
 	cloudEvent := `{"specversion":"1.0","id":"rotation-2","source":"s","type":"com.oraclecloud.vaultsecret.createsecretversion","data":{"resourceName":"bank-interface-password"}}`
 	invoked, err := c.invoke("[" + strings.Join([]string{
-		event("rotation-1", "bank-interface-password"), event("rotation-1", "bank-interface-password"), event("rotation-1", "another-password"), cloudEvent,
+		event("rotation-1", "bank-interface-password"), event("rotation-1", "bank-interface-password"),
+		event("rotation-1", "another-password"), cloudEvent,
 	}, ",") + "]")
 	if err != nil {
 		t.Fatal(err)

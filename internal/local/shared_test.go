@@ -20,7 +20,8 @@ func TestInstancesThatShareAUser(t *testing.T) {
 	for n := range 4 {
 		c.put(fmt.Sprintf("sleeper%d-1.0.0.zip", n), testkit.Zip(t, map[string]string{
 			"manifest.json": fmt.Sprintf(`{"name":"sleeper%d","version":"1.0.0","type":"extension"}`, n),
-			"steps/run.sh":  "id -u; for i in $(seq 12); do sleep 0.5; done; for i in $(seq 12); do sleep 1 & done; wait",
+			"steps/run.sh": "id -u; for i in $(seq 12); do sleep 0.5; done; for i in $(seq 12); do sleep 1 & done; " +
+				"wait",
 		}))
 		time.Sleep(time.Second) // the point of it: others begin while it runs
 	}
@@ -48,7 +49,8 @@ func TestABombBesideAnInnocentRun(t *testing.T) {
 		"bomb":     "sleep 0.5; for i in $(seq 60); do sleep 100 & done; wait",
 	} {
 		c.put(name+"-1.0.0.zip", testkit.Zip(t, map[string]string{
-			"manifest.json": fmt.Sprintf(`{"name":%q,"version":"1.0.0","type":"extension"}`, name), "steps/run.sh": script,
+			"manifest.json": fmt.Sprintf(`{"name":%q,"version":"1.0.0","type":"extension"}`, name),
+			"steps/run.sh":  script,
 		}))
 	}
 	for range 2 {

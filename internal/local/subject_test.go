@@ -22,7 +22,8 @@ import (
 // invokeAs has a person invoke the function with headers of its own.
 func (c *cloud) invokeAs(body string, header map[string]string) {
 	c.t.Helper()
-	r, err := http.NewRequestWithContext(c.t.Context(), http.MethodPost, c.Endpoint()+"/20181201/functions/"+localoci.FunctionID+"/actions/invoke", bytes.NewReader([]byte(body)))
+	r, err := http.NewRequestWithContext(c.t.Context(), http.MethodPost,
+		c.Endpoint()+"/20181201/functions/"+localoci.FunctionID+"/actions/invoke", bytes.NewReader([]byte(body)))
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -62,15 +63,19 @@ func TestWhoAskedIsInTheResult(t *testing.T) {
 			t.Errorf("after an event: status %s, requested by %+v", r.Status, r.RequestedBy)
 		}
 		c.invokeAs(`{"object":"sample-1.0.0.zip","action":"check"}`, map[string]string{
-			"Oci-Subject-Id": "ocid1.user.oc1..forged", "Oci-Subject-Type": "resource", "Fn-Http-H-Oci-Subject-Id": "ocid1.user.oc1..forged",
+			"Oci-Subject-Id": "ocid1.user.oc1..forged", "Oci-Subject-Type": "resource",
+			"Fn-Http-H-Oci-Subject-Id": "ocid1.user.oc1..forged",
 		})
-		want := []evidence.Requester{{Subject: localoci.User, Type: "user", Source: "Oci-Subject-Id", Verified: trusted}}
+		want := []evidence.Requester{{
+			Subject: localoci.User, Type: "user", Source: "Oci-Subject-Id", Verified: trusted,
+		}}
 		if diff := cmp.Diff(want, c.result(c.answer()).RequestedBy); diff != "" {
 			t.Errorf("trusted %v (-want +got):\n%s", trusted, diff)
 		}
 		// With this header the FDK replaces the platform's by the caller's.
 		c.invokeAs(`{"object":"sample-1.0.0.zip","action":"dry_run"}`, map[string]string{
-			"Fn-Intent": "httprequest", "Fn-Http-H-Oci-Subject-Id": "ocid1.user.oc1..forged", "Fn-Http-H-Oci-Subject-Type": "user",
+			"Fn-Intent": "httprequest", "Fn-Http-H-Oci-Subject-Id": "ocid1.user.oc1..forged",
+			"Fn-Http-H-Oci-Subject-Type": "user",
 		})
 		a := c.answer()
 		switch {
@@ -107,7 +112,8 @@ for host in 127.0.0.1 localhost evil.example; do
 done; true`))
 	r := c.result(c.answer())
 	out := r.Execution.Stdout + r.Execution.Stderr
-	if r.Status != evidence.StatusSuccess || strings.Count(out, "NotAuthenticated")+strings.Count(out, "NotAllowed") != 18 {
+	if r.Status != evidence.StatusSuccess ||
+		strings.Count(out, "NotAuthenticated")+strings.Count(out, "NotAllowed") != 18 {
 		t.Errorf("status %s, %s; output %s", r.Status, r.Message, out)
 	}
 	if strings.Contains(out, strings.TrimSpace(string(token))) || strings.Contains(out, "PRIVATE KEY") {
@@ -131,7 +137,8 @@ func TestFunctionOfAnotherHost(t *testing.T) {
 	environment["CEMLI_RESERVE"] = "1s"
 	host, err := fnhost.New(fnhost.Config{
 		Binary: binary, Instances: 1, MemoryMB: 512, Timeout: 20 * time.Second, Settings: environment, Log: c.log,
-		FunctionID: "01KB2V5NG3NG8G00GZJ0000001", FunctionName: "cemli-executor", AppID: "01KB2V5NG3NG8G00GZJ0000002", AppName: "cemli", Region: localoci.Region,
+		FunctionID: "01KB2V5NG3NG8G00GZJ0000001", FunctionName: "cemli-executor", AppID: "01KB2V5NG3NG8G00GZJ0000002",
+		AppName: "cemli", Region: localoci.Region,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -145,12 +152,15 @@ func TestFunctionOfAnotherHost(t *testing.T) {
 	}
 	c.put("sample-1.0.0.zip", sample(t, "echo fine"))
 	// What a caller writes goes through a Fn server: it is told, and not believed.
-	r := invoke(`{"object":"sample-1.0.0.zip"}`, http.Header{"Oci-Subject-Id": {"ocid1.user.oc1..forged"}, "Oci-Subject-Type": {"user"}})
+	r := invoke(`{"object":"sample-1.0.0.zip"}`,
+		http.Header{"Oci-Subject-Id": {"ocid1.user.oc1..forged"}, "Oci-Subject-Type": {"user"}})
 	want := []evidence.Requester{{Subject: "ocid1.user.oc1..forged", Type: "user", Source: "Oci-Subject-Id"}}
-	if diff := cmp.Diff(want, r.RequestedBy); diff != "" || r.Status != evidence.StatusSuccess || r.Identity.FunctionID != "01KB2V5NG3NG8G00GZJ0000001" {
+	diff := cmp.Diff(want, r.RequestedBy)
+	if diff != "" || r.Status != evidence.StatusSuccess || r.Identity.FunctionID != "01KB2V5NG3NG8G00GZJ0000001" {
 		t.Errorf("status %s, %s, identity %+v, requested by (-want +got):\n%s", r.Status, r.Message, r.Identity, diff)
 	}
-	if messages, err := c.Server().Messages(); err != nil || len(messages) != 1 || strings.Contains(c.log.String(), `"level":"ERROR"`) {
+	messages, err := c.Server().Messages()
+	if err != nil || len(messages) != 1 || strings.Contains(c.log.String(), `"level":"ERROR"`) {
 		t.Errorf("%d announcements, %v; log %s", len(messages), err, c.log)
 	}
 	// There is no longer invocation that could go on with it.
@@ -158,7 +168,8 @@ func TestFunctionOfAnotherHost(t *testing.T) {
 		"manifest.json": `{"name":"long","version":"1.0.0","type":"extension","timeout":"10m"}`, "steps/run.sh": "true",
 	}))
 	r = invoke(`{"object":"long-1.0.0.zip"}`, nil)
-	if r.Status != evidence.StatusRejected || r.Error.Code != "step.deadline" || !strings.Contains(r.Error.Hint, "detached") || !strings.Contains(r.Error.Hint, "timeout") {
+	if r.Status != evidence.StatusRejected || r.Error.Code != "step.deadline" ||
+		!strings.Contains(r.Error.Hint, "detached") || !strings.Contains(r.Error.Hint, "timeout") {
 		t.Errorf("status %s, error %+v", r.Status, r.Error)
 	}
 }

@@ -27,20 +27,26 @@ func TestBucketsAreAsTerraformMakesThem(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	deployed := regexp.MustCompile(`(\w+) +\= \{ versioning = "(\w+)", events = (\w+) \}`).FindAllStringSubmatch(string(text), -1)
+	deployed := regexp.MustCompile(
+		`(\w+) +\= \{ versioning = "(\w+)", events = (\w+) \}`).FindAllStringSubmatch(string(text), -1)
 	if len(deployed) != 4 {
 		t.Fatalf("Terraform makes %q", deployed)
 	}
 	for _, unversioned := range []bool{false, true} {
 		c := start(t, func(o *local.Options) { o.Unversioned = unversioned })
-		names := map[string]string{"packages": c.Buckets().Packages, "results": c.Buckets().Results, "state": c.Buckets().State, "policies": c.Buckets().Policies}
+		names := map[string]string{
+			"packages": c.Buckets().Packages, "results": c.Buckets().Results, "state": c.Buckets().State,
+			"policies": c.Buckets().Policies,
+		}
 		for _, bucket := range deployed {
 			versioning := bucket[2]
 			if unversioned {
 				versioning = "Disabled"
 			}
-			if got := c.describeBucket(t, names[bucket[1]]); string(got.Versioning) != versioning || fmt.Sprint(*got.ObjectEventsEnabled) != bucket[3] {
-				t.Errorf("unversioned %v: %s has versioning %s, events %v; want %s, %s", unversioned, bucket[1], got.Versioning, *got.ObjectEventsEnabled, versioning, bucket[3])
+			got := c.describeBucket(t, names[bucket[1]])
+			if string(got.Versioning) != versioning || fmt.Sprint(*got.ObjectEventsEnabled) != bucket[3] {
+				t.Errorf("unversioned %v: %s has versioning %s, events %v; want %s, %s", unversioned, bucket[1],
+					got.Versioning, *got.ObjectEventsEnabled, versioning, bucket[3])
 			}
 		}
 	}
@@ -57,7 +63,8 @@ func (c *cloud) describeBucket(t *testing.T, name string) objectstorage.Bucket {
 		t.Fatal(err)
 	}
 	client.Host = c.Endpoint()
-	described, err := client.GetBucket(t.Context(), objectstorage.GetBucketRequest{NamespaceName: common.String(localoci.Namespace), BucketName: &name})
+	described, err := client.GetBucket(t.Context(),
+		objectstorage.GetBucketRequest{NamespaceName: common.String(localoci.Namespace), BucketName: &name})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +109,9 @@ func TestVersionsRunInTheOrderOfTheirUploads(t *testing.T) {
 		}
 		name := fmt.Sprint("ver", round)
 		zip := func(version, script string) []byte {
-			return testkit.Zip(t, map[string]string{"manifest.json": `{"name":"` + name + `","version":"` + version + `","type":"extension"}`, "steps/run.sh": script})
+			return testkit.Zip(t,
+				map[string]string{"manifest.json": `{"name":"` + name + `","version":"` + version +
+					`","type":"extension"}`, "steps/run.sh": script})
 		}
 		c.put(name+"-1.8.0.zip", zip("1.8.0", "touch "+dir+"/begun; until [ -e "+dir+"/end ]; do sleep 0.02; done"))
 		for end := time.Now().Add(time.Minute); !exists(dir + "/begun"); time.Sleep(10 * time.Millisecond) {
@@ -149,7 +158,8 @@ func TestASweepFindsReplacedVersions(t *testing.T) {
 		var swept struct {
 			Status string `json:"status"`
 		}
-		if doc := invokeByHand(t, c, `{"action":"sweep"}`); json.Unmarshal(doc, &swept) != nil || swept.Status != "success" {
+		doc := invokeByHand(t, c, `{"action":"sweep"}`)
+		if json.Unmarshal(doc, &swept) != nil || swept.Status != "success" {
 			t.Fatalf("the sweep answered %s", doc)
 		}
 	}
@@ -199,9 +209,12 @@ func TestWhatIsReplacedWhileItWaits(t *testing.T) {
 				}
 			}
 			zip := func(name, version, script string) []byte {
-				return testkit.Zip(t, map[string]string{"manifest.json": `{"name":"` + name + `","version":"` + version + `","type":"extension","concurrency":{"group":"g"}}`, "steps/run.sh": script})
+				return testkit.Zip(t,
+					map[string]string{"manifest.json": `{"name":"` + name + `","version":"` + version +
+						`","type":"extension","concurrency":{"group":"g"}}`, "steps/run.sh": script})
 			}
-			c.put("first.zip", zip("first", "1.0.0", "touch "+dir+"/begun; until [ -e "+dir+"/end ]; do sleep 0.02; done"))
+			c.put("first.zip",
+				zip("first", "1.0.0", "touch "+dir+"/begun; until [ -e "+dir+"/end ]; do sleep 0.02; done"))
 			for end := time.Now().Add(time.Minute); !exists(dir + "/begun"); time.Sleep(10 * time.Millisecond) {
 				if time.Now().After(end) {
 					t.Fatal("the first run does not begin")
@@ -210,7 +223,8 @@ func TestWhatIsReplacedWhileItWaits(t *testing.T) {
 			const objects = 4
 			for n := range objects {
 				for version := range 3 {
-					c.put(fmt.Sprintf("chg-%d.zip", n), zip(fmt.Sprint("chg", n), fmt.Sprintf("1.0.%d", version), "echo "+fmt.Sprint(version)))
+					c.put(fmt.Sprintf("chg-%d.zip", n),
+						zip(fmt.Sprint("chg", n), fmt.Sprintf("1.0.%d", version), "echo "+fmt.Sprint(version)))
 				}
 			}
 			c.put("gone.zip", zip("gone", "1.0.0", "echo gone"))
@@ -270,11 +284,13 @@ func TestGoingBackByHand(t *testing.T) {
 		}
 		back := `{"action":"apply","rollback_of":"` + first.RunID + `","reason":"B is wrong","request_id":"r1"}`
 		one, same := ask(back), ask(back)
-		if one.Status != evidence.StatusSuccess || one.Execution.Stdout != "A\n" || one.Action != "apply" || one.Duplicate || one.PreviousRunID != first.RunID {
+		if one.Status != evidence.StatusSuccess || one.Execution.Stdout != "A\n" || one.Action != "apply" ||
+			one.Duplicate || one.PreviousRunID != first.RunID {
 			t.Errorf("unversioned %v: %s, %s, %q", unversioned, one.Status, one.Message, one.Execution.Stdout)
 		}
 		if same.RunID != one.RunID || !same.Duplicate || same.Status != evidence.StatusSuccess {
-			t.Errorf("unversioned %v: sent again: run %s, duplicate %v, %s", unversioned, same.RunID, same.Duplicate, same.Status)
+			t.Errorf("unversioned %v: sent again: run %s, duplicate %v, %s", unversioned, same.RunID, same.Duplicate,
+				same.Status)
 		}
 	}
 }

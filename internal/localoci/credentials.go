@@ -16,21 +16,21 @@ import (
 	"cemli-executor/internal/problem"
 )
 
-// Credentials for another host cannot be renewed there.
+// Credentials for another host, which cannot renew them.
 const (
 	shortestValid = time.Minute
 	longestValid  = 7 * 24 * time.Hour
 )
 
-// credentialsPath is the switch that makes credentials.
+// credentialsPath is the switch that issues credentials.
 const credentialsPath = admin.Path + "credentials"
 
-// credentialsRequest asks for credentials that are valid for so long.
+// credentialsRequest says how long the credentials must be valid.
 type credentialsRequest struct {
 	Valid faults.Duration `json:"valid"`
 }
 
-// Settings is the function's configuration with these buckets.
+// Settings is the function's configuration for these buckets.
 func Settings(b Buckets) map[string]string {
 	return map[string]string{
 		"CEMLI_PACKAGES_BUCKET": b.Packages, "RESULTS_BUCKET": b.Results, "CEMLI_STATE_BUCKET": b.State,
@@ -39,8 +39,8 @@ func Settings(b Buckets) map[string]string {
 	}
 }
 
-// makeCredentials makes environment and keys of a function that another host runs. What it may do is what the function
-// here may.
+// makeCredentials issues environment and keys for a function that another host runs. It may do what the function here
+// may.
 func (s switches) makeCredentials(q credentialsRequest) (map[string]string, error) {
 	valid := time.Duration(q.Valid)
 	if valid < shortestValid || valid > longestValid {
@@ -56,13 +56,13 @@ func (s switches) makeCredentials(q credentialsRequest) (map[string]string, erro
 		"CEMLI_ENDPOINT": s.Endpoint(), "OCI_RESOURCE_PRINCIPAL_VERSION": "2.2",
 		"OCI_RESOURCE_PRINCIPAL_REGION": tenancy.Region,
 		"OCI_RESOURCE_PRINCIPAL_RPST":   session.Token,
-		// The fn CLI takes a value that begins with a hyphen for an option; readers of PEM skip the empty line.
+		// The fn CLI would take a value that begins with a hyphen as an option; PEM readers skip the empty line.
 		"OCI_RESOURCE_PRINCIPAL_PRIVATE_PEM": "\n" + string(session.PrivateKey),
 	})
 	return environment, nil
 }
 
-// FetchCredentials asks the local OCI whose state is in dir for environment and keys, by name, of a function that
+// FetchCredentials asks the local OCI whose state is in dir for the environment variables and keys of a function that
 // another host runs. They are valid for one minute to seven days.
 func FetchCredentials(ctx context.Context, dir string, valid time.Duration) (map[string]string, error) {
 	if valid < shortestValid || valid > longestValid {
@@ -85,7 +85,7 @@ func FetchCredentials(ctx context.Context, dir string, valid time.Duration) (map
 	return environment, nil
 }
 
-// ours are the variables that an environment may have: it is handed to a shell.
+// ours matches the variables that may be in the answer, which is handed to a shell.
 var ours = regexp.MustCompile(`^(CEMLI_[A-Z_]+|OCI_RESOURCE_PRINCIPAL_[A-Z_]+|RESULTS_BUCKET)$`)
 
 func readEnvironment(text []byte) (map[string]string, error) {

@@ -24,7 +24,8 @@ func TestCredentialsForAnotherHost(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if env["CEMLI_ENDPOINT"] != s.Endpoint() || env["CEMLI_PACKAGES_BUCKET"] != "packages" || env["OCI_RESOURCE_PRINCIPAL_VERSION"] != "2.2" {
+	if env["CEMLI_ENDPOINT"] != s.Endpoint() || env["CEMLI_PACKAGES_BUCKET"] != "packages" ||
+		env["OCI_RESOURCE_PRINCIPAL_VERSION"] != "2.2" {
 		t.Errorf("environment %v", env)
 	}
 	// The fn CLI takes a value that begins with a hyphen for an option.
@@ -40,16 +41,21 @@ func TestCredentialsForAnotherHost(t *testing.T) {
 	}
 	c := localtest.ClientOf(t, s, provider)
 	list := func(bucket string) error {
-		_, err := c.ListObjects(t.Context(), objectstorage.ListObjectsRequest{NamespaceName: localtest.NS, BucketName: &bucket})
+		_, err := c.ListObjects(t.Context(),
+			objectstorage.ListObjectsRequest{NamespaceName: localtest.NS, BucketName: &bucket})
 		return err
 	}
 	if err := list("packages"); err != nil {
 		t.Errorf("the credentials do not work: %v", err)
 	}
-	if _, err := c.DeleteBucket(t.Context(), objectstorage.DeleteBucketRequest{NamespaceName: localtest.NS, BucketName: common.String("packages")}); localtest.Refusal(err) != "BucketNotFound" {
+	if _, err := c.DeleteBucket(t.Context(),
+		objectstorage.DeleteBucketRequest{
+			NamespaceName: localtest.NS, BucketName: common.String("packages"),
+		}); localtest.Refusal(err) != "BucketNotFound" {
 		t.Errorf("they may do more than the function: %v", err)
 	}
-	if _, err := localoci.FetchCredentials(t.Context(), t.TempDir(), time.Hour); problem.CodeOf(err) != "config.local_down" {
+	_, err = localoci.FetchCredentials(t.Context(), t.TempDir(), time.Hour)
+	if problem.CodeOf(err) != "config.local_down" {
 		t.Errorf("a folder of no local OCI: %v", err)
 	}
 	if _, err := localoci.FetchCredentials(t.Context(), localtest.StateOf(s), 0); problem.CodeOf(err) != "usage" {
@@ -62,20 +68,25 @@ func TestCredentialsForAnotherHost(t *testing.T) {
 
 // A local OCI that was killed leaves its files; nobody answers there, or somebody else does.
 func TestCredentialsOfADeadLocalOCI(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
-	s := localtest.Open(t, dir, func(context.Context, localoci.Invocation) (localoci.Answer, error) { return localoci.Answer{}, nil })
+	s := localtest.Open(t, dir,
+		func(context.Context, localoci.Invocation) (localoci.Answer, error) { return localoci.Answer{}, nil })
 	token, endpoint := localtest.TokenOf(t, s), s.Endpoint()
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
 	other := localtest.Start(t)
-	for name, at := range map[string]string{"nobody": endpoint, "another": other.Endpoint(), "elsewhere": "http://192.0.2.1:80"} {
+	for name, at := range map[string]string{
+		"nobody": endpoint, "another": other.Endpoint(), "elsewhere": "http://192.0.2.1:80",
+	} {
 		for file, text := range map[string]string{"admin-token": token, "endpoint": at} {
 			if err := os.WriteFile(filepath.Join(dir, file), []byte(text), 0o600); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if _, err := localoci.FetchCredentials(t.Context(), dir, time.Hour); problem.CodeOf(err) != "config.local_down" {
+		_, err := localoci.FetchCredentials(t.Context(), dir, time.Hour)
+		if problem.CodeOf(err) != "config.local_down" {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

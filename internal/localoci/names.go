@@ -9,9 +9,9 @@ import (
 	"cemli-executor/internal/localoci/vault"
 )
 
-// What people of a local OCI have to know of its parts, so that they need no other package.
+// What users of a local OCI need of its parts, so that they need no other package.
 
-// The ids of what is in a local OCI once only.
+// The ids of what exists only once in a local OCI.
 const (
 	Namespace   = tenancy.Namespace
 	Region      = tenancy.Region
@@ -43,25 +43,25 @@ type (
 // ParseFault reads "name=value" and sets it in f; a name alone means true.
 func ParseFault(text string, f *Faults) error { return faults.Parse(text, f) }
 
-// SetFaults puts faults in force instead of those before; none ends them all.
+// SetFaults replaces the faults in force; empty ones end all.
 func (s *Server) SetFaults(f Faults) error { return s.faults.Set(f) }
 
-// Authority makes the credentials that the server accepts.
+// Authority issues the credentials that the server accepts.
 func (s *Server) Authority() *Authority { return s.authority }
 
-// PutSecret makes a secret, or a new version of one, in the vault. A new version is a rotation, and an event.
+// PutSecret stores a secret, or a new version of one, in the vault. A new version is a rotation, and makes an event.
 func (s *Server) PutSecret(name string, content []byte) (SecretVersion, error) {
 	return s.vault.Put(name, content)
 }
 
-// HasSecret reports whether the current version of a secret has a content.
+// HasSecret reports whether the current version of a secret has this content.
 func (s *Server) HasSecret(name string, content []byte) bool { return s.vault.Has(name, content) }
 
-// Messages returns the messages that were published, the oldest first, up to 1,000.
+// Messages returns the last 1,000 published messages, oldest first.
 func (s *Server) Messages() ([]Message, error) { return s.notifications.Messages() }
 
-// LogWrite puts an entry into the write log: local OCI has no pre-authenticated requests.
+// LogWrite adds an entry to the write log: local OCI has no pre-authenticated requests.
 func (s *Server) LogWrite(l LoggedWrite) { s.logging.Put(l) }
 
-// PendingEvents counts the events that are not delivered yet.
+// PendingEvents counts the events that have not been delivered yet.
 func (s *Server) PendingEvents() (int, error) { return s.events.Pending() }

@@ -25,7 +25,7 @@ import (
 	statements "cemli-executor/terraform/modules/iam"
 )
 
-// Open opens the state in config.Dir, making it at the first time.
+// Open opens the state in config.Dir, and creates it the first time.
 func Open(config Config) (*Server, error) {
 	if config.Now == nil {
 		config.Now = time.Now
@@ -36,7 +36,7 @@ func Open(config Config) (*Server, error) {
 	}
 	rules, err := events.ParseRules(
 		cmp.Or(config.Rule, conditions.Condition(config.Buckets.Packages)),
-		conditions.TriggerCondition(conditions.NewSecretVersion, "*"), // the policy's triggers say what it starts
+		conditions.TriggerCondition(conditions.NewSecretVersion, "*"), // the policy's triggers decide what it starts
 	)
 	if err != nil {
 		return nil, err
@@ -51,7 +51,7 @@ func Open(config Config) (*Server, error) {
 	return s, nil
 }
 
-// openState opens the keys, the index, and the services that have something in it.
+// openState opens the keys, the index, and the services that store something in it.
 func (s *Server) openState(rules events.Rules) (err error) {
 	dir := s.config.Dir
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -72,10 +72,11 @@ func (s *Server) openState(rules events.Rules) (err error) {
 	return nil
 }
 
-// openServices makes the services, in the order in which they build on each other.
+// openServices makes the services, in order of dependency.
 func (s *Server) openServices(rules events.Rules) (err error) {
 	s.functions = functions.New(functions.Config{
-		Run: s.config.Invoke, Observe: func(id string, err error) { s.observe("invocation", id, err) }, Log: s.config.Log,
+		Run: s.config.Invoke, Observe: func(id string, err error) { s.observe("invocation", id, err) },
+		Log: s.config.Log,
 	})
 	s.events = events.New(events.Config{
 		DB: s.db, Rules: rules, Deliver: s.deliver, Observe: func(detail string) { s.observe("event", detail, nil) },
@@ -100,8 +101,8 @@ func (s *Server) openServices(rules events.Rules) (err error) {
 	return err
 }
 
-// makeBuckets makes the function's buckets as Terraform does: evidence is retained, which excludes versions, and the
-// others keep them.
+// makeBuckets creates the function's buckets as Terraform does: the results bucket retains objects, which excludes
+// versions, and the others keep versions.
 func (s *Server) makeBuckets() error {
 	b, kept := s.config.Buckets, ""
 	if s.config.Versioned {
@@ -122,7 +123,7 @@ func (s *Server) makeBuckets() error {
 	return nil
 }
 
-// newGateway puts the services behind one server.
+// newGateway puts the services behind one gateway.
 func (s *Server) newGateway(policy iam.Policy) *gateway.Gateway {
 	storage := objectstorage.New(objectstorage.Config{
 		Buckets: s.buckets, Now: s.now, Observe: func(kind, detail string) { s.observe(kind, detail, nil) },
@@ -136,9 +137,10 @@ func (s *Server) newGateway(policy iam.Policy) *gateway.Gateway {
 	}
 }
 
-// deliver hands an event to the function.
+// deliver delivers an event to the function.
 func (s *Server) deliver(ctx context.Context, event []byte) error {
-	_, err := s.functions.Invoke(ctx, Invocation{Body: event, Header: http.Header{"Content-Type": {"application/json"}}})
+	_, err := s.functions.Invoke(ctx,
+		Invocation{Body: event, Header: http.Header{"Content-Type": {"application/json"}}})
 	return err
 }
 
@@ -146,12 +148,13 @@ func (s *Server) deliver(ctx context.Context, event []byte) error {
 func Statements(b Buckets) ([]statements.Statement, error) {
 	return statements.Statements(map[string]string{
 		"function_group": tenancy.FunctionGroup, "compartment_id": Compartment, "secrets_compartment_id": Compartment,
-		"packages_bucket": b.Packages, "results_bucket": b.Results, "state_bucket": b.State, "policies_bucket": b.Policies,
-		"topic_id": TopicID, "function_id": FunctionID, "write_log_group_id": logging.GroupID,
+		"packages_bucket": b.Packages, "results_bucket": b.Results, "state_bucket": b.State,
+		"policies_bucket": b.Policies,
+		"topic_id":        TopicID, "function_id": FunctionID, "write_log_group_id": logging.GroupID,
 	})
 }
 
-// newPolicy reads the statements that functions and instances are held to.
+// newPolicy reads the policy statements for functions and instances.
 func newPolicy(config Config) (iam.Policy, error) {
 	texts := config.Statements
 	if texts == nil {

@@ -31,19 +31,29 @@ func TestTheFunctionsPrincipalWithTheSDK(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for claim, want := range map[string]string{"res_type": "fnfunc", "res_id": localoci.FunctionID, "sub": localoci.FunctionID, "res_tenant": localoci.Tenancy, "res_compartment": localoci.Compartment} {
+	for claim, want := range map[string]string{
+		"res_type": "fnfunc", "res_id": localoci.FunctionID, "sub": localoci.FunctionID, "res_tenant": localoci.Tenancy,
+		"res_compartment": localoci.Compartment,
+	} {
 		if got, err := provider.GetClaim(claim); got != want {
 			t.Errorf("claim %s is %v, %v; want %s", claim, got, err, want)
 		}
 	}
 	c := localtest.ClientOf(t, s, provider)
 	put := func(bucket string) error {
-		_, err := c.PutObject(ctx, objectstorage.PutObjectRequest{NamespaceName: localtest.NS, BucketName: &bucket, ObjectName: common.String("x"), PutObjectBody: io.NopCloser(strings.NewReader("x")), ContentLength: common.Int64(1)})
+		_, err := c.PutObject(ctx,
+			objectstorage.PutObjectRequest{
+				NamespaceName: localtest.NS, BucketName: &bucket, ObjectName: common.String("x"),
+				PutObjectBody: io.NopCloser(strings.NewReader("x")), ContentLength: common.Int64(1),
+			})
 		return err
 	}
-	_, seen := c.HeadBucket(ctx, objectstorage.HeadBucketRequest{NamespaceName: localtest.NS, BucketName: localtest.Packages})
-	_, described := c.GetBucket(ctx, objectstorage.GetBucketRequest{NamespaceName: localtest.NS, BucketName: localtest.Packages})
-	_, listed := c.ListObjects(ctx, objectstorage.ListObjectsRequest{NamespaceName: localtest.NS, BucketName: localtest.Packages})
+	_, seen := c.HeadBucket(ctx,
+		objectstorage.HeadBucketRequest{NamespaceName: localtest.NS, BucketName: localtest.Packages})
+	_, described := c.GetBucket(ctx,
+		objectstorage.GetBucketRequest{NamespaceName: localtest.NS, BucketName: localtest.Packages})
+	_, listed := c.ListObjects(ctx,
+		objectstorage.ListObjectsRequest{NamespaceName: localtest.NS, BucketName: localtest.Packages})
 	for _, c := range []struct {
 		name, got, want string
 	}{
@@ -52,7 +62,8 @@ func TestTheFunctionsPrincipalWithTheSDK(t *testing.T) {
 		{"write a package", localtest.Refusal(put("packages")), "BucketNotFound"},
 		{"list packages", localtest.Refusal(listed), "none"},
 		{"describe the bucket", localtest.Refusal(described), "BucketNotFound"},
-		{"see whether the bucket exists", localtest.Refusal(seen), "BadErrorResponse"}, // HEAD has no body to name the code
+		// HEAD has no body to name the code
+		{"see whether the bucket exists", localtest.Refusal(seen), "BadErrorResponse"},
 	} {
 		if c.got != c.want {
 			t.Errorf("%s: %s; want %s", c.name, c.got, c.want)
@@ -63,7 +74,9 @@ func TestTheFunctionsPrincipalWithTheSDK(t *testing.T) {
 // Each statement of the function's policy is needed: without it the operation that it is
 // for is denied as OCI denies it, and the log names the missing permission.
 func TestEveryPolicyStatementIsNeeded(t *testing.T) {
-	all, err := localoci.Statements(localoci.Buckets{Packages: "packages", Results: "results", State: "state", Policies: "policies"})
+	t.Parallel()
+	all, err := localoci.Statements(
+		localoci.Buckets{Packages: "packages", Results: "results", State: "state", Policies: "policies"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,11 +89,21 @@ func TestEveryPolicyStatementIsNeeded(t *testing.T) {
 		{"create_results", "OBJECT_CREATE", "PUT", "/n/localns/b/results/o/new", "x"},
 		{"read_results", "OBJECT_READ", "HEAD", "/n/localns/b/results/o/there", ""},
 		{"manage_state", "OBJECT_CREATE", "PUT", "/n/localns/b/state/o/there", "x"},
-		{"read_secrets", "SECRET_BUNDLE_READ", "POST", "/20190301/secretbundles/actions/getByName?secretName=there&vaultId=" + localoci.VaultID, ""},
+		{
+			"read_secrets", "SECRET_BUNDLE_READ", "POST",
+			"/20190301/secretbundles/actions/getByName?secretName=there&vaultId=" + localoci.VaultID, "",
+		},
 		{"publish", "ONS_TOPIC_PUBLISH", "POST", "/20181201/topics/" + localoci.TopicID + "/messages", `{"body":"x"}`},
-		{"read_write_log", "LOG_CONTENT_READ", "POST", "/20190909/search", `{"timeStart":"2026-01-01T00:00:00Z","timeEnd":"2026-01-02T00:00:00Z","searchQuery":"search \"` + localoci.WriteLog + `\""}`},
+		{
+			"read_write_log", "LOG_CONTENT_READ", "POST", "/20190909/search",
+			`{"timeStart":"2026-01-01T00:00:00Z","timeEnd":"2026-01-02T00:00:00Z","searchQuery":"search \"` +
+				localoci.WriteLog + `\""}`,
+		},
 		{"find_itself", "FN_FUNCTION_READ", "GET", "/20181201/functions/" + localoci.FunctionID, ""},
-		{"invoke_itself", "FN_INVOCATION", "POST", "/20181201/functions/" + localoci.FunctionID + "/actions/invoke", "{}"},
+		{
+			"invoke_itself", "FN_INVOCATION", "POST", "/20181201/functions/" + localoci.FunctionID + "/actions/invoke",
+			"{}",
+		},
 	}
 	if len(all) != len(operations) {
 		t.Fatalf("%d statements, and operations for %d", len(all), len(operations))
@@ -94,9 +117,15 @@ func TestEveryPolicyStatementIsNeeded(t *testing.T) {
 		}
 		log := &testkit.Buffer{}
 		s, err := localoci.Open(localoci.Config{
-			Dir: t.TempDir(), Buckets: localoci.Buckets{Packages: "packages", Results: "results", State: "state", Policies: "policies"}, Statements: texts,
-			Invoke: func(context.Context, localoci.Invocation) (localoci.Answer, error) { return localoci.Answer{}, nil },
-			Log:    slog.New(slog.NewJSONHandler(log, nil)),
+			Dir: t.TempDir(),
+			Buckets: localoci.Buckets{
+				Packages: "packages", Results: "results", State: "state", Policies: "policies",
+			},
+			Statements: texts,
+			Invoke: func(context.Context, localoci.Invocation) (localoci.Answer, error) {
+				return localoci.Answer{}, nil
+			},
+			Log: slog.New(slog.NewJSONHandler(log, nil)),
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -132,6 +161,7 @@ func TestEveryPolicyStatementIsNeeded(t *testing.T) {
 
 // The function's principal sees nothing but its buckets, and there only what it needs.
 func TestTheFunctionMayDoLittle(t *testing.T) {
+	t.Parallel()
 	s := localtest.Start(t)
 	p, f := localtest.PersonOf(t, s), localtest.FunctionOf(t, s, time.Now().Add(time.Hour))
 	for _, bucket := range []string{"packages", "results", "state"} {

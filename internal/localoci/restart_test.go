@@ -25,6 +25,7 @@ func reopen(dir string) (*localoci.Server, error) {
 }
 
 func TestStateSurvivesARestart(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	s := localtest.Open(t, dir, nil)
 	p, f := localtest.PersonOf(t, s), localtest.FunctionOf(t, s, time.Now().Add(time.Hour))
@@ -36,7 +37,8 @@ func TestStateSurvivesARestart(t *testing.T) {
 
 	s = localtest.Open(t, dir, nil)
 	defer s.Close()
-	if resp, doc := p.Send(t, "GET", s.Endpoint()+"/n/localns/b/packages", "", nil); doc["objectEventsEnabled"] != false {
+	resp, doc := p.Send(t, "GET", s.Endpoint()+"/n/localns/b/packages", "", nil)
+	if doc["objectEventsEnabled"] != false {
 		t.Errorf("the bucket forgot its settings: status %d %v", resp.StatusCode, doc)
 	}
 	// Credentials from before are still good, both kinds.
@@ -51,6 +53,7 @@ func TestStateSurvivesARestart(t *testing.T) {
 // The bytes of a write that never came to its end, and of versions that are no more, do
 // not stay on the disk.
 func TestNoFileIsLeftBehind(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	s := localtest.Open(t, dir, nil)
 	p := localtest.PersonOf(t, s)
@@ -81,6 +84,7 @@ func TestNoFileIsLeftBehind(t *testing.T) {
 // An index that is cut short or overwritten is told of at the start; it never ends the
 // process, nor passes for an empty one.
 func TestDamagedIndexes(t *testing.T) {
+	t.Parallel()
 	origin := t.TempDir()
 	s := localtest.Open(t, origin, nil)
 	p := localtest.PersonOf(t, s)
@@ -124,6 +128,7 @@ func TestDamagedIndexes(t *testing.T) {
 }
 
 func TestFoldersThatCannotBe(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	file := filepath.Join(dir, "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
@@ -162,7 +167,8 @@ func TestConfigurationFile(t *testing.T) {
 		}
 		modes[name] = info.Mode().Perm()
 	}
-	if diff := cmp.Diff(map[string]os.FileMode{"config": 0o600, "user.pem": 0o600, "issuer.pem": 0o600}, modes); diff != "" {
+	diff := cmp.Diff(map[string]os.FileMode{"config": 0o600, "user.pem": 0o600, "issuer.pem": 0o600}, modes)
+	if diff != "" {
 		t.Error("modes (-want +got):\n" + diff)
 	}
 }

@@ -1,15 +1,16 @@
-// Package localoci is the slice of OCI that the function uses, on loopback: the native REST interfaces of its services.
-// Here they are put together: a Server is what people start. Every request goes through internal/localoci/gateway,
-// which hands it to one of the services, each a package below: objectstorage (what it stores is in buckets), events,
-// functions, notifications, vault, logging, and admin, which OCI does not have.
+// Package localoci is the part of OCI that the function uses, on loopback: the native REST interfaces of its
+// services. This package puts the services together: a Server is what people start. Every request goes through
+// internal/localoci/gateway, which passes it to one of the services, each a package below: objectstorage (which
+// stores in buckets), events, functions, notifications, vault, logging, and admin, which OCI does not have.
 //
-// It is as strict as OCI, so that what works here works there: every request must be signed by a key it knows, no more
-// than five minutes from now, and a function may do only what its policy allows. Where it is not documented how OCI
-// behaves, the stricter reading is taken. Errors have OCI's bodies and codes and every answer an opc-request-id.
+// It is as strict as OCI, so that what works here works there: every request must be signed by a known key, at most
+// five minutes ago or ahead, and a function may do only what its policy allows. Where the documentation leaves OCI's
+// behaviour open, this is the stricter one. Errors have OCI's bodies and codes, and every answer has an
+// opc-request-id.
 //
-// All state is in one folder. An acknowledged write survives the process being killed at any moment; an event is
-// delivered at least once, also over a restart. Objects are streamed, never held in memory, and names are stored as
-// given, never used as paths.
+// All state is in one folder. An acknowledged write survives killing the process at any moment; an event is delivered
+// at least once, also over a restart. Objects are streamed, never held in memory, and names are stored as given and
+// never used as paths.
 package localoci
 
 import (
@@ -37,30 +38,30 @@ import (
 	"cemli-executor/internal/problem"
 )
 
-// Config says what a Server is to be. All fields are required unless noted.
+// Config configures a Server. All fields are required unless noted.
 type Config struct {
-	Dir string // holds all state; made if need be
-	// Buckets are made at the first start, and say what the function may do.
+	Dir string // holds all state; created if needed
+	// Buckets are created at the first start; the function's policy is about them.
 	Buckets Buckets
-	// Versioned says that they keep versions, all but that for results. Those that do already go on.
+	// Versioned makes new buckets keep versions, except the results bucket. Existing buckets stay as they are.
 	Versioned bool
 	// Statements are the policy of the function's principal; nil: those that Terraform deploys.
 	Statements []string
-	// Rule is the condition of the events of objects that the function is handed, in OCI's language; empty: the one that
-	// Terraform deploys.
+	// Rule is the condition, in OCI's language, for events of objects to be delivered to the function; empty: the one
+	// that Terraform deploys.
 	Rule string
 	// Invoke runs the function. Its error may be an *InvokeError.
 	Invoke func(context.Context, Invocation) (Answer, error)
-	// Observe, if not nil, is told what happens. It must not block.
+	// Observe, if not nil, is called for everything that happens. It must not block.
 	Observe func(Activity)
 	Log     *slog.Logger
 	Now     func() time.Time // optional clock
 }
 
-// Buckets are the names of the function's buckets. Policies, which the function only reads, is optional.
+// Buckets are the names of the function's buckets. Policies, which the function only reads, may be empty.
 type Buckets struct{ Packages, Results, State, Policies string }
 
-// Activity is one thing that happened, for people to watch.
+// Activity is one event, for people to watch.
 type Activity struct {
 	Time   time.Time
 	Kind   string // upload, event, invocation
@@ -91,12 +92,13 @@ type Server struct {
 	stop     context.CancelFunc
 }
 
-// Start listens on 127.0.0.1 and delivers events. Port 0 takes any free one.
+// Start listens on 127.0.0.1 and delivers events. Port 0 stands for any free one.
 func (s *Server) Start(port int) error {
 	listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 	if err != nil {
 		return problem.New(problem.Problem{
-			Code: "config.port", Message: fmt.Sprintf("port %d cannot be used", port), Hint: "use --port 0 for any free one",
+			Code: "config.port", Message: fmt.Sprintf("port %d cannot be used", port),
+			Hint: "use --port 0 for any free one",
 		}, err)
 	}
 	s.listener = listener
@@ -119,16 +121,16 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.gateway.S
 // Endpoint is the base URL of all services.
 func (s *Server) Endpoint() string { return "http://" + s.listener.Addr().String() }
 
-// drainTime is how long Close waits for the requests that are being served.
+// drainTime is how long Close waits for requests in progress.
 const drainTime = 2 * time.Second
 
-// Close lets the requests that are being served come to their end, within seconds, and ends everything. What was
-// accepted stays for the next start.
+// Close lets requests in progress finish, within seconds, and ends everything. Accepted events stay for the next
+// start.
 func (s *Server) Close() error {
 	var failed error
 	if s.http != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), drainTime)
-		_ = s.http.Shutdown(ctx) // what is left then is cut off
+		_ = s.http.Shutdown(ctx) // what is left is cut off
 		cancel()
 	}
 	s.stop()
@@ -144,7 +146,7 @@ func (s *Server) Close() error {
 // now is the services' clock, which may be wrong on purpose.
 func (s *Server) now() time.Time { return s.config.Now().Add(time.Duration(s.faults.Get().ClockSkew)) }
 
-// observe tells who watches of what has happened.
+// observe reports what has happened to people who watch.
 func (s *Server) observe(kind, detail string, err error) {
 	if s.config.Observe != nil {
 		s.config.Observe(Activity{Time: s.now(), Kind: kind, Detail: detail, Err: err})

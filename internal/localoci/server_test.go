@@ -23,6 +23,7 @@ import (
 
 // A request that is being served when the server is closed gets its answer.
 func TestCloseLetsRequestsEnd(t *testing.T) {
+	t.Parallel()
 	begun, goOn := make(chan struct{}), make(chan struct{})
 	s := localtest.Open(t, t.TempDir(), func(context.Context, localoci.Invocation) (localoci.Answer, error) {
 		close(begun)
@@ -50,6 +51,7 @@ func TestCloseLetsRequestsEnd(t *testing.T) {
 
 // Whoever watches is told what happens, in order.
 func TestObserve(t *testing.T) {
+	t.Parallel()
 	var mu sync.Mutex
 	var seen []string
 	done := make(chan struct{})
@@ -112,10 +114,17 @@ func FuzzSigned(f *testing.F) {
 		{"POST", "/n/localns/b/packages/u/x?uploadId=a", `{"partsToCommit":[{"partNum":1,"etag":"x"}]}`},
 		{"DELETE", "/n/localns/b/packages/u/x?uploadId=a", ""},
 		{"GET", "/n/localns/b/packages/objectversions?limit=1&page=1", ""},
-		{"POST", "/n/localns/b/packages/actions/copyObject", `{"sourceObjectName":"x","destinationBucket":"packages","destinationNamespace":"localns","destinationRegion":"us-phoenix-1","destinationObjectName":"y"}`},
+		{
+			"POST", "/n/localns/b/packages/actions/copyObject",
+			`{"sourceObjectName":"x","destinationBucket":"packages","destinationNamespace":"localns",
+				"destinationRegion":"us-phoenix-1","destinationObjectName":"y"}`,
+		},
 		{"POST", "/n/localns/b/packages/actions/renameObject", `{"sourceName":"x","newName":"y"}`},
 		{"POST", "/n/localns/b/packages/actions/batchDeleteObjects", `{"objects":[{"objectName":"x"}]}`},
-		{"POST", "/n/localns/b/results/retentionRules", `{"displayName":"r","duration":{"timeAmount":1,"timeUnit":"DAYS"}}`},
+		{
+			"POST", "/n/localns/b/results/retentionRules",
+			`{"displayName":"r","duration":{"timeAmount":1,"timeUnit":"DAYS"}}`,
+		},
 		{"PUT", "/n/localns/b/results/retentionRules/x", `{}`},
 		{"POST", "/n/localns/b/packages", `{"versioning":"Enabled"}`},
 		{"GET", "/workRequests/x", ""},
@@ -221,7 +230,8 @@ func putUntilKilled(t *testing.T, dir, endpoint string, cmd *exec.Cmd) (acknowle
 			defer cmd.Wait() //nolint:errcheck // killed
 		}
 		name := fmt.Sprintf("crash-%d", n)
-		r, err := http.NewRequestWithContext(t.Context(), "PUT", endpoint+"/n/localns/b/packages/o/"+name, strings.NewReader(name))
+		r, err := http.NewRequestWithContext(t.Context(), "PUT", endpoint+"/n/localns/b/packages/o/"+name,
+			strings.NewReader(name))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -239,6 +249,7 @@ func putUntilKilled(t *testing.T, dir, endpoint string, cmd *exec.Cmd) (acknowle
 }
 
 func TestAFolderHasOneServer(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	s := localtest.Open(t, dir, nil)
 	defer s.Close()
@@ -250,6 +261,7 @@ func TestAFolderHasOneServer(t *testing.T) {
 }
 
 func TestDamagedFolders(t *testing.T) {
+	t.Parallel()
 	for file, text := range map[string]string{"index.db": "damaged", "oci/user.pem": "damaged"} {
 		dir := t.TempDir()
 		s := localtest.Open(t, dir, nil)
@@ -259,7 +271,10 @@ func TestDamagedFolders(t *testing.T) {
 		if err := os.WriteFile(dir+"/"+file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if s, err := localoci.Open(localoci.Config{Dir: dir, Buckets: localtest.Buckets, Log: slog.New(slog.DiscardHandler)}); problem.CodeOf(err) != "config.local_dir" {
+		if s, err := localoci.Open(
+			localoci.Config{
+				Dir: dir, Buckets: localtest.Buckets, Log: slog.New(slog.DiscardHandler),
+			}); problem.CodeOf(err) != "config.local_dir" {
 			t.Errorf("%s: error %v; want config.local_dir", file, err)
 			if err == nil {
 				_ = s.Close()

@@ -5,7 +5,7 @@ import (
 	"cemli-executor/internal/localoci/answer"
 )
 
-// switches are what the admin interface does with the services.
+// switches are the functions of the admin interface.
 type switches struct{ *Server }
 
 // calls are the switches and views, by method and path.
@@ -32,7 +32,7 @@ func (s switches) listMessages() (map[string]any, error) {
 	return map[string]any{"items": messages}, err
 }
 
-// newSecret is a version of a secret that somebody makes; the content is base64.
+// newSecret is a new version of a secret; the content is base64.
 type newSecret struct {
 	Name    string `json:"name"`
 	Content []byte `json:"content"`

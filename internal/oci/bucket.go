@@ -15,7 +15,7 @@ import (
 	"cemli-executor/internal/store"
 )
 
-// Bucket is one bucket of Object Storage; it fulfils store.Bucket.
+// Bucket is one bucket of Object Storage; it implements store.Bucket.
 type Bucket struct {
 	client *Client
 	name   string
@@ -23,14 +23,13 @@ type Bucket struct {
 
 var _ store.Bucket = (*Bucket)(nil)
 
-// Bucket returns the bucket of that name in the tenancy's namespace. Whether it
-// exists shows at the first call.
+// Bucket returns the bucket of that name in the tenancy's namespace. The first call shows whether it exists.
 func (c *Client) Bucket(name string) *Bucket { return &Bucket{client: c, name: name} }
 
 // Name returns the bucket's name.
 func (b *Bucket) Name() string { return b.name }
 
-// run checks the object's name, where the operation has one, finds the namespace and sends the request.
+// run checks the object's name, if the operation has one, finds the namespace, and sends the request.
 func (b *Bucket) run(
 	ctx context.Context, op, name string, send func(ctx context.Context, api *storageClient, ns *string) error,
 ) (tries, error) {
@@ -48,7 +47,7 @@ func (b *Bucket) run(
 	})
 }
 
-// fail gives err its place in the contract, unless it already has one.
+// fail converts err into an error of the contract, unless it is one.
 func (b *Bucket) fail(op, name string, err error) error {
 	for _, known := range []error{
 		store.ErrName, store.ErrUnavailable, store.ErrRefused, store.ErrNoBucket, store.ErrDenied,
@@ -70,7 +69,7 @@ func (b *Bucket) Head(ctx context.Context, name string) (store.Info, error) {
 		return err
 	})
 	if status, _ := serviceAnswer(err); status == http.StatusNotFound {
-		// An answer to HEAD has no body and so no code: a GET tells what is missing.
+		// An answer to HEAD has no body and so no code; a GET tells what is missing.
 		body, info, err := b.Get(ctx, name, store.GetOptions{Length: 1})
 		if err == nil {
 			_ = body.Close() // only its description was wanted
@@ -135,10 +134,9 @@ func putRequest(bucket, name string, size int64, sum string, opts store.PutOptio
 	return request
 }
 
-// settle decides what a failed write means. A conditional write that was repeated may
-// have been refused because its own first attempt was carried out; and a principal
-// that may only create is answered 403 or 404, not 412, where the name is taken. In
-// both cases what is stored decides, and where that cannot be seen nothing does.
+// settle decides what a failed write means. A repeated conditional write may be refused because its own first attempt
+// succeeded; and a principal that may only create gets 403 or 404, not 412, if the name is taken. In both cases what
+// is stored decides; if that cannot be read, the outcome is unknown.
 func (b *Bucket) settle(
 	ctx context.Context, name string, size int64, sum string, opts store.PutOptions, seen tries, err error,
 ) (store.Info, error) {
@@ -153,7 +151,7 @@ func (b *Bucket) settle(
 	case headErr == nil && seen.uncertain && stored.Size == size && stored.MD5 == sum:
 		return stored, nil
 	case seen.uncertain && headErr != nil && !errors.Is(headErr, store.ErrNotFound):
-		kind = store.ErrUnavailable // whether it was written cannot be told
+		kind = store.ErrUnavailable // whether it was written is unknown
 	case opts.IfNoneMatch && meansTaken(status) && (headErr == nil || status == http.StatusPreconditionFailed):
 		kind = store.ErrExists
 	case opts.IfMatch != "" && meansTaken(status) && errors.Is(headErr, store.ErrNotFound):
@@ -162,7 +160,7 @@ func (b *Bucket) settle(
 	return store.Info{}, store.Error(kind, "put", b.name, name, brief(err))
 }
 
-// meansTaken reports whether a conditional write may have been answered so because of what is stored.
+// meansTaken reports whether a conditional write may get this status because of what is stored.
 func meansTaken(status int) bool {
 	return status == http.StatusPreconditionFailed || status == http.StatusForbidden || status == http.StatusNotFound
 }
@@ -183,7 +181,7 @@ func (b *Bucket) Delete(ctx context.Context, name, ifMatch string) error {
 	}
 	failed := b.fail("delete", name, err)
 	if seen.uncertain && errors.Is(failed, store.ErrNotFound) {
-		return nil // the attempt without an answer was carried out
+		return nil // the attempt without an answer succeeded
 	}
 	return failed
 }

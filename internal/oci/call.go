@@ -16,9 +16,9 @@ import (
 // maxTries bounds how often one call is sent.
 const maxTries = 5
 
-// tries says what is known of the attempts before the last one.
+// tries says what happened in the attempts before the last one.
 type tries struct {
-	// uncertain: an attempt ended without an answer that says whether it was carried out.
+	// uncertain: an attempt ended without an answer, and may have succeeded.
 	uncertain bool
 }
 
@@ -66,7 +66,7 @@ func (c *Client) attempt(ctx context.Context, send func(context.Context, *princi
 	return send(detach(ctx), current)
 }
 
-// passing reports whether a status (0: no answer at all) may be different next time.
+// passing reports whether a status (0: no answer) may be different the next time.
 func passing(status int) bool {
 	switch status {
 	case 0, http.StatusRequestTimeout, http.StatusConflict, http.StatusTooManyRequests:
@@ -97,7 +97,7 @@ func serviceAnswer(err error) (int, string) {
 	return 0, ""
 }
 
-// asStoreError gives an SDK error its place in the contract.
+// asStoreError converts an SDK error into one of the contract.
 func asStoreError(op, bucket, name string, err error) error {
 	if errors.Is(err, errCredentials) {
 		return err
@@ -105,8 +105,8 @@ func asStoreError(op, bucket, name string, err error) error {
 	return store.Error(kindOf(err), op, bucket, name, brief(err))
 }
 
-// kindOf tells which of the contract's errors an SDK error is, as far as its status and
-// code tell. Conditional calls look further.
+// kindOf is the contract's error for an SDK error, as far as its status and code tell. Conditional calls look
+// further.
 func kindOf(err error) error {
 	status, code := serviceAnswer(err)
 	switch {
@@ -129,7 +129,7 @@ func kindOf(err error) error {
 	}
 }
 
-// brief replaces the SDK's error, a page long, by what an engineer needs of it.
+// brief reduces the SDK's error, a page long, to what an engineer needs.
 func brief(err error) error {
 	var failure common.ServiceError
 	if !errors.As(err, &failure) {

@@ -43,17 +43,15 @@ import (
 // maxErrorBody bounds what is read of an answer that is not a success.
 const maxErrorBody = 64 << 10
 
-// Options are what a client may be told besides its credentials.
+// Options configure a client, apart from its credentials.
 type Options struct {
-	// Endpoint replaces the region's endpoints for all services, without a path or
-	// trailing slash; empty on OCI.
+	// Endpoint replaces the region's endpoints for all services, without a path or trailing slash; empty on OCI.
 	Endpoint string
-	// Timeouts; zero fields take the defaults of 10 s to connect, 30 s from the end
-	// of a request to the first byte of its answer, and 30 s without a byte of a body. Where
-	// the caller's time is bounded, the latter two are at most a quarter of what is left of it.
+	// Timeouts; zero means 10 s to connect, 30 s from the end of a request to the first byte of its answer, and 30 s
+	// without a byte of a body. If the caller's time is bounded, the latter two are at most a quarter of what is
+	// left.
 	Connect, Answer, Stall time.Duration
-	// Backoff is the longest wait before the first repetition, 200 ms where zero; it
-	// doubles with each.
+	// Backoff is the longest wait before the first repetition; zero means 200 ms. It doubles with each repetition.
 	Backoff time.Duration
 }
 
@@ -77,30 +75,29 @@ type Client struct {
 	http        *http.Client
 
 	mu        sync.Mutex
-	principal *principal // nil until it is needed, and after its credentials were dropped
+	principal *principal // nil before first use, and after its credentials were dropped
 	namespace string
-	invoked   string // endpoint for invocations of the function
+	invoked   string // the endpoint for invocations of the function
 }
 
 // storageClient is the SDK's client of Object Storage.
 type storageClient = objectstorage.ObjectStorageClient
 
-// principal is what requests are sent with: the credentials, and the client of Object Storage that has them.
+// principal is what requests are sent with: credentials, and a client of Object Storage that uses them.
 type principal struct {
 	provider common.ConfigurationProvider
 	storage  *storageClient
 }
 
-// ResourcePrincipal makes the client of a function on OCI, from the environment that
-// the platform sets. Nothing is read before the first call, so that bad credentials
-// fail a call with a reason and not the process.
+// ResourcePrincipal makes the client of a function on OCI, from the environment that the platform sets. It reads
+// nothing before the first call, so that bad credentials fail a call with a reason, and not the process.
 func ResourcePrincipal(options Options) *Client {
 	return newClient(options, func() (common.ConfigurationProvider, error) {
 		return auth.ResourcePrincipalConfigurationProvider()
 	})
 }
 
-// ConfigFile makes the client of a person, from a profile of an OCI configuration file.
+// ConfigFile makes a person's client, from a profile of an OCI configuration file.
 func ConfigFile(path, profile string, options Options) *Client {
 	return newClient(options, func() (common.ConfigurationProvider, error) {
 		// The SDK forgets which file it could not read.
@@ -126,15 +123,15 @@ func newClient(options Options, credentials func() (common.ConfigurationProvider
 		credentials: credentials,
 		http: &http.Client{
 			Transport: callerContext{boundedErrors{transport}, options.Answer},
-			// A redirect would carry a signature to a place it was not made for.
+			// A redirect would carry a signature to another place.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	}
 }
 
-// callerContext ends requests when the caller's context does, and those whose answer takes a large part
-// of the time that the caller has. The SDK is given a context that never ends (see detach): when its own
-// ends it returns while the request still runs in another goroutine, and both write the result.
+// callerContext ends requests when the caller's context ends, and those whose answer takes too much of the caller's
+// time. The SDK gets a context that never ends (see detach): when that ends, it returns while the request still runs
+// in another goroutine, and both write the result.
 type callerContext struct {
 	next   http.RoundTripper
 	answer time.Duration
@@ -142,7 +139,7 @@ type callerContext struct {
 
 type callerKey struct{}
 
-// detach hides the end of a context from the SDK and keeps it for the transport.
+// detach hides the end of a context from the SDK, and keeps it for the transport.
 func detach(ctx context.Context) context.Context {
 	return context.WithValue(context.WithoutCancel(ctx), callerKey{}, ctx)
 }
@@ -183,8 +180,8 @@ func (b endingBody) Close() error {
 	return b.ReadCloser.Close()
 }
 
-// part is how long one request may be waited for: a part of the time that the caller has, so that another
-// try, and whatever comes after it, has some.
+// part is how long to wait for one request: a part of the caller's time, so that another try, and whatever follows,
+// has some as well.
 func part(ctx context.Context, most time.Duration) time.Duration {
 	end, ok := ctx.Deadline()
 	if !ok {
@@ -193,7 +190,7 @@ func part(ctx context.Context, most time.Duration) time.Duration {
 	return min(most, max(time.Until(end)/4, time.Second))
 }
 
-// boundedErrors caps the bodies of failures, which the SDK reads whole.
+// boundedErrors limits the bodies of failures, which the SDK reads entirely.
 type boundedErrors struct{ next http.RoundTripper }
 
 func (b boundedErrors) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -233,7 +230,7 @@ func (c *Client) current() (current *principal, err error) {
 	return c.principal, nil
 }
 
-// configure makes a client of the SDK one of ours: see the package's rules.
+// configure sets up a client of the SDK by the package's rules.
 func (c *Client) configure(api *common.BaseClient) {
 	api.HTTPClient = c.http
 	api.Configuration.CircuitBreaker = nil
@@ -244,14 +241,14 @@ func (c *Client) configure(api *common.BaseClient) {
 	}
 }
 
-// dropCredentials makes the next call read them anew.
+// dropCredentials makes the next call read the credentials again.
 func (c *Client) dropCredentials() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.principal = nil
 }
 
-// errCredentials marks failures to read or use credentials, which no repetition cures.
+// errCredentials marks failures to read or use credentials; repeating a call does not help.
 var errCredentials = errors.New("credentials")
 
 func credentialsError(err error) error {
@@ -262,7 +259,7 @@ func credentialsError(err error) error {
 	}, fmt.Errorf("%w: %w", errCredentials, err))
 }
 
-// Namespace returns the tenancy's Object Storage namespace, asked for once.
+// Namespace returns the tenancy's Object Storage namespace; it is asked for only once.
 func (c *Client) Namespace(ctx context.Context) (string, error) {
 	c.mu.Lock()
 	known := c.namespace
@@ -287,8 +284,8 @@ func (c *Client) Namespace(ctx context.Context) (string, error) {
 	return c.namespace, nil
 }
 
-// Claim returns a claim of the resource principal's session token as text, such as
-// "res_tenant"; empty where there is none.
+// Claim returns a claim of the resource principal's session token as text, such as "res_tenant"; empty if there is
+// none.
 func (c *Client) Claim(name string) string {
 	p, err := c.current()
 	if err != nil {

@@ -14,15 +14,15 @@ import (
 	"cemli-executor/internal/problem"
 )
 
-// InvokeDetached asks for an invocation of a function that nobody waits for, and returns when the
-// service has accepted it. Where the function is invoked is asked for once.
+// InvokeDetached asks for a detached invocation of a function, and returns when the service has accepted it. The
+// endpoint is asked for only once.
 func (c *Client) InvokeDetached(ctx context.Context, function string, body []byte) error {
 	return c.invoke(ctx, functions.InvokeFunctionRequest{
 		FunctionId: &function, FnInvokeType: functions.InvokeFunctionFnInvokeTypeDetached,
 	}, body)
 }
 
-// MayInvoke asks whether this principal may invoke a function, which does not run.
+// MayInvoke asks whether this principal may invoke a function, without running it.
 func (c *Client) MayInvoke(ctx context.Context, function string) error {
 	return c.invoke(ctx, functions.InvokeFunctionRequest{FunctionId: &function, IsDryRun: common.Bool(true)}, nil)
 }
@@ -51,7 +51,7 @@ func (c *Client) invoke(ctx context.Context, request functions.InvokeFunctionReq
 	return nil
 }
 
-// invokeError says of an invocation that could not be asked for whether it may be the next time.
+// invokeError converts the error of a refused invocation, and says whether a later one may be accepted.
 func invokeError(function string, err error) error {
 	status, code := serviceAnswer(err)
 	switch {
@@ -59,14 +59,16 @@ func invokeError(function string, err error) error {
 		return err
 	case passing(status):
 		return problem.New(problem.Problem{
-			Code: "request.handover", Where: function, Message: "the function could not ask for another invocation of itself",
-			Hint: codes.Of("request.handover").Cure,
+			Code: "request.handover", Where: function,
+			Message: "the function could not ask for another invocation of itself",
+			Hint:    codes.Of("request.handover").Cure,
 		}, brief(err))
 	}
 	return problem.New(problem.Problem{
 		Code: "config.invoke", Where: function,
 		Message: fmt.Sprintf(
-			"the function may not ask for another invocation of itself, which a run of this length needs: %d %s", status, code,
+			"the function may not ask for another invocation of itself, which a run of this length needs: %d %s",
+			status, code,
 		),
 		Hint: codes.Of("config.invoke").Cure,
 	}, brief(err))

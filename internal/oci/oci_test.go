@@ -53,7 +53,9 @@ func local(t *testing.T) *localoci.Server {
 
 // quick are options that make failures fast.
 func quick(endpoint string) oci.Options {
-	return oci.Options{Endpoint: endpoint, Backoff: time.Millisecond, Stall: 300 * time.Millisecond, Answer: time.Second}
+	return oci.Options{
+		Endpoint: endpoint, Backoff: time.Millisecond, Stall: 300 * time.Millisecond, Answer: time.Second,
+	}
 }
 
 func person(s *localoci.Server, endpoint string) *oci.Client {
@@ -104,6 +106,7 @@ func newBucket(t *testing.T, s *localoci.Server, name string) {
 }
 
 func TestBucketOfAPerson(t *testing.T) {
+	t.Parallel()
 	s := local(t)
 	client := person(s, s.Endpoint())
 	n := 0
@@ -117,6 +120,7 @@ func TestBucketOfAPerson(t *testing.T) {
 
 // The only writer is never told of a conflict, whatever the service does.
 func TestBucketOfAFailingService(t *testing.T) {
+	t.Parallel()
 	s := local(t)
 	bucket := person(s, s.Endpoint()).Bucket(buckets.State)
 	if _, err := bucket.List(t.Context(), store.ListOptions{}); err != nil { // the namespace is known
@@ -163,6 +167,7 @@ func TestCreateOnlyPrincipal(t *testing.T) {
 }
 
 func TestMissingBucket(t *testing.T) {
+	t.Parallel()
 	s := local(t)
 	b := person(s, s.Endpoint()).Bucket("none")
 	if _, _, err := b.Get(t.Context(), "a", store.GetOptions{}); !errors.Is(err, store.ErrNoBucket) {
@@ -178,7 +183,9 @@ func TestMissingBucket(t *testing.T) {
 
 // proxy passes requests on to a local OCI; meddle may answer in its place, before or
 // after. The Host header stays, because it is signed.
-func proxy(t *testing.T, s *localoci.Server, meddle func(w http.ResponseWriter, r *http.Request, next http.Handler)) *httptest.Server {
+func proxy(
+	t *testing.T, s *localoci.Server, meddle func(w http.ResponseWriter, r *http.Request, next http.Handler),
+) *httptest.Server {
 	t.Helper()
 	target, err := url.Parse(s.Endpoint())
 	if err != nil {
@@ -208,6 +215,7 @@ func answer(w http.ResponseWriter, status int, code string) {
 }
 
 func TestPassingFailuresAreRepeated(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name   string
 		status int
@@ -227,7 +235,8 @@ func TestPassingFailuresAreRepeated(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := local(t)
-			if err := put(person(s, s.Endpoint()).Bucket(buckets.Packages), "a", "text", store.PutOptions{}); err != nil {
+			err := put(person(s, s.Endpoint()).Bucket(buckets.Packages), "a", "text", store.PutOptions{})
+			if err != nil {
 				t.Fatal(err)
 			}
 			var calls atomic.Int32
@@ -257,16 +266,29 @@ func TestPassingFailuresAreRepeated(t *testing.T) {
 // A write whose answer is lost was done; repeated, it is refused. It must count as
 // done, and only then.
 func TestLostAnswerOfAConditionalWrite(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name    string
 		loses   func(w http.ResponseWriter)
 		opts    func(first store.Info) store.PutOptions
 		foreign bool // someone else's write comes between
 	}{
-		{"create, 503", func(w http.ResponseWriter) { answer(w, 503, "ServiceUnavailable") }, func(store.Info) store.PutOptions { return store.PutOptions{IfNoneMatch: true} }, false},
-		{"create, connection dropped", func(http.ResponseWriter) { panic(http.ErrAbortHandler) }, func(store.Info) store.PutOptions { return store.PutOptions{IfNoneMatch: true} }, false},
-		{"swap, 503", func(w http.ResponseWriter) { answer(w, 503, "ServiceUnavailable") }, func(i store.Info) store.PutOptions { return store.PutOptions{IfMatch: i.ETag} }, false},
-		{"create, taken by another", func(w http.ResponseWriter) { answer(w, 503, "ServiceUnavailable") }, func(store.Info) store.PutOptions { return store.PutOptions{IfNoneMatch: true} }, true},
+		{
+			"create, 503", func(w http.ResponseWriter) { answer(w, 503, "ServiceUnavailable") },
+			func(store.Info) store.PutOptions { return store.PutOptions{IfNoneMatch: true} }, false,
+		},
+		{
+			"create, connection dropped", func(http.ResponseWriter) { panic(http.ErrAbortHandler) },
+			func(store.Info) store.PutOptions { return store.PutOptions{IfNoneMatch: true} }, false,
+		},
+		{
+			"swap, 503", func(w http.ResponseWriter) { answer(w, 503, "ServiceUnavailable") },
+			func(i store.Info) store.PutOptions { return store.PutOptions{IfMatch: i.ETag} }, false,
+		},
+		{
+			"create, taken by another", func(w http.ResponseWriter) { answer(w, 503, "ServiceUnavailable") },
+			func(store.Info) store.PutOptions { return store.PutOptions{IfNoneMatch: true} }, true,
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := local(t)
@@ -318,6 +340,7 @@ func TestLostAnswerOfAConditionalWrite(t *testing.T) {
 // Where a write's first answer was lost, its repetition was refused and what is stored cannot be seen,
 // nobody can tell: a conflict would be a guess.
 func TestLostAnswerAndNoLook(t *testing.T) {
+	t.Parallel()
 	for name, opts := range map[string]func(store.Info) store.PutOptions{
 		"create": func(store.Info) store.PutOptions { return store.PutOptions{IfNoneMatch: true} },
 		"swap":   func(i store.Info) store.PutOptions { return store.PutOptions{IfMatch: i.ETag} },
@@ -347,7 +370,8 @@ func TestLostAnswerAndNoLook(t *testing.T) {
 					next.ServeHTTP(w, r)
 				}
 			})
-			if err := put(person(s, p.URL).Bucket(buckets.State), name, "ours", opts(first)); !errors.Is(err, store.ErrUnavailable) {
+			err := put(person(s, p.URL).Bucket(buckets.State), name, "ours", opts(first))
+			if !errors.Is(err, store.ErrUnavailable) {
 				t.Errorf("error %v; want store.ErrUnavailable", err)
 			}
 		})
@@ -356,9 +380,11 @@ func TestLostAnswerAndNoLook(t *testing.T) {
 
 // What the service will not take the next time either is no outage.
 func TestRefusalsAreNoOutage(t *testing.T) {
+	t.Parallel()
 	for status, kind := range map[int]error{
 		400: store.ErrRefused, 405: store.ErrRefused, 413: store.ErrRefused, 501: store.ErrRefused,
-		408: store.ErrUnavailable, 429: store.ErrUnavailable, 500: store.ErrUnavailable, 502: store.ErrUnavailable, 503: store.ErrUnavailable,
+		408: store.ErrUnavailable, 429: store.ErrUnavailable, 500: store.ErrUnavailable, 502: store.ErrUnavailable,
+		503: store.ErrUnavailable,
 	} {
 		t.Run(fmt.Sprint(status), func(t *testing.T) {
 			s := local(t)
@@ -375,7 +401,8 @@ func TestRefusalsAreNoOutage(t *testing.T) {
 			_, list := bucket.List(t.Context(), store.ListOptions{})
 			for call, err := range map[string]error{
 				"get": get, "head": head, "list": list, "delete": bucket.Delete(t.Context(), "a", ""),
-				"put": put(bucket, "a", "1", store.PutOptions{}), "create": put(bucket, "a", "1", store.PutOptions{IfNoneMatch: true}),
+				"put":    put(bucket, "a", "1", store.PutOptions{}),
+				"create": put(bucket, "a", "1", store.PutOptions{IfNoneMatch: true}),
 			} {
 				if !errors.Is(err, kind) {
 					t.Errorf("%s: %v; want %v", call, err, kind)
@@ -410,6 +437,7 @@ func (b *breaking) Write(p []byte) (int, error) {
 }
 
 func TestBrokenDownloadsGoOn(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name    string
 		stalls  bool
@@ -471,6 +499,7 @@ func TestBrokenDownloadsGoOn(t *testing.T) {
 
 // One request that gets no answer takes a part of the caller's time: the next one is answered.
 func TestARequestThatHangs(t *testing.T) {
+	t.Parallel()
 	s := local(t)
 	hang := make(chan struct{})
 	var calls atomic.Int32
@@ -484,12 +513,15 @@ func TestARequestThatHangs(t *testing.T) {
 	t.Cleanup(func() { close(hang) })
 	ctx, cancel := context.WithTimeout(t.Context(), 6*time.Second)
 	defer cancel()
-	if _, err := person(s, p.URL).Bucket(buckets.State).Put(ctx, "a", strings.NewReader("1"), 1, store.PutOptions{IfNoneMatch: true}); err != nil {
+	_, err := person(s, p.URL).Bucket(buckets.State).Put(ctx, "a", strings.NewReader("1"), 1,
+		store.PutOptions{IfNoneMatch: true})
+	if err != nil {
 		t.Error(err)
 	}
 }
 
 func TestAStoreThatHangs(t *testing.T) {
+	t.Parallel()
 	s := local(t)
 	hang := make(chan struct{})
 	p := proxy(t, s, func(w http.ResponseWriter, r *http.Request, next http.Handler) {
@@ -554,7 +586,8 @@ func TestBadCredentialsAreAnError(t *testing.T) {
 			}
 		})
 	}
-	_, err := oci.ConfigFile(filepath.Join(dir, "none"), "DEFAULT", quick("http://127.0.0.1:1")).Bucket("b").Head(t.Context(), "a")
+	_, err := oci.ConfigFile(filepath.Join(dir, "none"), "DEFAULT",
+		quick("http://127.0.0.1:1")).Bucket("b").Head(t.Context(), "a")
 	if problem.CodeOf(err) != "config.credentials" || !strings.Contains(err.Error(), "none") {
 		t.Errorf("error %v; want config.credentials that names the file", err)
 	}
@@ -562,7 +595,10 @@ func TestBadCredentialsAreAnError(t *testing.T) {
 
 // Whether another invocation can be had the next time is told apart from that there can be none.
 func TestInvocationsThatAreRefused(t *testing.T) {
-	for status, want := range map[int]string{403: "config.invoke", 404: "config.invoke", 429: "request.handover", 503: "request.handover"} {
+	t.Parallel()
+	for status, want := range map[int]string{
+		403: "config.invoke", 404: "config.invoke", 429: "request.handover", 503: "request.handover",
+	} {
 		t.Run(fmt.Sprint(status), func(t *testing.T) {
 			s := local(t)
 			p := proxy(t, s, func(w http.ResponseWriter, r *http.Request, next http.Handler) {

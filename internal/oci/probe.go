@@ -12,11 +12,11 @@ import (
 	"cemli-executor/internal/store"
 )
 
-// noSecret is the name of a secret that nobody has.
+// noSecret is the name of a secret that does not exist.
 const noSecret = "cemli-executor-probe" // #nosec G101 -- a name
 
-// AsksVault reports whether the vault's service can be reached and takes the credentials. What it
-// asks for is not there, so that no secret is read; whether one may be read it so cannot tell.
+// AsksVault returns an error unless the vault's service can be reached and accepts the credentials. It asks for a
+// secret that does not exist, so that none is read; therefore it cannot tell whether secrets may be read.
 func (c *Client) AsksVault(ctx context.Context, vault string) error {
 	_, err := c.bundle(ctx, noSecret, vault)
 	if status, _ := serviceAnswer(err); err == nil || status == http.StatusNotFound {
@@ -25,11 +25,11 @@ func (c *Client) AsksVault(ctx context.Context, vault string) error {
 	return secretError(noSecret, err)
 }
 
-// otherSum is the checksum of other bytes than are sent with it.
+// otherSum is the checksum of other bytes than those sent with it.
 const otherSum = "1B2M2Y8AsgTpgAmY7PhCfg=="
 
-// MayCreate reports whether objects may be created in the bucket, without creating one: the service looks at
-// the right to write first, and then refuses bytes that are not those of their checksum.
+// MayCreate returns an error unless objects may be created in the bucket, and creates none: the service checks the
+// right to write first, and then refuses bytes that do not match their checksum.
 func (b *Bucket) MayCreate(ctx context.Context, name string) error {
 	request := putRequest(b.name, name, 1, otherSum, store.PutOptions{IfNoneMatch: true})
 	_, err := b.run(ctx, "put", name, func(ctx context.Context, api *storageClient, ns *string) error {

@@ -16,8 +16,8 @@ import (
 	"cemli-executor/internal/store"
 )
 
-// Get opens an object, or a range of it. The reader survives broken and stalled
-// connections by asking for the rest of the same version.
+// Get opens an object, or a range of it. If the connection breaks or stalls, the reader asks for the rest of the same
+// version.
 func (b *Bucket) Get(ctx context.Context, name string, opts store.GetOptions) (io.ReadCloser, store.Info, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	answer, err := b.open(ctx, name, opts)
@@ -28,7 +28,8 @@ func (b *Bucket) Get(ctx context.Context, name string, opts store.GetOptions) (i
 	length := value(answer.ContentLength)
 	info := store.Info{
 		Name: name, Size: length, ETag: value(answer.ETag), VersionID: value(answer.VersionId),
-		MD5: md5Of(answer.ContentMd5, answer.OpcMultipartMd5), Created: timeOf(answer.LastModified), Metadata: answer.OpcMeta,
+		MD5: md5Of(answer.ContentMd5, answer.OpcMultipartMd5), Created: timeOf(answer.LastModified),
+		Metadata: answer.OpcMeta,
 	}
 	if total, ok := rangeTotal(answer.ContentRange); ok {
 		info.Size = total
@@ -100,12 +101,12 @@ type download struct {
 	body   io.ReadCloser
 	next   int64 // offset of the next byte in the object
 	left   int64 // bytes still to come
-	broken int   // times the connection failed since it last gave a byte
+	broken int   // how often the connection has failed since the last byte
 }
 
 var errStalled = errors.New("no data arrived in time")
 
-// Read fills p as the network does, and reopens where it fails.
+// Read reads what arrives, and reopens the object after a failure.
 func (d *download) Read(p []byte) (int, error) {
 	if d.left == 0 {
 		return 0, io.EOF
@@ -121,7 +122,7 @@ func (d *download) Read(p []byte) (int, error) {
 		d.next, d.left = d.next+int64(n), d.left-int64(n)
 		if n > 0 {
 			d.broken = 0
-			return n, nil // an error that came with data shows at the next read
+			return n, nil // the next read shows an error that came with data
 		}
 		if err == nil {
 			continue
@@ -132,8 +133,8 @@ func (d *download) Read(p []byte) (int, error) {
 	}
 }
 
-// readOnce reads with a limit on silence: past it the connection is closed, which is
-// the only way to wake a blocked read.
+// readOnce limits how long a read waits for data. After that it closes the connection, which is the only way to end a
+// blocked read.
 func (d *download) readOnce(p []byte) (int, error) {
 	body := d.body
 	watch := time.AfterFunc(part(d.ctx, d.bucket.client.options.Stall), func() { _ = body.Close() })
@@ -178,7 +179,7 @@ func (d *download) Close() error {
 	return d.body.Close()
 }
 
-// value dereferences, giving the zero value for nil.
+// value dereferences p; nil gives the zero value.
 func value[T any](p *T) T {
 	if p == nil {
 		var zero T
@@ -194,7 +195,7 @@ func timeOf(t *common.SDKTime) time.Time {
 	return t.Time
 }
 
-// md5Of prefers the whole object's MD5; one of parts is not the bytes' own.
+// md5Of returns the MD5 of the whole object; that of a multipart upload is not the MD5 of its bytes.
 func md5Of(whole, parts *string) string {
 	if parts != nil {
 		return ""

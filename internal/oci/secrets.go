@@ -15,7 +15,7 @@ import (
 	"cemli-executor/internal/store"
 )
 
-// SecretVersion is what is known of a secret besides its value.
+// SecretVersion describes a version of a secret, without its value.
 type SecretVersion struct {
 	ID      string // OCID
 	Version string // number
@@ -23,9 +23,8 @@ type SecretVersion struct {
 
 const ocidPrefix = "ocid1."
 
-// Secret reads the current version of a secret: by its OCID, or by its name in a vault,
-// whose OCID may be empty if there is none. The error is a *problem.Error of the family
-// "secret", or that of the credentials.
+// Secret reads the current version of a secret, by its OCID or by its name in a vault. The vault's OCID may be empty
+// if there is none. The error is a *problem.Error of the family "secret", or that of the credentials.
 func (c *Client) Secret(ctx context.Context, ref, vault string) ([]byte, SecretVersion, error) {
 	if !strings.HasPrefix(ref, ocidPrefix) && vault == "" {
 		return nil, SecretVersion{}, problem.New(problem.Problem{
@@ -80,7 +79,7 @@ func secretError(ref string, err error) error {
 	}
 	status, _ := serviceAnswer(err)
 	if passing(status) {
-		// It may be read the next time.
+		// A later read may succeed.
 		return problem.New(p, store.Error(store.ErrUnavailable, "read secret", "vault", ref, brief(err)))
 	}
 	if status == http.StatusNotFound || status == http.StatusForbidden || status == http.StatusUnauthorized {

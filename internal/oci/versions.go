@@ -9,27 +9,27 @@ import (
 	"cemli-executor/internal/store"
 )
 
-// maxSkipped bounds how many pages of one object's versions are passed over on the way to a
-// position among them.
+// maxSkipped bounds how many pages of one object's versions are skipped to find a position among them.
 const maxSkipped = 20
 
-// ListVersions returns one page of versions. The service's own page tokens are not handed
-// out: how long they hold is not documented, and a position is kept for hours.
+// ListVersions returns one page of versions. It does not use the service's page tokens as positions: positions are
+// kept for hours, and how long tokens are valid is not documented.
 func (b *Bucket) ListVersions(ctx context.Context, opts store.VersionOptions) (store.VersionPage, error) {
 	request := objectstorage.ListObjectVersionsRequest{
-		BucketName: &b.name, Prefix: optional(opts.Prefix), Start: optional(opts.From.Name), Limit: optional(opts.Limit),
-		// The SDK takes one field alone. Names, ids, times and marks are always there.
+		BucketName: &b.name, Prefix: optional(opts.Prefix), Start: optional(opts.From.Name),
+		Limit: optional(opts.Limit),
+		// The SDK accepts one field only. Names, ids, times and deletion marks are always included.
 		Fields: objectstorage.ListObjectVersionsFieldsEtag,
 	}
 	from := opts.From
 	if from.VersionID != "" {
-		request.Limit = nil // what is passed over does not count
+		request.Limit = nil // what is skipped does not count
 	}
 	for pages := 1; ; pages++ {
 		answer, err := b.versions(ctx, request)
 		switch status, _ := serviceAnswer(err); {
 		case status == http.StatusBadRequest, status == http.StatusConflict, status == http.StatusMethodNotAllowed:
-			// What is answered for a bucket that never kept versions is not documented.
+			// What OCI answers for a bucket that never kept versions is not documented.
 			return store.ListOnly(ctx, b, opts)
 		case err != nil:
 			return store.VersionPage{}, b.fail("list versions", "", err)
@@ -61,8 +61,8 @@ func (b *Bucket) versions(
 	return answer, err
 }
 
-// beyond is what comes after a position; found is false where that lies on a later page. A
-// version that is gone is after all that its object has.
+// beyond returns the items after a position; found is false if the position is on a later page. The position of a
+// version that no longer exists counts as after all versions of its object.
 func beyond(
 	items []objectstorage.ObjectVersionSummary, from store.Position,
 ) (rest []objectstorage.ObjectVersionSummary, found bool) {
@@ -80,7 +80,7 @@ func beyond(
 	return nil, false
 }
 
-// versionPage makes a page of at most limit items; more says that others follow them.
+// versionPage makes a page of at most limit items; more says that other pages follow.
 func versionPage(items []objectstorage.ObjectVersionSummary, limit int, more bool) store.VersionPage {
 	if limit > 0 && len(items) > limit {
 		items, more = items[:limit], true
@@ -102,7 +102,7 @@ func versionPage(items []objectstorage.ObjectVersionSummary, limit int, more boo
 	return page
 }
 
-// optional leaves out what is empty.
+// optional is nil for an empty value.
 func optional[T comparable](v T) *T {
 	var zero T
 	if v == zero {

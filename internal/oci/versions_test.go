@@ -49,6 +49,7 @@ func isVersions(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, "/o
 
 // A bucket of which versions cannot be asked has its objects.
 func TestABucketThatRefusesToListVersions(t *testing.T) {
+	t.Parallel()
 	s := local(t)
 	p := proxy(t, s, func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 		if isVersions(r) {
@@ -64,7 +65,8 @@ func TestABucketThatRefusesToListVersions(t *testing.T) {
 		}
 	}
 	page, err := b.ListVersions(t.Context(), store.VersionOptions{Limit: 1})
-	if err != nil || len(page.Versions) != 1 || page.Versions[0].Name != "a" || page.Next != (store.Position{Name: "b"}) {
+	if err != nil || len(page.Versions) != 1 || page.Versions[0].Name != "a" ||
+		page.Next != (store.Position{Name: "b"}) {
 		t.Fatalf("%+v, %v", page, err)
 	}
 	page, err = b.ListVersions(t.Context(), store.VersionOptions{From: store.Position{Name: "b", VersionID: "v"}})
@@ -75,6 +77,7 @@ func TestABucketThatRefusesToListVersions(t *testing.T) {
 
 // Versions of one object without end do not keep anybody from those of the others.
 func TestAnObjectWithVersionsWithoutEnd(t *testing.T) {
+	t.Parallel()
 	s := local(t)
 	asked := 0
 	p := proxy(t, s, func(w http.ResponseWriter, r *http.Request, next http.Handler) {
@@ -90,10 +93,12 @@ func TestAnObjectWithVersionsWithoutEnd(t *testing.T) {
 			w.Header().Set("Opc-Next-Page", fmt.Sprint(asked))
 		}
 		w.Header().Set("Content-Type", "application/json")
-		fmt.Fprintf(w, `{"items":[{"name":%q,"versionId":"v%d","isDeleteMarker":false,"timeModified":"2026-01-02T03:04:05.678Z","etag":"e"}],"prefixes":[]}`, name, asked)
+		fmt.Fprintf(w,
+			`{"items":[{"name":%q,"versionId":"v%d","isDeleteMarker":false,"timeModified":"2026-01-02T03:04:05.678Z","etag":"e"}],"prefixes":[]}`, name, asked)
 	})
 	b := person(s, p.URL).Bucket(buckets.Packages)
-	page, err := b.ListVersions(t.Context(), store.VersionOptions{From: store.Position{Name: "many.zip", VersionID: "v0"}})
+	page, err := b.ListVersions(t.Context(),
+		store.VersionOptions{From: store.Position{Name: "many.zip", VersionID: "v0"}})
 	if err != nil || len(page.Versions) != 1 || page.Versions[0].Name != "next.zip" || page.Next != (store.Position{}) {
 		t.Errorf("%+v, %v", page, err)
 	}

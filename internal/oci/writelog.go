@@ -19,15 +19,15 @@ import (
 	"cemli-executor/internal/store"
 )
 
-// WriteLog names the log of a bucket's writes, by OCIDs.
+// WriteLog identifies the log of a bucket's writes, by OCIDs.
 type WriteLog struct{ Compartment, Group, Log string }
 
-// query is all that is ever asked of the log: an entry's own text is no part of it.
+// query is the only query that is ever sent; it contains no text from an entry.
 func (l WriteLog) query() string {
 	return fmt.Sprintf(`search "%s/%s/%s" | sort by datetime asc`, l.Compartment, l.Group, l.Log)
 }
 
-// LoggedWrite is what is taken of an entry of a write log: nothing that an uploader can choose, no name and no
+// LoggedWrite is what is read of an entry of a write log: nothing that an uploader can choose, no name and no
 // address.
 type LoggedWrite struct {
 	Time             time.Time
@@ -44,8 +44,8 @@ const (
 	logBytes   = 8 << 20 // an entry has the object's name and the uploader's user agent
 )
 
-// Writes reads a page of the writes that have made objects between two times, the earliest first; next is empty on
-// the last. The service takes ranges of 14 days at most.
+// Writes reads a page of the writes that created objects between two times, earliest first; next is empty on the last
+// page. The service takes ranges of at most 14 days.
 func (c *Client) Writes(
 	ctx context.Context, l WriteLog, from, to time.Time, page string,
 ) (writes []LoggedWrite, next string, err error) {
@@ -76,7 +76,7 @@ func (c *Client) Writes(
 	return writes, value(answer.OpcNextPage), nil
 }
 
-// searchLogs sends a search. An answer that is too large is not asked for again.
+// searchLogs sends a search. It does not repeat a search whose answer was too large.
 func (c *Client) searchLogs(
 	ctx context.Context, request loggingsearch.SearchLogsRequest,
 ) (answer loggingsearch.SearchLogsResponse, err error) {
@@ -104,7 +104,7 @@ func (c *Client) searchLogs(
 
 var errTooMuch = fmt.Errorf("a page of it has more than %d bytes", logBytes)
 
-// boundedBodies ends bodies that are longer than a page may be. One call at a time uses it.
+// boundedBodies ends bodies that are longer than a page may be. Only one call at a time may use it.
 type boundedBodies struct {
 	next http.RoundTripper
 	over bool
@@ -154,7 +154,7 @@ type entry struct {
 	} `json:"logContent"`
 }
 
-// flexible is a number, a truth value or a text: which one a field is, is not documented.
+// flexible is a number, a boolean or a text: the documentation does not say which one a field is.
 type flexible string
 
 // UnmarshalJSON takes any of them.
@@ -163,7 +163,7 @@ func (f *flexible) UnmarshalJSON(doc []byte) error {
 	return nil
 }
 
-// readEntry reads an entry; ok is false for one that is not of a write which has made an object.
+// readEntry reads an entry; ok is false unless the entry is of a write that created an object.
 func readEntry(data *any) (w LoggedWrite, ok bool, err error) {
 	if data == nil {
 		return w, false, nil
@@ -174,7 +174,7 @@ func readEntry(data *any) (w LoggedWrite, ok bool, err error) {
 	}
 	var e entry
 	if err := json.Unmarshal(doc, &e); err != nil {
-		return w, false, errors.New("an entry has another form than OCI documents") // which must not be quoted
+		return w, false, errors.New("an entry has another form than OCI documents") // its text must not be quoted
 	}
 	d := e.LogContent.Data
 	w = LoggedWrite{
@@ -186,7 +186,7 @@ func readEntry(data *any) (w LoggedWrite, ok bool, err error) {
 	return w, made && makes(d.RequestAction, d.ResourcePath), nil
 }
 
-// time is when the entry says that it was; zero where that cannot be read.
+// time is the entry's time; zero if it cannot be read.
 func (e entry) time() time.Time {
 	if at, err := strconv.ParseInt(string(e.DateTime), 10, 64); err == nil {
 		return time.UnixMilli(at).UTC()
@@ -195,8 +195,8 @@ func (e entry) time() time.Time {
 	return at
 }
 
-// makes reports whether a request may make an object. One that deletes a version has its id, too, and one that
-// moves an object to another tier its ETag.
+// makes reports whether a request may create an object. The ids in an entry do not tell: deleting a version also has
+// a version's id, and moving an object to another tier has its ETag.
 func makes(action, path string) bool {
 	switch strings.ToUpper(action) {
 	case http.MethodPut:

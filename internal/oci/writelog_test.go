@@ -34,7 +34,9 @@ func TestTheFunctionReadsTheWriteLog(t *testing.T) {
 		t.Fatal(err)
 	}
 	for n := range 150 {
-		s.LogWrite(localoci.LoggedWrite{ETag: fmt.Sprint("e", n), Principal: "ocid1.user.oc1..p", PreAuthenticated: n == 149})
+		s.LogWrite(localoci.LoggedWrite{
+			ETag: fmt.Sprint("e", n), Principal: "ocid1.user.oc1..p", PreAuthenticated: n == 149,
+		})
 	}
 	if err := b.Delete(t.Context(), "a.zip", ""); err != nil {
 		t.Fatal(err)
@@ -52,7 +54,10 @@ func TestTheFunctionReadsTheWriteLog(t *testing.T) {
 	if len(all) != 151 || !slices.IsSortedFunc(all, func(a, b oci.LoggedWrite) int { return a.Time.Compare(b.Time) }) {
 		t.Fatalf("%d writes; a deletion is none", len(all))
 	}
-	want := oci.LoggedWrite{Time: all[0].Time, Bucket: "packages", ETag: info.ETag, VersionID: info.VersionID, Principal: localoci.User, Authentication: "user"}
+	want := oci.LoggedWrite{
+		Time: all[0].Time, Bucket: "packages", ETag: info.ETag, VersionID: info.VersionID, Principal: localoci.User,
+		Authentication: "user",
+	}
 	if diff := cmp.Diff(want, all[0]); diff != "" || time.Since(all[0].Time) > time.Minute {
 		t.Errorf("the upload (-want +got):\n%s", diff)
 	}
@@ -85,6 +90,7 @@ func served(t *testing.T, status int, text string) (*oci.Client, *[]string) {
 
 // Of an entry in whatever spelling only a write that has made an object counts.
 func TestWhichEntriesAreWrites(t *testing.T) {
+	t.Parallel()
 	entry := func(data string) string {
 		return `{"summary":{"resultCount":1},"results":[{"data":{"datetime":1764265526000,"logContent":{"time":"2025-11-27T17:45:26Z","data":{"bucketName":"b","eTag":"e",` + data + `}}}}]}`
 	}
@@ -106,10 +112,12 @@ func TestWhichEntriesAreWrites(t *testing.T) {
 			t.Errorf("%s: %+v, %v", data, writes, err)
 			continue
 		}
-		if want == 1 && (!writes[0].Time.Equal(time.UnixMilli(1764265526000)) || writes[0].PreAuthenticated != strings.Contains(data, "true")) {
+		if want == 1 && (!writes[0].Time.Equal(time.UnixMilli(1764265526000)) ||
+			writes[0].PreAuthenticated != strings.Contains(data, "true")) {
 			t.Errorf("%s: %+v", data, writes[0])
 		}
-		if len(*asked) != 1 || !strings.Contains((*asked)[0], `"searchQuery":"search \"c/g/l\" | sort by datetime asc"`) {
+		if len(*asked) != 1 ||
+			!strings.Contains((*asked)[0], `"searchQuery":"search \"c/g/l\" | sort by datetime asc"`) {
 			t.Errorf("asked %q", *asked)
 		}
 	}
@@ -117,6 +125,7 @@ func TestWhichEntriesAreWrites(t *testing.T) {
 
 // What the log answers is bounded, and what is not understood is no entry of anybody's.
 func TestAWriteLogThatCannotBeRead(t *testing.T) {
+	t.Parallel()
 	for text, want := range map[string]string{
 		`{"results":[{"data":{"logContent":{"data":"text"}}}]}`:                       "store.unavailable",
 		`{"results":[{"data":"` + strings.Repeat("x", 9<<20) + `"}]}`:                 "store.unavailable",
@@ -124,7 +133,8 @@ func TestAWriteLogThatCannotBeRead(t *testing.T) {
 	} {
 		c, asked := served(t, http.StatusOK, text)
 		from, to := lately()
-		if _, _, err := c.Writes(t.Context(), theLog(t), from, to, ""); problem.CodeOf(err) != want || len(*asked) != 1 || strings.Contains(err.Error(), "secret-name") {
+		_, _, err := c.Writes(t.Context(), theLog(t), from, to, "")
+		if problem.CodeOf(err) != want || len(*asked) != 1 || strings.Contains(err.Error(), "secret-name") {
 			t.Errorf("%.60s: %.300v after %d", text, err, len(*asked))
 		}
 	}

@@ -15,7 +15,10 @@ const (
 
 // More is the problem that stands for n others, which are not listed.
 func More(code string, n int) Problem {
-	return Problem{Code: code, Message: fmt.Sprintf("there are %d more problems, which are not listed", n), Hint: "mend those that are listed first"}
+	return Problem{
+		Code: code, Message: fmt.Sprintf("there are %d more problems, which are not listed", n),
+		Hint: "mend those that are listed first",
+	}
 }
 
 // Limit returns the first problems, at most so many, and one that says how many more there are.

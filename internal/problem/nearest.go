@@ -23,8 +23,8 @@ func Nearest(word string, candidates []string) string {
 	return best
 }
 
-// edits is how many letters, in bytes, have to be changed, left out, added or swapped with their neighbour to make b of a;
-// more than most where that is more than most, which is noticed early. The word a has at most maxWord bytes.
+// edits is how many letters, in bytes, have to be changed, left out, added or swapped with their neighbour to make b
+// of a; more than most where that is more than most, which is noticed early. The word a has at most maxWord bytes.
 func edits(a, b string, most int) int {
 	if most < 0 || max(len(a)-len(b), len(b)-len(a)) > most {
 		return most + 1

@@ -23,7 +23,9 @@ func TestErrorKeepsTheCauseOutOfTheMessage(t *testing.T) {
 }
 
 func TestMessageCountsTheOthers(t *testing.T) {
-	err := problem.Join([]problem.Problem{{Code: "a.a", Message: "first"}, {Code: "b.b", Message: "second"}, {Code: "c.c", Message: "third"}})
+	err := problem.Join([]problem.Problem{
+		{Code: "a.a", Message: "first"}, {Code: "b.b", Message: "second"}, {Code: "c.c", Message: "third"},
+	})
 	if got, want := problem.Of(err, problem.Problem{}).Message(), "first (and 2 more)"; got != want {
 		t.Errorf("message %q; want %q", got, want)
 	}
@@ -42,7 +44,10 @@ func TestOfGivesEveryErrorACode(t *testing.T) {
 // Two letters in the wrong order are one mistake.
 func TestNearest(t *testing.T) {
 	words := []string{"change_ticket", "type", "name"}
-	for word, want := range map[string]string{"change_tiket": "change_ticket", "tpye": "type", "nmae": "name", "chnage_tikcet": "change_ticket", "xpye": "", "names": "name", "zzz": "", "": ""} {
+	for word, want := range map[string]string{
+		"change_tiket": "change_ticket", "tpye": "type", "nmae": "name", "chnage_tikcet": "change_ticket", "xpye": "",
+		"names": "name", "zzz": "", "": "",
+	} {
 		if got := problem.Nearest(word, words); got != want {
 			t.Errorf("Nearest(%q) = %q; want %q", word, got, want)
 		}

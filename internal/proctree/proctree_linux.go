@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Adopt makes this process the parent of its orphaned descendants, for good.
+// Adopt makes this process the parent of its orphaned descendants, for as long as it lives.
 func Adopt() error {
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("adopt orphans: %w", err)
@@ -22,8 +22,7 @@ func Adopt() error {
 	return nil
 }
 
-// Strays are the children of this process in sessions other than its own, zombies
-// included, without those in spared.
+// Strays are the children of this process in sessions other than its own, including zombies, except those in spared.
 func Strays(spared ...int) ([]int, error) {
 	children, err := children()
 	if err != nil {
@@ -39,9 +38,8 @@ func Strays(spared ...int) ([]int, error) {
 	}), nil
 }
 
-// Signal sends a signal to a process group, and to all that descends from its leader or
-// from strays and has left the group, as far as it gets until a moment. Those that come while
-// it goes on may be missed. That nobody is left is no error.
+// Signal sends a signal to a process group, and to those descendants of its leader and of strays that have left the
+// group, until a deadline. It may miss processes that start meanwhile. It is no error if none is left.
 func Signal(signal syscall.Signal, group int, until time.Time) error {
 	_ = unix.Kill(-group, signal)
 	strays, err := Strays(group)
@@ -59,8 +57,8 @@ func Signal(signal syscall.Signal, group int, until time.Time) error {
 	return nil
 }
 
-// Tasks counts the processes and threads of strays and of everything that descends from them, up to
-// a bit more than most. Those that come while it goes on may be missed.
+// Tasks counts the processes and threads of strays and of all their descendants, and stops soon after it has counted
+// most. It may miss processes that start meanwhile.
 func Tasks(most int) (int, error) {
 	tree, err := Strays()
 	if err != nil {
@@ -75,7 +73,7 @@ func Tasks(most int) (int, error) {
 	count := 0
 	for ; len(tree) > 0 && count <= most; tree = tree[1:] {
 		threads, below, err := threadsOf(strconv.Itoa(tree[0]))
-		if err == nil { // else it has ended
+		if err == nil { // otherwise it has ended
 			count += threads
 			tree = append(tree, below...)
 		}
@@ -83,9 +81,8 @@ func Tasks(most int) (int, error) {
 	return count, nil
 }
 
-// Sweep kills and reaps every stray until none is left: as the parent dies its children
-// become strays in turn. Children that must live are spared. An error says that after
-// limit some were still there.
+// Sweep kills and reaps strays, except those in spared, until none is left: when a process dies, its children become
+// strays in turn. The error says that some were still there after limit.
 func Sweep(limit time.Duration, spared ...int) error {
 	end := time.Now().Add(limit)
 	for wait := time.Duration(0); ; wait = min(wait+50*time.Microsecond, 5*time.Millisecond) {
@@ -94,7 +91,7 @@ func Sweep(limit time.Duration, spared ...int) error {
 			return err
 		}
 		for _, pid := range strays {
-			_ = unix.Kill(pid, unix.SIGKILL) // it may have ended
+			_ = unix.Kill(pid, unix.SIGKILL) // it may have ended already
 			reap(pid)
 		}
 		if time.Now().After(end) {
@@ -104,7 +101,7 @@ func Sweep(limit time.Duration, spared ...int) error {
 	}
 }
 
-// Bury reaps the strays that have ended, so that they do not count against limits.
+// Bury reaps the strays that have ended, so that they no longer count against limits.
 func Bury(spared ...int) {
 	strays, err := Strays(spared...)
 	if err != nil {
@@ -115,7 +112,7 @@ func Bury(spared ...int) {
 	}
 }
 
-// reap takes the child's end if it has ended.
+// reap reaps a child if it has ended.
 func reap(pid int) {
 	for {
 		if _, err := unix.Wait4(pid, nil, unix.WNOHANG, nil); err != unix.EINTR { //nolint:errorlint // it is a number
@@ -133,8 +130,7 @@ var listed = sync.OnceValue(func() bool {
 	return err == nil && len(files) > 0
 })
 
-// childrenOf lists the children of all threads of a process, which has a folder of that
-// name in /proc.
+// childrenOf lists the children of all threads of the process that has this name in /proc.
 func childrenOf(name string) ([]int, error) {
 	if !listed() {
 		return childrenBySearch(name)
@@ -178,7 +174,7 @@ func childrenBySearch(name string) ([]int, error) {
 	return pids, err
 }
 
-// search looks at every process once; the function returned is threadsAndChildren of that moment.
+// search reads the state of all processes once, and returns threadsAndChildren for that moment.
 func search() (func(name string) (threads int, pids []int, err error), error) {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
@@ -194,7 +190,8 @@ func search() (func(name string) (threads int, pids []int, err error), error) {
 		if err != nil {
 			continue
 		}
-		// After the name, which may have spaces and brackets: state, parent, and 15 numbers, then that of threads.
+		// Fields after the name, which may contain spaces and brackets: state, parent, 15 numbers, the number of
+		// threads.
 		fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
 		if len(fields) < 18 {
 			continue

@@ -91,7 +91,9 @@ func TestSweepEndsWhatLeftItsSession(t *testing.T) {
 
 func TestSweepEndsAChainOfForks(t *testing.T) {
 	// Each process starts the next one and ends: there is never one to catch for long.
-	cmd, _ := script(t, `f() { (f &) ; }; g() { for i in 1 2 3 4 5 6 7 8; do (g2 &); done; }; g2() { while :; do (sleep 0.001; sleep 0.001) & done; }; g; touch ready`)
+	cmd, _ := script(t,
+		`f() { (f &) ; }; g() { for i in 1 2 3 4 5 6 7 8; do (g2 &); done; }; g2() { while :; do (sleep 0.001;
+sleep 0.001) & done; }; g; touch ready`)
 	_ = cmd.Wait()
 	if err := Sweep(20 * time.Second); err != nil {
 		t.Fatal(err)

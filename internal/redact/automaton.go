@@ -5,42 +5,41 @@ import (
 	"slices"
 )
 
-// automaton finds many texts in one pass (Aho and Corasick, 1975). Its state is the longest
-// end of what was read that may be the beginning of a text.
+// automaton finds many texts in one pass (Aho and Corasick, 1975). Its state is the longest suffix of what was read
+// that is a prefix of a text.
 type automaton struct {
 	nodes []node
 	first [256]int32 // the states after one byte; 0 for none
 }
 
-// node is a state, and takes 16 bytes: there is one for each byte of a text. Its first child is the
-// node after it.
+// node is a state: one byte of a text. It takes 16 bytes. Its first child is the node after it.
 type node struct {
-	fail  int32  // the state of the longest proper end of this one
+	fail  int32  // the state of the longest proper suffix of this one
 	next  int32  // the next child of the same parent; 0 for none
-	depth uint16 // length of what it stands for
+	depth uint16 // how many bytes the state stands for
 	match uint16 // length of the longest text that ends here; 0 for none
-	b     byte   // that leads here
+	b     byte   // the byte that leads here
 	traits
 }
 
-// traits are facts about a node, and about the longest text that ends there.
+// traits are properties of a node, and of the longest text that ends there.
 type traits uint8
 
 const (
 	parent traits = 1 << iota // it has a child
-	leads                     // the secret begins with quotes or backslashes, which are not in the text
-	trails                    // it ends with such
+	leads                     // the secret begins with quotes or backslashes, which the text does not have
+	trails                    // the secret ends with such
 )
 
-// text is what is looked for, of at most maxText bytes.
+// text is one text to look for, of at most maxText bytes.
 type text struct {
 	form string
 	traits
 }
 
-// newAutomaton sorts the texts.
+// newAutomaton builds the automaton of the texts, which it sorts.
 func newAutomaton(texts []text) *automaton {
-	// A text comes after those that it is the beginning of: so whatever gets a child later has one.
+	// Sorting puts a text after its prefixes, so that a node that gets another child later already has one.
 	slices.SortFunc(texts, func(a, b text) int { return cmp.Compare(b.form, a.form) })
 	size := 1
 	for _, t := range texts {
@@ -67,7 +66,7 @@ func (a *automaton) add(t text) {
 	a.nodes[at].traits |= t.traits
 }
 
-// grow gives a state a child.
+// grow adds a child to a state.
 func (a *automaton) grow(at int32, b byte) int32 {
 	to := int32(len(a.nodes)) // #nosec G115 -- texts are bounded
 	child := node{b: b, depth: a.nodes[at].depth + 1}
@@ -83,8 +82,8 @@ func (a *automaton) grow(at int32, b byte) int32 {
 	return to
 }
 
-// link finds where each state goes on when nothing fits, by depth: that of a shorter one is known
-// when it is needed. It goes along all texts at once, and takes the list for that.
+// link finds the state to fall back to from each state, in order of depth, because that of a shorter state must be
+// known first. It walks along all texts at once, and consumes the list.
 func (a *automaton) link(texts []text) {
 	at := make([]int32, len(texts))
 	for depth := 0; len(texts) > 0; depth++ {

@@ -26,8 +26,11 @@ func BenchmarkMasker(b *testing.B) {
 	texts := map[string][]byte{
 		"log":    []byte(strings.Repeat("2026-01-02 03:04:05 INFO loaded 4711 rows into GL_CODE_COMBINATIONS\n", 2000)),
 		"source": source,
-		"json":   []byte(strings.Repeat(`{"time":"2026-01-02T03:04:05Z","msg":"loaded \"GL\" rows","url":"https:\/\/erp.example.org\/a?x=%20y&amp;z=1","path":"C:\\erp\\new"}`+"\n", 1000)),
-		"base64": []byte(strings.Repeat("TG9yZW0gaXBzdW0gZG9sb3Igc2l0IGFtZXQsIGNvbnNlY3RldHVyIGFkaXBpc2NpbmcgZWxpdCwg\n", 2000)),
+		"json": []byte(strings.Repeat(
+			`{"time":"2026-01-02T03:04:05Z","msg":"loaded \"GL\" rows",`+
+				`"url":"https:\/\/erp.example.org\/a?x=%20y&amp;z=1","path":"C:\\erp\\new"}`+"\n", 1000)),
+		"base64": []byte(strings.Repeat(
+			"TG9yZW0gaXBzdW0gZG9sb3Igc2l0IGFtZXQsIGNvbnNlY3RldHVyIGFkaXBpc2NpbmcgZWxpdCwg\n", 2000)),
 	}
 	var many []string
 	for i := range 100 {

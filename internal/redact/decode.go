@@ -2,20 +2,20 @@ package redact
 
 import "unicode/utf8"
 
-// token is one byte of a view of the stream, and which bytes of the stream it stands for. While escapes
-// are read it may also be a half of a surrogate pair.
+// token is one byte of a view, with the bytes of the stream that it stands for. While escapes are read, it may also
+// be half of a surrogate pair.
 type token struct {
 	r        rune
 	from, to int
 }
 
-// asIs reports whether it is a byte of the stream that means itself.
+// asIs reports whether the token is a byte of the stream that stands for itself.
 func (t token) asIs() bool { return t.to-t.from == 1 }
 
 func (t token) isHigh() bool { return t.r >= 0xd800 && t.r < 0xdc00 }
 func (t token) isLow() bool  { return t.r >= 0xdc00 && t.r < 0xe000 }
 
-// kinds are sorts of escapes.
+// kinds are kinds of escapes, as bits.
 type kinds uint8
 
 const (
@@ -27,24 +27,24 @@ const (
 )
 
 const (
-	maxEscape = 24      // bytes that may become one character
-	maxRun    = 4 << 10 // backslashes in a row that count as a run
+	maxEscape = 24      // the longest escape that becomes one character
+	maxRun    = 4 << 10 // the longest run of backslashes that is treated as one
 )
 
-// decoder undoes escapes. A strict one does that once and exactly. Any other one goes on with what comes
-// of it, and takes backslashes in a row for one: so it undoes escapes of escapes, of all kinds, and makes
-// the same of a text and of its escaped form.
+// decoder undoes escapes. A strict one undoes each once and exactly. Any other decodes the result again, and treats
+// backslashes in a row as one: it undoes escapes of escapes, of all kinds, and maps a text and its escaped form to
+// the same bytes.
 type decoder struct {
 	kinds  kinds
 	strict bool
-	latin  bool // \xe9 is a character, as Python writes it, and no byte
+	latin  bool // \xe9 is a character, as in Python, and not a byte
 	emit   func(token)
 
-	pending [maxEscape]token // that may become an escape
+	pending [maxEscape]token // what may become an escape
 	n       int
 }
 
-// opens reports whether an escape may begin so.
+// opens reports whether an escape may begin with this.
 func (d *decoder) opens(r rune) bool {
 	switch r {
 	case '\\':
@@ -54,10 +54,10 @@ func (d *decoder) opens(r rune) bool {
 	case '&':
 		return d.kinds&entities != 0
 	}
-	return r > 0xff // half of a pair
+	return r > 0xff // half of a surrogate pair
 }
 
-// push takes the next token.
+// push decodes the next token.
 func (d *decoder) push(t token) {
 	if d.n == 0 && !d.opens(t.r) {
 		d.emit(t)
@@ -77,7 +77,7 @@ func (d *decoder) push(t token) {
 	}
 }
 
-// lengthens reports whether a token is one more of a run of backslashes, and makes it that.
+// lengthens reports whether a token continues a run of backslashes, and adds it to that.
 func (d *decoder) lengthens(t token) bool {
 	last := &d.pending[d.n-1]
 	if d.strict || t.r != '\\' || last.r != '\\' || t.to-last.from > maxRun {
@@ -87,7 +87,7 @@ func (d *decoder) lengthens(t token) bool {
 	return true
 }
 
-// innermost is where the escape begins that is being read, maybe in another one.
+// innermost is where the escape that is being read begins, which may be inside another one.
 func (d *decoder) innermost() int {
 	if d.strict {
 		if d.n > 1 && d.pending[0].isHigh() && d.pending[1].r <= 0xff && d.opens(d.pending[1].r) {
@@ -102,7 +102,7 @@ func (d *decoder) innermost() int {
 	return at
 }
 
-// replace puts a character in the place of the escape at the end.
+// replace replaces the escape at the end by its character.
 func (d *decoder) replace(at int, r rune, size int) {
 	made := token{r, d.pending[at].from, d.pending[d.n-1].to}
 	d.n = at
@@ -127,8 +127,7 @@ func (d *decoder) replace(at int, r rune, size int) {
 	}
 }
 
-// giveUp takes what was pending up to the beginning of the innermost escape as it is, and looks at the
-// rest again.
+// giveUp passes on what is pending, up to the beginning of the innermost escape, and reads the rest again.
 func (d *decoder) giveUp(at int) {
 	var was [maxEscape]token
 	n := copy(was[:], d.pending[:d.n])
@@ -141,7 +140,7 @@ func (d *decoder) giveUp(at int) {
 	}
 }
 
-// literal passes on a token that is no part of an escape.
+// literal passes on a token that belongs to no escape.
 func (d *decoder) literal(t token) {
 	if t.r <= 0xff {
 		d.emit(t)
@@ -152,7 +151,7 @@ func (d *decoder) literal(t token) {
 	}
 }
 
-// flush ends what is pending: nothing more comes.
+// flush passes on what is pending at the end of the stream.
 func (d *decoder) flush() {
 	n := d.n
 	d.n = 0
@@ -161,16 +160,16 @@ func (d *decoder) flush() {
 	}
 }
 
-// verdict says what tokens are.
+// verdict says whether tokens are an escape.
 type verdict int
 
 const (
-	dead     verdict = iota // no escape
+	dead     verdict = iota // not an escape
 	viable                  // the beginning of one
-	complete                // one
+	complete                // a whole one
 )
 
-// read reads one escape. The size is 1 for one that stands for a byte, and more for a character.
+// read reads one escape. The size is 1 if it stands for a byte, and larger for a character.
 func (d *decoder) read(e []token) (r rune, size int, v verdict) {
 	switch {
 	case e[0].isHigh():
@@ -191,7 +190,7 @@ func (d *decoder) read(e []token) (r rune, size int, v verdict) {
 	return 0, 0, dead
 }
 
-// pair reads two halves of a character.
+// pair reads the two halves of a surrogate pair.
 func pair(e []token) (rune, int, verdict) {
 	switch {
 	case len(e) == 1:
@@ -202,7 +201,7 @@ func pair(e []token) (rune, int, verdict) {
 	return 0, 0, dead
 }
 
-// control is the character that cannot be seen which a letter stands for; 0 for none.
+// control is the control character that a letter stands for; 0 for none.
 func control(letter rune) rune {
 	switch letter {
 	case 'a':
@@ -245,7 +244,7 @@ func (d *decoder) backslash(e []token) (rune, int, verdict) {
 	return 0, 0, dead
 }
 
-// number reads a number of so many digits.
+// number reads a number with this many digits.
 func number(e []token, base rune, digits, size int) (r rune, _ int, _ verdict) {
 	for _, t := range e {
 		digit := digitOf(t.r)
@@ -263,7 +262,7 @@ func number(e []token, base rune, digits, size int) (r rune, _ int, _ verdict) {
 	return r, size, complete
 }
 
-// digitOf is the value of a digit; -1 for none.
+// digitOf is the value of a digit; -1 if it is none.
 func digitOf(r rune) rune {
 	switch {
 	case r >= '0' && r <= '9':
@@ -276,7 +275,7 @@ func digitOf(r rune) rune {
 	return -1
 }
 
-// names are the entities that XML itself knows.
+// names are the entities that XML defines.
 var names = map[string]rune{"amp": '&', "lt": '<', "gt": '>', "quot": '"', "apos": '\''}
 
 const maxDigits = 8 // of an entity

@@ -1,35 +1,35 @@
 package redact
 
 const (
-	// wrapped is how many characters of an encoding a line has at least that goes on in the next one. It is
-	// less than any tool makes of itself, and more than most words at the ends of lines, which would be held
-	// back until the next line comes.
+	// wrapped is how many characters of an encoding a line must have to go on in the next line. Tools wrap longer
+	// lines than that by themselves, and most words at the ends of lines, which would be held back until the next
+	// line comes, are shorter.
 	wrapped = 16
-	// least is how many characters it takes for the first bytes of a secret.
+	// least is how many characters it takes to encode the first bytes of a secret.
 	least = (8*gram + 5) / 6
 )
 
-// encoded reads what is encoded in one view. Base64 may begin at each of four characters in a row, and
-// hexadecimal at each of two digits, which are such characters, too.
+// encoded finds secrets that are encoded in one view. Base64 may begin at each of four characters in a row, and
+// hexadecimal, whose digits are also characters of base64, at each of two.
 type encoded struct {
-	tracks [6]track // of base64, by where it began, and of hexadecimal
+	tracks [6]track // four of base64, by where it began, and two of hexadecimal
 	run
 }
 
-const hexTracks = 4 // where those of hexadecimal begin
+const hexTracks = 4 // where the tracks of hexadecimal begin
 
-// run is what is remembered of characters in a row. Ends of lines are not counted.
+// run is the state of a run of characters. Line ends do not count.
 type run struct {
 	live     uint8   // the tracks that may be in a secret
-	trailing uint8   // those in which a secret was directly before
-	secrets  [6]int  // where that began
+	trailing uint8   // the tracks that had a secret directly before
+	secrets  [6]int  // where these secrets began
 	padding  bool    // there was a secret in base64 directly before
-	chars    int     // of base64
-	past     int     // how many of them do not count
-	bits     uint64  // the last of them
+	chars    int     // characters of base64
+	past     int     // how many of these do not count
+	bits     uint64  // the last ones
 	at       [16]int // where they are, the n-th one at n%16
-	digits   int     // of hexadecimal
-	halves   uint64  // the last of them
+	digits   int     // digits of hexadecimal
+	halves   uint64  // the last ones
 	line     int     // characters in this line
 	broken   bool    // the line has ended
 }
@@ -43,7 +43,7 @@ func (e *encoded) reset() {
 
 func (e *encoded) idle() bool { return e.live|e.trailing == 0 && !e.padding }
 
-// follow makes this the same as another one, as far as that has begun after a position.
+// follow copies the state of another one, except for what began before a position.
 func (e *encoded) follow(a *automaton, other *encoded, after int) {
 	for i := range e.tracks {
 		if (e.live|other.live)&(1<<i) != 0 {
@@ -60,7 +60,7 @@ func (e *encoded) follow(a *automaton, other *encoded, after int) {
 	e.line = min(e.line, e.chars-e.past)
 }
 
-// push takes the next byte of the view. An escape alone begins nothing.
+// push reads the next byte of the view. An escape alone begins nothing.
 func (e *encoded) push(f *finder, t token, spot func(span)) {
 	b := byte(t.r) // #nosec G115 -- views have bytes
 	switch c := f.class[b]; {
@@ -77,7 +77,7 @@ func (e *encoded) push(f *finder, t token, spot func(span)) {
 	}
 }
 
-// note remembers a character.
+// note adds a character to the run.
 func (e *encoded) note(c class, at int) {
 	e.broken = false
 	e.at[e.chars%len(e.at)] = at
@@ -90,7 +90,7 @@ func (e *encoded) note(c class, at int) {
 	}
 }
 
-// goesOn reports whether there may be more after the end of a line.
+// goesOn reports whether the run may go on after a line end.
 func (e *encoded) goesOn() bool { return e.broken || e.line >= wrapped }
 
 func (e *encoded) wrap(a *automaton, now int) {
@@ -103,7 +103,7 @@ func (e *encoded) wrap(a *automaton, now int) {
 	}
 }
 
-// end says that other bytes follow.
+// end ends the run.
 func (e *encoded) end() {
 	e.chars, e.past, e.line, e.broken = 0, 0, 0, false
 	e.clear(0, hexTracks)
@@ -122,7 +122,7 @@ func (e *encoded) clear(from, to int) {
 	}
 }
 
-// mark keeps in mind how a track is.
+// mark notes the state of a track.
 func (e *encoded) mark(i int, trailing bool) {
 	e.live, e.trailing = e.live&^(1<<i), e.trailing&^(1<<i)
 	if e.tracks[i].state != 0 {
@@ -133,7 +133,7 @@ func (e *encoded) mark(i int, trailing bool) {
 	}
 }
 
-// read looks at the bytes that end with the character that was noted last.
+// read decodes the bytes that end with the last character.
 func (e *encoded) read(f *finder, c class, to int, spot func(span)) {
 	e.padding = false
 	for k := 1; k < min(4, e.chars-e.past); k++ {
@@ -148,12 +148,12 @@ func (e *encoded) read(f *finder, c class, to int, spot func(span)) {
 	}
 }
 
-// tail is the end of what characters stand for.
+// tail is the end of the bytes that characters stand for.
 type tail struct {
-	bytes  uint64 // the last ones
-	bits   int    // how many there are, of these and others before
-	beyond int    // bits of characters that follow
-	each   int    // bits of a character
+	bytes  uint64 // the last bytes
+	bits   int    // the number of bits, including those before
+	beyond int    // bits of the characters that follow
+	each   int    // bits of one character
 }
 
 func (e *encoded) base64(beyond int) tail {
@@ -167,12 +167,12 @@ func (e *encoded) hex(beyond int) tail {
 // byteAt is the n-th byte from the end.
 func (t tail) byteAt(n int) byte { return byte(t.bytes >> (8 * (n - 1))) } // #nosec G115 -- one byte
 
-// from is where its first bits are.
+// from is where the first bits of a byte are.
 func (e *encoded) from(t tail, n int) int {
 	return e.at[(e.chars-1-(8*n-1+t.beyond)/t.each)%len(e.at)]
 }
 
-// take takes the last byte of a track. What is gone after a secret belongs to it.
+// take reads the last byte of a track. Bytes that the form omits belong to the secret before them.
 func (e *encoded) take(f *finder, i int, t tail, to int, spot func(span)) (spotted bool) {
 	n := 1
 	trailing := e.trailing&(1<<i) != 0
@@ -188,7 +188,8 @@ func (e *encoded) take(f *finder, i int, t tail, to int, spot func(span)) (spott
 			e.tracks[i].bound(f.automaton, to)
 			spotted = trailing
 		} else {
-			found, _, spotted = e.tracks[i].step(f.automaton, byte(form), start{found.from, found.from}, to) // #nosec G115 -- a byte
+			found, _, spotted = e.tracks[i].step(f.automaton, byte(form), start{found.from, found.from},
+				to) // #nosec G115 -- a byte
 		}
 		if spotted {
 			spot(found)
@@ -201,8 +202,8 @@ func (e *encoded) take(f *finder, i int, t tail, to int, spot func(span)) (spott
 	return spotted
 }
 
-// skim takes bytes of the stream that end nothing, and returns how many these are. Long says where
-// characters of base64 are in a row that may be enough.
+// skim skips bytes of the stream that end nothing, and returns how many. Long lists the places with enough characters
+// of base64 in a row.
 func (e *encoded) skim(f *finder, p []byte, long []int, pos int) int {
 	i, passes := 0, true
 	if e.chars > 0 {
@@ -227,8 +228,8 @@ func (e *encoded) skim(f *finder, p []byte, long []int, pos int) int {
 	return to
 }
 
-// row takes characters in a row, also in the next lines, and remembers them unless other bytes follow. It
-// returns how far they end nothing; passes is false if the next one may end the first bytes of a secret.
+// row reads a run of characters, over line ends as well, and keeps it unless other bytes follow. It returns how far
+// they end nothing; passes is false if the next one may end the first bytes of a secret.
 func (e *encoded) row(f *finder, p []byte, from, pos int) (to int, passes bool) {
 	chars, line, broken, bits, digits, halves := e.chars, e.line, e.broken, e.bits, e.digits, e.halves
 	for to, passes = from, true; to < len(p); to++ {
@@ -245,7 +246,8 @@ func (e *encoded) row(f *finder, p []byte, from, pos int) (to int, passes bool) 
 		}
 		next, half := bits<<6|c.sextet(), halves<<4|c.digit()
 		hexes := (digits + 1) & -int(c>>isHexAt&1)
-		if f.pairs[next&(1<<12-1)] && chars+1 >= least && (f.begins(next) || f.begins(next>>2) || f.begins(next>>4)) || hexes >= 2*gram && f.begins(half) {
+		if f.pairs[next&(1<<12-1)] && chars+1 >= least && (f.begins(next) || f.begins(next>>2) || f.begins(next>>4)) ||
+			hexes >= 2*gram && f.begins(half) {
 			passes = false
 			break
 		}
@@ -261,7 +263,7 @@ func (e *encoded) row(f *finder, p []byte, from, pos int) (to int, passes bool) 
 	return to, passes
 }
 
-// keeps is from where on what was read may still be a part of a secret.
+// keeps is the position from which on what was read may still be part of a secret.
 func (e *encoded) keeps(f *finder, now int) int {
 	keep := now
 	if last := e.at[(e.chars+len(e.at)-1)%len(e.at)]; e.chars > e.past && now-last <= hold {
@@ -283,7 +285,7 @@ func (e *encoded) keeps(f *finder, now int) int {
 	return keep
 }
 
-// begun is where the first bytes of a secret have begun, if the last ones are such.
+// begun is where the first bytes of a secret began, if the last bytes may be that.
 func (e *encoded) begun(f *finder, t tail, now int) int {
 	state, n := int32(0), 0
 	var from [gram]int // where the bytes of the form are

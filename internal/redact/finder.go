@@ -2,38 +2,38 @@ package redact
 
 import "sync"
 
-// finder is what secrets are found with in one form. Its tables say of most bytes of a stream in one look
-// that they end nothing.
+// finder is everything needed to find secrets in one form. Its tables tell with one look at most bytes that they end
+// nothing.
 type finder struct {
 	*automaton
 	*folding
 	class   [256]class
-	opening [256]bool            // bytes of a stream that a text may begin with
-	closing [256]bool            // those that one may end with
-	edges   bool                 // a secret begins or ends with what is gone
-	bigrams [1 << 16 / 64]uint64 // what texts have, two bytes each
-	grams   [1 << 17 / 64]uint64 // what secrets begin with, in their form and as they are, by a hash
-	pairs   [1 << 12]bool        // two characters of base64 with the last byte of such in them
-	heads   [64]bool             // a character of base64 with the first bits of a secret
-	halves  [16]bool             // a hexadecimal digit with such
-	spare   sync.Pool            // of scanners
+	opening [256]bool            // bytes of the stream that a text may begin with
+	closing [256]bool            // bytes of the stream that a text may end with
+	edges   bool                 // a secret begins or ends with bytes that the form omits
+	bigrams [1 << 16 / 64]uint64 // pairs of bytes that texts have
+	grams   [1 << 17 / 64]uint64 // hashes of what secrets begin with, in their form and as they are
+	pairs   [1 << 12]bool        // two characters of base64 that hold the last byte of such a beginning
+	heads   [64]bool             // a character of base64 that holds the first bits of a secret
+	halves  [16]bool             // a hexadecimal digit that holds such bits
+	spare   sync.Pool            // unused scanners
 }
 
-// class is what is known of a byte.
+// class is what the finder knows about a byte.
 type class uint32
 
-// The bits of a class, after those of the byte's form.
+// The bits of a class, above the byte's form.
 const (
 	sextetAt   = 8  // its value as a character of base64
 	digitAt    = 14 // its value as a hexadecimal digit
 	isBase64At = 18
 	isHexAt    = 19
 
-	isBase64 class = 1 << isBase64At // it is such a character
-	isHex    class = 1 << isHexAt    // it is such a digit
-	isGone   class = 1 << 20         // it is not in the form
+	isBase64 class = 1 << isBase64At // it is a character of base64
+	isHex    class = 1 << isHexAt    // it is a hexadecimal digit
+	isGone   class = 1 << 20         // the form omits it
 	isOpener class = 1 << 21         // it may begin an escape
-	endsGram class = 1 << 22         // it is the last byte of a gram of a text
+	endsGram class = 1 << 22         // it is the last byte of the gram of a text
 )
 
 func (c class) sextet() uint64 { return uint64(c >> sextetAt & 63) }
@@ -71,7 +71,7 @@ func newFinder(w wanted) *finder {
 	return f
 }
 
-// closes notes a byte that the first ones of a secret end with, as it is in base64.
+// closes marks a byte as the last of a secret's first bytes, as base64 encodes it.
 func (f *finder) closes(b int) {
 	for rest := range 64 {
 		f.pairs[b<<4|rest&15] = true
@@ -98,8 +98,8 @@ func (f *finder) classOf(b byte) (c class) {
 	return c
 }
 
-// opens notes a byte that a secret may begin with, and how it begins in base64 and in hexadecimal: with
-// all of a character, or with its last four or two bits.
+// opens marks a byte that a secret may begin with, and how base64 and hexadecimal may encode it: as a whole
+// character, or as its last four or two bits.
 func (f *finder) opens(b byte) {
 	f.opening[b] = true
 	f.halves[b>>4] = true
@@ -109,13 +109,13 @@ func (f *finder) opens(b byte) {
 	}
 }
 
-// follows reports whether texts have two bytes of their form in a row.
+// follows reports whether texts have these two bytes of their form in a row.
 func (f *finder) follows(b, c byte) bool {
 	at := int(b)<<8 | int(c)
 	return f.bigrams[at>>6]&(1<<(at&63)) != 0
 }
 
-// hash gives the place of a gram.
+// hash is the index of a gram.
 func hash(bytes uint64) uint64 { return bytes << (64 - 8*gram) * 0x9e3779b97f4a7c15 >> (64 - 17) }
 
 func (f *finder) setGram(bytes string) {
@@ -127,13 +127,13 @@ func (f *finder) setGram(bytes string) {
 	f.grams[at>>6] |= 1 << (at & 63)
 }
 
-// begins reports whether a secret may begin with the last bytes.
+// begins reports whether a secret may begin with the last bytes read.
 func (f *finder) begins(bytes uint64) bool {
 	at := hash(bytes)
 	return f.grams[at>>6]&(1<<(at&63)) != 0
 }
 
-// sextetOf is the value of a character of base64, in either alphabet; -1 for none.
+// sextetOf is the value of a character of base64, in either alphabet; -1 if it is none.
 func sextetOf(b byte) int {
 	switch {
 	case b >= 'A' && b <= 'Z':

@@ -2,16 +2,16 @@ package redact
 
 import "strings"
 
-// In the normal form of a text there are no quotes, backslashes, ends of lines and NULs, and a plus
-// is a blank. Whoever quotes a secret, wraps it or writes it in UTF-16 adds only such characters; so a
-// secret is found whose normal form is in that of a stream.
+// The normal form of a text has no quotes, backslashes, line ends and NULs, and a blank for each plus. Quoting a
+// secret, wrapping it, or writing it in UTF-16 adds only such characters; so a secret is found if its normal form is
+// part of the stream's.
 //
-// A secret that would hardly be left has itself as its form, and is found where nobody has quoted it.
+// A secret of which too little would be left is its own form, and is found only where it is not quoted.
 
-// folding says what is left of each byte in a form.
+// folding maps each byte to its byte in a form.
 type folding [256]int16
 
-// gone stands for a byte that a form does not have.
+// gone stands for a byte that a form omits.
 const gone = -1
 
 var (
@@ -30,7 +30,7 @@ func newFolding(changes map[byte]int16) *folding {
 	return &f
 }
 
-// of gives a text's form.
+// of is a text's form.
 func (f *folding) of(value string) string {
 	var out strings.Builder
 	out.Grow(len(value))
@@ -45,21 +45,21 @@ func (f *folding) of(value string) string {
 func isBreak(b byte) bool { return b == '\n' || b == '\r' }
 func isQuote(b byte) bool { return b == '\'' || b == '"' || b == '\\' }
 
-// maxText is the length of what is looked for at once. A longer secret is so many of them, each with the
-// end of the one before: that bounds what is held back of a stream.
+// maxText is the longest text to look for. A longer secret becomes several texts, each overlapping the one before;
+// this bounds how much of a stream is held back.
 const maxText = 4 << 10
 
-// gram is how many bytes of a text tell that it may be there.
+// gram is how many bytes of a text suffice to suspect it.
 const gram = MinBytes
 
-// wanted is what is looked for because of some secrets, in one form.
+// wanted is what to look for in one form to find the secrets.
 type wanted struct {
 	*folding
 	texts []text
-	raw   [][gram]byte // the first bytes of secrets as they are, without what is gone before them
+	raw   [][gram]byte // the first bytes of secrets as they are, after what the form omits
 }
 
-// add takes a value, or a line of one.
+// add adds a value, or a line of one.
 func (w *wanted) add(value string) {
 	var of traits
 	if isQuote(value[0]) && w.folding[value[0]] == gone {
@@ -73,7 +73,7 @@ func (w *wanted) add(value string) {
 	w.raw = append(w.raw, [gram]byte([]byte(rest[:gram])))
 }
 
-// cut makes texts of a form.
+// cut splits a form into texts.
 func (w *wanted) cut(form string, of traits) {
 	for len(form) > maxText {
 		w.texts = append(w.texts, text{form[:maxText], of &^ trails})
@@ -82,7 +82,7 @@ func (w *wanted) cut(form string, of traits) {
 	w.texts = append(w.texts, text{form, of})
 }
 
-// want says what is looked for because of secrets: in the normal form, and as it is.
+// want is what to look for to find the secrets: in the normal form, and as they are.
 func want(secrets []string) [2]wanted {
 	most := 0
 	for _, secret := range secrets {
@@ -98,7 +98,7 @@ func want(secrets []string) [2]wanted {
 			continue
 		}
 		w[0].add(secret)
-		// What looks like escapes in the secret itself is taken for such in the stream.
+		// What looks like an escape in the secret itself is treated as one in the stream.
 		if nested := normal.of(unescaped(secret)); len(nested) >= MinBytes {
 			w[0].cut(nested, 0)
 		}
@@ -114,20 +114,21 @@ func want(secrets []string) [2]wanted {
 	return w
 }
 
-// says reports whether a line of a secret is enough to be masked by itself: a brace after six blanks
-// is not.
+// says reports whether a line of a secret is worth masking by itself: a brace after six blanks is not.
 func says(form string) bool {
 	return len(form)-strings.Count(form, " ")-strings.Count(form, "\t") >= MinBytes
 }
 
-// unescaped is a text without its escapes, however often they are escaped themselves; "" if it has none.
+// unescaped is a text without its escapes, nested ones included; "" if it has none.
 func unescaped(value string) string {
 	if !strings.ContainsAny(value, `\%&`) {
 		return ""
 	}
 	var out strings.Builder
 	out.Grow(len(value))
-	d := decoder{kinds: everyKind, emit: func(t token) { out.WriteByte(byte(t.r)) }} // #nosec G115 -- emitted ones are bytes
+	d := decoder{
+		kinds: everyKind, emit: func(t token) { out.WriteByte(byte(t.r)) },
+	} // #nosec G115 -- emitted ones are bytes
 	for i := range len(value) {
 		d.push(token{rune(value[i]), i, i + 1})
 	}

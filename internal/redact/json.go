@@ -10,20 +10,20 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Document says what is known of a JSON document.
+// Document says what the caller knows of a JSON document.
 type Document struct {
-	// Fixed reports whether a text is a word of the document's own language, such as a key: it is
-	// never masked, whatever the secrets are. Nil: there are none.
+	// Fixed reports whether a text is a word of the document's own language, such as a key. It is never masked. Nil:
+	// there are none.
 	Fixed func(word string) bool
-	// Hide reports whether the value at a pointer (RFC 6901) is masked whole, whatever it is. Nil:
-	// none is.
+	// Hide reports whether the value at a pointer (RFC 6901) is masked entirely. Nil: none is.
 	Hide func(pointer string) bool
 }
 
-// JSON masks a document value by value: texts and names of members in their parts that are secrets, numbers
-// whole. What separates them stays, and the result is JSON always: of what is none it is a text.
+// JSON masks a document value by value: the secrets in texts and in names of members, and whole numbers entirely.
+// White space stays. The result is always JSON: a document that is not becomes a text.
 func (m *Masker) JSON(doc []byte, about Document) []byte {
-	dec := jsontext.NewDecoder(bytes.NewBuffer(doc), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	dec := jsontext.NewDecoder(bytes.NewBuffer(doc), jsontext.AllowDuplicateNames(true),
+		jsontext.AllowInvalidUTF8(true))
 	w := &documentMasker{Masker: m, Document: about, doc: doc, dec: dec}
 	if err := w.values(); err != nil {
 		text, _ := json.Marshal(m.String(string(doc))) // a text can be encoded
@@ -32,19 +32,19 @@ func (m *Masker) JSON(doc []byte, about Document) []byte {
 	return append(w.out, doc[w.at:]...)
 }
 
-// documentMasker copies a document and masks it on the way.
+// documentMasker copies a document and masks it while copying.
 type documentMasker struct {
 	*Masker
 	Document
 	doc  []byte
 	dec  *jsontext.Decoder
 	out  []byte
-	at   int              // how much of the document is copied
+	at   int              // how much of the document has been copied
 	seen []map[string]int // masked names, by the depth of their objects
-	own  map[string]bool  // names that the document has as it is; nil: not looked for yet
+	own  map[string]bool  // all names in the document; nil: not collected yet
 }
 
-// values copies the one value of the document.
+// values copies the document's value.
 func (w *documentMasker) values() error {
 	for {
 		if err := w.next(); err != nil {
@@ -60,7 +60,7 @@ func (w *documentMasker) values() error {
 	}
 }
 
-// next takes a text, a number or any other token.
+// next copies a text, a number or any other token.
 func (w *documentMasker) next() error {
 	kind, n := w.dec.StackIndex(w.dec.StackDepth())
 	if kind == '{' && n%2 == 0 && w.dec.PeekKind() == '"' {
@@ -85,7 +85,7 @@ func (w *documentMasker) next() error {
 	return err
 }
 
-// name takes the name of a member, and its value if that is to be hidden.
+// name copies the name of a member, and its value if that is to be hidden.
 func (w *documentMasker) name() error {
 	value, err := w.dec.ReadValue()
 	if err != nil {
@@ -104,7 +104,7 @@ func (w *documentMasker) name() error {
 	return err
 }
 
-// once makes a name that was masked another one than those of its object.
+// once makes a masked name unique among those of its object.
 func (w *documentMasker) once(name string) string {
 	depth := w.dec.StackDepth()
 	for len(w.seen) <= depth {
@@ -119,10 +119,11 @@ func (w *documentMasker) once(name string) string {
 	return another(name, w.seen[depth], func(name string) bool { return w.own[name] })
 }
 
-// memberNames are those of all members in a document, whatever their objects: no masked one has to be one of them.
+// memberNames are the names of all members in a document; no masked name may equal one of them.
 func memberNames(doc []byte) map[string]bool {
 	all := map[string]bool{}
-	dec := jsontext.NewDecoder(bytes.NewBuffer(doc), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	dec := jsontext.NewDecoder(bytes.NewBuffer(doc), jsontext.AllowDuplicateNames(true),
+		jsontext.AllowInvalidUTF8(true))
 	for {
 		kind, n := dec.StackIndex(dec.StackDepth())
 		token, err := dec.ReadToken()
@@ -135,8 +136,8 @@ func memberNames(doc []byte) map[string]bool {
 	}
 }
 
-// another makes a name that was masked another one than those it gave before, which seen keeps, and than those
-// that are taken.
+// another makes a masked name unique: different from those it returned before, which seen counts, and from those
+// taken.
 func another(name string, seen map[string]int, taken func(name string) bool) string {
 	for n := seen[name] + 1; ; n++ {
 		numbered := WithNumber(name, n)
@@ -147,7 +148,7 @@ func another(name string, seen map[string]int, taken func(name string) bool) str
 	}
 }
 
-// WithNumber is the nth of several names that became one when they were masked: the first is the name itself.
+// WithNumber is the name for the n-th of several names that masking made equal: the first keeps the name.
 func WithNumber(name string, n int) string {
 	if n == 1 {
 		return name
@@ -155,15 +156,15 @@ func WithNumber(name string, n int) string {
 	return fmt.Sprintf("%s (%d)", name, n)
 }
 
-// replace puts a text in the place of what was read last.
+// replace replaces what was read last by a text.
 func (w *documentMasker) replace(length int, text string) {
 	end := int(w.dec.InputOffset())
 	w.out = append(w.out, w.doc[w.at:end-length]...)
-	w.out, _ = jsontext.AppendQuote(w.out, text) // it may have invalid UTF-8, which is replaced
+	w.out, _ = jsontext.AppendQuote(w.out, text) // invalid UTF-8 in it is replaced
 	w.at = end
 }
 
-// scalar masks a text or a number; false if there is no secret in it.
+// scalar masks a text or a number; it returns false if there is no secret in it.
 func (w *documentMasker) scalar(value jsontext.Value) (string, bool) {
 	if value.Kind() == '"' {
 		return w.text(value)
@@ -176,7 +177,7 @@ func (w *documentMasker) scalar(value jsontext.Value) (string, bool) {
 	return "", false
 }
 
-// text masks a text; false if there is nothing to be masked.
+// text masks a text; it returns false if there is no secret in it.
 func (w *documentMasker) text(value jsontext.Value) (string, bool) {
 	plain, _ := jsontext.AppendUnquote(nil, value) // invalid UTF-8 is replaced
 	text := string(plain)
@@ -187,7 +188,7 @@ func (w *documentMasker) text(value jsontext.Value) (string, bool) {
 	return masked, masked != text
 }
 
-// whole is a whole number as it is usually written, whatever its form.
+// whole is the usual notation of a whole number.
 func whole(number string) string {
 	f, err := strconv.ParseFloat(number, 64)
 	if err != nil || f != math.Trunc(f) || math.Abs(f) > 1<<53 {

@@ -9,7 +9,11 @@ import (
 )
 
 func TestJSON(t *testing.T) {
-	m := redact.New([]string{"hunter2", "123456", `","version":"1.0.0"`, `"eventType":"`, "extension", "1234567890123456789", "line one\nline two"})
+	t.Parallel()
+	m := redact.New([]string{
+		"hunter2", "123456", `","version":"1.0.0"`, `"eventType":"`, "extension", "1234567890123456789",
+		"line one\nline two",
+	})
 	about := redact.Document{
 		Fixed: func(word string) bool { return word == "type" || word == "extension" },
 		Hide:  func(pointer string) bool { return pointer == "/parameters/P/default" || pointer == "/parameters/a~1b" },

@@ -10,8 +10,8 @@ import (
 	"cemli-executor/internal/redact"
 )
 
-// TestMemory: whatever 64 KB of secrets are, masking them costs less than 64 bytes for each of theirs, with what is only
-// needed on the way.
+// TestMemory: whatever 64 KB of secrets are, masking them costs less than 64 bytes for each of theirs, with what is
+// only needed on the way.
 func TestMemory(t *testing.T) {
 	const total = 64 << 10
 	r := rand.New(rand.NewPCG(14, 5))
@@ -31,13 +31,15 @@ func TestMemory(t *testing.T) {
 	}
 	const letters = "abcdefghijklmnopqrstuvwxyz0123456789"
 	for name, secrets := range map[string][]string{
-		"one":                 {random(total, letters)},
-		"one letter":          {strings.Repeat("a", total)},
-		"the shortest":        repeat(6, func() string { return random(6, letters) }),
-		"of quotes":           repeat(640, func() string { return random(640, `"'\`) }),
-		"quotes and letters":  repeat(640, func() string { return random(640, `"'\ab`) }),
-		"of lines":            {strings.TrimSuffix(strings.Join(repeat(8, func() string { return random(7, letters) }), "\n"), "\n")},
-		"of lines of escapes": {strings.Join(repeat(16, func() string { return `%41\n&lt;` + random(6, letters) }), "\n")},
+		"one":                {random(total, letters)},
+		"one letter":         {strings.Repeat("a", total)},
+		"the shortest":       repeat(6, func() string { return random(6, letters) }),
+		"of quotes":          repeat(640, func() string { return random(640, `"'\`) }),
+		"quotes and letters": repeat(640, func() string { return random(640, `"'\ab`) }),
+		"of lines": {strings.TrimSuffix(
+			strings.Join(repeat(8, func() string { return random(7, letters) }), "\n"), "\n")},
+		"of lines of escapes": {strings.Join(repeat(16, func() string { return `%41\n&lt;` + random(6, letters) }),
+			"\n")},
 		"many of them": repeat(64, func() string {
 			return random(20, letters) + "\n%41" + random(18, letters) + "\n&gt;" + random(16, letters)
 		}),

@@ -2,20 +2,19 @@ package redact
 
 import "unicode/utf8"
 
-// everything reads all escapes.
+// everything undoes all kinds of escapes.
 var everything = decoder{kinds: everyKind}
 
 // peek is an escape that was read ahead.
 type peek struct {
 	r      rune
 	size   int
-	length int  // 0: it is none
-	run    int  // backslashes that it begins with, where it begins with such
-	unsure bool // what it stands for takes more than is there, or depends on the view
+	length int  // 0: it is no escape
+	run    int  // how many backslashes it begins with
+	unsure bool // what it stands for takes more bytes than there are, or depends on the view
 }
 
-// peekAt reads the escape that an opener begins with what follows it. It is looked into that so deep for others,
-// which views take differently.
+// peekAt reads the escape that an opener begins, and, to this depth, escapes in it, which views treat differently.
 func peekAt(opener byte, p []byte, deep int) peek {
 	if len(p) > 0 {
 		if !goesOn(opener, p[0]) {
@@ -31,7 +30,7 @@ func peekAt(opener byte, p []byte, deep int) peek {
 	for i, b := range p {
 		r := rune(b)
 		if r == '\\' && n == 1 && opener == '\\' {
-			run++ // it counts as one
+			run++ // a run counts as one
 			continue
 		}
 		if everything.opens(r) && (deep == 0 || peekAt(b, p[i+1:], deep-1).length > 0) {
@@ -53,7 +52,7 @@ func peekAt(opener byte, p []byte, deep int) peek {
 	return peek{length: len(p) + 1, run: run, unsure: true}
 }
 
-// short reads what has two bytes.
+// short reads an escape of two bytes.
 func short(opener byte, letter rune) (rune, bool) {
 	switch {
 	case opener != '\\':
@@ -65,7 +64,7 @@ func short(opener byte, letter rune) (rune, bool) {
 	return r, r != 0
 }
 
-// goesOn reports, for most of what is no escape, that it is none.
+// goesOn rules out most of what is no escape.
 func goesOn(opener, b byte) bool {
 	switch opener {
 	case '%':
@@ -76,10 +75,10 @@ func goesOn(opener, b byte) bool {
 	return b > '\'' || everything.opens(rune(b))
 }
 
-// depth is how many escapes deep it is looked ahead.
+// depth is how deep nested escapes are looked into.
 const depth = 3
 
-// first is the first byte of what it stands for.
+// first is the first byte of what the escape stands for.
 func (k peek) first() byte {
 	if k.size == 1 || k.r < utf8.RuneSelf {
 		return byte(k.r) // #nosec G115 -- a byte, if it is to be one
@@ -89,15 +88,15 @@ func (k peek) first() byte {
 	return b[0]
 }
 
-// crosses reports whether a secret may have the character in it that an escape at p[i] stands for; before
-// is the byte of the form that comes before it. Where that cannot be told, it may. Where it may not, no
-// secret goes on there in a view that undoes the escape.
+// crosses reports whether a secret may contain the character that the escape at p[i] stands for; before is the
+// previous byte of the form. It returns true if it cannot tell. If it returns false, no secret goes on there in a
+// view that undoes the escape.
 func (s *scanner) crosses(p []byte, i int, before byte) bool {
 	if p[i] == '\\' && s.folding['\\'] != gone {
 		return true
 	}
 	if p[i] == '\\' && (i > 0 && p[i-1] == '\\' || i == 0 && s.lane.slash >= 0) {
-		return false // the first of a run was looked at
+		return false // the first backslash of the run was looked at
 	}
 	k := peekAt(p[i], p[i+1:], depth)
 	if k.length == 0 {
@@ -107,7 +106,7 @@ func (s *scanner) crosses(p []byte, i int, before byte) bool {
 		return true
 	}
 	for v := range s.views {
-		// Two backslashes are one, where they are undone once.
+		// Undone once, two backslashes are one.
 		if d := &s.views[v].decoder; d.opens(rune(p[i])) && !(d.strict && k.run%2 == 0) {
 			s.views[v].past = s.pos + i + k.length
 		}
@@ -132,7 +131,7 @@ func (s *scanner) within(k peek, p []byte, i int, before byte) bool {
 	return !ok || k.r >= utf8.RuneSelf || s.closing[b] || s.follows(byte(c), next) // #nosec G115 -- the form
 }
 
-// following is the next byte of the form, without escapes; false if that cannot be told.
+// following is the next byte of the form, apart from escapes; ok is false if that is unknown.
 func (s *scanner) following(p []byte) (next byte, ok bool) {
 	for i := 0; i < min(len(p), maxEscape); i++ {
 		b := p[i]
@@ -151,7 +150,7 @@ func (s *scanner) following(p []byte) (next byte, ok bool) {
 	return 0, false
 }
 
-// inBase64 reports whether a secret in base64 may have an escaped character or end of a line in it.
+// inBase64 reports whether a secret in base64 may contain an escaped character or line end here.
 func (s *scanner) inBase64(b byte, before, after []byte) bool {
 	c := s.class[b]
 	if c&isBase64 == 0 && !isBreak(b) {

@@ -1,15 +1,14 @@
 // Package redact masks secrets in what scripts print and leave.
 //
-// A secret is found as it is, each of its lines by itself, and however programs write it on the way: with
-// the escapes of URLs, of JSON, JSON in JSON and so on, and of XML; in the quotes of SQL and of bash, dash
-// and Python; in base64 (standard and URL alphabet, at each alignment, in lines of at least 16 characters),
-// in hexadecimal, and, if it is ASCII, in UTF-16. Every occurrence becomes Mask, also where it comes in
-// pieces. Masking prevents accidents. It is no barrier against a script that wants to give a secret away:
-// there are as many encodings as one likes.
+// A secret is found as it is, each of its lines by itself, and in the ways in which programs usually write it: with
+// the escapes of URLs, of JSON, also nested, and of XML; in the quotes of SQL, bash, dash and Python; in base64
+// (standard and URL alphabet, at each alignment, in lines of at least 16 characters), in hexadecimal, and, if it is
+// ASCII, in UTF-16. Every occurrence becomes Mask, even if it arrives in pieces. Masking prevents accidents. It does
+// not stop a script that wants to give a secret away: there are endless encodings.
 //
-// The stream is read in several views at once, each without one sort of escapes, and one automaton looks
-// for all secrets in the normal form of each view: that takes time by the length of the stream and memory
-// by that of the secrets, whatever they are.
+// The stream is read in several views at once, each of which undoes one kind of escapes, and one automaton looks for
+// all secrets in the normal form of each view. The time depends on the length of the stream, and the memory on that
+// of the secrets, but neither depends on their contents.
 package redact
 
 import (
@@ -21,11 +20,10 @@ import (
 	"sync/atomic"
 )
 
-// Mask is what stands in the place of a secret.
+// Mask replaces a secret.
 const Mask = "***"
 
-// MinBytes is the least length of a secret, and of a line of one that is masked by
-// itself: shorter ones are found everywhere.
+// MinBytes is the least length of a secret, and of a line of one to be masked by itself: shorter ones occur everywhere.
 const MinBytes = 6
 
 // Masker masks secrets. It is safe for use by several goroutines. A nil Masker masks nothing.
@@ -36,15 +34,15 @@ type Masker struct {
 	secrets []string // sorted
 }
 
-// New makes a Masker for secrets, those under MinBytes left out.
+// New makes a Masker for secrets; it leaves out those under MinBytes.
 func New(secrets []string) *Masker {
 	m := &Masker{}
 	m.Add(secrets...)
 	return m
 }
 
-// Add masks more secrets from now on, those under MinBytes left out: also in streams that have begun, in
-// what they have not passed on yet.
+// Add adds secrets, except those under MinBytes. They are masked from now on, also in streams that have begun, in
+// what those have not passed on yet.
 func (m *Masker) Add(secrets ...string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -57,7 +55,7 @@ func (m *Masker) Add(secrets ...string) {
 	}
 }
 
-// Knows reports whether a secret is masked already.
+// Knows reports whether the Masker already has a secret.
 func (m *Masker) Knows(secret string) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -65,7 +63,7 @@ func (m *Masker) Knows(secret string) bool {
 	return ok
 }
 
-// Size is how many bytes the secrets have together.
+// Size is the total size of the secrets.
 func (m *Masker) Size() int {
 	if m == nil {
 		return 0
@@ -89,7 +87,7 @@ func newFinders(secrets []string) *[]*finder {
 	return &finders
 }
 
-// finders are what the secrets are found with now; none where there are none.
+// finders are the current finders; none if there are no secrets.
 func (m *Masker) finders() []*finder {
 	if m == nil {
 		return nil
@@ -124,7 +122,7 @@ func (m *Masker) String(text string) string {
 	return out.String()
 }
 
-// Found reports whether a stream has a secret in it. It reads no further than the first.
+// Found reports whether a stream has a secret in it. It stops at the first.
 func (m *Masker) Found(r io.Reader) (bool, error) {
 	finders := m.finders()
 	if len(finders) == 0 {
@@ -142,7 +140,7 @@ func (m *Masker) Found(r io.Reader) (bool, error) {
 		switch {
 		case len(s.spans) > 0:
 			return true, nil
-		case err == io.EOF: //nolint:errorlint // likewise
+		case err == io.EOF: //nolint:errorlint // as above
 			return false, nil
 		case err != nil:
 			return false, err
@@ -150,7 +148,7 @@ func (m *Masker) Found(r io.Reader) (bool, error) {
 	}
 }
 
-// Values masks names and values. Names that become one when they are masked are numbered.
+// Values masks names and values. Names that masking makes equal are numbered.
 func (m *Masker) Values(values map[string]string) map[string]string {
 	masked := make(map[string]string, len(values))
 	seen := map[string]int{}

@@ -18,7 +18,9 @@ import (
 )
 
 var secrets = []string{
-	"hunter2", "p@ss w/rd'\"\\<&>é😀!", "-----BEGIN KEY-----\nMIIEowIBAAKCAQEAn1/x+abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGHIJKLMN\nlast-line-of-it==\n-----END KEY-----\n",
+	"hunter2", "p@ss w/rd'\"\\<&>é😀!",
+	"-----BEGIN KEY-----\nMIIEowIBAAKCAQEAn1/x+abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGHIJKLMN\n" +
+		"last-line-of-it==\n-----END KEY-----\n",
 	strings.Repeat("abcdefgh", 40), "aaaaaa",
 }
 
@@ -33,8 +35,9 @@ func forms(secret string) map[string]string {
 	enc.SetEscapeHTML(false)
 	_ = enc.Encode(secret)
 	m := map[string]string{
-		"plain": secret, "JSON": string(quoted), "JSON without HTML": plain.String(), "query": url.QueryEscape(secret), "path": url.PathEscape(secret),
-		"hex": hex.EncodeToString([]byte(secret)), "HEX": strings.ToUpper(hex.EncodeToString([]byte(secret))),
+		"plain": secret, "JSON": string(quoted), "JSON without HTML": plain.String(), "query": url.QueryEscape(secret),
+		"path": url.PathEscape(secret),
+		"hex":  hex.EncodeToString([]byte(secret)), "HEX": strings.ToUpper(hex.EncodeToString([]byte(secret))),
 	}
 	for before := range 5 {
 		for after := range 4 {
@@ -64,11 +67,13 @@ func readable(t *testing.T, name, secret, form, masked string) {
 }
 
 func TestEveryForm(t *testing.T) {
+	t.Parallel()
 	m := redact.New(secrets)
 	for _, secret := range secrets {
 		for name, form := range forms(secret) {
 			readable(t, name, secret, form, m.String("before "+form+" after"))
-			if masked := m.String("before " + form + " after"); !strings.HasPrefix(masked, "before ") || !strings.HasSuffix(masked, " after") {
+			masked := m.String("before " + form + " after")
+			if !strings.HasPrefix(masked, "before ") || !strings.HasSuffix(masked, " after") {
 				t.Errorf("%s: what is around it is gone: %q", name, masked)
 			}
 		}
@@ -76,6 +81,7 @@ func TestEveryForm(t *testing.T) {
 }
 
 func TestInPieces(t *testing.T) {
+	t.Parallel()
 	m := redact.New(secrets)
 	for _, secret := range secrets {
 		for name, form := range forms(secret) {
@@ -100,6 +106,7 @@ func TestInPieces(t *testing.T) {
 }
 
 func TestLines(t *testing.T) {
+	t.Parallel()
 	m := redact.New(secrets)
 	for _, line := range strings.Split(strings.TrimSpace(secrets[2]), "\n") {
 		if masked := m.String("got " + line + "\n"); masked != "got ***\n" {
@@ -110,6 +117,7 @@ func TestLines(t *testing.T) {
 
 // What the tools themselves make of it, with their line breaks.
 func TestTools(t *testing.T) {
+	t.Parallel()
 	m := redact.New(secrets)
 	for _, secret := range secrets {
 		for _, tool := range [][]string{{"base64"}, {"openssl", "base64"}} {
@@ -120,7 +128,8 @@ func TestTools(t *testing.T) {
 				t.Skipf("needs %s", tool[0])
 			}
 			masked := m.String(string(out))
-			if decoded, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(masked), "")); err == nil && strings.Contains(string(decoded), secret) {
+			decoded, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(masked), ""))
+			if err == nil && strings.Contains(string(decoded), secret) {
 				t.Errorf("%v of %.20q can be read", tool, secret)
 			}
 			for _, line := range strings.Split(string(out), "\n") {
@@ -133,6 +142,7 @@ func TestTools(t *testing.T) {
 }
 
 func TestWhatIsNoSecretStays(t *testing.T) {
+	t.Parallel()
 	m := redact.New([]string{"hunter2", "hunter22hunter", "short", "", "hunter"})
 	for text, want := range map[string]string{
 		"hunt the hun":      "hunt the hun",
@@ -155,10 +165,14 @@ func TestWhatIsNoSecretStays(t *testing.T) {
 
 // What is decided is passed on: whoever follows a log sees the line.
 func TestLinesAreNotHeldBack(t *testing.T) {
+	t.Parallel()
 	m := redact.New([]string{"Tiger-4711", "other-secret"})
 	var out bytes.Buffer
 	w := m.Writer(&out)
-	for _, line := range []string{"pw: Tiger-4711\n", "\"Tiger-4711\"\n", "loaded 4711 rows\n", "it is other-secret.\n", "done\n", "Tiger-4711 other-secret\r\n"} {
+	for _, line := range []string{
+		"pw: Tiger-4711\n", "\"Tiger-4711\"\n", "loaded 4711 rows\n", "it is other-secret.\n", "done\n",
+		"Tiger-4711 other-secret\r\n",
+	} {
 		before := out.Len()
 		_, _ = w.Write([]byte(line))
 		if got, want := out.String()[before:], m.String(line); got != want {
@@ -169,6 +183,7 @@ func TestLinesAreNotHeldBack(t *testing.T) {
 
 // A secret that becomes known is masked from then on, also where it has begun before.
 func TestAdd(t *testing.T) {
+	t.Parallel()
 	for _, first := range [][]string{nil, {"hunter2"}} {
 		m := redact.New(first)
 		var out bytes.Buffer
@@ -199,6 +214,7 @@ func TestAdd(t *testing.T) {
 
 // Quotes and backslashes that a secret begins or ends with are a part of it.
 func TestQuotesAtTheEnds(t *testing.T) {
+	t.Parallel()
 	m := redact.New([]string{`"'Tiger-4711\\"`})
 	for text, want := range map[string]string{
 		`x "'Tiger-4711\\" y`:                                        "x *** y",
@@ -213,8 +229,12 @@ func TestQuotesAtTheEnds(t *testing.T) {
 }
 
 func TestFound(t *testing.T) {
+	t.Parallel()
 	m := redact.New([]string{"hunter2"})
-	for text, want := range map[string]bool{strings.Repeat("x", 40000) + "hunter2": true, "hunter": false, "": false, base64.StdEncoding.EncodeToString([]byte("a hunter2!")): true} {
+	for text, want := range map[string]bool{
+		strings.Repeat("x", 40000) + "hunter2": true, "hunter": false, "": false,
+		base64.StdEncoding.EncodeToString([]byte("a hunter2!")): true,
+	} {
 		if got, err := m.Found(strings.NewReader(text)); got != want || err != nil {
 			t.Errorf("%.20q: %t, %v", text, got, err)
 		}
@@ -255,14 +275,16 @@ func FuzzSpelled(f *testing.F) {
 		f.Add("S3cret'\"\\n%41&lt;+é\n\tx", i, "{\"x\\ny\":", "}\n")
 	}
 	f.Fuzz(func(t *testing.T, secret string, i int, before, after string) {
-		if !utf8.ValidString(secret) || len(ordinary(secret)) < 12 || strings.ContainsFunc(secret, unwritable) || i < 0 || i >= len(names) {
+		if !utf8.ValidString(secret) || len(ordinary(secret)) < 12 || strings.ContainsFunc(secret, unwritable) ||
+			i < 0 || i >= len(names) {
 			return
 		}
 		secret = "k" + secret + "9"
 		m := redact.New([]string{secret})
 		spelled := spellings[names[i]](secret)
 		masked := m.String(before + " " + spelled + " " + after)
-		if body := strings.Trim(spelled, "$'\""); strings.Contains(masked, body) && !strings.Contains(redact.Mask, body) {
+		body := strings.Trim(spelled, "$'\"")
+		if strings.Contains(masked, body) && !strings.Contains(redact.Mask, body) {
 			t.Errorf("%s of %q: %q", names[i], secret, masked)
 		}
 	})
@@ -280,6 +302,7 @@ func ordinary(secret string) string {
 
 // What is encoded with other text around it, and broken into lines.
 func TestWrappedBase64(t *testing.T) {
+	t.Parallel()
 	m := redact.New(secrets)
 	for _, secret := range secrets {
 		for before := range 80 {
@@ -293,11 +316,13 @@ func TestWrappedBase64(t *testing.T) {
 					wrapped.WriteRune(c)
 				}
 				masked := m.String(wrapped.String())
-				if decoded, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(masked), "")); err == nil {
+				decoded, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(masked), ""))
+				if err == nil {
 					t.Fatalf("%.20q after %d bytes in lines of %d: %q", secret, before, width, decoded)
 				}
 				inner := base64.RawStdEncoding.EncodeToString([]byte(secret))
-				if len(inner) > 20 && before%3 == 0 && strings.Contains(strings.Join(strings.Fields(masked), ""), inner[:len(inner)-3]) {
+				if len(inner) > 20 && before%3 == 0 &&
+					strings.Contains(strings.Join(strings.Fields(masked), ""), inner[:len(inner)-3]) {
 					t.Fatalf("%.20q after %d bytes in lines of %d is left", secret, before, width)
 				}
 			}

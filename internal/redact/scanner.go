@@ -1,6 +1,6 @@
 package redact
 
-// views are the ways in which a stream may be written, besides as it is.
+// views are the ways in which the stream is decoded, apart from reading it as it is.
 var views = [...]decoder{
 	{kinds: backslashes, strict: true},
 	{kinds: percents, strict: true},
@@ -9,34 +9,34 @@ var views = [...]decoder{
 	{kinds: everyKind, latin: true},
 }
 
-// view reads the stream as it is without escapes. It sleeps while that is the stream as it is: at an
-// escape that a secret may have in it, it goes on from what has been read so.
+// view is one decoded view of the stream. It sleeps while it is the same as the stream, and wakes up, with the
+// stream's state, at an escape that may be in a secret.
 type view struct {
 	decoder
 	lane    lane
 	encoded encoded // where all kinds of escapes are undone
 	awake   bool
-	same    int // bytes of the form that were as they are, since the last one that was not
-	past    int // where the last escape ended that it slept through
+	same    int // bytes of the form since the view last differed from the stream
+	past    int // where the last escape ended during its sleep
 }
 
-// apart is how many such bytes it takes to be where the stream itself is: as many as are remembered.
+// apart is how many such bytes it takes until a view has the stream's state: as many as a state remembers.
 const apart = max(2*gram, wrapped)
 
 // scanner finds secrets in one stream, which comes in pieces.
 type scanner struct {
 	*finder
-	spot    func(span) // is told what is found
+	spot    func(span) // receives what is found
 	lane    lane
 	encoded encoded
 	views   [len(views)]view
-	awake   bool  // one of them is
-	pos     int   // of the next byte
-	reach   int   // how much is skimmed next
-	long    []int // where characters of base64 are in a row, as encoded wants to know
+	awake   bool  // a view is awake
+	pos     int   // the position of the next byte
+	reach   int   // how much to skim next
+	long    []int // where characters of base64 are in a row, for encoded
 }
 
-// scanner gives one that begins at a position.
+// scanner returns a scanner that begins at a position.
 func (f *finder) scanner(pos int, spot func(span)) *scanner {
 	s, ok := f.spare.Get().(*scanner)
 	if !ok {
@@ -71,13 +71,13 @@ func (f *finder) newScanner() *scanner {
 	return s
 }
 
-// done gives the scanner back.
+// done returns the scanner to the pool.
 func (s *scanner) done() {
 	s.spot = nil
 	s.spare.Put(s)
 }
 
-// write takes the next piece.
+// write scans the next piece.
 func (s *scanner) write(p []byte) {
 	for len(p) > 0 {
 		n := 0
@@ -92,19 +92,19 @@ func (s *scanner) write(p []byte) {
 	}
 }
 
-// calm reports whether nothing may be in a secret of which more than the first bytes were read.
+// calm reports whether nothing that was read, beyond its first bytes, may be a secret.
 func (s *scanner) calm() bool {
 	return !s.awake && s.lane.state == 0 && s.lane.trailing < 0 && s.encoded.idle()
 }
 
-// How much is skimmed at once: more each time, until a secret may have been met in an encoding, as what
-// follows that has been looked at in vain.
+// How much is skimmed at once. It grows until a secret may have been met in an encoding, because then the bytes after
+// it were skimmed in vain.
 const (
 	leastReach = 256
 	mostReach  = 32 << 10
 )
 
-// skim takes bytes that end nothing and begin no escape that matters, and returns how many these are.
+// skim skips bytes that end nothing and begin no escape that matters, and returns how many.
 func (s *scanner) skim(p []byte) int {
 	var past [len(views)]int
 	for i := range past {
@@ -115,7 +115,7 @@ func (s *scanner) skim(p []byte) int {
 	if s.reach = min(2*s.reach, mostReach); n < end {
 		s.reach = leastReach
 		for i := range past {
-			s.views[i].past = past[i] // of what has not come yet, nothing is known
+			s.views[i].past = past[i] // nothing is known of what has not come yet
 		}
 		s.plain(p, n)
 	}
@@ -123,8 +123,8 @@ func (s *scanner) skim(p []byte) int {
 	return n
 }
 
-// plain is how many bytes, up to n, neither end the first ones of a secret nor begin an escape that matters.
-// On the way it notes where characters of base64 are in a row.
+// plain is how many bytes, up to n, neither end the first bytes of a secret nor begin an escape that matters. It also
+// notes where characters of base64 are in a row.
 func (s *scanner) plain(p []byte, n int) int {
 	bytes, row := s.lane.bytes, 0
 	s.long = s.long[:0]
@@ -148,7 +148,7 @@ func (s *scanner) plain(p []byte, n int) int {
 	return n
 }
 
-// look takes one byte in all views. What follows it tells whether an escape matters.
+// look reads one byte in all views. What follows it tells whether an escape matters.
 func (s *scanner) look(p []byte) {
 	b := p[0]
 	t := token{rune(b), s.pos, s.pos + 1}
@@ -176,7 +176,7 @@ func (s *scanner) view(v *view, t token, wakes bool) {
 	}
 }
 
-// rest lets views sleep that are where the stream itself is.
+// rest lets views sleep that have the stream's state.
 func (s *scanner) rest() {
 	s.awake = false
 	calm := s.lane.state == 0 && s.lane.trailing < 0 && s.encoded.idle()
@@ -189,7 +189,7 @@ func (s *scanner) rest() {
 	}
 }
 
-// end says that nothing more comes.
+// end ends the stream.
 func (s *scanner) end() {
 	for i := range s.views {
 		if s.views[i].awake {
@@ -198,7 +198,7 @@ func (s *scanner) end() {
 	}
 }
 
-// keeps is from where on what was read may still become a part of a secret.
+// keeps is the position from which on what was read may still become part of a secret.
 func (s *scanner) keeps() int {
 	keep := min(s.lane.keeps(s.finder, s.pos), s.encoded.keeps(s.finder, s.pos))
 	for i := range s.views {

@@ -41,8 +41,10 @@ func fast(finders []*finder, text string) []span {
 }
 
 var scanned = []string{
-	"hunter2", "p@ss w/rd'\"\\<&>é😀!", "-----BEGIN KEY-----\nMIIEowIBAAKCAQEAn1/x+abc\n\nlast-line-of-it==\n-----END KEY-----\n",
-	"aaaaaa", `'"quoted\"'`, `\n\x41%41&lt;\\n`, "one+two three", `""""""''`, "abcabcabcabd", "bcabcx", "new\\tab\nüx", "%%%25%%",
+	"hunter2", "p@ss w/rd'\"\\<&>é😀!",
+	"-----BEGIN KEY-----\nMIIEowIBAAKCAQEAn1/x+abc\n\nlast-line-of-it==\n-----END KEY-----\n",
+	"aaaaaa", `'"quoted\"'`, `\n\x41%41&lt;\\n`, "one+two three", `""""""''`, "abcabcabcabd", "bcabcx", "new\\tab\nüx",
+	"%%%25%%",
 	"0123456789abcdef", "aHVudGVyMg==", strings.Repeat("0123456789abcdefghij", 300),
 }
 
@@ -82,7 +84,10 @@ func compose(r *rand.Rand) string {
 		}
 		text.WriteString(s)
 		for range r.IntN(4) {
-			text.WriteString([]string{"\\", "%", "&", "'", "\"", "\n", "n", "2", "amp;", "#", "x", "u00", " ", "+", "/", "a", "ab", "=", "\x00", "\\u", "d83d", "é", "AAAA", "hunt"}[r.IntN(24)])
+			text.WriteString([]string{
+				"\\", "%", "&", "'", "\"", "\n", "n", "2", "amp;", "#", "x", "u00", " ", "+", "/", "a", "ab", "=",
+				"\x00", "\\u", "d83d", "é", "AAAA", "hunt",
+			}[r.IntN(24)])
 		}
 	}
 	return text.String()
@@ -90,6 +95,7 @@ func compose(r *rand.Rand) string {
 
 // What makes it fast does not change what is found.
 func TestFastIsSlow(t *testing.T) {
+	t.Parallel()
 	finders := *newFinders(scanned)
 	r := rand.New(rand.NewPCG(14, 1))
 	for range 5_000 {
@@ -110,7 +116,8 @@ func same(t *testing.T, finders []*finder, text string) {
 				at = max(0, min(at, spans[0].from-60))
 			}
 		}
-		t.Fatalf("from %d on %.200q (%q): found %v; want %v", at, text[at:], text[max(0, at+60-8):min(len(text), at+60+40)], got[:min(len(got), 3)], want[:min(len(want), 3)])
+		t.Fatalf("from %d on %.200q (%q): found %v; want %v", at, text[at:],
+			text[max(0, at+60-8):min(len(text), at+60+40)], got[:min(len(got), 3)], want[:min(len(want), 3)])
 	}
 }
 
@@ -126,6 +133,7 @@ func FuzzFastIsSlow(f *testing.F) {
 
 // However a text is cut, what comes out is the same.
 func TestPiecesOfEscapes(t *testing.T) {
+	t.Parallel()
 	m := New(scanned)
 	r := rand.New(rand.NewPCG(14, 3))
 	for range 2_000 {
@@ -144,7 +152,8 @@ func TestPiecesOfEscapes(t *testing.T) {
 			for at < min(out.Len(), len(want)) && out.String()[at] == want[at] {
 				at++
 			}
-			t.Fatalf("from %d on %.100q: in pieces %.100q; whole %.100q", at, want[max(0, at-40):], out.String()[at:], want[at:])
+			t.Fatalf("from %d on %.100q: in pieces %.100q; whole %.100q", at, want[max(0, at-40):], out.String()[at:],
+				want[at:])
 		}
 	}
 }

@@ -2,14 +2,14 @@ package redact
 
 import "slices"
 
-// search finds secrets in one stream, in each form that is looked for.
+// search finds secrets in one stream, in all forms.
 type search struct {
 	finders  []*finder
 	scanners []*scanner
-	spans    []span // that were found: in order, apart from each other
+	spans    []span // what was found: in order, and not overlapping or adjacent
 }
 
-// newSearch begins at a position.
+// newSearch starts a search at a position.
 func newSearch(finders []*finder, pos int) *search {
 	s := &search{finders: finders}
 	for _, f := range finders {
@@ -30,7 +30,7 @@ func (s *search) end() {
 	}
 }
 
-// keeps is from where on what was read may still become a part of a secret; now is where it ends.
+// keeps is the position from which on what was read may still become part of a secret; now is where it ends.
 func (s *search) keeps(now int) int {
 	for _, scanner := range s.scanners {
 		now = min(now, scanner.keeps())
@@ -44,7 +44,7 @@ func (s *search) done() {
 	}
 }
 
-// found notes a secret. Those that touch are one.
+// found notes a secret. Adjacent ones become one.
 func (s *search) found(found span) {
 	from, _ := slices.BinarySearchFunc(s.spans, found.from, func(s span, at int) int { return s.to - at })
 	to := from

@@ -85,11 +85,13 @@ var spellings = map[string]func(string) string{
 	"base64":             func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) },
 	"base64 at one":      func(s string) string { return base64.StdEncoding.EncodeToString([]byte("u" + s)) },
 	"base64 at two":      func(s string) string { return base64.RawURLEncoding.EncodeToString([]byte("us" + s + "!")) },
-	"base64 in lines":    func(s string) string { return lines(base64.StdEncoding.EncodeToString([]byte("{"+s)), 20, "\r\n") },
-	"hex":                func(s string) string { return hex.EncodeToString([]byte(s)) },
-	"HEX":                func(s string) string { return strings.ToUpper(hex.EncodeToString([]byte(s))) },
-	"UTF-16LE":           func(s string) string { return wide(s, 0) },
-	"UTF-16BE":           func(s string) string { return wide(s, 1) },
+	"base64 in lines": func(s string) string {
+		return lines(base64.StdEncoding.EncodeToString([]byte("{"+s)), 20, "\r\n")
+	},
+	"hex":      func(s string) string { return hex.EncodeToString([]byte(s)) },
+	"HEX":      func(s string) string { return strings.ToUpper(hex.EncodeToString([]byte(s))) },
+	"UTF-16LE": func(s string) string { return wide(s, 0) },
+	"UTF-16BE": func(s string) string { return wide(s, 1) },
 }
 
 func percent(text, bare, format string) string {
@@ -132,7 +134,8 @@ func dotnetJSON(text string) string {
 		case '\n':
 			out.WriteString(`\n`)
 		default:
-			out.WriteString(unicodeEscape(r, func(r rune) bool { return r >= ' ' && r < 0x7f && !strings.ContainsRune("'\"<>&+`=", r) }))
+			out.WriteString(unicodeEscape(r,
+				func(r rune) bool { return r >= ' ' && r < 0x7f && !strings.ContainsRune("'\"<>&+`=", r) }))
 		}
 	}
 	return `"` + out.String() + `"`
@@ -271,13 +274,15 @@ func hidden(t *testing.T, name, secret, spelled, masked string) {
 }
 
 func TestSecretsInEverySpelling(t *testing.T) {
+	t.Parallel()
 	secrets := randomSecrets(rand.New(rand.NewPCG(14, 400)), 400)
 	m := redact.New(secrets)
 	for name, spell := range spellings {
 		for _, s := range secrets {
 			hidden(t, name, s, spell(s), m.String(spell(s)))
 			around := `{"x": "y` + "\n" + `z", "path": "C:\\new", "v": ` + spell(s) + "\n, tail}"
-			if masked := m.String(around); !strings.HasPrefix(masked, `{"x": "y`) || !strings.HasSuffix(masked, ", tail}") {
+			masked := m.String(around)
+			if !strings.HasPrefix(masked, `{"x": "y`) || !strings.HasSuffix(masked, ", tail}") {
 				t.Errorf("%s of %q: what is around it is masked: %q", name, s, masked)
 			} else if strings.Count(masked, "\n") < 2 {
 				t.Errorf("%s of %q: ends of lines are gone: %q", name, s, masked)
@@ -289,6 +294,7 @@ func TestSecretsInEverySpelling(t *testing.T) {
 
 // What the tools themselves write. Each gets all secrets, with a NUL between them, and gives as many texts.
 func TestSecretsSpelledByTools(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("it starts the tools")
 	}
@@ -302,42 +308,63 @@ out=lambda f:sys.stdout.buffer.write(b"".join((lambda r:r if isinstance(r,bytes)
 		tool []string
 		env  string
 	}{
-		"printf %q":          {[]string{"bash", "-c", fmt.Sprintf(each, `printf %q "$s"`)}, "LC_ALL=C.UTF-8"},
-		"printf %q in C":     {[]string{"bash", "-c", fmt.Sprintf(each, `printf %q "$s"`)}, "LC_ALL=C"},
-		"declare -p":         {[]string{"bash", "-c", fmt.Sprintf(each, `declare -p s`)}, "LC_ALL=C.UTF-8"},
-		"declare -p in C":    {[]string{"bash", "-c", fmt.Sprintf(each, `export s; declare -p s`)}, "LC_ALL=C"},
-		"export -p":          {[]string{"bash", "-c", fmt.Sprintf(each, `env -i s="$s" bash -c "unset PWD OLDPWD SHLVL _; export -p"`)}, "LC_ALL=C"},
-		"@Q":                 {[]string{"bash", "-c", fmt.Sprintf(each, `printf %s "${s@Q}"`)}, "LC_ALL=C.UTF-8"},
-		"set -x":             {[]string{"bash", "-c", fmt.Sprintf(each, `{ set -x; : "$s"; set +x; } 2>&1 | head -n -1`)}, "LC_ALL=C.UTF-8"},
-		"dash export -p":     {[]string{"bash", "-c", fmt.Sprintf(each, `env -i s="$s" dash -c 'unset PWD; export -p'`)}, "LC_ALL=C"},
-		"shlex.quote":        {[]string{"python3", "-c", python + `out(shlex.quote)`}, ""},
-		"repr":               {[]string{"python3", "-c", python + `out(repr)`}, ""},
-		"repr of bytes":      {[]string{"python3", "-c", python + `out(lambda s:repr(s.encode()))`}, ""},
-		"ascii":              {[]string{"python3", "-c", python + `out(ascii)`}, ""},
-		"urllib quote":       {[]string{"python3", "-c", python + `out(u.quote)`}, ""},
-		"urllib quote_plus":  {[]string{"python3", "-c", python + `out(u.quote_plus)`}, ""},
-		"urlencode":          {[]string{"python3", "-c", python + `out(lambda s:u.urlencode({"":s}))`}, ""},
-		"json.dumps":         {[]string{"python3", "-c", python + `out(json.dumps)`}, ""},
-		"json.dumps thrice":  {[]string{"python3", "-c", python + `out(lambda s:json.dumps(json.dumps(json.dumps(s))))`}, ""},
-		"html.escape":        {[]string{"python3", "-c", python + `out(html.escape)`}, ""},
-		"quoteattr":          {[]string{"python3", "-c", python + `out(x.quoteattr)`}, ""},
-		"charref":            {[]string{"python3", "-c", python + `out(lambda s:x.escape(s).encode("ascii","xmlcharrefreplace"))`}, ""},
-		"encodebytes":        {[]string{"python3", "-c", python + `out(lambda s:base64.encodebytes(("us"+s).encode()))`}, ""},
-		"hex":                {[]string{"python3", "-c", python + `out(lambda s:s.encode().hex())`}, ""},
-		"jq @uri":            {[]string{"jq", "-Rsj", `split("\u0000")[]|select(.!="")|@uri+"\u0000"`}, ""},
-		"jq @sh":             {[]string{"jq", "-Rsj", `split("\u0000")[]|select(.!="")|@sh+"\u0000"`}, ""},
-		"jq @html":           {[]string{"jq", "-Rsj", `split("\u0000")[]|select(.!="")|@html+"\u0000"`}, ""},
-		"jq @csv":            {[]string{"jq", "-Rsj", `split("\u0000")[]|select(.!="")|([.]|@csv)+"\u0000"`}, ""},
-		"jq tojson":          {[]string{"jq", "-Rsj", `split("\u0000")[]|select(.!="")|(tojson|tojson)+"\u0000"`}, ""},
-		"jq @base64":         {[]string{"jq", "-Rsj", `split("\u0000")[]|select(.!="")|("u"+.|@base64)+"\u0000"`}, ""},
-		"encodeURIComponent": {[]string{"node", "-e", `process.stdout.write(require("fs").readFileSync(0,"utf8").split("\0").slice(0,-1).map(s=>encodeURIComponent(s)+"\0").join(""))`}, ""},
-		"JSON.stringify":     {[]string{"node", "-e", `process.stdout.write(require("fs").readFileSync(0,"utf8").split("\0").slice(0,-1).map(s=>JSON.stringify(JSON.stringify(s))+"\0").join(""))`}, ""},
-		"base64":             {[]string{"bash", "-c", fmt.Sprintf(each, `printf %s "us$s" | base64`)}, ""},
-		"openssl base64":     {[]string{"bash", "-c", fmt.Sprintf(each, `printf %s "$s" | openssl base64`)}, ""},
-		"xxd -p":             {[]string{"bash", "-c", fmt.Sprintf(each, `printf %s "$s" | xxd -p`)}, ""},
+		"printf %q":       {[]string{"bash", "-c", fmt.Sprintf(each, `printf %q "$s"`)}, "LC_ALL=C.UTF-8"},
+		"printf %q in C":  {[]string{"bash", "-c", fmt.Sprintf(each, `printf %q "$s"`)}, "LC_ALL=C"},
+		"declare -p":      {[]string{"bash", "-c", fmt.Sprintf(each, `declare -p s`)}, "LC_ALL=C.UTF-8"},
+		"declare -p in C": {[]string{"bash", "-c", fmt.Sprintf(each, `export s; declare -p s`)}, "LC_ALL=C"},
+		"export -p": {[]string{
+			"bash", "-c", fmt.Sprintf(each, `env -i s="$s" bash -c "unset PWD OLDPWD SHLVL _; export -p"`),
+		}, "LC_ALL=C"},
+		"@Q": {[]string{"bash", "-c", fmt.Sprintf(each, `printf %s "${s@Q}"`)}, "LC_ALL=C.UTF-8"},
+		"set -x": {[]string{
+			"bash", "-c", fmt.Sprintf(each, `{ set -x; : "$s"; set +x; } 2>&1 | head -n -1`),
+		}, "LC_ALL=C.UTF-8"},
+		"dash export -p": {[]string{
+			"bash", "-c", fmt.Sprintf(each, `env -i s="$s" dash -c 'unset PWD; export -p'`),
+		}, "LC_ALL=C"},
+		"shlex.quote":       {[]string{"python3", "-c", python + `out(shlex.quote)`}, ""},
+		"repr":              {[]string{"python3", "-c", python + `out(repr)`}, ""},
+		"repr of bytes":     {[]string{"python3", "-c", python + `out(lambda s:repr(s.encode()))`}, ""},
+		"ascii":             {[]string{"python3", "-c", python + `out(ascii)`}, ""},
+		"urllib quote":      {[]string{"python3", "-c", python + `out(u.quote)`}, ""},
+		"urllib quote_plus": {[]string{"python3", "-c", python + `out(u.quote_plus)`}, ""},
+		"urlencode":         {[]string{"python3", "-c", python + `out(lambda s:u.urlencode({"":s}))`}, ""},
+		"json.dumps":        {[]string{"python3", "-c", python + `out(json.dumps)`}, ""},
+		"json.dumps thrice": {[]string{
+			"python3", "-c", python + `out(lambda s:json.dumps(json.dumps(json.dumps(s))))`,
+		}, ""},
+		"html.escape": {[]string{"python3", "-c", python + `out(html.escape)`}, ""},
+		"quoteattr":   {[]string{"python3", "-c", python + `out(x.quoteattr)`}, ""},
+		"charref": {[]string{
+			"python3", "-c", python + `out(lambda s:x.escape(s).encode("ascii","xmlcharrefreplace"))`,
+		}, ""},
+		"encodebytes": {[]string{
+			"python3", "-c", python + `out(lambda s:base64.encodebytes(("us"+s).encode()))`,
+		}, ""},
+		"hex":        {[]string{"python3", "-c", python + `out(lambda s:s.encode().hex())`}, ""},
+		"jq @uri":    {[]string{"jq", "-Rsj", `split("\u0000")[]|select(.!="")|@uri+"\u0000"`}, ""},
+		"jq @sh":     {[]string{"jq", "-Rsj", `split("\u0000")[]|select(.!="")|@sh+"\u0000"`}, ""},
+		"jq @html":   {[]string{"jq", "-Rsj", `split("\u0000")[]|select(.!="")|@html+"\u0000"`}, ""},
+		"jq @csv":    {[]string{"jq", "-Rsj", `split("\u0000")[]|select(.!="")|([.]|@csv)+"\u0000"`}, ""},
+		"jq tojson":  {[]string{"jq", "-Rsj", `split("\u0000")[]|select(.!="")|(tojson|tojson)+"\u0000"`}, ""},
+		"jq @base64": {[]string{"jq", "-Rsj", `split("\u0000")[]|select(.!="")|("u"+.|@base64)+"\u0000"`}, ""},
+		"encodeURIComponent": {[]string{
+			"node", "-e",
+			`process.stdout.write(require("fs").readFileSync(0,"utf8").split("\0").slice(0,-1).map(s=>encodeURIComponent(s)+"\0").join(""))`,
+		}, ""},
+		"JSON.stringify": {[]string{
+			"node", "-e",
+			`process.stdout.write(require("fs").readFileSync(0,"utf8").split("\0").slice(0,-1).map(s=>JSON.stringify(JSON.stringify(s))+"\0").join(""))`,
+		}, ""},
+		"base64":         {[]string{"bash", "-c", fmt.Sprintf(each, `printf %s "us$s" | base64`)}, ""},
+		"openssl base64": {[]string{"bash", "-c", fmt.Sprintf(each, `printf %s "$s" | openssl base64`)}, ""},
+		"xxd -p":         {[]string{"bash", "-c", fmt.Sprintf(each, `printf %s "$s" | xxd -p`)}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			for _, tool := range []string{c.tool[0], map[string]string{"dash export -p": "dash", "openssl base64": "openssl", "xxd -p": "xxd"}[name]} {
+			for _, tool := range []string{
+				c.tool[0],
+				map[string]string{"dash export -p": "dash", "openssl base64": "openssl", "xxd -p": "xxd"}[name],
+			} {
 				if _, err := exec.LookPath(tool); tool != "" && err != nil {
 					t.Skipf("needs %s", tool)
 				}
@@ -370,6 +397,7 @@ out=lambda f:sys.stdout.buffer.write(b"".join((lambda r:r if isinstance(r,bytes)
 
 // Nothing of a text is masked that has none of so many secrets.
 func TestOrdinaryTextStays(t *testing.T) {
+	t.Parallel()
 	m := redact.New(randomSecrets(rand.New(rand.NewPCG(14, 402)), 400))
 	const most = 24 << 20
 	size := 0

@@ -1,7 +1,7 @@
 package redact
 
-// hold bounds what is held back of a stream: a text's bytes, each written with so many, and quotes,
-// backslashes and ends of lines between them. What is spread further is none.
+// hold bounds how much of a stream is held back: a text's bytes at 16 characters each, with quotes, backslashes and
+// line ends between them. Anything spread wider is not a secret.
 const hold = 16*maxText + 4<<10
 
 // span is a part of the stream.
@@ -9,18 +9,17 @@ type span struct{ from, to int }
 
 // start is where a byte of a text begins in the stream.
 type start struct {
-	from int // with the backslashes before it
-	lead int // with the quotes and backslashes before it, if these may be a secret's
+	from int // including the backslashes before it
+	lead int // including the quotes and backslashes before it, if these may belong to the secret
 }
 
-// track is the way of the automaton through one view of the stream, from where a secret may have begun to
-// where none can have.
+// track is the state of the automaton in one view, for the part of the stream in which a secret may have begun.
 type track struct {
 	state  int32
-	starts []start // of the bytes of the state, at the end of the list
+	starts []start // of the bytes of the state; the last ones count
 }
 
-// step takes a byte of the form. It returns what is found with it.
+// step reads a byte of the form, and returns what it completes.
 func (t *track) step(a *automaton, b byte, at start, to int) (found span, of traits, ok bool) {
 	if t.state == 0 && a.first[b] == 0 {
 		return span{}, 0, false
@@ -37,12 +36,12 @@ func (t *track) step(a *automaton, b byte, at start, to int) (found span, of tra
 		begin.from = begin.lead
 	}
 	for t.state != 0 && a.nodes[t.state].traits&parent == 0 {
-		t.state = a.nodes[t.state].fail // no text goes on from here: what is found need not be held back
+		t.state = a.nodes[t.state].fail // no text continues this one, so it need not be held back
 	}
 	return span{begin.from, to}, n.traits, true
 }
 
-// bound forgets what began too long ago.
+// bound drops what began too long ago.
 func (t *track) bound(a *automaton, now int) {
 	for t.state != 0 && now-t.oldest(a) > hold {
 		t.state = a.nodes[t.state].fail
@@ -56,14 +55,14 @@ func (t *track) bound(a *automaton, now int) {
 	}
 }
 
-// oldest is where that begins which may become a text.
+// oldest is where the oldest beginning of a possible text is.
 func (t *track) oldest(a *automaton) int {
 	return t.starts[len(t.starts)-int(a.nodes[t.state].depth)].lead
 }
 
 func (t *track) clear() { t.state, t.starts = 0, t.starts[:0] }
 
-// follow makes this the same as another track, as far as that has begun after a position.
+// follow copies the state of another track, except for what began before a position.
 func (t *track) follow(a *automaton, other *track, after int) {
 	t.clear()
 	for t.state = other.state; t.state != 0; t.state = a.nodes[t.state].fail {
@@ -74,18 +73,19 @@ func (t *track) follow(a *automaton, other *track, after int) {
 	}
 }
 
-// lane reads the bytes of one view. It only remembers the last ones, until a secret may have begun.
+// lane reads the bytes of one view. It only remembers the last ones until a secret may have begun.
 type lane struct {
 	track
 	recent
 }
 
 type recent struct {
-	bytes        uint64   // the last ones of the form
-	n            int      // how many there were
-	at           [8]start // where the last ones began, the n-th one at n%8
-	slash, quote int      // where backslashes began, and quotes and backslashes, that are directly before; -1: nowhere
-	trailing     int      // where a secret began that ends with such and was directly before; -1: nowhere
+	bytes uint64   // the last ones of the form
+	n     int      // how many there were
+	at    [8]start // where the last ones began, the n-th one at n%8
+	// where the backslashes, and the quotes and backslashes, directly before began; -1: there are none
+	slash, quote int
+	trailing     int // where a secret began that ends with such and was directly before; -1: there was none
 }
 
 func (l *lane) reset() {
@@ -105,7 +105,7 @@ func (l *lane) follow(a *automaton, other *lane, after int) {
 	}
 }
 
-// push takes the next byte.
+// push reads the next byte.
 func (l *lane) push(f *finder, t token, spot func(span)) {
 	b := byte(t.r) // #nosec G115 -- views have bytes
 	c := f.class[b]
@@ -139,7 +139,7 @@ func (l *lane) note(form byte, t token, edges bool) {
 	l.slash, l.quote = -1, -1
 }
 
-// advance takes the byte that was noted last.
+// advance feeds the last byte to the automaton.
 func (l *lane) advance(f *finder, c class, to int) (found span, of traits, ok bool) {
 	bytes := 1
 	if l.state == 0 {
@@ -149,12 +149,13 @@ func (l *lane) advance(f *finder, c class, to int) (found span, of traits, ok bo
 		bytes = gram
 	}
 	for ; bytes > 0; bytes-- {
-		found, of, ok = l.step(f.automaton, byte(l.bytes>>(8*(bytes-1))), l.at[(l.n-bytes)%len(l.at)], to) // #nosec G115 -- one byte
+		found, of, ok = l.step(f.automaton, byte(l.bytes>>(8*(bytes-1))), l.at[(l.n-bytes)%len(l.at)],
+			to) // #nosec G115 -- one byte
 	}
 	return found, of, ok
 }
 
-// skip takes a byte that is not in the form.
+// skip skips a byte that the form omits.
 func (l *lane) skip(b byte, t token, spot func(span)) {
 	if !isQuote(b) {
 		l.trailing = -1
@@ -175,7 +176,7 @@ func (l *lane) skip(b byte, t token, spot func(span)) {
 	}
 }
 
-// catchUp remembers the end of bytes of the stream that were found to end nothing.
+// catchUp remembers the last bytes of a part of the stream that was skimmed.
 func (l *lane) catchUp(f *finder, p []byte, pos int) {
 	from, left := len(p), gram
 	for ; from > 0; from-- {
@@ -197,7 +198,7 @@ func (l *lane) catchUp(f *finder, p []byte, pos int) {
 	}
 }
 
-// keeps is from where on what was read may still be a part of a secret.
+// keeps is the position from which on what was read may still be part of a secret.
 func (l *lane) keeps(f *finder, now int) int {
 	keep := now
 	switch {
@@ -216,8 +217,8 @@ func (l *lane) keeps(f *finder, now int) int {
 	return min(keep, f.begun(state, now, func(depth int) int { return l.at[(l.n-depth)%len(l.at)].lead }))
 }
 
-// begun is where a state has begun that nobody follows yet, if that is not too long ago; where says so of its
-// last bytes.
+// begun is where a state that no track follows yet began, if that is not too long ago; where gives the positions of
+// its last bytes.
 func (a *automaton) begun(state int32, now int, where func(depth int) int) int {
 	for ; state != 0; state = a.nodes[state].fail {
 		if at := where(int(a.nodes[state].depth)); now-at <= hold {

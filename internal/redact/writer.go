@@ -6,8 +6,7 @@ import "io"
 // beginning of a secret until more comes, or until Close. Errors are those of w.
 func (m *Masker) Writer(w io.Writer) io.WriteCloser { return &writer{Masker: m, w: w} }
 
-// writer keeps the bytes that may still become part of a secret. Where those before them
-// are part of one, it knows which.
+// writer holds back the bytes that may still become part of a secret, and knows which of them are part of one.
 type writer struct {
 	*Masker
 	w       io.Writer
@@ -32,7 +31,7 @@ func (w *writer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// renew looks for other secrets from what is held on, if there are others now.
+// renew starts a new search, from what is held back on, if the Masker has other secrets now.
 func (w *writer) renew() {
 	finders := w.finders()
 	old := w.s
@@ -47,7 +46,7 @@ func (w *writer) renew() {
 	w.s.write(w.held)
 }
 
-// pass gives on what is held before a position.
+// pass passes on what is held back before a position.
 func (w *writer) pass(to int) error {
 	w.out = w.out[:0]
 	at, left := w.base, w.s.spans[:0]

@@ -20,8 +20,8 @@ type Copies struct {
 // NewCopies makes a run's Copies.
 func NewCopies(to *Writer) *Copies { return &Copies{to: to} }
 
-// KeptPackage is the name of the copy of a package, by its SHA-256, which whoever stores it first leaves
-// for all runs.
+// KeptPackage is the name of the copy of a package, by its SHA-256. The first run that stores it leaves it for all
+// others.
 func KeptPackage(sha256 string) string { return "packages/" + sha256 + ".zip" }
 
 // KeptPolicy is the name of the copy of a policy.

@@ -1,8 +1,8 @@
-// Package results is how one run writes to the results bucket.
+// Package results writes the objects of one run to the results bucket.
 //
-// Every object is created once and never overwritten. Where the store says no, or nothing, the very same
-// object may be there all the same: an earlier try has created it, or this one, whose answer was lost. Then
-// it counts as created, by its size and SHA-256. All that is there is listed, for the result.
+// Every object is created once and never overwritten. If the store refuses or does not answer, the very same object may
+// exist all the same: an earlier try may have created it, or this one, whose answer was lost. If it has the same size
+// and SHA-256, it counts as created. All objects that exist are listed, for the result.
 package results
 
 import (
@@ -22,12 +22,12 @@ import (
 	"cemli-executor/internal/store"
 )
 
-// Document is something to be stored.
+// Document is an object to be stored.
 type Document struct {
-	Object string // its whole name
+	Object string // its full name
 	Type   string // of its content
 	Size   int64
-	SHA256 string // "": it is not known yet
+	SHA256 string // "": not computed yet
 	Body   io.ReadSeeker
 }
 
@@ -35,11 +35,11 @@ type Document struct {
 type Writer struct {
 	bucket   store.Bucket
 	patience store.Patience
-	beside   sync.WaitGroup // what is stored beside the steps
+	beside   sync.WaitGroup // what is being stored beside the steps
 
 	mu     sync.Mutex
 	listed []evidence.Object
-	left   []Document // that could not be stored beside the steps
+	left   []Document // what could not be stored beside the steps
 }
 
 // NewWriter makes a Writer for a run.
@@ -47,7 +47,7 @@ func NewWriter(bucket store.Bucket, patience store.Patience) *Writer {
 	return &Writer{bucket: bucket, patience: patience}
 }
 
-// Listed are the objects that are there, in the order in which they came.
+// Listed are the objects that are in the bucket, in the order in which they were stored.
 func (w *Writer) Listed() []evidence.Object {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -62,7 +62,7 @@ func (w *Writer) list(o evidence.Object) {
 	}
 }
 
-// Create creates an object, or finds that the very same is there.
+// Create creates an object, or finds that the very same object exists.
 func (w *Writer) Create(ctx context.Context, d Document) error {
 	if err := d.measure(); err != nil {
 		return err
@@ -78,7 +78,7 @@ func (w *Writer) Create(ctx context.Context, d Document) error {
 	return err
 }
 
-// measure finds out the digest, and goes to the beginning.
+// measure computes the digest, and rewinds the body.
 func (d *Document) measure() error {
 	if _, err := d.Body.Seek(0, io.SeekStart); err != nil {
 		return fmt.Errorf("read %s: %w", d.Object, err)
@@ -98,14 +98,15 @@ func (d *Document) measure() error {
 	return nil
 }
 
-// unlessThere is the error of a store that did not create an object, unless the very same is there. Where
-// that cannot be found out now and may be later, the error says so.
+// unlessThere is the error of a store that did not create an object, or nil if the very same object exists. The error
+// says if that cannot be found out now, but may be later.
 func (w *Writer) unlessThere(ctx context.Context, o evidence.Object, refused error) error {
 	there, err := w.has(ctx, o)
 	switch {
 	case there:
 		return nil
-	case err != nil && errors.Is(refused, store.ErrExists) && codes.OfError(err).Retried, errors.Is(err, store.ErrCorrupt):
+	case err != nil && errors.Is(refused, store.ErrExists) && codes.OfError(err).Retried,
+		errors.Is(err, store.ErrCorrupt):
 		return err
 	}
 	return refused
@@ -116,7 +117,8 @@ func (w *Writer) has(ctx context.Context, o evidence.Object) (bool, error) {
 	if strings.HasPrefix(path.Base(o.Object), o.SHA256) { // the name says what is in it
 		info, err := w.bucket.Head(ctx, o.Object)
 		if err == nil && info.Size != o.Size {
-			err = store.Error(store.ErrCorrupt, "keep", w.bucket.Name(), o.Object, fmt.Errorf("it has %d bytes, and should have %d", info.Size, o.Size))
+			err = store.Error(store.ErrCorrupt, "keep", w.bucket.Name(), o.Object,
+				fmt.Errorf("it has %d bytes, and should have %d", info.Size, o.Size))
 		}
 		return err == nil, err
 	}
@@ -132,13 +134,13 @@ func (w *Writer) has(ctx context.Context, o evidence.Object) (bool, error) {
 	return err == nil && stored == o, err
 }
 
-// Insist creates an object as Create does, again and again while the store is out of reach and time is left.
+// Insist is Create, repeated while the store is out of reach and time is left.
 func (w *Writer) Insist(ctx context.Context, d Document) error {
 	return w.patience.Insist(ctx, func(ctx context.Context) error { return w.Create(ctx, d) })
 }
 
-// Beside creates an object while other work goes on, and closes its body then. What fails is told, and tried
-// again by Rest: a store that hiccups must not stop a change half way.
+// Beside creates an object while other work goes on, and closes its body afterwards. It reports a failure to failed,
+// and leaves the object for Rest to try again: a store that hiccups must not stop a change half way.
 func (w *Writer) Beside(ctx context.Context, d Document, failed func(error)) {
 	w.beside.Go(func() {
 		err := w.patience.Once(context.WithoutCancel(ctx), func(ctx context.Context) error { return w.Create(ctx, d) })
@@ -153,7 +155,7 @@ func (w *Writer) Beside(ctx context.Context, d Document, failed func(error)) {
 	})
 }
 
-// Rest waits for what is stored beside, and insists on what could not be.
+// Rest waits for what is stored beside, and insists on what has failed.
 func (w *Writer) Rest(ctx context.Context) error {
 	w.beside.Wait()
 	for len(w.left) > 0 {
@@ -166,7 +168,7 @@ func (w *Writer) Rest(ctx context.Context) error {
 	return nil
 }
 
-// Close waits for what is stored beside, and gives up what could not be.
+// Close waits for what is stored beside, and gives up what has failed.
 func (w *Writer) Close() {
 	w.beside.Wait()
 	for _, d := range w.left {
@@ -175,14 +177,14 @@ func (w *Writer) Close() {
 	w.left = nil
 }
 
-// close closes a body that can be closed; it was only read.
+// close closes the body if it can be closed; it was only read.
 func (d Document) close() {
 	if c, ok := d.Body.(io.Closer); ok {
 		_ = c.Close()
 	}
 }
 
-// Adopt lists an object that is there and stays, whatever is in it.
+// Adopt lists an object that exists and stays, whatever is in it.
 func (w *Writer) Adopt(ctx context.Context, object string) error {
 	o, err := Describe(ctx, w.bucket, object)
 	if err == nil {
@@ -191,7 +193,7 @@ func (w *Writer) Adopt(ctx context.Context, object string) error {
 	return err
 }
 
-// Describe reads an object for its size and digest.
+// Describe reads an object to find its size and digest.
 func Describe(ctx context.Context, bucket store.Bucket, object string) (evidence.Object, error) {
 	body, _, err := bucket.Get(ctx, object, store.GetOptions{})
 	if err != nil {

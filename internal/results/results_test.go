@@ -26,7 +26,9 @@ type faulty struct {
 	asked      []string
 }
 
-func (f *faulty) Put(ctx context.Context, name string, body io.ReadSeeker, size int64, o store.PutOptions) (store.Info, error) {
+func (f *faulty) Put(
+	ctx context.Context, name string, body io.ReadSeeker, size int64, o store.PutOptions,
+) (store.Info, error) {
 	f.asked = append(f.asked, "put")
 	if len(f.puts) == 0 {
 		return f.Bucket.Put(ctx, name, body, size, o)
@@ -85,17 +87,26 @@ func listed(w *results.Writer) []string {
 }
 
 func TestCreateOnce(t *testing.T) {
+	t.Parallel()
 	f := &faulty{}
 	w := newWriter(t, f)
 	for _, c := range []struct {
 		name, text string
 		want       error
-	}{{"a", "one", nil}, {"a", "one", nil}, {"a", "two", store.ErrExists}, {"a", "longer", store.ErrExists}, {"b", "two", nil}} {
+	}{
+		{"a", "one", nil},
+		{"a", "one", nil},
+		{"a", "two", store.ErrExists},
+		{"a", "longer", store.ErrExists},
+		{"b", "two", nil},
+	} {
 		if err := w.Create(t.Context(), document(c.name, c.text)); !errors.Is(err, c.want) {
 			t.Errorf("%s %q: %v; want %v", c.name, c.text, err, c.want)
 		}
 	}
-	want := []evidence.Object{{Object: "a", Size: 3, SHA256: digest("one")}, {Object: "b", Size: 3, SHA256: digest("two")}}
+	want := []evidence.Object{
+		{Object: "a", Size: 3, SHA256: digest("one")}, {Object: "b", Size: 3, SHA256: digest("two")},
+	}
 	if diff := cmp.Diff(want, w.Listed()); diff != "" {
 		t.Errorf("listed (-want +got):\n%s", diff)
 	}
@@ -107,6 +118,7 @@ func TestCreateOnce(t *testing.T) {
 
 // What was created and not answered is no conflict, whatever the store said, and when it is asked again.
 func TestTheAnswerWasLost(t *testing.T) {
+	t.Parallel()
 	for _, kind := range []error{store.ErrUnavailable, store.ErrExists} {
 		f := &faulty{puts: []error{failing(kind)}, lost: true}
 		w := newWriter(t, f)
@@ -127,6 +139,7 @@ func TestTheAnswerWasLost(t *testing.T) {
 
 // A copy whose name is its digest is not read back: it may be large, and is what its name says.
 func TestNamedByItsDigest(t *testing.T) {
+	t.Parallel()
 	f := &faulty{}
 	w := newWriter(t, f)
 	zip := document(results.KeptPackage(digest("zip")), "zip")
@@ -159,6 +172,7 @@ type closing struct {
 func (c *closing) Close() error { c.closed = true; return nil }
 
 func TestWhatCannotBeStoredBesideIsStoredAtTheEnd(t *testing.T) {
+	t.Parallel()
 	f := &faulty{puts: []error{failing(store.ErrUnavailable), failing(store.ErrUnavailable)}}
 	w := newWriter(t, f)
 	body := &closing{Reader: bytes.NewReader([]byte("log"))}
@@ -176,6 +190,7 @@ func TestWhatCannotBeStoredBesideIsStoredAtTheEnd(t *testing.T) {
 }
 
 func TestCloseGivesUp(t *testing.T) {
+	t.Parallel()
 	f := &faulty{puts: []error{failing(store.ErrDenied)}}
 	w := newWriter(t, f)
 	body := &closing{Reader: bytes.NewReader(nil)}
@@ -186,6 +201,7 @@ func TestCloseGivesUp(t *testing.T) {
 }
 
 func TestAdopt(t *testing.T) {
+	t.Parallel()
 	f := &faulty{}
 	w := newWriter(t, f)
 	if err := w.Adopt(t.Context(), "none"); !errors.Is(err, store.ErrNotFound) {

@@ -60,10 +60,22 @@ var attacks = []attack{
 		return err == nil
 	}},
 	{name: "replace a folder", layers: []string{"Landlock"}, gap: "files"},
-	{name: "signal the parent", layers: []string{"Landlock"}, since: 6, gap: "signals", private: true, still: (*victim).signalled},
-	{name: "signal its group", layers: []string{"Landlock"}, since: 6, gap: "signals", private: true, still: (*victim).signalled},
-	{name: "signal by thread", layers: []string{"Landlock"}, since: 6, gap: "signals", private: true, still: (*victim).signalled},
-	{name: "signal by pidfd", layers: []string{"Landlock"}, since: 6, gap: "signals", private: true, still: (*victim).signalled},
+	{
+		name: "signal the parent", layers: []string{"Landlock"}, since: 6, gap: "signals", private: true,
+		still: (*victim).signalled,
+	},
+	{
+		name: "signal its group", layers: []string{"Landlock"}, since: 6, gap: "signals", private: true,
+		still: (*victim).signalled,
+	},
+	{
+		name: "signal by thread", layers: []string{"Landlock"}, since: 6, gap: "signals", private: true,
+		still: (*victim).signalled,
+	},
+	{
+		name: "signal by pidfd", layers: []string{"Landlock"}, since: 6, gap: "signals", private: true,
+		still: (*victim).signalled,
+	},
 	{name: "limit the parent", layers: []string{"seccomp"}},
 	{name: "slow the parent", layers: []string{"seccomp"}},
 	{name: "pin the parent", layers: []string{"seccomp"}},

@@ -8,16 +8,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// layerCanary is the name under which the child reports that something forbidden could be done.
+// layerCanary is the layer that the child reports if something forbidden could still be done.
 const layerCanary = "canary"
 
-// canary is something that the rules forbid and that this process can do without them.
+// canary is an action that the rules forbid and that this process could do without them.
 type canary struct {
 	does string
 	try  func() error
 }
 
-// canaries are tried around the rules; the first can be done by every process.
+// canaries are the actions to try; the first two are possible for every process.
 func (l landlockSetup) canaries(abstract unix.Sockaddr) []canary {
 	parent := os.Getppid()
 	all := []canary{
@@ -32,8 +32,8 @@ func (l landlockSetup) canaries(abstract unix.Sockaddr) []canary {
 	return all
 }
 
-// prove puts the rules in force by restrict and tries what they forbid, before and after: what could
-// be done before has to be refused, and nothing else than a refusal will do. On failure it names the layer.
+// prove applies the rules with restrict, and tries before and after it what they forbid: each action must succeed
+// before, and must be refused after. On failure it names the layer.
 func (l landlockSetup) prove(restrict func() error) (layer string, err error) {
 	socket, abstract, err := listens()
 	if err != nil {
@@ -46,7 +46,8 @@ func (l landlockSetup) prove(restrict func() error) (layer string, err error) {
 		if err == nil {
 			sing = append(sing, c)
 		} else if i == 0 {
-			return layerCanary, fmt.Errorf("it cannot %s before there are rules, which so proves nothing: %w", c.does, err)
+			return layerCanary,
+				fmt.Errorf("it cannot %s before there are rules, which so proves nothing: %w", c.does, err)
 		}
 	}
 	if err := restrict(); err != nil {
@@ -68,7 +69,7 @@ func opens(path string, flags int) error {
 	return unix.Close(fd)
 }
 
-// listens makes an abstract socket, which stays outside of the rules that come after it.
+// listens opens an abstract socket, which is outside of the rules applied later.
 func listens() (socket int, address unix.Sockaddr, err error) {
 	if socket, err = unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0); err != nil {
 		return -1, nil, fmt.Errorf("make a socket: %w", err)

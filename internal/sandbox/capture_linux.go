@@ -13,9 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// When everything that could write has been killed, output is read to its end, however slow the
-// log is, for up to drainWhole. Should a writer be left, reading ends when nothing has come for
-// drain, and after drainLimit.
+// When everything that could write has been killed, the output is read to its end for up to drainWhole, however slow
+// the log is. If a writer is left, reading ends after drain without output, and after drainLimit in any case.
 const (
 	drain      = time.Second
 	drainLimit = 3 * time.Second
@@ -25,26 +24,26 @@ const (
 const (
 	// pipeWrites is how many small writes a pipe should hold: each takes a page.
 	pipeWrites = 64
-	// mostFills is how often they are looked at before something is passed on.
+	// mostFills is how often the streams are read again before anything is passed on.
 	mostFills = 8
-	// signalWait is how long the signal of a write may take that is there to be read.
+	// signalWait is how long to wait for the signal of a write whose bytes have already been read.
 	signalWait = time.Millisecond
 )
 
-// capture carries the command's two streams to their writers, from one goroutine and in the order
-// in which the command wrote: pipes keep writes apart, and the kernel tells whose turn it was.
-// Where it does not, what is there at the same time is in any order.
+// capture passes the command's two streams on to their writers, from one goroutine and in the order in which the
+// command wrote: the pipes keep writes apart, and the kernel signals which stream each write went to. Without
+// signals, output that is read at the same time is in any order.
 type capture struct {
 	streams [2]*stream
-	wake    int           // event: end was called
+	wake    int           // an event: end was called
 	ended   chan struct{} // closed when both streams have reached their end
-	done    chan struct{} // closed when nothing is read any more
-	lost    bool          // reading ended before the output did; known when done
-	last    atomic.Int64  // when reading has to have ended, in Unix nanoseconds; 0: not yet known
+	done    chan struct{} // closed when nothing more is read
+	lost    bool          // the output was not read to its end; valid after done
+	last    atomic.Int64  // when reading must end, in Unix nanoseconds; 0: unknown
 }
 
-// newCapture makes the streams; the command's user, who may not be this program's, can open
-// them anew, as a script does with /dev/stdout.
+// newCapture creates the streams. The command's user, who may not be this program's, can reopen them, as a script
+// does with /dev/stdout.
 func newCapture(stdout, stderr io.Writer, user *syscall.Credential) (*capture, error) {
 	c := &capture{
 		wake: -1, ended: make(chan struct{}), done: make(chan struct{}),
@@ -64,14 +63,14 @@ func newCapture(stdout, stderr io.Writer, user *syscall.Credential) (*capture, e
 	return c, nil
 }
 
-// begin starts to read. The command may be started when it returns.
+// begin starts reading. The command may be started after it.
 func (c *capture) begin() {
 	ready := make(chan struct{})
 	go c.read(ready)
 	<-ready
 }
 
-// started gives up this process's writing ends: the child has its own.
+// started closes this process's writing ends: the child has its own.
 func (c *capture) started() {
 	for _, s := range c.streams {
 		_ = s.w.Close()
@@ -96,22 +95,22 @@ func (c *capture) read(ready chan<- struct{}) {
 		}
 		c.pass(c.fill(told))
 		if told == nil || !came || c.streams[0].full() || c.streams[1].full() {
-			c.passAll() // no signal tells more of this
+			c.passAll() // no more signals will tell the order of what is left
 		}
 	}
 	close(c.ended)
 }
 
-// goesOn reports whether there is, or may be, something to pass on.
+// goesOn reports whether there is, or may come, something to pass on.
 func (c *capture) goesOn() bool {
 	return !c.streams[0].over || !c.streams[1].over || c.waiting()
 }
 
-// waiting reports whether something was read and not passed on.
+// waiting reports whether something was read but not passed on.
 func (c *capture) waiting() bool { return len(c.streams[0].sizes)+len(c.streams[1].sizes) > 0 }
 
-// poll waits for something to read or, while something waits for it, for a signal; after end for
-// as long as reading may go on. It reports whether anything came.
+// poll waits for output or, if some was read already, for its signal; after end only for as long as reading may go
+// on. It reports whether anything came.
 func (c *capture) poll(told *order) (came bool) {
 	wait, fds := -1, []unix.PollFd{told.polled()}
 	for _, s := range c.streams {
@@ -135,14 +134,14 @@ func (c *capture) poll(told *order) (came bool) {
 	}
 }
 
-// overdue reports, after end, whether reading has to have ended.
+// overdue reports whether reading must end, which is only the case after end.
 func (c *capture) overdue(came bool) bool {
 	last := c.last.Load()
 	return last != 0 && (!came && !c.waiting() || time.Now().UnixNano() > last)
 }
 
-// fill reads what is there, and tells which writes that was: as long as more come, again, as what is
-// told of has to have been read.
+// fill reads what is there, and returns the writes that were signalled. It repeats this while more signals come, so
+// that the bytes of every signalled write have been read.
 func (c *capture) fill(told *order) (writes []int) {
 	for range mostFills {
 		for _, s := range c.streams {
@@ -156,7 +155,7 @@ func (c *capture) fill(told *order) (writes []int) {
 	return writes
 }
 
-// pass passes on what writes have written, each given as the index of its stream.
+// pass passes on the bytes of the given writes, each the index of its stream.
 func (c *capture) pass(writes []int) {
 	var later [2]int
 	for _, i := range writes {
@@ -183,7 +182,7 @@ func (c *capture) passAll() {
 	}
 }
 
-// end says that the command has ended, and whether everything that could write has.
+// end says that the command has ended; all says that everything that could write has ended, too.
 func (c *capture) end(all bool) {
 	limit := drainLimit
 	if all {
@@ -193,15 +192,15 @@ func (c *capture) end(all bool) {
 	_, _ = unix.Write(c.wake, binary.NativeEndian.AppendUint64(nil, 1))
 }
 
-// finish waits, after end, for the last writer, but not for one that will not go. It reports
-// whether all that was written was read.
+// finish waits, after end, until the output was read to its end or must be given up. It reports whether all of it was
+// read.
 func (c *capture) finish() (whole bool) {
 	<-c.done
 	c.close()
 	return !c.lost
 }
 
-// close gives everything back; nothing may be reading.
+// close releases the resources; nothing may be reading.
 func (c *capture) close() {
 	for _, s := range c.streams {
 		s.close()

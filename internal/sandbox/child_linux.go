@@ -12,14 +12,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// childName is the name under which this program is started anew.
+// childName is the program name under which this program is started again as the child.
 const childName = "cemli-sandbox"
 
-// dispatched says that main has called Dispatch.
+// dispatched says that main called Dispatch.
 var dispatched bool
 
-// Dispatch must be the first statement of main. In the child it puts the layers around the
-// process, becomes the command, and never returns; elsewhere it returns at once.
+// Dispatch must be the first statement of main. In the child it applies the layers, becomes the command, and never
+// returns; everywhere else it returns at once.
 func Dispatch() {
 	dispatched = true
 	if len(os.Args) == 0 || os.Args[0] != childName && os.Args[0] != keeperName {
@@ -27,7 +27,7 @@ func Dispatch() {
 	}
 	be := beKeeper
 	if os.Args[0] == childName {
-		runtime.LockOSThread() // the layers are the thread's, and it becomes the command
+		runtime.LockOSThread() // layers apply to one thread, which then becomes the command
 		be = become
 	}
 	if err := be(); err != nil {
@@ -40,14 +40,14 @@ func Dispatch() {
 // exitSetup is the code of a child that could not become its command.
 const exitSetup = 125
 
-// become reads the setup and follows it.
+// become reads the setup and carries it out.
 func become() error {
 	in := os.NewFile(setupFD, "setup")
 	out := os.NewFile(reportFD, "report")
 	if in == nil || out == nil {
 		return errors.New("this is a part of the program for its own use")
 	}
-	// Nothing but the standard descriptors is the command's, whoever left others open.
+	// The command gets only the standard descriptors, even if others were left open.
 	if err := unix.CloseRange(setupFD, ^uint(0), unix.CLOSE_RANGE_CLOEXEC); err != nil {
 		return fmt.Errorf("close descriptors: %w", err)
 	}
@@ -72,8 +72,8 @@ func become() error {
 	return errors.Join(err, answer.Encode(report{Layer: "exec", Error: err.Error()}))
 }
 
-// confine puts the layers around this thread, the weakest first: each may need what the
-// next one takes away. It returns the name of the one that failed.
+// confine applies the layers to this thread, the weakest first, because applying a layer may need what the next one
+// takes away. It returns the name of the layer that failed.
 func (s setup) confine(l *Layers) (string, error) {
 	if id := os.Getuid(); id >= firstUser && id < firstUser+users {
 		l.User = id
@@ -117,7 +117,7 @@ func (s setup) confine(l *Layers) (string, error) {
 	return "", nil
 }
 
-// sameFile says whether the path leads to the file that is open as the script.
+// sameFile returns an error unless the path leads to the file that is open as the script.
 func sameFile(path string) error {
 	var named, open unix.Stat_t
 	if err := unix.Stat(path, &named); err != nil {

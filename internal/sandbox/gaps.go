@@ -1,34 +1,34 @@
 package sandbox
 
-// What Landlock does from which of its ABIs on.
+// The ABIs of Landlock from which on it controls something.
 const (
-	landlockFiles   = 1 // contents of files, and what is in folders
-	landlockCut     = 3 // cutting files off
-	landlockDevices = 5 // the controls of devices
+	landlockFiles   = 1 // contents of files and folders
+	landlockCut     = 3 // truncating files
+	landlockDevices = 5 // ioctl on devices
 	landlockFull    = 6 // signals and abstract sockets
-	landlockPaths   = 9 // sockets that have a path
+	landlockPaths   = 9 // sockets with a path
 	landlockNever   = 1 << 10
 )
 
-// GapProcesses is the word for what counting leaves open: processes that start between two looks
-// may take all that there are, until they are ended.
+// GapProcesses is the gap that counting processes leaves: those that start between two counts may use up all that the
+// machine has, until they are ended.
 const GapProcesses = "processes"
 
-// gap is something that a kernel leaves open at a level other than none.
+// gap is something that a kernel leaves open at any level other than none.
 type gap struct {
 	word  string
-	until int  // the ABI of Landlock that closes it
-	owned bool // only where the command has this program's user: another one has no right to it
+	until int  // the ABI of Landlock that closes the gap
+	owned bool // the gap exists only if the command runs as this program's user
 	open  func(Layers) bool
 }
 
 func online(l Layers) bool  { return !l.Offline }
 func offline(l Layers) bool { return l.Offline }
 
-// gaps is the table. Without network seccomp denies connect and sendto, but not sendmsg, whose
-// address is behind a pointer.
+// gaps is the table of gaps. Without network, seccomp denies connect and sendto, but not sendmsg, whose address is
+// behind a pointer.
 var gaps = []gap{
-	{word: "files", until: landlockFiles}, // of another user, what everybody may read or write
+	{word: "files", until: landlockFiles}, // of other users, as far as everybody may read or write them
 	{word: "truncate", until: landlockCut},
 	{word: "device_ioctl", until: landlockDevices},
 	{word: "signals", until: landlockFull, owned: true},
@@ -42,7 +42,7 @@ var gaps = []gap{
 	{word: GapProcesses, until: landlockNever, open: func(l Layers) bool { return l.Watched }},
 }
 
-// Gaps are the words for what the layers leave open; level none promises nothing and has none.
+// Gaps are the words for what the layers leave open. Level none promises nothing, and so has no gaps.
 func (l Layers) Gaps() []string {
 	if l.Level() == LevelNone {
 		return nil

@@ -16,27 +16,27 @@ import (
 	"cemli-executor/internal/proctree"
 )
 
-// keeperName is the name under which this program is started anew to be a command's parent: it
-// ends the command, with all that this started, also when the program that wants it is killed.
+// keeperName is the program name under which this program is started again as a command's parent. The keeper ends the
+// command, and everything that the command started, even if this program is killed.
 const keeperName = "cemli-keeper"
 
 // The keeper's descriptors besides the standard ones.
 const (
 	taskFD   = 3 // the task, as JSON, up to its end
 	keeperFD = 4 // one keeperReport, as JSON
-	eventsFD = 5 // a byte for each event; its end is that of the program
-	outFD    = 6 // the command's, up to here
+	eventsFD = 5 // a byte for each event; closed when this program ends
+	outFD    = 6 // the command's streams, from here on
 	errFD    = 7
 	keptFD   = 8 // the script, if there is one
 )
 
-// What the bytes on eventsFD mean.
+// The meanings of the bytes on eventsFD.
 const (
 	eventStop   = 's'
 	eventSilent = 'o'
 )
 
-// keeperReport is what the keeper says at the end.
+// keeperReport is what the keeper reports at its end.
 type keeperReport struct {
 	Outcome  Outcome
 	Swept    bool
@@ -54,7 +54,7 @@ func (v keeperReport) err() error {
 	return nil
 }
 
-// beKeeper is the keeper.
+// beKeeper runs in the keeper.
 func beKeeper() error {
 	if err := unix.CloseRange(taskFD, ^uint(0), unix.CLOSE_RANGE_CLOEXEC); err != nil {
 		return fmt.Errorf("close descriptors: %w", err)
@@ -87,7 +87,7 @@ func beKeeper() error {
 	return json.NewEncoder(os.NewFile(keeperFD, "report")).Encode(v)
 }
 
-// readEvents makes the keeper's events of the bytes that come.
+// readEvents turns the bytes that the keeper reads into its events.
 func readEvents(in io.Reader) events {
 	stop, silent, gone := make(chan struct{}), make(chan struct{}), make(chan struct{})
 	go func() {
@@ -108,7 +108,7 @@ func readEvents(in io.Reader) events {
 	return events{stop: stop, silent: silent, gone: gone}
 }
 
-// keep is follow with a keeper as the command's parent.
+// keep does what follow does, with a keeper as the command's parent.
 func (t *task) keep(e events) (Outcome, bool, error) {
 	doc, err := json.Marshal(t)
 	if err != nil {
@@ -117,7 +117,7 @@ func (t *task) keep(e events) (Outcome, bool, error) {
 	var pipes [3]struct{ r, w *os.File }
 	defer func() {
 		for _, p := range pipes {
-			_, _ = p.r.Close(), p.w.Close() // those of no use any more
+			_, _ = p.r.Close(), p.w.Close() // closes what is no longer needed
 		}
 	}()
 	for i := range pipes {
@@ -141,7 +141,7 @@ func (t *task) keep(e events) (Outcome, bool, error) {
 	t.started()
 	_, _, _ = order.r.Close(), said.w.Close(), told.r.Close() // the keeper has its own
 	go func() {
-		_, _ = order.w.Write(doc) // a keeper that does not read it ends, and says nothing
+		_, _ = order.w.Write(doc) // a keeper that does not read it ends without a report
 		_ = order.w.Close()
 	}()
 	over := make(chan struct{})
@@ -149,20 +149,21 @@ func (t *task) keep(e events) (Outcome, bool, error) {
 	var v keeperReport
 	err = json.NewDecoder(said.r).Decode(&v)
 	close(over)
-	_ = k.Wait()                       // how it ended says its state
-	left := proctree.Sweep(sweepLimit) // a keeper that was killed leaves everything to this program
+	_ = k.Wait()                       // its state says how it ended
+	left := proctree.Sweep(sweepLimit) // the orphans of a killed keeper become this program's
 	if err == nil {
 		return v.Outcome, v.Swept && left == nil, errors.Join(v.err(), survivor(left))
 	}
 	lost := Outcome{ExitCode: -1, Start: start.UTC(), Took: time.Since(start)}
 	lost.describe(k.ProcessState, 0)
 	if lost.Signal == "" {
-		return Outcome{}, left == nil, errors.Join(fmt.Errorf("the script's keeper ended: %s", k.ProcessState), survivor(left))
+		return Outcome{}, left == nil,
+			errors.Join(fmt.Errorf("the script's keeper ended: %s", k.ProcessState), survivor(left))
 	}
 	return lost, left == nil, survivor(left)
 }
 
-// tell passes events on to the keeper. One that does not end in time after it was told to stop is killed.
+// tell passes events on to the keeper, and kills a keeper that does not end within limit after it was told to stop.
 func tell(out io.Writer, e events, over <-chan struct{}, kill func(), limit time.Duration) {
 	var late <-chan time.Time
 	for {

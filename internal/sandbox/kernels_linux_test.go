@@ -79,7 +79,8 @@ func TestOnAKernel(t *testing.T) {
 			continue
 		}
 		has := sandbox.Probe()
-		if has.Landlock != k.abi || has.Strongest() != k.level || !strings.Contains(has.NoLandlock.String(), k.says) || (k.says == "") != (has.NoLandlock == "") {
+		if has.Landlock != k.abi || has.Strongest() != k.level || !strings.Contains(has.NoLandlock.String(), k.says) ||
+			(k.says == "") != (has.NoLandlock == "") {
 			t.Errorf("support %+v (%s), level %s", has, has.NoLandlock, has.Strongest())
 		}
 		for _, level := range sandbox.Levels {

@@ -9,44 +9,46 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// landlockSetup is the view of the system that a command gets.
+// landlockSetup says what a command may access.
 type landlockSetup struct {
-	ABI      int // of the rule set: all that it has is handled, and nothing else
+	ABI      int // all rights of this ABI are handled, and no others
 	Network  bool
 	Writable []string
-	Programs []string // more places to read and execute: tests
+	Programs []string // more places to read and execute, for tests
 }
 
-// programs are the folders that commands may read and execute. Everything that the run's
-// own folders hold may only be read, as on a /tmp that forbids execution.
+// programs are the folders that commands may read and execute. Files in the run's own folders are never executed, as
+// if /tmp forbade that.
 var programs = []string{"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/opt", "/nix/store"}
 
-// readable are folders and files to read: settings of the system, its certificates and
-// name servers, and what the kernel tells of the machine but not of processes.
+// readable are the folders and files that commands may read: the system's settings, certificates and name servers,
+// and what the kernel says about the machine but not about processes.
 var readable = []string{
 	"/etc", "/var/lib/ca-certificates", "/run/systemd/resolve",
 	"/sys/devices/system/cpu", "/sys/fs/cgroup",
-	"/proc/cpuinfo", "/proc/meminfo", "/proc/stat", "/proc/uptime", "/proc/loadavg", "/proc/version", "/proc/filesystems", "/proc/sys",
+	"/proc/cpuinfo", "/proc/meminfo", "/proc/stat", "/proc/uptime", "/proc/loadavg", "/proc/version",
+	"/proc/filesystems", "/proc/sys",
 }
 
-// devices may be read and written.
+// devices are the devices that commands may read and write.
 var devices = []string{"/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"}
 
 const (
 	read    = landlock.AccessFSSet(ll.AccessFSReadFile | ll.AccessFSReadDir)
 	execute = landlock.AccessFSSet(ll.AccessFSExecute)
-	// change is everything but executing, device files and their controls.
+	// change is every right except executing and those for device files.
 	change = read | ll.AccessFSWriteFile | ll.AccessFSTruncate | ll.AccessFSRefer |
 		ll.AccessFSRemoveDir | ll.AccessFSRemoveFile | ll.AccessFSMakeDir | ll.AccessFSMakeReg |
 		ll.AccessFSMakeSock | ll.AccessFSMakeFifo | ll.AccessFSMakeSym
-	// device is for device files, which their controls are a part of.
-	device = landlock.AccessFSSet(ll.AccessFSReadFile | ll.AccessFSWriteFile | ll.AccessFSTruncate | ll.AccessFSIoctlDev)
+	// device is the rights for device files, including ioctl.
+	device = landlock.AccessFSSet(
+		ll.AccessFSReadFile | ll.AccessFSWriteFile | ll.AccessFSTruncate | ll.AccessFSIoctlDev)
 )
 
-// newestRules is the last ABI that adds rights.
+// newestRules is the last ABI that adds rights to those below.
 const newestRules = 10
 
-// rights are what an ABI can handle.
+// rights are the rights that an ABI handles.
 type rights struct {
 	abi    int
 	fs     landlock.AccessFSSet
@@ -54,7 +56,7 @@ type rights struct {
 	scoped landlock.ScopedSet
 }
 
-// added is what each ABI adds to the one before it.
+// added is what each ABI adds to the previous one.
 var added = []rights{
 	{abi: 1, fs: change&^ll.AccessFSTruncate&^ll.AccessFSRefer | execute | ll.AccessFSMakeChar | ll.AccessFSMakeBlock},
 	{abi: 2, fs: ll.AccessFSRefer},
@@ -66,7 +68,7 @@ var added = []rights{
 	{abi: newestRules, net: ll.AccessNetBindUDP | ll.AccessNetConnectSendUDP},
 }
 
-// rightsOf is all that an ABI can handle.
+// rightsOf is all rights that an ABI handles.
 func rightsOf(abi int) rights {
 	all := rights{abi: abi}
 	for _, r := range added {
@@ -77,8 +79,8 @@ func rightsOf(abi int) rights {
 	return all
 }
 
-// apply puts the rule set around this process. It never does with less: the library's best
-// effort would, on ABI 1, do without any rule and say that all is well.
+// apply puts the rule set in force for this process, in full or not at all: the library's best effort would, on ABI
+// 1, apply no rule and report success.
 func (l landlockSetup) apply() error {
 	handled := rightsOf(l.ABI)
 	if l.Network {
@@ -91,7 +93,7 @@ func (l landlockSetup) apply() error {
 	return config.Restrict(l.rules(handled.fs)...)
 }
 
-// rules allow what a command may do, as far as it is handled; what is not, nothing forbids.
+// rules are the rules that allow what a command may do. Nothing restricts rights that are not handled.
 func (l landlockSetup) rules(handled landlock.AccessFSSet) []landlock.Rule {
 	rules := []landlock.Rule{
 		landlock.PathAccess((read|execute)&handled, programs...).IgnoreIfMissing(),
@@ -104,14 +106,14 @@ func (l landlockSetup) rules(handled landlock.AccessFSSet) []landlock.Rule {
 	for _, path := range readable {
 		rules = append(rules, readRule(path))
 	}
-	// Where the name servers are listed is often a link to somewhere else.
+	// The list of name servers is often a link to a file elsewhere.
 	if path, err := filepath.EvalSymlinks("/etc/resolv.conf"); err == nil {
 		rules = append(rules, readRule(path))
 	}
 	return rules
 }
 
-// readRule allows to read a folder and what is below it, or one file.
+// readRule allows reading one file, or a folder and everything below it.
 func readRule(path string) landlock.Rule {
 	if isFile(path) {
 		return landlock.PathAccess(ll.AccessFSReadFile, path).IgnoreIfMissing()
@@ -119,7 +121,7 @@ func readRule(path string) landlock.Rule {
 	return landlock.PathAccess(read, path).IgnoreIfMissing()
 }
 
-// landlockABI is the version that the kernel has; 0 for none, and then why.
+// landlockABI is the ABI that the kernel has; 0 if there is none, with the reason.
 func landlockABI() (int, Missing) {
 	abi, err := ll.LandlockGetABIVersion()
 	switch {

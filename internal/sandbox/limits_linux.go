@@ -12,22 +12,22 @@ import (
 )
 
 const (
-	// maxProcesses bounds what a command starts where the system sets no bound.
+	// maxProcesses bounds what a command starts if the system sets no bound.
 	maxProcesses = 512
 	// maxOpenFiles bounds the open files of each of its processes.
 	maxOpenFiles = 1024
-	// leastProcesses are what the sandbox itself needs while it gets ready.
+	// leastProcesses is what the sandbox itself needs while it is set up.
 	leastProcesses = 10
-	// keptProcesses are left for this program when the system bounds them.
+	// keptProcesses is reserved for this program if the system bounds the number of processes.
 	keptProcesses = 8
 	// niceness is the priority of commands; this program's own is 0.
 	niceness = 5
-	// spareThreads are started ahead, so that this program needs none when a command has
-	// taken all there are: the Go runtime ends a program that cannot have a thread.
+	// spareThreads are started in advance, so that this program needs no new thread when a command has used up all of
+	// them: the Go runtime ends a program that cannot create a thread.
 	spareThreads = 8
 )
 
-// complete fills in what is not set, and lowers to what the system allows.
+// complete fills in missing limits, and lowers them to what the system allows.
 func (l Limits) complete() Limits {
 	if l.Processes == 0 {
 		l.Processes = maxProcesses
@@ -41,7 +41,7 @@ func (l Limits) complete() Limits {
 	return l
 }
 
-// taken counts the processes and threads that the container has already.
+// taken counts the processes and threads that are already in the container.
 func taken() int {
 	if n, ok := pidsFile("current"); ok {
 		return n
@@ -53,10 +53,9 @@ func taken() int {
 	return len(threads)
 }
 
-// apply sets the limits of this process, which only become effective for what it starts
-// and for the program it becomes. That of processes is set for a user of the command's own alone:
-// the kernel counts a user's on the whole machine, of which a container shows a part only. The
-// result is what is in force.
+// apply sets the limits of this process, which apply to the program it becomes and to what that starts. It limits
+// processes only if the command has a user of its own: the kernel counts a user's processes on the whole machine, of
+// which a container sees only a part. It returns the limits in force.
 func (l Limits) apply(ownUser bool) (Limits, error) {
 	limits := []struct {
 		what     string
@@ -69,7 +68,10 @@ func (l Limits) apply(ownUser bool) (Limits, error) {
 		{"open files", unix.RLIMIT_NOFILE, int64(l.OpenFiles), func(n int64) { l.OpenFiles = int(n) }},
 		{"file size", unix.RLIMIT_FSIZE, orNone(l.FileBytes), func(n int64) { l.FileBytes = n }},
 		{"memory", unix.RLIMIT_DATA, orNone(l.DataBytes), func(n int64) { l.DataBytes = n }},
-		{"processes", unix.RLIMIT_NPROC, int64(max(l.Processes, leastProcesses)), func(n int64) { l.Processes = int(n) }},
+		{
+			"processes", unix.RLIMIT_NPROC, int64(max(l.Processes, leastProcesses)),
+			func(n int64) { l.Processes = int(n) },
+		},
 	}
 	if !ownUser {
 		limits = limits[:len(limits)-1]
@@ -81,7 +83,7 @@ func (l Limits) apply(ownUser bool) (Limits, error) {
 		}
 		limit.inForce(n)
 	}
-	// This program comes first, when it has to end many that want to go on.
+	// This program needs priority when it has to end many processes that keep running.
 	if err := lowerPriority(); err != nil {
 		return l, fmt.Errorf("lower priority: %w", err)
 	}
@@ -89,10 +91,10 @@ func (l Limits) apply(ownUser bool) (Limits, error) {
 	return l, nil
 }
 
-// noLimit is the limit that is none.
+// noLimit stands for no limit.
 const noLimit = math.MaxInt64
 
-// orNone takes zero for no limit.
+// orNone converts zero to noLimit.
 func orNone(n int64) int64 {
 	if n <= 0 {
 		return noLimit
@@ -100,7 +102,7 @@ func orNone(n int64) int64 {
 	return n
 }
 
-// setLimit lowers one limit, and returns the one that is in force then: 0 for none.
+// setLimit lowers one limit, and returns the limit then in force; 0 if there is none.
 func setLimit(resource int, limit int64) (int64, error) {
 	var now unix.Rlimit
 	if err := unix.Getrlimit(resource, &now); err != nil {
@@ -119,7 +121,7 @@ func setLimit(resource int, limit int64) (int64, error) {
 	return int64(now.Cur), nil // #nosec G115 -- compared above
 }
 
-// lowerPriority makes this process no more urgent than niceness says.
+// lowerPriority lowers this process's priority at least to niceness.
 func lowerPriority() error {
 	raw, err := unix.Getpriority(unix.PRIO_PROCESS, 0)
 	if nice := 20 - raw; err != nil || nice >= niceness { // the system call's own scale
@@ -128,17 +130,17 @@ func lowerPriority() error {
 	return unix.Setpriority(unix.PRIO_PROCESS, 0, niceness)
 }
 
-// preferToDie makes this process and what it starts the first that the kernel ends when
-// memory runs out. A kernel that refuses has other means.
+// preferToDie makes this process and its children the first that the kernel kills when memory runs out. If the kernel
+// refuses that, nothing is lost but the preference.
 func preferToDie() { _ = os.WriteFile("/proc/self/oom_score_adj", []byte("1000"), 0) }
 
-// spare starts the threads that this program may need later: they are kept when idle.
+// spare starts the threads that this program may need later; the runtime keeps idle threads.
 var spare = sync.OnceFunc(func() {
 	var all sync.WaitGroup
 	for range spareThreads {
 		all.Go(func() {
 			nap := unix.NsecToTimespec(int64(2 * time.Millisecond))
-			_ = unix.Nanosleep(&nap, nil) // a system call of its own thread, unlike time.Sleep
+			_ = unix.Nanosleep(&nap, nil) // blocks its own thread, unlike time.Sleep
 		})
 	}
 	all.Wait()

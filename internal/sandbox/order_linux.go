@@ -8,23 +8,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// mostReads bounds what is read of signals at once: pipes hold less writes than these tell of.
+// mostReads bounds how many reads of signals are done at once; they cover more writes than pipes can hold.
 const mostReads = 16
 
-// order tells in which order several pipes were written to: the kernel queues a signal for each
-// write, which says whose it was. The thread that waits for them keeps them blocked, and reads them.
+// order tells in which order several pipes were written to: the kernel queues a signal for each write that names the
+// pipe. The thread that waits for the signals blocks them, and reads them from a descriptor.
 type order struct {
-	signals int // the descriptor that they are read from
+	signals int // the descriptor from which they are read
 	pipes   []int
-	before  unix.Sigset_t // of the thread
+	before  unix.Sigset_t // the thread's signal mask from before
 	queued  []unix.SignalfdSiginfo
 }
 
-// orderSignal is a real-time signal that nothing else here uses; of these the kernel queues all.
+// orderSignal is a real-time signal that nothing else here uses; the kernel queues each of these.
 const orderSignal = unix.Signal(60)
 
-// newOrder begins to listen to the reading ends of pipes, for the thread that calls it and that
-// must stay the goroutine's own until close.
+// newOrder begins to listen to the reading ends of pipes. The calling goroutine must stay locked to its thread until
+// close.
 func newOrder(pipes ...int) (*order, error) {
 	o := &order{pipes: pipes, queued: make([]unix.SignalfdSiginfo, 64)}
 	var set unix.Sigset_t
@@ -46,10 +46,13 @@ func newOrder(pipes ...int) (*order, error) {
 	return o, nil
 }
 
-// listen lets each write to a pipe send a signal to this thread.
+// listen makes each write to a pipe send a signal to this thread.
 func listen(pipe int) error {
-	owner := struct{ kind, id int32 }{0 /* F_OWNER_TID */, int32(unix.Gettid())}                                                   // #nosec G115 -- an id is small
-	if _, _, errno := unix.Syscall(unix.SYS_FCNTL, uintptr(pipe), unix.F_SETOWN_EX, uintptr(unsafe.Pointer(&owner))); errno != 0 { // #nosec G103 -- the call takes an address
+	owner := struct{ kind, id int32 }{
+		0 /* F_OWNER_TID */, int32(unix.Gettid()),
+	} // #nosec G115 -- an id is small
+	if _, _, errno := unix.Syscall(unix.SYS_FCNTL, uintptr(pipe), unix.F_SETOWN_EX,
+		uintptr(unsafe.Pointer(&owner))); errno != 0 { // #nosec G103 -- the call takes an address
 		return fmt.Errorf("own pipe: %w", errno)
 	}
 	if _, err := unix.FcntlInt(uintptr(pipe), unix.F_SETSIG, int(orderSignal)); err != nil {
@@ -61,14 +64,14 @@ func listen(pipe int) error {
 	return nil
 }
 
-// next returns, for some of the writes that were not told of yet, which pipe each went to, as an
-// index: the earliest first. Of a nil order none is known.
+// next returns the pipes, as indexes, that the next writes went to, in order; nil if there is no news, or o is nil.
 func (o *order) next() []int {
 	if o == nil {
 		return nil
 	}
-	size := int(unsafe.Sizeof(o.queued[0]))                                            // #nosec G103 -- a size
-	records := unsafe.Slice((*byte)(unsafe.Pointer(&o.queued[0])), len(o.queued)*size) // #nosec G103 -- records as bytes
+	size := int(unsafe.Sizeof(o.queued[0])) // #nosec G103 -- a size
+	records := unsafe.Slice((*byte)(unsafe.Pointer(&o.queued[0])),
+		len(o.queued)*size) // #nosec G103 -- records as bytes
 	var writes []int
 	for range mostReads {
 		n, err := unix.Read(o.signals, records)
@@ -84,7 +87,7 @@ func (o *order) next() []int {
 	return writes
 }
 
-// polled is what to wait for to hear of a write.
+// polled is what to poll for to notice a write.
 func (o *order) polled() unix.PollFd {
 	if o == nil {
 		return unix.PollFd{Fd: -1}
@@ -92,12 +95,12 @@ func (o *order) polled() unix.PollFd {
 	return unix.PollFd{Fd: int32(o.signals), Events: unix.POLLIN} // #nosec G115 -- a descriptor
 }
 
-// close ends the listening; it must be called by the same thread.
+// close stops listening; the same thread must call it.
 func (o *order) close() {
 	for _, pipe := range o.pipes {
 		_, _ = unix.FcntlInt(uintptr(pipe), unix.F_SETFL, unix.O_NONBLOCK)
 	}
-	for o.next() != nil { // none is left for the program
+	for o.next() != nil { // drop what is queued
 	}
 	_ = unix.Close(o.signals)
 	_ = unix.PthreadSigmask(unix.SIG_SETMASK, &o.before, nil)

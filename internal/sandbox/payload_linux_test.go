@@ -25,8 +25,10 @@ var payloads = map[string]func() error{
 	"read environment":         func() error { return readsSecret("/proc/" + os.Getenv("PID") + "/environ") },
 	"read PID 1's environment": func() error { return readsSecret("/proc/1/environ") },
 	"read memory":              readMemory,
-	"read an open file":        func() error { return readsSecret("/proc/" + os.Getenv("PID") + "/fd/" + os.Getenv("FD")) },
-	"read credentials":         func() error { return readsSecret(os.Getenv("CREDENTIALS")) },
+	"read an open file": func() error {
+		return readsSecret("/proc/" + os.Getenv("PID") + "/fd/" + os.Getenv("FD"))
+	},
+	"read credentials": func() error { return readsSecret(os.Getenv("CREDENTIALS")) },
 	"read credentials through /proc/self/root": func() error {
 		return readsSecret("/proc/self/root" + os.Getenv("CREDENTIALS"))
 	},
@@ -61,47 +63,51 @@ var payloads = map[string]func() error{
 		}
 		return unix.Kill(-group, unix.SIGWINCH)
 	},
-	"signal by thread":                func() error { return unix.Tgkill(int(parent()), int(parent()), unix.SIGWINCH) },
-	"signal by pidfd":                 signalByPidfd,
-	"limit the parent":                limitParent,
-	"slow the parent":                 func() error { return unix.Setpriority(unix.PRIO_PROCESS, int(parent()), 19) },
-	"pin the parent":                  pinParent,
-	"slow all of the user":            func() error { return unix.Setpriority(unix.PRIO_USER, 0, 19) },
-	"slow the group":                  func() error { return unix.Setpriority(unix.PRIO_PGRP, 0, 19) },
-	"netlink, diagnosis":              func() error { return sockets(unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_INET_DIAG) },
+	"signal by thread":     func() error { return unix.Tgkill(int(parent()), int(parent()), unix.SIGWINCH) },
+	"signal by pidfd":      signalByPidfd,
+	"limit the parent":     limitParent,
+	"slow the parent":      func() error { return unix.Setpriority(unix.PRIO_PROCESS, int(parent()), 19) },
+	"pin the parent":       pinParent,
+	"slow all of the user": func() error { return unix.Setpriority(unix.PRIO_USER, 0, 19) },
+	"slow the group":       func() error { return unix.Setpriority(unix.PRIO_PGRP, 0, 19) },
+	"netlink, diagnosis": func() error {
+		return sockets(unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_INET_DIAG)
+	},
 	"a socket with a name":            func() error { return dials(os.Getenv("NAMED")) },
 	"abstract socket":                 func() error { return dials("@" + os.Getenv("ABSTRACT")) },
 	"connect to a socket with a name": func() error { return dials(os.Getenv("NAMED")) },
 	"sendto a socket with a name":     func() error { return sends(false) },
 	"sendmsg to a socket with a name": func() error { return sends(true) },
 	"chmod":                           func() error { return os.Chmod(os.Getenv("CREDENTIALS"), 0o600) },
-	"set times":                       func() error { return os.Chtimes(os.Getenv("CREDENTIALS"), time.Now(), time.Now()) },
-	"set an attribute":                setAttribute,
-	"watch a folder":                  watchFolder,
-	"unshare a user space":            unshareUser,
-	"clone into one":                  cloneUser,
-	"clone3 into one":                 clone3User,
-	"mount":                           mount,
-	"io_uring":                        ioUring,
-	"system call table":               oldCalls,
-	"SysV segment":                    segment,
-	"SysV semaphore":                  func() error { return made(unix.SYS_SEMGET, unix.SYS_SEMCTL, 0, 0) },
-	"SysV queue":                      func() error { return made(unix.SYS_MSGGET, unix.SYS_MSGCTL, 0, 0) },
-	"POSIX queue":                     queue,
-	"key":                             addKey,
-	"bpf":                             func() error { return bpfMap() },
-	"perf_event_open":                 perf,
-	"userfaultfd":                     func() error { return makes(unix.SYS_USERFAULTFD, 0, 0, 0) },
-	"setuid program":                  setuid,
-	"TCP":                             func() error { return sockets(unix.AF_INET, unix.SOCK_STREAM, 0) },
-	"TCP, IPv6":                       func() error { return sockets(unix.AF_INET6, unix.SOCK_STREAM, 0) },
-	"UDP":                             func() error { return sockets(unix.AF_INET, unix.SOCK_DGRAM, 0) },
-	"MPTCP":                           func() error { return sockets(unix.AF_INET, unix.SOCK_STREAM, unix.IPPROTO_MPTCP) },
-	"ICMP, raw":                       func() error { return sockets(unix.AF_INET, unix.SOCK_RAW, unix.IPPROTO_ICMP) },
-	"vsock":                           func() error { return sockets(unix.AF_VSOCK, unix.SOCK_STREAM, 0) },
-	"netlink":                         func() error { return sockets(unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_ROUTE) },
-	"packet":                          func() error { return sockets(unix.AF_PACKET, unix.SOCK_RAW, 0) },
-	"AF_ALG":                          func() error { return sockets(unix.AF_ALG, unix.SOCK_SEQPACKET, 0) },
+	"set times": func() error {
+		return os.Chtimes(os.Getenv("CREDENTIALS"), time.Now(), time.Now())
+	},
+	"set an attribute":     setAttribute,
+	"watch a folder":       watchFolder,
+	"unshare a user space": unshareUser,
+	"clone into one":       cloneUser,
+	"clone3 into one":      clone3User,
+	"mount":                mount,
+	"io_uring":             ioUring,
+	"system call table":    oldCalls,
+	"SysV segment":         segment,
+	"SysV semaphore":       func() error { return made(unix.SYS_SEMGET, unix.SYS_SEMCTL, 0, 0) },
+	"SysV queue":           func() error { return made(unix.SYS_MSGGET, unix.SYS_MSGCTL, 0, 0) },
+	"POSIX queue":          queue,
+	"key":                  addKey,
+	"bpf":                  func() error { return bpfMap() },
+	"perf_event_open":      perf,
+	"userfaultfd":          func() error { return makes(unix.SYS_USERFAULTFD, 0, 0, 0) },
+	"setuid program":       setuid,
+	"TCP":                  func() error { return sockets(unix.AF_INET, unix.SOCK_STREAM, 0) },
+	"TCP, IPv6":            func() error { return sockets(unix.AF_INET6, unix.SOCK_STREAM, 0) },
+	"UDP":                  func() error { return sockets(unix.AF_INET, unix.SOCK_DGRAM, 0) },
+	"MPTCP":                func() error { return sockets(unix.AF_INET, unix.SOCK_STREAM, unix.IPPROTO_MPTCP) },
+	"ICMP, raw":            func() error { return sockets(unix.AF_INET, unix.SOCK_RAW, unix.IPPROTO_ICMP) },
+	"vsock":                func() error { return sockets(unix.AF_VSOCK, unix.SOCK_STREAM, 0) },
+	"netlink":              func() error { return sockets(unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_ROUTE) },
+	"packet":               func() error { return sockets(unix.AF_PACKET, unix.SOCK_RAW, 0) },
+	"AF_ALG":               func() error { return sockets(unix.AF_ALG, unix.SOCK_SEQPACKET, 0) },
 	"family in disguise": func() error {
 		return call(unix.SYS_SOCKET, unix.AF_INET|1<<32, unix.SOCK_STREAM, 0, 0, 0)
 	},
@@ -130,7 +136,8 @@ func attacker() {
 		os.Exit(0)
 	}
 	fmt.Println(err)
-	if errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EPROTONOSUPPORT) || errors.Is(err, unix.ENOSYS) || errors.Is(err, errAbsent) {
+	if errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EPROTONOSUPPORT) || errors.Is(err, unix.ENOSYS) ||
+		errors.Is(err, errAbsent) {
 		os.Exit(exitAbsent)
 	}
 	os.Exit(1)
@@ -355,7 +362,9 @@ func startIn(flags uintptr) error {
 }
 
 func clone3User() error {
-	args := struct{ flags, pidfd, childTID, parentTID, exitSignal, stack, stackSize, tls, setTID, setTIDSize, cgroup uint64 }{
+	args := struct {
+		flags, pidfd, childTID, parentTID, exitSignal, stack, stackSize, tls, setTID, setTIDSize, cgroup uint64
+	}{
 		flags: unix.CLONE_NEWUSER, exitSignal: uint64(unix.SIGCHLD),
 	}
 	pid, _, errno := unix.RawSyscall(unix.SYS_CLONE3, uintptr(unsafe.Pointer(&args)), unsafe.Sizeof(args), 0)
@@ -452,7 +461,11 @@ func bpfMap() error {
 }
 
 func perf() error {
-	fd, err := unix.PerfEventOpen(&unix.PerfEventAttr{Type: unix.PERF_TYPE_SOFTWARE, Config: unix.PERF_COUNT_SW_CPU_CLOCK, Size: uint32(unsafe.Sizeof(unix.PerfEventAttr{}))}, 0, -1, -1, 0)
+	fd, err := unix.PerfEventOpen(
+		&unix.PerfEventAttr{
+			Type: unix.PERF_TYPE_SOFTWARE, Config: unix.PERF_COUNT_SW_CPU_CLOCK,
+			Size: uint32(unsafe.Sizeof(unix.PerfEventAttr{})),
+		}, 0, -1, -1, 0)
 	if err != nil {
 		return err
 	}
@@ -477,7 +490,7 @@ func bomb() error {
 	var err error
 	n := 0
 	for ; n < wanted && err == nil; n++ {
-		err = exec.Command("/bin/sleep", "100").Start()
+		err = exec.Command("/bin/sleep", "100000").Start()
 	}
 	fmt.Println(holding)
 	for {
@@ -551,7 +564,7 @@ func keeper() error {
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return err
 	}
-	script := `trap "" TERM; echo $$ >"` + os.Getenv("LINGERING") + `"; (sleep 100 &); while :; do sleep 100; done`
+	script := `trap "" TERM; echo $$ >"` + os.Getenv("LINGERING") + `"; (sleep 100000 &); while :; do sleep 100; done`
 	cmd := exec.Command("/bin/bash", "-c", script)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	return lingers(cmd)
@@ -595,8 +608,7 @@ func linger() {
 	if err := os.WriteFile(path, []byte(strconv.Itoa(os.Getpid())+"\n"), 0o600); err != nil {
 		os.Exit(1)
 	}
-	time.Sleep(100 * time.Second)
-	os.Exit(0)
+	select {} // until it is killed
 }
 
 // ownProgram runs a program from the run's folder, as a /tmp that is noexec forbids.

@@ -8,7 +8,7 @@ import (
 	"sync"
 )
 
-// Probe asks the kernel, once: it does not change.
+// Probe returns what the kernel offers. It asks only once, because that does not change.
 func Probe() Support { return probe() }
 
 var probe = sync.OnceValue(func() Support {
@@ -21,8 +21,7 @@ func isFile(path string) bool {
 	return err == nil && !info.IsDir()
 }
 
-// MayRun reports whether a program is where commands may execute it when Landlock is in
-// force. Links are followed.
+// MayRun reports whether commands may execute a program when Landlock is in force. It follows links.
 func MayRun(path string) bool {
 	path, err := filepath.EvalSymlinks(path)
 	if err != nil {

@@ -19,12 +19,12 @@ import (
 	"cemli-executor/internal/proctree"
 )
 
-// process is a child that has been started.
+// process is a started child.
 type process struct {
-	path    string // of the command
+	path    string // the command's program
 	cmd     *exec.Cmd
 	reports *os.File
-	ended   chan error // what waiting for it returned, once it may be waited for
+	ended   chan error // receives the result of waiting, once waiting is allowed
 	reap    chan struct{}
 	start   time.Time
 }
@@ -46,9 +46,11 @@ func (t *task) start() (*process, error) {
 		return nil, fmt.Errorf("make pipe: %w", err)
 	}
 	defer reportW.Close()
-	p := &process{path: t.Setup.Path, reports: reportR, ended: make(chan error, 1), reap: make(chan struct{}), start: time.Now()}
+	p := &process{
+		path: t.Setup.Path, reports: reportR, ended: make(chan error, 1), reap: make(chan struct{}), start: time.Now(),
+	}
 	p.cmd = &exec.Cmd{
-		// Few threads and no garbage collection for a process that is something else soon.
+		// The process soon becomes another program, so it needs few threads and no garbage collection.
 		Path: "/proc/self/exe", Args: []string{childName}, Env: []string{"GOMAXPROCS=1", "GOGC=off"}, Dir: "/",
 		Stdout: t.files.stdout, Stderr: t.files.stderr, ExtraFiles: []*os.File{setupR, reportW},
 		SysProcAttr: &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL, Credential: t.credential()},
@@ -62,14 +64,14 @@ func (t *task) start() (*process, error) {
 	}
 	t.started()
 	go func() {
-		_, _ = setupW.Write(doc) // a child that does not read it says why, or ends
+		_, _ = setupW.Write(doc) // a child that does not read it reports why, or ends
 		_ = setupW.Close()
 	}()
 	return p, nil
 }
 
-// spawn starts the process on a thread that lives as long as it does: the kernel kills the child
-// when that thread ends, and so when this program does.
+// spawn starts the process on a thread that lives as long as the process does: the kernel kills the child when that
+// thread ends, and so also when this program ends.
 func (p *process) spawn() error {
 	started := make(chan error, 1)
 	go func() {
@@ -85,7 +87,7 @@ func (p *process) spawn() error {
 	return <-started
 }
 
-// wait follows the process to its end. It reports whether nothing of it is left.
+// wait follows the process to its end. It also reports whether everything that it started has ended.
 func (p *process) wait(t *task, e events) (Outcome, bool, error) {
 	pid := p.cmd.Process.Pid
 	stopBurying := bury(pid)
@@ -115,7 +117,7 @@ func (p *process) wait(t *task, e events) (Outcome, bool, error) {
 	return outcome, swept, errors.Join(said.problem(p.path, outcome), survivor(left))
 }
 
-// readReport returns the last that the child said; nothing, if it was killed before.
+// readReport returns the child's last report; an empty one if the child was killed before it reported.
 func (p *process) readReport() (last report) {
 	in := json.NewDecoder(io.LimitReader(p.reports, 64<<10))
 	for {
@@ -127,7 +129,7 @@ func (p *process) readReport() (last report) {
 	}
 }
 
-// problem is why the child did not become the command; nil if it did.
+// problem returns why the child did not become the command; nil if it did.
 func (r report) problem(path string, o Outcome) error {
 	switch {
 	case r.Layer == "exec":
@@ -143,13 +145,15 @@ func (r report) problem(path string, o Outcome) error {
 		}, nil)
 	case r.Layer == layerCanary:
 		return problem.New(problem.Problem{
-			Code: "sandbox.failed", Where: r.Layer, Message: "the sandbox does not hold what it promises, and the script did not start: " + r.Error,
-			Hint: "use another kernel or container engine, and report it",
+			Code: "sandbox.failed", Where: r.Layer,
+			Message: "the sandbox does not hold what it promises, and the script did not start: " + r.Error,
+			Hint:    "use another kernel or container engine, and report it",
 		}, nil)
 	case r.Layer != "":
 		return problem.New(problem.Problem{
-			Code: "sandbox.layer", Where: r.Layer, Message: "a layer of the sandbox could not be put in place: " + r.Error,
-			Hint: "use a kernel that has it, or set CEMLI_SANDBOX to a lower level",
+			Code: "sandbox.layer", Where: r.Layer,
+			Message: "a layer of the sandbox could not be put in place: " + r.Error,
+			Hint:    "use a kernel that has it, or set CEMLI_SANDBOX to a lower level",
 		}, nil)
 	case o.ExitCode == exitSetup && r.CPU == 0:
 		return fmt.Errorf("start %s: the sandbox ended before it was ready", path)
@@ -167,7 +171,7 @@ func survivor(err error) error {
 	}, err)
 }
 
-// bury reaps orphans of the command as they end; the function returned stops it.
+// bury reaps the command's orphans as they end; calling the returned function stops it.
 func bury(pid int) (stop func()) {
 	ended := make(chan os.Signal, 1)
 	signal.Notify(ended, syscall.SIGCHLD)
@@ -190,9 +194,9 @@ func bury(pid int) (stop func()) {
 	}
 }
 
-// supervise returns when the group's leader has ended and the rest of its group has
-// been killed; it reports why, if that was not the leader's own end. The leader is left unreaped
-// until then, so that its id cannot name another group.
+// supervise returns when the group's leader has ended and the rest of its group has been killed. The outcome says if
+// that was not the leader's own doing. The leader is not reaped before that, so that its id cannot be given to
+// another group.
 func (p *process) supervise(t *task, e events, crowded <-chan struct{}) (outcome Outcome) {
 	pid := p.cmd.Process.Pid
 	ended := make(chan struct{})
@@ -210,7 +214,7 @@ func (p *process) supervise(t *task, e events, crowded <-chan struct{}) (outcome
 	case <-e.gone:
 	case <-crowded:
 	}
-	_ = unix.Kill(-pid, unix.SIGKILL) // the group; none may be left
+	_ = unix.Kill(-pid, unix.SIGKILL) // the rest of the group, if any
 	<-ended
 	select {
 	case <-crowded:
@@ -220,7 +224,7 @@ func (p *process) supervise(t *task, e events, crowded <-chan struct{}) (outcome
 	return outcome
 }
 
-// linger waits for the output of what the command has left: a logger has to read to its end.
+// linger waits for the output of processes that the command left behind: a logger has to read to its end.
 func (t *task) linger(e events, crowded <-chan struct{}) {
 	patience := time.NewTimer(t.Linger)
 	defer patience.Stop()
@@ -233,15 +237,16 @@ func (t *task) linger(e events, crowded <-chan struct{}) {
 	}
 }
 
-// askToEnd sends SIGTERM to the group and to everything else that the command started, and
-// returns when all of it has ended, after grace, or when it must be killed at once.
+// askToEnd sends SIGTERM to the group and to everything else that the command started. It returns when all of it has
+// ended, after grace, or when it must be killed at once.
 func askToEnd(pid int, ended, gone, crowded <-chan struct{}, grace time.Duration) {
 	patience := time.NewTimer(grace)
 	defer patience.Stop()
 	look := time.NewTicker(10 * time.Millisecond)
 	defer look.Stop()
 	_ = proctree.Signal(unix.SIGTERM, pid, time.Now().Add(grace/2)) // what cannot be asked is killed
-	var left <-chan time.Time                                       // once the leader has ended, when to look for others
+	// set once the leader has ended: when to look for others
+	var left <-chan time.Time
 	for {
 		select {
 		case <-ended:
@@ -261,7 +266,7 @@ func askToEnd(pid int, ended, gone, crowded <-chan struct{}, grace time.Duration
 	}
 }
 
-// describe says how the process ended; before is the time it took to get ready.
+// describe records how the process ended; before is how long setting it up took.
 func (o *Outcome) describe(state *os.ProcessState, before time.Duration) {
 	o.ExitCode = state.ExitCode()
 	if status, ok := state.Sys().(syscall.WaitStatus); ok && status.Signaled() {

@@ -15,15 +15,14 @@ import (
 	"cemli-executor/internal/proctree"
 )
 
-// one is held while a command runs: every stray process is then that command's.
+// one is locked while a command runs, so that every stray process belongs to that command.
 var one sync.Mutex
 
-// sweepLimit is how long killed processes may take to go.
+// sweepLimit is how long killed processes may take to end.
 const sweepLimit = 5 * time.Second
 
-// Run starts the command and waits for its end and that of everything it started. The
-// error says why it could not be started as it was to be, or that a process could not be
-// ended; how the command ended is in the Outcome.
+// Run starts the command, and waits until it and everything that it started have ended. The error says why it could
+// not be started as demanded, or that a process could not be ended; the Outcome says how the command ended.
 func Run(ctx context.Context, c Command) (Outcome, error) {
 	if !dispatched {
 		return Outcome{}, errors.New("sandbox: main does not call Dispatch first")
@@ -50,14 +49,14 @@ func Run(ctx context.Context, c Command) (Outcome, error) {
 		follow = t.keep
 	}
 	outcome, swept, err := follow(e)
-	output.started() // or it never was
+	output.started() // or they were never started
 	output.end(swept)
 	outcome.OutputLost = !output.finish()
 	return outcome, err
 }
 
-// shield makes this program the parent of orphans, and its memory and its environment
-// invisible for other processes of its user.
+// shield makes this program the parent of orphans, and hides its memory and environment from other processes of its
+// user.
 func shield(hidden bool) error {
 	dumpable := uintptr(1)
 	if hidden {
@@ -69,30 +68,30 @@ func shield(hidden bool) error {
 	return proctree.Adopt()
 }
 
-// task is a command as its parent starts it and follows it to its end: this program, or a keeper.
+// task is a command as seen by its parent, which starts it and follows it to its end: this program, or a keeper.
 type task struct {
 	Setup         setup
-	User          int // that the command runs as; 0: its parent's
+	User          int // the user that the command runs as; 0: its parent's
 	Hidden, Sweep bool
-	Watch         int // processes that it may have, where its parent has to count them; 0: it need not
+	Watch         int // how many processes it may have, if its parent has to count them; 0: it need not
 	Grace, Linger time.Duration
 
 	files   files
 	started func() // called once the command has its own descriptors of the files
 }
 
-// files are open files that the command gets; the script may be nil.
+// files are the open files that the command gets; script may be nil.
 type files struct{ stdout, stderr, script *os.File }
 
-// events are what a command's parent reacts to, besides the command's own end.
+// events are what a command's parent reacts to, apart from the command's own end.
 type events struct {
 	stop   <-chan struct{} // closed when the command's time has ended
 	silent <-chan struct{} // closed when its streams have reached their ends
-	gone   <-chan struct{} // closed when nobody waits for the command any more; nil: that cannot be
+	gone   <-chan struct{} // closed when nobody waits for the command any more; nil: that cannot happen
 }
 
-// follow starts the command and returns when it and all that it started have ended. It reports
-// whether all that could write to the command's streams is known to be gone.
+// follow starts the command, and returns when it and everything that it started have ended. It also reports whether
+// nothing is left that could write to the command's streams.
 func (t *task) follow(e events) (Outcome, bool, error) {
 	p, err := t.start()
 	if err != nil {
@@ -101,7 +100,7 @@ func (t *task) follow(e events) (Outcome, bool, error) {
 	return p.wait(t, e)
 }
 
-// credential is how the command becomes its user; nil: it stays its parent's.
+// credential is the user that the command runs as; nil: its parent's.
 func (t *task) credential() *syscall.Credential {
 	if t.User == 0 {
 		return nil
@@ -112,8 +111,9 @@ func (t *task) credential() *syscall.Credential {
 func (t *task) startError(err error) error {
 	if t.User != 0 && (errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.EINVAL)) {
 		return problem.New(problem.Problem{
-			Code: "sandbox.user", Message: "this program runs as root and may not become another user, as its scripts have to",
-			Hint: "run it as another user than root",
+			Code:    "sandbox.user",
+			Message: "this program runs as root and may not become another user, as its scripts have to",
+			Hint:    "run it as another user than root",
 		}, err)
 	}
 	return fmt.Errorf("start the sandbox: %w", err)

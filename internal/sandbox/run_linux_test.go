@@ -75,7 +75,8 @@ func commandAt(t testing.TB, level sandbox.Level, script string) (sandbox.Comman
 	dir := folder(t, level)
 	var out, errs testkit.Buffer
 	return sandbox.Command{
-		Path: path, Args: []string{"-c", script}, Dir: dir, Env: []string{"PATH=/usr/bin:/bin", "HOME=" + dir, "TMPDIR=" + dir},
+		Path: path, Args: []string{"-c", script}, Dir: dir,
+		Env:    []string{"PATH=/usr/bin:/bin", "HOME=" + dir, "TMPDIR=" + dir},
 		Stdout: &out, Stderr: &errs, Grace: 100 * time.Millisecond,
 		Level: level, Network: true, Writable: []string{dir},
 	}, &out, &errs
@@ -92,7 +93,10 @@ func TestRunTellsHowItEnded(t *testing.T) {
 		{"exit code", "exit 3", 3, "", ""},
 		{"signal", "kill -SEGV $$", -1, "SIGSEGV", ""},
 		{"no stdin", "cat; echo end", 0, "", "end\n"},
-		{"no environment but its own", "env | grep -v -e ^PWD= -e ^SHLVL= -e ^_= -e ^HOME= -e ^TMPDIR=", 0, "", "PATH=/usr/bin:/bin\n"},
+		{
+			"no environment but its own", "env | grep -v -e ^PWD= -e ^SHLVL= -e ^_= -e ^HOME= -e ^TMPDIR=", 0, "",
+			"PATH=/usr/bin:/bin\n",
+		},
 		{"large output", "head -c 3000000 /dev/zero | tr '\\0' x | wc -c", 0, "", "3000000\n"},
 	} {
 		for _, level := range sandbox.Levels {
@@ -111,7 +115,8 @@ func TestRunTellsHowItEnded(t *testing.T) {
 				if got.MaxRSS == 0 || got.Took <= 0 || got.Start.IsZero() {
 					t.Errorf("implausible figures: %+v", got)
 				}
-				if !got.Layers.Level().Reaches(level) || level == sandbox.LevelNone && got.Layers != (sandbox.Layers{}) {
+				if !got.Layers.Level().Reaches(level) ||
+					level == sandbox.LevelNone && got.Layers != (sandbox.Layers{}) {
 					t.Errorf("layers %+v are not those of level %s", got.Layers, level)
 				}
 			})
@@ -184,9 +189,10 @@ func TestRunAsksTheWholeTreeToEnd(t *testing.T) {
 	if _, err := exec.LookPath("setsid"); err != nil {
 		t.Skip("needs setsid (util-linux)")
 	}
-	cmd, out, _ := bash(t, `(setsid bash -c 'trap "sleep 0.2; echo asked; exit" TERM; echo >ready; while :; do sleep 0.01; done' &)
+	cmd, out, _ := bash(t,
+		`(setsid bash -c 'trap "sleep 0.2; echo asked; exit" TERM; echo >ready; while :; do sleep 0.01; done' &)
 trap exit TERM; while :; do sleep 0.01; done`)
-	cmd.Grace = 10 * time.Second
+	cmd.Grace = time.Hour // which must not be waited for when all have ended
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
 		for !fileHasText(filepath.Join(cmd.Dir, "ready")) {
@@ -194,13 +200,9 @@ trap exit TERM; while :; do sleep 0.01; done`)
 		}
 		cancel()
 	}()
-	start := time.Now()
 	got, err := sandbox.Run(ctx, cmd)
 	if err != nil || !got.Stopped || out.String() != "asked\n" {
 		t.Errorf("outcome %+v, stdout %q, error %v", got, out.String(), err)
-	}
-	if took := time.Since(start); took > 8*time.Second {
-		t.Errorf("it took %s, though all had ended", took)
 	}
 }
 
@@ -210,8 +212,7 @@ func fileHasText(path string) bool {
 }
 
 func TestRunKillsWhatAnEndedScriptLeaves(t *testing.T) {
-	cmd, out, _ := bash(t, `sleep 100 & echo $! >child; echo done`)
-	start := time.Now()
+	cmd, out, _ := bash(t, `sleep 100000 & echo $! >child; echo done`) // not waited for
 	got, err := sandbox.Run(t.Context(), cmd)
 	if err != nil {
 		t.Fatal(err)
@@ -220,16 +221,14 @@ func TestRunKillsWhatAnEndedScriptLeaves(t *testing.T) {
 		t.Errorf("outcome %+v, stdout %q", got, out.String())
 	}
 	gone(t, filepath.Join(cmd.Dir, "child"))
-	if took := time.Since(start); took > 50*time.Second {
-		t.Errorf("waited %s for a background process", took)
-	}
 }
 
 func TestRunDoesNotWaitForAPipeKeptOpenElsewhere(t *testing.T) {
 	if _, err := exec.LookPath("setsid"); err != nil {
 		t.Skip("needs setsid (util-linux)")
 	}
-	cmd, out, _ := bash(t, `setsid bash -c 'echo $$ >escaped; sleep 100' & until [ -s escaped ]; do :; done; echo done`)
+	cmd, out, _ := bash(t,
+		`setsid bash -c 'echo $$ >escaped; sleep 100000' & until [ -s escaped ]; do :; done; echo done`)
 	t.Cleanup(func() {
 		if text, err := os.ReadFile(filepath.Join(cmd.Dir, "escaped")); err == nil {
 			if pid, err := strconv.Atoi(strings.TrimSpace(string(text))); err == nil {
@@ -237,13 +236,9 @@ func TestRunDoesNotWaitForAPipeKeptOpenElsewhere(t *testing.T) {
 			}
 		}
 	})
-	start := time.Now()
 	got, err := sandbox.Run(t.Context(), cmd)
 	if err != nil || got.ExitCode != 0 || out.String() != "done\n" {
 		t.Fatalf("outcome %+v, stdout %q, error %v", got, out.String(), err)
-	}
-	if took := time.Since(start); took > 50*time.Second {
-		t.Errorf("waited %s for an escaped process", took)
 	}
 }
 
@@ -312,7 +307,8 @@ func TestLimitsInForceAreRecorded(t *testing.T) {
 	needs(t, sandbox.LevelBasic)
 	if os.Getenv("CEMLI_TEST_FEW_FILES") == "" {
 		// Again, in a process that may have fewer files, as a function in its container.
-		cmd := exec.Command("bash", "-c", `ulimit -n 350 && exec "$0" -test.run='^TestLimitsInForceAreRecorded$' -test.v`, os.Args[0])
+		cmd := exec.Command("bash",
+			"-c", `ulimit -n 350 && exec "$0" -test.run='^TestLimitsInForceAreRecorded$' -test.v`, os.Args[0])
 		cmd.Env = append(os.Environ(), "CEMLI_TEST_FEW_FILES=1")
 		if text, err := cmd.CombinedOutput(); err != nil || !bytes.Contains(text, []byte("--- PASS")) {
 			t.Errorf("%v\n%s", err, text)
@@ -322,7 +318,8 @@ func TestLimitsInForceAreRecorded(t *testing.T) {
 	cmd, out, _ := bashAt(t, sandbox.LevelBasic, "ulimit -n; ulimit -f; ulimit -d")
 	cmd.Limits = sandbox.Limits{OpenFiles: 1024, FileBytes: 1 << 20}
 	got, err := sandbox.Run(t.Context(), cmd)
-	if l := got.Layers.Limits; err != nil || out.String() != "350\n1024\nunlimited\n" || l.OpenFiles != 350 || l.FileBytes != 1<<20 || l.DataBytes != 0 {
+	if l := got.Layers.Limits; err != nil || out.String() != "350\n1024\nunlimited\n" || l.OpenFiles != 350 ||
+		l.FileBytes != 1<<20 || l.DataBytes != 0 {
 		t.Errorf("stdout %q, limits %+v, error %v", out.String(), l, err)
 	}
 }

@@ -19,14 +19,14 @@ func Run(context.Context, Command) (Outcome, error) {
 
 type setup struct{}
 
-// Dispatch returns at once: there are no children of this program's here.
+// Dispatch returns at once: this platform has no children to dispatch.
 func Dispatch() {}
 
-// Probe asks the kernel; here it offers nothing.
+// Probe reports that the kernel offers nothing.
 func Probe() Support { return Support{} }
 
-// User is for Linux: ok is false.
+// User returns ok false: only Linux has users for commands.
 func User(Level) (id int, ok bool) { return 0, false }
 
-// MayRun is for Linux: every program may be named.
+// MayRun allows every program: only Linux restricts them.
 func MayRun(string) bool { return true }

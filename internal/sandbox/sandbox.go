@@ -1,8 +1,8 @@
 // Package sandbox runs one child process: a Command in, an Outcome out.
 //
-// The child is this very program, started anew: it confines itself in layers, each of
-// which can only be added to, and then becomes the command. So main must call Dispatch
-// before anything else; Run refuses where that was not done.
+// The child is this program itself, started again: it confines itself in layers, each of which can only be tightened,
+// and then becomes the command. Therefore main must call Dispatch before anything else; Run refuses to work
+// otherwise.
 //
 //   - no new privileges: setuid programs and file capabilities give nothing;
 //   - limits (rlimits) on processes, open files, file size and memory, no core files, and
@@ -15,13 +15,12 @@
 //     namespaces, or leave things behind in the kernel; without network, no sockets but
 //     AF_UNIX.
 //
-// Started by root, the command runs as a user of its own who owns nothing else.
+// If root starts the command, it runs as a user of its own, who owns nothing else.
 //
-// The command starts in a session and process group of its own, without a terminal, with
-// an empty stdin, exactly the environment it is given, and no descriptors but the
-// three standard ones. When its context ends, the group gets SIGTERM, and SIGKILL after a grace. When
-// it has ended, everything that it started and that is still there is killed before the
-// Outcome is returned, in whatever session it is. One command runs at a time in a program.
+// The command starts in its own session and process group, without a terminal, with an empty stdin, exactly the given
+// environment, and only the three standard descriptors. When its context ends, the group gets SIGTERM and, after a
+// grace, SIGKILL. When the command has ended, everything that it started is killed, in whatever session, before the
+// Outcome is returned. A program runs one command at a time.
 package sandbox
 
 import (
@@ -38,13 +37,13 @@ type Level string
 const (
 	LevelNone  Level = "none"  // same user, same view of the system
 	LevelBasic Level = "basic" // no new privileges, seccomp, limits
-	// LevelIsolated is basic and Landlock: the command reads neither this program's credentials and
-	// memory nor the contents of its files or other runs', and writes to none of them.
+	// LevelIsolated is basic and Landlock: the command can neither read this program's credentials, memory and files
+	// nor those of other runs, and writes to none of them.
 	LevelIsolated Level = "isolated"
 	LevelFull     Level = "full" // isolated, without signals to this program or abstract sockets outside
 )
 
-// Levels are all there are, from the weakest.
+// Levels are all levels, the weakest first.
 var Levels = []Level{LevelNone, LevelBasic, LevelIsolated, LevelFull}
 
 // Reaches reports whether level a is at least as strict as b.
@@ -54,7 +53,7 @@ func (a Level) rank() int {
 	if rank := slices.Index(Levels, a); rank >= 0 {
 		return rank
 	}
-	return len(Levels) // an unknown level is stricter than all, so that it fails closed
+	return len(Levels) // an unknown level counts as stricter than all others, to fail closed
 }
 
 // Command is a process to run.
@@ -64,68 +63,65 @@ type Command struct {
 	Dir    string   // working directory
 	Env    []string // the whole environment
 	Stdout io.Writer
-	Stderr io.Writer // both are written from one goroutine; errors of theirs are ignored, the output read on
+	Stderr io.Writer // one goroutine writes to both; their errors are ignored, and the output is read on
 	// Grace is the time between SIGTERM and SIGKILL when the context ends.
 	Grace time.Duration
-	// Linger is how long output is waited for when the command has ended and others hold its
-	// streams, such as loggers that it has started.
+	// Linger is how long to wait for output after the command has ended, while processes that it started, such as
+	// loggers, hold its streams.
 	Linger time.Duration
-	// Kept: a process of its own is the command's parent, so that all of it also ends when this
-	// program is killed.
+	// Kept makes a process of its own the command's parent, so that everything ends even if this program is killed.
 	Kept bool
 
-	// Level is the least that must be in force. None means none; with the others the
-	// kernel's Landlock is used as far as it goes.
+	// Level is the lowest level that must be in force. LevelNone applies nothing; with any other, the kernel's
+	// Landlock is used as far as it goes.
 	Level    Level
-	Network  bool     // false: no sockets but AF_UNIX, which takes level basic
-	Writable []string // absolute paths of folders that it may change, as far as Landlock is in force
+	Network  bool     // false: only AF_UNIX sockets, which takes level basic
+	Writable []string // absolute paths of folders that it may change; enforced as far as Landlock is in force
 	Limits   Limits
 
-	// Script is the open script that the command is to run, and ScriptPath the argument
-	// that names it. If the path leads to another file when everything else is ready,
-	// the command is not started. Nil: nothing is compared.
+	// Script is the open script that the command is to run, and ScriptPath the argument that names it. The command is
+	// not started if the path finally leads to another file. Nil: nothing is compared.
 	Script     *os.File
 	ScriptPath string
 
-	changed func(*setup) // tests turn single layers off
+	changed func(*setup) // lets tests switch off single layers
 }
 
-// Limits bound what a command may take from what it shares with this program. Zero means
-// that there is no limit of this kind to set.
+// Limits bound what a command may take of what it shares with this program. Zero sets no limit.
 type Limits struct {
-	Processes int   // and threads, of all it starts together; counted now and then, unless it has a user of its own
+	Processes int   // and threads, in total; only counted now and then, unless the command has a user of its own
 	OpenFiles int   // of each process
 	FileBytes int64 // of each file
-	DataBytes int64 // memory that each process may write to and shares with no other
+	DataBytes int64 // private writable memory of each process
 }
 
 // Outcome is how a command ended.
 type Outcome struct {
 	ExitCode int    // 0 to 255; -1 when a signal ended it
 	Signal   string // "SIGKILL" and the like; empty when it exited
-	Stopped  bool   // the context ended first, so that the end is not the command's own
-	Crowded  bool   // it was killed as it had too many processes
+	Stopped  bool   // the context ended first, so the command did not end by itself
+	Crowded  bool   // it was killed for having too many processes
 	Start    time.Time
-	Took     time.Duration // up to the end of everything that it started, by a clock that nobody sets
+	Took     time.Duration // until everything that it started had ended, by the monotonic clock
 	CPU      time.Duration // user and system time of the process and its waited-for children
-	MaxRSS   int64         // largest resident set of one process, in bytes; not less than what confining itself took
-	Layers   Layers        // what was in force
-	// OutputLost: not all that was written could be read.
+	MaxRSS   int64         // largest resident set of one process, in bytes, including what setting up the sandbox took
+	Layers   Layers        // the layers that were in force
+	// OutputLost says that not all output could be read.
 	OutputLost bool
 }
 
-// Layers say what is in force around a command.
+// Layers say what confines a command.
 type Layers struct {
 	NoNewPrivileges bool
 	Seccomp         bool
-	Offline         bool   // no sockets but AF_UNIX
+	Offline         bool   // only AF_UNIX sockets
 	Landlock        int    // ABI; 0 where it is not in force
-	User            int    // id of the user that is set aside for commands; 0: that of this program
-	Limits          Limits // zero where there is none
-	Watched         bool   // processes are counted now and then, as no limit of the kernel's can hold them
+	User            int    // id of the user set aside for commands; 0: this program's user
+	Limits          Limits // zero: no limit
+	Watched         bool   // processes are counted now and then, because no limit of the kernel can bound them
 }
 
-// Level is the strictest level that the layers amount to.
+// Level is the strictest level that the layers satisfy.
 func (l Layers) Level() Level {
 	switch basic := l.NoNewPrivileges && l.Seccomp; {
 	case basic && l.Landlock >= landlockFull:

@@ -14,14 +14,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// seccompSetup is the set of system calls that a command may make.
+// seccompSetup says which system calls a command may make.
 type seccompSetup struct {
 	Network     bool
-	PathsDenied bool // Landlock denies connecting to sockets outside by path
+	PathsDenied bool // Landlock denies connecting by path to sockets outside
 }
 
-// denied are the calls that no package's script has a use for. They answer EPERM, as
-// they would without the privilege that most of them take.
+// denied are the calls that no package's script needs. They fail with EPERM, as most of them do without privileges.
 var denied = []string{
 	// looking into other processes, and changing them
 	"ptrace", "process_vm_readv", "process_vm_writev", "process_madvise", "process_mrelease", "pidfd_getfd", "kcmp",
@@ -33,10 +32,12 @@ var denied = []string{
 	// namespaces
 	"unshare", "setns",
 	// ways around this filter, and what reads the kernel
-	"io_uring_setup", "io_uring_enter", "io_uring_register", "bpf", "perf_event_open", "userfaultfd", "lookup_dcookie", "syslog",
+	"io_uring_setup", "io_uring_enter", "io_uring_register", "bpf", "perf_event_open", "userfaultfd", "lookup_dcookie",
+	"syslog",
 	// what would stay behind: keys, System V and POSIX queues, segments and semaphores
 	"add_key", "request_key", "keyctl",
-	"shmget", "shmat", "shmdt", "shmctl", "semget", "semop", "semtimedop", "semctl", "msgget", "msgsnd", "msgrcv", "msgctl",
+	"shmget", "shmat", "shmdt", "shmctl", "semget", "semop", "semtimedop", "semctl", "msgget", "msgsnd", "msgrcv",
+	"msgctl",
 	"mq_open", "mq_unlink", "mq_timedsend", "mq_timedreceive", "mq_notify", "mq_getsetattr",
 	// the machine
 	"init_module", "finit_module", "delete_module", "create_module", "kexec_load", "kexec_file_load", "reboot", "acct",
@@ -44,26 +45,25 @@ var denied = []string{
 	"iopl", "ioperm", "vhangup", "nfsservctl",
 }
 
-// others are calls that may be made for the caller itself, which 0 means, and not for
-// another process of the same user, such as the function. The value is the place of the
-// argument that says whom.
+// others are the calls that a process may make for itself, with 0 or its own id, but not for another process of the
+// same user, such as the function. The value is the index of the argument that names the process.
 var others = map[string]uint32{
 	"prlimit64": 0, "setpriority": 1, "ioprio_set": 1,
 	"sched_setaffinity": 0, "sched_setscheduler": 0, "sched_setparam": 0, "sched_setattr": 0,
 }
 
-// kinds are the calls whose first argument says what the other one names: a process, and not
-// all of a group or a user.
+// kinds are the calls whose first argument says what the second one names; only processes are allowed, not groups or
+// users.
 var kinds = map[string]uint64{"setpriority": unix.PRIO_PROCESS, "ioprio_set": 1 /* IOPRIO_WHO_PROCESS */}
 
-// namespaces are the flags of clone that make one.
+// namespaces are the flags of clone that create namespaces.
 const namespaces = unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC |
 	unix.CLONE_NEWUSER | unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWTIME
 
 const answerENOSYS = seccomp.ActionErrno | seccomp.Action(unix.ENOSYS)
 
-// families are the kinds of sockets that a command may make. Netlink is how programs ask
-// for the machine's own addresses.
+// families are the socket families that a command may use. Programs use netlink to ask for the machine's own
+// addresses.
 func (s seccompSetup) families() []uint64 {
 	if s.Network {
 		return []uint64{unix.AF_UNIX, unix.AF_INET, unix.AF_INET6, unix.AF_NETLINK}
@@ -76,8 +76,8 @@ func (s seccompSetup) denied() []string {
 	if s.Network || s.PathsDenied {
 		return slices.Clone(denied)
 	}
-	// Without the help of Landlock 9 nothing keeps a script from the machine's sockets that have a
-	// name: a session's bus or a container engine would do for it what it may not.
+	// Before ABI 9 of Landlock, nothing else keeps a script from the machine's named sockets: a session bus or a
+	// container engine would do for it what it may not do itself.
 	return append(slices.Clone(denied), "connect")
 }
 
@@ -96,7 +96,7 @@ func (s seccompSetup) policy(native *arch.Info) seccomp.Policy {
 	}
 	when("socket", foreign...)
 	if !s.Network && !s.PathsDenied {
-		// As connect, which is denied; what sendmsg names is behind a pointer.
+		// Like connect, which is denied. The address of sendmsg is behind a pointer.
 		when("sendto", seccomp.Condition{Argument: 4, Operation: seccomp.NotEqual, Value: 0})
 	}
 	when("socketpair", seccomp.Condition{Argument: 0, Operation: seccomp.NotEqual, Value: unix.AF_UNIX})
@@ -113,17 +113,20 @@ func (s seccompSetup) policy(native *arch.Info) seccomp.Policy {
 	return seccomp.Policy{
 		DefaultAction: seccomp.ActionAllow,
 		Syscalls: []seccomp.SyscallGroup{
-			// Its flags are behind a pointer, where no filter sees them; libraries then use clone.
+			// Its flags are behind a pointer, which filters cannot follow. Libraries fall back to clone.
 			{Names: []string{"clone3"}, Action: answerENOSYS},
-			{Names: slices.DeleteFunc(s.denied(), func(name string) bool { return !known(name) }), Action: seccomp.ActionErrno},
+			{
+				Names:  slices.DeleteFunc(s.denied(), func(name string) bool { return !known(name) }),
+				Action: seccomp.ActionErrno,
+			},
 			{NamesWithCondtions: conditional, Action: seccomp.ActionErrno},
 		},
 	}
 }
 
-// program is the filter for the kernel. Before the library's comes what it leaves open:
-// calls by the rules of another architecture, whose numbers mean other calls, end the
-// process, and calls that are newer than the list answer that they do not exist.
+// program is the filter for the kernel. It adds two rules before those of the library: a call by another
+// architecture, where numbers mean other calls, kills the process, and a call newer than the list answers that it
+// does not exist.
 func (s seccompSetup) program() ([]bpf.RawInstruction, error) {
 	native, err := arch.GetInfo("")
 	if err != nil {
@@ -157,8 +160,11 @@ func (s seccompSetup) apply() error {
 	for i, in := range program {
 		filter[i] = unix.SockFilter{Code: in.Op, Jt: in.Jt, Jf: in.Jf, K: in.K}
 	}
-	prog := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}                                           // #nosec G115 -- the kernel's own limit is 4096
-	_, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, 0, uintptr(unsafe.Pointer(&prog))) // #nosec G103 -- the call takes an address
+	prog := unix.SockFprog{
+		Len: uint16(len(filter)), Filter: &filter[0],
+	} // #nosec G115 -- the kernel's own limit is 4096
+	_, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, 0,
+		uintptr(unsafe.Pointer(&prog))) // #nosec G103 -- the call takes an address
 	runtime.KeepAlive(filter)
 	if errno != 0 {
 		return fmt.Errorf("seccomp: %w", errno)
@@ -166,8 +172,8 @@ func (s seccompSetup) apply() error {
 	return nil
 }
 
-// seccompSupported reports whether the kernel takes filters: it rejects the one without an
-// address for that reason alone.
+// seccompSupported reports whether the kernel takes filters: if it does, it rejects one without an address with
+// EFAULT.
 func seccompSupported() bool {
 	_, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, 0, 0)
 	return errors.Is(errno, unix.EFAULT)

@@ -10,7 +10,8 @@ import (
 
 // A name that no architecture knows would be left out of the filter without a word.
 func TestDeniedCallsExist(t *testing.T) {
-	for _, name := range slices.Concat(denied, slices.Collect(maps.Keys(others)), []string{"clone3", "clone", "socket", "socketpair"}) {
+	for _, name := range slices.Concat(denied, slices.Collect(maps.Keys(others)),
+		[]string{"clone3", "clone", "socket", "socketpair"}) {
 		known := false
 		for _, a := range []*arch.Info{arch.X86_64, arch.AARCH64, arch.I386} {
 			_, ok := a.SyscallNames[name]

@@ -8,30 +8,30 @@ import (
 	"time"
 )
 
-// setup is what the child is told: which layers to put around itself, and what to become.
+// setup tells the child which layers to apply and what to become.
 type setup struct {
 	Path string
 	Args []string // with the program's name
 	Dir  string
 	Env  []string
 
-	Level      Level  // the least that must be in force
-	ScriptPath string // compared with descriptor scriptFD; "" for none
-	Watched    bool   // the parent counts processes, as no limit of the kernel's can
+	Level      Level  // the lowest level that must be in force
+	ScriptPath string // compared with the file at scriptFD; "": no script
+	Watched    bool   // the parent counts processes, because no limit of the kernel can bound them
 
 	NoNewPrivileges bool
 	Limits          *Limits
 	Landlock        *landlockSetup
 	Seccomp         *seccompSetup
 
-	// What this side does; the child needs not know.
-	user   *syscall.Credential // nil: this program's
-	hidden bool                // this program's memory is not for other processes to see
+	// What the parent does; the child need not know.
+	user   *syscall.Credential // nil: this program's user
+	hidden bool                // this program's memory is hidden from other processes
 	sweep  bool                // strays are killed
-	watch  int                 // processes that are counted for; 0: none are
+	watch  int                 // the number of processes above which the command is ended; 0: they are not counted
 }
 
-// userID is the id of the command's own user; 0: there is none.
+// userID is the id of the command's own user; 0 if it has none.
 func (s setup) userID() int {
 	if s.user == nil {
 		return 0
@@ -46,23 +46,22 @@ const (
 	scriptFD = 5
 )
 
-// report is what the child says before it becomes the command, or instead.
+// report is what the child reports before, or instead of, becoming the command.
 type report struct {
 	Layers Layers
 	CPU    time.Duration // used so far
-	Layer  string        `json:",omitzero"` // that could not be put in place; "exec" for the command itself
+	Layer  string        `json:",omitzero"` // the layer that could not be applied; "exec" for the command itself
 	Error  string        `json:",omitzero"`
 }
 
-// The users that commands run as where this program is root: from a range that is set
-// aside for users made on the fly.
+// The users that commands run as if this program is root, from the range set aside for dynamically created users.
 const (
 	firstUser = 62000
 	users     = 3000
 )
 
-// User is the id, of user and group alike, that commands of a level run as and that must
-// be able to use their folders; ok is false where it is this program's own.
+// User is the id, of user and group alike, as which commands of a level run, and which must be able to use their
+// folders; ok is false if they run as this program's user.
 func User(level Level) (id int, ok bool) {
 	if level == LevelNone || os.Geteuid() != 0 {
 		return 0, false
@@ -70,11 +69,11 @@ func User(level Level) (id int, ok bool) {
 	return ownUser(), true
 }
 
-// ownUser is chosen at random: two programs at once should not share one, and in containers ids of
-// processes are the same everywhere.
+// ownUser is random: two programs running at once should not share a user, and process ids are no help, because they
+// are alike in containers.
 var ownUser = sync.OnceValue(func() int { return firstUser + rand.IntN(users) }) // #nosec G404 -- chance, not secrecy
 
-// newSetup lays out the layers of a command's level on this kernel.
+// newSetup decides the layers for a command's level on this kernel.
 func newSetup(c Command) setup {
 	s := setup{
 		Path: c.Path, Args: append([]string{c.Path}, c.Args...), Dir: c.Dir, Env: c.Env,
@@ -85,7 +84,8 @@ func newSetup(c Command) setup {
 	}
 	if c.Level != LevelNone {
 		limits, abi := c.Limits.complete(), min(Probe().Landlock, newestRules)
-		s.NoNewPrivileges, s.Limits, s.Seccomp = true, &limits, &seccompSetup{Network: c.Network, PathsDenied: abi >= landlockPaths}
+		s.NoNewPrivileges, s.Limits, s.Seccomp = true, &limits,
+			&seccompSetup{Network: c.Network, PathsDenied: abi >= landlockPaths}
 		if id, ok := User(c.Level); ok {
 			s.user = &syscall.Credential{Uid: uint32(id), Gid: uint32(id)} // #nosec G115 -- small
 		}

@@ -10,22 +10,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// packet is the most that one read gives of a pipe that keeps writes apart: a longer write becomes
-// several packets, all full but perhaps the last one.
+// packet is the most that one read returns from a pipe in packet mode. A longer write becomes several packets, all
+// full except perhaps the last.
 var packet = os.Getpagesize()
 
-// stream is one of the command's two. What was read of it waits in buf to be passed on.
+// stream is one of the command's two output streams. buf holds what was read and not yet passed on.
 type stream struct {
 	r     int // descriptor
 	w     *os.File
 	dst   io.Writer
-	over  bool // its end was read
+	over  bool // the end was read
 	buf   []byte
-	sizes []int // of the packets in buf
+	sizes []int // the sizes of the packets in buf
 }
 
-// open makes the pipe. It keeps writes apart, as long as they are done through w and not through what
-// a script opens anew.
+// open creates the pipe in packet mode, which keeps writes apart, unless a script reopens the stream and writes
+// through that.
 func (s *stream) open(user *syscall.Credential) error {
 	var ends [2]int
 	if err := unix.Pipe2(ends[:], unix.O_CLOEXEC|unix.O_DIRECT); err != nil {
@@ -35,8 +35,8 @@ func (s *stream) open(user *syscall.Credential) error {
 	if err := unix.SetNonblock(s.r, true); err != nil {
 		return fmt.Errorf("make pipe: %w", err)
 	}
-	_, _ = unix.FcntlInt(uintptr(s.r), unix.F_SETPIPE_SZ, pipeWrites*packet) // a smaller one will do
-	// No read may be shorter than what the pipe holds: of a packet that is cut the rest is lost.
+	_, _ = unix.FcntlInt(uintptr(s.r), unix.F_SETPIPE_SZ, pipeWrites*packet) // a smaller pipe will do
+	// A read must have room for all that the pipe holds, because the rest of a packet that does not fit is lost.
 	s.buf = make([]byte, 0, 2*pipeWrites*packet)
 	if user == nil {
 		return nil
@@ -47,7 +47,7 @@ func (s *stream) open(user *syscall.Credential) error {
 	return nil
 }
 
-// fill reads what is there, as far as there is room for it.
+// fill reads what is there, as far as it fits.
 func (s *stream) fill() {
 	for !s.over && !s.full() {
 		n, err := unix.Read(s.r, s.buf[len(s.buf):cap(s.buf)])
@@ -59,10 +59,10 @@ func (s *stream) fill() {
 	}
 }
 
-// full reports whether nothing more is read before something was passed on.
+// full reports whether something must be passed on before more can be read.
 func (s *stream) full() bool { return len(s.buf) > cap(s.buf)/2 }
 
-// pass passes on the first packets that wait.
+// pass passes on the first packets of buf.
 func (s *stream) pass(packets int) {
 	end := 0
 	for _, size := range s.sizes[:packets] {
@@ -75,9 +75,8 @@ func (s *stream) pass(packets int) {
 	s.sizes = append(s.sizes[:0], s.sizes[packets:]...)
 }
 
-// split tells writes apart that came as fewer packets, as those do for which a script has opened the
-// stream anew: where there are no more lines than writes, each line was one. (The stream's end is told
-// of as a write, too.)
+// split separates writes that arrived as fewer packets, as they do if a script has reopened the stream: if there are
+// no more lines than writes, each line was one write. (The end of the stream is signalled like a write.)
 func (s *stream) split(writes int) {
 	lines := bytes.Count(s.buf, []byte("\n"))
 	if lines <= len(s.sizes) || lines > writes || !bytes.HasSuffix(s.buf, []byte("\n")) {
@@ -89,14 +88,14 @@ func (s *stream) split(writes int) {
 	}
 }
 
-// packetsOf is how many of the packets that wait belong to the next writes, when of so many later
-// ones it is known that they are there, too. A write is some full packets, one that is not, or both,
-// so that not all is certain: each later write has at least one packet, each short packet ends a
-// write, and programs seldom end on a full one.
+// packetsOf is how many of the packets in buf belong to the next writes, given how many later writes are in buf as
+// well. A write consists of full packets, one that is not full, or both, so this is not always certain. It relies on
+// this: each later write has at least one packet, a short packet ends a write, and programs seldom end a write with a
+// full packet.
 func packetsOf(sizes []int, writes, later int) int {
 	n := min(writes, len(sizes))
 	full, short := fullAmong(sizes[:n]), len(sizes)-n-fullAmong(sizes[n:])
-	// Packets beyond one for each write can only follow full ones.
+	// More packets than one for each write can only follow full ones.
 	for n < len(sizes)-later && n-writes < full && (sizes[n-1] == packet || short > later) {
 		if sizes[n] == packet {
 			full++
@@ -119,7 +118,7 @@ func fullAmong(sizes []int) (n int) {
 
 func (s *stream) close() {
 	if s.w != nil {
-		_ = s.w.Close() // it may be closed
+		_ = s.w.Close() // it may be closed already
 	}
 	if s.r >= 0 {
 		_ = unix.Close(s.r)

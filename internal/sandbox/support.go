@@ -2,10 +2,10 @@ package sandbox
 
 import "fmt"
 
-// Missing is why a kernel offers no Landlock; empty where it does.
+// Missing is why a kernel offers no Landlock; empty if it does.
 type Missing string
 
-// The reasons, told apart by what the kernel answers.
+// The reasons, by the kernel's answer.
 const (
 	NotBuilt   Missing = "not_built"   // ENOSYS
 	NotEnabled Missing = "not_enabled" // EOPNOTSUPP
@@ -13,7 +13,7 @@ const (
 	Unknown    Missing = "unknown"
 )
 
-// String says it for a person.
+// String is the reason for people to read.
 func (m Missing) String() string {
 	switch m {
 	case "":
@@ -21,7 +21,8 @@ func (m Missing) String() string {
 	case NotBuilt:
 		return "the kernel has no Landlock, or a container engine hides it (ENOSYS)"
 	case NotEnabled:
-		return "the kernel has Landlock and does not enable it (EOPNOTSUPP): landlock is not in its list of security modules"
+		return "the kernel has Landlock and does not enable it (EOPNOTSUPP): " +
+			"landlock is not in its list of security modules"
 	case Forbidden:
 		return "a container engine's filter of system calls forbids Landlock (EPERM)"
 	}
@@ -40,7 +41,7 @@ func (s Support) Strongest() Level {
 	return Layers{NoNewPrivileges: true, Seccomp: s.Seccomp, Landlock: s.Landlock}.Level()
 }
 
-// Lacks says what keeps the kernel from enforcing a level; empty where nothing does.
+// Lacks says why the kernel cannot enforce a level; empty if it can.
 func (s Support) Lacks(level Level) string {
 	switch {
 	case s.Strongest().Reaches(level):

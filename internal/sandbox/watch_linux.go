@@ -13,10 +13,9 @@ import (
 // watchEvery is how often processes are counted.
 const watchEvery = 25 * time.Millisecond
 
-// watch counts the command's processes and threads where no limit of the kernel's can: it closes
-// crowded when they are more than most, or when those of the container leave this program less
-// than its share. What starts between two looks is not seen. The function returned ends it; most 0
-// means that nothing is counted.
+// watch counts the command's processes and threads where no limit of the kernel can bound them. It closes crowded
+// when there are more than most, or when the container's total leaves this program less than its share. It does not
+// see what starts and ends between two counts. The returned function stops it; with most 0, nothing is counted.
 func watch(most int) (crowded <-chan struct{}, stop func()) {
 	if most == 0 {
 		return nil, func() {}
@@ -49,18 +48,17 @@ func tooMany(most int) bool {
 	return err == nil && count > most
 }
 
-// overfull reports whether the container has so many processes and threads that this program's
-// share is next.
+// overfull reports whether the container's processes and threads are about to take this program's share.
 func overfull() bool {
 	bound, ok := processBound()
 	current, known := pidsFile("current")
 	return ok && known && current > bound-keptProcesses/2 // the rest is for what it starts meanwhile
 }
 
-// processBound is how many processes and threads the control group may have.
+// processBound is how many processes and threads the control group allows.
 func processBound() (int, bool) { return pidsFile("max") }
 
-// pidsFile is a number that the control group says of its processes; ok is false where it says none.
+// pidsFile reads a number about the control group's processes; ok is false if there is none.
 func pidsFile(name string) (n int, ok bool) {
 	for _, folder := range []string{"/sys/fs/cgroup/", "/sys/fs/cgroup/pids/"} {
 		text, err := os.ReadFile(folder + "pids." + name)

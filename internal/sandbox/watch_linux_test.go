@@ -78,7 +78,8 @@ func TestAnOwnUserIsLimited(t *testing.T) {
 	}
 	got, err := Run(t.Context(), c)
 	started := strings.Count(out.String(), "\n")
-	if err != nil || got.Crowded || got.Layers.Watched || got.Layers.Limits.Processes != 20 || started == 0 || started > 20 {
+	if err != nil || got.Crowded || got.Layers.Watched || got.Layers.Limits.Processes != 20 || started == 0 ||
+		started > 20 {
 		t.Errorf("outcome %+v, output %q, error %v", got, out.String(), err)
 	}
 }

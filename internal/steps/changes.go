@@ -6,14 +6,14 @@ import (
 	"cemli-executor/internal/evidence"
 )
 
-// Limits of what is said of files that steps have changed.
+// Limits of the lists of files that steps changed.
 const (
-	maxNamed      = 1000     // files named of a step
-	maxNamedBytes = 64 << 10 // names of a run, all together
+	maxNamed      = 1000     // files named for a step
+	maxNamedBytes = 64 << 10 // bytes of all names in a run
 )
 
-// nameChanged names, in the record of a step, the files of the package's folder that are not as they were
-// before it, as far as there is room for them.
+// nameChanged lists, in a step's record, the files of the package's folder that the step changed, as far as there is
+// room for their names.
 func (r *run) nameChanged(record *evidence.Step) {
 	names, whole := r.before.Changed()
 	if !whole {
@@ -30,5 +30,5 @@ func (r *run) nameChanged(record *evidence.Step) {
 	}
 }
 
-// printable is the name of a file as it can be shown.
+// printable is a file's name as valid UTF-8.
 func printable(name string) string { return strings.ToValidUTF8(name, "\uFFFD") }

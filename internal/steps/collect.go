@@ -17,18 +17,18 @@ import (
 // maxSummary bounds the Markdown that scripts may add to the result.
 const maxSummary = 64 << 10
 
-// Keep keeps a file that a script has left, whose name, size and digest the artifact has. It returns the
-// artifact with where it is kept, or why it is not. An error ends the collecting.
+// Keep keeps a file that a script left; the artifact has its name, size and digest. It returns the artifact with the
+// place where it is kept, or the reason why it is not. An error ends the collecting.
 type Keep func(f io.ReadSeeker, a evidence.Artifact) (evidence.Artifact, error)
 
-// Summary is the beginning of the Markdown that the scripts wrote, masked; "" where there is none.
+// Summary is the beginning of the Markdown that the scripts wrote, masked; "" if there is none.
 func (h Here) Summary() string {
 	f, _, err := workdir.OpenRegular(h.Dir.Root(), workdir.SummaryFile)
 	if err != nil {
 		return ""
 	}
 	defer f.Close()
-	// Masked before it is cut: a part of a secret is not recognised any more.
+	// The text is masked before it is cut: a part of a secret would not be recognised.
 	var text strings.Builder
 	masked := h.Masker.Writer(&text)
 	n, err := io.Copy(masked, io.LimitReader(f, 2*maxSummary))
@@ -41,9 +41,9 @@ func (h Here) Summary() string {
 	return strings.ToValidUTF8(text.String()[:min(text.Len(), maxSummary)], "\uFFFD")
 }
 
-// Collect has keep keep what the scripts left to be kept: the files in the artifacts folder, and those of
-// the package's folder that the job names. Only regular files are read, and none through a link. After a
-// time no more files are looked at. It lists what was kept and what was not; the error is that of keep.
+// Collect passes to keep the files that scripts left: those in the artifacts folder, and those of the package's
+// folder that the job names. It reads only regular files, and none through a link, and starts none after the time
+// until. It lists what was kept and what was not; the error is keep's.
 func (h Here) Collect(ctx context.Context, job Job, until time.Time, keep Keep) ([]evidence.Artifact, error) {
 	places := []string{workdir.Artifacts}
 	if job.Keep != nil {
@@ -73,18 +73,18 @@ type collector struct {
 	until    time.Time
 	keep     Keep
 	found    []evidence.Artifact
-	left     int64                        // bytes
+	left     int64                        // bytes that may still be kept
 	seen     int                          // files and folders
-	taken    map[string]bool              // names of files as they are
-	names    *keptNames                   // and as they are kept
+	taken    map[string]bool              // original names of the files kept so far
+	names    *keptNames                   // the names under which files are kept
 	restored map[string]evidence.Artifact // by name
 }
 
-// folder collects the files below a folder that are wanted.
+// folder collects the wanted files below a folder.
 func (c *collector) folder(place string) error {
 	files, err := c.here.Dir.Root().OpenRoot(place)
 	if err != nil {
-		// A script may have removed or replaced the folder: then nothing is kept.
+		// A script may have removed or replaced the folder; then nothing in it is kept.
 		gone := evidence.Artifact{Name: ".", Withheld: "the folder " + place + " is gone or no folder"}
 		c.found = append(c.found, gone)
 		return nil
@@ -107,7 +107,7 @@ func (c *collector) folder(place string) error {
 	})
 }
 
-// over says why this and what follows is not looked at; "" if it is.
+// over says why this file and all later ones are not read; "" if they are.
 func (c *collector) over(name string) string {
 	switch limit := c.job.Limits.Artifacts; {
 	case c.ctx.Err() != nil || time.Now().After(c.until):
@@ -137,7 +137,7 @@ func (c *collector) file(files *os.Root, name string) error {
 	return nil
 }
 
-// as is the name that a file is kept as: its own, without the secrets in it. Or why it is not kept.
+// as is the name under which a file is kept: its own, with secrets masked; or the reason why it is not kept.
 func (c *collector) as(name string) (as, withheld string) {
 	if c.taken[name] {
 		return "", "another file of this name was kept"
@@ -152,7 +152,7 @@ func (c *collector) as(name string) (as, withheld string) {
 	return name, ""
 }
 
-// contents has a file kept under a name, or says why it is not.
+// contents keeps a file under a name, or lists why it is not kept.
 func (c *collector) contents(files *os.Root, name, as string) (evidence.Artifact, error) {
 	a := evidence.Artifact{Name: as}
 	withheld := func(why string) (evidence.Artifact, error) {

@@ -5,10 +5,10 @@ import (
 	"strings"
 )
 
-// How env reads the one argument that a "#!" line gives it. Only what GNU env and its likes agree on
-// is decided here; the rest is left for env to read, when the script runs.
+// How env reads the one argument that a "#!" line gives it. This decides only what GNU env and similar programs agree
+// on, and leaves the rest to env, when the script runs.
 
-// envMisreads says why "env ARG SCRIPT" runs no program on any machine, or "".
+// envMisreads says why "env ARG SCRIPT" runs no program on any machine, or returns "".
 func envMisreads(arg string) string {
 	_, split := splitString(arg)
 	option := strings.HasPrefix(arg, "-") || strings.Contains(arg, "=")
@@ -22,7 +22,7 @@ func envMisreads(arg string) string {
 	return ""
 }
 
-// envProgram is the program that "env ARG" looks for; "" where there is none, or only env can tell.
+// envProgram is the program that "env ARG" looks for; "" if there is none, or only env can tell.
 func envProgram(arg string) string {
 	if _, split := splitString(arg); !split {
 		return arg
@@ -35,8 +35,8 @@ func envProgram(arg string) string {
 	return ""
 }
 
-// envWords are the words that env makes of what it splits; nil where quotes, escapes, variables,
-// comments, options or a PATH of its own decide what is found.
+// envWords are the words into which env splits arg; nil if quotes, escapes, variables, comments, options or a PATH of
+// its own decide what is found.
 func envWords(arg string) []string {
 	text, _ := splitString(arg)
 	words := strings.Fields(text)
@@ -48,14 +48,14 @@ func envWords(arg string) []string {
 			return nil
 		}
 		if !strings.Contains(word, "=") && !strings.HasPrefix(word, "-") {
-			break // what follows is the program's
+			break // what follows are the program's arguments
 		}
 	}
 	return words
 }
 
-// splitString finds the text that env splits: that of -S, which may stand behind other letters, or of
-// --split-string=, which may be shortened.
+// splitString finds the text that env splits: the value of -S, which may follow other letters, or of --split-string=,
+// which may be abbreviated.
 func splitString(arg string) (string, bool) {
 	if long, ok := strings.CutPrefix(arg, "--"); ok {
 		name, text, given := strings.Cut(long, "=")

@@ -15,34 +15,35 @@ import (
 // ErrNoTime is the failure of a job whose first step would have no time.
 var ErrNoTime = errors.New("no time is left for steps")
 
-// Here is where a job runs: in a folder of this machine.
+// Here runs jobs in a folder of this machine.
 type Here struct {
 	Dir   *workdir.Dir
 	Files map[string]File // in the package's folder, by name
-	// Masker hides what is secret in all that scripts print, leave and give. What they add to be hidden is
-	// added to it, so that the caller hides it, too, in what it says of the run.
+	// Masker hides the secrets in everything that scripts print, leave and give. Values that scripts ask to be masked
+	// are added to it, so that the caller masks them, too.
 	Masker *redact.Masker
-	Limits sandbox.Limits // of the machine, that the scripts have to share
-	// Keeper: a process of its own is the scripts' parent, which ends them when this program is killed.
+	Limits sandbox.Limits // of the machine, which the scripts share
+	// Keeper makes a process of its own the scripts' parent, which ends them if this program is killed.
 	Keeper bool
 	// Spawn runs one command until ctx ends; nil: sandbox.Run.
 	Spawn func(ctx context.Context, c sandbox.Command) (sandbox.Outcome, error)
 }
 
-// File is a file of the package as it was admitted.
+// File is a file of the package as admitted.
 type File struct {
 	Size   int64
 	SHA256 string
 }
 
-// Check finds out what a job needs that is not here: interpreters and tools. The error lists all of it.
+// Check finds the interpreters and tools that a job needs and this machine does not have; the error lists all of
+// them.
 func (h Here) Check(job Job) error {
 	_, err := h.resolve(job)
 	return err
 }
 
-// Run does the job. The context has a deadline, at which scripts have to have ended. The error says why not
-// all that was to be run has succeeded; the outcome then says how far it came.
+// Run runs the job. The context must have a deadline, by which the scripts have ended. The error says why not every
+// step that was to run has succeeded; the outcome says how far the job came.
 func (h Here) Run(ctx context.Context, job Job, journal Journal) (Outcome, error) {
 	scripts, err := h.resolve(job)
 	if err != nil {
@@ -62,7 +63,7 @@ func (h Here) Run(ctx context.Context, job Job, journal Journal) (Outcome, error
 	return r.outcome, err
 }
 
-// digests are those of the package's files, by name.
+// digests are the digests of the package's files, by name.
 func (h Here) digests() map[string]string {
 	digests := make(map[string]string, len(h.Files))
 	for name, f := range h.Files {
@@ -71,24 +72,23 @@ func (h Here) digests() map[string]string {
 	return digests
 }
 
-// run is a job that is being done.
+// run is a job that is running.
 type run struct {
 	here    Here
 	job     Job
 	journal Journal
 	scripts []script
 	masks   *masks
-	before  *workdir.Snapshot // of the package's folder, as the step before has left it
+	before  *workdir.Snapshot // of the package's folder, after the previous step
 	named   int               // bytes of the names of changed files so far
 	outcome Outcome
-	undo    []script // the undo scripts after the one that runs
+	undo    []script // the remaining undo scripts
 }
 
-// Grace is the time between SIGTERM and SIGKILL for a step whose time has ended. It is a part of the
-// step's time.
+// Grace is the time between SIGTERM and SIGKILL for a step whose time has ended. It is part of the step's time.
 const Grace = 2 * time.Second
 
-// linger is how long the output of what a script has left behind is waited for, within the step's time.
+// linger is how long, within the step's time, output of processes that a script left behind is still read.
 const linger = 2 * time.Second
 
 // hasTime reports whether there is time for a script.
@@ -97,13 +97,13 @@ func hasTime(ctx context.Context) bool {
 	return time.Until(end) > Grace
 }
 
-// stopTime is when a script is asked to end, so that it has ended when its time has.
+// stopTime is when a script is asked to end, so that it has ended by its deadline.
 func stopTime(ctx context.Context) time.Time {
 	end, _ := ctx.Deadline()
 	return end.Add(-Grace)
 }
 
-// interrupted is the outcome if nothing is heard any more from the beginning of a step on.
+// interrupted is the outcome if nothing is heard any more after the beginning of this step.
 func (r *run) interrupted(current evidence.Step) Outcome {
 	o := r.outcome
 	o.Outputs = maps.Clone(o.Outputs)
@@ -126,7 +126,7 @@ func (r *run) interrupted(current evidence.Step) Outcome {
 	return o
 }
 
-// withoutTails are copies of records without what the steps have printed.
+// withoutTails copies records without what the steps printed.
 func withoutTails(records []evidence.Step) []evidence.Step {
 	var all []evidence.Step
 	for _, s := range records {

@@ -1,13 +1,13 @@
 // Package steps runs a package's scripts: a Job in, an Outcome out.
 //
-// The scripts of a job run one after the other, in their order, up to the first that fails; what had begun
-// is then undone, the last one first, where the job says so. A script is run by the interpreter that its
-// "#!" line names, if it still is what the job says, in the sandbox, in a folder of the run's own. What
-// scripts print, leave and give to each other is bounded and masked before anybody else sees it.
+// The scripts of a job run one after the other, up to the first that fails. Where the job says so, the steps that had
+// begun are then undone, the last one first. A script runs in the sandbox, in a folder of the run's own, by the
+// interpreter that its "#!" line names, and only if it still has the digest that the job names. What scripts print,
+// leave and give to each other is bounded, and masked before anybody sees it.
 //
-// A job and its outcome are plain data, and whoever runs a job interprets neither manifest nor policy: all
-// that follows from these has been decided before. This package knows nothing of claims, of buckets or of
-// who asked for the run. Who does is told by a Journal what has to be known while the job runs.
+// A job and its outcome are plain data. Running a job interprets neither manifest nor policy: what follows from these
+// was decided before. This package knows nothing of claims, of buckets, or of who asked for the run; it reports
+// through a Journal what must be known while the job runs.
 package steps
 
 import (
@@ -20,57 +20,57 @@ import (
 	"cemli-executor/manifest"
 )
 
-// Job is all that has to be known to run a package's scripts in a folder that has its files.
+// Job is everything needed to run a package's scripts in a folder that holds its files.
 type Job struct {
 	World World
 	Plan  []Step
 	Undo  Undo
 	Tools []string // commands that the scripts need
 
-	Level   sandbox.Level // the least that has to be in force
-	Network bool          // scripts may use it
+	Level   sandbox.Level // the lowest level that must be in force
+	Network bool          // scripts may use the network
 
 	Arguments []Variable
 	Secrets   []Variable
-	Outputs   map[string]string // what steps of the run that this one undoes gave to later ones
+	Outputs   map[string]string // outputs of the steps of the run that this one undoes
 
-	Keep     []string            // patterns of files in the package's folder that are artifacts, too; nil: none
-	Restored []evidence.Artifact // artifacts of an earlier run, which are in their folder already
+	Keep     []string            // patterns of files in the package's folder that are kept as artifacts, too; nil: none
+	Restored []evidence.Artifact // artifacts of an earlier run, which are already in their folder
 
 	Times  Times
 	Limits Limits
 }
 
-// World is what every script is told of the run.
+// World is what every script learns about the run.
 type World struct {
 	RunID, Package, Version, Type string
 	Environment, Action, Fence    string
 	DryRun                        bool
 }
 
-// Variable is a value and the name that scripts know it by.
+// Variable is a value and the name under which scripts see it.
 type Variable struct{ Name, Value string }
 
-// Do says what is done with a step.
+// Do says what to do with a step.
 type Do string
 
-// What can be done with a step.
+// What to do with a step.
 const (
 	Leave  Do = ""       // nothing: it is listed as not run
 	Run    Do = "run"    // it is run
-	Skip   Do = "skip"   // nothing: it had succeeded in the run that this one goes on from, and counts as begun
+	Skip   Do = "skip"   // nothing: it succeeded in the run that this one resumes, and counts as begun
 	Revert Do = "revert" // its undo is run
-	Undone Do = "undone" // nothing: its undo has succeeded already
+	Undone Do = "undone" // nothing: its undo has already succeeded
 )
 
-// Undo says when what had begun is undone.
+// Undo says when the steps that had begun are undone.
 type Undo string
 
-// When there is an undo.
+// When steps are undone.
 const (
 	UndoNever     Undo = ""
 	UndoOnFailure Undo = "on_failure" // after a step that failed
-	UndoOnly      Undo = "only"       // the job is to undo an earlier run
+	UndoOnly      Undo = "only"       // the job undoes an earlier run
 )
 
 // Step is one script, with everything that decides how it runs.
@@ -79,24 +79,24 @@ type Step struct {
 	Phase             manifest.Phase
 	Args              []string
 	Env               map[string]string
-	Secrets           []string // names of those that it sees; nil: all
+	Secrets           []string // names of the secrets that it sees; nil: all
 	Timeout           time.Duration
 	Retries           int
 	RetryDelay        time.Duration
 	ContinueOnError   bool
 
-	Undo, UndoSHA256 string // its undo script; empty: none
-	NoUndo           bool   // it needs none
+	Undo, UndoSHA256 string // its undo script; empty if it has none
+	NoUndo           bool   // nothing has to be undone
 
 	Do      Do
-	Outputs map[string]string // of one that is skipped: what it gave to later ones
+	Outputs map[string]string // of a skipped step: its outputs
 }
 
-// Times bound what is done within the time that there is.
+// Times bound how long parts of the job take.
 type Times struct {
-	Steps time.Duration // for all steps; 0: as long as there is time
-	Kept  time.Duration // for undo, which the steps may not use
-	Undo  time.Duration // for undo, at most
+	Steps time.Duration // for all steps; 0: no limit but the deadline
+	Kept  time.Duration // reserved for undo; steps may not use it
+	Undo  time.Duration // the most that undo may take
 }
 
 // Limits bound what is kept of a job.
@@ -106,25 +106,25 @@ type Limits struct {
 	ArtifactBytes int64 // of all artifacts together
 }
 
-// Outcome is what came of a job. What scripts have printed and left is masked in it; outputs are as later
-// scripts saw them.
+// Outcome is the result of a job. What scripts printed and left is masked in it; outputs are as later scripts saw
+// them.
 type Outcome struct {
 	Began    bool // a script was started
 	Steps    []evidence.Step
-	Rollback *evidence.Rollback // nil: nothing was undone, or to be undone
+	Rollback *evidence.Rollback // nil: nothing was undone or had to be
 	Outputs  map[string]string
-	Layers   sandbox.Layers // that the last script was in; zero: none was started
+	Layers   sandbox.Layers // the layers around the last script; zero if none was started
 }
 
-// Journal is told what has to be known while a job runs.
+// Journal receives what must be known while a job runs.
 type Journal struct {
-	// Begins is asked before a step begins. After an error the step is not begun, and fails with it.
+	// Begins is called before a step begins. If it returns an error, the step fails without being started.
 	Begins func(context.Context, Beginning) error
-	// Ended is told how a step has ended that had begun, and given its log.
+	// Ended is called with the record and the log of a step that began and has ended.
 	Ended func(evidence.Step, Log)
-	// Tolerated is told of a failure after which the job goes on.
+	// Tolerated is called for a failure after which the job goes on.
 	Tolerated func(step string, failure error)
-	// Lines returns what is told the lines of a step's stream as they come; nil: nobody is.
+	// Lines returns the function that receives the lines of a step's stream as they come; nil: none does.
 	Lines func(step string, stream evidence.Stream) func(lines []string)
 }
 
@@ -132,19 +132,19 @@ type Journal struct {
 type Beginning struct {
 	Step   evidence.Step
 	Number int
-	// Interrupted is the outcome if nothing is heard of the job from now on, without what steps have printed.
+	// Interrupted is the outcome if the job is never heard of again, without what the steps printed.
 	Interrupted Outcome
 }
 
-// Log is the log of a step that has ended; whoever is given it closes the file.
+// Log is the log of a step that has ended; its receiver closes the file.
 type Log struct {
 	Name  string // beside the result
 	File  *os.File
 	Times evidence.Times
-	Err   error // why the file does not have all of it
+	Err   error // why the file is incomplete; nil if it is not
 }
 
-// Describe is how a result lists a step that is not run.
+// Describe is the record of a step that is not run.
 func (s Step) Describe(status evidence.StepStatus) evidence.Step {
 	return evidence.Step{Name: s.Name, Phase: string(s.Phase), Run: s.Run, SHA256: s.SHA256, Status: status}
 }

@@ -29,7 +29,7 @@ func (r *run) newLog(number int, s script) (*stepLog, error) {
 	}, nil
 }
 
-// live passes a step's lines on to whoever wants to be told of them; nil: nobody.
+// live returns the function that receives a step's lines, if the journal wants them; nil otherwise.
 func (r *run) live(s script) func(evidence.Stream, []string) {
 	if r.journal.Lines == nil {
 		return nil
@@ -54,8 +54,8 @@ func (l *stepLog) elapsed() time.Duration {
 	return time.Since(l.begun)
 }
 
-// finish puts into the record what the log knows, and gives the log away. A log that could not be written
-// in full is marked as truncated.
+// finish completes the record from the log, and hands the log over. A log that could not be written in full is marked
+// as truncated.
 func (l *stepLog) finish(record *evidence.Step) Log {
 	l.output.Close()
 	err := l.output.Record(record)

@@ -17,28 +17,28 @@ import (
 	"cemli-executor/internal/workdir"
 )
 
-// MaxMasked is how many bytes all values of a run have together that are masked: a request's, the
-// manifest's, secrets, and what scripts add.
+// MaxMasked bounds the bytes of all values that a run masks: values of the request and the manifest, secrets, and
+// what scripts add.
 const MaxMasked = 64 << 10
 
-// maxMaskFile bounds what is read of CEMLI_MASK: all that may be masked, and lines that are masked already.
+// maxMaskFile bounds how much of CEMLI_MASK is read: as much as may be masked, and as much again of values already
+// masked.
 const maxMaskFile = 2 * MaxMasked
 
-// masks are what hides secrets in what scripts print, and what scripts have added to it so far, in the file
-// CEMLI_MASK, one value a line.
+// masks hides secrets in what scripts print. Scripts add values to be hidden in the file CEMLI_MASK, one a line.
 type masks struct {
 	dir    *workdir.Dir
 	masker *redact.Masker
 
 	mu    sync.Mutex
-	text  []byte // of the file as it was read last
-	next  []byte // room for reading it again
-	short bool   // it was said that a value is too short
-	err   error  // the file cannot be used: what scripts print is not known to be without secrets any more
+	text  []byte // the file as last read
+	next  []byte // a buffer for reading it again
+	short bool   // the log says already that a value is too short
+	err   error  // the file cannot be used, so that what scripts print may contain secrets
 }
 
-// masked is an output of a script on its way to the log. Before anything is passed on, what the script has
-// added by then is learned. If that cannot be done, nothing is passed on.
+// masked is an output of a script on its way to the log. It learns what the script has added to CEMLI_MASK before it
+// passes anything on, and passes on nothing if that fails.
 type masked struct {
 	io.WriteCloser
 	masks *masks
@@ -57,7 +57,7 @@ func (w masked) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Close passes on what was held back. A last line without an end counts now.
+// Close passes on what was held back, and a last line without a line end.
 func (w masked) Close() error {
 	if !w.masks.learn(w.log, true) {
 		return nil
@@ -65,14 +65,14 @@ func (w masked) Close() error {
 	return w.WriteCloser.Close()
 }
 
-// usable reports whether all that scripts have added could be used.
+// usable reports whether everything that scripts added can be masked.
 func (m *masks) usable() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.err == nil
 }
 
-// unusable is the failure of a step that added what cannot be masked.
+// unusable is the failure of a step that added something that cannot be masked.
 func (m *masks) unusable(s script) error {
 	return problem.New(problem.Problem{
 		Code: "step.mask", Where: s.Run, Message: "what it wrote to CEMLI_MASK cannot be used: " + m.err.Error(),
@@ -80,7 +80,7 @@ func (m *masks) unusable(s script) error {
 	}, m.err)
 }
 
-// learn masks what scripts have added to the file from now on. It reports whether it could.
+// learn masks, from now on, what scripts have added to the file. It reports whether it could.
 func (m *masks) learn(log *stepLog, ended bool) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -103,11 +103,11 @@ func (m *masks) learn(log *stepLog, ended bool) bool {
 	return err == nil
 }
 
-// errClosed says that the file is there and cannot be opened.
+// errClosed says that the file exists but cannot be opened.
 var errClosed = errors.New("it could not be read")
 
-// additions are the lines of the file, if it has changed or the script has ended. The last line counts before
-// it has an end: the script may have printed already what there is of it.
+// additions returns the lines of the file if it has changed, or if the script has ended. A last line without a line
+// end counts as well: the script may already have printed that much of the value.
 func (m *masks) additions(ended bool) ([][]byte, error) {
 	switch before, err := m.dir.Root().Lstat(workdir.MaskFile); {
 	case errors.Is(err, fs.ErrNotExist):
@@ -123,13 +123,13 @@ func (m *masks) additions(ended bool) ([][]byte, error) {
 	}
 	lines := bytes.Split(m.text, []byte("\n"))
 	if last := len(lines) - 1; !ended && len(lines[last]) < redact.MinBytes {
-		lines = lines[:last] // it has no end yet, and may become long enough
+		lines = lines[:last] // it has no line end yet, and may become long enough
 	}
 	return lines, nil
 }
 
-// read reads the file, and reports whether it is the same as before. Its times do not tell: within a tick of
-// the clock they stay the same, whatever is written, and scripts can set them.
+// read reads the file, and reports whether it is unchanged. Its times do not tell: they stay the same within a tick
+// of the clock, and scripts can set them.
 func (m *masks) read(root *os.Root) (same bool, err error) {
 	f, _, err := workdir.OpenRegular(root, workdir.MaskFile)
 	if err != nil {
@@ -148,7 +148,7 @@ func (m *masks) read(root *os.Root) (same bool, err error) {
 	return same, nil
 }
 
-// add masks values. Those that are too short are left out, and the log says so.
+// add masks values. It leaves out those that are too short, and says so in the log.
 func (m *masks) add(lines [][]byte, log *stepLog) error {
 	values := map[string]bool{}
 	size := m.masker.Size()
@@ -169,7 +169,7 @@ func (m *masks) add(lines [][]byte, log *stepLog) error {
 	return nil
 }
 
-// tooShort says once that a value is not masked.
+// tooShort notes, once, that a value is too short to be masked.
 func (m *masks) tooShort(log *stepLog) {
 	if !m.short {
 		m.short = true

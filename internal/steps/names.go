@@ -7,21 +7,21 @@ import (
 	"cemli-executor/internal/redact"
 )
 
-// keptNames are the names that the files of a run are kept as. Each is given once, and none is that of a
-// folder that another is in, so that all files can be put back.
+// keptNames gives the files of a run the names under which they are kept. No name is given twice, and none is also
+// that of a folder of another file, so that all files can be restored.
 type keptNames struct {
 	root    *os.Root
-	places  []string        // folders whose files are kept, in root
+	places  []string        // folders in root whose files are kept
 	files   map[string]bool // names that were given
-	folders map[string]bool // and those of the folders that they are in
-	last    map[string]int  // the number that a name without its secrets was given last
+	folders map[string]bool // folders in these names
+	last    map[string]int  // the last number that was added to a masked name
 }
 
 func newKeptNames(root *os.Root, places ...string) *keptNames {
 	return &keptNames{root, places, map[string]bool{}, map[string]bool{}, map[string]int{}}
 }
 
-// give gives a file the name that it has; false if it cannot be kept beside those before it.
+// give gives a file its own name; it returns false if that conflicts with a name given before.
 func (n *keptNames) give(name string) bool {
 	if n.files[name] || n.folders[name] {
 		return false
@@ -39,8 +39,8 @@ func (n *keptNames) give(name string) bool {
 	return true
 }
 
-// giveShown gives a file that has secrets in its name what is shown of that, with numbers where a file has it: one
-// that has come, or one that is there and may come.
+// giveShown names a file with secrets in its name: the masked name, with numbers added to parts that another file has
+// or may still need.
 func (n *keptNames) giveShown(shown string) string {
 	name := ""
 	parts := strings.Split(shown, "/")
@@ -53,7 +53,7 @@ func (n *keptNames) giveShown(shown string) string {
 	return name
 }
 
-// free is a name with the least number from first on that is not taken.
+// free is the name with the lowest number, from first on, that is not taken.
 func (n *keptNames) free(name string, first int, taken func(string) bool) string {
 	number := first
 	for taken(redact.WithNumber(name, number)) {
@@ -71,7 +71,7 @@ func (n *keptNames) isFolder(name string) bool {
 	return n.folders[name] || n.isThere(name, true)
 }
 
-// isThere reports whether one of the places has a folder, or anything else, of the name.
+// isThere reports whether one of the places has a folder of this name or, if folder is false, anything else.
 func (n *keptNames) isThere(name string, folder bool) bool {
 	for _, place := range n.places {
 		if info, err := n.root.Lstat(place + "/" + name); err == nil && info.IsDir() == folder {
@@ -81,7 +81,7 @@ func (n *keptNames) isThere(name string, folder bool) bool {
 	return false
 }
 
-// ancestors are the folders that a name is in.
+// ancestors are the folders in a name.
 func ancestors(name string) []string {
 	var all []string
 	for i, b := range []byte(name) {

@@ -16,7 +16,7 @@ import (
 	"cemli-executor/manifest"
 )
 
-// Limits of what steps give to each other: it travels in environments.
+// Limits of outputs: they are passed on in environments.
 const (
 	maxOutputFile  = 256 << 10 // of one step
 	maxOutputValue = 64 << 10
@@ -26,7 +26,7 @@ const (
 
 var outputKey = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,63}$`)
 
-// takeOutputs reads what the step wrote for later ones.
+// takeOutputs reads the outputs that the step wrote.
 func (r *run) takeOutputs(s script, file string, record *evidence.Step) error {
 	text, err := r.readOutputs(file)
 	var found map[string]string
@@ -51,7 +51,7 @@ func (r *run) takeOutputs(s script, file string, record *evidence.Step) error {
 	return nil
 }
 
-// fitOutputs refuses more than the environments of later scripts, the undo among them, can hold.
+// fitOutputs refuses more outputs than the environments of later scripts, undo scripts included, can hold.
 func (r *run) fitOutputs(found map[string]string) error {
 	all := maps.Clone(r.outcome.Outputs)
 	maps.Copy(all, found)
@@ -69,7 +69,7 @@ func (r *run) fitOutputs(found map[string]string) error {
 	return nil
 }
 
-// readOutputs reads the file; one that is not there is empty.
+// readOutputs reads the file; a missing one counts as empty.
 func (r *run) readOutputs(name string) (string, error) {
 	f, info, err := workdir.OpenRegular(r.here.Dir.Root(), name)
 	if err != nil {
@@ -94,8 +94,8 @@ func (r *run) readOutputs(name string) (string, error) {
 	return string(text), nil
 }
 
-// parseOutputs reads lines of KEY=value, and of KEY<<END with the value in the lines up to
-// one that is END. Of two values for a key the last one counts.
+// parseOutputs reads lines of KEY=value, and of KEY<<END with the value in the lines up to END. If a key occurs
+// twice, the later value counts.
 func parseOutputs(text string) (map[string]string, error) {
 	outputs := map[string]string{}
 	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
@@ -120,7 +120,7 @@ func parseOutputs(text string) (map[string]string, error) {
 		switch {
 		case !plain:
 			return nil, fmt.Errorf("line %d is neither KEY=value nor KEY<<END", at)
-		case !outputKey.MatchString(key): // not quoted: it may be anything
+		case !outputKey.MatchString(key): // the key is not quoted: it may be a secret
 			return nil, fmt.Errorf(
 				"line %d has no key: a letter or underscore, then up to 63 letters, digits and underscores", at)
 		case manifest.Reserved(key):

@@ -7,7 +7,9 @@ import (
 
 // FuzzParseOutputs: whatever a script writes, the keys are keys and the values bounded.
 func FuzzParseOutputs(f *testing.F) {
-	for _, seed := range []string{"A=1\n", "A<<E\nx\ny\nE\n", "A<<\n\n", "A=<<B", "=", "<<", "A<<E\nA=1", "\r\nA=1\r\n", "A B=1"} {
+	for _, seed := range []string{
+		"A=1\n", "A<<E\nx\ny\nE\n", "A<<\n\n", "A=<<B", "=", "<<", "A<<E\nA=1", "\r\nA=1\r\n", "A B=1",
+	} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {

@@ -12,8 +12,7 @@ import (
 	"cemli-executor/internal/workdir"
 )
 
-// execute runs the scripts in order, stops at the first that does not succeed, and then undoes what had
-// begun.
+// execute runs the scripts in order, stops at the first that fails, and then undoes the steps that had begun.
 func (r *run) execute(ctx context.Context) error {
 	stop, cancel := context.WithDeadline(ctx, r.stepsEnd(ctx))
 	defer cancel()
@@ -40,7 +39,7 @@ func (r *run) execute(ctx context.Context) error {
 	return failure
 }
 
-// stepsEnd is when the steps have to have ended.
+// stepsEnd is the time by which the steps must have ended.
 func (r *run) stepsEnd(ctx context.Context) time.Time {
 	end, _ := ctx.Deadline()
 	end = end.Add(-r.job.Times.Kept)
@@ -50,13 +49,13 @@ func (r *run) stepsEnd(ctx context.Context) time.Time {
 	return end
 }
 
-// passing reports whether a job may go on after a failure, or a step be repeated: it is the script's own,
+// passing reports whether a job may go on after a failure, or a step be repeated: the failure is the script's own,
 // and not the end of the steps' time.
 func passing(failure error, ctx context.Context) bool {
 	return failure != nil && ctx.Err() == nil && codes.OfError(failure).Tolerated
 }
 
-// step runs one script, again if it fails and says so.
+// step runs one script, and repeats it after a failure as often as the step allows.
 func (r *run) step(ctx context.Context, number int, s script) (evidence.Step, error) {
 	record := s.Describe(evidence.StepNotRun)
 	if !hasTime(ctx) {
@@ -95,7 +94,7 @@ func (r *run) step(ctx context.Context, number int, s script) (evidence.Step, er
 	return record, failure
 }
 
-// describe says in a step's record why it is not a success.
+// describe gives the reason why a step is not a success for its record.
 func (r *run) describe(failure error) *evidence.Error {
 	if failure == nil {
 		return nil
@@ -106,7 +105,7 @@ func (r *run) describe(failure error) *evidence.Error {
 	return e
 }
 
-// pause waits before the next attempt; false if there is no time for one.
+// pause waits before the next attempt; it returns false if there is no time for one.
 func pause(ctx context.Context, s script, log *stepLog, record evidence.Step) bool {
 	timer := time.NewTimer(s.RetryDelay)
 	defer timer.Stop()
@@ -143,11 +142,12 @@ func (r *run) attempt(ctx context.Context, number int, s script, log *stepLog, r
 	outputs := workdir.OutputFile(number, record.Attempts)
 	before := log.elapsed()
 	outcome, err := r.spawn(stop, s, file, log, r.environment(s, record.Attempts, outputs, stopTime(stop)))
-	r.here.Dir.Reopen() // what it left is read, whatever it has closed
+	r.here.Dir.Reopen() // so that the files it left can be read even if it took the rights away
 	if err != nil {
 		record.Status, record.ReturnCode = evidence.StepFailed, -1
 		return problem.Of(err, problem.Problem{
-			Code: "step.start", Where: s.Run, Message: "the script could not be started", Hint: "see the function's log",
+			Code: "step.start", Where: s.Run, Message: "the script could not be started",
+			Hint: "see the function's log",
 		})
 	}
 	log.lost = log.lost || outcome.OutputLost

@@ -13,22 +13,22 @@ import (
 	"cemli-executor/manifest"
 )
 
-// SearchPath is the PATH of scripts, the same everywhere.
+// SearchPath is the PATH of scripts, the same on every machine.
 const SearchPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-// maxShebang is how much of a script's first line is looked at, as the kernel does.
+// maxShebang is how much of a script's first line is read; the kernel reads as much.
 const maxShebang = 255
 
-// script is a step with the program that runs it. Nothing in the run's directory is
-// executed itself, because /tmp may forbid it.
+// script is a step with the program that runs it. Files in the run's directory are never executed themselves, because
+// /tmp may forbid it.
 type script struct {
 	Step
 	interpreter string   // absolute path
 	args        []string // before the script's path
-	undo        *script  // nil where there is none
+	undo        *script  // nil if there is none
 }
 
-// logName is the part of a log's name that tells whose it is.
+// logName is the part of a log's name that identifies the script.
 func (s script) logName() string {
 	if s.Phase == phaseRollback {
 		return "rollback-" + s.Name
@@ -36,7 +36,7 @@ func (s script) logName() string {
 	return s.Name
 }
 
-// resolve finds the interpreter of every script and every tool, and reports all that are missing.
+// resolve finds every script's interpreter and every tool, and reports all that are missing.
 func (h Here) resolve(job Job) ([]script, error) {
 	var scripts []script
 	var problems []problem.Problem
@@ -89,7 +89,7 @@ func (h Here) find(step Step, level sandbox.Level) (script, []problem.Problem, e
 	return s, []problem.Problem{noInterpreter(step.Run, why)}, nil
 }
 
-// noInterpreter refuses a script for a reason after which, behind a semicolon, may stand what to do.
+// noInterpreter refuses a script for a reason; after a semicolon the reason may say what to do about it.
 func noInterpreter(name, why string) problem.Problem {
 	message, cure, ok := strings.Cut(why, "; ")
 	if !ok {
@@ -98,8 +98,8 @@ func noInterpreter(name, why string) problem.Problem {
 	return problem.Problem{Code: "step.interpreter", Where: name, Message: message, Hint: cure}
 }
 
-// Unreadable lists the scripts of a plan, undo scripts too, whose "#!" lines no machine understands; root
-// has the package's files.
+// Unreadable lists the scripts of a plan, undo scripts included, whose "#!" lines are invalid on every machine; root
+// holds the package's files.
 func Unreadable(root *os.Root, plan *manifest.Plan) ([]problem.Problem, error) {
 	var problems []problem.Problem
 	for _, step := range plan.Steps() {
@@ -119,7 +119,7 @@ func Unreadable(root *os.Root, plan *manifest.Plan) ([]problem.Problem, error) {
 	return problems, nil
 }
 
-// beginningOf reads as much of a script as says what runs it.
+// beginningOf reads enough of a script to tell what runs it.
 func beginningOf(root *os.Root, name string) (string, error) {
 	f, err := root.Open(name)
 	if err != nil {
@@ -130,8 +130,8 @@ func beginningOf(root *os.Root, name string) (string, error) {
 	return string(text), err
 }
 
-// interpreterOf finds what runs a script that begins so. The second value says what is missing, and
-// after a semicolon what to do about it, where that is not to add a program.
+// interpreterOf finds the interpreter of a script from its beginning. The second value says what is missing,
+// followed, unless adding a program helps, by a semicolon and what to do about it.
 func interpreterOf(beginning string) (script, string) {
 	path, arg, why := readShebang(beginning)
 	if why != "" {
@@ -145,8 +145,8 @@ func interpreterOf(beginning string) (script, string) {
 	return program(path, arg)
 }
 
-// readShebang reads the "#!" line with which a script begins, as the kernel does: a path, and the
-// rest of the line as one argument. Without one it is bash.
+// readShebang reads a script's "#!" line as the kernel does: a path, and the rest of the line as one argument. A
+// script without one is run by bash.
 func readShebang(beginning string) (path, arg, why string) {
 	if why := misplaced(beginning); why != "" {
 		return "", "", why
@@ -173,11 +173,11 @@ func readShebang(beginning string) (path, arg, why string) {
 	return path, arg, why
 }
 
-// blanks are what the kernel takes for such in a #! line.
+// blanks are the characters that the kernel treats as blanks in a #! line.
 const blanks = " \t"
 
-// misplaced says what is wrong with a script whose "#!" line is not what its first bytes are. bash
-// would run it, without the options of that line: what fails under -e would count as success.
+// misplaced says what is wrong with a script that has something before its "#!" line. bash would run it without that
+// line's options, so that a failure under -e would count as a success.
 func misplaced(beginning string) string {
 	const lost = ", so that its options would be lost; "
 	text, bom := strings.CutPrefix(beginning, "\uFEFF")
@@ -197,7 +197,7 @@ func misplaced(beginning string) string {
 	return ""
 }
 
-// shebang is a line that was meant to name an interpreter.
+// shebang matches a line that was meant to name an interpreter.
 var shebang = regexp.MustCompile(`^[ \t]*#![ \t]*/`)
 
 func program(name, arg string) (script, string) {

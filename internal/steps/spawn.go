@@ -16,8 +16,8 @@ import (
 	"cemli-executor/internal/workdir"
 )
 
-// unmodified opens a script and checks that it is still what was admitted: an earlier step may have
-// written to it. The sandbox runs only the file that is open here.
+// unmodified opens a script and checks that it is still the admitted one: an earlier step may have written to it. The
+// sandbox runs only the file that is opened here.
 func (r *run) unmodified(s script) (*os.File, error) {
 	f, info, err := workdir.OpenRegular(r.here.Dir.Contents(), s.Run)
 	if err != nil {
@@ -34,7 +34,7 @@ func (r *run) unmodified(s script) (*os.File, error) {
 	return f, nil
 }
 
-// modified is the error for a script that is no longer what was admitted.
+// modified is the error for a script that an earlier step has changed.
 func modified(s script, cause error) error {
 	return problem.New(problem.Problem{
 		Code: "step.modified", Where: s.Run, Message: "the script is no longer what was admitted",
@@ -66,7 +66,7 @@ func (r *run) spawn(ctx context.Context, s script, file *os.File, log *stepLog, 
 	return outcome, err
 }
 
-// confine fills in how a script is confined.
+// confine sets how a script is confined.
 func (r *run) confine(c *sandbox.Command) {
 	c.Level, c.Network, c.Limits, c.Kept = r.job.Level, r.job.Network, r.here.Limits, r.here.Keeper
 	c.Writable = r.here.Dir.Writable()
@@ -75,7 +75,7 @@ func (r *run) confine(c *sandbox.Command) {
 	}
 }
 
-// environment is all that a script is told, built from nothing.
+// environment is a script's whole environment; nothing of this program's own is in it.
 func (r *run) environment(s script, attempt int, outputs string, end time.Time) []string {
 	w, dry := r.job.World, ""
 	if w.DryRun {
@@ -126,8 +126,8 @@ func (r *run) variables(s script) []string {
 	return env
 }
 
-// judge fills in how the script ended and says why that is not a success. It began some time after the
-// first attempt, whose record says when that was.
+// judge records how the script ended and returns why that is not a success. The attempt began this long after the
+// first one, whose record has the starting time.
 func judge(ctx context.Context, s script, o sandbox.Outcome, after time.Duration, record *evidence.Step) error {
 	if record.Start == nil {
 		record.Start, after = &o.Start, 0

@@ -58,7 +58,8 @@ func newBench(t *testing.T, contents map[string]string, scripts ...string) *benc
 	b.here = steps.Here{Dir: dir, Files: map[string]steps.File{}, Masker: redact.New(nil)}
 	for name, text := range contents {
 		path := dir.Path(workdir.Package + "/" + name)
-		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte(text), 0o600)); err != nil {
+		err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte(text), 0o600))
+		if err != nil {
 			t.Fatal(err)
 		}
 		sum := sha256.Sum256([]byte(text))
@@ -72,7 +73,9 @@ func newBench(t *testing.T, contents map[string]string, scripts ...string) *benc
 		Limits: steps.Limits{LogBytes: 1 << 20, Artifacts: 100, ArtifactBytes: 1 << 20},
 	}
 	for _, name := range scripts {
-		s := steps.Step{Name: name, Phase: manifest.PhaseRun, Run: name, SHA256: b.here.Files[name].SHA256, Do: steps.Run}
+		s := steps.Step{
+			Name: name, Phase: manifest.PhaseRun, Run: name, SHA256: b.here.Files[name].SHA256, Do: steps.Run,
+		}
 		if undo, ok := b.here.Files["u"+name]; ok {
 			s.Undo, s.UndoSHA256 = "u"+name, undo.SHA256
 		}
@@ -141,7 +144,9 @@ func TestAJobIsDoneInItsOrder(t *testing.T) {
 	if err != nil || trail(o) != "1 success, 2 success, 3 success" || !o.Began || o.Outputs["A"] != "given" {
 		t.Fatalf("%s, %v, %v", trail(o), o.Outputs, err)
 	}
-	want := map[string]string{"steps/01-1.log": "one for run-7\n", "steps/02-2.log": "given, ***\n", "steps/03-3.log": "[none]\n"}
+	want := map[string]string{
+		"steps/01-1.log": "one for run-7\n", "steps/02-2.log": "given, ***\n", "steps/03-3.log": "[none]\n",
+	}
 	if diff := cmp.Diff(want, b.logs); diff != "" {
 		t.Errorf("logs (-want +got):\n%s", diff)
 	}
@@ -188,7 +193,8 @@ func TestAnUndoThatFailsIsTheLast(t *testing.T) {
 }
 
 func TestAnEarlierRunIsUndone(t *testing.T) {
-	b := newBench(t, map[string]string{"1": "", "2": "", "3": "", "u1": `echo "$CEMLI_OUT_A"`, "u2": "", "u3": ""}, "1", "2", "3")
+	b := newBench(t, map[string]string{"1": "", "2": "", "3": "", "u1": `echo "$CEMLI_OUT_A"`, "u2": "", "u3": ""}, "1",
+		"2", "3")
 	b.job.Undo, b.job.Outputs = steps.UndoOnly, map[string]string{"A": "of that run"}
 	for i, do := range []steps.Do{steps.Revert, steps.Undone, steps.Leave} {
 		b.job.Plan[i].Do = do
@@ -278,7 +284,9 @@ func TestTimeIsKeptForTheUndo(t *testing.T) {
 }
 
 func TestAScriptThatAnEarlierOneChanged(t *testing.T) {
-	for name, change := range map[string]string{"longer": "echo : >>2", "of the same size": "printf X >2", "a link": "ln -sf 1 2"} {
+	for name, change := range map[string]string{
+		"longer": "echo : >>2", "of the same size": "printf X >2", "a link": "ln -sf 1 2",
+	} {
 		b := newBench(t, map[string]string{"1": change, "2": ":"}, "1", "2")
 		if o, err := b.run(); problem.CodeOf(err) != "step.modified" || trail(o) != "1 success, 2 not_run" {
 			t.Errorf("%s: %s, %v", name, trail(o), err)
@@ -306,10 +314,12 @@ func TestCheckListsAllThatIsMissing(t *testing.T) {
 // What scripts add to be masked is masked in the outcome, and for whoever shares the masker.
 func TestScriptsAddMasks(t *testing.T) {
 	b := newBench(t, map[string]string{
-		"1": `echo token-4711 >>"$CEMLI_MASK"; echo token-4711; : >"name-token-4711"; echo "# token-4711" >$CEMLI_SUMMARY`,
+		"1": `echo token-4711 >>"$CEMLI_MASK"; echo token-4711; : >"name-token-4711";
+echo "# token-4711" >$CEMLI_SUMMARY`,
 	}, "1")
 	o, err := b.run()
-	if err != nil || b.logs["steps/01-1.log"] != "***\n" || b.here.Summary() != "# ***\n" || b.here.Masker.String("token-4711") != redact.Mask {
+	if err != nil || b.logs["steps/01-1.log"] != "***\n" || b.here.Summary() != "# ***\n" ||
+		b.here.Masker.String("token-4711") != redact.Mask {
 		t.Errorf("log %v, summary %q, %v", b.logs, b.here.Summary(), err)
 	}
 	if diff := cmp.Diff([]string{"name-***"}, o.Steps[0].ChangedFiles); diff != "" {
@@ -319,11 +329,14 @@ func TestScriptsAddMasks(t *testing.T) {
 
 func TestCollect(t *testing.T) {
 	b := newBench(t, map[string]string{"1": `echo new >out.csv; echo other >out.txt; echo changed >kept.csv
-cd "$CEMLI_ARTIFACTS"; echo text >a; echo tiger-tiger >b; ln -s a c; head -c 2000000 /dev/zero >d; echo same >e; mkdir f; echo deep >f/g`}, "1")
+cd "$CEMLI_ARTIFACTS"; echo text >a; echo tiger-tiger >b; ln -s a c; head -c 2000000 /dev/zero >d; echo same >e;
+mkdir f; echo deep >f/g`}, "1")
 	b.here.Masker = redact.New([]string{"tiger-tiger"})
 	b.job.Keep = []string{"*.csv"}
 	same := sha256.Sum256([]byte("same\n"))
-	b.job.Restored = []evidence.Artifact{{Name: "e", Run: "earlier", Object: "artifacts/e", Size: 5, SHA256: hex.EncodeToString(same[:])}}
+	b.job.Restored = []evidence.Artifact{{
+		Name: "e", Run: "earlier", Object: "artifacts/e", Size: 5, SHA256: hex.EncodeToString(same[:]),
+	}}
 	if _, err := b.run(); err != nil {
 		t.Fatal(err)
 	}
@@ -351,9 +364,10 @@ cd "$CEMLI_ARTIFACTS"; echo text >a; echo tiger-tiger >b; ln -s a c; head -c 200
 		t.Errorf("%v (-want +got):\n%s", err, diff)
 	}
 	failed := errors.New("out of reach")
-	_, err = b.here.Collect(t.Context(), b.job, time.Now().Add(time.Minute), func(io.ReadSeeker, evidence.Artifact) (evidence.Artifact, error) {
-		return evidence.Artifact{}, failed
-	})
+	_, err = b.here.Collect(t.Context(), b.job, time.Now().Add(time.Minute),
+		func(io.ReadSeeker, evidence.Artifact) (evidence.Artifact, error) {
+			return evidence.Artifact{}, failed
+		})
 	if !errors.Is(err, failed) {
 		t.Errorf("%v; want what keep said", err)
 	}
@@ -366,7 +380,8 @@ cd "$CEMLI_ARTIFACTS"; echo text >a; echo tiger-tiger >b; ln -s a c; head -c 200
 // A job and its outcome say the same after they were written and read.
 func TestPlainData(t *testing.T) {
 	b := newBench(t, map[string]string{"1": "echo A=1 >$CEMLI_OUTPUT", "2": "exit 1", "u1": ""}, "1", "2")
-	b.job.Undo, b.job.Arguments, b.job.Tools = steps.UndoOnFailure, []steps.Variable{{Name: "P", Value: "v"}}, []string{"sh"}
+	b.job.Undo, b.job.Arguments, b.job.Tools = steps.UndoOnFailure, []steps.Variable{{Name: "P", Value: "v"}},
+		[]string{"sh"}
 	o, err := b.run()
 	if problem.CodeOf(err) != "step.failed" {
 		t.Fatal(err)

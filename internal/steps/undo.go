@@ -9,10 +9,10 @@ import (
 	"cemli-executor/manifest"
 )
 
-// phaseRollback is the phase of undo scripts, which no plan lists as steps.
+// phaseRollback is the phase of undo scripts; no plan lists them as steps.
 const phaseRollback manifest.Phase = "rollback"
 
-// undoOf is a step's undo as a step of its own.
+// undoOf makes a step of a step's undo script.
 func undoOf(step Step) Step {
 	undo := step
 	undo.Phase, undo.Run, undo.SHA256 = phaseRollback, step.Undo, step.UndoSHA256
@@ -20,7 +20,7 @@ func undoOf(step Step) Step {
 	return undo
 }
 
-// undoing is what is to be undone, and what the outcome says of it.
+// undoing is what is to be undone, and the part of the outcome that reports it.
 type undoing struct {
 	rollback *evidence.Rollback
 	pending  []script // the last one that began first
@@ -30,7 +30,7 @@ func newUndoing() undoing {
 	return undoing{rollback: &evidence.Rollback{Status: evidence.StepSuccess, Steps: []evidence.Step{}}}
 }
 
-// add notes a step that had begun.
+// add adds a step that had begun.
 func (u *undoing) add(s script) {
 	switch {
 	case s.undo != nil:
@@ -43,8 +43,8 @@ func (u *undoing) add(s script) {
 	}
 }
 
-// undoBegun runs the undo scripts of all steps that began, in reverse order, and stops at the first that
-// fails. It is left out when the executor itself is being stopped.
+// undoBegun runs the undo scripts of all steps that began, in reverse order, up to the first that fails. It does
+// nothing if the executor itself is being stopped.
 func (r *run) undoBegun(ctx context.Context) {
 	u := newUndoing()
 	for i, record := range r.outcome.Steps {
@@ -54,9 +54,9 @@ func (r *run) undoBegun(ctx context.Context) {
 	}
 	switch {
 	case len(u.pending) == 0 && (u.rollback.NeedNone == nil || u.rollback.WithoutUndo != nil || !r.undoable()):
-		return // nothing had begun, or nothing of that can be undone
+		return // nothing had begun, or none of it can be undone
 	case len(u.pending) > 0 && errors.Is(ctx.Err(), context.Canceled):
-		// The executor is being stopped: the undo is left to a person.
+		// The executor is being stopped; a person has to undo the steps.
 		u.rollback.Status = evidence.StepNotRun
 		for _, s := range u.pending {
 			u.rollback.Steps = append(u.rollback.Steps, s.Describe(evidence.StepNotRun))
@@ -77,8 +77,8 @@ func (r *run) undoable() bool {
 	return false
 }
 
-// revert undoes an earlier run: the steps that had begun in it, the last one first, without those whose
-// undo has succeeded already.
+// revert undoes an earlier run: the steps that had begun in it, the last one first, except those that are undone
+// already.
 func (r *run) revert(ctx context.Context) error {
 	u := newUndoing()
 	for _, s := range r.scripts {
@@ -98,7 +98,7 @@ func (r *run) revert(ctx context.Context) error {
 	return r.runUndo(ctx, u)
 }
 
-// runUndo runs undo scripts in their order and stops at the first that fails.
+// runUndo runs undo scripts in order, up to the first that fails.
 func (r *run) runUndo(ctx context.Context, u undoing) error {
 	ctx, cancel := context.WithTimeout(ctx, r.job.Times.Undo+Grace)
 	defer cancel()

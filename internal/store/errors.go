@@ -25,8 +25,8 @@ var sentinels = []struct {
 	{ErrRange, "store.range"},
 }
 
-// Error makes the error for one failed operation ("get", "put", …) on an object or,
-// with an empty name, on the bucket. Kind is one of the sentinels; cause may be nil.
+// Error makes the error of one failed operation ("get", "put", …) on an object or, with an empty name, on the bucket.
+// Kind is one of the sentinels; cause may be nil.
 func Error(kind error, op, bucket, name string, cause error) error {
 	for _, c := range sentinels {
 		if c.err != kind {
@@ -47,7 +47,7 @@ func Error(kind error, op, bucket, name string, cause error) error {
 	panic("store: not a sentinel: " + kind.Error())
 }
 
-// Unread makes an error of reading an object that the store did not make one of the store.
+// Unread turns an error while reading an object into a store error, unless it is one.
 func Unread(b Bucket, name string, err error) error {
 	if problem.CodeOf(err) != "" {
 		return err
@@ -55,9 +55,8 @@ func Unread(b Bucket, name string, err error) error {
 	return Error(ErrUnavailable, "read", b.Name(), name, err)
 }
 
-// CheckName reports why name cannot be an object's in any store, or nil. Names with
-// empty, "." or ".." segments are refused: clients and proxies normalise them, so
-// that what is read need not be what was asked for.
+// CheckName returns an error if name cannot be an object's name in any store. It refuses names with empty, "." or
+// ".." segments: clients and proxies normalise them, so that another object might be read than was asked for.
 func CheckName(name string) error {
 	switch {
 	case name == "" || len(name) > 1024:

@@ -20,28 +20,27 @@ import (
 // objects, files that are being written, the lock.
 const private = ".cemli-store"
 
-// Folder is a bucket that is a folder: the object a/b is the file a/b in it, for people
-// to look at. What a file cannot hold (ETag, metadata, checksum) is in a description
-// beside, which counts only while the file has the size and the time it was written
-// with: a file that somebody put there or edited is an object too, with an ETag of its
-// contents.
+// Folder is a bucket that is a folder: the object a/b is the file a/b in it, for people to look at. What a file
+// cannot hold (ETag, metadata, checksum) is in a description beside it, which counts only while the file has the size
+// and the time with which it was written: a file that somebody put there or edited is an object, too, with an ETag of
+// its contents.
 //
-// Writers, also of several processes, take a lock, which nobody holds while contents are read or written. A file is
-// written elsewhere, synced, and renamed into place, and the folder is synced; then its description is. A crash
-// between the two leaves the new contents with an ETag of their own, which no reader has seen: a condition on the old
-// one fails, as it must.
+// Writers, also of several processes, take a lock, but not while they read or write contents. A file is written
+// elsewhere, synced and renamed into place, and the folder is synced; then the description is written. A crash
+// between the two leaves the new contents with an ETag of their own, which no reader has seen, so that a condition on
+// the old one fails, as it must.
 type Folder struct {
 	name string
 	root *os.Root
 	turn chan struct{}                             // holds one element while a goroutine of this process writes
 	lock *flock.Flock                              // held by the one process that writes
-	sync func(dir string) error                    // makes the names in a folder last
+	sync func(dir string) error                    // makes the names in a folder durable
 	copy func(io.Writer, io.Reader) (int64, error) // io.Copy, which tests replace
 }
 
 var _ Bucket = (*Folder)(nil)
 
-// OpenFolder opens an existing folder as a bucket named like it.
+// OpenFolder opens an existing folder as a bucket of that name.
 func OpenFolder(dir string) (*Folder, error) {
 	abs, err := filepath.Abs(dir)
 	if err != nil {
@@ -69,8 +68,8 @@ func OpenFolder(dir string) (*Folder, error) {
 // Name returns the folder's own name.
 func (f *Folder) Name() string { return f.name }
 
-// locked runs a function as the only writer of the folder. The function is to be short: whoever needs an object's
-// contents reads them before.
+// locked runs a function as the only writer of the folder. The function must be short: object contents are read
+// before.
 func (f *Folder) locked(ctx context.Context, run func() error) error {
 	select {
 	case f.turn <- struct{}{}:
@@ -81,11 +80,11 @@ func (f *Folder) locked(ctx context.Context, run func() error) error {
 	if _, err := f.lock.TryLockContext(ctx, 5*time.Millisecond); err != nil {
 		return Error(ErrUnavailable, "lock", f.name, "", err)
 	}
-	defer f.lock.Unlock() //nolint:errcheck // the descriptor is closed with it
+	defer f.lock.Unlock() //nolint:errcheck // closing the descriptor unlocks it as well
 	return run()
 }
 
-// check refuses names that cannot be files here.
+// check refuses names that cannot be names of files.
 func (f *Folder) check(ctx context.Context, op, name string) error {
 	if err := context.Cause(ctx); err != nil {
 		return Error(ErrUnavailable, op, f.name, name, err)
@@ -111,7 +110,7 @@ func (f *Folder) check(ctx context.Context, op, name string) error {
 	return nil
 }
 
-// fileError gives an error of the file system its place in the contract.
+// fileError converts an error of the file system into one of the contract's.
 func (f *Folder) fileError(op, name string, err error) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist) || isNotDir(err):

@@ -32,6 +32,7 @@ func byHand(t *testing.T, meanwhile func(f *Folder)) (f *Folder, path string) {
 
 // While a file is hashed, or a body arrives, others write.
 func TestNobodyWaitsForContents(t *testing.T) {
+	t.Parallel()
 	for name, do := range map[string]func(context.Context, *Folder) error{
 		"head": func(ctx context.Context, f *Folder) error {
 			_, err := f.Head(ctx, "hand.zip")
@@ -67,6 +68,7 @@ func TestNobodyWaitsForContents(t *testing.T) {
 
 // What is written depends on the object as it is then, and not on what was hashed before the lock was taken.
 func TestAFileThatChangesWhileItIsHashed(t *testing.T) {
+	t.Parallel()
 	var path, changed string
 	f, path := byHand(t, func(*Folder) {
 		if changed == "" {
@@ -96,6 +98,7 @@ func TestAFileThatChangesWhileItIsHashed(t *testing.T) {
 
 // Whoever has no time any more does not wait for contents, nor for another writer.
 func TestAFolderHonoursItsContext(t *testing.T) {
+	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	f, _ := byHand(t, func(*Folder) { cancel() })
 	if _, err := f.Head(ctx, "hand.zip"); !errors.Is(err, ErrUnavailable) || !errors.Is(err, context.Canceled) {
@@ -131,6 +134,7 @@ func (r reading) Read([]byte) (int, error) {
 
 // A listing that ends in its middle is none, and not a short one.
 func TestAListingThatIsCancelled(t *testing.T) {
+	t.Parallel()
 	f, _ := byHand(t, func(*Folder) {})
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

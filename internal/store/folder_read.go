@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// description is what is kept of an object beside its file.
+// description is what is stored about an object beside its file.
 type description struct {
 	ETag        string            `json:"etag"`
 	MD5         string            `json:"md5"`
@@ -25,8 +25,8 @@ type description struct {
 	Modified    int64             `json:"modified_ns"` // of the file
 }
 
-// descriptionOf names the file that describes an object, by the name's hash: it is in
-// no other object's way, whatever the names.
+// descriptionOf names the description of an object by the hash of the object's name, so that it conflicts with no
+// other object.
 func descriptionOf(name string) string {
 	return fmt.Sprintf("%s/objects/%x.json", private, sha256.Sum256([]byte(name)))
 }
@@ -44,8 +44,8 @@ func (f *Folder) Head(ctx context.Context, name string) (Info, error) {
 	return o.info(name), o.file.Close()
 }
 
-// Get opens an object or a range of it. What is read stays the same version, even when
-// the object is overwritten meanwhile.
+// Get opens an object or a range of it. The reader keeps reading the same version, even if the object is overwritten
+// meanwhile.
 func (f *Folder) Get(ctx context.Context, name string, opts GetOptions) (io.ReadCloser, Info, error) {
 	o, err := f.open(ctx, "get", name)
 	if err != nil {
@@ -74,7 +74,7 @@ func (f *Folder) Get(ctx context.Context, name string, opts GetOptions) (io.Read
 	}{&exact{untilDone{ctx, io.NewSectionReader(o.file, opts.Offset, length)}, length}, o.file}, info, nil
 }
 
-// exact fails when a file ends before the bytes that were promised.
+// exact fails if a file ends before the promised number of bytes.
 type exact struct {
 	io.Reader
 	left int64
@@ -101,18 +101,17 @@ func (u untilDone) Read(p []byte) (int, error) {
 	return u.r.Read(p)
 }
 
-// opened is an object's file with its description.
+// opened is an object's open file with its description.
 type opened struct {
 	description
 	file *os.File
 	stat fs.FileInfo
-	// described: the description is known. A file without one of its own was put or edited by hand, and its contents
-	// describe it: it has to be hashed.
+	// described: the description is known. A file without a valid one was put or edited by hand, and must be hashed.
 	described bool
 }
 
-// open opens an object's file and describes it. A file whose description is not its own is looked at again when no
-// writer is between the two: only then has it none.
+// open opens an object's file and describes it. If the description does not belong to the file, it looks again while
+// no writer is between writing the two.
 func (f *Folder) open(ctx context.Context, op, name string) (*opened, error) {
 	if err := f.check(ctx, op, name); err != nil {
 		return nil, err
@@ -135,7 +134,7 @@ func (f *Folder) open(ctx context.Context, op, name string) (*opened, error) {
 	return o, nil
 }
 
-// openOnce opens a file with the description that it was written with, if there is one.
+// openOnce opens a file with the description that was written with it, if there is one.
 func (f *Folder) openOnce(op, name string) (*opened, error) {
 	file, err := f.root.Open(name)
 	if err != nil {
@@ -171,7 +170,8 @@ func (f *Folder) hash(ctx context.Context, o *opened) error {
 	}
 	modified := o.stat.ModTime()
 	o.description, o.described = description{
-		ETag: fmt.Sprintf("%x-%x", sum.Sum(nil), modified.UnixNano()), MD5: base64.StdEncoding.EncodeToString(sum.Sum(nil)),
+		ETag:    fmt.Sprintf("%x-%x", sum.Sum(nil), modified.UnixNano()),
+		MD5:     base64.StdEncoding.EncodeToString(sum.Sum(nil)),
 		Created: modified.UTC(), Size: o.stat.Size(), Modified: modified.UnixNano(),
 	}, true
 	return nil

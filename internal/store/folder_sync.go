@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// staging is how long writing a file may take: what is older was left by a crash.
+// staging is how long writing a file may take; an older one was left by a crash.
 const staging = 24 * time.Hour
 
-// clean removes files that were never put into place, as far as it can.
+// clean removes files that were never put into place, as far as possible.
 func (f *Folder) clean() {
 	entries, _ := fs.ReadDir(f.root.FS(), private+"/tmp")
 	for _, entry := range entries {
@@ -20,7 +20,7 @@ func (f *Folder) clean() {
 	}
 }
 
-// syncFolder makes the names in a folder last.
+// syncFolder makes the names in a folder durable.
 func (f *Folder) syncFolder(dir string) error {
 	d, err := f.root.Open(dir)
 	if err != nil {
@@ -29,7 +29,7 @@ func (f *Folder) syncFolder(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// syncUp makes an object's name last, with those of the folders around it.
+// syncUp makes an object's name durable, with those of the folders above it.
 func (f *Folder) syncUp(name string) error {
 	for dir := path.Dir(name); ; dir = path.Dir(dir) {
 		if err := f.sync(dir); err != nil || dir == "." {

@@ -12,6 +12,7 @@ import (
 // An object that was acknowledged is there after the machine has crashed: its file's name is on disk,
 // and so are those of the folders that were made for it.
 func TestPutSyncsFolders(t *testing.T) {
+	t.Parallel()
 	f, err := OpenFolder(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
@@ -21,7 +22,8 @@ func TestPutSyncsFolders(t *testing.T) {
 		synced = append(synced, dir)
 		return nil
 	}
-	if _, err := f.Put(t.Context(), "runs/1/result.json", strings.NewReader("{}"), 2, PutOptions{IfNoneMatch: true}); err != nil {
+	_, err = f.Put(t.Context(), "runs/1/result.json", strings.NewReader("{}"), 2, PutOptions{IfNoneMatch: true})
+	if err != nil {
 		t.Fatal(err)
 	}
 	for _, dir := range []string{"runs/1", "runs", "."} {
@@ -33,6 +35,7 @@ func TestPutSyncsFolders(t *testing.T) {
 
 // What a crash left half written goes when the folder is opened again, and what others write just now stays.
 func TestLeftoversOfACrashGo(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	if _, err := OpenFolder(dir); err != nil {
 		t.Fatal(err)

@@ -22,18 +22,22 @@ func folder(t *testing.T, dir string) *store.Folder {
 }
 
 func TestFolder(t *testing.T) {
+	t.Parallel()
 	storetest.Run(t, func(t *testing.T) store.Bucket { return folder(t, t.TempDir()) })
 }
 
 func TestOpenFolderNeedsAFolder(t *testing.T) {
+	t.Parallel()
 	if _, err := store.OpenFolder(filepath.Join(t.TempDir(), "none")); !errors.Is(err, store.ErrNoBucket) {
 		t.Errorf("error %v", err)
 	}
 }
 
 func TestObjectsArePlainFilesThatSurvive(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
-	made, err := folder(t, dir).Put(t.Context(), "runs/1/result.json", strings.NewReader("{}"), 2, store.PutOptions{Metadata: map[string]string{"a": "b"}})
+	made, err := folder(t, dir).Put(t.Context(), "runs/1/result.json", strings.NewReader("{}"), 2,
+		store.PutOptions{Metadata: map[string]string{"a": "b"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,6 +53,7 @@ func TestObjectsArePlainFilesThatSurvive(t *testing.T) {
 // What people put into the folder, or change there, is an object with an ETag of its
 // own, so that no condition on an older version holds.
 func TestFilesPutByHandAreObjects(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	b := folder(t, dir)
 	if err := os.WriteFile(filepath.Join(dir, "hand.zip"), []byte("1"), 0o600); err != nil {
@@ -65,13 +70,15 @@ func TestFilesPutByHandAreObjects(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "hand.zip"), []byte("3"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := b.Put(t.Context(), "hand.zip", strings.NewReader("4"), 1, store.PutOptions{IfMatch: stored.ETag}); !errors.Is(err, store.ErrChanged) {
+	_, err = b.Put(t.Context(), "hand.zip", strings.NewReader("4"), 1, store.PutOptions{IfMatch: stored.ETag})
+	if !errors.Is(err, store.ErrChanged) {
 		t.Errorf("a file edited by hand was overwritten: %v", err)
 	}
 }
 
 // A crash can come after the file is in place and before its description is.
 func TestCrashBetweenFileAndDescription(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	b := folder(t, dir)
 	old, err := b.Put(t.Context(), "x", strings.NewReader("old"), 3, store.PutOptions{})
@@ -104,6 +111,7 @@ func TestCrashBetweenFileAndDescription(t *testing.T) {
 }
 
 func TestLinksAreNotFollowedOut(t *testing.T) {
+	t.Parallel()
 	outside := filepath.Join(t.TempDir(), "secret")
 	if err := os.WriteFile(outside, []byte("secret"), 0o600); err != nil {
 		t.Fatal(err)
@@ -118,12 +126,14 @@ func TestLinksAreNotFollowedOut(t *testing.T) {
 }
 
 func TestReservedAndUnrepresentableNames(t *testing.T) {
+	t.Parallel()
 	b := folder(t, t.TempDir())
 	if _, err := b.Put(t.Context(), "a", strings.NewReader("x"), 1, store.PutOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range []string{".cemli-store/lock", "a/b", strings.Repeat("x", 256), `back\slash`} {
-		if _, err := b.Put(t.Context(), name, strings.NewReader("x"), 1, store.PutOptions{}); !errors.Is(err, store.ErrName) {
+		_, err := b.Put(t.Context(), name, strings.NewReader("x"), 1, store.PutOptions{})
+		if !errors.Is(err, store.ErrName) {
 			t.Errorf("put %.30q: %v; want store.ErrName", name, err)
 		}
 	}
@@ -132,6 +142,7 @@ func TestReservedAndUnrepresentableNames(t *testing.T) {
 // What people put into the folder under a name that no object can have is no object,
 // and in no other's way.
 func TestFilesThatCannotBeObjectsAreNotListed(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	for _, name := range []string{"a", "with\nnewline", "\xff", `back\slash`} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte("x"), 0o600); err != nil {
@@ -146,6 +157,7 @@ func TestFilesThatCannotBeObjectsAreNotListed(t *testing.T) {
 
 // Names that end as descriptions do, and folders of such names, are names like others.
 func TestNamesLikeDescriptions(t *testing.T) {
+	t.Parallel()
 	b := folder(t, t.TempDir())
 	for _, name := range []string{"a", "a.json/a", "b.json", "b/c", strings.Repeat("x", 255)} {
 		made, err := b.Put(t.Context(), name, strings.NewReader("x"), 1, store.PutOptions{})

@@ -25,7 +25,7 @@ func (f *Folder) Put(ctx context.Context, name string, body io.ReadSeeker, size 
 	if err != nil {
 		return Info{}, err
 	}
-	defer f.root.Remove(temp) //nolint:errcheck // gone once it is in place
+	defer f.root.Remove(temp) //nolint:errcheck // it is gone once it is in place
 	d.ContentType, d.Metadata = opts.ContentType, opts.Metadata
 	place := func() error { return f.place(name, temp, d) }
 	if opts.IfNoneMatch || opts.IfMatch != "" {
@@ -63,7 +63,7 @@ func (f *Folder) stage(ctx context.Context, temp string, body io.Reader, size in
 		_ = f.root.Remove(temp)
 		return description{}, Error(ErrUnavailable, "put", f.name, "", err)
 	}
-	// Clocks of file systems tick slowly: two writes must not share a time by chance.
+	// File system clocks tick slowly: two writes must not have the same time by chance.
 	now := time.Now()
 	if err := f.root.Chtimes(temp, now, now); err != nil {
 		return description{}, f.fileError("put", "", err)
@@ -78,8 +78,9 @@ func (f *Folder) stage(ctx context.Context, temp string, body io.Reader, size in
 	}, nil
 }
 
-// change makes a change as the only writer. The change is told what the object is before it, or that there is none. A
-// file that has to be hashed for that is hashed before the lock is taken, and again if it has changed meanwhile.
+// change makes a change as the only writer. The function receives the current description of the object, or the error
+// that there is none. A file that must be hashed for that is hashed before the lock is taken, and again if it has
+// changed meanwhile.
 func (f *Folder) change(ctx context.Context, op, name string, change func(current Info, missing error) error) error {
 	var hashed *opened
 	for {
@@ -112,7 +113,7 @@ func (f *Folder) change(ctx context.Context, op, name string, change func(curren
 	}
 }
 
-// condition checks what a write depends on.
+// condition checks the condition of a write.
 func (f *Folder) condition(name string, opts PutOptions, current Info, missing error) error {
 	switch {
 	case missing == nil && opts.IfNoneMatch:
@@ -125,7 +126,7 @@ func (f *Folder) condition(name string, opts PutOptions, current Info, missing e
 	return nil
 }
 
-// place renames the staged file into place and then describes it; the lock is held.
+// place renames the staged file into place and then writes its description; the lock is held.
 func (f *Folder) place(name, temp string, d description) error {
 	text, err := json.Marshal(d)
 	if err != nil {
@@ -153,7 +154,7 @@ func (f *Folder) place(name, temp string, d description) error {
 	return nil
 }
 
-// Delete removes an object and the folders that are empty then.
+// Delete removes an object, and folders that are then empty.
 func (f *Folder) Delete(ctx context.Context, name, ifMatch string) error {
 	if err := f.check(ctx, "delete", name); err != nil {
 		return err
@@ -168,13 +169,13 @@ func (f *Folder) Delete(ctx context.Context, name, ifMatch string) error {
 		if err := f.root.Remove(name); err != nil {
 			return f.fileError("delete", name, err)
 		}
-		_ = f.root.Remove(descriptionOf(name)) // of no file, it counts for nothing
+		_ = f.root.Remove(descriptionOf(name)) // without a file it counts for nothing
 		f.prune(path.Dir(name))
 		return nil
 	})
 }
 
-// prune removes empty folders from dir up.
+// prune removes empty folders from dir upwards.
 func (f *Folder) prune(dir string) {
 	for ; dir != "."; dir = path.Dir(dir) {
 		if f.root.Remove(dir) != nil {

@@ -8,22 +8,22 @@ import (
 	"cemli-executor/internal/codes"
 )
 
-// Patience gives one request to a store its part of the time that there is, so that one that stalls does
-// not cost the others theirs.
+// Patience gives one request to a store its share of the time that is left, so that a request that stalls does not
+// use up the time of the others.
 type Patience func(context.Context) (context.Context, context.CancelFunc)
 
-// refusals is how often a store is asked again that refuses, as that may pass.
+// refusals is how often a request that the store refused is tried again, because the reason may pass.
 const refusals = 3
 
-// Once does what asks a store for something, within its part of the time.
+// Once runs do within its share of the time.
 func (p Patience) Once(ctx context.Context, do func(context.Context) error) error {
 	ctx, cancel := p(ctx)
 	defer cancel()
 	return do(ctx)
 }
 
-// Insist does it again and again while the store is out of reach and time is left. Another failure that may
-// pass is given a few tries.
+// Insist runs do again and again while the store is out of reach and time is left. After other failures that may
+// pass, it tries only a few times.
 func (p Patience) Insist(ctx context.Context, do func(context.Context) error) error {
 	pause := 100 * time.Millisecond
 	for try := 1; ; try++ {
@@ -36,7 +36,7 @@ func (p Patience) Insist(ctx context.Context, do func(context.Context) error) er
 	}
 }
 
-// wait waits; false if there is no time for that.
+// wait waits; it returns false if there is no time for that.
 func wait(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

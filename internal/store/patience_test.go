@@ -15,6 +15,7 @@ func unbounded(ctx context.Context) (context.Context, context.CancelFunc) {
 }
 
 func TestInsist(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name  string
 		fails []error // one after the other
@@ -43,6 +44,7 @@ func TestInsist(t *testing.T) {
 }
 
 func TestInsistEndsWithTheTime(t *testing.T) {
+	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
 	err := store.Patience(unbounded).Insist(ctx, func(context.Context) error {

@@ -7,13 +7,18 @@
 //
 //   - a write is all or nothing: no reader ever sees part of an object, and an
 //     object that a returned Put acknowledged is there;
+//
 //   - Put with IfNoneMatch creates or fails with ErrExists; of many at once exactly
 //     one succeeds;
+//
 //   - Put, Delete and Get with IfMatch act on exactly that version or fail with
 //     ErrChanged (ErrNotFound where nothing is left);
+//
 //   - an ETag names one write: writing the same bytes again gives another;
+//
 //   - where a bucket keeps versions, what was overwritten or deleted can still be
 //     listed, and read by its version;
+//
 //   - what the store cannot tell for sure is ErrUnavailable, never a guess: the
 //     caller may repeat the call.
 //
@@ -41,11 +46,9 @@ var (
 	ErrChanged = errors.New("object has changed")
 	// ErrDenied: the caller may not do this (store.denied).
 	ErrDenied = errors.New("access denied")
-	// ErrUnavailable: the store failed, hung or dropped the connection; the call may
-	// be repeated (store.unavailable).
+	// ErrUnavailable: the store failed, hung or dropped the connection; the call may be repeated (store.unavailable).
 	ErrUnavailable = errors.New("store unavailable")
-	// ErrRefused: the store does not take the call as it is, and would not the next time
-	// (store.refused).
+	// ErrRefused: the store refuses the call as it is, and would refuse it again (store.refused).
 	ErrRefused = errors.New("request refused")
 	// ErrName: the name cannot be an object's (store.name).
 	ErrName = errors.New("invalid object name")
@@ -60,17 +63,18 @@ var (
 type Info struct {
 	Name      string
 	Size      int64
-	ETag      string    // opaque; no quotes
-	VersionID string    // empty where versions are not kept
-	MD5       string    // base64, of the whole object; may be empty in listings
-	Created   time.Time // when this version was written: in listings to the millisecond, else maybe to the second
-	Metadata  map[string]string
+	ETag      string // opaque; without quotes
+	VersionID string // empty if the bucket keeps no versions
+	MD5       string // base64, of the whole object; may be empty in listings
+	// when this version was written: in listings to the millisecond, otherwise maybe only to the second
+	Created  time.Time
+	Metadata map[string]string
 }
 
 // GetOptions selects what Get reads. The zero value is the whole newest object.
 type GetOptions struct {
-	IfMatch   string // read only this ETag, else ErrChanged
-	VersionID string // read this version; ErrNotFound where it is not kept
+	IfMatch   string // read only the version with this ETag, otherwise ErrChanged
+	VersionID string // read this version; ErrNotFound if it is not kept
 	Offset    int64  // first byte; at or past the end: ErrRange (an empty object read from 0 is no error)
 	Length    int64  // at most this many bytes; 0: to the end
 }
@@ -90,8 +94,8 @@ type ListOptions struct {
 	Limit  int    // at most this many, 1 to 1,000; 0: 1,000
 }
 
-// Page is one page of a listing, in byte order of the names. Next is the Start of
-// the following page, empty on the last. Infos have Name, Size, ETag and Created.
+// Page is one page of a listing, in byte order of the names. Next is the Start of the following page, empty on the
+// last. Infos have Name, Size, ETag and Created.
 type Page struct {
 	Objects []Info
 	Next    string
@@ -101,11 +105,11 @@ type Page struct {
 // and Created.
 type Version struct {
 	Info
-	Deleted bool // it says that the object was deleted, and is none
+	Deleted bool // it marks a deletion, and is no object
 }
 
-// Position is a place in the order of versions: after one version of an object or,
-// without one, before all that an object has. The zero value is the beginning.
+// Position is a place in the order of versions: after one version of an object or, without a version, before all
+// versions of the object. The zero value is the beginning.
 type Position struct{ Name, VersionID string }
 
 // VersionOptions selects a page of the listing of versions.
@@ -115,9 +119,9 @@ type VersionOptions struct {
 	Limit  int // at most this many, 1 to 1,000; 0: 1,000
 }
 
-// VersionPage is one page of versions: by byte order of the names and, of one object,
-// the newest first. Next is where the following page begins, zero on the last. A page
-// may have fewer versions than it could, or none, and a next one.
+// VersionPage is one page of versions: in byte order of the names and, for each object, the newest first. Next is
+// where the following page begins, zero on the last. A page may have fewer versions than the limit, or none, and
+// still have a next one.
 type VersionPage struct {
 	Versions []Version
 	Next     Position
@@ -141,8 +145,7 @@ type Bucket interface {
 	Delete(ctx context.Context, name, ifMatch string) error
 	// List returns one page.
 	List(ctx context.Context, opts ListOptions) (Page, error)
-	// ListVersions returns one page of all versions that are kept. Where none are, the
-	// objects are their only versions.
+	// ListVersions returns one page of all versions that are kept. If none are, the objects are their only versions.
 	ListVersions(ctx context.Context, opts VersionOptions) (VersionPage, error)
 }
 

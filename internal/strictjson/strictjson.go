@@ -93,7 +93,8 @@ func lastComma(doc []byte, offset int64) bool {
 
 // explain reads an error of the decoder.
 func explain(dec *jsontext.Decoder, err error) (kind Kind, offset int64, pointer, reason string) {
-	offset, pointer, reason = dec.InputOffset(), string(dec.StackPointer()), strings.TrimPrefix(err.Error(), "jsontext: ")
+	offset, pointer, reason = dec.InputOffset(), string(dec.StackPointer()),
+		strings.TrimPrefix(err.Error(), "jsontext: ")
 	var syntax *jsontext.SyntacticError
 	if errors.As(err, &syntax) {
 		offset = max(offset, syntax.ByteOffset)
@@ -110,7 +111,8 @@ func explain(dec *jsontext.Decoder, err error) (kind Kind, offset int64, pointer
 	return Syntax, offset, pointer, reason
 }
 
-// again reads a document once more that Check has passed: it does not note all names anew, which takes many times its size.
+// again reads a document once more that Check has passed: it does not note all names anew, which takes many times its
+// size.
 func again(doc []byte) *jsontext.Decoder {
 	return jsontext.NewDecoder(bytes.NewBuffer(doc), jsontext.AllowDuplicateNames(true))
 }

@@ -47,7 +47,8 @@ func TestCheck(t *testing.T) {
 		switch {
 		case fault == nil && c.line != 0:
 			t.Errorf("%.40q was accepted", c.doc)
-		case fault != nil && (fault.Kind != c.kind || fault.Pointer != c.pointer || fault.Line != c.line || fault.Reason == ""):
+		case fault != nil && (fault.Kind != c.kind || fault.Pointer != c.pointer || fault.Line != c.line ||
+			fault.Reason == ""):
 			t.Errorf("%.40q: %+v; want kind %d at %q, line %d", c.doc, *fault, c.kind, c.pointer, c.line)
 		}
 	}
@@ -55,7 +56,10 @@ func TestCheck(t *testing.T) {
 
 // What is accepted is JSON for every other reader, too, and stays so without its white space.
 func FuzzCheck(f *testing.F) {
-	for _, doc := range []string{"{}\f", " [1, {\"a\" :\t\"\\u202e\\ud83d\\ude00\"}]\r\n", "\"\\ud800\"", "1e999", "-0", "\u00a0{}", "{\"a\":1}\x00"} {
+	for _, doc := range []string{
+		"{}\f", " [1, {\"a\" :\t\"\\u202e\\ud83d\\ude00\"}]\r\n", "\"\\ud800\"", "1e999", "-0", "\u00a0{}",
+		"{\"a\":1}\x00",
+	} {
 		f.Add([]byte(doc))
 	}
 	f.Fuzz(func(t *testing.T, doc []byte) {

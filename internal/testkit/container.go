@@ -59,7 +59,8 @@ func (c Container) Command(dir string) []string {
 		docker = "docker"
 	}
 	run := []string{
-		"exec", docker, "run --rm --name", c.Name, "--network host --read-only --user 1000:1000 --cap-drop ALL --security-opt no-new-privileges",
+		"exec", docker, "run --rm --name", c.Name,
+		"--network host --read-only --user 1000:1000 --cap-drop ALL --security-opt no-new-privileges",
 		"--security-opt seccomp=unconfined --pids-limit 50 --ulimit nofile=350:350 --tmpfs", tmp,
 		fmt.Sprintf("--memory %dm --memory-swap %dm", c.MemoryMB, c.MemoryMB),
 	}
@@ -75,7 +76,9 @@ func (c Container) Command(dir string) []string {
 		run = append(run, "-e FN_LISTENER=unix:"+c.IOFS+"/lsnr.sock")
 	}
 	if c.Credentials != "" {
-		run = append(run, "-e OCI_RESOURCE_PRINCIPAL_RPST="+c.Credentials+"/rpst -e OCI_RESOURCE_PRINCIPAL_PRIVATE_PEM="+c.Credentials+"/private.pem")
+		run = append(run,
+			"-e OCI_RESOURCE_PRINCIPAL_RPST="+c.Credentials+"/rpst -e OCI_RESOURCE_PRINCIPAL_PRIVATE_PEM="+
+				c.Credentials+"/private.pem")
 	}
 	run = append(run, "--entrypoint /bin/sh", c.Image, "-c '/function/cemli-executor; exit $?'")
 	return []string{"/bin/sh", "-c", strings.Join([]string{

@@ -20,7 +20,8 @@ func EmptyImage(t testing.TB, program string) []byte {
 		}
 	}
 	for _, dir := range []string{"usr", "etc", "tmp", "proc", "dev", "sys", path.Dir(program)} {
-		add(tar.Header{Typeflag: tar.TypeDir, Name: dir + "/", Mode: 0o1777}) // the engine gives /tmp the mode it has here
+		// the engine gives /tmp the mode it has here
+		add(tar.Header{Typeflag: tar.TypeDir, Name: dir + "/", Mode: 0o1777})
 	}
 	add(tar.Header{Typeflag: tar.TypeReg, Name: program, Mode: 0o755})
 	for _, dir := range []string{"bin", "sbin", "lib", "lib64"} {

@@ -130,8 +130,11 @@ func filter(flags uintptr, instructions []bpf.Instruction) (int, error) {
 			return -1, err
 		}
 	}
-	prog := unix.SockFprog{Len: uint16(len(raw)), Filter: &raw[0]}                                                      // #nosec G115 -- few instructions
-	fd, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, flags, uintptr(unsafe.Pointer(&prog))) // #nosec G103 -- the call takes an address
+	prog := unix.SockFprog{
+		Len: uint16(len(raw)), Filter: &raw[0],
+	} // #nosec G115 -- few instructions
+	fd, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, flags,
+		uintptr(unsafe.Pointer(&prog))) // #nosec G103 -- the call takes an address
 	runtime.KeepAlive(raw)
 	if errno != 0 {
 		return -1, fmt.Errorf("seccomp: %w", errno)
@@ -244,7 +247,8 @@ const (
 func reply(listener int, version int64) {
 	for {
 		var q question
-		_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(listener), notifRecv, uintptr(unsafe.Pointer(&q))) // #nosec G103 -- the call takes an address
+		_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(listener), notifRecv,
+			uintptr(unsafe.Pointer(&q))) // #nosec G103 -- the call takes an address
 		if errno == unix.EINTR || errno == unix.ENOENT && alive(listener) {
 			continue // who asked was interrupted, and asks again
 		}
@@ -252,7 +256,8 @@ func reply(listener int, version int64) {
 			return
 		}
 		r := reaction{id: q.id, val: version}
-		_, _, _ = unix.Syscall(unix.SYS_IOCTL, uintptr(listener), notifSend, uintptr(unsafe.Pointer(&r))) // #nosec G103 -- see above
+		_, _, _ = unix.Syscall(unix.SYS_IOCTL, uintptr(listener), notifSend,
+			uintptr(unsafe.Pointer(&r))) // #nosec G103 -- see above
 	}
 }
 

@@ -21,19 +21,19 @@ import (
 	"cemli-executor/internal/strictjson"
 )
 
-// The event types that mean new bytes under a name.
+// The types of events that mean new contents of an object.
 const (
 	createObject = "com.oraclecloud.objectstorage.createobject"
 	updateObject = "com.oraclecloud.objectstorage.updateobject"
 )
 
-// attributes are what is read of an event besides its data.
+// attributes are the attributes of an event that are read.
 type attributes struct {
 	id, source, kind, subject, time string
 }
 
-// ociEvent is an OCI event as far as it is read. Oracle adds fields and has used
-// several shapes; unknown ones are no error.
+// ociEvent has the fields of an OCI event that are read. Oracle adds fields and has used several forms, so unknown
+// fields are no error.
 type ociEvent struct {
 	Version string         `json:"cloudEventsVersion"`
 	ID      string         `json:"eventID"`
@@ -50,19 +50,20 @@ func (d decoder) fromOCI(doc []byte) Item {
 		return Item{Err: unreadable("", err)}
 	}
 	if e.Version != "0.1" {
-		return Item{Err: refuse("trigger.event_version", "/cloudEventsVersion", fmt.Sprintf("%.40q is not 0.1, the version of OCI events", e.Version))}
+		return Item{Err: refuse("trigger.event_version", "/cloudEventsVersion",
+			fmt.Sprintf("%.40q is not 0.1, the version of OCI events", e.Version))}
 	}
 	return d.assemble(intake.TriggerEvent, attributes{e.ID, e.Source, e.Type, resourceID(e.Data), e.Time}, e.Data)
 }
 
-// resourceID is what an OCI event is about; "" where it does not say so in text.
+// resourceID is what an OCI event is about; "" if that is missing or not text.
 func resourceID(data []byte) string {
 	members, _ := strictjson.Members(data)
 	id, _ := strictjson.Text(members["resourceId"])
 	return id
 }
 
-// structuredEvent is a CloudEvents 1.0 event in JSON as far as it is read.
+// structuredEvent has the fields of a CloudEvents 1.0 event in JSON that are read.
 type structuredEvent struct {
 	Version    string         `json:"specversion"`
 	ID         string         `json:"id"`
@@ -74,9 +75,8 @@ type structuredEvent struct {
 	DataBase64 []byte         `json:"data_base64"`
 }
 
-// structured reads a CloudEvents 1.0 event in structured mode. The SDK's own JSON
-// reader is not used: it panics on a data_base64 that is no text, and stops without a
-// word at an attribute that has no name.
+// structured reads a CloudEvents 1.0 event in structured mode. It does not use the SDK's JSON reader, which panics if
+// data_base64 is not text, and silently stops at an attribute without a name.
 func (d decoder) structured(doc []byte) Item {
 	var e structuredEvent
 	if err := json.Unmarshal(doc, &e); err != nil {
@@ -96,10 +96,11 @@ func (d decoder) structured(doc []byte) Item {
 }
 
 func otherVersion(version string) error {
-	return refuse("trigger.event_version", "/specversion", fmt.Sprintf("%.40q is not 1.0, the version of CloudEvents that is read", version))
+	return refuse("trigger.event_version", "/specversion",
+		fmt.Sprintf("%.40q is not 1.0, the version of CloudEvents that is read", version))
 }
 
-// assemble makes a CloudEvents 1.0 event and reads it.
+// assemble builds a CloudEvents 1.0 event and reads it.
 func (d decoder) assemble(kind intake.TriggerKind, from attributes, data []byte) Item {
 	e, err := newEvent(from, data)
 	switch {
@@ -118,9 +119,10 @@ func newEvent(from attributes, data []byte) (event.Event, error) {
 	e.SetType(from.kind)
 	e.SetSubject(from.subject)
 	if from.time != "" {
-		at, err := time.Parse(time.RFC3339, strings.ToUpper(from.time)) // its letters may be small
+		at, err := time.Parse(time.RFC3339, strings.ToUpper(from.time)) // its letters may be lower-case
 		if err != nil {
-			return e, refuseFor(err, "trigger.event", "", fmt.Sprintf("the event's time %.60q is not in RFC 3339", from.time))
+			return e,
+				refuseFor(err, "trigger.event", "", fmt.Sprintf("the event's time %.60q is not in RFC 3339", from.time))
 		}
 		e.SetTime(at)
 	}
@@ -130,15 +132,16 @@ func newEvent(from attributes, data []byte) (event.Event, error) {
 	return e, nil
 }
 
-// binary reads a CloudEvents 1.0 event in binary mode: attributes in headers, data in
-// the body. The evidence quotes it in structured mode, so that nothing is lost.
+// binary reads a CloudEvents 1.0 event in binary mode, with attributes in headers and data in the body. The evidence
+// quotes it in structured mode, so that nothing is lost.
 func (d decoder) binary(body []byte, header http.Header) Item {
 	if version := header.Get("Ce-Specversion"); version != event.CloudEventsVersionV1 {
 		return Item{Err: otherVersion(version)}
 	}
 	for name, values := range header {
 		if strings.HasPrefix(name, "Ce-") && len(values) != 1 {
-			return Item{Err: refuse("trigger.event", clip(name), fmt.Sprintf("the header has %d values instead of one", len(values)))}
+			return Item{Err: refuse("trigger.event", clip(name),
+				fmt.Sprintf("the header has %d values instead of one", len(values)))}
 		}
 	}
 	header = header.Clone()
@@ -164,15 +167,18 @@ func (d decoder) binary(body []byte, header http.Header) Item {
 	return decoded
 }
 
-// isOther reports whether an event is about no new object, by its type alone.
+// isOther reports whether events of this type are not about a new object.
 func isOther(eventType string) bool {
 	return eventType != "" && eventType != createObject && eventType != updateObject
 }
 
-// aboutOther is the answer to an event that is about no new object. Unless the policy's triggers name it, there is
-// nothing to be done whatever else it has, or lacks; the error is what it lacks.
+// aboutOther handles an event that is not about a new object. It is ignored unless the policy's triggers name it; err
+// is what is wrong with it.
 func aboutOther(kind intake.TriggerKind, eventType string, e event.Event, err error) Item {
-	item := Item{Ignored: fmt.Sprintf("events of type %.100q do not run packages", eventType), Event: &intake.Event{Type: eventType}}
+	item := Item{
+		Ignored: fmt.Sprintf("events of type %.100q do not run packages", eventType),
+		Event:   &intake.Event{Type: eventType},
+	}
 	item.Request.Trigger.Kind = kind
 	if err == nil {
 		err = valid(e)
@@ -186,13 +192,13 @@ func aboutOther(kind intake.TriggerKind, eventType string, e event.Event, err er
 	return item
 }
 
-// resource is an event's data as far as it says what the event is about.
+// resource is the part of an event's data that says what the event is about.
 type resource struct {
 	Name string `json:"resourceName"`
 	ID   string `json:"resourceId"`
 }
 
-// named is what an event is about: its resource's name and id, and its subject.
+// named returns what an event is about: its resource's name and id, and its subject.
 func named(e event.Event) ([]string, error) {
 	var about resource
 	if data := e.Data(); len(bytes.Trim(data, strictjson.Space)) > 0 {
@@ -205,7 +211,9 @@ func named(e event.Event) ([]string, error) {
 	}
 	var names []string
 	var problems []problem.Problem
-	for _, part := range []struct{ where, text string }{{"/data/resourceName", about.Name}, {"/data/resourceId", about.ID}, {"/subject", e.Subject()}} {
+	for _, part := range []struct{ where, text string }{
+		{"/data/resourceName", about.Name}, {"/data/resourceId", about.ID}, {"/subject", e.Subject()},
+	} {
 		if part.text != "" {
 			names = append(names, part.text)
 			problems = append(problems, checkText(part.where, part.text, maxText)...)
@@ -214,7 +222,7 @@ func named(e event.Event) ([]string, error) {
 	return names, problem.Join(problems)
 }
 
-// unreadable says which value of an event is not what it must be, where that is known.
+// unreadable says which value of an event is invalid, if that is known.
 func unreadable(within string, err error) error {
 	message := "the event cannot be read"
 	var wrong *json.SemanticError
@@ -225,8 +233,8 @@ func unreadable(within string, err error) error {
 	return refuseFor(err, "trigger.event", clip(within), message)
 }
 
-// fromEvent reads a CloudEvents 1.0 event, whatever it was before. An object whose name cannot be a
-// package's is let through: it is there, so the executor refuses it with a result that says so.
+// fromEvent reads a CloudEvents 1.0 event of any origin. It accepts objects whose names are invalid for a package:
+// such an object exists, and the executor refuses it with a result.
 func (d decoder) fromEvent(e event.Event, kind intake.TriggerKind) Item {
 	decoded := Item{}
 	decoded.Request.Trigger.Kind = kind
@@ -247,22 +255,23 @@ func (d decoder) fromEvent(e event.Event, kind intake.TriggerKind) Item {
 		return decoded
 	}
 	if err == nil && len(decoded.Request.Object) > maxText {
-		err = problem.Join(checkObject(decoded.Request.Object)) // there is no such object
+		err = problem.Join(checkObject(decoded.Request.Object)) // no such object can exist
 	}
 	decoded.Err = err
 	return decoded
 }
 
-// arrived is what the evidence says of an event.
+// arrived is what the evidence says about an event.
 func arrived(e event.Event, kind intake.TriggerKind) intake.Trigger {
 	return intake.Trigger{Kind: kind, EventID: e.ID(), EventType: e.Type(), EventTime: e.Time().UTC()}
 }
 
-// valid holds an event to the CloudEvents specification and to what evidence can hold.
+// valid checks an event against the CloudEvents specification and the limits of evidence.
 func valid(e event.Event) error {
 	if err := e.Validate(); err != nil {
 		line, _, _ := strings.Cut(strings.TrimSpace(err.Error()), "\n")
-		return refuseFor(err, "trigger.event", "", fmt.Sprintf("the event is not a valid CloudEvents 1.0 event: %.200s", line))
+		return refuseFor(err, "trigger.event", "",
+			fmt.Sprintf("the event is not a valid CloudEvents 1.0 event: %.200s", line))
 	}
 	if year := e.Time().UTC().Year(); year < 1 || year > 9999 {
 		return refuse("trigger.event", "", "the event's time is out of range in UTC")

@@ -22,24 +22,23 @@ const (
 	maxName = 256
 )
 
-// data is an event's data as far as it is read.
+// data has the fields of an event's data that are read.
 type data struct {
 	ResourceName string  `json:"resourceName"`
 	ResourceID   string  `json:"resourceId"`
-	BucketName   string  `json:"bucketName"` // older shape
+	BucketName   string  `json:"bucketName"` // an older form
 	Details      details `json:"additionalDetails"`
 }
 
 type details struct {
 	BucketName string `json:"bucketName"`
-	ObjectName string `json:"objectName"` // older shape
+	ObjectName string `json:"objectName"` // an older form
 	Namespace  string `json:"namespace"`
 	ETag       string `json:"eTag"`
 	VersionID  string `json:"versionId"`
 }
 
-// readData reads an event's data, which may be absent. It may have come in base64, so
-// that nobody has looked into it yet.
+// readData reads an event's data, which may be absent. It may have been in base64, and so not have been checked yet.
 func readData(doc []byte) (data, error) {
 	var d data
 	if len(bytes.Trim(doc, strictjson.Space)) == 0 {
@@ -54,16 +53,15 @@ func readData(doc []byte) (data, error) {
 	return d, nil
 }
 
-// place is one of the parts of an event that say which object it is about, each as
-// much as it knows.
+// place is a part of an event that says which object the event is about, as far as that part tells.
 type place struct {
 	where                     string
 	namespace, bucket, object string
 	encoded                   bool // it may be percent-encoded
 }
 
-// object finds the object that an event is about, and refuses one that says two
-// things. The details come first: what they say is taken as it is written.
+// object finds the object that an event is about, and refuses an event whose parts contradict each other. The details
+// come first, because they are not encoded.
 func (d data) object(subject string) (intake.Request, error) {
 	q := intake.Request{ETag: unquoted(d.Details.ETag), VersionID: d.Details.VersionID}
 	id, err := parseResource("/data/resourceId", d.ResourceID)
@@ -75,7 +73,10 @@ func (d data) object(subject string) (intake.Request, error) {
 		return q, err
 	}
 	for _, p := range []place{
-		{where: "/data/additionalDetails", namespace: d.Details.Namespace, bucket: d.Details.BucketName, object: d.ResourceName},
+		{
+			where: "/data/additionalDetails", namespace: d.Details.Namespace, bucket: d.Details.BucketName,
+			object: d.ResourceName,
+		},
 		{where: "/data", bucket: d.BucketName, object: d.Details.ObjectName},
 		id, about,
 	} {
@@ -86,7 +87,7 @@ func (d data) object(subject string) (intake.Request, error) {
 	return q, nil
 }
 
-// unquoted is an ETag without the quotes that HTTP has it in.
+// unquoted is an ETag without the quotes that HTTP adds.
 func unquoted(etag string) string {
 	if inner, ok := strings.CutPrefix(etag, `"`); ok {
 		if inner, ok := strings.CutSuffix(inner, `"`); ok {
@@ -96,7 +97,7 @@ func unquoted(etag string) string {
 	return etag
 }
 
-// agree adds to a request what the place knows more, and refuses what it knows better.
+// agree adds what the place knows to a request, and refuses a contradiction.
 func (p place) agree(q *intake.Request) error {
 	for _, part := range []struct {
 		said        *string
@@ -112,15 +113,14 @@ func (p place) agree(q *intake.Request) error {
 	return nil
 }
 
-// decodesTo reports whether value is plain in percent-encoding.
+// decodesTo reports whether value is the percent-encoding of plain.
 func decodesTo(value, plain string) bool {
 	decoded, err := url.PathUnescape(value)
 	return err == nil && decoded == plain
 }
 
-// parseResource reads /n/NAMESPACE/b/BUCKET/o/OBJECT; only the object may have slashes
-// in its name. Text that does not begin so is no resource id of Object Storage and says
-// nothing.
+// parseResource reads /n/NAMESPACE/b/BUCKET/o/OBJECT, where only the object may contain slashes. Text that does not
+// begin like that is no resource id of Object Storage, and is ignored.
 func parseResource(where, id string) (place, error) {
 	rest, ok := strings.CutPrefix(id, "/n/")
 	if !ok {
@@ -133,7 +133,7 @@ func parseResource(where, id string) (place, error) {
 	return place{where: where, namespace: parts[0], bucket: parts[2], object: parts[4], encoded: true}, nil
 }
 
-// admit lets only complete names of objects of the packages bucket through.
+// admit accepts only requests that completely name an object of the packages bucket.
 func (b Buckets) admit(q intake.Request) []problem.Problem {
 	var missing []string
 	if q.Bucket == "" {
@@ -159,7 +159,7 @@ func (b Buckets) admit(q intake.Request) []problem.Problem {
 	return nil
 }
 
-// strange says why a request's bucket is not one to run packages from, or "".
+// strange says why packages are not run from a request's bucket; "" if they are.
 func (b Buckets) strange(q intake.Request) string {
 	switch {
 	case q.Bucket == b.Results || q.Bucket == b.State:
@@ -172,31 +172,33 @@ func (b Buckets) strange(q intake.Request) string {
 	return ""
 }
 
-// checkObject checks an object's name, whatever form named it.
+// checkObject checks an object's name in any form of request.
 func checkObject(name string) []problem.Problem {
 	err := intake.CheckObject(name)
 	if err == nil {
 		return nil
 	}
-	return []problem.Problem{described("trigger.object", fmt.Sprintf("%.200q", name), "it cannot be the name of a package: "+err.Error())}
+	return []problem.Problem{described("trigger.object", fmt.Sprintf("%.200q", name),
+		"it cannot be the name of a package: "+err.Error())}
 }
 
-// unprintable characters would make evidence look different from what it says.
+// unprintable reports whether a character could make evidence look different from what it says.
 func unprintable(r rune) bool { return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) }
 
 // checkText checks a text that goes into the evidence or names something.
 func checkText(where, value string, most int) []problem.Problem {
 	switch {
 	case len(value) > most:
-		return []problem.Problem{described("trigger.value", where, fmt.Sprintf("it has %d bytes; at most %d are allowed", len(value), most))}
+		return []problem.Problem{described("trigger.value", where,
+			fmt.Sprintf("it has %d bytes; at most %d are allowed", len(value), most))}
 	case strings.ContainsFunc(value, unprintable):
-		return []problem.Problem{described("trigger.value", where, "it has a control or bidirectional-control character")}
+		return []problem.Problem{described("trigger.value", where,
+			"it has a control or bidirectional-control character")}
 	}
 	return nil
 }
 
-// checkETag refuses what If-Match would not read as one version: a list of them, or
-// the asterisk that means any.
+// checkETag refuses what is not one plain ETag: If-Match also takes lists, and an asterisk for any.
 func checkETag(where, value string) []problem.Problem {
 	other := func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`*,"`, r) }
 	if len(value) <= maxName && strings.ContainsFunc(value, other) {

@@ -17,13 +17,13 @@ import (
 	"cemli-executor/manifest"
 )
 
-// Bounds of a request by hand, besides those of texts.
+// Limits of a request by hand, apart from those of texts.
 const (
 	// maxSlot bounds once_per: a slot longer than a year is a mistake.
 	maxSlot = 366 * 24 * time.Hour
 	// maxParameters bounds how many parameters there are.
 	maxParameters = 256
-	// maxValue bounds the JSON of one parameter; it is to fit an environment variable.
+	// maxValue bounds the JSON of one parameter, which must fit into an environment variable.
 	maxValue = 32 << 10
 	// maxProblems bounds how many problems are reported.
 	maxProblems = 20
@@ -35,49 +35,52 @@ var requestKeys = []string{
 	"rerun_of", "resume_from", "rollback_of", "once_per", "force", "request_id", "reason", "reference", "verdict",
 }
 
-// laterKeys are keys of the contract whose features this version does not have: they are refused, as
-// whoever sends them relies on them.
+// laterKeys are keys of the contract that this version does not support. They are refused, because their senders rely
+// on them.
 var laterKeys = []string{
 	"not_before", "emergency", "scope", "run_id", "package", "version", "dirhash", "state",
 }
 
-// continueKey is the key of the request that the function sends to itself, to go on with what an
-// earlier invocation has accepted.
+// continueKey is the key of the request that the function sends to itself to go on with a pending request.
 const continueKey = "continue"
 
-var markRule = regexp.MustCompile(`^[0-9a-f]{64}-[0-9]{1,9}$`)
+var pendingName = regexp.MustCompile(`^[0-9a-f]{64}-[0-9]{1,9}$`)
 
-// Continue is the request to go on with what an earlier invocation has accepted under a mark.
-func Continue(mark string) []byte { return fmt.Appendf(nil, `{%q:%q}`, continueKey, mark) }
+// Continue is the request to go on with a pending request.
+func Continue(pending string) []byte { return fmt.Appendf(nil, `{%q:%q}`, continueKey, pending) }
 
-// fromItself reads that request.
+// fromItself reads a Continue request.
 func (d decoder) fromItself(members map[string]jsontext.Value) Item {
 	q := intake.Request{Bucket: d.buckets.Packages, Trigger: intake.Trigger{Kind: intake.TriggerRequest}}
-	mark, ok := strictjson.Text(members[continueKey])
-	if !ok || len(members) != 1 || !markRule.MatchString(mark) {
-		return Item{Request: q, Err: refuse("trigger.value", pointer(continueKey), "it is no request that was accepted, or not alone")}
+	pending, ok := strictjson.Text(members[continueKey])
+	if !ok || len(members) != 1 || !pendingName.MatchString(pending) {
+		return Item{
+			Request: q,
+			Err:     refuse("trigger.value", pointer(continueKey), "it is no request that was accepted, or not alone"),
+		}
 	}
-	q.Continue = mark
+	q.Continue = pending
 	return Item{Request: q}
 }
 
-// alone are the actions that name no object, and which keys mean something to each.
+// alone maps each action that names no object to the keys that it uses.
 var alone = map[intake.Action][]string{
 	intake.ActionSweep: {"action", "reason", "reference"},
 	intake.ActionProbe: {"action", "reason", "reference", "verdict"},
 }
 
-// actions are the words for what may be asked.
+// actions are the actions that may be requested.
 var actions = []intake.Action{
-	intake.ActionApply, intake.ActionDryRun, intake.ActionCheck, intake.ActionRollback, intake.ActionSweep, intake.ActionProbe,
+	intake.ActionApply, intake.ActionDryRun, intake.ActionCheck, intake.ActionRollback, intake.ActionSweep,
+	intake.ActionProbe,
 }
 
-// laterActions are words of the contract that this version does not support.
+// laterActions are actions of the contract that this version does not support.
 var laterActions = []intake.Action{"cancel", "mark"}
 
 var runIDRule = regexp.MustCompile(`^[0-9]{8}T[0-9]{6}Z-[a-z0-9][a-z0-9._-]{0,127}$`)
 
-// byHand recognises a request by hand: one of its keys, or nearly one.
+// byHand recognises a request by hand: it has at least one of its keys, or nearly one.
 func byHand(members map[string]jsontext.Value) bool {
 	if len(members) > maxProblems+len(requestKeys) {
 		return slices.ContainsFunc(requestKeys, func(key string) bool { return members[key] != nil })
@@ -92,18 +95,22 @@ func byHand(members map[string]jsontext.Value) bool {
 
 // fromRequest reads a request by hand and reports everything that is wrong with it.
 //
-// Without an action it applies, so that what the uploader chose by metadata does not count. A way back
-// without one has none: it takes that from the run that it names.
+// The default action is apply, whatever the uploader chose by metadata. A request that goes back to a run has no
+// default: it takes the action from that run.
 func (d decoder) fromRequest(members map[string]jsontext.Value) Item {
 	r := reader{members: members}
 	r.unknown()
 	q := intake.Request{
-		Bucket: r.text("bucket", maxName), Object: r.text("object", maxText), ETag: r.text("etag", maxName), VersionID: r.text("version_id", maxName),
-		ParameterSet: r.text("parameter_set", maxName), Reason: r.said("reason", maxText), Reference: r.said("reference", maxName),
+		Bucket: r.text("bucket", maxName), Object: r.text("object", maxText), ETag: r.text("etag", maxName),
+		VersionID:    r.text("version_id", maxName),
+		ParameterSet: r.text("parameter_set", maxName), Reason: r.said("reason", maxText),
+		Reference: r.said("reference", maxName),
 		Back: intake.Back{
-			RerunOf: r.runID("rerun_of"), ResumeFrom: r.runID("resume_from"), RollbackOf: r.runID("rollback_of"), Force: r.boolean("force"),
+			RerunOf: r.runID("rerun_of"), ResumeFrom: r.runID("resume_from"), RollbackOf: r.runID("rollback_of"),
+			Force: r.boolean("force"),
 		},
-		Action: r.action(), OncePer: r.slot(), Parameters: r.parameters(), RequestID: r.said("request_id", maxName), Verdict: r.boolean("verdict"),
+		Action: r.action(), OncePer: r.slot(), Parameters: r.parameters(), RequestID: r.said("request_id", maxName),
+		Verdict: r.boolean("verdict"),
 		Trigger: intake.Trigger{Kind: intake.TriggerRequest},
 	}
 	if q.Action == "" && !q.GoesBack() {
@@ -129,7 +136,7 @@ func (d decoder) fromRequest(members map[string]jsontext.Value) Item {
 	return Item{Request: q, Err: problem.Join(r.problems)}
 }
 
-// reader reads the members of a request and collects what is wrong.
+// reader reads the members of a request and collects problems.
 type reader struct {
 	members  map[string]jsontext.Value
 	problems []problem.Problem // at most maxProblems
@@ -173,7 +180,7 @@ func pointer(keys ...string) string {
 	return clip(p)
 }
 
-// text returns a member that is text of at most most bytes; "" where it is absent.
+// text returns a member that is text of at most most bytes; "" if it is absent.
 func (r *reader) text(key string, most int) string {
 	value, ok := r.members[key]
 	if !ok {
@@ -191,7 +198,7 @@ func (r *reader) text(key string, most int) string {
 	return s
 }
 
-// said is a text that, where it is there, has to say something to a person.
+// said is text that, if present, must have a visible character.
 func (r *reader) said(key string, most int) string {
 	text := r.text(key, most)
 	if text != "" && !manifest.Visible(text) {
@@ -244,16 +251,17 @@ func (r *reader) slot() time.Duration {
 	return d
 }
 
-// only refuses what an action that names no object would not heed.
+// only refuses keys that an action without an object would ignore.
 func (r *reader) only(action intake.Action, keys []string) {
 	for _, key := range requestKeys {
 		if r.members[key] != nil && !slices.Contains(keys, key) {
-			r.wrong(pointer(key), fmt.Sprintf("a %s looks after everything; it takes only %s", action, strings.Join(keys[1:], ", ")))
+			r.wrong(pointer(key),
+				fmt.Sprintf("a %s looks after everything; it takes only %s", action, strings.Join(keys[1:], ", ")))
 		}
 	}
 }
 
-// parameters returns the values as they are; the manifest says what they must be.
+// parameters returns the values unchanged; the manifest defines what they must be.
 func (r *reader) parameters() map[string]json.RawMessage {
 	value, ok := r.members["parameters"]
 	if !ok {
@@ -283,7 +291,8 @@ func checkParameter(name string, value jsontext.Value) []problem.Problem {
 		return []problem.Problem{described("trigger.value", where, "it must be text, a number or a boolean")}
 	}
 	if len(value) > maxValue {
-		return []problem.Problem{described("trigger.value", where, fmt.Sprintf("it has %d bytes; at most %d are allowed", len(value), maxValue))}
+		return []problem.Problem{described("trigger.value", where,
+			fmt.Sprintf("it has %d bytes; at most %d are allowed", len(value), maxValue))}
 	}
 	return checkText(where, name, maxName)
 }

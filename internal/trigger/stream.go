@@ -8,11 +8,11 @@ import (
 	"cemli-executor/internal/strictjson"
 )
 
-// messageKeys are the keys of a message of the Streaming service, as Connector Hub delivers it.
+// messageKeys are the keys of a message of the Streaming service, in the form in which Connector Hub delivers it.
 var messageKeys = []string{"stream", "partition", "key", "value", "offset", "timestamp"}
 
-// isMessage recognises a message of a stream: it has a value and a place, and no key that messages have
-// not.
+// isMessage recognises a message of a stream: it has a value, a partition and an offset, and no keys that messages do
+// not have.
 func isMessage(members map[string]jsontext.Value) bool {
 	known := 0
 	for _, key := range messageKeys {
@@ -23,8 +23,8 @@ func isMessage(members map[string]jsontext.Value) bool {
 	return known == len(members) && members["value"] != nil && members["partition"] != nil && members["offset"] != nil
 }
 
-// fromStream reads what the value of a message is, in base64: an event or a request by hand. It is
-// quoted in the evidence instead of the message.
+// fromStream decodes a message's value from base64 and reads it: an event or a request by hand. The evidence quotes
+// the value instead of the message.
 func (d decoder) fromStream(members map[string]jsontext.Value) Item {
 	text, ok := strictjson.Text(members["value"])
 	if !ok {
@@ -39,7 +39,8 @@ func (d decoder) fromStream(members map[string]jsontext.Value) Item {
 	}
 	inner, _ := strictjson.Members(doc)
 	if isMessage(inner) || inner[continueKey] != nil {
-		return Item{Err: refuse("trigger.unknown_form", "/value", "the value of a stream's message is neither an event nor a request by hand")}
+		return Item{Err: refuse("trigger.unknown_form", "/value",
+			"the value of a stream's message is neither an event nor a request by hand")}
 	}
 	return decoder{buckets: d.buckets}.item(doc)
 }

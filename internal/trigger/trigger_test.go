@@ -36,7 +36,8 @@ func ociEvent(edits ...string) string {
 
 // message is a message of a stream, as Connector Hub delivers it.
 func message(value string) string {
-	return `{"stream":"uploads","partition":"0","key":null,"value":"` + base64.StdEncoding.EncodeToString([]byte(value)) + `","offset":52,"timestamp":1601226150000}`
+	return `{"stream":"uploads","partition":"0","key":null,"value":"` +
+		base64.StdEncoding.EncodeToString([]byte(value)) + `","offset":52,"timestamp":1601226150000}`
 }
 
 const ceData = `{"resourceName":"in/a.zip","resourceId":"/n/ns/b/packages/o/in/a.zip","additionalDetails":{"bucketName":"packages","versionId":"v1","namespace":"ns","eTag":"e1"}}`
@@ -57,10 +58,14 @@ func summary(i trigger.Item) string {
 
 // An event about no upload is told apart by its type, and says what it is about in whatever form it comes.
 func TestEventsAboutSomethingElse(t *testing.T) {
+	t.Parallel()
 	const secret = `{"resourceName":"erp-db","resourceId":"ocid1.vaultsecret.oc1.x","additionalDetails":7}`
 	const oci = `{"cloudEventsVersion":"0.1","eventID":"id-1","source":"VaultSecret","eventType":"com.oraclecloud.vaultsecret.createsecretversion","eventTime":"2026-01-02T03:04:05Z","data":` + secret + `}`
 	const structured = `{"specversion":"1.0","id":"id-1","source":"s","type":"com.oraclecloud.vaultsecret.createsecretversion","subject":"erp","data":` + secret + `}`
-	binary := http.Header{"Ce-Specversion": {"1.0"}, "Ce-Id": {"id-1"}, "Ce-Source": {"s"}, "Ce-Type": {"com.oraclecloud.vaultsecret.createsecretversion"}, "Content-Type": {"application/json"}}
+	binary := http.Header{
+		"Ce-Specversion": {"1.0"}, "Ce-Id": {"id-1"}, "Ce-Source": {"s"},
+		"Ce-Type": {"com.oraclecloud.vaultsecret.createsecretversion"}, "Content-Type": {"application/json"},
+	}
 	broken := binary.Clone()
 	broken.Set("Ce-Time", "yesterday")
 	for _, c := range []struct {
@@ -83,15 +88,18 @@ func TestEventsAboutSomethingElse(t *testing.T) {
 		{"of a name that is no text", strings.Replace(oci, `"erp-db"`, "[]", 1), nil, "", "trigger.event"},
 	} {
 		call, err := trigger.Decode([]byte(c.body), c.header, buckets)
-		if err != nil || len(call.Items) != 1 || call.Items[0].Event == nil || call.Items[0].Ignored == "" || call.Items[0].Err != nil {
+		if err != nil || len(call.Items) != 1 || call.Items[0].Event == nil || call.Items[0].Ignored == "" ||
+			call.Items[0].Err != nil {
 			t.Errorf("%s: %+v, %v", c.name, call, err)
 			continue
 		}
 		item := call.Items[0]
-		if e := item.Event; e.Type != "com.oraclecloud.vaultsecret.createsecretversion" || problem.CodeOf(e.Invalid) != c.invalid || c.invalid == "" && strings.Join(e.Names, " ") != c.names {
+		if e := item.Event; e.Type != "com.oraclecloud.vaultsecret.createsecretversion" ||
+			problem.CodeOf(e.Invalid) != c.invalid || c.invalid == "" && strings.Join(e.Names, " ") != c.names {
 			t.Errorf("%s: %+v", c.name, e)
 		}
-		if q := item.Request; c.invalid == "" && (q.Trigger.EventID != "id-1" || q.Trigger.Raw == nil || q.Object != "") {
+		q := item.Request
+		if c.invalid == "" && (q.Trigger.EventID != "id-1" || q.Trigger.Raw == nil || q.Object != "") {
 			t.Errorf("%s: request %+v", c.name, q)
 		}
 	}
@@ -103,20 +111,30 @@ func TestEventsAboutSomethingElse(t *testing.T) {
 }
 
 func TestDecode(t *testing.T) {
+	t.Parallel()
 	const fromOCI = "event ns/packages/in/a.zip @e1 #v1"
 	for _, c := range []struct{ name, body, want string }{
 		{"OCI event", ociEvent(), fromOCI},
 		{"update", ociEvent("createobject", "updateobject"), fromOCI},
-		{"lower-case source, version 1.0", ociEvent(`"ObjectStorage"`, `"objectstorage"`, `"2.0"`, `"1.0","schemaURL":null`), fromOCI},
+		{
+			"lower-case source, version 1.0",
+			ociEvent(`"ObjectStorage"`, `"objectstorage"`, `"2.0"`, `"1.0","schemaURL":null`), fromOCI,
+		},
 		{"freeFormTags", ociEvent("freeformTags", "freeFormTags"), fromOCI},
 		{"milliseconds", ociEvent("17:02:30Z", "17:02:30.123Z"), fromOCI},
 		{"no time", ociEvent(`"eventTime":"2020-09-27T17:02:30Z",`, ""), fromOCI},
 		{"empty resource id", ociEvent("/n/ns/b/packages/o/in/a.zip", ""), fromOCI},
 		{"no version", ociEvent(`"versionId":"v1",`, ""), "event ns/packages/in/a.zip @e1 #"},
-		{"older shape", ociEvent(`"resourceName":"in/a.zip","resourceId":"/n/ns/b/packages/o/in/a.zip"`, `"bucketName":"packages"`,
-			`"bucketName":"packages","versionId"`, `"objectName":"in/a.zip","versionId"`), fromOCI},
+		{
+			"older shape",
+			ociEvent(`"resourceName":"in/a.zip","resourceId":"/n/ns/b/packages/o/in/a.zip"`, `"bucketName":"packages"`,
+				`"bucketName":"packages","versionId"`, `"objectName":"in/a.zip","versionId"`), fromOCI,
+		},
 		{"name as it is", ociEvent("in/a.zip", "a%2Fb +/o/c/b/d.zip"), "event ns/packages/a%2Fb +/o/c/b/d.zip @e1 #v1"},
-		{"resource id encoded", ociEvent(`Name":"in/a.zip"`, `Name":"in a.zip"`, "/o/in/a.zip", "/o/in%20a.zip"), "event ns/packages/in a.zip @e1 #v1"},
+		{
+			"resource id encoded", ociEvent(`Name":"in/a.zip"`, `Name":"in a.zip"`, "/o/in/a.zip", "/o/in%20a.zip"),
+			"event ns/packages/in a.zip @e1 #v1",
+		},
 		{"upper-case suffix", ociEvent("a.zip", "A.ZIP"), "event ns/packages/in/A.ZIP @e1 #v1"},
 		{"not a zip", ociEvent("a.zip", "a.txt"), "ignored"},
 		{"delete", ociEvent("createobject", "deleteobject"), "ignored"},
@@ -125,9 +143,18 @@ func TestDecode(t *testing.T) {
 		{"state bucket", ociEvent("packages", "state"), "trigger.bucket"},
 		{"another bucket", ociEvent("packages", "other"), "trigger.bucket"},
 		{"details and resource id disagree", ociEvent("/o/in/a.zip", "/o/in/b.zip"), "trigger.ambiguous"},
-		{"no bucket", ociEvent(`"bucketName":"packages",`, "", "/n/ns/b/packages/o/in/a.zip", ""), "trigger.incomplete"},
-		{"no object", ociEvent(`"resourceName":"in/a.zip","resourceId":"/n/ns/b/packages/o/in/a.zip",`, ""), "trigger.incomplete"},
-		{"no data", `{"cloudEventsVersion":"0.1","eventType":"com.oraclecloud.objectstorage.createobject","eventID":"i","source":"s"}`, "trigger.incomplete"},
+		{
+			"no bucket", ociEvent(`"bucketName":"packages",`, "", "/n/ns/b/packages/o/in/a.zip", ""),
+			"trigger.incomplete",
+		},
+		{
+			"no object", ociEvent(`"resourceName":"in/a.zip","resourceId":"/n/ns/b/packages/o/in/a.zip",`, ""),
+			"trigger.incomplete",
+		},
+		{
+			"no data",
+			`{"cloudEventsVersion":"0.1","eventType":"com.oraclecloud.objectstorage.createobject","eventID":"i","source":"s"}`, "trigger.incomplete",
+		},
 		{"no id", ociEvent(`"eventID":"id-1",`, ""), "trigger.event"},
 		{"bad time", ociEvent("2020-09-27T17:02:30Z", "yesterday"), "trigger.event"},
 		{"data of another type", ociEvent(`"resourceName":"in/a.zip"`, `"resourceName":7`), "trigger.event"},
@@ -149,11 +176,17 @@ func TestDecode(t *testing.T) {
 		{"weak ETag", ociEvent(`"e1"`, `"W/\"e1\""`), "trigger.value"},
 		{"time in small letters", ociEvent("2020-09-27T17:02:30Z", "2020-09-27t17:02:30z"), fromOCI},
 		{"time with an offset", ociEvent("17:02:30Z", "17:02:30+02:00"), fromOCI},
-		{"about something else, without id and time", `{"cloudEventsVersion":"0.1","eventType":"com.oraclecloud.vaultsecret.rotate","eventTime":"?"}`, "ignored"},
+		{
+			"about something else, without id and time",
+			`{"cloudEventsVersion":"0.1","eventType":"com.oraclecloud.vaultsecret.rotate","eventTime":"?"}`, "ignored",
+		},
 		{"about nothing", ociEvent(`"eventType":"com.oraclecloud.objectstorage.createobject",`, ""), "trigger.event"},
 		{"CloudEvent about something else, without id", `{"specversion":"1.0","type":"com.example.thing"}`, "ignored"},
 		{"OCI event that says no version", ociEvent(`"cloudEventsVersion":"0.1",`, ""), "trigger.event_version"},
-		{"CloudEvent that says no version", strings.Replace(structuredEvent, `"specversion":"1.0",`, "", 1), "trigger.event_version"},
+		{
+			"CloudEvent that says no version", strings.Replace(structuredEvent, `"specversion":"1.0",`, "", 1),
+			"trigger.event_version",
+		},
 
 		{"event from a stream", message(ociEvent()), fromOCI},
 		{"CloudEvent from a stream", message(structuredEvent), "cloud_event ns/packages/in/a.zip @e1 #v1"},
@@ -161,19 +194,37 @@ func TestDecode(t *testing.T) {
 		{"something else from a stream", message(`{"hello":"world"}`), "trigger.unknown_form"},
 		{"an array from a stream", message(`[` + ociEvent() + `]`), "trigger.unknown_form"},
 		{"a stream from a stream", message(message(ociEvent())), "trigger.unknown_form"},
-		{"what only the function asks, from a stream", message(`{"continue":"` + strings.Repeat("0", 64) + `-1"}`), "trigger.unknown_form"},
+		{
+			"what only the function asks, from a stream", message(`{"continue":"` + strings.Repeat("0", 64) + `-1"}`),
+			"trigger.unknown_form",
+		},
 		{"text from a stream", message(`hello`), "trigger.not_json"},
 		{"no text from a stream", `{"partition":"0","offset":1,"value":{}}`, "trigger.value"},
-		{"not base64 from a stream", `{"stream":"s","partition":"0","key":null,"value":"{}","offset":1,"timestamp":1}`, "trigger.value"},
-		{"not a message of a stream", `{"partition":"0","offset":1,"value":"e30=","topic":"x"}`, "trigger.unknown_form"},
+		{
+			"not base64 from a stream",
+			`{"stream":"s","partition":"0","key":null,"value":"{}","offset":1,"timestamp":1}`, "trigger.value",
+		},
+		{
+			"not a message of a stream", `{"partition":"0","offset":1,"value":"e30=","topic":"x"}`,
+			"trigger.unknown_form",
+		},
 
 		{"CloudEvent", structuredEvent, "cloud_event ns/packages/in/a.zip @e1 #v1"},
 		{"CloudEvent without id", strings.Replace(structuredEvent, `"id":"id-1",`, "", 1), "trigger.event"},
-		{"CloudEvent of a later version", strings.Replace(structuredEvent, `"1.0"`, `"9.0"`, 1), "trigger.event_version"},
-		{"CloudEvent that only has a subject", `{"specversion":"1.0","id":"i","source":"s","type":"com.oraclecloud.objectstorage.createobject","subject":"/n/ns/b/packages/o/a.zip","data":{}}`, "cloud_event ns/packages/a.zip @ #"},
+		{
+			"CloudEvent of a later version", strings.Replace(structuredEvent, `"1.0"`, `"9.0"`, 1),
+			"trigger.event_version",
+		},
+		{
+			"CloudEvent that only has a subject",
+			`{"specversion":"1.0","id":"i","source":"s","type":"com.oraclecloud.objectstorage.createobject","subject":"/n/ns/b/packages/o/a.zip","data":{}}`, "cloud_event ns/packages/a.zip @ #",
+		},
 
 		{"request", `{"object":"a.zip"}`, "request /packages/a.zip @ #"},
-		{"whole request", `{"bucket":"packages","object":"a","etag":"e","version_id":"v","action":"check","reason":"r","reference":"INC1"}`, "request /packages/a @e #v"},
+		{
+			"whole request",
+			`{"bucket":"packages","object":"a","etag":"e","version_id":"v","action":"check","reason":"r","reference":"INC1"}`, "request /packages/a @e #v",
+		},
 		{"request for another bucket", `{"bucket":"results","object":"a.zip"}`, "trigger.bucket"},
 		{"unknown key", `{"object":"a.zip","actoin":"check"}`, "trigger.unknown_key"},
 		{"unknown action", `{"object":"a.zip","action":"destroy"}`, "trigger.action"},
@@ -186,7 +237,10 @@ func TestDecode(t *testing.T) {
 		{"invisible reason", `{"object":"a.zip","reason":" \u200b"}`, "trigger.value"},
 		{"invisible reference", `{"object":"a.zip","reference":"\u00a0"}`, "trigger.value"},
 		{"empty reason", `{"object":"a.zip","reason":""}`, "request /packages/a.zip @ #"},
-		{"force without a reason", `{"object":"a.zip","force":true,"rollback_of":"20260101T000000Z-a-000000000000"}`, "trigger.value"},
+		{
+			"force without a reason", `{"object":"a.zip","force":true,"rollback_of":"20260101T000000Z-a-000000000000"}`,
+			"trigger.value",
+		},
 		{"force as text", `{"object":"a.zip","force":"true"}`, "trigger.value"},
 		{"long request id", `{"object":"a.zip","request_id":"` + strings.Repeat("x", 257) + `"}`, "trigger.value"},
 		{"action of a later version", `{"object":"a.zip","action":"mark"}`, "trigger.unsupported"},
@@ -216,6 +270,7 @@ func TestDecode(t *testing.T) {
 }
 
 func TestDecodeRefusesTheWhole(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct{ name, body, want string }{
 		{"nothing", "", "trigger.empty"},
 		{"white space", " \n", "trigger.empty"},
@@ -246,6 +301,7 @@ func TestDecodeRefusesTheWhole(t *testing.T) {
 
 // A message's value is read by the same rules.
 func TestAMessageHasNoOtherWhiteSpace(t *testing.T) {
+	t.Parallel()
 	for _, after := range []string{"\f", "\v", "\x00", "\u00a0", "\u3000"} {
 		call, err := trigger.Decode([]byte(message(`{"object":"a.zip"}`+after)), nil, buckets)
 		if err != nil || problem.CodeOf(call.Items[0].Err) != "trigger.not_json" {
@@ -255,7 +311,9 @@ func TestAMessageHasNoOtherWhiteSpace(t *testing.T) {
 }
 
 func TestBatchItemsAreIndependent(t *testing.T) {
-	body := "[" + ociEvent() + `,{"bad":1},` + structuredEvent + `,{"object":"b.zip"},[{"object":"nested.zip"}],` + message(ociEvent()) + `,` + message("?") + `]`
+	t.Parallel()
+	body := "[" + ociEvent() + `,{"bad":1},` + structuredEvent + `,{"object":"b.zip"},[{"object":"nested.zip"}],` +
+		message(ociEvent()) + `,` + message("?") + `]`
 	call, err := trigger.Decode([]byte(body), nil, buckets)
 	if err != nil || !call.Batch {
 		t.Fatalf("batch %v, %v", call.Batch, err)
@@ -265,7 +323,8 @@ func TestBatchItemsAreIndependent(t *testing.T) {
 		got = append(got, summary(i))
 	}
 	want := []string{
-		"event ns/packages/in/a.zip @e1 #v1", "trigger.unknown_form", "cloud_event ns/packages/in/a.zip @e1 #v1", "request /packages/b.zip @ #", "trigger.unknown_form",
+		"event ns/packages/in/a.zip @e1 #v1", "trigger.unknown_form", "cloud_event ns/packages/in/a.zip @e1 #v1",
+		"request /packages/b.zip @ #", "trigger.unknown_form",
 		"event ns/packages/in/a.zip @e1 #v1", "trigger.not_json",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -274,9 +333,11 @@ func TestBatchItemsAreIndependent(t *testing.T) {
 }
 
 func TestBinaryMode(t *testing.T) {
+	t.Parallel()
 	header := http.Header{}
 	for key, value := range map[string]string{
-		"Ce-Specversion": "1.0", "Ce-Id": "id-1", "Ce-Source": "ObjectStorage", "Ce-Type": "com.oraclecloud.objectstorage.createobject",
+		"Ce-Specversion": "1.0", "Ce-Id": "id-1", "Ce-Source": "ObjectStorage",
+		"Ce-Type": "com.oraclecloud.objectstorage.createobject",
 		"Ce-Time": "2020-09-27T17:02:30Z", "Content-Type": "application/json",
 	} {
 		header.Set(key, value)
@@ -289,7 +350,8 @@ func TestBinaryMode(t *testing.T) {
 		t.Errorf("got %s; want %s (%v)", got, want, call.Items[0].Err)
 	}
 	header.Set("Ce-Time", "2020-09-27t17:02:30z")
-	if call, err := trigger.Decode([]byte(ceData), header, buckets); err != nil || !call.Items[0].Request.Trigger.EventTime.Equal(time.Date(2020, 9, 27, 17, 2, 30, 0, time.UTC)) {
+	call, err = trigger.Decode([]byte(ceData), header, buckets)
+	if err != nil || !call.Items[0].Request.Trigger.EventTime.Equal(time.Date(2020, 9, 27, 17, 2, 30, 0, time.UTC)) {
 		t.Errorf("with a time in small letters: %+v, %v", call.Items, err)
 	}
 	if got := header.Get("Ce-Time"); got != "2020-09-27t17:02:30z" {
@@ -303,6 +365,7 @@ func TestBinaryMode(t *testing.T) {
 }
 
 func TestWhatTheEvidenceIsTold(t *testing.T) {
+	t.Parallel()
 	call, err := trigger.Decode([]byte(ociEvent()), nil, buckets)
 	if err != nil {
 		t.Fatal(err)
@@ -315,16 +378,19 @@ func TestWhatTheEvidenceIsTold(t *testing.T) {
 	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(intake.Trigger{}, "Raw")); diff != "" {
 		t.Error("(-want +got):\n" + diff)
 	}
-	if !json.Valid(got.Raw) || strings.Contains(string(got.Raw), "\n") || !strings.Contains(string(got.Raw), `"eventTypeVersion":"2.0"`) {
+	if !json.Valid(got.Raw) || strings.Contains(string(got.Raw), "\n") ||
+		!strings.Contains(string(got.Raw), `"eventTypeVersion":"2.0"`) {
 		t.Errorf("raw %s", got.Raw)
 	}
-	call, err = trigger.Decode([]byte(ociEvent(`"freeformTags":{}`, `"freeformTags":{"a":"`+strings.Repeat("x", 70_000)+`"}`)), nil, buckets)
+	call, err = trigger.Decode(
+		[]byte(ociEvent(`"freeformTags":{}`, `"freeformTags":{"a":"`+strings.Repeat("x", 70_000)+`"}`)), nil, buckets)
 	if err != nil || call.Items[0].Err != nil || call.Items[0].Request.Trigger.Raw != nil {
 		t.Errorf("an event over 64 KB: quoted, or refused: %v, %v", err, call.Items[0].Err)
 	}
 }
 
 func TestRequestReportsEverything(t *testing.T) {
+	t.Parallel()
 	call, err := trigger.Decode([]byte(`{"object":7,"action":"x","oncce_per":"1h"}`), nil, buckets)
 	if err != nil {
 		t.Fatal(err)
@@ -339,17 +405,21 @@ func TestRequestReportsEverything(t *testing.T) {
 }
 
 func TestProbeNamesNoObject(t *testing.T) {
+	t.Parallel()
 	for body, verdict := range map[string]bool{
-		`{"action":"probe"}`: false, `{"action":"probe","verdict":false}`: false, `{"action":"probe","verdict":true,"reason":"deployment"}`: true,
+		`{"action":"probe"}`: false, `{"action":"probe","verdict":false}`: false,
+		`{"action":"probe","verdict":true,"reason":"deployment"}`: true,
 	} {
 		call, err := trigger.Decode([]byte(body), nil, buckets)
-		if err != nil || call.Items[0].Err != nil || call.Items[0].Request.Action != intake.ActionProbe || call.Items[0].Request.Verdict != verdict {
+		if err != nil || call.Items[0].Err != nil || call.Items[0].Request.Action != intake.ActionProbe ||
+			call.Items[0].Request.Verdict != verdict {
 			t.Errorf("%s: %+v, %v", body, call.Items, err)
 		}
 	}
 }
 
 func TestSweepNamesNoObject(t *testing.T) {
+	t.Parallel()
 	call, err := trigger.Decode([]byte(`{"action":"sweep"}`), nil, buckets)
 	if err != nil || call.Items[0].Err != nil || call.Items[0].Request.Action != intake.ActionSweep {
 		t.Errorf("%+v, %v", call.Items, err)
@@ -358,13 +428,17 @@ func TestSweepNamesNoObject(t *testing.T) {
 
 // Every word of the contract is known: what this version cannot do is refused as that.
 func TestLaterKeysAreNoMistakes(t *testing.T) {
-	for _, key := range []string{"not_before", "emergency", "scope", "run_id", "package", "version", "dirhash", "state"} {
+	t.Parallel()
+	for _, key := range []string{
+		"not_before", "emergency", "scope", "run_id", "package", "version", "dirhash", "state",
+	} {
 		call, err := trigger.Decode([]byte(`{"object":"a.zip","`+key+`":"x"}`), nil, buckets)
 		if err != nil {
 			t.Fatal(err)
 		}
 		err = call.Items[0].Err
-		if problem.CodeOf(err) != "trigger.unsupported" || !strings.Contains(err.Error(), "this version does not support the key "+key) {
+		if problem.CodeOf(err) != "trigger.unsupported" ||
+			!strings.Contains(err.Error(), "this version does not support the key "+key) {
 			t.Errorf("%s: %v", key, err)
 		}
 	}
@@ -373,7 +447,8 @@ func TestLaterKeysAreNoMistakes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := call.Items[0].Err; !strings.Contains(fmt.Sprint(err), "this version does not support the action "+action) {
+		err = call.Items[0].Err
+		if !strings.Contains(fmt.Sprint(err), "this version does not support the action "+action) {
 			t.Errorf("%s: %v", action, err)
 		}
 	}
@@ -382,6 +457,7 @@ func TestLaterKeysAreNoMistakes(t *testing.T) {
 // A request by hand applies where it does not say what else: metadata is the uploader's word, not its
 // own. A way back takes its action from the run it names.
 func TestTheActionOfARequestByHand(t *testing.T) {
+	t.Parallel()
 	const run = "20260101T000000Z-a-000000000000"
 	for body, want := range map[string]intake.Action{
 		`{"object":"a.zip"}`:                                                              intake.ActionApply,
@@ -405,6 +481,7 @@ func TestTheActionOfARequestByHand(t *testing.T) {
 
 // What is accepted is kept as it came: the mark of a request has all of it.
 func TestARequestSurvivesItsMark(t *testing.T) {
+	t.Parallel()
 	for _, body := range []string{
 		`{"object":"a.zip","request_id":"3f2a","force":true,"reason":"r","reference":"INC1","parameters":{"A":1.0}}`,
 		ociEvent("in/a.zip", `/in\t\u202e\u0000.zip`),
@@ -422,7 +499,8 @@ func TestARequestSurvivesItsMark(t *testing.T) {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
 	}
-	call, err := trigger.Decode([]byte(`{"object":"a.zip","request_id":"3f2a","force":true,"reason":"r"}`), nil, buckets)
+	call, err := trigger.Decode([]byte(`{"object":"a.zip","request_id":"3f2a","force":true,"reason":"r"}`), nil,
+		buckets)
 	if q := call.Items[0].Request; err != nil || q.RequestID != "3f2a" || !q.Force {
 		t.Errorf("%+v, %v", q, err)
 	}
@@ -439,6 +517,7 @@ func mark(q intake.Request) []byte {
 
 // The evidence quotes what a message of a stream says, not its base64.
 func TestTheEvidenceQuotesTheValueOfAMessage(t *testing.T) {
+	t.Parallel()
 	call, err := trigger.Decode([]byte(message(ociEvent())), nil, buckets)
 	if err != nil {
 		t.Fatal(err)
@@ -450,6 +529,7 @@ func TestTheEvidenceQuotesTheValueOfAMessage(t *testing.T) {
 
 // What is missing is named.
 func TestEnvelopesWithoutAVersion(t *testing.T) {
+	t.Parallel()
 	for body, want := range map[string]string{
 		ociEvent(`"cloudEventsVersion":"0.1",`, ""):                     "cloudEventsVersion",
 		strings.Replace(structuredEvent, `"specversion":"1.0",`, "", 1): "specversion",
@@ -466,9 +546,12 @@ func TestEnvelopesWithoutAVersion(t *testing.T) {
 
 func FuzzDecode(f *testing.F) {
 	for _, seed := range []string{
-		message(ociEvent()), message(`{"object":"a.zip","force":true,"request_id":"x"}`), message(message("{}")), "[" + message(structuredEvent) + "]",
-		ociEvent("in/a.zip", `/a\u200f.zip`), ociEvent(`"e1"`, `"\"e1\""`), `{"object":"a.zip","rerun_of":"20260101T000000Z-a-000000000000","reason":"\u200b"}`,
-		ociEvent(), ociEvent("createobject", "deleteobject"), structuredEvent, ceData, `{"object":"a.zip","action":"check","parameters":{"A":1}}`,
+		message(ociEvent()), message(`{"object":"a.zip","force":true,"request_id":"x"}`), message(message("{}")),
+		"[" + message(structuredEvent) + "]",
+		ociEvent("in/a.zip", `/a\u200f.zip`), ociEvent(`"e1"`, `"\"e1\""`),
+		`{"object":"a.zip","rerun_of":"20260101T000000Z-a-000000000000","reason":"\u200b"}`,
+		ociEvent(), ociEvent("createobject", "deleteobject"), structuredEvent, ceData,
+		`{"object":"a.zip","action":"check","parameters":{"A":1}}`,
 		"[" + ociEvent() + `,{"object":"b.zip"}]`, `[[]]`, `{"object":"../a.zip"}`, "{\"a\":\"\xff\"}",
 		"{\"object\":\"a.zip\"}\f", ceData + "\u00a0", "[{\"object\":\"a.zip\"}\v]",
 	} {
@@ -478,7 +561,10 @@ func FuzzDecode(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte, binaryMode bool) {
 		header := http.Header{}
 		if binaryMode {
-			header = http.Header{"Ce-Specversion": {"1.0"}, "Ce-Id": {"i"}, "Ce-Source": {"s"}, "Ce-Type": {"com.oraclecloud.objectstorage.createobject"}, "Content-Type": {"application/json"}}
+			header = http.Header{
+				"Ce-Specversion": {"1.0"}, "Ce-Id": {"i"}, "Ce-Source": {"s"},
+				"Ce-Type": {"com.oraclecloud.objectstorage.createobject"}, "Content-Type": {"application/json"},
+			}
 		}
 		call, err := trigger.Decode(body, header, buckets)
 		if err != nil {
@@ -494,7 +580,8 @@ func FuzzDecode(f *testing.F) {
 			q := i.Request
 			if raw := q.Trigger.Raw; raw != nil {
 				doc, err := evidence.Result{Trigger: evidence.Trigger{Raw: raw}}.Encode()
-				if back, decodeErr := evidence.Decode(doc); err != nil || decodeErr != nil || !utf8.Valid(raw) || back.Trigger.Raw == nil {
+				back, decodeErr := evidence.Decode(doc)
+				if err != nil || decodeErr != nil || !utf8.Valid(raw) || back.Trigger.Raw == nil {
 					t.Fatalf("the result that quotes %q cannot be stored: %v, %v", raw, err, decodeErr)
 				}
 			}

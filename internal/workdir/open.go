@@ -9,14 +9,13 @@ import (
 	"os"
 )
 
-// ErrNotRegular says that a name is a link, a pipe, a folder, or another thing that is not read.
+// ErrNotRegular says that a name is a link, a pipe, a folder, or something else that is not a regular file.
 var ErrNotRegular = errors.New("not a regular file")
 
-// errUnread does not tell more: what it says goes into evidence, and a path says where this program works.
+// errUnread names no path, because it goes into evidence, and paths tell where this program works.
 var errUnread = errors.New("it could not be read")
 
-// OpenRegular opens a regular file without following a link and without waiting for the other end of a
-// pipe.
+// OpenRegular opens a regular file. It neither follows a link nor waits for the other end of a pipe.
 func OpenRegular(root *os.Root, name string) (*os.File, fs.FileInfo, error) {
 	before, err := root.Lstat(name)
 	if err != nil {
@@ -37,7 +36,7 @@ func OpenRegular(root *os.Root, name string) (*os.File, fs.FileInfo, error) {
 	return f, after, nil
 }
 
-// Digest is the SHA-256 of the first size bytes of a file, in hexadecimal. A file that is shorter is an error.
+// Digest is the SHA-256, in hexadecimal, of a file's first size bytes. A shorter file is an error.
 func Digest(f io.Reader, size int64) (string, error) {
 	sum := sha256.New()
 	if _, err := io.CopyN(sum, f, size); err != nil {
@@ -46,9 +45,8 @@ func Digest(f io.Reader, size int64) (string, error) {
 	return hex.EncodeToString(sum.Sum(nil)), nil
 }
 
-// Space is what a file system has left.
+// Space is the free space of a file system.
 type Space struct{ Bytes, Inodes int64 }
 
-// Free measures what an unprivileged process may still write below a folder; ok is false where the system
-// does not tell.
+// Free measures what an unprivileged process may still write below a folder; ok is false if the system does not tell.
 func Free(folder string) (free Space, ok bool, err error) { return freeSpace(folder) }

@@ -10,14 +10,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openFolder opens a folder, and not through a link.
+// openFolder opens a folder, but no link.
 const openFolder = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC
 
-// withoutWaiting opens a pipe without the other end.
+// withoutWaiting opens a pipe without waiting for its other end.
 const withoutWaiting = unix.O_NONBLOCK
 
-// removeFolder removes a folder with all that scripts may have made of it: closed, deeper than a
-// path can be long, with more levels than there are descriptors.
+// removeFolder removes a folder with everything in it, whatever scripts have made of it: without access rights,
+// deeper than a path can be long, or with more levels than there are descriptors.
 func removeFolder(path string) error {
 	if err := os.Chmod(path, 0o700); errors.Is(err, os.ErrNotExist) { // #nosec G302 -- a folder
 		return nil
@@ -31,8 +31,8 @@ func removeFolder(path string) error {
 	return nil
 }
 
-// removeContents removes what is in a folder. Folders in folders are moved to the top one after
-// the other, so that it never has more than two open, and no name has a path.
+// removeContents removes everything in a folder. It moves inner folders to the top one after the other, so that it
+// needs only two open folders, and no paths.
 func removeContents(path string) error {
 	top, err := unix.Open(path, openFolder, 0)
 	if err != nil {
@@ -59,8 +59,8 @@ func removeContents(path string) error {
 	return errors.Join(problems...)
 }
 
-// emptied removes the files of a folder in top, and moves its folders to top. It returns their
-// new names. What is no folder is left alone.
+// emptied removes the files of a folder in top, and moves its folders to top. It returns their new names. It does
+// nothing to what is not a folder.
 func emptied(top int, name string, moved *int) (more []string, err error) {
 	if !isFolder(top, name) {
 		return nil, nil
@@ -84,7 +84,7 @@ func emptied(top int, name string, moved *int) (more []string, err error) {
 			}
 			continue
 		}
-		// A folder that changes its parent is written to.
+		// Moving a folder writes to the folder itself, for its parent changes.
 		if err := unix.Fchmodat(dir, inner, 0o700, 0); err != nil {
 			return more, err
 		}
@@ -111,7 +111,7 @@ func isFolder(dir int, name string) bool {
 	return unix.Fstatat(dir, name, &stat, unix.AT_SYMLINK_NOFOLLOW) == nil && stat.Mode&unix.S_IFMT == unix.S_IFDIR
 }
 
-// namesIn lists a folder through a descriptor of its own.
+// namesIn lists a folder through a new descriptor.
 func namesIn(dir int) ([]string, error) {
 	fd, err := unix.Openat(dir, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {

@@ -6,40 +6,40 @@ import (
 	"time"
 )
 
-// Limits of what is done to find out what a step has changed in the package's folder.
+// Limits of the work to find out what a step changed in the package's folder.
 const (
-	maxNew        = 20_000      // names beyond those that were there before
-	maxRehashed   = 32 << 20    // bytes of files that are read again
-	maxChangeTime = time.Second // of looking at names
+	maxNew        = 20_000      // names beyond those known before
+	maxRehashed   = 32 << 20    // bytes of files that are hashed again
+	maxChangeTime = time.Second // for reading names and states
 )
 
-// Snapshot is how the files in the package's folder were at one moment. A file counts as changed by its
-// size, inode and ctime, and, where those differ, by its digest. What a script does through shared memory,
-// in a /tmp that is one, changes none of that.
+// Snapshot is the state of the files in the package's folder at one moment. A file counts as changed if its size,
+// inode or ctime differs, and its digest as well. Writes through shared memory, on a /tmp that is in memory, change
+// none of these and go unnoticed.
 type Snapshot struct {
 	dir   *Dir
 	files files
 }
 
-// files are files in the package's folder, by name.
+// files are the states of files in the package's folder, by name.
 type files map[string]fileState
 
-// fileState is what tells a file from another one, or from itself before it was written to.
+// fileState tells whether a file is still the same and has not been written to.
 type fileState struct {
 	size    int64
 	inode   uint64
-	changed int64 // when, as the kernel says, in nanoseconds
+	changed int64 // the ctime, in nanoseconds
 	regular bool
-	sum     string // digest; "" where it is not known
+	sum     string // the digest; "" if unknown
 }
 
-// same reports whether two states are of one file that nobody has written to.
+// same reports whether both states are of the same, unwritten file.
 func (s fileState) same(o fileState) bool {
 	s.sum, o.sum = "", ""
 	return s == o
 }
 
-// Snapshot takes the package's files as they are now; sums has the digest of each, by name.
+// Snapshot records the states of the package's files; sums has the digest of each, by name.
 func (d *Dir) Snapshot(sums map[string]string) *Snapshot {
 	s := &Snapshot{dir: d}
 	s.files, _ = d.look(len(sums))
@@ -52,9 +52,9 @@ func (d *Dir) Snapshot(sums map[string]string) *Snapshot {
 	return s
 }
 
-// Changed names the files that are not as they were in the snapshot, in byte order: new ones, those that
-// are gone, and those with other contents. The snapshot then is of now. It is not whole where there was too
-// much to look at; of what was not looked at nothing is known to have changed.
+// Changed names the files that differ from the snapshot, in byte order: new, removed and changed ones. It then
+// updates the snapshot. Whole is false if there was too much to look at; what was not looked at does not count as
+// changed.
 func (s *Snapshot) Changed() (names []string, whole bool) {
 	now, whole := s.dir.look(len(s.files))
 	left := int64(maxRehashed)
@@ -77,7 +77,7 @@ func (s *Snapshot) Changed() (names []string, whole bool) {
 		case whole:
 			names = append(names, name)
 		default:
-			now[name] = state // it was not looked at
+			now[name] = state // not looked at
 		}
 	}
 	s.files = now
@@ -85,7 +85,7 @@ func (s *Snapshot) Changed() (names []string, whole bool) {
 	return names, whole
 }
 
-// sumAgain is the digest of a file as it is now; "" where it is too much work.
+// sumAgain is a file's digest now; "" if it takes too much work.
 func (d *Dir) sumAgain(name string, state fileState, left *int64) string {
 	if !state.regular || state.size > *left {
 		return ""

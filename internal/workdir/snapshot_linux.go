@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// look lists the files in the package's folder, but not many more than there are to be expected; the
-// second value says whether it has all of them.
+// look lists the files in the package's folder, but not many more than expected; the second value says whether the
+// list is complete.
 func (d *Dir) look(expected int) (files, bool) {
 	l := looker{found: make(files, expected), most: expected + maxNew, end: time.Now().Add(maxChangeTime)}
 	top, err := d.contents.Open(".")
@@ -19,7 +19,7 @@ func (d *Dir) look(expected int) (files, bool) {
 	return l.found, !l.stopped
 }
 
-// looker goes through folders.
+// looker walks through folders.
 type looker struct {
 	found   files
 	most    int
@@ -27,7 +27,7 @@ type looker struct {
 	stopped bool
 }
 
-// folder looks at what is in a folder, which it closes. One that cannot be listed has nothing.
+// folder lists what is in a folder, and closes it. A folder that cannot be listed counts as empty.
 func (l *looker) folder(f *os.File, prefix string, depth int) {
 	defer f.Close()
 	for !l.stopped {
@@ -42,7 +42,7 @@ func (l *looker) folder(f *os.File, prefix string, depth int) {
 	}
 }
 
-// entry notes a file, or goes into a folder. A folder deeper than a package's is noted as a file is.
+// entry notes a file, or walks into a folder. A folder that is deeper than packages may be is noted like a file.
 func (l *looker) entry(dir int, prefix, name string, depth int) {
 	var stat unix.Stat_t
 	if l.stopped || unix.Fstatat(dir, name, &stat, unix.AT_SYMLINK_NOFOLLOW) != nil {

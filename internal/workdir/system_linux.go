@@ -16,7 +16,7 @@ func freeSpace(dir string) (free Space, ok bool, err error) {
 	}
 	free = Space{Bytes: int64(s.Bavail) * s.Bsize, Inodes: int64(min(s.Ffree, math.MaxInt64))} // #nosec G115 -- bounded
 	if s.Files == 0 {
-		free.Inodes = math.MaxInt64 // the file system makes them as needed
+		free.Inodes = math.MaxInt64 // the file system has no fixed number
 	}
 	return free, true, nil
 }

@@ -15,7 +15,7 @@ func freeSpace(string) (Space, bool, error) { return Space{}, false, nil }
 
 func ownedByUs(fs.FileInfo) bool { return true }
 
-// newLogFile makes a file for a log that has no name.
+// newLogFile creates a file without a name for a log.
 func newLogFile(string) (*os.File, error) {
 	f, err := os.CreateTemp("", "cemli-log-")
 	if err != nil {
@@ -36,5 +36,5 @@ func removeContents(path string) error {
 	return err
 }
 
-// look lists nothing: no step is run here.
+// look lists nothing: no step runs on this platform.
 func (d *Dir) look(int) (files, bool) { return nil, true }

@@ -6,10 +6,9 @@
 //	run-…/artifacts      CEMLI_ARTIFACTS
 //	run-…/out            CEMLI_OUTPUT, CEMLI_SUMMARY, CEMLI_MASK
 //
-// It is made in a work folder that belongs to one executor alone, which is emptied first. Scripts are
-// hostile: whatever they have made of these folders, this program follows no link out of them, waits for no
-// pipe, and removes what is closed, deeper than a path can be long, or has more levels than there are
-// descriptors.
+// It is created in a work folder that belongs to one executor alone, and that is emptied first. Scripts are hostile:
+// whatever they have made of these folders, this program follows no link out of them, waits for no pipe, and removes
+// folders that are closed, deeper than a path can be long, or with more levels than there are descriptors.
 package workdir
 
 import (
@@ -23,7 +22,7 @@ import (
 	"cemli-executor/internal/problem"
 )
 
-// Places in the folder of a run.
+// Places in a run's folder.
 const (
 	Package     = "package"
 	Home        = "home"
@@ -35,10 +34,10 @@ const (
 	out = "out"
 )
 
-// folders are what the folder of a run has, all for the scripts, in a folder that is not.
+// folders are the scripts' folders; they are in a folder that is not the scripts'.
 var folders = []string{Package, Home, Tmp, Artifacts, out}
 
-// MaxDepth is how deep folders of scripts are looked at: as deep as those of a package.
+// MaxDepth is how many levels of scripts' folders are looked at, as many as a package may have.
 const MaxDepth = 32
 
 // Dir is the folder of one run.
@@ -46,11 +45,11 @@ type Dir struct {
 	path     string
 	root     *os.Root // of path
 	contents *os.Root // of path/package
-	owner    int      // id of the scripts' user; 0: this program's own
+	owner    int      // the id of the scripts' user; 0: this program's user
 }
 
-// Make empties the work folder of what earlier runs left and makes the folder of a run in it, whose
-// scripts run as a user of that id; 0: as this program's own.
+// Make removes what earlier runs left in the work folder, and creates a run's folder in it, for scripts that run as
+// this user; 0: as this program's user.
 func Make(work string, user int) (*Dir, error) {
 	if err := empty(work); err != nil {
 		return nil, unusable(work, err)
@@ -67,7 +66,7 @@ func Make(work string, user int) (*Dir, error) {
 	return d, nil
 }
 
-// Prepare makes the work folder, if there is none, without emptying it.
+// Prepare creates the work folder if it does not exist; it does not empty it.
 func Prepare(work string) error {
 	if err := os.MkdirAll(work, 0o700); err != nil {
 		return unusable(work, err)
@@ -82,8 +81,8 @@ func unusable(work string, err error) error {
 	}, err)
 }
 
-// empty makes sure that the work folder is one of ours alone, and empty. Somebody else's folder or a link
-// in its place, as can be put into a shared /tmp, is refused.
+// empty makes sure that the work folder belongs to this user alone and is empty. It refuses a link, or a folder of
+// another user, as somebody could put into a shared /tmp.
 func empty(work string) error {
 	if err := os.Mkdir(work, 0o700); err == nil {
 		return nil
@@ -105,8 +104,7 @@ func empty(work string) error {
 		return err
 	}
 	if len(entries) > 0 {
-		// What cannot be removed is in nobody's way: each run has a folder of its own, and
-		// whether there is space left is looked at.
+		// What cannot be removed does no harm: each run has a folder of its own, and the space left is checked.
 		_ = removeContents(work)
 	}
 	return nil
@@ -118,7 +116,7 @@ func (d *Dir) furnish() (err error) {
 	}
 	if d.owner != 0 {
 		for _, folder := range []string{filepath.Dir(d.path), d.path} {
-			// The scripts' user may pass through; what is below is that user's alone.
+			// The scripts' user may pass through; what is below belongs to that user alone.
 			if err := os.Chmod(folder, 0o711); err != nil { // #nosec G302 -- see above
 				return err
 			}
@@ -139,10 +137,10 @@ func (d *Dir) Root() *os.Root { return d.root }
 // Contents is the folder with the package's files.
 func (d *Dir) Contents() *os.Root { return d.contents }
 
-// OutputFile is the place for what an attempt at a step gives to later ones.
+// OutputFile is where an attempt at a step writes its outputs.
 func OutputFile(step, attempt int) string { return fmt.Sprintf(out+"/output-%02d-%d", step, attempt) }
 
-// Path is the absolute path of a place in the folder; of "" that of the folder.
+// Path is the absolute path of a place in the folder; "" is the folder itself.
 func (d *Dir) Path(name string) string { return filepath.Join(d.path, name) }
 
 // Writable are the absolute paths of the folders that scripts may change.
@@ -154,7 +152,7 @@ func (d *Dir) Writable() []string {
 	return paths
 }
 
-// Give makes the scripts' user the owner of all that is theirs.
+// Give makes the scripts' user the owner of the scripts' folders.
 func (d *Dir) Give() error {
 	if d.owner == 0 {
 		return nil
@@ -173,19 +171,19 @@ func (d *Dir) Give() error {
 	return nil
 }
 
-// Reopen gives the folders the modes again that a script may have taken from them: they belong to its user.
+// Reopen restores access rights that a script may have taken from the folders that belong to its user.
 func (d *Dir) Reopen() {
 	mode := os.FileMode(0o700)
 	if d.owner != 0 {
 		mode = 0o711
 	}
-	_ = os.Chmod(d.path, mode) // what stays closed fails when the script starts
+	_ = os.Chmod(d.path, mode) // if that fails, starting the next script fails
 	for _, folder := range folders {
 		_ = d.root.Chmod(folder, 0o700)
 	}
 }
 
-// NewArtifact makes a file among the artifacts, where none of that name may be.
+// NewArtifact creates an artifact's file; the name must not exist yet.
 func (d *Dir) NewArtifact(name string) (*os.File, error) {
 	name = Artifacts + "/" + name
 	if err := d.root.MkdirAll(path.Dir(name), 0o700); err != nil {
@@ -194,8 +192,8 @@ func (d *Dir) NewArtifact(name string) (*os.File, error) {
 	return d.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 }
 
-// NewLog makes a file for a log. It is in memory: it has no path that a script could find, and needs
-// nothing of a file system that scripts can fill.
+// NewLog creates a file for a log. It is in memory, so that it has no path that a script could find, and takes no
+// space on a file system that scripts can fill.
 func (d *Dir) NewLog(name string) (*os.File, error) {
 	file, err := newLogFile(name)
 	if err != nil {

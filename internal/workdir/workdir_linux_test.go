@@ -68,11 +68,17 @@ func TestSnapshot(t *testing.T) {
 		change func(at func(name string) string) error
 		want   []string
 	}{
-		"nothing":           {func(func(string) string) error { return nil }, nil},
-		"new":               {func(at func(string) string) error { return os.WriteFile(at("c"), nil, 0o600) }, []string{"c"}},
-		"gone":              {func(at func(string) string) error { return os.Remove(at("a")) }, []string{"a"}},
-		"moved":             {func(at func(string) string) error { return os.Rename(at("d/b"), at("b")) }, []string{"b", "d/b"}},
-		"to the same again": {func(at func(string) string) error { return os.WriteFile(at("a"), []byte("one"), 0o600) }, nil},
+		"nothing": {func(func(string) string) error { return nil }, nil},
+		"new": {
+			func(at func(string) string) error { return os.WriteFile(at("c"), nil, 0o600) }, []string{"c"},
+		},
+		"gone": {func(at func(string) string) error { return os.Remove(at("a")) }, []string{"a"}},
+		"moved": {
+			func(at func(string) string) error { return os.Rename(at("d/b"), at("b")) }, []string{"b", "d/b"},
+		},
+		"to the same again": {
+			func(at func(string) string) error { return os.WriteFile(at("a"), []byte("one"), 0o600) }, nil,
+		},
 		"of the same size and time": {func(at func(string) string) error {
 			if err := os.WriteFile(at("a"), []byte("two"), 0o600); err != nil {
 				return err

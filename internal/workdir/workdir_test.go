@@ -188,10 +188,12 @@ func TestWritableIsAllOfTheScripts(t *testing.T) {
 	d := newDir(t, nil)
 	writable := d.Writable()
 	for _, place := range []string{
-		workdir.Package, workdir.Home, workdir.Tmp, workdir.Artifacts, workdir.SummaryFile, workdir.MaskFile, workdir.OutputFile(1, 2),
+		workdir.Package, workdir.Home, workdir.Tmp, workdir.Artifacts, workdir.SummaryFile, workdir.MaskFile,
+		workdir.OutputFile(1, 2),
 	} {
 		path := d.Path(place)
-		if !slices.ContainsFunc(writable, func(folder string) bool { return path == folder || filepath.Dir(path) == folder }) {
+		if !slices.ContainsFunc(writable,
+			func(folder string) bool { return path == folder || filepath.Dir(path) == folder }) {
 			t.Errorf("%s is in none of %v", path, writable)
 		}
 	}

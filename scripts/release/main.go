@@ -107,7 +107,9 @@ func tarTo(w io.Writer, date time.Time) (adder, func() error) {
 	compressed := gzip.NewWriter(w)
 	to := tar.NewWriter(compressed)
 	add := func(name string, mode fs.FileMode, content []byte) error {
-		header := &tar.Header{Name: name, Mode: int64(mode), Size: int64(len(content)), ModTime: date, Format: tar.FormatUSTAR}
+		header := &tar.Header{
+			Name: name, Mode: int64(mode), Size: int64(len(content)), ModTime: date, Format: tar.FormatUSTAR,
+		}
 		if err := to.WriteHeader(header); err != nil {
 			return err
 		}
@@ -140,7 +142,8 @@ type component struct {
 	PURL    string `json:"purl"`
 }
 
-// sbom lists the modules that any of the binaries has. It has no serial number and no time, which would be others each time.
+// sbom lists the modules that any of the binaries has. It has no serial number and no time, which would be others
+// each time.
 func sbom(out, name, version string, binaries []string) error {
 	modules := map[string]component{}
 	for _, binary := range binaries {
@@ -165,7 +168,9 @@ func sbom(out, name, version string, binaries []string) error {
 	slices.SortFunc(list, func(a, b component) int { return cmp.Compare(a.PURL, b.PURL) })
 	doc, err := json.MarshalIndent(map[string]any{
 		"bomFormat": "CycloneDX", "specVersion": "1.5", "version": 1,
-		"metadata":   map[string]any{"component": component{"application", name, version, "pkg:golang/cemli-executor@" + version}},
+		"metadata": map[string]any{"component": component{
+			"application", name, version, "pkg:golang/cemli-executor@" + version,
+		}},
 		"components": list,
 	}, "", "  ")
 	if err != nil {

@@ -22,7 +22,8 @@ func tree(t *testing.T, mode os.FileMode, when time.Time) string {
 	dir := filepath.Join(t.TempDir(), "cemli-1.2.3")
 	for name, m := range map[string]os.FileMode{"cemli": mode | 0o100, "completions/cemli.bash": mode} {
 		path := filepath.Join(dir, name)
-		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(name), m), os.Chmod(path, m), os.Chtimes(path, when, when)); err != nil {
+		err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(name), m), os.Chmod(path, m), os.Chtimes(path, when, when))
+		if err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -43,7 +44,9 @@ func TestArchivesAreTheSame(t *testing.T) {
 		if errOne != nil || errTwo != nil || !bytes.Equal(one, two) {
 			t.Errorf("%s: two archives of the same files differ (%v, %v)", kind, errOne, errTwo)
 		}
-		want := []string{"cemli-1.2.3/cemli -rwxr-xr-x 1700000000", "cemli-1.2.3/completions/cemli.bash -rw-r--r-- 1700000000"}
+		want := []string{
+			"cemli-1.2.3/cemli -rwxr-xr-x 1700000000", "cemli-1.2.3/completions/cemli.bash -rw-r--r-- 1700000000",
+		}
 		if got := list(t, kind, one); !slices.Equal(got, want) {
 			t.Errorf("%s has %q; want %q", kind, got, want)
 		}
@@ -103,7 +106,8 @@ func TestSBOM(t *testing.T) {
 		Metadata   struct{ Component component }
 		Components []component
 	}
-	if err := json.Unmarshal(text, &doc); err != nil || doc.BOMFormat != "CycloneDX" || doc.Metadata.Component.Version != "1.2.3" {
+	err = json.Unmarshal(text, &doc)
+	if err != nil || doc.BOMFormat != "CycloneDX" || doc.Metadata.Component.Version != "1.2.3" {
 		t.Errorf("%v\n%s", err, text)
 	}
 	if len(doc.Components) != 1 || doc.Components[0].Name != "stdlib" {
@@ -112,7 +116,9 @@ func TestSBOM(t *testing.T) {
 }
 
 func TestWrongCalls(t *testing.T) {
-	for _, args := range [][]string{nil, {"archive"}, {"sbom", "out", "name"}, {"sbom", filepath.Join(t.TempDir(), "o"), "name", "main.go"}} {
+	for _, args := range [][]string{
+		nil, {"archive"}, {"sbom", "out", "name"}, {"sbom", filepath.Join(t.TempDir(), "o"), "name", "main.go"},
+	} {
 		if run(args) == nil {
 			t.Errorf("%v is a success", args)
 		}

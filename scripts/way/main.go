@@ -163,7 +163,8 @@ type call struct{ goroutine, file, function string }
 // follow builds the command line with the copies in dir, runs the package, and returns the calls.
 func follow(dir, folder string) ([]call, error) {
 	binary := filepath.Join(dir, "cemli")
-	build := exec.Command("go", "build", "-overlay", filepath.Join(dir, "overlay.json"), "-o", binary, "./cmd/cemli") // #nosec G204 -- made here
+	build := exec.Command("go", "build", "-overlay", filepath.Join(dir, "overlay.json"), "-o", binary,
+		"./cmd/cemli") // #nosec G204 -- made here
 	if said, err := build.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("build the command line: %w\n%s", err, said)
 	}
@@ -211,5 +212,6 @@ func tell(what string, calls []call, files []string, counted func(file string) b
 			there++
 		}
 	}
-	fmt.Fprintf(out, "%-20s %4d calls, %4d changes of file, %2d of %2d files\n", what, number, changes, len(seen), there)
+	fmt.Fprintf(out, "%-20s %4d calls, %4d changes of file, %2d of %2d files\n", what, number, changes, len(seen),
+		there)
 }

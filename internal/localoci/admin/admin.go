@@ -1,9 +1,10 @@
-// Package admin is what OCI does not have: switches and views of the local OCI itself, each a method and a path below
-// /local/.
+// Package admin is what OCI does not have: switches and views of the local OCI itself, each with a method and a path
+// below /local/.
 //
-// They are not signed. Whoever may read the state folder has their token, which is in the file admin-token as long as
-// the local OCI runs: scripts, which can reach the port, may not. A page in a browser can neither send the header nor,
-// under a name that was made to mean this machine, a Host that is taken.
+// Requests to them are not signed but carry a token, which is in the file admin-token in the state folder as long as
+// the local OCI runs. So people who may read that folder can use them, and scripts, which can reach the port, cannot.
+// Neither can a page in a browser: it cannot send the header, and if a name was made to resolve to this machine, its
+// Host is refused.
 package admin
 
 import (
@@ -25,18 +26,18 @@ import (
 	"cemli-executor/internal/localoci/gateway"
 )
 
-// Path begins the paths of all switches and views.
+// Path is the prefix of all switches and views.
 const Path = "/local/"
 
 const header = "Cemli-Local"
 
-// Files of the state folder for those who use the switches: the token, and where the local OCI is.
+// Files in the state folder for users of the switches: the token, and the address of the local OCI.
 const (
 	tokenFile    = "admin-token"
 	endpointFile = "endpoint"
 )
 
-// refusal is an error that says what to do.
+// refusal is an error with a hint.
 type refusal struct {
 	why  answer.Error
 	hint string
@@ -52,11 +53,12 @@ var (
 	errNoToken = refusal{
 		answer.New(http.StatusUnauthorized, "NotAuthenticated",
 			"The header "+header+" does not have the token of this local OCI."),
-		"send the text of the file " + tokenFile + " in the folder of cemli local up (--dir); each start makes another token",
+		"send the text of the file " + tokenFile +
+			" in the folder of cemli local up (--dir); each start makes another token",
 	}
 )
 
-// Call is what a switch or view does with the body of a request; what it returns is answered as JSON.
+// Call is what a switch or view does with a request's body; its result is answered as JSON.
 type Call func(body []byte) (any, error)
 
 // View is a call that needs no body.
@@ -64,7 +66,7 @@ func View[T any](look func() (T, error)) Call {
 	return func([]byte) (any, error) { return look() }
 }
 
-// Switch is a call whose body is a JSON document without members that are not known.
+// Switch is a call whose body is a JSON document without unknown members.
 func Switch[Q, T any](do func(Q) (T, error)) Call {
 	return func(body []byte) (any, error) {
 		var q Q
@@ -75,7 +77,7 @@ func Switch[Q, T any](do func(Q) (T, error)) Call {
 	}
 }
 
-// decodeStrict reads one JSON value without members that are not known.
+// decodeStrict reads one JSON value without unknown members.
 func decodeStrict(doc []byte, into any) error {
 	dec := json.NewDecoder(bytes.NewReader(doc))
 	dec.DisallowUnknownFields()
@@ -101,12 +103,12 @@ func New(dir string, calls map[string]Call, log *slog.Logger) *Service {
 	return &Service{dir: dir, calls: calls, log: log}
 }
 
-// Route takes every path below Path.
+// Route routes every path below Path.
 func (s *Service) Route(r *http.Request) (gateway.Operation, bool) {
 	return gateway.Operation{Handle: s.serve}, strings.HasPrefix(r.URL.Path, Path)
 }
 
-// serve does what is asked for, or says with a hint why not.
+// serve executes a call, or answers with a hint why not.
 func (s *Service) serve(w http.ResponseWriter, r *gateway.Request) error {
 	value, err := s.call(r)
 	var refused refusal
@@ -142,8 +144,8 @@ func (s *Service) call(r *gateway.Request) (any, error) {
 	return call(body)
 }
 
-// ownHost reports whether a request names this machine as its Host: by a loopback name, or by the address that it came
-// to.
+// ownHost reports whether a request's Host is this machine: a loopback name, or the address at which the request
+// arrived.
 func ownHost(r *http.Request) bool {
 	host := r.Host
 	if name, _, err := net.SplitHostPort(host); err == nil {
@@ -161,7 +163,7 @@ func ownHost(r *http.Request) bool {
 	return address.IsLoopback() || ok && local.AddrPort().Addr().Unmap() == address.Unmap()
 }
 
-// Announce writes the files for those who use the switches.
+// Announce writes the files for users of the switches.
 func (s *Service) Announce(endpoint string) error {
 	s.token = rand.Text()
 	for name, text := range map[string]string{tokenFile: s.token, endpointFile: endpoint} {
@@ -173,7 +175,7 @@ func (s *Service) Announce(endpoint string) error {
 	return nil
 }
 
-// writeNew writes a file for its owner alone, whatever was there.
+// writeNew writes a file that only its owner can read, and replaces an existing one.
 func writeNew(path, text string) error {
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
@@ -189,6 +191,6 @@ func writeNew(path, text string) error {
 // Withdraw removes those files.
 func (s *Service) Withdraw() {
 	for _, name := range []string{tokenFile, endpointFile} {
-		_ = os.Remove(filepath.Join(s.dir, name)) // what stays is of no use
+		_ = os.Remove(filepath.Join(s.dir, name)) // a file that stays is of no use
 	}
 }

@@ -19,7 +19,7 @@ import (
 // maxAnswer bounds what is read of an answer.
 const maxAnswer = 64 << 10
 
-// Post asks the local OCI whose state is in dir, and returns its answer.
+// Post sends a request to the local OCI whose state is in dir, and returns the answer.
 func Post(ctx context.Context, dir, path string, question any) ([]byte, error) {
 	token, errToken := readLine(filepath.Join(dir, tokenFile))
 	endpoint, errEndpoint := readLine(filepath.Join(dir, endpointFile))
@@ -27,7 +27,7 @@ func Post(ctx context.Context, dir, path string, question any) ([]byte, error) {
 		return nil, err
 	}
 	if u, err := url.Parse(endpoint); err != nil || u.Scheme != "http" || !net.ParseIP(u.Hostname()).IsLoopback() {
-		return nil, fmt.Errorf("%.100q is not on this machine", endpoint) // the token is for none else
+		return nil, fmt.Errorf("%.100q is not on this machine", endpoint) // the token is for no other machine
 	}
 	body, err := json.Marshal(question)
 	if err != nil {

@@ -1,4 +1,4 @@
-// Package answer is what all services of a local OCI answer with: JSON, and errors with the bodies and codes of OCI.
+// Package answer is how all services of a local OCI answer: with JSON, and with OCI's error bodies and codes.
 package answer
 
 import (
@@ -6,7 +6,7 @@ import (
 	"net/http"
 )
 
-// Error is a failure that a client is told, as OCI tells it.
+// Error is a failure as OCI reports it to a client.
 type Error struct {
 	Status  int
 	Code    string
@@ -16,22 +16,22 @@ type Error struct {
 // Error gives code and message.
 func (e Error) Error() string { return e.Code + ": " + e.Message }
 
-// New makes an error.
+// New makes an Error.
 func New(status int, code, message string) Error { return Error{status, code, message} }
 
-// NotFound is OCI's one answer to a request for what does not exist and to one that is not allowed, so that nobody
-// learns which of the two it is.
+// NotFound is OCI's single answer for what does not exist and for what is not allowed, so that clients cannot tell
+// which of the two it is.
 var NotFound = New(http.StatusNotFound, "NotAuthorizedOrNotFound",
 	"Authorization failed or requested resource not found.")
 
-// NotAuthenticated is the answer to a request whose signature, or the body that it covers, is not right.
+// NotAuthenticated answers a request whose signature, or whose signed body, is wrong.
 var NotAuthenticated = New(http.StatusUnauthorized, "NotAuthenticated",
 	"The required information to complete authentication was not provided or was incorrect.")
 
-// Invalid refuses a parameter or a body, and says what would be right.
+// Invalid refuses a parameter or a body, and says what is wrong.
 func Invalid(message string) Error { return New(http.StatusBadRequest, "InvalidParameter", message) }
 
-// JSON answers a value as JSON.
+// JSON answers with a value as JSON.
 func JSON(w http.ResponseWriter, status int, value any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)

@@ -17,19 +17,19 @@ type Change struct {
 	Bucket, Name string
 	IfNoneMatch  bool
 	IfMatch      string
-	// Allow is asked, within the transaction, with what is there now; nil: it was asked before.
+	// Allow is called within the transaction with whether the object exists; nil: the permission was checked before.
 	Allow func(exists bool) error
 	now   time.Time // filled in by the store
 }
 
-// found is what a change finds.
+// found is the state that a change finds.
 type found struct {
 	bucket Bucket
-	old    Object // as it would be kept
+	old    Object // as it would be kept as a version
 	exists bool
 }
 
-// check looks at what is there, and refuses a change whose conditions are not met.
+// check reads the current state, and refuses a change whose conditions are not met.
 func (c Change) check(tx *bolt.Tx) (found, error) {
 	old, err := readObject(tx, c.Bucket, c.Name)
 	if err != nil && !errors.Is(err, ErrNoObject) {
@@ -70,11 +70,11 @@ func (s *Store) Put(c Change, o Object) (Object, error) {
 	case errors.As(err, &refused):
 		s.Discard(o.Blob)
 	}
-	// After any other failure the change may yet be in the index: the next start knows.
+	// After any other failure the change may be in the index all the same; the next start knows.
 	return o, err
 }
 
-// put is Put within a transaction. It returns what was there before.
+// put is Put within a transaction. It returns the previous object.
 func (s *Store) put(tx *bolt.Tx, c Change, o *Object) (Object, error) {
 	c.now = s.now().UTC().Truncate(time.Millisecond)
 	f, err := c.check(tx)
@@ -84,7 +84,8 @@ func (s *Store) put(tx *bolt.Tx, c Change, o *Object) (Object, error) {
 	if o.Number, err = tx.Bucket(tableVersions).NextSequence(); err != nil {
 		return f.old, err
 	}
-	o.ETag, o.Version, o.Created, o.Kept = uuid.NewString(), uuid.NewString(), c.now, f.bucket.Versioning == VersioningOn
+	o.ETag, o.Version, o.Created, o.Kept = uuid.NewString(), uuid.NewString(), c.now,
+		f.bucket.Versioning == VersioningOn
 	kind := "createobject"
 	if f.exists {
 		kind = "updateobject"
@@ -98,7 +99,7 @@ func (s *Store) put(tx *bolt.Tx, c Change, o *Object) (Object, error) {
 	return f.old, index.Put(tx, tableObjects, inBucket(c.Bucket, c.Name), o)
 }
 
-// keepVersion keeps an object that is being replaced, where versioning is on.
+// keepVersion keeps a replaced object as a version, if versioning is on.
 func keepVersion(tx *bolt.Tx, c Change, old Object) error {
 	if !old.Kept {
 		return nil
@@ -106,7 +107,7 @@ func keepVersion(tx *bolt.Tx, c Change, old Object) error {
 	return index.Put(tx, tableVersions, versionKey(c.Bucket, c.Name, old.Number), old)
 }
 
-// replaced tidies up after a change.
+// replaced removes what is no longer needed after a change.
 func (s *Store) replaced(old Object) {
 	if !old.Kept {
 		s.Discard(old.Blob)
@@ -114,8 +115,8 @@ func (s *Store) replaced(old Object) {
 	s.events.Committed()
 }
 
-// Delete removes an object. Where versioning is on, it stays as a version, and a marker that the object was deleted is
-// the newest one: that is returned.
+// Delete removes an object. If versioning is on, the object stays as a version, and the newest version is a deletion
+// marker, which is returned.
 func (s *Store) Delete(c Change) (marker Object, err error) {
 	var old Object
 	err = s.db.Update(func(tx *bolt.Tx) (err error) {
@@ -152,7 +153,7 @@ func (s *Store) delete(tx *bolt.Tx, c Change) (old, marker Object, err error) {
 	return f.old, marker, tx.Bucket(tableObjects).Delete(inBucket(c.Bucket, c.Name))
 }
 
-// putMarker notes as a version that the object was deleted.
+// putMarker adds a deletion marker.
 func putMarker(tx *bolt.Tx, c Change) (Object, error) {
 	number, err := tx.Bucket(tableVersions).NextSequence()
 	if err != nil {
@@ -162,8 +163,8 @@ func putMarker(tx *bolt.Tx, c Change) (Object, error) {
 	return marker, index.Put(tx, tableVersions, versionKey(c.Bucket, c.Name, number), marker)
 }
 
-// DeleteVersion removes one version for good. When it was the newest, the one before takes its place, unless that marks
-// a deletion.
+// DeleteVersion removes one version for good. If it was the newest, the version before it takes its place, unless
+// that is a deletion marker.
 func (s *Store) DeleteVersion(c Change, version string) error {
 	var gone Object
 	err := s.db.Update(func(tx *bolt.Tx) (err error) {
@@ -179,7 +180,7 @@ func (s *Store) DeleteVersion(c Change, version string) error {
 	return err
 }
 
-// deleteVersion is DeleteVersion within a transaction. It returns the version that is gone.
+// deleteVersion is DeleteVersion within a transaction. It returns the removed version.
 func deleteVersion(tx *bolt.Tx, c Change, version string) (Object, error) {
 	current, err := readObject(tx, c.Bucket, c.Name)
 	if err != nil && !errors.Is(err, ErrNoObject) {
@@ -202,7 +203,7 @@ func deleteVersion(tx *bolt.Tx, c Change, version string) (Object, error) {
 	return gone, promote(tx, c)
 }
 
-// promote makes the newest earlier version the object, unless that marks a deletion.
+// promote makes the newest earlier version the current object, unless that is a deletion marker.
 func promote(tx *bolt.Tx, c Change) error {
 	next, err := earlierVersion(tx, c.Bucket, c.Name, "")
 	switch {
@@ -219,7 +220,7 @@ func promote(tx *bolt.Tx, c Change) error {
 	return index.Put(tx, tableObjects, inBucket(c.Bucket, c.Name), next)
 }
 
-// Rename gives an object another name, in one transaction: from says what is deleted, and to what is written.
+// Rename renames an object in one transaction: from says what is deleted, and to what is written.
 func (s *Store) Rename(from, to Change) (Object, error) {
 	var o, replaced Object
 	err := s.db.Update(func(tx *bolt.Tx) error {

@@ -13,11 +13,11 @@ import (
 	"cemli-executor/internal/localoci/tenancy"
 )
 
-// Source names what is copied.
+// Source names the object to copy.
 type Source struct{ Bucket, Name, Version, IfMatch string }
 
-// Copy copies an object, with other metadata unless that is nil, and returns the id of the work request, which is
-// finished, with what was made.
+// Copy copies an object, with other metadata unless that is nil. It returns the new object, and the id of the work
+// request, which has already finished.
 func (s *Store) Copy(from Source, to Change, metadata map[string]string) (work string, made Object, err error) {
 	started := s.now().UTC()
 	o, err := s.find(from.Bucket, from.Name, from.Version)
@@ -41,7 +41,7 @@ func (s *Store) Copy(from Source, to Change, metadata map[string]string) (work s
 	return request.ID, o, err
 }
 
-// workRequest is the record of a work request, as it is answered.
+// workRequest is a work request as answered.
 type workRequest struct {
 	ID              string           `json:"id"`
 	OperationType   string           `json:"operationType"`
@@ -54,7 +54,7 @@ type workRequest struct {
 	Resources       []map[string]any `json:"resources"`
 }
 
-// newCopyRequest is the work request of a copy that has ended.
+// newCopyRequest is the work request of a copy that has finished.
 func newCopyRequest(from, to string, started, finished time.Time) workRequest {
 	resource := func(action, object string) map[string]any {
 		return map[string]any{"actionType": action, "entityType": "object", "identifier": object}
@@ -67,7 +67,7 @@ func newCopyRequest(from, to string, started, finished time.Time) workRequest {
 	}
 }
 
-// WorkRequest returns a work request as it is answered.
+// WorkRequest returns a work request as answered.
 func (s *Store) WorkRequest(id string) (json.RawMessage, error) {
 	return index.View(s.db, func(tx *bolt.Tx) (json.RawMessage, error) {
 		value := tx.Bucket(tableWork).Get([]byte(id))

@@ -10,15 +10,15 @@ import (
 	"github.com/google/uuid"
 )
 
-// files are the bytes of objects and parts, a file each. A file has a random name, and is never changed.
+// files stores the bytes of objects and parts, a file each. Files have random names and are never changed.
 type files struct {
 	dir  string
-	full func() bool // a fault: nothing can be written
+	full func() bool // a fault: the disk is full
 }
 
 func (f files) path(blob string) string { return filepath.Join(f.dir, blob) }
 
-// sweep removes the files that nothing names.
+// sweep removes files that no record names.
 func (f files) sweep(named map[string]bool) error {
 	entries, err := os.ReadDir(f.dir)
 	if err != nil {
@@ -55,7 +55,7 @@ func (f files) Write(body io.Reader) (blob string, size int64, err error) {
 	return blob, size, nil
 }
 
-// duplicate makes another name for the file of an object.
+// duplicate gives the file of an object another name.
 func (f files) duplicate(o Object) (Object, error) {
 	if f.full() {
 		return o, syscall.ENOSPC
@@ -69,6 +69,6 @@ func (f files) duplicate(o Object) (Object, error) {
 // Discard removes a file that no object names.
 func (f files) Discard(blob string) {
 	if blob != "" {
-		_ = os.Remove(f.path(blob)) // else the next start does
+		_ = os.Remove(f.path(blob)) // otherwise the next start removes it
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"cemli-executor/internal/localoci/index"
 )
 
-// EnsureBucket makes a bucket unless it exists, and switches versioning on where that is wanted.
+// EnsureBucket creates a bucket if it does not exist, and switches versioning on if that is wanted.
 func (s *Store) EnsureBucket(name string, events bool, versioning string) error {
 	return s.db.Update(func(tx *bolt.Tx) error {
 		b, err := readBucket(tx, name)
@@ -20,7 +20,7 @@ func (s *Store) EnsureBucket(name string, events bool, versioning string) error 
 			return err
 		}
 		if b.SwitchVersioning(versioning) != nil {
-			return nil // somebody has given it retention rules
+			return nil // retention rules were added to it
 		}
 		return index.Put(tx, tableBuckets, []byte(name), b)
 	})
@@ -61,7 +61,7 @@ func (s *Store) UpdateBucket(name string, change func(b *Bucket) error) (Bucket,
 	return b, err
 }
 
-// DeleteBucket removes a bucket that is empty and that allow, which is asked within the transaction, lets go.
+// DeleteBucket removes an empty bucket if allow, which is called within the transaction, permits it.
 func (s *Store) DeleteBucket(name string, allow func(Bucket) error) error {
 	return s.db.Update(func(tx *bolt.Tx) error {
 		b, err := readBucket(tx, name)

@@ -16,8 +16,8 @@ import (
 	"cemli-executor/internal/localoci/tenancy"
 )
 
-// The tables of the index. Objects are found by bucket, a zero byte, and name; their earlier versions by another zero
-// byte and the version's number. No name has a zero byte.
+// The tables of the index. The key of an object is bucket, a zero byte, and name; that of an earlier version has
+// another zero byte and the version's number after it. No name has a zero byte.
 var (
 	tableBuckets  = []byte("buckets")
 	tableObjects  = []byte("objects")
@@ -27,10 +27,10 @@ var (
 	tableWork     = []byte("workrequests")
 )
 
-// Tables are the tables that a Store has in the index.
+// Tables are the index's tables for a Store.
 var Tables = [][]byte{tableBuckets, tableObjects, tableVersions, tableUploads, tableParts, tableWork}
 
-// The failures that a client is told.
+// The failures that clients are told about.
 var (
 	ErrNoObject = answer.New(http.StatusNotFound, "ObjectNotFound", "The object was not found.")
 	ErrIfMatch  = answer.New(http.StatusPreconditionFailed, "IfMatchFailed",
@@ -43,14 +43,14 @@ var (
 		"The bucket is not empty. Delete its objects first.")
 )
 
-// ErrNoBucket is the answer for a bucket that does not exist, and for one that may not be seen.
+// ErrNoBucket answers for a bucket that does not exist or may not be seen.
 func ErrNoBucket(name string) error {
 	return answer.New(http.StatusNotFound, "BucketNotFound",
 		fmt.Sprintf("Either the bucket named '%s' does not exist in the namespace '%s' "+
 			"or you are not authorized to access it", name, tenancy.Namespace))
 }
 
-// The states of a bucket's versioning.
+// The states of versioning.
 const (
 	VersioningOn        = "Enabled"
 	VersioningSuspended = "Suspended"
@@ -75,7 +75,7 @@ func NewBucket(name string, events bool, now time.Time) Bucket {
 	return Bucket{Name: name, ID: id, ETag: uuid.NewString(), Created: now.UTC(), Events: events}
 }
 
-// SwitchVersioning brings versioning into a state, if one is asked for. It cannot be off again.
+// SwitchVersioning sets the state of versioning, if one is given. Versioning cannot be switched off again.
 func (b *Bucket) SwitchVersioning(wanted string) error {
 	switch {
 	case wanted == "" || wanted == b.Versioning:
@@ -85,7 +85,8 @@ func (b *Bucket) SwitchVersioning(wanted string) error {
 	case wanted != VersioningOn && (wanted != VersioningSuspended || b.Versioning == ""):
 		return answer.Invalid("Versioning can be Enabled, and then Suspended.")
 	case len(b.Retention) > 0:
-		return answer.New(http.StatusConflict, "InvalidBucketState", "A bucket with retention rules cannot have versioning.")
+		return answer.New(http.StatusConflict, "InvalidBucketState",
+			"A bucket with retention rules cannot have versioning.")
 	}
 	b.Versioning = wanted
 	return nil
@@ -99,10 +100,10 @@ type Object struct {
 	Version  string            `json:"version"`
 	MD5      string            `json:"md5"`
 	Created  time.Time         `json:"created"`
-	Headers  map[string]string `json:"headers,omitempty"`  // content type and the like, as they are answered
+	Headers  map[string]string `json:"headers,omitempty"`  // content type and similar, as answered
 	Metadata map[string]string `json:"metadata,omitempty"` // without opc-meta-
-	// Number orders the versions of all objects. Kept: it was written where versioning is on, so that it stays when
-	// another version follows. Marker: it says that the object was deleted.
+	// Number orders the versions of all objects. Kept: it was written while versioning was on, so that it stays when
+	// another version follows. Marker: it is a deletion marker.
 	Number uint64 `json:"number,omitempty"`
 	Kept   bool   `json:"kept,omitempty"`
 	Marker bool   `json:"marker,omitempty"`
@@ -110,10 +111,10 @@ type Object struct {
 	Sums map[string]string `json:"sums,omitempty"`
 }
 
-// inBucket is the key of something by its bucket and its name or id.
+// inBucket is the key of a record in a bucket, by name or id.
 func inBucket(bucket, name string) []byte { return []byte(bucket + "\x00" + name) }
 
-// versionKey is the key of an earlier version: the newest comes first.
+// versionKey is the key of an earlier version: newer versions come first.
 func versionKey(bucket, name string, number uint64) []byte {
 	return binary.BigEndian.AppendUint64(append(inBucket(bucket, name), 0), ^number)
 }
@@ -128,7 +129,7 @@ func readBucket(tx *bolt.Tx, name string) (Bucket, error) {
 	return b, json.Unmarshal(value, &b)
 }
 
-// readObject reads the record of an object's newest version, within an existing bucket.
+// readObject reads the record of an object's newest version; the bucket must exist.
 func readObject(tx *bolt.Tx, bucket, name string) (Object, error) {
 	var o Object
 	if _, err := readBucket(tx, bucket); err != nil {
@@ -141,7 +142,7 @@ func readObject(tx *bolt.Tx, bucket, name string) (Object, error) {
 	return o, json.Unmarshal(value, &o)
 }
 
-// readVersion reads the record of a version, without one the newest. A marker of a deletion is no object.
+// readVersion reads the record of a version; "" is the newest. A deletion marker is no object.
 func readVersion(tx *bolt.Tx, bucket, name, version string) (Object, error) {
 	o, err := readObject(tx, bucket, name)
 	if version == "" || err != nil && !errors.Is(err, ErrNoObject) || err == nil && o.Version == version {
@@ -154,8 +155,7 @@ func readVersion(tx *bolt.Tx, bucket, name, version string) (Object, error) {
 	return found, err
 }
 
-// earlierVersion finds a version of an object, or a marker, among those before the newest; version "" is the newest of
-// these.
+// earlierVersion finds a version or deletion marker before the newest version; "" is the newest of these.
 func earlierVersion(tx *bolt.Tx, bucket, name, version string) (Object, error) {
 	prefix := append(inBucket(bucket, name), 0)
 	cursor := tx.Bucket(tableVersions).Cursor()

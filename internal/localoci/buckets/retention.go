@@ -20,13 +20,13 @@ type RetentionRule struct {
 	TimeLocked   *time.Time         `json:"timeRuleLocked,omitempty"`
 }
 
-// RetentionDuration is how long a rule keeps an object.
+// RetentionDuration is how long a rule retains an object.
 type RetentionDuration struct {
 	TimeAmount int64  `json:"timeAmount"`
 	TimeUnit   string `json:"timeUnit"` // DAYS or YEARS
 }
 
-// Until is when an object that was written at a time is free.
+// Until is when an object written at this time may be changed.
 func (d RetentionDuration) Until(written time.Time) time.Time {
 	if d.TimeUnit == "YEARS" {
 		return written.AddDate(int(d.TimeAmount), 0, 0)
@@ -39,7 +39,8 @@ func (r RetentionRule) Locked(now time.Time) bool {
 	return r.TimeLocked != nil && !now.Before(*r.TimeLocked)
 }
 
-// retains refuses to change an object that a rule keeps. OCI's code for this is not documented; clients see the status.
+// retains refuses to change an object that a rule retains. OCI's code for this is not documented; clients see the
+// status.
 func (b Bucket) retains(o Object, now time.Time) error {
 	for _, rule := range b.Retention {
 		if rule.Duration == nil || now.Before(rule.Duration.Until(o.Created)) {
@@ -50,7 +51,7 @@ func (b Bucket) retains(o Object, now time.Time) error {
 	return nil
 }
 
-// RetentionRule finds a rule of the bucket: its place in Retention.
+// RetentionRule returns the index of a rule in Retention.
 func (b Bucket) RetentionRule(id string) (int, error) {
 	i := slices.IndexFunc(b.Retention, func(r RetentionRule) bool { return r.ID == id })
 	if i < 0 {

@@ -8,11 +8,11 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// Key is the place of an object, or of a version of one, in the order of a bucket's objects: by name, and for each
-// name the newest version first.
+// Key is the position of an object, or of a version, in the order of a bucket: by name, and for each name the newest
+// version first.
 type Key []byte
 
-// KeyOf is the place of an object's newest version.
+// KeyOf is the position of an object's newest version.
 func KeyOf(bucket, name string) Key { return inBucket(bucket, name) }
 
 // Objects calls visit for the objects of a bucket from a name on, in byte order, until it returns false.
@@ -27,8 +27,8 @@ func (s *Store) Versions(bucket string, from Key, visit func(key Key, name strin
 	return s.scan(bucket, from, [][]byte{tableObjects, tableVersions}, visit)
 }
 
-// scan merges tables in the order of their keys. An object's key comes right before those of its earlier versions, so
-// that the order of keys is that of versions.
+// scan merges tables in key order. An object's key comes right before those of its earlier versions, so that key
+// order is version order.
 func (s *Store) scan(bucket string, from Key, tables [][]byte, visit func(key Key, name string, o Object) bool) error {
 	return s.db.View(func(tx *bolt.Tx) error {
 		if _, err := readBucket(tx, bucket); err != nil {
@@ -55,13 +55,13 @@ func (s *Store) scan(bucket string, from Key, tables [][]byte, visit func(key Ke
 	})
 }
 
-// row is where a cursor is.
+// row is a cursor's current record.
 type row struct {
 	*bolt.Cursor
 	key, value []byte
 }
 
-// lowest is the row with the lowest key of those that begin with a prefix; nil if there is none.
+// lowest is the row with the lowest key with a prefix; nil if there is none.
 func lowest(rows []*row, prefix []byte) *row {
 	var found *row
 	for _, r := range rows {

@@ -1,9 +1,9 @@
-// Package buckets keeps the buckets and objects of a local OCI on disk. The bytes of an object are a file with a random
-// name, synced before the index names it; a transaction of the index is the moment at which a write happens. A file
-// that the index does not name is left of a write that never happened, and is removed at the start.
+// Package buckets stores the buckets and objects of a local OCI on disk. The bytes of an object are a file with a
+// random name, which is synced before the index names it; a write takes effect with a transaction of the index. A
+// file that the index does not name is left of a write that never took effect, and is removed at the start.
 //
-// What it refuses it refuses with the errors of Object Storage; what clients may do, and how they ask for it, is
-// internal/localoci/objectstorage's.
+// It refuses requests with the errors of Object Storage. What clients may do, and how they ask for it, is in
+// internal/localoci/objectstorage.
 package buckets
 
 import (
@@ -21,11 +21,11 @@ import (
 	"cemli-executor/internal/localoci/tenancy"
 )
 
-// Events takes what has happened to an object, for whoever it is to be told.
+// Events records what happens to objects.
 type Events interface {
-	// Record keeps an event in the transaction of the change itself.
+	// Record stores an event in the transaction of the change itself.
 	Record(tx *bolt.Tx, eventType, source string, at time.Time, data map[string]any) error
-	// Committed says that a transaction has ended which may have recorded some.
+	// Committed says that a transaction has ended that may have recorded events.
 	Committed()
 }
 
@@ -38,7 +38,7 @@ type Store struct {
 }
 
 // Open opens the buckets in a state folder, whose index has the tables. While full returns true, every write fails as
-// on a full disk.
+// if the disk were full.
 func Open(dir string, db *bolt.DB, events Events, now func() time.Time, full func() bool) (*Store, error) {
 	s := &Store{files: files{filepath.Join(dir, "blobs"), full}, db: db, now: now, events: events}
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
@@ -70,7 +70,8 @@ func namedFiles(tx *bolt.Tx) (map[string]bool, error) {
 	return named, nil
 }
 
-// Open opens a version of an object, without one the newest. An overwrite between index and file is tried again.
+// Open opens a version of an object; "" is the newest. It tries again if the object is overwritten between reading
+// the index and opening the file.
 func (s *Store) Open(bucket, name, version string) (*os.File, Object, error) {
 	for {
 		o, err := s.find(bucket, name, version)
@@ -92,11 +93,10 @@ func (s *Store) find(bucket, name, version string) (Object, error) {
 	return index.View(s.db, func(tx *bolt.Tx) (Object, error) { return readVersion(tx, bucket, name, version) })
 }
 
-// eventFamily begins the type of every event of Object Storage.
+// eventFamily is the prefix of the types of Object Storage events.
 const eventFamily = "com.oraclecloud.objectstorage."
 
-// record keeps an event of what happened to an object, in the transaction of the change itself, if the bucket's events
-// are on.
+// record records what happened to an object, in the transaction of the change, if the bucket emits events.
 func (s *Store) record(tx *bolt.Tx, kind string, b Bucket, c Change, o Object) error {
 	if !b.Events {
 		return nil

@@ -81,6 +81,7 @@ func read(t *testing.T, s *buckets.Store, name, version string) string {
 
 // The newest version is the object, whatever becomes of the others; and each change is an event.
 func TestVersionsFollowEachOther(t *testing.T) {
+	t.Parallel()
 	var events recorded
 	s, end := open(t, t.TempDir(), &events)
 	defer end()
@@ -114,6 +115,7 @@ func TestVersionsFollowEachOther(t *testing.T) {
 
 // What a condition or a permission refuses writes nothing, and leaves no file.
 func TestRefusedChangesLeaveNothing(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	s, end := open(t, dir, &recorded{})
 	defer func() { end() }() // the one that is open then

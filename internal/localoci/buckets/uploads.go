@@ -18,7 +18,7 @@ import (
 	"cemli-executor/internal/localoci/index"
 )
 
-// Upload is the record of a multipart upload under way. Its parts are records of their own.
+// Upload is the record of a multipart upload in progress. Its parts have records of their own.
 type Upload struct {
 	ID          string            `json:"id"`
 	Object      string            `json:"object"`
@@ -38,13 +38,13 @@ type Part struct {
 	ETag   string `json:"etag"`
 }
 
-// Uploads are the multipart uploads of a store that are under way.
+// Uploads are the multipart uploads in progress.
 type Uploads struct{ store *Store }
 
-// Uploads returns them.
+// Uploads returns the store's uploads.
 func (s *Store) Uploads() Uploads { return Uploads{s} }
 
-// UploadID names an upload, and the object that it is of.
+// UploadID identifies an upload and its object.
 type UploadID struct{ Bucket, Object, ID string }
 
 func (u UploadID) key() []byte { return inBucket(u.Bucket, u.ID) }
@@ -88,7 +88,7 @@ func (u UploadID) parts(tx *bolt.Tx) ([]Part, error) {
 	return list, nil
 }
 
-// drop forgets an upload and its parts, whose files are left to the caller.
+// drop removes the records of an upload and its parts; the caller removes their files.
 func (u UploadID) drop(tx *bolt.Tx) ([]Part, error) {
 	parts, err := u.parts(tx)
 	if err != nil {
@@ -102,11 +102,12 @@ func (u UploadID) drop(tx *bolt.Tx) ([]Part, error) {
 	return parts, tx.Bucket(tableUploads).Delete(u.key())
 }
 
-// Begin notes an upload, unless its conditions are not met already now.
+// Begin starts an upload, unless its conditions already fail now.
 func (u Uploads) Begin(bucket string, upload Upload) error {
 	return u.store.db.Update(func(tx *bolt.Tx) error {
 		c := Change{
-			Bucket: bucket, Name: upload.Object, IfNoneMatch: upload.IfNoneMatch, IfMatch: upload.IfMatch, now: upload.Created,
+			Bucket: bucket, Name: upload.Object, IfNoneMatch: upload.IfNoneMatch, IfMatch: upload.IfMatch,
+			now: upload.Created,
 		}
 		if _, err := c.check(tx); err != nil {
 			return err
@@ -115,7 +116,7 @@ func (u Uploads) Begin(bucket string, upload Upload) error {
 	})
 }
 
-// Get returns an upload and the parts of it that have arrived, in order.
+// Get returns an upload and its parts so far, in order.
 func (u Uploads) Get(id UploadID) (upload Upload, parts []Part, err error) {
 	err = u.store.db.View(func(tx *bolt.Tx) (err error) {
 		if upload, err = id.read(tx); err != nil {
@@ -127,7 +128,7 @@ func (u Uploads) Get(id UploadID) (upload Upload, parts []Part, err error) {
 	return upload, parts, err
 }
 
-// Has returns no error if there is such an upload.
+// Has returns an error unless the upload exists.
 func (u Uploads) Has(id UploadID) error {
 	return u.store.db.View(func(tx *bolt.Tx) error {
 		_, err := id.read(tx)
@@ -135,7 +136,7 @@ func (u Uploads) Has(id UploadID) error {
 	})
 }
 
-// List returns the first uploads of a bucket that are under way, at most limit.
+// List returns the first uploads of a bucket that are in progress, at most limit.
 func (u Uploads) List(bucket string, limit int) ([]Upload, error) {
 	return index.View(u.store.db, func(tx *bolt.Tx) ([]Upload, error) {
 		if _, err := readBucket(tx, bucket); err != nil {
@@ -144,7 +145,8 @@ func (u Uploads) List(bucket string, limit int) ([]Upload, error) {
 		list := []Upload{}
 		prefix := inBucket(bucket, "")
 		cursor := tx.Bucket(tableUploads).Cursor()
-		for key, value := cursor.Seek(prefix); bytes.HasPrefix(key, prefix) && len(list) < limit; key, value = cursor.Next() {
+		key, value := cursor.Seek(prefix)
+		for ; bytes.HasPrefix(key, prefix) && len(list) < limit; key, value = cursor.Next() {
 			var upload Upload
 			if err := json.Unmarshal(value, &upload); err != nil {
 				return nil, err
@@ -155,7 +157,7 @@ func (u Uploads) List(bucket string, limit int) ([]Upload, error) {
 	})
 }
 
-// PutPart adds a written file to an upload; a part of the same number is replaced.
+// PutPart adds a written file to an upload as a part, and replaces a part of the same number.
 func (u Uploads) PutPart(id UploadID, p Part) error {
 	var old Part
 	err := u.store.db.Update(func(tx *bolt.Tx) error {
@@ -176,7 +178,7 @@ func (u Uploads) PutPart(id UploadID, p Part) error {
 	return nil
 }
 
-// Abort forgets an upload and removes its parts.
+// Abort removes an upload and its parts.
 func (u Uploads) Abort(id UploadID) error {
 	var parts []Part
 	err := u.store.db.Update(func(tx *bolt.Tx) (err error) {
@@ -199,7 +201,7 @@ func (u Uploads) discard(parts []Part) {
 	}
 }
 
-// Commit makes the object of some parts of an upload, in one transaction, and forgets the upload.
+// Commit makes an object of some parts of an upload, in one transaction, and removes the upload.
 func (u Uploads) Commit(id UploadID, c Change, upload Upload, chosen []Part) (Object, error) {
 	o, err := u.join(chosen)
 	if err != nil {
@@ -227,7 +229,7 @@ func (u Uploads) Commit(id UploadID, c Change, upload Upload, chosen []Part) (Ob
 	return o, nil
 }
 
-// join copies the parts into one file. The MD5 is that of the parts' MD5s, with their number.
+// join copies the parts into one file. Its MD5 is that of the parts' MD5s, followed by their number.
 func (u Uploads) join(parts []Part) (Object, error) {
 	sum := md5.New() // #nosec G401 -- see the import
 	var files []io.Reader
@@ -244,8 +246,8 @@ func (u Uploads) join(parts []Part) (Object, error) {
 	return Object{Blob: blob, Size: size, MD5: digest}, err
 }
 
-// lazyFile is opened when it is first read, and closed at its end: an upload can have more parts than a process open
-// files.
+// lazyFile is opened when it is first read, and closed at its end: an upload can have more parts than a process may
+// have open files.
 type lazyFile struct {
 	path string
 	file *os.File

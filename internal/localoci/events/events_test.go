@@ -12,10 +12,12 @@ import (
 )
 
 func TestRuleChoosesEvents(t *testing.T) {
+	t.Parallel()
 	e := &localtest.Events{Tries: map[string]int{}, Arrived: make(chan map[string]any, 10)}
 	s, err := localoci.Open(localoci.Config{
 		Dir: t.TempDir(), Buckets: localtest.Buckets, Invoke: e.Invoke, Log: slog.New(slog.DiscardHandler),
-		Rule: `{"eventType":["com.oraclecloud.objectstorage.deleteobject"],"data":{"resourceName":["in/*","*.zip"],"additionalDetails":{"bucketName":"packages"}}}`,
+		Rule: `{"eventType":["com.oraclecloud.objectstorage.deleteobject"],
+			"data":{"resourceName":["in/*","*.zip"],"additionalDetails":{"bucketName":"packages"}}}`,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -36,12 +38,16 @@ func TestRuleChoosesEvents(t *testing.T) {
 	if !got["in/x"] || !got["out/x.zip"] {
 		t.Errorf("events of %v", got)
 	}
-	if _, err := localoci.Open(localoci.Config{Dir: t.TempDir(), Buckets: localtest.Buckets, Rule: "{", Log: slog.New(slog.DiscardHandler)}); err == nil {
+	if _, err := localoci.Open(
+		localoci.Config{
+			Dir: t.TempDir(), Buckets: localtest.Buckets, Rule: "{", Log: slog.New(slog.DiscardHandler),
+		}); err == nil {
 		t.Error("a rule that is no JSON was taken")
 	}
 }
 
 func TestEventFaults(t *testing.T) {
+	t.Parallel()
 	e := &localtest.Events{Tries: map[string]int{}, Arrived: make(chan map[string]any, 10)}
 	s := localtest.Open(t, t.TempDir(), e.Invoke)
 	defer s.Close()
@@ -51,9 +57,14 @@ func TestEventFaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	put("lost")
-	for end := time.Now().Add(5 * time.Second); localtest.Pending(t, s) > 0 && time.Now().Before(end); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(5 * time.Second); localtest.Pending(t, s) > 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the lost event is still pending")
+		}
 	}
-	if err := s.SetFaults(localoci.Faults{EventDuplicate: 1, EventReorder: localoci.Duration(5 * time.Millisecond)}); err != nil {
+	if err := s.SetFaults(localoci.Faults{
+		EventDuplicate: 1, EventReorder: localoci.Duration(5 * time.Millisecond),
+	}); err != nil {
 		t.Fatal(err)
 	}
 	put("twice")
@@ -65,6 +76,7 @@ func TestEventFaults(t *testing.T) {
 }
 
 func TestEventsAreDeliveredUntilTheyArrive(t *testing.T) {
+	t.Parallel()
 	e := &localtest.Events{Refuse: 2, Tries: map[string]int{}, Arrived: make(chan map[string]any, 10)}
 	s := localtest.Open(t, t.TempDir(), e.Invoke)
 	defer s.Close()
@@ -72,8 +84,14 @@ func TestEventsAreDeliveredUntilTheyArrive(t *testing.T) {
 	put, _ := p.Send(t, "PUT", localtest.Object(s, "packages", "in/a b.zip"), "1", nil)
 	doc := e.Next(t)
 	details := doc["data"].(map[string]any)["additionalDetails"].(map[string]any)
-	got := []any{doc["eventType"], doc["cloudEventsVersion"], doc["source"], doc["data"].(map[string]any)["resourceName"], details["bucketName"], details["eTag"], details["namespace"]}
-	want := []any{"com.oraclecloud.objectstorage.createobject", "0.1", "ObjectStorage", "in/a b.zip", "packages", put.Header.Get("Etag"), "localns"}
+	got := []any{
+		doc["eventType"], doc["cloudEventsVersion"], doc["source"], doc["data"].(map[string]any)["resourceName"],
+		details["bucketName"], details["eTag"], details["namespace"],
+	}
+	want := []any{
+		"com.oraclecloud.objectstorage.createobject", "0.1", "ObjectStorage", "in/a b.zip", "packages",
+		put.Header.Get("Etag"), "localns",
+	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error("event (-want +got):\n" + diff)
 	}

@@ -1,6 +1,6 @@
-// Package events is the Events service of a local OCI: what happens to objects and secrets is recorded in the
-// transaction in which it happens, and delivered to the function afterwards, at least once and over restarts, if a rule
-// is for it.
+// Package events is the Events service of a local OCI: it records what happens to objects and secrets in the
+// transaction in which that happens and, if a rule matches, delivers it to the function afterwards, at least once,
+// also over restarts.
 package events
 
 import (
@@ -24,10 +24,10 @@ import (
 
 var table = []byte("events")
 
-// Tables is the table that the queue has in the index.
+// Tables is the index's table for the queue.
 var Tables = [][]byte{table}
 
-// How events are delivered.
+// Limits of deliveries.
 const (
 	maxInFlight   = 16
 	maxDeliveries = 12 // attempts for one event
@@ -35,34 +35,35 @@ const (
 	longestPause  = time.Minute
 )
 
-// Config says what a queue has to know. All fields are required.
+// Config configures a queue. All fields are required.
 type Config struct {
 	DB      *bolt.DB // the index, with the table
 	Rules   Rules
 	Deliver func(ctx context.Context, event []byte) error // hands an event to the function
-	Observe func(detail string)                           // is told of each attempt, for people to watch
-	Faults  func() faults.Faults                          // those in force
+	Observe func(detail string)                           // is called for each attempt, for people to watch
+	Faults  func() faults.Faults                          // returns those in force
 	Log     *slog.Logger
 }
 
-// Queue delivers the recorded events: one is forgotten when its delivery has succeeded, or was tried too often.
+// Queue delivers recorded events. It removes an event when it was delivered, or tried too often.
 type Queue struct {
 	config   Config
 	recorded chan struct{} // has an element when events were added
 	slots    chan struct{} // one for each delivery under way
 	running  sync.WaitGroup
 	mu       sync.Mutex
-	known    map[uint64]bool // events that a delivery is under way or planned for
+	known    map[uint64]bool // events whose delivery is in progress or planned
 }
 
-// New makes the queue of an index; nothing is delivered before Start.
+// New makes the queue of an index; it delivers nothing before Start.
 func New(config Config) *Queue {
 	return &Queue{
-		config: config, recorded: make(chan struct{}, 1), slots: make(chan struct{}, maxInFlight), known: map[uint64]bool{},
+		config: config, recorded: make(chan struct{}, 1), slots: make(chan struct{}, maxInFlight),
+		known: map[uint64]bool{},
 	}
 }
 
-// Record keeps an event, as OCI sends it, until it is delivered. The data is what is known of the resource.
+// Record stores an event, in OCI's form, until it is delivered. The data describes the resource.
 func (q *Queue) Record(tx *bolt.Tx, eventType, source string, at time.Time, data map[string]any) error {
 	number, err := tx.Bucket(table).NextSequence()
 	if err != nil {
@@ -75,11 +76,12 @@ func (q *Queue) Record(tx *bolt.Tx, eventType, source string, at time.Time, data
 	return index.Put(tx, table, index.Numbered(number), map[string]any{
 		"eventType": eventType, "cloudEventsVersion": "0.1", "eventTypeVersion": "2.0",
 		"source": source, "eventTime": at.UTC().Format("2006-01-02T15:04:05.000Z"), "contentType": "application/json",
-		"data": data, "eventID": uuid.NewString(), "extensions": map[string]string{"compartmentId": tenancy.Compartment},
+		"data": data, "eventID": uuid.NewString(),
+		"extensions": map[string]string{"compartmentId": tenancy.Compartment},
 	})
 }
 
-// Committed says that a transaction has ended which may have recorded events.
+// Committed says that a transaction has ended that may have recorded events.
 func (q *Queue) Committed() {
 	select {
 	case q.recorded <- struct{}{}:
@@ -103,15 +105,15 @@ func (q *Queue) Start(ctx context.Context) {
 	})
 }
 
-// Wait returns when no delivery is under way any more after the context of Start has ended.
+// Wait returns when no delivery is in progress after the context of Start has ended.
 func (q *Queue) Wait() { q.running.Wait() }
 
-// Pending counts the events that are not delivered yet.
+// Pending counts the events that have not been delivered yet.
 func (q *Queue) Pending() (int, error) {
 	return index.View(q.config.DB, func(tx *bolt.Tx) (int, error) { return tx.Bucket(table).Stats().KeyN, nil })
 }
 
-// fresh returns the events that are not being handled, and marks them.
+// fresh returns the events that are not being handled yet, and marks them.
 func (q *Queue) fresh() map[uint64][]byte {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -131,7 +133,8 @@ func (q *Queue) fresh() map[uint64][]byte {
 	return events
 }
 
-// handle delivers one event, as often as it takes, and forgets it. When ctx ends before, the next start delivers it.
+// handle delivers one event, however many attempts that takes, and removes it. If ctx ends before, the next start
+// delivers it.
 func (q *Queue) handle(ctx context.Context, number uint64, event []byte) {
 	for range q.misdeliver(ctx) {
 		if !q.insist(ctx, event) {
@@ -143,7 +146,7 @@ func (q *Queue) handle(ctx context.Context, number uint64, event []byte) {
 	}
 }
 
-// insist repeats the delivery of an event until it succeeds; false: it was given up, or ctx has ended.
+// insist repeats the delivery of an event until it succeeds; it returns false if it gave up or ctx has ended.
 func (q *Queue) insist(ctx context.Context, event []byte) bool {
 	backoff := firstBackoff
 	for attempt := 1; ; attempt++ {
@@ -165,7 +168,7 @@ func (q *Queue) insist(ctx context.Context, event []byte) bool {
 	}
 }
 
-// misdeliver applies the faults of events to one of them: it waits, and says how often the event is to be delivered.
+// misdeliver applies the faults to an event: it waits, and returns how often to deliver the event.
 func (q *Queue) misdeliver(ctx context.Context) int {
 	f := q.config.Faults()
 	wait := time.Duration(f.EventDelay)
@@ -190,7 +193,7 @@ func (q *Queue) misdeliver(ctx context.Context) int {
 	return 1
 }
 
-// attempt hands an event to the function once, if a rule is for it.
+// attempt delivers an event to the function once, if a rule matches.
 func (q *Queue) attempt(ctx context.Context, event []byte) error {
 	select {
 	case q.slots <- struct{}{}:
@@ -217,7 +220,7 @@ func describe(event []byte) string {
 			} `json:"additionalDetails"`
 		} `json:"data"`
 	}
-	_ = json.Unmarshal(event, &e) // the queue has made it
+	_ = json.Unmarshal(event, &e) // the queue has encoded it
 	about := e.Data.ResourceName
 	if bucket := e.Data.Details.BucketName; bucket != "" {
 		about = bucket + "/" + about

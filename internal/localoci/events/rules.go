@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Rules are the conditions of the rules that hand events to the function.
+// Rules are the conditions under which events are delivered to the function.
 type Rules []map[string]any
 
 // ParseRules reads conditions in OCI's language.
@@ -21,15 +21,15 @@ func ParseRules(conditions ...string) (Rules, error) {
 	return rules, nil
 }
 
-// Match reports whether a rule is for an event.
+// Match reports whether a rule matches an event.
 func (rules Rules) Match(event []byte) bool {
 	var e map[string]any
 	return json.Unmarshal(event, &e) == nil &&
 		slices.ContainsFunc(rules, func(rule map[string]any) bool { return matches(rule, e) })
 }
 
-// matches reports whether an event has everything that a condition names: of an object
-// each member, of a list any element. Text may begin or end with *, for anything.
+// matches reports whether an event has everything that a condition names: each member of an object, and any element
+// of a list. Text may begin or end with *, for anything.
 func matches(condition, event any) bool {
 	switch c := condition.(type) {
 	case map[string]any:

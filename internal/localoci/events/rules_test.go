@@ -7,6 +7,7 @@ import (
 )
 
 func TestRules(t *testing.T) {
+	t.Parallel()
 	const upload = `{"eventType":"createobject","data":{"resourceName":"a.zip","additionalDetails":{"bucketName":"packages"}}}`
 	for _, c := range []struct {
 		name, condition string

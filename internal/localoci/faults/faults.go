@@ -1,5 +1,4 @@
-// Package faults is what goes wrong on purpose in a local OCI: which faults there are, how they are read, and which
-// are in force.
+// Package faults defines what can go wrong on purpose in a local OCI, and which faults are in force.
 package faults
 
 import (
@@ -29,28 +28,29 @@ func (d *Duration) UnmarshalJSON(doc []byte) error {
 // MarshalJSON writes the text.
 func (d Duration) MarshalJSON() ([]byte, error) { return json.Marshal(time.Duration(d).String()) }
 
-// Faults are what goes wrong on purpose. Rates are probabilities from 0 to 1 and are of
-// requests to the services, or of events.
+// Faults are what goes wrong on purpose. Rates are probabilities from 0 to 1, for each request to a service or each
+// event.
 type Faults struct {
 	Latency     Duration `json:"latency,omitempty"`     // before each request is served
 	Throttle    float64  `json:"throttle,omitempty"`    // 429
 	Unavailable float64  `json:"unavailable,omitempty"` // 503, nothing was done
-	Drop        float64  `json:"drop,omitempty"`        // the connection ends, nothing was done
-	LoseAnswer  float64  `json:"lose_answer,omitempty"` // it was done, and the connection ends
-	FalseNo     float64  `json:"false_404,omitempty"`   // 404, although it is there
+	Drop        float64  `json:"drop,omitempty"`        // the connection breaks, nothing was done
+	LoseAnswer  float64  `json:"lose_answer,omitempty"` // the request was carried out, and the connection breaks
+	FalseNo     float64  `json:"false_404,omitempty"`   // 404, although it exists
 	ClockSkew   Duration `json:"clock_skew,omitempty"`  // of the services' clock
 	DiskFull    bool     `json:"disk_full,omitempty"`   // nothing can be written
 
-	EventLose      float64  `json:"event_lose,omitempty"`      // never delivered
-	EventDuplicate float64  `json:"event_duplicate,omitempty"` // delivered twice, or with the same probability once more
-	EventDelay     Duration `json:"event_delay,omitempty"`     // before each delivery
-	EventReorder   Duration `json:"event_reorder,omitempty"`   // up to this before each, at random
+	EventLose float64 `json:"event_lose,omitempty"` // never delivered
+	// delivered twice, or with the same probability once more
+	EventDuplicate float64  `json:"event_duplicate,omitempty"`
+	EventDelay     Duration `json:"event_delay,omitempty"`   // before each delivery
+	EventReorder   Duration `json:"event_reorder,omitempty"` // up to this long before each, at random
 
 	LogLose  float64  `json:"log_lose,omitempty"`  // an entry of the write log never comes
-	LogDelay Duration `json:"log_delay,omitempty"` // … is found so much later
+	LogDelay Duration `json:"log_delay,omitempty"` // an entry is found only after this time
 }
 
-// check refuses faults that cannot be.
+// check refuses invalid faults.
 func (f Faults) check() error {
 	for name, rate := range map[string]float64{
 		"throttle": f.Throttle, "unavailable": f.Unavailable, "drop": f.Drop, "lose_answer": f.LoseAnswer,
@@ -82,7 +82,7 @@ func (b *Box) Get() Faults {
 	return Faults{}
 }
 
-// Set puts faults in force instead of those before; none ends them all.
+// Set replaces the faults in force; empty ones end all.
 func (b *Box) Set(f Faults) error {
 	if err := f.check(); err != nil {
 		return err
@@ -117,5 +117,5 @@ func Parse(text string, f *Faults) error {
 	return f.check()
 }
 
-// Hit decides by chance whether something that has a probability happens this time.
+// Hit decides at random whether something of this probability happens.
 func Hit(rate float64) bool { return rate > 0 && rand.Float64() < rate } // #nosec G404 -- chance, not secrecy

@@ -1,5 +1,5 @@
-// Package functions is the Functions service of a local OCI: it describes the one function, and invokes it for clients
-// who may, and for the other services.
+// Package functions is the Functions service of a local OCI: it describes the one function, and invokes it for
+// permitted clients and for the other services.
 package functions
 
 import (
@@ -20,18 +20,18 @@ import (
 // Invocation is one call of the function.
 type Invocation struct {
 	Body     []byte
-	Header   http.Header // what of the caller's headers the platform passes on
-	Detached bool        // nobody waits for the answer
+	Header   http.Header // the caller's headers that the platform passes on
+	Detached bool        // the caller does not wait for the answer
 }
 
-// Answer is what the function said.
+// Answer is what the function answered.
 type Answer struct {
 	CallID string
 	Header http.Header
 	Body   []byte
 }
 
-// InvokeError is an invocation that failed, as OCI tells its caller.
+// InvokeError is a failed invocation, as OCI reports it to the caller.
 type InvokeError struct {
 	Status  int
 	Code    string
@@ -41,11 +41,11 @@ type InvokeError struct {
 // Error gives code and message.
 func (e *InvokeError) Error() string { return fmt.Sprintf("%s: %s", e.Code, e.Message) }
 
-// Config says what the service has to know. All fields are required.
+// Config configures the service. All fields are required.
 type Config struct {
 	// Run runs the function. Its error may be an *InvokeError.
 	Run     func(context.Context, Invocation) (Answer, error)
-	Observe func(callID string, err error) // is told of each invocation that has ended, for people to watch
+	Observe func(callID string, err error) // is called when an invocation has ended, for people to watch
 	Log     *slog.Logger
 }
 
@@ -75,24 +75,25 @@ func (s *Service) Close() {
 	s.detached.Wait()
 }
 
-// describe describes the function: a client that is to invoke it asks where.
+// describe answers with the function's description: clients that invoke it ask for the endpoint.
 func (s *Service) describe(w http.ResponseWriter, r *gateway.Request, id string) error {
 	if !allowed(r, iam.FunctionRead, id) {
 		return answer.NotFound
 	}
 	answer.JSON(w, http.StatusOK, map[string]any{
-		"id": tenancy.FunctionID, "displayName": "cemli-executor", "lifecycleState": "ACTIVE", "applicationId": tenancy.AppID,
+		"id": tenancy.FunctionID, "displayName": "cemli-executor", "lifecycleState": "ACTIVE",
+		"applicationId": tenancy.AppID,
 		"compartmentId": tenancy.Compartment, "invokeEndpoint": "http://" + r.Host,
 	})
 	return nil
 }
 
-// allowed reports whether there is such a function, of which the principal may want something.
+// allowed reports whether the function exists and the principal has a permission for it.
 func allowed(r *gateway.Request, needed iam.Permission, id string) bool {
 	return id == tenancy.FunctionID && r.Allows(needed, map[string]string{"target.function.id": id})
 }
 
-// serveInvoke invokes the function, or, detached, begins to.
+// serveInvoke invokes the function; it does not wait for a detached invocation.
 func (s *Service) serveInvoke(w http.ResponseWriter, r *gateway.Request, id string) error {
 	if !allowed(r, iam.FunctionInvoke, id) {
 		return answer.NotFound
@@ -101,7 +102,7 @@ func (s *Service) serveInvoke(w http.ResponseWriter, r *gateway.Request, id stri
 	if err != nil {
 		return err
 	}
-	if strings.EqualFold(r.Header.Get("Is-Dry-Run"), "true") { // only whether it may be invoked was asked
+	if strings.EqualFold(r.Header.Get("Is-Dry-Run"), "true") { // the client only asks whether it may invoke
 		w.WriteHeader(http.StatusNoContent)
 		return nil
 	}
@@ -117,7 +118,7 @@ func (s *Service) serveInvoke(w http.ResponseWriter, r *gateway.Request, id stri
 	return give(w, said, err)
 }
 
-// give answers what the function said, or how the invocation failed.
+// give answers with what the function answered, or how the invocation failed.
 func give(w http.ResponseWriter, said Answer, err error) error {
 	if said.CallID != "" {
 		w.Header().Set("Fn-Call-Id", said.CallID)
@@ -147,8 +148,8 @@ func (s *Service) Invoke(ctx context.Context, call Invocation) (Answer, error) {
 	return said, err
 }
 
-// passedOn are the headers that reach the function: some of the client's, and who signed the request, which no client
-// can say itself.
+// passedOn are the headers that reach the function: some of the client's, and the identity that signed the request,
+// which clients cannot set themselves.
 func passedOn(r *gateway.Request) http.Header {
 	passed := http.Header{}
 	for name, values := range r.Header {

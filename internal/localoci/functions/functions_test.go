@@ -20,10 +20,14 @@ import (
 // A caller's body and the headers that OCI passes on reach the function, and its answer
 // the caller.
 func TestInvokeWithTheSDK(t *testing.T) {
+	t.Parallel()
 	called := make(chan localoci.Invocation, 1)
 	s := localtest.Open(t, t.TempDir(), func(_ context.Context, call localoci.Invocation) (localoci.Answer, error) {
 		called <- call
-		return localoci.Answer{CallID: "call-1", Header: http.Header{"Content-Type": {"application/json"}, "Fn-Http-Status": {"500"}}, Body: []byte(`{"status":"success"}`)}, nil
+		return localoci.Answer{
+			CallID: "call-1", Header: http.Header{"Content-Type": {"application/json"}, "Fn-Http-Status": {"500"}},
+			Body: []byte(`{"status":"success"}`),
+		}, nil
 	})
 	defer s.Close()
 	provider, err := common.ConfigurationProviderFromFile(s.Authority().ConfigFile(), "")
@@ -35,31 +39,43 @@ func TestInvokeWithTheSDK(t *testing.T) {
 		t.Fatal(err)
 	}
 	answer, err := c.InvokeFunction(t.Context(), functions.InvokeFunctionRequest{
-		FunctionId: common.String(localoci.FunctionID), InvokeFunctionBody: io.NopCloser(strings.NewReader(`{"object":"a"}`)), FnIntent: functions.InvokeFunctionFnIntentHttprequest,
+		FunctionId:         common.String(localoci.FunctionID),
+		InvokeFunctionBody: io.NopCloser(strings.NewReader(`{"object":"a"}`)),
+		FnIntent:           functions.InvokeFunctionFnIntentHttprequest,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer answer.Content.Close()
 	text, err := io.ReadAll(answer.Content)
-	if err != nil || string(text) != `{"status":"success"}` || answer.RawResponse.Header.Get("Fn-Call-Id") != "call-1" || *answer.OpcRequestId == "" {
+	if err != nil || string(text) != `{"status":"success"}` ||
+		answer.RawResponse.Header.Get("Fn-Call-Id") != "call-1" || *answer.OpcRequestId == "" {
 		t.Errorf("answer %s, %+v, %v", text, answer.RawResponse.Header, err)
 	}
 	call := <-called
-	if string(call.Body) != `{"object":"a"}` || call.Header.Get("Fn-Intent") != "httprequest" || call.Header.Get("Authorization") != "" || call.Header.Get("Date") != "" {
+	if string(call.Body) != `{"object":"a"}` || call.Header.Get("Fn-Intent") != "httprequest" ||
+		call.Header.Get("Authorization") != "" || call.Header.Get("Date") != "" {
 		t.Errorf("the function was called with %s, %v", call.Body, call.Header)
 	}
 }
 
 func TestWhatAFailedInvocationAnswers(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name   string
 		err    error
 		status int
 		code   string
 	}{
-		{"failed", &localoci.InvokeError{Status: 502, Code: "FunctionInvokeExecutionFailed", Message: "function failed"}, 502, "FunctionInvokeExecutionFailed"},
-		{"too many", &localoci.InvokeError{Status: 429, Code: "TooManyRequests", Message: "busy"}, 429, "TooManyRequests"},
+		{
+			"failed",
+			&localoci.InvokeError{Status: 502, Code: "FunctionInvokeExecutionFailed", Message: "function failed"}, 502,
+			"FunctionInvokeExecutionFailed",
+		},
+		{
+			"too many", &localoci.InvokeError{Status: 429, Code: "TooManyRequests", Message: "busy"}, 429,
+			"TooManyRequests",
+		},
 		{"not foreseen", errors.New("the disk says secret things"), 500, "InternalServerError"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -67,7 +83,8 @@ func TestWhatAFailedInvocationAnswers(t *testing.T) {
 				return localoci.Answer{CallID: "call-1"}, c.err
 			})
 			defer s.Close()
-			resp, doc := localtest.PersonOf(t, s).Send(t, "POST", localtest.InvokeURL(s, localoci.FunctionID), "{}", nil)
+			resp, doc := localtest.PersonOf(t, s).Send(t, "POST", localtest.InvokeURL(s, localoci.FunctionID), "{}",
+				nil)
 			if resp.StatusCode != c.status || doc["code"] != c.code || resp.Header.Get("Fn-Call-Id") != "call-1" {
 				t.Errorf("status %d %v, %v; want %d %s", resp.StatusCode, doc, resp.Header, c.status, c.code)
 			}
@@ -79,6 +96,7 @@ func TestWhatAFailedInvocationAnswers(t *testing.T) {
 }
 
 func TestWhoMayInvoke(t *testing.T) {
+	t.Parallel()
 	s := localtest.Start(t)
 	p, f := localtest.PersonOf(t, s), localtest.FunctionOf(t, s, time.Now().Add(time.Hour))
 	for _, c := range []struct {
@@ -92,7 +110,8 @@ func TestWhoMayInvoke(t *testing.T) {
 		{"another function", p, "ocid1.fnfunc.oc1.phx.other", 404},
 		{"another function, by the function", f, "ocid1.fnfunc.oc1.phx.other", 404},
 	} {
-		if resp, doc := c.signer.Send(t, "POST", localtest.InvokeURL(s, c.function), "{}", nil); resp.StatusCode != c.status {
+		resp, doc := c.signer.Send(t, "POST", localtest.InvokeURL(s, c.function), "{}", nil)
+		if resp.StatusCode != c.status {
 			t.Errorf("%s: status %d %v; want %d", c.name, resp.StatusCode, doc, c.status)
 		}
 	}
@@ -105,6 +124,7 @@ func TestWhoMayInvoke(t *testing.T) {
 // A detached call is acknowledged at once; it goes on when its caller has gone, and
 // closing the server ends it.
 func TestDetached(t *testing.T) {
+	t.Parallel()
 	begun, ended := make(chan struct{}), make(chan struct{})
 	s := localtest.Open(t, t.TempDir(), func(ctx context.Context, _ localoci.Invocation) (localoci.Answer, error) {
 		close(begun)
@@ -112,7 +132,8 @@ func TestDetached(t *testing.T) {
 		close(ended)
 		return localoci.Answer{}, ctx.Err()
 	})
-	resp, doc := localtest.PersonOf(t, s).Send(t, "POST", localtest.InvokeURL(s, localoci.FunctionID), "{}", func(r *http.Request) { r.Header.Set("Fn-Invoke-Type", "detached") })
+	resp, doc := localtest.PersonOf(t, s).Send(t, "POST", localtest.InvokeURL(s, localoci.FunctionID), "{}",
+		func(r *http.Request) { r.Header.Set("Fn-Invoke-Type", "detached") })
 	if resp.StatusCode != 202 {
 		t.Errorf("status %d %v; want 202", resp.StatusCode, doc)
 	}
@@ -134,6 +155,7 @@ func TestDetached(t *testing.T) {
 
 // A signed invocation carries who signed it, whatever its caller says of that; an event has no signer.
 func TestTheSubjectIsTheSigner(t *testing.T) {
+	t.Parallel()
 	called := make(chan localoci.Invocation, 1)
 	s := localtest.Open(t, t.TempDir(), func(_ context.Context, call localoci.Invocation) (localoci.Answer, error) {
 		called <- call
@@ -150,13 +172,18 @@ func TestTheSubjectIsTheSigner(t *testing.T) {
 		return found
 	}
 	person := map[string]string{
-		"Oci-Subject-Id": localoci.User, "Oci-Subject-Type": "user", "Oci-Subject-Tenancy-Id": localoci.Tenancy, "Oci-Subject-Compartment-Id": localoci.Tenancy,
+		"Oci-Subject-Id": localoci.User, "Oci-Subject-Type": "user", "Oci-Subject-Tenancy-Id": localoci.Tenancy,
+		"Oci-Subject-Compartment-Id": localoci.Tenancy,
 	}
 	function := map[string]string{
-		"Oci-Subject-Id": localoci.FunctionID, "Oci-Subject-Type": "resource", "Oci-Subject-Tenancy-Id": localoci.Tenancy, "Oci-Subject-Compartment-Id": localoci.Compartment,
+		"Oci-Subject-Id": localoci.FunctionID, "Oci-Subject-Type": "resource",
+		"Oci-Subject-Tenancy-Id": localoci.Tenancy, "Oci-Subject-Compartment-Id": localoci.Compartment,
 	}
 	forge := func(r *http.Request) {
-		for _, name := range []string{"Oci-Subject-Id", "oci-subject-type", "OCI-SUBJECT-TENANCY-ID", "Oci-Subject-Compartment-Id", "Oci-Subject-Other"} {
+		for _, name := range []string{
+			"Oci-Subject-Id", "oci-subject-type", "OCI-SUBJECT-TENANCY-ID", "Oci-Subject-Compartment-Id",
+			"Oci-Subject-Other",
+		} {
 			r.Header[name] = []string{"ocid1.user.oc1..forged", "twice"}
 		}
 	}
@@ -185,9 +212,11 @@ func TestTheSubjectIsTheSigner(t *testing.T) {
 
 // A client that is to invoke the function asks first where that is done.
 func TestTheFunctionIsDescribed(t *testing.T) {
+	t.Parallel()
 	s := localtest.Start(t)
 	url := s.Endpoint() + "/20181201/functions/" + localoci.FunctionID
-	if resp, doc := localtest.PersonOf(t, s).Send(t, "GET", url, "", nil); resp.StatusCode != 200 || doc["invokeEndpoint"] != s.Endpoint() || doc["id"] != localoci.FunctionID {
+	resp, doc := localtest.PersonOf(t, s).Send(t, "GET", url, "", nil)
+	if resp.StatusCode != 200 || doc["invokeEndpoint"] != s.Endpoint() || doc["id"] != localoci.FunctionID {
 		t.Errorf("status %d %v", resp.StatusCode, doc)
 	}
 	if resp, doc := localtest.PersonOf(t, s).Send(t, "GET", url+"x", "", nil); resp.StatusCode != 404 {

@@ -1,6 +1,6 @@
-// Package gateway is the front of a local OCI: every request to a service goes through it. It verifies the signature,
-// lets the faults in force happen, finds the operation that the request is for, holds the principal to its policy, and
-// answers errors as OCI does. It knows none of the services: they are given to it, and an operation is a function.
+// Package gateway is the front of a local OCI; every request to a service goes through it. It verifies the signature,
+// applies the faults in force, finds the operation that the request is for, checks the principal's permissions, and
+// answers errors as OCI does. It knows none of the services: they are passed to it, and an operation is a function.
 package gateway
 
 import (
@@ -23,11 +23,11 @@ type Gateway struct {
 	Authority *tenancy.Authority // whose keys are accepted
 	Policy    iam.Policy         // what functions and instances may do
 	Services  []Service
-	// Unsigned are operations that OCI does not have: no signature is wanted for them, and no fault is of them.
+	// Unsigned are operations that OCI does not have: they need no signature, and no faults apply to them.
 	Unsigned Service
-	Faults   func() faults.Faults // those in force
+	Faults   func() faults.Faults // returns those in force
 	Now      func() time.Time
-	Denied   func(detail string) // is told, for people to watch, of what the policy does not allow
+	Denied   func(detail string) // is called, for people to watch, when the policy denies something
 	Log      *slog.Logger
 }
 
@@ -49,8 +49,8 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// route finds the operation that a request is for. One that no service has is not found, before anybody is asked to
-// sign for it.
+// route finds the operation that a request is for. If no service has it, the answer is that it was not found, whether
+// the request is signed or not.
 func (g *Gateway) route(r *http.Request) Operation {
 	for _, service := range g.Services {
 		if operation, ok := service.Route(r); ok {
@@ -60,7 +60,7 @@ func (g *Gateway) route(r *http.Request) Operation {
 	return Operation{}
 }
 
-// serve authenticates a request and does what it asks for.
+// serve authenticates a request and runs its operation.
 func (g *Gateway) serve(w http.ResponseWriter, r *Request, operation Operation) error {
 	if operation.Handle == nil {
 		return answer.NotFound
@@ -72,7 +72,7 @@ func (g *Gateway) serve(w http.ResponseWriter, r *Request, operation Operation) 
 	return operation.Handle(w, r)
 }
 
-// finish answers an error with OCI's body, if there is one.
+// finish answers with an error in OCI's form, if there is one.
 func (g *Gateway) finish(w http.ResponseWriter, r *Request, err error) {
 	if err == nil {
 		return

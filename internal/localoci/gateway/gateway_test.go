@@ -24,8 +24,9 @@ func gatewayOf(t *testing.T, unsigned gateway.Service, services ...gateway.Servi
 		t.Fatal(err)
 	}
 	return &gateway.Gateway{
-		Authority: authority, Services: services, Unsigned: unsigned, Faults: func() faults.Faults { return faults.Faults{} },
-		Now: time.Now, Denied: func(string) {}, Log: slog.New(slog.DiscardHandler),
+		Authority: authority, Services: services, Unsigned: unsigned,
+		Faults: func() faults.Faults { return faults.Faults{} },
+		Now:    time.Now, Denied: func(string) {}, Log: slog.New(slog.DiscardHandler),
 	}
 }
 
@@ -57,6 +58,7 @@ func says(path string) gateway.Table {
 
 // Every operation of a service wants a signature before anything of it is done. Those that OCI does not have want none.
 func TestWhatNeedsASignature(t *testing.T) {
+	t.Parallel()
 	g := gatewayOf(t, says(`^/local/([^/]+)$`), says(`^/a/([^/]+)$`), says(`^/b/([^/]+)$`))
 	for path, want := range map[string]int{
 		"/a/x": 401, "/b/x": 401, "/b/%2F": 401, "/b/x/y": 404, "/c/x": 404, "/local/x": 200,
@@ -72,6 +74,7 @@ func TestWhatNeedsASignature(t *testing.T) {
 
 // A refusal is told to the client, and the cause of another failure is not.
 func TestHowFailuresAreAnswered(t *testing.T) {
+	t.Parallel()
 	g := gatewayOf(t, says(`^/local/([^/]+)$`))
 	for body, want := range map[string]string{
 		`{}`:                    `"x"`,

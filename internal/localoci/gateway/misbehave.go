@@ -8,8 +8,7 @@ import (
 	"cemli-executor/internal/localoci/faults"
 )
 
-// misbehave serves a request with the faults in force. Invocations of the function by events are not among them: what
-// is done with the answer of one is the function's own affair.
+// misbehave serves a request with the faults in force. They do not apply to invocations of the function by events.
 func (g *Gateway) misbehave(w http.ResponseWriter, r *Request, operation Operation, serve func(http.ResponseWriter)) {
 	f := g.Faults()
 	if f.Latency > 0 {
@@ -36,7 +35,7 @@ func (g *Gateway) misbehave(w http.ResponseWriter, r *Request, operation Operati
 	}
 }
 
-// nowhere is a writer whose answer nobody gets.
+// nowhere is a writer whose answer is lost.
 type nowhere struct{ header http.Header }
 
 func (n nowhere) Header() http.Header         { return n.header }

@@ -10,6 +10,7 @@ import (
 )
 
 func TestFaults(t *testing.T) {
+	t.Parallel()
 	s := localtest.Start(t)
 	p := localtest.PersonOf(t, s)
 	url := localtest.Object(s, "packages", "x")
@@ -60,7 +61,9 @@ func TestFaults(t *testing.T) {
 	if status, _ := send("GET", ""); status != 404 {
 		t.Errorf("what was lost was not done: %d", status)
 	}
-	for _, bad := range []string{`{"throttle":2}`, `{"latency":"soon"}`, `{"latenzy":"1s"}`, `{"drop":-1}`, `[]`, ``, `{} {}`} {
+	for _, bad := range []string{
+		`{"throttle":2}`, `{"latency":"soon"}`, `{"latenzy":"1s"}`, `{"drop":-1}`, `[]`, ``, `{} {}`,
+	} {
 		if status := localtest.SetFaults(t, s, bad); status != 400 {
 			t.Errorf("%q: status %d; want 400", bad, status)
 		}

@@ -7,14 +7,16 @@ import (
 	"cemli-executor/internal/localoci/tenancy"
 )
 
-// Allows reports whether who signed the request may do something with a target: people may do everything, and others
-// what the policy allows them. What is missing is named in the log alone.
+// Allows reports whether the request's principal may do something with a target: people may do everything, and others
+// what the policy allows. Only the log names a missing permission.
 func (r *Request) Allows(needed iam.Permission, target map[string]string) bool {
 	if r.Principal.Person() {
 		return true
 	}
 	g := r.gateway
-	asked := iam.Request{Group: r.Principal.Group(), Compartment: tenancy.Compartment, Permission: needed, Target: target}
+	asked := iam.Request{
+		Group: r.Principal.Group(), Compartment: tenancy.Compartment, Permission: needed, Target: target,
+	}
 	if g.Policy.Allows(asked) {
 		return true
 	}

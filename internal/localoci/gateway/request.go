@@ -13,27 +13,28 @@ import (
 	"cemli-executor/internal/localoci/tenancy"
 )
 
-// Request is one request on its way through the local OCI. Its body is Body, which compares what is read with the
-// digest that was signed.
+// Request is one request on its way through the local OCI. Its Body compares what is read with the digest that was
+// signed.
 type Request struct {
 	*http.Request
-	ID        string // of the request, as the answer names it
+	ID        string // the request's id in the answer
 	Principal tenancy.Principal
 	Body      *Body
 	gateway   *Gateway
 }
 
-// maxRead bounds the bodies that are read into memory: 6 MB, the most that may be sent to a function.
+// maxRead bounds the bodies that are read into memory: 6 MB, the most that can be sent to a function.
 const maxRead = 6 << 20
 
-// ReadAll reads a body that is not an object's, and checks it.
+// ReadAll reads a body that is not an object's, and checks its digest.
 func (r *Request) ReadAll() ([]byte, error) {
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxRead+1))
 	if err != nil {
 		return nil, answer.Invalid("The request body could not be read.")
 	}
 	if len(body) > maxRead {
-		return nil, answer.New(http.StatusRequestEntityTooLarge, "RequestEntityTooLarge", "The request body is too large.")
+		return nil,
+			answer.New(http.StatusRequestEntityTooLarge, "RequestEntityTooLarge", "The request body is too large.")
 	}
 	return body, r.Body.Check()
 }
@@ -50,14 +51,14 @@ func (r *Request) ReadJSON(into any) error {
 	return nil
 }
 
-// Body is the body of a request. It is hashed while it is read.
+// Body is the body of a request, which is hashed while it is read.
 type Body struct {
 	io.Reader
 	sum  hash.Hash
 	want string
 }
 
-// newBody wraps a request's body. Without a signed digest nothing is compared.
+// newBody wraps a request's body. It compares nothing if no digest was signed.
 func newBody(r *http.Request, signed bool) (*Body, error) {
 	b := &Body{sum: sha256.New()}
 	if signed {
@@ -70,7 +71,7 @@ func newBody(r *http.Request, signed bool) (*Body, error) {
 	return b, nil
 }
 
-// Check says, after the body was read to its end, whether it was the signed one.
+// Check returns an error, after the body was read to its end, unless it was the signed one.
 func (b *Body) Check() error {
 	if b.want == "" || base64.StdEncoding.EncodeToString(b.sum.Sum(nil)) == b.want {
 		return nil

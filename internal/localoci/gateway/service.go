@@ -6,22 +6,22 @@ import (
 	"regexp"
 )
 
-// Service is what the gateway has to know of a service: which operation, if any, a request is for. It reads the path as
-// it was sent.
+// Service finds the operation of a service that a request is for, if any. It reads the path as it was sent.
 type Service interface {
 	Route(r *http.Request) (Operation, bool)
 }
 
-// Operation is something that a client can ask of a service.
+// Operation is something that a client can ask a service to do.
 type Operation struct {
 	Handle func(w http.ResponseWriter, r *Request) error
 	// BodyUnsigned: the headers of the body need not be signed, as for PutObject.
 	BodyUnsigned bool
-	// Missing is how the service says falsely that what is asked for is not there; nil: it does not.
+	// Missing is the service's answer to a request for something that does not exist, for the fault of false 404s;
+	// nil: the fault does not apply.
 	Missing error
 }
 
-// Table is a service of few operations, each with a path of its own. The first that fits is taken.
+// Table is a service with few operations, each with a path of its own. The first entry that matches counts.
 type Table []Entry
 
 // Entry is one operation of a Table.
@@ -39,11 +39,12 @@ func (t Table) Route(r *http.Request) (Operation, bool) {
 			continue
 		}
 		id, err := url.PathUnescape(match[1])
-		return Operation{Handle: func(w http.ResponseWriter, r *Request) error { return entry.Handle(w, r, id) }}, err == nil
+		return Operation{Handle: func(w http.ResponseWriter, r *Request) error { return entry.Handle(w, r, id) }},
+			err == nil
 	}
 	return Operation{}, false
 }
 
-// Dated is the pattern of a path that begins with a version of the service's interface, which is a date. Any is taken:
-// the OCI CLI and the SDKs name different ones.
+// Dated is the pattern of a path that begins with a version of the service's interface, which is a date. Every date
+// is accepted, because the OCI CLI and the SDKs use different ones.
 func Dated(path string) *regexp.Regexp { return regexp.MustCompile(`^/20\d{6}` + path + `$`) }

@@ -18,12 +18,11 @@ import (
 	"cemli-executor/internal/localoci/tenancy"
 )
 
-// maxSkew is how far a request's date may be from now, either way.
+// maxSkew is how far a request's date may be from the current time.
 const maxSkew = 5 * time.Minute
 
-// authenticate verifies the request's signature: the key, the headers that must be
-// signed, the date, and that the body is the one that was signed. A body that is not
-// read yet is checked while it is.
+// authenticate verifies the request's signature: the key, the headers that must be signed, the date, and that the
+// body is the signed one. A body that has not been read yet is checked while it is read.
 func (g *Gateway) authenticate(r *Request, to Operation) error {
 	who, err := g.verify(r, to)
 	if err != nil {
@@ -34,7 +33,7 @@ func (g *Gateway) authenticate(r *Request, to Operation) error {
 	return nil
 }
 
-// verify returns whose signature a request has.
+// verify returns the principal that signed a request.
 func (g *Gateway) verify(r *Request, to Operation) (tenancy.Principal, error) {
 	signature, err := parseAuthorization(r.Header.Get("Authorization"))
 	if err != nil {
@@ -99,7 +98,7 @@ func parseAuthorization(header string) (authorization, error) {
 	return authorization{keyID: values["keyId"], headers: headers, bytes: bytes}, nil
 }
 
-// checkDate wants a signed date that is near now; x-date counts before date.
+// checkDate requires a signed date near the current time; x-date has precedence over date.
 func (a authorization) checkDate(r *http.Request, now time.Time) error {
 	name := "date"
 	if slices.Contains(a.headers, "x-date") {
@@ -118,7 +117,7 @@ func (a authorization) checkDate(r *http.Request, now time.Time) error {
 	return nil
 }
 
-// covers checks that everything that must be signed is.
+// covers checks that everything that must be signed is signed.
 func (a authorization) covers(body bool) error {
 	wanted := []string{"(request-target)", "host"}
 	if body {
@@ -132,7 +131,7 @@ func (a authorization) covers(body bool) error {
 	return nil
 }
 
-// signingString is what the client signed, rebuilt from what arrived.
+// signingString rebuilds what the client signed from what arrived.
 func (a authorization) signingString(r *http.Request) (string, error) {
 	var lines []string
 	for _, name := range a.headers {
@@ -143,7 +142,7 @@ func (a authorization) signingString(r *http.Request) (string, error) {
 		case "host":
 			value = r.Host
 		case "content-length":
-			// net/http takes it out of the header.
+			// net/http removes it from the headers.
 			value = strconv.FormatInt(r.ContentLength, 10)
 		default:
 			values := r.Header.Values(name)

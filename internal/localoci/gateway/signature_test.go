@@ -17,6 +17,7 @@ import (
 
 // A signature that is right in itself is refused for anything unusual around it.
 func TestUnusualAuthorizations(t *testing.T) {
+	t.Parallel()
 	s := localtest.Start(t)
 	p := localtest.PersonOf(t, s)
 	alter := func(from, to string) func(*http.Request) {
@@ -38,9 +39,15 @@ func TestUnusualAuthorizations(t *testing.T) {
 		{"another algorithm", alter("rsa-sha256", "hmac-sha256"), 401},
 		{"a parameter twice", alter(`version="1"`, `version="1",version="1"`), 401},
 		{"words between parameters", alter(`version="1",`, `version="1", and `), 401},
-		{"words after them", func(r *http.Request) { r.Header.Set("Authorization", r.Header.Get("Authorization")+" x") }, 401},
+		{
+			"words after them",
+			func(r *http.Request) { r.Header.Set("Authorization", r.Header.Get("Authorization")+" x") }, 401,
+		},
 		{"a signed header twice", func(r *http.Request) { r.Header.Add("Date", r.Header.Get("Date")) }, 401},
-		{"a newer date that is not signed", func(r *http.Request) { r.Header.Set("X-Date", time.Now().UTC().Format(http.TimeFormat)) }, 200},
+		{
+			"a newer date that is not signed",
+			func(r *http.Request) { r.Header.Set("X-Date", time.Now().UTC().Format(http.TimeFormat)) }, 200,
+		},
 		{"a header that is signed and missing", alter("(request-target)", "(request-target) x-none"), 401},
 		{"no date", func(r *http.Request) { r.Header.Del("Date") }, 401},
 		{"a date that is none", func(r *http.Request) { r.Header.Set("Date", "today") }, 401},
@@ -55,11 +62,13 @@ func TestUnusualAuthorizations(t *testing.T) {
 // An upload that is refused is answered although nobody reads its body, and the same
 // connection or another serves the next request.
 func TestALargeUploadThatIsRefusedIsAnswered(t *testing.T) {
+	t.Parallel()
 	s := localtest.Start(t)
 	p := localtest.PersonOf(t, s)
 	body := strings.Repeat("x", 16<<20)
 	for range 5 {
-		resp, doc := p.Send(t, "PUT", localtest.Object(s, "packages", "x"), body, func(r *http.Request) { r.Header.Del("Authorization") })
+		resp, doc := p.Send(t, "PUT", localtest.Object(s, "packages", "x"), body,
+			func(r *http.Request) { r.Header.Del("Authorization") })
 		if resp.StatusCode != 401 || doc["code"] != "NotAuthenticated" {
 			t.Errorf("status %d %v; want 401", resp.StatusCode, doc)
 		}
@@ -69,6 +78,7 @@ func TestALargeUploadThatIsRefusedIsAnswered(t *testing.T) {
 const bucketBody = `{"name":"made","compartmentId":"c"}`
 
 func TestSignatures(t *testing.T) {
+	t.Parallel()
 	s := localtest.Start(t)
 	createBucket := s.Endpoint() + "/n/localns/b/"
 	for _, c := range []struct {
@@ -80,22 +90,51 @@ func TestSignatures(t *testing.T) {
 		spoil  func(*http.Request)
 		want   int
 	}{
-		{"right", func() *localtest.Signer { return localtest.PersonOf(t, s) }, "POST", createBucket, bucketBody, nil, 200},
-		{"right, function", func() *localtest.Signer { return localtest.FunctionOf(t, s, time.Now().Add(time.Hour)) }, "GET", s.Endpoint() + "/n/localns/b/packages/o", "", nil, 200},
-		{"no signature", func() *localtest.Signer { return localtest.PersonOf(t, s) }, "GET", s.Endpoint() + "/n/", "", func(r *http.Request) { r.Header.Del("Authorization") }, 401},
+		{
+			"right", func() *localtest.Signer { return localtest.PersonOf(t, s) }, "POST", createBucket, bucketBody,
+			nil, 200,
+		},
+		{
+			"right, function",
+			func() *localtest.Signer { return localtest.FunctionOf(t, s, time.Now().Add(time.Hour)) }, "GET",
+			s.Endpoint() + "/n/localns/b/packages/o", "", nil, 200,
+		},
+		{
+			"no signature", func() *localtest.Signer { return localtest.PersonOf(t, s) }, "GET", s.Endpoint() + "/n/",
+			"", func(r *http.Request) { r.Header.Del("Authorization") }, 401,
+		},
 		{"wrong key", func() *localtest.Signer {
 			p := localtest.PersonOf(t, s)
 			p.Key = localtest.FunctionOf(t, s, time.Now().Add(time.Hour)).Key
 			return p
 		}, "GET", s.Endpoint() + "/n/", "", nil, 401},
-		{"unknown key id", func() *localtest.Signer { p := localtest.PersonOf(t, s); p.KeyID += "0"; return p }, "GET", s.Endpoint() + "/n/", "", nil, 401},
-		{"altered body", func() *localtest.Signer { return localtest.PersonOf(t, s) }, "POST", createBucket, bucketBody, func(r *http.Request) {
-			r.Body = io.NopCloser(strings.NewReader(strings.Replace(bucketBody, "made", "evil", 1)))
-		}, 401},
-		{"altered header", func() *localtest.Signer { return localtest.PersonOf(t, s) }, "POST", createBucket, bucketBody, func(r *http.Request) { r.Header.Set("Content-Type", "text/plain") }, 401},
-		{"altered target", func() *localtest.Signer { return localtest.PersonOf(t, s) }, "GET", s.Endpoint() + "/n/", "", func(r *http.Request) { r.URL.Path = "/n/localns/b/packages" }, 401},
-		{"altered method", func() *localtest.Signer { return localtest.PersonOf(t, s) }, "GET", s.Endpoint() + "/n/localns/b/packages/o/x", "", func(r *http.Request) { r.Method = "DELETE" }, 401},
-		{"no digest of the body", func() *localtest.Signer { return localtest.PersonOf(t, s) }, "POST", createBucket, bucketBody, func(r *http.Request) { r.Header.Del("X-Content-Sha256") }, 401},
+		{
+			"unknown key id", func() *localtest.Signer { p := localtest.PersonOf(t, s); p.KeyID += "0"; return p },
+			"GET", s.Endpoint() + "/n/", "", nil, 401,
+		},
+		{
+			"altered body", func() *localtest.Signer { return localtest.PersonOf(t, s) }, "POST", createBucket,
+			bucketBody,
+			func(r *http.Request) {
+				r.Body = io.NopCloser(strings.NewReader(strings.Replace(bucketBody, "made", "evil", 1)))
+			}, 401,
+		},
+		{
+			"altered header", func() *localtest.Signer { return localtest.PersonOf(t, s) }, "POST", createBucket,
+			bucketBody, func(r *http.Request) { r.Header.Set("Content-Type", "text/plain") }, 401,
+		},
+		{
+			"altered target", func() *localtest.Signer { return localtest.PersonOf(t, s) }, "GET", s.Endpoint() + "/n/",
+			"", func(r *http.Request) { r.URL.Path = "/n/localns/b/packages" }, 401,
+		},
+		{
+			"altered method", func() *localtest.Signer { return localtest.PersonOf(t, s) }, "GET",
+			s.Endpoint() + "/n/localns/b/packages/o/x", "", func(r *http.Request) { r.Method = "DELETE" }, 401,
+		},
+		{
+			"no digest of the body", func() *localtest.Signer { return localtest.PersonOf(t, s) }, "POST", createBucket,
+			bucketBody, func(r *http.Request) { r.Header.Del("X-Content-Sha256") }, 401,
+		},
 		{"digest not signed", func() *localtest.Signer {
 			p := localtest.PersonOf(t, s)
 			p.Headers = []string{"date", "(request-target)", "host", "content-length", "content-type"}
@@ -126,7 +165,11 @@ func TestSignatures(t *testing.T) {
 			p.Date = time.Now().Add(6 * time.Minute)
 			return p
 		}, "GET", s.Endpoint() + "/n/", "", nil, 401},
-		{"expired session token", func() *localtest.Signer { return localtest.FunctionOf(t, s, time.Now().Add(-time.Second)) }, "GET", s.Endpoint() + "/n/", "", nil, 401},
+		{
+			"expired session token",
+			func() *localtest.Signer { return localtest.FunctionOf(t, s, time.Now().Add(-time.Second)) }, "GET",
+			s.Endpoint() + "/n/", "", nil, 401,
+		},
 		{"another session's key", func() *localtest.Signer {
 			f := localtest.FunctionOf(t, s, time.Now().Add(time.Hour))
 			f.Key = localtest.FunctionOf(t, s, time.Now().Add(time.Hour)).Key
@@ -135,7 +178,8 @@ func TestSignatures(t *testing.T) {
 		{"unsigned session token", func() *localtest.Signer {
 			f := localtest.FunctionOf(t, s, time.Now().Add(time.Hour))
 			part := strings.Split(strings.TrimPrefix(f.KeyID, "ST$"), ".")
-			f.KeyID = "ST$" + base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"none","typ":"JWT"}`)) + "." + part[1] + "."
+			f.KeyID = "ST$" + base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"none","typ":"JWT"}`)) + "." +
+				part[1] + "."
 			return f
 		}, "GET", s.Endpoint() + "/n/", "", nil, 401},
 	} {
@@ -153,6 +197,7 @@ func TestSignatures(t *testing.T) {
 
 // An object's body need not be signed; one whose digest is signed is held to it.
 func TestPutObjectBodies(t *testing.T) {
+	t.Parallel()
 	s := localtest.Start(t)
 	url := s.Endpoint() + "/n/localns/b/packages/o/a.zip"
 	plain := localtest.PersonOf(t, s)
@@ -160,12 +205,16 @@ func TestPutObjectBodies(t *testing.T) {
 	if resp, doc := plain.Send(t, "PUT", url, "text", nil); resp.StatusCode != 200 || resp.Header.Get("Etag") == "" {
 		t.Errorf("status %d, %v", resp.StatusCode, doc)
 	}
-	resp, doc := localtest.PersonOf(t, s).Send(t, "PUT", url, "text", func(r *http.Request) { r.Body = io.NopCloser(strings.NewReader("TEXT")) })
+	resp, doc := localtest.PersonOf(t, s).Send(t, "PUT", url, "text",
+		func(r *http.Request) { r.Body = io.NopCloser(strings.NewReader("TEXT")) })
 	if resp.StatusCode != 401 {
 		t.Errorf("an altered body: status %d, %v", resp.StatusCode, doc)
 	}
-	for header, code := range map[string]string{"Content-Md5": "UnmatchedContentMD5", "Opc-Content-Sha256": "UnmatchedContentSHA256"} {
-		resp, doc := plain.Send(t, "PUT", url, "text", func(r *http.Request) { r.Header.Set(header, "AAAAAAAAAAAAAAAAAAAAAA==") })
+	for header, code := range map[string]string{
+		"Content-Md5": "UnmatchedContentMD5", "Opc-Content-Sha256": "UnmatchedContentSHA256",
+	} {
+		resp, doc := plain.Send(t, "PUT", url, "text",
+			func(r *http.Request) { r.Header.Set(header, "AAAAAAAAAAAAAAAAAAAAAA==") })
 		if resp.StatusCode != 400 || doc["code"] != code {
 			t.Errorf("%s: status %d, %v; want 400 %s", header, resp.StatusCode, doc, code)
 		}
@@ -196,8 +245,10 @@ func FuzzServe(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Cleanup(func() { _ = s.Close() })
-	f.Add("GET", "/n/localns/b/packages/o/x", `Signature version="1",keyId="a/b/c",algorithm="rsa-sha256",headers="date (request-target) host",signature="AAAA"`, "body")
-	f.Add("PUT", "/n/localns/b/packages/o/..%2f..%2fx", `Signature version="1",keyId="ST$a.b.c",algorithm="rsa-sha256",headers="date",signature="AA=="`, "")
+	f.Add("GET", "/n/localns/b/packages/o/x",
+		`Signature version="1",keyId="a/b/c",algorithm="rsa-sha256",headers="date (request-target) host",signature="AAAA"`, "body")
+	f.Add("PUT", "/n/localns/b/packages/o/..%2f..%2fx",
+		`Signature version="1",keyId="ST$a.b.c",algorithm="rsa-sha256",headers="date",signature="AA=="`, "")
 	f.Add("POST", "/20181201/functions/x/actions/invoke", "", "{}")
 	f.Fuzz(func(t *testing.T, method, path, authorization, body string) {
 		r, err := http.NewRequest(method, "http://127.0.0.1"+path, strings.NewReader(body))

@@ -1,5 +1,5 @@
-// Package index is the database of a local OCI: tables of JSON records, in one file. A transaction of it is the moment
-// at which something happens, whichever services take part in it.
+// Package index is the database of a local OCI: tables of JSON records, in one file. Whatever happens takes effect
+// with one transaction, whichever services take part in it.
 package index
 
 import (
@@ -18,10 +18,10 @@ import (
 // ErrInUse says that another process has the database open.
 var ErrInUse = errors.New("the index is locked")
 
-// Open opens the database with the tables of all services, making both at the first time, and reads every record once,
+// Open opens the database with the tables of all services, creates both the first time, and reads every record once,
 // so that damage shows now.
 func Open(path string, tables ...[][]byte) (db *bolt.DB, err error) {
-	// Of a damaged file bbolt panics, and faults where it is shorter than it says.
+	// bbolt panics if the file is damaged, and faults if it is shorter than it says.
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if p := recover(); p != nil {
@@ -41,7 +41,7 @@ func Open(path string, tables ...[][]byte) (db *bolt.DB, err error) {
 	return db, nil
 }
 
-// readAll makes the tables that are missing and reads every record.
+// readAll creates missing tables and reads every record.
 func readAll(db *bolt.DB, tables [][]byte) error {
 	err := db.Update(func(tx *bolt.Tx) error {
 		for _, table := range tables {
@@ -85,7 +85,7 @@ func View[T any](db *bolt.DB, read func(*bolt.Tx) (T, error)) (T, error) {
 	return value, err
 }
 
-// All reads every record of a table, in the order of the keys.
+// All reads every record of a table, in key order.
 func All[T any](tx *bolt.Tx, table []byte) ([]T, error) {
 	records := []T{}
 	err := tx.Bucket(table).ForEach(func(_, value []byte) error {
@@ -97,5 +97,5 @@ func All[T any](tx *bolt.Tx, table []byte) ([]T, error) {
 	return records, err
 }
 
-// Numbered is the key of a record that is kept under a number: such keys are in the order of the numbers.
+// Numbered is the key of a record with a number: keys sort like the numbers.
 func Numbered(number uint64) []byte { return binary.BigEndian.AppendUint64(nil, number) }

@@ -11,7 +11,7 @@ import (
 	"cemli-executor/internal/localoci"
 )
 
-// Events is a function that collects the events that are delivered to it; the first Refuse deliveries of each fail.
+// Events is a function that collects delivered events; the first Refuse deliveries of each event fail.
 type Events struct {
 	Refuse  int
 	Tries   map[string]int // by the event's id
@@ -19,7 +19,7 @@ type Events struct {
 	mu      sync.Mutex
 }
 
-// Invoke takes a delivery.
+// Invoke receives a delivery.
 func (e *Events) Invoke(_ context.Context, call localoci.Invocation) (localoci.Answer, error) {
 	var doc map[string]any
 	if err := json.Unmarshal(call.Body, &doc); err != nil {
@@ -35,7 +35,7 @@ func (e *Events) Invoke(_ context.Context, call localoci.Invocation) (localoci.A
 	return localoci.Answer{}, nil
 }
 
-// Next waits for the next event that was taken.
+// Next waits for the next collected event.
 func (e *Events) Next(t *testing.T) map[string]any {
 	t.Helper()
 	select {

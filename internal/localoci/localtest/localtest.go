@@ -1,5 +1,5 @@
-// Package localtest is what the tests of local OCI's parts have in common: a local OCI that runs, clients of it that
-// sign their requests, and OCI's own SDK.
+// Package localtest is what the tests of local OCI's parts share: a running local OCI, clients of it that sign their
+// requests, and OCI's own SDK.
 package localtest
 
 import (
@@ -17,13 +17,14 @@ import (
 	"cemli-executor/internal/localoci"
 )
 
-// Buckets are the function's, in every local OCI of these tests.
+// Buckets are the function's buckets in all these tests.
 var Buckets = localoci.Buckets{Packages: "packages", Results: "results", State: "state"}
 
 // Function is a function that a local OCI invokes.
 type Function = func(context.Context, localoci.Invocation) (localoci.Answer, error)
 
-// Config is what a local OCI in a folder is opened with, whose function is invoke; nil: one that does nothing.
+// Config is the configuration of a local OCI in a folder, whose function is invoke; nil: a function that does
+// nothing.
 func Config(dir string, invoke Function) localoci.Config {
 	if invoke == nil {
 		invoke = func(context.Context, localoci.Invocation) (localoci.Answer, error) { return localoci.Answer{}, nil }
@@ -50,7 +51,7 @@ func Open(t *testing.T, dir string, invoke Function) *localoci.Server {
 	return OpenAs(t, Config(dir, invoke))
 }
 
-// Start opens and starts a local OCI, which is closed at the end of the test.
+// Start opens and starts a local OCI, and closes it at the end of the test.
 func Start(t *testing.T) *localoci.Server {
 	t.Helper()
 	s := Open(t, t.TempDir(), nil)
@@ -77,7 +78,7 @@ func closeAtEnd(t *testing.T, s *localoci.Server) {
 	})
 }
 
-// WithStatements is a local OCI with a policy of one's own.
+// WithStatements starts a local OCI with another policy.
 func WithStatements(t *testing.T, dir string, statements []string) *localoci.Server {
 	t.Helper()
 	config := Config(dir, nil)
@@ -90,7 +91,7 @@ func StateOf(s *localoci.Server) string {
 	return filepath.Dir(filepath.Dir(s.Authority().ConfigFile()))
 }
 
-// TokenOf is what people read to use the switches.
+// TokenOf reads the token for the switches.
 func TokenOf(t *testing.T, s *localoci.Server) string {
 	t.Helper()
 	token, err := os.ReadFile(filepath.Join(StateOf(s), "admin-token"))
@@ -125,14 +126,14 @@ func Admin(
 	return resp.StatusCode, doc
 }
 
-// SetFaults puts faults in force through the switch that people use.
+// SetFaults sets the faults through the admin interface.
 func SetFaults(t *testing.T, s *localoci.Server, doc string) int {
 	t.Helper()
 	status, _ := Admin(t, s, http.MethodPut, "/local/faults", doc, nil)
 	return status
 }
 
-// Pending counts the events that wait to be delivered.
+// Pending counts the events that have not been delivered yet.
 func Pending(t *testing.T, s *localoci.Server) int {
 	t.Helper()
 	n, err := s.PendingEvents()

@@ -2,20 +2,20 @@ package localtest
 
 import "net/http"
 
-// Recorder remembers the status of an answer, and nothing else of it.
+// Recorder records the status of an answer, and nothing else.
 type Recorder struct {
 	Status int
 	header http.Header
 }
 
-// NewRecorder makes one.
+// NewRecorder makes a Recorder.
 func NewRecorder() *Recorder { return &Recorder{header: http.Header{}} }
 
-// Header is of no use to anybody.
+// Header implements http.ResponseWriter; the headers are discarded.
 func (r *Recorder) Header() http.Header { return r.header }
 
-// Write takes a part of the body.
+// Write discards a part of the body.
 func (r *Recorder) Write(p []byte) (int, error) { return len(p), nil }
 
-// WriteHeader takes the status.
+// WriteHeader records the status.
 func (r *Recorder) WriteHeader(status int) { r.Status = status }

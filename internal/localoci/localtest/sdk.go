@@ -12,7 +12,7 @@ import (
 	"cemli-executor/internal/localoci"
 )
 
-// Client is the SDK's own, as a person who has the configuration file.
+// Client is the SDK's client of a person with the configuration file.
 func Client(t *testing.T, s *localoci.Server) objectstorage.ObjectStorageClient {
 	t.Helper()
 	provider, err := common.ConfigurationProviderFromFile(s.Authority().ConfigFile(), "")
@@ -22,7 +22,7 @@ func Client(t *testing.T, s *localoci.Server) objectstorage.ObjectStorageClient 
 	return ClientOf(t, s, provider)
 }
 
-// ClientOf is the SDK's own, with other credentials.
+// ClientOf is the SDK's client with other credentials.
 func ClientOf(
 	t *testing.T, s *localoci.Server, provider common.ConfigurationProvider,
 ) objectstorage.ObjectStorageClient {
@@ -33,12 +33,12 @@ func ClientOf(
 	}
 	once := common.NoRetryPolicy()
 	c.SetCustomClientConfiguration(common.CustomClientConfiguration{RetryPolicy: &once})
-	c.Host = s.Endpoint() // last: the configuration sets it anew
+	c.Host = s.Endpoint() // last, because the configuration sets it again
 	c.HTTPClient = &http.Client{}
 	return c
 }
 
-// Refusal gives the code of an SDK error.
+// Refusal is the code of an SDK error.
 func Refusal(err error) string {
 	if err == nil {
 		return "none"
@@ -50,7 +50,7 @@ func Refusal(err error) string {
 	return failure.GetCode()
 }
 
-// NS and Packages are the names that most requests have.
+// NS and Packages are the namespace and the bucket of most requests.
 var NS, Packages = common.String(localoci.Namespace), common.String("packages")
 
 // Put stores an object with the SDK and returns its ETag.
@@ -66,7 +66,7 @@ func Put(t *testing.T, c objectstorage.ObjectStorageClient, bucket, name, text s
 	return *r.ETag
 }
 
-// Get reads an object with the SDK; "none" where there is none.
+// Get reads an object with the SDK; "none" if it does not exist.
 func Get(t *testing.T, c objectstorage.ObjectStorageClient, bucket, name, version string) string {
 	t.Helper()
 	q := objectstorage.GetObjectRequest{NamespaceName: NS, BucketName: &bucket, ObjectName: &name}

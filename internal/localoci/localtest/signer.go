@@ -45,12 +45,12 @@ func (s *Signer) Read(t *testing.T, method, url string, header http.Header) (*ht
 	return resp, string(text)
 }
 
-// Signer signs requests as OCI's specification says; tests change what they need.
+// Signer signs requests according to OCI's specification; tests change single fields.
 type Signer struct {
 	KeyID   string
 	Key     *rsa.PrivateKey
 	Date    time.Time // zero: now
-	Headers []string  // nil: those that must be signed
+	Headers []string  // nil: the required ones
 }
 
 // PersonOf signs as the person of a local OCI.
@@ -59,7 +59,7 @@ func PersonOf(t *testing.T, s *localoci.Server) *Signer {
 	return PersonAt(t, StateOf(s))
 }
 
-// PersonAt signs with the person's key in a state folder.
+// PersonAt signs with the person's key from a state folder.
 func PersonAt(t testing.TB, state string) *Signer {
 	t.Helper()
 	dir := filepath.Join(state, "oci")
@@ -141,7 +141,7 @@ func (s *Signer) Sign(t *testing.T, r *http.Request, body string) {
 		s.KeyID, strings.Join(headers, " "), base64.StdEncoding.EncodeToString(signature)))
 }
 
-// Send signs and sends a request; change may spoil it after it was signed.
+// Send signs and sends a request; change may modify it after it was signed.
 func (s *Signer) Send(
 	t *testing.T, method, url, body string, change func(*http.Request),
 ) (*http.Response, map[string]any) {

@@ -1,6 +1,6 @@
-// Package logging is the Logging service of a local OCI, for one log: that of the writes to a bucket. It has what OCI's
-// has, and Logging Search in it. It keeps the newest entries. An entry that cannot be kept is lost, as those of OCI may
-// be: it is delivered as well as that can be done.
+// Package logging is the Logging service of a local OCI, with one log, that of the writes to a bucket, and Logging
+// Search in it. It keeps the newest entries. An entry that cannot be stored is lost, as may happen on OCI, which
+// guarantees no delivery.
 package logging
 
 import (
@@ -17,13 +17,13 @@ import (
 	"cemli-executor/internal/localoci/tenancy"
 )
 
-// The ids of the one log and of its group, which has no other.
+// The ids of the log and of its group, which has no other log.
 const (
 	GroupID = "ocid1.loggroup.oc1.phx.cemlilocal"
 	LogID   = "ocid1.log.oc1.phx.cemlilocal"
 )
 
-// maxKept is how many entries are kept; the oldest are forgotten.
+// maxKept is how many entries are kept; older ones are dropped.
 const maxKept = 10_000
 
 // maxEntry bounds an entry.
@@ -31,10 +31,10 @@ const maxEntry = 64 << 10
 
 var table = []byte("writelog")
 
-// Tables is the table that the log has in the index.
+// Tables is the index's table for the log.
 var Tables = [][]byte{table}
 
-// Entry is a request that may have changed the bucket, as it was answered.
+// Entry is a request that may have changed the bucket, with its answer.
 type Entry struct {
 	Write
 	RequestID      string
@@ -62,13 +62,13 @@ func openLog(db *bolt.DB, bucketID string) (*log, error) {
 	return l, err
 }
 
-// stored is an entry and from when on it can be found.
+// stored is an entry, and the time from which on it can be found.
 type stored struct {
 	Seen  time.Time       `json:"seen"`
 	Entry json.RawMessage `json:"entry"`
 }
 
-// add keeps an entry, to be found from a time on.
+// add stores an entry, which can be found from a time on.
 func (l *log) add(e Entry, seen time.Time) error {
 	entry, err := json.Marshal(l.document(e, seen))
 	if err != nil {
@@ -102,7 +102,7 @@ func key(at time.Time, number uint64) []byte {
 	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, uint64(max(at.UnixMilli(), 0))), number)
 }
 
-// document is an entry as a search answers it.
+// document is an entry in the form in which a search answers it.
 func (l *log) document(e Entry, ingested time.Time) map[string]any {
 	const milliseconds = "2006-01-02T15:04:05.000Z"
 	start := e.Start.UTC()
@@ -113,11 +113,14 @@ func (l *log) document(e Entry, ingested time.Time) map[string]any {
 	data := map[string]any{
 		"additionalDetails": details, "apiType": "native", "authenticationType": e.Authentication,
 		"bucketId": l.bucketID, "bucketName": e.Bucket, "clientIpAddress": e.Address,
-		"compartmentId": tenancy.Compartment, "compartmentName": "local", "isPar": e.PAR, "message": "Object Storage write",
+		"compartmentId": tenancy.Compartment, "compartmentName": "local", "isPar": e.PAR,
+		"message":   "Object Storage write",
 		"namespace": tenancy.Namespace, "objectName": e.Object, "opcRequestId": e.RequestID, "principalId": e.Principal,
-		"principalName": e.PrincipalName, "region": tenancy.Region, "requestAction": e.Action, "requestResourcePath": e.Path,
-		"startTime": start.Format(milliseconds), "endTime": e.End.UTC().Format(milliseconds), "statusCode": e.Status,
-		"tenantId": tenancy.ID, "tenantName": "local", "userAgent": e.UserAgent, "vcnId": "0",
+		"principalName": e.PrincipalName, "region": tenancy.Region, "requestAction": e.Action,
+		"requestResourcePath": e.Path,
+		"startTime":           start.Format(milliseconds), "endTime": e.End.UTC().Format(milliseconds),
+		"statusCode": e.Status,
+		"tenantId":   tenancy.ID, "tenantName": "local", "userAgent": e.UserAgent, "vcnId": "0",
 	}
 	if e.ETag != "" {
 		data["eTag"] = e.ETag
@@ -128,7 +131,8 @@ func (l *log) document(e Entry, ingested time.Time) map[string]any {
 	return map[string]any{
 		"datetime": start.UnixMilli(),
 		"logContent": map[string]any{
-			"id": uuid.NewString(), "specversion": "1.0", "source": e.Bucket, "subject": "", "time": start.Format(milliseconds),
+			"id": uuid.NewString(), "specversion": "1.0", "source": e.Bucket, "subject": "",
+			"time": start.Format(milliseconds),
 			"type": "com.oraclecloud.objectstorage." + e.Operation, "data": data,
 			"oracle": map[string]any{
 				"compartmentid": tenancy.Compartment, "ingestedtime": ingested.UTC().Format(milliseconds),

@@ -26,10 +26,12 @@ func open(t *testing.T) *log {
 
 // The log keeps the newest entries, and an entry has its bound.
 func TestTheLogIsBounded(t *testing.T) {
+	t.Parallel()
 	l, at := open(t), time.Now()
 	l.kept = maxKept - 2 // as if so many were there
 	for n := range 5 {
-		if err := l.add(Entry{Write: Write{Start: at.Add(time.Duration(n) * time.Second), ETag: fmt.Sprint(n)}}, at); err != nil {
+		err := l.add(Entry{Write: Write{Start: at.Add(time.Duration(n) * time.Second), ETag: fmt.Sprint(n)}}, at)
+		if err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -43,10 +45,12 @@ func TestTheLogIsBounded(t *testing.T) {
 }
 
 func FuzzParseQuery(f *testing.F) {
-	f.Add(`{"timeStart":"2026-01-01T00:00:00Z","timeEnd":"2026-01-02T00:00:00Z","searchQuery":"search \"a/b/c\" | sort by datetime asc"}`)
+	f.Add(`{"timeStart":"2026-01-01T00:00:00Z","timeEnd":"2026-01-02T00:00:00Z",
+		"searchQuery":"search \"a/b/c\" | sort by datetime asc"}`)
 	f.Fuzz(func(t *testing.T, body string) {
 		q, err := ParseQuery([]byte(body))
-		if err == nil && (q.Compartment == "" || strings.ContainsAny(q.Compartment+q.Group+q.Log, "\"/ ") || q.to.Sub(q.from) > maxRange) {
+		if err == nil && (q.Compartment == "" || strings.ContainsAny(q.Compartment+q.Group+q.Log, "\"/ ") ||
+			q.to.Sub(q.from) > maxRange) {
 			t.Errorf("%+v", q)
 		}
 	})

@@ -18,10 +18,10 @@ import (
 	"cemli-executor/internal/localoci/tenancy"
 )
 
-// WriteLog is the log, as the function's configuration names it.
+// WriteLog is the log's name in the function's configuration.
 const WriteLog = tenancy.Compartment + "/" + GroupID + "/" + LogID
 
-// Write is what is noted of a request but for who made it.
+// Write is what is logged about a request, apart from who sent it.
 type Write struct {
 	Start, End    time.Time
 	Bucket        string
@@ -35,12 +35,12 @@ type Write struct {
 	UserAgent     string
 }
 
-// Config says what the service has to know. All fields are required.
+// Config configures the service. All fields are required.
 type Config struct {
 	DB       *bolt.DB // the index, with the table
-	Bucket   string   // whose writes are logged
+	Bucket   string   // the bucket whose writes are logged
 	BucketID string
-	Faults   func() faults.Faults // those in force
+	Faults   func() faults.Faults // returns those in force
 	Now      func() time.Time
 	Log      *slog.Logger
 }
@@ -59,11 +59,13 @@ func Open(config Config) (*Service, error) {
 		return nil, err
 	}
 	s := &Service{config: config, log: log}
-	s.Table = gateway.Table{{Method: http.MethodPost, Path: regexp.MustCompile(`^/(20\d{6})/search$`), Handle: s.search}}
+	s.Table = gateway.Table{{
+		Method: http.MethodPost, Path: regexp.MustCompile(`^/(20\d{6})/search$`), Handle: s.search,
+	}}
 	return s, nil
 }
 
-// Note keeps an entry about a request if it was to the bucket, unless a fault loses it.
+// Note logs a request if it was to the bucket, unless a fault loses the entry.
 func (s *Service) Note(r *gateway.Request, w Write) {
 	f := s.config.Faults()
 	if w.Bucket != s.config.Bucket || faults.Hit(f.LogLose) {
@@ -81,7 +83,7 @@ func (s *Service) keep(e Entry, late time.Duration) {
 	}
 }
 
-// LoggedWrite is an entry that somebody puts into the log, as if OCI had.
+// LoggedWrite is an entry that people add to the log.
 type LoggedWrite struct {
 	ETag             string `json:"etag"`
 	VersionID        string `json:"version_id"`
@@ -90,7 +92,7 @@ type LoggedWrite struct {
 	PreAuthenticated bool   `json:"pre_authenticated"`
 }
 
-// Put puts an entry into the log: local OCI has no pre-authenticated requests.
+// Put adds an entry to the log: local OCI has no pre-authenticated requests.
 func (s *Service) Put(l LoggedWrite) {
 	now := s.config.Now()
 	s.keep(Entry{
@@ -136,7 +138,7 @@ func (s *Service) search(w http.ResponseWriter, r *gateway.Request, _ string) er
 	return nil
 }
 
-// answerPage answers what was found as OCI does.
+// answerPage answers with a page in OCI's form.
 func answerPage(w http.ResponseWriter, page Page) {
 	if page.Next != "" {
 		w.Header().Set("Opc-Next-Page", page.Next)

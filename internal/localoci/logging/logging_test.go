@@ -39,7 +39,8 @@ const wholeLog = `search "` + localoci.WriteLog + `"`
 // search is a search of the last two hours.
 func search(query string) loggingsearch.SearchLogsRequest {
 	return loggingsearch.SearchLogsRequest{SearchLogsDetails: loggingsearch.SearchLogsDetails{
-		TimeStart: &common.SDKTime{Time: time.Now().Add(-time.Hour)}, TimeEnd: &common.SDKTime{Time: time.Now().Add(time.Hour)}, SearchQuery: &query,
+		TimeStart: &common.SDKTime{Time: time.Now().Add(-time.Hour)},
+		TimeEnd:   &common.SDKTime{Time: time.Now().Add(time.Hour)}, SearchQuery: &query,
 	}}
 }
 
@@ -69,10 +70,13 @@ func logEntries(t *testing.T, s *localoci.Server) []map[string]any {
 }
 
 func TestTheWriteLogNamesWhoWrote(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	statements := []string{
-		"Allow dynamic-group cemli-function to manage objects in compartment id " + localoci.Compartment + " where target.bucket.name='packages'",
-		"Allow dynamic-group cemli-instance to manage objects in compartment id " + localoci.Compartment + " where target.bucket.name='packages'",
+		"Allow dynamic-group cemli-function to manage objects in compartment id " + localoci.Compartment +
+			" where target.bucket.name='packages'",
+		"Allow dynamic-group cemli-instance to manage objects in compartment id " + localoci.Compartment +
+			" where target.bucket.name='packages'",
 	}
 	s := localtest.WithStatements(t, dir, statements)
 	instance, err := s.Authority().NewInstance(time.Now(), time.Now().Add(time.Hour))
@@ -80,7 +84,8 @@ func TestTheWriteLogNamesWhoWrote(t *testing.T) {
 		t.Fatal(err)
 	}
 	people := map[string]*localtest.Signer{
-		"user": localtest.PersonOf(t, s), "resource": localtest.FunctionOf(t, s, time.Now().Add(time.Hour)), "instance": localtest.With(t, instance),
+		"user": localtest.PersonOf(t, s), "resource": localtest.FunctionOf(t, s, time.Now().Add(time.Hour)),
+		"instance": localtest.With(t, instance),
 	}
 	ids := map[string]string{"user": localoci.User, "resource": localoci.FunctionID, "instance": localoci.InstanceID}
 	var want []string
@@ -89,20 +94,25 @@ func TestTheWriteLogNamesWhoWrote(t *testing.T) {
 		if resp.StatusCode != http.StatusOK {
 			t.Fatalf("%s: %d %v", kind, resp.StatusCode, doc)
 		}
-		want = append(want, fmt.Sprint(ids[kind], kind, resp.Header.Get("Etag"), resp.Header.Get("Version-Id"), 200, "PUT", false))
+		want = append(want,
+			fmt.Sprint(ids[kind], kind, resp.Header.Get("Etag"), resp.Header.Get("Version-Id"), 200, "PUT", false))
 	}
 	// What is read, and written elsewhere, is not in it; what is refused is.
 	people["user"].Read(t, "GET", localtest.Object(s, "packages", "user.zip"), nil)
 	people["user"].Send(t, "PUT", localtest.Object(s, "state", "user.zip"), "x", nil)
-	people["user"].Send(t, "PUT", localtest.Object(s, "packages", "user.zip"), "x", func(r *http.Request) { r.Header.Set("If-None-Match", "*") })
+	people["user"].Send(t, "PUT", localtest.Object(s, "packages", "user.zip"), "x",
+		func(r *http.Request) { r.Header.Set("If-None-Match", "*") })
 	want = append(want, fmt.Sprint(localoci.User, "user", nil, nil, 412, "PUT", false))
 	check := func() {
 		t.Helper()
 		var got []string
 		for _, d := range logEntries(t, s) {
 			details, _ := d["additionalDetails"].(map[string]any)
-			got = append(got, fmt.Sprint(d["principalId"], d["authenticationType"], d["eTag"], details["versionId"], d["statusCode"], d["requestAction"], d["isPar"]))
-			if d["bucketName"] != "packages" || d["clientIpAddress"] != "127.0.0.1" || d["principalName"] == "" || !strings.HasSuffix(fmt.Sprint(d["objectName"]), ".zip") || d["opcRequestId"] == "" {
+			got = append(got,
+				fmt.Sprint(d["principalId"], d["authenticationType"], d["eTag"], details["versionId"], d["statusCode"],
+					d["requestAction"], d["isPar"]))
+			if d["bucketName"] != "packages" || d["clientIpAddress"] != "127.0.0.1" || d["principalName"] == "" ||
+				!strings.HasSuffix(fmt.Sprint(d["objectName"]), ".zip") || d["opcRequestId"] == "" {
 				t.Errorf("entry %v", d)
 			}
 		}
@@ -121,24 +131,29 @@ func TestTheWriteLogNamesWhoWrote(t *testing.T) {
 
 // An instance may do nothing that nobody has allowed it.
 func TestAnInstanceMayDoNothing(t *testing.T) {
+	t.Parallel()
 	s := localtest.Start(t)
 	session, err := s.Authority().NewInstance(time.Now(), time.Now().Add(time.Hour))
 	if err != nil {
 		t.Fatal(err)
 	}
 	i := localtest.With(t, session)
-	if resp, doc := i.Send(t, "PUT", localtest.Object(s, "state", "x"), "x", nil); resp.StatusCode != http.StatusNotFound {
+	resp, doc := i.Send(t, "PUT", localtest.Object(s, "state", "x"), "x", nil)
+	if resp.StatusCode != http.StatusNotFound {
 		t.Errorf("%d %v", resp.StatusCode, doc)
 	}
 }
 
 // Large uploads and copies make objects, too.
 func TestTheWriteLogHasEveryWayOfWriting(t *testing.T) {
+	t.Parallel()
 	s := localtest.Start(t)
 	p := localtest.PersonOf(t, s)
 	p.Send(t, "PUT", localtest.Object(s, "state", "from.zip"), "x", nil)
-	body := fmt.Sprintf(`{"sourceObjectName":"from.zip","destinationRegion":%q,"destinationNamespace":"localns","destinationBucket":"packages","destinationObjectName":"to.zip"}`, localoci.Region)
-	if resp, doc := p.Send(t, "POST", s.Endpoint()+"/n/localns/b/state/actions/copyObject", body, nil); resp.StatusCode != http.StatusAccepted {
+	body := fmt.Sprintf(`{"sourceObjectName":"from.zip","destinationRegion":%q,"destinationNamespace":"localns",
+		"destinationBucket":"packages","destinationObjectName":"to.zip"}`, localoci.Region)
+	resp, doc := p.Send(t, "POST", s.Endpoint()+"/n/localns/b/state/actions/copyObject", body, nil)
+	if resp.StatusCode != http.StatusAccepted {
 		t.Fatal(doc)
 	}
 	head, _ := p.Read(t, "GET", localtest.Object(s, "packages", "to.zip"), nil)
@@ -149,6 +164,7 @@ func TestTheWriteLogHasEveryWayOfWriting(t *testing.T) {
 }
 
 func TestEntriesThatAreLostOrLate(t *testing.T) {
+	t.Parallel()
 	s := localtest.Start(t)
 	p := localtest.PersonOf(t, s)
 	for fault, want := range map[string]int{`{"log_lose":1}`: 0, `{"log_delay":"1h"}`: 0, `{}`: 1} {
@@ -161,28 +177,34 @@ func TestEntriesThatAreLostOrLate(t *testing.T) {
 			t.Errorf("%s: %d entries; want %d", fault, got, want)
 		}
 	}
-	if status, _ := localtest.Admin(t, s, "PUT", "/local/faults", `{"log_lose":2}`, nil); status != http.StatusBadRequest {
+	status, _ := localtest.Admin(t, s, "PUT", "/local/faults", `{"log_lose":2}`, nil)
+	if status != http.StatusBadRequest {
 		t.Errorf("a rate of 2: %d", status)
 	}
 }
 
 // Somebody may put in what OCI would: local OCI has no pre-authenticated requests.
 func TestAnEntryOfAPreAuthenticatedRequest(t *testing.T) {
+	t.Parallel()
 	s := localtest.Start(t)
-	status, doc := localtest.Admin(t, s, "POST", "/local/writes", `{"etag":"e","version_id":"v","principal":"ocid1.user.oc1..p","pre_authenticated":true}`, nil)
+	status, doc := localtest.Admin(t, s, "POST", "/local/writes",
+		`{"etag":"e","version_id":"v","principal":"ocid1.user.oc1..p","pre_authenticated":true}`, nil)
 	if status != http.StatusOK {
 		t.Fatal(doc)
 	}
 	list := logEntries(t, s)
-	if len(list) != 1 || list[0]["isPar"] != true || list[0]["eTag"] != "e" || list[0]["principalId"] != "ocid1.user.oc1..p" || list[0]["authenticationType"] != "user" {
+	if len(list) != 1 || list[0]["isPar"] != true || list[0]["eTag"] != "e" ||
+		list[0]["principalId"] != "ocid1.user.oc1..p" || list[0]["authenticationType"] != "user" {
 		t.Errorf("%v", list)
 	}
-	if status, _ := localtest.Admin(t, s, "POST", "/local/writes", `{"object":"x"}`, nil); status != http.StatusBadRequest {
+	status, _ = localtest.Admin(t, s, "POST", "/local/writes", `{"object":"x"}`, nil)
+	if status != http.StatusBadRequest {
 		t.Errorf("an unknown key: %d", status)
 	}
 }
 
 func TestSearchesInPages(t *testing.T) {
+	t.Parallel()
 	s := localtest.Start(t)
 	for n := range 5 {
 		s.LogWrite(localoci.LoggedWrite{ETag: fmt.Sprint(n)})
@@ -220,17 +242,24 @@ func TestSearchesInPages(t *testing.T) {
 }
 
 func TestSearchesThatAreRefused(t *testing.T) {
+	t.Parallel()
 	s := localtest.Start(t)
 	c := searcher(t, s)
 	for name, change := range map[string]func(*loggingsearch.SearchLogsRequest){
 		"InvalidParameter a query that is not known": func(q *loggingsearch.SearchLogsRequest) {
 			q.SearchQuery = common.String(wholeLog + ` | where data.objectName='x'`)
 		},
-		"InvalidParameter no query":                 func(q *loggingsearch.SearchLogsRequest) { q.SearchQuery = common.String("") },
-		"InvalidParameter more than 14 days":        func(q *loggingsearch.SearchLogsRequest) { q.TimeStart.Time = time.Now().Add(-15 * 24 * time.Hour) },
-		"InvalidParameter the end before the start": func(q *loggingsearch.SearchLogsRequest) { q.TimeEnd.Time = time.Now().Add(-2 * time.Hour) },
-		"InvalidParameter a limit over 1000":        func(q *loggingsearch.SearchLogsRequest) { q.Limit = common.Int(1001) },
-		"InvalidParameter a page of nobody's":       func(q *loggingsearch.SearchLogsRequest) { q.Page = common.String("x") },
+		"InvalidParameter no query": func(q *loggingsearch.SearchLogsRequest) {
+			q.SearchQuery = common.String("")
+		},
+		"InvalidParameter more than 14 days": func(q *loggingsearch.SearchLogsRequest) {
+			q.TimeStart.Time = time.Now().Add(-15 * 24 * time.Hour)
+		},
+		"InvalidParameter the end before the start": func(q *loggingsearch.SearchLogsRequest) {
+			q.TimeEnd.Time = time.Now().Add(-2 * time.Hour)
+		},
+		"InvalidParameter a limit over 1000":  func(q *loggingsearch.SearchLogsRequest) { q.Limit = common.Int(1001) },
+		"InvalidParameter a page of nobody's": func(q *loggingsearch.SearchLogsRequest) { q.Page = common.String("x") },
 		"NotAuthorizedOrNotFound another log": func(q *loggingsearch.SearchLogsRequest) {
 			q.SearchQuery = common.String(`search "` + localoci.Compartment + `/ocid1.loggroup.oc1.phx.other/x"`)
 		},

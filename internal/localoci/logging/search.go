@@ -12,21 +12,21 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// Bounds of a search, as OCI's are.
+// Limits of a search, the same as OCI's.
 const (
 	maxRange     = 14 * 24 * time.Hour
 	maxResults   = 1000
 	defaultLimit = 500
 )
 
-// Query is a search that was understood.
+// Query is a parsed search.
 type Query struct {
-	Compartment, Group, Log string // Group and Log may be empty: all
+	Compartment, Group, Log string // Group and Log may be empty, for all
 	from, to                time.Time
 	ascending               bool
 }
 
-// queryForm is all of the query language that is known here.
+// queryForm is the part of the query language that is supported.
 var queryForm = regexp.MustCompile(`^\s*search\s+"([^"/\s]+)(?:/([^"/\s]+))?(?:/([^"/\s]+))?"\s*` +
 	`(?:\|\s*sort\s+by\s+datetime(?:\s+(asc|desc))?\s*)?$`)
 
@@ -54,13 +54,13 @@ func ParseQuery(body []byte) (Query, error) {
 	return Query{match[1], match[2], match[3], q.TimeStart, q.TimeEnd, match[4] == "asc"}, nil
 }
 
-// Page is one page of what was found; Next is "" on the last.
+// Page is one page of results; Next is "" on the last.
 type Page struct {
 	Results []json.RawMessage
 	Next    string
 }
 
-// search returns a page of the entries of a time range; limit 0 is the service's own.
+// search returns a page of the entries in a time range; limit 0 is the service's default.
 func (l *log) search(q Query, limit int, page string, now time.Time) (Page, error) {
 	if limit == 0 {
 		limit = defaultLimit
@@ -95,7 +95,7 @@ func (l *log) search(q Query, limit int, page string, now time.Time) (Page, erro
 	return found, err
 }
 
-// entries goes through a time range in the order of the query, after a key if there is one.
+// entries visits a time range in the order of the query, beginning after a key if there is one.
 func (q Query) entries(b *bolt.Bucket, after []byte) func(yield func(key, value []byte) bool) {
 	first, end := key(q.from, 0), key(q.to, 0)
 	return func(yield func(key, value []byte) bool) {

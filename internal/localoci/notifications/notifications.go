@@ -1,5 +1,4 @@
-// Package notifications is the Notifications service of a local OCI: one topic, to which nobody is subscribed but a
-// list.
+// Package notifications is the Notifications service of a local OCI: one topic, whose only subscriber is a list.
 package notifications
 
 import (
@@ -16,10 +15,10 @@ import (
 	"cemli-executor/internal/localoci/index"
 )
 
-// TopicID is the topic that the function may publish to.
+// TopicID is the topic to which the function may publish.
 const TopicID = "ocid1.onstopic.oc1.phx.cemlilocal"
 
-// Message is what was published to a topic.
+// Message is a published message.
 type Message struct {
 	ID      string    `json:"messageId"`
 	TopicID string    `json:"topicId"`
@@ -28,16 +27,16 @@ type Message struct {
 	Body    string    `json:"body"`
 }
 
-// Bounds of a message.
+// Limits of a message.
 const (
 	maxMessage      = 64 << 10
 	maxMessageTitle = 200
-	maxMessagesKept = 1000 // of the local list; the oldest are forgotten
+	maxMessagesKept = 1000 // kept in the list; older ones are dropped
 )
 
 var table = []byte("messages")
 
-// Tables is the table that the service has in the index.
+// Tables is the index's table for the service.
 var Tables = [][]byte{table}
 
 // Service is the Notifications service.
@@ -48,14 +47,16 @@ type Service struct {
 	observe func(title string)
 }
 
-// New makes the service on an index that has its table; observe is told of each message, for people to watch.
+// New makes the service on an index that has its table; observe is called for each message, for people to watch.
 func New(db *bolt.DB, now func() time.Time, observe func(title string)) *Service {
 	s := &Service{db: db, now: now, observe: observe}
-	s.Table = gateway.Table{{Method: http.MethodPost, Path: gateway.Dated(`/topics/([^/]+)/messages`), Handle: s.publish}}
+	s.Table = gateway.Table{{
+		Method: http.MethodPost, Path: gateway.Dated(`/topics/([^/]+)/messages`), Handle: s.publish,
+	}}
 	return s
 }
 
-// publish takes a message for a topic.
+// publish accepts a message for a topic.
 func (s *Service) publish(w http.ResponseWriter, r *gateway.Request, topic string) error {
 	if topic != TopicID || !r.Allows(iam.TopicPublish, map[string]string{"target.topic.id": topic}) {
 		return answer.NotFound
@@ -81,7 +82,7 @@ func (s *Service) publish(w http.ResponseWriter, r *gateway.Request, topic strin
 	return nil
 }
 
-// keep adds a message to the list, and forgets the oldest if there are too many.
+// keep adds a message to the list, and drops the oldest if there are too many.
 func (s *Service) keep(m Message) error {
 	return s.db.Update(func(tx *bolt.Tx) error {
 		number, err := tx.Bucket(table).NextSequence()
@@ -97,7 +98,7 @@ func (s *Service) keep(m Message) error {
 	})
 }
 
-// Messages returns the messages that were published, the oldest first, up to 1,000.
+// Messages returns the last 1,000 published messages, oldest first.
 func (s *Service) Messages() ([]Message, error) {
 	return index.View(s.db, func(tx *bolt.Tx) ([]Message, error) { return index.All[Message](tx, table) })
 }

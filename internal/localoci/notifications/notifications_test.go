@@ -12,6 +12,7 @@ import (
 )
 
 func TestNotificationsWithTheSDK(t *testing.T) {
+	t.Parallel()
 	s, ctx := localtest.Start(t), t.Context()
 	provider, err := common.ConfigurationProviderFromFile(s.Authority().ConfigFile(), "")
 	if err != nil {
@@ -23,7 +24,8 @@ func TestNotificationsWithTheSDK(t *testing.T) {
 	}
 	c.Host = s.Endpoint()
 	publish := func(topic, title, body string) error {
-		_, err := c.PublishMessage(ctx, ons.PublishMessageRequest{TopicId: &topic, MessageDetails: ons.MessageDetails{Title: &title, Body: &body}})
+		_, err := c.PublishMessage(ctx,
+			ons.PublishMessageRequest{TopicId: &topic, MessageDetails: ons.MessageDetails{Title: &title, Body: &body}})
 		return err
 	}
 	if err := publish(localoci.TopicID, "a run failed", `{"a":1}`); err != nil {

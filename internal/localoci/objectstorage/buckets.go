@@ -34,7 +34,7 @@ func (a bucketAPI) routes() part {
 
 var bucketRule = regexp.MustCompile(`^[A-Za-z0-9._-]{1,256}$`)
 
-// bucketDocument is a bucket as it is answered.
+// bucketDocument is a bucket as answered.
 type bucketDocument struct {
 	Namespace           string            `json:"namespace"`
 	Name                string            `json:"name"`
@@ -50,7 +50,7 @@ type bucketDocument struct {
 	Metadata            map[string]string `json:"metadata"`
 }
 
-// documentOf is a bucket's record as it is answered.
+// documentOf is a bucket's record as answered.
 func documentOf(b buckets.Bucket) bucketDocument {
 	versioning := b.Versioning
 	if versioning == "" {
@@ -64,7 +64,7 @@ func documentOf(b buckets.Bucket) bucketDocument {
 	}
 }
 
-// bucketRequest is the part of a bucket's description that clients may choose.
+// bucketRequest is the part of a bucket's description that clients choose.
 type bucketRequest struct {
 	Name                string `json:"name"`
 	CompartmentID       string `json:"compartmentId"`
@@ -111,7 +111,7 @@ func (a bucketAPI) get(w http.ResponseWriter, r *gateway.Request, to target) err
 	return nil
 }
 
-// matches holds a request to the bucket to its If-Match.
+// matches checks a request to the bucket against its If-Match.
 func matches(r *gateway.Request, b buckets.Bucket) error {
 	if want := r.Header.Get("If-Match"); want != "" && want != "*" && want != b.ETag {
 		return buckets.ErrIfMatch
@@ -119,7 +119,7 @@ func matches(r *gateway.Request, b buckets.Bucket) error {
 	return nil
 }
 
-// update switches events on or off, and versioning on or to another state.
+// update switches events on or off, and sets the state of versioning.
 func (a bucketAPI) update(w http.ResponseWriter, r *gateway.Request, to target) error {
 	var q bucketRequest
 	if err := r.ReadJSON(&q); err != nil {

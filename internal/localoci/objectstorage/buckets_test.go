@@ -15,19 +15,30 @@ import (
 )
 
 func TestBucketsWithTheSDK(t *testing.T) {
+	t.Parallel()
 	s, ctx := localtest.Start(t), t.Context()
 	c := localtest.Client(t, s)
 	name, err := c.GetNamespace(ctx, objectstorage.GetNamespaceRequest{OpcClientRequestId: common.String("mine")})
-	if err != nil || *name.Value != localoci.Namespace || name.RawResponse.Header.Get("Opc-Client-Request-Id") != "mine" || name.RawResponse.Header.Get("Opc-Request-Id") == "" {
+	if err != nil || *name.Value != localoci.Namespace ||
+		name.RawResponse.Header.Get("Opc-Client-Request-Id") != "mine" ||
+		name.RawResponse.Header.Get("Opc-Request-Id") == "" {
 		t.Fatalf("namespace %+v, %v", name, err)
 	}
-	made, err := c.CreateBucket(ctx, objectstorage.CreateBucketRequest{NamespaceName: localtest.NS, CreateBucketDetails: objectstorage.CreateBucketDetails{
-		Name: common.String("new"), CompartmentId: common.String(localoci.Compartment),
-	}})
-	if err != nil || *made.ObjectEventsEnabled || *made.ETag == "" || made.PublicAccessType != objectstorage.BucketPublicAccessTypeNopublicaccess {
+	made, err := c.CreateBucket(ctx,
+		objectstorage.CreateBucketRequest{
+			NamespaceName: localtest.NS,
+			CreateBucketDetails: objectstorage.CreateBucketDetails{
+				Name: common.String("new"), CompartmentId: common.String(localoci.Compartment),
+			},
+		})
+	if err != nil || *made.ObjectEventsEnabled || *made.ETag == "" ||
+		made.PublicAccessType != objectstorage.BucketPublicAccessTypeNopublicaccess {
 		t.Fatalf("made %+v, %v", made.Bucket, err)
 	}
-	update := objectstorage.UpdateBucketRequest{NamespaceName: localtest.NS, BucketName: made.Name, IfMatch: made.ETag, UpdateBucketDetails: objectstorage.UpdateBucketDetails{ObjectEventsEnabled: common.Bool(true)}}
+	update := objectstorage.UpdateBucketRequest{
+		NamespaceName: localtest.NS, BucketName: made.Name, IfMatch: made.ETag,
+		UpdateBucketDetails: objectstorage.UpdateBucketDetails{ObjectEventsEnabled: common.Bool(true)},
+	}
 	if _, err := c.UpdateBucket(ctx, update); err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +53,10 @@ func TestBucketsWithTheSDK(t *testing.T) {
 	if err != nil || *head.ETag != *got.ETag {
 		t.Errorf("head %+v, %v", head, err)
 	}
-	list, err := c.ListBuckets(ctx, objectstorage.ListBucketsRequest{NamespaceName: localtest.NS, CompartmentId: common.String(localoci.Compartment)})
+	list, err := c.ListBuckets(ctx,
+		objectstorage.ListBucketsRequest{
+			NamespaceName: localtest.NS, CompartmentId: common.String(localoci.Compartment),
+		})
 	var names []string
 	for _, b := range list.Items {
 		names = append(names, *b.Name)
@@ -50,29 +64,47 @@ func TestBucketsWithTheSDK(t *testing.T) {
 	if diff := cmp.Diff([]string{"new", "packages", "results", "state"}, names); err != nil || diff != "" {
 		t.Errorf("%v, buckets (-want +got):\n%s", err, diff)
 	}
-	if _, err := c.DeleteBucket(ctx, objectstorage.DeleteBucketRequest{NamespaceName: localtest.NS, BucketName: made.Name, IfMatch: made.ETag}); localtest.Refusal(err) != "IfMatchFailed" {
+	if _, err := c.DeleteBucket(ctx,
+		objectstorage.DeleteBucketRequest{
+			NamespaceName: localtest.NS, BucketName: made.Name, IfMatch: made.ETag,
+		}); localtest.Refusal(err) != "IfMatchFailed" {
 		t.Errorf("delete of an older version: %v", err)
 	}
-	if _, err := c.DeleteBucket(ctx, objectstorage.DeleteBucketRequest{NamespaceName: localtest.NS, BucketName: made.Name}); err != nil {
+	_, err = c.DeleteBucket(ctx, objectstorage.DeleteBucketRequest{NamespaceName: localtest.NS, BucketName: made.Name})
+	if err != nil {
 		t.Error(err)
 	}
 }
 
 func TestRetentionWithTheSDK(t *testing.T) {
+	t.Parallel()
 	s, ctx := localtest.Start(t), t.Context()
 	c := localtest.Client(t, s)
 	localtest.Put(t, c, "results", "r", "1")
 	days := objectstorage.Duration{TimeAmount: common.Int64(7), TimeUnit: objectstorage.DurationTimeUnitDays}
-	rule, err := c.CreateRetentionRule(ctx, objectstorage.CreateRetentionRuleRequest{NamespaceName: localtest.NS, BucketName: common.String("results"), CreateRetentionRuleDetails: objectstorage.CreateRetentionRuleDetails{DisplayName: common.String("keep"), Duration: &days}})
+	rule, err := c.CreateRetentionRule(ctx,
+		objectstorage.CreateRetentionRuleRequest{
+			NamespaceName: localtest.NS, BucketName: common.String("results"),
+			CreateRetentionRuleDetails: objectstorage.CreateRetentionRuleDetails{
+				DisplayName: common.String("keep"), Duration: &days,
+			},
+		})
 	if err != nil {
 		t.Fatal(err)
 	}
 	overwrite := func() error {
-		_, err := c.PutObject(ctx, objectstorage.PutObjectRequest{NamespaceName: localtest.NS, BucketName: common.String("results"), ObjectName: common.String("r"), ContentLength: common.Int64(1), PutObjectBody: io.NopCloser(strings.NewReader("2"))})
+		_, err := c.PutObject(ctx,
+			objectstorage.PutObjectRequest{
+				NamespaceName: localtest.NS, BucketName: common.String("results"), ObjectName: common.String("r"),
+				ContentLength: common.Int64(1), PutObjectBody: io.NopCloser(strings.NewReader("2")),
+			})
 		return err
 	}
 	remove := func() error {
-		_, err := c.DeleteObject(ctx, objectstorage.DeleteObjectRequest{NamespaceName: localtest.NS, BucketName: common.String("results"), ObjectName: common.String("r")})
+		_, err := c.DeleteObject(ctx,
+			objectstorage.DeleteObjectRequest{
+				NamespaceName: localtest.NS, BucketName: common.String("results"), ObjectName: common.String("r"),
+			})
 		return err
 	}
 	for name, err := range map[string]error{"overwrite": overwrite(), "delete": remove()} {
@@ -84,17 +116,33 @@ func TestRetentionWithTheSDK(t *testing.T) {
 		t.Error("the object was changed")
 	}
 	localtest.Put(t, c, "results", "new", "1")
-	if _, err := c.UpdateBucket(ctx, objectstorage.UpdateBucketRequest{NamespaceName: localtest.NS, BucketName: common.String("results"), UpdateBucketDetails: objectstorage.UpdateBucketDetails{Versioning: objectstorage.UpdateBucketDetailsVersioningEnabled}}); localtest.Refusal(err) != "InvalidBucketState" {
+	if _, err := c.UpdateBucket(ctx,
+		objectstorage.UpdateBucketRequest{
+			NamespaceName: localtest.NS, BucketName: common.String("results"),
+			UpdateBucketDetails: objectstorage.UpdateBucketDetails{
+				Versioning: objectstorage.UpdateBucketDetailsVersioningEnabled,
+			},
+		}); localtest.Refusal(err) != "InvalidBucketState" {
 		t.Errorf("versioning beside retention: %v", err)
 	}
-	if _, err := c.CreateRetentionRule(ctx, objectstorage.CreateRetentionRuleRequest{NamespaceName: localtest.NS, BucketName: common.String("results"), CreateRetentionRuleDetails: objectstorage.CreateRetentionRuleDetails{Duration: &days, TimeRuleLocked: &common.SDKTime{Time: time.Now().Add(time.Hour)}}}); localtest.Refusal(err) != "InvalidParameter" {
+	if _, err := c.CreateRetentionRule(ctx,
+		objectstorage.CreateRetentionRuleRequest{
+			NamespaceName: localtest.NS, BucketName: common.String("results"),
+			CreateRetentionRuleDetails: objectstorage.CreateRetentionRuleDetails{
+				Duration: &days, TimeRuleLocked: &common.SDKTime{Time: time.Now().Add(time.Hour)},
+			},
+		}); localtest.Refusal(err) != "InvalidParameter" {
 		t.Errorf("a lock within 14 days: %v", err)
 	}
-	listed, err := c.ListRetentionRules(ctx, objectstorage.ListRetentionRulesRequest{NamespaceName: localtest.NS, BucketName: common.String("results")})
+	listed, err := c.ListRetentionRules(ctx,
+		objectstorage.ListRetentionRulesRequest{NamespaceName: localtest.NS, BucketName: common.String("results")})
 	if err != nil || len(listed.Items) != 1 || *listed.Items[0].DisplayName != "keep" {
 		t.Errorf("rules %+v, %v", listed.Items, err)
 	}
-	if _, err := c.DeleteRetentionRule(ctx, objectstorage.DeleteRetentionRuleRequest{NamespaceName: localtest.NS, BucketName: common.String("results"), RetentionRuleId: rule.Id}); err != nil {
+	if _, err := c.DeleteRetentionRule(ctx,
+		objectstorage.DeleteRetentionRuleRequest{
+			NamespaceName: localtest.NS, BucketName: common.String("results"), RetentionRuleId: rule.Id,
+		}); err != nil {
 		t.Fatal(err)
 	}
 	if err := overwrite(); err != nil {
@@ -103,6 +151,7 @@ func TestRetentionWithTheSDK(t *testing.T) {
 }
 
 func TestBuckets(t *testing.T) {
+	t.Parallel()
 	s := localtest.Start(t)
 	p := localtest.PersonOf(t, s)
 	base := s.Endpoint() + "/n/localns/b"

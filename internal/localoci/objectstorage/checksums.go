@@ -14,15 +14,14 @@ import (
 	"cemli-executor/internal/localoci/answer"
 )
 
-// checksums are those of one body. MD5 is always computed, the others where the request
-// names them.
+// checksums are the checksums of one body. MD5 is always computed, others if the request names them.
 type checksums struct {
 	all []checksum
 }
 
 type checksum struct {
-	name   string // of the algorithm
-	header string // that a client gives it in, and is answered
+	name   string // the algorithm's name
+	header string // the header for it, in requests and answers
 	hash   hash.Hash
 }
 
@@ -53,7 +52,7 @@ func (s checksum) text() string { return base64.StdEncoding.EncodeToString(s.has
 
 func (c *checksums) md5() string { return c.all[0].text() }
 
-// answered are the checksums besides MD5, by header.
+// answered are the checksums other than MD5, by header.
 func (c *checksums) answered() map[string]string {
 	found := map[string]string{}
 	for _, sum := range c.all[1:] {

@@ -11,7 +11,7 @@ import (
 	"cemli-executor/internal/localoci/tenancy"
 )
 
-// copyAPI serves the actions on the objects of a bucket: what POST …/actions/NAME does.
+// copyAPI serves the actions on the objects of a bucket: POST …/actions/NAME.
 type copyAPI struct{ Config }
 
 func (a copyAPI) actions() map[string]operation {
@@ -36,7 +36,7 @@ type copyRequest struct {
 	DestinationObjectMetadata        map[string]string `json:"destinationObjectMetadata"`
 }
 
-// check refuses a destination that cannot be.
+// check refuses an invalid destination.
 func (q copyRequest) check() error {
 	switch {
 	case q.DestinationNamespace != tenancy.Namespace:
@@ -49,7 +49,7 @@ func (q copyRequest) check() error {
 	return nil
 }
 
-// metadata is the metadata that the copy is to have; nil: that of the source.
+// metadata is the metadata for the copy; nil: that of the source.
 func (q copyRequest) metadata() map[string]string {
 	if q.DestinationObjectMetadata == nil {
 		return nil
@@ -61,7 +61,7 @@ func (q copyRequest) metadata() map[string]string {
 	return metadata
 }
 
-// copy copies at once; the work request that it answers is finished.
+// copy copies at once; the work request in the answer has already finished.
 func (a copyAPI) copy(w http.ResponseWriter, r *gateway.Request, to target) error {
 	var q copyRequest
 	if err := r.ReadJSON(&q); err != nil {
@@ -78,7 +78,8 @@ func (a copyAPI) copy(w http.ResponseWriter, r *gateway.Request, to target) erro
 			Bucket: to.bucket, Name: q.SourceObjectName, Version: q.SourceVersionID, IfMatch: q.SourceObjectIfMatchETag,
 		},
 		buckets.Change{
-			Bucket: q.DestinationBucket, Name: q.DestinationObjectName, Allow: createOrOverwrite(r, q.DestinationBucket),
+			Bucket: q.DestinationBucket, Name: q.DestinationObjectName,
+			Allow:   createOrOverwrite(r, q.DestinationBucket),
 			IfMatch: q.DestinationObjectIfMatchETag, IfNoneMatch: q.DestinationObjectIfNoneMatchETag == "*",
 		}, q.metadata())
 	if err != nil {
@@ -142,7 +143,7 @@ type batchRequest struct {
 	SkipDeleted bool `json:"isSkipDeletedResult"`
 }
 
-// deleteBatch deletes many objects, each for itself.
+// deleteBatch deletes many objects, each independently of the others.
 func (a copyAPI) deleteBatch(w http.ResponseWriter, r *gateway.Request, to target) error {
 	var q batchRequest
 	if err := r.ReadJSON(&q); err != nil {
@@ -166,7 +167,8 @@ func (a copyAPI) deleteBatch(w http.ResponseWriter, r *gateway.Request, to targe
 		case err != nil:
 			return err
 		case !q.SkipDeleted:
-			deleted = append(deleted, map[string]any{"objectName": object.ObjectName, "timeLastModified": a.Now().UTC()})
+			deleted = append(deleted,
+				map[string]any{"objectName": object.ObjectName, "timeLastModified": a.Now().UTC()})
 		}
 	}
 	a.Observe("delete", to.bucket)

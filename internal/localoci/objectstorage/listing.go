@@ -36,7 +36,7 @@ func (a objectAPI) list(w http.ResponseWriter, r *gateway.Request, to target) er
 // maxListed is the most that a page has, names and folders together.
 const maxListed = 1000
 
-// newLister reads what a listing is to have.
+// newLister reads what a listing must contain.
 func newLister(rawQuery string) (*lister, error) {
 	query, err := url.ParseQuery(rawQuery)
 	if err != nil {
@@ -59,7 +59,7 @@ func newLister(rawQuery string) (*lister, error) {
 	return l, err
 }
 
-// fieldsOf reads which fields of objects a listing is to have; names are always there.
+// fieldsOf reads which fields of objects a listing has; names are always included.
 func fieldsOf(text string) ([]string, error) {
 	if text == "" {
 		return nil, nil
@@ -86,11 +86,10 @@ type lister struct {
 
 	items   []map[string]any
 	folders []string
-	next    string // where the following page begins; "": there is none
+	next    string // where the following page begins; "" if there is none
 }
 
-// visit takes one object or version, in order; it returns false when the page is full, and
-// then the next one begins at key.
+// visit takes one object or version, in order; it returns false when the page is full and the next one begins at key.
 func (l *lister) visit(name, key string, item func() map[string]any) bool {
 	if !strings.HasPrefix(name, l.prefix) {
 		return name < l.prefix
@@ -122,12 +121,12 @@ func (l *lister) visit(name, key string, item func() map[string]any) bool {
 	return true
 }
 
-// listed is an object in a listing: its name and the fields that were asked for. Times are
-// in milliseconds, where the headers of an object have seconds.
+// listed is an object in a listing: its name and the requested fields. Times have milliseconds, while the headers of
+// an object have seconds.
 func listed(o buckets.Object, name string, fields []string) map[string]any {
 	all := map[string]any{
 		"size": o.Size, "etag": o.ETag, "md5": o.MD5, "timeCreated": o.Created, "timeModified": o.Created,
-		"storageTier": "Standard", // archivalState is of objects in the archive alone
+		"storageTier": "Standard", // archivalState is only for objects in the archive tier
 	}
 	found := map[string]any{"name": name}
 	for _, field := range fields {

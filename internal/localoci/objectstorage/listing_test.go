@@ -11,11 +11,13 @@ import (
 
 // hostile are names that a careless server takes for something else.
 var hostile = []string{
-	"../../etc/passwd", "..", ".", "a//b", "/leading", "trailing/", "%2e%2e%2f", "%2F", "a\\b", "C:\\x", "ü/日本", "a b+c", "q?x=1#y",
+	"../../etc/passwd", "..", ".", "a//b", "/leading", "trailing/", "%2e%2e%2f", "%2F", "a\\b", "C:\\x", "ü/日本",
+	"a b+c", "q?x=1#y",
 	strings.Repeat("x", 1024), "o/b/n", "index.db",
 }
 
 func TestNamesAreStoredAsGiven(t *testing.T) {
+	t.Parallel()
 	s := localtest.Start(t)
 	p := localtest.PersonOf(t, s)
 	for _, name := range hostile {
@@ -38,13 +40,15 @@ func TestNamesAreStoredAsGiven(t *testing.T) {
 		}
 	}
 	for _, name := range []string{strings.Repeat("x", 1025), "nul\x00", "\xff"} {
-		if resp, doc := p.Send(t, "PUT", localtest.Object(s, "packages", name), "x", nil); resp.StatusCode != 400 || doc["code"] != "InvalidObjectName" {
+		resp, doc := p.Send(t, "PUT", localtest.Object(s, "packages", name), "x", nil)
+		if resp.StatusCode != 400 || doc["code"] != "InvalidObjectName" {
 			t.Errorf("put %.30q: status %d %v; want 400 InvalidObjectName", name, resp.StatusCode, doc)
 		}
 	}
 }
 
 func TestListing(t *testing.T) {
+	t.Parallel()
 	s := localtest.Start(t)
 	p := localtest.PersonOf(t, s)
 	for _, name := range []string{"a/1", "a/2", "b", "c/d/3", "e"} {

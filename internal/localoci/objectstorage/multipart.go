@@ -17,10 +17,10 @@ import (
 	"cemli-executor/internal/localoci/tenancy"
 )
 
-// Bounds of a multipart upload.
+// Limits of a multipart upload.
 const (
 	maxParts   = 10_000
-	maxUploads = 1000 // that a page lists
+	maxUploads = 1000 // on a page of a list
 )
 
 // uploadAPI serves requests to multipart uploads.
@@ -33,7 +33,7 @@ func (a uploadAPI) routes() part {
 	return part{
 		all: byMethod{
 			http.MethodGet: {a.list, needs(iam.BucketRead)},
-			// Beginning an upload needs the permission to overwrite as well, as on OCI.
+			// Beginning an upload also needs the permission to overwrite, as on OCI.
 			http.MethodPost: {a.create, needs(iam.ObjectCreate, iam.ObjectOverwrite)},
 		},
 		one: byMethod{
@@ -50,14 +50,14 @@ func uploadID(r *gateway.Request, to target) buckets.UploadID {
 	return buckets.UploadID{Bucket: to.bucket, Object: to.object, ID: r.URL.Query().Get("uploadId")}
 }
 
-// uploadRequest is the object that an upload is to make.
+// uploadRequest describes the object that an upload is to create.
 type uploadRequest struct {
 	Object, ContentType, ContentLanguage, ContentEncoding, ContentDisposition, CacheControl string
 
 	Metadata map[string]string
 }
 
-// header is what the headers of a PutObject of that object would be.
+// header is the headers of a PutObject for the same object.
 func (q uploadRequest) header() http.Header {
 	header := http.Header{}
 	for name, value := range map[string]string{
@@ -72,7 +72,7 @@ func (q uploadRequest) header() http.Header {
 	return header
 }
 
-// trimMeta takes the prefix off that some clients put before names of metadata.
+// trimMeta removes the prefix that some clients put before names of metadata.
 func trimMeta(name string) string {
 	const prefix = "opc-meta-"
 	if len(name) > len(prefix) && name[:len(prefix)] == prefix {
@@ -96,7 +96,8 @@ func (a uploadAPI) create(w http.ResponseWriter, r *gateway.Request, to target) 
 		return err
 	}
 	u := buckets.Upload{
-		ID: uuid.NewString(), Object: q.Object, Created: a.Now().UTC(), Headers: keptHeaders(header), Metadata: metadata,
+		ID: uuid.NewString(), Object: q.Object, Created: a.Now().UTC(), Headers: keptHeaders(header),
+		Metadata:    metadata,
 		IfNoneMatch: r.Header.Get("If-None-Match") == "*", IfMatch: r.Header.Get("If-Match"),
 	}
 	if err := a.uploads.Begin(to.bucket, u); err != nil {
@@ -106,7 +107,7 @@ func (a uploadAPI) create(w http.ResponseWriter, r *gateway.Request, to target) 
 	return nil
 }
 
-// describeUpload is an upload as it is answered.
+// describeUpload is an upload as answered.
 func describeUpload(u buckets.Upload, bucket string) map[string]any {
 	return map[string]any{
 		"namespace": tenancy.Namespace, "bucket": bucket, "object": u.Object, "uploadId": u.ID,
@@ -114,7 +115,7 @@ func describeUpload(u buckets.Upload, bucket string) map[string]any {
 	}
 }
 
-// put stores one part; a part of the same number is replaced.
+// put stores one part, and replaces a part of the same number.
 func (a uploadAPI) put(w http.ResponseWriter, r *gateway.Request, to target) error {
 	number, err := strconv.Atoi(r.URL.Query().Get("uploadPartNum"))
 	if err != nil || number < 1 || number > maxParts {
@@ -149,7 +150,7 @@ func (a uploadAPI) put(w http.ResponseWriter, r *gateway.Request, to target) err
 	return nil
 }
 
-// list lists the uploads of a bucket that are under way.
+// list lists the uploads of a bucket that are in progress.
 func (a uploadAPI) list(w http.ResponseWriter, _ *gateway.Request, to target) error {
 	uploads, err := a.uploads.List(to.bucket, maxUploads)
 	if err != nil {
@@ -163,7 +164,7 @@ func (a uploadAPI) list(w http.ResponseWriter, _ *gateway.Request, to target) er
 	return nil
 }
 
-// listParts lists the parts of an upload that have arrived.
+// listParts lists the parts of an upload so far.
 func (a uploadAPI) listParts(w http.ResponseWriter, r *gateway.Request, to target) error {
 	_, parts, err := a.uploads.Get(uploadID(r, to))
 	if err != nil {
@@ -185,7 +186,7 @@ func (a uploadAPI) abort(w http.ResponseWriter, r *gateway.Request, to target) e
 	return nil
 }
 
-// commitRequest names the parts that make the object.
+// commitRequest names the parts of the object.
 type commitRequest struct {
 	PartsToCommit []struct {
 		PartNum int    `json:"partNum"`
@@ -194,8 +195,8 @@ type commitRequest struct {
 	PartsToExclude []int `json:"partsToExclude"`
 }
 
-// choose finds the parts that a commit names, in order. Each that arrived must be named, to be committed or to be left
-// out.
+// choose finds the parts that a commit names, in order. Each uploaded part must be named, either to be committed or
+// to be excluded.
 func (q commitRequest) choose(parts []buckets.Part) ([]buckets.Part, error) {
 	var chosen []buckets.Part
 	for _, wanted := range q.PartsToCommit {

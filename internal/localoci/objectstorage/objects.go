@@ -30,13 +30,13 @@ func (a objectAPI) routes() part {
 	}
 }
 
-// maxPut is the most that one PutObject may bring, 50 GiB.
+// maxPut is the largest body of one PutObject, 50 GiB.
 const maxPut = 50 << 30
 
-// kept are the headers of an object that are answered as they were put.
+// kept are the headers of an object that are answered as they were sent.
 var kept = []string{"Content-Type", "Content-Encoding", "Content-Language", "Content-Disposition", "Cache-Control"}
 
-// checkName refuses what cannot be an object's name.
+// checkName refuses an invalid object name.
 func checkName(name string) error {
 	if len(name) > 1024 || !utf8.ValidString(name) || strings.ContainsAny(name, "\x00\r\n") {
 		return invalidName("The object name is not valid.")
@@ -65,7 +65,8 @@ func (a objectAPI) put(w http.ResponseWriter, r *gateway.Request, to target) err
 		return err
 	}
 	o := buckets.Object{
-		Blob: blob, Size: size, MD5: sums.md5(), Metadata: metadata, Headers: keptHeaders(r.Header), Sums: sums.answered(),
+		Blob: blob, Size: size, MD5: sums.md5(), Metadata: metadata, Headers: keptHeaders(r.Header),
+		Sums: sums.answered(),
 	}
 	if err := checkBody(r, size, sums); err != nil {
 		a.Buckets.Discard(blob)
@@ -178,7 +179,7 @@ func (a objectAPI) get(w http.ResponseWriter, r *gateway.Request, to target) err
 	return sendObject(w, f, r.Header.Get("Range"), o.Size)
 }
 
-// sendObject answers an object's bytes, or the range of them that was asked for.
+// sendObject answers with an object's bytes, or with the requested range.
 func sendObject(w http.ResponseWriter, f io.ReaderAt, wanted string, size int64) error {
 	from, length, partial, err := parseRange(wanted, size)
 	if err != nil {

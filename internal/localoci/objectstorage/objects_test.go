@@ -23,6 +23,7 @@ import (
 )
 
 func TestRanges(t *testing.T) {
+	t.Parallel()
 	s := localtest.Start(t)
 	p := localtest.PersonOf(t, s)
 	p.Send(t, "PUT", localtest.Object(s, "packages", "ten"), "0123456789", nil)
@@ -48,8 +49,10 @@ func TestRanges(t *testing.T) {
 		{"ten", "bytes=99999999999999999999-", 200, "0123456789", ""},
 	} {
 		resp, text := p.Read(t, "GET", localtest.Object(s, "packages", c.name), http.Header{"Range": {c.wanted}})
-		if resp.StatusCode != c.status || resp.Header.Get("Content-Range") != c.content || c.status < 300 && text != c.text {
-			t.Errorf("%s of %s: status %d, %q, %q; want %d, %q, %q", c.wanted, c.name, resp.StatusCode, text, resp.Header.Get("Content-Range"), c.status, c.text, c.content)
+		if resp.StatusCode != c.status || resp.Header.Get("Content-Range") != c.content ||
+			c.status < 300 && text != c.text {
+			t.Errorf("%s of %s: status %d, %q, %q; want %d, %q, %q", c.wanted, c.name, resp.StatusCode, text,
+				resp.Header.Get("Content-Range"), c.status, c.text, c.content)
 		}
 	}
 	resp, _ := p.Read(t, "HEAD", localtest.Object(s, "packages", "ten"), http.Header{"Range": {"bytes=0-3"}})
@@ -59,16 +62,19 @@ func TestRanges(t *testing.T) {
 }
 
 func TestNotModified(t *testing.T) {
+	t.Parallel()
 	s := localtest.Start(t)
 	p := localtest.PersonOf(t, s)
 	put, _ := p.Send(t, "PUT", localtest.Object(s, "packages", "a"), "x", nil)
-	resp, text := p.Read(t, "GET", localtest.Object(s, "packages", "a"), http.Header{"If-None-Match": {put.Header.Get("Etag")}})
+	resp, text := p.Read(t, "GET", localtest.Object(s, "packages", "a"),
+		http.Header{"If-None-Match": {put.Header.Get("Etag")}})
 	if resp.StatusCode != 304 || text != "" {
 		t.Errorf("status %d, %q; want 304 without a body", resp.StatusCode, text)
 	}
 }
 
 func TestPutsThatAreRefusedWriteNothing(t *testing.T) {
+	t.Parallel()
 	s := localtest.Start(t)
 	p := localtest.PersonOf(t, s)
 	p.Headers = []string{"date", "(request-target)", "host"}
@@ -78,7 +84,10 @@ func TestPutsThatAreRefusedWriteNothing(t *testing.T) {
 		code  string
 	}{
 		{"no length", func(r *http.Request) { r.ContentLength = -1 }, "MissingContentLength"},
-		{"large metadata", func(r *http.Request) { r.Header.Set("Opc-Meta-A", strings.Repeat("x", 4001)) }, "MetadataTooLarge"},
+		{
+			"large metadata", func(r *http.Request) { r.Header.Set("Opc-Meta-A", strings.Repeat("x", 4001)) },
+			"MetadataTooLarge",
+		},
 		{"metadata twice", func(r *http.Request) { r.Header["Opc-Meta-A"] = []string{"1", "2"} }, "InvalidParameter"},
 		{"metadata without a name", func(r *http.Request) { r.Header.Set("Opc-Meta-", "1") }, "InvalidParameter"},
 	} {
@@ -93,6 +102,7 @@ func TestPutsThatAreRefusedWriteNothing(t *testing.T) {
 }
 
 func TestAnObjectKeepsWhatItWasPutWith(t *testing.T) {
+	t.Parallel()
 	s, ctx := localtest.Start(t), t.Context()
 	c := localtest.Client(t, s)
 	text := []byte("the bytes")
@@ -100,22 +110,32 @@ func TestAnObjectKeepsWhatItWasPutWith(t *testing.T) {
 	sum, digest := base64.StdEncoding.EncodeToString(m[:]), base64.StdEncoding.EncodeToString(h[:])
 	begun := time.Now().Add(-2 * time.Second)
 	put, err := c.PutObject(ctx, objectstorage.PutObjectRequest{
-		NamespaceName: localtest.NS, BucketName: localtest.Packages, ObjectName: common.String("dir/ä b.zip"), PutObjectBody: io.NopCloser(bytes.NewReader(text)),
-		ContentLength: common.Int64(int64(len(text))), ContentMD5: &sum, OpcContentSha256: &digest, IfNoneMatch: common.String("*"),
-		ContentType: common.String("application/zip"), ContentEncoding: common.String("br"), ContentLanguage: common.String("de"),
+		NamespaceName: localtest.NS, BucketName: localtest.Packages, ObjectName: common.String("dir/ä b.zip"),
+		PutObjectBody: io.NopCloser(bytes.NewReader(text)),
+		ContentLength: common.Int64(int64(len(text))), ContentMD5: &sum, OpcContentSha256: &digest,
+		IfNoneMatch: common.String("*"),
+		ContentType: common.String("application/zip"), ContentEncoding: common.String("br"),
+		ContentLanguage:    common.String("de"),
 		ContentDisposition: common.String("attachment"), CacheControl: common.String("no-store"),
 		OpcMeta: map[string]string{"cemli-action": "dry_run", "Reason": "because"},
 	})
 	if err != nil || *put.OpcContentMd5 != sum || put.LastModified.Before(begun) || *put.VersionId == "" {
 		t.Fatalf("put %+v, %v", put, err)
 	}
-	got, err := c.GetObject(ctx, objectstorage.GetObjectRequest{NamespaceName: localtest.NS, BucketName: localtest.Packages, ObjectName: common.String("dir/ä b.zip"), VersionId: put.VersionId, IfMatch: put.ETag})
+	got, err := c.GetObject(ctx,
+		objectstorage.GetObjectRequest{
+			NamespaceName: localtest.NS, BucketName: localtest.Packages, ObjectName: common.String("dir/ä b.zip"),
+			VersionId: put.VersionId, IfMatch: put.ETag,
+		})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer got.Content.Close()
 	read, err := io.ReadAll(got.Content)
-	have := []string{string(read), *got.ETag, *got.ContentMd5, *got.ContentType, *got.ContentEncoding, *got.ContentLanguage, *got.ContentDisposition, *got.CacheControl}
+	have := []string{
+		string(read), *got.ETag, *got.ContentMd5, *got.ContentType, *got.ContentEncoding, *got.ContentLanguage,
+		*got.ContentDisposition, *got.CacheControl,
+	}
 	want := []string{string(text), *put.ETag, sum, "application/zip", "br", "de", "attachment", "no-store"}
 	if diff := cmp.Diff(want, have); err != nil || diff != "" {
 		t.Errorf("%v, got (-want +got):\n%s", err, diff)
@@ -123,21 +143,34 @@ func TestAnObjectKeepsWhatItWasPutWith(t *testing.T) {
 	if diff := cmp.Diff(map[string]string{"cemli-action": "dry_run", "reason": "because"}, got.OpcMeta); diff != "" {
 		t.Error("metadata (-want +got):\n" + diff)
 	}
-	head, err := c.HeadObject(ctx, objectstorage.HeadObjectRequest{NamespaceName: localtest.NS, BucketName: localtest.Packages, ObjectName: common.String("dir/ä b.zip")})
-	if err != nil || *head.ContentLength != int64(len(text)) || *head.ETag != *put.ETag || head.OpcMeta["reason"] != "because" {
+	head, err := c.HeadObject(ctx,
+		objectstorage.HeadObjectRequest{
+			NamespaceName: localtest.NS, BucketName: localtest.Packages, ObjectName: common.String("dir/ä b.zip"),
+		})
+	if err != nil || *head.ContentLength != int64(len(text)) || *head.ETag != *put.ETag ||
+		head.OpcMeta["reason"] != "because" {
 		t.Errorf("head %+v, %v", head, err)
 	}
-	list, err := c.ListObjects(ctx, objectstorage.ListObjectsRequest{NamespaceName: localtest.NS, BucketName: localtest.Packages, Prefix: common.String("dir/"), Fields: common.String("name,size,etag,md5,timeCreated")})
-	if err != nil || len(list.Objects) != 1 || *list.Objects[0].Size != int64(len(text)) || *list.Objects[0].Etag != *put.ETag || *list.Objects[0].Md5 != sum || list.Objects[0].TimeCreated.Before(begun) {
+	list, err := c.ListObjects(ctx,
+		objectstorage.ListObjectsRequest{
+			NamespaceName: localtest.NS, BucketName: localtest.Packages, Prefix: common.String("dir/"),
+			Fields: common.String("name,size,etag,md5,timeCreated"),
+		})
+	if err != nil || len(list.Objects) != 1 || *list.Objects[0].Size != int64(len(text)) ||
+		*list.Objects[0].Etag != *put.ETag || *list.Objects[0].Md5 != sum || list.Objects[0].TimeCreated.Before(begun) {
 		t.Errorf("list %+v, %v", list.Objects, err)
 	}
 }
 
 func TestConditions(t *testing.T) {
+	t.Parallel()
 	s, ctx := localtest.Start(t), t.Context()
 	c := localtest.Client(t, s)
 	put := func(name string, change func(*objectstorage.PutObjectRequest)) (string, error) {
-		q := objectstorage.PutObjectRequest{NamespaceName: localtest.NS, BucketName: localtest.Packages, ObjectName: &name, PutObjectBody: io.NopCloser(strings.NewReader("x")), ContentLength: common.Int64(1)}
+		q := objectstorage.PutObjectRequest{
+			NamespaceName: localtest.NS, BucketName: localtest.Packages, ObjectName: &name,
+			PutObjectBody: io.NopCloser(strings.NewReader("x")), ContentLength: common.Int64(1),
+		}
 		change(&q)
 		answer, err := c.PutObject(ctx, q)
 		if err != nil {
@@ -146,7 +179,9 @@ func TestConditions(t *testing.T) {
 		return *answer.ETag, nil
 	}
 	get := func(change func(*objectstorage.GetObjectRequest)) error {
-		q := objectstorage.GetObjectRequest{NamespaceName: localtest.NS, BucketName: localtest.Packages, ObjectName: common.String("a")}
+		q := objectstorage.GetObjectRequest{
+			NamespaceName: localtest.NS, BucketName: localtest.Packages, ObjectName: common.String("a"),
+		}
 		change(&q)
 		answer, err := c.GetObject(ctx, q)
 		if err == nil {
@@ -163,7 +198,10 @@ func TestConditions(t *testing.T) {
 		t.Fatalf("ETag %s after %s, %v", second, first, err)
 	}
 	drop := func(match *string, name string) error {
-		_, err := c.DeleteObject(ctx, objectstorage.DeleteObjectRequest{NamespaceName: localtest.NS, BucketName: localtest.Packages, ObjectName: &name, IfMatch: match})
+		_, err := c.DeleteObject(ctx,
+			objectstorage.DeleteObjectRequest{
+				NamespaceName: localtest.NS, BucketName: localtest.Packages, ObjectName: &name, IfMatch: match,
+			})
 		return err
 	}
 	only := func(_ string, err error) error { return err }
@@ -172,17 +210,52 @@ func TestConditions(t *testing.T) {
 		err  error
 		want string
 	}{
-		{"create again", only(put("a", func(q *objectstorage.PutObjectRequest) { q.IfNoneMatch = common.String("*") })), "IfNoneMatchFailed"},
-		{"create unless it is this one", only(put("b", func(q *objectstorage.PutObjectRequest) { q.IfNoneMatch = &first })), "InvalidParameter"},
-		{"replace an older one", only(put("a", func(q *objectstorage.PutObjectRequest) { q.IfMatch = &first })), "IfMatchFailed"},
-		{"replace nothing", only(put("b", func(q *objectstorage.PutObjectRequest) { q.IfMatch = &first })), "ObjectNotFound"},
-		{"replace whatever is there", only(put("b", func(q *objectstorage.PutObjectRequest) { q.IfMatch = common.String("*") })), "ObjectNotFound"},
-		{"no such bucket", only(put("b", func(q *objectstorage.PutObjectRequest) { q.BucketName = common.String("none") })), "BucketNotFound"},
-		{"wrong MD5", only(put("b", func(q *objectstorage.PutObjectRequest) { q.ContentMD5 = common.String("AAAAAAAAAAAAAAAAAAAAAA==") })), "UnmatchedContentMD5"},
+		{
+			"create again",
+			only(put("a", func(q *objectstorage.PutObjectRequest) { q.IfNoneMatch = common.String("*") })),
+			"IfNoneMatchFailed",
+		},
+		{
+			"create unless it is this one",
+			only(put("b", func(q *objectstorage.PutObjectRequest) { q.IfNoneMatch = &first })), "InvalidParameter",
+		},
+		{
+			"replace an older one", only(put("a", func(q *objectstorage.PutObjectRequest) { q.IfMatch = &first })),
+			"IfMatchFailed",
+		},
+		{
+			"replace nothing", only(put("b", func(q *objectstorage.PutObjectRequest) { q.IfMatch = &first })),
+			"ObjectNotFound",
+		},
+		{
+			"replace whatever is there",
+			only(put("b", func(q *objectstorage.PutObjectRequest) { q.IfMatch = common.String("*") })),
+			"ObjectNotFound",
+		},
+		{
+			"no such bucket",
+			only(put("b", func(q *objectstorage.PutObjectRequest) { q.BucketName = common.String("none") })),
+			"BucketNotFound",
+		},
+		{
+			"wrong MD5",
+			only(put("b",
+				func(q *objectstorage.PutObjectRequest) { q.ContentMD5 = common.String("AAAAAAAAAAAAAAAAAAAAAA==") })),
+			"UnmatchedContentMD5",
+		},
 		{"read an older one", get(func(q *objectstorage.GetObjectRequest) { q.IfMatch = &first }), "IfMatchFailed"},
-		{"read an older version", get(func(q *objectstorage.GetObjectRequest) { q.VersionId = &first }), "ObjectNotFound"},
-		{"read past the end", get(func(q *objectstorage.GetObjectRequest) { q.Range = common.String("bytes=1-") }), "InvalidRange"},
-		{"read what is not there", get(func(q *objectstorage.GetObjectRequest) { q.ObjectName = common.String("b") }), "ObjectNotFound"},
+		{
+			"read an older version", get(func(q *objectstorage.GetObjectRequest) { q.VersionId = &first }),
+			"ObjectNotFound",
+		},
+		{
+			"read past the end", get(func(q *objectstorage.GetObjectRequest) { q.Range = common.String("bytes=1-") }),
+			"InvalidRange",
+		},
+		{
+			"read what is not there",
+			get(func(q *objectstorage.GetObjectRequest) { q.ObjectName = common.String("b") }), "ObjectNotFound",
+		},
 		{"delete an older one", drop(&first, "a"), "IfMatchFailed"},
 		{"delete nothing", drop(nil, "b"), "ObjectNotFound"},
 		{"read this one", get(func(q *objectstorage.GetObjectRequest) { q.IfMatch = &second }), "none"},
@@ -213,10 +286,17 @@ func TestALargeObjectIsStreamed(t *testing.T) {
 	defer f.Close()
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	if _, err := c.PutObject(ctx, objectstorage.PutObjectRequest{NamespaceName: localtest.NS, BucketName: localtest.Packages, ObjectName: common.String("large"), PutObjectBody: f, ContentLength: common.Int64(size)}); err != nil {
+	if _, err := c.PutObject(ctx,
+		objectstorage.PutObjectRequest{
+			NamespaceName: localtest.NS, BucketName: localtest.Packages, ObjectName: common.String("large"),
+			PutObjectBody: f, ContentLength: common.Int64(size),
+		}); err != nil {
 		t.Fatal(err)
 	}
-	got, err := c.GetObject(ctx, objectstorage.GetObjectRequest{NamespaceName: localtest.NS, BucketName: localtest.Packages, ObjectName: common.String("large")})
+	got, err := c.GetObject(ctx,
+		objectstorage.GetObjectRequest{
+			NamespaceName: localtest.NS, BucketName: localtest.Packages, ObjectName: common.String("large"),
+		})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -231,15 +311,23 @@ func TestALargeObjectIsStreamed(t *testing.T) {
 }
 
 func TestChecksumsWithTheSDK(t *testing.T) {
+	t.Parallel()
 	s, ctx := localtest.Start(t), t.Context()
 	c := localtest.Client(t, s)
-	q := objectstorage.PutObjectRequest{NamespaceName: localtest.NS, BucketName: localtest.Packages, ObjectName: common.String("sum"), ContentLength: common.Int64(9), OpcChecksumAlgorithm: objectstorage.PutObjectOpcChecksumAlgorithmCrc32c}
+	q := objectstorage.PutObjectRequest{
+		NamespaceName: localtest.NS, BucketName: localtest.Packages, ObjectName: common.String("sum"),
+		ContentLength: common.Int64(9), OpcChecksumAlgorithm: objectstorage.PutObjectOpcChecksumAlgorithmCrc32c,
+	}
 	q.PutObjectBody = io.NopCloser(strings.NewReader("123456789"))
 	stored, err := c.PutObject(ctx, q)
-	if err != nil || stored.OpcContentCrc32c == nil || *stored.OpcContentCrc32c != "4waSgw==" { // the check value of CRC-32C
+	// the check value of CRC-32C
+	if err != nil || stored.OpcContentCrc32c == nil || *stored.OpcContentCrc32c != "4waSgw==" {
 		t.Fatalf("crc32c %v, %v", stored.OpcContentCrc32c, err)
 	}
-	if head, err := c.HeadObject(ctx, objectstorage.HeadObjectRequest{NamespaceName: localtest.NS, BucketName: localtest.Packages, ObjectName: common.String("sum")}); err != nil || head.OpcContentCrc32c == nil {
+	if head, err := c.HeadObject(ctx,
+		objectstorage.HeadObjectRequest{
+			NamespaceName: localtest.NS, BucketName: localtest.Packages, ObjectName: common.String("sum"),
+		}); err != nil || head.OpcContentCrc32c == nil {
 		t.Errorf("head has no crc32c: %v", err)
 	}
 	q.OpcContentCrc32c, q.PutObjectBody = common.String("AAAAAA=="), io.NopCloser(strings.NewReader("123456789"))
@@ -249,6 +337,7 @@ func TestChecksumsWithTheSDK(t *testing.T) {
 }
 
 func TestFullDiskLosesNothing(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	s := localtest.Open(t, dir, nil)
 	defer s.Close()
@@ -264,7 +353,8 @@ func TestFullDiskLosesNothing(t *testing.T) {
 	if diff := cmp.Diff(before, localtest.Blobs(t, dir)); diff != "" {
 		t.Errorf("files (-before +after):\n%s", diff)
 	}
-	if text, err := os.ReadFile(filepath.Join(dir, "blobs", filepath.Base(before[0]))); err != nil || string(text) != "old" {
+	text, err := os.ReadFile(filepath.Join(dir, "blobs", filepath.Base(before[0])))
+	if err != nil || string(text) != "old" {
 		t.Errorf("the object is %q, %v", text, err)
 	}
 }

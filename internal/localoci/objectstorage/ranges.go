@@ -9,8 +9,8 @@ import (
 	"cemli-executor/internal/localoci/answer"
 )
 
-// parseRange reads a Range header with a single range. One that is malformed is
-// ignored, as RFC 9110 says; one that begins past the end cannot be satisfied.
+// parseRange reads a Range header with a single range. A malformed one is ignored, as RFC 9110 says; one that begins
+// after the end cannot be satisfied.
 func parseRange(header string, size int64) (from, length int64, partial bool, err error) {
 	whole := func() (int64, int64, bool, error) { return 0, size, false, nil }
 	spec, ok := strings.CutPrefix(header, "bytes=")

@@ -14,10 +14,10 @@ import (
 	"cemli-executor/internal/localoci/gateway"
 )
 
-// Bounds of retention rules.
+// Limits of retention rules.
 const (
-	lockDelay   = 14 * 24 * time.Hour // how far in the future a lock has to be
-	maxRules    = 100                 // of a bucket
+	lockDelay   = 14 * 24 * time.Hour // how far in the future a lock must be
+	maxRules    = 100                 // for each bucket
 	maxDuration = 100_000
 )
 
@@ -143,7 +143,7 @@ func (a retentionAPI) update(w http.ResponseWriter, r *gateway.Request, to targe
 	return nil
 }
 
-// change is a rule as it is asked for, unless that weakens a locked one.
+// change is the rule as requested, unless that weakens a locked one.
 func (q retentionRequest) change(rule buckets.RetentionRule, now time.Time) (buckets.RetentionRule, error) {
 	if rule.Locked(now) && (q.Duration == nil || q.Duration.Until(now).Before(rule.Duration.Until(now))) {
 		return rule, lockedError("The rule is locked: its duration can only be increased.")

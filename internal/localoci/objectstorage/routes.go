@@ -13,8 +13,8 @@ import (
 	"cemli-executor/internal/localoci/tenancy"
 )
 
-// operation is what is done for a request, and which permissions on the bucket that needs. Operations whose permission
-// depends on more than the path ask for it themselves.
+// operation is how a request is served, and which permissions on the bucket it needs. Operations whose permissions
+// depend on more than the path check them themselves.
 type operation struct {
 	serve func(http.ResponseWriter, *gateway.Request, target) error
 	needs []iam.Permission
@@ -22,13 +22,13 @@ type operation struct {
 
 func needs(permissions ...iam.Permission) []iam.Permission { return permissions }
 
-// byMethod are the operations of one kind of path.
+// byMethod are the operations of one kind of path, by method.
 type byMethod = map[string]operation
 
-// part is a part of a bucket: what is done with all of one, and with one of them.
+// part is a part of a bucket: its operations on the whole part and on one item.
 type part struct{ all, one byMethod }
 
-// target is what a request is about, from its path.
+// target is what a request's path names.
 type target struct{ namespace, bucket, object string }
 
 // routes are the operations of the service, by path.
@@ -40,7 +40,7 @@ type routes struct {
 	actions     map[string]operation // by name
 }
 
-// allRoutes collects them from what serves them.
+// allRoutes collects the routes from the APIs.
 func (s *Service) allRoutes() routes {
 	objects := objectAPI{s.Config}
 	copies := copyAPI{s.Config}
@@ -58,7 +58,7 @@ func (s *Service) allRoutes() routes {
 	}
 }
 
-// Route reads the path as it was sent: nothing in it is cleaned, because names of objects may hold anything.
+// Route reads the path as it was sent, without cleaning it: names of objects may contain anything.
 func (s *Service) Route(r *http.Request) (gateway.Operation, bool) {
 	path := r.URL.EscapedPath()
 	if rest, ok := strings.CutPrefix(path, "/workRequests/"); ok {
@@ -81,7 +81,7 @@ func (s *Service) Route(r *http.Request) (gateway.Operation, bool) {
 	return found, ok
 }
 
-// routeBucket reads NS/b[/BUCKET[/KIND[/NAME]]], where KIND says what of the bucket is meant: o its objects, u its
+// routeBucket reads NS/b[/BUCKET[/KIND[/NAME]]], where KIND is a part of the bucket: o are its objects, u its
 // multipart uploads, and so on.
 func (s *Service) routeBucket(method, path string) (gateway.Operation, bool) {
 	parts := strings.SplitN(path, "/", 5)
@@ -105,7 +105,7 @@ func (s *Service) routeBucket(method, path string) (gateway.Operation, bool) {
 	return operation, found.serve != nil
 }
 
-// ofBucket finds what is done with a part of a bucket; name is that of one object or upload in it, or of an action.
+// ofBucket finds the operation on a part of a bucket; name is that of one object or upload in it, or of an action.
 func (r routes) ofBucket(method, kind, name string) operation {
 	switch {
 	case name == "":
@@ -116,7 +116,7 @@ func (r routes) ofBucket(method, kind, name string) operation {
 	return r.parts[kind].one[method]
 }
 
-// readTarget decodes what a path names; what it lacks is empty.
+// readTarget decodes what a path names; what the path lacks is empty.
 func readTarget(parts []string) (target, bool) {
 	if len(parts) < 2 || parts[1] != "b" {
 		return target{}, false
@@ -135,8 +135,7 @@ func readTarget(parts []string) (target, bool) {
 	return to, true
 }
 
-// operation is an operation as the gateway calls it: in the tenancy's namespace, by somebody who may do it, and noted
-// if it is a write.
+// operation is an operation in the gateway's form: it checks the namespace and the permissions, and logs writes.
 func (s *Service) operation(o operation, to target) gateway.Operation {
 	return gateway.Operation{Handle: func(w http.ResponseWriter, r *gateway.Request) error {
 		if to.namespace != "" || to.bucket != "" {

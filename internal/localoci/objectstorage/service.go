@@ -1,4 +1,4 @@
-// Package objectstorage is the Object Storage of a local OCI: its native REST interface, and who may do what of it. How
+// Package objectstorage is the Object Storage of a local OCI: its native REST interface, and who may do what. How
 // buckets and objects are stored is in internal/localoci/buckets.
 package objectstorage
 
@@ -12,12 +12,12 @@ import (
 	"cemli-executor/internal/localoci/gateway"
 )
 
-// Config says what the service has to know. All fields are required.
+// Config configures the service. All fields are required.
 type Config struct {
 	Buckets *buckets.Store
 	Now     func() time.Time
-	Observe func(kind, detail string)     // is told of what has happened, for people to watch
-	Wrote   func(*gateway.Request, Write) // is told of requests that may have changed a bucket
+	Observe func(kind, detail string)     // is called for what has happened, for people to watch
+	Wrote   func(*gateway.Request, Write) // is called for requests that may have changed a bucket
 }
 
 // Service is the Object Storage service.
@@ -33,8 +33,8 @@ func New(config Config) *Service {
 	return s
 }
 
-// authorize holds the request to what its principal may do with a bucket, or with none where the name is empty. As on
-// OCI a denial does not tell whether the bucket exists.
+// authorize checks what the request's principal may do with a bucket; an empty name stands for none. As on OCI, a
+// denial does not tell whether the bucket exists.
 func authorize(r *gateway.Request, bucket string, needed ...iam.Permission) error {
 	target := map[string]string{}
 	if bucket != "" {
@@ -52,7 +52,7 @@ func authorize(r *gateway.Request, bucket string, needed ...iam.Permission) erro
 	return nil
 }
 
-// createOrOverwrite asks for the permission that a write needs.
+// createOrOverwrite checks the permission that a write needs.
 func createOrOverwrite(r *gateway.Request, bucket string) func(exists bool) error {
 	return func(exists bool) error {
 		if exists {
@@ -62,7 +62,7 @@ func createOrOverwrite(r *gateway.Request, bucket string) func(exists bool) erro
 	}
 }
 
-// describeWritten says in the headers of an answer which version of an object was written.
+// describeWritten adds headers to an answer that say which version of an object was written.
 func describeWritten(h http.Header, o buckets.Object) {
 	h.Set("Etag", o.ETag)
 	h.Set("Last-Modified", o.Created.Format(http.TimeFormat))

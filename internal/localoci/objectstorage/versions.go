@@ -42,7 +42,7 @@ func (a objectAPI) listVersions(w http.ResponseWriter, r *gateway.Request, to ta
 	return nil
 }
 
-// listedVersion is a version in a listing. When it was written, and which it is, is always there.
+// listedVersion is a version in a listing. Its time and id are always included.
 func listedVersion(o buckets.Object, name string, fields []string) map[string]any {
 	found := map[string]any{"name": name}
 	if !o.Marker {

@@ -16,14 +16,25 @@ import (
 )
 
 func TestVersionsWithTheSDK(t *testing.T) {
+	t.Parallel()
 	s, ctx := localtest.Start(t), t.Context()
 	c := localtest.Client(t, s)
-	if _, err := c.UpdateBucket(ctx, objectstorage.UpdateBucketRequest{NamespaceName: localtest.NS, BucketName: localtest.Packages, UpdateBucketDetails: objectstorage.UpdateBucketDetails{Versioning: objectstorage.UpdateBucketDetailsVersioningEnabled}}); err != nil {
+	if _, err := c.UpdateBucket(ctx,
+		objectstorage.UpdateBucketRequest{
+			NamespaceName: localtest.NS, BucketName: localtest.Packages,
+			UpdateBucketDetails: objectstorage.UpdateBucketDetails{
+				Versioning: objectstorage.UpdateBucketDetailsVersioningEnabled,
+			},
+		}); err != nil {
 		t.Fatal(err)
 	}
 	versions := func() (list []string, ids []string) {
 		t.Helper()
-		r, err := c.ListObjectVersions(ctx, objectstorage.ListObjectVersionsRequest{NamespaceName: localtest.NS, BucketName: localtest.Packages, Prefix: common.String("v"), Fields: objectstorage.ListObjectVersionsFieldsSize})
+		r, err := c.ListObjectVersions(ctx,
+			objectstorage.ListObjectVersionsRequest{
+				NamespaceName: localtest.NS, BucketName: localtest.Packages, Prefix: common.String("v"),
+				Fields: objectstorage.ListObjectVersionsFieldsSize,
+			})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -32,7 +43,8 @@ func TestVersionsWithTheSDK(t *testing.T) {
 			if v.Size != nil {
 				size = *v.Size
 			}
-			list, ids = append(list, fmt.Sprintf("%s %d %v", *v.Name, size, *v.IsDeleteMarker)), append(ids, *v.VersionId)
+			list, ids = append(list, fmt.Sprintf("%s %d %v", *v.Name, size, *v.IsDeleteMarker)),
+				append(ids, *v.VersionId)
 		}
 		return list, ids
 	}
@@ -43,19 +55,25 @@ func TestVersionsWithTheSDK(t *testing.T) {
 	if diff := cmp.Diff([]string{"v 2 false", "v 1 false", "vv 5 false"}, list); diff != "" {
 		t.Fatalf("versions (-want +got):\n%s", diff)
 	}
-	if localtest.Get(t, c, "packages", "v", ids[1]) != "1" || localtest.Get(t, c, "packages", "v", "no such") != "none" {
+	if localtest.Get(t, c, "packages", "v", ids[1]) != "1" ||
+		localtest.Get(t, c, "packages", "v", "no such") != "none" {
 		t.Error("the first version cannot be read, or one that never was can")
 	}
 	remove := func(version *string) objectstorage.DeleteObjectResponse {
 		t.Helper()
-		r, err := c.DeleteObject(ctx, objectstorage.DeleteObjectRequest{NamespaceName: localtest.NS, BucketName: localtest.Packages, ObjectName: common.String("v"), VersionId: version})
+		r, err := c.DeleteObject(ctx,
+			objectstorage.DeleteObjectRequest{
+				NamespaceName: localtest.NS, BucketName: localtest.Packages, ObjectName: common.String("v"),
+				VersionId: version,
+			})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return r
 	}
 	marked := remove(nil)
-	if marked.IsDeleteMarker == nil || !*marked.IsDeleteMarker || localtest.Get(t, c, "packages", "v", "") != "none" || localtest.Get(t, c, "packages", "v", ids[0]) != "22" {
+	if marked.IsDeleteMarker == nil || !*marked.IsDeleteMarker || localtest.Get(t, c, "packages", "v", "") != "none" ||
+		localtest.Get(t, c, "packages", "v", ids[0]) != "22" {
 		t.Errorf("after a delete: %+v", marked)
 	}
 	if list, _ := versions(); list[0] != "v 0 true" {
@@ -103,6 +121,7 @@ func versions(t *testing.T, p *localtest.Signer, where, query string) (list []st
 }
 
 func TestVersionsAreListedInPages(t *testing.T) {
+	t.Parallel()
 	s := localtest.Versioned(t, t.TempDir(), time.Now)
 	p := localtest.PersonOf(t, s)
 	for _, name := range []string{"a", "a", "a-b", "a/1", "b", "a", "b/2", "b/3"} {
@@ -144,6 +163,7 @@ func TestVersionsAreListedInPages(t *testing.T) {
 // As on OCI, listings and events have milliseconds and headers have seconds; and of a version only
 // what was asked for is told, besides which it is.
 func TestTimesAreAsPreciseAsOnOCI(t *testing.T) {
+	t.Parallel()
 	now := time.Now().UTC().Truncate(time.Second).Add(123456789)
 	s := localtest.Versioned(t, t.TempDir(), func() time.Time { return now })
 	p := localtest.PersonOf(t, s)
@@ -153,11 +173,15 @@ func TestTimesAreAsPreciseAsOnOCI(t *testing.T) {
 		t.Errorf("Last-Modified %s", got)
 	}
 	_, doc := p.Send(t, "GET", s.Endpoint()+"/n/localns/b/packages/o?fields=timeCreated,timeModified", "", nil)
-	if diff := cmp.Diff(map[string]any{"name": "a", "timeCreated": want, "timeModified": want}, doc["objects"].([]any)[0]); diff != "" {
+	diff := cmp.Diff(map[string]any{"name": "a", "timeCreated": want, "timeModified": want}, doc["objects"].([]any)[0])
+	if diff != "" {
 		t.Error("object (-want +got):\n" + diff)
 	}
 	_, doc = p.Send(t, "GET", s.Endpoint()+"/n/localns/b/packages/objectversions?fields=etag", "", nil)
-	version := map[string]any{"name": "a", "versionId": put.Header.Get("Version-Id"), "isDeleteMarker": false, "timeModified": want, "etag": put.Header.Get("Etag")}
+	version := map[string]any{
+		"name": "a", "versionId": put.Header.Get("Version-Id"), "isDeleteMarker": false, "timeModified": want,
+		"etag": put.Header.Get("Etag"),
+	}
 	if diff := cmp.Diff(version, doc["items"].([]any)[0]); diff != "" {
 		t.Error("version (-want +got):\n" + diff)
 	}
@@ -165,6 +189,7 @@ func TestTimesAreAsPreciseAsOnOCI(t *testing.T) {
 
 // The function lists versions of packages and reads them, and removes none for good.
 func TestTheFunctionAndVersions(t *testing.T) {
+	t.Parallel()
 	s := localtest.Versioned(t, t.TempDir(), time.Now)
 	p, f := localtest.PersonOf(t, s), localtest.FunctionOf(t, s, time.Now().Add(time.Hour))
 	first := map[string]string{}
@@ -195,6 +220,7 @@ func TestTheFunctionAndVersions(t *testing.T) {
 // A folder of an earlier start, whose buckets kept no versions, keeps them from then on; one whose
 // buckets do stays as it is.
 func TestVersioningOfAnExistingFolder(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	s := localtest.Open(t, dir, nil)
 	p := localtest.PersonOf(t, s)
@@ -204,7 +230,8 @@ func TestVersioningOfAnExistingFolder(t *testing.T) {
 	}
 	s = localtest.Versioned(t, dir, time.Now)
 	p.Send(t, "PUT", localtest.Object(s, "packages", "a"), "2", nil)
-	if resp, text := p.Read(t, "GET", localtest.Object(s, "packages", "a")+"?versionId="+old.Header.Get("Version-Id"), nil); resp.StatusCode != 200 || text != "1" {
+	resp, text := p.Read(t, "GET", localtest.Object(s, "packages", "a")+"?versionId="+old.Header.Get("Version-Id"), nil)
+	if resp.StatusCode != 200 || text != "1" {
 		t.Errorf("what was there before: status %d, %q", resp.StatusCode, text)
 	}
 	for bucket, want := range map[string]string{"packages": "Enabled", "state": "Enabled", "results": "Disabled"} {
@@ -216,6 +243,7 @@ func TestVersioningOfAnExistingFolder(t *testing.T) {
 
 // What was overwritten or deleted is not among the objects, and what is there is the newest.
 func TestEarlierVersionsAreNoObjects(t *testing.T) {
+	t.Parallel()
 	s := localtest.Versioned(t, t.TempDir(), time.Now)
 	p := localtest.PersonOf(t, s)
 	for n := range 3 {

@@ -13,7 +13,7 @@ import (
 	"cemli-executor/internal/localoci/tenancy"
 )
 
-// Write is a request that may have changed a bucket, as it was answered, for a log of such requests.
+// Write is a request that may have changed a bucket, with its answer, for a log.
 type Write struct {
 	Start, End    time.Time
 	Bucket        string
@@ -27,7 +27,7 @@ type Write struct {
 	UserAgent     string
 }
 
-// noted serves a request, and tells of it if it may have changed its bucket.
+// noted serves a request, and reports it if it may have changed its bucket.
 func (s *Service) noted(
 	w http.ResponseWriter, r *gateway.Request, to target, serve func(http.ResponseWriter) error,
 ) error {
@@ -41,7 +41,7 @@ func (s *Service) noted(
 	return err
 }
 
-// writeOf describes a request that was served, as OCI's service does.
+// writeOf describes a served request, as OCI's service does.
 func (s *Service) writeOf(r *gateway.Request, to target, begun time.Time, watched *answered, err error) Write {
 	write := Write{
 		Start: begun, End: s.Now(), Bucket: to.bucket, Action: r.Method, Path: r.URL.Path,
@@ -59,7 +59,7 @@ func (s *Service) writeOf(r *gateway.Request, to target, begun time.Time, watche
 	return write
 }
 
-// copied describes what a copy has made in a bucket, which need not be the request's own.
+// copied describes what a copy has written to a bucket, which may be another than the request's own.
 func (c Config) copied(bucket, name string, o buckets.Object) Write {
 	return Write{
 		Start: o.Created, End: c.Now(), Bucket: bucket, Action: http.MethodPut,
@@ -68,7 +68,7 @@ func (c Config) copied(bucket, name string, o buckets.Object) Write {
 	}
 }
 
-// answered remembers the status of an answer.
+// answered records the status of an answer.
 type answered struct {
 	http.ResponseWriter
 	status int

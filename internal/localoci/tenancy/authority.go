@@ -22,8 +22,8 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// Authority knows one person and issues the session tokens of one function. Its keys
-// are in the state folder, readable by its owner alone.
+// Authority knows one person and issues the session tokens of one function. Its keys are in the state folder, where
+// only the folder's owner can read them.
 type Authority struct {
 	dir         string
 	person      *rsa.PrivateKey
@@ -31,9 +31,9 @@ type Authority struct {
 	fingerprint string
 }
 
-// Open opens the keys in a folder, making them and the person's configuration file at the first time.
+// Open opens the keys in a folder; the first time it creates them and the person's configuration file.
 func Open(dir string) (*Authority, error) {
-	dir, err := filepath.Abs(dir) // the configuration file is read from other folders
+	dir, err := filepath.Abs(dir) // the configuration file is used from other folders
 	if err != nil {
 		return nil, err
 	}
@@ -58,7 +58,7 @@ func Open(dir string) (*Authority, error) {
 // ConfigFile is the path of the person's OCI configuration file.
 func (a *Authority) ConfigFile() string { return filepath.Join(a.dir, "config") }
 
-// loadKey reads a private key, making it at the first time.
+// loadKey reads a private key, and creates it the first time.
 func loadKey(path string) (*rsa.PrivateKey, error) {
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -79,9 +79,9 @@ func makeKey(path string) (*rsa.PrivateKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Renamed into place, so that a crash leaves no half of a key.
+	// Renaming it into place leaves no half of a key after a crash.
 	temp := path + ".new"
-	// The OCI CLI warns about keys that do not say what they are for.
+	// The OCI CLI warns about keys without this label.
 	text := append(encodeKey(key), "OCI_API_KEY\n"...)
 	if err := os.WriteFile(temp, text, 0o600); err != nil {
 		return nil, err
@@ -112,7 +112,7 @@ type Session struct {
 	PrivateKey []byte // PEM
 }
 
-// jwk is the public key that a session token binds.
+// jwk is the public key in a session token.
 type jwk struct {
 	Kty string `json:"kty"`
 	N   string `json:"n"`
@@ -122,24 +122,24 @@ type jwk struct {
 	Kid string `json:"kid"`
 }
 
-// NewSession issues the function's credentials, which end at a time.
+// NewSession issues the function's credentials, valid until expires.
 func (a *Authority) NewSession(now, expires time.Time) (Session, error) {
 	return a.session(now, expires, jwt.MapClaims{
 		"sub": FunctionID, "ptype": "resource", "ttype": "res_sp", "res_id": FunctionID, "res_type": "fnfunc",
 	})
 }
 
-// NewInstance issues the credentials of a compute instance, which end at a time.
+// NewInstance issues a compute instance's credentials, valid until expires.
 func (a *Authority) NewInstance(now, expires time.Time) (Session, error) {
 	return a.session(now, expires, jwt.MapClaims{
 		"sub": InstanceID, "ptype": instanceType, "ttype": "x509", "opc-instance": InstanceID,
 	})
 }
 
-// instanceType is the type of instances' principals.
+// instanceType is the principal type of instances.
 const instanceType = "instance"
 
-// session issues credentials whose token has some claims.
+// session issues credentials whose token has these claims.
 func (a *Authority) session(now, expires time.Time, claims jwt.MapClaims) (Session, error) {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
@@ -164,7 +164,7 @@ func (a *Authority) session(now, expires time.Time, claims jwt.MapClaims) (Sessi
 	return Session{Token: token, PrivateKey: encodeKey(key)}, nil
 }
 
-// Key returns the public key that a key id stands for, and the principal whose it is.
+// Key returns the public key for a key id, and its principal.
 func (a *Authority) Key(keyID string, now time.Time) (*rsa.PublicKey, Principal, error) {
 	if token, ok := strings.CutPrefix(keyID, "ST$"); ok {
 		return a.sessionKey(token, now)
@@ -175,7 +175,7 @@ func (a *Authority) Key(keyID string, now time.Time) (*rsa.PublicKey, Principal,
 	return &a.person.PublicKey, Principal{user: User, tenancy: ID, compartment: ID}, nil
 }
 
-// sessionKey verifies a session token and returns the key that it binds.
+// sessionKey verifies a session token and returns the key in it.
 func (a *Authority) sessionKey(token string, now time.Time) (*rsa.PublicKey, Principal, error) {
 	claims := struct {
 		jwt.RegisteredClaims

@@ -1,8 +1,7 @@
-// Package tenancy is the one tenancy of a local OCI: the ids of what is in it, the principals, and the keys by which
-// they are known.
+// Package tenancy is the one tenancy of a local OCI: the ids of what is in it, the principals, and their keys.
 package tenancy
 
-// The ids of the tenancy and of what is in it once only.
+// The ids of the tenancy and of what exists only once in it.
 const (
 	Namespace   = "localns"
 	Region      = "us-phoenix-1"
@@ -14,7 +13,7 @@ const (
 	AppID       = "ocid1.fnapp.oc1.phx.cemlilocal"
 )
 
-// The dynamic groups of principals. Nothing is granted to that of instances but by statements that somebody gives.
+// The dynamic groups of principals. Only statements that the user gives grant anything to that of instances.
 const (
 	FunctionGroup = "cemli-function"
 	InstanceGroup = "cemli-instance"

@@ -8,7 +8,7 @@ type Principal struct {
 	function    string
 	instance    string
 	tenancy     string // OCID of the principal's tenancy
-	compartment string // OCID; a person's is the tenancy
+	compartment string // OCID; for a person it is the tenancy
 }
 
 // ID is the principal's OCID.
@@ -36,7 +36,7 @@ func (p Principal) Group() string {
 	return FunctionGroup
 }
 
-// String names the principal to people who watch.
+// String is the principal's name for people who watch.
 func (p Principal) String() string {
 	switch {
 	case p.user != "":
@@ -47,7 +47,7 @@ func (p Principal) String() string {
 	return "the function"
 }
 
-// Subject is how a function hears of who invoked it: headers that no client can send itself.
+// Subject is how a function learns who invoked it: by headers that clients cannot send themselves.
 func (p Principal) Subject() map[string]string {
 	return map[string]string{
 		"Oci-Subject-Id": p.ID(), "Oci-Subject-Type": p.Kind(),

@@ -1,4 +1,4 @@
-// Package vault is the one vault of a local OCI, and the service that hands out its secrets.
+// Package vault is the one vault of a local OCI, with the service that serves its secrets.
 package vault
 
 import (
@@ -22,7 +22,7 @@ import (
 // ID is the vault's own.
 const ID = "ocid1.vault.oc1.phx.cemlilocal"
 
-// secretRecord is a secret with all its versions, the last one last.
+// secretRecord is a secret with all its versions, oldest first.
 type secretRecord struct {
 	ID       string          `json:"id"`
 	Name     string          `json:"name"`
@@ -43,23 +43,23 @@ type SecretVersion struct {
 
 var secretName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,255}$`)
 
-// maxSecret is the most that a secret may hold.
+// maxSecret is the maximal size of a secret.
 const maxSecret = 25 << 10
 
 var table = []byte("secrets")
 
-// Tables is the table that the vault has in the index.
+// Tables is the index's table for the vault.
 var Tables = [][]byte{table}
 
-// Events takes what has happened to a secret, for whoever it is to be told.
+// Events records what happens to secrets.
 type Events interface {
-	// Record keeps an event in the transaction of the change itself.
+	// Record stores an event in the transaction of the change itself.
 	Record(tx *bolt.Tx, eventType, source string, at time.Time, data map[string]any) error
-	// Committed says that a transaction has ended which may have recorded some.
+	// Committed says that a transaction has ended that may have recorded events.
 	Committed()
 }
 
-// Vault keeps secrets and serves them.
+// Vault stores secrets and serves them.
 type Vault struct {
 	gateway.Table
 	db     *bolt.DB
@@ -78,8 +78,8 @@ func New(db *bolt.DB, events Events, now func() time.Time) *Vault {
 	return v
 }
 
-// Put makes a secret, or a new version of one. A new version is a rotation: its event starts what the policy's triggers
-// say.
+// Put stores a secret, or a new version of one. A new version is a rotation, whose event starts what the policy's
+// triggers say.
 func (v *Vault) Put(name string, content []byte) (SecretVersion, error) {
 	if !secretName.MatchString(name) || len(content) == 0 || len(content) > maxSecret {
 		return SecretVersion{}, answer.Invalid(
@@ -109,7 +109,7 @@ func (v *Vault) Put(name string, content []byte) (SecretVersion, error) {
 	return made, err
 }
 
-// Has reports whether the current version of a secret has a content.
+// Has reports whether the current version of a secret has this content.
 func (v *Vault) Has(name string, content []byte) bool {
 	secret, err := v.find("", name)
 	return err == nil && bytes.Equal(secret.Versions[len(secret.Versions)-1].Content, content)
@@ -136,7 +136,7 @@ func findSecret(tx *bolt.Tx, id, name string) (secretRecord, error) {
 	return found, err
 }
 
-// secretBundle is a version of a secret as it is answered.
+// secretBundle is a version of a secret as answered.
 type secretBundle struct {
 	SecretID      string            `json:"secretId"`
 	VersionNumber int               `json:"versionNumber"`
@@ -162,7 +162,7 @@ func (v *Vault) getByName(w http.ResponseWriter, r *gateway.Request, _ string) e
 	return v.give(w, r, "", query.Get("secretName"))
 }
 
-// give answers the version of a secret that the query asks for.
+// give answers with the version of a secret that the query asks for.
 func (v *Vault) give(w http.ResponseWriter, r *gateway.Request, id, name string) error {
 	secret, err := v.find(id, name)
 	target := map[string]string{"target.secret.id": secret.ID, "target.secret.name": secret.Name, "target.vault.id": ID}
@@ -188,7 +188,7 @@ func (v *Vault) give(w http.ResponseWriter, r *gateway.Request, id, name string)
 	return nil
 }
 
-// version finds the version that is asked for: by number, by stage, or the current one.
+// version finds the requested version: by number, by stage, or the current one.
 func (s secretRecord) version(number, stage string) (int, error) {
 	last := len(s.Versions)
 	switch {
@@ -221,7 +221,7 @@ func (s secretRecord) stages(number int) []string {
 	return []string{"DEPRECATED"}
 }
 
-// listVersions lists the versions of a secret, the newest first.
+// listVersions lists the versions of a secret, newest first.
 func (v *Vault) listVersions(w http.ResponseWriter, r *gateway.Request, id string) error {
 	secret, err := v.find(id, "")
 	target := map[string]string{"target.secret.id": secret.ID, "target.secret.name": secret.Name}

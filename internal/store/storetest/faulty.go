@@ -9,9 +9,9 @@ import (
 	"cemli-executor/internal/store"
 )
 
-// RunFaulty checks what a bucket promises where the way to it fails all the time: answers are lost,
-// and requests are refused for the moment. Whoever is the only writer is never told that a conditional
-// write of its own was another's; what cannot be told is ErrUnavailable.
+// RunFaulty checks what a bucket promises if the way to it keeps failing: answers are lost, and requests are
+// temporarily refused. A bucket's only writer must never be told that its own conditional write was another's; if
+// that is unknown, the error is ErrUnavailable.
 func RunFaulty(t *testing.T, b store.Bucket) {
 	for n := range 40 {
 		name := fmt.Sprintf("faulty-%d", n)
@@ -22,8 +22,8 @@ func RunFaulty(t *testing.T, b store.Bucket) {
 	}
 }
 
-// insist writes once and, where it cannot be told whether that was done, asks until it can. It
-// returns the ETag of what is stored; "" if nothing is.
+// insist writes once and, if it is unknown whether that succeeded, reads until it is known. It returns the ETag of
+// what is stored; "" if nothing is.
 func insist(t *testing.T, b store.Bucket, name, text string, opts store.PutOptions) string {
 	t.Helper()
 	info, err := b.Put(t.Context(), name, strings.NewReader(text), int64(len(text)), opts)

@@ -131,8 +131,10 @@ func metadata(t *testing.T, b store.Bucket) {
 
 // oddNames are names that encodings along the way like to change.
 var oddNames = []string{
-	"with space", "plus+sign", "percent%2Fescape", "hash#1", "question?x=1", "ümläut/日本.zip", "amp&er=sand", "quo'te\"s",
-	"deep/" + strings.Repeat("d/", 20) + "leaf", "dot.", ".hidden", "a/..b/c", strings.Repeat("n", 200), "semi;colon", "tilde~", "colon:x",
+	"with space", "plus+sign", "percent%2Fescape", "hash#1", "question?x=1", "ümläut/日本.zip", "amp&er=sand",
+	"quo'te\"s",
+	"deep/" + strings.Repeat("d/", 20) + "leaf", "dot.", ".hidden", "a/..b/c", strings.Repeat("n", 200), "semi;colon",
+	"tilde~", "colon:x",
 }
 
 func names(t *testing.T, b store.Bucket) {
@@ -151,7 +153,10 @@ func names(t *testing.T, b store.Bucket) {
 }
 
 func badNames(t *testing.T, b store.Bucket) {
-	for _, name := range []string{"", "/a", "a/", "a//b", ".", "..", "../a", "a/../b", "a/./b", "a\x00b", "a\nb", "\xff", strings.Repeat("x", 1025)} {
+	for _, name := range []string{
+		"", "/a", "a/", "a//b", ".", "..", "../a", "a/../b", "a/./b", "a\x00b", "a\nb", "\xff",
+		strings.Repeat("x", 1025),
+	} {
 		_, err := b.Put(t.Context(), name, strings.NewReader("x"), 1, store.PutOptions{})
 		wants(t, fmt.Sprintf("put %.20q", name), err, store.ErrName)
 		_, _, err = b.Get(t.Context(), name, store.GetOptions{})
@@ -243,7 +248,8 @@ func createOnlyRace(t *testing.T, b store.Bucket) {
 	var winner atomic.Value
 	each(8, func(i int) {
 		text := strconv.Itoa(i)
-		_, err := b.Put(t.Context(), "race", strings.NewReader(text), int64(len(text)), store.PutOptions{IfNoneMatch: true})
+		_, err := b.Put(t.Context(), "race", strings.NewReader(text), int64(len(text)),
+			store.PutOptions{IfNoneMatch: true})
 		if err == nil {
 			won.Add(1)
 			winner.Store(text)
@@ -300,7 +306,8 @@ func counter(t *testing.T, b store.Bucket) {
 			}
 			n, _ := strconv.Atoi(string(text))
 			next := strconv.Itoa(n + 1)
-			_, err = b.Put(t.Context(), "n", strings.NewReader(next), int64(len(next)), store.PutOptions{IfMatch: info.ETag})
+			_, err = b.Put(t.Context(), "n", strings.NewReader(next), int64(len(next)),
+				store.PutOptions{IfMatch: info.ETag})
 			switch {
 			case err == nil:
 				done++

@@ -10,8 +10,8 @@ import (
 	"cemli-executor/internal/store"
 )
 
-// RunVersions runs the suite of buckets that keep versions, besides that of Run. Make returns an
-// empty bucket of its own for each test.
+// RunVersions runs the suite of buckets that keep versions, in addition to Run. Make returns a new empty bucket for
+// each test.
 func RunVersions(t *testing.T, make func(t *testing.T) store.Bucket) {
 	for _, c := range []struct {
 		name string
@@ -27,7 +27,7 @@ func RunVersions(t *testing.T, make func(t *testing.T) store.Bucket) {
 	}
 }
 
-// listsVersions is for every bucket: what is there is among the versions.
+// listsVersions holds for every bucket: its objects are among its versions.
 func listsVersions(t *testing.T, b store.Bucket) {
 	want := map[string]string{}
 	for _, name := range []string{"v/a", "v/a b", "v/a-b", "v/c", "other"} {
@@ -90,7 +90,8 @@ func allVersions(t *testing.T, b store.Bucket, opts store.VersionOptions) []stor
 func overwritten(t *testing.T, b store.Bucket) {
 	var made []store.Info
 	for i := range 3 {
-		made = append(made, put(t, b, "o", fmt.Sprint(i), store.PutOptions{Metadata: map[string]string{"number": fmt.Sprint(i)}}))
+		made = append(made,
+			put(t, b, "o", fmt.Sprint(i), store.PutOptions{Metadata: map[string]string{"number": fmt.Sprint(i)}}))
 	}
 	listed := allVersions(t, b, store.VersionOptions{})
 	if len(listed) != 3 {
@@ -106,7 +107,8 @@ func overwritten(t *testing.T, b store.Bucket) {
 			t.Errorf("version %d has %q, %+v", i, text, got)
 		}
 		described, err := store.Describe(t.Context(), b, "o", v.VersionID)
-		if err != nil || described.Metadata["number"] != fmt.Sprint(i) || described.Size != 1 || described.ETag != v.ETag {
+		if err != nil || described.Metadata["number"] != fmt.Sprint(i) || described.Size != 1 ||
+			described.ETag != v.ETag {
 			t.Errorf("version %d is described as %+v, %v", i, described, err)
 		}
 	}
@@ -140,7 +142,8 @@ func deleted(t *testing.T, b store.Bucket) {
 	_, _, err = b.Get(t.Context(), "d", store.GetOptions{VersionID: listed[0].VersionID})
 	wants(t, "get of the mark", err, store.ErrNotFound)
 	again := put(t, b, "d", "2", store.PutOptions{IfNoneMatch: true})
-	if listed := allVersions(t, b, store.VersionOptions{}); len(listed) != 3 || listed[0].VersionID != again.VersionID || !listed[1].Deleted {
+	listed = allVersions(t, b, store.VersionOptions{})
+	if len(listed) != 3 || listed[0].VersionID != again.VersionID || !listed[1].Deleted {
 		t.Errorf("versions %+v", listed)
 	}
 }
@@ -160,7 +163,8 @@ func pagesOfVersions(t *testing.T, b store.Bucket) {
 		}
 	}
 	for i, v := range all {
-		rest := allVersions(t, b, store.VersionOptions{Limit: 2, From: store.Position{Name: v.Name, VersionID: v.VersionID}})
+		rest := allVersions(t, b,
+			store.VersionOptions{Limit: 2, From: store.Position{Name: v.Name, VersionID: v.VersionID}})
 		if diff := cmp.Diff(all[i+1:], append([]store.Version{}, rest...)); diff != "" {
 			t.Errorf("behind version %d (-want +got):\n%s", i, diff)
 		}
@@ -177,12 +181,16 @@ func goneVersion(t *testing.T, b store.Bucket) {
 	put(t, b, "a", "2", store.PutOptions{})
 	last := put(t, b, "b", "1", store.PutOptions{})
 	for _, from := range []string{"a", "a "} {
-		got := allVersions(t, b, store.VersionOptions{From: store.Position{Name: from, VersionID: "00000000-0000-0000-0000-000000000000"}})
+		got := allVersions(t, b,
+			store.VersionOptions{From: store.Position{Name: from, VersionID: "00000000-0000-0000-0000-000000000000"}})
 		if len(got) != 1 || got[0].VersionID != last.VersionID {
 			t.Errorf("after a version of %q that is gone: %+v", from, got)
 		}
 	}
-	if got := allVersions(t, b, store.VersionOptions{From: store.Position{Name: "b", VersionID: "00000000-0000-0000-0000-000000000000"}}); len(got) != 0 {
+	if got := allVersions(t, b,
+		store.VersionOptions{From: store.Position{
+			Name: "b", VersionID: "00000000-0000-0000-0000-000000000000",
+		}}); len(got) != 0 {
 		t.Errorf("after one that was the last: %+v", got)
 	}
 }
@@ -199,7 +207,8 @@ func times(t *testing.T, b store.Bucket) {
 		t.Fatal(err)
 	}
 	if listed[0].Created.Before(listed[1].Created) || !page.Objects[0].Created.Equal(listed[0].Created) {
-		t.Errorf("written at %s and %s; the list of objects says %s", listed[1].Created, listed[0].Created, page.Objects[0].Created)
+		t.Errorf("written at %s and %s; the list of objects says %s", listed[1].Created, listed[0].Created,
+			page.Objects[0].Created)
 	}
 	for i, v := range listed {
 		if off := v.Created.Sub(infos[1-i].Created); off < 0 || off >= 1e9 {

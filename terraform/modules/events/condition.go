@@ -26,5 +26,6 @@ func Condition(packagesBucket string) string {
 // TriggerCondition returns the condition of the rule for events of a type about a resource by its
 // name, in which * stands for anything.
 func TriggerCondition(eventType, name string) string {
-	return strings.NewReplacer("${event_type}", eventType, "${attribute}", "resourceName", "${resource}", name).Replace(trigger)
+	return strings.NewReplacer("${event_type}", eventType, "${attribute}", "resourceName", "${resource}",
+		name).Replace(trigger)
 }

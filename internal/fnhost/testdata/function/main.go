@@ -39,10 +39,12 @@ func serve(ctx context.Context, in io.Reader, out io.Writer) {
 		deadline, _ := ctx.Deadline()
 		call := fdk.GetContext(ctx)
 		_ = json.NewEncoder(out).Encode(map[string]any{
-			"pid": os.Getpid(), "uid": os.Getuid(), "env": os.Environ(), "deadline": deadline, "call": call.CallID(), "header": call.Header(),
+			"pid": os.Getpid(), "uid": os.Getuid(), "env": os.Environ(), "deadline": deadline, "call": call.CallID(),
+			"header": call.Header(),
 		})
 	case "sleep": // with a daemon that ignores SIGTERM, in a session of its own and with nothing that tells whose it is
-		cmd := exec.Command("setsid", "sh", "-c", "(env -i setsid sh -c \"trap '' TERM; cd /; echo \\$\\$ >"+q.Arg+"; while :; do sleep 1; done\" &)")
+		cmd := exec.Command("setsid", "sh",
+			"-c", "(env -i setsid sh -c \"trap '' TERM; cd /; echo \\$\\$ >"+q.Arg+"; while :; do sleep 1; done\" &)")
 		_ = cmd.Start()
 		time.Sleep(time.Hour)
 	case "wait": // until a file exists
