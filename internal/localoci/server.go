@@ -4,7 +4,7 @@
 // functions, notifications, vault, logging, and admin, which OCI does not have.
 //
 // It is as strict as OCI, so that what works here works there: every request must be signed by a key it knows, no more
-// than five minutes from now, and a function may do only what its policy allows. Where it is not documented how OCI
+// than five minutes from now, or be a pre-authenticated one, and a function may do only what its policy allows. Where it is not documented how OCI
 // behaves, the stricter reading is taken. Errors have OCI's bodies and codes and every answer an opc-request-id.
 //
 // All state is in one folder. An acknowledged write survives the process being killed at any moment; an event is
@@ -19,10 +19,12 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
 
+	"cemli-executor/internal/iam"
 	"cemli-executor/internal/localoci/admin"
 	"cemli-executor/internal/localoci/buckets"
 	"cemli-executor/internal/localoci/events"
@@ -74,6 +76,7 @@ type Server struct {
 
 	authority *tenancy.Authority
 	faults    faults.Box
+	policy    atomic.Pointer[iam.Policy]
 	db        *bolt.DB // the index of all services
 
 	buckets       *buckets.Store

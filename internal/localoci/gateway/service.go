@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+
+	"cemli-executor/internal/localoci/tenancy"
 )
 
 // Service is what the gateway has to know of a service: which operation, if any, a request is for. It reads the path as
@@ -15,6 +17,9 @@ type Service interface {
 // Operation is something that a client can ask of a service.
 type Operation struct {
 	Handle func(w http.ResponseWriter, r *Request) error
+	// PreAuthenticated says for whom the request acts that has no signature because its path is secret; nil: it must have
+	// one.
+	PreAuthenticated func() (tenancy.Principal, error)
 	// BodyUnsigned: the headers of the body need not be signed, as for PutObject.
 	BodyUnsigned bool
 	// Missing is how the service says falsely that what is asked for is not there; nil: it does not.
