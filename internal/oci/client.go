@@ -113,6 +113,11 @@ func ConfigFile(path, profile string, options Options) *Client {
 
 func newClient(options Options, credentials func() (common.ConfigurationProvider, error)) *Client {
 	options = options.withDefaults()
+	return &Client{options: options, credentials: credentials, http: newHTTP(options)}
+}
+
+// newHTTP is what requests are sent with.
+func newHTTP(options Options) *http.Client {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.DialContext = (&net.Dialer{Timeout: options.Connect, KeepAlive: 30 * time.Second}).DialContext
 	transport.TLSHandshakeTimeout = options.Connect
@@ -121,14 +126,10 @@ func newClient(options Options, credentials func() (common.ConfigurationProvider
 	if options.Endpoint != "" {
 		transport.Proxy = nil // a loopback endpoint is never behind a proxy
 	}
-	return &Client{
-		options:     options,
-		credentials: credentials,
-		http: &http.Client{
-			Transport: callerContext{boundedErrors{transport}, options.Answer},
-			// A redirect would carry a signature to a place it was not made for.
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		},
+	return &http.Client{
+		Transport: callerContext{boundedErrors{transport}, options.Answer},
+		// A redirect would carry a signature to a place it was not made for.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }
 
