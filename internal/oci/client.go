@@ -16,6 +16,8 @@
 //   - what would be refused the next time, too, is store.ErrRefused and no outage;
 //   - a download that breaks or stalls goes on where it stopped, from the same ETag.
 //
+// A Mailbox, which needs no credentials, does not use the SDK and keeps to the same.
+//
 // On OCI the caller is a resource principal; people use a configuration file.
 package oci
 
