@@ -41,23 +41,31 @@ var (
 // OpenMailbox makes the client of a mailbox from its address, which a MailboxGrant has. It is refused unless it has the
 // form of one, over TLS or at the endpoint in the options. Nothing is sent.
 func OpenMailbox(address string, options Options) (*Mailbox, error) {
-	refused := store.Error(store.ErrRefused, "open", mailbox, "", errors.New("the address is not a mailbox's"))
-	u, err := url.Parse(address)
-	if err != nil {
-		return nil, refused // what url says has the address
-	}
-	match := mailboxPath.FindStringSubmatch(u.Path)
-	base := u.Scheme + "://" + u.Host
-	trusted := u.Scheme == "https" || base == strings.TrimRight(options.Endpoint, "/")
-	if match == nil || u.Host == "" || !trusted || address != base+u.Path {
-		return nil, refused
+	secret, ok := secretIn(address, options.Endpoint)
+	if !ok {
+		return nil, store.Error(store.ErrRefused, "open", mailbox, "", errors.New("the address is not a mailbox's"))
 	}
 	options = options.withDefaults()
 	return &Mailbox{
 		options: options, http: newHTTP(options),
 		address: func(name string) string { return address + name },
-		hide:    func(text string) string { return strings.ReplaceAll(text, match[1], "***") },
+		hide:    func(text string) string { return strings.ReplaceAll(text, secret, "***") },
 	}, nil
+}
+
+// secretIn is what is secret in the address of a mailbox, over TLS or at an endpoint.
+func secretIn(address, endpoint string) (secret string, ok bool) {
+	u, err := url.Parse(address)
+	if err != nil {
+		return "", false // its text has the address
+	}
+	match := mailboxPath.FindStringSubmatch(u.Path)
+	base := u.Scheme + "://" + u.Host
+	trusted := u.Scheme == "https" || base == strings.TrimRight(endpoint, "/")
+	if match == nil || u.Host == "" || !trusted || address != base+u.Path {
+		return "", false
+	}
+	return match[1], true
 }
 
 // checkMail refuses names that would have to be escaped, and those that lead out of the prefix where somebody

@@ -395,7 +395,7 @@ func TestMailboxOfAHostileServer(t *testing.T) {
 			}
 		},
 		"a redirect": func(w http.ResponseWriter, r *http.Request, _ http.Handler) {
-			http.Redirect(w, r, "/x"+r.URL.Path, 307)
+			http.Redirect(w, r, "/x"+r.URL.Path, http.StatusTemporaryRedirect)
 		},
 		"no HTTP":             hijacked("%s\r\n\r\n"),
 		"a broken header":     hijacked("HTTP/1.1 200 OK\r\n%s\r\n\r\n"),
