@@ -39,6 +39,7 @@ const (
 	BucketCreate     Permission = "BUCKET_CREATE"
 	BucketUpdate     Permission = "BUCKET_UPDATE"
 	BucketDelete     Permission = "BUCKET_DELETE"
+	ParManage        Permission = "PAR_MANAGE"
 	RetentionManage  Permission = "RETENTION_RULE_MANAGE"
 	SecretBundleRead Permission = "SECRET_BUNDLE_READ"
 	TopicPublish     Permission = "ONS_TOPIC_PUBLISH"

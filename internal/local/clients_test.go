@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"crypto/rand"
 	"encoding/json"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"cemli-executor/internal/localoci"
 )
@@ -168,6 +170,38 @@ func TestObjectStorageWithTheOCICLI(t *testing.T) {
 	}
 	o.run("os", "object", "bulk-delete", "-bn", "mine", "--force")
 	o.run("os", "bucket", "delete", "--name", "mine", "--force")
+}
+
+func TestPreAuthenticatedRequestsWithTheOCICLI(t *testing.T) {
+	o := newOCICLI(t)
+	const bucket = "cemli-state"
+	par, _ := o.data("os", "preauth-request", "create", "-bn", bucket, "--name", "mail", "--access-type", "AnyObjectReadWrite",
+		"--object-name", "in/", "--bucket-listing-action", "ListObjects", "--time-expires", time.Now().Add(time.Hour).UTC().Format(time.RFC3339)).(map[string]any)
+	uri, _ := par["access-uri"].(string)
+	id, _ := par["id"].(string)
+	status := func(method, name string) any {
+		t.Helper()
+		r, err := http.NewRequestWithContext(t.Context(), method, o.c.Endpoint()+uri+name, strings.NewReader("hello"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		return resp.StatusCode
+	}
+	o.want("put", status(http.MethodPut, "in/a"), 200)
+	o.want("put elsewhere", status(http.MethodPut, "out"), 401)
+	o.run("os", "object", "get", "-bn", bucket, "--name", "in/a", "--file", "a")
+	o.same("a", []byte("hello"))
+	o.want("prefix", o.field("object-name", "os", "preauth-request", "get", "-bn", bucket, "--par-id", id), "in/")
+	if text := o.run("os", "preauth-request", "list", "-bn", bucket); !strings.Contains(text, id) || strings.Contains(text, "/p/") {
+		t.Errorf("list: %s", text)
+	}
+	o.run("os", "preauth-request", "delete", "-bn", bucket, "--par-id", id, "--force")
+	o.want("put after the deletion", status(http.MethodPut, "in/a"), 401)
 }
 
 // A package the whole way, with nothing but Oracle's own tool.

@@ -60,7 +60,7 @@ func (s *Server) HasSecret(name string, content []byte) bool { return s.vault.Ha
 // Messages returns the last 1,000 published messages, oldest first.
 func (s *Server) Messages() ([]Message, error) { return s.notifications.Messages() }
 
-// LogWrite adds an entry to the write log: local OCI has no pre-authenticated requests.
+// LogWrite puts an entry into the write log, of an upload by somebody whom this tenancy does not have.
 func (s *Server) LogWrite(l LoggedWrite) { s.logging.Put(l) }
 
 // PendingEvents counts the events that have not been delivered yet.

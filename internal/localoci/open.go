@@ -30,7 +30,7 @@ func Open(config Config) (*Server, error) {
 	if config.Now == nil {
 		config.Now = time.Now
 	}
-	policy, err := newPolicy(config)
+	policy, err := newPolicy(config.Buckets, config.Statements)
 	if err != nil {
 		return nil, err
 	}
@@ -47,7 +47,8 @@ func Open(config Config) (*Server, error) {
 		return nil, dirError(config.Dir, err)
 	}
 	s.admin = admin.New(config.Dir, switches{s}.calls(), config.Log)
-	s.gateway = s.newGateway(policy)
+	s.policy.Store(&policy)
+	s.gateway = s.newGateway()
 	return s, nil
 }
 
@@ -123,14 +124,14 @@ func (s *Server) makeBuckets() error {
 	return nil
 }
 
-// newGateway puts the services behind one gateway.
-func (s *Server) newGateway(policy iam.Policy) *gateway.Gateway {
+// newGateway puts the services behind one server.
+func (s *Server) newGateway() *gateway.Gateway {
 	storage := objectstorage.New(objectstorage.Config{
 		Buckets: s.buckets, Now: s.now, Observe: func(kind, detail string) { s.observe(kind, detail, nil) },
 		Wrote: func(r *gateway.Request, w objectstorage.Write) { s.logging.Note(r, logging.Write(w)) },
 	})
 	return &gateway.Gateway{
-		Authority: s.authority, Policy: policy,
+		Authority: s.authority, Policy: func() iam.Policy { return *s.policy.Load() },
 		Services: []gateway.Service{s.functions, s.notifications, s.vault, s.logging, storage},
 		Unsigned: s.admin, Faults: s.faults.Get, Now: s.now,
 		Denied: func(detail string) { s.observe("denied", detail, nil) }, Log: s.config.Log,
@@ -154,11 +155,20 @@ func Statements(b Buckets) ([]statements.Statement, error) {
 	})
 }
 
-// newPolicy reads the policy statements for functions and instances.
-func newPolicy(config Config) (iam.Policy, error) {
-	texts := config.Statements
+// SetStatements replaces the policy of the function's principal from now on, as somebody who takes it rights or gives
+// it some; nil: those that Terraform deploys.
+func (s *Server) SetStatements(texts []string) error {
+	policy, err := newPolicy(s.config.Buckets, texts)
+	if err == nil {
+		s.policy.Store(&policy)
+	}
+	return err
+}
+
+// newPolicy reads the statements that functions and instances are held to; nil: those that Terraform deploys.
+func newPolicy(b Buckets, texts []string) (iam.Policy, error) {
 	if texts == nil {
-		list, err := Statements(config.Buckets)
+		list, err := Statements(b)
 		if err != nil {
 			return iam.Policy{}, err
 		}

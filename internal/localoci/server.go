@@ -4,9 +4,9 @@
 // stores in buckets), events, functions, notifications, vault, logging, and admin, which OCI does not have.
 //
 // It is as strict as OCI, so that what works here works there: every request must be signed by a known key, at most
-// five minutes ago or ahead, and a function may do only what its policy allows. Where the documentation leaves OCI's
-// behaviour open, this is the stricter one. Errors have OCI's bodies and codes, and every answer has an
-// opc-request-id.
+// five minutes ago or ahead, or be pre-authenticated, and a function may do only what its policy allows. Where the
+// documentation leaves OCI's behaviour open, this is the stricter one. Errors have OCI's bodies and codes, and every
+// answer has an opc-request-id.
 //
 // All state is in one folder. An acknowledged write survives killing the process at any moment; an event is delivered
 // at least once, also over a restart. Objects are streamed, never held in memory, and names are stored as given and
@@ -20,10 +20,12 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
 
+	"cemli-executor/internal/iam"
 	"cemli-executor/internal/localoci/admin"
 	"cemli-executor/internal/localoci/buckets"
 	"cemli-executor/internal/localoci/events"
@@ -75,6 +77,7 @@ type Server struct {
 
 	authority *tenancy.Authority
 	faults    faults.Box
+	policy    atomic.Pointer[iam.Policy]
 	db        *bolt.DB // the index of all services
 
 	buckets       *buckets.Store

@@ -22,22 +22,28 @@ type tries struct {
 	uncertain bool
 }
 
-// call sends one request until it succeeds, fails for good, has been sent maxTries
-// times, or ctx ends. It returns the last attempt's error.
+// call sends one request, repeated as the package says.
 func (c *Client) call(ctx context.Context, send func(context.Context, *principal) error) (tries, error) {
+	return repeat(ctx, c.options.Backoff, c.dropCredentials, func() error { return c.attempt(ctx, send) })
+}
+
+// repeat sends one request until it succeeds, fails for good, has been sent maxTries
+// times, or ctx ends. It returns the last attempt's error. Where renew is not nil, the credentials are
+// read anew with it.
+func repeat(ctx context.Context, backoff time.Duration, renew func(), send func() error) (tries, error) {
 	var seen tries
 	var renewed, lookedTwice bool
 	for try := 1; ; try++ {
-		err := c.attempt(ctx, send)
+		err := send()
 		if err == nil || ctx.Err() != nil || try == maxTries {
 			return seen, err
 		}
 		switch status, code := serviceAnswer(err); {
 		case errors.Is(err, errCredentials):
 			return seen, err
-		case status == http.StatusUnauthorized && !renewed:
+		case status == http.StatusUnauthorized && renew != nil && !renewed:
 			renewed = true
-			c.dropCredentials()
+			renew()
 			continue
 		case status == http.StatusNotFound && code == "BucketNotFound" && !lookedTwice:
 			lookedTwice = true
@@ -46,7 +52,7 @@ func (c *Client) call(ctx context.Context, send func(context.Context, *principal
 		default:
 			return seen, err
 		}
-		if err := pause(ctx, c.options.Backoff<<(try-1)); err != nil {
+		if err := pause(ctx, backoff<<(try-1)); err != nil {
 			return seen, err
 		}
 	}

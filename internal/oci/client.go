@@ -16,6 +16,8 @@
 //   - what would be refused the next time, too, is store.ErrRefused and no outage;
 //   - a download that breaks or stalls goes on where it stopped, from the same ETag.
 //
+// A Mailbox, which needs no credentials, does not use the SDK and keeps to the same.
+//
 // On OCI the caller is a resource principal; people use a configuration file.
 package oci
 
@@ -110,6 +112,11 @@ func ConfigFile(path, profile string, options Options) *Client {
 
 func newClient(options Options, credentials func() (common.ConfigurationProvider, error)) *Client {
 	options = options.withDefaults()
+	return &Client{options: options, credentials: credentials, http: newHTTP(options)}
+}
+
+// newHTTP is what requests are sent with.
+func newHTTP(options Options) *http.Client {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.DialContext = (&net.Dialer{Timeout: options.Connect, KeepAlive: 30 * time.Second}).DialContext
 	transport.TLSHandshakeTimeout = options.Connect
@@ -118,14 +125,10 @@ func newClient(options Options, credentials func() (common.ConfigurationProvider
 	if options.Endpoint != "" {
 		transport.Proxy = nil // a loopback endpoint is never behind a proxy
 	}
-	return &Client{
-		options:     options,
-		credentials: credentials,
-		http: &http.Client{
-			Transport: callerContext{boundedErrors{transport}, options.Answer},
-			// A redirect would carry a signature to another place.
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		},
+	return &http.Client{
+		Transport: callerContext{boundedErrors{transport}, options.Answer},
+		// A redirect would carry a signature to a place it was not made for.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }
 

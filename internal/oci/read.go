@@ -35,8 +35,14 @@ func (b *Bucket) Get(ctx context.Context, name string, opts store.GetOptions) (i
 		info.Size = total
 	}
 	return &download{
-		ctx: ctx, cancel: cancel, bucket: b, name: name, etag: info.ETag, version: opts.VersionID,
+		ctx: ctx, cancel: cancel, options: b.client.options, bucket: b.name, name: name,
 		next: opts.Offset, left: length, body: answer.Content,
+		again: func(from, length int64) (io.ReadCloser, int64, error) {
+			answer, err := b.open(ctx, name, store.GetOptions{
+				IfMatch: info.ETag, VersionID: opts.VersionID, Offset: from, Length: length,
+			})
+			return answer.Content, value(answer.ContentLength), err
+		},
 	}, info, nil
 }
 
@@ -93,10 +99,11 @@ func rangeTotal(header *string) (int64, bool) {
 type download struct {
 	ctx     context.Context
 	cancel  context.CancelCauseFunc
-	bucket  *Bucket
+	options Options
+	bucket  string
 	name    string
-	etag    string
-	version string
+	// again opens a part of the same version, and says how long it is.
+	again func(from, length int64) (io.ReadCloser, int64, error)
 
 	body   io.ReadCloser
 	next   int64 // offset of the next byte in the object
@@ -137,7 +144,7 @@ func (d *download) Read(p []byte) (int, error) {
 // blocked read.
 func (d *download) readOnce(p []byte) (int, error) {
 	body := d.body
-	watch := time.AfterFunc(part(d.ctx, d.bucket.client.options.Stall), func() { _ = body.Close() })
+	watch := time.AfterFunc(part(d.ctx, d.options.Stall), func() { _ = body.Close() })
 	n, err := body.Read(p)
 	if !watch.Stop() && n == 0 {
 		return 0, errStalled
@@ -153,23 +160,21 @@ func (d *download) reopen(cause error) error {
 	_ = d.body.Close() // already broken
 	d.broken++
 	if d.ctx.Err() != nil || d.broken >= maxTries {
-		return store.Error(store.ErrUnavailable, "read", d.bucket.name, d.name, cause)
+		return store.Error(store.ErrUnavailable, "read", d.bucket, d.name, cause)
 	}
-	if err := pause(d.ctx, d.bucket.client.options.Backoff<<(d.broken-1)); err != nil {
-		return store.Error(store.ErrUnavailable, "read", d.bucket.name, d.name, err)
+	if err := pause(d.ctx, d.options.Backoff<<(d.broken-1)); err != nil {
+		return store.Error(store.ErrUnavailable, "read", d.bucket, d.name, err)
 	}
-	answer, err := d.bucket.open(d.ctx, d.name, store.GetOptions{
-		IfMatch: d.etag, VersionID: d.version, Offset: d.next, Length: d.left,
-	})
+	body, got, err := d.again(d.next, d.left)
 	if err != nil {
 		return err
 	}
-	if got := value(answer.ContentLength); got != d.left {
-		_ = answer.Content.Close() // it is not the rest
+	if got != d.left {
+		_ = body.Close() // it is not the rest
 		cause := fmt.Errorf("%d bytes left, %d offered", d.left, got)
-		return store.Error(store.ErrCorrupt, "read", d.bucket.name, d.name, cause)
+		return store.Error(store.ErrCorrupt, "read", d.bucket, d.name, cause)
 	}
-	d.body = answer.Content
+	d.body = body
 	return nil
 }
 

@@ -61,7 +61,8 @@ func (s *Store) UpdateBucket(name string, change func(b *Bucket) error) (Bucket,
 	return b, err
 }
 
-// DeleteBucket removes an empty bucket if allow, which is called within the transaction, permits it.
+// DeleteBucket removes a bucket that is empty, also of pre-authenticated requests, if allow, which is called within
+// the transaction, permits it.
 func (s *Store) DeleteBucket(name string, allow func(Bucket) error) error {
 	return s.db.Update(func(tx *bolt.Tx) error {
 		b, err := readBucket(tx, name)
@@ -72,7 +73,7 @@ func (s *Store) DeleteBucket(name string, allow func(Bucket) error) error {
 			return err
 		}
 		prefix := inBucket(name, "")
-		for _, table := range [][]byte{tableObjects, tableVersions, tableUploads} {
+		for _, table := range [][]byte{tableObjects, tableVersions, tableUploads, tablePARs} {
 			if key, _ := tx.Bucket(table).Cursor().Seek(prefix); bytes.HasPrefix(key, prefix) {
 				return errNotEmpty
 			}

@@ -25,10 +25,11 @@ var (
 	tableUploads  = []byte("uploads")
 	tableParts    = []byte("parts")
 	tableWork     = []byte("workrequests")
+	tablePARs     = []byte("pars")
 )
 
-// Tables are the index's tables for a Store.
-var Tables = [][]byte{tableBuckets, tableObjects, tableVersions, tableUploads, tableParts, tableWork}
+// Tables are the tables that a Store has in the index.
+var Tables = [][]byte{tableBuckets, tableObjects, tableVersions, tableUploads, tableParts, tableWork, tablePARs}
 
 // The failures that clients are told about.
 var (
@@ -40,7 +41,7 @@ var (
 		"The If-None-Match header is set to '*' and the object already exists.")
 	errBucketExists = answer.New(http.StatusConflict, "BucketAlreadyExists", "The bucket already exists.")
 	errNotEmpty     = answer.New(http.StatusConflict, "BucketNotEmpty",
-		"The bucket is not empty. Delete its objects first.")
+		"The bucket is not empty. Delete its objects, uploads and pre-authenticated requests first.")
 )
 
 // ErrNoBucket answers for a bucket that does not exist or may not be seen.

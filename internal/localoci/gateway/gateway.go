@@ -21,7 +21,7 @@ import (
 // Gateway serves the operations of all services.
 type Gateway struct {
 	Authority *tenancy.Authority // whose keys are accepted
-	Policy    iam.Policy         // what functions and instances may do
+	Policy    func() iam.Policy  // what functions and instances may do now
 	Services  []Service
 	// Unsigned are operations that OCI does not have: they need no signature, and no faults apply to them.
 	Unsigned Service
@@ -68,7 +68,7 @@ func (g *Gateway) serve(w http.ResponseWriter, r *Request, operation Operation) 
 	if err := g.authenticate(r, operation); err != nil {
 		return err
 	}
-	g.Log.Debug("request", "principal", r.Principal.ID(), "method", r.Method, "path", r.URL.Path)
+	g.Log.Debug("request", "principal", r.Principal.ID(), "method", r.Method, "path", loggable(r.URL.Path))
 	return operation.Handle(w, r)
 }
 
@@ -82,7 +82,7 @@ func (g *Gateway) finish(w http.ResponseWriter, r *Request, err error) {
 		g.Log.Error("internal error", "request", r.ID, "error", err.Error())
 		refused = answer.New(http.StatusInternalServerError, "InternalServerError", "Internal error")
 	}
-	g.Log.Debug("refused", "method", r.Method, "uri", r.RequestURI,
+	g.Log.Debug("refused", "method", r.Method, "uri", loggable(r.RequestURI),
 		"status", refused.Status, "code", refused.Code, "error", err.Error())
 	if r.Method == http.MethodHead {
 		w.WriteHeader(refused.Status)

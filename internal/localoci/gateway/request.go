@@ -8,6 +8,7 @@ import (
 	"hash"
 	"io"
 	"net/http"
+	"regexp"
 
 	"cemli-executor/internal/localoci/answer"
 	"cemli-executor/internal/localoci/tenancy"
@@ -19,11 +20,19 @@ type Request struct {
 	*http.Request
 	ID        string // the request's id in the answer
 	Principal tenancy.Principal
-	Body      *Body
-	gateway   *Gateway
+	// PreAuthenticated: it has no signature, and acts for Principal by a secret in its path.
+	PreAuthenticated bool
+	Body             *Body
+	gateway          *Gateway
 }
 
-// maxRead bounds the bodies that are read into memory: 6 MB, the most that can be sent to a function.
+// secretPath is what precedes the secret of a pre-authenticated request, and the secret.
+var secretPath = regexp.MustCompile(`^(/*(?i:p|%70)/+)[^/?]+`)
+
+// loggable is a path as it may be logged.
+func loggable(path string) string { return secretPath.ReplaceAllString(path, "$1***") }
+
+// maxRead bounds the bodies that are read into memory: 6 MB, the most that may be sent to a function.
 const maxRead = 6 << 20
 
 // ReadAll reads a body that is not an object's, and checks its digest.

@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+
+	"cemli-executor/internal/localoci/tenancy"
 )
 
 // Service finds the operation of a service that a request is for, if any. It reads the path as it was sent.
@@ -14,6 +16,9 @@ type Service interface {
 // Operation is something that a client can ask a service to do.
 type Operation struct {
 	Handle func(w http.ResponseWriter, r *Request) error
+	// PreAuthenticated says for whom the request acts that has no signature because its path is secret; nil: it must have
+	// one.
+	PreAuthenticated func() (tenancy.Principal, error)
 	// BodyUnsigned: the headers of the body need not be signed, as for PutObject.
 	BodyUnsigned bool
 	// Missing is the service's answer to a request for something that does not exist, for the fault of false 404s;

@@ -74,6 +74,7 @@ func (s *Service) Note(r *gateway.Request, w Write) {
 	s.keep(Entry{
 		Write: w, RequestID: r.ID, Principal: r.Principal.ID(),
 		PrincipalName: "local " + r.Principal.Kind(), Authentication: r.Principal.Kind(),
+		PAR: r.PreAuthenticated,
 	}, time.Duration(f.LogDelay))
 }
 
@@ -92,7 +93,7 @@ type LoggedWrite struct {
 	PreAuthenticated bool   `json:"pre_authenticated"`
 }
 
-// Put adds an entry to the log: local OCI has no pre-authenticated requests.
+// Put puts an entry into the log, of an upload by somebody whom this tenancy does not have.
 func (s *Service) Put(l LoggedWrite) {
 	now := s.config.Now()
 	s.keep(Entry{

@@ -44,22 +44,32 @@ func newLister(rawQuery string) (*lister, error) {
 	}
 	l := &lister{
 		prefix: query.Get("prefix"), end: query.Get("end"), after: query.Get("startAfter"),
-		delimiter: query.Get("delimiter"), limit: maxListed, items: []map[string]any{}, folders: []string{},
+		delimiter: query.Get("delimiter"), items: []map[string]any{}, folders: []string{},
 	}
 	l.from = max(l.prefix, query.Get("start"), l.after)
 	if l.delimiter != "" && l.delimiter != "/" {
 		return nil, answer.Invalid("The only delimiter is /.")
 	}
-	if text := query.Get("limit"); text != "" {
-		if l.limit, err = strconv.Atoi(text); err != nil || l.limit < 1 || l.limit > maxListed {
-			return nil, answer.Invalid("The limit must be a number from 1 to 1000.")
-		}
+	if l.limit, err = limitOf(query.Get("limit")); err != nil {
+		return nil, err
 	}
 	l.fields, err = fieldsOf(query.Get("fields"))
 	return l, err
 }
 
-// fieldsOf reads which fields of objects a listing has; names are always included.
+// limitOf reads how much a page is to have at most.
+func limitOf(text string) (int, error) {
+	if text == "" {
+		return maxListed, nil
+	}
+	limit, err := strconv.Atoi(text)
+	if err != nil || limit < 1 || limit > maxListed {
+		return 0, answer.Invalid("The limit must be a number from 1 to 1000.")
+	}
+	return limit, nil
+}
+
+// fieldsOf reads which fields of objects a listing is to have; names are always there.
 func fieldsOf(text string) ([]string, error) {
 	if text == "" {
 		return nil, nil

@@ -53,6 +53,7 @@ func (s *Service) allRoutes() routes {
 			"u":              uploadAPI{s.Config, s.Buckets.Uploads()}.routes(),
 			"objectversions": {all: byMethod{http.MethodGet: {objects.listVersions, needs(iam.ObjectInspect)}}},
 			"retentionRules": retentionAPI{s.Config}.routes(),
+			"p":              parAPI{s.Config}.routes(),
 		},
 		actions: copies.actions(),
 	}
@@ -65,6 +66,9 @@ func (s *Service) Route(r *http.Request) (gateway.Operation, bool) {
 		id, err := url.PathUnescape(rest)
 		one := err == nil && rest != "" && !strings.Contains(rest, "/")
 		return s.operation(s.routes.workRequest, target{object: id}), one && r.Method == http.MethodGet
+	}
+	if rest, ok := strings.CutPrefix(path, "/p/"); ok {
+		return s.routeUse(r, rest)
 	}
 	rest, ok := strings.CutPrefix(path, "/n")
 	if !ok {

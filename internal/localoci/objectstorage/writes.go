@@ -50,6 +50,9 @@ func (s *Service) writeOf(r *gateway.Request, to target, begun time.Time, watche
 		Version:   watched.Header().Get("Version-Id"),
 		UserAgent: r.UserAgent(),
 	}
+	if r.PreAuthenticated { // what precedes is secret
+		write.Path = write.Path[strings.Index(write.Path, "/n/"):]
+	}
 	write.Address, _, _ = net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
 		refused := answer.Error{Status: http.StatusInternalServerError, Code: "InternalServerError"}

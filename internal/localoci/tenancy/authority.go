@@ -172,7 +172,7 @@ func (a *Authority) Key(keyID string, now time.Time) (*rsa.PublicKey, Principal,
 	if keyID != ID+"/"+User+"/"+a.fingerprint {
 		return nil, Principal{}, errors.New("unknown key")
 	}
-	return &a.person.PublicKey, Principal{user: User, tenancy: ID, compartment: ID}, nil
+	return &a.person.PublicKey, Principal{User: User, Tenancy: ID, Compartment: ID}, nil
 }
 
 // sessionKey verifies a session token and returns the key in it.
@@ -200,9 +200,9 @@ func (a *Authority) sessionKey(token string, now time.Time) (*rsa.PublicKey, Pri
 	if errN != nil || errE != nil || len(e) > 4 {
 		return nil, Principal{}, errors.New("session token: the key cannot be read")
 	}
-	who := Principal{function: claims.Subject, tenancy: claims.Tenancy, compartment: claims.Compartment}
+	who := Principal{Function: claims.Subject, Tenancy: claims.Tenancy, Compartment: claims.Compartment}
 	if claims.Type == instanceType {
-		who.function, who.instance = "", claims.Subject
+		who.Function, who.Instance = "", claims.Subject
 	}
 	return &rsa.PublicKey{N: new(big.Int).SetBytes(n), E: int(new(big.Int).SetBytes(e).Int64())}, who, nil
 }

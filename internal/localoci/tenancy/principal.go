@@ -2,27 +2,27 @@ package tenancy
 
 import "cmp"
 
-// Principal is who signed a request.
+// Principal is who signed a request, or made what a request is made with.
 type Principal struct {
-	user        string // OCID; empty for functions and instances
-	function    string
-	instance    string
-	tenancy     string // OCID of the principal's tenancy
-	compartment string // OCID; for a person it is the tenancy
+	User        string `json:"user,omitempty"` // OCID; empty for functions and instances
+	Function    string `json:"function,omitempty"`
+	Instance    string `json:"instance,omitempty"`
+	Tenancy     string `json:"tenancy"`     // OCID of the principal's tenancy
+	Compartment string `json:"compartment"` // OCID; a person's is the tenancy
 }
 
 // ID is the principal's OCID.
-func (p Principal) ID() string { return cmp.Or(p.user, p.function, p.instance) }
+func (p Principal) ID() string { return cmp.Or(p.User, p.Function, p.Instance) }
 
 // Person reports whether the principal is the one person, who may do everything.
-func (p Principal) Person() bool { return p.user != "" }
+func (p Principal) Person() bool { return p.User != "" }
 
 // Kind is how the principal is authenticated, in OCI's words.
 func (p Principal) Kind() string {
 	switch {
-	case p.function != "":
+	case p.Function != "":
 		return "resource"
-	case p.instance != "":
+	case p.Instance != "":
 		return "instance"
 	}
 	return "user"
@@ -30,7 +30,7 @@ func (p Principal) Kind() string {
 
 // Group is the dynamic group that the principal is in.
 func (p Principal) Group() string {
-	if p.instance != "" {
+	if p.Instance != "" {
 		return InstanceGroup
 	}
 	return FunctionGroup
@@ -39,9 +39,9 @@ func (p Principal) Group() string {
 // String is the principal's name for people who watch.
 func (p Principal) String() string {
 	switch {
-	case p.user != "":
+	case p.User != "":
 		return "the person"
-	case p.instance != "":
+	case p.Instance != "":
 		return "the instance"
 	}
 	return "the function"
@@ -51,6 +51,6 @@ func (p Principal) String() string {
 func (p Principal) Subject() map[string]string {
 	return map[string]string{
 		"Oci-Subject-Id": p.ID(), "Oci-Subject-Type": p.Kind(),
-		"Oci-Subject-Tenancy-Id": p.tenancy, "Oci-Subject-Compartment-Id": p.compartment,
+		"Oci-Subject-Tenancy-Id": p.Tenancy, "Oci-Subject-Compartment-Id": p.Compartment,
 	}
 }
