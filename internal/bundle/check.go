@@ -30,22 +30,27 @@ func (e entry) file() File { return File{Name: e.name, Size: clamp(e.size)} }
 // clamp limits a 64-bit number so that sums of a few cannot overflow.
 func clamp(n uint64) int64 { return int64(min(n, math.MaxInt64/4)) } // bounded
 
-// checker collects the reasons to refuse one archive or one folder.
-type checker struct {
-	limits   Limits
-	file     *window
+// findings are the reasons to refuse one archive or one folder.
+type findings struct {
 	err      error // reading failed: nothing more can be said
 	problems []problem.Problem
 	codes    map[string]int // how often each code was found
 	more     int            // problems that were not kept
-	entries  []entry        // in directory order
-	dotted   bool           // all names begin with ./
-	names    names
+}
+
+// checker looks for reasons to refuse one archive or one folder.
+type checker struct {
+	findings
+	limits  Limits
+	file    *window
+	entries []entry // in directory order
+	dotted  bool    // all names begin with ./
+	names   names
 }
 
 func newChecker(limits Limits) *checker {
 	return &checker{
-		limits: limits, codes: map[string]int{},
+		limits: limits, findings: findings{codes: map[string]int{}},
 		names: names{byFold: map[string]claim{}, folders: map[string]bool{}, clashed: map[string]bool{}},
 	}
 }
@@ -53,7 +58,7 @@ func newChecker(limits Limits) *checker {
 // mostOfACode is how many problems of one code are kept: a hostile archive has tens of thousands.
 const mostOfACode = 100
 
-func (c *checker) add(code, name, message string) {
+func (c *findings) add(code, name, message string) {
 	if c.codes[code]++; c.codes[code] > mostOfACode {
 		c.more++
 		return
@@ -62,7 +67,7 @@ func (c *checker) add(code, name, message string) {
 }
 
 // refused is the error with all reasons; nil if there are none.
-func (c *checker) refused() error {
+func (c *findings) refused() error {
 	if c.more > 0 {
 		c.problems = append(c.problems,
 			refusal("archive.more", "", fmt.Sprintf("there are %d more problems like these", c.more)))
@@ -71,20 +76,20 @@ func (c *checker) refused() error {
 }
 
 // stop adds a reason that makes all further checks pointless.
-func (c *checker) stop(code, message string) bool {
+func (c *findings) stop(code, message string) bool {
 	c.add(code, "", message)
 	return false
 }
 
 // fail notes an error of reading the file.
-func (c *checker) fail(err error) bool {
+func (c *findings) fail(err error) bool {
 	c.err = err
 	return false
 }
 
 // check checks the whole archive, from its end to its beginning.
 func (c *checker) check() {
-	end, ok := c.ending()
+	end, ok := endSearch{c}.ending()
 	if !ok || !c.directory(end) {
 		return
 	}

@@ -19,8 +19,11 @@ const endings = lenEnd64 + lenLocator64 + lenEnd + unknown16
 // much again for extra fields and a comment.
 const recordBytes = 2048
 
+// endSearch looks for the end record of an archive.
+type endSearch struct{ *checker }
+
 // ending finds the end records, which must end where the file does.
-func (c *checker) ending() (ending, bool) {
+func (c endSearch) ending() (ending, bool) {
 	if c.file.size == 0 {
 		return ending{}, c.stop("archive.empty", "the file has no bytes")
 	}
@@ -36,7 +39,7 @@ func (c *checker) ending() (ending, bool) {
 }
 
 // findEnd returns the index of the end record in the file's tail.
-func (c *checker) findEnd(tail []byte) (int, bool) {
+func (c endSearch) findEnd(tail []byte) (int, bool) {
 	var all, exact []int
 	for at := 0; at+4 <= len(tail); at++ {
 		next := bytes.Index(tail[at:], signature(sigEnd))
@@ -72,7 +75,7 @@ func endLength(b []byte) int {
 	return lenEnd + int(u16(b[20:]))
 }
 
-func (c *checker) noEnd() bool {
+func (c endSearch) noEnd() bool {
 	if c.file.size < 4 {
 		return c.stop("archive.not_a_zip", "the file is not a zip")
 	}
@@ -87,7 +90,7 @@ func (c *checker) noEnd() bool {
 }
 
 // readEnd reads the end record at an index of the tail, and the 64-bit records before it.
-func (c *checker) readEnd(tail []byte, at int) (ending, bool) {
+func (c endSearch) readEnd(tail []byte, at int) (ending, bool) {
 	b := tail[at:]
 	disk, first, here := uint64(u16(b[4:])), uint64(u16(b[6:])), uint64(u16(b[8:]))
 	entries, size, start := uint64(u16(b[10:])), uint64(u32(b[12:])), uint64(u32(b[16:]))
@@ -119,7 +122,7 @@ func (c *checker) readEnd(tail []byte, at int) (ending, bool) {
 }
 
 // readEnd64 reads the 64-bit end record and its locator at the end of tail.
-func (c *checker) readEnd64(tail []byte, records int64, values []wide) bool {
+func (c endSearch) readEnd64(tail []byte, records int64, values []wide) bool {
 	locator := tail[len(tail)-lenLocator64:]
 	if len(tail) < lenEnd64+lenLocator64 {
 		return c.stop("archive.zip64", "the 64-bit end record is missing")
@@ -154,7 +157,7 @@ func settle(b []byte, values []wide) bool {
 }
 
 // directoryPlace checks that the directory ends where the end records begin.
-func (c *checker) directoryPlace(start, size uint64, records int64) bool {
+func (c endSearch) directoryPlace(start, size uint64, records int64) bool {
 	switch end := clamp(start) + clamp(size); {
 	case end > records:
 		return c.stop("archive.directory", "the directory is not where the end record says")
@@ -167,7 +170,7 @@ func (c *checker) directoryPlace(start, size uint64, records int64) bool {
 	return c.err == nil
 }
 
-func (c *checker) looksLikeDirectory(at int64) bool {
+func (c endSearch) looksLikeDirectory(at int64) bool {
 	if at+4 > c.file.size {
 		return false
 	}
@@ -179,7 +182,7 @@ func (c *checker) looksLikeDirectory(at int64) bool {
 }
 
 // directorySize limits the size of the directory before it is read.
-func (c *checker) directorySize(entries uint64, size int64) bool {
+func (c endSearch) directorySize(entries uint64, size int64) bool {
 	switch most := int64(c.limits.Entries) * recordBytes; {
 	case entries == 0 && size == 0:
 		return c.stop("archive.empty", "the zip has no entries")

@@ -20,7 +20,7 @@ import (
 var ErrNoPAR = answer.New(http.StatusNotFound, "PreauthenticatedRequestNotFound",
 	"The pre-authenticated request was not found.")
 
-// PAR is the record of a pre-authenticated request. Its secret is kept nowhere: the id is a digest of it.
+// Get is the record of a pre-authenticated request. Its secret is kept nowhere: the id is a digest of it.
 type PAR struct {
 	ID         string            `json:"id"`
 	Name       string            `json:"name"`
@@ -44,8 +44,14 @@ func parKey(bucket, id string) []byte {
 	return inBucket(bucket, digest)
 }
 
-// CreatePAR adds a pre-authenticated request to an existing bucket.
-func (s *Store) CreatePAR(bucket string, p PAR) error {
+// PARs are the pre-authenticated requests of a Store's buckets.
+type PARs struct{ *Store }
+
+// PARs returns the pre-authenticated requests.
+func (s *Store) PARs() PARs { return PARs{s} }
+
+// Create adds a pre-authenticated request to an existing bucket.
+func (s PARs) Create(bucket string, p PAR) error {
 	return s.db.Update(func(tx *bolt.Tx) error {
 		if _, err := readBucket(tx, bucket); err != nil {
 			return err
@@ -54,14 +60,14 @@ func (s *Store) CreatePAR(bucket string, p PAR) error {
 	})
 }
 
-// PAR returns the pre-authenticated request that has an id.
-func (s *Store) PAR(bucket, id string) (PAR, error) {
+// Get returns the pre-authenticated request that has an id.
+func (s PARs) Get(bucket, id string) (PAR, error) {
 	return index.View(s.db, func(tx *bolt.Tx) (PAR, error) { return readPAR(tx, bucket, id) })
 }
 
-// SecretPAR returns the pre-authenticated request that has a secret. How long that takes tells nothing about a secret:
+// BySecret returns the pre-authenticated request that has a secret. How long that takes tells nothing about a secret:
 // digests are compared, and the id, which is none, has that of each.
-func (s *Store) SecretPAR(bucket, secret string) (PAR, error) {
+func (s PARs) BySecret(bucket, secret string) (PAR, error) {
 	return index.View(s.db, func(tx *bolt.Tx) (PAR, error) { return findPAR(tx, bucket, PARDigest(secret)) })
 }
 
@@ -86,8 +92,8 @@ func findPAR(tx *bolt.Tx, bucket, id string) (PAR, error) {
 	return p, json.Unmarshal(value, &p)
 }
 
-// PARs calls visit for the pre-authenticated requests of a bucket whose ids are not before one, until it returns false.
-func (s *Store) PARs(bucket, from string, visit func(PAR) bool) error {
+// List calls visit for the pre-authenticated requests of a bucket whose ids are not before one, until it returns false.
+func (s PARs) List(bucket, from string, visit func(PAR) bool) error {
 	return s.db.View(func(tx *bolt.Tx) error {
 		if _, err := readBucket(tx, bucket); err != nil {
 			return err
@@ -107,8 +113,8 @@ func (s *Store) PARs(bucket, from string, visit func(PAR) bool) error {
 	})
 }
 
-// DeletePAR removes a pre-authenticated request, which nobody can use from then on.
-func (s *Store) DeletePAR(bucket, id string) error {
+// Delete removes a pre-authenticated request, which nobody can use from then on.
+func (s PARs) Delete(bucket, id string) error {
 	return s.db.Update(func(tx *bolt.Tx) error {
 		if _, err := readPAR(tx, bucket, id); err != nil {
 			return err

@@ -139,7 +139,7 @@ func (a parAPI) create(w http.ResponseWriter, r *gateway.Request, to target) err
 	if err := authorize(r, to.bucket, granting(p)...); err != nil {
 		return err
 	}
-	if err := a.Buckets.CreatePAR(to.bucket, p); err != nil {
+	if err := a.Buckets.PARs().Create(to.bucket, p); err != nil {
 		return err
 	}
 	document := describePAR(p)
@@ -192,7 +192,7 @@ func (a parAPI) get(w http.ResponseWriter, r *gateway.Request, to target) error 
 	if err := maySee(r, to.bucket); err != nil {
 		return err
 	}
-	p, err := a.Buckets.PAR(to.bucket, to.object)
+	p, err := a.Buckets.PARs().Get(to.bucket, to.object)
 	if err != nil {
 		return err
 	}
@@ -211,7 +211,7 @@ func (a parAPI) list(w http.ResponseWriter, r *gateway.Request, to target) error
 		return err
 	}
 	items := []map[string]any{}
-	err = a.Buckets.PARs(to.bucket, query.Get("page"), func(p buckets.PAR) bool {
+	err = a.Buckets.PARs().List(to.bucket, query.Get("page"), func(p buckets.PAR) bool {
 		if !strings.HasPrefix(p.Object, query.Get("objectNamePrefix")) {
 			return true
 		}
@@ -231,7 +231,7 @@ func (a parAPI) list(w http.ResponseWriter, r *gateway.Request, to target) error
 }
 
 func (a parAPI) delete(w http.ResponseWriter, _ *gateway.Request, to target) error {
-	if err := a.Buckets.DeletePAR(to.bucket, to.object); err != nil {
+	if err := a.Buckets.PARs().Delete(to.bucket, to.object); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)

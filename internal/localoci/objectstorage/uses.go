@@ -50,7 +50,7 @@ func (s *Service) routeUse(r *http.Request, path string) (gateway.Operation, boo
 // (https://github.com/oracle/learning-library/issues/1358). That it does so as well to one that was deleted or never
 // was, and to what a request does not grant, is not documented.
 func (s *Service) allowing(u use) (buckets.PAR, error) {
-	p, err := s.Buckets.SecretPAR(u.bucket, u.secret)
+	p, err := s.Buckets.PARs().BySecret(u.bucket, u.secret)
 	switch {
 	case err != nil:
 		return p, err
