@@ -15,6 +15,8 @@ import (
 	"testing"
 
 	"cemli-executor/internal/codes"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // codeRule is the form of an error code: a family's name, and a word.
@@ -173,8 +175,8 @@ func TestBrokenLinksAreFound(t *testing.T) {
 		"docs/b.md": "## The second `one`\n## The second, one\n",
 	}
 	broken, _ := brokenLinks(pages, "docs/a.md")
-	if want := []string{"b.md#none", "c.md", "#none", "../go.mod#x"}; !slices.Equal(broken, want) {
-		t.Errorf("found %v; want %v", broken, want)
+	if diff := cmp.Diff([]string{"b.md#none", "c.md", "#none", "../go.mod#x"}, broken); diff != "" {
+		t.Errorf("broken links (-want +got):\n%s", diff)
 	}
 }
 

@@ -11,9 +11,10 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // tree makes a folder with a program and a text, of that moment and umask.
@@ -47,8 +48,8 @@ func TestArchivesAreTheSame(t *testing.T) {
 		want := []string{
 			"cemli-1.2.3/cemli -rwxr-xr-x 1700000000", "cemli-1.2.3/completions/cemli.bash -rw-r--r-- 1700000000",
 		}
-		if got := list(t, kind, one); !slices.Equal(got, want) {
-			t.Errorf("%s has %q; want %q", kind, got, want)
+		if diff := cmp.Diff(want, list(t, kind, one)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", kind, diff)
 		}
 	}
 }
