@@ -273,7 +273,7 @@ func TestAnEventsInvocationSweeps(t *testing.T) {
 	}
 }
 
-// Whoever asks by hand is told what is wrong and what to do, whatever it is.
+// An invocation by hand is answered with what is wrong and what to do, whatever went wrong.
 func TestByHandWhatIsWrongIsAnswered(t *testing.T) {
 	server := localOCI(t)
 	client := func(endpoint string) *oci.Client {
@@ -287,7 +287,8 @@ func TestByHandWhatIsWrongIsAnswered(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	_, err := client(server.Endpoint()).Bucket("cemli-packages").Put(t.Context(), "a.zip", bytes.NewReader(zipped.Bytes()), int64(zipped.Len()), store.PutOptions{})
+	_, err := client(server.Endpoint()).Bucket("cemli-packages").Put(t.Context(), "a.zip",
+		bytes.NewReader(zipped.Bytes()), int64(zipped.Len()), store.PutOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -80,7 +80,7 @@ func (t *tenancy) call(program func(*tenancy, []string) int, args []string) int 
 	return code
 }
 
-// tick keeps what was done. Whoever is killed is killed after that.
+// tick records what was done, and only then kills whoever is to be killed.
 func (t *tenancy) tick() {
 	t.Calls++
 	text, err := json.Marshal(t)

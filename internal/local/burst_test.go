@@ -110,7 +110,8 @@ func (c *crowd) burst(name string, packages int) (total time.Duration, each []ti
 	for range 8 {
 		uploads.Go(func() {
 			for i := range next {
-				_, err := bucket.Put(context.Background(), fmt.Sprintf("%s-%d-1.0.0.zip", name, i), bytes.NewReader(bodies[i]), int64(len(bodies[i])), store.PutOptions{})
+				_, err := bucket.Put(context.Background(), fmt.Sprintf("%s-%d-1.0.0.zip", name, i),
+					bytes.NewReader(bodies[i]), int64(len(bodies[i])), store.PutOptions{})
 				if err != nil {
 					t.Errorf("upload %d: %v", i, err)
 				}
@@ -173,7 +174,8 @@ func (c *crowd) remember(runs int) {
 	next := make(chan int)
 	var all sync.WaitGroup
 	put := func(bucket, name, text string) {
-		_, err := c.Person().Bucket(bucket).Put(context.Background(), name, strings.NewReader(text), int64(len(text)), store.PutOptions{})
+		_, err := c.Person().Bucket(bucket).Put(context.Background(), name, strings.NewReader(text), int64(len(text)),
+			store.PutOptions{})
 		if err != nil {
 			c.t.Error(err)
 		}

@@ -229,7 +229,8 @@ func TestPolicyAndRecords(t *testing.T) {
 	}
 	policy := func(text string) {
 		t.Helper()
-		_, err := c.Person().Bucket("cemli-policies").Put(t.Context(), "local.json", strings.NewReader(text), int64(len(text)), store.PutOptions{})
+		_, err := c.Person().Bucket("cemli-policies").Put(t.Context(), "local.json", strings.NewReader(text),
+			int64(len(text)), store.PutOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -278,7 +279,8 @@ func TestRunNeedsItsPermissions(t *testing.T) {
 				}
 			})
 			const policy = `{"environment":"local"}`
-			_, err := c.Person().Bucket("cemli-policies").Put(t.Context(), "local.json", strings.NewReader(policy), int64(len(policy)), store.PutOptions{})
+			_, err := c.Person().Bucket("cemli-policies").Put(t.Context(), "local.json", strings.NewReader(policy),
+				int64(len(policy)), store.PutOptions{})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -253,7 +253,8 @@ func passable(t *testing.T, folders ...string) {
 
 func (c *cloud) putPolicy(t *testing.T, doc string) {
 	t.Helper()
-	_, err := c.Person().Bucket("cemli-policies").Put(t.Context(), "policy.json", strings.NewReader(doc), int64(len(doc)), store.PutOptions{})
+	_, err := c.Person().Bucket("cemli-policies").Put(t.Context(), "policy.json", strings.NewReader(doc),
+		int64(len(doc)), store.PutOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -49,7 +49,7 @@ func TestCloseLetsRequestsEnd(t *testing.T) {
 	}
 }
 
-// Whoever watches is told what happens, in order.
+// Observe is called for what happens, in order.
 func TestObserve(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex

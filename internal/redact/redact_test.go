@@ -163,7 +163,7 @@ func TestWhatIsNoSecretStays(t *testing.T) {
 	}
 }
 
-// What is decided is passed on: whoever follows a log sees the line.
+// What cannot become part of a secret is passed on at once, so that people who follow a log see the line.
 func TestLinesAreNotHeldBack(t *testing.T) {
 	t.Parallel()
 	m := redact.New([]string{"Tiger-4711", "other-secret"})

@@ -16,7 +16,7 @@ import (
 	"cemli-executor/internal/localoci/tenancy"
 )
 
-// gatewayOf is a gateway to services of one's own.
+// gatewayOf is a gateway to the given services.
 func gatewayOf(t *testing.T, unsigned gateway.Service, services ...gateway.Service) *gateway.Gateway {
 	t.Helper()
 	authority, err := tenancy.Open(t.TempDir())
