@@ -194,7 +194,8 @@ func (e *env) writeLog() oci.WriteLog {
 }
 
 var writeLogForm = regexp.MustCompile(
-	`^(ocid1\.(?:compartment|tenancy)\.[A-Za-z0-9._-]+)/(ocid1\.loggroup\.[A-Za-z0-9._-]+)/(ocid1\.log\.[A-Za-z0-9._-]+)$`)
+	`^(ocid1\.(?:compartment|tenancy)\.[A-Za-z0-9._-]+)/` +
+		`(ocid1\.loggroup\.[A-Za-z0-9._-]+)/(ocid1\.log\.[A-Za-z0-9._-]+)$`)
 
 func (e *env) environment(onOCI bool) string {
 	const key = "CEMLI_ENVIRONMENT"

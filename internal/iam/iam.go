@@ -120,7 +120,8 @@ type Statement struct {
 }
 
 var form = regexp.MustCompile(
-	`^(?i:allow)\s+((?i:any-user)|(?i:dynamic-group|group|service)\s+\S+)\s+(?i:to)\s+(\w+)\s+([\w-]+)\s+(?i:in)\s+(?i:compartment)\s+(?i:id)\s+(\S+)(?:\s+(?i:where)\s+(.+))?$`)
+	`^(?i:allow)\s+((?i:any-user)|(?i:dynamic-group|group|service)\s+\S+)\s+(?i:to)\s+(\w+)\s+([\w-]+)\s+` +
+		`(?i:in)\s+(?i:compartment)\s+(?i:id)\s+(\S+)(?:\s+(?i:where)\s+(.+))?$`)
 
 // Parse reads statements.
 func Parse(texts []string) (Policy, error) {
