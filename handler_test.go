@@ -87,7 +87,8 @@ func TestBadRequestsAreAnswered(t *testing.T) {
 func TestIgnoredEventsSayWhy(t *testing.T) {
 	h, _ := testHandler(t)
 	answer, failed := serve(t, h, t.Context(), strings.NewReader(
-		`{"cloudEventsVersion":"0.1","eventID":"i","source":"s","eventType":"com.oraclecloud.objectstorage.deleteobject","data":{}}`))
+		`{"cloudEventsVersion":"0.1","eventID":"i","source":"s",`+
+			`"eventType":"com.oraclecloud.objectstorage.deleteobject","data":{}}`))
 	if failed || answer["status"] != "ignored" || answer["reason"] == "" {
 		t.Errorf("%v, failed %v", answer, failed)
 	}
@@ -100,7 +101,9 @@ func TestEventsThatTriggersMayName(t *testing.T) {
 		return `{"cloudEventsVersion":"0.1","source":"s","eventType":"com.oraclecloud.vaultsecret.createsecretversion"` + members + `}`
 	}
 	named := event(`,"eventID":"i","data":{"resourceName":"erp-db"}`)
-	const policy = `CEMLI_POLICY={"environment":"dev","triggers":[{"event_type":"com.oraclecloud.vaultsecret.createsecretversion","resource":"erp-*","object":"a.zip"}]}`
+	const policy = `CEMLI_POLICY={"environment":"dev",` +
+		`"triggers":[{"event_type":"com.oraclecloud.vaultsecret.createsecretversion","resource":"erp-*",` +
+		`"object":"a.zip"}]}`
 	for _, c := range []struct {
 		name, policy, body string
 		fails              bool
@@ -157,7 +160,8 @@ func TestBadConfigurationIsAnsweredByName(t *testing.T) {
 	}
 	for _, body := range []string{
 		`{"action":"sweep"}`,
-		`{"cloudEventsVersion":"0.1","eventID":"i","source":"s","eventType":"com.oraclecloud.objectstorage.createobject","data":{}}`,
+		`{"cloudEventsVersion":"0.1","eventID":"i","source":"s",` +
+			`"eventType":"com.oraclecloud.objectstorage.createobject","data":{}}`,
 	} {
 		if answer, failed := serve(t, h, t.Context(), strings.NewReader(body)); !failed {
 			t.Errorf("nobody reads the answer to %s: %v", body, answer)
@@ -215,8 +219,10 @@ func TestPanicsFailTheCallOnly(t *testing.T) {
 }
 
 // upload is an event of Object Storage.
-const upload = `{"cloudEventsVersion":"0.1","eventID":"i","source":"s","eventType":"com.oraclecloud.objectstorage.createobject",` +
-	`"eventTime":"2026-01-02T03:04:05Z","data":{"resourceName":"a.zip","additionalDetails":{"namespace":"n","bucketName":"cemli-packages","eTag":"e"}}}`
+const upload = `{"cloudEventsVersion":"0.1","eventID":"i","source":"s",` +
+	`"eventType":"com.oraclecloud.objectstorage.createobject",` +
+	`"eventTime":"2026-01-02T03:04:05Z","data":{"resourceName":"a.zip","additionalDetails":{"namespace":"n",` +
+	`"bucketName":"cemli-packages","eTag":"e"}}}`
 
 // Without credentials the store cannot be reached before the first step: the
 // invocation fails, so that the event is delivered again.

@@ -317,7 +317,8 @@ func (t *tenancy) run() string {
 	if t.Fails || t.Objects["cemli-dev-policies/dev.json"] == "" {
 		status, message = "rejected", "policy.unavailable"
 	}
-	return fmt.Sprintf(`{"status":%q,"message":%q,"environment":"dev","package":{"name":"hello-cemli","version":"1.0.0"},"identity":{"image":"cemli-executor:tag"}}`, status, message)
+	return fmt.Sprintf(`{"status":%q,"message":%q,"environment":"dev","package":{"name":"hello-cemli",`+
+		`"version":"1.0.0"},"identity":{"image":"cemli-executor:tag"}}`, status, message)
 }
 
 func (t *tenancy) put(name, file string, keep bool) int {

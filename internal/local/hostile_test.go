@@ -46,7 +46,9 @@ exit 7`
 var hostiles = []hostile{
 	{
 		name: "reads credentials", status: evidence.StatusSuccess,
-		files: run(`cat /proc/*/environ /proc/*/fd/* /proc/self/root/proc/$PPID/environ "$INSTANCE"/credentials/* /.oci-credentials/* 2>/dev/null; strings /proc/$PPID/mem 2>/dev/null; ls /proc "$INSTANCE"/* 2>/dev/null; env; true`),
+		files: run(`cat /proc/*/environ /proc/*/fd/* /proc/self/root/proc/$PPID/environ "$INSTANCE"/credentials/* ` +
+			`/.oci-credentials/* 2>/dev/null; strings /proc/$PPID/mem 2>/dev/null; ls /proc "$INSTANCE"/* ` +
+			`2>/dev/null; env; true`),
 		seems: func(r evidence.Result) bool {
 			return !strings.Contains(r.Execution.Stdout, "RESOURCE_PRINCIPAL") &&
 				!strings.Contains(r.Execution.Stdout, "PRIVATE KEY")

@@ -94,7 +94,8 @@ func TestAnObjectWithVersionsWithoutEnd(t *testing.T) {
 		}
 		w.Header().Set("Content-Type", "application/json")
 		fmt.Fprintf(w,
-			`{"items":[{"name":%q,"versionId":"v%d","isDeleteMarker":false,"timeModified":"2026-01-02T03:04:05.678Z","etag":"e"}],"prefixes":[]}`, name, asked)
+			`{"items":[{"name":%q,"versionId":"v%d","isDeleteMarker":false,"timeModified":"2026-01-02T03:04:05.678Z",`+
+				`"etag":"e"}],"prefixes":[]}`, name, asked)
 	})
 	b := person(s, p.URL).Bucket(buckets.Packages)
 	page, err := b.ListVersions(t.Context(),

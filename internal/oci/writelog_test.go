@@ -92,7 +92,8 @@ func served(t *testing.T, status int, text string) (*oci.Client, *[]string) {
 func TestWhichEntriesAreWrites(t *testing.T) {
 	t.Parallel()
 	entry := func(data string) string {
-		return `{"summary":{"resultCount":1},"results":[{"data":{"datetime":1764265526000,"logContent":{"time":"2025-11-27T17:45:26Z","data":{"bucketName":"b","eTag":"e",` + data + `}}}}]}`
+		return `{"summary":{"resultCount":1},"results":[{"data":{"datetime":1764265526000,` +
+			`"logContent":{"time":"2025-11-27T17:45:26Z","data":{"bucketName":"b","eTag":"e",` + data + `}}}}]}`
 	}
 	for data, want := range map[string]int{
 		`"requestAction":"PUT","statusCode":200`:                                                                    1,

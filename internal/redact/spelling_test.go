@@ -350,11 +350,13 @@ out=lambda f:sys.stdout.buffer.write(b"".join((lambda r:r if isinstance(r,bytes)
 		"jq @base64": {[]string{"jq", "-Rsj", `split("\u0000")[]|select(.!="")|("u"+.|@base64)+"\u0000"`}, ""},
 		"encodeURIComponent": {[]string{
 			"node", "-e",
-			`process.stdout.write(require("fs").readFileSync(0,"utf8").split("\0").slice(0,-1).map(s=>encodeURIComponent(s)+"\0").join(""))`,
+			`process.stdout.write(require("fs").readFileSync(0,"utf8").split("\0").slice(0,` +
+				`-1).map(s=>encodeURIComponent(s)+"\0").join(""))`,
 		}, ""},
 		"JSON.stringify": {[]string{
 			"node", "-e",
-			`process.stdout.write(require("fs").readFileSync(0,"utf8").split("\0").slice(0,-1).map(s=>JSON.stringify(JSON.stringify(s))+"\0").join(""))`,
+			`process.stdout.write(require("fs").readFileSync(0,"utf8").split("\0").slice(0,` +
+				`-1).map(s=>JSON.stringify(JSON.stringify(s))+"\0").join(""))`,
 		}, ""},
 		"base64":         {[]string{"bash", "-c", fmt.Sprintf(each, `printf %s "us$s" | base64`)}, ""},
 		"openssl base64": {[]string{"bash", "-c", fmt.Sprintf(each, `printf %s "$s" | openssl base64`)}, ""},

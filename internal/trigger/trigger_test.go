@@ -40,9 +40,12 @@ func message(value string) string {
 		base64.StdEncoding.EncodeToString([]byte(value)) + `","offset":52,"timestamp":1601226150000}`
 }
 
-const ceData = `{"resourceName":"in/a.zip","resourceId":"/n/ns/b/packages/o/in/a.zip","additionalDetails":{"bucketName":"packages","versionId":"v1","namespace":"ns","eTag":"e1"}}`
+const ceData = `{"resourceName":"in/a.zip","resourceId":"/n/ns/b/packages/o/in/a.zip",` +
+	`"additionalDetails":{"bucketName":"packages","versionId":"v1","namespace":"ns","eTag":"e1"}}`
 
-const structuredEvent = `{"specversion":"1.0","id":"id-1","source":"ObjectStorage","type":"com.oraclecloud.objectstorage.updateobject","time":"2020-09-27T17:02:30.123Z","datacontenttype":"application/json","data":` + ceData + `}`
+const structuredEvent = `{"specversion":"1.0","id":"id-1","source":"ObjectStorage",` +
+	`"type":"com.oraclecloud.objectstorage.updateobject","time":"2020-09-27T17:02:30.123Z",` +
+	`"datacontenttype":"application/json","data":` + ceData + `}`
 
 // summary is an item in one line: the code, "ignored", or the object.
 func summary(i trigger.Item) string {
@@ -60,8 +63,11 @@ func summary(i trigger.Item) string {
 func TestEventsAboutSomethingElse(t *testing.T) {
 	t.Parallel()
 	const secret = `{"resourceName":"erp-db","resourceId":"ocid1.vaultsecret.oc1.x","additionalDetails":7}`
-	const oci = `{"cloudEventsVersion":"0.1","eventID":"id-1","source":"VaultSecret","eventType":"com.oraclecloud.vaultsecret.createsecretversion","eventTime":"2026-01-02T03:04:05Z","data":` + secret + `}`
-	const structured = `{"specversion":"1.0","id":"id-1","source":"s","type":"com.oraclecloud.vaultsecret.createsecretversion","subject":"erp","data":` + secret + `}`
+	const oci = `{"cloudEventsVersion":"0.1","eventID":"id-1","source":"VaultSecret",` +
+		`"eventType":"com.oraclecloud.vaultsecret.createsecretversion","eventTime":"2026-01-02T03:04:05Z","data":` +
+		secret + `}`
+	const structured = `{"specversion":"1.0","id":"id-1","source":"s",` +
+		`"type":"com.oraclecloud.vaultsecret.createsecretversion","subject":"erp","data":` + secret + `}`
 	binary := http.Header{
 		"Ce-Specversion": {"1.0"}, "Ce-Id": {"id-1"}, "Ce-Source": {"s"},
 		"Ce-Type": {"com.oraclecloud.vaultsecret.createsecretversion"}, "Content-Type": {"application/json"},
@@ -153,7 +159,8 @@ func TestDecode(t *testing.T) {
 		},
 		{
 			"no data",
-			`{"cloudEventsVersion":"0.1","eventType":"com.oraclecloud.objectstorage.createobject","eventID":"i","source":"s"}`, "trigger.incomplete",
+			`{"cloudEventsVersion":"0.1","eventType":"com.oraclecloud.objectstorage.createobject","eventID":"i",` +
+				`"source":"s"}`, "trigger.incomplete",
 		},
 		{"no id", ociEvent(`"eventID":"id-1",`, ""), "trigger.event"},
 		{"bad time", ociEvent("2020-09-27T17:02:30Z", "yesterday"), "trigger.event"},
@@ -217,13 +224,15 @@ func TestDecode(t *testing.T) {
 		},
 		{
 			"CloudEvent that only has a subject",
-			`{"specversion":"1.0","id":"i","source":"s","type":"com.oraclecloud.objectstorage.createobject","subject":"/n/ns/b/packages/o/a.zip","data":{}}`, "cloud_event ns/packages/a.zip @ #",
+			`{"specversion":"1.0","id":"i","source":"s","type":"com.oraclecloud.objectstorage.createobject",` +
+				`"subject":"/n/ns/b/packages/o/a.zip","data":{}}`, "cloud_event ns/packages/a.zip @ #",
 		},
 
 		{"request", `{"object":"a.zip"}`, "request /packages/a.zip @ #"},
 		{
 			"whole request",
-			`{"bucket":"packages","object":"a","etag":"e","version_id":"v","action":"check","reason":"r","reference":"INC1"}`, "request /packages/a @e #v",
+			`{"bucket":"packages","object":"a","etag":"e","version_id":"v","action":"check","reason":"r",` +
+				`"reference":"INC1"}`, "request /packages/a @e #v",
 		},
 		{"request for another bucket", `{"bucket":"results","object":"a.zip"}`, "trigger.bucket"},
 		{"unknown key", `{"object":"a.zip","actoin":"check"}`, "trigger.unknown_key"},

@@ -23,7 +23,8 @@ func tree(t *testing.T, mode os.FileMode, when time.Time) string {
 	dir := filepath.Join(t.TempDir(), "cemli-1.2.3")
 	for name, m := range map[string]os.FileMode{"cemli": mode | 0o100, "completions/cemli.bash": mode} {
 		path := filepath.Join(dir, name)
-		err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(name), m), os.Chmod(path, m), os.Chtimes(path, when, when))
+		err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(name), m),
+			os.Chmod(path, m), os.Chtimes(path, when, when))
 		if err != nil {
 			t.Fatal(err)
 		}

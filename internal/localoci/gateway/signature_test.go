@@ -246,7 +246,8 @@ func FuzzServe(f *testing.F) {
 	}
 	f.Cleanup(func() { _ = s.Close() })
 	f.Add("GET", "/n/localns/b/packages/o/x",
-		`Signature version="1",keyId="a/b/c",algorithm="rsa-sha256",headers="date (request-target) host",signature="AAAA"`, "body")
+		`Signature version="1",keyId="a/b/c",algorithm="rsa-sha256",headers="date (request-target) host",`+
+			`signature="AAAA"`, "body")
 	f.Add("PUT", "/n/localns/b/packages/o/..%2f..%2fx",
 		`Signature version="1",keyId="ST$a.b.c",algorithm="rsa-sha256",headers="date",signature="AA=="`, "")
 	f.Add("POST", "/20181201/functions/x/actions/invoke", "", "{}")
