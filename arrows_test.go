@@ -139,6 +139,7 @@ var outside = map[string][]string{
 
 // TestArrows holds the direction of imports; tests of a package may import more.
 func TestArrows(t *testing.T) {
+	t.Parallel()
 	out, err := exec.Command("go", "list", "-json=ImportPath,Imports", "./...").Output()
 	if err != nil {
 		t.Fatal(err)
@@ -189,6 +190,7 @@ func checkArrows(t *testing.T, from string, imports []string) {
 
 // Everything that the layout names exists, and nothing in it is left of the past.
 func TestEveryRoomExists(t *testing.T) {
+	t.Parallel()
 	for room := range arrows {
 		matches, err := filepath.Glob(filepath.Join(room, "*.go"))
 		if err != nil || len(matches) == 0 {
@@ -199,6 +201,7 @@ func TestEveryRoomExists(t *testing.T) {
 
 // TestTheWayOfOneRun holds docs/design.md to the code: each line of the way names a function of that file.
 func TestTheWayOfOneRun(t *testing.T) {
+	t.Parallel()
 	doc, err := os.ReadFile("docs/design.md")
 	if err != nil {
 		t.Fatal(err)

@@ -25,6 +25,7 @@ var codeRule = regexp.MustCompile(
 
 // Every code that the program gives is in the table, which says what it means, and no other.
 func TestEveryErrorCodeIsInTheTable(t *testing.T) {
+	t.Parallel()
 	given := map[string]string{}
 	err := filepath.WalkDir(".", func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
@@ -140,6 +141,7 @@ func brokenLinks(pages map[string]string, document string) (broken []string, lin
 
 // Links between the documents and to files lead somewhere, also those to a heading.
 func TestLinksInDocuments(t *testing.T) {
+	t.Parallel()
 	pages, links := documents(t), 0
 	for document := range pages {
 		broken, n := brokenLinks(pages, document)
@@ -155,6 +157,7 @@ func TestLinksInDocuments(t *testing.T) {
 
 // Every page is reached from the index of its reader, but for those that GitHub shows by themselves.
 func TestTheIndexNamesEveryDocument(t *testing.T) {
+	t.Parallel()
 	pages := documents(t)
 	for document := range pages {
 		dir, name := path.Split(document)
@@ -169,6 +172,7 @@ func TestTheIndexNamesEveryDocument(t *testing.T) {
 
 // What the check of links is for: it finds a page, a file and a heading that are not there.
 func TestBrokenLinksAreFound(t *testing.T) {
+	t.Parallel()
 	pages := map[string]string{
 		"docs/a.md": "# A\n[1](b.md#the-second-one-1) [2](#a) [3](b.md#none) [4](c.md) [5](../go.mod) [6](#none) " +
 			"[7](../go.mod#x)\n```\n# no heading [8](x.md)\n```\n",
@@ -182,6 +186,7 @@ func TestBrokenLinksAreFound(t *testing.T) {
 
 // The glossary stays short enough to be read.
 func TestGlossary(t *testing.T) {
+	t.Parallel()
 	words := regexp.MustCompile(`(?m)^\| \*\*[^|]+\*\* \| [^|]{10,200} \|$`).FindAllString(
 		documents(t)["docs/glossary.md"], -1)
 	if len(words) < 10 || len(words) > 20 {
@@ -193,6 +198,7 @@ var quoted = regexp.MustCompile("(?s)```(?:json|bash)\n(.*?)```")
 
 // The package that the guide takes the reader through is the one in examples.
 func TestGuideQuotesItsExample(t *testing.T) {
+	t.Parallel()
 	guide, err := os.ReadFile("docs/authors/from-runbook-to-package.md")
 	if err != nil {
 		t.Fatal(err)
@@ -216,6 +222,7 @@ func TestGuideQuotesItsExample(t *testing.T) {
 
 // The README is what people meet first; it stays short, and its pictures say in words what they show.
 func TestReadmeIsShort(t *testing.T) {
+	t.Parallel()
 	text, err := os.ReadFile("README.md")
 	if err != nil {
 		t.Fatal(err)
@@ -246,6 +253,7 @@ var (
 
 // "make help" lists every target: each says what it is for, and none is taken for a file.
 func TestEveryTargetSaysWhatItIsFor(t *testing.T) {
+	t.Parallel()
 	text, err := os.ReadFile("Makefile")
 	if err != nil {
 		t.Fatal(err)
@@ -265,6 +273,7 @@ func TestEveryTargetSaysWhatItIsFor(t *testing.T) {
 
 // What the documents tell people to type to a local OCI is what a script of the command line's tests types.
 func TestDocumentedCallsAreTested(t *testing.T) {
+	t.Parallel()
 	script, err := os.ReadFile("cmd/cemli/testdata/local_credentials.txtar")
 	if err != nil {
 		t.Fatal(err)
