@@ -141,8 +141,8 @@ func (c *chaos) kill() {
 	if len(pids) == 0 {
 		return
 	}
-	if pid := pids[rand.IntN(len(pids))]; syscall.Kill(pid,
-		syscall.SIGKILL) == nil { //nolint:gosec // chance, not secrecy
+	pid := pids[rand.IntN(len(pids))] //nolint:gosec // chance, not secrecy
+	if syscall.Kill(pid, syscall.SIGKILL) == nil {
 		c.kills++
 		c.killed[pid] = append(c.killed[pid], time.Now())
 	}
