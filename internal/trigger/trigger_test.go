@@ -59,7 +59,7 @@ func summary(i trigger.Item) string {
 	return fmt.Sprintf("%s %s/%s/%s @%s #%s", q.Trigger.Kind, q.Namespace, q.Bucket, q.Object, q.ETag, q.VersionID)
 }
 
-// An event about no upload is told apart by its type, and says what it is about in whatever form it comes.
+// An event that is not about an upload is recognised by its type, and says in every form what it is about.
 func TestEventsAboutSomethingElse(t *testing.T) {
 	t.Parallel()
 	const secret = `{"resourceName":"erp-db","resourceId":"ocid1.vaultsecret.oc1.x","additionalDetails":7}`
@@ -435,7 +435,7 @@ func TestSweepNamesNoObject(t *testing.T) {
 	}
 }
 
-// Every word of the contract is known: what this version cannot do is refused as that.
+// Every word of the contract is known: what this version does not support is refused with that reason.
 func TestLaterKeysAreNoMistakes(t *testing.T) {
 	t.Parallel()
 	for _, key := range []string{
@@ -463,8 +463,8 @@ func TestLaterKeysAreNoMistakes(t *testing.T) {
 	}
 }
 
-// A request by hand applies where it does not say what else: metadata is the uploader's word, not its
-// own. A way back takes its action from the run it names.
+// A request by hand applies by default: the object's metadata is the uploader's choice. A request that goes back to a
+// run takes the action from that run.
 func TestTheActionOfARequestByHand(t *testing.T) {
 	t.Parallel()
 	const run = "20260101T000000Z-a-000000000000"
@@ -488,8 +488,8 @@ func TestTheActionOfARequestByHand(t *testing.T) {
 	}
 }
 
-// What is accepted is kept as it came: the mark of a request has all of it.
-func TestARequestSurvivesItsMark(t *testing.T) {
+// A request is stored as accepted: the pending request has all of it.
+func TestARequestSurvivesStorage(t *testing.T) {
 	t.Parallel()
 	for _, body := range []string{
 		`{"object":"a.zip","request_id":"3f2a","force":true,"reason":"r","reference":"INC1","parameters":{"A":1.0}}`,
@@ -501,7 +501,7 @@ func TestARequestSurvivesItsMark(t *testing.T) {
 		}
 		want := call.Items[0].Request
 		var got executor.Request
-		if err := json.Unmarshal(mark(want), &got); err != nil {
+		if err := json.Unmarshal(pending(want), &got); err != nil {
 			t.Fatal(err)
 		}
 		if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(executor.Request{})); diff != "" {
@@ -515,8 +515,8 @@ func TestARequestSurvivesItsMark(t *testing.T) {
 	}
 }
 
-// mark is what is kept of a request until it is done.
-func mark(q executor.Request) []byte {
+// pending is the document that is stored of a request until it is done.
+func pending(q executor.Request) []byte {
 	doc, err := json.Marshal(q)
 	if err != nil {
 		panic(err)
@@ -524,7 +524,7 @@ func mark(q executor.Request) []byte {
 	return doc
 }
 
-// The evidence quotes what a message of a stream says, not its base64.
+// The evidence quotes the contents of a stream's message, not their base64.
 func TestTheEvidenceQuotesTheValueOfAMessage(t *testing.T) {
 	t.Parallel()
 	call, err := trigger.Decode([]byte(message(ociEvent())), nil, buckets)
@@ -602,7 +602,7 @@ func FuzzDecode(f *testing.F) {
 			case i.Event != nil && i.Event.Invalid == nil && (q.Trigger.EventID == "" || len(i.Event.Names) > 3):
 				t.Fatalf("triggers would start something by %+v", q)
 			case i.Ignored != "" || q.Action == executor.ActionSweep:
-			case q.Bucket != buckets.Packages || len(q.Object) > 1024 || !json.Valid(mark(q)):
+			case q.Bucket != buckets.Packages || len(q.Object) > 1024 || !json.Valid(pending(q)):
 				t.Fatalf("let through: %+v", q)
 			case q.Trigger.Kind == executor.TriggerRequest && q.Continue == "" && store.CheckName(q.Object) != nil:
 				t.Fatalf("let through: %+v", q)

@@ -29,7 +29,7 @@ func deep(t *testing.T, top string) {
 	_ = unix.Close(fd)
 }
 
-// Whatever scripts have made of it, the folder is removed.
+// The folder is removed, whatever scripts have made of it.
 func TestRemoveWhatScriptsLeft(t *testing.T) {
 	t.Parallel()
 	d := newDir(t, map[string]string{"closed/inner/file": "x"})

@@ -79,7 +79,7 @@ func TestMakeEmptiesTheWorkFolder(t *testing.T) {
 	}
 }
 
-// In a shared /tmp somebody else may have put something in the place of the work folder.
+// In a shared /tmp, somebody else may have put something in place of the work folder.
 func TestMakeTakesNoOthersFolder(t *testing.T) {
 	t.Parallel()
 	elsewhere := testkit.TempDir(t)
