@@ -15,8 +15,7 @@ import (
 
 const module = "cemli-executor"
 
-// arrows says which packages of this module each one may import. A package that is not
-// here may not exist.
+// arrows says which packages of this module each package may import. A package that is not listed may not exist.
 var arrows = map[string][]string{
 	"": {
 		"executor", "manifest", "internal/announce", "internal/buildinfo", "internal/codes", "internal/evidence",
@@ -115,8 +114,7 @@ var arrows = map[string][]string{
 	"terraform":                {},
 }
 
-// outside says which packages may import a module outside this one that is to stay in
-// one place.
+// outside says which packages may import a module that must be imported in one place only.
 var outside = map[string][]string{
 	"github.com/oracle/oci-go-sdk/":  {"internal/localoci/localtest", "internal/oci"},
 	"github.com/fnproject/fdk-go":    {""},
@@ -137,7 +135,7 @@ var outside = map[string][]string{
 	"github.com/elastic/go-seccomp-bpf":  {"internal/sandbox"},
 }
 
-// TestArrows holds the direction of imports; tests of a package may import more.
+// TestArrows checks the direction of imports; a package's tests may import more.
 func TestArrows(t *testing.T) {
 	t.Parallel()
 	out, err := exec.Command("go", "list", "-json=ImportPath,Imports", "./...").Output()
@@ -188,7 +186,7 @@ func checkArrows(t *testing.T, from string, imports []string) {
 	}
 }
 
-// Everything that the layout names exists, and nothing in it is left of the past.
+// Everything that the layout names exists, and nothing outdated is in it.
 func TestEveryRoomExists(t *testing.T) {
 	t.Parallel()
 	for room := range arrows {
@@ -199,7 +197,7 @@ func TestEveryRoomExists(t *testing.T) {
 	}
 }
 
-// TestTheWayOfOneRun holds docs/design.md to the code: each line of the way names a function of that file.
+// TestTheWayOfOneRun compares docs/design.md with the code: each line of the way names a function in that file.
 func TestTheWayOfOneRun(t *testing.T) {
 	t.Parallel()
 	doc, err := os.ReadFile("docs/design.md")

@@ -13,7 +13,7 @@ import (
 	"cemli-executor/internal/sandbox"
 )
 
-// onOCI is the least that a function on OCI is given.
+// onOCI is the minimal configuration of a function on OCI.
 var onOCI = []string{"OCI_RESOURCE_PRINCIPAL_VERSION=2.2", "CEMLI_ENVIRONMENT=prod"}
 
 func TestConfigDefaults(t *testing.T) {
@@ -111,7 +111,7 @@ func TestConfigReportsEveryProblemByName(t *testing.T) {
 	}
 }
 
-// What becomes part of a query is what it says it is, and nothing else.
+// A value that becomes part of a query must have exactly the documented form.
 func TestTheWriteLogIsThreeOCIDs(t *testing.T) {
 	t.Parallel()
 	const compartment, group, log = "ocid1.compartment.oc1..c", "ocid1.loggroup.oc1.phx.g", "ocid1.log.oc1.phx.l"

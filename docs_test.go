@@ -23,7 +23,7 @@ import (
 var codeRule = regexp.MustCompile(
 	`^(archive|manifest|policy|signature|trigger|request|rollback|runner|target|config|store|sandbox|step|secret|state|audit)\.[a-z0-9_]+$`)
 
-// Every code that the program gives is in the table, which says what it means, and no other.
+// The table has exactly the codes that the program uses.
 func TestEveryErrorCodeIsInTheTable(t *testing.T) {
 	t.Parallel()
 	given := map[string]string{}
@@ -105,7 +105,7 @@ var (
 	fences    = regexp.MustCompile("(?ms)^```.*?^```")
 )
 
-// anchors are the places that a page's headings make, as GitHub makes them.
+// anchors are the anchors of a page's headings, as GitHub makes them.
 func anchors(page string) []string {
 	var all []string
 	for _, match := range headings.FindAllStringSubmatch(fences.ReplaceAllString(page, ""), -1) {
@@ -118,7 +118,7 @@ func anchors(page string) []string {
 	return all
 }
 
-// brokenLinks says what leads nowhere from a page: to no file, or to no heading of one.
+// brokenLinks lists the links of a page that lead to no file, or to no heading of a file.
 func brokenLinks(pages map[string]string, document string) (broken []string, links int) {
 	for _, match := range linkRule.FindAllStringSubmatch(fences.ReplaceAllString(pages[document], ""), -1) {
 		if strings.Contains(match[1], ":") {
@@ -155,7 +155,7 @@ func TestLinksInDocuments(t *testing.T) {
 	}
 }
 
-// Every page is reached from the index of its reader, but for those that GitHub shows by themselves.
+// Every page is linked from the index for its reader, except those that GitHub shows by itself.
 func TestTheIndexNamesEveryDocument(t *testing.T) {
 	t.Parallel()
 	pages := documents(t)
@@ -170,7 +170,7 @@ func TestTheIndexNamesEveryDocument(t *testing.T) {
 	}
 }
 
-// What the check of links is for: it finds a page, a file and a heading that are not there.
+// The check of links finds a page, a file and a heading that do not exist.
 func TestBrokenLinksAreFound(t *testing.T) {
 	t.Parallel()
 	pages := map[string]string{
@@ -220,7 +220,7 @@ func TestGuideQuotesItsExample(t *testing.T) {
 	}
 }
 
-// The README is what people meet first; it stays short, and its pictures say in words what they show.
+// The README is what people read first: it stays short, and its pictures have texts that say what they show.
 func TestReadmeIsShort(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("README.md")
@@ -251,7 +251,7 @@ var (
 	commented = regexp.MustCompile(`^[a-z-]+:.* ## \S`)
 )
 
-// "make help" lists every target: each says what it is for, and none is taken for a file.
+// "make help" lists every target: each says what it is for, and none is mistaken for a file.
 func TestEveryTargetSaysWhatItIsFor(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("Makefile")
@@ -271,7 +271,7 @@ func TestEveryTargetSaysWhatItIsFor(t *testing.T) {
 	}
 }
 
-// What the documents tell people to type to a local OCI is what a script of the command line's tests types.
+// A script of the command line's tests sends every request that the documents tell people to send to a local OCI.
 func TestDocumentedCallsAreTested(t *testing.T) {
 	t.Parallel()
 	script, err := os.ReadFile("cmd/cemli/testdata/local_credentials.txtar")

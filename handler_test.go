@@ -94,8 +94,8 @@ func TestIgnoredEventsSayWhy(t *testing.T) {
 	}
 }
 
-// An event that the policy's triggers may name fails its invocation as long as that cannot be known, and as long as
-// what it starts cannot be accepted; one that is broken would be so the next time, too.
+// An event that the policy's triggers may name fails its invocation as long as that is unknown, or what it starts
+// cannot be accepted. A broken event does not: it would be broken the next time, too.
 func TestEventsThatTriggersMayName(t *testing.T) {
 	event := func(members string) string {
 		return `{"cloudEventsVersion":"0.1","source":"s","eventType":"com.oraclecloud.vaultsecret.createsecretversion"` + members + `}`
@@ -257,7 +257,7 @@ func localOCI(t *testing.T) *localoci.Server {
 	return server
 }
 
-// An event's invocation sweeps before its answer; one by hand does not.
+// An event's invocation sweeps before its answer; an invocation by hand does not.
 func TestAnEventsInvocationSweeps(t *testing.T) {
 	server := localOCI(t)
 	h, _ := testHandler(t, "FN_FN_ID="+localoci.FunctionID)
