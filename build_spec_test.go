@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // buildSpec has every key that OCI DevOps knows in a build_spec.yaml, and no other.
@@ -225,8 +227,8 @@ func TestBuildSpecOrder(t *testing.T) {
 		}
 	}
 	want := []string{"lint", "test", "vuln", "secrets", "image", "smoke", "dist", "sbom"}
-	if !slices.Equal(calls, want) {
-		t.Errorf("the steps call %v; want %v", calls, want)
+	if diff := cmp.Diff(want, calls); diff != "" {
+		t.Errorf("what the steps call (-want +got):\n%s", diff)
 	}
 	for _, target := range calls {
 		if !regexp.MustCompile(`(?m)^` + target + `:`).MatchString(makefile) {

@@ -34,16 +34,16 @@ type Config struct {
 	NotifyAll      bool         // successes too
 	Sandbox        sandbox.Level
 	Credentials    []string       // files of the function's identity
-	Scripts        sandbox.Limits // of the platform
+	Scripts        sandbox.Limits // what the platform allows scripts
 	Output         executor.OutputMode
 	LogLevel       slog.Level
 	KeepPackages   bool
-	TrustSubject   bool // what the platform says of who calls is verified
+	TrustSubject   bool // the platform vouches for who calls
 	Reserve        time.Duration
 	Limits         executor.Limits
 	Endpoint       string // base URL of all OCI services; empty on OCI
 	WorkDir        string
-	MemoryMB       int64 // 0: not said
+	MemoryMB       int64 // 0: unknown
 	Identity       evidence.Identity
 }
 
@@ -53,8 +53,8 @@ type PolicyConfig struct {
 	Bucket, Object string
 }
 
-// later are variables of the contract whose features this version does not have. One
-// that is set is refused: an operator who wants to be told must not wait in vain.
+// later are variables of the contract that this version does not support. One that is set is refused: an operator who
+// relies on it must not wait in vain.
 var later = []string{"CEMLI_SIGNING_KEY"}
 
 // ParseConfig reads the configuration from "KEY=value" strings. It reports every
@@ -90,7 +90,7 @@ func ParseConfig(environ []string) (Config, []problem.Problem) {
 		},
 	}
 	if c.MemoryMB > 0 {
-		// Programs ask for much more than they use; what is used the platform bounds.
+		// Programs reserve much more memory than they use; the platform limits what they use.
 		c.Scripts = sandbox.Limits{Processes: scriptProcesses, DataBytes: max(2*c.MemoryMB, 512) << 20}
 	}
 	c.TrustSubject = e.trustSubject()
@@ -102,7 +102,7 @@ func ParseConfig(environ []string) (Config, []problem.Problem) {
 	return c, e.problems
 }
 
-// scriptProcesses is how many of a function's about 50 processes and threads are the scripts'.
+// scriptProcesses is the scripts' share of a function's about 50 processes and threads.
 const scriptProcesses = 30
 
 func defaultSandbox(onOCI bool) string {
@@ -194,7 +194,8 @@ func (e *env) writeLog() oci.WriteLog {
 }
 
 var writeLogForm = regexp.MustCompile(
-	`^(ocid1\.(?:compartment|tenancy)\.[A-Za-z0-9._-]+)/(ocid1\.loggroup\.[A-Za-z0-9._-]+)/(ocid1\.log\.[A-Za-z0-9._-]+)$`)
+	`^(ocid1\.(?:compartment|tenancy)\.[A-Za-z0-9._-]+)/` +
+		`(ocid1\.loggroup\.[A-Za-z0-9._-]+)/(ocid1\.log\.[A-Za-z0-9._-]+)$`)
 
 func (e *env) environment(onOCI bool) string {
 	const key = "CEMLI_ENVIRONMENT"
@@ -219,8 +220,8 @@ func (e *env) level(level *slog.Level) {
 	_ = level.UnmarshalText([]byte(text)) // one of the choices
 }
 
-// endpoint accepts only a loopback URL: anything else would send signed requests, and
-// packages, to a host that is not OCI.
+// endpoint accepts only a loopback URL: any other would send signed requests, and packages, to a host that is not
+// OCI.
 func (e *env) endpoint() string {
 	const key = "CEMLI_ENDPOINT"
 	text := e.text(key, "")
@@ -257,8 +258,8 @@ func (e *env) limits(l executor.Limits) executor.Limits {
 	return l
 }
 
-// trustSubject is refused where no platform keeps callers from writing its headers: the id of a
-// function on OCI is an OCID, and that of one on a Fn server is none.
+// trustSubject refuses to be set where no platform keeps callers from writing its headers: a function's id is an OCID
+// on OCI, and not on a Fn server.
 func (e *env) trustSubject() bool {
 	const key = "CEMLI_TRUST_SUBJECT"
 	trusted := e.choice(key, "false", "true", "false") == "true"
@@ -269,11 +270,11 @@ func (e *env) trustSubject() bool {
 	return trusted
 }
 
-// onFunctions reports whether a function with that id is on OCI Functions.
+// onFunctions reports whether the function with this id is on OCI Functions.
 func onFunctions(id string) bool { return strings.HasPrefix(id, "ocid1.fnfunc.") }
 
-// buckets keeps packages, evidence and state apart: evidence is create-only and would
-// not survive beside either, and results must never be taken for packages.
+// buckets requires separate buckets for packages, evidence and state: evidence is create-only, which the others are
+// not, and results must never be mistaken for packages.
 func (e *env) buckets(c Config) {
 	keys := []string{"CEMLI_PACKAGES_BUCKET", "RESULTS_BUCKET", "CEMLI_STATE_BUCKET"}
 	names := []string{c.PackagesBucket, c.ResultsBucket, c.StateBucket}
@@ -311,8 +312,8 @@ func (e *env) policy(c Config) PolicyConfig {
 	return PolicyConfig{Bucket: bucket, Object: object}
 }
 
-// unknown refuses variables of ours that no feature reads: one that is misspelt would
-// silently leave its default in force.
+// unknown refuses variables with our prefix that no feature reads: a misspelt one would silently leave its default in
+// force.
 func (e *env) unknown() {
 	for key := range e.values {
 		switch {

@@ -13,10 +13,11 @@ import (
 	"cemli-executor/internal/sandbox"
 )
 
-// onOCI is the least that a function on OCI is given.
+// onOCI is the minimal configuration of a function on OCI.
 var onOCI = []string{"OCI_RESOURCE_PRINCIPAL_VERSION=2.2", "CEMLI_ENVIRONMENT=prod"}
 
 func TestConfigDefaults(t *testing.T) {
+	t.Parallel()
 	c, problems := ParseConfig(nil)
 	if problems != nil {
 		t.Fatal(problems)
@@ -42,6 +43,7 @@ func TestConfigDefaults(t *testing.T) {
 }
 
 func TestConfigTakesEveryVariable(t *testing.T) {
+	t.Parallel()
 	c, problems := ParseConfig([]string{
 		"CEMLI_PACKAGES_BUCKET=p", "RESULTS_BUCKET=r", "CEMLI_STATE_BUCKET=s", "CEMLI_ENVIRONMENT=test",
 		"CEMLI_SANDBOX=none",
@@ -76,6 +78,7 @@ func TestConfigTakesEveryVariable(t *testing.T) {
 }
 
 func TestConfigReportsEveryProblemByName(t *testing.T) {
+	t.Parallel()
 	_, problems := ParseConfig([]string{
 		"OCI_RESOURCE_PRINCIPAL_VERSION=2.2", "RESULTS_BUCKET=cemli-packages", "CEMLI_STATE_BUCKET=a/b",
 		"CEMLI_SANDBOX=some",
@@ -108,8 +111,9 @@ func TestConfigReportsEveryProblemByName(t *testing.T) {
 	}
 }
 
-// What becomes part of a query is what it says it is, and nothing else.
+// A value that becomes part of a query must have exactly the documented form.
 func TestTheWriteLogIsThreeOCIDs(t *testing.T) {
+	t.Parallel()
 	const compartment, group, log = "ocid1.compartment.oc1..c", "ocid1.loggroup.oc1.phx.g", "ocid1.log.oc1.phx.l"
 	c, problems := ParseConfig([]string{"CEMLI_WRITE_LOG=" + compartment + "/" + group + "/" + log})
 	diff := cmp.Diff(oci.WriteLog{Compartment: compartment, Group: group, Log: log}, c.WriteLog)
@@ -132,6 +136,7 @@ func TestTheWriteLogIsThreeOCIDs(t *testing.T) {
 }
 
 func TestPolicyIsInlineOrInABucketOfItsOwn(t *testing.T) {
+	t.Parallel()
 	for value, want := range map[string]PolicyConfig{
 		"":                           {},
 		`{"environment":"dev"}`:      {Inline: `{"environment":"dev"}`},
@@ -155,6 +160,7 @@ func TestPolicyIsInlineOrInABucketOfItsOwn(t *testing.T) {
 }
 
 func TestEndpointIsLoopbackOnly(t *testing.T) {
+	t.Parallel()
 	for value, ok := range map[string]bool{
 		"http://127.0.0.1:1": true, "https://localhost:2": true, "http://[::1]:3": true, "http://127.0.0.1:1/": true,
 		"http://10.0.0.1": false, "http://example.com": false, "http://127.0.0.1.example.com": false,

@@ -15,14 +15,17 @@ import (
 	"testing"
 
 	"cemli-executor/internal/codes"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // codeRule is the form of an error code: a family's name, and a word.
 var codeRule = regexp.MustCompile(
 	`^(archive|manifest|policy|signature|trigger|request|rollback|runner|target|config|store|sandbox|step|secret|state|audit)\.[a-z0-9_]+$`)
 
-// Every code that the program gives is in the table, which says what it means, and no other.
+// The table has exactly the codes that the program uses.
 func TestEveryErrorCodeIsInTheTable(t *testing.T) {
+	t.Parallel()
 	given := map[string]string{}
 	err := filepath.WalkDir(".", func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
@@ -102,7 +105,7 @@ var (
 	fences    = regexp.MustCompile("(?ms)^```.*?^```")
 )
 
-// anchors are the places that a page's headings make, as GitHub makes them.
+// anchors are the anchors of a page's headings, as GitHub makes them.
 func anchors(page string) []string {
 	var all []string
 	for _, match := range headings.FindAllStringSubmatch(fences.ReplaceAllString(page, ""), -1) {
@@ -115,7 +118,7 @@ func anchors(page string) []string {
 	return all
 }
 
-// brokenLinks says what leads nowhere from a page: to no file, or to no heading of one.
+// brokenLinks lists the links of a page that lead to no file, or to no heading of a file.
 func brokenLinks(pages map[string]string, document string) (broken []string, links int) {
 	for _, match := range linkRule.FindAllStringSubmatch(fences.ReplaceAllString(pages[document], ""), -1) {
 		if strings.Contains(match[1], ":") {
@@ -138,6 +141,7 @@ func brokenLinks(pages map[string]string, document string) (broken []string, lin
 
 // Links between the documents and to files lead somewhere, also those to a heading.
 func TestLinksInDocuments(t *testing.T) {
+	t.Parallel()
 	pages, links := documents(t), 0
 	for document := range pages {
 		broken, n := brokenLinks(pages, document)
@@ -151,8 +155,9 @@ func TestLinksInDocuments(t *testing.T) {
 	}
 }
 
-// Every page is reached from the index of its reader, but for those that GitHub shows by themselves.
+// Every page is linked from the index for its reader, except those that GitHub shows by itself.
 func TestTheIndexNamesEveryDocument(t *testing.T) {
+	t.Parallel()
 	pages := documents(t)
 	for document := range pages {
 		dir, name := path.Split(document)
@@ -165,21 +170,23 @@ func TestTheIndexNamesEveryDocument(t *testing.T) {
 	}
 }
 
-// What the check of links is for: it finds a page, a file and a heading that are not there.
+// The check of links finds a page, a file and a heading that do not exist.
 func TestBrokenLinksAreFound(t *testing.T) {
+	t.Parallel()
 	pages := map[string]string{
 		"docs/a.md": "# A\n[1](b.md#the-second-one-1) [2](#a) [3](b.md#none) [4](c.md) [5](../go.mod) [6](#none) " +
 			"[7](../go.mod#x)\n```\n# no heading [8](x.md)\n```\n",
 		"docs/b.md": "## The second `one`\n## The second, one\n",
 	}
 	broken, _ := brokenLinks(pages, "docs/a.md")
-	if want := []string{"b.md#none", "c.md", "#none", "../go.mod#x"}; !slices.Equal(broken, want) {
-		t.Errorf("found %v; want %v", broken, want)
+	if diff := cmp.Diff([]string{"b.md#none", "c.md", "#none", "../go.mod#x"}, broken); diff != "" {
+		t.Errorf("broken links (-want +got):\n%s", diff)
 	}
 }
 
 // The glossary stays short enough to be read.
 func TestGlossary(t *testing.T) {
+	t.Parallel()
 	words := regexp.MustCompile(`(?m)^\| \*\*[^|]+\*\* \| [^|]{10,200} \|$`).FindAllString(
 		documents(t)["docs/glossary.md"], -1)
 	if len(words) < 10 || len(words) > 20 {
@@ -191,6 +198,7 @@ var quoted = regexp.MustCompile("(?s)```(?:json|bash)\n(.*?)```")
 
 // The package that the guide takes the reader through is the one in examples.
 func TestGuideQuotesItsExample(t *testing.T) {
+	t.Parallel()
 	guide, err := os.ReadFile("docs/authors/from-runbook-to-package.md")
 	if err != nil {
 		t.Fatal(err)
@@ -212,8 +220,9 @@ func TestGuideQuotesItsExample(t *testing.T) {
 	}
 }
 
-// The README is what people meet first; it stays short, and its pictures say in words what they show.
+// The README is what people read first: it stays short, and its pictures have texts that say what they show.
 func TestReadmeIsShort(t *testing.T) {
+	t.Parallel()
 	text, err := os.ReadFile("README.md")
 	if err != nil {
 		t.Fatal(err)
@@ -242,8 +251,9 @@ var (
 	commented = regexp.MustCompile(`^[a-z-]+:.* ## \S`)
 )
 
-// "make help" lists every target: each says what it is for, and none is taken for a file.
+// "make help" lists every target: each says what it is for, and none is mistaken for a file.
 func TestEveryTargetSaysWhatItIsFor(t *testing.T) {
+	t.Parallel()
 	text, err := os.ReadFile("Makefile")
 	if err != nil {
 		t.Fatal(err)
@@ -261,8 +271,9 @@ func TestEveryTargetSaysWhatItIsFor(t *testing.T) {
 	}
 }
 
-// What the documents tell people to type to a local OCI is what a script of the command line's tests types.
+// A script of the command line's tests sends every request that the documents tell people to send to a local OCI.
 func TestDocumentedCallsAreTested(t *testing.T) {
+	t.Parallel()
 	script, err := os.ReadFile("cmd/cemli/testdata/local_credentials.txtar")
 	if err != nil {
 		t.Fatal(err)

@@ -28,8 +28,8 @@ import (
 	"cemli-executor/manifest"
 )
 
-// noDeadline bounds a call whose deadline the platform did not say, or said so that
-// it cannot be read: the platform's shortest default.
+// noDeadline is the deadline of a call if the platform sends none or an unreadable one: the platform's shortest
+// default.
 const noDeadline = 30 * time.Second
 
 // handler serves invocations, one at a time.
@@ -44,9 +44,8 @@ type handler struct {
 	listener  *listener
 }
 
-// Serve answers one invocation with one write of JSON. An invocation that must fail,
-// so that its sender tries again or is told, ends in a panic before anything is
-// written: the FDK has no other way, and drops the connection.
+// Serve answers one invocation with one write of JSON. An invocation that must fail, so that its sender tries again
+// or is told, ends in a panic before anything is written: the FDK knows no other way, and closes the connection.
 func (h *handler) Serve(ctx context.Context, in io.Reader, out io.Writer) {
 	answer, err := h.call(ctx, in)
 	if err != nil {
@@ -59,7 +58,7 @@ func (h *handler) Serve(ctx context.Context, in io.Reader, out io.Writer) {
 	}
 }
 
-// call makes the answer; a panic below becomes an error.
+// call makes the answer, and turns a panic into an error.
 func (h *handler) call(ctx context.Context, in io.Reader) (answer []byte, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -98,8 +97,8 @@ func (h *handler) call(ctx context.Context, in io.Reader) (answer []byte, err er
 	return h.serve(ctx, call, caller.callID, requesters(caller.header, h.config.TrustSubject))
 }
 
-// unconfigured tells a person what is wrong with the configuration. Events and sweeps, whose answer
-// nobody reads, fail: their work is not done.
+// unconfigured answers people with what is wrong with the configuration. Events and sweeps, whose answers nobody
+// reads, fail: their work is not done.
 func (h *handler) unconfigured(call trigger.Call) ([]byte, error) {
 	wrong := problem.Join(h.problems)
 	if len(call.Items) > 0 && !byHand(call) {
@@ -108,8 +107,7 @@ func (h *handler) unconfigured(call trigger.Call) ([]byte, error) {
 	return json.Marshal(refusal(wrong))
 }
 
-// serve runs every item of a call in turn. If one must fail the invocation the others
-// run all the same.
+// serve runs every item of a call in turn. If one must fail the invocation, the others run all the same.
 func (h *handler) serve(
 	ctx context.Context, call trigger.Call, callID string, by []evidence.Requester,
 ) ([]byte, error) {
@@ -139,7 +137,7 @@ func (h *handler) serve(
 	return encode(answers, call.Batch)
 }
 
-// sweep uses the time that an event's invocation has left, for which nobody waits.
+// sweep uses the time that is left of an event's invocation, because nobody waits for that.
 func (h *handler) sweep(ctx context.Context, run *executor.Executor, call trigger.Call, callID string) {
 	if !slices.ContainsFunc(call.Items, func(item trigger.Item) bool { return isEvent(item.Request) }) {
 		return
@@ -154,14 +152,14 @@ func isEvent(q executor.Request) bool {
 	return q.Trigger.Kind == executor.TriggerEvent || q.Trigger.Kind == executor.TriggerCloudEvent
 }
 
-// byHand reports whether a person waits for the answer, and so is to be told what is wrong. Events,
-// batches, sweeps and what goes on by itself fail their invocation, so that it is noticed.
+// byHand reports whether a person waits for the answer and should be told what is wrong. Events, batches, sweeps and
+// requests that the function sends to itself fail their invocation instead, so that it is noticed.
 func byHand(call trigger.Call) bool {
 	q := call.Items[0].Request
 	return !call.Batch && !isEvent(q) && q.Action != executor.ActionSweep && q.Continue == ""
 }
 
-// explained is an answer that says what is wrong, which the error is where the answer does not.
+// explained is an answer that itself says what is wrong; the error does so for all others.
 func explained(answer any, err error) any {
 	switch a := answer.(type) {
 	case evidence.Summary:
@@ -176,7 +174,7 @@ func explained(answer any, err error) any {
 	return refusal(err)
 }
 
-// item answers one item; a later one of a batch is only accepted where no time is left for it.
+// item answers one item. If no time is left, a later item of a batch is only accepted.
 func (h *handler) item(ctx context.Context, run *executor.Executor, item trigger.Item, later bool) (any, error) {
 	switch {
 	case item.Err != nil:
@@ -199,13 +197,13 @@ func (h *handler) item(ctx context.Context, run *executor.Executor, item trigger
 	return oneOf(h.summaries(results)), err
 }
 
-// event starts what the policy's triggers want of an event that is no upload: a request for each entry that names it,
-// of which a later one is only accepted where no time is left. Without one it is ignored.
+// event starts what the policy's triggers want for an event that is not about an upload: a request for each entry
+// that names it. If no time is left, later requests are only accepted. If no entry names the event, it is ignored.
 func (h *handler) event(ctx context.Context, run *executor.Executor, item trigger.Item, later bool) (any, error) {
 	requests, err := run.Triggered(ctx, *item.Event, item.Request)
 	switch {
 	case err != nil && errors.Is(err, item.Event.Invalid):
-		return h.refused(item.Request, err), nil // and so it would be the next time
+		return h.refused(item.Request, err), nil // it would be refused again the next time
 	case err != nil:
 		return h.refused(item.Request, err), err
 	case len(requests) == 0:
@@ -225,13 +223,13 @@ func (h *handler) event(ctx context.Context, run *executor.Executor, item trigge
 	return oneOf(answers), errors.Join(failed...)
 }
 
-// refused is the answer to what never becomes a run.
+// refused is the answer to a request that does not become a run.
 func (h *handler) refused(q executor.Request, err error) refused {
 	h.log.Error("request refused", "call_id", q.CallID, "code", problem.CodeOf(err), "error", err.Error())
 	return refusal(err)
 }
 
-// ignored is the answer to what is nothing to be done about.
+// ignored is the answer to something that needs no action.
 func (h *handler) ignored(item trigger.Item) any {
 	h.log.Info("ignored", "call_id", item.Request.CallID, "reason", item.Ignored)
 	return map[string]string{"status": "ignored", "reason": item.Ignored}
@@ -251,7 +249,7 @@ func (h *handler) summaries(results []evidence.Result) []evidence.Summary {
 	return list
 }
 
-// oneOf is the only summary of a list, or the list.
+// oneOf is a list's only summary, or else the list.
 func oneOf(list []evidence.Summary) any {
 	if len(list) == 1 {
 		return list[0]
@@ -259,8 +257,7 @@ func oneOf(list []evidence.Summary) any {
 	return list
 }
 
-// executor is the configuration of the run, with the identity that the credentials of
-// this moment claim.
+// executor is the configuration of the run, with the identity in the current credentials.
 func (h *handler) executor() executor.Config {
 	identity := h.config.Identity
 	identity.TenancyID, identity.CompartmentID = h.client.Claim("res_tenant"), h.client.Claim("res_compartment")
@@ -293,7 +290,7 @@ func (h *handler) announce(ctx context.Context, r evidence.Result) error {
 	return h.client.Publish(ctx, h.config.Topic, title, body)
 }
 
-// invoke asks for a detached invocation that goes on with an accepted request.
+// invoke asks for a detached invocation that goes on with a pending request.
 func (h *handler) invoke(ctx context.Context, mark string) error {
 	return h.client.InvokeDetached(ctx, h.config.Identity.FunctionID, trigger.Continue(mark))
 }
@@ -314,8 +311,8 @@ func (h *handler) secret(ctx context.Context, _, ref string) (executor.Secret, e
 	return executor.Secret{Value: value, ID: version.ID, Version: version.Version}, err
 }
 
-// policy says where the admission policy is read, at each run anew: a change of it holds
-// from the next run on.
+// policy says where the admission policy is. It is read for each run, so that a change takes effect with the next
+// run.
 func (h *handler) policy() *executor.Policy {
 	p := h.config.Policy
 	switch {
@@ -352,8 +349,8 @@ func refusal(err error) refused {
 	}
 }
 
-// encode makes the answer: an array for a batch. Where a batch is too large, the ends
-// of the output are left out of it; they are in the results.
+// encode encodes the answer: an array for a batch. If that is too large, it leaves out the ends of the output, which
+// are in the results.
 func encode(answers []any, batch bool) ([]byte, error) {
 	var value any = answers
 	if !batch {

@@ -87,20 +87,23 @@ func TestBadRequestsAreAnswered(t *testing.T) {
 func TestIgnoredEventsSayWhy(t *testing.T) {
 	h, _ := testHandler(t)
 	answer, failed := serve(t, h, t.Context(), strings.NewReader(
-		`{"cloudEventsVersion":"0.1","eventID":"i","source":"s","eventType":"com.oraclecloud.objectstorage.deleteobject","data":{}}`))
+		`{"cloudEventsVersion":"0.1","eventID":"i","source":"s",`+
+			`"eventType":"com.oraclecloud.objectstorage.deleteobject","data":{}}`))
 	if failed || answer["status"] != "ignored" || answer["reason"] == "" {
 		t.Errorf("%v, failed %v", answer, failed)
 	}
 }
 
-// An event that the policy's triggers may name fails its invocation as long as that cannot be known, and as long as
-// what it starts cannot be accepted; one that is broken would be so the next time, too.
+// An event that the policy's triggers may name fails its invocation as long as that is unknown, or what it starts
+// cannot be accepted. A broken event does not: it would be broken the next time, too.
 func TestEventsThatTriggersMayName(t *testing.T) {
 	event := func(members string) string {
 		return `{"cloudEventsVersion":"0.1","source":"s","eventType":"com.oraclecloud.vaultsecret.createsecretversion"` + members + `}`
 	}
 	named := event(`,"eventID":"i","data":{"resourceName":"erp-db"}`)
-	const policy = `CEMLI_POLICY={"environment":"dev","triggers":[{"event_type":"com.oraclecloud.vaultsecret.createsecretversion","resource":"erp-*","object":"a.zip"}]}`
+	const policy = `CEMLI_POLICY={"environment":"dev",` +
+		`"triggers":[{"event_type":"com.oraclecloud.vaultsecret.createsecretversion","resource":"erp-*",` +
+		`"object":"a.zip"}]}`
 	for _, c := range []struct {
 		name, policy, body string
 		fails              bool
@@ -157,7 +160,8 @@ func TestBadConfigurationIsAnsweredByName(t *testing.T) {
 	}
 	for _, body := range []string{
 		`{"action":"sweep"}`,
-		`{"cloudEventsVersion":"0.1","eventID":"i","source":"s","eventType":"com.oraclecloud.objectstorage.createobject","data":{}}`,
+		`{"cloudEventsVersion":"0.1","eventID":"i","source":"s",` +
+			`"eventType":"com.oraclecloud.objectstorage.createobject","data":{}}`,
 	} {
 		if answer, failed := serve(t, h, t.Context(), strings.NewReader(body)); !failed {
 			t.Errorf("nobody reads the answer to %s: %v", body, answer)
@@ -215,8 +219,10 @@ func TestPanicsFailTheCallOnly(t *testing.T) {
 }
 
 // upload is an event of Object Storage.
-const upload = `{"cloudEventsVersion":"0.1","eventID":"i","source":"s","eventType":"com.oraclecloud.objectstorage.createobject",` +
-	`"eventTime":"2026-01-02T03:04:05Z","data":{"resourceName":"a.zip","additionalDetails":{"namespace":"n","bucketName":"cemli-packages","eTag":"e"}}}`
+const upload = `{"cloudEventsVersion":"0.1","eventID":"i","source":"s",` +
+	`"eventType":"com.oraclecloud.objectstorage.createobject",` +
+	`"eventTime":"2026-01-02T03:04:05Z","data":{"resourceName":"a.zip","additionalDetails":{"namespace":"n",` +
+	`"bucketName":"cemli-packages","eTag":"e"}}}`
 
 // Without credentials the store cannot be reached before the first step: the
 // invocation fails, so that the event is delivered again.
@@ -251,7 +257,7 @@ func localOCI(t *testing.T) *localoci.Server {
 	return server
 }
 
-// An event's invocation sweeps before its answer; one by hand does not.
+// An event's invocation sweeps before its answer; an invocation by hand does not.
 func TestAnEventsInvocationSweeps(t *testing.T) {
 	server := localOCI(t)
 	h, _ := testHandler(t, "FN_FN_ID="+localoci.FunctionID)
@@ -273,7 +279,7 @@ func TestAnEventsInvocationSweeps(t *testing.T) {
 	}
 }
 
-// Whoever asks by hand is told what is wrong and what to do, whatever it is.
+// An invocation by hand is answered with what is wrong and what to do, whatever went wrong.
 func TestByHandWhatIsWrongIsAnswered(t *testing.T) {
 	server := localOCI(t)
 	client := func(endpoint string) *oci.Client {
@@ -287,7 +293,8 @@ func TestByHandWhatIsWrongIsAnswered(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	_, err := client(server.Endpoint()).Bucket("cemli-packages").Put(t.Context(), "a.zip", bytes.NewReader(zipped.Bytes()), int64(zipped.Len()), store.PutOptions{})
+	_, err := client(server.Endpoint()).Bucket("cemli-packages").Put(t.Context(), "a.zip",
+		bytes.NewReader(zipped.Bytes()), int64(zipped.Len()), store.PutOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

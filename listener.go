@@ -10,18 +10,17 @@ import (
 	"strings"
 )
 
-// listener is the socket on which the platform calls the function. Whoever can connect to
-// it can invoke the function, and a script has the function's user. So while a call runs, and the
-// platform makes no other, the socket has a name that nobody can guess and that
-// confined scripts cannot list.
+// listener is the socket on which the platform calls the function. Every process that can connect to it can invoke
+// the function, and a script has the function's user. Therefore the socket has, while a call runs and the platform
+// makes no other, a name that nobody can guess and that confined scripts cannot list.
 type listener struct {
 	dir, name string
-	paths     []string // that a script may close, as their owner
+	paths     []string // which a script may close, because it is their owner
 	log       *slog.Logger
 }
 
-// newListener finds the socket that FN_LISTENER names in an environment. The FDK makes another
-// one beside it, and a link to that in its place.
+// newListener finds the socket that FN_LISTENER names in an environment. The FDK makes another one beside it, and a
+// link to that in its place.
 func newListener(getenv func(string) string, workdir string, log *slog.Logger) *listener {
 	path := strings.TrimPrefix(getenv("FN_LISTENER"), "unix:")
 	l := &listener{dir: filepath.Dir(path), name: "phony" + filepath.Base(path), log: log}
@@ -34,8 +33,7 @@ func newListener(getenv func(string) string, workdir string, log *slog.Logger) *
 	return l
 }
 
-// hide gives the socket another name; show undoes it, and gives what scripts may have closed the
-// modes again that it has now.
+// hide renames the socket; show undoes that, and restores the modes that scripts may have changed meanwhile.
 func (l *listener) hide() (show func()) {
 	modes := map[string]fs.FileMode{}
 	for _, path := range l.paths {
@@ -60,7 +58,7 @@ func (l *listener) hide() (show func()) {
 	}
 }
 
-// restore opens again what a script has closed, folders before what is in them.
+// restore restores the access rights that a script took away, those of folders before those of what is in them.
 func (l *listener) restore(modes map[string]fs.FileMode) {
 	for _, path := range l.paths {
 		mode, known := modes[path]

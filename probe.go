@@ -10,13 +10,13 @@ import (
 	"cemli-executor/internal/trigger"
 )
 
-// asksProbe reports whether a call is a probe alone, which is answered whatever is wrong.
+// asksProbe reports whether a call is a single probe, which is answered whatever is wrong.
 func asksProbe(call trigger.Call) bool {
 	return len(call.Items) == 1 && !call.Batch && call.Items[0].Err == nil &&
 		call.Items[0].Request.Action == executor.ActionProbe
 }
 
-// probe says what this deployment can do; asked for a verdict it says yes or no, and the log the rest.
+// probe reports what this deployment can do. If asked for a verdict, it answers yes or no, and logs the rest.
 func (h *handler) probe(ctx context.Context, run *executor.Executor, q executor.Request) any {
 	found := run.Probe(ctx,
 		executor.Probing{Problems: h.problems, Credentials: h.config.Credentials, Checks: h.checks()})
@@ -34,7 +34,7 @@ func (h *handler) probe(ctx context.Context, run *executor.Executor, q executor.
 	return found.OK
 }
 
-// checks are those of services that the executor knows nothing of. Nothing is sent, and no secret read.
+// checks are the checks of services that the executor does not know. They send nothing and read no secret.
 func (h *handler) checks() []executor.ProbeCheck {
 	said := func(text string) func(context.Context) (string, error) {
 		return func(context.Context) (string, error) { return text, nil }
@@ -68,7 +68,7 @@ func (h *handler) checks() []executor.ProbeCheck {
 	return checks
 }
 
-// credentialFiles are the files that the platform names for the function's identity.
+// credentialFiles are the files for the function's identity that the platform names.
 func credentialFiles(values map[string]string) []string {
 	var files []string
 	for _, key := range []string{"OCI_RESOURCE_PRINCIPAL_RPST", "OCI_RESOURCE_PRINCIPAL_PRIVATE_PEM"} {
@@ -79,7 +79,7 @@ func credentialFiles(values map[string]string) []string {
 	return files
 }
 
-// probeAlone answers a probe where the configuration is wrong and nothing else can be served.
+// probeAlone answers a probe if the configuration is wrong and nothing else can be served.
 func (h *handler) probeAlone(ctx context.Context, call trigger.Call) ([]byte, error) {
 	return json.Marshal(h.probe(ctx, executor.New(h.executor()), call.Items[0].Request))
 }

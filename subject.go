@@ -11,11 +11,11 @@ import (
 	"cemli-executor/internal/problem"
 )
 
-// caller is what the platform says of a call.
+// caller is what the platform says about a call's sender.
 type caller struct {
 	header http.Header
 	callID string
-	// hidden says that the caller has had the platform's headers replaced by some of its own.
+	// hidden says that the caller has replaced the platform's headers by its own.
 	hidden bool
 }
 
@@ -25,11 +25,10 @@ const (
 	subjectType = "Oci-Subject-Type"
 )
 
-// platform returns what the platform says of the call. The FDK panics without a
-// context of its own, as another caller's would be.
+// platform returns what the platform says about the call. The FDK panics if the context is not its own.
 //
-// A call whose Fn-Intent is httprequest, which any caller can write, has the headers that the
-// caller wrote as Fn-Http-H-*, and none of the platform's. So nobody is named by them.
+// A call whose Fn-Intent is httprequest, which any caller can send, has the headers that the caller sent as
+// Fn-Http-H-*, and none of the platform's. They are not used to identify the caller.
 func platform(ctx context.Context) (c caller) {
 	defer func() {
 		if recover() != nil {
@@ -46,7 +45,7 @@ func platform(ctx context.Context) (c caller) {
 	return c
 }
 
-// anonymous refuses a caller who hides who it is, where that is to be verified.
+// anonymous refuses a caller who hides its identity if that must be verified.
 func anonymous() error {
 	return problem.New(problem.Problem{
 		Code: "trigger.subject", Where: "Fn-Intent",
@@ -61,12 +60,12 @@ var (
 	aType = regexp.MustCompile(`^[a-z_-]{1,64}$`)
 )
 
-// maxSubjects is how many subjects of one call are told of.
+// maxSubjects bounds how many subjects of one call are recorded.
 const maxSubjects = 4
 
-// requesters is who the platform says is calling. That is verified where the operator vouches for
-// the platform, unless a header occurs twice, when one of them is a caller's own, or is none that the
-// platform writes.
+// requesters is who is calling, according to the platform. It counts as verified if the operator vouches for the
+// platform, unless a header occurs twice, so that one may be the caller's own, or has a value that the platform never
+// writes.
 func requesters(header http.Header, trusted bool) []evidence.Requester {
 	ids, types := header.Values(subjectID), header.Values(subjectType)
 	alone := len(ids) == 1 && len(types) <= 1

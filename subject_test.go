@@ -22,8 +22,9 @@ func subject(id, kind string) http.Header {
 	}
 }
 
-// Who signed an invocation is who asked; it is verified where the operator vouches for the platform.
+// Whoever signed an invocation is its requester, verified if the operator vouches for the platform.
 func TestTheSubjectIsWhoAsked(t *testing.T) {
+	t.Parallel()
 	const user = "ocid1.user.oc1..x"
 	by := func(subject, kind string, verified bool) evidence.Requester {
 		return evidence.Requester{Subject: subject, Type: kind, Source: "Oci-Subject-Id", Verified: verified}
@@ -73,16 +74,17 @@ func TestTheSubjectIsWhoAsked(t *testing.T) {
 	}
 }
 
-// asHTTP is what the FDK makes of a call whose Fn-Intent is httprequest: the headers are those that
-// the caller wrote as Fn-Http-H-*, and the platform's are gone.
+// asHTTP is a call whose Fn-Intent is httprequest as the FDK presents it: with the headers that the caller sent as
+// Fn-Http-H-*, and without the platform's.
 type asHTTP struct{ fdkContext }
 
 func (asHTTP) RequestURL() string    { return "/" }
 func (asHTTP) RequestMethod() string { return "POST" }
 
-// A caller who hides the platform's headers, and puts some in their place, is not believed; where askers
-// are verified there is no asking without being known.
+// A caller who hides the platform's headers, and sends others instead, is not believed; if requesters must be
+// verified, it is refused.
 func TestACallerCannotNameTheSubject(t *testing.T) {
+	t.Parallel()
 	hidden := fdk.WithContext(t.Context(), asHTTP{fdkContext{header: subject("ocid1.user.oc1..forged", "user")}})
 	caller := platform(hidden)
 	if by := requesters(caller.header, true); len(by) != 0 || !caller.hidden || caller.callID != "call-1" {
@@ -113,8 +115,9 @@ func TestACallerCannotNameTheSubject(t *testing.T) {
 	}
 }
 
-// A Fn server hands on whatever a caller writes, so nobody can vouch for it there.
+// A Fn server passes on whatever a caller sends, so nobody can vouch for it there.
 func TestNobodyVouchesForAFnServer(t *testing.T) {
+	t.Parallel()
 	for _, id := range []string{"FN_FN_ID=01HQ3V5NG3NG8G00GZJ0000001", "FN_FN_ID=", "HOME=/"} {
 		_, problems := ParseConfig([]string{"CEMLI_TRUST_SUBJECT=true", id})
 		if len(problems) != 1 || problems[0].Where != "CEMLI_TRUST_SUBJECT" || problems[0].Code != "config.value" ||
@@ -131,8 +134,9 @@ func TestNobodyVouchesForAFnServer(t *testing.T) {
 	}
 }
 
-// Only OCI Functions has invocations that go on by themselves: a function whose id is no OCID asks for none.
+// Only OCI Functions has detached invocations: a function whose id is no OCID asks for none.
 func TestAFnServerIsNotAskedForAnotherInvocation(t *testing.T) {
+	t.Parallel()
 	for id, want := range map[string]bool{
 		"ocid1.fnfunc.oc1.phx.x": true, "01KB2V5NG3NG8G00GZJ0000001": false, "": false,
 	} {

@@ -37,14 +37,16 @@ type databaseFault struct {
 
 var databaseFaults = map[string]databaseFault{
 	"half done": {
-		sqlite: `create trigger fault before update on suppliers when new.id = 1004 and new.term = 'NET60' begin select raise(abort, 'period is closed'); end;`,
+		sqlite: `create trigger fault before update on suppliers when new.id = 1004 and new.term = 'NET60' begin ` +
+			`select raise(abort, 'period is closed'); end;`,
 		postgresql: `create function fault() returns trigger language plpgsql as $$ begin
 			if new.id = 1004 and new.term = 'NET60' then raise exception 'period is closed'; end if; return new; end $$;
 			create trigger fault before update on suppliers for each row execute function fault();`,
 		step: "apply", output: "period is closed",
 	},
 	"incomplete": {
-		sqlite: `create trigger fault after update on suppliers when new.id = 1003 and new.term = 'NET60' begin update suppliers set term = 'NET120' where id = 1003; end;`,
+		sqlite: `create trigger fault after update on suppliers when new.id = 1003 and new.term = 'NET60' begin ` +
+			`update suppliers set term = 'NET120' where id = 1003; end;`,
 		postgresql: `create function fault() returns trigger language plpgsql as $$ begin
 			if new.id = 1003 and new.term = 'NET60' then new.term := 'NET120'; end if; return new; end $$;
 			create trigger fault before update on suppliers for each row execute function fault();`,
@@ -80,7 +82,8 @@ func TestDatabaseChangeOnSQLite(t *testing.T) {
 			add(t, dir, "sql/demo.sql", fault.sqlite)
 			twice(t, dir, "rollback/undo.sh")
 			// What is there after the undo is as before: the pre-check finds nothing against another try.
-			add(t, dir, "rollback/twice.sh", "bash prechecks/precheck.sh 2>&1 | grep 'already exists'\nsource lib/sqlite.sh\nrun_sql precheck.sql\n")
+			add(t, dir, "rollback/twice.sh",
+				"bash prechecks/precheck.sh 2>&1 | grep 'already exists'\nsource lib/sqlite.sh\nrun_sql precheck.sql\n")
 			r, results := run(t, dir, vault(databasePassword))
 			failedIn(t, r, evidence.StatusRolledBack, fault.step, fault.output)
 			changed(t, r, results, map[string]string{"before.csv": termsBefore, "undone.csv": termsBefore})
@@ -101,7 +104,9 @@ func TestDatabaseChangeWithoutAFile(t *testing.T) {
 
 func onPostgreSQL(db *cluster) func(*executor.Config, *executor.Request) {
 	return change(func(q *executor.Request) {
-		q.Parameters = map[string]json.RawMessage{"CLIENT": json.RawMessage(`"postgresql"`), "DATABASE": json.RawMessage(`"` + db.uri() + `"`)}
+		q.Parameters = map[string]json.RawMessage{
+			"CLIENT": json.RawMessage(`"postgresql"`), "DATABASE": json.RawMessage(`"` + db.uri() + `"`),
+		}
 	})
 }
 
@@ -146,7 +151,8 @@ func TestDatabaseChangeOnPostgreSQL(t *testing.T) {
 			r, results := run(t, dir, vault(databasePassword), onPostgreSQL(db))
 			failedIn(t, r, evidence.StatusRolledBack, fault.step, fault.output)
 			changed(t, r, results, map[string]string{"before.csv": termsBefore, "undone.csv": termsBefore})
-			if got := db.query(t, terms+" union all select code from payment_terms where code = 'NET60'"); got != termsBefore {
+			got := db.query(t, terms+" union all select code from payment_terms where code = 'NET60'")
+			if got != termsBefore {
 				t.Errorf("in the database: %q", got)
 			}
 		})

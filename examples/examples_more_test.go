@@ -32,7 +32,8 @@ func TestDataFix(t *testing.T) {
 	}
 
 	r, _ = run(t, "data-fix", with("EXPECTED", "4"))
-	if r.Status != evidence.StatusFailed || r.Steps[0].Status != evidence.StepFailed || r.Steps[1].Status != evidence.StepNotRun || r.Rollback != nil {
+	if r.Status != evidence.StatusFailed || r.Steps[0].Status != evidence.StepFailed ||
+		r.Steps[1].Status != evidence.StepNotRun || r.Rollback != nil {
 		t.Errorf("another number: %s, %+v", r.Status, r.Steps)
 	}
 }
@@ -53,19 +54,22 @@ func TestLocalizationGoesOnAfterACountryThatFailed(t *testing.T) {
 	dir := example(t, "localization")
 	edit(t, dir, "labels/DE.properties", "invoice.vat=MwSt.\n", "")
 	list, results := runAll(t, dir)
-	if len(list) != 2 || list[0].ParameterSet != "DE" || list[1].ParameterSet != "FR" || list[0].RunID == list[1].RunID {
+	if len(list) != 2 || list[0].ParameterSet != "DE" || list[1].ParameterSet != "FR" ||
+		list[0].RunID == list[1].RunID {
 		t.Fatalf("results %+v", list)
 	}
 	failedIn(t, list[0], evidence.StatusFailed, "complete", "labels that do not match: invoice.vat")
 	succeeded(t, list[1])
-	if got := string(artifact(t, list[1], results, "target/test/invoice_FR.properties")); !strings.Contains(got, "invoice.vat=TVA\n") {
+	got := string(artifact(t, list[1], results, "target/test/invoice_FR.properties"))
+	if !strings.Contains(got, "invoice.vat=TVA\n") {
 		t.Errorf("FR: %q", got)
 	}
 
 	// Without that line of the manifest it does.
 	edit(t, dir, "manifest.json", `"on_set_failure": "continue",`, "")
 	list, _ = runAll(t, dir)
-	if len(list) != 2 || list[0].Status != evidence.StatusFailed || list[1].Status != evidence.StatusSkipped || list[1].PreviousRunID != list[0].RunID {
+	if len(list) != 2 || list[0].Status != evidence.StatusFailed || list[1].Status != evidence.StatusSkipped ||
+		list[1].PreviousRunID != list[0].RunID {
 		t.Errorf("results %+v", list)
 	}
 }
@@ -90,7 +94,8 @@ func TestCredentialRotation(t *testing.T) {
 		accept(c)
 	})
 	succeeded(t, r)
-	if len(r.Secrets) != 1 || r.Secrets[0].Version != "7" || !strings.Contains(r.Execution.Stdout, "it is ***\n") || !strings.Contains(r.Execution.Stdout, "login works") {
+	if len(r.Secrets) != 1 || r.Secrets[0].Version != "7" || !strings.Contains(r.Execution.Stdout, "it is ***\n") ||
+		!strings.Contains(r.Execution.Stdout, "login works") {
 		t.Errorf("secrets %+v, stdout %q", r.Secrets, r.Execution.Stdout)
 	}
 	page, err := results.List(t.Context(), store.ListOptions{})
@@ -122,14 +127,16 @@ func TestEnvironmentReadiness(t *testing.T) {
 	tls := httptest.NewTLSServer(http.NotFoundHandler())
 	defer tls.Close()
 	r, _ = run(t, "environment-readiness", with("ENDPOINTS", `"`+up.URL+"/ "+up.URL+"/down "+tls.URL+`"`))
-	if r.Status != evidence.StatusFailed || r.Outputs["READY"] != "" || r.Steps[2].Status != evidence.StepFailed || !strings.Contains(r.Summary, "/down | 503 |") || !strings.Contains(r.Summary, ".pem | valid until") {
+	if r.Status != evidence.StatusFailed || r.Outputs["READY"] != "" || r.Steps[2].Status != evidence.StepFailed ||
+		!strings.Contains(r.Summary, "/down | 503 |") || !strings.Contains(r.Summary, ".pem | valid until") {
 		t.Errorf("status %s, outputs %v, summary %q, stderr %q", r.Status, r.Outputs, r.Summary, r.Execution.Stderr)
 	}
 }
 
 func TestFailingChange(t *testing.T) {
 	r, _ := run(t, "failing-change")
-	if got := undone(r); r.Status != evidence.StatusRolledBack || got != "03-grants success, 02-index success, 01-table success" {
+	got := undone(r)
+	if r.Status != evidence.StatusRolledBack || got != "03-grants success, 02-index success, 01-table success" {
 		t.Errorf("status %s, undone %s", r.Status, got)
 	}
 	if !strings.Contains(r.Execution.Stderr, "the user APPS_RO does not exist") {

@@ -23,7 +23,8 @@ func TestMain(m *testing.M) {
 
 func TestHelloCemli(t *testing.T) {
 	r, results := run(t, "hello-cemli")
-	if r.Status != evidence.StatusSuccess || !strings.Contains(r.Execution.Stdout, "Hello from Automated CEMLI Execution") {
+	if r.Status != evidence.StatusSuccess ||
+		!strings.Contains(r.Execution.Stdout, "Hello from Automated CEMLI Execution") {
 		t.Errorf("status %s, %s, stdout %q", r.Status, r.Message, r.Execution.Stdout)
 	}
 	if got := string(artifact(t, r, results, "greeting.txt")); got != "Hello from Automated CEMLI Execution\n" {
@@ -50,8 +51,10 @@ func smoketests(t *testing.T, endpoints any) string {
 func service(t *testing.T) string {
 	t.Helper()
 	mux := http.NewServeMux()
-	mux.HandleFunc("/health", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"status":"UP"}`) })
-	mux.HandleFunc("/suppliers", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"items":[{"id":1}]}`) })
+	mux.HandleFunc("/health",
+		func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"status":"UP"}`) })
+	mux.HandleFunc("/suppliers",
+		func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"items":[{"id":1}]}`) })
 	mux.HandleFunc("/orders", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) })
 	s := httptest.NewServer(mux)
 	t.Cleanup(s.Close)
@@ -83,7 +86,8 @@ func TestIntegrationSmoketests(t *testing.T) {
 		t.Fatal(err)
 	}
 	var endpoints []map[string]any
-	if err := json.Unmarshal([]byte(strings.ReplaceAll(string(text), "http://127.0.0.1:8080", service(t))), &endpoints); err != nil {
+	if err := json.Unmarshal([]byte(strings.ReplaceAll(string(text), "http://127.0.0.1:8080", service(t))),
+		&endpoints); err != nil {
 		t.Fatal(err)
 	}
 	r, results := run(t, smoketests(t, endpoints))
@@ -122,7 +126,8 @@ func TestIntegrationSmoketestsReportEveryFailure(t *testing.T) {
 
 func TestIntegrationSmoketestsCheckTheirList(t *testing.T) {
 	r, _ := run(t, smoketests(t, []map[string]any{{"name": "no url", "status": 200}}))
-	if r.Status != evidence.StatusFailed || r.Steps[0].Phase != "pre_check" || !strings.Contains(r.Execution.Stderr, "must be a list") {
+	if r.Status != evidence.StatusFailed || r.Steps[0].Phase != "pre_check" ||
+		!strings.Contains(r.Execution.Stderr, "must be a list") {
 		t.Errorf("status %s, %+v", r.Status, r.Execution)
 	}
 }

@@ -23,14 +23,18 @@ import (
 
 // run runs a package folder with the executor, in buckets that are folders, and
 // returns its result and the bucket with the evidence.
-func run(t *testing.T, dir string, changes ...func(*executor.Config, *executor.Request)) (evidence.Result, store.Bucket) {
+func run(
+	t *testing.T, dir string, changes ...func(*executor.Config, *executor.Request),
+) (evidence.Result, store.Bucket) {
 	t.Helper()
 	list, results := runAll(t, dir, changes...)
 	return list[0], results
 }
 
 // runAll does the same for a package with parameter sets: a result for each.
-func runAll(t *testing.T, dir string, changes ...func(*executor.Config, *executor.Request)) ([]evidence.Result, store.Bucket) {
+func runAll(
+	t *testing.T, dir string, changes ...func(*executor.Config, *executor.Request),
+) ([]evidence.Result, store.Bucket) {
 	t.Helper()
 	bucket := func(name string) store.Bucket {
 		path := filepath.Join(t.TempDir(), name)
@@ -48,15 +52,20 @@ func runAll(t *testing.T, dir string, changes ...func(*executor.Config, *executo
 	if _, err := bundle.Create(&zip, os.DirFS(dir)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := packages.Put(t.Context(), "p.zip", bytes.NewReader(zip.Bytes()), int64(zip.Len()), store.PutOptions{}); err != nil {
+	_, err := packages.Put(t.Context(), "p.zip", bytes.NewReader(zip.Bytes()), int64(zip.Len()), store.PutOptions{})
+	if err != nil {
 		t.Fatal(err)
 	}
 	config := executor.Config{
-		Packages: packages, Results: results, State: state, Namespace: func(context.Context) (string, error) { return "", nil },
-		Environment: "test", WorkDir: filepath.Join(testkit.TempDir(t), "work"), KeepPackages: true, Reserve: 5 * time.Second, Limits: executor.DefaultLimits(),
+		Packages: packages, Results: results, State: state,
+		Namespace:   func(context.Context) (string, error) { return "", nil },
+		Environment: "test", WorkDir: filepath.Join(testkit.TempDir(t), "work"), KeepPackages: true,
+		Reserve: 5 * time.Second, Limits: executor.DefaultLimits(),
 		Sandbox: sandbox.LevelBasic, Output: executor.OutputNone, Log: slog.New(slog.DiscardHandler),
 	}
-	request := executor.Request{Bucket: "packages", Object: "p.zip", Trigger: executor.Trigger{Kind: executor.TriggerCLI}}
+	request := executor.Request{
+		Bucket: "packages", Object: "p.zip", Trigger: executor.Trigger{Kind: executor.TriggerCLI},
+	}
 	for _, change := range changes {
 		change(&config, &request)
 	}
@@ -220,6 +229,7 @@ func failedIn(t *testing.T, r evidence.Result, status evidence.Status, step, out
 		}
 	}
 	if r.Status != status || strings.Join(failed, ", ") != step || !strings.Contains(r.Execution.Stderr, output) {
-		t.Errorf("status %s, %s; failed: %v; want %s in %s with %q in\n%s", r.Status, r.Message, failed, status, step, output, r.Execution.Stderr)
+		t.Errorf("status %s, %s; failed: %v; want %s in %s with %q in\n%s", r.Status, r.Message, failed, status, step,
+			output, r.Execution.Stderr)
 	}
 }

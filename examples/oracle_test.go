@@ -38,11 +38,14 @@ func onOracle(t *testing.T, pkg, client, file, answer, code string) oracleRun {
 	if err := os.WriteFile(filepath.Join(dir, "bin", client), []byte(oracleClient), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command("bash", "-c", `set -euo pipefail; source lib/oracle.sh; rows=$(run_sql "$1"); printf '%s' "$rows"`, "-", file)
+	cmd := exec.Command("bash",
+		"-c", `set -euo pipefail; source lib/oracle.sh; rows=$(run_sql "$1"); printf '%s' "$rows"`, "-", file)
 	cmd.Dir = pkg
 	cmd.Env = []string{
-		"PATH=" + filepath.Join(dir, "bin") + ":/usr/bin:/bin", "TMPDIR=" + filepath.Join(dir, "tmp"), "CEMLI_ARTIFACTS=" + filepath.Join(dir, "artifacts"),
-		"CEMLI_STEP=apply", "CEMLI_PARAM_DB_USER=cemli_change", "DB_USER=cemli_change", "CEMLI_PARAM_DATABASE=//erp-db:1521/ERP", "CEMLI_PARAM_APPROVED=3",
+		"PATH=" + filepath.Join(dir, "bin") + ":/usr/bin:/bin", "TMPDIR=" + filepath.Join(dir, "tmp"),
+		"CEMLI_ARTIFACTS=" + filepath.Join(dir, "artifacts"),
+		"CEMLI_STEP=apply", "CEMLI_PARAM_DB_USER=cemli_change", "DB_USER=cemli_change",
+		"CEMLI_PARAM_DATABASE=//erp-db:1521/ERP", "CEMLI_PARAM_APPROVED=3",
 		"DB_PASSWORD=Tiger's $&%s \\1", "SEEN=" + dir, "ANSWER=" + answer, "CODE=" + code,
 	}
 	var stdout, stderr bytes.Buffer
@@ -58,7 +61,9 @@ func onOracle(t *testing.T, pkg, client, file, answer, code string) oracleRun {
 		}
 		return string(text)
 	}
-	return oracleRun{stdout.String(), stderr.String(), err == nil, read("arguments"), read("stdin"), read("artifacts/spool.log")}
+	return oracleRun{
+		stdout.String(), stderr.String(), err == nil, read("arguments"), read("stdin"), read("artifacts/spool.log"),
+	}
 }
 
 func TestDatabaseChangeWithOraclesClients(t *testing.T) {
@@ -66,7 +71,8 @@ func TestDatabaseChangeWithOraclesClients(t *testing.T) {
 	edit(t, sqlcl, "lib/oracle.sh", "client=sqlplus", "client=sql")
 	for client, pkg := range map[string]string{"sqlplus": sqlplus, "sql": sqlcl} {
 		r := onOracle(t, pkg, client, "touched.sql", "Connected.\n1002,NET60\n", "0")
-		if !r.ok || r.stdout != "1002,NET60" || r.stderr != "" || r.spool != "== apply: touched.sql\nConnected.\n1002,NET60\n" {
+		if !r.ok || r.stdout != "1002,NET60" || r.stderr != "" ||
+			r.spool != "== apply: touched.sql\nConnected.\n1002,NET60\n" {
 			t.Errorf("%s: %+v", client, r)
 		}
 		if r.arguments != "-S -L /nolog\n" {
@@ -74,7 +80,8 @@ func TestDatabaseChangeWithOraclesClients(t *testing.T) {
 		}
 		rest := r.stdin
 		for _, want := range []string{
-			"whenever sqlerror exit failure rollback\n", "set define off", "connect cemli_change/" + "\"Tiger's $&%s \\1\"@//erp-db:1521/ERP\n",
+			"whenever sqlerror exit failure rollback\n", "set define off",
+			"connect cemli_change/" + "\"Tiger's $&%s \\1\"@//erp-db:1521/ERP\n",
 			"execute :approved := 3\n", "select s.id", "\ncommit;\nexit success\n",
 		} {
 			_, after, found := strings.Cut(rest, want)
@@ -92,7 +99,8 @@ func TestDatabaseChangeWithOraclesClients(t *testing.T) {
 		"a body that does not compile":  {"\nWarning: Package Body created with compilation errors.\n", "0"},
 		"an end for another reason":     {"Killed\n", "137"},
 	} {
-		if r := onOracle(t, sqlplus, "sqlplus", "touched.sql", c.answer, c.code); r.ok || r.stdout != "" || r.stderr != c.answer || !strings.HasSuffix(r.spool, c.answer) {
+		r := onOracle(t, sqlplus, "sqlplus", "touched.sql", c.answer, c.code)
+		if r.ok || r.stdout != "" || r.stderr != c.answer || !strings.HasSuffix(r.spool, c.answer) {
 			t.Errorf("%s: %+v", name, r)
 		}
 	}
@@ -117,10 +125,12 @@ func TestTemplateWithOraclesClients(t *testing.T) {
 	for client, pkg := range map[string]string{"sqlplus": dir, "sql": example(t, dir)} {
 		edit(t, pkg, "lib/oracle.sh", "| sqlplus ", "| "+client+" ")
 		r := onOracle(t, pkg, client, "precheck.sql", "Connected.\n", "0")
-		if !r.ok || r.stdout != "" || r.arguments != "-S -L /nolog\n" || !strings.Contains(r.stdin, "connect cemli_change/"+"\"Tiger's $&%s \\1\"@//erp-db:1521/ERP\n") {
+		if !r.ok || r.stdout != "" || r.arguments != "-S -L /nolog\n" ||
+			!strings.Contains(r.stdin, "connect cemli_change/"+"\"Tiger's $&%s \\1\"@//erp-db:1521/ERP\n") {
 			t.Errorf("%s: %+v", client, r)
 		}
-		if r := onOracle(t, pkg, client, "apply.sql", "SP2-0640: Not connected\n", "0"); r.ok || r.stderr != "SP2-0640: Not connected\n" {
+		r = onOracle(t, pkg, client, "apply.sql", "SP2-0640: Not connected\n", "0")
+		if r.ok || r.stderr != "SP2-0640: Not connected\n" {
 			t.Errorf("%s: %+v", client, r)
 		}
 	}

@@ -28,24 +28,38 @@ func TestPolicies(t *testing.T) {
 		current, seen                string
 		dev, test, prod              []string
 	}{
-		{"bare", "1.0.0", ``, "event", tuesday, "", "", nil, []string{"policy.require", "policy.require"}, []string{"policy.require", "policy.require", "policy.require", "policy.network"}},
+		{
+			"bare", "1.0.0", ``, "event", tuesday, "", "", nil,
+			[]string{"policy.require", "policy.require"},
+			[]string{"policy.require", "policy.require", "policy.require", "policy.network"},
+		},
 		{"owned", "1.0.0", owned, "event", tuesday, "", "", nil, nil, []string{"policy.require", "policy.network"}},
 		{"approved", "1.0.0", approved, "event", tuesday, "", "", nil, nil, nil},
-		{"ticket of another form", "1.0.0", owned + `,"change_ticket":"JIRA-1","network":true`, "event", tuesday, "", "", nil, nil, []string{"policy.require"}},
+		{
+			"ticket of another form", "1.0.0", owned + `,"change_ticket":"JIRA-1","network":true`, "event", tuesday, "",
+			"", nil, nil,
+			[]string{"policy.require"},
+		},
 		{"prerelease", "1.0.0-rc.1", approved, "event", tuesday, "", "", nil, nil, []string{"policy.prerelease"}},
 		{"older", "1.0.0", approved, "event", tuesday, "1.1.0", "", nil, nil, []string{"policy.downgrade"}},
-		{"changed", "1.0.0", approved, "event", tuesday, "", "h1:other", nil, []string{"policy.reuse"}, []string{"policy.reuse"}},
+		{
+			"changed", "1.0.0", approved, "event", tuesday, "", "h1:other", nil,
+			[]string{"policy.reuse"},
+			[]string{"policy.reuse"},
+		},
 		{"from a laptop", "1.0.0", approved, "cli", tuesday, "", "", nil, nil, []string{"policy.action"}},
 		{"at the year's end", "1.0.0", approved, "event", yearEnd, "", "", nil, nil, []string{"policy.freeze"}},
 	} {
-		m, err := manifest.Parse([]byte(`{"name":"a","version":"` + c.version + `","type":"extension"` + c.members + `}`))
+		m, err := manifest.Parse(
+			[]byte(`{"name":"a","version":"` + c.version + `","type":"extension"` + c.members + `}`))
 		if err != nil {
 			t.Fatal(err)
 		}
 		for environment, want := range map[string][]string{"dev": c.dev, "test": c.test, "prod": c.prod} {
 			var got []string
 			for _, p := range policy(t, environment).Admit(manifest.Case{
-				Manifest: m, Object: "in/a-" + c.version + ".zip", Action: "apply", Kind: c.kind, Now: c.now, DirHash: "h1:now", Current: c.current, Seen: c.seen,
+				Manifest: m, Object: "in/a-" + c.version + ".zip", Action: "apply", Kind: c.kind, Now: c.now,
+				DirHash: "h1:now", Current: c.current, Seen: c.seen,
 			}) {
 				got = append(got, p.Code)
 			}
@@ -66,7 +80,9 @@ func TestPolicies(t *testing.T) {
 
 // Each policy lets a person go back: to an earlier version, and, in a freeze too, with undo scripts.
 func TestPoliciesLetPeopleGoBack(t *testing.T) {
-	m, err := manifest.Parse([]byte(`{"name":"a","version":"1.0.0","type":"extension","owner":"finance","description":"d","change_ticket":"CHG0012345","network":true}`))
+	m, err := manifest.Parse([]byte(
+		`{"name":"a","version":"1.0.0","type":"extension","owner":"finance","description":"d",` +
+			`"change_ticket":"CHG0012345","network":true}`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +104,8 @@ func TestPoliciesLetPeopleGoBack(t *testing.T) {
 		for environment, want := range map[string][]string{"dev": nil, "test": nil, "prod": c.prod} {
 			var got []string
 			for _, p := range policy(t, environment).Admit(manifest.Case{
-				Manifest: m, Object: "a-1.0.0.zip", Action: c.action, Kind: "request", Now: c.now, DirHash: "h1:now", Current: c.current, Seen: "h1:now",
+				Manifest: m, Object: "a-1.0.0.zip", Action: c.action, Kind: "request", Now: c.now, DirHash: "h1:now",
+				Current: c.current, Seen: "h1:now",
 				Rollback: c.back, Reference: c.reference,
 			}) {
 				got = append(got, p.Code)

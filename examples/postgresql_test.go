@@ -44,11 +44,14 @@ func startPostgreSQL(t *testing.T, user, password string) *cluster {
 	t.Helper()
 	c := &cluster{bin: postgreSQL(t), dir: testkit.TempDir(t), user: user, password: password}
 	owned(t, c.dir)
-	c.run(t, "initdb", "--pgdata", filepath.Join(c.dir, "data"), "--username=owner", "--auth-local=trust", "--auth-host=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync")
+	c.run(t, "initdb", "--pgdata", filepath.Join(c.dir, "data"),
+		"--username=owner", "--auth-local=trust", "--auth-host=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8",
+		"--no-sync")
 	for try := 1; !c.start(t, try == 3); try++ {
 	}
 	quoted := strings.ReplaceAll(password, "'", "''")
-	c.run(t, "psql", "--host="+c.dir, "--port="+strconv.Itoa(c.port), "--username=owner", "--dbname=postgres", "--set=ON_ERROR_STOP=1",
+	c.run(t, "psql", "--host="+c.dir, "--port="+strconv.Itoa(c.port),
+		"--username=owner", "--dbname=postgres", "--set=ON_ERROR_STOP=1",
 		"--command=create role "+user+" login password '"+quoted+"'", "--command=create database erp owner "+user)
 	return c
 }
@@ -63,7 +66,8 @@ func (c *cluster) start(t *testing.T, must bool) bool {
 	}
 	c.port = l.Addr().(*net.TCPAddr).Port
 	_ = l.Close()
-	cmd := c.command("postgres", "-D", filepath.Join(c.dir, "data"), "-h", "127.0.0.1", "-p", strconv.Itoa(c.port), "-k", c.dir, "-c", "fsync=off")
+	cmd := c.command("postgres", "-D", filepath.Join(c.dir, "data"), "-h", "127.0.0.1", "-p", strconv.Itoa(c.port),
+		"-k", c.dir, "-c", "fsync=off")
 	log, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -125,13 +129,17 @@ func (c *cluster) run(t *testing.T, name string, args ...string) string {
 // query runs SQL as the user, and returns the rows.
 func (c *cluster) query(t *testing.T, sql string) string {
 	t.Helper()
-	out := c.run(t, "psql", "--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1", "--username="+c.user, "--dbname="+c.uri(), "--command="+sql)
+	out := c.run(t, "psql",
+		"--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1", "--username="+c.user,
+		"--dbname="+c.uri(), "--command="+sql)
 	return strings.TrimSuffix(out, "\n")
 }
 
 // reset leaves nothing in the database but what these statements make.
 func (c *cluster) reset(t *testing.T, sql string) {
 	t.Helper()
-	c.query(t, "set client_min_messages = warning; drop schema if exists public cascade; drop owned by "+c.user+" cascade; create schema public")
+	c.query(t,
+		"set client_min_messages = warning; drop schema if exists public cascade; drop owned by "+c.user+
+			" cascade; create schema public")
 	c.query(t, sql)
 }

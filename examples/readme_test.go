@@ -27,7 +27,8 @@ func TestExamplesSayWhatToChangeAndWhatToExpect(t *testing.T) {
 			t.Errorf("%s/README.md has no part about the lines to change, or none about the evidence", dir)
 		}
 		for _, match := range regexp.MustCompile("`([a-z-]+/[a-z0-9/._-]*)[a-z*.]*`").FindAllStringSubmatch(lines, -1) {
-			if _, err := os.Stat(filepath.Join(dir, match[1])); err != nil && !strings.HasPrefix(match[1], "rollback/") {
+			_, err := os.Stat(filepath.Join(dir, match[1]))
+			if err != nil && !strings.HasPrefix(match[1], "rollback/") {
 				t.Errorf("%s/README.md names %s, which is not there", dir, match[1])
 			}
 		}

@@ -76,7 +76,8 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (a *api) authorize(w http.ResponseWriter, r *http.Request) {
 	id, secret, _ := r.BasicAuth()
-	if id != "cemli" || secret != clientSecret || r.FormValue("grant_type") != "client_credentials" || r.FormValue("scope") != "urn:opc:resource:consumer::all" {
+	if id != "cemli" || secret != clientSecret || r.FormValue("grant_type") != "client_credentials" ||
+		r.FormValue("scope") != "urn:opc:resource:consumer::all" {
 		w.WriteHeader(http.StatusUnauthorized)
 		return
 	}
@@ -134,7 +135,10 @@ func (a *api) take(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusBadRequest)
 		return
 	}
-	l := &load{LoadID: len(a.loads) + 1, LoadReference: body.LoadReference, Status: "WAIT", Rows: []rowOutcome{}, waiting: body.Rows}
+	l := &load{
+		LoadID: len(a.loads) + 1, LoadReference: body.LoadReference, Status: "WAIT", Rows: []rowOutcome{},
+		waiting: body.Rows,
+	}
 	a.loads = append(a.loads, l)
 	if a.afterward != nil {
 		a.afterward(w)
@@ -171,7 +175,9 @@ func (a *api) goOn(l *load) *load {
 }
 
 // there is the supplier that somebody else has made before.
-var there = supplierRow{SupplierID: 7, ExternalReference: "SUP-2002", Supplier: "Hansen & Co A/S", TaxpayerID: "DK13585628"}
+var there = supplierRow{
+	SupplierID: 7, ExternalReference: "SUP-2002", Supplier: "Hansen & Co A/S", TaxpayerID: "DK13585628",
+}
 
 // loadSuppliers runs a package against an API, and checks that neither tokens nor the secret are in the evidence.
 func loadSuppliers(t *testing.T, dir string, a *api, secret string) (evidence.Result, store.Bucket) {
@@ -181,7 +187,10 @@ func loadSuppliers(t *testing.T, dir string, a *api, secret string) (evidence.Re
 	t.Cleanup(server.Close)
 	r, results := run(t, dir, vault(secret), change(func(q *executor.Request) {
 		q.Parameters = map[string]json.RawMessage{"POLL_SECONDS": json.RawMessage("0.01")}
-		for name, value := range map[string]string{"API": server.URL, "TOKEN_URL": server.URL + "/oauth2/v1/token", "SCOPE": "urn:opc:resource:consumer::all", "CLIENT_ID": "cemli"} {
+		for name, value := range map[string]string{
+			"API": server.URL, "TOKEN_URL": server.URL + "/oauth2/v1/token", "SCOPE": "urn:opc:resource:consumer::all",
+			"CLIENT_ID": "cemli",
+		} {
 			q.Parameters[name] = json.RawMessage(`"` + value + `"`)
 		}
 	}))
@@ -201,7 +210,9 @@ func TestRestLoad(t *testing.T) {
 	if err := json.Unmarshal(artifact(t, r, results, "report.json"), &got); err != nil {
 		t.Fatal(err)
 	}
-	if want := []rowOutcome{{"SUP-2001", "CREATED", ""}, {"SUP-2003", "CREATED", ""}, {"SUP-2002", "THERE ALREADY", ""}}; got.Status != "SUCCEEDED" || !slices.Equal(got.Rows, want) {
+	if want := []rowOutcome{
+		{"SUP-2001", "CREATED", ""}, {"SUP-2003", "CREATED", ""}, {"SUP-2002", "THERE ALREADY", ""},
+	}; got.Status != "SUCCEEDED" || !slices.Equal(got.Rows, want) {
 		t.Errorf("report %+v; want %+v", got, want)
 	}
 	if !strings.Contains(r.Summary, "| SUP-2001 | CREATED |") {
@@ -289,10 +300,19 @@ func TestRestLoadIsUndone(t *testing.T) {
 		step, output string
 		deleted      int
 	}{
-		"a row is not taken":           {&api{refuse: "SUP-2003"}, "load", "SUP-2003: the taxpayer id is of another country", 1},
-		"the load is not taken":        {&api{fault: once(http.StatusInternalServerError, "POST", "/supplierLoads")}, "load", "POST supplierLoads: status 500: {\"title\":\"as you said: ***\"}", 0},
-		"its answer is lost":           {&api{afterward: func(http.ResponseWriter) { panic(http.ErrAbortHandler) }}, "load", "curl: (52)", 2},
-		"nobody can say how far it is": {&api{fault: once(http.StatusBadGateway, "GET", "/supplierLoads/")}, "load", "status 502", 2},
+		"a row is not taken": {
+			&api{refuse: "SUP-2003"}, "load", "SUP-2003: the taxpayer id is of another country", 1,
+		},
+		"the load is not taken": {
+			&api{fault: once(http.StatusInternalServerError, "POST", "/supplierLoads")}, "load",
+			"POST supplierLoads: status 500: {\"title\":\"as you said: ***\"}", 0,
+		},
+		"its answer is lost": {
+			&api{afterward: func(http.ResponseWriter) { panic(http.ErrAbortHandler) }}, "load", "curl: (52)", 2,
+		},
+		"nobody can say how far it is": {
+			&api{fault: once(http.StatusBadGateway, "GET", "/supplierLoads/")}, "load", "status 502", 2,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := example(t, "rest-load")
@@ -303,7 +323,8 @@ func TestRestLoadIsUndone(t *testing.T) {
 			if !slices.Equal(c.api.suppliers, []supplierRow{there}) || c.api.deleted != c.deleted {
 				t.Errorf("after the undo: %+v, %d deleted", c.api.suppliers, c.api.deleted)
 			}
-			if name == "a row is not taken" && !strings.Contains(string(artifact(t, r, results, "report.json")), `"ERROR"`) {
+			if name == "a row is not taken" &&
+				!strings.Contains(string(artifact(t, r, results, "report.json")), `"ERROR"`) {
 				t.Error("the report has no error")
 			}
 		})

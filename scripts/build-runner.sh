@@ -26,7 +26,8 @@ CONF
 cat >"$work/bin/docker" <<DOCKER
 #!/bin/sh
 export CONTAINERS_CONF=$work/containers.conf
-[ "\$1" != run ] || { shift; set -- run --ulimit nofile=1024:1024 --ulimit nproc=4096:4096 "\$@"; } # one --ulimit takes the place of all defaults
+# One --ulimit replaces all defaults.
+[ "\$1" != run ] || { shift; set -- run --ulimit nofile=1024:1024 --ulimit nproc=4096:4096 "\$@"; }
 exec podman --root $work/storage --runroot $work/run "\$@"
 DOCKER
 chmod +x "$work/bin/docker"

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# dist.sh DIR: the command line for the systems that people use, into DIR: a binary and an archive for each, the modules
-# that are in them, the stack for Resource Manager, and checksums of all. The same sources give the same bytes. TARGETS names systems, VERSION the release.
+# dist.sh DIR builds a release into DIR: for each system a binary and an archive of the command line, with the modules in
+# them, the stack for Resource Manager, and checksums of all. The same sources give the same bytes. TARGETS names the
+# systems, and VERSION the release.
 set -euo pipefail
 
 dir=$(mkdir -p "$1" && cd "$1" && pwd)
@@ -21,13 +22,16 @@ mkdir "$work/completions"
 "$work/cemli" completion zsh >"$work/completions/_cemli"
 
 # Whoever is given a binary is given the licences of what is in it.
-modules() { "${GO:-go}" list -deps -f '{{with .Module}}{{if not .Main}}{{.Path}}@{{.Version}} {{.Dir}}{{end}}{{end}}' . ./cmd/cemli; }
+modules() {
+  "${GO:-go}" list -deps -f '{{with .Module}}{{if not .Main}}{{.Path}}@{{.Version}} {{.Dir}}{{end}}{{end}}' . ./cmd/cemli
+}
 {
   echo "Go's standard library"
   cat "$("${GO:-go}" env GOROOT)/LICENSE"
   modules | LC_ALL=C sort -u | while read -r module path; do
     printf '\n---\n%s\n\n' "$module"
-    find "$path" -maxdepth 1 -type f \( -iname 'license*' -o -iname 'licence*' -o -iname 'notice*' -o -iname 'copying*' \) | LC_ALL=C sort | xargs cat
+    find "$path" -maxdepth 1 -type f \( -iname 'license*' -o -iname 'licence*' -o -iname 'notice*' -o -iname 'copying*' \) |
+      LC_ALL=C sort | xargs cat
   done
 } >"$work/LICENSES-OF-OTHERS"
 

@@ -40,10 +40,12 @@ ask() {
   shift
   "$@" 2>"$work/error" && return
   cat "$work/error" >&2
-  fail "$what: $1 ended with the lines above." "Mend what they name. A permission that is missing may only be new: wait some minutes; $again"
+  fail "$what: $1 ended with the lines above." \
+    "Mend what they name. A permission that is missing may only be new: wait some minutes; $again"
 }
 
-# look WHAT MINUTES COMMAND…: until the command succeeds. It fails with 1 as long as it is too early, otherwise it is over.
+# look WHAT MINUTES COMMAND… repeats the command until it succeeds. The command fails with 1 as long as it is too early;
+# any other failure is final.
 look() {
   local what=$1 minutes=$2 tries code
   shift 2
@@ -85,7 +87,8 @@ say "   environment $environment"
 step "The repository has the code"
 # pushed: the commit of the branch in the repository of DevOps; empty if there is none yet.
 pushed() {
-  ask "The branch $branch of the repository" oci devops repository list-refs --repository-id "$repository" --ref-type BRANCH --ref-name "$branch" --all |
+  ask "The branch $branch of the repository" \
+    oci devops repository list-refs --repository-id "$repository" --ref-type BRANCH --ref-name "$branch" --all |
     jq -r --arg branch "$branch" 'first(.data.items[]? | select(."ref-name" == $branch) | ."commit-id") // empty'
 }
 mirrored() {
@@ -106,14 +109,16 @@ fill() {
       "Nothing was replaced. Fetch and merge it if it is yours, or empty the repository; $again"
   say "   pushing commit ${head:0:12}. Git asks for TENANCY/DOMAIN/USER and an auth token, which you make in the console under your profile."
   git push --quiet "$(output repository_url)" "HEAD:refs/heads/$branch" ||
-    fail "The push of $branch was refused, for the reason above." "Check user and token: docs/operations/README.md, step 3; $again"
+    fail "The push of $branch was refused, for the reason above." \
+      "Check user and token: docs/operations/README.md, step 3; $again"
 }
 hosted=
 if [[ -z $repository ]]; then
   say "   it is read where it is, there is nothing to push"
 elif [[ -n $(output connection_id) ]]; then
   look "the mirror's first copy" 40 mirrored ||
-    fail "The mirror has no branch $branch after 40 minutes." "See the repository's page: its token, address and schedule; $again"
+    fail "The mirror has no branch $branch after 40 minutes." \
+      "See the repository's page: its token, address and schedule; $again"
   say "   the mirror has it"
 else
   hosted=1
@@ -124,8 +129,10 @@ step "The first build"
 # runs STATE…: the builds in these states, the newest first.
 runs() {
   local list
-  list=$(ask "The list of builds" oci devops build-run list --build-pipeline-id "$builds" --sort-by timeCreated --sort-order DESC --all) || exit
-  jq -r '[.data.items[]? | select(."lifecycle-state" | IN($ARGS.positional[]))] | first // empty | .id' --args "$@" <<<"$list"
+  list=$(ask "The list of builds" oci devops build-run list --build-pipeline-id "$builds" \
+    --sort-by timeCreated --sort-order DESC --all) || exit
+  jq -r '[.data.items[]? | select(."lifecycle-state" | IN($ARGS.positional[]))] | first // empty | .id' \
+    --args "$@" <<<"$list"
 }
 any=(ACCEPTED IN_PROGRESS CANCELING SUCCEEDED)
 begun() {
@@ -174,20 +181,25 @@ look "the build" 100 finished ||
   fail "The build has not ended after 100 minutes, although its own limit is 90." "Look at it in the console; $again"
 
 step "The function"
-tag=$(jq -r '[.data."build-outputs"."exported-variables".items[]? | select(.name == "IMAGE_TAG") | .value] | first // empty' "$work/build")
+tag=$(jq -r '[.data."build-outputs"."exported-variables".items[]? |
+  select(.name == "IMAGE_TAG") | .value] | first // empty' "$work/build")
 [[ -n $tag ]] ||
-  fail "The build names no IMAGE_TAG among its exported variables." "Compare build_spec.yaml with this repository's; build again with it; $again"
+  fail "The build names no IMAGE_TAG among its exported variables." \
+    "Compare build_spec.yaml with this repository's; build again with it; $again"
 image=$(output image_path)
-digest=$(ask "The image $tag" oci artifacts container image list --compartment-id "$compartment" --repository-name "${image#*/*/}" --image-version "$tag" --all |
+digest=$(ask "The image $tag" oci artifacts container image list --compartment-id "$compartment" \
+  --repository-name "${image#*/*/}" --image-version "$tag" --all |
   jq -r '[.data.items[]?.digest] | first // empty')
 [[ $digest =~ ^sha256:[0-9a-f]{64}$ ]] ||
-  fail "The registry has no image $tag in $image, though the build succeeded." "See the build's stage deliver; the statement build_pushes_image; build again; $again"
+  fail "The registry has no image $tag in $image, though the build succeeded." \
+    "See the build's stage deliver; the statement build_pushes_image; build again; $again"
 
 # What Terraform's own waits are made of may be replaced; nothing else is taken away by this apply.
 # A variable that comes later on the command line counts.
 planned=0
 say "   Terraform plans it, which takes a minute or two"
-terraform -chdir=terraform plan -input=false -no-color -detailed-exitcode -out="$work/plan" "$@" -var create_function=true \
+terraform -chdir=terraform plan -input=false -no-color -detailed-exitcode -out="$work/plan" "$@" \
+  -var create_function=true \
   -var function_image="$image:$tag" -var function_image_digest="$digest" >"$work/planned" 2>&1 || planned=$?
 case $planned in
   0) say "   it is there already" ;;
@@ -201,7 +213,8 @@ case $planned in
     say "   applying it, which takes about five minutes"
     terraform -chdir=terraform apply -input=false -no-color "$work/plan" >"$work/applied" 2>&1 || {
       tail -n 30 "$work/applied" >&2
-      fail "The apply did not end well, for the reason above." "A permission that is missing may only be new: wait some minutes; $again"
+      fail "The apply did not end well, for the reason above." \
+        "A permission that is missing may only be new: wait some minutes; $again"
     }
     ;;
   *)
@@ -243,8 +256,10 @@ works() { [[ $(probe '{"action":"probe","verdict":true}') == true ]]; }
 say "   it may take up to 15 minutes until it has its permissions"
 look "its verdict" 16 works || {
   cat "$work/error" >&2
-  probe '{"action":"probe"}' | jq -r '.lines[]? | select(.ok | not) | "   \(.what): \(.says) \(.cure // "")"' | fold -s -w 80 >&2 || true
-  fail "The function is not as it should be: the lines above say what is missing." "Do what they name; see docs/operations/probe.md; $again"
+  probe '{"action":"probe"}' | jq -r '.lines[]? | select(.ok | not) | "   \(.what): \(.says) \(.cure // "")"' |
+    fold -s -w 80 >&2 || true
+  fail "The function is not as it should be: the lines above say what is missing." \
+    "Do what they name; see docs/operations/probe.md; $again"
 }
 say "   it does"
 
@@ -266,7 +281,8 @@ upload() {
     make build >&2 || fail "cemli could not be built, for the reason above." "See README.md, Install; $again"
     cemli=$PWD/bin/cemli
   }
-  "$cemli" pack examples/hello-cemli -O "$work/$1" >/dev/null || fail "examples/hello-cemli could not be packed." "Mend what is named above; $again"
+  "$cemli" pack examples/hello-cemli -O "$work/$1" >/dev/null || fail "examples/hello-cemli could not be packed." \
+    "Mend what is named above; $again"
   ask "The upload" oci os object put -bn "$packages" --name "$1" --file "$work/$1" --no-overwrite >/dev/null
 }
 name="hello-cemli-$(jq -r .version examples/hello-cemli/manifest.json).zip"
@@ -280,12 +296,14 @@ else
   say "   $name is uploaded now"
 fi
 look "its result; if its event is lost the next sweep finds it" 30 ended ||
-  fail "There is no result of $name after 30 minutes." "See 'Known failures' in docs/operations/README.md: an upload runs nothing; $again"
+  fail "There is no result of $name after 30 minutes." \
+    "See 'Known failures' in docs/operations/README.md: an upload runs nothing; $again"
 
 step "Its result"
 object=$(result)
 ask "The result" oci os object get -bn "$results" --name "$object" --file - >"$work/result"
-jq -r '"   \(.status): \(.package.name) \(.package.version), \(.environment)", "   \(.message)", "   image \(.identity.image)"' "$work/result" | fold -s -w 80
+jq -r '"   \(.status): \(.package.name) \(.package.version), \(.environment)", "   \(.message)", "   image \(.identity.image)"' \
+  "$work/result" | fold -s -w 80
 say "   $results/$object"
 [[ $(jq -r .status "$work/result") == success ]] ||
   fail "The first package ended as $(jq -r .status "$work/result")." \

@@ -286,7 +286,8 @@ func TestFirstDeployKeepsOtherCommits(t *testing.T) {
 	other := t.TempDir()
 	out, err := exec.Command("bash",
 		"-euc",
-		`cd "$0"; git init -q -b main; git -c user.name=b -c user.email=b@example.com -c commit.gpgSign=false commit -q --allow-empty -m other; git push -q "$1" main`, other, d.Remote).CombinedOutput()
+		`cd "$0"; git init -q -b main; git -c user.name=b -c user.email=b@example.com -c commit.gpgSign=false commit `+
+			`-q --allow-empty -m other; git push -q "$1" main`, other, d.Remote).CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}

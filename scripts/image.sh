@@ -4,7 +4,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-args=(--build-arg "IMAGE=$1" --build-arg "VERSION=${VERSION:-}" --build-arg "COMMIT=${COMMIT:-}" --build-arg "GOPROXY=$(go env GOPROXY)")
+args=(--build-arg "IMAGE=$1" --build-arg "VERSION=${VERSION:-}" --build-arg "COMMIT=${COMMIT:-}"
+  --build-arg "GOPROXY=$(go env GOPROXY)")
 for name in GO_IMAGE RUNTIME_IMAGE EXTRA_PACKAGES; do
   [[ -z ${!name:-} ]] || args+=(--build-arg "$name=${!name}")
 done

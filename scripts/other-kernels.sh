@@ -17,7 +17,8 @@ on() {
   case " $wanted " in *" $kernel "*) ;; *) return 0 ;; esac
   echo "== as on a kernel with Landlock $kernel"
   # A container has the machine's own kernel.
-  "$work/kernel" "$kernel" "$GO" test -count=1 -timeout 30m -v -skip 'Container|^TestImage$' "$@" >"$work/log" 2>&1 || code=1
+  "$work/kernel" "$kernel" "$GO" test -count=1 -timeout 30m -v -skip 'Container|^TestImage$' "$@" \
+    >"$work/log" 2>&1 || code=1
   awk -f scripts/skipped.awk "$work/log"
   grep -E '^(ok|FAIL|---? FAIL|panic)|^ +--- FAIL|_test\.go:[0-9]+: .*(want|FAIL)' "$work/log" || true
 }

@@ -80,7 +80,7 @@ func (t *tenancy) call(program func(*tenancy, []string) int, args []string) int 
 	return code
 }
 
-// tick keeps what was done. Whoever is killed is killed after that.
+// tick records what was done, and only then kills whoever is to be killed.
 func (t *tenancy) tick() {
 	t.Calls++
 	text, err := json.Marshal(t)
@@ -317,7 +317,8 @@ func (t *tenancy) run() string {
 	if t.Fails || t.Objects["cemli-dev-policies/dev.json"] == "" {
 		status, message = "rejected", "policy.unavailable"
 	}
-	return fmt.Sprintf(`{"status":%q,"message":%q,"environment":"dev","package":{"name":"hello-cemli","version":"1.0.0"},"identity":{"image":"cemli-executor:tag"}}`, status, message)
+	return fmt.Sprintf(`{"status":%q,"message":%q,"environment":"dev","package":{"name":"hello-cemli",`+
+		`"version":"1.0.0"},"identity":{"image":"cemli-executor:tag"}}`, status, message)
 }
 
 func (t *tenancy) put(name, file string, keep bool) int {

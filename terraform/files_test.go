@@ -261,7 +261,8 @@ func TestStages(t *testing.T) {
 }
 
 var statement = regexp.MustCompile(
-	`^Allow (any-user|(?:service|dynamic-group|group) \S+) to (\w+) ([\w-]+) in compartment id \$\{(?:\w+_)?compartment_id\}(?: where (.+))?$`)
+	`^Allow (any-user|(?:service|dynamic-group|group) \S+) to (\w+) ([\w-]+) in compartment id ` +
+		`\$\{(?:\w+_)?compartment_id\}(?: where (.+))?$`)
 
 // No statement gives more than its principal needs.
 func TestStatements(t *testing.T) {

@@ -1,8 +1,8 @@
 // Package announce tells people and machines that a run has finished: one CloudEvents 1.0 event
 // of the type Type, as JSON, with a title that a person can read.
 //
-// The event's id is the run's, its subject the package, its time the run's end. Its data says
-// how the run ended and where the result is. It has no output of scripts.
+// The event's id is the run's, its subject the package, and its time the run's end. Its data says how the run ended
+// and where the result is. It contains no output of scripts.
 package announce
 
 import (
@@ -27,7 +27,7 @@ const (
 	maxText  = 8 << 10
 )
 
-// Data is what the event says of a run.
+// Data is the event's data.
 type Data struct {
 	RunID        string          `json:"run_id"`
 	Status       evidence.Status `json:"status"`
@@ -59,12 +59,12 @@ type Location struct {
 	Object string `json:"object"`
 }
 
-// Failure reports whether a run is one that somebody has to look at.
+// Failure reports whether somebody has to look at a run.
 func Failure(r evidence.Result) bool {
 	return r.Status != evidence.StatusSuccess && r.Status != evidence.StatusSkipped
 }
 
-// Message makes the title and the event of a run whose result is in a bucket.
+// Message is the title and the event of a run whose result is in a bucket.
 func Message(r evidence.Result, bucket string) (title, body string, err error) {
 	data := Data{
 		RunID: r.RunID, Status: r.Status, Message: clip(r.Message), Action: r.Action, Environment: r.Environment,
@@ -95,7 +95,7 @@ func Message(r evidence.Result, bucket string) (title, body string, err error) {
 	return titleOf(r), string(evidence.Plain(doc)), nil
 }
 
-// name is the package as people call it.
+// name is the package as people refer to it.
 func name(r evidence.Result) string {
 	if r.Package.Name == "" { // it was not even read
 		return visible(r.SourceObject)
@@ -103,7 +103,7 @@ func name(r evidence.Result) string {
 	return strings.TrimSpace(r.Package.Name + " " + r.Package.Version + " " + r.ParameterSet)
 }
 
-// visible is an object's name as it is, or quoted where it would look like another.
+// visible is an object's name, quoted if it could be mistaken for another.
 func visible(object string) string {
 	if strings.ContainsFunc(object, evidence.Deceptive) {
 		return strconv.Quote(object)
@@ -128,8 +128,7 @@ func titleOf(r evidence.Result) string {
 	return title
 }
 
-// clip shortens a text to what takes at most maxText bytes in the message, where some characters are
-// escapes.
+// clip shortens a text to at most maxText bytes in the message, where some characters become escapes.
 func clip(text string) string {
 	text = strings.ToValidUTF8(text, "")
 	size := 0

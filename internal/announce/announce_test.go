@@ -21,6 +21,7 @@ var failed = evidence.Result{
 }
 
 func TestMessage(t *testing.T) {
+	t.Parallel()
 	title, body, err := announce.Message(failed, "results")
 	if err != nil {
 		t.Fatal(err)
@@ -45,6 +46,7 @@ func TestMessage(t *testing.T) {
 }
 
 func TestMessagesStaySmall(t *testing.T) {
+	t.Parallel()
 	r := failed
 	r.Message, r.Reason = strings.Repeat("é", 1<<20), strings.Repeat("x", 1<<20)
 	title, body, err := announce.Message(r, "results")
@@ -54,6 +56,7 @@ func TestMessagesStaySmall(t *testing.T) {
 }
 
 func TestWhatIsAFailure(t *testing.T) {
+	t.Parallel()
 	for status, want := range map[evidence.Status]bool{
 		evidence.StatusSuccess: false, evidence.StatusSkipped: false, evidence.StatusFailed: true,
 		evidence.StatusRolledBack: true, evidence.StatusRejected: true, evidence.StatusError: true,
@@ -66,6 +69,7 @@ func TestWhatIsAFailure(t *testing.T) {
 
 // An object that was refused for its name is announced by a name that looks like what it is.
 func TestNamesAreVisible(t *testing.T) {
+	t.Parallel()
 	r := failed
 	r.Package, r.SourceObject, r.Message = evidence.Package{}, "a\u202egpj\t.zip", "refused \u202e"
 	title, body, err := announce.Message(r, "results")
@@ -79,6 +83,7 @@ func TestNamesAreVisible(t *testing.T) {
 
 // Whatever a result says, it can be announced.
 func TestWhateverAResultSays(t *testing.T) {
+	t.Parallel()
 	for _, text := range []string{
 		"", "\xff\xfe", "\x00\x1b[31m", "\u202egpj.zip", strings.Repeat("\u0085", 60_000),
 		strings.Repeat("\x00", 60_000), strings.Repeat("<&>]]>", 9000),

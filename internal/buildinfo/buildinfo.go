@@ -3,9 +3,8 @@ package buildinfo
 
 import "runtime/debug"
 
-// Version and Commit are set by the linker (-X) in released binaries, and Image, the name and
-// tag that an image was built under, in the one that is in it. An image cannot know its
-// own digest.
+// The linker sets Version and Commit (-X) in released binaries, and Image, the name and tag under which an image was
+// built, in the binary in that image. An image cannot know its own digest.
 var (
 	Version = ""
 	Commit  = ""

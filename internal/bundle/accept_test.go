@@ -15,7 +15,7 @@ import (
 	"cemli-executor/internal/bundle"
 )
 
-// Everything that is unusual and right is accepted.
+// Unusual archives that are valid are accepted.
 func TestUnusualZipsAreAccepted(t *testing.T) {
 	t.Parallel()
 	field := func(edit func(l, c *fields)) fixture {
@@ -129,7 +129,7 @@ func wideOffset(l, c *fields) {
 	c.extra = extraField(1, string(num(8, 9, 9, uint64(c.offset))))
 }
 
-// sample is a package folder with what is usual and a little more.
+// sample is a package folder with usual and some unusual contents.
 func sample(t *testing.T) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "hello-cemli")
@@ -195,7 +195,7 @@ with open(sys.argv[1], "wb") as f, zipfile.ZipFile(Pipe(f), "w", zipfile.ZIP_DEF
                 out.write(open(path, "rb").read())
 `
 
-// What the tools make from inside a folder is that folder, for each of them.
+// What each tool makes from inside a folder has the folder's files.
 func TestToolsAgree(t *testing.T) {
 	t.Parallel()
 	dir := sample(t)
@@ -275,7 +275,7 @@ func runTool(t *testing.T, dir string, command []string) []byte {
 	return zip
 }
 
-// goZip is what Go programs stream.
+// goZip is a zip as Go programs stream it.
 func goZip(t *testing.T, dir string) []byte {
 	t.Helper()
 	var b bytes.Buffer

@@ -85,7 +85,7 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// The directory is bounded before it is read, however few entries it claims to have.
+// The directory is bounded before it is read, even if it claims to have few entries.
 func TestDirectoryIsBounded(t *testing.T) {
 	t.Parallel()
 	f := pkg()
@@ -101,7 +101,7 @@ func TestDirectoryIsBounded(t *testing.T) {
 	}
 }
 
-// Every code in the table is given by some case, and every hint comes from it.
+// Every code in the table occurs in some case, and every hint comes from the table.
 func TestRefusalsAreComplete(t *testing.T) {
 	t.Parallel()
 	given := map[string]bool{}
@@ -131,8 +131,8 @@ func TestRefusalsAreComplete(t *testing.T) {
 	}
 }
 
-// A hostile archive has as many reasons as it likes; the list stays short enough to
-// answer, and says that there are more.
+// A hostile archive can have any number of problems; the list stays short enough for an answer, and says that there
+// are more.
 func TestManyProblems(t *testing.T) {
 	t.Parallel()
 	f := pkg()
@@ -189,7 +189,7 @@ func bomb(n int) []byte {
 	return f.bytes()
 }
 
-// Neither is a bomb inflated, nor does finding it take memory or time.
+// A bomb is not inflated, and finding it takes neither memory nor time.
 func TestBombsAreRefusedCheaply(t *testing.T) {
 	zip := bomb(3000)
 	source := &countingReader{Reader: bytes.NewReader(zip)}
@@ -208,8 +208,7 @@ func TestBombsAreRefusedCheaply(t *testing.T) {
 	}
 }
 
-// Entries that share one header of the greatest length, full of bad extra fields, do
-// not multiply the work.
+// Entries that share one header of maximal length, full of bad extra fields, do not multiply the work.
 func TestSharedHeadersAreReadOnce(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat(extraField(0x554e, ""), 16_000)
@@ -222,7 +221,7 @@ func TestSharedHeadersAreReadOnce(t *testing.T) {
 	}
 }
 
-// Folders that only names imply take memory and inodes too.
+// Folders that are only implied by names take memory and inodes, too.
 func TestImpliedFoldersAreBounded(t *testing.T) {
 	f := pkg()
 	for i := range 9000 {
@@ -256,7 +255,7 @@ func (r *countingReader) ReadAt(p []byte, off int64) (int, error) {
 	return r.Reader.ReadAt(p, off)
 }
 
-// The source may be far away: a small zip is read at once, a larger one in blocks.
+// The source may be remote: a small zip is read at once, a larger one in blocks.
 func TestReadsAreFew(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -286,7 +285,7 @@ func many(n, size int) fixture {
 	return f
 }
 
-// An error of the source is neither lost nor taken for a fault of the zip.
+// An error of the source is neither lost nor reported as a fault of the zip.
 func TestSourceErrors(t *testing.T) {
 	t.Parallel()
 	cause := problem.New(problem.Problem{Code: "store.unavailable", Message: "gone"}, errors.New("reset"))

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // Every hostile zip is refused by the program itself, by run and by validate alike:
@@ -34,8 +36,8 @@ func TestHostileZipsAreRefusedByTheProgram(t *testing.T) {
 			}
 			run := refusedBy(t, program, "run", file)
 			validate := refusedBy(t, program, "validate", file)
-			if !slices.Equal(run, validate) {
-				t.Errorf("run says %v, validate %v", run, validate)
+			if diff := cmp.Diff(run, validate); diff != "" {
+				t.Errorf("what the commands say (-run +validate):\n%s", diff)
 			}
 		})
 	}

@@ -23,7 +23,7 @@ import (
 	"cemli-executor/internal/bundle"
 )
 
-// folderOf has files in memory; the mode and time of each differ.
+// folderOf is a folder in memory; the modes and times of its files differ.
 func folderOf(files map[string]string) fstest.MapFS {
 	folder := fstest.MapFS{}
 	for name, content := range files {
@@ -138,7 +138,7 @@ func TestCreatedZipIsPlain(t *testing.T) {
 	}
 }
 
-// Other programs read it too.
+// Other programs can read it.
 func TestToolsReadWhatCreateMakes(t *testing.T) {
 	t.Parallel()
 	b, _ := create(t, folderOf(packageFiles()))
@@ -237,7 +237,7 @@ func (w failingWriter) Write([]byte) (int, error) {
 	return 0, errors.New("not allowed")
 }
 
-// growing has files with more bytes than their description says.
+// growing is a folder whose files have more bytes than their description says.
 type growing struct{ fstest.MapFS }
 
 func (f growing) Open(name string) (fs.File, error) {

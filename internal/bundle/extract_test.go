@@ -182,7 +182,7 @@ func TestReadFile(t *testing.T) {
 	}
 }
 
-// What only the data shows is refused while it is read, each entry with its reason.
+// Faults that only the data shows are refused while it is read, each entry with its reason.
 func TestDataThatIsNotAsPromised(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("data ", 100_000) + string(noise(10_000))
@@ -270,7 +270,7 @@ func TestExtractStopsWithItsContext(t *testing.T) {
 	}
 }
 
-// cancelling cancels while a file is being read.
+// cancelling cancels the context while a file is read.
 type cancelling struct {
 	io.ReaderAt
 	cancel func()
@@ -320,7 +320,8 @@ func TestExtractPassesErrorsOfItsSourceOn(t *testing.T) {
 	}
 }
 
-// What the docs say of Go's own hash of a zip: where the zip has entries for folders it is another one than the files'.
+// What the docs say about Go's own hash of a zip: it differs from that of the files if the zip has entries for
+// folders.
 func TestHashZipCountsFolders(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

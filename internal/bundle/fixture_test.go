@@ -13,7 +13,7 @@ import (
 	"cemli-executor/internal/problem"
 )
 
-// fixture is a zip with knobs: everything that a tool would get right can be wrong.
+// fixture is a zip in which everything that tools write correctly can be made wrong.
 type fixture struct {
 	prefix    string // before the first entry
 	items     []item
@@ -26,8 +26,8 @@ type fixture struct {
 	directory func(b []byte) []byte
 }
 
-// endFields are those of the end records. Where zip64 is set, the 64-bit record has
-// what is right, or what wide changes, and the other one says nothing.
+// endFields are the fields of the end records. With zip64, the 64-bit record has the right values, or those that wide
+// sets, and the other record refers to it.
 type endFields struct {
 	disk, first, here, entries uint16
 	size, start                uint32
@@ -46,7 +46,7 @@ type item struct {
 	after      string // after its data and descriptor
 }
 
-// fields are those of both kinds of header.
+// fields are the fields of both kinds of header.
 type fields struct {
 	signature           uint32
 	flags, method, disk uint16

@@ -15,10 +15,10 @@ import (
 	"cemli-executor/internal/bundle"
 )
 
-// fuzzLimits are small, so that what is over them is found quickly.
+// fuzzLimits are small, so that they are soon exceeded.
 var fuzzLimits = bundle.Limits{Entries: 50, FileBytes: 1 << 20, TotalBytes: 2 << 20, Ratio: 100}
 
-// seed adds every zip of the other tests that is not too large to be changed usefully.
+// seed adds every zip of the other tests that is small enough to be changed usefully.
 func seed(f *testing.F) {
 	f.Helper()
 	cases := []fixture{
@@ -133,8 +133,8 @@ func FuzzExtract(f *testing.F) {
 	})
 }
 
-// FuzzFields changes an entry's headers where bytes at random would mostly break the
-// zip: what is accepted must still be what another reader finds.
+// FuzzFields changes an entry's headers, because random bytes would mostly break the zip: what is accepted must still
+// be what another reader finds.
 func FuzzFields(f *testing.F) {
 	for field := range uint8(7) {
 		f.Add(field, uint32(8), uint8(0), uint8(16), []byte(nil), "x")

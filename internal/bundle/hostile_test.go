@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// hostile is a zip and all that is to be said against it. Each is a valid package but
-// for one fault; combined below are those with several.
+// hostile is a zip with all of its faults. Each is a valid package except for one fault; those with several are
+// below.
 type hostile struct {
 	name string
 	zip  fixture
@@ -252,7 +252,7 @@ var hostileLayouts = []hostile{
 	}), []string{"leading_data"}},
 }
 
-// nested has an entry whose header is the stored data of another one.
+// nested has an entry whose header is in the stored data of another one.
 func nested() fixture {
 	inner := fields{signature: 0x04034b50, name: "inner"}
 	f := pkg(item{name: "outer", data: string(inner.local())})
@@ -335,7 +335,7 @@ var hostileEnds = []hostile{
 	},
 }
 
-// inFolder is the valid package below a folder.
+// inFolder is the valid package inside a folder.
 func inFolder(dir string) fixture {
 	f := pkg()
 	for i := range f.items {
@@ -345,7 +345,7 @@ func inFolder(dir string) fixture {
 	return f
 }
 
-// Several faults are all reported, in the order in which they are met.
+// Several faults are all reported, in the order in which they are found.
 var combined = []hostile{
 	{
 		"name and kind",

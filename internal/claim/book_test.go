@@ -49,7 +49,7 @@ func (s *shelf) write(object, doc string) {
 	}
 }
 
-// has says which objects are there.
+// has lists the objects with a prefix.
 func (s *shelf) has(prefix string) (names []string) {
 	s.t.Helper()
 	page, err := s.State.List(s.t.Context(), store.ListOptions{Prefix: prefix})
@@ -69,7 +69,7 @@ func (s *shelf) ok(err error) {
 	}
 }
 
-// done checks a change that is to be one's own to make, or not.
+// done checks whether a change was made.
 func (s *shelf) done(what string, ok bool, err error, want bool) {
 	s.t.Helper()
 	if err != nil || ok != want {
@@ -84,7 +84,7 @@ func (s *shelf) code(what string, err error, want string) {
 	}
 }
 
-// acquire claims the key for some time, which has passed where it is negative.
+// acquire claims the key with a lease, which is in the past if it is negative.
 func (s *shelf) acquire(run string, lease time.Duration, want claim.Finding) *claim.Held {
 	s.t.Helper()
 	h, found, err := s.Acquire(s.t.Context(),

@@ -11,7 +11,7 @@ import (
 	"cemli-executor/internal/problem"
 )
 
-// The first to acquire a key has it, and every other finds that claim.
+// The first to acquire a key holds the claim; every other finds that claim.
 func TestAcquireOnce(t *testing.T) {
 	t.Parallel()
 	s := newShelf(t)
@@ -57,7 +57,7 @@ func TestAcquireAfterRelease(t *testing.T) {
 	}
 }
 
-// The holder of a claim died while its steps ran: the claim is left to whoever ends that run.
+// If the holder of a claim died while its steps ran, the claim is not taken over: the run must be ended first.
 func TestAcquireFindsADeath(t *testing.T) {
 	t.Parallel()
 	s := newShelf(t)
@@ -75,7 +75,7 @@ func TestAcquireFindsADeath(t *testing.T) {
 	}
 }
 
-// What was noted at an earlier step stays: the bytes that the first step of any attempt began with.
+// The bytes with which the first step of any attempt began stay pinned.
 func TestProgressPinsOnce(t *testing.T) {
 	t.Parallel()
 	s := newShelf(t)
@@ -89,7 +89,7 @@ func TestProgressPinsOnce(t *testing.T) {
 	}
 }
 
-// A change that the holder made itself, and whose answer was lost, is no other's.
+// The holder recognises its own change whose answer was lost.
 func TestProgressAfterALostAnswer(t *testing.T) {
 	t.Parallel()
 	s := newShelf(t)
@@ -101,7 +101,7 @@ func TestProgressAfterALostAnswer(t *testing.T) {
 	s.done("the same step once more", ok, err, true)
 }
 
-// Where the claim is written by others each time, nothing is started.
+// If others change the claim at each try, nothing is started.
 func TestAClaimThatIsAlwaysChanged(t *testing.T) {
 	t.Parallel()
 	s := newShelf(t)
@@ -115,7 +115,7 @@ func TestAClaimThatIsAlwaysChanged(t *testing.T) {
 	s.code("a claim", err, "state.conflict")
 }
 
-// Concluding a claim removes its pending request once nothing is left to follow the result.
+// Concluding a claim removes its pending request once no follow-up is left.
 func TestConclude(t *testing.T) {
 	t.Parallel()
 	s := newShelf(t)
@@ -140,7 +140,7 @@ func TestConclude(t *testing.T) {
 	s.acquire("run-2", time.Minute, claim.Theirs)
 }
 
-// A pending request that cannot be removed does not make the end of its run doubtful.
+// A run is concluded even if its pending request cannot be removed.
 func TestConcludeWithoutRemoving(t *testing.T) {
 	t.Parallel()
 	s := newShelf(t)
@@ -155,7 +155,7 @@ func TestConcludeWithoutRemoving(t *testing.T) {
 	}
 }
 
-// Only one of two who conclude the same claim does.
+// Of two who conclude the same claim only one succeeds.
 func TestConcludeOnce(t *testing.T) {
 	t.Parallel()
 	s := newShelf(t)
@@ -170,7 +170,7 @@ func TestConcludeOnce(t *testing.T) {
 	}
 }
 
-// A run that ends while it waits leaves its queue; where it cannot, that is left to follow.
+// A run that ends while it waits leaves its queue; if it cannot, that becomes a follow-up.
 func TestConcludeLeavesTheQueue(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -237,7 +237,7 @@ func TestNextAttempt(t *testing.T) {
 	}
 }
 
-// A failure is counted for a key that nobody holds, and for no other.
+// A failure is counted only for a key that nobody holds.
 func TestCountFailure(t *testing.T) {
 	t.Parallel()
 	s := newShelf(t)

@@ -85,7 +85,8 @@ func corrupt(state store.Bucket, where string, cause error) error {
 	return problem.New(problem.Problem{
 		Code: "state.corrupt", Where: state.Name() + "/" + where,
 		Message: "the record is damaged; nothing was run and nothing overwritten",
-		Hint:    "find out who wrote it, restore an earlier version of the object, or delete it to forget what ran before",
+		Hint: "find out who wrote it, restore an earlier version of the object, or delete it to forget what ran " +
+			"before",
 	}, cause)
 }
 

@@ -24,7 +24,8 @@ func (r *racing) Put(
 	return r.Bucket.Put(ctx, name, body, size, o)
 }
 
-// That a store refuses to write the clock's object, as a repetition of what it has done, says nothing of the clock.
+// A store that refuses to write the clock's object again, because its own first attempt succeeded, says nothing about
+// the clock.
 func TestClockIsWrittenAgain(t *testing.T) {
 	t.Parallel()
 	b, err := store.OpenFolder(t.TempDir())

@@ -188,7 +188,8 @@ func (g *Group) Wait(ctx context.Context, who Waiting) (ok bool, err error) {
 		return false, problem.New(problem.Problem{
 			Code: "state.queue", Where: g.Name,
 			Message: fmt.Sprintf("%d runs wait for the group already", len(g.Queue)),
-			Hint:    "send the request again when the queue is shorter, or keep independent packages in groups of their own",
+			Hint: "send the request again when the queue is shorter, or keep independent packages in groups of " +
+				"their own",
 		}, nil)
 	}
 	at, _ := slices.BinarySearchFunc(g.Queue, who.Place, func(w Waiting, p Place) int { return w.Place.Compare(p) })

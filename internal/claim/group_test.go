@@ -105,7 +105,7 @@ func TestAQueueOfAnEarlierVersion(t *testing.T) {
 	}
 }
 
-// Whatever versions are, the order is one.
+// Places have one order, whatever their versions are.
 func TestOrderIsTransitive(t *testing.T) {
 	t.Parallel()
 	texts := []string{

@@ -45,7 +45,7 @@ func TestPendingRequests(t *testing.T) {
 	s.code("one of another name", err, "state.corrupt")
 }
 
-// The watch begins once, with the time of the first who began it.
+// The watch starts only once, at the time of the first start.
 func TestTheWatchBeginsOnce(t *testing.T) {
 	t.Parallel()
 	s := newShelf(t)
@@ -60,7 +60,7 @@ func TestTheWatchBeginsOnce(t *testing.T) {
 	}
 }
 
-// Of two sweeps that store a cursor, one is gone on from.
+// If two sweeps store a cursor, one of the two places is kept.
 func TestCursors(t *testing.T) {
 	t.Parallel()
 	s := newShelf(t)
@@ -81,7 +81,7 @@ func TestCursors(t *testing.T) {
 	s.code("of another environment", err, "state.corrupt")
 }
 
-// What is left for later goes kind by kind.
+// Follow-ups are removed kind by kind.
 func TestTodos(t *testing.T) {
 	t.Parallel()
 	s := newShelf(t)
@@ -115,7 +115,7 @@ func TestTodos(t *testing.T) {
 	s.code("of another run", err, "state.corrupt")
 }
 
-// The same request is of the version of its object that it was of first.
+// A request that comes again is of the version of its object that it first named.
 func TestFirstVersion(t *testing.T) {
 	t.Parallel()
 	s := newShelf(t)
@@ -129,7 +129,7 @@ func TestFirstVersion(t *testing.T) {
 	s.code("one that says nothing", err, "state.corrupt")
 }
 
-// What was claimed after somebody was about to, and not died on, was no death.
+// A taking whose key has been claimed since tells of no death, unless the claim's holder died.
 func TestDeaths(t *testing.T) {
 	t.Parallel()
 	s := newShelf(t)

@@ -16,7 +16,7 @@ func (s *shelf) enter(group string, who claim.Waiting, run string, lease time.Du
 	return g
 }
 
-// While a run is in a group every other waits, unless its claim says that it is done.
+// While a run is in a group all others wait, unless its claim says that it is done.
 func TestOneInAGroup(t *testing.T) {
 	t.Parallel()
 	s := newShelf(t)
@@ -36,7 +36,7 @@ func TestOneInAGroup(t *testing.T) {
 	occupied("once its lease has ended", "k3", false)
 }
 
-// A run that was forgotten keeps its group until its lease ends.
+// A run that died keeps its group until its lease ends.
 func TestAGroupOfAnUnknownRun(t *testing.T) {
 	t.Parallel()
 	s := newShelf(t)
@@ -45,7 +45,7 @@ func TestAGroupOfAnUnknownRun(t *testing.T) {
 	s.done("occupied", ok, err, true)
 }
 
-// Fences grow with every run that enters, and only the run that has entered leaves.
+// Fences increase with every run that enters, and only the run that entered can leave.
 func TestEnterRenewLeave(t *testing.T) {
 	t.Parallel()
 	s := newShelf(t)
@@ -73,7 +73,7 @@ func TestEnterRenewLeave(t *testing.T) {
 	}
 }
 
-// Two who find a group free do not both enter it.
+// If two runs find a group free, only one of them enters.
 func TestEnterOnce(t *testing.T) {
 	t.Parallel()
 	s := newShelf(t)
@@ -83,8 +83,8 @@ func TestEnterOnce(t *testing.T) {
 	s.done("the second", ok, err, false)
 }
 
-// It is the turn of the earliest in the queue, and of a run that comes before all of them; a run that comes after a
-// later one is late.
+// It is the turn of the first run in the queue, or of a run whose place is before that one; a run that enters after a
+// run with a later place is late.
 func TestTurnsInAGroup(t *testing.T) {
 	t.Parallel()
 	s := newShelf(t)
@@ -112,7 +112,7 @@ func TestTurnsInAGroup(t *testing.T) {
 	}
 }
 
-// A queue has a bound.
+// The length of a queue is bounded.
 func TestAFullQueue(t *testing.T) {
 	t.Parallel()
 	s := newShelf(t)
@@ -124,7 +124,7 @@ func TestAFullQueue(t *testing.T) {
 	s.code("wait", err, "state.queue")
 }
 
-// The run whose turn it is, is the first of the queue that is not done and that nobody is starting.
+// The next run is the first one in the queue that is not done and that no invocation is starting.
 func TestTurn(t *testing.T) {
 	t.Parallel()
 	turn := func(s *shelf, what, want string) {
@@ -160,7 +160,7 @@ func TestTurn(t *testing.T) {
 	}
 }
 
-// The run that died in a group is found by the one that enters after it.
+// A run that enters a group after a run that died in it finds that run.
 func TestFormer(t *testing.T) {
 	t.Parallel()
 	s := newShelf(t)
@@ -182,7 +182,7 @@ func TestFormer(t *testing.T) {
 	s.code("with a clock that is far off", err, "state.clock")
 }
 
-// A group's record that no run can have written stops whoever comes.
+// A group's record that no run can have written stops every run.
 func TestAGroupThatCannotBe(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ doc, code string }{

@@ -63,7 +63,7 @@ func TestRecordRemembers(t *testing.T) {
 	}
 }
 
-// What is applied is the newest entry that is not undone, if that is applied.
+// A set's newest entry that is not undone decides what is applied.
 func TestWhatIsApplied(t *testing.T) {
 	t.Parallel()
 	standings := map[byte]claim.Standing{'a': claim.Applied, 'u': claim.Undone, 'p': claim.Partial}
@@ -96,7 +96,7 @@ func TestWhatIsApplied(t *testing.T) {
 	}
 }
 
-// A run that goes on from another takes its place: when it is undone, so is the other.
+// A resumed run replaces the run that it resumed: undoing it undoes both.
 func TestAResumedRunIsAnothers(t *testing.T) {
 	t.Parallel()
 	var p claim.Package

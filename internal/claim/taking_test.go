@@ -9,7 +9,7 @@ import (
 	"cemli-executor/internal/store"
 )
 
-// Of those who are about to take the same request one does, and what it leaves when it dies counts.
+// Of several invocations that begin with the same request only one succeeds, and if it dies, that counts.
 func TestTakings(t *testing.T) {
 	t.Parallel()
 	b, err := store.OpenFolder(t.TempDir())
@@ -65,7 +65,7 @@ func TestTakings(t *testing.T) {
 	}
 }
 
-// One that cannot be read does not hide the others.
+// A taking that cannot be read does not hide the others.
 func TestADamagedTaking(t *testing.T) {
 	t.Parallel()
 	b, err := store.OpenFolder(t.TempDir())

@@ -1,12 +1,12 @@
-// Package codes is what every error code means, said once: how a run ends that fails with it, the
-// exit code of a command, whether the same request is tried again by itself and whether that counts
-// against its tries, whose it is to mend, and what leads to it and what to do, in words.
+// Package codes defines every error code once: how a run that fails with it ends, the exit code of a command, whether
+// the same request is tried again automatically and whether that counts as a try, who has to mend it, and its cause
+// and cure in words.
 //
-// Whoever decides something by a code asks here. A code that is not in the table fails a test, and so
-// does one in the table that nothing gives. docs/authors/error-codes.md is made from it.
+// Decisions that depend on a code are made here. A test fails if a code is not in the table, or if nothing uses one
+// that is. docs/authors/error-codes.md is generated from the table.
 //
-// Codes are stable words after a family: "archive.crc". They are never given another meaning; one that
-// is replaced by another stays known as what that one was.
+// Codes are stable words after a family: "archive.crc". A code never gets another meaning; one that is replaced stays
+// known as the former name of the new one.
 package codes
 
 import (
@@ -16,10 +16,10 @@ import (
 	"cemli-executor/internal/problem"
 )
 
-// Fault is whose it is to mend what a code says.
+// Fault says who has to mend what a code reports.
 type Fault string
 
-// Who mends.
+// Those who mend.
 const (
 	Author   Fault = "author"   // whoever made the package
 	Asker    Fault = "asker"    // whoever sent the request
@@ -27,7 +27,7 @@ const (
 	Platform Fault = "platform" // OCI, the network or the executor itself
 )
 
-// The statuses of a run that an error leads to.
+// The statuses of runs that fail.
 const (
 	failed      = "failed"
 	timedOutRun = "timed_out"
@@ -49,20 +49,19 @@ const (
 type Verdict struct {
 	Status string // of the run
 	Fault  Fault
-	// Retried says that, before the first step, the request is not at its end: it is tried again.
+	// Retried says that a request that fails so before its first step is tried again.
 	Retried bool
-	// Counted says that a try counts which ended so. What a person has to mend first does not count.
+	// Counted says that such a try counts. It does not if a person has to mend something first.
 	Counted bool
-	// Tolerated says that a step may end so where it says continue_on_error, and is repeated where
-	// it says retries.
+	// Tolerated says that a step may end so if it has continue_on_error, and is repeated if it has retries.
 	Tolerated bool
-	// ByCause says that the request is tried again where the cause's code says so.
+	// ByCause says that the request is tried again if the cause's code says so.
 	ByCause bool
-	// ByRecord says that what is applied decides, which a run that has not ended may change yet.
+	// ByRecord says that the outcome depends on what is applied, which a run in progress may still change.
 	ByRecord bool
 }
 
-// The verdicts that there are.
+// The verdicts.
 var (
 	author      = Verdict{Status: rejected, Fault: Author}
 	asker       = Verdict{Status: rejected, Fault: Asker}
@@ -81,7 +80,7 @@ var (
 	damaged     = Verdict{Status: failure, Fault: Operator, Retried: true}
 )
 
-// Meaning is all that is to be known of a code.
+// Meaning is all that is known about a code.
 type Meaning struct {
 	Code string
 	Verdict
@@ -127,8 +126,7 @@ func All() []Meaning {
 // Internal is the code of a failure that has no other.
 const Internal = "request.internal"
 
-// Of is the meaning of a code; of one that is not known, such as that of another version, it is that
-// of Internal.
+// Of is the meaning of a code; for an unknown one, such as that of another version, it is the meaning of Internal.
 func Of(code string) Meaning {
 	if m, ok := byCode[code]; ok {
 		return m
@@ -136,7 +134,7 @@ func Of(code string) Meaning {
 	return byCode[Internal]
 }
 
-// OfError is what a failure means: by its code or, where that leaves it to the cause, by that one's.
+// OfError is the meaning of a failure's code or, if that leaves it to the cause, of the cause's code.
 func OfError(failure error) Meaning {
 	var e, cause *problem.Error
 	if !errors.As(failure, &e) {
@@ -154,7 +152,7 @@ func OfError(failure error) Meaning {
 // Known reports whether a code is in the table.
 func Known(code string) bool { _, ok := byCode[code]; return ok }
 
-// Was is the code that an earlier version gave for the same; "" if it was this one, or none.
+// Was is the code that an earlier version used instead; "" if it was the same, or there was none.
 func Was(code string) string { return formerly[code] }
 
 var formerly = map[string]string{

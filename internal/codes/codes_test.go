@@ -16,6 +16,7 @@ var update = flag.Bool("update", false, "write docs/authors/error-codes.md anew"
 
 // What the code decides by and what people read are one table.
 func TestTheDocumentIsTheTable(t *testing.T) {
+	t.Parallel()
 	const path = "../../docs/authors/error-codes.md"
 	want := document()
 	if *update {
@@ -77,6 +78,7 @@ func tried(m codes.Meaning) string {
 
 // Each code has one row, in a family of the contract, that says what happened and what to do.
 func TestRows(t *testing.T) {
+	t.Parallel()
 	families := strings.Fields(
 		"archive manifest policy signature trigger request rollback runner target config store sandbox step secret " +
 			"state audit")
@@ -99,6 +101,7 @@ func TestRows(t *testing.T) {
 
 // An author's fault is a refusal or a failure of the scripts, and never one of the infrastructure.
 func TestWhatAuthorsCanMend(t *testing.T) {
+	t.Parallel()
 	for _, m := range codes.All() {
 		if exit := m.Exit(); m.Fault == codes.Author && exit == codes.ExitInfrastructure ||
 			m.Fault == codes.Platform && exit == codes.ExitRejected {
@@ -114,6 +117,7 @@ func TestWhatAuthorsCanMend(t *testing.T) {
 
 // A code of another version is no reason to try for ever, or to run.
 func TestAnUnknownCode(t *testing.T) {
+	t.Parallel()
 	if m := codes.Of("moon.full"); m.Code != codes.Internal || m.Retried || m.Exit() != codes.ExitInfrastructure {
 		t.Errorf("%+v", m)
 	}

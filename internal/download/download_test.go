@@ -15,7 +15,7 @@ import (
 	"cemli-executor/internal/store"
 )
 
-// bucket is one with an object, whose ranges may be other than they were.
+// bucket has one object, whose ranges may change.
 type bucket struct {
 	store.Bucket
 	info   store.Info
@@ -65,14 +65,14 @@ func (b *bucket) open(t *testing.T) *download.Object {
 	return o
 }
 
-// contents are bytes that are nowhere the same.
+// contents are bytes that do not repeat.
 func contents(size int) []byte {
 	all := make([]byte, size)
 	_, _ = rand.NewChaCha8([32]byte{1}).Read(all) // it does not fail
 	return all
 }
 
-// Whatever is read, in any order, is what was downloaded; a small object is asked for once.
+// Reads in any order return what was downloaded; a small object is fetched only once.
 func TestReadAt(t *testing.T) {
 	t.Parallel()
 	for _, size := range []int{0, 1, 5 << 20, 40 << 20} {
@@ -125,7 +125,7 @@ func TestABodyOfAnotherSize(t *testing.T) {
 	}
 }
 
-// What is read again has to be what it was.
+// A chunk that is fetched again must be the same as before.
 func TestALargeObjectThatChanges(t *testing.T) {
 	t.Parallel()
 	b := newBucket(t, contents(40<<20))

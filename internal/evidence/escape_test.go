@@ -29,7 +29,7 @@ func TestPlain(t *testing.T) {
 	}
 }
 
-// What a result says it says visibly.
+// A result shows everything that it says.
 func TestResultsAreEncodedPlainly(t *testing.T) {
 	t.Parallel()
 	r := evidence.Result{

@@ -9,7 +9,7 @@ import (
 	"cemli-executor/internal/evidence"
 )
 
-// A step that exited with 0 can have failed: then the report says why, as the result does.
+// A step that exited with 0 can have failed; then the report says why, as the result does.
 func TestJUnitSaysWhyAStepFailed(t *testing.T) {
 	t.Parallel()
 	for want, step := range map[string]evidence.Step{

@@ -48,7 +48,7 @@ func TestLogKeepsArrivalOrderAndPassesLinesOn(t *testing.T) {
 	}
 }
 
-// A line of the executor's own is not the end of one of a script's.
+// A line of the executor's own does not end a script's line.
 func TestNotesAreLines(t *testing.T) {
 	t.Parallel()
 	var file bytes.Buffer
@@ -91,7 +91,7 @@ func TestLogIsBounded(t *testing.T) {
 	}
 }
 
-// A line without an end must not grow in memory for ever.
+// A line without an end must not grow without bound in memory.
 func TestLongLinesArePassedOnInPieces(t *testing.T) {
 	t.Parallel()
 	longest, total := 0, 0

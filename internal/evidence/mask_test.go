@@ -22,7 +22,7 @@ func (h hiding) Values(values map[string]string) map[string]string {
 	return masked
 }
 
-// Whatever a script, a request or a message says of a secret is masked, and what identifies the run is not.
+// Secrets are masked wherever a script, a request or a message quotes them; what identifies the run is not masked.
 func TestMask(t *testing.T) {
 	t.Parallel()
 	const s = "a secret"

@@ -72,7 +72,7 @@ func TestSummaryStaysUnderTheAnswerLimit(t *testing.T) {
 	}
 }
 
-// A document that white space would make many times as long is not indented.
+// A document is not indented if white space would make it many times as long.
 func TestALargeResultIsNotIndented(t *testing.T) {
 	t.Parallel()
 	deep := strings.Repeat("[", 30) + strings.Repeat("1,", 400_000) + "1" + strings.Repeat("]", 30)

@@ -50,7 +50,7 @@ func TestTimesOfALog(t *testing.T) {
 	})
 }
 
-// However long and however mixed the output is, its times stay small and keep its whole length.
+// The times of an output stay small and cover its whole length, however long and mixed it is.
 func TestTimesAreBounded(t *testing.T) {
 	for name, c := range map[string]struct {
 		every    time.Duration

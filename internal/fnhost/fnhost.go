@@ -3,10 +3,9 @@
 // at a time per instance, and SIGKILL past the timeout. Instances are started when they
 // are needed and stay warm; one that fails a call is replaced.
 //
-// It does not confine the function further than a process of its own can be: an
-// instance has its own folders and, when the host runs as root, an unprivileged user, of its
-// own unless instances are to share one. Its /tmp is the folder that TMPDIR names, because instances share the machine.
-// No process of an instance outlives it, and no instance the host.
+// It does not confine the function beyond a process of its own: an instance has its own folders and, when the host
+// runs as root, an unprivileged user, which instances may share. Its /tmp is the folder that TMPDIR names, because
+// instances share the machine. No process of an instance outlives it, and no instance the host.
 package fnhost
 
 import (
@@ -19,7 +18,7 @@ import (
 	"time"
 )
 
-// The failures of an invocation; how the platform reports them is its caller's affair.
+// The failures of an invocation; the caller decides how to report them.
 var (
 	// ErrTimeout: the function was killed because its time had ended.
 	ErrTimeout = errors.New("function timed out")
@@ -33,7 +32,7 @@ var (
 	ErrClosed = errors.New("function host is closed")
 )
 
-// Bounds of the platform.
+// Limits of the platform.
 const (
 	startLimit  = 5 * time.Second
 	maxAnswer   = 6 << 20
@@ -46,22 +45,22 @@ type Config struct {
 	Instances int
 	MemoryMB  int           // told to the function; not enforced here
 	Timeout   time.Duration // of one call
-	Detached  time.Duration // of one that nobody waits for; 0: as of the others
+	Detached  time.Duration // of a detached one; 0: the same
 	Settings  map[string]string
-	// SharedUser: started by root, all instances are one user, as the containers of a Fn server are;
-	// otherwise each has one of its own.
+	// SharedUser: when the host runs as root, all instances run as one user, as the containers of a Fn server do;
+	// otherwise each has a user of its own.
 	SharedUser bool
 	// Late, if not nil, gives settings that are known only when an instance starts.
 	Late func() map[string]string
-	// The ids that the function is told.
+	// The ids in the function's environment.
 	FunctionID, FunctionName, AppID, AppName, Region string
-	// Credentials returns the function's resource principal; it is asked again ten
-	// minutes before they end. Optional.
+	// Credentials returns the function's resource principal; it is called again ten minutes before they end.
+	// Optional.
 	Credentials func() (Credentials, error)
 	// Log receives what the function writes to stdout and stderr, in whole lines.
 	Log io.Writer
-	// Wrap, if not nil, returns the command that runs the binary, for an instance whose
-	// folder is dir: tests put the process into a control group or mount its /tmp.
+	// Wrap, if not nil, returns the command that runs the binary of an instance with the folder dir: tests put the
+	// process into a control group or mount its /tmp.
 	Wrap func(dir, binary string) []string
 }
 
@@ -76,7 +75,7 @@ type Credentials struct {
 type Call struct {
 	Body     []byte
 	Header   http.Header // of the client, passed on; the platform's own win
-	Detached bool        // nobody waits for the answer
+	Detached bool        // the caller does not wait for the answer
 }
 
 // Answer is what the function answered.
@@ -97,8 +96,8 @@ type Host struct {
 	ctx     context.Context
 	close   context.CancelFunc
 	calls   sync.WaitGroup
-	warm    chan *instance // free, with a process
-	cold    chan *instance // free, without one
+	warm    chan *instance // free instances with a process
+	cold    chan *instance // free instances without a process
 	mu      sync.Mutex
 	session Credentials
 
@@ -122,8 +121,8 @@ func (c Config) check() error {
 	return nil
 }
 
-// Invoke calls the function. It waits for a free instance as long as ctx lasts; a call
-// that has begun goes on to its end also when its caller is gone.
+// Invoke calls the function. It waits for a free instance until ctx ends; a call that has begun runs to its end even
+// if its caller has gone.
 func (h *Host) Invoke(ctx context.Context, call Call) (Answer, error) {
 	if !h.begin() {
 		return Answer{}, ErrClosed
@@ -188,7 +187,7 @@ func (h *Host) credentials(now time.Time) (Credentials, error) {
 	return h.session, nil
 }
 
-// lineWriter passes on whole lines, so that those of several instances do not mix.
+// lineWriter writes whole lines, so that the lines of several instances do not mix.
 type lineWriter struct {
 	mu sync.Mutex
 	w  io.Writer

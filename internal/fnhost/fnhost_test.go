@@ -35,7 +35,7 @@ var function = sync.OnceValues(func() (string, error) {
 	return path, cmd.Run()
 })
 
-// TestMain also is the host that TestNoInstanceOutlivesTheHost kills.
+// TestMain is also the host that TestNoInstanceOutlivesTheHost kills.
 func TestMain(m *testing.M) {
 	if binary := os.Getenv("FNHOST_TEST_HOST"); binary != "" {
 		host(binary, os.Getenv("FNHOST_TEST_FILE"))

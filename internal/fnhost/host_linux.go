@@ -16,8 +16,8 @@ import (
 	"cemli-executor/internal/scratch"
 )
 
-// firstUser is the first of the user ids that instances run as under root: a range
-// that is set aside for users made on the fly.
+// firstUser is the first of the user ids of instances when the host runs as root, from a range set aside for
+// dynamically created users.
 const firstUser = 61184
 
 // maxSocket is the longest path that a unix socket can have, with room to spare.
@@ -94,8 +94,8 @@ func (h *Host) Close() error {
 	return h.remove()
 }
 
-// sweep ends what functions that have ended leave behind, in whatever group or session:
-// it has fallen to this process. Functions that live, and their own, are spared.
+// sweep ends what ended functions left behind, in whatever group or session: this process is its parent now. It
+// spares running functions and their processes.
 func (h *Host) sweep() {
 	h.spawning.Lock()
 	defer h.spawning.Unlock()

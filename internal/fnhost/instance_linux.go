@@ -22,8 +22,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// instance is one container's worth of function: folders, a user, and a process while
-// it is warm. It is used by one call at a time.
+// instance corresponds to one container of the function: folders, a user, and, while it is warm, a process. It serves
+// one call at a time.
 type instance struct {
 	host    *Host
 	dir     string
@@ -37,8 +37,8 @@ type process struct {
 	pid    int
 	ended  chan struct{} // closed when the process has ended
 	client *http.Client
-	last   *tail         // of its output
-	told   chan struct{} // closed when all of that is read
+	last   *tail         // the last output
+	told   chan struct{} // closed when all output has been read
 }
 
 func newInstance(h *Host, n int) *instance {
@@ -55,7 +55,7 @@ func newInstance(h *Host, n int) *instance {
 
 func (i *instance) socket() string { return filepath.Join(i.dir, "iofs", "lsnr.sock") }
 
-// call hands one call to the process, starting it if there is none.
+// call passes one call to the process, and starts it if needed.
 func (i *instance) call(ctx context.Context, call Call) (Answer, error) {
 	if err := i.renew(); err != nil {
 		return Answer{}, fmt.Errorf("%w: %w", ErrStart, err)
@@ -135,7 +135,7 @@ func (i *instance) start(ctx context.Context) error {
 	return i.ready(ctx)
 }
 
-// furnish makes the folders anew: a cold instance has an empty /tmp.
+// furnish creates the folders again: a cold instance has an empty /tmp.
 func (i *instance) furnish() error {
 	if err := os.RemoveAll(i.dir); err != nil {
 		return err
@@ -154,7 +154,7 @@ func (i *instance) furnish() error {
 
 func (i *instance) secrets() string { return filepath.Join(i.dir, "credentials") }
 
-// own gives a path to the instance's user.
+// own makes the instance's user the owner of a path.
 func (i *instance) own(path string) error {
 	if i.user == nil {
 		return nil
@@ -162,8 +162,8 @@ func (i *instance) own(path string) error {
 	return os.Chown(path, int(i.user.Uid), int(i.user.Gid))
 }
 
-// renew writes the credentials if they are not the current ones: the key before the
-// token, as a reader that sees only the first must not use it.
+// renew writes the credentials if they have changed: the key before the token, because a reader that sees only the
+// first must not use it.
 func (i *instance) renew() error {
 	if i.host.config.Credentials == nil {
 		return nil
@@ -180,7 +180,8 @@ func (i *instance) renew() error {
 		data []byte
 	}{{"private.pem", session.PrivateKey}, {"rpst", []byte(session.Token)}} {
 		path := filepath.Join(i.secrets(), file.name)
-		err := errors.Join(os.WriteFile(path+".new", file.data, 0o400), i.own(path+".new"), os.Rename(path+".new", path))
+		err := errors.Join(os.WriteFile(path+".new", file.data, 0o400), i.own(path+".new"),
+			os.Rename(path+".new", path))
 		if err != nil {
 			return err
 		}
@@ -189,7 +190,7 @@ func (i *instance) renew() error {
 	return nil
 }
 
-// environment is what the platform tells the function, and nothing else.
+// environment is the function's whole environment.
 func (i *instance) environment() []string {
 	c := i.host.config
 	env := map[string]string{
@@ -219,8 +220,8 @@ func (i *instance) environment() []string {
 	return list
 }
 
-// spawn starts the process. Its parent is a thread that lives as long as it does: the
-// kernel kills it when that thread ends, and so when this process does.
+// spawn starts the process on a thread that lives as long as the process does: the kernel kills the process when that
+// thread ends, and so also when this process ends.
 func (i *instance) spawn() (*process, error) {
 	command := []string{i.host.binary}
 	if i.host.config.Wrap != nil {
@@ -247,7 +248,7 @@ func (i *instance) spawn() (*process, error) {
 		err := cmd.Start()
 		started <- err
 		if err == nil {
-			_ = cmd.Wait() // how it ended shows at the next call
+			_ = cmd.Wait() // the next call shows how it ended
 			close(p.ended)
 		}
 	}()

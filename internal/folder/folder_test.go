@@ -79,7 +79,7 @@ func TestWhatIsLeftOut(t *testing.T) {
 	}
 }
 
-// What is left out cannot be opened either, and what is written is known by whatever path it is named.
+// What is left out cannot be opened either, and a file that the command writes is recognised by any path.
 func TestLeftOutIsNotThere(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -132,7 +132,7 @@ func TestWhatCannotBeOpened(t *testing.T) {
 	}
 }
 
-// .cemliignore means what git understands by the same .gitignore: random ones are compared.
+// .cemliignore means what git understands by the same .gitignore: random files are compared.
 func TestIgnoreFileIsReadAsGitDoes(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
@@ -181,7 +181,8 @@ func path(random *rand.Rand, most int, segments ...string) string {
 	return strings.Join(parts, "/")
 }
 
-// ignoreFile makes one. "a**/b" is not in it: older versions of git read it otherwise than they document.
+// ignoreFile makes a random ignore file. It has no "a**/b", which older versions of git treat differently from their
+// documentation.
 func ignoreFile(random *rand.Rand) string {
 	var text strings.Builder
 	maybe := func(one string, in int) string {

@@ -2,7 +2,7 @@ package folder
 
 import "testing"
 
-// Whatever an ignore file holds, it is read or refused, and asking it anything ends.
+// Every ignore file is read or refused, and matching ends.
 func FuzzIgnore(f *testing.F) {
 	for _, text := range []string{
 		"", "*.bak\n!keep.bak\n/notes/\n", "a/**/b/**\n", "[!a-c]\\ \n", "{a,b}\n[[:alpha:]]\n", "\uFEFF# \r\n",

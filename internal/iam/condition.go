@@ -20,8 +20,7 @@ type comparison struct {
 	not             bool
 }
 
-// knowledge of a variable: its value, that a request does not have it, or that it may be
-// anything.
+// knowledge of a variable: its value, that the request does not have it, or that it may have any value.
 type knowledge int
 
 const (
@@ -43,7 +42,7 @@ func parseCondition(text string) (condition, error) {
 	return c, err
 }
 
-// nextCondition reads the condition that a text begins with, and returns what follows it.
+// nextCondition reads the condition at the beginning of a text, and returns what follows it.
 func nextCondition(text string) (condition, string, error) {
 	text = strings.TrimSpace(text)
 	match := group.FindStringSubmatch(text)
@@ -81,7 +80,7 @@ func nextComparison(text string) (condition, string, error) {
 	return condition{compare: c}, strings.TrimSpace(text[len(match[0]):]), nil
 }
 
-// holds reports whether the condition holds, by what is known of its variables.
+// holds reports whether the condition holds, given what is known about its variables.
 func (c condition) holds(variable func(string) (string, knowledge)) bool {
 	if c.compare != nil {
 		return c.compare.holds(variable)
@@ -94,8 +93,7 @@ func (c condition) holds(variable func(string) (string, knowledge)) bool {
 	return !c.any || c.parts == nil
 }
 
-// holds: as on OCI a comparison with a variable that the request does not have does not
-// hold, whether = or !=.
+// holds: as on OCI, a comparison with a variable that the request does not have is false, for = and for !=.
 func (c comparison) holds(variable func(string) (string, knowledge)) bool {
 	value, how := variable(c.variable)
 	switch {

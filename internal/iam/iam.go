@@ -56,7 +56,7 @@ var tables []byte
 // Table is what the verbs add for one type of resource, and who says so.
 type Table struct {
 	Source string `json:"source"`
-	// Unread is what of the source was not at hand, and what stands here instead; empty: nothing.
+	// Unread is which part of the source was not available, and what stands here instead; empty: nothing.
 	Unread  string       `json:"unread"`
 	Inspect []Permission `json:"inspect"`
 	Read    []Permission `json:"read"`
@@ -70,7 +70,7 @@ type Verbs struct {
 	Families map[string][]string `json:"families"`
 }
 
-// Tables returns the verb tables that statements are read by.
+// Tables returns the verb tables by which statements are read.
 var Tables = sync.OnceValue(func() Verbs {
 	var v Verbs
 	if err := json.Unmarshal(tables, &v); err != nil {
@@ -79,7 +79,7 @@ var Tables = sync.OnceValue(func() Verbs {
 	return v
 })
 
-// grants are the permissions that a verb of this level stands for.
+// grants are the permissions for which a verb of this level stands.
 func (v Verbs) grants(resource string, level int) ([]Permission, bool) {
 	types, ok := v.Families[resource]
 	if !ok {
@@ -106,22 +106,23 @@ type Request struct {
 	Target map[string]string
 }
 
-// Policy is a list of statements. Nothing that none of them allows is allowed.
+// Policy is a list of statements. It denies what no statement allows.
 type Policy struct{ statements []Statement }
 
-// Statement is what one statement says.
+// Statement is one parsed statement.
 type Statement struct {
 	Principal   string // any-user, or its kind and name
 	Verb        string
 	Resource    string
 	Compartment string
-	// granted are what the verb stands for, before any condition.
+	// granted are the permissions for which the verb stands, before any condition.
 	granted   []Permission
 	condition condition
 }
 
 var form = regexp.MustCompile(
-	`^(?i:allow)\s+((?i:any-user)|(?i:dynamic-group|group|service)\s+\S+)\s+(?i:to)\s+(\w+)\s+([\w-]+)\s+(?i:in)\s+(?i:compartment)\s+(?i:id)\s+(\S+)(?:\s+(?i:where)\s+(.+))?$`)
+	`^(?i:allow)\s+((?i:any-user)|(?i:dynamic-group|group|service)\s+\S+)\s+(?i:to)\s+(\w+)\s+([\w-]+)\s+` +
+		`(?i:in)\s+(?i:compartment)\s+(?i:id)\s+(\S+)(?:\s+(?i:where)\s+(.+))?$`)
 
 // Parse reads statements.
 func Parse(texts []string) (Policy, error) {
@@ -161,7 +162,7 @@ func Read(text string) (Statement, error) {
 	return s, err
 }
 
-// principal is the kind in lower case, as its case does not count, and the name as it is.
+// principal is the kind in lower case, because case does not matter there, and the name unchanged.
 func principal(text string) string {
 	kind, name, found := strings.Cut(text, " ")
 	if !found {
@@ -170,8 +171,8 @@ func principal(text string) string {
 	return strings.ToLower(kind) + " " + strings.TrimSpace(name)
 }
 
-// Permissions are those that the statement can give at all: what its verb stands for, less
-// what its condition excludes whatever the target and the principal are.
+// Permissions are those that the statement can grant: what its verb stands for, except what its condition excludes
+// for every target and principal.
 func (s Statement) Permissions() []Permission {
 	return slices.DeleteFunc(slices.Clone(s.granted), func(p Permission) bool {
 		return !s.condition.holds(func(variable string) (string, knowledge) {
@@ -191,7 +192,7 @@ func (p Policy) Allows(r Request) bool {
 	})
 }
 
-// variable is what the request has for a variable of a condition.
+// variable is the request's value for a variable of a condition.
 func (r Request) variable(name string) (string, knowledge) {
 	if name == "request.permission" {
 		return string(r.Permission), known

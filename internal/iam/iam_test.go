@@ -10,6 +10,7 @@ import (
 )
 
 func TestAllows(t *testing.T) {
+	t.Parallel()
 	const begin = "Allow dynamic-group runner to "
 	bucket := func(name string, p iam.Permission) iam.Request {
 		return iam.Request{
@@ -110,6 +111,7 @@ func TestAllows(t *testing.T) {
 }
 
 func TestWhatIsNotUnderstoodIsAnError(t *testing.T) {
+	t.Parallel()
 	for _, statement := range []string{
 		"", "Allow any-user to read objects in tenancy", "Allow dynamic-group r to own objects in compartment id c",
 		"Allow dynamic-group r to manage all-resources in compartment id c",
@@ -133,6 +135,7 @@ func TestWhatIsNotUnderstoodIsAnError(t *testing.T) {
 
 // A statement gives what its verb stands for, less what its condition excludes.
 func TestPermissions(t *testing.T) {
+	t.Parallel()
 	for text, want := range map[string]string{
 		"Allow any-user to read objects in compartment id c where target.bucket.name='b'": "[OBJECT_INSPECT OBJECT_READ]",
 		"Allow group g to manage objects in compartment id c where all {target.bucket.name='b', any " +
@@ -156,6 +159,7 @@ func TestPermissions(t *testing.T) {
 
 // Each table names where it is from, and no permission is in two places of one.
 func TestTables(t *testing.T) {
+	t.Parallel()
 	for name, table := range iam.Tables().Types {
 		if !strings.HasPrefix(table.Source, "https://docs.oracle.com/") {
 			t.Errorf("%s: its source is %q; want a page of Oracle's documentation", name, table.Source)

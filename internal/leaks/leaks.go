@@ -1,11 +1,11 @@
-// Package leaks finds keys, tokens and passwords in the files of a package: private keys, access
-// keys of clouds, tokens of well-known services, passwords in URLs and in HTTP headers, and passwords as
-// those write them who work with Oracle's database: for sqlplus and its like, FNDLOAD, IDENTIFIED BY.
+// Package leaks finds keys, tokens and passwords in the files of a package: private keys, access keys of clouds,
+// tokens of well-known services, passwords in URLs and in HTTP headers, and passwords as people write them who work
+// with Oracle's database: for sqlplus and similar programs, FNDLOAD, IDENTIFIED BY.
 //
-// Most rules are those of Google's veles, which know the form of each kind of secret, its
-// prefix or checksum, so that little is reported that is none. A password that looks
-// like any other word is not found elsewhere. Every file is looked at from end to end, whatever its name or its
-// bytes say that it is; NULs do not count, so that text in UTF-16 is text, too. Archives are not opened.
+// Most rules are those of Google's veles, which know the form of each kind of secret, its prefix or checksum, so that
+// false alarms are rare. A password that looks like an ordinary word is found in no other place. Every file is read
+// from end to end, whatever its name and contents claim that it is; NULs are ignored, so that text in UTF-16 is text,
+// too. Archives are not opened.
 package leaks
 
 import (
@@ -40,14 +40,14 @@ import (
 	"github.com/google/osv-scalibr/veles/secrets/urlcreds"
 )
 
-// window is how much of a file is looked at at once, and overlap how much of that again with what follows: more
-// than a secret is long.
+// window is how much of a file is searched at once, and overlap how much of that is searched again with what follows:
+// more than a secret is long.
 const (
 	window  = 4 << 20
 	overlap = 128 << 10
 )
 
-// Finding is a place that looks like a secret. It does not quote it.
+// Finding is a place that looks like a secret. It does not quote the secret.
 type Finding struct {
 	File string
 	Line int // from 1
@@ -57,15 +57,15 @@ type Finding struct {
 // String gives the finding as "file:line: kind".
 func (f Finding) String() string { return fmt.Sprintf("%s:%d: %s", f.File, f.Line, f.Kind) }
 
-// rule is a kind of secret. Its detector is asked only about a text that has the words
-// without which it finds nothing: that is most of the speed.
+// rule is a kind of secret. Its detector is called only for texts that contain the words without which it finds
+// nothing; this saves most of the time.
 type rule struct {
 	kind     string
 	words    []string // all of them, in lower case
 	detector detector
 }
 
-// detector gives the places of secrets in a text.
+// detector returns the places of secrets in a text.
 type detector interface {
 	Detect(text []byte) ([]veles.Secret, []int)
 }
@@ -100,10 +100,10 @@ var rules = append([]rule{
 	{"OpenAI key", []string{"t3blbkfj"}, openai.NewDetector()},
 }, tradeRules()...)
 
-// most bounds how many findings there are.
+// most bounds the number of findings.
 const most = 100
 
-// Scan looks at the named files, at most a hundred findings long.
+// Scan searches the named files, and returns at most a hundred findings.
 func Scan(ctx context.Context, root *os.Root, names []string) ([]Finding, error) {
 	var found []Finding
 	var buf bytes.Buffer
@@ -122,7 +122,7 @@ func Scan(ctx context.Context, root *os.Root, names []string) ([]Finding, error)
 	return found, nil
 }
 
-// scanFile gives the lines with secrets, and of what kind. The buffer is used again for each file.
+// scanFile returns the lines with secrets, and their kinds. The buffer is reused for each file.
 func scanFile(ctx context.Context, root *os.Root, name string, text *bytes.Buffer) (map[int]string, error) {
 	f, err := root.Open(name)
 	if err != nil {
@@ -155,7 +155,7 @@ func scanFile(ctx context.Context, root *os.Root, name string, text *bytes.Buffe
 	return lines, nil
 }
 
-// scan applies the rules to a text that begins with a line; one line is reported once, by the first rule.
+// scan applies the rules to a text that begins with a line; it reports a line once, by the first rule that matches.
 func scan(text []byte, first int, lines map[int]string) {
 	lower := bytes.ToLower(text)
 	known := map[string]bool{}

@@ -50,6 +50,7 @@ func scan(t testing.TB, text string) []string {
 }
 
 func TestScanFinds(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct{ name, text, want string }{
 		{"private key", "#!/bin/bash\ncat <<E\n" + privateKey(t) + "E\n", "f:3: private key"},
 		{"URL", "\ncurl https://erp:hunter" + "22@db.example.org/x\n", "f:2: password in a URL"},
@@ -69,6 +70,7 @@ func TestScanFinds(t *testing.T) {
 }
 
 func TestScanLeavesOrdinaryScriptsAlone(t *testing.T) {
+	t.Parallel()
 	const script = `#!/usr/bin/env bash
 set -euo pipefail
 # see https://example.org/docs?user=x and mail ops@example.org
@@ -83,6 +85,7 @@ echo "sha256 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 
 // Whatever a file looks like, and however long it is, it is looked at.
 func TestNothingHidesSecrets(t *testing.T) {
+	t.Parallel()
 	key := privateKey(t)
 	var wide strings.Builder
 	for _, b := range []byte("line 1\n" + key) {
@@ -106,6 +109,7 @@ func TestNothingHidesSecrets(t *testing.T) {
 
 // A file full of secrets is reported as far as that helps, and at once.
 func TestManyFindings(t *testing.T) {
+	t.Parallel()
 	found := scan(t, strings.Repeat("url = https://erp:hunter"+"22@db.example.org/x\n", 20_000))
 	if len(found) != 100 || found[0] != "f:1: password in a URL" || found[99] != "f:100: password in a URL" {
 		t.Errorf("%d findings: %v", len(found), found[:min(len(found), 3)])
@@ -114,6 +118,7 @@ func TestManyFindings(t *testing.T) {
 
 // The password is put in here, so that this source holds none.
 func TestPasswordsOfTheTrade(t *testing.T) {
+	t.Parallel()
 	put := strings.NewReplacer("<pw>", "tiger1", "<word>", "tiger", "<nl>", "\\\n", "<crnl>", "\\\r\n")
 	for _, text := range []string{
 		"sqlplus apps/<pw>", "sqlplus -s apps/<pw>@PROD @fix.sql", `sqlplus -L -S "apps/<pw>@//db:1521/x" <<EOF`,

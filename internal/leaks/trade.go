@@ -38,7 +38,8 @@ const (
 	user   = `(?P<quote>\\?["']?)(?P<user>[a-z$&{%:#][\w$#{}&%.:-]*)["']?`
 	logon  = user + continued + `?/` + continued + `?(?P<secret>` + quoted + `[^\s"'@/;|<>)]+)(?P<after>/?)`
 	// begin is what stands before a command of a shell.
-	begin = `(?:^(?:sql> *|[$%>] )?|[;&|!]|\{[ \t]|\$\(|-c[ \t]+\\?["']|\b(?:then|do|else|if|nohup|time|exec|host)[ \t]|(?-i:\b[A-Z_]{2,})=\S+[ \t])[ \t]*["']?(?:[\w$.{}~-]*/)*`
+	begin = `(?:^(?:sql> *|[$%>] )?|[;&|!]|\{[ \t]|\$\(|-c[ \t]+\\?["']|` +
+		`\b(?:then|do|else|if|nohup|time|exec|host)[ \t]|(?-i:\b[A-Z_]{2,})=\S+[ \t])[ \t]*["']?(?:[\w$.{}~-]*/)*`
 	// connect is that of SQL*Plus and RMAN, in a file of theirs or as text that a script gives them, and ownLine says
 	// that a line begins with it.
 	connect = `[ \t]*(?P<clause>conn(?:ect)?)[ \t]+(?:(?:target|catalog)[ \t]+)?` + logon
@@ -49,9 +50,12 @@ const (
 )
 
 const (
-	account    = `(?:"[^"\n]+"|\\"[^"\n]+\\"|'[^'\n]*'|[\w$#&.{}:%-]+)`
-	clause     = `(?:account\s+(?:un)?lock|password\s+expire|(?:profile|(?:default|temporary)\s+tablespace)\s+\S+|quota\s+\S+\s+on\s+\S+|container\s*=\s*\w+)`
-	statement  = `\b(?:(?:create(?:\s+or\s+replace)?|alter)\s+user|(?:create|alter|set)\s+role|(?P<grant>connect\s+to|authenticated\s+by|grant\s+(?:[^\s;]+\s+){1,8}?to))\s+(?:if\s+(?:not\s+)?exists\s+)?(?P<user>` + account + `(?:@` + account + `)?)\s+(?:` + clause + `\s+)*`
+	account = `(?:"[^"\n]+"|\\"[^"\n]+\\"|'[^'\n]*'|[\w$#&.{}:%-]+)`
+	clause  = `(?:account\s+(?:un)?lock|password\s+expire|(?:profile|(?:default|temporary)\s+tablespace)\s+\S+|` +
+		`quota\s+\S+\s+on\s+\S+|container\s*=\s*\w+)`
+	statement = `\b(?:(?:create(?:\s+or\s+replace)?|alter)\s+user|(?:create|alter|set)\s+role|` +
+		`(?P<grant>connect\s+to|authenticated\s+by|grant\s+(?:[^\s;]+\s+){1,8}?to))\s+` +
+		`(?:if\s+(?:not\s+)?exists\s+)?(?P<user>` + account + `(?:@` + account + `)?)\s+(?:` + clause + `\s+)*`
 	nextClause = `[ \t]*(?:account|default|temporary|quota|profile|replace|container|using|password)\b`
 	identified = `(?im)(?:` + statement + `)?\b(?P<clause>identified\s+by)\s+(?:values\s+)?(?P<secret>` + quoted +
 		`(?:-?[^\s;,"')\\-])+)(?P<done>` + done + `|` + nextClause + `)?`

@@ -13,8 +13,8 @@ import (
 	"cemli-executor/internal/testkit"
 )
 
-// BenchmarkFunctionReady is the time from the start of the function's process until
-// its socket accepts a call; the platform allows 5 s.
+// BenchmarkFunctionReady measures the time from the start of the function's process until its socket accepts a call;
+// the platform allows 5 s.
 func BenchmarkFunctionReady(b *testing.B) {
 	binary, err := function()
 	if err != nil {
@@ -47,7 +47,7 @@ func BenchmarkFunctionReady(b *testing.B) {
 	}
 }
 
-// BenchmarkUploadToResult is one package the whole way on a warm function, beside
+// BenchmarkUploadToResult measures one package from upload to result on a warm function; compare with
 // BenchmarkBareScript, the same script alone.
 func BenchmarkUploadToResult(b *testing.B) {
 	binary, err := function()

@@ -19,7 +19,7 @@ import (
 	"cemli-executor/internal/testkit"
 )
 
-// requests counts what the function asks of each bucket.
+// requests counts the function's requests to each bucket.
 type requests struct {
 	slog.Handler
 	mu      sync.Mutex
@@ -50,7 +50,7 @@ func (r *requests) Handle(_ context.Context, record slog.Record) error {
 	return nil
 }
 
-// take returns how many requests there were to a bucket since the last time.
+// take returns how many requests to a bucket there were since the last call.
 func (r *requests) take(bucket string) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -91,8 +91,8 @@ func newCrowd(t testing.TB, instances int) *crowd {
 	return c
 }
 
-// burst uploads many packages at once, and waits until all have ended. It returns how long each
-// took from its upload to its result.
+// burst uploads many packages at once, and waits until all have ended. It returns how long each took from its upload
+// to its result.
 func (c *crowd) burst(name string, packages int) (total time.Duration, each []time.Duration) {
 	t := c.t
 	t.Helper()
@@ -110,7 +110,8 @@ func (c *crowd) burst(name string, packages int) (total time.Duration, each []ti
 	for range 8 {
 		uploads.Go(func() {
 			for i := range next {
-				_, err := bucket.Put(context.Background(), fmt.Sprintf("%s-%d-1.0.0.zip", name, i), bytes.NewReader(bodies[i]), int64(len(bodies[i])), store.PutOptions{})
+				_, err := bucket.Put(context.Background(), fmt.Sprintf("%s-%d-1.0.0.zip", name, i),
+					bytes.NewReader(bodies[i]), int64(len(bodies[i])), store.PutOptions{})
 				if err != nil {
 					t.Errorf("upload %d: %v", i, err)
 				}
@@ -141,8 +142,8 @@ func TestBurst(t *testing.T) {
 	}
 }
 
-// BenchmarkBurst is 1,000 uploads at once to four instances, beside the bare cost of
-// their scripts, four at a time.
+// BenchmarkBurst compares 1,000 uploads at once, for four instances, with running their scripts alone, four at a
+// time.
 func BenchmarkBurst(b *testing.B) {
 	const packages, instances = 1000, 4
 	for b.Loop() {
@@ -168,12 +169,13 @@ func BenchmarkBurst(b *testing.B) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// remember puts the documents that so many runs leave into the buckets.
+// remember stores the documents that so many runs leave.
 func (c *crowd) remember(runs int) {
 	next := make(chan int)
 	var all sync.WaitGroup
 	put := func(bucket, name, text string) {
-		_, err := c.Person().Bucket(bucket).Put(context.Background(), name, strings.NewReader(text), int64(len(text)), store.PutOptions{})
+		_, err := c.Person().Bucket(bucket).Put(context.Background(), name, strings.NewReader(text), int64(len(text)),
+			store.PutOptions{})
 		if err != nil {
 			c.t.Error(err)
 		}
@@ -202,8 +204,8 @@ var (
 	historyLater   = flag.Int("history.later", 500, "uploads after that")
 )
 
-// BenchmarkHistory is uploads at once to eight instances, with nothing before them, and with what many
-// runs leave: how many a second, and how many requests a run makes of the state bucket.
+// BenchmarkHistory uploads packages at once for eight instances, with empty buckets, and with what many runs leave:
+// how many per second, and how many requests a run sends to the state bucket.
 func BenchmarkHistory(b *testing.B) {
 	packages, later := *historyFirst, *historyLater
 	for b.Loop() {

@@ -37,8 +37,8 @@ var (
 	chaosKills    = flag.Duration("chaos.kills", 1500*time.Millisecond, "how long between two kills, about")
 )
 
-// target is what the packages' scripts change: a server that counts who did what, and when. What
-// it has seen, and not what the product says of itself, is what is judged.
+// target is what the packages' scripts change: a server that counts who did what, and when. The test judges by what
+// it has seen, and not by what the product says about itself.
 type target struct {
 	mu         sync.Mutex
 	runs       map[string][]string // by package: run ids that began
@@ -50,20 +50,20 @@ type target struct {
 	steps      map[string]bool     // those that began, by run and what they tell
 }
 
-// sighting is when a run was last heard of, and from which process of the function.
+// sighting is when a run was last seen, and from which process of the function.
 type sighting struct {
 	at  time.Time
 	pid int
 }
 
-// visit is the step that a group is in.
+// visit is the step that runs in a group.
 type visit struct {
 	run   string
 	began time.Time
 }
 
-// longestStep is longer than any script of the test takes; a function that is killed never says
-// that its step has ended.
+// longestStep is longer than any script of the test takes; a function that is killed never reports the end of its
+// step.
 const longestStep = 4 * time.Second
 
 func (s *target) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -99,7 +99,7 @@ func (s *target) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// tells is a step that tells the target when it begins and when it ends.
+// tells is a step that tells the target about its beginning and its end.
 func tells(address, what, pkg, group string) string {
 	_, port, _ := net.SplitHostPort(address)
 	tell := func(what string) string {
@@ -119,7 +119,7 @@ type chaos struct {
 	deliveries atomic.Int64
 }
 
-// kill ends a random instance of the function, if there is one, at any moment.
+// kill kills a random instance of the function, if there is one.
 func (c *chaos) kill() {
 	var pids []int
 	paths, _ := filepath.Glob("/proc/[0-9]*") // the pattern is good
@@ -141,16 +141,15 @@ func (c *chaos) kill() {
 	if len(pids) == 0 {
 		return
 	}
-	if pid := pids[rand.IntN(len(pids))]; syscall.Kill(pid,
-		syscall.SIGKILL) == nil { //nolint:gosec // chance, not secrecy
+	pid := pids[rand.IntN(len(pids))] //nolint:gosec // chance, not secrecy
+	if syscall.Kill(pid, syscall.SIGKILL) == nil {
 		c.kills++
 		c.killed[pid] = append(c.killed[pid], time.Now())
 	}
 }
 
-// TestChaos runs the real function, in several instances that are killed at random, over a local OCI
-// that fails, loses answers, and delivers events several times, late, or never. Then sweeps have to
-// leave everything in order.
+// TestChaos runs the real function, in several instances that are killed at random, over a local OCI that fails,
+// loses answers, and delivers events several times, late, or never. Afterwards sweeps must leave everything in order.
 func TestChaos(t *testing.T) {
 	seen := &target{
 		runs: map[string][]string{}, seen: map[string]sighting{}, steps: map[string]bool{}, groups: map[string]*visit{},
@@ -227,7 +226,7 @@ func TestChaos(t *testing.T) {
 	}
 }
 
-// logRecovery says how long it took from the end of a function in the middle of a run to that run's result.
+// logRecovery logs the time from the kill of a function during a run to that run's result.
 func (c *chaos) logRecovery() {
 	var short, long []time.Duration
 	for run, stored := range c.storedAt() {
@@ -308,7 +307,7 @@ func (c *chaos) uploadAll(address string) map[string]bool {
 	return idempotent
 }
 
-// waitForEvents waits until every event was delivered or given up, or ten minutes.
+// waitForEvents waits until every event was delivered or given up, but at most ten minutes.
 func (c *chaos) waitForEvents() {
 	for end := time.Now().Add(10 * time.Minute); time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
 		if n, err := c.Server().PendingEvents(); err != nil {
@@ -320,7 +319,7 @@ func (c *chaos) waitForEvents() {
 	c.t.Error("there are events that are not delivered")
 }
 
-// sweepUntilDone sweeps until nothing is open any more and every upload has a result.
+// sweepUntilDone sweeps until nothing is pending and every upload has a result.
 func (c *chaos) sweepUntilDone() (sweeps int) {
 	for end := time.Now().Add(10 * time.Minute); time.Now().Before(end); time.Sleep(time.Second) {
 		sweeps++
@@ -384,7 +383,7 @@ func (c *chaos) resultNames() []string {
 		func(name string) bool { return !strings.HasSuffix(name, "/result.json") })
 }
 
-// judge holds what the target has seen to the results and to what may be left.
+// judge compares what the target has seen with the results, and checks what is left.
 func (c *chaos) judge(idempotent map[string]bool) (results, interrupted int) {
 	s := c.target
 	violated := func(format string, args ...any) { s.violations = append(s.violations, fmt.Sprintf(format, args...)) }
@@ -435,7 +434,7 @@ func (c *chaos) judge(idempotent map[string]bool) (results, interrupted int) {
 	return results, interrupted
 }
 
-// says is what a result says of a step; "" of one that ended before it knew of any.
+// says is what a result says about a step; "" if the run ended before it knew of any.
 func says(r evidence.Result, step int) evidence.StepStatus {
 	if step >= len(r.Steps) {
 		return ""

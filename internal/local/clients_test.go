@@ -86,7 +86,7 @@ func (o *ociCLI) file(name string, data []byte) {
 	}
 }
 
-// same checks that a file has come back as it was.
+// same checks that a file has the same contents.
 func (o *ociCLI) same(name string, want []byte) {
 	o.t.Helper()
 	got, err := os.ReadFile(filepath.Join(o.dir, name))
@@ -204,7 +204,7 @@ func TestPreAuthenticatedRequestsWithTheOCICLI(t *testing.T) {
 	o.want("put after the deletion", status(http.MethodPut, "in/a"), 401)
 }
 
-// A package the whole way, with nothing but Oracle's own tool.
+// A package from upload to result, with Oracle's own tool alone.
 func TestPackageWithTheOCICLI(t *testing.T) {
 	o := newOCICLI(t)
 	o.file("sample-1.0.0.zip", sample(t, "echo hello from the CLI"))
@@ -241,7 +241,7 @@ func TestPackageWithTheOCICLI(t *testing.T) {
 	}
 }
 
-// script runs a program in testdata/clients that takes a package the whole way.
+// script runs a program in testdata/clients that takes a package from upload to result.
 func script(t *testing.T, c *cloud, cmd *exec.Cmd) {
 	t.Helper()
 	zip := filepath.Join(t.TempDir(), "sample-1.0.0.zip")

@@ -21,8 +21,8 @@ import (
 	"cemli-executor/internal/testkit"
 )
 
-// hostile is a package that wants more than is its due. Scripts find the instance's
-// folder, with the function's socket and credentials, in $INSTANCE.
+// hostile is a package that wants more than it may have. Scripts find the instance's folder, with the function's
+// socket and credentials, in $INSTANCE.
 type hostile struct {
 	name     string
 	manifest string // more keys
@@ -46,7 +46,9 @@ exit 7`
 var hostiles = []hostile{
 	{
 		name: "reads credentials", status: evidence.StatusSuccess,
-		files: run(`cat /proc/*/environ /proc/*/fd/* /proc/self/root/proc/$PPID/environ "$INSTANCE"/credentials/* /.oci-credentials/* 2>/dev/null; strings /proc/$PPID/mem 2>/dev/null; ls /proc "$INSTANCE"/* 2>/dev/null; env; true`),
+		files: run(`cat /proc/*/environ /proc/*/fd/* /proc/self/root/proc/$PPID/environ "$INSTANCE"/credentials/* ` +
+			`/.oci-credentials/* 2>/dev/null; strings /proc/$PPID/mem 2>/dev/null; ls /proc "$INSTANCE"/* ` +
+			`2>/dev/null; env; true`),
 		seems: func(r evidence.Result) bool {
 			return !strings.Contains(r.Execution.Stdout, "RESOURCE_PRINCIPAL") &&
 				!strings.Contains(r.Execution.Stdout, "PRIVATE KEY")
@@ -185,8 +187,8 @@ func exitedWith(code int) func(evidence.Result) bool {
 	return func(r evidence.Result) bool { return r.Execution.ReturnCode == code }
 }
 
-// attackAll runs every hostile package and after each an innocent one, all in the same
-// process of the function, and checks the evidence of both.
+// attackAll runs every hostile package, and after each an innocent one, all in the same process of the function, and
+// checks the evidence of both.
 func attackAll(t *testing.T, c *cloud, instance string, contained bool) {
 	number := 0
 	try := func(h hostile) evidence.Result {
@@ -243,7 +245,7 @@ func attackAll(t *testing.T, c *cloud, instance string, contained bool) {
 	}
 }
 
-// complete checks that a result's evidence is there and is what the result says.
+// complete checks that a result's evidence exists and is what the result says.
 func (c *cloud) complete(r evidence.Result) {
 	c.t.Helper()
 	check := func(object, sum string, size int64) {
@@ -295,7 +297,7 @@ func lingerers(t *testing.T) []string {
 	return left
 }
 
-// needIsolated skips where scripts can read whatever the function can.
+// needIsolated skips the test if scripts can read everything that the function can.
 func needIsolated(t *testing.T) {
 	t.Helper()
 	if has := sandbox.Probe(); !has.Strongest().Reaches(sandbox.LevelIsolated) {
@@ -319,7 +321,7 @@ func TestHostilePackages(t *testing.T) {
 	attackAll(t, c, `"$(realpath -m "$TMPDIR/../../../..")"`, false)
 }
 
-// TestHostilePackagesInContainer has the function in what OCI gives it.
+// TestHostilePackagesInContainer runs the function in a container like OCI's.
 func TestHostilePackagesInContainer(t *testing.T) {
 	needFull(t)
 	testkit.NeedEngine(t)
@@ -353,8 +355,8 @@ func TestHostilePackagesInContainer(t *testing.T) {
 	attackAll(t, c, <-instance, true)
 }
 
-// The control of "calls the function": without a sandbox a script finds the socket under its
-// other name, and then the function refuses a second call.
+// The control of "calls the function": without a sandbox, a script finds the socket under its hidden name, and the
+// function refuses the second call.
 func TestUnconfinedScriptFindsABusyFunction(t *testing.T) {
 	if _, err := exec.LookPath("curl"); err != nil {
 		t.Skip("needs curl")

@@ -17,13 +17,13 @@ import (
 	"cemli-executor/internal/testkit"
 )
 
-// Bounds of the image: a cold start has to load it.
+// Bounds of the image, which a cold start has to load.
 const (
 	maxImageBytes  = 120_000_000
 	maxBinaryBytes = 20_000_000
 )
 
-// tools is a package that finds what the image promises to scripts.
+// tools is a package that looks for what the image promises to scripts.
 var tools = map[string]string{
 	"manifest.json": `{"name":"tools","version":"1.0.0","type":"extension",
 		"tools":["bash","curl","jq","unzip","openssl","awk","gawk","grep","sed","find","xargs","diff","tar","gzip","sort","sha256sum","timeout"]}`,
@@ -33,8 +33,8 @@ openssl verify -CApath /etc/ssl/certs "$(find /etc/ssl/certs -name '*.pem' | hea
 echo '{"all":"there"}' | jq -r .all`,
 }
 
-// TestImage uploads hello-cemli to a local OCI whose function is the image that TEST_IMAGE
-// names, in a container as narrow as the platform's, and reads the evidence.
+// TestImage uploads hello-cemli to a local OCI whose function is the image in TEST_IMAGE, in a container as
+// restricted as the platform's, and reads the evidence.
 func TestImage(t *testing.T) {
 	image := os.Getenv("TEST_IMAGE")
 	if image == "" {
@@ -102,7 +102,7 @@ func TestImage(t *testing.T) {
 		float64(size)/1e6, float64(binary)/1e6, cold.Seconds())
 }
 
-// folder is the files of a package folder.
+// folder reads the files of a package folder.
 func folder(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	files := map[string]string{}

@@ -26,7 +26,7 @@ import (
 	"cemli-executor/internal/testkit"
 )
 
-// The function is built once, as it is deployed.
+// The function is built once, as for deployment.
 var function = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "cemli-function-")
 	if err != nil {
@@ -91,18 +91,17 @@ func start(t *testing.T, change func(*local.Options)) *cloud {
 	return c
 }
 
-// unconfined lets scripts do what tests of the platform need: kill the function, and meet
-// each other in a folder.
+// unconfined lets scripts do what tests of the platform need: kill the function, and meet in a folder.
 func unconfined(o *local.Options) { o.Settings = map[string]string{"CEMLI_SANDBOX": "none"} }
 
-// accepting has the policy accept, where the kernel cannot isolate scripts, that secrets are given to them.
+// accepting makes the policy accept that scripts get secrets if the kernel cannot isolate them.
 func accepting(o *local.Options) {
 	if !sandbox.Probe().Strongest().Reaches(sandbox.LevelIsolated) {
 		o.Settings = map[string]string{"CEMLI_POLICY": `{"environment":"local","sandbox":"basic"}`}
 	}
 }
 
-// answered takes the end of an invocation.
+// answered receives the end of an invocation.
 func (c *cloud) answered(a fnhost.Answer, err error) {
 	got := answer{err: err}
 	// no verdict
@@ -229,7 +228,8 @@ func TestPolicyAndRecords(t *testing.T) {
 	}
 	policy := func(text string) {
 		t.Helper()
-		_, err := c.Person().Bucket("cemli-policies").Put(t.Context(), "local.json", strings.NewReader(text), int64(len(text)), store.PutOptions{})
+		_, err := c.Person().Bucket("cemli-policies").Put(t.Context(), "local.json", strings.NewReader(text),
+			int64(len(text)), store.PutOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -278,7 +278,8 @@ func TestRunNeedsItsPermissions(t *testing.T) {
 				}
 			})
 			const policy = `{"environment":"local"}`
-			_, err := c.Person().Bucket("cemli-policies").Put(t.Context(), "local.json", strings.NewReader(policy), int64(len(policy)), store.PutOptions{})
+			_, err := c.Person().Bucket("cemli-policies").Put(t.Context(), "local.json", strings.NewReader(policy),
+				int64(len(policy)), store.PutOptions{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -314,8 +315,8 @@ func TestBadConfigurationIsAnswered(t *testing.T) {
 	}
 }
 
-// The function may not write where it reads packages, nor overwrite evidence; nothing
-// but its own buckets is visible to it. It must work all the same.
+// The function may not write where it reads packages, nor overwrite evidence, and sees nothing but its own buckets.
+// It must work all the same.
 func TestResultsBucketMissing(t *testing.T) {
 	c := start(t, func(o *local.Options) { o.Settings = map[string]string{"RESULTS_BUCKET": "no-such-bucket"} })
 	c.put("sample-1.0.0.zip", sample(t, "echo ran"))
@@ -327,8 +328,8 @@ func TestResultsBucketMissing(t *testing.T) {
 	}
 }
 
-// An event outlives the function's crash: it is delivered again, and as the first run's steps had
-// started, nothing is executed a second time.
+// An event survives a crash of the function: it is delivered again, and because the first run's steps had started,
+// nothing is executed a second time.
 func TestEventIsDeliveredAgain(t *testing.T) {
 	c := start(t, unconfined)
 	c.put("sample-1.0.0.zip", sample(t, "echo executed; sleep 0.2; kill -9 $PPID; sleep 100"))
@@ -488,8 +489,8 @@ func TestEventsThatArriveTwice(t *testing.T) {
 	}
 }
 
-// A package that says it needs longer than an event's invocation has goes on in a detached one, which
-// the function asks for itself.
+// A package that needs more time than an event's invocation has goes on in a detached one, for which the function
+// asks.
 func TestALongPackageGoesOnDetached(t *testing.T) {
 	c := start(t, nil)
 	c.put("long-1.0.0.zip", testkit.Zip(t, map[string]string{
@@ -508,7 +509,7 @@ func TestALongPackageGoesOnDetached(t *testing.T) {
 	}
 }
 
-// A detached invocation has the time that was asked for, and no more.
+// A detached invocation has exactly the time that was asked for.
 func TestTheTimeOfDetachedInvocations(t *testing.T) {
 	c := start(t, func(o *local.Options) { o.Detached = 3 * time.Minute })
 	c.put("long-1.0.0.zip", testkit.Zip(t, map[string]string{
@@ -550,7 +551,7 @@ func TestSweepRunsWhatNoEventDid(t *testing.T) {
 	}
 }
 
-// As the schedule of a tenancy does, a local OCI has the function sweep: an upload whose event was lost runs.
+// A local OCI schedules sweeps as a tenancy does: an upload whose event was lost runs.
 func TestSweepsAreOnASchedule(t *testing.T) {
 	c := start(t, func(o *local.Options) { o.Faults.EventLose, o.Sweep = 1, time.Second })
 	until := func(what string, done func() bool) {
@@ -579,7 +580,7 @@ func invokeByHand(t *testing.T, c *cloud, body string) []byte {
 	return answer
 }
 
-// invoke is that where the invocation may fail.
+// invoke is the same for an invocation that may fail.
 func (c *cloud) invoke(body string) ([]byte, error) {
 	provider, err := common.ConfigurationProviderFromFile(c.ConfigFile(), "")
 	if err != nil {

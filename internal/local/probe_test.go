@@ -15,6 +15,8 @@ import (
 	"cemli-executor/internal/localoci"
 	"cemli-executor/internal/store"
 	"cemli-executor/internal/testkit"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // probe asks the running function what it can do.
@@ -100,8 +102,8 @@ func TestProbe(t *testing.T) {
 		want := strings.Fields(
 			"configuration kernel landlock memory processes tools seccomp tmp sandbox clock " +
 				"state results packages policy topic vault invoke write_log")
-		if !slices.Equal(whats, want) {
-			t.Errorf("lines %v; want %v", whats, want)
+		if diff := cmp.Diff(want, whats); diff != "" {
+			t.Errorf("lines (-want +got):\n%s", diff)
 		}
 		if got := c.verdict(t); got != "true" {
 			t.Errorf("verdict %q; want true and nothing else", got)
@@ -111,8 +113,8 @@ func TestProbe(t *testing.T) {
 		t.Error("the lines are not in the log")
 	}
 	for bucket, want := range map[string][]string{"cemli-results": {"probe/local.json"}, "cemli-packages": nil} {
-		if got := c.names(t, bucket); !slices.Equal(got, want) {
-			t.Errorf("%s has %v; want %v", bucket, got, want)
+		if diff := cmp.Diff(want, c.names(t, bucket)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", bucket, diff)
 		}
 	}
 	got := c.names(t, "cemli-state")
@@ -176,8 +178,8 @@ func TestProbeFindsWhatIsMissing(t *testing.T) {
 				cloud.putPolicy(t, c.policy)
 			}
 			p := cloud.probe(t)
-			if got := failing(p); p.OK || !slices.Equal(got, c.want) {
-				t.Errorf("failing %q; want %q", got, c.want)
+			if diff := cmp.Diff(c.want, failing(p)); p.OK || diff != "" {
+				t.Errorf("OK: %v; failing (-want +got):\n%s", p.OK, diff)
 			}
 			for _, l := range p.Lines {
 				if !l.OK && l.Cure == "" {
@@ -251,7 +253,8 @@ func passable(t *testing.T, folders ...string) {
 
 func (c *cloud) putPolicy(t *testing.T, doc string) {
 	t.Helper()
-	_, err := c.Person().Bucket("cemli-policies").Put(t.Context(), "policy.json", strings.NewReader(doc), int64(len(doc)), store.PutOptions{})
+	_, err := c.Person().Bucket("cemli-policies").Put(t.Context(), "policy.json", strings.NewReader(doc),
+		int64(len(doc)), store.PutOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -53,7 +53,8 @@ func (c *cloud) as(t *testing.T, issue func(now, expires time.Time) (localoci.Se
 func (c *cloud) uploads(who *oci.Client, name string) evidence.Result {
 	c.t.Helper()
 	data := sample(c.t, "true")
-	_, err := who.Bucket(c.Buckets().Packages).Put(c.t.Context(), name, bytes.NewReader(data), int64(len(data)), store.PutOptions{})
+	_, err := who.Bucket(c.Buckets().Packages).Put(c.t.Context(), name, bytes.NewReader(data), int64(len(data)),
+		store.PutOptions{})
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -123,7 +124,7 @@ func (c *cloud) aDayPasses(r evidence.Result) {
 	}
 }
 
-// Whoever uploads a package, by whatever kind of principal, its run says who that was.
+// A run says who uploaded its package, for every kind of principal.
 func TestWhoUploadedIsStored(t *testing.T) {
 	c := start(t, uploadersToo(t))
 	no := false

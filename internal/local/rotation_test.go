@@ -104,9 +104,11 @@ func TestARotationStartsOneRun(t *testing.T) {
 func TestRotationsInABatch(t *testing.T) {
 	c := rotating(t)
 	event := func(id, secret string) string {
-		return fmt.Sprintf(`{"cloudEventsVersion":"0.1","eventID":%q,"source":"VaultSecret","eventType":"com.oraclecloud.vaultsecret.createsecretversion","data":{"resourceName":%q}}`, id, secret)
+		return fmt.Sprintf(`{"cloudEventsVersion":"0.1","eventID":%q,"source":"VaultSecret",`+
+			`"eventType":"com.oraclecloud.vaultsecret.createsecretversion","data":{"resourceName":%q}}`, id, secret)
 	}
-	cloudEvent := `{"specversion":"1.0","id":"rotation-2","source":"s","type":"com.oraclecloud.vaultsecret.createsecretversion","data":{"resourceName":"bank-interface-password"}}`
+	cloudEvent := `{"specversion":"1.0","id":"rotation-2","source":"s",` +
+		`"type":"com.oraclecloud.vaultsecret.createsecretversion","data":{"resourceName":"bank-interface-password"}}`
 	invoked, err := c.invoke("[" + strings.Join([]string{
 		event("rotation-1", "bank-interface-password"), event("rotation-1", "bank-interface-password"),
 		event("rotation-1", "another-password"), cloudEvent,

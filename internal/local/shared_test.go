@@ -1,7 +1,9 @@
 package local_test
 
 import (
+	"bytes"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strings"
@@ -10,6 +12,7 @@ import (
 
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/local"
+	"cemli-executor/internal/store"
 	"cemli-executor/internal/testkit"
 )
 
@@ -23,7 +26,7 @@ func TestInstancesThatShareAUser(t *testing.T) {
 			"steps/run.sh": "id -u; for i in $(seq 12); do sleep 0.5; done; for i in $(seq 12); do sleep 1 & done; " +
 				"wait",
 		}))
-		time.Sleep(time.Second) // the point of it: others begin while it runs
+		c.awaitRunning(n + 1) // so that the others begin while it runs
 	}
 	var users []string
 	for range 4 {
@@ -39,6 +42,45 @@ func TestInstancesThatShareAUser(t *testing.T) {
 	if same := slices.Compact(slices.Clone(users)); len(same) != 1 || os.Geteuid() == 0 && same[0] == "0" {
 		t.Errorf("the scripts are the users %v", users)
 	}
+}
+
+// awaitRunning waits until the steps of so many runs have begun, by their claims.
+func (c *cloud) awaitRunning(runs int) {
+	c.t.Helper()
+	state := c.Person().Bucket(c.Buckets().State)
+	for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+		page, err := state.List(c.t.Context(), store.ListOptions{Prefix: "claims/"})
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		running := 0
+		for _, o := range page.Objects {
+			if doc := c.read(state, o.Name); bytes.Contains(doc, []byte(`"state":"running"`)) {
+				running++
+			}
+		}
+		if running >= runs {
+			return
+		}
+		if time.Now().After(end) {
+			c.t.Fatalf("%d runs have begun; want %d", running, runs)
+		}
+	}
+}
+
+// read reads an object.
+func (c *cloud) read(bucket store.Bucket, name string) []byte {
+	c.t.Helper()
+	body, _, err := bucket.Get(c.t.Context(), name, store.GetOptions{})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer body.Close()
+	doc, err := io.ReadAll(body)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return doc
 }
 
 // A script that starts more than it may is ended, and the run beside it notices nothing.

@@ -17,7 +17,7 @@ import (
 	"cemli-executor/internal/problem"
 )
 
-// A function that another host runs gets what the local one has: the same permissions, for a time.
+// A function that another host runs has the same permissions as the local one, for a limited time.
 func TestCredentialsForAnotherHost(t *testing.T) {
 	s := localtest.Start(t)
 	env, err := localoci.FetchCredentials(t.Context(), localtest.StateOf(s), time.Hour)
@@ -66,7 +66,7 @@ func TestCredentialsForAnotherHost(t *testing.T) {
 	}
 }
 
-// A local OCI that was killed leaves its files; nobody answers there, or somebody else does.
+// A local OCI that was killed leaves its files; its port is closed, or belongs to another program.
 func TestCredentialsOfADeadLocalOCI(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

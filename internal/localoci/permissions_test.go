@@ -71,8 +71,8 @@ func TestTheFunctionsPrincipalWithTheSDK(t *testing.T) {
 	}
 }
 
-// Each statement of the function's policy is needed: without it the operation that it is
-// for is denied as OCI denies it, and the log names the missing permission.
+// Each statement of the function's policy is needed: without it, the operation that it is for is denied as OCI denies
+// it, and the log names the missing permission.
 func TestEveryPolicyStatementIsNeeded(t *testing.T) {
 	t.Parallel()
 	all, err := localoci.Statements(

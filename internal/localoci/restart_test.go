@@ -50,8 +50,7 @@ func TestStateSurvivesARestart(t *testing.T) {
 	}
 }
 
-// The bytes of a write that never came to its end, and of versions that are no more, do
-// not stay on the disk.
+// Files of writes that were never completed, and of removed versions, do not stay on the disk.
 func TestNoFileIsLeftBehind(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -81,8 +80,8 @@ func TestNoFileIsLeftBehind(t *testing.T) {
 	}
 }
 
-// An index that is cut short or overwritten is told of at the start; it never ends the
-// process, nor passes for an empty one.
+// An index that is truncated or overwritten is reported at the start: it neither ends the process nor counts as an
+// empty one.
 func TestDamagedIndexes(t *testing.T) {
 	t.Parallel()
 	origin := t.TempDir()
@@ -145,7 +144,7 @@ func TestFoldersThatCannotBe(t *testing.T) {
 	}
 }
 
-// The configuration file works from every folder, and the keys are their owner's alone.
+// The configuration file works from every folder, and only its owner can read the keys.
 func TestConfigurationFile(t *testing.T) {
 	dir := t.TempDir()
 	t.Chdir(dir)

@@ -21,7 +21,7 @@ import (
 	"cemli-executor/internal/problem"
 )
 
-// A request that is being served when the server is closed gets its answer.
+// A request in progress gets its answer when the server is closed.
 func TestCloseLetsRequestsEnd(t *testing.T) {
 	t.Parallel()
 	begun, goOn := make(chan struct{}), make(chan struct{})
@@ -49,7 +49,7 @@ func TestCloseLetsRequestsEnd(t *testing.T) {
 	}
 }
 
-// Whoever watches is told what happens, in order.
+// Observe is called for what happens, in order.
 func TestObserve(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
@@ -87,8 +87,7 @@ func TestObserve(t *testing.T) {
 	}
 }
 
-// FuzzSigned sends what a person with a valid key may send: whatever it is, the answer
-// is none that the server did not mean.
+// FuzzSigned sends what a person with a valid key may send: the server never answers with an internal error.
 func FuzzSigned(f *testing.F) {
 	s, err := localoci.Open(localoci.Config{
 		Dir: f.TempDir(), Buckets: localtest.Buckets, Log: slog.New(slog.DiscardHandler),
@@ -151,7 +150,7 @@ func FuzzSigned(f *testing.F) {
 	})
 }
 
-// TestMain also is the server that TestCrash kills.
+// TestMain is also the server that TestCrash kills.
 func TestMain(m *testing.M) {
 	if dir := os.Getenv("LOCALOCI_TEST_DIR"); dir != "" {
 		serveUntilKilled(dir)
@@ -177,7 +176,7 @@ func serveUntilKilled(dir string) {
 	select {}
 }
 
-// What was acknowledged before SIGKILL is there afterwards, and so is its event.
+// Acknowledged writes, and their events, survive SIGKILL.
 func TestCrash(t *testing.T) {
 	dir := t.TempDir()
 	cmd := exec.Command(os.Args[0])
@@ -218,7 +217,7 @@ func TestCrash(t *testing.T) {
 	}
 }
 
-// putUntilKilled writes objects until the server, which is killed meanwhile, is gone.
+// putUntilKilled writes objects until the server has been killed.
 func putUntilKilled(t *testing.T, dir, endpoint string, cmd *exec.Cmd) (acknowledged []string) {
 	t.Helper()
 	p := localtest.PersonAt(t, dir)

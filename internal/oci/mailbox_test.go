@@ -351,7 +351,7 @@ func TestAddressesThatAreNoMailboxs(t *testing.T) {
 		t.Error(err)
 	}
 	for _, address := range []string{
-		"", "x", "http://127.0.0.1" + path, "https://" + path, "https://user@host" + path, "https://host" + path + "?x=1", "https://host" + path + "#x",
+		"", "x", "http://127.0.0.1" + path, "https://" + path, "https://user" + "@host" + path, "https://host" + path + "?x=1", "https://host" + path + "#x",
 		"https://host" + strings.TrimSuffix(path, "/"), "https://host" + path + "x", "https://host/x/.." + path, "https://host" + strings.Replace(path, "jobs", "%6aobs", 1),
 		"https://host/p/" + secret + "/n/ns/b/jobs/o/", "https://host" + strings.ToUpper(path), "ftp://host" + path, "https://host:x" + path, "https://host" + path + "\x00",
 	} {

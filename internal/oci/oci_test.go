@@ -62,7 +62,7 @@ func person(s *localoci.Server, endpoint string) *oci.Client {
 	return oci.ConfigFile(s.Authority().ConfigFile(), "DEFAULT", quick(endpoint))
 }
 
-// function makes the client of the function, from the environment as on OCI.
+// function makes the function's client, from the environment as on OCI.
 func function(t *testing.T, s *localoci.Server, endpoint string) *oci.Client {
 	t.Helper()
 	session, err := s.Authority().NewSession(time.Now(), time.Now().Add(time.Hour))
@@ -118,7 +118,7 @@ func TestBucketOfAPerson(t *testing.T) {
 	})
 }
 
-// The only writer is never told of a conflict, whatever the service does.
+// A bucket's only writer is never told of a conflict, whatever the service does.
 func TestBucketOfAFailingService(t *testing.T) {
 	t.Parallel()
 	s := local(t)
@@ -132,7 +132,7 @@ func TestBucketOfAFailingService(t *testing.T) {
 	storetest.RunFaulty(t, bucket)
 }
 
-// The state bucket is the one in which the function may do everything.
+// The function may do everything in the state bucket.
 func TestBucketOfTheFunction(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) store.Bucket {
 		s := local(t)
@@ -145,7 +145,7 @@ func put(b store.Bucket, name, text string, opts store.PutOptions) error {
 	return err
 }
 
-// A principal that may only create is not told that a name is taken, but denied.
+// A principal that may only create is not told that a name is taken, but is denied.
 func TestCreateOnlyPrincipal(t *testing.T) {
 	s := local(t)
 	results := function(t, s, s.Endpoint()).Bucket(buckets.Results)
@@ -181,8 +181,8 @@ func TestMissingBucket(t *testing.T) {
 	}
 }
 
-// proxy passes requests on to a local OCI; meddle may answer in its place, before or
-// after. The Host header stays, because it is signed.
+// proxy passes requests on to a local OCI; meddle may answer instead, before or after that. The Host header stays,
+// because it is signed.
 func proxy(
 	t *testing.T, s *localoci.Server, meddle func(w http.ResponseWriter, r *http.Request, next http.Handler),
 ) *httptest.Server {
@@ -263,8 +263,8 @@ func TestPassingFailuresAreRepeated(t *testing.T) {
 	}
 }
 
-// A write whose answer is lost was done; repeated, it is refused. It must count as
-// done, and only then.
+// A write whose answer was lost has succeeded, and is refused when it is repeated. It must count as successful, and
+// only then.
 func TestLostAnswerOfAConditionalWrite(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -337,8 +337,8 @@ func TestLostAnswerOfAConditionalWrite(t *testing.T) {
 	}
 }
 
-// Where a write's first answer was lost, its repetition was refused and what is stored cannot be seen,
-// nobody can tell: a conflict would be a guess.
+// If a write's first answer was lost, its repetition was refused, and what is stored cannot be read, the outcome is
+// unknown: reporting a conflict would be a guess.
 func TestLostAnswerAndNoLook(t *testing.T) {
 	t.Parallel()
 	for name, opts := range map[string]func(store.Info) store.PutOptions{
@@ -378,7 +378,7 @@ func TestLostAnswerAndNoLook(t *testing.T) {
 	}
 }
 
-// What the service will not take the next time either is no outage.
+// A request that the service would refuse again is no outage.
 func TestRefusalsAreNoOutage(t *testing.T) {
 	t.Parallel()
 	for status, kind := range map[int]error{
@@ -497,7 +497,7 @@ func TestBrokenDownloadsGoOn(t *testing.T) {
 	}
 }
 
-// One request that gets no answer takes a part of the caller's time: the next one is answered.
+// A request without an answer uses only a part of the caller's time, so that the next one is answered.
 func TestARequestThatHangs(t *testing.T) {
 	t.Parallel()
 	s := local(t)
@@ -540,7 +540,7 @@ func TestAStoreThatHangs(t *testing.T) {
 	}
 }
 
-// A rotation can be seen half done: the new token with the old key.
+// A rotation may be seen half done: the new token with the old key.
 func TestCredentialsAreReadAnewOnce(t *testing.T) {
 	s := local(t)
 	client := function(t, s, s.Endpoint())
@@ -593,7 +593,7 @@ func TestBadCredentialsAreAnError(t *testing.T) {
 	}
 }
 
-// Whether another invocation can be had the next time is told apart from that there can be none.
+// The error tells whether another invocation may be possible later, or never.
 func TestInvocationsThatAreRefused(t *testing.T) {
 	t.Parallel()
 	for status, want := range map[int]string{

@@ -34,7 +34,7 @@ func versioned(t *testing.T) *localoci.Server {
 	return s
 }
 
-// The function's state bucket is a bucket like any other also where it keeps versions.
+// The function's state bucket works like any other if it keeps versions.
 func TestBucketWithVersions(t *testing.T) {
 	of := func(t *testing.T) store.Bucket {
 		s := versioned(t)
@@ -47,7 +47,7 @@ func TestBucketWithVersions(t *testing.T) {
 // isVersions recognises the listing of versions.
 func isVersions(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, "/objectversions") }
 
-// A bucket of which versions cannot be asked has its objects.
+// If a bucket's versions cannot be listed, its objects are.
 func TestABucketThatRefusesToListVersions(t *testing.T) {
 	t.Parallel()
 	s := local(t)
@@ -75,7 +75,7 @@ func TestABucketThatRefusesToListVersions(t *testing.T) {
 	}
 }
 
-// Versions of one object without end do not keep anybody from those of the others.
+// An object with endless versions does not hide the versions of others.
 func TestAnObjectWithVersionsWithoutEnd(t *testing.T) {
 	t.Parallel()
 	s := local(t)
@@ -94,7 +94,8 @@ func TestAnObjectWithVersionsWithoutEnd(t *testing.T) {
 		}
 		w.Header().Set("Content-Type", "application/json")
 		fmt.Fprintf(w,
-			`{"items":[{"name":%q,"versionId":"v%d","isDeleteMarker":false,"timeModified":"2026-01-02T03:04:05.678Z","etag":"e"}],"prefixes":[]}`, name, asked)
+			`{"items":[{"name":%q,"versionId":"v%d","isDeleteMarker":false,"timeModified":"2026-01-02T03:04:05.678Z",`+
+				`"etag":"e"}],"prefixes":[]}`, name, asked)
 	})
 	b := person(s, p.URL).Bucket(buckets.Packages)
 	page, err := b.ListVersions(t.Context(),

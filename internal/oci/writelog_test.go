@@ -25,7 +25,7 @@ func theLog(t *testing.T) oci.WriteLog {
 
 func lately() (from, to time.Time) { return time.Now().Add(-time.Hour), time.Now().Add(time.Hour) }
 
-// The function reads who wrote, in pages, by what it is allowed.
+// The function can read, in pages, who wrote, with its own permissions.
 func TestTheFunctionReadsTheWriteLog(t *testing.T) {
 	s := local(t)
 	b := person(s, s.Endpoint()).Bucket("packages")
@@ -72,7 +72,7 @@ func TestTheFunctionReadsTheWriteLog(t *testing.T) {
 	}
 }
 
-// served is a Logging that answers a text, and what it was asked.
+// served is a Logging service that answers with a text, and records the requests.
 func served(t *testing.T, status int, text string) (*oci.Client, *[]string) {
 	t.Helper()
 	var asked []string
@@ -88,11 +88,12 @@ func served(t *testing.T, status int, text string) (*oci.Client, *[]string) {
 	return person(local(t), server.URL), &asked
 }
 
-// Of an entry in whatever spelling only a write that has made an object counts.
+// Only entries of writes that created an object count, in whatever form.
 func TestWhichEntriesAreWrites(t *testing.T) {
 	t.Parallel()
 	entry := func(data string) string {
-		return `{"summary":{"resultCount":1},"results":[{"data":{"datetime":1764265526000,"logContent":{"time":"2025-11-27T17:45:26Z","data":{"bucketName":"b","eTag":"e",` + data + `}}}}]}`
+		return `{"summary":{"resultCount":1},"results":[{"data":{"datetime":1764265526000,` +
+			`"logContent":{"time":"2025-11-27T17:45:26Z","data":{"bucketName":"b","eTag":"e",` + data + `}}}}]}`
 	}
 	for data, want := range map[string]int{
 		`"requestAction":"PUT","statusCode":200`:                                                                    1,
@@ -123,7 +124,7 @@ func TestWhichEntriesAreWrites(t *testing.T) {
 	}
 }
 
-// What the log answers is bounded, and what is not understood is no entry of anybody's.
+// The log's answers are bounded, and entries that are not understood are ignored.
 func TestAWriteLogThatCannotBeRead(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{

@@ -5,11 +5,11 @@ import (
 	"strings"
 )
 
-// Bounds of what is said at once: whoever makes an input decides how much is wrong with it.
+// Limits of what is reported about one input, whose sender decides how much is wrong with it.
 const (
-	// Most is how many problems are listed of one input; others are counted.
+	// Most is how many problems are listed; others are counted.
 	Most = 100
-	// Suggested is how many of them come with a suggestion, which costs more than the rest.
+	// Suggested is how many of them get a suggestion, which costs more than the rest.
 	Suggested = 20
 )
 

@@ -23,8 +23,8 @@ func Nearest(word string, candidates []string) string {
 	return best
 }
 
-// edits is how many letters, in bytes, have to be changed, left out, added or swapped with their neighbour to make b
-// of a; more than most where that is more than most, which is noticed early. The word a has at most maxWord bytes.
+// edits is how many letters, in bytes, must be changed, removed, added or swapped with their neighbour to turn a into
+// b; if that is more than most, it stops early and returns more than most. The word a has at most maxWord bytes.
 func edits(a, b string, most int) int {
 	if most < 0 || max(len(a)-len(b), len(b)-len(a)) > most {
 		return most + 1
@@ -35,7 +35,7 @@ func edits(a, b string, most int) int {
 		last[j] = j
 	}
 	for i := range len(a) {
-		// Only what is at most so many letters off can be that near; what is beside it counts as too far.
+		// Only letters at most this far apart can match; all others count as too far.
 		first, end := max(0, i-most), min(len(b), i+most+1)
 		row[first], row[min(end+1, len(b))] = most+1, most+1
 		if first == 0 {

@@ -32,6 +32,7 @@ func plainEdits(a, b string) int {
 
 // What is left out to be fast does not change what is near.
 func TestEditsUpToABound(t *testing.T) {
+	t.Parallel()
 	random := rand.New(rand.NewPCG(1, 2))
 	word := func(n int) string {
 		var b strings.Builder

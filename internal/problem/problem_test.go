@@ -9,6 +9,7 @@ import (
 )
 
 func TestErrorKeepsTheCauseOutOfTheMessage(t *testing.T) {
+	t.Parallel()
 	cause := errors.New("secret detail")
 	err := problem.New(problem.Problem{Code: "store.denied", Where: "bucket/a", Message: "cannot get"}, cause)
 	if got, want := err.Message(), "bucket/a: cannot get"; got != want {
@@ -23,6 +24,7 @@ func TestErrorKeepsTheCauseOutOfTheMessage(t *testing.T) {
 }
 
 func TestMessageCountsTheOthers(t *testing.T) {
+	t.Parallel()
 	err := problem.Join([]problem.Problem{
 		{Code: "a.a", Message: "first"}, {Code: "b.b", Message: "second"}, {Code: "c.c", Message: "third"},
 	})
@@ -35,6 +37,7 @@ func TestMessageCountsTheOthers(t *testing.T) {
 }
 
 func TestOfGivesEveryErrorACode(t *testing.T) {
+	t.Parallel()
 	err := problem.Of(errors.New("disk on fire"), problem.Problem{Code: "request.internal"})
 	if err.Code() != "request.internal" || err.Message() != "disk on fire" {
 		t.Errorf("got %s, %q", err.Code(), err.Message())
@@ -43,6 +46,7 @@ func TestOfGivesEveryErrorACode(t *testing.T) {
 
 // Two letters in the wrong order are one mistake.
 func TestNearest(t *testing.T) {
+	t.Parallel()
 	words := []string{"change_ticket", "type", "name"}
 	for word, want := range map[string]string{
 		"change_tiket": "change_ticket", "tpye": "type", "nmae": "name", "chnage_tikcet": "change_ticket", "xpye": "",

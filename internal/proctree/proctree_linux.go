@@ -92,7 +92,7 @@ func Sweep(limit time.Duration, spared ...int) error {
 		}
 		for _, pid := range strays {
 			_ = unix.Kill(pid, unix.SIGKILL) // it may have ended already
-			reap(pid)
+			reapOne(pid)
 		}
 		if time.Now().After(end) {
 			return fmt.Errorf("%d processes are still there %s after they were killed", len(strays), limit)
@@ -101,19 +101,19 @@ func Sweep(limit time.Duration, spared ...int) error {
 	}
 }
 
-// Bury reaps the strays that have ended, so that they no longer count against limits.
-func Bury(spared ...int) {
+// Reap reaps the strays that have ended, so that they no longer count against limits.
+func Reap(spared ...int) {
 	strays, err := Strays(spared...)
 	if err != nil {
 		return
 	}
 	for _, pid := range strays {
-		reap(pid)
+		reapOne(pid)
 	}
 }
 
-// reap reaps a child if it has ended.
-func reap(pid int) {
+// reapOne reaps a child if it has ended.
+func reapOne(pid int) {
 	for {
 		if _, err := unix.Wait4(pid, nil, unix.WNOHANG, nil); err != unix.EINTR { //nolint:errorlint // it is a number
 			return

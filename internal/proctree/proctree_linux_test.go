@@ -131,7 +131,7 @@ func TestBothWaysFindTheSameChildren(t *testing.T) {
 	}
 }
 
-// Tasks are counted in every depth and session, and threads as well as processes.
+// Tasks counts threads as well as processes, at every depth and in every session.
 func TestTasksAreCounted(t *testing.T) {
 	if _, err := exec.LookPath("setsid"); err != nil {
 		t.Skip("needs setsid (util-linux)")

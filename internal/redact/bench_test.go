@@ -11,8 +11,8 @@ import (
 	"cemli-executor/internal/redact"
 )
 
-// BenchmarkMasker masks what scripts print: lines of a log, source, JSON full of escapes, base64; for one secret
-// and for many, which have other first characters each.
+// BenchmarkMasker masks what scripts print: lines of a log, source, JSON full of escapes, base64; for one secret, and
+// for many with different first characters.
 func BenchmarkMasker(b *testing.B) {
 	var source []byte
 	files, _ := filepath.Glob("*.go")

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"cemli-executor/internal/redact"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 func TestJSON(t *testing.T) {
@@ -41,8 +43,8 @@ func TestJSON(t *testing.T) {
 		if want == "" && doc != "" {
 			want = doc
 		}
-		if got := string(m.JSON([]byte(doc), about)); got != want {
-			t.Errorf("%s: %s; want %s", doc, got, want)
+		if diff := cmp.Diff(want, string(m.JSON([]byte(doc), about))); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", doc, diff)
 		}
 	}
 	var none *redact.Masker

@@ -10,8 +10,8 @@ import (
 	"cemli-executor/internal/redact"
 )
 
-// TestMemory: whatever 64 KB of secrets are, masking them costs less than 64 bytes for each of theirs, with what is
-// only needed on the way.
+// TestMemory: masking takes less than 64 bytes for each byte of 64 KB of secrets, including temporary memory,
+// whatever the secrets are.
 func TestMemory(t *testing.T) {
 	const total = 64 << 10
 	r := rand.New(rand.NewPCG(14, 5))

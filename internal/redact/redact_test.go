@@ -24,7 +24,7 @@ var secrets = []string{
 	strings.Repeat("abcdefgh", 40), "aaaaaa",
 }
 
-// forms are ways in which a secret gets into an output.
+// forms are ways in which a secret appears in an output.
 func forms(secret string) map[string]string {
 	quoted, err := json.Marshal(secret)
 	if err != nil {
@@ -49,8 +49,8 @@ func forms(secret string) map[string]string {
 	return m
 }
 
-// readable fails if a text still has the secret, in any form that can be undone: eight
-// characters of it, or of a form of it, in a row.
+// readable fails if a text still has the secret in any form that can be undone: eight characters in a row of it, or
+// of a form of it.
 func readable(t *testing.T, name, secret, form, masked string) {
 	t.Helper()
 	if !strings.Contains(masked, redact.Mask) {
@@ -115,7 +115,7 @@ func TestLines(t *testing.T) {
 	}
 }
 
-// What the tools themselves make of it, with their line breaks.
+// What the tools themselves print, with their line breaks.
 func TestTools(t *testing.T) {
 	t.Parallel()
 	m := redact.New(secrets)
@@ -163,7 +163,7 @@ func TestWhatIsNoSecretStays(t *testing.T) {
 	}
 }
 
-// What is decided is passed on: whoever follows a log sees the line.
+// What cannot become part of a secret is passed on at once, so that people who follow a log see the line.
 func TestLinesAreNotHeldBack(t *testing.T) {
 	t.Parallel()
 	m := redact.New([]string{"Tiger-4711", "other-secret"})
@@ -181,7 +181,7 @@ func TestLinesAreNotHeldBack(t *testing.T) {
 	}
 }
 
-// A secret that becomes known is masked from then on, also where it has begun before.
+// A secret that is added is masked from then on, even if its first bytes have already arrived.
 func TestAdd(t *testing.T) {
 	t.Parallel()
 	for _, first := range [][]string{nil, {"hunter2"}} {
@@ -212,7 +212,7 @@ func TestAdd(t *testing.T) {
 	}
 }
 
-// Quotes and backslashes that a secret begins or ends with are a part of it.
+// Quotes and backslashes at the beginning or end of a secret belong to it.
 func TestQuotesAtTheEnds(t *testing.T) {
 	t.Parallel()
 	m := redact.New([]string{`"'Tiger-4711\\"`})
@@ -241,7 +241,7 @@ func TestFound(t *testing.T) {
 	}
 }
 
-// FuzzPieces: however a text is cut, the result is that of the whole, without the secret.
+// FuzzPieces: the result is the same for a text in pieces as for the whole text, and does not have the secret.
 func FuzzPieces(f *testing.F) {
 	f.Add("some text with hunter2 and aHVudGVyMg==", 3)
 	f.Add("aaaaaaaaaaaaaaaa", 1)
@@ -268,7 +268,7 @@ func FuzzPieces(f *testing.F) {
 	})
 }
 
-// FuzzSpelled: a secret in any spelling does not survive, whatever is around it.
+// FuzzSpelled: no spelling of a secret survives, in any context.
 func FuzzSpelled(f *testing.F) {
 	names := slices.Sorted(maps.Keys(spellings))
 	for i := range names {
@@ -290,17 +290,17 @@ func FuzzSpelled(f *testing.F) {
 	})
 }
 
-// unwritable is what XML has no form for.
+// unwritable is what XML cannot express.
 func unwritable(r rune) bool {
 	return r < ' ' && r != '\n' && r != '\t' || r >= 0xfffe && r <= 0xffff || r == utf8.RuneError
 }
 
-// ordinary is what of a secret is neither gone nor masked anyway.
+// ordinary is what is left of a secret in its form, and not masked anyway.
 func ordinary(secret string) string {
 	return strings.Trim(strings.NewReplacer("'", "", `"`, "", "\\", "", "\n", "", "*", "").Replace(secret), " ")
 }
 
-// What is encoded with other text around it, and broken into lines.
+// Secrets that are encoded together with other text, and broken into lines.
 func TestWrappedBase64(t *testing.T) {
 	t.Parallel()
 	m := redact.New(secrets)

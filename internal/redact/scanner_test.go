@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// slow finds secrets with all views awake, byte by byte: what scanner does, without what makes it fast.
+// slow finds secrets with all views awake, byte by byte: like scanner, without its shortcuts.
 func slow(finders []*finder, text string) []span {
 	found := newSearch(finders, 0)
 	for _, s := range found.scanners {
@@ -48,7 +48,7 @@ var scanned = []string{
 	"0123456789abcdef", "aHVudGVyMg==", strings.Repeat("0123456789abcdefghij", 300),
 }
 
-// compose makes a text of what secrets and their spellings are made of.
+// compose makes a text of pieces of secrets and of their spellings.
 func compose(r *rand.Rand) string {
 	var text strings.Builder
 	for range 1 + r.IntN(12) {
@@ -93,7 +93,7 @@ func compose(r *rand.Rand) string {
 	return text.String()
 }
 
-// What makes it fast does not change what is found.
+// The shortcuts do not change what is found.
 func TestFastIsSlow(t *testing.T) {
 	t.Parallel()
 	finders := *newFinders(scanned)
@@ -131,7 +131,7 @@ func FuzzFastIsSlow(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) { same(t, finders, text) })
 }
 
-// However a text is cut, what comes out is the same.
+// The output does not depend on how a text is cut into pieces.
 func TestPiecesOfEscapes(t *testing.T) {
 	t.Parallel()
 	m := New(scanned)

@@ -22,8 +22,8 @@ import (
 	"cemli-executor/internal/redact"
 )
 
-// randomSecrets makes secrets of all kinds of characters: of ASCII, what has to be quoted somewhere more often
-// than elsewhere, of other alphabets, and of several lines.
+// randomSecrets makes secrets with all kinds of characters: of ASCII, more often those that need quoting somewhere,
+// of other alphabets, and secrets of several lines.
 func randomSecrets(r *rand.Rand, n int) []string {
 	const ascii = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$%&()*+,-./:;<=>?@[]^_`{|}~ "
 	others := []rune("äöüßéèñçø€łŻжЩ漢字かな😀🔑")
@@ -49,7 +49,7 @@ func randomSecrets(r *rand.Rand, n int) []string {
 	return secrets
 }
 
-// spellings are the forms in which SPEC promises that a secret is found.
+// spellings are the forms in which a secret is found.
 var spellings = map[string]func(string) string{
 	"as it is":            func(s string) string { return s },
 	"URL query":           url.QueryEscape,
@@ -124,7 +124,7 @@ func asciiJSON(text string) string {
 	return out.String()
 }
 
-// dotnetJSON escapes everything that might mean something anywhere, as .NET and Gson do.
+// dotnetJSON escapes everything that may have a meaning anywhere, as .NET and Gson do.
 func dotnetJSON(text string) string {
 	var out strings.Builder
 	for _, r := range text {
@@ -190,7 +190,7 @@ func hasControl(text string) bool {
 	return strings.IndexFunc(text, func(r rune) bool { return r < ' ' || r == 0x7f }) >= 0
 }
 
-// backslashed is what bash's printf %q makes of a text.
+// backslashed is the form in which bash's printf %q prints a text.
 func backslashed(text string) string {
 	if hasControl(text) {
 		return dollarQuoted(text)
@@ -198,7 +198,7 @@ func backslashed(text string) string {
 	return escapeEach(text, " !\"#$&'()*,;<>?[\\]^`{|}~")
 }
 
-// dollarQuoted is what bash makes of it where it has to, in a locale without other characters than ASCII.
+// dollarQuoted is the form in which bash prints a text that needs it, in a locale with ASCII only.
 func dollarQuoted(text string) string {
 	var out strings.Builder
 	for _, c := range []byte(text) {
@@ -214,7 +214,7 @@ func dollarQuoted(text string) string {
 	return "$'" + out.String() + "'"
 }
 
-// repr is what Python makes of a text.
+// repr is the form in which Python prints a text.
 func repr(text string, ascii bool) string {
 	quote := '\''
 	if strings.Contains(text, "'") && !strings.Contains(text, `"`) {
@@ -252,7 +252,7 @@ func lines(text string, width int, end string) string {
 	return out.String() + text
 }
 
-// wide is a text of ASCII in UTF-16; any other one as it is.
+// wide is ASCII text in UTF-16, and any other text unchanged.
 func wide(text string, at int) string {
 	out := make([]byte, 2*len(text))
 	for i := range len(text) {
@@ -264,7 +264,7 @@ func wide(text string, at int) string {
 	return string(out)
 }
 
-// hidden fails if more of a spelling is left than what stands around a secret.
+// hidden fails if more is left of a spelling than what surrounds a secret.
 func hidden(t *testing.T, name, secret, spelled, masked string) {
 	t.Helper()
 	left := strings.ReplaceAll(masked, redact.Mask, "")
@@ -292,7 +292,7 @@ func TestSecretsInEverySpelling(t *testing.T) {
 	t.Logf("%d secrets in %d spellings", len(secrets), len(spellings))
 }
 
-// What the tools themselves write. Each gets all secrets, with a NUL between them, and gives as many texts.
+// What the tools themselves write. Each reads all secrets, separated by NULs, and writes as many texts.
 func TestSecretsSpelledByTools(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
@@ -350,11 +350,13 @@ out=lambda f:sys.stdout.buffer.write(b"".join((lambda r:r if isinstance(r,bytes)
 		"jq @base64": {[]string{"jq", "-Rsj", `split("\u0000")[]|select(.!="")|("u"+.|@base64)+"\u0000"`}, ""},
 		"encodeURIComponent": {[]string{
 			"node", "-e",
-			`process.stdout.write(require("fs").readFileSync(0,"utf8").split("\0").slice(0,-1).map(s=>encodeURIComponent(s)+"\0").join(""))`,
+			`process.stdout.write(require("fs").readFileSync(0,"utf8").split("\0").slice(0,` +
+				`-1).map(s=>encodeURIComponent(s)+"\0").join(""))`,
 		}, ""},
 		"JSON.stringify": {[]string{
 			"node", "-e",
-			`process.stdout.write(require("fs").readFileSync(0,"utf8").split("\0").slice(0,-1).map(s=>JSON.stringify(JSON.stringify(s))+"\0").join(""))`,
+			`process.stdout.write(require("fs").readFileSync(0,"utf8").split("\0").slice(0,` +
+				`-1).map(s=>JSON.stringify(JSON.stringify(s))+"\0").join(""))`,
 		}, ""},
 		"base64":         {[]string{"bash", "-c", fmt.Sprintf(each, `printf %s "us$s" | base64`)}, ""},
 		"openssl base64": {[]string{"bash", "-c", fmt.Sprintf(each, `printf %s "$s" | openssl base64`)}, ""},
@@ -395,7 +397,7 @@ out=lambda f:sys.stdout.buffer.write(b"".join((lambda r:r if isinstance(r,bytes)
 	}
 }
 
-// Nothing of a text is masked that has none of so many secrets.
+// A text without any of many secrets is not masked.
 func TestOrdinaryTextStays(t *testing.T) {
 	t.Parallel()
 	m := redact.New(randomSecrets(rand.New(rand.NewPCG(14, 402)), 400))

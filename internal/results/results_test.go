@@ -116,7 +116,8 @@ func TestCreateOnce(t *testing.T) {
 	}
 }
 
-// What was created and not answered is no conflict, whatever the store said, and when it is asked again.
+// An object that was created without an answer is no conflict, whatever the store said, also when it is created
+// again.
 func TestTheAnswerWasLost(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []error{store.ErrUnavailable, store.ErrExists} {
@@ -137,7 +138,7 @@ func TestTheAnswerWasLost(t *testing.T) {
 	}
 }
 
-// A copy whose name is its digest is not read back: it may be large, and is what its name says.
+// A copy that is named by its digest is not read back: it may be large, and its name says what is in it.
 func TestNamedByItsDigest(t *testing.T) {
 	t.Parallel()
 	f := &faulty{}

@@ -21,8 +21,7 @@ import (
 	"cemli-executor/internal/testkit"
 )
 
-// attack is one way to get at what is not a script's. The layers are those of which each
-// alone stops it.
+// attack is one way to get at something that is not the script's. Each of the layers alone stops it.
 type attack struct {
 	name    string
 	layers  []string
@@ -39,7 +38,7 @@ type attack struct {
 	nowhere func(setting string) string
 }
 
-// turnOff has how to leave each layer out.
+// turnOff switches off each layer.
 var turnOff = map[string]func(*setup){
 	"Landlock":          func(s *setup) { s.Landlock = nil },
 	"seccomp":           func(s *setup) { s.Seccomp = nil },
@@ -50,7 +49,7 @@ var turnOff = map[string]func(*setup){
 	"no new privileges": func(s *setup) { s.NoNewPrivileges, s.Landlock, s.Seccomp = false, nil, nil },
 }
 
-// stoppers are the layers of which each alone stops the attack under an ABI of Landlock, 0 being none.
+// stoppers are the layers that each stop the attack alone, under an ABI of Landlock; 0 stands for none.
 func (a attack) stoppers(setting string, abi int) []string {
 	layers := slices.Clone(a.layers)
 	if abi == 0 || abi < a.since {
@@ -62,7 +61,7 @@ func (a attack) stoppers(setting string, abi int) []string {
 	return layers
 }
 
-// victim is what attackers are after: this process, with a secret everywhere.
+// victim is the target of the attacks: this process, with secrets in many places.
 type victim struct {
 	t       *testing.T
 	abi     int // of the rules, 0 being none
@@ -196,19 +195,19 @@ func copyProgram(t *testing.T, to, from string) {
 	}
 }
 
-// verdict is how an attack went.
+// verdict is the result of an attack.
 type verdict struct {
 	succeeded, absent bool
 	said              string
 	gaps              []string
 }
 
-// level is the strictest one under the victim's ABI.
+// level is the strictest level under the victim's ABI.
 func (v *victim) level() Level {
 	return Layers{NoNewPrivileges: true, Seccomp: true, Landlock: v.abi}.Level()
 }
 
-// underABI makes the rules those of the victim's ABI.
+// underABI applies the rules of the victim's ABI.
 func (v *victim) underABI(s *setup) {
 	if s.Seccomp != nil {
 		s.Seccomp.PathsDenied = v.abi >= landlockPaths
@@ -220,7 +219,7 @@ func (v *victim) underABI(s *setup) {
 	s.Landlock.ABI = v.abi
 }
 
-// try makes one attack, with layers left out.
+// try runs one attack with some layers switched off.
 func (v *victim) try(a attack, without ...string) verdict {
 	v.t.Helper()
 	parent := v.path("run")
@@ -285,7 +284,7 @@ func (v *victim) try(a attack, without ...string) verdict {
 	return got
 }
 
-// unharmed checks that the next command of this process works as ever.
+// unharmed checks that the next command of this process works as before.
 func (v *victim) unharmed(a attack) {
 	v.t.Helper()
 	_ = os.RemoveAll(v.path("next"))
@@ -302,7 +301,7 @@ func (v *victim) unharmed(a attack) {
 	}
 }
 
-// lingering reports whether the process that the attacker left is there, and ends it.
+// lingering reports whether the process that the attacker left behind is alive, and ends it.
 func (v *victim) lingering() bool {
 	text, err := os.ReadFile(v.path("run/here/lingering"))
 	if err != nil {
@@ -316,7 +315,7 @@ func (v *victim) lingering() bool {
 	return syscall.Kill(pid, syscall.SIGKILL) == nil
 }
 
-// marker is a signal that this process sends itself; of several it is told of last.
+// marker is a signal that this process sends to itself; of several pending signals it arrives last.
 const marker = syscall.Signal(40)
 
 // signalled reports whether the attacker's signal has reached this process.
@@ -333,11 +332,11 @@ func (v *victim) signalled() bool {
 	}
 }
 
-// settings is the environment variable that says where TestAttack runs.
+// settingVariable is the environment variable that says where TestAttack runs.
 const settingVariable = "CEMLI_ATTACK_SETTING"
 
-// TestAttack makes every attack in the setting that TestAttacks has prepared: with all
-// layers, with each layer that is to stop it alone, and, the control, with none of them.
+// TestAttack runs every attack in the setting that TestAttacks has prepared: with all layers, with each layer that
+// must stop it alone, and, as a control, with none of them.
 func TestAttack(t *testing.T) {
 	setting := os.Getenv(settingVariable)
 	if setting == "" {
@@ -369,8 +368,8 @@ func TestAttack(t *testing.T) {
 	}
 }
 
-// expect makes an attack with all layers: it has to be stopped where one is there to do it, and else to
-// succeed and be among the gaps.
+// expect runs an attack with all layers. It must be stopped if there is a layer for it, and must otherwise succeed
+// and be among the gaps.
 func (v *victim) expect(a attack) (blocked bool) {
 	v.t.Helper()
 	got := v.try(a)
@@ -387,7 +386,7 @@ func (v *victim) expect(a attack) (blocked bool) {
 	return !got.succeeded
 }
 
-// control makes an attack without the layers, and says how it went.
+// control runs an attack without the layers, and returns the result.
 func (v *victim) control(a attack, all []string) string {
 	v.t.Helper()
 	if a.name == "slow all of the user" && v.setting == "root" {
@@ -406,13 +405,13 @@ func (v *victim) control(a attack, all []string) string {
 	return "fails: " + got.said
 }
 
-// older are ABIs of Landlock whose rules this kernel can also have; the first is none.
+// older are ABIs of Landlock whose rules this kernel also has; the first one stands for none.
 func older() []int {
 	return slices.DeleteFunc([]int{0, 1, 3, 5, 9}, func(abi int) bool { return abi >= Probe().Landlock && abi > 0 })
 }
 
-// onlySome makes all attacks under the rules of older ABIs. Each word of the table of gaps is then that of
-// an attack that succeeds, but for what takes a device, and for crowds, which have tests of their own.
+// onlySome runs all attacks under the rules of older ABIs. Every word in the table of gaps must be that of an attack
+// that succeeds, except those for devices and processes, which have tests of their own.
 func (v *victim) onlySome() {
 	newest := v.abi
 	defer func() { v.abi = newest }()
@@ -441,7 +440,7 @@ func (v *victim) onlySome() {
 	}
 }
 
-// slowest reports whether an attack is about limits and what stays, and takes its time.
+// slowest reports whether an attack is about limits or about what stays behind, and takes long.
 func (v *victim) slowest(a attack) bool {
 	return slices.Contains(a.layers, "limits") || slices.Contains(a.layers, "sweep") || a.name == "slow all of the user"
 }
@@ -476,7 +475,7 @@ func TestAttacksAsUser(t *testing.T) {
 	again(t, "user", cmd)
 }
 
-// TestAttacksInContainer runs in what OCI gives a function.
+// TestAttacksInContainer runs the attacks in a container like OCI's for a function.
 func TestAttacksInContainer(t *testing.T) {
 	if out, err := exec.Command("docker", "version").CombinedOutput(); err != nil {
 		t.Skipf("needs a container engine: docker version: %v: %s", err, bytes.TrimSpace(out))

@@ -20,7 +20,8 @@ func containerOnly(setting string) string {
 	return "PID 1 is another user's"
 }
 
-// userSpaces is for what takes a user space: a chroot, a container and some distributions give nobody one.
+// userSpaces is for attacks that need a user namespace, which a chroot, a container and some distributions do not
+// allow.
 func userSpaces(string) string {
 	if err := startIn(unix.CLONE_NEWUSER); err != nil {
 		return "nobody gets a user space here: " + err.Error()
@@ -30,7 +31,7 @@ func userSpaces(string) string {
 
 var inside = []string{"Landlock", "not dumpable"}
 
-// attacks is the table. "own user" is a layer only where this program is root, for all of them.
+// attacks is the table. For all of them, "own user" is a layer only if this program is root.
 var attacks = []attack{
 	{name: "read environment", layers: inside},
 	{name: "read PID 1's environment", layers: []string{"Landlock"}, gap: "files", nowhere: containerOnly},

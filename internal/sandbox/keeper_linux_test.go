@@ -14,7 +14,7 @@ import (
 	"cemli-executor/internal/sandbox"
 )
 
-// With a keeper a command ends as without one.
+// With a keeper, a command ends as it does without one.
 func TestAKeeperTellsHowItEnded(t *testing.T) {
 	for _, c := range []struct {
 		name, script string
@@ -103,7 +103,7 @@ func TestAKeeperThatIsKilled(t *testing.T) {
 // victimVariable is set in the process of TestKilled: the folder that it runs a command in.
 const victimVariable = "CEMLI_TEST_KILLED"
 
-// TestNothingSurvivesSIGKILL kills a program that runs a command, and looks for what is left of that.
+// TestNothingSurvivesSIGKILL kills a program that runs a command, and looks for processes of the command.
 func TestNothingSurvivesSIGKILL(t *testing.T) {
 	if _, err := exec.LookPath("setsid"); err != nil {
 		t.Skip("needs setsid (util-linux)")

@@ -13,10 +13,10 @@ import (
 	"cemli-executor/internal/testkit"
 )
 
-// kernelVariable names the kernel in the process of TestKernels that runs as on it.
+// kernelVariable names the kernel that TestKernels simulates in another process.
 const kernelVariable = "CEMLI_TEST_KERNEL"
 
-// kernels are those that packages meet, and what is known of each.
+// kernels are the kernels that packages meet, with their properties.
 var kernels = []struct {
 	name   string
 	abi    int
@@ -45,8 +45,8 @@ func on(t *testing.T, kernel string) {
 	}
 }
 
-// Whatever Landlock a kernel has, what is said to be in force is. The library would do with no rules at all
-// on ABI 1, and on one that only says that it has put them in force.
+// Whatever Landlock a kernel has, what is reported to be in force is in force. The library would apply no rules at
+// all on ABI 1, or on a kernel that only claims to have applied them.
 func TestKernels(t *testing.T) {
 	for _, k := range kernels {
 		t.Run(k.name, func(t *testing.T) {
@@ -126,7 +126,7 @@ func runsAt(t *testing.T, level, has sandbox.Level, abi int, closed []string) {
 	}
 }
 
-// silent is for a kernel whose rules hold nothing: the canary tells.
+// silent is a kernel whose rules have no effect; the canary notices.
 func silent(t *testing.T) {
 	for _, level := range []sandbox.Level{sandbox.LevelBasic, sandbox.LevelIsolated, strongest()} {
 		cmd, out, _ := commandAt(t, level, "echo ran")

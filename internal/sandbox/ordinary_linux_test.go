@@ -95,7 +95,8 @@ git add f && git commit -q -m m && git log --format=%s && git gc -q && git clone
 		},
 		{
 			"java", "javac",
-			`echo 'class A { public static void main(String[] a) { System.out.println(Runtime.version().feature() > 0); } }' >A.java; javac A.java && java -cp . A`, "true\n",
+			`echo 'class A { public static void main(String[] a) { System.out.println(Runtime.version().feature() > ` +
+				`0); } }' >A.java; javac A.java && java -cp . A`, "true\n",
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {

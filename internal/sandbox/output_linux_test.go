@@ -14,7 +14,7 @@ import (
 	"cemli-executor/internal/testkit"
 )
 
-// both runs a script with its two streams in one text, as they come.
+// both runs a script with both streams in one text, in order of arrival.
 func both(t *testing.T, script string) (string, sandbox.Outcome) {
 	t.Helper()
 	cmd, out, _ := bash(t, script)
@@ -54,7 +54,7 @@ func TestLoggersLoseNothing(t *testing.T) {
 	}
 }
 
-// What a logger writes into a file is there as well, when the command has ended.
+// What a logger writes to a file is complete when the command has ended.
 func TestALoggersFileIsComplete(t *testing.T) {
 	for range 10 {
 		cmd, _, _ := bash(t,
@@ -70,8 +70,7 @@ func TestALoggersFileIsComplete(t *testing.T) {
 	}
 }
 
-// What holds the output and never ends is waited for, but not for long, and not past the
-// command's time.
+// A process that holds the output and never ends is waited for, but not for long, and not beyond the command's time.
 func TestWhatHoldsTheOutputIsNotWaitedForForEver(t *testing.T) {
 	const never = 24 * time.Hour // no test is as long
 	for name, c := range map[string]struct {
@@ -108,7 +107,7 @@ func TestWhatHoldsTheOutputIsNotWaitedForForEver(t *testing.T) {
 	}
 }
 
-// Lines that one process after the other writes come in that order, on whichever stream.
+// Lines that processes write one after the other arrive in that order, on whichever stream.
 func TestTheOrderOfTwoStreams(t *testing.T) {
 	long := strings.Repeat("x", 5000)
 	for name, c := range map[string]struct{ script, want string }{
@@ -145,7 +144,7 @@ func TestTheOrderOfTwoStreams(t *testing.T) {
 	}
 }
 
-// Nothing is lost where writes to the pipe itself and to one that was opened anew are mixed.
+// Nothing is lost if writes to the pipe and to a reopened pipe are mixed.
 func TestStreamsOpenedAnewLoseNothing(t *testing.T) {
 	got, _ := both(t,
 		`for ((n = 0; n < 300; n++)); do printf x >/dev/stdout; head -c 4096 /dev/zero | tr '\0' y;
@@ -169,7 +168,7 @@ done) & done; wait`)
 	}
 }
 
-// BenchmarkOutput is how fast a command's output is read.
+// BenchmarkOutput measures how fast a command's output is read.
 func BenchmarkOutput(b *testing.B) {
 	for name, script := range map[string]string{
 		"large-writes": "head -c 1000000000 /dev/zero",

@@ -18,9 +18,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// payloads are what attackers do inside the sandbox. They return nil where they succeed.
-// The environment has the victim: its process id in PID, the address of its secret in
-// ADDRESS, its descriptor in FD, and folders in CREDENTIALS, OTHER_RUN, OUTSIDE.
+// payloads are what attackers do inside the sandbox. They return nil if they succeed. The environment describes the
+// victim: its process id in PID, the address of its secret in ADDRESS, its descriptor in FD, and folders in
+// CREDENTIALS, OTHER_RUN, OUTSIDE.
 var payloads = map[string]func() error{
 	"read environment":         func() error { return readsSecret("/proc/" + os.Getenv("PID") + "/environ") },
 	"read PID 1's environment": func() error { return readsSecret("/proc/1/environ") },
@@ -121,8 +121,8 @@ var payloads = map[string]func() error{
 	"run own program":  ownProgram,
 }
 
-// attacker runs the payload that is named by the arguments and tells by the exit code how
-// it went: 0 it succeeded, 1 it did not. It never returns from the program that is started for one.
+// attacker runs the payload that the arguments name. Its exit code is the result: 0 for success, 1 for failure. In
+// the program that is started for an attack it never returns.
 func attacker() {
 	if len(os.Args) < 3 || os.Args[1] != "attack" {
 		return
@@ -143,7 +143,7 @@ func attacker() {
 	os.Exit(1)
 }
 
-// exitAbsent: the kernel does not have what the attack is about.
+// exitAbsent: the kernel does not have the feature that is attacked.
 const exitAbsent = 3
 
 var errAbsent = errors.New("not on this machine")
@@ -260,7 +260,7 @@ func moveOut() error {
 	return os.Rename("loot", outside("loot"))
 }
 
-// replaceFolder puts a link to the root in the place of the folder that this works in.
+// replaceFolder replaces the current folder by a link to the root.
 func replaceFolder() error {
 	dir, err := os.Getwd()
 	if err != nil {
@@ -280,7 +280,7 @@ func dials(address string) error {
 	return conn.Close()
 }
 
-// sends sends a datagram to a socket with a name, which it gives as sendto does or as sendmsg.
+// sends sends a datagram to a named socket, with sendto or sendmsg.
 func sends(message bool) error {
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM, 0)
 	if err != nil {
@@ -312,7 +312,7 @@ func watchFolder() error {
 	return err
 }
 
-// call makes a system call that returns nothing of use.
+// call makes a system call whose result does not matter.
 func call(number, a, b, c, d, e uintptr) error {
 	if _, _, errno := unix.Syscall6(number, a, b, c, d, e, 0); errno != 0 {
 		return errno
@@ -337,7 +337,7 @@ func sockets(family, kind, protocol int) error {
 	return unix.Close(fd)
 }
 
-// unshareUser leaves it to a program with one thread, as the kernel demands.
+// unshareUser runs a program with a single thread, because the kernel demands that.
 func unshareUser() error {
 	path, err := exec.LookPath("unshare")
 	if err != nil {
@@ -395,7 +395,7 @@ func disabled(sysctl string) bool {
 	return err == nil && strings.TrimSpace(string(text)) != "0"
 }
 
-// oldCalls calls by the numbers of 32-bit programs, which mean other calls.
+// oldCalls makes system calls by the numbers of 32-bit programs, which mean other calls.
 func oldCalls() error {
 	if runtime.GOARCH != "amd64" {
 		return errAbsent
@@ -414,7 +414,7 @@ func oldCalls() error {
 	return nil
 }
 
-// made makes something that has an id and is removed by it.
+// made creates something with an id, and removes it by the id.
 func made(make, control, a, b uintptr) error {
 	id, _, errno := unix.Syscall6(make, 0 /* private */, 1|a, 0o600, b, 0, 0)
 	if make == unix.SYS_MSGGET {
@@ -484,7 +484,7 @@ func setuid() error {
 	return nil
 }
 
-// bomb starts processes until it cannot, and holds them until the parent had a look.
+// bomb starts processes until it cannot start more, and keeps them until the parent has looked.
 func bomb() error {
 	wanted, _ := strconv.Atoi(os.Getenv("BOMB")) //nolint:errcheck // the test's own
 	var err error
@@ -505,7 +505,7 @@ func bomb() error {
 	return nil
 }
 
-// holding is what the bomb says when it has all that it can get.
+// holding is what the bomb prints when it has started all that it can.
 const holding = "holding"
 
 func hog() error {
@@ -544,7 +544,7 @@ func openMany() error {
 	return nil
 }
 
-// daemon leaves a process behind and tells its id in the file "lingering".
+// daemon leaves a process behind, and writes its id to the file "lingering".
 func daemon(renamed bool) error {
 	cmd := exec.Command(os.Getenv("PROGRAM"), "attack", "linger")
 	if renamed {
@@ -559,7 +559,7 @@ func daemon(renamed bool) error {
 	return lingers(cmd)
 }
 
-// keeper leaves a process whose parent has adopted it, so that it does not fall to the sandbox.
+// keeper leaves a process behind whose parent has adopted it, so that it does not become the sandbox's.
 func keeper() error {
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return err

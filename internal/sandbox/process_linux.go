@@ -90,14 +90,14 @@ func (p *process) spawn() error {
 // wait follows the process to its end. It also reports whether everything that it started has ended.
 func (p *process) wait(t *task, e events) (Outcome, bool, error) {
 	pid := p.cmd.Process.Pid
-	stopBurying := bury(pid)
+	stopReaping := reapOrphans(pid)
 	crowded, stopCounting := watch(t.Watch)
 	reported := make(chan report, 1)
 	go func() { reported <- p.readReport() }()
 
 	outcome := p.supervise(t, e, crowded)
 	stopCounting()
-	stopBurying()
+	stopReaping()
 	var left error
 	if t.Sweep {
 		left = proctree.Sweep(sweepLimit, pid)
@@ -171,8 +171,8 @@ func survivor(err error) error {
 	}, err)
 }
 
-// bury reaps the command's orphans as they end; calling the returned function stops it.
-func bury(pid int) (stop func()) {
+// reapOrphans reaps the command's orphans as they end; calling the returned function stops it.
+func reapOrphans(pid int) (stop func()) {
 	ended := make(chan os.Signal, 1)
 	signal.Notify(ended, syscall.SIGCHLD)
 	done := make(chan struct{})
@@ -181,7 +181,7 @@ func bury(pid int) (stop func()) {
 		for {
 			select {
 			case <-ended:
-				proctree.Bury(pid)
+				proctree.Reap(pid)
 			case <-done:
 				return
 			}
@@ -252,7 +252,7 @@ func askToEnd(pid int, ended, gone, crowded <-chan struct{}, grace time.Duration
 		case <-ended:
 			ended, left = nil, look.C
 		case <-left:
-			proctree.Bury(pid)
+			proctree.Reap(pid)
 			if strays, err := proctree.Strays(pid); err != nil || len(strays) == 0 {
 				return
 			}

@@ -15,8 +15,8 @@ import (
 	"cemli-executor/internal/proctree"
 )
 
-// one is locked while a command runs, so that every stray process belongs to that command.
-var one sync.Mutex
+// running is locked while a command runs, so that every stray process belongs to that command.
+var running sync.Mutex
 
 // sweepLimit is how long killed processes may take to end.
 const sweepLimit = 5 * time.Second
@@ -27,8 +27,8 @@ func Run(ctx context.Context, c Command) (Outcome, error) {
 	if !dispatched {
 		return Outcome{}, errors.New("sandbox: main does not call Dispatch first")
 	}
-	one.Lock()
-	defer one.Unlock()
+	running.Lock()
+	defer running.Unlock()
 	s := newSetup(c)
 	if err := shield(s.hidden); err != nil {
 		return Outcome{}, err

@@ -19,7 +19,7 @@ import (
 	"cemli-executor/internal/testkit"
 )
 
-// TestMain lets the sandbox start this program anew.
+// TestMain lets the sandbox start this program again as its child.
 func TestMain(m *testing.M) {
 	sandbox.Dispatch()
 	sandbox.Attacker()
@@ -184,7 +184,7 @@ func TestRunKillsTheGroupAtTheDeadline(t *testing.T) {
 	gone(t, filepath.Join(cmd.Dir, "child"))
 }
 
-// A daemon that left the session is asked to end as well, and has the same time for it.
+// A daemon that left the session is asked to end as well, and gets the same time.
 func TestRunAsksTheWholeTreeToEnd(t *testing.T) {
 	if _, err := exec.LookPath("setsid"); err != nil {
 		t.Skip("needs setsid (util-linux)")
@@ -242,7 +242,7 @@ func TestRunDoesNotWaitForAPipeKeptOpenElsewhere(t *testing.T) {
 	}
 }
 
-// slowWriter takes its time for what comes first.
+// slowWriter takes long for the first write.
 type slowWriter struct {
 	testkit.Buffer
 	wait time.Duration
@@ -302,7 +302,7 @@ func TestAnotherFileInTheScriptsPlace(t *testing.T) {
 	}
 }
 
-// What is in force is recorded, and not what was asked for.
+// The record says what is in force, not what was asked for.
 func TestLimitsInForceAreRecorded(t *testing.T) {
 	needs(t, sandbox.LevelBasic)
 	if os.Getenv("CEMLI_TEST_FEW_FILES") == "" {

@@ -8,7 +8,7 @@ import (
 	"github.com/elastic/go-seccomp-bpf/arch"
 )
 
-// A name that no architecture knows would be left out of the filter without a word.
+// A name that no architecture knows would silently be left out of the filter.
 func TestDeniedCallsExist(t *testing.T) {
 	for _, name := range slices.Concat(denied, slices.Collect(maps.Keys(others)),
 		[]string{"clone3", "clone", "socket", "socketpair"}) {

@@ -2,7 +2,7 @@ package sandbox
 
 import "testing"
 
-// How packets belong to writes, where F is a full one and s one that is not.
+// How packets belong to writes; F is a full packet and s a short one.
 func TestPacketsOfWrites(t *testing.T) {
 	for _, c := range []struct {
 		packets       string

@@ -11,7 +11,7 @@ import (
 	"cemli-executor/internal/testkit"
 )
 
-// shared is a command whose user is not its own, as in a function.
+// shared is a command that shares its user, as in a function.
 func shared(t *testing.T, script string) (Command, *testkit.Buffer) {
 	t.Helper()
 	if !Probe().Strongest().Reaches(LevelBasic) {
@@ -25,7 +25,8 @@ func shared(t *testing.T, script string) (Command, *testkit.Buffer) {
 	}, &out
 }
 
-// Where a user may be others', too, no limit counts them: processes are counted, and the step is ended.
+// If other processes have the same user, no limit of the kernel can count the command's: they are counted here, and
+// the command is ended.
 func TestTooManyProcessesEndTheCommand(t *testing.T) {
 	for name, script := range map[string]string{
 		"at once":             `for i in $(seq 40); do sleep 100 & done; wait`,
@@ -65,7 +66,7 @@ func TestProcessesWithinTheLimitAreLeftAlone(t *testing.T) {
 	}
 }
 
-// A user of the command's own is limited by the kernel, which nothing gets around.
+// The kernel limits a command with a user of its own, and nothing gets around that.
 func TestAnOwnUserIsLimited(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root")

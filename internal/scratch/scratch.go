@@ -1,6 +1,6 @@
-// Package scratch makes temporary folders that no crash leaves behind for good: whoever makes one
-// first removes those of the same kind whose makers have ended without doing so. A lock beside the
-// folder, which ends with its process, tells which these are.
+// Package scratch makes temporary folders that do not stay after a crash: making one first removes those of the same
+// kind whose processes have ended without removing them. A lock beside each folder, which ends with its process,
+// tells which these are.
 package scratch
 
 import (
@@ -13,10 +13,10 @@ import (
 	"github.com/gofrs/flock"
 )
 
-// young is how old a folder is at least that is taken for left behind: a new one may have no lock yet.
+// young is the age up to which a folder is never regarded as left behind: a new one may have no lock yet.
 const young = time.Minute
 
-// Dir makes a folder that this process alone uses, its name beginning with kind. Remove removes it.
+// Dir makes a folder for this process alone, with a name that begins with kind. Remove removes it.
 func Dir(kind string) (dir string, remove func() error, err error) {
 	clean(kind)
 	dir, err = os.MkdirTemp("", kind)
@@ -33,8 +33,7 @@ func Dir(kind string) (dir string, remove func() error, err error) {
 	return dir, remove, nil
 }
 
-// clean removes what processes that have ended left behind. What cannot be removed, as it is another
-// user's, stays.
+// clean removes what ended processes left behind. What belongs to another user and cannot be removed stays.
 func clean(kind string) {
 	locks, _ := filepath.Glob(filepath.Join(os.TempDir(), kind+"*.lock")) // the pattern is well-formed
 	for _, path := range locks {

@@ -84,7 +84,7 @@ func newBench(t *testing.T, contents map[string]string, scripts ...string) *benc
 	return b
 }
 
-// run does the job.
+// run runs the job.
 func (b *bench) run() (steps.Outcome, error) {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.t.Context(), b.time)
@@ -220,7 +220,7 @@ func TestRetriesAndWhatMayFail(t *testing.T) {
 	}
 }
 
-// Before a step begins, the journal knows what the outcome is if nothing more is heard.
+// Before a step begins, the journal learns the outcome that is right if nothing more is ever heard.
 func TestTheJournalIsToldBefore(t *testing.T) {
 	b := newBench(t, map[string]string{"1": "echo printed", "2": "exit 1", "3": "", "u1": ""}, "1", "2", "3")
 	b.job.Undo = steps.UndoOnFailure
@@ -253,8 +253,7 @@ func TestTheJournalMayStopAJob(t *testing.T) {
 	}
 }
 
-// A job that goes on from an earlier run, and cannot begin, leaves what that run has done as it is: it may be
-// tried again.
+// A job that resumes an earlier run, and cannot begin, leaves that run as it is, so that it can be tried again.
 func TestNothingIsUndoneWhereNothingBegan(t *testing.T) {
 	b := newBench(t, map[string]string{"1": "", "2": "", "u1": "echo undone", "u2": ""}, "1", "2")
 	b.job.Undo, b.job.Plan[0].Do = steps.UndoOnFailure, steps.Skip
@@ -311,7 +310,7 @@ func TestCheckListsAllThatIsMissing(t *testing.T) {
 	}
 }
 
-// What scripts add to be masked is masked in the outcome, and for whoever shares the masker.
+// Values that scripts ask to be masked are masked in the outcome, and in everything else that uses the masker.
 func TestScriptsAddMasks(t *testing.T) {
 	b := newBench(t, map[string]string{
 		"1": `echo token-4711 >>"$CEMLI_MASK"; echo token-4711; : >"name-token-4711";
@@ -377,7 +376,7 @@ mkdir f; echo deep >f/g`}, "1")
 	}
 }
 
-// A job and its outcome say the same after they were written and read.
+// A job and its outcome survive encoding and decoding.
 func TestPlainData(t *testing.T) {
 	b := newBench(t, map[string]string{"1": "echo A=1 >$CEMLI_OUTPUT", "2": "exit 1", "u1": ""}, "1", "2")
 	b.job.Undo, b.job.Arguments, b.job.Tools = steps.UndoOnFailure, []steps.Variable{{Name: "P", Value: "v"}},

@@ -30,7 +30,7 @@ func byHand(t *testing.T, meanwhile func(f *Folder)) (f *Folder, path string) {
 	return f, path
 }
 
-// While a file is hashed, or a body arrives, others write.
+// Others can write while a file is hashed or a body arrives.
 func TestNobodyWaitsForContents(t *testing.T) {
 	t.Parallel()
 	for name, do := range map[string]func(context.Context, *Folder) error{
@@ -66,7 +66,7 @@ func TestNobodyWaitsForContents(t *testing.T) {
 	}
 }
 
-// What is written depends on the object as it is then, and not on what was hashed before the lock was taken.
+// A write depends on the object at that time, not on the one that was hashed before the lock was taken.
 func TestAFileThatChangesWhileItIsHashed(t *testing.T) {
 	t.Parallel()
 	var path, changed string
@@ -96,7 +96,7 @@ func TestAFileThatChangesWhileItIsHashed(t *testing.T) {
 	}
 }
 
-// Whoever has no time any more does not wait for contents, nor for another writer.
+// A caller whose time has ended waits neither for contents nor for another writer.
 func TestAFolderHonoursItsContext(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -132,7 +132,7 @@ func (r reading) Read([]byte) (int, error) {
 	return 0, io.EOF
 }
 
-// A listing that ends in its middle is none, and not a short one.
+// A listing that fails half way is an error, and not a short listing.
 func TestAListingThatIsCancelled(t *testing.T) {
 	t.Parallel()
 	f, _ := byHand(t, func(*Folder) {})

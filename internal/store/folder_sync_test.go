@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// An object that was acknowledged is there after the machine has crashed: its file's name is on disk,
-// and so are those of the folders that were made for it.
+// An acknowledged object survives a crash of the machine: the names of its file and of the folders above it are on
+// disk.
 func TestPutSyncsFolders(t *testing.T) {
 	t.Parallel()
 	f, err := OpenFolder(t.TempDir())
@@ -33,7 +33,7 @@ func TestPutSyncsFolders(t *testing.T) {
 	}
 }
 
-// What a crash left half written goes when the folder is opened again, and what others write just now stays.
+// Opening the folder removes files that a crash left unfinished, but not those that others are writing.
 func TestLeftoversOfACrashGo(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -50,8 +50,8 @@ func TestObjectsArePlainFilesThatSurvive(t *testing.T) {
 	}
 }
 
-// What people put into the folder, or change there, is an object with an ETag of its
-// own, so that no condition on an older version holds.
+// A file that people put into the folder, or change there, is an object with a new ETag, so that no condition on an
+// older version holds.
 func TestFilesPutByHandAreObjects(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -76,7 +76,7 @@ func TestFilesPutByHandAreObjects(t *testing.T) {
 	}
 }
 
-// A crash can come after the file is in place and before its description is.
+// A crash can come after the file is in place and before its description is written.
 func TestCrashBetweenFileAndDescription(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -139,8 +139,7 @@ func TestReservedAndUnrepresentableNames(t *testing.T) {
 	}
 }
 
-// What people put into the folder under a name that no object can have is no object,
-// and in no other's way.
+// A file whose name no object can have is not an object, and does not affect others.
 func TestFilesThatCannotBeObjectsAreNotListed(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -155,7 +154,7 @@ func TestFilesThatCannotBeObjectsAreNotListed(t *testing.T) {
 	}
 }
 
-// Names that end as descriptions do, and folders of such names, are names like others.
+// Names that look like those of descriptions are ordinary names.
 func TestNamesLikeDescriptions(t *testing.T) {
 	t.Parallel()
 	b := folder(t, t.TempDir())

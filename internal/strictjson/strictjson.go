@@ -38,8 +38,8 @@ type Fault struct {
 // Error gives line and reason.
 func (f *Fault) Error() string { return fmt.Sprintf("line %d: %s", f.Line, f.Reason) }
 
-// Space is all that JSON lets stand around values. Readers that take other characters for white space,
-// such as a form feed or a blank of Unicode, read documents that others refuse.
+// Space is the white space that JSON allows around values. Readers that accept other characters, such as a form feed
+// or a Unicode blank, read documents that others refuse.
 const Space = " \t\r\n"
 
 // Check reads the document once; nil if nothing is wrong with it.
@@ -79,7 +79,7 @@ func Check(doc []byte, maxDepth int) *Fault {
 	return nil
 }
 
-// lastComma reports whether what cannot be read is a comma that closing brackets follow.
+// lastComma reports whether a syntax error is a comma before closing brackets.
 func lastComma(doc []byte, offset int64) bool {
 	rest := doc[min(int64(len(doc)), offset):]
 	after, comma := bytes.CutPrefix(rest, []byte(","))
@@ -91,7 +91,7 @@ func lastComma(doc []byte, offset int64) bool {
 	return comma && len(after) > 0 && (after[0] == '}' || after[0] == ']')
 }
 
-// explain reads an error of the decoder.
+// explain interprets an error of the decoder.
 func explain(dec *jsontext.Decoder, err error) (kind Kind, offset int64, pointer, reason string) {
 	offset, pointer, reason = dec.InputOffset(), string(dec.StackPointer()),
 		strings.TrimPrefix(err.Error(), "jsontext: ")
@@ -111,8 +111,8 @@ func explain(dec *jsontext.Decoder, err error) (kind Kind, offset int64, pointer
 	return Syntax, offset, pointer, reason
 }
 
-// again reads a document once more that Check has passed: it does not note all names anew, which takes many times its
-// size.
+// again reads a document that Check has passed. It does not check for duplicate names, which would take many times
+// the document's size.
 func again(doc []byte) *jsontext.Decoder {
 	return jsontext.NewDecoder(bytes.NewBuffer(doc), jsontext.AllowDuplicateNames(true))
 }
@@ -143,8 +143,8 @@ func Members(doc []byte) (map[string]jsontext.Value, bool) {
 	return members, true
 }
 
-// Compact returns a document that Check has passed without the white space around its values, and
-// otherwise byte for byte. The document stays as it is.
+// Compact returns a document that Check has passed without the white space around its values, and otherwise
+// unchanged. It does not modify its argument.
 func Compact(doc []byte) []byte {
 	compact := jsontext.Value(doc).Clone()
 	if err := compact.Compact(); err != nil {

@@ -10,6 +10,7 @@ import (
 )
 
 func TestCheck(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		doc     string
 		kind    strictjson.Kind
@@ -75,6 +76,7 @@ func FuzzCheck(f *testing.F) {
 }
 
 func TestParts(t *testing.T) {
+	t.Parallel()
 	members, ok := strictjson.Members([]byte(`{"a":"x\u0041","b":[1]}`))
 	if text, isText := strictjson.Text(members["a"]); !ok || !isText || text != "xA" || string(members["b"]) != "[1]" {
 		t.Errorf("members %v", members)

@@ -40,9 +40,12 @@ func message(value string) string {
 		base64.StdEncoding.EncodeToString([]byte(value)) + `","offset":52,"timestamp":1601226150000}`
 }
 
-const ceData = `{"resourceName":"in/a.zip","resourceId":"/n/ns/b/packages/o/in/a.zip","additionalDetails":{"bucketName":"packages","versionId":"v1","namespace":"ns","eTag":"e1"}}`
+const ceData = `{"resourceName":"in/a.zip","resourceId":"/n/ns/b/packages/o/in/a.zip",` +
+	`"additionalDetails":{"bucketName":"packages","versionId":"v1","namespace":"ns","eTag":"e1"}}`
 
-const structuredEvent = `{"specversion":"1.0","id":"id-1","source":"ObjectStorage","type":"com.oraclecloud.objectstorage.updateobject","time":"2020-09-27T17:02:30.123Z","datacontenttype":"application/json","data":` + ceData + `}`
+const structuredEvent = `{"specversion":"1.0","id":"id-1","source":"ObjectStorage",` +
+	`"type":"com.oraclecloud.objectstorage.updateobject","time":"2020-09-27T17:02:30.123Z",` +
+	`"datacontenttype":"application/json","data":` + ceData + `}`
 
 // summary is an item in one line: the code, "ignored", or the object.
 func summary(i trigger.Item) string {
@@ -56,12 +59,15 @@ func summary(i trigger.Item) string {
 	return fmt.Sprintf("%s %s/%s/%s @%s #%s", q.Trigger.Kind, q.Namespace, q.Bucket, q.Object, q.ETag, q.VersionID)
 }
 
-// An event about no upload is told apart by its type, and says what it is about in whatever form it comes.
+// An event that is not about an upload is recognised by its type, and says in every form what it is about.
 func TestEventsAboutSomethingElse(t *testing.T) {
 	t.Parallel()
 	const secret = `{"resourceName":"erp-db","resourceId":"ocid1.vaultsecret.oc1.x","additionalDetails":7}`
-	const oci = `{"cloudEventsVersion":"0.1","eventID":"id-1","source":"VaultSecret","eventType":"com.oraclecloud.vaultsecret.createsecretversion","eventTime":"2026-01-02T03:04:05Z","data":` + secret + `}`
-	const structured = `{"specversion":"1.0","id":"id-1","source":"s","type":"com.oraclecloud.vaultsecret.createsecretversion","subject":"erp","data":` + secret + `}`
+	const oci = `{"cloudEventsVersion":"0.1","eventID":"id-1","source":"VaultSecret",` +
+		`"eventType":"com.oraclecloud.vaultsecret.createsecretversion","eventTime":"2026-01-02T03:04:05Z","data":` +
+		secret + `}`
+	const structured = `{"specversion":"1.0","id":"id-1","source":"s",` +
+		`"type":"com.oraclecloud.vaultsecret.createsecretversion","subject":"erp","data":` + secret + `}`
 	binary := http.Header{
 		"Ce-Specversion": {"1.0"}, "Ce-Id": {"id-1"}, "Ce-Source": {"s"},
 		"Ce-Type": {"com.oraclecloud.vaultsecret.createsecretversion"}, "Content-Type": {"application/json"},
@@ -153,7 +159,8 @@ func TestDecode(t *testing.T) {
 		},
 		{
 			"no data",
-			`{"cloudEventsVersion":"0.1","eventType":"com.oraclecloud.objectstorage.createobject","eventID":"i","source":"s"}`, "trigger.incomplete",
+			`{"cloudEventsVersion":"0.1","eventType":"com.oraclecloud.objectstorage.createobject","eventID":"i",` +
+				`"source":"s"}`, "trigger.incomplete",
 		},
 		{"no id", ociEvent(`"eventID":"id-1",`, ""), "trigger.event"},
 		{"bad time", ociEvent("2020-09-27T17:02:30Z", "yesterday"), "trigger.event"},
@@ -217,13 +224,15 @@ func TestDecode(t *testing.T) {
 		},
 		{
 			"CloudEvent that only has a subject",
-			`{"specversion":"1.0","id":"i","source":"s","type":"com.oraclecloud.objectstorage.createobject","subject":"/n/ns/b/packages/o/a.zip","data":{}}`, "cloud_event ns/packages/a.zip @ #",
+			`{"specversion":"1.0","id":"i","source":"s","type":"com.oraclecloud.objectstorage.createobject",` +
+				`"subject":"/n/ns/b/packages/o/a.zip","data":{}}`, "cloud_event ns/packages/a.zip @ #",
 		},
 
 		{"request", `{"object":"a.zip"}`, "request /packages/a.zip @ #"},
 		{
 			"whole request",
-			`{"bucket":"packages","object":"a","etag":"e","version_id":"v","action":"check","reason":"r","reference":"INC1"}`, "request /packages/a @e #v",
+			`{"bucket":"packages","object":"a","etag":"e","version_id":"v","action":"check","reason":"r",` +
+				`"reference":"INC1"}`, "request /packages/a @e #v",
 		},
 		{"request for another bucket", `{"bucket":"results","object":"a.zip"}`, "trigger.bucket"},
 		{"unknown key", `{"object":"a.zip","actoin":"check"}`, "trigger.unknown_key"},
@@ -426,7 +435,7 @@ func TestSweepNamesNoObject(t *testing.T) {
 	}
 }
 
-// Every word of the contract is known: what this version cannot do is refused as that.
+// Every word of the contract is known: what this version does not support is refused with that reason.
 func TestLaterKeysAreNoMistakes(t *testing.T) {
 	t.Parallel()
 	for _, key := range []string{
@@ -454,8 +463,8 @@ func TestLaterKeysAreNoMistakes(t *testing.T) {
 	}
 }
 
-// A request by hand applies where it does not say what else: metadata is the uploader's word, not its
-// own. A way back takes its action from the run it names.
+// A request by hand applies by default: the object's metadata is the uploader's choice. A request that goes back to a
+// run takes the action from that run.
 func TestTheActionOfARequestByHand(t *testing.T) {
 	t.Parallel()
 	const run = "20260101T000000Z-a-000000000000"
@@ -479,8 +488,8 @@ func TestTheActionOfARequestByHand(t *testing.T) {
 	}
 }
 
-// What is accepted is kept as it came: the mark of a request has all of it.
-func TestARequestSurvivesItsMark(t *testing.T) {
+// A request is stored as accepted: the pending request has all of it.
+func TestARequestSurvivesStorage(t *testing.T) {
 	t.Parallel()
 	for _, body := range []string{
 		`{"object":"a.zip","request_id":"3f2a","force":true,"reason":"r","reference":"INC1","parameters":{"A":1.0}}`,
@@ -492,7 +501,7 @@ func TestARequestSurvivesItsMark(t *testing.T) {
 		}
 		want := call.Items[0].Request
 		var got intake.Request
-		if err := json.Unmarshal(mark(want), &got); err != nil {
+		if err := json.Unmarshal(pending(want), &got); err != nil {
 			t.Fatal(err)
 		}
 		if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(intake.Request{})); diff != "" {
@@ -506,8 +515,8 @@ func TestARequestSurvivesItsMark(t *testing.T) {
 	}
 }
 
-// mark is what is kept of a request until it is done.
-func mark(q intake.Request) []byte {
+// pending is the document that is stored of a request until it is done.
+func pending(q intake.Request) []byte {
 	doc, err := json.Marshal(q)
 	if err != nil {
 		panic(err)
@@ -515,7 +524,7 @@ func mark(q intake.Request) []byte {
 	return doc
 }
 
-// The evidence quotes what a message of a stream says, not its base64.
+// The evidence quotes the contents of a stream's message, not their base64.
 func TestTheEvidenceQuotesTheValueOfAMessage(t *testing.T) {
 	t.Parallel()
 	call, err := trigger.Decode([]byte(message(ociEvent())), nil, buckets)
@@ -593,7 +602,7 @@ func FuzzDecode(f *testing.F) {
 			case i.Event != nil && i.Event.Invalid == nil && (q.Trigger.EventID == "" || len(i.Event.Names) > 3):
 				t.Fatalf("triggers would start something by %+v", q)
 			case i.Ignored != "" || q.Action == intake.ActionSweep:
-			case q.Bucket != buckets.Packages || len(q.Object) > 1024 || !json.Valid(mark(q)):
+			case q.Bucket != buckets.Packages || len(q.Object) > 1024 || !json.Valid(pending(q)):
 				t.Fatalf("let through: %+v", q)
 			case q.Trigger.Kind == intake.TriggerRequest && q.Continue == "" && store.CheckName(q.Object) != nil:
 				t.Fatalf("let through: %+v", q)

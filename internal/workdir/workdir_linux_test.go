@@ -29,8 +29,9 @@ func deep(t *testing.T, top string) {
 	_ = unix.Close(fd)
 }
 
-// Whatever scripts have made of it, the folder is removed.
+// The folder is removed, whatever scripts have made of it.
 func TestRemoveWhatScriptsLeft(t *testing.T) {
+	t.Parallel()
 	d := newDir(t, map[string]string{"closed/inner/file": "x"})
 	deep(t, d.Path("tmp"))
 	if err := unix.Mkfifo(d.Path("out/mask"), 0o600); err != nil {
@@ -53,6 +54,7 @@ func TestRemoveWhatScriptsLeft(t *testing.T) {
 }
 
 func TestOpenRegularWaitsForNoPipe(t *testing.T) {
+	t.Parallel()
 	d := newDir(t, nil)
 	if err := unix.Mkfifo(d.Path("out/mask"), 0o600); err != nil {
 		t.Fatal(err)
@@ -63,6 +65,7 @@ func TestOpenRegularWaitsForNoPipe(t *testing.T) {
 }
 
 func TestSnapshot(t *testing.T) {
+	t.Parallel()
 	old := time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 	for name, c := range map[string]struct {
 		change func(at func(name string) string) error

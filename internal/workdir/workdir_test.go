@@ -57,6 +57,7 @@ func names(t *testing.T, folder string) []string {
 }
 
 func TestMakeEmptiesTheWorkFolder(t *testing.T) {
+	t.Parallel()
 	work := filepath.Join(testkit.TempDir(t), "work")
 	write(t, work+"/run-1/package/steps/1.sh", "left")
 	if err := os.Chmod(work+"/run-1/package", 0); err != nil {
@@ -78,8 +79,9 @@ func TestMakeEmptiesTheWorkFolder(t *testing.T) {
 	}
 }
 
-// In a shared /tmp somebody else may have put something in the place of the work folder.
+// In a shared /tmp, somebody else may have put something in place of the work folder.
 func TestMakeTakesNoOthersFolder(t *testing.T) {
+	t.Parallel()
 	elsewhere := testkit.TempDir(t)
 	write(t, elsewhere+"/precious", "kept")
 	work := filepath.Join(testkit.TempDir(t), "work")
@@ -103,6 +105,7 @@ func TestMakeTakesNoOthersFolder(t *testing.T) {
 }
 
 func TestReopen(t *testing.T) {
+	t.Parallel()
 	d := newDir(t, nil)
 	for _, closed := range []string{"out", "package", ""} {
 		if err := os.Chmod(d.Path(closed), 0); err != nil {
@@ -118,6 +121,7 @@ func TestReopen(t *testing.T) {
 }
 
 func TestOpenRegular(t *testing.T) {
+	t.Parallel()
 	d := newDir(t, map[string]string{"file": "text", "folder/x": ""})
 	for link, to := range map[string]string{"link": "file", "out": "/etc/passwd"} {
 		if err := os.Symlink(to, d.Path("package/"+link)); err != nil {
@@ -140,6 +144,7 @@ func TestOpenRegular(t *testing.T) {
 }
 
 func TestNewArtifactStaysInItsFolder(t *testing.T) {
+	t.Parallel()
 	d := newDir(t, nil)
 	outside := testkit.TempDir(t)
 	if err := os.Symlink(outside, d.Path("artifacts/out")); err != nil {
@@ -164,6 +169,7 @@ func TestNewArtifactStaysInItsFolder(t *testing.T) {
 }
 
 func TestLogsAreNotInTheFolder(t *testing.T) {
+	t.Parallel()
 	d := newDir(t, nil)
 	f, err := d.NewLog("01.log")
 	if err != nil {
@@ -185,6 +191,7 @@ func TestLogsAreNotInTheFolder(t *testing.T) {
 }
 
 func TestWritableIsAllOfTheScripts(t *testing.T) {
+	t.Parallel()
 	d := newDir(t, nil)
 	writable := d.Writable()
 	for _, place := range []string{

@@ -11,9 +11,10 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // tree makes a folder with a program and a text, of that moment and umask.
@@ -22,7 +23,8 @@ func tree(t *testing.T, mode os.FileMode, when time.Time) string {
 	dir := filepath.Join(t.TempDir(), "cemli-1.2.3")
 	for name, m := range map[string]os.FileMode{"cemli": mode | 0o100, "completions/cemli.bash": mode} {
 		path := filepath.Join(dir, name)
-		err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(name), m), os.Chmod(path, m), os.Chtimes(path, when, when))
+		err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(name), m),
+			os.Chmod(path, m), os.Chtimes(path, when, when))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -47,8 +49,8 @@ func TestArchivesAreTheSame(t *testing.T) {
 		want := []string{
 			"cemli-1.2.3/cemli -rwxr-xr-x 1700000000", "cemli-1.2.3/completions/cemli.bash -rw-r--r-- 1700000000",
 		}
-		if got := list(t, kind, one); !slices.Equal(got, want) {
-			t.Errorf("%s has %q; want %q", kind, got, want)
+		if diff := cmp.Diff(want, list(t, kind, one)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", kind, diff)
 		}
 	}
 }

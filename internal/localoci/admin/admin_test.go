@@ -41,7 +41,7 @@ func TestTheSwitchesWantTheirToken(t *testing.T) {
 	}
 }
 
-// A page in a browser whose name is made to mean this machine sends its own name as Host.
+// A page in a browser whose name resolves to this machine sends its own name as Host.
 func TestTheSwitchesWantTheirHost(t *testing.T) {
 	t.Parallel()
 	s := localtest.Start(t)
@@ -60,7 +60,7 @@ func TestTheSwitchesWantTheirHost(t *testing.T) {
 	}
 }
 
-// The token is of one start, for the owner of the folder alone, and ends with the server.
+// The token is new at each start, readable by the folder's owner only, and removed when the server ends.
 func TestTheTokenIsOfOneStart(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -16,7 +16,7 @@ import (
 	"cemli-executor/internal/localoci/index"
 )
 
-// recorded are the types of the events that a store has recorded.
+// recorded are the types of recorded events.
 type recorded []string
 
 func (r *recorded) Record(_ *bolt.Tx, eventType, _ string, _ time.Time, data map[string]any) error {
@@ -27,7 +27,7 @@ func (r *recorded) Record(_ *bolt.Tx, eventType, _ string, _ time.Time, data map
 
 func (r *recorded) Committed() {}
 
-// open opens the buckets in a folder; what it returns ends that.
+// open opens the buckets in a folder; the returned function closes them.
 func open(t *testing.T, dir string, events buckets.Events) (*buckets.Store, func()) {
 	t.Helper()
 	db, err := index.Open(filepath.Join(dir, "index.db"), buckets.Tables)
@@ -61,7 +61,7 @@ func put(t *testing.T, s *buckets.Store, name, text string) buckets.Object {
 	return o
 }
 
-// read reads an object; "none" where there is none.
+// read reads an object; "none" if it does not exist.
 func read(t *testing.T, s *buckets.Store, name, version string) string {
 	t.Helper()
 	f, _, err := s.Open("b", name, version)
@@ -79,7 +79,7 @@ func read(t *testing.T, s *buckets.Store, name, version string) string {
 	return string(text)
 }
 
-// The newest version is the object, whatever becomes of the others; and each change is an event.
+// The object is always the newest version, and each change is an event.
 func TestVersionsFollowEachOther(t *testing.T) {
 	t.Parallel()
 	var events recorded
@@ -113,7 +113,7 @@ func TestVersionsFollowEachOther(t *testing.T) {
 	}
 }
 
-// What a condition or a permission refuses writes nothing, and leaves no file.
+// A change that a condition or a permission refuses writes nothing, and leaves no file.
 func TestRefusedChangesLeaveNothing(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

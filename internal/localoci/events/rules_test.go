@@ -8,7 +8,8 @@ import (
 
 func TestRules(t *testing.T) {
 	t.Parallel()
-	const upload = `{"eventType":"createobject","data":{"resourceName":"a.zip","additionalDetails":{"bucketName":"packages"}}}`
+	const upload = `{"eventType":"createobject","data":{"resourceName":"a.zip",` +
+		`"additionalDetails":{"bucketName":"packages"}}}`
 	for _, c := range []struct {
 		name, condition string
 		want            bool

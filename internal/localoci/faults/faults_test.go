@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"cemli-executor/internal/localoci/faults"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 func TestParseFault(t *testing.T) {
@@ -15,10 +17,11 @@ func TestParseFault(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if want := (faults.Faults{
+	want := faults.Faults{
 		Latency: faults.Duration(200 * time.Millisecond), Throttle: 0.5, DiskFull: true, EventDuplicate: 1,
-	}); f != want {
-		t.Errorf("faults %+v; want %+v", f, want)
+	}
+	if diff := cmp.Diff(want, f); diff != "" {
+		t.Errorf("faults (-want +got):\n%s", diff)
 	}
 	for _, text := range []string{"speed=1", "latency=1", "throttle=x", "throttle=7", ""} {
 		if err := faults.Parse(text, &f); err == nil {

@@ -17,8 +17,7 @@ import (
 	"cemli-executor/internal/localoci/localtest"
 )
 
-// A caller's body and the headers that OCI passes on reach the function, and its answer
-// the caller.
+// A caller's body, and the headers that OCI passes on, reach the function, and its answer reaches the caller.
 func TestInvokeWithTheSDK(t *testing.T) {
 	t.Parallel()
 	called := make(chan localoci.Invocation, 1)
@@ -121,8 +120,7 @@ func TestWhoMayInvoke(t *testing.T) {
 	}
 }
 
-// A detached call is acknowledged at once; it goes on when its caller has gone, and
-// closing the server ends it.
+// A detached call is acknowledged at once; it goes on when its caller has gone, until the server is closed.
 func TestDetached(t *testing.T) {
 	t.Parallel()
 	begun, ended := make(chan struct{}), make(chan struct{})
@@ -153,7 +151,7 @@ func TestDetached(t *testing.T) {
 	}
 }
 
-// A signed invocation carries who signed it, whatever its caller says of that; an event has no signer.
+// A signed invocation carries who signed it, whatever its caller claims; an event has no signer.
 func TestTheSubjectIsTheSigner(t *testing.T) {
 	t.Parallel()
 	called := make(chan localoci.Invocation, 1)
@@ -210,7 +208,7 @@ func TestTheSubjectIsTheSigner(t *testing.T) {
 	}
 }
 
-// A client that is to invoke the function asks first where that is done.
+// A client first asks for the endpoint at which it can invoke the function.
 func TestTheFunctionIsDescribed(t *testing.T) {
 	t.Parallel()
 	s := localtest.Start(t)

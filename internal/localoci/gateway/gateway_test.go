@@ -16,7 +16,7 @@ import (
 	"cemli-executor/internal/localoci/tenancy"
 )
 
-// gatewayOf is a gateway to services of one's own.
+// gatewayOf is a gateway to the given services.
 func gatewayOf(t *testing.T, unsigned gateway.Service, services ...gateway.Service) *gateway.Gateway {
 	t.Helper()
 	authority, err := tenancy.Open(t.TempDir())
@@ -30,14 +30,14 @@ func gatewayOf(t *testing.T, unsigned gateway.Service, services ...gateway.Servi
 	}
 }
 
-// serve is what a gateway answers to a request without a signature: the status, and the body on one line.
+// serve returns a gateway's answer to an unsigned request: the status, and the body on one line.
 func serve(g *gateway.Gateway, method, path, body string) (int, string) {
 	w := httptest.NewRecorder()
 	g.ServeHTTP(w, httptest.NewRequest(method, path, strings.NewReader(body)))
 	return w.Code, strings.TrimSpace(w.Body.String())
 }
 
-// says is a service of one operation that answers with its id.
+// says is a service with one operation, which answers with its id.
 func says(path string) gateway.Table {
 	handle := func(w http.ResponseWriter, r *gateway.Request, id string) error {
 		var q struct{ Refuse, Fail string }
@@ -56,7 +56,7 @@ func says(path string) gateway.Table {
 	return gateway.Table{{Method: "POST", Path: regexp.MustCompile(path), Handle: handle}}
 }
 
-// Every operation of a service wants a signature before anything of it is done. Those that OCI does not have want none.
+// Every operation of a service needs a signature before anything is done. Those that OCI does not have need none.
 func TestWhatNeedsASignature(t *testing.T) {
 	t.Parallel()
 	g := gatewayOf(t, says(`^/local/([^/]+)$`), says(`^/a/([^/]+)$`), says(`^/b/([^/]+)$`))
@@ -72,7 +72,7 @@ func TestWhatNeedsASignature(t *testing.T) {
 	}
 }
 
-// A refusal is told to the client, and the cause of another failure is not.
+// A refusal is reported to the client; the cause of any other failure is not.
 func TestHowFailuresAreAnswered(t *testing.T) {
 	t.Parallel()
 	g := gatewayOf(t, says(`^/local/([^/]+)$`))

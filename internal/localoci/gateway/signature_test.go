@@ -15,7 +15,7 @@ import (
 	"cemli-executor/internal/localoci/localtest"
 )
 
-// A signature that is right in itself is refused for anything unusual around it.
+// A valid signature is refused if anything about it is unusual.
 func TestUnusualAuthorizations(t *testing.T) {
 	t.Parallel()
 	s := localtest.Start(t)
@@ -59,8 +59,8 @@ func TestUnusualAuthorizations(t *testing.T) {
 	}
 }
 
-// An upload that is refused is answered although nobody reads its body, and the same
-// connection or another serves the next request.
+// A refused upload is answered although nobody reads its body, and the next request is served, on the same connection
+// or another.
 func TestALargeUploadThatIsRefusedIsAnswered(t *testing.T) {
 	t.Parallel()
 	s := localtest.Start(t)
@@ -195,7 +195,7 @@ func TestSignatures(t *testing.T) {
 	}
 }
 
-// An object's body need not be signed; one whose digest is signed is held to it.
+// An object's body need not be signed; if its digest is signed, the body must match.
 func TestPutObjectBodies(t *testing.T) {
 	t.Parallel()
 	s := localtest.Start(t)
@@ -246,7 +246,8 @@ func FuzzServe(f *testing.F) {
 	}
 	f.Cleanup(func() { _ = s.Close() })
 	f.Add("GET", "/n/localns/b/packages/o/x",
-		`Signature version="1",keyId="a/b/c",algorithm="rsa-sha256",headers="date (request-target) host",signature="AAAA"`, "body")
+		`Signature version="1",keyId="a/b/c",algorithm="rsa-sha256",headers="date (request-target) host",`+
+			`signature="AAAA"`, "body")
 	f.Add("PUT", "/n/localns/b/packages/o/..%2f..%2fx",
 		`Signature version="1",keyId="ST$a.b.c",algorithm="rsa-sha256",headers="date",signature="AA=="`, "")
 	f.Add("POST", "/20181201/functions/x/actions/invoke", "", "{}")

@@ -24,7 +24,7 @@ func open(t *testing.T) *log {
 	return l
 }
 
-// The log keeps the newest entries, and an entry has its bound.
+// The log keeps the newest entries, and the size of an entry is bounded.
 func TestTheLogIsBounded(t *testing.T) {
 	t.Parallel()
 	l, at := open(t), time.Now()

@@ -44,7 +44,7 @@ func search(query string) loggingsearch.SearchLogsRequest {
 	}}
 }
 
-// logEntries are the data of the entries that are found, the earliest first.
+// logEntries are the data of the entries found, earliest first.
 func logEntries(t *testing.T, s *localoci.Server) []map[string]any {
 	t.Helper()
 	answer, err := searcher(t, s).SearchLogs(t.Context(), search(wholeLog+" | sort by datetime asc"))
@@ -129,7 +129,7 @@ func TestTheWriteLogNamesWhoWrote(t *testing.T) {
 	check()
 }
 
-// An instance may do nothing that nobody has allowed it.
+// An instance may do nothing without a statement for it.
 func TestAnInstanceMayDoNothing(t *testing.T) {
 	t.Parallel()
 	s := localtest.Start(t)
@@ -144,7 +144,7 @@ func TestAnInstanceMayDoNothing(t *testing.T) {
 	}
 }
 
-// Large uploads and copies make objects, too.
+// Multipart uploads and copies create objects, too.
 func TestTheWriteLogHasEveryWayOfWriting(t *testing.T) {
 	t.Parallel()
 	s := localtest.Start(t)
@@ -183,7 +183,7 @@ func TestEntriesThatAreLostOrLate(t *testing.T) {
 	}
 }
 
-// Somebody may put in what OCI would: local OCI has no pre-authenticated requests.
+// People can add entries as OCI would write them, because local OCI has no pre-authenticated requests.
 func TestAnEntryOfAPreAuthenticatedRequest(t *testing.T) {
 	t.Parallel()
 	s := localtest.Start(t)

@@ -9,7 +9,7 @@ import (
 	"cemli-executor/internal/localoci/localtest"
 )
 
-// hostile are names that a careless server takes for something else.
+// hostile are names that a careless server misinterprets.
 var hostile = []string{
 	"../../etc/passwd", "..", ".", "a//b", "/leading", "trailing/", "%2e%2e%2f", "%2F", "a\\b", "C:\\x", "ü/日本",
 	"a b+c", "q?x=1#y",

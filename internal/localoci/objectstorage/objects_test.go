@@ -267,7 +267,7 @@ func TestConditions(t *testing.T) {
 	}
 }
 
-// An object is streamed both ways: memory does not grow with its size.
+// Objects are streamed in both directions: memory does not grow with their size.
 func TestALargeObjectIsStreamed(t *testing.T) {
 	s, ctx := localtest.Start(t), t.Context()
 	c := localtest.Client(t, s)

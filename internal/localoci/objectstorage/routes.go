@@ -160,7 +160,8 @@ func (s *Service) operation(o operation, to target) gateway.Operation {
 func inNamespace(name string) error {
 	if name != tenancy.Namespace {
 		return answer.New(http.StatusNotFound, "NamespaceNotFound",
-			fmt.Sprintf("You do not have authorization to perform this request, or the namespace '%s' could not be found.",
+			fmt.Sprintf("You do not have authorization to perform this request, or the namespace '%s' could not be "+
+				"found.",
 				name))
 	}
 	return nil

@@ -93,7 +93,7 @@ func TestVersionsWithTheSDK(t *testing.T) {
 	}
 }
 
-// versions lists all pages; a version is its name, then - where it marks a deletion.
+// versions lists all pages; a version is its name, followed by - if it is a deletion marker.
 func versions(t *testing.T, p *localtest.Signer, where, query string) (list []string, pages int) {
 	t.Helper()
 	next := ""
@@ -160,8 +160,8 @@ func TestVersionsAreListedInPages(t *testing.T) {
 	}
 }
 
-// As on OCI, listings and events have milliseconds and headers have seconds; and of a version only
-// what was asked for is told, besides which it is.
+// As on OCI, listings and events have milliseconds and headers have seconds, and a version in a listing has only the
+// requested fields besides its id.
 func TestTimesAreAsPreciseAsOnOCI(t *testing.T) {
 	t.Parallel()
 	now := time.Now().UTC().Truncate(time.Second).Add(123456789)
@@ -187,7 +187,7 @@ func TestTimesAreAsPreciseAsOnOCI(t *testing.T) {
 	}
 }
 
-// The function lists versions of packages and reads them, and removes none for good.
+// The function can list and read versions of packages, and cannot remove any.
 func TestTheFunctionAndVersions(t *testing.T) {
 	t.Parallel()
 	s := localtest.Versioned(t, t.TempDir(), time.Now)
@@ -217,8 +217,8 @@ func TestTheFunctionAndVersions(t *testing.T) {
 	}
 }
 
-// A folder of an earlier start, whose buckets kept no versions, keeps them from then on; one whose
-// buckets do stays as it is.
+// The buckets of a folder from an earlier start, if they kept no versions, keep them from now on; those that do stay
+// as they are.
 func TestVersioningOfAnExistingFolder(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -241,7 +241,7 @@ func TestVersioningOfAnExistingFolder(t *testing.T) {
 	}
 }
 
-// What was overwritten or deleted is not among the objects, and what is there is the newest.
+// Overwritten and deleted versions are not listed as objects.
 func TestEarlierVersionsAreNoObjects(t *testing.T) {
 	t.Parallel()
 	s := localtest.Versioned(t, t.TempDir(), time.Now)

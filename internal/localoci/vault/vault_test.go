@@ -81,7 +81,7 @@ func TestSecretsWithTheSDK(t *testing.T) {
 	}
 }
 
-// A new version of a secret is an event, and the first is none: there was nothing to rotate.
+// A new version of a secret makes an event, and the first one does not: nothing was rotated.
 func TestNewVersionsOfSecretsAreEvents(t *testing.T) {
 	t.Parallel()
 	e := &localtest.Events{Tries: map[string]int{}, Arrived: make(chan map[string]any, 10)}
