@@ -61,7 +61,8 @@ func TestSizes(t *testing.T) {
 	n := len(s.functions)
 	t.Logf("%d functions: p50 %d, p90 %d, longest %d lines", n, s.functions[n/2], s.functions[n*9/10], s.functions[n-1])
 	if s.functions[n/2] > median || s.functions[n*9/10] > ninthDecile {
-		t.Errorf("half of the functions may have more than %d lines, and a tenth more than %d; not more of them", median, ninthDecile)
+		t.Errorf("half of the functions may have more than %d lines, and a tenth more than %d; not more of them",
+			median, ninthDecile)
 	}
 }
 

@@ -20,7 +20,8 @@ func (r *Result) EncodeShort() ([]byte, error) {
 		}
 		shorten := func(steps []Step) {
 			for i := range steps {
-				steps[i].StdoutTail, steps[i].StderrTail = ending(steps[i].StdoutTail, tail), ending(steps[i].StderrTail, tail)
+				steps[i].StdoutTail, steps[i].StderrTail = ending(steps[i].StdoutTail, tail),
+					ending(steps[i].StderrTail, tail)
 			}
 		}
 		shorten(r.Steps)
@@ -45,7 +46,8 @@ func (r *Result) shortenProblems() {
 	}
 	if e := r.Error; e != nil {
 		short := *e
-		short.Message, short.Hint, short.Problems = beginning(e.Message), beginning(e.Hint), few(slices.Clone(e.Problems))
+		short.Message, short.Hint, short.Problems = beginning(e.Message), beginning(e.Hint),
+			few(slices.Clone(e.Problems))
 		r.Error = &short
 	}
 	r.Message, r.Policy.Violations = beginning(r.Message), few(slices.Clone(r.Policy.Violations))

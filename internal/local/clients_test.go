@@ -175,8 +175,10 @@ func TestObjectStorageWithTheOCICLI(t *testing.T) {
 func TestPreAuthenticatedRequestsWithTheOCICLI(t *testing.T) {
 	o := newOCICLI(t)
 	const bucket = "cemli-state"
-	par, _ := o.data("os", "preauth-request", "create", "-bn", bucket, "--name", "mail", "--access-type", "AnyObjectReadWrite",
-		"--object-name", "in/", "--bucket-listing-action", "ListObjects", "--time-expires", time.Now().Add(time.Hour).UTC().Format(time.RFC3339)).(map[string]any)
+	par, _ := o.data("os", "preauth-request", "create", "-bn", bucket, "--name", "mail",
+		"--access-type", "AnyObjectReadWrite",
+		"--object-name", "in/", "--bucket-listing-action", "ListObjects", "--time-expires",
+		time.Now().Add(time.Hour).UTC().Format(time.RFC3339)).(map[string]any)
 	uri, _ := par["access-uri"].(string)
 	id, _ := par["id"].(string)
 	status := func(method, name string) any {
@@ -197,7 +199,8 @@ func TestPreAuthenticatedRequestsWithTheOCICLI(t *testing.T) {
 	o.run("os", "object", "get", "-bn", bucket, "--name", "in/a", "--file", "a")
 	o.same("a", []byte("hello"))
 	o.want("prefix", o.field("object-name", "os", "preauth-request", "get", "-bn", bucket, "--par-id", id), "in/")
-	if text := o.run("os", "preauth-request", "list", "-bn", bucket); !strings.Contains(text, id) || strings.Contains(text, "/p/") {
+	if text := o.run("os", "preauth-request", "list", "-bn", bucket); !strings.Contains(text, id) ||
+		strings.Contains(text, "/p/") {
 		t.Errorf("list: %s", text)
 	}
 	o.run("os", "preauth-request", "delete", "-bn", bucket, "--par-id", id, "--force")

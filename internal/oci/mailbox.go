@@ -15,8 +15,8 @@ import (
 )
 
 // Mailbox is the objects of a bucket whose names begin with one random prefix, read and written without credentials
-// through a pre-authenticated request: whoever has its address has what it grants. So the address, and what is secret in
-// it, are in no error, and printing a Mailbox does not tell them. Names are those after the prefix.
+// through a pre-authenticated request: whoever has its address has what it grants. So the address, and what is secret
+// in it, are in no error, and printing a Mailbox does not tell them. Names are those after the prefix.
 //
 // Errors are those of a store, the bucket being "mailbox". Whatever ends the request (its time, its deletion, a right
 // that its creator has lost) is store.ErrDenied. It is safe for concurrent use.

@@ -26,8 +26,10 @@ import (
 const jobs = "jobs"
 
 var jobStatements = []string{
-	"Allow dynamic-group cemli-function to manage buckets in compartment id " + localoci.Compartment + " where all {target.bucket.name='jobs', request.permission='PAR_MANAGE'}",
-	"Allow dynamic-group cemli-function to manage objects in compartment id " + localoci.Compartment + " where target.bucket.name='jobs'",
+	"Allow dynamic-group cemli-function to manage buckets in compartment id " + localoci.Compartment +
+		" where all {target.bucket.name='jobs', request.permission='PAR_MANAGE'}",
+	"Allow dynamic-group cemli-function to manage objects in compartment id " + localoci.Compartment +
+		" where target.bucket.name='jobs'",
 }
 
 // office is a local OCI with the bucket for mailboxes, its clock, and everything that it and the clients have said.
@@ -97,7 +99,9 @@ func open(t *testing.T, address, endpoint string) *oci.Mailbox {
 }
 
 // through is the mailbox as somebody sees it who reaches it through a proxy.
-func through(t *testing.T, o *office, g oci.MailboxGrant, meddle func(w http.ResponseWriter, r *http.Request, next http.Handler)) *oci.Mailbox {
+func through(
+	t *testing.T, o *office, g oci.MailboxGrant, meddle func(w http.ResponseWriter, r *http.Request, next http.Handler),
+) *oci.Mailbox {
 	t.Helper()
 	p := proxy(t, o.Server, meddle)
 	return open(t, strings.Replace(g.Address(), o.Endpoint(), p.URL, 1), p.URL)
@@ -129,7 +133,8 @@ func TestMailbox(t *testing.T) {
 		if err := send(m, name, text, false); err != nil {
 			t.Fatal(err)
 		}
-		if _, info, err := o.jobs.Get(t.Context(), g.Prefix+name, store.GetOptions{}); err != nil || info.Size != int64(len(text)) {
+		if _, info, err := o.jobs.Get(t.Context(), g.Prefix+name, store.GetOptions{}); err != nil ||
+			info.Size != int64(len(text)) {
 			t.Errorf("%s in the bucket: %+v, %v", name, info, err)
 		}
 	}
@@ -159,7 +164,8 @@ func TestMailbox(t *testing.T) {
 	} {
 		got, info, err := fetch(m, c.name, c.offset, c.length)
 		if got != c.want || !errors.Is(err, c.err) || info.Size != c.size {
-			t.Errorf("%q from %d, %d bytes: %q of %d, %v; want %q of %d, %v", c.name, c.offset, c.length, got, info.Size, err, c.want, c.size, c.err)
+			t.Errorf("%q from %d, %d bytes: %q of %d, %v; want %q of %d, %v", c.name, c.offset, c.length, got,
+				info.Size, err, c.want, c.size, c.err)
 		}
 		if c.err == store.ErrName {
 			if err := send(m, c.name, "x", true); !errors.Is(err, store.ErrName) {
@@ -211,18 +217,24 @@ func TestMailboxOfAFailingService(t *testing.T) {
 				panic(http.ErrAbortHandler)
 			}
 		}, false, nil},
-		{"every answer to what writes is lost", func(_ int32, w http.ResponseWriter, r *http.Request, next http.Handler) {
-			if next.ServeHTTP(w, r); r.Method == http.MethodPut {
-				panic(http.ErrAbortHandler)
-			}
-		}, false, store.ErrUnavailable},
-		{"nothing was done, and the other side was faster", func(try int32, w http.ResponseWriter, r *http.Request, next http.Handler) {
-			if try == 1 {
-				answer(w, 503, "ServiceUnavailable")
-				return
-			}
-			next.ServeHTTP(w, r)
-		}, true, store.ErrExists},
+		{
+			"every answer to what writes is lost",
+			func(_ int32, w http.ResponseWriter, r *http.Request, next http.Handler) {
+				if next.ServeHTTP(w, r); r.Method == http.MethodPut {
+					panic(http.ErrAbortHandler)
+				}
+			}, false, store.ErrUnavailable,
+		},
+		{
+			"nothing was done, and the other side was faster",
+			func(try int32, w http.ResponseWriter, r *http.Request, next http.Handler) {
+				if try == 1 {
+					answer(w, 503, "ServiceUnavailable")
+					return
+				}
+				next.ServeHTTP(w, r)
+			}, true, store.ErrExists,
+		},
 		{"whose it is cannot be seen", func(try int32, w http.ResponseWriter, r *http.Request, next http.Handler) {
 			if try == 1 || r.Method == http.MethodHead {
 				answer(w, 503, "ServiceUnavailable")
@@ -240,7 +252,8 @@ func TestMailboxOfAFailingService(t *testing.T) {
 	} {
 		var tries atomic.Int32
 		name := strings.ReplaceAll(strings.ToLower(strings.ReplaceAll(c.name, ",", "")), " ", ".")
-		m := through(t, o, g, func(w http.ResponseWriter, r *http.Request, next http.Handler) { c.meddle(tries.Add(1), w, r, next) })
+		m := through(t, o, g,
+			func(w http.ResponseWriter, r *http.Request, next http.Handler) { c.meddle(tries.Add(1), w, r, next) })
 		if c.other {
 			if err := send(open(t, g.Address(), o.Endpoint()), name, "other", true); err != nil {
 				t.Fatal(err)
@@ -324,9 +337,11 @@ func TestMailboxKeepsToItsPrefix(t *testing.T) {
 	}
 	bucket, _ := strings.CutSuffix(g.Address(), g.Prefix)
 	for _, address := range []string{
-		bucket + "another", bucket + g.Prefix + "../another", bucket + g.Prefix + "%2e%2e/another", bucket + g.Prefix + "%2e%2e%2fanother",
+		bucket + "another", bucket + g.Prefix + "../another", bucket + g.Prefix + "%2e%2e/another",
+		bucket + g.Prefix + "%2e%2e%2fanother",
 		bucket, bucket + "?prefix=" + g.Prefix, strings.Replace(bucket, "/b/jobs/", "/b/state/", 1) + g.Prefix + "mine",
-		bucket + strings.ToUpper(g.Prefix) + "mine", bucket + "/" + g.Prefix + "mine", strings.TrimSuffix(bucket, "o/") + "p", strings.TrimSuffix(bucket, "o/") + "u",
+		bucket + strings.ToUpper(g.Prefix) + "mine", bucket + "/" + g.Prefix + "mine",
+		strings.TrimSuffix(bucket, "o/") + "p", strings.TrimSuffix(bucket, "o/") + "u",
 	} {
 		for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodDelete, http.MethodPost} {
 			r, err := http.NewRequestWithContext(t.Context(), method, address, nil)
@@ -351,9 +366,12 @@ func TestAddressesThatAreNoMailboxs(t *testing.T) {
 		t.Error(err)
 	}
 	for _, address := range []string{
-		"", "x", "http://127.0.0.1" + path, "https://" + path, "https://user" + "@host" + path, "https://host" + path + "?x=1", "https://host" + path + "#x",
-		"https://host" + strings.TrimSuffix(path, "/"), "https://host" + path + "x", "https://host/x/.." + path, "https://host" + strings.Replace(path, "jobs", "%6aobs", 1),
-		"https://host/p/" + secret + "/n/ns/b/jobs/o/", "https://host" + strings.ToUpper(path), "ftp://host" + path, "https://host:x" + path, "https://host" + path + "\x00",
+		"", "x", "http://127.0.0.1" + path, "https://" + path, "https://user" + "@host" + path,
+		"https://host" + path + "?x=1", "https://host" + path + "#x",
+		"https://host" + strings.TrimSuffix(path, "/"), "https://host" + path + "x", "https://host/x/.." + path,
+		"https://host" + strings.Replace(path, "jobs", "%6aobs", 1),
+		"https://host/p/" + secret + "/n/ns/b/jobs/o/", "https://host" + strings.ToUpper(path), "ftp://host" + path,
+		"https://host:x" + path, "https://host" + path + "\x00",
 	} {
 		_, err := oci.OpenMailbox(address, oci.Options{Endpoint: "http://127.0.0.1:1"})
 		if !errors.Is(err, store.ErrRefused) || strings.Contains(err.Error(), secret) {
@@ -436,12 +454,14 @@ func TestMailboxOfAHostileServer(t *testing.T) {
 	gone := httptest.NewServer(nil)
 	gone.Close()
 	m := open(t, strings.Replace(g.Address(), o.Endpoint(), gone.URL, 1), gone.URL)
-	if err := send(m, "y", "y", true); !errors.Is(err, store.ErrUnavailable) || strings.Contains(err.Error(), secretOf(g)) {
+	if err := send(m, "y", "y", true); !errors.Is(err, store.ErrUnavailable) ||
+		strings.Contains(err.Error(), secretOf(g)) {
 		t.Errorf("nobody there: %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, _, err := m.Get(ctx, "x", 0, 0); !errors.Is(err, context.Canceled) || strings.Contains(err.Error(), secretOf(g)) {
+	if _, _, err := m.Get(ctx, "x", 0, 0); !errors.Is(err, context.Canceled) ||
+		strings.Contains(err.Error(), secretOf(g)) {
 		t.Errorf("cancelled: %v", err)
 	}
 }

@@ -24,9 +24,10 @@ type MailboxGrant struct {
 // Address is what OpenMailbox takes. Whoever has it can read and write the mailbox.
 func (g MailboxGrant) Address() string { return g.address() }
 
-// CreateMailbox makes one pre-authenticated request to read and write, not to list, the objects of the bucket whose names
-// begin with 32 random hexadecimal digits and a slash, until a time. It acts with this client's permissions at each use.
-// An attempt that was repeated may have made another, whose address nobody knows and which ends at the same time.
+// CreateMailbox makes one pre-authenticated request to read and write, not to list, the objects of the bucket whose
+// names begin with 32 random hexadecimal digits and a slash, until a time. It acts with this client's permissions at
+// each use. An attempt that was repeated may have made another, whose address nobody knows and which ends at the same
+// time.
 func (b *Bucket) CreateMailbox(ctx context.Context, expires time.Time) (MailboxGrant, error) {
 	random := make([]byte, 16)
 	_, _ = rand.Read(random) // it never fails

@@ -14,7 +14,9 @@ import (
 
 // Artifact stores one file that the scripts of a run left to be kept, or says in what it returns why it is withheld. An
 // error means that the store failed.
-func (w *Writer) Artifact(ctx context.Context, runID string, f io.ReadSeeker, a evidence.Artifact) (evidence.Artifact, error) {
+func (w *Writer) Artifact(
+	ctx context.Context, runID string, f io.ReadSeeker, a evidence.Artifact,
+) (evidence.Artifact, error) {
 	a.Object = "artifacts/" + a.Name
 	object := evidence.Dir(runID) + a.Object
 	if err := store.CheckName(object); err != nil {

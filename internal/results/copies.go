@@ -31,7 +31,8 @@ func KeptPolicy(sha256 string) string { return "policies/" + sha256 + ".json" }
 func (c *Copies) Policy(ctx context.Context, doc []byte) {
 	digest := fmt.Sprintf("%x", sha256.Sum256(doc))
 	d := Document{
-		Object: KeptPolicy(digest), Type: "application/json", Size: int64(len(doc)), SHA256: digest, Body: bytes.NewReader(doc),
+		Object: KeptPolicy(digest), Type: "application/json", Size: int64(len(doc)), SHA256: digest,
+		Body: bytes.NewReader(doc),
 	}
 	c.group.Go(func() error { return c.to.Create(ctx, d) })
 }
@@ -39,7 +40,8 @@ func (c *Copies) Policy(ctx context.Context, doc []byte) {
 // Package begins to keep a zip, of a size and SHA-256. When it is stored, done is called.
 func (c *Copies) Package(ctx context.Context, zip io.ReaderAt, size int64, sha256 string, done func()) {
 	d := Document{
-		Object: KeptPackage(sha256), Type: "application/zip", Size: size, SHA256: sha256, Body: io.NewSectionReader(zip, 0, size),
+		Object: KeptPackage(sha256), Type: "application/zip", Size: size, SHA256: sha256,
+		Body: io.NewSectionReader(zip, 0, size),
 	}
 	c.group.Go(func() error {
 		err := c.to.Create(ctx, d)

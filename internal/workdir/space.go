@@ -21,7 +21,8 @@ func (d *Dir) Fits(need Space) error {
 	}
 	return problem.New(problem.Problem{
 		Code: "archive.no_space",
-		Message: fmt.Sprintf("the contents need %d MB and %d files beside %d MB and %d files for the run; %d MB and %d files are free",
+		Message: fmt.Sprintf("the contents need %d MB and %d files beside %d MB and %d files for the run; %d MB and "+
+			"%d files are free",
 			mega(need.Bytes), need.Inodes, mega(Spare.Bytes), Spare.Inodes, free.Bytes>>20, free.Inodes),
 		Hint: "give the function more memory, a quarter of which is its /tmp, or take large files out of the package",
 	}, nil)

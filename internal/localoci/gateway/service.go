@@ -16,8 +16,8 @@ type Service interface {
 // Operation is something that a client can ask a service to do.
 type Operation struct {
 	Handle func(w http.ResponseWriter, r *Request) error
-	// PreAuthenticated says for whom the request acts that has no signature because its path is secret; nil: it must have
-	// one.
+	// PreAuthenticated says for whom the request acts that has no signature because its path is secret; nil: it must
+	// have one.
 	PreAuthenticated func() (tenancy.Principal, error)
 	// BodyUnsigned: the headers of the body need not be signed, as for PutObject.
 	BodyUnsigned bool

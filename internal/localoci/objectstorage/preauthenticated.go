@@ -87,7 +87,8 @@ func (q parRequest) check(now time.Time) error {
 	kind, known := accessTypes[q.AccessType]
 	switch {
 	case q.Name == "" || q.AccessType == "" || q.TimeExpires == nil:
-		return answer.New(http.StatusBadRequest, "MissingParameter", "The name, accessType and timeExpires are required.")
+		return answer.New(http.StatusBadRequest, "MissingParameter",
+			"The name, accessType and timeExpires are required.")
 	case !parName.MatchString(q.Name):
 		return answer.Invalid("The name may have letters, digits, dashes, underscores and periods.")
 	case len(q.Name)+len(q.ObjectName) > maxPAR:

@@ -19,7 +19,9 @@ import (
 )
 
 // details are what a pre-authenticated request is made of that is valid for an hour.
-func details(kind objectstorage.CreatePreauthenticatedRequestDetailsAccessTypeEnum, object string, listing bool) objectstorage.CreatePreauthenticatedRequestDetails {
+func details(
+	kind objectstorage.CreatePreauthenticatedRequestDetailsAccessTypeEnum, object string, listing bool,
+) objectstorage.CreatePreauthenticatedRequestDetails {
 	d := objectstorage.CreatePreauthenticatedRequestDetails{
 		Name: common.String("par"), AccessType: kind, TimeExpires: &common.SDKTime{Time: time.Now().Add(time.Hour)},
 	}
@@ -32,16 +34,23 @@ func details(kind objectstorage.CreatePreauthenticatedRequestDetailsAccessTypeEn
 	return d
 }
 
-func preauthenticate(t *testing.T, c objectstorage.ObjectStorageClient, bucket string, d objectstorage.CreatePreauthenticatedRequestDetails) objectstorage.PreauthenticatedRequest {
+func preauthenticate(
+	t *testing.T, c objectstorage.ObjectStorageClient, bucket string,
+	d objectstorage.CreatePreauthenticatedRequestDetails,
+) objectstorage.PreauthenticatedRequest {
 	t.Helper()
-	r, err := c.CreatePreauthenticatedRequest(t.Context(), objectstorage.CreatePreauthenticatedRequestRequest{NamespaceName: localtest.NS, BucketName: &bucket, CreatePreauthenticatedRequestDetails: d})
+	r, err := c.CreatePreauthenticatedRequest(t.Context(),
+		objectstorage.CreatePreauthenticatedRequestRequest{
+			NamespaceName: localtest.NS, BucketName: &bucket, CreatePreauthenticatedRequestDetails: d,
+		})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return r.PreauthenticatedRequest
 }
 
-// plain sends a request without a signature, its path as it is, and returns the status, and the code of a refusal or the text.
+// plain sends a request without a signature, its path as it is, and returns the status, and the code of a refusal or
+// the text.
 func plain(t *testing.T, s *localoci.Server, method, path, body string, header ...string) string {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), method, s.Endpoint()+path, strings.NewReader(body))
@@ -73,8 +82,9 @@ const (
 	bothAny   = objectstorage.CreatePreauthenticatedRequestDetailsAccessTypeAnyobjectreadwrite
 	nobody    = "401 NotAuthenticated"
 	noBucket  = "404 BucketNotFound"
-	forMaking = "Allow dynamic-group cemli-function to manage buckets in compartment id " + localoci.Compartment + " where request.permission='PAR_MANAGE'"
-	allOfB    = "Allow dynamic-group cemli-function to manage objects in compartment id " + localoci.Compartment
+	forMaking = "Allow dynamic-group cemli-function to manage buckets in compartment id " + localoci.Compartment +
+		" where request.permission='PAR_MANAGE'"
+	allOfB = "Allow dynamic-group cemli-function to manage objects in compartment id " + localoci.Compartment
 )
 
 // What each type of access grants, and nothing beyond it.
@@ -91,41 +101,64 @@ func TestWhatPreAuthenticatedRequestsGrant(t *testing.T) {
 		want    map[string]string
 	}{
 		{details(read, "in/b c", false), "in/b%20c", map[string]string{
-			"GET in/b%20c": "200 in/b c", "HEAD in/b%20c": "200", "PUT in/b%20c": nobody, "GET in/a": nobody, "GET in/b": nobody, "GET ": nobody, "DELETE in/b%20c": nobody,
+			"GET in/b%20c": "200 in/b c", "HEAD in/b%20c": "200", "PUT in/b%20c": nobody, "GET in/a": nobody,
+			"GET in/b": nobody, "GET ": nobody, "DELETE in/b%20c": nobody,
 		}},
-		{details(write, "w/a", false), "w/a", map[string]string{"PUT w/a": "200", "GET w/a": nobody, "HEAD w/a": "401", "PUT w/ab": nobody}},
-		{details(both, "new", false), "new", map[string]string{"PUT new": "200", "DELETE new": nobody, "GET out": nobody}},
+		{
+			details(write, "w/a", false), "w/a",
+			map[string]string{"PUT w/a": "200", "GET w/a": nobody, "HEAD w/a": "401", "PUT w/ab": nobody},
+		},
+		{
+			details(both, "new", false), "new",
+			map[string]string{"PUT new": "200", "DELETE new": nobody, "GET out": nobody},
+		},
 		{details(readAny, "in/", false), "", map[string]string{
-			"GET in/a": "200 in/a", "GET out": nobody, "GET inside": nobody, "PUT in/x": nobody, "GET in/none": "404 ObjectNotFound", "GET ": nobody,
+			"GET in/a": "200 in/a", "GET out": nobody, "GET inside": nobody, "PUT in/x": nobody,
+			"GET in/none": "404 ObjectNotFound", "GET ": nobody,
 			"GET in/a?versionId=x": nobody,
 		}},
-		{details(readAny, "", true), "", map[string]string{"GET out": "200 out", "GET ?prefix=o": `200 {"objects":[{"name":"out"}]}`, "PUT out": nobody}},
+		{
+			details(readAny, "", true), "",
+			map[string]string{
+				"GET out": "200 out", "GET ?prefix=o": `200 {"objects":[{"name":"out"}]}`, "PUT out": nobody,
+			},
+		},
 		{details(readAny, "in/", true), "", map[string]string{
-			"GET ": `200 {"objects":[{"name":"in/a"},{"name":"in/b c"}]}`, "GET ?prefix=i": `200 {"objects":[{"name":"in/a"},{"name":"in/b c"}]}`,
-			"GET ?prefix=in/b": `200 {"objects":[{"name":"in/b c"}]}`, "GET ?prefix=out": nobody, "GET ?limit=1&start=a": `200 {"objects":[{"name":"in/a"}],"nextStartWith":"in/b c"}`,
-			"HEAD ": "404", "PUT ": "404 NotAuthorizedOrNotFound",
+			"GET ":             `200 {"objects":[{"name":"in/a"},{"name":"in/b c"}]}`,
+			"GET ?prefix=i":    `200 {"objects":[{"name":"in/a"},{"name":"in/b c"}]}`,
+			"GET ?prefix=in/b": `200 {"objects":[{"name":"in/b c"}]}`, "GET ?prefix=out": nobody,
+			"GET ?limit=1&start=a": `200 {"objects":[{"name":"in/a"}],"nextStartWith":"in/b c"}`,
+			"HEAD ":                "404", "PUT ": "404 NotAuthorizedOrNotFound",
 		}},
-		{details(writeAny, "w/", false), "", map[string]string{"PUT w/1": "200", "GET w/1": nobody, "PUT x": nobody, "GET ": nobody}},
+		{
+			details(writeAny, "w/", false), "",
+			map[string]string{"PUT w/1": "200", "GET w/1": nobody, "PUT x": nobody, "GET ": nobody},
+		},
 		{details(bothAny, "in/", false), "", map[string]string{
 			"PUT in/new": "200", "PUT in/": "200", "GET ": nobody, "POST ": "404 NotAuthorizedOrNotFound",
 			// Dots lead nowhere: what they are sent in is the name.
-			"GET in/../out": "404 ObjectNotFound", "GET in/%2e%2e/out": "404 ObjectNotFound", "GET in%2F..%2Fout": "404 ObjectNotFound",
-			"GET ../o/out": nobody, "GET %2e%2e/o/out": nobody, "GET ./in/a": nobody, "GET /in/a": nobody, "GET %69n/a": "200 in/a", "PUT out": nobody,
+			"GET in/../out": "404 ObjectNotFound", "GET in/%2e%2e/out": "404 ObjectNotFound",
+			"GET in%2F..%2Fout": "404 ObjectNotFound",
+			"GET ../o/out":      nobody, "GET %2e%2e/o/out": nobody, "GET ./in/a": nobody, "GET /in/a": nobody,
+			"GET %69n/a": "200 in/a", "PUT out": nobody,
 		}},
 	} {
 		par := preauthenticate(t, c, "state", p.details)
 		base, object, _ := strings.Cut(*par.AccessUri, "/o/")
-		if object != p.uri || !strings.HasSuffix(base, "/n/localns/b/state") || *par.FullPath != s.Endpoint()+*par.AccessUri {
+		if object != p.uri || !strings.HasSuffix(base, "/n/localns/b/state") ||
+			*par.FullPath != s.Endpoint()+*par.AccessUri {
 			t.Errorf("%s %q: its address is %s and %s", p.details.AccessType, *par.Name, *par.AccessUri, *par.FullPath)
 		}
 		for request, want := range p.want {
 			method, name, _ := strings.Cut(request, " ")
 			if got := plain(t, s, method, base+"/o/"+name, "new"); got != want {
-				t.Errorf("%s of %q: %s: %s; want %s", p.details.AccessType, common.PointerString(p.details), request, got, want)
+				t.Errorf("%s of %q: %s: %s; want %s", p.details.AccessType, common.PointerString(p.details), request,
+					got, want)
 			}
 		}
 		for _, elsewhere := range []string{
-			strings.Replace(base, "/b/state", "/b/results", 1) + "/o/in/a", strings.Replace(base, "/localns/", "/otherns/", 1) + "/o/in/a",
+			strings.Replace(base, "/b/state", "/b/results", 1) + "/o/in/a",
+			strings.Replace(base, "/localns/", "/otherns/", 1) + "/o/in/a",
 			base[:3] + base[4:] + "/o/in/a", "/p//n/localns/b/state/o/in/a",
 		} {
 			if got := plain(t, s, "GET", elsewhere, ""); got != nobody {
@@ -177,8 +210,12 @@ func TestPreAuthenticatedRequestsAreManaged(t *testing.T) {
 	for _, object := range []string{"in/a", "in/b", "out", "ü"} {
 		par := preauthenticate(t, c, "state", details(both, object, false))
 		want[*par.Id] = object
-		got, err := c.GetPreauthenticatedRequest(ctx, objectstorage.GetPreauthenticatedRequestRequest{NamespaceName: localtest.NS, BucketName: common.String("state"), ParId: par.Id})
-		if err != nil || *got.ObjectName != object || !got.TimeExpires.Equal(par.TimeExpires.Time) || got.BucketListingAction != "" {
+		got, err := c.GetPreauthenticatedRequest(ctx,
+			objectstorage.GetPreauthenticatedRequestRequest{
+				NamespaceName: localtest.NS, BucketName: common.String("state"), ParId: par.Id,
+			})
+		if err != nil || *got.ObjectName != object || !got.TimeExpires.Equal(par.TimeExpires.Time) ||
+			got.BucketListingAction != "" {
 			t.Errorf("%q: %v, %v", object, got, err)
 		}
 	}
@@ -187,7 +224,10 @@ func TestPreAuthenticatedRequestsAreManaged(t *testing.T) {
 		limit, count int
 	}{{"", 1, 4}, {"", 3, 4}, {"in/", 1, 2}, {"none", 10, 0}} {
 		seen := map[string]bool{}
-		request := objectstorage.ListPreauthenticatedRequestsRequest{NamespaceName: localtest.NS, BucketName: common.String("state"), ObjectNamePrefix: &list.prefix, Limit: &list.limit}
+		request := objectstorage.ListPreauthenticatedRequestsRequest{
+			NamespaceName: localtest.NS, BucketName: common.String("state"), ObjectNamePrefix: &list.prefix,
+			Limit: &list.limit,
+		}
 		for {
 			page, err := c.ListPreauthenticatedRequests(ctx, request)
 			if err != nil {
@@ -210,7 +250,8 @@ func TestPreAuthenticatedRequestsAreManaged(t *testing.T) {
 		}
 	}
 	remove := func() error {
-		_, err := c.DeleteBucket(ctx, objectstorage.DeleteBucketRequest{NamespaceName: localtest.NS, BucketName: common.String("state")})
+		_, err := c.DeleteBucket(ctx,
+			objectstorage.DeleteBucketRequest{NamespaceName: localtest.NS, BucketName: common.String("state")})
 		return err
 	}
 	if got := localtest.Refusal(remove()); got != "BucketNotEmpty" {
@@ -218,7 +259,10 @@ func TestPreAuthenticatedRequestsAreManaged(t *testing.T) {
 	}
 	for id := range want {
 		for _, code := range []string{"none", "PreauthenticatedRequestNotFound"} {
-			_, err := c.DeletePreauthenticatedRequest(ctx, objectstorage.DeletePreauthenticatedRequestRequest{NamespaceName: localtest.NS, BucketName: common.String("state"), ParId: &id})
+			_, err := c.DeletePreauthenticatedRequest(ctx,
+				objectstorage.DeletePreauthenticatedRequestRequest{
+					NamespaceName: localtest.NS, BucketName: common.String("state"), ParId: &id,
+				})
 			if got := localtest.Refusal(err); got != code {
 				t.Errorf("delete: %s; want %s", got, code)
 			}
@@ -234,24 +278,39 @@ func TestPreAuthenticatedRequestsThatAreRefused(t *testing.T) {
 	p := localtest.PersonOf(t, s)
 	later := time.Now().Add(time.Hour).UTC().Format(time.RFC3339)
 	for body, want := range map[string]string{
-		`{"name":"p","accessType":"ObjectRead","objectName":"a","timeExpires":"` + later + `"}`:                                         "200 ",
-		`{"name":"p","accessType":"AnyObjectWrite","bucketListingAction":"Deny","timeExpires":"` + later + `"}`:                         "200 ",
-		`{"accessType":"ObjectRead","objectName":"a","timeExpires":"` + later + `"}`:                                                    "400 MissingParameter",
-		`{"name":"p","objectName":"a","timeExpires":"` + later + `"}`:                                                                   "400 MissingParameter",
-		`{"name":"p","accessType":"ObjectRead","objectName":"a"}`:                                                                       "400 MissingParameter",
-		`{"name":"a/b","accessType":"AnyObjectRead","timeExpires":"` + later + `"}`:                                                     "400 InvalidParameter",
-		`{"name":"p","accessType":"ObjectRead","timeExpires":"` + later + `"}`:                                                          "400 InvalidParameter",
-		`{"name":"p","accessType":"objectread","objectName":"a","timeExpires":"` + later + `"}`:                                         "400 InvalidParameter",
-		`{"name":"p","accessType":"ObjectDelete","objectName":"a","timeExpires":"` + later + `"}`:                                       "400 InvalidParameter",
-		`{"name":"p","accessType":"AnyObjectRead","timeExpires":"2020-01-01T00:00:00Z"}`:                                                "400 InvalidParameter",
-		`{"name":"p","accessType":"AnyObjectRead","timeExpires":"tomorrow"}`:                                                            "400 InvalidJson",
-		`{"name":"p","accessType":"AnyObjectWrite","bucketListingAction":"ListObjects","timeExpires":"` + later + `"}`:                  "400 InvalidParameter",
-		`{"name":"p","accessType":"ObjectRead","objectName":"a","bucketListingAction":"ListObjects","timeExpires":"` + later + `"}`:     "400 InvalidParameter",
-		`{"name":"p","accessType":"AnyObjectRead","bucketListingAction":"Everything","timeExpires":"` + later + `"}`:                    "400 InvalidParameter",
-		`{"name":"p","accessType":"ObjectRead","objectName":"` + strings.Repeat("x", 1025) + `","timeExpires":"` + later + `"}`:         "400 InvalidObjectName",
-		`{"name":"` + strings.Repeat("p", 3501) + `","accessType":"AnyObjectRead","timeExpires":"` + later + `"}`:                       "400 InvalidParameter",
-		`{"name":"p","accessType":"ObjectRead","objectName":"a\u0000b","timeExpires":"` + later + `"}`:                                  "400 InvalidObjectName",
-		`{"name":"p","accessType":"AnyObjectReadWrite","bucketListingAction":"ListObjects","timeExpires":"` + later + `","extra":true}`: "200 ",
+		`{"name":"p","accessType":"ObjectRead","objectName":"a","timeExpires":"` + later +
+			`"}`: "200 ",
+		`{"name":"p","accessType":"AnyObjectWrite","bucketListingAction":"Deny","timeExpires":"` + later +
+			`"}`: "200 ",
+		`{"accessType":"ObjectRead","objectName":"a","timeExpires":"` + later +
+			`"}`: "400 MissingParameter",
+		`{"name":"p","objectName":"a","timeExpires":"` + later +
+			`"}`: "400 MissingParameter",
+		`{"name":"p","accessType":"ObjectRead","objectName":"a"}`: "400 MissingParameter",
+		`{"name":"a/b","accessType":"AnyObjectRead","timeExpires":"` + later +
+			`"}`: "400 InvalidParameter",
+		`{"name":"p","accessType":"ObjectRead","timeExpires":"` + later +
+			`"}`: "400 InvalidParameter",
+		`{"name":"p","accessType":"objectread","objectName":"a","timeExpires":"` + later +
+			`"}`: "400 InvalidParameter",
+		`{"name":"p","accessType":"ObjectDelete","objectName":"a","timeExpires":"` + later +
+			`"}`: "400 InvalidParameter",
+		`{"name":"p","accessType":"AnyObjectRead","timeExpires":"2020-01-01T00:00:00Z"}`: "400 InvalidParameter",
+		`{"name":"p","accessType":"AnyObjectRead","timeExpires":"tomorrow"}`:             "400 InvalidJson",
+		`{"name":"p","accessType":"AnyObjectWrite","bucketListingAction":"ListObjects","timeExpires":"` + later +
+			`"}`: "400 InvalidParameter",
+		`{"name":"p","accessType":"ObjectRead","objectName":"a","bucketListingAction":"ListObjects","timeExpires":"` +
+			later + `"}`: "400 InvalidParameter",
+		`{"name":"p","accessType":"AnyObjectRead","bucketListingAction":"Everything","timeExpires":"` + later +
+			`"}`: "400 InvalidParameter",
+		`{"name":"p","accessType":"ObjectRead","objectName":"` + strings.Repeat("x", 1025) + `","timeExpires":"` +
+			later + `"}`: "400 InvalidObjectName",
+		`{"name":"` + strings.Repeat("p", 3501) + `","accessType":"AnyObjectRead","timeExpires":"` + later +
+			`"}`: "400 InvalidParameter",
+		`{"name":"p","accessType":"ObjectRead","objectName":"a\u0000b","timeExpires":"` + later +
+			`"}`: "400 InvalidObjectName",
+		`{"name":"p","accessType":"AnyObjectReadWrite","bucketListingAction":"ListObjects","timeExpires":"` + later +
+			`","extra":true}`: "200 ",
 	} {
 		resp, doc := p.Send(t, "POST", s.Endpoint()+"/n/localns/b/state/p", body, nil)
 		code, _ := doc["code"].(string)
@@ -259,15 +318,17 @@ func TestPreAuthenticatedRequestsThatAreRefused(t *testing.T) {
 			t.Errorf("%.150s: %s; want %s", body, got, want)
 		}
 	}
-	for path, want := range map[string]int{"/n/localns/b/none/p": 404, "/n/localns/b/state/p/none": 404, "/n/localns/b/state/p?limit=0": 400} {
+	for path, want := range map[string]int{
+		"/n/localns/b/none/p": 404, "/n/localns/b/state/p/none": 404, "/n/localns/b/state/p?limit=0": 400,
+	} {
 		if resp, _ := p.Send(t, "GET", s.Endpoint()+path, "", nil); resp.StatusCode != want {
 			t.Errorf("GET %s: %d; want %d", path, resp.StatusCode, want)
 		}
 	}
 }
 
-// It ends by the clock, with its deletion, and with its creator's right, and begins anew with that; its secret, which is
-// in no file and in no log, is known after a restart.
+// It ends by the clock, with its deletion, and with its creator's right, and begins anew with that; its secret, which
+// is in no file and in no log, is known after a restart.
 func TestPreAuthenticatedRequestsEnd(t *testing.T) {
 	log, now := &testkit.Buffer{}, time.Now()
 	var later atomic.Int64
@@ -279,10 +340,12 @@ func TestPreAuthenticatedRequestsEnd(t *testing.T) {
 	config.Observe = func(a localoci.Activity) { fmt.Fprintln(&said, a.Kind, a.Detail) }
 	s := localtest.OpenAs(t, config)
 	person := localtest.PersonOf(t, s)
-	body := `{"name":"p","accessType":"AnyObjectReadWrite","objectName":"in/","timeExpires":"` + now.Add(time.Minute).UTC().Format(time.RFC3339Nano) + `"}`
+	body := `{"name":"p","accessType":"AnyObjectReadWrite","objectName":"in/","timeExpires":"` +
+		now.Add(time.Minute).UTC().Format(time.RFC3339Nano) + `"}`
 	request := func() (id, uri string) {
 		t.Helper()
-		resp, doc := localtest.FunctionOf(t, s, now.Add(time.Hour)).Send(t, "POST", s.Endpoint()+"/n/localns/b/packages/p", body, nil)
+		resp, doc := localtest.FunctionOf(t, s, now.Add(time.Hour)).Send(t, "POST",
+			s.Endpoint()+"/n/localns/b/packages/p", body, nil)
 		if resp.StatusCode != 200 {
 			t.Fatalf("status %d %v", resp.StatusCode, doc)
 		}
@@ -296,12 +359,15 @@ func TestPreAuthenticatedRequestsEnd(t *testing.T) {
 	}
 	id, uri := request()
 	use(uri, "200")
-	for _, statements := range [][]string{{}, {allOfB}, {forMaking}, {forMaking, strings.Replace(allOfB, "manage", "use", 1)}} {
+	for _, statements := range [][]string{
+		{}, {allOfB}, {forMaking}, {forMaking, strings.Replace(allOfB, "manage", "use", 1)},
+	} {
 		if err := s.SetStatements(statements); err != nil {
 			t.Fatal(err)
 		}
 		use(uri, noBucket)
-		if resp, _ := localtest.FunctionOf(t, s, now.Add(time.Hour)).Send(t, "POST", s.Endpoint()+"/n/localns/b/packages/p", body, nil); resp.StatusCode != 404 {
+		if resp, _ := localtest.FunctionOf(t, s, now.Add(time.Hour)).Send(t, "POST",
+			s.Endpoint()+"/n/localns/b/packages/p", body, nil); resp.StatusCode != 404 {
 			t.Errorf("who lacks a right makes one with it: %d", resp.StatusCode)
 		}
 	}
@@ -343,10 +409,13 @@ func TestPreAuthenticatedWritesAreLogged(t *testing.T) {
 	par := preauthenticate(t, c, "packages", details(write, "in/a.zip", false))
 	plain(t, s, "PUT", *par.AccessUri, "x")
 	query := fmt.Sprintf(`{"timeStart":%q,"timeEnd":%q,"searchQuery":"search \"%s\""}`,
-		time.Now().Add(-time.Hour).UTC().Format(time.RFC3339), time.Now().Add(time.Hour).UTC().Format(time.RFC3339), localoci.WriteLog)
+		time.Now().Add(-time.Hour).UTC().Format(time.RFC3339), time.Now().Add(time.Hour).UTC().Format(time.RFC3339),
+		localoci.WriteLog)
 	_, doc := localtest.PersonOf(t, s).Send(t, "POST", s.Endpoint()+"/20190909/search", query, nil)
 	text := fmt.Sprint(doc["results"])
-	for _, want := range []string{"isPar:true", "principalId:" + localoci.User, "requestResourcePath:/n/localns/b/packages/o/in/a.zip"} {
+	for _, want := range []string{
+		"isPar:true", "principalId:" + localoci.User, "requestResourcePath:/n/localns/b/packages/o/in/a.zip",
+	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the log lacks %s:\n%s", want, text)
 		}

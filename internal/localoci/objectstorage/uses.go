@@ -71,7 +71,8 @@ func (u use) grantedBy(p buckets.PAR) bool {
 		return false
 	case u.object == "":
 		return u.Method == http.MethodGet && p.Listing == listObjects
-	case u.Method == http.MethodPut && !kind.write, u.Method != http.MethodPut && !kind.read, u.Method == http.MethodDelete:
+	case u.Method == http.MethodPut && !kind.write, u.Method != http.MethodPut && !kind.read,
+		u.Method == http.MethodDelete:
 		return false
 	case kind.any:
 		return strings.HasPrefix(u.object, p.Object)
@@ -80,8 +81,8 @@ func (u use) grantedBy(p buckets.PAR) bool {
 }
 
 // prepareUse holds a use to what its creator may do now. OCI "checks the permissions of the creator each time"; it is
-// not said that a missing one is answered as to the creator, 404 BucketNotFound, nor whether all that the request grants
-// counts, as here, or what this use needs alone.
+// not said that a missing one is answered as to the creator, 404 BucketNotFound, nor whether all that the request
+// grants counts, as here, or what this use needs alone.
 func (s *Service) prepareUse(r *gateway.Request, to target, p buckets.PAR) error {
 	if err := authorize(r, to.bucket, granting(p)...); err != nil {
 		return err
