@@ -32,8 +32,8 @@ func TestOneRangeForUploadsThatAreNear(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
 	var todos []*claim.Todo
-	for id, ago := range map[string]time.Duration{"a": time.Hour, "b": 3 * time.Hour, "c": 9 * time.Hour, "old": 200 * time.Hour} {
-		todo := d.todo(id, ago)
+	for id, hours := range map[string]time.Duration{"a": 1, "b": 3, "c": 9, "old": 200} {
+		todo := d.todo(id, hours*time.Hour)
 		todos, d.log.entries = append(todos, todo), append(d.log.entries, write(todo))
 	}
 	if diff := cmp.Diff([]string{"old", "c", "b", "a"}, d.identified(todos...)); diff != "" {

@@ -145,7 +145,8 @@ func (d *desk) stored(id string) string {
 // write is the log's entry of an upload.
 func write(of *claim.Todo) uploader.LoggedWrite {
 	return uploader.LoggedWrite{
-		Time: of.Uploaded, Bucket: "packages", ETag: of.ETag, VersionID: of.VersionID, Principal: alice, Authentication: "user",
+		Time: of.Uploaded, Bucket: "packages", ETag: of.ETag, VersionID: of.VersionID,
+		Principal: alice, Authentication: "user",
 	}
 }
 
