@@ -60,9 +60,13 @@ func TestRecallOfARequestThatNamesThings(t *testing.T) {
 	if diff := cmp.Diff(named, w.Named); diff != "" || !w.NamesVersion || w.Request.ETag != "etag" {
 		t.Errorf("names a version %t; (-want +got):\n%s", w.NamesVersion, diff)
 	}
-	w = d.recalled(rerun(func(q *intake.Request) { q.ETag = "etag" }))
-	if w.NamesVersion {
-		t.Error("the version of the run itself is another")
+	for named, another := range map[store.GetOptions]bool{
+		{IfMatch: "another"}: true, {VersionID: "v2"}: true, {IfMatch: "etag"}: false, {VersionID: "v1"}: false, {}: false,
+	} {
+		w := d.recalled(rerun(func(q *intake.Request) { q.ETag, q.VersionID = named.IfMatch, named.VersionID }))
+		if w.NamesVersion != another {
+			t.Errorf("%+v: names another version %t; want %t", named, w.NamesVersion, another)
+		}
 	}
 	_, err := goback.Recall(t.Context(), d.Follower, rerun(func(q *intake.Request) {
 		q.Object, q.Action, q.ParameterSet = "other.zip", intake.ActionCheck, "FR"
