@@ -37,7 +37,8 @@ func given(t *testing.T, doc string) map[string]json.RawMessage {
 }
 
 const declared = `"parameters":{
-	"PW":{"type":"string","sensitive":true},"PIN":{"type":"integer","sensitive":true},"LEDGER":{"type":"string"}
+	"PW":{"type":"string","sensitive":true},"PIN":{"type":"integer","sensitive":true},
+	"LEDGER":{"type":"string"},"N":{"type":"integer"}
 }`
 
 // The names of parameters are kept, and the values of those that are known not to be sensitive: in the trigger that a
@@ -54,6 +55,7 @@ func TestWhatARequestHasGiven(t *testing.T) {
 		"short":            {m, `{"PW":"x9!q"}`, `{"PW":"***"}`},
 		"a short number":   {m, `{"PIN":-471}`, `{"PIN":"***"}`},
 		"a number":         {m, `{"PIN":1234567,"LEDGER":"no 1234567"}`, `{"PIN":"***","LEDGER":"no ***"}`},
+		"stays a number":   {m, `{"PW":"Tiger-s3cr3t","N":7}`, `{"PW":"***","N":7}`},
 		"of another type":  {m, `{"PIN":"Tiger-s3cr3t"}`, `{"PIN":"***"}`},
 		"without manifest": {nil, `{"LEDGER":"GL-is-long"}`, `{"LEDGER":"***"}`},
 	} {

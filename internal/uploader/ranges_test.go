@@ -69,6 +69,24 @@ func TestManyEntriesHideNoUploader(t *testing.T) {
 	}
 }
 
+// Where one range is not read to its end, each upload in it is looked for from where its own entry may still come: one
+// whose time was read comes late, and may have any time in that.
+func TestUploadsInARangeThatIsReadInPart(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	early, late := d.todo("early", 5*time.Hour), d.todo("late", 2*time.Hour)
+	d.flood(late, 100)
+	if done := d.identified(early, late); len(done) != 0 {
+		t.Errorf("done with %v", done)
+	}
+	if read := d.kept("early").Read; !read.IsZero() {
+		t.Errorf("the early one is looked for from %s on", read)
+	}
+	if read := d.kept("late").Read; !read.After(late.Uploaded.Add(-100*time.Second)) || !read.Before(late.Uploaded) {
+		t.Errorf("the late one is looked for from %s on; it was uploaded at %s", read, late.Uploaded)
+	}
+}
+
 // In a log that is not in the order of its times it is not known until when it was read: the next sweep begins anew.
 func TestALogWithoutAnOrder(t *testing.T) {
 	t.Parallel()
