@@ -1,16 +1,13 @@
 package executor_test
 
 import (
-	"bytes"
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
-	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -18,9 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"cemli-executor/executor"
-	"cemli-executor/internal/admission"
 	"cemli-executor/internal/evidence"
-	"cemli-executor/internal/problem"
 	"cemli-executor/internal/sandbox"
 	"cemli-executor/internal/store"
 )
@@ -343,54 +338,4 @@ func TestWrongParametersLetNothingRun(t *testing.T) {
 		t.Errorf("status %s, codes (-want +got):\n%s", r.Status, diff)
 	}
 	nothingRan(t, r)
-}
-
-// Inspect gives the verdict that a run gives, with the same codes, for the same bytes.
-func TestInspectAgreesWithRuns(t *testing.T) {
-	strict := `{"environment":"test","require":{"/owner":true},"object_name":"{name}-{version}.zip","embedded_secrets":"deny","types":["extension"],"freeze":[{"from":"2020-01-01T00:00","until":"2020-01-02T00:00","time_zone":"UTC","reason":"past"}]}`
-	for name, contents := range map[string]files{
-		"plain":      {"steps/run.sh": "echo"},
-		"owned":      {"manifest.json": manifestWith(`"owner":"me"`), "steps/run.sh": "echo"},
-		"bad":        {"manifest.json": `{"name":"Sample","versoin":"1"}`, "steps/run.sh": "echo"},
-		"no step":    {"manifest.json": manifestWith(`"owner":"me","steps":[{"run":"x.sh"}]`)},
-		"elsewhere":  {"manifest.json": manifestWith(`"owner":"me","environments":["prod"]`)},
-		"group":      {"manifest.json": manifestWith(`"concurrency":{"group":"a"},"outputs":["*"]`)},
-		"leak":       {"steps/run.sh": "cat <<E\n" + privateKey(t) + "E\n"},
-		"top folder": {"manifest.json": "", "sample/manifest.json": manifestJSON},
-	} {
-		for _, policy := range []string{"", strict, `{"environment":"prod"}`, `{}`} {
-			data := pack(t, contents)
-			if name == "top folder" {
-				data = pack(t, files{"manifest.json": manifestJSON})
-				data = bytes.ReplaceAll(data, []byte("manifest.json"), []byte("m/nifest.json"))
-			}
-			b := newBench(t)
-			opts := admission.InspectOptions{Limits: executor.DefaultLimits(), Environment: "test", Object: "sample-1.0.0.zip", Kind: executor.TriggerRequest}
-			if policy != "" {
-				b.config.Policy = executor.InlinePolicy("inline", []byte(policy))
-				opts.Policy = []byte(policy)
-			}
-			info := b.upload("sample-1.0.0.zip", data, store.PutOptions{})
-			r, err := b.run(t.Context(), request(info.Name, info.ETag))
-			if err != nil {
-				t.Fatal(err)
-			}
-			root, err := os.OpenRoot(t.TempDir())
-			if err != nil {
-				t.Fatal(err)
-			}
-			_, err = admission.Inspect(t.Context(), bytes.NewReader(data), int64(len(data)), root, opts)
-			_ = root.Close()
-			var refused *problem.Error
-			var got []string
-			if errors.As(err, &refused) {
-				for _, p := range refused.Problems {
-					got = append(got, p.Code)
-				}
-			}
-			if diff := cmp.Diff(codes(r), got); diff != "" || (err == nil) != (r.Status == evidence.StatusSuccess) {
-				t.Errorf("%s under %.40s: the run ended %s; codes of run and Inspect (-run +Inspect):\n%s", name, policy, r.Status, diff)
-			}
-		}
-	}
 }

@@ -4,16 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"log/slog"
 	"strings"
 	"testing"
 	"time"
 
 	"cemli-executor/executor"
 	"cemli-executor/internal/evidence"
-	"cemli-executor/internal/logwriter"
 	"cemli-executor/internal/store"
-	"cemli-executor/internal/testkit"
 )
 
 // hostileNames are names that objects of a bucket have, and that no package can have.
@@ -98,18 +95,5 @@ func TestASweepRefusesHostileNames(t *testing.T) {
 	}
 	if swept := b.sweep(); len(swept.Runs) != 0 || b.resultsStored() != len(hostileNames) {
 		t.Errorf("once more: %+v", swept)
-	}
-}
-
-// A log shows names as they are.
-func TestLogsShowHostileNames(t *testing.T) {
-	b := newBench(t)
-	b.hostile("a\u202epiz.zip")
-	out := &testkit.Buffer{}
-	b.config.LogWriter = logwriter.New(out)
-	b.config.Log = slog.New(slog.NewJSONHandler(b.config.LogWriter, nil))
-	b.again(request("a\u202epiz.zip", "e0"))
-	if log := out.String(); strings.ContainsRune(log, '\u202e') || !strings.Contains(log, `"object":"a\u202epiz.zip"`) {
-		t.Errorf("%q", log)
 	}
 }

@@ -1,0 +1,139 @@
+package confinement_test
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"cemli-executor/internal/confinement"
+	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/problem"
+	"cemli-executor/internal/sandbox"
+	"cemli-executor/internal/testkit"
+)
+
+// TestMain lets the tests run as on another kernel.
+func TestMain(m *testing.M) {
+	sandbox.Dispatch()
+	testkit.PretendKernel()
+	os.Exit(m.Run())
+}
+
+var levels = []sandbox.Level{sandbox.LevelNone, sandbox.LevelBasic, sandbox.LevelIsolated, sandbox.LevelFull}
+
+// A level is available exactly if the kernel has it; a refusal says what is lacking and how to go on.
+func TestAvailable(t *testing.T) {
+	t.Parallel()
+	has := sandbox.Probe()
+	for _, level := range levels {
+		err := confinement.Available(level)
+		if has.Strongest().Reaches(level) {
+			if err != nil {
+				t.Errorf("%s: %v", level, err)
+			}
+			continue
+		}
+		p := problem.Of(err, problem.Problem{}).Problems[0]
+		says := strings.Contains(p.Message, string(level)) && strings.Contains(p.Message, has.Lacks(level))
+		if p.Code != "sandbox.unavailable" || !says || p.Hint == "" {
+			t.Errorf("%s: %+v", level, p)
+		}
+	}
+}
+
+// A package without network runs only where something keeps it from one.
+func TestForNetwork(t *testing.T) {
+	t.Parallel()
+	for _, level := range levels {
+		want := ""
+		if level == sandbox.LevelNone {
+			want = "sandbox.network"
+		}
+		if err := confinement.ForNetwork(level, false); problem.CodeOf(err) != want {
+			t.Errorf("%s, without network: %v; want %q", level, err, want)
+		}
+		if err := confinement.ForNetwork(level, true); err != nil {
+			t.Errorf("%s, with network: %v", level, err)
+		}
+	}
+}
+
+// Secrets are given only to scripts that cannot take the function's identity.
+func TestForSecrets(t *testing.T) {
+	t.Parallel()
+	for level, want := range map[sandbox.Level]string{
+		sandbox.LevelNone: "secret.sandbox", sandbox.LevelBasic: "secret.sandbox",
+		sandbox.LevelIsolated: "", sandbox.LevelFull: "",
+	} {
+		err := confinement.ForSecrets(level)
+		if problem.CodeOf(err) != want || err != nil && !strings.Contains(err.Error(), string(level)) {
+			t.Errorf("%s: %v; want %q", level, err, want)
+		}
+	}
+}
+
+// What is planned is all that the kernel has, and nothing at the level none; a result says so.
+func TestPlanned(t *testing.T) {
+	t.Parallel()
+	if diff := cmp.Diff(sandbox.Layers{}, confinement.Planned(sandbox.LevelNone, true)); diff != "" {
+		t.Error("at the level none (-want +got):\n" + diff)
+	}
+	has := sandbox.Probe()
+	for _, level := range levels[1:] {
+		for _, network := range []bool{true, false} {
+			got := confinement.Planned(level, network)
+			if got.Level() != has.Strongest() || got.Landlock != has.Landlock || got.Offline == network {
+				t.Errorf("%s, network %t: %+v; the kernel has %+v", level, network, got, has)
+			}
+		}
+	}
+}
+
+// A result names the level that the layers amount to, and whether scripts can reach the function's credentials.
+func TestDescribe(t *testing.T) {
+	t.Parallel()
+	filtered := sandbox.Layers{NoNewPrivileges: true, Seccomp: true}
+	isolated, full := filtered, filtered
+	isolated.Landlock, full.Landlock, full.User = 1, 6, 65534
+	full.Limits = sandbox.Limits{Processes: 50, OpenFiles: 350, FileBytes: 1 << 20, DataBytes: 1 << 30}
+	for name, c := range map[string]struct {
+		level   sandbox.Level
+		network bool
+		layers  sandbox.Layers
+		want    evidence.Sandbox
+	}{
+		"none": {
+			sandbox.LevelNone, true,
+			sandbox.Layers{},
+			evidence.Sandbox{Level: "none", CredentialsReachable: true, Network: true},
+		},
+		"basic": {
+			sandbox.LevelNone, false, filtered,
+			evidence.Sandbox{Level: "basic", CredentialsReachable: true, NoNewPrivileges: true, Seccomp: true},
+		},
+		"isolated": {sandbox.LevelBasic, true, isolated, evidence.Sandbox{
+			Level: "isolated", Network: true, NoNewPrivileges: true, Seccomp: true, Landlock: 1,
+		}},
+		"full": {sandbox.LevelFull, true, full, evidence.Sandbox{
+			Level: "full", Network: true, NoNewPrivileges: true, Seccomp: true, Landlock: 6, User: 65534,
+			Limits: &evidence.SandboxLimits{Processes: 50, OpenFiles: 350, FileBytes: 1 << 20, DataBytes: 1 << 30},
+		}},
+	} {
+		got := confinement.Describe(c.level, c.network, c.layers)
+		c.want.Gaps = c.layers.Gaps()
+		if diff := cmp.Diff(c.want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+// Where Landlock was wanted and is not there, a result says why.
+func TestDescribeWithoutLandlock(t *testing.T) {
+	t.Parallel()
+	got := confinement.Describe(sandbox.LevelBasic, true, sandbox.Layers{NoNewPrivileges: true, Seccomp: true})
+	if want := string(sandbox.Probe().NoLandlock); got.NoLandlock != want {
+		t.Errorf("%q; the kernel says %q", got.NoLandlock, want)
+	}
+}
