@@ -23,7 +23,7 @@ on() {
   grep -E '^(ok|FAIL|---? FAIL|panic)|^ +--- FAIL|_test\.go:[0-9]+: .*(want|FAIL)' "$work/log" || true
 }
 
-on ENOSYS . ./executor ./examples ./internal/sandbox ./internal/local ./cmd/...
-on 1 ./executor ./examples
-on 3 ./executor ./examples
+on ENOSYS . ./executor ./internal/pipeline ./internal/confinement ./examples ./internal/sandbox ./internal/local ./cmd/...
+on 1 ./executor ./internal/pipeline ./internal/confinement ./examples
+on 3 ./executor ./internal/pipeline ./internal/confinement ./examples
 exit "$code"
