@@ -42,7 +42,8 @@ func (w *work) resume(ctx context.Context, request Request) ([]evidence.Result, 
 		return []evidence.Result{w.Refused(request, err)}, err
 	case held == nil:
 		err := problem.New(problem.Problem{
-			Code: "state.unknown", Where: request.Continue, Message: "no such request was accepted here", Hint: "name the package and what is to be done with it",
+			Code: "state.unknown", Where: request.Continue, Message: "no such request was accepted here",
+			Hint: "name the package and what is to be done with it",
 		}, nil)
 		return []evidence.Result{w.Refused(request, err)}, nil
 	}

@@ -42,7 +42,9 @@ const probeTime = 20 * time.Second
 func (e *Executor) Probe(ctx context.Context, more Probing) Probe {
 	p := Probe{Action: ActionProbe, Environment: e.Environment, Version: e.Identity.ExecutorVersion}
 	for _, wrong := range more.Problems {
-		p.Lines = append(p.Lines, ProbeLine{What: "configuration", Says: problem.New(wrong, nil).Message(), Code: wrong.Code, Cure: wrong.Hint})
+		p.Lines = append(p.Lines, ProbeLine{
+			What: "configuration", Says: problem.New(wrong, nil).Message(), Code: wrong.Code, Cure: wrong.Hint,
+		})
 	}
 	ctx, cancel := context.WithTimeout(ctx, probeTime)
 	defer cancel()
@@ -105,7 +107,8 @@ func (e probing) probeState(ctx context.Context) (string, error) {
 	if err := errors.Join(err, body.Close()); err != nil {
 		return "", store.Error(store.ErrUnavailable, "read", e.State.Name(), e.probeObject(), err)
 	}
-	if err := e.put(ctx, e.State, store.PutOptions{IfMatch: info.ETag}); err != nil && !errors.Is(err, store.ErrChanged) {
+	if err := e.put(ctx, e.State, store.PutOptions{IfMatch: info.ETag}); err != nil &&
+		!errors.Is(err, store.ErrChanged) {
 		return "", err // another probe may have come between
 	}
 	if _, err := e.State.List(ctx, store.ListOptions{Prefix: "probe/", Limit: 1}); err != nil {
@@ -131,7 +134,9 @@ func (e probing) probeResults(ctx context.Context) (string, error) {
 	switch {
 	case err == nil:
 		return "", problem.New(problem.Problem{
-			Code: "store.evidence", Where: e.Results.Name() + "/" + e.probeObject(), Message: "the store has overwritten what was to be created only", Hint: "use Object Storage, which heeds If-None-Match",
+			Code: "store.evidence", Where: e.Results.Name() + "/" + e.probeObject(),
+			Message: "the store has overwritten what was to be created only",
+			Hint:    "use Object Storage, which heeds If-None-Match",
 		}, nil)
 	case !errors.Is(err, store.ErrExists):
 		return "", err

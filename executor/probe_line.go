@@ -33,6 +33,8 @@ func (c ProbeCheck) line(ctx context.Context, e probing) ProbeLine {
 		return ProbeLine{What: c.What, OK: true, Says: says}
 	}
 	e.Log.Warn("probe", "what", c.What, "code", problem.CodeOf(err), "error", err.Error())
-	p := problem.Of(err, problem.Problem{Code: codes.Internal, Message: "it could not be looked at", Hint: "see the function's log"})
+	p := problem.Of(err, problem.Problem{
+		Code: codes.Internal, Message: "it could not be looked at", Hint: "see the function's log",
+	})
 	return ProbeLine{What: c.What, Says: p.Message(), Code: p.Code(), Cure: p.Problems[0].Hint}
 }

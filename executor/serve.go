@@ -72,7 +72,9 @@ func (w *work) drain(ctx context.Context, callID string) {
 
 // handOver hands over a request that no invocation like this one can end. Where there can be no other,
 // that is the end of it.
-func (w *work) handOver(ctx context.Context, pending, callID string, results []evidence.Result, err error) ([]evidence.Result, error) {
+func (w *work) handOver(
+	ctx context.Context, pending, callID string, results []evidence.Result, err error,
+) ([]evidence.Result, error) {
 	refused := w.hand(ctx, pending)
 	if refused == nil || problem.CodeOf(refused) == "" || pipeline.Retryable(refused) || !w.fits(0) {
 		return results, err

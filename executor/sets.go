@@ -30,7 +30,8 @@ func (w *work) runSets(ctx context.Context, request Request, all pipeline.Sets) 
 			request.Continued = false // a fresh invocation has more time than is left of this one
 		}
 		longest = max(longest, time.Since(begun))
-		request.ETag, request.VersionID, request.Pinned = end.Result.Package.ETag, end.Result.Package.VersionID, end.Request.Pinned
+		request.ETag, request.VersionID = end.Result.Package.ETag, end.Result.Package.VersionID
+		request.Pinned = end.Request.Pinned
 		if !succeeded(end.Result) && status == evidence.StatusSuccess {
 			status = end.Result.Status
 			if !all.GoesOn {
@@ -63,11 +64,12 @@ func succeeded(result evidence.Result) bool {
 func (w *work) runSet(
 	ctx context.Context, request Request, before pipeline.Ended, failed *evidence.Result, longest time.Duration,
 ) (pipeline.Ended, error) {
+	sameMayFit := longest == 0 || w.fits(2*longest) // sets take about as long as each other
 	switch {
 	case failed != nil:
 		return w.SkipSet(ctx, request, w.invocation(), before, *failed)
 	case w.Invoke != nil && !request.Continued && !w.fits(0), // what came before it has taken the time
-		longest > 0 && !w.fits(2*longest) && (w.Invoke != nil || !w.fits(w.least)): // sets take about as long as each other
+		!sameMayFit && (w.Invoke != nil || !w.fits(w.least)):
 		if w.Invoke != nil {
 			w.handOffs = append(w.handOffs, request.Parent)
 		}
@@ -85,7 +87,8 @@ func (w *work) answerSets(ctx context.Context, request Request, all claim.Claim)
 		case err != nil:
 			return append(results, w.Refused(request, err)), err
 		case held == nil:
-			results = append(results, w.Engine.Later(request, "the same request is being done; this parameter set has not begun"))
+			results = append(results,
+				w.Engine.Later(request, "the same request is being done; this parameter set has not begun"))
 		default:
 			results = append(results, w.Duplicate(request, held.Claim))
 		}

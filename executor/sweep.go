@@ -52,11 +52,15 @@ func (e *Executor) sweep(ctx context.Context, w *work, callID string) (Swept, er
 	s.swept.Handed = s.handed
 	s.swept.Status, s.swept.Message = evidence.StatusSuccess, s.remains()
 	if err := errors.Join(append(s.failed, err)...); err != nil {
-		described := problem.Of(err, problem.Problem{Code: "state.sweep", Message: "the sweep could not do all of its work", Hint: "see the function's log"})
-		s.swept.Status, s.swept.Message, s.swept.Error = evidence.StatusError, described.Message(), evidence.NewError(described)
+		described := problem.Of(err, problem.Problem{
+			Code: "state.sweep", Message: "the sweep could not do all of its work", Hint: "see the function's log",
+		})
+		s.swept.Status, s.swept.Message = evidence.StatusError, described.Message()
+		s.swept.Error = evidence.NewError(described)
 		return s.swept, err
 	}
-	e.Log.Info("swept", "open", s.swept.Open, "waiting", s.swept.Waiting, "handed", s.swept.Handed, "uploads", s.swept.Uploads, "runs", len(s.swept.Runs), "todo", s.swept.Todo, "more", s.swept.More)
+	e.Log.Info("swept", "open", s.swept.Open, "waiting", s.swept.Waiting, "handed", s.swept.Handed,
+		"uploads", s.swept.Uploads, "runs", len(s.swept.Runs), "todo", s.swept.Todo, "more", s.swept.More)
 	return s.swept, nil
 }
 
@@ -74,7 +78,7 @@ func (s *sweeping) all(ctx context.Context) error {
 
 // look goes on with what is open, and with uploads that nobody has claimed.
 func (s *sweeping) look(ctx context.Context) error {
-	watch, err := s.Watch(ctx, s.Now())
+	watch, err := s.Follower.Watch(ctx, s.Now())
 	if err != nil {
 		return err
 	}

@@ -84,8 +84,9 @@ func (s *sweeping) suspected(ctx context.Context, t *claim.Taking) (request Requ
 	}
 	if err := json.Unmarshal(t.Request, &request); err != nil {
 		return request, false, problem.New(problem.Problem{
-			Code: "state.corrupt", Where: s.State.Name() + "/taking/" + s.Environment + "/" + t.Key + ".json", Message: "the request that was taken cannot be read; nothing was run",
-			Hint: "find out who wrote it, or delete it: the upload is found again",
+			Code: "state.corrupt", Where: s.State.Name() + "/taking/" + s.Environment + "/" + t.Key + ".json",
+			Message: "the request that was taken cannot be read; nothing was run",
+			Hint:    "find out who wrote it, or delete it: the upload is found again",
 		}, err)
 	}
 	request.CallID = s.callID

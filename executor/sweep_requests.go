@@ -65,7 +65,9 @@ func (s *sweeping) request(ctx context.Context, name string) error {
 	if held != nil && held.Died(s.Now()) {
 		// It comes last. What is one set of a request comes with that.
 		if s.takings[held.Key] == nil && !request.ForSet {
-			s.takings[held.Key] = &claim.Taking{Environment: s.Environment, Key: held.Key, Pending: held.Pending(), Tries: 1}
+			s.takings[held.Key] = &claim.Taking{
+				Environment: s.Environment, Key: held.Key, Pending: held.Pending(), Tries: 1,
+			}
 		}
 		return nil
 	}

@@ -77,7 +77,8 @@ func (s *sweeping) upload(ctx context.Context, v store.Version) (err error) {
 		return nil // it was replaced since it was listed: the next sweep lists what is there now
 	}
 	request := Request{
-		Bucket: s.Packages.Name(), Object: v.Name, ETag: info.ETag, VersionID: info.VersionID, Caller: Caller{CallID: s.callID},
+		Bucket: s.Packages.Name(), Object: v.Name, ETag: info.ETag, VersionID: info.VersionID,
+		Caller:  Caller{CallID: s.callID},
 		Trigger: Trigger{Kind: TriggerSweep}, Fixed: Fixed{Created: v.Created},
 	}
 	if request.Namespace, err = s.Namespace(ctx); err != nil {

@@ -115,7 +115,8 @@ func (s *sweeping) remains() string {
 // full reports whether the sweep has to leave the rest to the next one.
 func (s *sweeping) full(ctx context.Context) bool {
 	end, bounded := ctx.Deadline()
-	return bounded && time.Until(end) < time.Second || !s.fits(0) || s.Invoke == nil && !s.fits(s.least) || len(s.handOffs)+s.handed >= sweepHands
+	return bounded && time.Until(end) < time.Second || !s.fits(0) || s.Invoke == nil && !s.fits(s.least) ||
+		len(s.handOffs)+s.handed >= sweepHands
 }
 
 func (s *sweeping) note(err error) {

@@ -56,7 +56,9 @@ func (w *work) setAside(ctx context.Context, request Request, deaths int) (evide
 }
 
 // setAsideSets ends a request for several sets: those that have not ended are set aside.
-func (w *work) setAsideSets(ctx context.Context, request Request, held *claim.Held, deaths int) (last evidence.Result, err error) {
+func (w *work) setAsideSets(
+	ctx context.Context, request Request, held *claim.Held, deaths int,
+) (last evidence.Result, err error) {
 	request.Parent = held.Pending()
 	for _, request.ParameterSet = range held.Sets {
 		if last, err = w.setAside(ctx, request, deaths); err != nil || isPassing(last) {

@@ -91,7 +91,8 @@ func (w *work) hand(ctx context.Context, pending string) error {
 		w.Log.Info("handed to another invocation", "request", pending)
 		return nil
 	}
-	w.Log.Error("a request could not be handed to another invocation", "request", pending, "code", problem.CodeOf(refused), "error", refused.Error())
+	w.Log.Error("a request could not be handed to another invocation", "request", pending,
+		"code", problem.CodeOf(refused), "error", refused.Error())
 	if err := w.Book.CountFailure(ctx, claim.KeyOf(pending), pipeline.LastError(refused)); err != nil {
 		w.Log.Error("the failure could not be counted", "request", pending, "error", err.Error())
 	}
@@ -106,8 +107,9 @@ func (e *Executor) reload(ctx context.Context, pending, callID string) (request 
 	}
 	if err := json.Unmarshal(m.Request, &request); err != nil {
 		return Request{}, false, problem.New(problem.Problem{
-			Code: "state.corrupt", Where: e.State.Name() + "/open/" + e.Environment + "/" + pending + ".json", Message: "the accepted request cannot be read; nothing was run",
-			Hint: "find out who wrote it, or restore an earlier version of the object",
+			Code: "state.corrupt", Where: e.State.Name() + "/open/" + e.Environment + "/" + pending + ".json",
+			Message: "the accepted request cannot be read; nothing was run",
+			Hint:    "find out who wrote it, or restore an earlier version of the object",
 		}, err)
 	}
 	if request.Parent != "" {

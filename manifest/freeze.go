@@ -51,7 +51,8 @@ func readWindow(n document.Node) window {
 		document.Optional("days", func(v document.Node) {
 			weekly = true
 			for _, e := range v.List() {
-				w.days = append(w.days, time.Weekday(slices.Index(weekdays, e.Choice("", weekdays...)))) // 0 to 6; a wrong one is a problem
+				// The index is 0 to 6; a wrong name is a problem.
+				w.days = append(w.days, time.Weekday(slices.Index(weekdays, e.Choice("", weekdays...))))
 			}
 		}),
 		document.Optional("from", func(v document.Node) { from = &v }),
@@ -73,7 +74,8 @@ func readWindow(n document.Node) window {
 		return w
 	}
 	if from == nil || until == nil {
-		n.Bad("", "a window needs from and until, or days", `write "from": "2026-12-24T00:00", "until": "2027-01-02T06:00"`)
+		n.Bad("", "a window needs from and until, or days",
+			`write "from": "2026-12-24T00:00", "until": "2027-01-02T06:00"`)
 		return w
 	}
 	w.from, w.until = readMoment(*from), readMoment(*until)

@@ -15,7 +15,8 @@ func readName(n document.Node) string {
 	const form = "1 to 63 of a-z 0-9 . _ - that begin with a letter or digit"
 	if text, ok := strictjson.Text(n.Value()); ok && !nameRule.MatchString(text) {
 		hint := ""
-		if near := strings.Trim(unnamed.ReplaceAllString(strings.ToLower(text), "-"), "._-"); nameRule.MatchString(near) {
+		near := strings.Trim(unnamed.ReplaceAllString(strings.ToLower(text), "-"), "._-")
+		if nameRule.MatchString(near) {
 			hint = "call it " + near
 		}
 		n.Bad("manifest.name", fmt.Sprintf("%q is not %s", document.Printable(text), form), hint)

@@ -75,7 +75,8 @@ func (r *valueReader) parameter(n document.Node) Parameter {
 		document.Optional("default", func(v document.Node) { fallback = &v }),
 		document.Optional("enum", func(v document.Node) {
 			if enum = v.List(); len(enum) == 0 && string(v.Value()) == "[]" {
-				v.Bad("manifest.required", "enum is empty: no value would be allowed", "list the values, or remove enum")
+				v.Bad("manifest.required", "enum is empty: no value would be allowed",
+					"list the values, or remove enum")
 			}
 		}),
 		document.Optional("pattern", func(v document.Node) { pattern = &v }),
@@ -200,7 +201,8 @@ func (m *Manifest) Resolve(in Inputs) (Arguments, error) {
 	}
 	set, known := m.ParameterSets[in.Set]
 	if in.Set != "" && !known {
-		add("trigger.parameter_set", in.Set, "the package has no such parameter set", listed("its sets: ", "it has none: leave the set out", m.ParameterSets))
+		add("trigger.parameter_set", in.Set, "the package has no such parameter set",
+			listed("its sets: ", "it has none: leave the set out", m.ParameterSets))
 	}
 	declared := sortedKeys(m.Parameters)
 	for _, name := range sortedKeys(in.Parameters) {
@@ -209,7 +211,8 @@ func (m *Manifest) Resolve(in Inputs) (Arguments, error) {
 			if len(problems) < problem.Suggested {
 				near = problem.Nearest(name, declared)
 			}
-			add("trigger.parameter_unknown", name, undeclared(name, near), listed("the package's parameters: ", "the package has none: leave it out", m.Parameters))
+			add("trigger.parameter_unknown", name, undeclared(name, near),
+				listed("the package's parameters: ", "the package has none: leave it out", m.Parameters))
 		}
 	}
 	var arguments Arguments
@@ -227,7 +230,8 @@ func (m *Manifest) Resolve(in Inputs) (Arguments, error) {
 		}
 		switch {
 		case v == nil && p.Required:
-			add("trigger.parameter_missing", name, "the package needs a value for this parameter", "give it in the request, or under environment_parameters or as default in the manifest")
+			add("trigger.parameter_missing", name, "the package needs a value for this parameter",
+				"give it in the request, or under environment_parameters or as default in the manifest")
 		case v == nil:
 		case work > document.MaxMatching:
 			add("trigger.parameter", name, slow, shorter)

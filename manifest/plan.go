@@ -96,7 +96,10 @@ func (m *Manifest) Plan(files map[string]string, arguments Arguments) (*Plan, er
 func noScripts(missing, files []string) error {
 	var problems []problem.Problem
 	for i, run := range missing {
-		p := problem.Problem{Code: "manifest.step_missing", Where: run, Message: "the package has no such file", Hint: "add it, or correct the path in steps"}
+		p := problem.Problem{
+			Code: "manifest.step_missing", Where: run, Message: "the package has no such file",
+			Hint: "add it, or correct the path in steps",
+		}
 		if i < problem.Suggested {
 			if near := problem.Nearest(run, files); near != "" {
 				p.Hint = "did you mean " + near + "?"

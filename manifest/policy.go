@@ -49,7 +49,8 @@ type requirement struct {
 // PolicyLimits are the names of the limits that a policy may set: those of the
 // function's CEMLI_LIMIT_ variables.
 var PolicyLimits = []string{
-	"package_bytes", "entries", "file_bytes", "total_bytes", "ratio", "log_bytes", "artifacts", "artifact_bytes", "run_time",
+	"package_bytes", "entries", "file_bytes", "total_bytes", "ratio", "log_bytes", "artifacts", "artifact_bytes",
+	"run_time",
 }
 
 // ParsePolicy reads the policy of an environment. The error is a *problem.Error with
@@ -58,16 +59,19 @@ var PolicyLimits = []string{
 func ParsePolicy(doc []byte, environment string) (*Policy, error) {
 	const code = "policy.unavailable"
 	if len(doc) > MaxBytes {
-		return nil, refuse(code, "", fmt.Sprintf("the policy has %d bytes; at most %d are allowed", len(doc), MaxBytes), "shorten it")
+		return nil, refuse(code, "", fmt.Sprintf("the policy has %d bytes; at most %d are allowed", len(doc), MaxBytes),
+			"shorten it")
 	}
 	if fault := strictjson.Check(doc, MaxDepth); fault != nil {
-		return nil, refuse(code, fault.Pointer, "the policy is not valid JSON: "+fault.Error(), "mend it; until then nothing runs")
+		return nil, refuse(code, fault.Pointer, "the policy is not valid JSON: "+fault.Error(),
+			"mend it; until then nothing runs")
 	}
 	c := &document.Checker{Code: code}
 	p := &Policy{prerelease: true, downgrade: true, embedded: true, network: "allow"}
 	c.Root(doc).Fields(p.fields())
 	if p.Environment != "" && p.Environment != environment {
-		c.Add(code, "/environment", fmt.Sprintf("the policy is for the environment %s; this is %s", p.Environment, environment),
+		c.Add(code, "/environment",
+			fmt.Sprintf("the policy is for the environment %s; this is %s", p.Environment, environment),
 			"give "+environment+" its own policy; CEMLI_POLICY names it")
 	}
 	if err := c.Refused(); err != nil {
@@ -81,7 +85,9 @@ func (p *Policy) fields() []document.Field {
 	table := []document.Field{
 		document.Optional("$schema", func(n document.Node) { n.Line(2048) }),
 		document.Optional("description", func(n document.Node) { n.Text(maxText) }),
-		document.Required("environment", func(n document.Node) { p.Environment = n.Word("", environmentRule, anEnvironment) }),
+		document.Required("environment", func(n document.Node) {
+			p.Environment = n.Word("", environmentRule, anEnvironment)
+		}),
 		document.Optional("require", func(n document.Node) { p.require = readRequirements(n) }),
 		document.Optional("types", func(n document.Node) {
 			p.types = []string{}
@@ -107,7 +113,9 @@ func (p *Policy) fields() []document.Field {
 			}
 		}),
 		document.Optional("embedded_secrets", func(n document.Node) { p.embedded = readAllow(n) }),
-		document.Optional("sandbox", func(n document.Node) { p.Sandbox = n.Choice("", "none", "basic", "isolated", "full") }),
+		document.Optional("sandbox", func(n document.Node) {
+			p.Sandbox = n.Choice("", "none", "basic", "isolated", "full")
+		}),
 		document.Optional("concurrency", func(n document.Node) {
 			n.Fields([]document.Field{document.Required("group", func(v document.Node) { p.group = readGroup(v) })})
 		}),
@@ -119,7 +127,9 @@ func (p *Policy) fields() []document.Field {
 		}),
 		document.Optional("triggers", func(n document.Node) { p.triggers = readTriggers(n) }),
 	}
-	return append(table, document.Later("", "revision", "runners", "windows", "signatures", "ownership", "require_success_in", "emergency")...)
+	return append(table,
+		document.Later("", "revision", "runners", "windows", "signatures", "ownership", "require_success_in",
+			"emergency")...)
 }
 
 // readAllow reads whether something is allowed.
@@ -129,7 +139,8 @@ func readAllow(n document.Node) bool { return n.Choice("", "allow", "deny") == "
 func readPattern(n document.Node) string {
 	text := n.Line(document.MaxLine)
 	if _, err := path.Match(text, ""); err != nil || text == "" {
-		n.Bad("", document.Printable(text)+" is not a pattern such as erp-*", "close the bracket, or escape it with a backslash")
+		n.Bad("", document.Printable(text)+" is not a pattern such as erp-*",
+			"close the bracket, or escape it with a backslash")
 	}
 	return text
 }
@@ -142,7 +153,8 @@ func readRequirements(n document.Node) []requirement {
 		member := members[key]
 		r := requirement{pointer: jsontext.Pointer(key)}
 		if !r.pointer.IsValid() || key == "" {
-			member.Bad("", fmt.Sprintf("%q is not a JSON pointer into the manifest", document.Printable(key)), "write it like /change_ticket")
+			member.Bad("", fmt.Sprintf("%q is not a JSON pointer into the manifest", document.Printable(key)),
+				"write it like /change_ticket")
 			continue
 		}
 		switch member.Value().Kind() {
@@ -168,7 +180,8 @@ func readTemplate(n document.Node) string {
 		rest = strings.ReplaceAll(rest, p, "")
 	}
 	if text == "" || strings.ContainsAny(rest, "{}") {
-		n.Bad("", fmt.Sprintf("%q is not a form of names", document.Printable(text)), "use "+strings.Join(placeholders, ", ")+", as in {name}-{version}.zip")
+		n.Bad("", fmt.Sprintf("%q is not a form of names", document.Printable(text)),
+			"use "+strings.Join(placeholders, ", ")+", as in {name}-{version}.zip")
 	}
 	return text
 }
@@ -180,7 +193,8 @@ const setPlaceholder = "{set}"
 func readGroup(n document.Node) string {
 	text := n.Line(document.MaxLine)
 	if !stepRule.MatchString(strings.ReplaceAll(text, setPlaceholder, "SET")) {
-		n.Bad("", fmt.Sprintf("%q is not a group's name: letters, digits, spaces, . _ -", document.Printable(text)), "write it like erp, or erp-{set} to let parameter sets run side by side")
+		n.Bad("", fmt.Sprintf("%q is not a group's name: letters, digits, spaces, . _ -", document.Printable(text)),
+			"write it like erp, or erp-{set} to let parameter sets run side by side")
 	}
 	return text
 }
@@ -210,7 +224,8 @@ func readActions(n document.Node) map[string][]string {
 		allowed[kind] = []string{}
 		for _, e := range members[kind].List() {
 			if text, _ := strictjson.Text(e.Value()); slices.Contains(laterActions, text) {
-				e.Bad("", "this version does not support the action "+text, "remove it, or use an executor that supports it")
+				e.Bad("", "this version does not support the action "+text,
+					"remove it, or use an executor that supports it")
 				continue
 			}
 			allowed[kind] = append(allowed[kind], e.Choice("", actionNames...))
@@ -294,13 +309,21 @@ func (v *violations) requirements() {
 		work += r.rule.Work(text)
 		switch {
 		case absent(text):
-			v.add("policy.require", string(r.pointer), "the environment "+v.policy.Environment+" requires this in the manifest", "add it")
+			v.add("policy.require", string(r.pointer),
+				"the environment "+v.policy.Environment+" requires this in the manifest", "add it")
 		case r.rule.Rule == nil && !legible(value):
-			v.add("policy.require", string(r.pointer), "the environment "+v.policy.Environment+" requires this in the manifest, and there is nothing to be seen in it", "write something that people can read")
+			v.add("policy.require", string(r.pointer),
+				"the environment "+v.policy.Environment+
+					" requires this in the manifest, and there is nothing to be seen in it",
+				"write something that people can read")
 		case work > document.MaxMatching:
-			v.add("policy.require", string(r.pointer), "it takes too long to compare this with what the environment "+v.policy.Environment+" requires", "shorten it")
+			v.add("policy.require", string(r.pointer),
+				"it takes too long to compare this with what the environment "+v.policy.Environment+" requires",
+				"shorten it")
 		case r.rule.Rule != nil && !r.rule.Rule.MatchString(text):
-			v.add("policy.require", string(r.pointer), fmt.Sprintf("%q does not match %s, which the environment %s requires", document.Printable(text), r.rule.Rule, v.policy.Environment), "correct it")
+			v.add("policy.require", string(r.pointer),
+				fmt.Sprintf("%q does not match %s, which the environment %s requires", document.Printable(text),
+					r.rule.Rule, v.policy.Environment), "correct it")
 		}
 	}
 }
@@ -362,7 +385,8 @@ func member(value jsontext.Value, token string) (jsontext.Value, bool) {
 func (v *violations) identity() {
 	p, m := v.policy, v.c.Manifest
 	if p.types != nil && !slices.Contains(p.types, m.Type) {
-		v.add("policy.type", "/type", fmt.Sprintf("packages of type %s may not run in %s", m.Type, p.Environment), "allowed: "+problem.Names(p.types))
+		v.add("policy.type", "/type", fmt.Sprintf("packages of type %s may not run in %s", m.Type, p.Environment),
+			"allowed: "+problem.Names(p.types))
 	}
 	if p.objectName == "" {
 		return
@@ -381,14 +405,19 @@ func (v *violations) identity() {
 func (v *violations) versions() {
 	p, m := v.policy, v.c.Manifest
 	if !p.prerelease && isPrerelease(m.Version) {
-		v.add("policy.prerelease", "/version", m.Version+" is a prerelease, and "+p.Environment+" takes none", "release it: remove what follows the hyphen")
+		v.add("policy.prerelease", "/version", m.Version+" is a prerelease, and "+p.Environment+" takes none",
+			"release it: remove what follows the hyphen")
 	}
 	if !p.downgrade && v.c.Current != "" && older(m.Version, v.c.Current) && !v.c.Rollback {
-		v.add("policy.downgrade", "/version", fmt.Sprintf("%s is older than %s, which is in %s", m.Version, v.c.Current, p.Environment),
-			"raise the version; to go back on purpose, send a request with the object, rollback_of (the earlier run that is to be applied again) and reason")
+		v.add("policy.downgrade", "/version",
+			fmt.Sprintf("%s is older than %s, which is in %s", m.Version, v.c.Current, p.Environment),
+			"raise the version; to go back on purpose, send a request with the object, rollback_of (the earlier run "+
+				"that is to be applied again) and reason")
 	}
 	if !p.reuse && v.c.Seen != "" && v.c.Seen != v.c.DirHash {
-		v.add("policy.reuse", "/version", fmt.Sprintf("version %s ran in %s with other contents (%s)", m.Version, p.Environment, v.c.Seen), "raise the version whenever the contents change")
+		v.add("policy.reuse", "/version",
+			fmt.Sprintf("version %s ran in %s with other contents (%s)", m.Version, p.Environment, v.c.Seen),
+			"raise the version whenever the contents change")
 	}
 }
 
@@ -401,23 +430,30 @@ func (p *Policy) Allows(kind, action string) bool {
 func (v *violations) abilities() {
 	p, m := v.policy, v.c.Manifest
 	if !p.Allows(v.c.Kind, v.c.Action) {
-		v.add("policy.action", v.c.Action, fmt.Sprintf("a %s may not ask for %s in %s", kindName(v.c.Kind), v.c.Action, p.Environment), "")
+		v.add("policy.action", v.c.Action,
+			fmt.Sprintf("a %s may not ask for %s in %s", kindName(v.c.Kind), v.c.Action, p.Environment), "")
 	}
 	switch {
 	case p.network == "deny" && m.Network:
-		v.add("policy.network", "/network", p.Environment+" takes only packages without network", `add "network": false`)
+		v.add("policy.network", "/network", p.Environment+" takes only packages without network",
+			`add "network": false`)
 	case p.network == "declared" && !m.NetworkDeclared:
-		v.add("policy.network", "/network", p.Environment+" wants the package to say whether it uses the network", `add "network": true or false`)
+		v.add("policy.network", "/network", p.Environment+" wants the package to say whether it uses the network",
+			`add "network": true or false`)
 	}
 	for _, name := range sortedKeys(m.Secrets) {
 		secret := m.Secrets[name]
-		if p.secrets != nil && !slices.ContainsFunc(p.secrets, func(glob string) bool { ok, _ := path.Match(glob, secret); return ok }) {
-			v.add("policy.secret", "/secrets/"+name, fmt.Sprintf("the secret %s may not be used in %s", document.Printable(secret), p.Environment), "allowed: "+problem.Names(p.secrets))
+		if p.secrets != nil && !slices.ContainsFunc(p.secrets,
+			func(glob string) bool { ok, _ := path.Match(glob, secret); return ok }) {
+			v.add("policy.secret", "/secrets/"+name,
+				fmt.Sprintf("the secret %s may not be used in %s", document.Printable(secret), p.Environment),
+				"allowed: "+problem.Names(p.secrets))
 		}
 	}
 	if !p.embedded && v.c.Action != "rollback" {
 		for _, place := range v.c.Embedded {
-			v.add("policy.embedded_secret", place, "this looks like a secret, and packages may hold none", "take it out, put it into the vault, and change it: it is known now")
+			v.add("policy.embedded_secret", place, "this looks like a secret, and packages may hold none",
+				"take it out, put it into the vault, and change it: it is known now")
 		}
 	}
 }
@@ -444,6 +480,8 @@ func (v *violations) frozen() {
 				hint = "send the request again then: this freeze is closed to rollbacks too, whatever their reference"
 			}
 		}
-		v.add("policy.freeze", "", fmt.Sprintf("%s is frozen until %s: %s", v.policy.Environment, end.Format("2006-01-02 15:04 MST"), w.reason), hint)
+		v.add("policy.freeze", "",
+			fmt.Sprintf("%s is frozen until %s: %s", v.policy.Environment, end.Format("2006-01-02 15:04 MST"),
+				w.reason), hint)
 	}
 }

@@ -7,13 +7,16 @@ import (
 )
 
 // Segments of a path in a package: neither empty nor "." nor "..".
-const segment = `(?:[^/.\\\x00-\x1f\x7f][^/\\\x00-\x1f\x7f]*|\.[^/.\\\x00-\x1f\x7f][^/\\\x00-\x1f\x7f]*|\.\.[^/\\\x00-\x1f\x7f]+)`
+const segment = `(?:[^/.\\\x00-\x1f\x7f][^/\\\x00-\x1f\x7f]*` +
+	`|\.[^/.\\\x00-\x1f\x7f][^/\\\x00-\x1f\x7f]*|\.\.[^/\\\x00-\x1f\x7f]+)`
 
 // The forms of names and texts. The schema has the same expressions.
 var (
 	nameRule = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,62}$`)
 	// versionRule is the expression that semver.org publishes for SemVer 2.0.0.
-	versionRule     = regexp.MustCompile(`^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(?:-((?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*)(?:\.(?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*))*))?(?:\+([0-9a-zA-Z-]+(?:\.[0-9a-zA-Z-]+)*))?$`)
+	versionRule = regexp.MustCompile(`^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)` +
+		`(?:-((?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*)(?:\.(?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*))*))?` +
+		`(?:\+([0-9a-zA-Z-]+(?:\.[0-9a-zA-Z-]+)*))?$`)
 	environmentRule = regexp.MustCompile(`^[A-Za-z0-9._-]{1,63}$`)
 	parameterRule   = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]{0,63}$`)
 	setRule         = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$`)

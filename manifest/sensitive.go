@@ -21,7 +21,9 @@ func (r *valueReader) given(n document.Node, p Parameter, v *Value) {
 	before := r.sensitive
 	r.sensitive += len(v.text)
 	if before <= MaxSensitive && r.sensitive > MaxSensitive {
-		n.Bad("manifest.sensitive_size", fmt.Sprintf("with this one the values of sensitive parameters have more than %d bytes together", MaxSensitive),
+		n.Bad("manifest.sensitive_size",
+			fmt.Sprintf("with this one the values of sensitive parameters have more than %d bytes together",
+				MaxSensitive),
 			"keep long ones in the vault, and name them under secrets")
 	}
 }

@@ -43,7 +43,8 @@ var (
 func (p *Policy) Started(eventType string, names []string) []Trigger {
 	var started []Trigger
 	for _, t := range p.triggers {
-		if t.eventType == eventType && slices.ContainsFunc(names, func(name string) bool { ok, _ := path.Match(t.resource, name); return ok }) {
+		if t.eventType == eventType && slices.ContainsFunc(names,
+			func(name string) bool { ok, _ := path.Match(t.resource, name); return ok }) {
 			started = append(started, t)
 		}
 	}
@@ -62,7 +63,8 @@ func (p *Policy) Triggers() []Trigger { return slices.Clone(p.triggers) }
 func readTriggers(n document.Node) []Trigger {
 	elements := n.List()
 	if len(elements) > maxTriggers {
-		n.Bad("", fmt.Sprintf("there are %d triggers; at most %d are allowed", len(elements), maxTriggers), "let one pattern stand for several resources")
+		n.Bad("", fmt.Sprintf("there are %d triggers; at most %d are allowed", len(elements), maxTriggers),
+			"let one pattern stand for several resources")
 		return nil
 	}
 	var triggers []Trigger
@@ -110,7 +112,9 @@ func (t Trigger) identity() string {
 func readEventType(n document.Node) string {
 	text := n.Word("", eventRule, anEventType)
 	if slices.ContainsFunc(uploadEvents, func(upload string) bool { return strings.EqualFold(text, upload) }) {
-		n.Bad("", "uploads are no triggers: those to the packages bucket run by themselves, and those to other buckets never", "remove the entry")
+		n.Bad("",
+			"uploads are no triggers: those to the packages bucket run by themselves, and those to other buckets never",
+			"remove the entry")
 	}
 	return text
 }

@@ -15,6 +15,7 @@ var inkless = map[rune]bool{
 // not blanks, marks without a letter, or characters that only control others.
 func Visible(text string) bool {
 	return strings.ContainsFunc(text, func(r rune) bool {
-		return unicode.In(r, unicode.L, unicode.N, unicode.P, unicode.S) && !unicode.Is(unicode.Other_Default_Ignorable_Code_Point, r) && !inkless[r]
+		return unicode.In(r, unicode.L, unicode.N, unicode.P, unicode.S) &&
+			!unicode.Is(unicode.Other_Default_Ignorable_Code_Point, r) && !inkless[r]
 	})
 }

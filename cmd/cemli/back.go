@@ -22,7 +22,8 @@ func (f *backFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&f.rerunOf, "rerun-of", "",
 		"`RUN` in --results to do once more, with its contents, set and parameters")
-	flags.StringVar(&f.resumeFrom, "resume-from", "", "`RUN` in --results to go on with, after the steps that succeeded")
+	flags.StringVar(&f.resumeFrom, "resume-from", "",
+		"`RUN` in --results to go on with, after the steps that succeeded")
 	flags.StringVar(&f.rollbackOf, "rollback-of", "", "`RUN` in --results to undo, by its undo scripts")
 	flags.StringVar(&f.reason, "reason", "", "`TEXT` that says why, for the evidence")
 	flags.StringVar(&f.reference, "reference", "", "`TEXT` that names an incident or change, for the evidence")

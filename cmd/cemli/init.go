@@ -98,7 +98,8 @@ func makePackage(t *terminal.Terminal, path, kind, change string) error {
 	if t.JSON() {
 		return t.PrintJSON(map[string]string{"dir": path})
 	}
-	const next = "%[1]s is a package that runs. Next:\n\n  cemli run %[1]s\n  cemli validate %[1]s\n  cemli pack %[1]s\n"
+	const next = "%[1]s is a package that runs. Next:\n\n" +
+		"  cemli run %[1]s\n  cemli validate %[1]s\n  cemli pack %[1]s\n"
 	_, err = fmt.Fprintf(t.Stdout, next, terminal.Visible(path))
 	return err
 }
@@ -145,7 +146,9 @@ func fillPackage(path, kind string, doc []byte) error {
 	if err := os.CopyFS(path, files); err != nil {
 		return err
 	}
-	for name, text := range map[string][]byte{manifest.Name: doc, folder.IgnoreFile: ignore, schemaFile: manifest.Schema} {
+	for name, text := range map[string][]byte{
+		manifest.Name: doc, folder.IgnoreFile: ignore, schemaFile: manifest.Schema,
+	} {
 		if err := os.WriteFile(filepath.Join(path, name), text, 0o644); err != nil { // #nosec G306 -- a source file
 			return err
 		}

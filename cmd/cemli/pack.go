@@ -51,9 +51,10 @@ package's own zips, folders with evidence, and what .cemliignore names as
 func newPackCommand(t *terminal.Terminal) *cobra.Command {
 	var file string
 	var force bool
-	cmd := packHelp.Command(usage.One("DIR is needed: a package folder"), func(cmd *cobra.Command, args []string) error {
-		return packTo(cmd.Context(), t, args[0], file, force)
-	})
+	cmd := packHelp.Command(usage.One("DIR is needed: a package folder"),
+		func(cmd *cobra.Command, args []string) error {
+			return packTo(cmd.Context(), t, args[0], file, force)
+		})
 	cmd.Flags().StringVarP(&file, "output-file", "O", "",
 		"`FILE` to write (default: NAME-VERSION.zip in the working folder)")
 	cmd.Flags().BoolVar(&force, "force", false, "replace a file with other contents")
@@ -93,7 +94,8 @@ func showPacked(t *terminal.Terminal, p packed) error {
 		return t.PrintJSON(p)
 	}
 	_, err := fmt.Fprintf(t.Stdout, "%-8s %s\n%-8s %s, %s\n%-8s %s\n%-8s %s\n",
-		"file", terminal.Visible(p.File), "size", terminal.Count(int(p.Size), "byte"), terminal.Count(p.Entries, "file"),
+		"file", terminal.Visible(p.File), "size", terminal.Count(int(p.Size), "byte"),
+		terminal.Count(p.Entries, "file"),
 		"sha256", p.SHA256, "content", p.DirHash)
 	return err
 }

@@ -46,7 +46,9 @@ type InspectOptions struct {
 // Inspect takes a package through the stages of a run as far as its verdict: the policy, Open, ReadManifest, Extract,
 // Judge. It writes the contents into root, which should be empty. What depends on the machine, as interpreters and
 // free space do, on what ran before, or on a request's parameters, is not looked at.
-func Inspect(ctx context.Context, zip io.ReaderAt, size int64, root *os.Root, opts InspectOptions) (found Inspection, err error) {
+func Inspect(
+	ctx context.Context, zip io.ReaderAt, size int64, root *os.Root, opts InspectOptions,
+) (found Inspection, err error) {
 	policy, err := opts.policy(ctx)
 	if err != nil {
 		return found, err
@@ -81,9 +83,11 @@ func Inspect(ctx context.Context, zip io.ReaderAt, size int64, root *os.Root, op
 		return found, err
 	}
 	err = found.judge(ctx, Subject{
-		Manifest: m, Contents: contents, Root: root, Inputs: manifest.Inputs{Environment: opts.Environment}, Policy: policy,
+		Manifest: m, Contents: contents, Root: root, Inputs: manifest.Inputs{Environment: opts.Environment},
+		Policy: policy,
 		Facts: manifest.Case{
-			Object: opts.Object, Action: string(intake.ActionApply), Kind: intake.PolicyKind(opts.Kind), Now: time.Now().UTC(),
+			Object: opts.Object, Action: string(intake.ActionApply), Kind: intake.PolicyKind(opts.Kind),
+			Now: time.Now().UTC(),
 		},
 	})
 	return found, err
@@ -121,7 +125,8 @@ func (i *Inspection) judge(ctx context.Context, s Subject) error {
 		}
 		return unset
 	})
-	if problems = append(problems, broken...); len(problems) == 0 { // as a run does: scripts are looked at when the rest is right
+	// As in a run, scripts are checked only when the rest is right.
+	if problems = append(problems, broken...); len(problems) == 0 {
 		problems, err = steps.Unreadable(s.Root, plan)
 	}
 	if err != nil {

@@ -38,10 +38,12 @@ func (s Subject) Judge(ctx context.Context) (plan *manifest.Plan, problems, viol
 	note(err)
 	plan, err = s.Manifest.Plan(digests(s.Contents), arguments)
 	note(err)
-	if names := s.Manifest.Environments; names != nil && s.Inputs.Environment != "" && !slices.Contains(names, s.Inputs.Environment) {
+	names, here := s.Manifest.Environments, s.Inputs.Environment
+	if names != nil && here != "" && !slices.Contains(names, here) {
 		problems = append(problems, problem.Problem{
-			Code: "manifest.environment", Where: "/environments", Message: fmt.Sprintf("the package may not run in %s", s.Inputs.Environment),
-			Hint: "it may run in: " + problem.Names(names),
+			Code: "manifest.environment", Where: "/environments",
+			Message: fmt.Sprintf("the package may not run in %s", s.Inputs.Environment),
+			Hint:    "it may run in: " + problem.Names(names),
 		})
 	}
 	missing, err := s.requirements(ctx) // of an undo there are none
@@ -97,8 +99,9 @@ func (s Subject) requirements(ctx context.Context) ([]problem.Problem, error) {
 			continue
 		}
 		problems = append(problems, problem.Problem{
-			Code: "manifest.requires", Where: "/requires/" + name, Message: fmt.Sprintf("the package needs %s %s: %s", name, wanted, state),
-			Hint: "run that package first",
+			Code: "manifest.requires", Where: "/requires/" + name,
+			Message: fmt.Sprintf("the package needs %s %s: %s", name, wanted, state),
+			Hint:    "run that package first",
 		})
 	}
 	return problems, nil

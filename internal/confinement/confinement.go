@@ -17,8 +17,9 @@ func Available(level sandbox.Level) error {
 		return nil
 	}
 	return problem.New(problem.Problem{
-		Code:    "sandbox.unavailable",
-		Message: fmt.Sprintf("the sandbox level %s is required, and this kernel has only %s: %s", level, has.Strongest(), has.Lacks(level)),
+		Code: "sandbox.unavailable",
+		Message: fmt.Sprintf("the sandbox level %s is required, and this kernel has only %s: %s", level,
+			has.Strongest(), has.Lacks(level)),
 		Hint: "use a kernel that has it, or set CEMLI_SANDBOX=basic, and no higher level in the policy, " +
 			"to accept that scripts can reach the function's credentials",
 	}, nil)
@@ -30,8 +31,9 @@ func ForNetwork(level sandbox.Level, network bool) error {
 		return nil
 	}
 	return problem.New(problem.Problem{
-		Code: "sandbox.network", Where: "/network", Message: "the package runs without network, and with CEMLI_SANDBOX=none nothing can hold it to that",
-		Hint: "set CEMLI_SANDBOX to basic or more",
+		Code: "sandbox.network", Where: "/network",
+		Message: "the package runs without network, and with CEMLI_SANDBOX=none nothing can hold it to that",
+		Hint:    "set CEMLI_SANDBOX to basic or more",
 	}, nil)
 }
 
@@ -43,7 +45,8 @@ func Planned(level sandbox.Level, network bool) sandbox.Layers {
 	has := sandbox.Probe()
 	user, own := sandbox.User(level)
 	return sandbox.Layers{
-		NoNewPrivileges: has.Seccomp, Seccomp: has.Seccomp, Landlock: has.Landlock, User: user, Watched: !own, Offline: !network,
+		NoNewPrivileges: has.Seccomp, Seccomp: has.Seccomp, Landlock: has.Landlock, User: user, Watched: !own,
+		Offline: !network,
 	}
 }
 
@@ -58,8 +61,9 @@ func ForSecrets(level sandbox.Level) error {
 	}
 	return problem.New(problem.Problem{
 		Code: "secret.sandbox", Where: "/secrets",
-		Message: fmt.Sprintf("the package uses secrets, and scripts are confined at level %s, below isolated: %s", level, cause),
-		Hint:    "use a kernel with Landlock, or name the level that is accepted as sandbox in the policy",
+		Message: fmt.Sprintf("the package uses secrets, and scripts are confined at level %s, below isolated: %s",
+			level, cause),
+		Hint: "use a kernel with Landlock, or name the level that is accepted as sandbox in the policy",
 	}, nil)
 }
 
@@ -67,7 +71,8 @@ func ForSecrets(level sandbox.Level) error {
 func Describe(level sandbox.Level, network bool, l sandbox.Layers) evidence.Sandbox {
 	s := evidence.Sandbox{
 		Level: string(l.Level()), CredentialsReachable: !l.Level().Reaches(sandbox.LevelIsolated),
-		Network: network, NoNewPrivileges: l.NoNewPrivileges, Seccomp: l.Seccomp, Landlock: l.Landlock, User: l.User, Gaps: l.Gaps(),
+		Network: network, NoNewPrivileges: l.NoNewPrivileges, Seccomp: l.Seccomp, Landlock: l.Landlock, User: l.User,
+		Gaps: l.Gaps(),
 	}
 	if l.Landlock == 0 && level != sandbox.LevelNone {
 		s.NoLandlock = string(sandbox.Probe().NoLandlock)

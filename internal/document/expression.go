@@ -37,7 +37,8 @@ func (n Node) Expression(text string) Expression {
 	parsed, err := syntax.Parse(text, syntax.Perl)
 	if err != nil {
 		reason := strings.TrimPrefix(err.Error(), "error parsing regexp: ")
-		n.Bad("manifest.pattern", n.Label()+" is no RE2 expression: "+reason, "see https://github.com/google/re2/wiki/Syntax")
+		n.Bad("manifest.pattern", n.Label()+" is no RE2 expression: "+reason,
+			"see https://github.com/google/re2/wiki/Syntax")
 		return Expression{}
 	}
 	size := instructions(parsed)

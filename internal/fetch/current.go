@@ -21,7 +21,8 @@ func (f Fetcher) Current(ctx context.Context, found Found, history *claim.Packag
 		return nil // it was asked for whatever has come since
 	}
 	latest := history.Latest(q.ParameterSet)
-	if q.Pinned != "" && q.PreviousRun() == "" && latest != nil && latest.Object == q.Object && latest.Uploaded.After(found.Created) {
+	if q.Pinned != "" && q.PreviousRun() == "" && latest != nil && latest.Object == q.Object &&
+		latest.Uploaded.After(found.Created) {
 		return s.stale("run "+latest.RunID+" has begun with a later upload of it", nil)
 	}
 	if q.Pinned != "" || q.Trigger.Kind == intake.TriggerCLI {
@@ -47,14 +48,17 @@ func (s *search) stillThere(ctx context.Context) error {
 	case err != nil:
 		return err
 	case info.ETag != s.Request.ETag:
-		return s.stale(fmt.Sprintf("it has been replaced, by an upload of %s with the ETag %s", info.Created.UTC().Format(time.RFC3339), info.ETag), nil)
+		return s.stale(fmt.Sprintf("it has been replaced, by an upload of %s with the ETag %s",
+			info.Created.UTC().Format(time.RFC3339), info.ETag), nil)
 	}
 	return nil
 }
 
 func (s *search) stale(why string, cause error) error {
 	return problem.New(problem.Problem{
-		Code: "trigger.stale", Where: s.Request.Object, Message: "nothing ran: the object is no longer what was to be run; " + why,
-		Hint: "what is there now has an event of its own; to run an earlier version, name its version_id in a request by hand",
+		Code: "trigger.stale", Where: s.Request.Object,
+		Message: "nothing ran: the object is no longer what was to be run; " + why,
+		Hint: "what is there now has an event of its own; to run an earlier version, name its version_id in a " +
+			"request by hand",
 	}, cause)
 }

@@ -117,8 +117,9 @@ func (s *search) absent(err error) error {
 		return err
 	}
 	return problem.New(problem.Problem{
-		Code: "trigger.absent", Where: s.Request.Object, Message: "nothing ran: the policy's triggers name a package that is not in the packages bucket",
-		Hint: "upload it, or correct the policy; then send a request by hand for what this event was to do",
+		Code: "trigger.absent", Where: s.Request.Object,
+		Message: "nothing ran: the policy's triggers name a package that is not in the packages bucket",
+		Hint:    "upload it, or correct the policy; then send a request by hand for what this event was to do",
 	}, err)
 }
 
@@ -142,14 +143,18 @@ func (s *search) fetchPinned(ctx context.Context) (*download.Object, error) {
 		{s.Results, results.KeptPackage(q.Pinned), store.GetOptions{}},
 	} {
 		zip, err := s.fetchFrom(ctx, at)
-		if isGone(err) || i == 1 && problem.CodeOf(err) == "archive.package_too_large" || err == nil && zip.SHA256() != q.Pinned {
+		if isGone(err) || i == 1 && problem.CodeOf(err) == "archive.package_too_large" ||
+			err == nil && zip.SHA256() != q.Pinned {
 			continue
 		}
 		return zip, err
 	}
 	return nil, problem.New(problem.Problem{
-		Code: "request.gone", Where: q.Object, Message: "the package with the SHA-256 " + q.Pinned + " is neither in the packages bucket any more nor among the copies that were kept",
-		Hint: "upload those bytes again under that name; what is applied is kept unless CEMLI_KEEP_PACKAGES is false or it has sensitive defaults" + goback.Anew,
+		Code: "request.gone", Where: q.Object,
+		Message: "the package with the SHA-256 " + q.Pinned +
+			" is neither in the packages bucket any more nor among the copies that were kept",
+		Hint: "upload those bytes again under that name; what is applied is kept unless CEMLI_KEEP_PACKAGES is false " +
+			"or it has sensitive defaults" + goback.Anew,
 	}, nil)
 }
 
@@ -181,8 +186,11 @@ func (s *search) fetchNamed(ctx context.Context) (*download.Object, error) {
 		return nil, s.staleNow(ctx)
 	case err == nil && zip.SHA256() != s.Request.Pinned:
 		return nil, problem.New(problem.Problem{
-			Code: "request.differs", Where: "/etag", Message: fmt.Sprintf("the version that is named has the SHA-256 %s, and the run %s had %s", zip.SHA256(), s.Back.Previous.RunID, s.Request.Pinned),
-			Hint: "leave etag and version_id out, or name the run of that version; contents that were changed are a new upload" + goback.Anew,
+			Code: "request.differs", Where: "/etag",
+			Message: fmt.Sprintf("the version that is named has the SHA-256 %s, and the run %s had %s", zip.SHA256(),
+				s.Back.Previous.RunID, s.Request.Pinned),
+			Hint: "leave etag and version_id out, or name the run of that version; contents that were changed are a " +
+				"new upload" + goback.Anew,
 		}, nil)
 	}
 	return zip, err

@@ -45,7 +45,8 @@ func (f Follower) resultOfDead(ctx context.Context, held *claim.Held) (evidence.
 		return result, "", err
 	}
 	object := evidence.ResultObject(held.RunID)
-	_, err = f.Results.Put(ctx, object, bytes.NewReader(doc), int64(len(doc)), store.PutOptions{IfNoneMatch: true, ContentType: "application/json"})
+	_, err = f.Results.Put(ctx, object, bytes.NewReader(doc), int64(len(doc)),
+		store.PutOptions{IfNoneMatch: true, ContentType: "application/json"})
 	if err == nil {
 		return result, fmt.Sprintf("%x", sha256.Sum256(doc)), nil
 	}
@@ -64,8 +65,10 @@ func (f Follower) fromCheckpoint(ctx context.Context, held *claim.Held) (evidenc
 	result, err := evidence.Decode(held.Checkpoint)
 	if err != nil || result.RunID != held.RunID {
 		return result, problem.New(problem.Problem{
-			Code: "state.corrupt", Where: f.Book.State.Name() + "/claims/" + held.Environment + "/" + held.Key + ".json",
-			Message: "the record of a run that did not end does not say what it did; nothing was run", Hint: "find out who wrote it, or restore an earlier version of the object",
+			Code:    "state.corrupt",
+			Where:   f.Book.State.Name() + "/claims/" + held.Environment + "/" + held.Key + ".json",
+			Message: "the record of a run that did not end does not say what it did; nothing was run",
+			Hint:    "find out who wrote it, or restore an earlier version of the object",
 		}, err)
 	}
 	result.End = f.Now()

@@ -18,7 +18,8 @@ func hasUndone(result evidence.Result) bool {
 
 // UndoBegan reports whether an undo script of a run has run.
 func UndoBegan(result evidence.Result) bool {
-	return result.Rollback != nil && slices.ContainsFunc(result.Rollback.Steps, func(s evidence.Step) bool { return s.Attempts > 0 })
+	return result.Rollback != nil && slices.ContainsFunc(result.Rollback.Steps,
+		func(s evidence.Step) bool { return s.Attempts > 0 })
 }
 
 // Began reports whether the first run-phase step of a run began, here or in the run that it resumed:
@@ -31,5 +32,7 @@ func Began(result evidence.Result) bool {
 
 // RanAny reports whether any step of a run began, here or in the run that it resumed.
 func RanAny(result evidence.Result) bool {
-	return slices.ContainsFunc(result.Steps, func(s evidence.Step) bool { return s.Attempts > 0 || s.Status == evidence.StepSkipped })
+	return slices.ContainsFunc(result.Steps, func(s evidence.Step) bool {
+		return s.Attempts > 0 || s.Status == evidence.StepSkipped
+	})
 }

@@ -45,11 +45,14 @@ var inOrder = []string{record, todo, announce}
 // is the entry of what the run applied or undid; nil: nothing. The history is the package's record as the run has
 // read it; nil: it is read.
 func (f Follower) Do(
-	ctx context.Context, held *claim.Held, result evidence.Result, digest string, change *claim.Entry, history *claim.Package,
+	ctx context.Context, held *claim.Held, result evidence.Result, digest string, change *claim.Entry,
+	history *claim.Package,
 ) claim.End {
 	setDigest(change, result, digest)
 	left := f.do(ctx, held, result, change, history, inOrder)
-	return claim.End{Outcome: claim.Outcome{Status: string(result.Status), Result: digest, FollowUps: left}, Applies: change}
+	return claim.End{
+		Outcome: claim.Outcome{Status: string(result.Status), Result: digest, FollowUps: left}, Applies: change,
+	}
 }
 
 // setDigest notes the digest of a run's result in the entry of what it applies.
@@ -69,7 +72,8 @@ func (f Follower) Tell(ctx context.Context, result evidence.Result) {
 
 // do does some of what follows a result and returns what could not be done.
 func (f Follower) do(
-	ctx context.Context, held *claim.Held, result evidence.Result, change *claim.Entry, history *claim.Package, what []string,
+	ctx context.Context, held *claim.Held, result evidence.Result, change *claim.Entry, history *claim.Package,
+	what []string,
 ) (left []string) {
 	for _, one := range what {
 		var err error
@@ -84,7 +88,8 @@ func (f Follower) do(
 			}
 		}
 		if err != nil {
-			f.Log.Error("what follows a result could not be done", "run_id", result.RunID, "what", one, "error", err.Error())
+			f.Log.Error("what follows a result could not be done", "run_id", result.RunID, "what", one,
+				"error", err.Error())
 			left = append(left, one)
 		}
 	}
@@ -102,7 +107,8 @@ func (f Follower) leaveTodo(ctx context.Context, held *claim.Held, result eviden
 	}
 	t := &claim.Todo{
 		Environment: f.Book.Environment, RunID: result.RunID, Kinds: kinds,
-		ETag: result.Package.ETag, VersionID: result.Package.VersionID, Uploaded: uploadedAt(held, result), Created: f.Now(),
+		ETag: result.Package.ETag, VersionID: result.Package.VersionID, Uploaded: uploadedAt(held, result),
+		Created: f.Now(),
 	}
 	return t.Put(ctx, f.Book.State)
 }
@@ -142,14 +148,18 @@ func (f Follower) Finish(ctx context.Context, held *claim.Held) error {
 	change := held.Change()
 	setDigest(change, result, digest)
 	left := f.do(ctx, held, result, change, nil, slices.Clone(held.FollowUps))
-	f.Conclude(ctx, held, claim.End{Outcome: claim.Outcome{Status: held.Status, Result: digest, FollowUps: left}, Applies: change})
+	f.Conclude(ctx, held, claim.End{
+		Outcome: claim.Outcome{Status: held.Status, Result: digest, FollowUps: left}, Applies: change,
+	})
 	return nil
 }
 
 // Unrecorded is the error for a run whose effect could not be noted.
 func Unrecorded(held *claim.Held) error {
 	return problem.New(problem.Problem{
-		Code: "state.record", Where: held.RunID, Message: "what that run did could not be noted, and the next run has to know it", Hint: "nothing was executed; it is tried again",
+		Code: "state.record", Where: held.RunID,
+		Message: "what that run did could not be noted, and the next run has to know it",
+		Hint:    "nothing was executed; it is tried again",
 	}, nil)
 }
 

@@ -71,7 +71,9 @@ func declaredSets(doc []byte) []string {
 
 // remember notes in the package's record what a run has done. The record is the one that the run has
 // read; nil: it is read.
-func (f Follower) remember(ctx context.Context, result evidence.Result, change *claim.Entry, history *claim.Package) error {
+func (f Follower) remember(
+	ctx context.Context, result evidence.Result, change *claim.Entry, history *claim.Package,
+) error {
 	back := hasUndone(result)
 	applies := change != nil && result.Action == string(intake.ActionApply) && Began(result)
 	if !applies && !back {

@@ -33,7 +33,8 @@ func (f Follower) ReadResult(ctx context.Context, id string) (result evidence.Re
 	}
 	if err != nil {
 		return evidence.Result{}, "", problem.New(problem.Problem{
-			Code: "state.result", Where: f.Results.Name() + "/" + object, Message: "the result cannot be read", Hint: "see who wrote it; the executor never overwrites a result",
+			Code: "state.result", Where: f.Results.Name() + "/" + object, Message: "the result cannot be read",
+			Hint: "see who wrote it; the executor never overwrites a result",
 		}, err)
 	}
 	return result, fmt.Sprintf("%x", sha256.Sum256(doc)), nil
@@ -51,8 +52,9 @@ func resultOf(held *claim.Held) string {
 // Altered is the error for a result that is not the one that was stored.
 func (f Follower) Altered(code, runID string) error {
 	return problem.New(problem.Problem{
-		Code: code, Where: f.Results.Name() + "/" + evidence.ResultObject(runID), Message: "the result is not the one that the executor has stored",
-		Hint: "find out who changed the results bucket, and go on by hand",
+		Code: code, Where: f.Results.Name() + "/" + evidence.ResultObject(runID),
+		Message: "the result is not the one that the executor has stored",
+		Hint:    "find out who changed the results bucket, and go on by hand",
 	}, nil)
 }
 

@@ -71,9 +71,11 @@ func Recall(ctx context.Context, f followup.Follower, request intake.Request) (*
 		return nil, err
 	}
 	q, was := &w.Request, w.Previous
-	w.NamesVersion = q.ETag != "" && q.ETag != was.Package.ETag || q.VersionID != "" && q.VersionID != was.Package.VersionID
+	w.NamesVersion = q.ETag != "" && q.ETag != was.Package.ETag ||
+		q.VersionID != "" && q.VersionID != was.Package.VersionID
 	w.Named = store.GetOptions{IfMatch: q.ETag, VersionID: q.VersionID}
-	q.Action, q.Object, q.ParameterSet, q.Parameters = q.ActionAfter(was), was.SourceObject, was.ParameterSet, parameters
+	q.Action, q.Object = q.ActionAfter(was), was.SourceObject
+	q.ParameterSet, q.Parameters = was.ParameterSet, parameters
 	q.ETag, q.VersionID, q.Pinned = was.Package.ETag, was.Package.VersionID, was.Package.SHA256
 	if known != nil && q.Created.IsZero() {
 		q.Created = known.Uploaded
@@ -128,18 +130,27 @@ func (w *Way) mayName() error {
 	}
 	switch q := w.Request; {
 	case previous.Environment != w.follower.Book.Environment:
-		return refuse("request.differs", "that run was in "+previous.Environment, "name a run of "+w.follower.Book.Environment)
+		return refuse("request.differs", "that run was in "+previous.Environment,
+			"name a run of "+w.follower.Book.Environment)
 	case previous.Action == string(intake.ActionRollback):
 		return refuse("rollback.of_rollback", "that run was a rollback itself, of "+previous.PreviousRunID,
-			"to apply again what it has undone, send rerun_of with "+previous.PreviousRunID+"; to undo more, rollback_of with a run that applied something")
+			"to apply again what it has undone, send rerun_of with "+previous.PreviousRunID+
+				"; to undo more, rollback_of with a run that applied something")
 	case q.RerunOf == "" && previous.Action != string(intake.ActionApply):
-		return refuse("request.differs", "that run was a "+previous.Action+", which has changed nothing", "name one that applied the package")
-	case q.RollbackOf != "" && q.Action != intake.ActionRollback && !followup.Began(previous) && previous.Status != evidence.StatusSuccess:
-		return refuse("request.differs", "that run was "+string(previous.Status)+" and has applied nothing, so there is nothing to go back to", "name one that applied the package")
+		return refuse("request.differs", "that run was a "+previous.Action+", which has changed nothing",
+			"name one that applied the package")
+	case q.RollbackOf != "" && q.Action != intake.ActionRollback && !followup.Began(previous) &&
+		previous.Status != evidence.StatusSuccess:
+		return refuse("request.differs",
+			"that run was "+string(previous.Status)+" and has applied nothing, so there is nothing to go back to",
+			"name one that applied the package")
 	case q.Action == intake.ActionRollback && !followup.RanAny(previous):
-		return refuse("request.differs", "that run was "+string(previous.Status)+" and nothing of it was executed, so there is nothing to undo", "name one that applied the package")
+		return refuse("request.differs",
+			"that run was "+string(previous.Status)+" and nothing of it was executed, so there is nothing to undo",
+			"name one that applied the package")
 	case q.ResumeFrom != "" && !followup.Began(previous):
-		return refuse("request.not_partial", "nothing of that run has changed anything: there is nothing to go on with", "send rerun_of"+Anew)
+		return refuse("request.not_partial", "nothing of that run has changed anything: there is nothing to go on with",
+			"send rerun_of"+Anew)
 	case q.ResumeFrom != "" && followup.UndoBegan(previous):
 		return refuse("request.not_partial", "undo scripts of that run have run", "run the package anew, with rerun_of")
 	}
@@ -155,7 +166,9 @@ func (w *Way) agrees(ctx context.Context) error {
 			return
 		}
 		message := fmt.Sprintf("the run %s had %s, and not %s", previous.RunID, printed(was), printed(given))
-		problems = append(problems, problem.Problem{Code: "request.differs", Where: where, Message: message, Hint: hint})
+		problems = append(problems, problem.Problem{
+			Code: "request.differs", Where: where, Message: message, Hint: hint,
+		})
 	}
 	leave := "leave it out: everything is taken from the run that is named"
 	if q.Object != "" && q.Object != previous.SourceObject {
@@ -211,8 +224,9 @@ func (w *Way) isKnown() error {
 		return nil
 	}
 	return problem.New(problem.Problem{
-		Code: "request.gone", Where: previous.RunID, Message: "that run ended before it was known which version of " + printed(previous.SourceObject) + " it was of",
-		Hint: "send a request that names the object",
+		Code: "request.gone", Where: previous.RunID,
+		Message: "that run ended before it was known which version of " + printed(previous.SourceObject) + " it was of",
+		Hint:    "send a request that names the object",
 	}, nil)
 }
 
@@ -231,7 +245,9 @@ func (w *Way) parameters() (map[string]json.RawMessage, error) {
 		value := previous.Parameters[name]
 		if hiding.IsMasked(value) {
 			hidden = append(hidden, problem.Problem{
-				Code: "request.hidden", Where: "/parameters/" + name, Message: "the value of the parameter " + name + " was hidden, as a secret is", Hint: "give it in the request",
+				Code: "request.hidden", Where: "/parameters/" + name,
+				Message: "the value of the parameter " + name + " was hidden, as a secret is",
+				Hint:    "give it in the request",
 			})
 			continue
 		}
@@ -264,8 +280,9 @@ func (w *Way) SameContents(dirHash string) error {
 		return nil
 	}
 	return problem.New(problem.Problem{
-		Code: "request.differs", Where: w.Previous.RunID, Message: "that run had other contents: " + w.Previous.Package.Version + ", " + w.Previous.Package.DirHash,
-		Hint: "a package that was changed is a new upload" + Anew,
+		Code: "request.differs", Where: w.Previous.RunID,
+		Message: "that run had other contents: " + w.Previous.Package.Version + ", " + w.Previous.Package.DirHash,
+		Hint:    "a package that was changed is a new upload" + Anew,
 	}, nil)
 }
 
@@ -306,8 +323,10 @@ func (w *Way) Check(plan *manifest.Plan, now Now) error {
 	case q.ResumeFrom != "":
 		return w.mayResume(known, later, own)
 	case q.Action == intake.ActionRollback:
-		if known != nil && (known.Standing == claim.Undone || w.history.Outcome(was.ParameterSet, known).Standing == claim.Undone) {
-			return refuse("rollback.undone", "what that run had done is undone already", "send rerun_of to apply it again", was.RunID)
+		if known != nil && (known.Standing == claim.Undone ||
+			w.history.Outcome(was.ParameterSet, known).Standing == claim.Undone) {
+			return refuse("rollback.undone", "what that run had done is undone already",
+				"send rerun_of to apply it again", was.RunID)
 		}
 	case q.RollbackOf != "":
 		return nil // an earlier content takes the place of what is applied now
@@ -315,7 +334,8 @@ func (w *Way) Check(plan *manifest.Plan, now Now) error {
 		return nil // the same was done again since
 	}
 	if later != nil && !q.Force {
-		return refuse("rollback.not_latest", fmt.Sprintf("a later run is %s: %s, of version %s", later.Standing, later.RunID, later.Version),
+		return refuse("rollback.not_latest",
+			fmt.Sprintf("a later run is %s: %s, of version %s", later.Standing, later.RunID, later.Version),
 			"go back to that run first; or send force, if this one is to be changed beneath it", was.RunID)
 	}
 	return nil
@@ -332,10 +352,12 @@ func (w *Way) sameHidden(known *claim.Entry, keys []string) error {
 			hidden = append(hidden, name)
 		}
 	}
-	if len(hidden) == 0 || known == nil || w.Request.Action == intake.ActionRollback || slices.Contains(keys, known.Key) {
+	if len(hidden) == 0 || known == nil || w.Request.Action == intake.ActionRollback ||
+		slices.Contains(keys, known.Key) {
 		return nil
 	}
-	return refuse("request.differs", "the run "+was.RunID+" had another value of what is hidden in its result: "+strings.Join(hidden, ", "),
+	return refuse("request.differs",
+		"the run "+was.RunID+" had another value of what is hidden in its result: "+strings.Join(hidden, ", "),
 		"give the values that it had; for others, send a request that goes back to no run", "/parameters")
 }
 
@@ -343,26 +365,33 @@ func (w *Way) sameHidden(known *claim.Entry, keys []string) error {
 func (w *Way) mayResume(known, later *claim.Entry, own func(runID string) bool) error {
 	switch {
 	case known == nil:
-		return refuse("request.not_partial", "nothing of that run has changed anything: there is nothing to go on with", "send rerun_of", w.Previous.RunID)
+		return refuse("request.not_partial", "nothing of that run has changed anything: there is nothing to go on with",
+			"send rerun_of", w.Previous.RunID)
 	case known.Standing == claim.Applied:
-		return refuse("request.not_partial", "that run has succeeded: there is nothing to go on with", "send a request without resume_from", w.Previous.RunID)
+		return refuse("request.not_partial", "that run has succeeded: there is nothing to go on with",
+			"send a request without resume_from", w.Previous.RunID)
 	case known.Standing == claim.Undone || known.RolledBackBy != nil:
-		return refuse("request.not_partial", "undo scripts of that run have run", "run the package anew, with rerun_of", w.Previous.RunID)
+		return refuse("request.not_partial", "undo scripts of that run have run", "run the package anew, with rerun_of",
+			w.Previous.RunID)
 	case known.ResumedBy != "" && !own(known.ResumedBy):
-		return refuse("rollback.not_latest", "another run has gone on from it: "+known.ResumedBy, "name that one", w.Previous.RunID)
+		return refuse("rollback.not_latest", "another run has gone on from it: "+known.ResumedBy, "name that one",
+			w.Previous.RunID)
 	case later != nil:
-		return refuse("rollback.not_latest", fmt.Sprintf("a later run is %s: %s, of version %s", later.Standing, later.RunID, later.Version),
+		return refuse("rollback.not_latest",
+			fmt.Sprintf("a later run is %s: %s, of version %s", later.Standing, later.RunID, later.Version),
 			"only the latest run of a parameter set can be gone on with", w.Previous.RunID)
 	}
 	for _, s := range w.Previous.Steps {
 		for key, value := range s.Outputs {
 			if hiding.IsMasked(value) {
-				return refuse("request.hidden", "the output "+key+" of "+s.Name+" held a secret and was not kept", "run the package anew, with rerun_of", w.Previous.RunID)
+				return refuse("request.hidden", "the output "+key+" of "+s.Name+" held a secret and was not kept",
+					"run the package anew, with rerun_of", w.Previous.RunID)
 			}
 		}
 	}
 	if a := withheld(w.Previous); a != nil {
-		return refuse("request.withheld", "the artifact "+a.Name+" was not kept, and the steps that are left may need it: "+a.Withheld,
+		return refuse("request.withheld",
+			"the artifact "+a.Name+" was not kept, and the steps that are left may need it: "+a.Withheld,
 			"run the package anew, with rerun_of", w.Previous.RunID)
 	}
 	return nil

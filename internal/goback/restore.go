@@ -70,8 +70,9 @@ func (w *Way) restore(ctx context.Context, dir *workdir.Dir, limit int64, a evid
 	}
 	lost := func(cause error) error {
 		return problem.New(problem.Problem{
-			Code: "request.gone", Where: w.Previous.RunID, Message: "the artifact " + a.Name + " of that run is gone, or is not what its result says",
-			Hint: "find out who changed the results bucket, and go on by hand",
+			Code: "request.gone", Where: w.Previous.RunID,
+			Message: "the artifact " + a.Name + " of that run is gone, or is not what its result says",
+			Hint:    "find out who changed the results bucket, and go on by hand",
 		}, cause)
 	}
 	if err != nil {

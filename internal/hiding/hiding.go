@@ -81,7 +81,8 @@ func (h Hidden) TooMuch() []problem.Problem {
 	}
 	return []problem.Problem{{
 		Code: "secret.size",
-		Message: fmt.Sprintf("the secrets of the package and the sensitive values of the request and the manifest have more than %d bytes together",
+		Message: fmt.Sprintf("the secrets of the package and the sensitive values of the request and the manifest "+
+			"have more than %d bytes together",
 			steps.MaxMasked),
 		Hint: "give less of what has to be masked; put what is long into a file that the scripts fetch",
 	}}
@@ -91,8 +92,9 @@ func (h Hidden) TooMuch() []problem.Problem {
 func TooShort(where string) problem.Problem {
 	return problem.Problem{
 		Code: "secret.short", Where: where,
-		Message: fmt.Sprintf("the value has fewer than %d bytes, which cannot be masked without masking much else", redact.MinBytes),
-		Hint:    "use a longer one",
+		Message: fmt.Sprintf("the value has fewer than %d bytes, which cannot be masked without masking much else",
+			redact.MinBytes),
+		Hint: "use a longer one",
 	}
 }
 

@@ -37,7 +37,9 @@ type Request struct {
 	ETag      string `json:"etag,omitempty"` // run only this version; empty: pin the newest one
 	VersionID string `json:"version_id,omitempty"`
 
-	Action       Action                     `json:"action,omitempty"` // empty: not said. For an upload its metadata may choose, else apply; for a way back, that run's
+	// Action may be empty: an upload's metadata may choose it, else it is apply; a request that goes back takes
+	// that of the run.
+	Action       Action                     `json:"action,omitempty"`
 	Parameters   map[string]json.RawMessage `json:"parameters,omitempty"`
 	ParameterSet string                     `json:"parameter_set,omitempty"`
 	Back
@@ -138,7 +140,8 @@ func (q Request) RepeatsHint() string {
 	default:
 		return ""
 	}
-	return "; " + what + ` wants an idempotent package ("idempotent": true in the manifest), or a policy that allows repeat ("version": {"repeat": "allow"})`
+	return "; " + what + ` wants an idempotent package ("idempotent": true in the manifest), ` +
+		`or a policy that allows repeat ("version": {"repeat": "allow"})`
 }
 
 func setDefault[T comparable](to *T, value T) {
@@ -193,7 +196,9 @@ func (q Request) Inputs(environment string) (manifest.Inputs, error) {
 	for _, name := range slices.Sorted(maps.Keys(q.Parameters)) {
 		value, err := manifest.ParseValue(q.Parameters[name])
 		if err != nil {
-			problems = append(problems, problem.Problem{Code: "trigger.parameter", Where: name, Message: err.Error(), Hint: "see the package's manifest"})
+			problems = append(problems, problem.Problem{
+				Code: "trigger.parameter", Where: name, Message: err.Error(), Hint: "see the package's manifest",
+			})
 		}
 		in.Parameters[name] = value
 	}

@@ -70,7 +70,8 @@ func (q *Request) ReadMetadata(metadata map[string]string) error {
 func metadataError(key, message string) error {
 	return problem.New(problem.Problem{
 		Code: "trigger.metadata", Where: "opc-meta-" + key, Message: message,
-		Hint: "known keys are cemli-action, cemli-parameter-set, cemli-reason and cemli-reference; upload the object again",
+		Hint: "known keys are cemli-action, cemli-parameter-set, cemli-reason and cemli-reference; upload the object " +
+			"again",
 	}, nil)
 }
 
@@ -97,6 +98,7 @@ func IsPackage(object string) bool { return strings.EqualFold(path.Ext(object), 
 type Event struct {
 	Type  string
 	Names []string // of what it is about: the resource's name, its id
-	// Invalid is why nothing can be started by the event, whatever the triggers say: a *problem.Error; nil: it is whole.
+	// Invalid is why nothing can be started by the event, whatever the triggers say: a *problem.Error; nil: it is
+	// whole.
 	Invalid error
 }

@@ -39,7 +39,9 @@ func (r *held) accept(ctx context.Context, m *manifest.Manifest) error {
 	if sets := r.setsOf(m); sets != nil {
 		r.need *= time.Duration(len(sets))
 	}
-	want := claim.Claim{Key: key, Object: r.request.Object, Package: r.name, Uploaded: r.created, Repeatable: m != nil && m.Idempotent}
+	want := claim.Claim{
+		Key: key, Object: r.request.Object, Package: r.name, Uploaded: r.created, Repeatable: m != nil && m.Idempotent,
+	}
 	if sets := r.setsOf(m); sets != nil {
 		want.Sets = sets
 	} else {
@@ -85,7 +87,7 @@ func (r *found) watched(ctx context.Context) error {
 	if !r.created.IsZero() && r.created.Before(since) {
 		since = r.created
 	}
-	_, err := r.exec.Watch(ctx, since)
+	_, err := r.exec.Follower.Watch(ctx, since)
 	return err
 }
 
@@ -176,8 +178,9 @@ func (r *asked) sameVersion(ctx context.Context) error {
 	}
 	return problem.New(problem.Problem{
 		Code: "request.differs", Where: "/request_id",
-		Message: fmt.Sprintf("nothing ran: the same request came before, when %s had the ETag %s; it has been replaced since, and has %s", q.Object, first, r.request.ETag),
-		Hint:    "to run what is there now, give another request_id",
+		Message: fmt.Sprintf("nothing ran: the same request came before, when %s had the ETag %s; it has been "+
+			"replaced since, and has %s", q.Object, first, r.request.ETag),
+		Hint: "to run what is there now, give another request_id",
 	}, nil)
 }
 
@@ -186,7 +189,8 @@ func (r *held) stillTries(held *claim.Held) error {
 	if held.Tries < r.limits.Attempts {
 		return nil
 	}
-	message := fmt.Sprintf("the run was tried %d times, and each time it failed or was ended before its first step", held.Tries)
+	message := fmt.Sprintf("the run was tried %d times, and each time it failed or was ended before its first step",
+		held.Tries)
 	if held.LastError != nil {
 		message += "; the last error was: " + held.LastError.String()
 	}

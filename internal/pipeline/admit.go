@@ -17,7 +17,9 @@ import (
 
 // admit decides whether the package may run, and makes the plan: the only thing that
 // execute takes. The error lists every reason against it.
-func (r *run) admit(ctx context.Context, m *manifest.Manifest, contents bundle.Extracted, policy *manifest.Policy) (*manifest.Plan, error) {
+func (r *run) admit(
+	ctx context.Context, m *manifest.Manifest, contents bundle.Extracted, policy *manifest.Policy,
+) (*manifest.Plan, error) {
 	if r.back != nil {
 		if err := r.back.SameContents(contents.DirHash); err != nil {
 			return nil, err
@@ -57,20 +59,25 @@ func (r *held) remembered(history *claim.Package) error {
 	}
 	if id := history.Ran(r.claim.Key); id != "" {
 		return problem.New(problem.Problem{
-			Code: "state.lost", Where: r.exec.State.Name() + "/claims/" + r.exec.Environment + "/" + r.claim.Key + ".json",
-			Message: "the same request was executed as run " + id + ", and its claim is gone: nothing is run, as it would run again",
-			Hint:    "restore the claim, or send rerun_of with that run and a reason",
+			Code:  "state.lost",
+			Where: r.exec.State.Name() + "/claims/" + r.exec.Environment + "/" + r.claim.Key + ".json",
+			Message: "the same request was executed as run " + id +
+				", and its claim is gone: nothing is run, as it would run again",
+			Hint: "restore the claim, or send rerun_of with that run and a reason",
 		}, nil)
 	}
 	return nil
 }
 
 // subject is the run's package, for judgement.
-func (r *found) subject(m *manifest.Manifest, contents bundle.Extracted, inputs manifest.Inputs, policy *manifest.Policy) admission.Subject {
+func (r *found) subject(
+	m *manifest.Manifest, contents bundle.Extracted, inputs manifest.Inputs, policy *manifest.Policy,
+) admission.Subject {
 	return admission.Subject{
 		Manifest: m, Contents: contents, Root: r.dir.Contents(), Inputs: inputs, Policy: policy, Others: r.others(),
 		Facts: manifest.Case{
-			Object: r.request.Object, Action: r.result.Action, Kind: intake.PolicyKind(r.request.Trigger.Kind), Now: r.exec.Now(),
+			Object: r.request.Object, Action: r.result.Action, Kind: intake.PolicyKind(r.request.Trigger.Kind),
+			Now:      r.exec.Now(),
 			Rollback: r.request.RollbackOf != "" && r.request.Reason != "", Reference: r.request.Reference,
 			Current: admission.Applied(r.history, r.request.ParameterSet), Seen: r.history.Seen(m.Version),
 		},
@@ -88,7 +95,8 @@ func (r *asked) others() func(ctx context.Context, name string) (*claim.Package,
 
 // notAgain ends a run of what is applied already, where that is not to be done again.
 func (r *found) notAgain(plan *manifest.Plan, policy *manifest.Policy) error {
-	if r.result.Action != string(intake.ActionApply) || plan.Manifest().Idempotent || policy != nil && policy.AllowsRepeat() {
+	if r.result.Action != string(intake.ActionApply) || plan.Manifest().Idempotent ||
+		policy != nil && policy.AllowsRepeat() {
 		return nil
 	}
 	set, dirHash := r.request.ParameterSet, r.result.Package.DirHash
@@ -108,12 +116,18 @@ func (r *found) notAgain(plan *manifest.Plan, policy *manifest.Policy) error {
 func (r *found) change(plan *manifest.Plan) *claim.Entry {
 	p := r.result.Package
 	return &claim.Entry{
-		RunID: r.result.RunID, Key: admission.ContentKey(plan, p.DirHash, r.request.ParameterSet), Version: p.Version, DirHash: p.DirHash, SHA256: p.SHA256,
-		Kept: r.kept, Object: r.request.Object, Uploaded: r.created, Declares: slices.Sorted(maps.Keys(plan.Manifest().ParameterSets)), Start: r.result.Start, Resumes: r.request.ResumeFrom,
+		RunID: r.result.RunID, Key: admission.ContentKey(plan, p.DirHash, r.request.ParameterSet), Version: p.Version,
+		DirHash: p.DirHash, SHA256: p.SHA256,
+		Kept: r.kept, Object: r.request.Object, Uploaded: r.created,
+		Declares: slices.Sorted(maps.Keys(plan.Manifest().ParameterSets)), Start: r.result.Start,
+		Resumes: r.request.ResumeFrom,
 	}
 }
 
 // alreadyApplied is the verdict for a run of the very same content and parameters that a run has applied.
 func (r *asked) alreadyApplied(runID string) *verdict {
-	return &verdict{kind: skipped, runID: runID, why: "the same content and parameters are applied already, by run " + runID + r.request.RepeatsHint()}
+	return &verdict{
+		kind: skipped, runID: runID,
+		why: "the same content and parameters are applied already, by run " + runID + r.request.RepeatsHint(),
+	}
 }

@@ -77,7 +77,8 @@ func (r *run) jobOf(plan *manifest.Plan) steps.Job {
 	job := steps.Job{
 		World: steps.World{
 			RunID: r.result.RunID, Package: p.Name, Version: p.Version, Type: p.Type,
-			Environment: r.exec.Environment, Action: r.result.Action, Fence: fence, DryRun: r.result.Action == string(intake.ActionDryRun),
+			Environment: r.exec.Environment, Action: r.result.Action, Fence: fence,
+			DryRun: r.result.Action == string(intake.ActionDryRun),
 		},
 		Undo: r.undoOf(m), Tools: m.Tools, Level: r.level, Network: m.Network, Keep: m.Outputs,
 		Times: steps.Times{Steps: m.Timeout, Undo: undoTime(m)},
@@ -113,7 +114,8 @@ func (r *decided) stepOf(s manifest.Step) steps.Step {
 		Timeout: s.Timeout, Retries: s.Retries, RetryDelay: s.RetryDelay, ContinueOnError: s.ContinueOnError,
 		Undo: s.Rollback, UndoSHA256: s.RollbackSHA256, NoUndo: s.NoUndo,
 	}
-	if r.result.Action == string(intake.ActionApply) || r.result.Action == string(intake.ActionDryRun) && (s.Phase == manifest.PhasePreCheck || s.DryRun) {
+	if r.result.Action == string(intake.ActionApply) ||
+		r.result.Action == string(intake.ActionDryRun) && (s.Phase == manifest.PhasePreCheck || s.DryRun) {
 		step.Do = steps.Run
 	}
 	return step
@@ -121,7 +123,10 @@ func (r *decided) stepOf(s manifest.Step) steps.Step {
 
 // here is where the steps run.
 func (r *found) here() steps.Here {
-	return steps.Here{Dir: r.dir, Files: r.files, Masker: r.hides.Masker, Limits: r.exec.Scripts, Keeper: r.exec.Keeper, Spawn: r.exec.Spawn}
+	return steps.Here{
+		Dir: r.dir, Files: r.files, Masker: r.hides.Masker, Limits: r.exec.Scripts, Keeper: r.exec.Keeper,
+		Spawn: r.exec.Spawn,
+	}
 }
 
 // timeSuffices refuses a package that says it needs more time than is left: it would be stopped half way.
@@ -166,7 +171,9 @@ func (r *decided) provable() error {
 	}
 	r.result.Manifest, r.result.Trigger.Raw, r.result.Parameters = nil, nil, nil
 	return problem.New(problem.Problem{
-		Code: "manifest.evidence", Where: manifest.Name, Message: "the result that has the manifest and the parameters in it cannot be stored, so nothing was executed: " + err.Error(),
+		Code: "manifest.evidence", Where: manifest.Name,
+		Message: "nothing was executed, as the result with the manifest and the parameters in it cannot be stored: " +
+			err.Error(),
 		Hint: "take large values out of the manifest and the request, into files of the package",
 	}, err)
 }
@@ -221,7 +228,8 @@ func (r *run) onlyChecked(ctx context.Context) error {
 	}
 	r.result.Steps = r.listed()
 	r.result.Execution.Note = "the package was checked and may run; nothing was executed"
-	return errors.Join(r.withoutResult(ctx), r.fetcher().Current(ctx, fetch.Found{Request: r.request, Created: r.created}, r.history))
+	return errors.Join(r.withoutResult(ctx),
+		r.fetcher().Current(ctx, fetch.Found{Request: r.request, Created: r.created}, r.history))
 }
 
 // execute has the job done.

@@ -43,7 +43,8 @@ func (r *held) checkpoint(b steps.Beginning) ([]byte, error) {
 	dying := r.snapshot(b.Interrupted)
 	result := &dying.result
 	result.Execution.ReturnCode = -1
-	result.Status, result.Message = evidence.StatusInterrupted, "the executor ended while the step "+b.Step.Name+" ran, or right before it began"
+	result.Status, result.Message = evidence.StatusInterrupted, "the executor ended while the step "+b.Step.Name+
+		" ran, or right before it began"
 	result.Error = &evidence.Error{
 		Code: "step.interrupted", Message: result.Message,
 		Hint: "see which parts took effect; then send rerun_of or resume_from with a reason",
@@ -63,7 +64,10 @@ func (r *held) snapshot(o steps.Outcome) *held {
 		s.StdoutTail, s.StderrTail = "", ""
 		dying.result.Steps = append(dying.result.Steps, s)
 	}
-	dying.result.Execution = evidence.Execution{Ran: true, ReturnCode: dying.result.Execution.ReturnCode, Note: "the output is in the steps' logs, as far as they were stored"}
+	dying.result.Execution = evidence.Execution{
+		Ran: true, ReturnCode: dying.result.Execution.ReturnCode,
+		Note: "the output is in the steps' logs, as far as they were stored",
+	}
 	return &dying
 }
 
@@ -106,7 +110,10 @@ func (r *held) noteStart(ctx context.Context, first bool, checkpoint []byte) (bo
 	if r.until.IsZero() {
 		r.until = r.exec.Now().Add(r.need + r.exec.Reserve + leaseMargin).UTC()
 	}
-	start := claim.Start{Lease: r.longest(), Group: r.claim.Group, Applies: r.doing, SHA256: r.result.Package.SHA256, Checkpoint: checkpoint}
+	start := claim.Start{
+		Lease: r.longest(), Group: r.claim.Group, Applies: r.doing, SHA256: r.result.Package.SHA256,
+		Checkpoint: checkpoint,
+	}
 	if r.group != nil {
 		start.Group = r.group.Name
 	}
@@ -147,9 +154,12 @@ func (r *decided) unnotable(step evidence.Step, err error) error {
 	if err == nil {
 		return nil
 	}
+	cause := problem.Of(err, problem.Problem{Message: err.Error()})
 	return problem.New(problem.Problem{
-		Code: "state.unnoted", Where: step.Run, Message: "was not begun, as that could not be noted in the state bucket: " + problem.Of(err, problem.Problem{Message: err.Error()}).Message(),
-		Hint: "check that the state bucket can be reached and written; then go on with resume_from or undo with rollback_of",
+		Code: "state.unnoted", Where: step.Run,
+		Message: "was not begun, as that could not be noted in the state bucket: " + cause.Message(),
+		Hint: "check that the state bucket can be reached and written; then go on with resume_from or undo with " +
+			"rollback_of",
 	}, err)
 }
 
@@ -158,8 +168,9 @@ func (r *held) lostLease(first bool) error {
 		return duplicateOf(r.claim.Claim)
 	}
 	return problem.New(problem.Problem{
-		Code: "state.lease_lost", Where: r.result.RunID, Message: "the run has taken longer than its lease, and another invocation may have taken over",
-		Hint: "see the results of this run and of later ones before you go on",
+		Code: "state.lease_lost", Where: r.result.RunID,
+		Message: "the run has taken longer than its lease, and another invocation may have taken over",
+		Hint:    "see the results of this run and of later ones before you go on",
 	}, nil)
 }
 
@@ -177,7 +188,9 @@ func (r *held) noteEnd(ctx context.Context, failure error) {
 		r.log.Warn("the end of the steps could not be noted", "error", err.Error())
 		return
 	}
-	end := claim.Start{Lease: r.longest(), Group: r.claim.Group, Applies: r.doing, SHA256: r.result.Package.SHA256, Checkpoint: doc}
+	end := claim.Start{
+		Lease: r.longest(), Group: r.claim.Group, Applies: r.doing, SHA256: r.result.Package.SHA256, Checkpoint: doc,
+	}
 	note := func(ctx context.Context) error {
 		_, err := r.claim.Progress(ctx, end)
 		return err

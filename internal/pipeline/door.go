@@ -56,8 +56,10 @@ func (e *Engine) SetAside(ctx context.Context, request intake.Request, of Invoca
 	if failure == nil {
 		failure = problem.New(problem.Problem{
 			Code: "state.deaths", Where: request.Object,
-			Message: fmt.Sprintf("the executor died %d times on the package before anything of it was executed; it is set aside", deaths),
-			Hint:    "see the function's log and memory at those times; give the function more memory, or upload a smaller package",
+			Message: fmt.Sprintf("the executor died %d times on the package before anything of it was executed; it "+
+				"is set aside", deaths),
+			Hint: "see the function's log and memory at those times; give the function more memory, or upload a " +
+				"smaller package",
 		}, nil)
 	}
 	err := r.end(ctx, failure)
@@ -71,11 +73,12 @@ func (e *Engine) SkipSet(
 ) (Ended, error) {
 	r := e.begin(request)
 	r.killAt = of.KillAt
-	r.name = before.Result.Package.Name
-	r.result.Package, r.result.Manifest, r.result.Policy = before.Result.Package, before.Result.Manifest, before.Result.Policy
+	was := before.Result
+	r.name = was.Package.Name
+	r.result.Package, r.result.Manifest, r.result.Policy = was.Package, was.Manifest, was.Policy
 	r.hides = before.Hides.For(r.request.Parameters)
 	r.result.Parameters = r.hides.Asked(r.request.Parameters)
-	r.result.Trigger, r.result.Reason, r.result.Reference = before.Result.Trigger, before.Result.Reason, before.Result.Reference
+	r.result.Trigger, r.result.Reason, r.result.Reference = was.Trigger, was.Reason, was.Reference
 	namespace, err := e.Namespace(ctx)
 	if err != nil {
 		return r.ended(), err

@@ -109,7 +109,8 @@ func (r *run) putOff(ctx context.Context, failure error) {
 	} else {
 		r.result.Message += next + "the request is tried again"
 	}
-	r.log.Warn("the run could not begin", "object", r.request.Object, "code", problem.CodeOf(failure), "error", failure.Error())
+	r.log.Warn("the run could not begin", "object", r.request.Object, "code", problem.CodeOf(failure),
+		"error", failure.Error())
 }
 
 // postpone ends a run that goes on later.
@@ -162,8 +163,12 @@ func (r *run) adoptResult(ctx context.Context, failure error) error {
 		return r.committed(ctx, failure)
 	}
 	r.log.Warn("the run has a result already", "status", stored.Status)
-	known := claim.Claim{RunID: stored.RunID, Attempt: stored.Attempt, State: claim.Done, Outcome: claim.Outcome{Status: string(stored.Status)}}
-	if r.claim != nil && !r.started { // else the invocation that took this run for dead notes what became of it, and frees the group
+	known := claim.Claim{
+		RunID: stored.RunID, Attempt: stored.Attempt, State: claim.Done,
+		Outcome: claim.Outcome{Status: string(stored.Status)},
+	}
+	// Otherwise the invocation that took this run for dead notes how it ended, and frees the group.
+	if r.claim != nil && !r.started {
 		change := cmp.Or(r.claim.Change(), r.doing)
 		end := r.exec.Follower.Do(ctx, r.claim, stored, digest, change, nil)
 		if followup.Recorded(end) {
@@ -183,7 +188,8 @@ func (r *run) unstored(ctx context.Context, err error) error {
 	}
 	r.logWhole()
 	r.finishLog("the evidence could not be stored", err)
-	r.result.Error, r.result.Status, r.result.Message = evidence.NewError(described), evidence.StatusError, "the evidence could not be stored: "+described.Message()
+	r.result.Error, r.result.Status = evidence.NewError(described), evidence.StatusError
+	r.result.Message = "the evidence could not be stored: " + described.Message()
 	return fmt.Errorf("store evidence of %s: %w", r.runID(), err)
 }
 
@@ -293,7 +299,8 @@ func (r *report) finishLog(message string, failure error) {
 		return
 	}
 	// The log has the causes too, which answers and evidence do not.
-	r.log.Error(message, append(fields, "code", problem.CodeOf(failure), "error", r.hides.Masker.String(failure.Error()))...)
+	r.log.Error(message,
+		append(fields, "code", problem.CodeOf(failure), "error", r.hides.Masker.String(failure.Error()))...)
 }
 
 // cleanUp removes the run's directory; what cannot be removed is logged and will be

@@ -117,7 +117,8 @@ func New(config Config) *Engine {
 func (e *Engine) NoTime(killAt time.Time) error {
 	return problem.New(problem.Problem{
 		Code: "step.deadline",
-		Message: fmt.Sprintf("no time is left for steps: the invocation keeps %s for the evidence and %s to stop a step",
+		Message: fmt.Sprintf(
+			"no time is left for steps: the invocation keeps %s for the evidence and %s to stop a step",
 			e.Reserve, grace),
 		Hint: e.moreTime(killAt, "CEMLI_RESERVE"),
 	}, nil)
@@ -138,33 +139,6 @@ const (
 	// preparing is the time that a run may take before its first step, beyond which its leases are renewed.
 	preparing = time.Minute
 )
-
-// Watch reads since when uploads are looked after, or begins that.
-func (e *Engine) Watch(ctx context.Context, since time.Time) (claim.Watch, error) {
-	w, ok, err := e.Book.Watch(ctx)
-	if ok || err != nil {
-		return w, err
-	}
-	ran := false
-	for _, prefix := range []string{"runs/", "packages/"} { // a copy of a package is there before its run is
-		page, err := e.Results.List(ctx, store.ListOptions{Prefix: prefix, Limit: 1})
-		if err != nil {
-			return w, err
-		}
-		ran = ran || len(page.Objects) > 0
-	}
-	if !ran {
-		return e.Book.StartWatch(ctx, since)
-	}
-	// Another run may have begun the watch, and ended, between the two looks.
-	if w, ok, err = e.Book.Watch(ctx); ok || err != nil {
-		return w, err
-	}
-	return w, problem.New(problem.Problem{
-		Code: "state.lost", Where: e.State.Name() + "/watch.json", Message: "there are results, and the state bucket does not know what ran: nothing is run, as it might run again",
-		Hint: "restore the state bucket; or, knowing that nothing that ran will be uploaded again, put {\"schema_version\":1,\"since\":\"" + e.Now().Format(time.RFC3339) + "\"} there",
-	}, nil)
-}
 
 // Accept stores the request as a pending one, under a name.
 func (e *Engine) Accept(ctx context.Context, name string, request intake.Request) (made bool, err error) {
@@ -201,7 +175,9 @@ func LastError(failure error) *problem.Problem {
 	if failure == nil {
 		return nil
 	}
-	described := problem.Of(failure, problem.Problem{Code: codes.Internal, Message: "the executor could not do its work"})
+	described := problem.Of(failure, problem.Problem{
+		Code: codes.Internal, Message: "the executor could not do its work",
+	})
 	return &problem.Problem{Code: described.Code(), Message: evidence.Cut(described.Message(), 1000)}
 }
 

@@ -22,7 +22,9 @@ const entries = 20
 
 // enter makes the run the only one of its concurrency group. A run that has to wait is put into the group's queue,
 // and enter returns the verdict later. A package that admit refuses whatever happens meanwhile is refused at once.
-func (r *run) enter(ctx context.Context, m *manifest.Manifest, policy *manifest.Policy, admit func() (*manifest.Plan, error)) error {
+func (r *run) enter(
+	ctx context.Context, m *manifest.Manifest, policy *manifest.Policy, admit func() (*manifest.Plan, error),
+) error {
 	if r.result.Action == string(intake.ActionCheck) {
 		return nil // it runs nothing
 	}
@@ -37,16 +39,11 @@ func (r *run) enter(ctx context.Context, m *manifest.Manifest, policy *manifest.
 		if err != nil {
 			return err
 		}
-		busy, err := g.Occupied(ctx, me.Key)
+		free, err := r.isFree(ctx, g, me.Key)
 		if err != nil {
 			return err
 		}
-		if !busy && g.Holder != nil {
-			if err := r.exec.Follower.EndFormer(ctx, g, me.Key); err != nil {
-				return err
-			}
-		}
-		turn := !busy && g.IsTurnOf(me)
+		turn := free && g.IsTurnOf(me)
 		switch {
 		case !turn && m.Concurrency.Reject:
 			return r.refuseToWait(g)
@@ -72,13 +69,25 @@ func (r *run) enter(ctx context.Context, m *manifest.Manifest, policy *manifest.
 		if ok, err := g.Wait(ctx, me); err != nil {
 			return err
 		} else if ok {
-			r.released = append(r.released, name) // it may have become free meanwhile, or the first of the queue is to be started
+			// The group may have become free meanwhile, or the first of the queue is to be started.
+			r.released = append(r.released, name)
 			return &verdict{kind: later, why: "the run waits for its turn in the concurrency group " + name + holder(g)}
 		}
 	}
 	return problem.New(problem.Problem{
-		Code: "state.conflict", Where: name, Message: "the concurrency group was changed by others each time it was to be entered", Hint: "send the request again",
+		Code: "state.conflict", Where: name,
+		Message: "the concurrency group was changed by others each time it was to be entered",
+		Hint:    "send the request again",
 	}, nil)
+}
+
+// isFree reports whether no other run is in the group. A run that died in it is ended first.
+func (r *held) isFree(ctx context.Context, g *claim.Group, key string) (bool, error) {
+	busy, err := g.Occupied(ctx, key)
+	if err != nil || busy || g.Holder == nil {
+		return err == nil && !busy, err
+	}
+	return true, r.exec.Follower.EndFormer(ctx, g, key)
 }
 
 // groupOf is the concurrency group of a run of a parameter set: the policy's, the package's own, or the
@@ -127,8 +136,9 @@ func holder(g *claim.Group) string {
 
 func (r *held) refuseToWait(g *claim.Group) error {
 	return problem.New(problem.Problem{
-		Code: "state.busy", Where: "/concurrency", Message: fmt.Sprintf("the concurrency group %s is busy%s, and the package does not wait", g.Name, holder(g)),
-		Hint: "upload the package again when that run has ended, or let it wait with on_busy: queue",
+		Code: "state.busy", Where: "/concurrency",
+		Message: fmt.Sprintf("the concurrency group %s is busy%s, and the package does not wait", g.Name, holder(g)),
+		Hint:    "upload the package again when that run has ended, or let it wait with on_busy: queue",
 	}, nil)
 }
 
@@ -168,7 +178,8 @@ func (r *held) leave(ctx context.Context) {
 	}
 	g, err := r.group.Leave(ctx)
 	if err != nil {
-		r.log.Error("the concurrency group could not be left; it is free when the lease ends", "group", r.group.Name, "error", err.Error())
+		r.log.Error("the concurrency group could not be left; it is free when the lease ends", "group", r.group.Name,
+			"error", err.Error())
 		return
 	}
 	if g.First() != nil {

@@ -61,7 +61,8 @@ func RefusedForm(kind intake.TriggerKind) string {
 // formOnly gives a request whose form may not ask for its action a key of its own.
 func (r *report) formOnly(policy *manifest.Policy) {
 	q := &r.request
-	if policy != nil && q.Occurrence(r.result.Start) == "" && !policy.Allows(intake.PolicyKind(q.Trigger.Kind), r.result.Action) {
+	if policy != nil && q.Occurrence(r.result.Start) == "" &&
+		!policy.Allows(intake.PolicyKind(q.Trigger.Kind), r.result.Action) {
 		q.Slot = RefusedForm(q.Trigger.Kind)
 	}
 }
@@ -94,8 +95,11 @@ func (r *found) read(archive *bundle.Archive) (*manifest.Manifest, error) {
 // mayUndo reports whether the run may have undo scripts to run, as far as the manifest and the files' names tell.
 func (r *decided) mayUndo(m *manifest.Manifest, archive *bundle.Archive) bool {
 	named := slices.ContainsFunc(m.StepList, func(s manifest.StepSpec) bool { return s.Rollback != "" })
-	found := slices.ContainsFunc(archive.Files(), func(f bundle.File) bool { return strings.HasPrefix(f.Name, "rollback/") })
-	return (named || found) && (r.result.Action == string(intake.ActionRollback) || m.OnFailure != manifest.OnFailureStop)
+	found := slices.ContainsFunc(archive.Files(), func(f bundle.File) bool {
+		return strings.HasPrefix(f.Name, "rollback/")
+	})
+	return (named || found) && (r.result.Action == string(intake.ActionRollback) ||
+		m.OnFailure != manifest.OnFailureStop)
 }
 
 // extract writes the files into the run's own directory.

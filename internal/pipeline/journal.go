@@ -80,14 +80,18 @@ func (r *report) keepLog(ctx context.Context, log steps.Log, step string) {
 		r.log.Error("cannot read the log", "step", step, "error", err.Error())
 	}
 	object := evidence.Dir(r.result.RunID) + log.Name
-	r.keepBeside(ctx, step, results.Document{Object: object, Type: "text/plain; charset=utf-8", Body: log.File, Size: size})
+	r.keepBeside(ctx, step, results.Document{
+		Object: object, Type: "text/plain; charset=utf-8", Body: log.File, Size: size,
+	})
 	times, err := log.Times.Encode()
 	if err != nil {
 		r.log.Error("cannot encode the times of a log", "log", log.Name, "error", err.Error())
 		return
 	}
 	object = strings.TrimSuffix(object, ".log") + ".times.json"
-	r.keepBeside(ctx, step, results.Document{Object: object, Type: "application/json", Body: bytes.NewReader(times), Size: int64(len(times))})
+	r.keepBeside(ctx, step, results.Document{
+		Object: object, Type: "application/json", Body: bytes.NewReader(times), Size: int64(len(times)),
+	})
 }
 
 func (r *report) keepBeside(ctx context.Context, step string, d results.Document) {

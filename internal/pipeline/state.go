@@ -141,7 +141,9 @@ func (r *run) tooLong(cause error) error {
 		return cause
 	}
 	if r.exec.Invoke == nil {
-		return &verdict{kind: later, why: "the run needs more time than is left of this invocation, and is left to the next sweep"}
+		return &verdict{
+			kind: later, why: "the run needs more time than is left of this invocation, and is left to the next sweep",
+		}
 	}
 	return &verdict{
 		kind: later, why: "the run needs more time than this invocation has, and goes on in another one",

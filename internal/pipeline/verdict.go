@@ -60,7 +60,8 @@ func duplicateOf(c claim.Claim) *verdict {
 	case c.State != claim.Done:
 		v.why = "the same request is being done by run " + c.RunID
 	case c.Sets != nil:
-		v.why = fmt.Sprintf("the same request was run for the parameter sets %s, and ended with %s", strings.Join(c.Sets, ", "), c.Status)
+		v.why = fmt.Sprintf("the same request was run for the parameter sets %s, and ended with %s",
+			strings.Join(c.Sets, ", "), c.Status)
 	default:
 		v.why = fmt.Sprintf("the same request was run %s, which ended with %s", c.RunID, c.Status)
 	}
@@ -69,7 +70,9 @@ func duplicateOf(c claim.Claim) *verdict {
 
 // splitUp is the verdict for a request that stands for all parameter sets of the package.
 func splitUp(held *claim.Held, goesOn bool) *verdict {
-	return &verdict{kind: split, sets: held, goesOn: goesOn, why: fmt.Sprintf("the package has %d parameter sets", len(held.Sets))}
+	return &verdict{
+		kind: split, sets: held, goesOn: goesOn, why: fmt.Sprintf("the package has %d parameter sets", len(held.Sets)),
+	}
 }
 
 // afterFailedSet is the verdict for a parameter set that is not run because one before it did not succeed.

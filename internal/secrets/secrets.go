@@ -38,7 +38,9 @@ type Read struct {
 
 // All reads secrets, by the variables that they are for. Problems are those of secrets that there are not, or that
 // cannot be given to scripts; an error says that the vault could not be asked, and may be another time.
-func All(ctx context.Context, source Source, wanted map[string]string, log *slog.Logger) (all []Read, problems []problem.Problem, err error) {
+func All(
+	ctx context.Context, source Source, wanted map[string]string, log *slog.Logger,
+) (all []Read, problems []problem.Problem, err error) {
 	total := 0
 	for _, env := range slices.Sorted(maps.Keys(wanted)) {
 		found, err := source(ctx, env, wanted[env])
@@ -70,12 +72,15 @@ func unusable(env string, value []byte, total int) (problem.Problem, bool) {
 		return hiding.TooShort(env), true
 	case total > maxBytes:
 		return problem.Problem{
-			Code: "secret.large", Where: env, Message: fmt.Sprintf("with this one the secrets of the package have %d bytes; at most %d are given to scripts", total, maxBytes),
+			Code: "secret.large", Where: env,
+			Message: fmt.Sprintf("with this one the secrets of the package have %d bytes; at most %d are given to "+
+				"scripts", total, maxBytes),
 			Hint: "keep a short key in the vault, and what it opens elsewhere",
 		}, true
 	case !utf8.Valid(value) || slices.Contains(value, 0):
 		return problem.Problem{
-			Code: "secret.value", Where: env, Message: "the secret is no text in UTF-8, and cannot be a variable", Hint: "store it as base64 text, and decode it in the script",
+			Code: "secret.value", Where: env, Message: "the secret is no text in UTF-8, and cannot be a variable",
+			Hint: "store it as base64 text, and decode it in the script",
 		}, true
 	}
 	return problem.Problem{}, false

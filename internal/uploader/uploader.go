@@ -135,7 +135,9 @@ func latest(a, b time.Time) time.Time {
 
 // search reads a time range of the log, as far as pages are left, and finds uploads in it: by ETag or version,
 // and of two entries the earlier. read is until when it was read; zero: it is not known.
-func (e Search) search(ctx context.Context, s span, pages *int) (found map[*claim.Todo]LoggedWrite, read time.Time, err error) {
+func (e Search) search(
+	ctx context.Context, s span, pages *int,
+) (found map[*claim.Todo]LoggedWrite, read time.Time, err error) {
 	found = map[*claim.Todo]LoggedWrite{}
 	var at time.Time
 	inOrder, page := true, ""
@@ -154,7 +156,8 @@ func (e Search) search(ctx context.Context, s span, pages *int) (found map[*clai
 		}
 		page = next
 	}
-	e.Logger.Warn("the write log has more entries than one sweep reads; the next one goes on", "from", s.from, "to", s.to)
+	e.Logger.Warn("the write log has more entries than one sweep reads; the next one goes on", "from", s.from,
+		"to", s.to)
 	if !inOrder {
 		at = time.Time{}
 	}
@@ -199,7 +202,8 @@ func (e Search) put(ctx context.Context, t *claim.Todo, w LoggedWrite) error {
 		return err
 	}
 	object := evidence.UploaderObject(t.RunID)
-	_, err = e.Results.Put(ctx, object, bytes.NewReader(doc), int64(len(doc)), store.PutOptions{IfNoneMatch: true, ContentType: "application/json"})
+	_, err = e.Results.Put(ctx, object, bytes.NewReader(doc), int64(len(doc)),
+		store.PutOptions{IfNoneMatch: true, ContentType: "application/json"})
 	if err == nil {
 		e.Logger.Info("it is stored who uploaded", "run_id", t.RunID, "found", u.Found)
 		return nil

@@ -85,7 +85,8 @@ func adviseManifest(found admission.Inspection) []Advice {
 	if len(found.Skipped) > 0 {
 		note("/idempotent", fmt.Sprintf("the policy's triggers start %s by every such event, "+
 			"and all but the first are skipped: "+
-			"say \"idempotent\": true if it may run again, or have the policy allow repeat", strings.Join(found.Skipped, ", ")))
+			"say \"idempotent\": true if it may run again, or have the policy allow repeat",
+			strings.Join(found.Skipped, ", ")))
 	}
 	slices.SortFunc(list, func(a, b Advice) int { return strings.Compare(a.Where, b.Where) })
 	return list
@@ -97,14 +98,17 @@ func adviseFiles(found admission.Inspection) []Advice {
 	scripts := scriptsOf(found.Plan)
 	for _, f := range found.Files {
 		if f.Size >= hugeFile {
-			list = append(list, Advice{f.Name, fmt.Sprintf("the file has %d MB; a step could fetch it instead", f.Size>>20)})
+			list = append(list, Advice{
+				f.Name, fmt.Sprintf("the file has %d MB; a step could fetch it instead", f.Size>>20),
+			})
 		}
 		if isUndo(f.Name) && !slices.Contains(scripts, f.Name) {
 			list = append(list, Advice{f.Name, "it undoes no step: there is none of its name"})
 		}
 	}
 	for _, leak := range found.Leaks {
-		message := fmt.Sprintf("line %d looks like a secret (%s); put it into the vault, and change it", leak.Line, leak.Kind)
+		message := fmt.Sprintf("line %d looks like a secret (%s); put it into the vault, and change it", leak.Line,
+			leak.Kind)
 		list = append(list, Advice{leak.File, message})
 	}
 	return list
@@ -144,7 +148,9 @@ func adviseDeclared(found admission.Inspection, used []string, root *os.Root) []
 			list = append(list, Advice{where, "no script reads CEMLI_PARAM_" + name})
 		}
 		if p := parameters[name].Pattern; p != nil && !anchored(p.String()) {
-			list = append(list, Advice{where + "/pattern", "it need only match a part of the value; anchor it with ^ and $"})
+			list = append(list, Advice{
+				where + "/pattern", "it need only match a part of the value; anchor it with ^ and $",
+			})
 		}
 	}
 	return list

@@ -54,7 +54,8 @@ func (f RequestFlags) Check() error {
 		case set == "":
 			return usage.Wrong("--set: the name of the set is missing", "leave the flag out for all sets")
 		case strings.Contains(set, ","):
-			return usage.Wrong("--set "+set+" names more than one", "repeat it: --set "+strings.ReplaceAll(set, ",", " --set "))
+			return usage.Wrong("--set "+set+" names more than one",
+				"repeat it: --set "+strings.ReplaceAll(set, ",", " --set "))
 		}
 	}
 	return EnvironmentName(f.Environment)

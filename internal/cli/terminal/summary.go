@@ -124,7 +124,8 @@ func next(r evidence.Result, folder string) string {
 	var b strings.Builder
 	b.WriteString("\nNEXT\n")
 	for _, way := range ways {
-		fmt.Fprintf(&b, "  %s:\n    cemli run --results %s %s %s --reason TEXT\n", way[1], shellWord(folder), way[0], r.RunID)
+		fmt.Fprintf(&b, "  %s:\n    cemli run --results %s %s %s --reason TEXT\n", way[1], shellWord(folder), way[0],
+			r.RunID)
 	}
 	return b.String()
 }
