@@ -14,7 +14,7 @@ import (
 // The context's deadline is the moment at which the process may be killed; a run ends earlier by
 // the reserve.
 func (e *Executor) Run(ctx context.Context, request Request) ([]evidence.Result, error) {
-	w := e.begins(ctx)
+	w := e.startWork(ctx)
 	request.VersionNamed = request.VersionID != "" && request.Trigger.Kind == TriggerRequest
 	serve := w.serve
 	if request.Continue != "" {
@@ -34,18 +34,18 @@ func (w *work) resume(ctx context.Context, request Request) ([]evidence.Result, 
 	}
 	if ok {
 		accepted.Continued = true
-		return w.goOnAlone(ctx, request.Continue, accepted)
+		return w.serveWithIntent(ctx, request.Continue, accepted)
 	}
-	held, err := w.Book.Find(ctx, claim.KeyOf(request.Continue))
+	claimed, err := w.Book.Find(ctx, claim.KeyOf(request.Continue))
 	switch {
 	case err != nil:
 		return []evidence.Result{w.Refused(request, err)}, err
-	case held == nil:
+	case claimed == nil:
 		err := problem.New(problem.Problem{
 			Code: "state.unknown", Where: request.Continue, Message: "no such request was accepted here",
 			Hint: "name the package and what is to be done with it",
 		}, nil)
 		return []evidence.Result{w.Refused(request, err)}, nil
 	}
-	return []evidence.Result{w.Duplicate(request, held.Claim)}, nil
+	return []evidence.Result{w.Duplicate(request, claimed.Claim)}, nil
 }

@@ -14,7 +14,7 @@ func (w *work) serve(ctx context.Context, request Request) ([]evidence.Result, e
 	results, err := w.answer(ctx, request)
 	if pending := w.needsMore; pending != "" {
 		w.needsMore = ""
-		return w.handOver(ctx, pending, request.CallID, results, err)
+		return w.handOffOrRefuse(ctx, pending, request.CallID, results, err)
 	}
 	return results, err
 }
@@ -25,7 +25,7 @@ func (w *work) answer(ctx context.Context, request Request) ([]evidence.Result, 
 	if end.Sets == nil {
 		return []evidence.Result{end.Result}, err
 	}
-	if end.Sets.Held == nil {
+	if end.Sets.Acquired == nil {
 		return w.answerSets(ctx, ofSet(request, end), end.Sets.Claim)
 	}
 	return w.runSets(ctx, ofSet(request, end), *end.Sets)
@@ -51,7 +51,7 @@ func (w *work) drain(ctx context.Context, callID string) {
 			w.handOffs = append(w.handOffs, first.Pending)
 			continue
 		}
-		if !w.fits(min(w.need(first.Need), w.least)) {
+		if !w.fits(min(w.need(first.Need), w.defaultNeed)) {
 			w.Log.Info("left to the next sweep", "request", first.Pending, "group", name)
 			continue
 		}
@@ -65,17 +65,17 @@ func (w *work) drain(ctx context.Context, callID string) {
 		w.released = append(w.released, name)
 	}
 	for _, pending := range w.handOffs {
-		_ = w.hand(ctx, pending) // the sweep finds it
+		_ = w.handOff(ctx, pending) // the sweep finds it
 	}
 	w.handOffs = nil
 }
 
-// handOver hands over a request that no invocation like this one can end. Where there can be no other,
+// handOffOrRefuse hands over a request that no invocation like this one can end. Where there can be no other,
 // that is the end of it.
-func (w *work) handOver(
+func (w *work) handOffOrRefuse(
 	ctx context.Context, pending, callID string, results []evidence.Result, err error,
 ) ([]evidence.Result, error) {
-	refused := w.hand(ctx, pending)
+	refused := w.handOff(ctx, pending)
 	if refused == nil || problem.CodeOf(refused) == "" || pipeline.Retryable(refused) || !w.fits(0) {
 		return results, err
 	}

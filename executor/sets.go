@@ -14,17 +14,17 @@ import (
 // others are recorded as skipped, unless the package wants to go on. Where one cannot be ended now, the request for all
 // of them stays pending. Once a set has begun, the others are of the same bytes.
 func (w *work) runSets(ctx context.Context, request Request, all pipeline.Sets) ([]evidence.Result, error) {
-	held := all.Held
+	claimed := all.Acquired
 	var results []evidence.Result
 	var before pipeline.Ended
 	var failed *evidence.Result // the first that does not succeed; nil: none, or the others go on
 	longest, status := time.Duration(0), evidence.StatusSuccess
-	for _, request.ParameterSet = range held.Sets {
+	for _, request.ParameterSet = range claimed.Sets {
 		begun := time.Now()
 		end, err := w.runSet(ctx, request, before, failed, longest)
 		results = append(results, end.Result)
 		if err != nil || isPassing(end.Result) {
-			return results, errors.Join(err, held.Release(ctx, err != nil, pipeline.LastError(err)))
+			return results, errors.Join(err, claimed.Release(ctx, err != nil, pipeline.LastError(err)))
 		}
 		if end.Result.Execution.Ran {
 			request.Continued = false // a fresh invocation has more time than is left of this one
@@ -34,13 +34,13 @@ func (w *work) runSets(ctx context.Context, request Request, all pipeline.Sets) 
 		request.Pinned = end.Request.Pinned
 		if !succeeded(end.Result) && status == evidence.StatusSuccess {
 			status = end.Result.Status
-			if !all.GoesOn {
+			if !all.KeepGoing {
 				failed = &end.Result
 			}
 		}
 		before = end
 	}
-	w.Follower.Conclude(ctx, held, claim.End{Outcome: claim.Outcome{Status: string(status)}})
+	w.Follower.Conclude(ctx, claimed, claim.End{Outcome: claim.Outcome{Status: string(status)}})
 	return results, nil
 }
 
@@ -69,7 +69,7 @@ func (w *work) runSet(
 	case failed != nil:
 		return w.SkipSet(ctx, request, w.invocation(), before, *failed)
 	case w.Invoke != nil && !request.Continued && !w.fits(0), // what came before it has taken the time
-		!sameMayFit && (w.Invoke != nil || !w.fits(w.least)):
+		!sameMayFit && (w.Invoke != nil || !w.fits(w.defaultNeed)):
 		if w.Invoke != nil {
 			w.handOffs = append(w.handOffs, request.Parent)
 		}
@@ -82,15 +82,15 @@ func (w *work) runSet(
 func (w *work) answerSets(ctx context.Context, request Request, all claim.Claim) ([]evidence.Result, error) {
 	var results []evidence.Result
 	for _, request.ParameterSet = range all.Sets {
-		held, err := w.Book.Find(ctx, request.Key(w.Environment))
+		claimed, err := w.Book.Find(ctx, request.Key(w.Environment))
 		switch {
 		case err != nil:
 			return append(results, w.Refused(request, err)), err
-		case held == nil:
+		case claimed == nil:
 			results = append(results,
 				w.Engine.Later(request, "the same request is being done; this parameter set has not begun"))
 		default:
-			results = append(results, w.Duplicate(request, held.Claim))
+			results = append(results, w.Duplicate(request, claimed.Claim))
 		}
 	}
 	return results, nil

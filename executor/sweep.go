@@ -27,8 +27,8 @@ func (e *Executor) SweepInSpareTime(ctx context.Context, callID string) error {
 	if age := e.Now().Sub(cursor.Swept); age >= 0 && age < spareEvery {
 		return nil
 	}
-	w := e.begins(ctx)
-	w.spare = true
+	w := e.startWork(ctx)
+	w.handOffOnly = true
 	_, err = e.sweep(spare, w, callID)
 	return err
 }
@@ -43,13 +43,13 @@ func (e *Executor) Sweep(ctx context.Context, callID string) (Swept, error) {
 		defer cancel()
 		ctx = shorter
 	}
-	return e.sweep(ctx, e.begins(ctx), callID)
+	return e.sweep(ctx, e.startWork(ctx), callID)
 }
 
 func (e *Executor) sweep(ctx context.Context, w *work, callID string) (Swept, error) {
 	s := &sweeping{work: w, callID: callID, begun: time.Now(), swept: Swept{Runs: []SweptRun{}}}
 	err := s.all(ctx)
-	s.swept.Handed = s.handed
+	s.swept.Handed = s.handedOff
 	s.swept.Status, s.swept.Message = evidence.StatusSuccess, s.remains()
 	if err := errors.Join(append(s.failed, err)...); err != nil {
 		described := problem.Of(err, problem.Problem{
@@ -70,7 +70,7 @@ func (s *sweeping) all(ctx context.Context) error {
 	s.drain(ctx, s.callID)
 	if err == nil {
 		s.todos(ctx)
-		s.suspects(ctx)
+		s.serveSuspects(ctx)
 		s.drain(ctx, s.callID)
 	}
 	return err
@@ -90,9 +90,9 @@ func (s *sweeping) look(ctx context.Context) error {
 	if !s.fits(0) {
 		return s.NoTime(time.Time{})
 	}
-	s.lookAfterDeaths(ctx)
-	for begins := true; begins || s.goesOn(); begins = false {
-		if err := s.page(ctx, cursor, watch.Since, begins); err != nil {
+	s.readIntents(ctx)
+	for first := true; first || s.readsNextPage(); first = false {
+		if err := s.page(ctx, cursor, watch.Since, first); err != nil {
 			return err
 		}
 		s.remember(cursor)
@@ -104,15 +104,15 @@ func (s *sweeping) look(ctx context.Context) error {
 }
 
 // page looks at a page of the open requests and at one of the uploads, or at what is left of either.
-func (s *sweeping) page(ctx context.Context, cursor *claim.Cursor, since time.Time, begins bool) error {
+func (s *sweeping) page(ctx context.Context, cursor *claim.Cursor, since time.Time, first bool) error {
 	requests := func() error {
-		if begins || cursor.Open != "" {
+		if first || cursor.Open != "" {
 			return s.requests(ctx, cursor)
 		}
 		return nil
 	}
 	uploads := func() error {
-		if begins || cursor.Uploads != "" {
+		if first || cursor.Uploads != "" {
 			return s.uploads(ctx, cursor, since)
 		}
 		return nil

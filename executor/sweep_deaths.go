@@ -14,46 +14,46 @@ import (
 	"cemli-executor/internal/store"
 )
 
-// lookAfterDeaths learns what others were about to do, and forgets what they have claimed since, and not
+// readIntents learns what others were about to do, and forgets what they have claimed since, and not
 // died on.
-func (s *sweeping) lookAfterDeaths(ctx context.Context) {
-	taken, err := s.Book.Deaths(ctx)
+func (s *sweeping) readIntents(ctx context.Context) {
+	intents, err := s.Book.Deaths(ctx)
 	s.note(err)
-	if s.takings = taken; taken == nil {
-		s.takings = map[string]*claim.Taking{}
+	if s.intents = intents; intents == nil {
+		s.intents = map[string]*claim.Intent{}
 	}
 }
 
-// suspects sets aside what was died upon too often, hands others to invocations of their own, and takes one
+// serveSuspects sets aside what was died upon too often, hands others to invocations of their own, and takes one
 // that was died upon here: the last thing that this sweep does.
-func (s *sweeping) suspects(ctx context.Context) {
-	var here *claim.Taking
-	list := slices.SortedFunc(maps.Values(s.takings), func(a, b *claim.Taking) int {
+func (s *sweeping) serveSuspects(ctx context.Context) {
+	var here *claim.Intent
+	list := slices.SortedFunc(maps.Values(s.intents), func(a, b *claim.Intent) int {
 		return cmp.Or(a.Until.Compare(b.Until), cmp.Compare(a.Key, b.Key)) // each has its turn
 	})
 	for _, t := range list {
 		switch {
 		case t.Busy(s.Now()):
-		case !s.fits(0) || len(s.handOffs)+s.handed >= sweepHands:
+		case !s.fits(0) || len(s.handOffs)+s.handedOff >= sweepHandOffs:
 			s.cut, s.swept.More = true, true
 			return
 		case t.Tries >= s.Limits.Deaths:
-			s.note(s.suspect(ctx, t, !s.spare))
+			s.note(s.serveSuspect(ctx, t, !s.handOffOnly))
 		case here == nil:
 			here = t
 		case s.Invoke != nil:
-			s.note(s.suspect(ctx, t, false))
+			s.note(s.serveSuspect(ctx, t, false))
 		}
 	}
 	s.drain(ctx, s.callID)
 	if here != nil {
-		s.note(s.suspect(ctx, here, !s.mustHandOff(s.least)))
+		s.note(s.serveSuspect(ctx, here, !s.mustHandOff(s.defaultNeed)))
 	}
 }
 
-// suspect goes on with a request that was died upon, here or in another invocation, or sets it aside.
-func (s *sweeping) suspect(ctx context.Context, t *claim.Taking, here bool) error {
-	request, ok, err := s.suspected(ctx, t)
+// serveSuspect goes on with a request that was died upon, here or in another invocation, or sets it aside.
+func (s *sweeping) serveSuspect(ctx context.Context, t *claim.Intent, here bool) error {
+	request, ok, err := s.suspectRequest(ctx, t)
 	if err != nil {
 		return err
 	}
@@ -62,23 +62,23 @@ func (s *sweeping) suspect(ctx context.Context, t *claim.Taking, here bool) erro
 	}
 	s.Log.Warn("the executor has died on a request", "object", request.Object, "deaths", t.Tries)
 	if !here {
-		return s.elsewhere(ctx, t.Pending, request)
+		return s.acceptAndHandOff(ctx, t.Pending, request)
 	}
 	if deaths := t.Tries; deaths >= s.Limits.Deaths {
-		return s.take(ctx, t, func() error {
+		return s.withIntent(ctx, t, func() error {
 			result, err := s.setAside(ctx, request, deaths)
 			s.swept.Runs = append(s.swept.Runs, SweptRun{result.RunID, result.SourceObject, result.Status})
 			return errors.Join(err, s.removeUnread(ctx, t.Pending, err))
 		})
 	}
-	return s.take(ctx, t, func() error {
-		err := s.goOn(ctx, request)
+	return s.withIntent(ctx, t, func() error {
+		err := s.serveRequest(ctx, request)
 		return errors.Join(err, s.removeUnread(ctx, t.Pending, err))
 	})
 }
 
-// suspected is the request of a note; ok is false if nothing is left of it to be done.
-func (s *sweeping) suspected(ctx context.Context, t *claim.Taking) (request Request, ok bool, err error) {
+// suspectRequest is the request of a note; ok is false if nothing is left of it to be done.
+func (s *sweeping) suspectRequest(ctx context.Context, t *claim.Intent) (request Request, ok bool, err error) {
 	if t.Pending != "" {
 		return s.reload(ctx, t.Pending, s.callID)
 	}

@@ -53,9 +53,9 @@ func isUpload(v store.Version, since time.Time) bool {
 func (s *sweeping) isKnown(ctx context.Context, request Request) (bool, error) {
 	for _, slot := range []string{"", pipeline.RefusedForm(TriggerEvent)} {
 		request.Slot = slot
-		held, err := s.Book.Find(ctx, request.Key(s.Environment))
-		if err != nil || held != nil {
-			return held != nil, err
+		claimed, err := s.Book.Find(ctx, request.Key(s.Environment))
+		if err != nil || claimed != nil {
+			return claimed != nil, err
 		}
 	}
 	return false, nil
@@ -93,17 +93,17 @@ func (s *sweeping) upload(ctx context.Context, v store.Version) (err error) {
 		}
 	}
 	key := request.Key(s.Environment)
-	if s.takings[key] != nil {
+	if s.intents[key] != nil {
 		return nil // it comes last
 	}
-	if s.mustHandOff(s.least) {
-		return s.elsewhere(ctx, "", request) // it is accepted first, so that the other invocation finds it
+	if s.mustHandOff(s.defaultNeed) {
+		return s.acceptAndHandOff(ctx, "", request) // it is accepted first, so that the other invocation finds it
 	}
-	taking, err := s.taking(key, "", request)
+	intent, err := s.newIntent(key, "", request)
 	if err != nil {
 		return err
 	}
-	return s.take(ctx, taking, func() error { return s.goOn(ctx, request) })
+	return s.withIntent(ctx, intent, func() error { return s.serveRequest(ctx, request) })
 }
 
 // describe describes a version that was listed. Whether a bucket that keeps none answers to the ids that

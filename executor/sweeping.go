@@ -14,7 +14,7 @@ import (
 const (
 	sweepRequests = 200  // pending requests looked at
 	sweepUploads  = 1000 // objects listed, or versions of them
-	sweepHands    = 20   // requests handed to other invocations
+	sweepHandOffs = 20   // requests handed to other invocations
 )
 
 // Swept is what a sweep has done.
@@ -48,7 +48,7 @@ type sweeping struct {
 	failed  []error
 	cut     bool                     // there was no time for the rest of what was to be looked at
 	cursor  *claim.Cursor            // where this sweep has begun; nil: it is not read yet
-	takings map[string]*claim.Taking // what was about to be done by others, by run key
+	intents map[string]*claim.Intent // what was about to be done by others, by run key
 }
 
 // A schedule's sweep is detached and may have an hour, but the next one comes after a quarter of it: so long
@@ -65,19 +65,19 @@ const (
 	spareEvery = 5 * time.Minute
 )
 
-// goesOn reports whether this sweep looks at the next page itself.
-func (s *sweeping) goesOn() bool {
-	return s.swept.More && !s.cut && !s.spare && !s.killAt.IsZero() && time.Until(s.killAt) > callTime
+// readsNextPage reports whether this sweep looks at the next page itself.
+func (s *sweeping) readsNextPage() bool {
+	return s.swept.More && !s.cut && !s.handOffOnly && !s.killAt.IsZero() && time.Until(s.killAt) > callTime
 }
 
 // remember notes what the next sweep has to know, and says whether another one soon is of use. A bucket
 // with more objects than one sweep looks at is no reason for that, as long as there are no more of them
 // than when sweeps have last looked at all of it and found nothing.
 func (s *sweeping) remember(cursor *claim.Cursor) {
-	cursor.Found = cursor.Found || len(s.swept.Runs)+len(s.handOffs)+s.handed+len(s.failed) > 0
-	whole := cursor.Open == "" && cursor.Uploads == ""
-	s.swept.More = s.cut || !whole && (cursor.Found || cursor.Listed > cursor.Quiet)
-	if whole {
+	cursor.Found = cursor.Found || len(s.swept.Runs)+len(s.handOffs)+s.handedOff+len(s.failed) > 0
+	listedAll := cursor.Open == "" && cursor.Uploads == ""
+	s.swept.More = s.cut || !listedAll && (cursor.Found || cursor.Listed > cursor.Quiet)
+	if listedAll {
 		if cursor.Quiet = cursor.Listed; cursor.Found {
 			cursor.Quiet = 0
 		}
@@ -95,8 +95,8 @@ func (s *sweeping) remains() string {
 			left[0] = evidence.Counted(n, "accepted request") + " not done yet: they run, or wait for their turn"
 		}
 	}
-	if s.handed > 0 {
-		left = append(left, evidence.Counted(s.handed, "request")+" given to other invocations")
+	if s.handedOff > 0 {
+		left = append(left, evidence.Counted(s.handedOff, "request")+" given to other invocations")
 	}
 	if n := s.swept.Todo; n > 0 {
 		left = append(left, "what follows the result is left of "+evidence.Counted(n, "run"))
@@ -115,8 +115,8 @@ func (s *sweeping) remains() string {
 // full reports whether the sweep has to leave the rest to the next one.
 func (s *sweeping) full(ctx context.Context) bool {
 	end, bounded := ctx.Deadline()
-	return bounded && time.Until(end) < time.Second || !s.fits(0) || s.Invoke == nil && !s.fits(s.least) ||
-		len(s.handOffs)+s.handed >= sweepHands
+	return bounded && time.Until(end) < time.Second || !s.fits(0) || s.Invoke == nil && !s.fits(s.defaultNeed) ||
+		len(s.handOffs)+s.handedOff >= sweepHandOffs
 }
 
 func (s *sweeping) note(err error) {
@@ -128,10 +128,10 @@ func (s *sweeping) note(err error) {
 
 // recent reports whether something is too new for a sweep in spare time, as what is under way need not
 // be asked for twice.
-func (s *sweeping) recent(t time.Time) bool { return s.spare && s.Now().Sub(t) < spareEvery }
+func (s *sweeping) recent(t time.Time) bool { return s.handOffOnly && s.Now().Sub(t) < spareEvery }
 
-// goOn does what a request asks.
-func (s *sweeping) goOn(ctx context.Context, request Request) error {
+// serveRequest does what a request asks.
+func (s *sweeping) serveRequest(ctx context.Context, request Request) error {
 	results, err := s.serve(ctx, request)
 	for _, r := range results {
 		s.swept.Runs = append(s.swept.Runs, SweptRun{r.RunID, r.SourceObject, r.Status})
@@ -139,10 +139,10 @@ func (s *sweeping) goOn(ctx context.Context, request Request) error {
 	return err
 }
 
-// elsewhere hands a request to another invocation, which is alone with it.
-func (s *sweeping) elsewhere(ctx context.Context, pending string, request Request) error {
+// acceptAndHandOff hands a request to another invocation, which is alone with it.
+func (s *sweeping) acceptAndHandOff(ctx context.Context, pending string, request Request) error {
 	if pending == "" {
-		pending = beforehand(request, s.Environment)
+		pending = unreadPending(request, s.Environment)
 		if _, err := s.Later(ctx, request); err != nil {
 			return err
 		}

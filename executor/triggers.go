@@ -32,7 +32,7 @@ func (e *Executor) Triggered(ctx context.Context, event Event, arrived Request) 
 			return nil, err
 		}
 		q.Slot = q.Occurrence(e.Now())
-		if _, err := e.Accept(ctx, beforehand(q, e.Environment), q); err != nil {
+		if _, err := e.Accept(ctx, unreadPending(q, e.Environment), q); err != nil {
 			return nil, err
 		}
 		requests = append(requests, q)
@@ -44,7 +44,7 @@ func (e *Executor) Triggered(ctx context.Context, event Event, arrived Request) 
 func (e *Executor) RunTriggered(ctx context.Context, request Request) ([]evidence.Result, error) {
 	results, err := e.Run(ctx, request)
 	if err == nil { // it is claimed now, or done
-		e.Book.Remove(ctx, beforehand(request, e.Environment))
+		e.Book.Remove(ctx, unreadPending(request, e.Environment))
 	}
 	return results, err
 }

@@ -15,21 +15,21 @@ import (
 // work is what one invocation does: the request it was sent, and then what that made possible.
 type work struct {
 	*Executor
-	killAt    time.Time     // when the process may be killed; zero: not said
-	least     time.Duration // what a run is given at least that does not say what it needs
-	released  []string      // concurrency groups whose queues are to be looked at
-	handOffs  []string      // pending requests that other invocations are to go on with
-	handed    int           // requests that they were asked for
-	needsMore string        // the pending request that had the time of a whole invocation, and needs more
+	killAt      time.Time     // when the process may be killed; zero: not said
+	defaultNeed time.Duration // what a run is given at least that does not say what it needs
+	released    []string      // concurrency groups whose queues are to be looked at
+	handOffs    []string      // pending requests that other invocations are to go on with
+	handedOff   int           // requests that they were asked for
+	needsMore   string        // the pending request that had the time of a whole invocation, and needs more
 	// spare says that this invocation runs nothing any more, and hands everything to others.
-	spare bool
+	handOffOnly bool
 }
 
-func (e *Executor) begins(ctx context.Context) *work {
+func (e *Executor) startWork(ctx context.Context) *work {
 	w := &work{Executor: e}
 	if hard, ok := ctx.Deadline(); ok {
 		w.killAt = hard
-		w.least = max(time.Until(hard)-e.Reserve-steps.Grace, 0) * 3 / 4
+		w.defaultNeed = max(time.Until(hard)-e.Reserve-steps.Grace, 0) * 3 / 4
 	}
 	return w
 }
@@ -41,7 +41,7 @@ func (w *work) fits(need time.Duration) bool {
 
 // mustHandOff reports whether a run that needs so much time is to be made by another invocation.
 func (w *work) mustHandOff(need time.Duration) bool {
-	return w.Invoke != nil && (w.spare || !w.fits(need))
+	return w.Invoke != nil && (w.handOffOnly || !w.fits(need))
 }
 
 // run makes one run.
@@ -51,7 +51,7 @@ func (w *work) run(ctx context.Context, request Request) (pipeline.Ended, error)
 	w.released = append(w.released, end.Left...)
 	switch {
 	case end.HandOff == "":
-	case of.Whole:
+	case of.FullTime:
 		w.needsMore = end.HandOff
 	default:
 		w.handOffs = append(w.handOffs, end.HandOff)
@@ -61,31 +61,31 @@ func (w *work) run(ctx context.Context, request Request) (pipeline.Ended, error)
 
 // invocation is what a run has to know of this invocation.
 func (w *work) invocation() pipeline.Invocation {
-	return pipeline.Invocation{KillAt: w.killAt, Whole: w.fits(w.least)}
+	return pipeline.Invocation{KillAt: w.killAt, FullTime: w.fits(w.defaultNeed)}
 }
 
 // HasTime reports whether there is time to begin a run in an invocation, as far as can be said of one
 // that is not known.
 func (e *Executor) HasTime(ctx context.Context) bool {
 	hard, ok := ctx.Deadline()
-	return !ok || time.Until(hard)-e.Reserve-steps.Grace >= min(leastTime, e.Reserve)
+	return !ok || time.Until(hard)-e.Reserve-steps.Grace >= min(minItemTime, e.Reserve)
 }
 
-// leastTime is what an item of a batch is begun with at least.
-const leastTime = 30 * time.Second
+// minItemTime is what an item of a batch is begun with at least.
+const minItemTime = 30 * time.Second
 
 // need is the time that a run has to be given; one that does not say may take as long as it can have.
 func (w *work) need(milliseconds int64) time.Duration {
 	if milliseconds > 0 {
 		return time.Duration(milliseconds)*time.Millisecond + steps.Grace
 	}
-	return w.least
+	return w.defaultNeed
 }
 
-// hand gives an accepted request, which nobody holds, to another invocation, which has more time than
+// handOff gives an accepted request, which nobody holds, to another invocation, which has more time than
 // is left of this one. One that cannot be handed over has failed once more.
-func (w *work) hand(ctx context.Context, pending string) error {
-	w.handed++
+func (w *work) handOff(ctx context.Context, pending string) error {
+	w.handedOff++
 	refused := w.Invoke(ctx, pending)
 	if refused == nil {
 		w.Log.Info("handed to another invocation", "request", pending)
@@ -133,7 +133,7 @@ func (e *Executor) Later(ctx context.Context, request Request) (evidence.Result,
 	if err == nil {
 		request.Namespace = namespace
 		request.Slot = request.Occurrence(e.Now())
-		_, err = e.Accept(ctx, beforehand(request, e.Environment), request)
+		_, err = e.Accept(ctx, unreadPending(request, e.Environment), request)
 	}
 	if err != nil {
 		return e.Refused(request, err), err
@@ -144,7 +144,7 @@ func (e *Executor) Later(ctx context.Context, request Request) (evidence.Result,
 // isPassing reports whether an answer is not the end of a request.
 func isPassing(result evidence.Result) bool { return result.Status == evidence.StatusInProgress }
 
-// beforehand names the pending request of an event of which nothing has been looked at.
-func beforehand(q Request, environment string) string {
+// unreadPending names the pending request of an event of which nothing has been looked at.
+func unreadPending(q Request, environment string) string {
 	return claim.PendingName(q.Key(environment), 0)
 }

@@ -54,6 +54,20 @@ func unmet(history *claim.Package, set, wanted, environment string) string {
 	return ""
 }
 
+// AppliedBy returns the run that has applied exactly what a plan does, to its parameter set; "" if none has.
+func AppliedBy(history *claim.Package, plan *manifest.Plan, dirHash, set string) string {
+	keys := KeysOf(plan, dirHash, set)
+	if e := history.Applied(set); e != nil && slices.Contains(keys, e.Key) {
+		return e.RunID
+	}
+	for _, key := range keys {
+		if id := history.Forgotten(key); id != "" && history.Latest(set) == nil {
+			return id
+		}
+	}
+	return ""
+}
+
 // KeysOf are all keys that a plan may have in a record.
 func KeysOf(plan *manifest.Plan, dirHash, set string) []string {
 	return []string{ContentKey(plan, dirHash, set), writtenKey(plan, dirHash, set)}

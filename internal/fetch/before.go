@@ -20,14 +20,14 @@ func (s *search) begunBefore(ctx context.Context) error {
 	for _, action := range actions {
 		request := s.Request
 		request.Action, request.Slot = action, request.Occurrence(s.At)
-		held, err := s.Book.Find(ctx, request.Key(s.Environment))
+		claimed, err := s.Book.Find(ctx, request.Key(s.Environment))
 		if err != nil {
 			return err
 		}
-		if held == nil {
+		if claimed == nil {
 			continue
 		}
-		s.Request.Pinned, err = s.pinOf(ctx, request, held)
+		s.Request.Pinned, err = s.pinOf(ctx, request, claimed)
 		return err
 	}
 	return nil
@@ -35,11 +35,11 @@ func (s *search) begunBefore(ctx context.Context) error {
 
 // pinOf is the SHA-256 of the zip that a claim's request has begun with, in any of its sets; "" if it
 // has not.
-func (s *search) pinOf(ctx context.Context, request intake.Request, held *claim.Held) (string, error) {
-	if held.Sets == nil {
-		return held.Pinned, nil
+func (s *search) pinOf(ctx context.Context, request intake.Request, claimed *claim.Held) (string, error) {
+	if claimed.Sets == nil {
+		return claimed.Pinned, nil
 	}
-	for _, set := range held.Sets {
+	for _, set := range claimed.Sets {
 		request.ParameterSet = set
 		one, err := s.Book.Find(ctx, request.Key(s.Environment))
 		if err != nil || one == nil {
@@ -80,12 +80,12 @@ func (s *search) lookBack(ctx context.Context) (*claim.Held, error) {
 	for _, action := range []intake.Action{intake.ActionApply, intake.ActionCheck, intake.ActionDryRun} {
 		request := s.Request
 		request.Action, request.Slot = action, request.Occurrence(s.At)
-		held, err := s.Book.Find(ctx, request.Key(s.Environment))
+		claimed, err := s.Book.Find(ctx, request.Key(s.Environment))
 		if err != nil {
 			return nil, err
 		}
-		if held != nil && action != cmp.Or(s.Request.Action, intake.ActionApply) {
-			return held, nil
+		if claimed != nil && action != cmp.Or(s.Request.Action, intake.ActionApply) {
+			return claimed, nil
 		}
 		pending, err := s.Book.Pending(ctx, claim.PendingName(request.Key(s.Environment), 1))
 		if err != nil {

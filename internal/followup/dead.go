@@ -19,24 +19,24 @@ import (
 
 // EndDead ends the run of a claim whose holder died: the run gets a result that says so, unless it has one, and then
 // what follows a result is done. It returns false where another invocation was faster.
-func (f Follower) EndDead(ctx context.Context, held *claim.Held) (bool, error) {
-	result, digest, err := f.resultOfDead(ctx, held)
+func (f Follower) EndDead(ctx context.Context, claimed *claim.Held) (bool, error) {
+	result, digest, err := f.resultOfDead(ctx, claimed)
 	if err != nil {
 		return false, err
 	}
-	f.Log.Warn("a run was found that its executor did not end", "found", held.RunID, "status", result.Status)
-	if f.MayRepeat(held, string(result.Status)) {
-		if err := held.AcceptNext(ctx); err != nil {
+	f.Log.Warn("a run was found that its executor did not end", "found", claimed.RunID, "status", result.Status)
+	if f.MayRepeat(claimed, string(result.Status)) {
+		if err := claimed.AcceptNext(ctx); err != nil {
 			return false, err
 		}
 	}
-	return held.Conclude(ctx, f.Do(ctx, held, result, digest, held.Change(), nil))
+	return claimed.Conclude(ctx, f.Do(ctx, claimed, result, digest, claimed.Change(), nil))
 }
 
 // resultOfDead stores the result of a run that died, or reads the one that it has stored itself, and
 // returns it with its SHA-256.
-func (f Follower) resultOfDead(ctx context.Context, held *claim.Held) (evidence.Result, string, error) {
-	result, err := f.fromCheckpoint(ctx, held)
+func (f Follower) resultOfDead(ctx context.Context, claimed *claim.Held) (evidence.Result, string, error) {
+	result, err := f.fromCheckpoint(ctx, claimed)
 	if err != nil {
 		return result, "", err
 	}
@@ -44,13 +44,13 @@ func (f Follower) resultOfDead(ctx context.Context, held *claim.Held) (evidence.
 	if err != nil {
 		return result, "", err
 	}
-	object := evidence.ResultObject(held.RunID)
+	object := evidence.ResultObject(claimed.RunID)
 	_, err = f.Results.Put(ctx, object, bytes.NewReader(doc), int64(len(doc)),
 		store.PutOptions{IfNoneMatch: true, ContentType: "application/json"})
 	if err == nil {
 		return result, fmt.Sprintf("%x", sha256.Sum256(doc)), nil
 	}
-	stored, digest, readErr := f.ReadResult(ctx, held.RunID)
+	stored, digest, readErr := f.ReadResult(ctx, claimed.RunID)
 	if readErr == nil {
 		return stored, digest, nil
 	}
@@ -61,12 +61,12 @@ func (f Follower) resultOfDead(ctx context.Context, held *claim.Held) (evidence.
 }
 
 // fromCheckpoint is the result that a run left for the case of its death.
-func (f Follower) fromCheckpoint(ctx context.Context, held *claim.Held) (evidence.Result, error) {
-	result, err := evidence.Decode(held.Checkpoint)
-	if err != nil || result.RunID != held.RunID {
+func (f Follower) fromCheckpoint(ctx context.Context, claimed *claim.Held) (evidence.Result, error) {
+	result, err := evidence.Decode(claimed.Checkpoint)
+	if err != nil || result.RunID != claimed.RunID {
 		return result, problem.New(problem.Problem{
 			Code:    "state.corrupt",
-			Where:   f.Book.State.Name() + "/claims/" + held.Environment + "/" + held.Key + ".json",
+			Where:   f.Book.State.Name() + "/claims/" + claimed.Environment + "/" + claimed.Key + ".json",
 			Message: "the record of a run that did not end does not say what it did; nothing was run",
 			Hint:    "find out who wrote it, or restore an earlier version of the object",
 		}, err)
@@ -75,7 +75,7 @@ func (f Follower) fromCheckpoint(ctx context.Context, held *claim.Held) (evidenc
 	if err := f.listLeft(ctx, &result); err != nil {
 		return result, err
 	}
-	pending, err := f.Book.Pending(ctx, held.Pending())
+	pending, err := f.Book.Pending(ctx, claimed.Pending())
 	if err != nil {
 		return result, err
 	}
@@ -142,6 +142,6 @@ func (f Follower) EndFormer(ctx context.Context, g *claim.Group, key string) err
 }
 
 // MayRepeat reports whether a run that ended with a status is to be tried again.
-func (f Follower) MayRepeat(held *claim.Held, status string) bool {
-	return status == string(evidence.StatusInterrupted) && held.MayRepeat(f.Attempts)
+func (f Follower) MayRepeat(claimed *claim.Held, status string) bool {
+	return status == string(evidence.StatusInterrupted) && claimed.MayRepeat(f.Attempts)
 }

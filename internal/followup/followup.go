@@ -45,11 +45,11 @@ var inOrder = []string{record, todo, announce}
 // is the entry of what the run applied or undid; nil: nothing. The history is the package's record as the run has
 // read it; nil: it is read.
 func (f Follower) Do(
-	ctx context.Context, held *claim.Held, result evidence.Result, digest string, change *claim.Entry,
+	ctx context.Context, claimed *claim.Held, result evidence.Result, digest string, change *claim.Entry,
 	history *claim.Package,
 ) claim.End {
 	setDigest(change, result, digest)
-	left := f.do(ctx, held, result, change, history, inOrder)
+	left := f.do(ctx, claimed, result, change, history, inOrder)
 	return claim.End{
 		Outcome: claim.Outcome{Status: string(result.Status), Result: digest, FollowUps: left}, Applies: change,
 	}
@@ -72,7 +72,7 @@ func (f Follower) Tell(ctx context.Context, result evidence.Result) {
 
 // do does some of what follows a result and returns what could not be done.
 func (f Follower) do(
-	ctx context.Context, held *claim.Held, result evidence.Result, change *claim.Entry, history *claim.Package,
+	ctx context.Context, claimed *claim.Held, result evidence.Result, change *claim.Entry, history *claim.Package,
 	what []string,
 ) (left []string) {
 	for _, one := range what {
@@ -81,7 +81,7 @@ func (f Follower) do(
 		case record:
 			err = f.remember(ctx, result, change, history)
 		case todo:
-			err = f.leaveTodo(ctx, held, result)
+			err = f.leaveTodo(ctx, claimed, result)
 		case announce:
 			if f.Announce != nil {
 				err = f.Announce(ctx, result)
@@ -97,7 +97,7 @@ func (f Follower) do(
 }
 
 // leaveTodo makes the entry of a run that has a result, if something is left for later.
-func (f Follower) leaveTodo(ctx context.Context, held *claim.Held, result evidence.Result) error {
+func (f Follower) leaveTodo(ctx context.Context, claimed *claim.Held, result evidence.Result) error {
 	var kinds []string
 	if f.Requesters && result.Package.ETag != "" {
 		kinds = append(kinds, TodoRequester)
@@ -107,7 +107,7 @@ func (f Follower) leaveTodo(ctx context.Context, held *claim.Held, result eviden
 	}
 	t := &claim.Todo{
 		Environment: f.Book.Environment, RunID: result.RunID, Kinds: kinds,
-		ETag: result.Package.ETag, VersionID: result.Package.VersionID, Uploaded: uploadedAt(held, result),
+		ETag: result.Package.ETag, VersionID: result.Package.VersionID, Uploaded: uploadedAt(claimed, result),
 		Created: f.Now(),
 	}
 	return t.Put(ctx, f.Book.State)
@@ -115,10 +115,10 @@ func (f Follower) leaveTodo(ctx context.Context, held *claim.Held, result eviden
 
 // uploadedAt is when the package of a run was uploaded, as well as that is known. What an event says is taken only
 // where it may be so: its sender can write anything.
-func uploadedAt(held *claim.Held, result evidence.Result) time.Time {
+func uploadedAt(claimed *claim.Held, result evidence.Result) time.Time {
 	switch at := result.Trigger.EventTime; {
-	case !held.Uploaded.IsZero():
-		return held.Uploaded
+	case !claimed.Uploaded.IsZero():
+		return claimed.Uploaded
 	case at != nil && at.Before(result.Start) && at.After(result.Start.Add(-UploadWindow)):
 		return *at
 	}
@@ -126,38 +126,38 @@ func uploadedAt(held *claim.Held, result evidence.Result) time.Time {
 }
 
 // Conclude notes in the claim how its run has ended; a sweep finds what could not be noted.
-func (f Follower) Conclude(ctx context.Context, held *claim.Held, end claim.End) {
-	ok, err := held.Conclude(ctx, end)
+func (f Follower) Conclude(ctx context.Context, claimed *claim.Held, end claim.End) {
+	ok, err := claimed.Conclude(ctx, end)
 	switch {
 	case err != nil:
-		f.Log.Error("the claim could not be updated", "run_id", held.RunID, "error", err.Error())
+		f.Log.Error("the claim could not be updated", "run_id", claimed.RunID, "error", err.Error())
 	case !ok:
-		f.Log.Warn("the claim is not this run's any more", "run_id", held.RunID)
+		f.Log.Warn("the claim is not this run's any more", "run_id", claimed.RunID)
 	}
 }
 
 // Finish does what follows a result that is stored and could not be done then.
-func (f Follower) Finish(ctx context.Context, held *claim.Held) error {
-	result, digest, err := f.ReadResult(ctx, held.RunID)
+func (f Follower) Finish(ctx context.Context, claimed *claim.Held) error {
+	result, digest, err := f.ReadResult(ctx, claimed.RunID)
 	if err != nil {
 		return err
 	}
-	if known := resultOf(held); known != "" && known != digest {
-		return f.Altered("state.result", held.RunID)
+	if known := resultOf(claimed); known != "" && known != digest {
+		return f.Altered("state.result", claimed.RunID)
 	}
-	change := held.Change()
+	change := claimed.Change()
 	setDigest(change, result, digest)
-	left := f.do(ctx, held, result, change, nil, slices.Clone(held.FollowUps))
-	f.Conclude(ctx, held, claim.End{
-		Outcome: claim.Outcome{Status: held.Status, Result: digest, FollowUps: left}, Applies: change,
+	left := f.do(ctx, claimed, result, change, nil, slices.Clone(claimed.FollowUps))
+	f.Conclude(ctx, claimed, claim.End{
+		Outcome: claim.Outcome{Status: claimed.Status, Result: digest, FollowUps: left}, Applies: change,
 	})
 	return nil
 }
 
 // Unrecorded is the error for a run whose effect could not be noted.
-func Unrecorded(held *claim.Held) error {
+func Unrecorded(claimed *claim.Held) error {
 	return problem.New(problem.Problem{
-		Code: "state.record", Where: held.RunID,
+		Code: "state.record", Where: claimed.RunID,
 		Message: "what that run did could not be noted, and the next run has to know it",
 		Hint:    "nothing was executed; it is tried again",
 	}, nil)
@@ -165,15 +165,15 @@ func Unrecorded(held *claim.Held) error {
 
 // AdoptStored does what follows the result of a run that was put off or died after it had stored that, and before
 // that had begun no step: a rollback that had nothing to execute has an effect all the same.
-func (f Follower) AdoptStored(ctx context.Context, held *claim.Held) error {
-	result, digest, err := f.ReadResult(ctx, held.RunID)
-	if errors.Is(err, store.ErrNotFound) || held.Sets != nil {
+func (f Follower) AdoptStored(ctx context.Context, claimed *claim.Held) error {
+	result, digest, err := f.ReadResult(ctx, claimed.RunID)
+	if errors.Is(err, store.ErrNotFound) || claimed.Sets != nil {
 		return nil // it has done nothing
 	}
 	if err != nil {
 		return err
 	}
-	f.Conclude(ctx, held, f.Do(ctx, held, result, digest, held.Change(), nil))
+	f.Conclude(ctx, claimed, f.Do(ctx, claimed, result, digest, claimed.Change(), nil))
 	return nil
 }
 

@@ -42,11 +42,11 @@ func (f Follower) ReadResult(ctx context.Context, id string) (result evidence.Re
 
 // resultOf is the SHA-256 of the result that a claim knows; "" if it knows none, as those of earlier
 // versions.
-func resultOf(held *claim.Held) string {
-	if change := held.Change(); held.Result == "" && change != nil {
+func resultOf(claimed *claim.Held) string {
+	if change := claimed.Change(); claimed.Result == "" && change != nil {
 		return change.Result
 	}
-	return held.Result
+	return claimed.Result
 }
 
 // Altered is the error for a result that is not the one that was stored.
@@ -61,11 +61,11 @@ func (f Follower) Altered(code, runID string) error {
 // Vouched refuses a result of an earlier run that is not the one that its claim knows; one that no claim
 // or only that of an earlier version knows passes.
 func (f Follower) Vouched(ctx context.Context, runID, digest string) error {
-	held, err := f.Book.OfRun(ctx, runID)
-	if err != nil || held == nil {
+	claimed, err := f.Book.OfRun(ctx, runID)
+	if err != nil || claimed == nil {
 		return err
 	}
-	if known := resultOf(held); known != "" && known != digest {
+	if known := resultOf(claimed); known != "" && known != digest {
 		return f.Altered("request.altered", runID)
 	}
 	return nil

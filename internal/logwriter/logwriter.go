@@ -14,26 +14,26 @@ import (
 type Writer struct {
 	w    io.Writer
 	mu   sync.Mutex
-	held bool
+	buffering bool
 	buf  []byte
 }
 
 // New makes a Writer that writes to w.
 func New(w io.Writer) *Writer { return &Writer{w: w} }
 
-// maxHeld is how much is held back at most.
-const maxHeld = 32 << 10
+// maxBuffered is how much is held back at most.
+const maxBuffered = 32 << 10
 
 // Write writes p at once, or with what is held back.
 func (l *Writer) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	record := evidence.Plain(p)
-	if !l.held {
+	if !l.buffering {
 		_, err := l.w.Write(record)
 		return len(p), err
 	}
-	if len(l.buf)+len(record) > maxHeld {
+	if len(l.buf)+len(record) > maxBuffered {
 		if err := l.flush(); err != nil {
 			return 0, err
 		}
@@ -45,12 +45,12 @@ func (l *Writer) Write(p []byte) (int, error) {
 // Together holds back what is written until f has returned.
 func (l *Writer) Together(f func()) {
 	l.mu.Lock()
-	l.held = true
+	l.buffering = true
 	l.mu.Unlock()
 	defer func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		l.held = false
+		l.buffering = false
 		_ = l.flush() // a log that cannot be written must not stop a run
 	}()
 	f()

@@ -19,12 +19,12 @@ import (
 // accept stores the pending request and claims the run key. From here on the request ends in a result, in this
 // invocation or in a later one. accept returns a duplicate verdict if another run holds the key, and a split verdict
 // if the request stands for one run for each parameter set. The manifest is nil where it could not be read.
-func (r *held) accept(ctx context.Context, m *manifest.Manifest) error {
-	if err := r.watched(ctx); err != nil {
+func (r *acquired) accept(ctx context.Context, m *manifest.Manifest) error {
+	if err := r.checkWatch(ctx); err != nil {
 		return err
 	}
 	key := r.key()
-	if former, err := r.openBefore(ctx); err != nil {
+	if former, err := r.keyOfEarlierVersion(ctx); err != nil {
 		return err
 	} else if former != "" {
 		key = former
@@ -46,40 +46,40 @@ func (r *held) accept(ctx context.Context, m *manifest.Manifest) error {
 		want.Sets = sets
 	} else {
 		want.RunID = id
-		r.named(id)
+		r.setRunID(id)
 	}
-	held, found, err := r.exec.Book.Acquire(ctx, want, r.lease)
+	claimed, found, err := r.exec.Book.Acquire(ctx, want, r.newLease)
 	switch {
 	case err != nil:
 		return err
 	case found == claim.Died:
 		var ended bool
-		if ended, err = r.exec.Follower.EndDead(ctx, held); err == nil {
-			err = lost(ended, held)
+		if ended, err = r.exec.Follower.EndDead(ctx, claimed); err == nil {
+			err = lostRace(ended, claimed)
 		}
-	case found == claim.Theirs && held.State == claim.Done && made:
+	case found == claim.Theirs && claimed.State == claim.Done && made:
 		r.exec.Book.Remove(ctx, r.pending) // it was accepted anew, and is done already
 	}
 	r.mayHaveResult = found == claim.TakenOver
 	if err == nil && (found == claim.Died || found == claim.Theirs) {
-		err = r.again(ctx, held)
+		err = r.nextAttempt(ctx, claimed)
 	}
 	if err != nil {
 		return err
 	}
-	r.adopt(held)
-	if held.Sets != nil {
-		return splitUp(held, m != nil && m.OnSetFailure == manifest.OnSetFailureContinue)
+	r.takeOn(claimed)
+	if claimed.Sets != nil {
+		return splitUp(claimed, m != nil && m.OnSetFailure == manifest.OnSetFailureContinue)
 	}
 	if err := r.sameVersion(ctx); err != nil {
 		return err
 	}
-	return r.stillTries(held)
+	return r.checkTries(claimed)
 }
 
-// watched refuses to run where it has been forgotten what ran before: the state bucket is empty,
+// checkWatch refuses to run where it has been forgotten what ran before: the state bucket is empty,
 // and there are results. It begins the watch where nothing ever ran.
-func (r *found) watched(ctx context.Context) error {
+func (r *found) checkWatch(ctx context.Context) error {
 	if r.request.Trigger.Kind == intake.TriggerCLI {
 		return nil // a laptop's runs know of no others
 	}
@@ -111,29 +111,29 @@ func (r *asked) setsOf(m *manifest.Manifest) []string {
 	return slices.Sorted(maps.Keys(m.ParameterSets))
 }
 
-// again makes the run the next attempt of the one whose claim was found, if that was interrupted and its package may
+// nextAttempt makes the run the next attempt of the one whose claim was found, if that was interrupted and its package may
 // run again. Else it returns the verdict duplicate.
-func (r *held) again(ctx context.Context, held *claim.Held) error {
-	if held.State != claim.Done || !r.exec.Follower.MayRepeat(held, held.Status) {
-		return duplicateOf(held.Claim)
+func (r *acquired) nextAttempt(ctx context.Context, claimed *claim.Held) error {
+	if claimed.State != claim.Done || !r.exec.Follower.MayRepeat(claimed, claimed.Status) {
+		return duplicateOf(claimed.Claim)
 	}
 	// What follows the attempt before is done first, as its claim is about to be overwritten.
-	if len(held.FollowUps) > 0 {
-		if err := r.exec.Follower.Finish(ctx, held); err != nil {
+	if len(claimed.FollowUps) > 0 {
+		if err := r.exec.Follower.Finish(ctx, claimed); err != nil {
 			return err
 		}
-		if len(held.FollowUps) > 0 {
-			return followup.Unrecorded(held)
+		if len(claimed.FollowUps) > 0 {
+			return followup.Unrecorded(claimed)
 		}
 	}
 	request, err := r.request.Encode()
 	if err != nil {
 		return err
 	}
-	before := held.RunID
-	id := fmt.Sprintf("%s-%d", r.newRunID(), held.Attempt+1)
-	if ok, err := held.NextAttempt(ctx, request, r.lease, id); err != nil || !ok {
-		return errors.Join(err, lost(ok || err != nil, held))
+	before := claimed.RunID
+	id := fmt.Sprintf("%s-%d", r.newRunID(), claimed.Attempt+1)
+	if ok, err := claimed.NextAttempt(ctx, request, r.newLease, id); err != nil || !ok {
+		return errors.Join(err, lostRace(ok || err != nil, claimed))
 	}
 	if r.request.PreviousRun() == "" {
 		r.result.PreviousRunID = before
@@ -141,24 +141,24 @@ func (r *held) again(ctx context.Context, held *claim.Held) error {
 	return nil
 }
 
-// lost is the error for a claim that somebody else was faster to change.
-func lost(ok bool, held *claim.Held) error {
+// lostRace is the error for a claim that somebody else was faster to change.
+func lostRace(ok bool, claimed *claim.Held) error {
 	if ok {
 		return nil
 	}
-	return duplicateOf(held.Claim)
+	return duplicateOf(claimed.Claim)
 }
 
-// adopt makes the run the one that a claim names.
-func (r *held) adopt(held *claim.Held) {
-	r.claim = held
-	r.pending = held.Pending()
-	r.result.RunID, r.result.Attempt = held.RunID, held.Attempt
-	r.request.Pinned = cmp.Or(r.request.Pinned, held.Pinned)
-	if !held.Uploaded.IsZero() {
-		r.created, r.request.Created = held.Uploaded, held.Uploaded
+// takeOn makes the run the one that a claim names.
+func (r *acquired) takeOn(claimed *claim.Held) {
+	r.claim = claimed
+	r.pending = claimed.Pending()
+	r.result.RunID, r.result.Attempt = claimed.RunID, claimed.Attempt
+	r.request.Pinned = cmp.Or(r.request.Pinned, claimed.Pinned)
+	if !claimed.Uploaded.IsZero() {
+		r.created, r.request.Created = claimed.Uploaded, claimed.Uploaded
 	}
-	r.log = r.exec.Log.With("run_id", held.RunID, "package", r.result.Package.Name, "version", r.result.Package.Version)
+	r.log = r.exec.Log.With("run_id", claimed.RunID, "package", r.result.Package.Name, "version", r.result.Package.Version)
 }
 
 // sameVersion refuses a request whose id was given before for another version of the object: the id is what
@@ -184,24 +184,24 @@ func (r *asked) sameVersion(ctx context.Context) error {
 	}, nil)
 }
 
-// stillTries ends a run that failed too often before its first step.
-func (r *held) stillTries(held *claim.Held) error {
-	if held.Tries < r.limits.Attempts {
+// checkTries ends a run that failed too often before its first step.
+func (r *acquired) checkTries(claimed *claim.Held) error {
+	if claimed.Tries < r.limits.Attempts {
 		return nil
 	}
 	message := fmt.Sprintf("the run was tried %d times, and each time it failed or was ended before its first step",
-		held.Tries)
-	if held.LastError != nil {
-		message += "; the last error was: " + held.LastError.String()
+		claimed.Tries)
+	if claimed.LastError != nil {
+		message += "; the last error was: " + claimed.LastError.String()
 	}
 	return problem.New(problem.Problem{
-		Code: "state.attempts", Where: held.RunID, Message: message,
+		Code: "state.attempts", Where: claimed.RunID, Message: message,
 		Hint: "see the function's log of the earlier calls; then send rerun_of with a reason",
 	}, nil)
 }
 
 // acceptRefused accepts a request that was refused, maybe before its object was looked at.
-func (r *held) acceptRefused(ctx context.Context) error {
+func (r *acquired) acceptRefused(ctx context.Context) error {
 	if r.created.IsZero() {
 		found, other, err := r.fetcher().LookBack(ctx, r.request)
 		r.request, r.created = found.Request, found.Created

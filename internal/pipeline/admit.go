@@ -34,7 +34,7 @@ func (r *run) admit(
 		return nil, err
 	}
 	r.history = history
-	if err := r.remembered(history); err != nil {
+	if err := r.checkNotRun(history); err != nil {
 		return nil, err
 	}
 	plan, problems, broken, err := r.subject(m, contents, inputs, policy).Judge(ctx)
@@ -49,11 +49,11 @@ func (r *run) admit(
 	if r.back != nil {
 		return plan, r.back.Check(plan, goback.Now{History: history, DirHash: contents.DirHash, Key: r.claim.Key})
 	}
-	return plan, r.notAgain(plan, policy)
+	return plan, r.skipApplied(plan, policy)
 }
 
-// remembered refuses a first attempt that the package's record knows as run: its claim was lost.
-func (r *held) remembered(history *claim.Package) error {
+// checkNotRun refuses a first attempt that the package's record knows as run: its claim was lost.
+func (r *acquired) checkNotRun(history *claim.Package) error {
 	if r.claim.Attempt > 1 {
 		return nil
 	}
@@ -93,27 +93,22 @@ func (r *asked) others() func(ctx context.Context, name string) (*claim.Package,
 	return r.exec.Follower.Record
 }
 
-// notAgain ends a run of what is applied already, where that is not to be done again.
-func (r *found) notAgain(plan *manifest.Plan, policy *manifest.Policy) error {
+// skipApplied ends a run of what is applied already, where that is not to be done again.
+func (r *found) skipApplied(plan *manifest.Plan, policy *manifest.Policy) error {
 	if r.result.Action != string(intake.ActionApply) || plan.Manifest().Idempotent ||
 		policy != nil && policy.AllowsRepeat() {
 		return nil
 	}
-	set, dirHash := r.request.ParameterSet, r.result.Package.DirHash
-	keys := admission.KeysOf(plan, dirHash, set)
-	if e := r.history.Applied(set); e != nil && slices.Contains(keys, e.Key) {
-		return r.alreadyApplied(e.RunID)
+	runID := admission.AppliedBy(r.history, plan, r.result.Package.DirHash, r.request.ParameterSet)
+	if runID == "" {
+		return nil
 	}
-	for _, key := range keys {
-		if id := r.history.Forgotten(key); id != "" && r.history.Latest(set) == nil {
-			return r.alreadyApplied(id)
-		}
-	}
-	return nil
+	why := "the same content and parameters are applied already, by run " + runID + r.request.RepeatsHint()
+	return &verdict{kind: skipped, runID: runID, why: why}
 }
 
-// change is the entry of what a plan applies, as far as it is known before it runs.
-func (r *found) change(plan *manifest.Plan) *claim.Entry {
+// entryOf is the entry of what a plan applies, as far as it is known before it runs.
+func (r *found) entryOf(plan *manifest.Plan) *claim.Entry {
 	p := r.result.Package
 	return &claim.Entry{
 		RunID: r.result.RunID, Key: admission.ContentKey(plan, p.DirHash, r.request.ParameterSet), Version: p.Version,
@@ -121,13 +116,5 @@ func (r *found) change(plan *manifest.Plan) *claim.Entry {
 		Kept: r.kept, Object: r.request.Object, Uploaded: r.created,
 		Declares: slices.Sorted(maps.Keys(plan.Manifest().ParameterSets)), Start: r.result.Start,
 		Resumes: r.request.ResumeFrom,
-	}
-}
-
-// alreadyApplied is the verdict for a run of the very same content and parameters that a run has applied.
-func (r *asked) alreadyApplied(runID string) *verdict {
-	return &verdict{
-		kind: skipped, runID: runID,
-		why: "the same content and parameters are applied already, by run " + runID + r.request.RepeatsHint(),
 	}
 }

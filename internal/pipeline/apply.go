@@ -58,9 +58,9 @@ func (r *run) apply(ctx context.Context, plan *manifest.Plan) error {
 	}
 	switch {
 	case r.result.Action == string(intake.ActionApply):
-		r.doing = r.change(plan)
+		r.change = r.entryOf(plan)
 	case r.result.Action == string(intake.ActionRollback):
-		r.doing = r.back.Undoes
+		r.change = r.back.Undoes
 	}
 	_, err := timed(r, "execute", func() (struct{}, error) { return struct{}{}, r.execute(ctx, plan) })
 	r.noteEnd(ctx, err)
@@ -234,12 +234,12 @@ func (r *run) onlyChecked(ctx context.Context) error {
 
 // execute has the job done.
 func (r *run) execute(ctx context.Context, plan *manifest.Plan) error {
-	if err := r.decide(ctx); err != nil {
+	if err := r.applyWayBack(ctx); err != nil {
 		return err
 	}
 	r.job.Times.Kept = undoShare(ctx, plan)
 	outcome, err := r.here().Run(ctx, r.job, r.journal(ctx))
-	r.take(outcome)
+	r.takeOutcome(outcome)
 	switch {
 	case errors.Is(err, steps.ErrNoTime):
 		return r.tooLong(r.exec.NoTime(r.killAt))
@@ -252,8 +252,8 @@ func (r *run) execute(ctx context.Context, plan *manifest.Plan) error {
 	return err
 }
 
-// decide makes the job go by the run that this one goes back to, if there is one.
-func (r *run) decide(ctx context.Context) error {
+// applyWayBack makes the job go by the run that this one goes back to, if there is one.
+func (r *run) applyWayBack(ctx context.Context) error {
 	switch {
 	case r.result.Action == string(intake.ActionRollback):
 		return r.back.RollBack(ctx, &r.job)

@@ -15,7 +15,7 @@ import (
 
 // progress notes, right before a step starts, that it does: if the executor dies, this is what is
 // known. A claim that is lost, or whose lease has ended, stops the run: another may have begun.
-func (r *held) progress(ctx context.Context, b steps.Beginning) error {
+func (r *acquired) progress(ctx context.Context, b steps.Beginning) error {
 	first := !r.started
 	checkpoint, err := r.checkpoint(b)
 	if err != nil {
@@ -29,7 +29,7 @@ func (r *held) progress(ctx context.Context, b steps.Beginning) error {
 	if first {
 		err = note(ctx) // else nothing has been started, and the request is tried again
 	} else {
-		err = r.unnotable(b.Step, r.untilTooLate(ctx, note))
+		err = r.unnoted(b.Step, r.insistBeforeDeadline(ctx, note))
 	}
 	if err != nil || !ok {
 		return cmp.Or(err, r.lostLease(first))
@@ -39,7 +39,7 @@ func (r *held) progress(ctx context.Context, b steps.Beginning) error {
 }
 
 // checkpoint is the result as it would be if the executor died during a step.
-func (r *held) checkpoint(b steps.Beginning) ([]byte, error) {
+func (r *acquired) checkpoint(b steps.Beginning) ([]byte, error) {
 	dying := r.snapshot(b.Interrupted)
 	result := &dying.result
 	result.Execution.ReturnCode = -1
@@ -55,10 +55,10 @@ func (r *held) checkpoint(b steps.Beginning) ([]byte, error) {
 
 // snapshot is the run as it is now, with what has come of the job, for a result that somebody else may have
 // to store.
-func (r *held) snapshot(o steps.Outcome) *held {
+func (r *acquired) snapshot(o steps.Outcome) *acquired {
 	dying := *r
 	dying.result.Evidence = r.stored.Listed()
-	dying.take(o)
+	dying.takeOutcome(o)
 	dying.result.Steps = nil
 	for _, s := range o.Steps {
 		s.StdoutTail, s.StderrTail = "", ""
@@ -71,8 +71,8 @@ func (r *held) snapshot(o steps.Outcome) *held {
 	return &dying
 }
 
-// take puts what has come of the job into the result.
-func (r *decided) take(o steps.Outcome) {
+// takeOutcome puts what has come of the job into the result.
+func (r *decided) takeOutcome(o steps.Outcome) {
 	r.outcome = o
 	r.result.Steps, r.result.Rollback = o.Steps, o.Rollback
 	if o.Layers != (sandbox.Layers{}) {
@@ -85,7 +85,7 @@ func (r *decided) take(o steps.Outcome) {
 }
 
 // encodeCheckpoint encodes a snapshot for the claim.
-func (r *held) encodeCheckpoint() ([]byte, error) {
+func (r *acquired) encodeCheckpoint() ([]byte, error) {
 	r.result.Outputs = r.outcome.Outputs
 	r.hides.Mask(&r.result)
 	doc, err := r.result.Encode()
@@ -100,7 +100,7 @@ func (r *held) encodeCheckpoint() ([]byte, error) {
 const maxCheckpoint = 1 << 20
 
 // noteStart notes that a step starts. False: the claim or the group is another's by now, or may be.
-func (r *held) noteStart(ctx context.Context, first bool, checkpoint []byte) (bool, error) {
+func (r *acquired) noteStart(ctx context.Context, first bool, checkpoint []byte) (bool, error) {
 	if r.exec.Now().After(r.claim.Lease) {
 		return false, nil
 	}
@@ -111,7 +111,7 @@ func (r *held) noteStart(ctx context.Context, first bool, checkpoint []byte) (bo
 		r.until = r.exec.Now().Add(r.need + r.exec.Reserve + leaseMargin).UTC()
 	}
 	start := claim.Start{
-		Lease: r.longest(), Group: r.claim.Group, Applies: r.doing, SHA256: r.result.Package.SHA256,
+		Lease: r.leaseNow(), Group: r.claim.Group, Applies: r.change, SHA256: r.result.Package.SHA256,
 		Checkpoint: checkpoint,
 	}
 	if r.group != nil {
@@ -125,32 +125,32 @@ func (r *held) noteStart(ctx context.Context, first bool, checkpoint []byte) (bo
 
 // renew makes the lease of the group last for the steps, where preparing them took long. False: the group
 // is another's by now.
-func (r *held) renew(ctx context.Context, first bool) (bool, error) {
-	if !first || r.group == nil || r.group.Holder.Lease.After(r.lease().Add(-preparing/2)) {
+func (r *acquired) renew(ctx context.Context, first bool) (bool, error) {
+	if !first || r.group == nil || r.group.Holder.Lease.After(r.newLease().Add(-preparing/2)) {
 		return true, nil
 	}
-	return r.group.Renew(ctx, r.lease())
+	return r.group.Renew(ctx, r.newLease())
 }
 
-// longest is the lease that the claim may have: the one of the group, so that both end together.
-func (r *held) longest() time.Time {
+// leaseNow is the lease that the claim may have: the one of the group, so that both end together.
+func (r *acquired) leaseNow() time.Time {
 	if r.group != nil {
 		return r.group.Holder.Lease
 	}
 	return r.claim.Lease
 }
 
-// untilTooLate does what has to be done before a step, as often as there is still time for the step then.
-func (r *decided) untilTooLate(ctx context.Context, do func(context.Context) error) error {
+// insistBeforeDeadline does what has to be done before a step, as often as there is still time for the step then.
+func (r *decided) insistBeforeDeadline(ctx context.Context, do func(context.Context) error) error {
 	end, _ := ctx.Deadline() // bound has set it
 	ctx, cancel := context.WithDeadline(ctx, end.Add(-grace))
 	defer cancel()
-	return store.Patience(r.part).Insist(ctx, do)
+	return store.Patience(r.perRequest).Insist(ctx, do)
 }
 
-// unnotable is the error for a step that could not be noted, and so is not begun: if the executor died, its
+// unnoted is the error for a step that could not be noted, and so is not begun: if the executor died, its
 // result would say that it had not run.
-func (r *decided) unnotable(step evidence.Step, err error) error {
+func (r *decided) unnoted(step evidence.Step, err error) error {
 	if err == nil {
 		return nil
 	}
@@ -163,7 +163,7 @@ func (r *decided) unnotable(step evidence.Step, err error) error {
 	}, err)
 }
 
-func (r *held) lostLease(first bool) error {
+func (r *acquired) lostLease(first bool) error {
 	if first {
 		return duplicateOf(r.claim.Claim)
 	}
@@ -176,7 +176,7 @@ func (r *held) lostLease(first bool) error {
 
 // noteEnd notes in the claim how the steps have ended, before anything else waits for the store: if the executor
 // dies now, a later invocation stores that as the run's result. What fails is tried again beside the other work.
-func (r *held) noteEnd(ctx context.Context, failure error) {
+func (r *acquired) noteEnd(ctx context.Context, failure error) {
 	if !r.started {
 		return
 	}
@@ -189,13 +189,13 @@ func (r *held) noteEnd(ctx context.Context, failure error) {
 		return
 	}
 	end := claim.Start{
-		Lease: r.longest(), Group: r.claim.Group, Applies: r.doing, SHA256: r.result.Package.SHA256, Checkpoint: doc,
+		Lease: r.leaseNow(), Group: r.claim.Group, Applies: r.change, SHA256: r.result.Package.SHA256, Checkpoint: doc,
 	}
 	note := func(ctx context.Context) error {
 		_, err := r.claim.Progress(ctx, end)
 		return err
 	}
-	if err := store.Patience(r.part).Once(context.WithoutCancel(ctx), note); err != nil {
+	if err := store.Patience(r.perRequest).Once(context.WithoutCancel(ctx), note); err != nil {
 		r.log.Warn("the end of the steps could not be noted yet", "error", err.Error())
 		r.noteLater = note
 	}

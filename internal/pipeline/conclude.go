@@ -46,8 +46,8 @@ func (r *earlier) conclude(failure error) {
 	}
 }
 
-// goesOnLater is the answer to a request that goes on later. It leaves no evidence yet.
-func (r *report) goesOnLater(why string) evidence.Result {
+// answerLater is the answer to a request that goes on later. It leaves no evidence yet.
+func (r *report) answerLater(why string) evidence.Result {
 	r.result.Status, r.result.Message, r.result.Execution.Note = evidence.StatusInProgress, why, why
 	r.exec.Log.Info("goes on later", "run_id", r.result.RunID, "object", r.request.Object, "why", why)
 	return r.result

@@ -14,8 +14,8 @@ import (
 
 // Invocation is what a run has to know of the invocation that makes it.
 type Invocation struct {
-	KillAt time.Time // when the process may be killed; zero: not said
-	Whole  bool      // most of the invocation's time is left
+	KillAt   time.Time // when the process may be killed; zero: not said
+	FullTime bool      // most of the invocation's time is left
 }
 
 // Ended is what came of a request in one invocation.
@@ -32,9 +32,9 @@ type Ended struct {
 
 // Sets is a request that stands for one run for each parameter set of its package.
 type Sets struct {
-	Claim  claim.Claim // of all sets
-	Held   *claim.Held // the same, while it is this invocation's; nil: another one has done them, or is doing it
-	GoesOn bool        // a set that does not succeed does not stop those after it
+	Claim     claim.Claim // of all sets
+	Acquired *claim.Held // the same, while it is this invocation's; nil: another one has done them, or is doing it
+	KeepGoing bool        // a set that does not succeed does not stop those after it
 }
 
 // Run makes one run of a request. The error says that the invocation itself has to fail, so that its sender tries
@@ -42,7 +42,7 @@ type Sets struct {
 func (e *Engine) Run(ctx context.Context, request intake.Request, of Invocation) (Ended, error) {
 	r := e.begin(request)
 	defer r.cleanUp()
-	r.killAt, r.whole = of.KillAt, of.Whole
+	r.killAt, r.fullTime = of.KillAt, of.FullTime
 	err := r.end(ctx, r.pipeline(ctx))
 	return r.ended(), err
 }
@@ -97,7 +97,7 @@ func (r *run) ended() Ended {
 	case duplicate:
 		end.Sets = &Sets{Claim: v.claim}
 	case split:
-		end.Sets = &Sets{Claim: v.sets.Claim, Held: v.sets, GoesOn: v.goesOn}
+		end.Sets = &Sets{Claim: v.sets.Claim, Acquired: v.sets, KeepGoing: v.keepGoing}
 	}
 	return end
 }
@@ -117,7 +117,7 @@ func (e *Engine) Later(request intake.Request, why string) evidence.Result {
 	if request.Continue == "" {
 		r.key()
 	}
-	return r.goesOnLater(why)
+	return r.answerLater(why)
 }
 
 // Duplicate is the answer to a request that another run has done, or is doing.

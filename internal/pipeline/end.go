@@ -34,7 +34,7 @@ func (r *run) end(ctx context.Context, failure error) error {
 	}
 	if r.claim == nil && failure != nil && !verdictOf(failure).ofAllSets() {
 		// From the first result on it is known since when uploads are looked after.
-		if err := r.watched(ctx); err != nil {
+		if err := r.checkWatch(ctx); err != nil {
 			failure, unknown = err, errors.Is(err, store.ErrRefused)
 		}
 	}
@@ -51,8 +51,8 @@ func (r *run) end(ctx context.Context, failure error) error {
 	case v.kind == later:
 		r.postpone(ctx, v)
 		return nil
-	case unknown, !r.started && Retryable(failure) && r.triedLess(failure):
-		r.putOff(ctx, failure)
+	case unknown, !r.started && Retryable(failure) && r.triesLeft(failure):
+		r.retryLater(ctx, failure)
 		return failure
 	}
 	r.conclude(failure)
@@ -71,7 +71,7 @@ func (r *run) end(ctx context.Context, failure error) error {
 
 // forEvidence is a context that outlives a cancelled one, but not the process. A run that has begun may use
 // all of the time that is left for its evidence, as far as nobody else may take the run over.
-func (r *held) forEvidence(ctx context.Context) (context.Context, context.CancelFunc) {
+func (r *acquired) forEvidence(ctx context.Context) (context.Context, context.CancelFunc) {
 	end := time.Now().Add(max(r.exec.Reserve, time.Second))
 	switch hard, ok := ctx.Deadline(); {
 	case !ok: // nobody is going to end the process
@@ -79,7 +79,7 @@ func (r *held) forEvidence(ctx context.Context) (context.Context, context.Cancel
 	case r.started || hard.Before(end):
 		end = hard
 	}
-	if lease := time.Until(r.leased()); r.started && lease > 0 && time.Now().Add(lease).Before(end) {
+	if lease := time.Until(r.leaseEnd()); r.started && lease > 0 && time.Now().Add(lease).Before(end) {
 		end = time.Now().Add(lease)
 	}
 	return context.WithDeadline(context.WithoutCancel(ctx), end)
@@ -94,14 +94,14 @@ func (r *run) endsRequest(failure error) bool {
 	return (r.request.ETag != "" || r.request.OnEvent) && r.request.Bucket == r.exec.Packages.Name()
 }
 
-// triedLess reports whether the request may be tried once more.
-func (r *held) triedLess(failure error) bool {
+// triesLeft reports whether the request may be tried once more.
+func (r *acquired) triesLeft(failure error) bool {
 	return r.claim == nil || !counts(failure) || r.claim.Tries+1 < r.limits.Attempts
 }
 
-// putOff ends a run that could not begin for a reason that may pass. It leaves no evidence, as a later invocation
+// retryLater ends a run that could not begin for a reason that may pass. It leaves no evidence, as a later invocation
 // does the work.
-func (r *run) putOff(ctx context.Context, failure error) {
+func (r *run) retryLater(ctx context.Context, failure error) {
 	r.release(ctx, failure, counts(failure))
 	r.conclude(failure)
 	if next := "; nothing was executed, and "; r.pending == "" && r.request.ByHand() {
@@ -117,19 +117,19 @@ func (r *run) putOff(ctx context.Context, failure error) {
 func (r *run) postpone(ctx context.Context, v verdict) {
 	r.release(ctx, nil, false)
 	r.handOff = v.handOff
-	r.goesOnLater(v.why)
+	r.answerLater(v.why)
 }
 
 // keepNoting notes the end of the steps, if that could not be done before, until there is no time left or the
 // function that it returns is called: then the claim is nobody else's to change.
-func (r *held) keepNoting(ctx context.Context) (stop func(enough bool)) {
+func (r *acquired) keepNoting(ctx context.Context) (stop func(enough bool)) {
 	if r.noteLater == nil {
 		return func(bool) {}
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	var beside sync.WaitGroup
 	beside.Go(func() {
-		if err := store.Patience(r.part).Insist(ctx, r.noteLater); err != nil {
+		if err := store.Patience(r.perRequest).Insist(ctx, r.noteLater); err != nil {
 			r.log.Warn("the end of the steps could not be noted", "error", err.Error())
 		}
 	})
@@ -169,7 +169,7 @@ func (r *run) adoptResult(ctx context.Context, failure error) error {
 	}
 	// Otherwise the invocation that took this run for dead notes how it ended, and frees the group.
 	if r.claim != nil && !r.started {
-		change := cmp.Or(r.claim.Change(), r.doing)
+		change := cmp.Or(r.claim.Change(), r.change)
 		end := r.exec.Follower.Do(ctx, r.claim, stored, digest, change, nil)
 		if followup.Recorded(end) {
 			r.leave(ctx)
@@ -183,22 +183,22 @@ func (r *run) adoptResult(ctx context.Context, failure error) error {
 // unstored ends a run whose evidence could not be stored.
 func (r *run) unstored(ctx context.Context, err error) error {
 	described := problem.Of(err, problem.Problem{Code: "store.evidence", Message: "the evidence could not be stored"})
-	if given := r.giveBack(ctx, err, true); given && !r.mayAppear() {
+	if given := r.releaseClaim(ctx, err, true); given && !r.mayStillAppear() {
 		r.leave(ctx)
 	}
-	r.logWhole()
+	r.logResult()
 	r.finishLog("the evidence could not be stored", err)
 	r.result.Error, r.result.Status = evidence.NewError(described), evidence.StatusError
 	r.result.Message = "the evidence could not be stored: " + described.Message()
 	return fmt.Errorf("store evidence of %s: %w", r.runID(), err)
 }
 
-// mayAppear reports whether the result may be stored yet, by a request that nobody waits for any more, and has
+// mayStillAppear reports whether the result may be stored yet, by a request that nobody waits for any more, and has
 // an effect. The next run of the group has to know, so that the group becomes free only when the lease ends.
-func (r *run) mayAppear() bool { return r.digest != "" && r.doing != nil }
+func (r *run) mayStillAppear() bool { return r.digest != "" && r.change != nil }
 
-// logWhole puts the result into the log, where nothing else has it.
-func (r *found) logWhole() {
+// logResult puts the result into the log, where nothing else has it.
+func (r *found) logResult() {
 	r.result.Outputs, r.result.Evidence = r.outcome.Outputs, r.stored.Listed()
 	r.hides.Mask(&r.result)
 	if doc, err := r.result.EncodeShort(); err == nil {
@@ -206,13 +206,13 @@ func (r *found) logWhole() {
 	}
 }
 
-// following is the part of the time for evidence that is kept for what follows the result.
-const following = 2 * time.Second
+// followUpTime is the part of the time for evidence that is kept for what follows the result.
+const followUpTime = 2 * time.Second
 
 // commit stores everything that is not stored yet and then the result.
 func (r *found) commit(ctx context.Context) error {
 	end, _ := ctx.Deadline() // forEvidence has set it
-	ctx, cancel := context.WithDeadline(ctx, end.Add(-min(following, time.Until(end)/4)))
+	ctx, cancel := context.WithDeadline(ctx, end.Add(-min(followUpTime, time.Until(end)/4)))
 	defer cancel()
 	if err := r.copies.Wait(); err != nil {
 		return err
@@ -322,7 +322,7 @@ func (r *run) followUp(ctx context.Context) {
 		r.exec.Follower.Tell(ctx, r.result)
 		return
 	}
-	end := r.exec.Follower.Do(ctx, r.claim, r.result, r.digest, r.doing, r.history)
+	end := r.exec.Follower.Do(ctx, r.claim, r.result, r.digest, r.change, r.history)
 	if followup.Recorded(end) {
 		r.leave(ctx) // else the next of the group would not know of this run
 	}

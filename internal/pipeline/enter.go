@@ -32,7 +32,7 @@ func (r *run) enter(
 		return r.tooLong(nil) // another invocation may have the time that the package says it takes
 	}
 	name := groupOf(m, policy, r.request.ParameterSet)
-	me := r.waiting(m)
+	me := r.queueEntry(m)
 	examined := false
 	for range entries {
 		g, err := r.exec.Book.Group(ctx, name)
@@ -46,9 +46,9 @@ func (r *run) enter(
 		turn := free && g.IsTurnOf(me)
 		switch {
 		case !turn && m.Concurrency.Reject:
-			return r.refuseToWait(g)
+			return r.refuseBusy(g)
 		case turn:
-			late, ok, err := g.Enter(ctx, me, r.result.RunID, r.lease())
+			late, ok, err := g.Enter(ctx, me, r.result.RunID, r.newLease())
 			if err != nil {
 				return err
 			}
@@ -58,13 +58,13 @@ func (r *run) enter(
 			}
 			continue
 		case !examined:
-			if _, err := admit(); err != nil && !mayPass(err) {
+			if _, err := admit(); err != nil && !mayChange(err) {
 				return err
 			}
 			examined = true
 		}
 		if ok, err := r.claim.Join(ctx, name); err != nil || !ok {
-			return errors.Join(err, lost(ok || err != nil, r.claim))
+			return errors.Join(err, lostRace(ok || err != nil, r.claim))
 		}
 		if ok, err := g.Wait(ctx, me); err != nil {
 			return err
@@ -82,7 +82,7 @@ func (r *run) enter(
 }
 
 // isFree reports whether no other run is in the group. A run that died in it is ended first.
-func (r *held) isFree(ctx context.Context, g *claim.Group, key string) (bool, error) {
+func (r *acquired) isFree(ctx context.Context, g *claim.Group, key string) (bool, error) {
 	busy, err := g.Occupied(ctx, key)
 	if err != nil || busy || g.Holder == nil {
 		return err == nil && !busy, err
@@ -100,8 +100,8 @@ func groupOf(m *manifest.Manifest, policy *manifest.Policy, set string) string {
 	return cmp.Or(policy.GroupFor(set), own)
 }
 
-// waiting is the run's entry in a queue.
-func (r *held) waiting(m *manifest.Manifest) claim.Waiting {
+// queueEntry is the run's entry in a queue.
+func (r *acquired) queueEntry(m *manifest.Manifest) claim.Waiting {
 	pending := r.pending
 	if r.request.Parent != "" {
 		pending = r.request.Parent // the sets before this one have to have succeeded
@@ -115,9 +115,9 @@ func (r *held) waiting(m *manifest.Manifest) claim.Waiting {
 	}
 }
 
-// mayPass reports whether a refusal hangs only on what is applied, which the run that holds the group may be
+// mayChange reports whether a refusal hangs only on what is applied, which the run that holds the group may be
 // about to change.
-func mayPass(refused error) bool {
+func mayChange(refused error) bool {
 	if verdictOf(refused).kind == skipped {
 		return true
 	}
@@ -134,7 +134,7 @@ func holder(g *claim.Group) string {
 	return ", with the run " + g.Holder.RunID
 }
 
-func (r *held) refuseToWait(g *claim.Group) error {
+func (r *acquired) refuseBusy(g *claim.Group) error {
 	return problem.New(problem.Problem{
 		Code: "state.busy", Where: "/concurrency",
 		Message: fmt.Sprintf("the concurrency group %s is busy%s, and the package does not wait", g.Name, holder(g)),
@@ -144,8 +144,8 @@ func (r *held) refuseToWait(g *claim.Group) error {
 
 // release releases the claim and leaves the group, if nothing was started: a later invocation does the work. The
 // claim keeps the failure that led to it, if there is one.
-func (r *held) release(ctx context.Context, failure error, counted bool) {
-	if !r.giveBack(ctx, failure, counted) || r.group == nil {
+func (r *acquired) release(ctx context.Context, failure error, counted bool) {
+	if !r.releaseClaim(ctx, failure, counted) || r.group == nil {
 		return
 	}
 	if r.mayHaveResult && r.withoutResult(ctx) != nil {
@@ -154,8 +154,8 @@ func (r *held) release(ctx context.Context, failure error, counted bool) {
 	r.leave(ctx)
 }
 
-// giveBack releases the claim alone.
-func (r *held) giveBack(ctx context.Context, failure error, counted bool) bool {
+// releaseClaim releases the claim alone.
+func (r *acquired) releaseClaim(ctx context.Context, failure error, counted bool) bool {
 	if r.claim == nil || r.started {
 		return false
 	}
@@ -172,7 +172,7 @@ func (r *held) giveBack(ctx context.Context, failure error, counted bool) bool {
 }
 
 // leave gives the group up, and notes who is to be started now.
-func (r *held) leave(ctx context.Context) {
+func (r *acquired) leave(ctx context.Context) {
 	if r.group == nil {
 		return
 	}
@@ -189,7 +189,7 @@ func (r *held) leave(ctx context.Context) {
 }
 
 // withoutResult refuses to run under a run id that has a result already.
-func (r *held) withoutResult(ctx context.Context) error {
+func (r *acquired) withoutResult(ctx context.Context) error {
 	object := evidence.ResultObject(r.result.RunID)
 	_, err := r.exec.Results.Head(ctx, object)
 	switch {

@@ -58,8 +58,8 @@ func RefusedForm(kind intake.TriggerKind) string {
 	return intake.Occasion("refused form", intake.PolicyKind(kind))
 }
 
-// formOnly gives a request whose form may not ask for its action a key of its own.
-func (r *report) formOnly(policy *manifest.Policy) {
+// keyByForm gives a request whose form may not ask for its action a key of its own.
+func (r *report) keyByForm(policy *manifest.Policy) {
 	q := &r.request
 	if policy != nil && q.Occurrence(r.result.Start) == "" &&
 		!policy.Allows(intake.PolicyKind(q.Trigger.Kind), r.result.Action) {

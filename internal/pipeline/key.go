@@ -20,9 +20,9 @@ func (r *report) key() string {
 	return key
 }
 
-// openBefore is the key under which an earlier version has accepted a request that goes back and has
+// keyOfEarlierVersion is the key under which an earlier version has accepted a request that goes back and has
 // not ended it; "" if there is none. Its key knew neither the reason nor what is taken from the run.
-func (r *earlier) openBefore(ctx context.Context) (string, error) {
+func (r *earlier) keyOfEarlierVersion(ctx context.Context) (string, error) {
 	q := r.request
 	if q.PreviousRun() == "" {
 		return "", nil
@@ -32,8 +32,8 @@ func (r *earlier) openBefore(ctx context.Context) (string, error) {
 		q.Parameters = r.back.Given
 	}
 	key := q.Key(r.exec.Environment)
-	held, err := r.exec.Book.Find(ctx, key)
-	if err != nil || held == nil || held.State == claim.Done {
+	claimed, err := r.exec.Book.Find(ctx, key)
+	if err != nil || claimed == nil || claimed.State == claim.Done {
 		return "", err
 	}
 	return key, nil
@@ -42,7 +42,7 @@ func (r *earlier) openBefore(ctx context.Context) (string, error) {
 // runID names the run, once its package's name is known or will never be.
 func (r *report) runID() string {
 	if r.result.RunID == "" {
-		r.named(r.newRunID())
+		r.setRunID(r.newRunID())
 	}
 	return r.result.RunID
 }

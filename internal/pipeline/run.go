@@ -35,7 +35,7 @@ func (r *run) pipeline(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.formOnly(policy)
+	r.keyByForm(policy)
 	archive, err := timed(r, "open", func() (*bundle.Archive, error) { return r.open(zip, zip.Size()) })
 	if err != nil {
 		return err

@@ -26,11 +26,11 @@ import (
 
 // asked is what was asked, and of whom.
 type asked struct {
-	exec    *Engine
-	request intake.Request
-	name    string    // of the package, for the run id: guessed from the object until the manifest is read
-	killAt  time.Time // when the process may be killed; zero: not said
-	whole   bool      // the invocation had most of its time when the run began
+	exec     *Engine
+	request  intake.Request
+	name     string    // of the package, for the run id: guessed from the object until the manifest is read
+	killAt   time.Time // when the process may be killed; zero: not said
+	fullTime bool      // the invocation had most of its time when the run began
 }
 
 // report is what has come out of the run so far.
@@ -74,8 +74,8 @@ type found struct {
 	kept    bool // there is a copy of the package, or is going to be
 }
 
-// held is what the run holds: nobody else may have it meanwhile.
-type held struct {
+// acquired is what the run has acquired: nobody else may have it meanwhile.
+type acquired struct {
 	found
 	pending       string       // the name of the accepted request
 	claim         *claim.Held  // of the run key, once it is this run's
@@ -83,7 +83,7 @@ type held struct {
 	started       bool         // the claim says that a step may have started
 	group         *claim.Group // the concurrency group, while it is this run's
 	released      []string     // groups that the run has left, and in which others wait
-	doing         *claim.Entry // what is being applied, or undone; nil: nothing
+	change        *claim.Entry // what is being applied, or undone; nil: nothing
 	until         time.Time    // when what the steps and their undo may need ends; zero: the first has not begun
 	// noteLater notes how the steps have ended; nil: there is nothing to note.
 	noteLater func(context.Context) error
@@ -91,7 +91,7 @@ type held struct {
 
 // run is one run.
 type run struct {
-	held
+	acquired
 	handOff string  // the pending request, if another invocation is to go on with it
 	allSets verdict // the request stands for all sets of the package, and this was no run; else zero
 }
@@ -102,7 +102,7 @@ func (e *Engine) begin(request intake.Request) *run {
 	r.exec, r.request = e, request
 	r.log, r.begun = e.Log, time.Now()
 	r.limits, r.level = e.Limits, e.Sandbox
-	r.stored = results.NewWriter(e.Results, r.part)
+	r.stored = results.NewWriter(e.Results, r.perRequest)
 	r.copies = results.NewCopies(r.stored)
 	r.result = evidence.Result{
 		Action: string(intake.ActionApply), Environment: e.Environment, Attempt: 1, Start: e.Now(),
@@ -137,7 +137,7 @@ func timed[T any](r *run, stage string, f func() (T, error)) (T, error) {
 // that was to have it, or had all of its time where there are no others, that is the end of it: the error
 // is the cause.
 func (r *run) tooLong(cause error) error {
-	if r.request.Continued || r.pending == "" || r.exec.Invoke == nil && r.whole {
+	if r.request.Continued || r.pending == "" || r.exec.Invoke == nil && r.fullTime {
 		return cause
 	}
 	if r.exec.Invoke == nil {
@@ -151,17 +151,17 @@ func (r *run) tooLong(cause error) error {
 	}
 }
 
-// named gives the run its id.
-func (r *report) named(id string) {
+// setRunID gives the run its id.
+func (r *report) setRunID(id string) {
 	r.result.RunID = id
 	r.log = r.log.With("run_id", id, "package", r.result.Package.Name, "version", r.result.Package.Version)
 }
 
-// lease is until when nobody else may take what the run holds.
-func (r *decided) lease() time.Time { return r.exec.LeaseEnd(r.killAt, r.need, r.limits.RunTime) }
+// newLease is until when nobody else may take what the run holds.
+func (r *decided) newLease() time.Time { return r.exec.LeaseEnd(r.killAt, r.need, r.limits.RunTime) }
 
-// leased is until when nobody else may take the run over.
-func (r *held) leased() time.Time {
+// leaseEnd is until when nobody else may take the run over.
+func (r *acquired) leaseEnd() time.Time {
 	if r.claim == nil {
 		return time.Time{}
 	}
@@ -173,8 +173,8 @@ func (r *report) document(name, contentType string, body io.ReadSeeker, size int
 	return results.Document{Object: evidence.Dir(r.result.RunID) + name, Type: contentType, Body: body, Size: size}
 }
 
-// part bounds one request: it may take a part of the time that is left.
-func (r *asked) part(ctx context.Context) (context.Context, context.CancelFunc) {
+// perRequest bounds one request: it may take a part of the time that is left.
+func (r *asked) perRequest(ctx context.Context) (context.Context, context.CancelFunc) {
 	end := r.killAt
 	if deadline, ok := ctx.Deadline(); ok {
 		end = deadline

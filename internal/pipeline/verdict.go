@@ -15,11 +15,11 @@ type verdict struct {
 	kind verdictKind
 	why  string // one sentence for people
 
-	claim   claim.Claim // duplicate: the claim of the other run
-	sets    *claim.Held // split: the claim of all sets
-	goesOn  bool        // split: a set that does not succeed does not stop those after it
-	runID   string      // skipped: the run that makes this one needless, or is in its way
-	handOff string      // later: the pending request, if another invocation is to go on with it at once
+	claim     claim.Claim // duplicate: the claim of the other run
+	sets      *claim.Held // split: the claim of all sets
+	keepGoing bool        // split: a set that does not succeed does not stop those after it
+	runID     string      // skipped: the run that makes this one needless, or is in its way
+	handOff   string      // later: the pending request, if another invocation is to go on with it at once
 }
 
 type verdictKind int
@@ -69,9 +69,9 @@ func duplicateOf(c claim.Claim) *verdict {
 }
 
 // splitUp is the verdict for a request that stands for all parameter sets of the package.
-func splitUp(held *claim.Held, goesOn bool) *verdict {
+func splitUp(claimed *claim.Held, keepGoing bool) *verdict {
 	return &verdict{
-		kind: split, sets: held, goesOn: goesOn, why: fmt.Sprintf("the package has %d parameter sets", len(held.Sets)),
+		kind: split, sets: claimed, keepGoing: keepGoing, why: fmt.Sprintf("the package has %d parameter sets", len(claimed.Sets)),
 	}
 }
 

@@ -14,13 +14,13 @@ import (
 // that it does (claim.Taking). A note that is still there when its writer must have ended tells of a death:
 // the request is taken last and alone from then on, and set aside with a result after Limits.Deaths of them.
 
-// taking is the note for a request; nil where the claim of another request counts what becomes of it: a
+// newIntent is the note for a request; nil where the claim of another request counts what becomes of it: a
 // set's pending request stands for the request for all sets.
-func (e *Executor) taking(key, pending string, request Request) (*claim.Taking, error) {
+func (e *Executor) newIntent(key, pending string, request Request) (*claim.Intent, error) {
 	if request.ForSet {
 		return nil, nil //nolint:nilnil // there is none
 	}
-	t := &claim.Taking{Environment: e.Environment, Key: key, Pending: pending}
+	t := &claim.Intent{Environment: e.Environment, Key: key, Pending: pending}
 	if pending != "" {
 		return t, nil
 	}
@@ -29,17 +29,17 @@ func (e *Executor) taking(key, pending string, request Request) (*claim.Taking, 
 	return t, err
 }
 
-// take goes on with a request after that was noted, unless somebody else does. It is no death where that
+// withIntent goes on with a request after that was noted, unless somebody else does. It is no death where that
 // ends, however; in a panic the note stays.
-func (w *work) take(ctx context.Context, t *claim.Taking, goOn func() error) error {
+func (w *work) withIntent(ctx context.Context, t *claim.Intent, do func() error) error {
 	if t == nil {
-		return goOn()
+		return do()
 	}
 	until := w.LeaseEnd(w.killAt, 0, w.Limits.RunTime)
 	if ok, err := t.Begin(ctx, w.State, until); err != nil || !ok {
 		return err
 	}
-	err := goOn()
+	err := do()
 	if endErr := t.End(ctx, err == nil); endErr != nil {
 		w.Log.Warn("a note of what was taken could not be removed", "key", t.Key, "error", endErr.Error())
 	}
@@ -49,39 +49,39 @@ func (w *work) take(ctx context.Context, t *claim.Taking, goOn func() error) err
 // setAside ends a request that the executor dies on, without looking at its package.
 func (w *work) setAside(ctx context.Context, request Request, deaths int) (evidence.Result, error) {
 	end, err := w.SetAside(ctx, request, w.invocation(), deaths)
-	if sets := end.Sets; sets != nil && sets.Held != nil { // else somebody has claimed it meanwhile
-		return w.setAsideSets(ctx, request, sets.Held, deaths)
+	if sets := end.Sets; sets != nil && sets.Acquired != nil { // else somebody has claimed it meanwhile
+		return w.setAsideSets(ctx, request, sets.Acquired, deaths)
 	}
 	return end.Result, err
 }
 
 // setAsideSets ends a request for several sets: those that have not ended are set aside.
 func (w *work) setAsideSets(
-	ctx context.Context, request Request, held *claim.Held, deaths int,
+	ctx context.Context, request Request, claimed *claim.Held, deaths int,
 ) (last evidence.Result, err error) {
-	request.Parent = held.Pending()
-	for _, request.ParameterSet = range held.Sets {
+	request.Parent = claimed.Pending()
+	for _, request.ParameterSet = range claimed.Sets {
 		if last, err = w.setAside(ctx, request, deaths); err != nil || isPassing(last) {
-			return last, errors.Join(err, held.Release(ctx, false, pipeline.LastError(err)))
+			return last, errors.Join(err, claimed.Release(ctx, false, pipeline.LastError(err)))
 		}
 	}
-	w.Follower.Conclude(ctx, held, claim.End{Outcome: claim.Outcome{Status: string(last.Status)}})
+	w.Follower.Conclude(ctx, claimed, claim.End{Outcome: claim.Outcome{Status: string(last.Status)}})
 	return last, nil
 }
 
-// goOnAlone goes on with a request that was handed to this invocation, and notes that first where nobody has
+// serveWithIntent goes on with a request that was handed to this invocation, and notes that first where nobody has
 // claimed it.
-func (w *work) goOnAlone(ctx context.Context, pending string, request Request) (results []evidence.Result, err error) {
-	fail := func(err error) ([]evidence.Result, error) { return []evidence.Result{w.Refused(request, err)}, err }
-	t, err := w.takingOf(ctx, pending, request)
+func (w *work) serveWithIntent(ctx context.Context, pending string, request Request) (results []evidence.Result, err error) {
+	refused := func(err error) ([]evidence.Result, error) { return []evidence.Result{w.Refused(request, err)}, err }
+	t, err := w.intentOf(ctx, pending, request)
 	if err != nil {
-		return fail(err)
+		return refused(err)
 	}
 	results = []evidence.Result{w.Engine.Later(request, "another invocation goes on with the request")}
 	if t != nil && t.Busy(w.Now()) {
 		return results, nil
 	}
-	err = w.take(ctx, t, func() (err error) {
+	err = w.withIntent(ctx, t, func() (err error) {
 		if t != nil && t.Tries > w.Limits.Deaths { // without this one
 			results[0], err = w.setAside(ctx, request, t.Tries-1)
 			return err
@@ -90,25 +90,25 @@ func (w *work) goOnAlone(ctx context.Context, pending string, request Request) (
 		return err
 	})
 	if err != nil && len(results) == 0 {
-		return fail(err)
+		return refused(err)
 	}
 	return results, err
 }
 
-// takingOf is the note for a request that was handed over: the one that is there, or a new one; nil where it
+// intentOf is the note for a request that was handed over: the one that is there, or a new one; nil where it
 // is claimed and not died upon.
-func (w *work) takingOf(ctx context.Context, pending string, request Request) (*claim.Taking, error) {
+func (w *work) intentOf(ctx context.Context, pending string, request Request) (*claim.Intent, error) {
 	key := claim.KeyOf(pending)
-	held, err := w.Book.Find(ctx, key)
-	if err != nil || held != nil && !held.Died(w.Now()) {
+	claimed, err := w.Book.Find(ctx, key)
+	if err != nil || claimed != nil && !claimed.Died(w.Now()) {
 		return nil, err
 	}
-	t, err := w.Book.Taking(ctx, key)
+	t, err := w.Book.Intent(ctx, key)
 	if err != nil || t != nil {
 		return t, err
 	}
-	t, err = w.taking(key, pending, request)
-	if t != nil && held != nil {
+	t, err = w.newIntent(key, pending, request)
+	if t != nil && claimed != nil {
 		t.Tries = 1
 	}
 	return t, err
