@@ -16,9 +16,9 @@ import (
 	"cemli-executor/manifest"
 )
 
-// accept stores the pending request and claims the run key. From here on the request ends in a result, in this
-// invocation or in a later one. accept returns a duplicate verdict if another run holds the key, and a split verdict
-// if the request stands for one run for each parameter set. The manifest is nil where it could not be read.
+// accept stores the pending request and claims the run key: from here on the request ends in a result, made by this
+// invocation or a later one. It returns a duplicate verdict if another run holds the key, and a split verdict if the
+// request stands for one run per parameter set. The manifest is nil if it could not be read.
 func (r *acquired) accept(ctx context.Context, m *manifest.Manifest) error {
 	if err := r.checkWatch(ctx); err != nil {
 		return err
@@ -58,7 +58,7 @@ func (r *acquired) accept(ctx context.Context, m *manifest.Manifest) error {
 			err = lostRace(ended, claimed)
 		}
 	case found == claim.Theirs && claimed.State == claim.Done && made:
-		r.exec.Book.Remove(ctx, r.pending) // it was accepted anew, and is done already
+		r.exec.Book.Remove(ctx, r.pending) // this accepted a request again that is already done
 	}
 	r.mayHaveResult = found == claim.TakenOver
 	if err == nil && (found == claim.Died || found == claim.Theirs) {
@@ -77,8 +77,8 @@ func (r *acquired) accept(ctx context.Context, m *manifest.Manifest) error {
 	return r.checkTries(claimed)
 }
 
-// checkWatch refuses to run where it has been forgotten what ran before: the state bucket is empty,
-// and there are results. It begins the watch where nothing ever ran.
+// checkWatch refuses to run if the record of earlier runs is lost: the state bucket is empty although there are
+// results. It starts the watch if nothing ever ran.
 func (r *found) checkWatch(ctx context.Context) error {
 	if r.request.Trigger.Kind == intake.TriggerCLI {
 		return nil // a laptop's runs know of no others
@@ -91,19 +91,19 @@ func (r *found) checkWatch(ctx context.Context) error {
 	return err
 }
 
-// needOf is the time that a package's steps and undo may take together; 0: it does not say.
+// needOf returns the time that a package's steps and undo may take together; 0 if the package sets no limit.
 func (r *decided) needOf(m *manifest.Manifest) time.Duration {
 	if m == nil || m.Timeout == 0 {
 		return 0
 	}
-	need := m.Timeout + 4*grace // a step, and an undo, may take that longer
+	need := m.Timeout + 4*grace // stopping a step, or an undo, takes up to that long
 	if r.undoable {
 		need += undoTime(m)
 	}
 	return need
 }
 
-// setsOf lists the package's parameter sets where the request names none.
+// setsOf returns the package's parameter sets if the request names none of them.
 func (r *asked) setsOf(m *manifest.Manifest) []string {
 	if m == nil || r.request.ParameterSet != "" || len(m.ParameterSets) == 0 {
 		return nil
@@ -111,13 +111,13 @@ func (r *asked) setsOf(m *manifest.Manifest) []string {
 	return slices.Sorted(maps.Keys(m.ParameterSets))
 }
 
-// nextAttempt makes the run the next attempt of the one whose claim was found, if that was interrupted and its package may
-// run again. Else it returns the verdict duplicate.
+// nextAttempt makes the run the next attempt of the claim that was found, if the attempt before was interrupted and the
+// package may run again. Otherwise it returns a duplicate verdict.
 func (r *acquired) nextAttempt(ctx context.Context, claimed *claim.Held) error {
 	if claimed.State != claim.Done || !r.exec.Follower.MayRepeat(claimed, claimed.Status) {
 		return duplicateOf(claimed.Claim)
 	}
-	// What follows the attempt before is done first, as its claim is about to be overwritten.
+	// The follow-ups of the attempt before come first, as its claim is about to be overwritten.
 	if len(claimed.FollowUps) > 0 {
 		if err := r.exec.Follower.Finish(ctx, claimed); err != nil {
 			return err
@@ -141,7 +141,7 @@ func (r *acquired) nextAttempt(ctx context.Context, claimed *claim.Held) error {
 	return nil
 }
 
-// lostRace is the error for a claim that somebody else was faster to change.
+// lostRace returns a duplicate verdict if another invocation changed the claim first.
 func lostRace(ok bool, claimed *claim.Held) error {
 	if ok {
 		return nil
@@ -149,7 +149,7 @@ func lostRace(ok bool, claimed *claim.Held) error {
 	return duplicateOf(claimed.Claim)
 }
 
-// takeOn makes the run the one that a claim names.
+// takeOn gives the run the id, the attempt and the pinned bytes that its claim names.
 func (r *acquired) takeOn(claimed *claim.Held) {
 	r.claim = claimed
 	r.pending = claimed.Pending()
@@ -161,8 +161,8 @@ func (r *acquired) takeOn(claimed *claim.Held) {
 	r.log = r.exec.Log.With("run_id", claimed.RunID, "package", r.result.Package.Name, "version", r.result.Package.Version)
 }
 
-// sameVersion refuses a request whose id was given before for another version of the object: the id is what
-// makes it the same request, which is of one version. Sets of one request have that together.
+// sameVersion refuses a request whose request_id was given before for another version of the object: the id says that
+// it is the same request, and a request is of one version. The sets of one request share the version.
 func (r *asked) sameVersion(ctx context.Context) error {
 	q := r.request
 	if q.RequestID == "" || q.ETag == "" || q.PreviousRun() != "" || q.OncePer > 0 {
@@ -200,7 +200,7 @@ func (r *acquired) checkTries(claimed *claim.Held) error {
 	}, nil)
 }
 
-// acceptRefused accepts a request that was refused, maybe before its object was looked at.
+// acceptRefused accepts a request that was refused, possibly before its object was read.
 func (r *acquired) acceptRefused(ctx context.Context) error {
 	if r.created.IsZero() {
 		found, other, err := r.fetcher().LookBack(ctx, r.request)

@@ -15,8 +15,8 @@ import (
 	"cemli-executor/manifest"
 )
 
-// admit decides whether the package may run, and makes the plan: the only thing that
-// execute takes. The error lists every reason against it.
+// admit decides whether the package may run, and makes the plan, which is all that execute takes. The error lists every
+// reason against the package.
 func (r *run) admit(
 	ctx context.Context, m *manifest.Manifest, contents bundle.Extracted, policy *manifest.Policy,
 ) (*manifest.Plan, error) {
@@ -52,7 +52,7 @@ func (r *run) admit(
 	return plan, r.skipApplied(plan, policy)
 }
 
-// checkNotRun refuses a first attempt that the package's record knows as run: its claim was lost.
+// checkNotRun refuses a first attempt if the package's record says that the request has run: then its claim was lost.
 func (r *acquired) checkNotRun(history *claim.Package) error {
 	if r.claim.Attempt > 1 {
 		return nil
@@ -69,7 +69,7 @@ func (r *acquired) checkNotRun(history *claim.Package) error {
 	return nil
 }
 
-// subject is the run's package, for judgement.
+// subject returns what there is to judge about the run.
 func (r *found) subject(
 	m *manifest.Manifest, contents bundle.Extracted, inputs manifest.Inputs, policy *manifest.Policy,
 ) admission.Subject {
@@ -84,8 +84,7 @@ func (r *found) subject(
 	}
 }
 
-// others returns how to find out what is applied of other packages; nil on a laptop, where nothing is
-// known.
+// others returns a function that reads the record of another package; nil on a laptop, which keeps no records.
 func (r *asked) others() func(ctx context.Context, name string) (*claim.Package, error) {
 	if r.request.Trigger.Kind == intake.TriggerCLI {
 		return nil
@@ -93,7 +92,7 @@ func (r *asked) others() func(ctx context.Context, name string) (*claim.Package,
 	return r.exec.Follower.Record
 }
 
-// skipApplied ends a run of what is applied already, where that is not to be done again.
+// skipApplied ends a run if what it would apply is applied already and must not be repeated.
 func (r *found) skipApplied(plan *manifest.Plan, policy *manifest.Policy) error {
 	if r.result.Action != string(intake.ActionApply) || plan.Manifest().Idempotent ||
 		policy != nil && policy.AllowsRepeat() {
@@ -107,7 +106,7 @@ func (r *found) skipApplied(plan *manifest.Plan, policy *manifest.Policy) error 
 	return &verdict{kind: skipped, runID: runID, why: why}
 }
 
-// entryOf is the entry of what a plan applies, as far as it is known before it runs.
+// entryOf returns the record entry of what a plan applies, as far as it is known before the plan runs.
 func (r *found) entryOf(plan *manifest.Plan) *claim.Entry {
 	p := r.result.Package
 	return &claim.Entry{

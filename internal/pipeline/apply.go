@@ -18,7 +18,7 @@ import (
 	"cemli-executor/manifest"
 )
 
-// apply does what was admitted.
+// apply runs what was admitted.
 func (r *run) apply(ctx context.Context, plan *manifest.Plan) error {
 	r.job = r.jobOf(plan)
 	if err := r.here().Check(r.job); err != nil {
@@ -67,10 +67,10 @@ func (r *run) apply(ctx context.Context, plan *manifest.Plan) error {
 	return err
 }
 
-// jobOf is what a plan means for the steps, as far as it is known before secrets are read.
+// jobOf returns the plan as a job for the steps, still without its secrets.
 func (r *run) jobOf(plan *manifest.Plan) steps.Job {
 	m, p := plan.Manifest(), r.result.Package
-	fence := "" // it tells this run of its group from every earlier one
+	fence := "" // larger than that of every earlier run of the group
 	if r.group != nil {
 		fence = fmt.Sprint(r.group.Fence)
 	}
@@ -95,7 +95,7 @@ func (r *run) jobOf(plan *manifest.Plan) steps.Job {
 	return job
 }
 
-// undoOf says when what a run does is undone.
+// undoOf returns when the steps of a run are undone.
 func (r *decided) undoOf(m *manifest.Manifest) steps.Undo {
 	switch {
 	case r.result.Action == string(intake.ActionRollback):
@@ -106,8 +106,7 @@ func (r *decided) undoOf(m *manifest.Manifest) steps.Undo {
 	return steps.UndoNever
 }
 
-// stepOf is a step of the job. A dry run leaves out what does not promise to change
-// nothing.
+// stepOf returns a step of the job. A dry run leaves out each step that does not promise to change nothing.
 func (r *decided) stepOf(s manifest.Step) steps.Step {
 	step := steps.Step{
 		Name: s.Name, Phase: s.Phase, Run: s.Run, SHA256: s.SHA256, Args: s.Args, Env: s.Env, Secrets: s.Secrets,
@@ -121,7 +120,7 @@ func (r *decided) stepOf(s manifest.Step) steps.Step {
 	return step
 }
 
-// here is where the steps run.
+// here returns the place where the steps run.
 func (r *found) here() steps.Here {
 	return steps.Here{
 		Dir: r.dir, Files: r.files, Masker: r.hides.Masker, Limits: r.exec.Scripts, Keeper: r.exec.Keeper,
@@ -129,7 +128,7 @@ func (r *found) here() steps.Here {
 	}
 }
 
-// timeSuffices refuses a package that says it needs more time than is left: it would be stopped half way.
+// timeSuffices refuses a package that says it needs more time than is left, as it would be stopped half way.
 func (r *decided) timeSuffices(ctx context.Context, plan *manifest.Plan) error {
 	need, has := plan.Manifest().Timeout+undoShare(ctx, plan), left(ctx)
 	if plan.Manifest().Timeout == 0 || need <= has {
@@ -143,7 +142,7 @@ func (r *decided) timeSuffices(ctx context.Context, plan *manifest.Plan) error {
 	}, nil)
 }
 
-// undoShare is the part of the time that is left which is kept for undo.
+// undoShare returns how much of the time left is reserved for undo.
 func undoShare(ctx context.Context, plan *manifest.Plan) time.Duration {
 	m := plan.Manifest()
 	if m.OnFailure == manifest.OnFailureStop || !plan.Undoable() {
@@ -152,9 +151,9 @@ func undoShare(ctx context.Context, plan *manifest.Plan) time.Duration {
 	return cmp.Or(m.RollbackTimeout, min(left(ctx)/4, maxUndoTime))
 }
 
-// provable makes sure, before anything is executed, that the run can leave evidence whatever the package
-// contains: the result with its manifest in it, and the report, are encoded once. Where they cannot be, or
-// would be too large, the run ends without what is in their way.
+// provable checks, before anything is executed, that the run can leave evidence whatever the package contains: it
+// encodes the result, with the manifest in it, and the report once. If they cannot be encoded or would be too large, it
+// removes from the result what may be in the way, and fails.
 func (r *decided) provable() error {
 	trial := *r
 	trial.result.Steps, trial.result.Evidence = r.listed(), r.stored.Listed()
@@ -178,7 +177,7 @@ func (r *decided) provable() error {
 	}, err)
 }
 
-// listed are the steps of the job as a result lists them before they are run.
+// listed lists the steps of the job as a result shows them before they run.
 func (r *decided) listed() []evidence.Step {
 	var all []evidence.Step
 	for _, s := range r.job.Plan {
@@ -187,8 +186,8 @@ func (r *decided) listed() []evidence.Step {
 	return all
 }
 
-// mayReadSecrets refuses secrets where there is no vault, or where scripts could also take the function's identity and
-// the environment's policy has not accepted that.
+// mayReadSecrets refuses secrets if there is no vault, or if scripts could also take the function's identity and the
+// environment's policy does not accept that.
 func (r *decided) mayReadSecrets() error {
 	if r.exec.Secrets == nil {
 		return secrets.NoVault()
@@ -199,7 +198,7 @@ func (r *decided) mayReadSecrets() error {
 	return confinement.ForSecrets(r.planned().Level())
 }
 
-// readSecrets fetches the secrets of a plan and makes sure that none of them is shown.
+// readSecrets reads the secrets of a plan and hides them.
 func (r *decided) readSecrets(ctx context.Context, plan *manifest.Plan) error {
 	hide, problems := hiding.Sensitive(plan.Arguments())
 	if wanted := plan.Manifest().Secrets; len(wanted) > 0 {
@@ -221,7 +220,7 @@ func (r *decided) readSecrets(ctx context.Context, plan *manifest.Plan) error {
 	return problem.Join(append(problems, r.hides.TooMuch()...))
 }
 
-// onlyChecked ends a run that was to validate and admit.
+// onlyChecked ends a run whose action is check.
 func (r *run) onlyChecked(ctx context.Context) error {
 	if err := r.provable(); err != nil {
 		return err
@@ -232,7 +231,7 @@ func (r *run) onlyChecked(ctx context.Context) error {
 		r.fetcher().Current(ctx, fetch.Found{Request: r.request, Created: r.created}, r.history))
 }
 
-// execute has the job done.
+// execute runs the job.
 func (r *run) execute(ctx context.Context, plan *manifest.Plan) error {
 	if err := r.applyWayBack(ctx); err != nil {
 		return err
@@ -252,7 +251,7 @@ func (r *run) execute(ctx context.Context, plan *manifest.Plan) error {
 	return err
 }
 
-// applyWayBack makes the job go by the run that this one goes back to, if there is one.
+// applyWayBack adapts the job to the run that this one goes back to, if there is one.
 func (r *run) applyWayBack(ctx context.Context) error {
 	switch {
 	case r.result.Action == string(intake.ActionRollback):

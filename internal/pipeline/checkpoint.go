@@ -13,8 +13,8 @@ import (
 	"cemli-executor/internal/store"
 )
 
-// progress notes, right before a step starts, that it does: if the executor dies, this is what is
-// known. A claim that is lost, or whose lease has ended, stops the run: another may have begun.
+// progress notes in the claim, right before a step starts, that it does: this is all that is known if the executor
+// dies. It stops the run if the claim is lost or its lease has ended, as another invocation may have taken over.
 func (r *acquired) progress(ctx context.Context, b steps.Beginning) error {
 	first := !r.started
 	checkpoint, err := r.checkpoint(b)
@@ -27,7 +27,7 @@ func (r *acquired) progress(ctx context.Context, b steps.Beginning) error {
 		return err
 	}
 	if first {
-		err = note(ctx) // else nothing has been started, and the request is tried again
+		err = note(ctx) // if this fails nothing has started, and the request is tried again
 	} else {
 		err = r.unnoted(b.Step, r.insistBeforeDeadline(ctx, note))
 	}
@@ -38,7 +38,7 @@ func (r *acquired) progress(ctx context.Context, b steps.Beginning) error {
 	return nil
 }
 
-// checkpoint is the result as it would be if the executor died during a step.
+// checkpoint encodes the result as it would be if the executor died during a step.
 func (r *acquired) checkpoint(b steps.Beginning) ([]byte, error) {
 	dying := r.snapshot(b.Interrupted)
 	result := &dying.result
@@ -53,8 +53,8 @@ func (r *acquired) checkpoint(b steps.Beginning) ([]byte, error) {
 	return dying.encodeCheckpoint()
 }
 
-// snapshot is the run as it is now, with what has come of the job, for a result that somebody else may have
-// to store.
+// snapshot copies the run as it is now, with what the job has produced so far, for a result that another invocation may
+// have to store.
 func (r *acquired) snapshot(o steps.Outcome) *acquired {
 	dying := *r
 	dying.result.Evidence = r.stored.Listed()
@@ -71,7 +71,7 @@ func (r *acquired) snapshot(o steps.Outcome) *acquired {
 	return &dying
 }
 
-// takeOutcome puts what has come of the job into the result.
+// takeOutcome puts what the job has produced into the result.
 func (r *decided) takeOutcome(o steps.Outcome) {
 	r.outcome = o
 	r.result.Steps, r.result.Rollback = o.Steps, o.Rollback
@@ -90,16 +90,17 @@ func (r *acquired) encodeCheckpoint() ([]byte, error) {
 	r.hides.Mask(&r.result)
 	doc, err := r.result.Encode()
 	if err == nil && len(doc) > maxCheckpoint {
-		r.result.Manifest, r.result.Trigger.Raw = nil, nil // the package has the one, and the pending request the other
+		r.result.Manifest, r.result.Trigger.Raw = nil, nil // the package and the pending request still have them
 		return r.result.Encode()
 	}
 	return doc, err
 }
 
-// maxCheckpoint is how large a checkpoint may be that has the manifest in it: a claim is written before each step.
+// maxCheckpoint is the largest size of a checkpoint that includes the manifest: the claim is written before each step.
 const maxCheckpoint = 1 << 20
 
-// noteStart notes that a step starts. False: the claim or the group is another's by now, or may be.
+// noteStart notes that a step starts. It returns false if another invocation holds the claim or the group by now, or
+// may hold it.
 func (r *acquired) noteStart(ctx context.Context, first bool, checkpoint []byte) (bool, error) {
 	if r.exec.Now().After(r.claim.Lease) {
 		return false, nil
@@ -118,13 +119,13 @@ func (r *acquired) noteStart(ctx context.Context, first bool, checkpoint []byte)
 		start.Group = r.group.Name
 	}
 	if r.need > 0 && r.until.Before(start.Lease) {
-		start.Lease = r.until // if the executor dies, nobody waits for what it had to prepare and to store
+		start.Lease = r.until // if the executor dies, nobody waits longer than the steps may take
 	}
 	return r.claim.Progress(ctx, start)
 }
 
-// renew makes the lease of the group last for the steps, where preparing them took long. False: the group
-// is another's by now.
+// renew extends the group's lease before the first step if preparing the run took long. It returns false if another run
+// holds the group by now.
 func (r *acquired) renew(ctx context.Context, first bool) (bool, error) {
 	if !first || r.group == nil || r.group.Holder.Lease.After(r.newLease().Add(-preparing/2)) {
 		return true, nil
@@ -132,7 +133,7 @@ func (r *acquired) renew(ctx context.Context, first bool) (bool, error) {
 	return r.group.Renew(ctx, r.newLease())
 }
 
-// leaseNow is the lease that the claim may have: the one of the group, so that both end together.
+// leaseNow returns the lease for the claim: that of the group, if there is one, so that both end together.
 func (r *acquired) leaseNow() time.Time {
 	if r.group != nil {
 		return r.group.Holder.Lease
@@ -140,7 +141,7 @@ func (r *acquired) leaseNow() time.Time {
 	return r.claim.Lease
 }
 
-// insistBeforeDeadline does what has to be done before a step, as often as there is still time for the step then.
+// insistBeforeDeadline retries what has to be done before a step as long as there is still time for the step.
 func (r *decided) insistBeforeDeadline(ctx context.Context, do func(context.Context) error) error {
 	end, _ := ctx.Deadline() // bound has set it
 	ctx, cancel := context.WithDeadline(ctx, end.Add(-grace))
@@ -148,8 +149,8 @@ func (r *decided) insistBeforeDeadline(ctx context.Context, do func(context.Cont
 	return store.Patience(r.perRequest).Insist(ctx, do)
 }
 
-// unnoted is the error for a step that could not be noted, and so is not begun: if the executor died, its
-// result would say that it had not run.
+// unnoted returns the error for a step whose start could not be noted. Such a step is not begun: if the executor died,
+// its result would say that the step had not run.
 func (r *decided) unnoted(step evidence.Step, err error) error {
 	if err == nil {
 		return nil
@@ -163,6 +164,7 @@ func (r *decided) unnoted(step evidence.Step, err error) error {
 	}, err)
 }
 
+// lostLease returns the error for a run whose claim may be another invocation's.
 func (r *acquired) lostLease(first bool) error {
 	if first {
 		return duplicateOf(r.claim.Claim)
@@ -174,8 +176,8 @@ func (r *acquired) lostLease(first bool) error {
 	}, nil)
 }
 
-// noteEnd notes in the claim how the steps have ended, before anything else waits for the store: if the executor
-// dies now, a later invocation stores that as the run's result. What fails is tried again beside the other work.
+// noteEnd notes in the claim how the steps have ended, before anything else is stored: if the executor dies now, a
+// later invocation stores that as the run's result. If this fails, it is retried beside the other work.
 func (r *acquired) noteEnd(ctx context.Context, failure error) {
 	if !r.started {
 		return

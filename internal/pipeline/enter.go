@@ -17,11 +17,11 @@ import (
 	"cemli-executor/manifest"
 )
 
-// entries bounds how often a run looks at a group that others change all the time.
+// entries bounds how often a run reads a group that other runs keep changing.
 const entries = 20
 
-// enter makes the run the only one of its concurrency group. A run that has to wait is put into the group's queue,
-// and enter returns the verdict later. A package that admit refuses whatever happens meanwhile is refused at once.
+// enter makes the run the only one of its concurrency group. If the run has to wait, enter puts it into the group's
+// queue and returns the verdict later. A package that admit would refuse in any case is refused at once.
 func (r *run) enter(
 	ctx context.Context, m *manifest.Manifest, policy *manifest.Policy, admit func() (*manifest.Plan, error),
 ) error {
@@ -90,8 +90,7 @@ func (r *acquired) isFree(ctx context.Context, g *claim.Group, key string) (bool
 	return true, r.exec.Follower.EndFormer(ctx, g, key)
 }
 
-// groupOf is the concurrency group of a run of a parameter set: the policy's, the package's own, or the
-// package's name.
+// groupOf returns the concurrency group for a parameter set: the policy's, the package's own, or the package's name.
 func groupOf(m *manifest.Manifest, policy *manifest.Policy, set string) string {
 	own := cmp.Or(m.Concurrency.Group, m.Name)
 	if policy == nil {
@@ -100,11 +99,11 @@ func groupOf(m *manifest.Manifest, policy *manifest.Policy, set string) string {
 	return cmp.Or(policy.GroupFor(set), own)
 }
 
-// queueEntry is the run's entry in a queue.
+// queueEntry returns the run's entry in a queue.
 func (r *acquired) queueEntry(m *manifest.Manifest) claim.Waiting {
 	pending := r.pending
 	if r.request.Parent != "" {
-		pending = r.request.Parent // the sets before this one have to have succeeded
+		pending = r.request.Parent // the sets before this one must have succeeded first
 	}
 	return claim.Waiting{
 		Place: claim.Place{
@@ -115,8 +114,8 @@ func (r *acquired) queueEntry(m *manifest.Manifest) claim.Waiting {
 	}
 }
 
-// mayChange reports whether a refusal hangs only on what is applied, which the run that holds the group may be
-// about to change.
+// mayChange reports whether a refusal depends only on what is applied, which the run in the group may be about to
+// change.
 func mayChange(refused error) bool {
 	if verdictOf(refused).kind == skipped {
 		return true
@@ -142,19 +141,19 @@ func (r *acquired) refuseBusy(g *claim.Group) error {
 	}, nil)
 }
 
-// release releases the claim and leaves the group, if nothing was started: a later invocation does the work. The
-// claim keeps the failure that led to it, if there is one.
+// releases the claim and leaves the group, unless a step has started: a later invocation serves the request. The claim
+// keeps the failure, if there is one.
 func (r *acquired) release(ctx context.Context, failure error, counted bool) {
 	if !r.releaseClaim(ctx, failure, counted) || r.group == nil {
 		return
 	}
 	if r.mayHaveResult && r.withoutResult(ctx) != nil {
-		return // the next run of the group enters when the lease has ended, and looks at that result first
+		return // the next run of the group enters when the lease has ended, and reads that result first
 	}
 	r.leave(ctx)
 }
 
-// releaseClaim releases the claim alone.
+// releaseClaim releases the claim, and reports whether it did.
 func (r *acquired) releaseClaim(ctx context.Context, failure error, counted bool) bool {
 	if r.claim == nil || r.started {
 		return false
@@ -164,14 +163,14 @@ func (r *acquired) releaseClaim(ctx context.Context, failure error, counted bool
 		last.Message = r.hides.Masker.String(last.Message)
 	}
 	if err := r.claim.Release(ctx, counted, last); err != nil {
-		// It may say that a step has begun: the next run of the group has to look at that first.
+		// The claim may say that a step has begun, which the next run of the group has to settle first.
 		r.log.Error("the claim could not be released", "error", err.Error())
 		return false
 	}
 	return true
 }
 
-// leave gives the group up, and notes who is to be started now.
+// leaves the group, and notes it as released if another run waits in it.
 func (r *acquired) leave(ctx context.Context) {
 	if r.group == nil {
 		return

@@ -13,8 +13,8 @@ import (
 	"cemli-executor/internal/steps"
 )
 
-// journal is what the run does while its steps run: it notes in the claim that a step begins, stores logs
-// as steps end, and says both in the function's log.
+// journal returns what the run does while its steps run: it notes in the claim that a step begins, stores logs as steps
+// end, and logs both.
 func (r *run) journal(ctx context.Context) steps.Journal {
 	j := steps.Journal{
 		Begins: r.stepBegins,
@@ -29,7 +29,7 @@ func (r *run) journal(ctx context.Context) steps.Journal {
 	return j
 }
 
-// lines passes the lines of a step's stream on to the function's log.
+// lines passes the lines of a step's stream to the function's log.
 func (r *report) lines(step string, stream evidence.Stream) func([]string) {
 	log := r.log.With("step", step, "stream", stream)
 	return func(lines []string) {

@@ -9,8 +9,8 @@ import (
 	"cemli-executor/internal/evidence"
 )
 
-// verdict ends a run early without a failure. Stages return it as their error, so that the stages after them
-// do not run; end is the one place that acts on it.
+// verdict ends a run early without a failure. Stages return it as their error, so that the stages after them do not
+// run; end is the one function that acts on it.
 type verdict struct {
 	kind verdictKind
 	why  string // one sentence for people
@@ -25,15 +25,15 @@ type verdict struct {
 type verdictKind int
 
 const (
-	// duplicate: another run does, or has done, what the request asks for.
+	// duplicate: another run serves the request, or has served it.
 	duplicate verdictKind = iota + 1
 	// hasResult: the run id has a result already, which another invocation has stored.
 	hasResult
 	// split: the request stands for one run for each parameter set of the package.
 	split
-	// later: the request is accepted, and another invocation goes on with it.
+	// later: the request is accepted, and another invocation serves it.
 	later
-	// skipped: nothing is to be executed, which is recorded.
+	// skipped: nothing is executed, and the result says so.
 	skipped
 )
 
@@ -48,12 +48,12 @@ func verdictOf(err error) verdict {
 	return verdict{}
 }
 
-// ofAllSets reports whether the request turned out to stand for all sets of a package, and was no run.
+// ofAllSets reports whether the request turned out to stand for all sets of a package, so that there was no run.
 func (v verdict) ofAllSets() bool {
 	return v.kind == split || v.kind == duplicate && v.claim.Sets != nil
 }
 
-// duplicateOf is the verdict for a request whose run key has another run's claim.
+// duplicateOf returns the verdict for a request whose run key another run has claimed.
 func duplicateOf(c claim.Claim) *verdict {
 	v := &verdict{kind: duplicate, claim: c}
 	switch {
@@ -68,14 +68,14 @@ func duplicateOf(c claim.Claim) *verdict {
 	return v
 }
 
-// splitUp is the verdict for a request that stands for all parameter sets of the package.
+// splitUp returns the verdict for a request that stands for all parameter sets of the package.
 func splitUp(claimed *claim.Held, keepGoing bool) *verdict {
 	return &verdict{
 		kind: split, sets: claimed, keepGoing: keepGoing, why: fmt.Sprintf("the package has %d parameter sets", len(claimed.Sets)),
 	}
 }
 
-// afterFailedSet is the verdict for a parameter set that is not run because one before it did not succeed.
+// afterFailedSet returns the verdict for a parameter set that does not run because one before it did not succeed.
 func afterFailedSet(failed evidence.Result) *verdict {
 	return &verdict{
 		kind: skipped, runID: failed.RunID,
