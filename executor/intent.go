@@ -9,13 +9,12 @@ import (
 	"cemli-executor/internal/pipeline"
 )
 
-// A package on which the executor dies before a step would be tried first by every sweep, and what comes after it
-// never. So before an invocation goes on with a request that nobody has claimed, or whose holder died, it notes
-// that it does (claim.Taking). A note that is still there when its writer must have ended tells of a death:
-// the request is taken last and alone from then on, and set aside with a result after Limits.Deaths of them.
+// A package on which the executor dies before a step would be tried first by every sweep, and the requests after it
+// never. So before an invocation serves a request that has no claim, or whose holder died, it stores an intent
+// (claim.Intent). An intent that is still there when its writer must have ended tells of a death: from then on the
+// request is served last and alone, and it is set aside with a result after Limits.Deaths deaths.
 
-// newIntent is the note for a request; nil where the claim of another request counts what becomes of it: a
-// set's pending request stands for the request for all sets.
+// newIntent makes the intent for a request; nil for one set of a request, as the request for all sets has the intent.
 func (e *Executor) newIntent(key, pending string, request Request) (*claim.Intent, error) {
 	if request.ForSet {
 		return nil, nil //nolint:nilnil // there is none
@@ -29,8 +28,8 @@ func (e *Executor) newIntent(key, pending string, request Request) (*claim.Inten
 	return t, err
 }
 
-// withIntent goes on with a request after that was noted, unless somebody else does. It is no death where that
-// ends, however; in a panic the note stays.
+// withIntent stores the intent and calls do, unless another invocation has stored it first. However do ends, that is no
+// death; in a panic the intent stays.
 func (w *work) withIntent(ctx context.Context, t *claim.Intent, do func() error) error {
 	if t == nil {
 		return do()
@@ -41,21 +40,21 @@ func (w *work) withIntent(ctx context.Context, t *claim.Intent, do func() error)
 	}
 	err := do()
 	if endErr := t.End(ctx, err == nil); endErr != nil {
-		w.Log.Warn("a note of what was taken could not be removed", "key", t.Key, "error", endErr.Error())
+		w.Log.Warn("the intent could not be removed", "key", t.Key, "error", endErr.Error())
 	}
 	return err
 }
 
-// setAside ends a request that the executor dies on, without looking at its package.
+// setAside ends a request on which the executor dies, without reading its package.
 func (w *work) setAside(ctx context.Context, request Request, deaths int) (evidence.Result, error) {
 	end, err := w.SetAside(ctx, request, w.invocation(), deaths)
-	if sets := end.Sets; sets != nil && sets.Acquired != nil { // else somebody has claimed it meanwhile
+	if sets := end.Sets; sets != nil && sets.Acquired != nil { // otherwise another run has claimed it meanwhile
 		return w.setAsideSets(ctx, request, sets.Acquired, deaths)
 	}
 	return end.Result, err
 }
 
-// setAsideSets ends a request for several sets: those that have not ended are set aside.
+// setAsideSets ends a request for several sets: it sets aside those that are not done.
 func (w *work) setAsideSets(
 	ctx context.Context, request Request, claimed *claim.Held, deaths int,
 ) (last evidence.Result, err error) {
@@ -69,9 +68,10 @@ func (w *work) setAsideSets(
 	return last, nil
 }
 
-// serveWithIntent goes on with a request that was handed to this invocation, and notes that first where nobody has
-// claimed it.
-func (w *work) serveWithIntent(ctx context.Context, pending string, request Request) (results []evidence.Result, err error) {
+// serveWithIntent serves a request that was handed off to this invocation, with an intent if the request has no claim.
+func (w *work) serveWithIntent(
+	ctx context.Context, pending string, request Request,
+) (results []evidence.Result, err error) {
 	refused := func(err error) ([]evidence.Result, error) { return []evidence.Result{w.Refused(request, err)}, err }
 	t, err := w.intentOf(ctx, pending, request)
 	if err != nil {
@@ -82,7 +82,7 @@ func (w *work) serveWithIntent(ctx context.Context, pending string, request Requ
 		return results, nil
 	}
 	err = w.withIntent(ctx, t, func() (err error) {
-		if t != nil && t.Tries > w.Limits.Deaths { // without this one
+		if t != nil && t.Tries > w.Limits.Deaths { // this try included
 			results[0], err = w.setAside(ctx, request, t.Tries-1)
 			return err
 		}
@@ -95,8 +95,8 @@ func (w *work) serveWithIntent(ctx context.Context, pending string, request Requ
 	return results, err
 }
 
-// intentOf is the note for a request that was handed over: the one that is there, or a new one; nil where it
-// is claimed and not died upon.
+// intentOf returns the intent of a request that was handed off: the stored one, or a new one; nil if the request has a
+// claim whose holder did not die.
 func (w *work) intentOf(ctx context.Context, pending string, request Request) (*claim.Intent, error) {
 	key := claim.KeyOf(pending)
 	claimed, err := w.Book.Find(ctx, key)
@@ -114,8 +114,8 @@ func (w *work) intentOf(ctx context.Context, pending string, request Request) (*
 	return t, err
 }
 
-// removeUnread removes the pending request of an upload or event once it has been looked at: by then there is another
-// pending request, which has the attempt in its name, or the request is done.
+// removeUnread removes the pending request of an upload or event once its object has been read: by then there is
+// another pending request, which has the attempt in its name, or the request is done.
 func (e *Executor) removeUnread(ctx context.Context, pending string, err error) error {
 	if err != nil || pending == "" || claim.AttemptOf(pending) != 0 {
 		return nil

@@ -8,11 +8,10 @@ import (
 	"cemli-executor/internal/problem"
 )
 
-// Run does what the request asks: one run, or one for each parameter set of the package where
-// the request names none; then what that has made possible, as runs that waited for it. A request
-// that cannot be ended now is answered with StatusInProgress, and goes on in another invocation.
-// The context's deadline is the moment at which the process may be killed; a run ends earlier by
-// the reserve.
+// Run serves a request: it makes one run, or one per parameter set of the package if the request names none, and then
+// the runs whose turn that makes possible. A request that cannot be ended now is answered with StatusInProgress and
+// served by another invocation. The context's deadline is the moment at which the process may be killed; a run ends
+// earlier by the reserve.
 func (e *Executor) Run(ctx context.Context, request Request) ([]evidence.Result, error) {
 	w := e.startWork(ctx)
 	request.VersionNamed = request.VersionID != "" && request.Trigger.Kind == TriggerRequest
@@ -21,12 +20,12 @@ func (e *Executor) Run(ctx context.Context, request Request) ([]evidence.Result,
 		serve = w.resume
 	}
 	results, err := serve(ctx, request)
-	w.drain(ctx, request.CallID) // not deferred: while the executor panics nothing else is begun
+	w.drain(ctx, request.CallID) // not deferred: in a panic no other run begins
 	return results, err
 }
 
-// resume goes on with a request that an earlier invocation has accepted. One that is done by now is
-// answered as the duplicate it is.
+// resume serves a request that an earlier invocation accepted. If it is done by now, the answer is that it is a
+// duplicate.
 func (w *work) resume(ctx context.Context, request Request) ([]evidence.Result, error) {
 	accepted, ok, err := w.reload(ctx, request.Continue, request.CallID)
 	if err != nil {

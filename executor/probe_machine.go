@@ -18,7 +18,7 @@ import (
 	"cemli-executor/internal/workdir"
 )
 
-// machine looks at what scripts would run on, at a level of the sandbox.
+// machine checks what scripts would run on, at a level of the sandbox.
 func (e probing) machine(ctx context.Context, level sandbox.Level, credentials []string) []ProbeLine {
 	has := sandbox.Probe()
 	landlock := has.NoLandlock.String()
@@ -51,7 +51,7 @@ func (e probing) machine(ctx context.Context, level sandbox.Level, credentials [
 	return lines
 }
 
-// firstLine is a file of the kernel's; "unknown" where there is none.
+// firstLine returns the first line of a file; "unknown" if it cannot be read.
 func firstLine(path string) string {
 	doc, err := os.ReadFile(path)
 	if err != nil {
@@ -61,7 +61,7 @@ func firstLine(path string) string {
 	return line
 }
 
-// cgroup is what the container's control group says, under its newer or its older name.
+// cgroup returns a value of the container's control group, under its newer or its older name.
 func cgroup(names ...string) string {
 	for _, name := range names {
 		if value := firstLine("/sys/fs/cgroup/" + name); value != "unknown" {
@@ -109,7 +109,7 @@ func (e probing) probeSpace() (string, error) {
 	return says, nil
 }
 
-// reach tells which of its arguments a script can open, by their places.
+// reach prints the positions of those of its arguments that a script can open.
 const reach = `i=0; for f; do i=$((i+1)); if { : <"$f"; } 2>/dev/null; then echo $i; fi; done`
 
 // probeSandbox runs a script that tries what scripts must not be able to do.
@@ -142,7 +142,7 @@ func (e probing) probeSandbox(ctx context.Context, level sandbox.Level, credenti
 		"which CEMLI_SANDBOX accepts", len(opened), len(secrets)), nil
 }
 
-// trial runs a script in the sandbox, and returns which of the files it could open.
+// trial runs a script in the sandbox, and returns the positions of the files that it could open.
 func (e probing) trial(ctx context.Context, level sandbox.Level, files []string) (sandbox.Outcome, []string, error) {
 	user, _ := sandbox.User(level)
 	dir, err := workdir.Make(e.WorkDir, user)

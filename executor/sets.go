@@ -10,14 +10,14 @@ import (
 	"cemli-executor/internal/pipeline"
 )
 
-// runSets runs the sets of a package in the byte order of their names. After the first that does not succeed the
-// others are recorded as skipped, unless the package wants to go on. Where one cannot be ended now, the request for all
-// of them stays pending. Once a set has begun, the others are of the same bytes.
+// runSets runs the sets of a package in the byte order of their names. After the first that does not succeed it records
+// the others as skipped, unless the package wants them to run. If one set cannot be ended now, the request for all of
+// them stays pending. Once a set has begun, the others run the same bytes.
 func (w *work) runSets(ctx context.Context, request Request, all pipeline.Sets) ([]evidence.Result, error) {
 	claimed := all.Acquired
 	var results []evidence.Result
 	var before pipeline.Ended
-	var failed *evidence.Result // the first that does not succeed; nil: none, or the others go on
+	var failed *evidence.Result // the first that did not succeed; nil: none, or the others run all the same
 	longest, status := time.Duration(0), evidence.StatusSuccess
 	for _, request.ParameterSet = range claimed.Sets {
 		begun := time.Now()
@@ -44,8 +44,8 @@ func (w *work) runSets(ctx context.Context, request Request, all pipeline.Sets) 
 	return results, nil
 }
 
-// ofSet is a request that turned out to stand for all sets, for one of them: it is of the same version, and the same
-// execution.
+// ofSet makes a request that turned out to stand for all sets into one for a single set: of the same version and the
+// same execution.
 func ofSet(request Request, all pipeline.Ended) Request {
 	found := all.Request
 	request.ETag, request.VersionID = all.Result.Package.ETag, all.Result.Package.VersionID
@@ -55,12 +55,12 @@ func ofSet(request Request, all pipeline.Ended) Request {
 	return request
 }
 
-// succeeded reports whether a set is as it is to be.
+// succeeded reports whether a set is as it should be.
 func succeeded(result evidence.Result) bool {
 	return result.Status == evidence.StatusSuccess || result.Status == evidence.StatusSkipped
 }
 
-// runSet runs one set, or records that it is not run, as one before it has failed.
+// runSet runs one set, or records that it does not run because one before it has failed.
 func (w *work) runSet(
 	ctx context.Context, request Request, before pipeline.Ended, failed *evidence.Result, longest time.Duration,
 ) (pipeline.Ended, error) {
@@ -78,7 +78,7 @@ func (w *work) runSet(
 	return w.run(ctx, request)
 }
 
-// answerSets is the answer to a duplicate of a request for all sets: what is known of each.
+// answerSets answers a duplicate of a request for all sets with what is known of each set.
 func (w *work) answerSets(ctx context.Context, request Request, all claim.Claim) ([]evidence.Result, error) {
 	var results []evidence.Result
 	for _, request.ParameterSet = range all.Sets {

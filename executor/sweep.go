@@ -11,8 +11,8 @@ import (
 	"cemli-executor/internal/steps"
 )
 
-// SweepInSpareTime sweeps for at most five seconds if no sweep has ended in the last five minutes. It
-// runs nothing itself, but asks other invocations to; where there can be none it does nothing.
+// SweepInSpareTime sweeps for at most five seconds if no sweep has ended in the last five minutes. It makes no runs,
+// but hands requests off; if there can be no other invocation it does nothing.
 func (e *Executor) SweepInSpareTime(ctx context.Context, callID string) error {
 	hard, bounded := ctx.Deadline()
 	if e.Invoke == nil || bounded && time.Until(hard) < e.Reserve+steps.Grace+spareTime {
@@ -33,10 +33,9 @@ func (e *Executor) SweepInSpareTime(ctx context.Context, callID string) error {
 	return err
 }
 
-// Sweep goes on with what other invocations left: requests that were accepted and are not done,
-// queues, what follows a result, and uploads whose event never came. It looks at a bounded part of
-// each, and the next sweep at the next; two at once do no harm. The error says what could not be
-// done, the rest of the sweep notwithstanding.
+// Sweep finishes what other invocations left: pending requests, queues, follow-ups of results, and uploads whose event
+// never came. It looks at a bounded part of each, and the next sweep continues there; two sweeps at once do no harm.
+// The error says what could not be done; the sweep does the rest all the same.
 func (e *Executor) Sweep(ctx context.Context, callID string) (Swept, error) {
 	if hard, bounded := ctx.Deadline(); bounded && time.Until(hard) > sweepTime {
 		shorter, cancel := context.WithTimeout(ctx, sweepTime)
@@ -64,7 +63,7 @@ func (e *Executor) sweep(ctx context.Context, w *work, callID string) (Swept, er
 	return s.swept, nil
 }
 
-// all does the sweep's work. Nothing of it is deferred: while the executor panics nothing else is begun.
+// all does the sweep's work. Nothing of it is deferred: in a panic no other run begins.
 func (s *sweeping) all(ctx context.Context) error {
 	err := s.look(ctx)
 	s.drain(ctx, s.callID)
@@ -76,7 +75,7 @@ func (s *sweeping) all(ctx context.Context) error {
 	return err
 }
 
-// look goes on with what is open, and with uploads that nobody has claimed.
+// look serves pending requests, and uploads that no run has claimed.
 func (s *sweeping) look(ctx context.Context) error {
 	watch, err := s.Follower.Watch(ctx, s.Now())
 	if err != nil {
@@ -103,7 +102,7 @@ func (s *sweeping) look(ctx context.Context) error {
 	return nil
 }
 
-// page looks at a page of the open requests and at one of the uploads, or at what is left of either.
+// page looks at a page of the pending requests and at one of the uploads, or at what is left of either.
 func (s *sweeping) page(ctx context.Context, cursor *claim.Cursor, since time.Time, first bool) error {
 	requests := func() error {
 		if first || cursor.Open != "" {
@@ -118,7 +117,7 @@ func (s *sweeping) page(ctx context.Context, cursor *claim.Cursor, since time.Ti
 		return nil
 	}
 	if cursor.Open != "" {
-		requests, uploads = uploads, requests // neither is to wait for ever for the other
+		requests, uploads = uploads, requests // so that neither waits for the other for ever
 	}
 	if err := requests(); err != nil {
 		return err

@@ -14,8 +14,8 @@ import (
 	"cemli-executor/internal/store"
 )
 
-// readIntents learns what others were about to do, and forgets what they have claimed since, and not
-// died on.
+// readIntents reads the intents of other invocations. Those whose request has been claimed since are removed, unless
+// the claim's holder died.
 func (s *sweeping) readIntents(ctx context.Context) {
 	intents, err := s.Book.Deaths(ctx)
 	s.note(err)
@@ -24,12 +24,12 @@ func (s *sweeping) readIntents(ctx context.Context) {
 	}
 }
 
-// serveSuspects sets aside what was died upon too often, hands others to invocations of their own, and takes one
-// that was died upon here: the last thing that this sweep does.
+// serveSuspects is the last thing that a sweep does: of the requests on which the executor has died, it sets aside
+// those with too many deaths, hands others off to invocations of their own, and serves one itself.
 func (s *sweeping) serveSuspects(ctx context.Context) {
 	var here *claim.Intent
 	list := slices.SortedFunc(maps.Values(s.intents), func(a, b *claim.Intent) int {
-		return cmp.Or(a.Until.Compare(b.Until), cmp.Compare(a.Key, b.Key)) // each has its turn
+		return cmp.Or(a.Until.Compare(b.Until), cmp.Compare(a.Key, b.Key)) // so that each has its turn
 	})
 	for _, t := range list {
 		switch {
@@ -51,14 +51,14 @@ func (s *sweeping) serveSuspects(ctx context.Context) {
 	}
 }
 
-// serveSuspect goes on with a request that was died upon, here or in another invocation, or sets it aside.
+// serveSuspect serves a request on which the executor has died, here or in another invocation, or sets it aside.
 func (s *sweeping) serveSuspect(ctx context.Context, t *claim.Intent, here bool) error {
 	request, ok, err := s.suspectRequest(ctx, t)
 	if err != nil {
 		return err
 	}
 	if !ok {
-		return t.End(ctx, true) // nothing is left of it
+		return t.End(ctx, true) // the request is done
 	}
 	s.Log.Warn("the executor has died on a request", "object", request.Object, "deaths", t.Tries)
 	if !here {
@@ -77,7 +77,7 @@ func (s *sweeping) serveSuspect(ctx context.Context, t *claim.Intent, here bool)
 	})
 }
 
-// suspectRequest is the request of a note; ok is false if nothing is left of it to be done.
+// suspectRequest reads the request of an intent; ok is false if it is done.
 func (s *sweeping) suspectRequest(ctx context.Context, t *claim.Intent) (request Request, ok bool, err error) {
 	if t.Pending != "" {
 		return s.reload(ctx, t.Pending, s.callID)
@@ -85,13 +85,13 @@ func (s *sweeping) suspectRequest(ctx context.Context, t *claim.Intent) (request
 	if err := json.Unmarshal(t.Request, &request); err != nil {
 		return request, false, problem.New(problem.Problem{
 			Code: "state.corrupt", Where: s.State.Name() + "/taking/" + s.Environment + "/" + t.Key + ".json",
-			Message: "the request that was taken cannot be read; nothing was run",
+			Message: "the request of the intent cannot be read; nothing was run",
 			Hint:    "find out who wrote it, or delete it: the upload is found again",
 		}, err)
 	}
 	request.CallID = s.callID
 	if intake.CheckObject(request.Object) != nil {
-		return request, true, nil // nobody can ask a store for it
+		return request, true, nil // no store can be asked for such a name
 	}
 	info, err := store.Describe(ctx, s.Packages, request.Object, request.VersionID)
 	if errors.Is(err, store.ErrNotFound) {

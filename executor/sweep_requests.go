@@ -7,7 +7,7 @@ import (
 	"cemli-executor/internal/claim"
 )
 
-// requests looks at a page of the pending requests.
+// requests serves a page of the pending requests.
 func (s *sweeping) requests(ctx context.Context, cursor *claim.Cursor) error {
 	names, next, err := s.Book.ListPending(ctx, cursor.Open, sweepRequests)
 	if err != nil {
@@ -26,7 +26,7 @@ func (s *sweeping) requests(ctx context.Context, cursor *claim.Cursor) error {
 	return nil
 }
 
-// request goes on with one pending request, if no other invocation does.
+// request serves one pending request, unless another invocation does.
 func (s *sweeping) request(ctx context.Context, name string) error {
 	claimed, err := s.Book.Find(ctx, claim.KeyOf(name))
 	switch {
@@ -36,14 +36,14 @@ func (s *sweeping) request(ctx context.Context, name string) error {
 		if s.intents[claim.KeyOf(name)].Busy(s.Now()) {
 			s.swept.Waiting++
 		}
-		return nil // it comes last
+		return nil // serveSuspects serves it last
 	case claimed == nil:
 	case claimed.State == claim.Done && name == claimed.Pending() && len(claimed.FollowUps) > 0:
 		return s.Follower.Finish(ctx, claimed)
-	case claim.AttemptOf(name) > claimed.Attempt: // the invocation that wanted to begin it died before
+	case claim.AttemptOf(name) > claimed.Attempt: // it died before it acquired the claim
 	case claimed.State == claim.Done, claim.AttemptOf(name) < claimed.Attempt:
 		return s.Book.Delete(ctx, name)
-	case !claimed.Expired(s.Now()), s.recent(claimed.Updated): // it may just have been handed over
+	case !claimed.Expired(s.Now()), s.recent(claimed.Updated): // it may just have been handed off
 		s.swept.Waiting++
 		return nil
 	case claimed.State == claim.Claimed && claimed.Group != "":
@@ -52,7 +52,7 @@ func (s *sweeping) request(ctx context.Context, name string) error {
 			return err
 		}
 	case claimed.State == claim.Running && claimed.Group != "":
-		s.released = append(s.released, claimed.Group) // once that run is ended
+		s.released = append(s.released, claimed.Group) // when that run has been ended, the next one has its turn
 	}
 	if s.mustHandOff(s.defaultNeed) && (claimed == nil || !claimed.Died(s.Now())) {
 		s.handOffs = append(s.handOffs, name)
@@ -63,7 +63,7 @@ func (s *sweeping) request(ctx context.Context, name string) error {
 		return err
 	}
 	if claimed != nil && claimed.Died(s.Now()) {
-		// It comes last. What is one set of a request comes with that.
+		// serveSuspects serves it last. A set is served with the request for all sets.
 		if s.intents[claimed.Key] == nil && !request.ForSet {
 			s.intents[claimed.Key] = &claim.Intent{
 				Environment: s.Environment, Key: claimed.Key, Pending: claimed.Pending(), Tries: 1,
@@ -83,7 +83,8 @@ func (s *sweeping) request(ctx context.Context, name string) error {
 	})
 }
 
-// waits reports whether a run still has to wait for its group; if that is free, its first is started.
+// waits reports whether a run still has to wait for its group. If the group is free for another run, it is noted as
+// released.
 func (s *sweeping) waits(ctx context.Context, claimed *claim.Held) (bool, error) {
 	g, err := s.Book.Group(ctx, claimed.Group)
 	if err != nil {

@@ -14,25 +14,25 @@ import (
 const (
 	sweepRequests = 200  // pending requests looked at
 	sweepUploads  = 1000 // objects listed, or versions of them
-	sweepHandOffs = 20   // requests handed to other invocations
+	sweepHandOffs = 20   // requests handed off
 )
 
 // Swept is what a sweep has done.
 type Swept struct {
 	Status  evidence.Status `json:"status"` // success, or error where something could not be done
 	Message string          `json:"message"`
-	Open    int             `json:"open"`    // accepted requests that were looked at
-	Waiting int             `json:"waiting"` // of those, the ones that are being done or wait for their turn
-	Handed  int             `json:"handed"`  // requests that other invocations were asked to go on with
+	Open    int             `json:"open"`    // pending requests that were looked at
+	Waiting int             `json:"waiting"` // of those, the ones that are being served or wait for their turn
+	Handed  int             `json:"handed"`  // requests handed off to other invocations
 	Uploads int             `json:"uploads"` // objects, or versions of them, that were looked at
-	Runs    []SweptRun      `json:"runs"`    // what came of those that were gone on with here
-	// More says that work was left, or may be where no sweep has looked yet: another one soon is of use.
+	Runs    []SweptRun      `json:"runs"`    // the runs that this sweep made
+	// More says that work is left, or may be where no sweep has looked yet, so that another sweep soon is useful.
 	More  bool            `json:"more"`
 	Todo  int             `json:"todo,omitempty"` // runs that wait for something that follows their results
 	Error *evidence.Error `json:"error,omitempty"`
 }
 
-// SweptRun is what came of one run.
+// SweptRun is how one run ended.
 type SweptRun struct {
 	RunID  string          `json:"run_id"`
 	Object string          `json:"object"`
@@ -46,20 +46,20 @@ type sweeping struct {
 	begun   time.Time
 	swept   Swept
 	failed  []error
-	cut     bool                     // there was no time for the rest of what was to be looked at
-	cursor  *claim.Cursor            // where this sweep has begun; nil: it is not read yet
-	intents map[string]*claim.Intent // what was about to be done by others, by run key
+	cut     bool                     // the time ended before everything was looked at
+	cursor  *claim.Cursor            // where this sweep began; nil: not read yet
+	intents map[string]*claim.Intent // of other invocations, by run key
 }
 
-// A schedule's sweep is detached and may have an hour, but the next one comes after a quarter of it: so long
-// a sweep takes at most, and what it begins is leased for no longer, unless a package says that it needs more.
-// While a synchronous call would still have time, it looks at page after page.
+// A scheduled sweep is detached and may have an hour, but the next one comes after a quarter of it. So a sweep takes
+// no longer than that, and its leases are no longer, unless a package says that it needs more. It looks at further
+// pages as long as more time is left than a synchronous call can have.
 const (
 	sweepTime = 15 * time.Minute
 	callTime  = 5 * time.Minute // the longest synchronous call
 )
 
-// Bounds of sweeps in the time that an event's invocation has left.
+// Bounds of sweeps in the spare time of an event's invocation.
 const (
 	spareTime  = 5 * time.Second
 	spareEvery = 5 * time.Minute
@@ -70,9 +70,9 @@ func (s *sweeping) readsNextPage() bool {
 	return s.swept.More && !s.cut && !s.handOffOnly && !s.killAt.IsZero() && time.Until(s.killAt) > callTime
 }
 
-// remember notes what the next sweep has to know, and says whether another one soon is of use. A bucket
-// with more objects than one sweep looks at is no reason for that, as long as there are no more of them
-// than when sweeps have last looked at all of it and found nothing.
+// remember notes in the cursor what the next sweep has to know, and decides whether another one soon is useful. That a
+// bucket has more objects than one sweep looks at is no reason for that, as long as it has no more than when sweeps
+// last looked at all of them and found nothing.
 func (s *sweeping) remember(cursor *claim.Cursor) {
 	cursor.Found = cursor.Found || len(s.swept.Runs)+len(s.handOffs)+s.handedOff+len(s.failed) > 0
 	listedAll := cursor.Open == "" && cursor.Uploads == ""
@@ -121,16 +121,15 @@ func (s *sweeping) full(ctx context.Context) bool {
 
 func (s *sweeping) note(err error) {
 	if err != nil {
-		s.Log.Error("the sweep could not go on with something", "code", problem.CodeOf(err), "error", err.Error())
+		s.Log.Error("a part of the sweep has failed", "code", problem.CodeOf(err), "error", err.Error())
 		s.failed = append(s.failed, err)
 	}
 }
 
-// recent reports whether something is too new for a sweep in spare time, as what is under way need not
-// be asked for twice.
+// recent reports whether something is too new for a sweep in spare time: an invocation may be on its way to it.
 func (s *sweeping) recent(t time.Time) bool { return s.handOffOnly && s.Now().Sub(t) < spareEvery }
 
-// serveRequest does what a request asks.
+// serveRequest serves a request and notes the runs that it made.
 func (s *sweeping) serveRequest(ctx context.Context, request Request) error {
 	results, err := s.serve(ctx, request)
 	for _, r := range results {
@@ -139,7 +138,7 @@ func (s *sweeping) serveRequest(ctx context.Context, request Request) error {
 	return err
 }
 
-// acceptAndHandOff hands a request to another invocation, which is alone with it.
+// acceptAndHandOff hands a request off to an invocation of its own, and accepts it before if it is not pending yet.
 func (s *sweeping) acceptAndHandOff(ctx context.Context, pending string, request Request) error {
 	if pending == "" {
 		pending = unreadPending(request, s.Environment)

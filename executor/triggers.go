@@ -8,10 +8,10 @@ import (
 	"cemli-executor/manifest"
 )
 
-// Triggered accepts what the policy's triggers want of an event: one request for each entry that names it, in the
-// policy's order; nothing where none does. The request tells how the event arrived. The requests are accepted for
-// good, and to be run by RunTriggered; what nobody runs the sweep does. The error says that it could not be found out
-// whether something is to be started, or could not be accepted: then the event has to come again.
+// Triggered accepts one request for each entry of the policy's triggers that names the event, in the policy's order.
+// arrived tells how the event arrived. RunTriggered runs the requests; a sweep runs those that nobody runs. An error
+// says that it could not be found out whether the event triggers anything, or that a request could not be accepted:
+// then the event has to be delivered again.
 func (e *Executor) Triggered(ctx context.Context, event Event, arrived Request) ([]Request, error) {
 	if e.Policy == nil {
 		return nil, nil
@@ -49,7 +49,7 @@ func (e *Executor) RunTriggered(ctx context.Context, request Request) ([]evidenc
 	return results, err
 }
 
-// values are parameters as requests have them; nil of none.
+// values returns parameters in the form that requests have; nil if there are none.
 func values(parameters map[string]manifest.Value) map[string]json.RawMessage {
 	if len(parameters) == 0 {
 		return nil

@@ -158,7 +158,8 @@ func (r *acquired) takeOn(claimed *claim.Held) {
 	if !claimed.Uploaded.IsZero() {
 		r.created, r.request.Created = claimed.Uploaded, claimed.Uploaded
 	}
-	r.log = r.exec.Log.With("run_id", claimed.RunID, "package", r.result.Package.Name, "version", r.result.Package.Version)
+	p := r.result.Package
+	r.log = r.exec.Log.With("run_id", claimed.RunID, "package", p.Name, "version", p.Version)
 }
 
 // sameVersion refuses a request whose request_id was given before for another version of the object: the id says that

@@ -25,7 +25,7 @@ type Ended struct {
 	Created time.Time      // when the package's object was written
 	Hides   hiding.Hidden  // what is hidden of the run
 	Left    []string       // concurrency groups that the run has left, and in which others wait
-	HandOff string         // the pending request, if another invocation is to go on with it
+	HandOff string         // the pending request, if another invocation is to serve it
 	// Sets is not nil if the request turned out to stand for several parameter sets: then there was no run.
 	Sets *Sets
 }

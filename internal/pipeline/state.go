@@ -38,7 +38,7 @@ type report struct {
 	asked
 	result  evidence.Result
 	log     *slog.Logger
-	begun   time.Time // when the run began, by the clock that nobody sets
+	begun   time.Time // when the run began, by the monotonic clock
 	stored  *results.Writer
 	outcome steps.Outcome // of the job
 	digest  string        // SHA-256 of the result, once it is encoded
@@ -92,7 +92,7 @@ type acquired struct {
 // run is one run.
 type run struct {
 	acquired
-	handOff string  // the pending request, if another invocation is to go on with it
+	handOff string  // the pending request, if another invocation is to serve it
 	allSets verdict // the request stands for all sets of the package, and this was no run; else zero
 }
 

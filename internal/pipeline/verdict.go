@@ -19,7 +19,7 @@ type verdict struct {
 	sets      *claim.Held // split: the claim of all sets
 	keepGoing bool        // split: a set that does not succeed does not stop those after it
 	runID     string      // skipped: the run that makes this one needless, or is in its way
-	handOff   string      // later: the pending request, if another invocation is to go on with it at once
+	handOff   string      // later: the pending request, if another invocation is to serve it at once
 }
 
 type verdictKind int
@@ -71,7 +71,8 @@ func duplicateOf(c claim.Claim) *verdict {
 // splitUp returns the verdict for a request that stands for all parameter sets of the package.
 func splitUp(claimed *claim.Held, keepGoing bool) *verdict {
 	return &verdict{
-		kind: split, sets: claimed, keepGoing: keepGoing, why: fmt.Sprintf("the package has %d parameter sets", len(claimed.Sets)),
+		kind: split, sets: claimed, keepGoing: keepGoing,
+		why: fmt.Sprintf("the package has %d parameter sets", len(claimed.Sets)),
 	}
 }
 
