@@ -29,12 +29,12 @@ type Inspection struct {
 	Leaks []leaks.Finding
 	// Unset are the parameters for which a request has to give a value, at least for some sets.
 	Unset []string
-	// Skipped are the objects that are this package, by their name, and that the policy's triggers start again and
-	// again, although neither the package nor the policy lets it run twice.
+	// Skipped are the objects that the policy's triggers start repeatedly and that are this package by their name,
+	// although neither the package nor the policy lets it run twice.
 	Skipped []string
 }
 
-// InspectOptions say for whom a package is looked at.
+// InspectOptions say for which environment and trigger a package is inspected.
 type InspectOptions struct {
 	Limits      Limits
 	Environment string // empty: none in particular
@@ -43,9 +43,9 @@ type InspectOptions struct {
 	Kind        intake.TriggerKind
 }
 
-// Inspect takes a package through the stages of a run as far as its verdict: the policy, Open, ReadManifest, Extract,
-// Judge. It writes the contents into root, which should be empty. What depends on the machine, as interpreters and
-// free space do, on what ran before, or on a request's parameters, is not looked at.
+// Inspect takes a package through the stages of a run up to the verdict: the policy, Open, ReadManifest, Extract,
+// Judge. It writes the contents into root, which should be empty. It does not check what depends on the machine, such
+// as interpreters and free space, on earlier runs, or on a request's parameters.
 func Inspect(
 	ctx context.Context, zip io.ReaderAt, size int64, root *os.Root, opts InspectOptions,
 ) (found Inspection, err error) {
@@ -93,7 +93,7 @@ func Inspect(
 	return found, err
 }
 
-// policy reads the policy; nil where there is none.
+// policy reads the policy; nil if there is none.
 func (o InspectOptions) policy(ctx context.Context) (*manifest.Policy, error) {
 	if o.Policy == nil {
 		return nil, nil //nolint:nilnil // no policy is no error
@@ -102,7 +102,7 @@ func (o InspectOptions) policy(ctx context.Context) (*manifest.Policy, error) {
 	return policy, err
 }
 
-// digestOf is the SHA-256 of a package that was not fetched.
+// digestOf returns the SHA-256 of a package that was not fetched.
 func digestOf(zip io.ReaderAt, size int64) (string, error) {
 	sum := sha256.New()
 	if _, err := io.Copy(sum, io.NewSectionReader(zip, 0, size)); err != nil {
@@ -111,7 +111,7 @@ func digestOf(zip io.ReaderAt, size int64) (string, error) {
 	return hex.EncodeToString(sum.Sum(nil)), nil
 }
 
-// judge adds the verdict on the package to what was found. A parameter that a request has yet to give is no problem.
+// judge adds the verdict on the package to the inspection. A parameter that a request has yet to give is no problem.
 func (i *Inspection) judge(ctx context.Context, s Subject) error {
 	plan, problems, broken, err := s.Judge(ctx)
 	if err != nil {
@@ -135,7 +135,7 @@ func (i *Inspection) judge(ctx context.Context, s Subject) error {
 	return problem.Join(Limited(problems))
 }
 
-// skippedByTriggers are the objects of triggers that are a package by their name, where it may not run again.
+// skippedByTriggers returns the objects of triggers that are this package by their name, if it may not run again.
 func skippedByTriggers(m *manifest.Manifest, policy *manifest.Policy, object string) []string {
 	if policy == nil || policy.AllowsRepeat() || m.Idempotent {
 		return nil
@@ -149,8 +149,8 @@ func skippedByTriggers(m *manifest.Manifest, policy *manifest.Policy, object str
 	return objects
 }
 
-// everySetGives reports whether the package has parameter sets, and all of them a value for a parameter:
-// a request without a set runs each.
+// everySetGives reports whether the package has parameter sets and all of them give a value for a parameter: a request
+// without a set runs each.
 func everySetGives(m *manifest.Manifest, parameter string) bool {
 	for _, set := range m.ParameterSets {
 		if _, ok := set[parameter]; !ok {

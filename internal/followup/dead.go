@@ -17,8 +17,8 @@ import (
 	"cemli-executor/internal/store"
 )
 
-// EndDead ends the run of a claim whose holder died: the run gets a result that says so, unless it has one, and then
-// what follows a result is done. It returns false where another invocation was faster.
+// EndDead ends the run of a claim whose holder died: it stores a result that says so, unless there is one, and does
+// what follows a result. It returns false if another invocation was faster.
 func (f Follower) EndDead(ctx context.Context, claimed *claim.Held) (bool, error) {
 	result, digest, err := f.resultOfDead(ctx, claimed)
 	if err != nil {
@@ -33,8 +33,8 @@ func (f Follower) EndDead(ctx context.Context, claimed *claim.Held) (bool, error
 	return claimed.Conclude(ctx, f.Do(ctx, claimed, result, digest, claimed.Change(), nil))
 }
 
-// resultOfDead stores the result of a run that died, or reads the one that it has stored itself, and
-// returns it with its SHA-256.
+// resultOfDead stores the result of a run that died, or reads the one that the run has stored itself, and returns it
+// with its SHA-256.
 func (f Follower) resultOfDead(ctx context.Context, claimed *claim.Held) (evidence.Result, string, error) {
 	result, err := f.fromCheckpoint(ctx, claimed)
 	if err != nil {
@@ -60,7 +60,7 @@ func (f Follower) resultOfDead(ctx context.Context, claimed *claim.Held) (eviden
 	return stored, "", err
 }
 
-// fromCheckpoint is the result that a run left for the case of its death.
+// fromCheckpoint returns the result in a claim's checkpoint.
 func (f Follower) fromCheckpoint(ctx context.Context, claimed *claim.Held) (evidence.Result, error) {
 	result, err := evidence.Decode(claimed.Checkpoint)
 	if err != nil || result.RunID != claimed.RunID {
@@ -82,13 +82,13 @@ func (f Follower) fromCheckpoint(ctx context.Context, claimed *claim.Held) (evid
 	if pending != nil && result.Trigger.Raw == nil { // a checkpoint of an earlier version has none
 		var request intake.Request
 		if json.Unmarshal(pending.Request, &request) == nil && request.Parameters == nil {
-			result.Trigger.Raw = request.Trigger.Raw // with parameters it may quote what is hidden
+			result.Trigger.Raw = request.Trigger.Raw // with parameters it may contain what is hidden
 		}
 	}
 	return result, nil
 }
 
-// listLeft lists the objects that a run has stored before it died and not said so any more.
+// listLeft adds the objects to a result that the run stored after its last checkpoint.
 func (f Follower) listLeft(ctx context.Context, result *evidence.Result) error {
 	dir, start := evidence.Dir(result.RunID), ""
 	for more := true; more; more = start != "" {
@@ -112,7 +112,8 @@ func (f Follower) listLeft(ctx context.Context, result *evidence.Result) error {
 	return nil
 }
 
-// EndFormer ends the run that died in a group, before the run of key enters, which has to know what that one did.
+// EndFormer ends the run that died in a group before the run with the given key enters it: that run has to know what
+// the former did.
 func (f Follower) EndFormer(ctx context.Context, g *claim.Group, key string) error {
 	former, err := g.Former(ctx, key)
 	if err != nil || former == nil {
@@ -121,7 +122,7 @@ func (f Follower) EndFormer(ctx context.Context, g *claim.Group, key string) err
 	if former.State == claim.Running && former.Expired(f.Now()) {
 		var ended bool
 		if ended, err = f.EndDead(ctx, former); err == nil && !ended {
-			// Another invocation has ended it, and perhaps not noted what it did.
+			// Another invocation has ended it, but may have failed to record what it did.
 			if former, err = g.Former(ctx, key); former == nil {
 				return err
 			}
@@ -132,7 +133,7 @@ func (f Follower) EndFormer(ctx context.Context, g *claim.Group, key string) err
 		return err
 	case former.State == claim.Done && len(former.FollowUps) > 0:
 		err = f.Finish(ctx, former)
-	case former.State == claim.Claimed: // an invocation that holds the claim now has not entered the group
+	case former.State == claim.Claimed: // the invocation that holds the claim now has not entered the group
 		err = f.AdoptStored(ctx, former)
 	}
 	if err == nil && slices.Contains(former.FollowUps, record) {
@@ -141,7 +142,7 @@ func (f Follower) EndFormer(ctx context.Context, g *claim.Group, key string) err
 	return err
 }
 
-// MayRepeat reports whether a run that ended with a status is to be tried again.
+// MayRepeat reports whether a run that ended with a status may be tried again.
 func (f Follower) MayRepeat(claimed *claim.Held, status string) bool {
 	return status == string(evidence.StatusInterrupted) && claimed.MayRepeat(f.Attempts)
 }

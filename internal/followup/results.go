@@ -12,10 +12,10 @@ import (
 	"cemli-executor/internal/store"
 )
 
-// maxResult bounds a result that is read back.
+// maxResult bounds the size of a result that is read back.
 const maxResult = 16 << 20
 
-// ReadResult reads the result of an earlier run, and its SHA-256.
+// ReadResult reads the result of an earlier run, and returns it with its SHA-256.
 func (f Follower) ReadResult(ctx context.Context, id string) (result evidence.Result, digest string, err error) {
 	object := evidence.ResultObject(id)
 	body, _, err := f.Results.Get(ctx, object, store.GetOptions{})
@@ -40,8 +40,7 @@ func (f Follower) ReadResult(ctx context.Context, id string) (result evidence.Re
 	return result, fmt.Sprintf("%x", sha256.Sum256(doc)), nil
 }
 
-// resultOf is the SHA-256 of the result that a claim knows; "" if it knows none, as those of earlier
-// versions.
+// resultOf returns the SHA-256 of the result that a claim names; "" if it names none, as those of earlier versions.
 func resultOf(claimed *claim.Held) string {
 	if change := claimed.Change(); claimed.Result == "" && change != nil {
 		return change.Result
@@ -49,7 +48,7 @@ func resultOf(claimed *claim.Held) string {
 	return claimed.Result
 }
 
-// Altered is the error for a result that is not the one that was stored.
+// Altered returns the error for a result that is not the one that the executor stored.
 func (f Follower) Altered(code, runID string) error {
 	return problem.New(problem.Problem{
 		Code: code, Where: f.Results.Name() + "/" + evidence.ResultObject(runID),
@@ -58,8 +57,8 @@ func (f Follower) Altered(code, runID string) error {
 	}, nil)
 }
 
-// Vouched refuses a result of an earlier run that is not the one that its claim knows; one that no claim
-// or only that of an earlier version knows passes.
+// Vouched refuses a result of an earlier run if its digest is not the one in the run's claim. A result passes if no
+// claim has its digest, or only one that an earlier version wrote.
 func (f Follower) Vouched(ctx context.Context, runID, digest string) error {
 	claimed, err := f.Book.OfRun(ctx, runID)
 	if err != nil || claimed == nil {

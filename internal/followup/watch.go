@@ -9,14 +9,15 @@ import (
 	"cemli-executor/internal/store"
 )
 
-// Watch reads since when uploads are looked after, or begins that.
+// Watch reads since when sweeps look for uploads. It starts the watch now if nothing ever ran, and refuses if there are
+// results although the state bucket is empty.
 func (f Follower) Watch(ctx context.Context, since time.Time) (claim.Watch, error) {
 	w, ok, err := f.Book.Watch(ctx)
 	if ok || err != nil {
 		return w, err
 	}
 	ran := false
-	for _, prefix := range []string{"runs/", "packages/"} { // a copy of a package is there before its run is
+	for _, prefix := range []string{"runs/", "packages/"} { // a copy of a package is stored before its run is
 		page, err := f.Results.List(ctx, store.ListOptions{Prefix: prefix, Limit: 1})
 		if err != nil {
 			return w, err
@@ -26,7 +27,7 @@ func (f Follower) Watch(ctx context.Context, since time.Time) (claim.Watch, erro
 	if !ran {
 		return f.Book.StartWatch(ctx, since)
 	}
-	// Another run may have begun the watch, and ended, between the two looks.
+	// Another run may have started the watch, and ended, since it was read.
 	if w, ok, err = f.Book.Watch(ctx); ok || err != nil {
 		return w, err
 	}
