@@ -1,5 +1,5 @@
 // Package confinement decides, before anything runs, whether scripts are confined as the operator, the policy and the
-// package demand, and says in a result what they were confined by.
+// package demand, and describes the confinement in a result.
 package confinement
 
 import (
@@ -10,7 +10,7 @@ import (
 	"cemli-executor/internal/sandbox"
 )
 
-// Available refuses to run below the sandbox level that is demanded.
+// Available refuses to run if the kernel cannot confine scripts at the level that is demanded.
 func Available(level sandbox.Level) error {
 	has := sandbox.Probe()
 	if has.Strongest().Reaches(level) {
@@ -25,7 +25,7 @@ func Available(level sandbox.Level) error {
 	}, nil)
 }
 
-// ForNetwork refuses a package that runs without network at a level at which nothing can keep it from one.
+// ForNetwork refuses a package that declares no network at a level that cannot keep it off the network.
 func ForNetwork(level sandbox.Level, network bool) error {
 	if network || level != sandbox.LevelNone {
 		return nil
@@ -37,7 +37,7 @@ func ForNetwork(level sandbox.Level, network bool) error {
 	}, nil)
 }
 
-// Planned are the layers that scripts will be in, at least at a level, before there is one.
+// Planned returns the layers that will confine scripts at a level.
 func Planned(level sandbox.Level, network bool) sandbox.Layers {
 	if level == sandbox.LevelNone {
 		return sandbox.Layers{}
@@ -50,7 +50,7 @@ func Planned(level sandbox.Level, network bool) sandbox.Layers {
 	}
 }
 
-// ForSecrets refuses to give secrets to scripts at a level at which they could also take the function's identity.
+// ForSecrets refuses secrets at a level at which scripts could also take the function's identity.
 func ForSecrets(level sandbox.Level) error {
 	if level.Reaches(sandbox.LevelIsolated) {
 		return nil
@@ -67,7 +67,7 @@ func ForSecrets(level sandbox.Level) error {
 	}, nil)
 }
 
-// Describe says for a result what layers are in force, where a level is the least that may run.
+// Describe describes for a result the layers in force; level is the lowest that may run.
 func Describe(level sandbox.Level, network bool, l sandbox.Layers) evidence.Sandbox {
 	s := evidence.Sandbox{
 		Level: string(l.Level()), CredentialsReachable: !l.Level().Reaches(sandbox.LevelIsolated),

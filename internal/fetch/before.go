@@ -91,7 +91,7 @@ func (s *search) lookBack(ctx context.Context) (*claim.Held, error) {
 		if err != nil {
 			return nil, err
 		}
-		if pending != nil && s.Request.Action == "" { // it was accepted with this action, and has not been claimed since
+		if pending != nil && s.Request.Action == "" { // accepted with this action, and not claimed since
 			s.Request.Action, s.Learned = action, true
 			return nil, nil
 		}

@@ -2,8 +2,8 @@ package hiding
 
 import "strings"
 
-// words are those that documents of ours and of the platform are made of: keys, and values that the contract
-// fixes. What a package chose as a secret does not change them.
+// words are the words of which our documents and the platform's are made: keys, and values that the contract fixes. A
+// secret that equals one of them does not mask it there.
 var words = func() map[string]bool {
 	known := map[string]bool{}
 	for _, word := range strings.Fields(`

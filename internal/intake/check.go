@@ -11,7 +11,7 @@ import (
 	"cemli-executor/manifest"
 )
 
-// CheckName refuses an object that cannot be a package, by its name.
+// CheckName refuses an object whose name cannot be that of a package.
 func CheckName(object string) error {
 	err := CheckObject(object)
 	if err == nil {
@@ -24,8 +24,8 @@ func CheckName(object string) error {
 	}, nil)
 }
 
-// CheckObject says why an object cannot be run, by its name alone: evidence would look different from
-// what it says.
+// CheckObject says why an object cannot be run, by its name alone: its name would look different in evidence from what
+// it is.
 func CheckObject(name string) error {
 	if err := store.CheckName(name); err != nil {
 		return err

@@ -8,23 +8,23 @@ import (
 	"cemli-executor/internal/evidence"
 )
 
-// Writer is a writer for logs in JSON whose records, each of one Write, can be held back for a
-// moment and written together: a script may print a million lines. Characters that make a record
-// look different from what it says are written as escapes.
+// Writer is a writer for logs in JSON, of which each Write is one record. It can buffer records for a moment and write
+// them together, as a script may print a million lines. It escapes characters that would make a record look different
+// from what it says.
 type Writer struct {
-	w    io.Writer
-	mu   sync.Mutex
+	w         io.Writer
+	mu        sync.Mutex
 	buffering bool
-	buf  []byte
+	buf       []byte
 }
 
 // New makes a Writer that writes to w.
 func New(w io.Writer) *Writer { return &Writer{w: w} }
 
-// maxBuffered is how much is held back at most.
+// maxBuffered bounds the buffer.
 const maxBuffered = 32 << 10
 
-// Write writes p at once, or with what is held back.
+// Write writes the record p at once, or buffers it while Together runs.
 func (l *Writer) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -42,7 +42,7 @@ func (l *Writer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Together holds back what is written until f has returned.
+// Together buffers what is written until f has returned.
 func (l *Writer) Together(f func()) {
 	l.mu.Lock()
 	l.buffering = true

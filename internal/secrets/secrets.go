@@ -22,12 +22,12 @@ type Secret struct {
 	Version string
 }
 
-// Source reads a secret by its name or OCID. env is the variable that it is for. An
-// error that is a *problem.Error of the family "secret" goes into the result.
+// Source reads a secret by its name or OCID. env is the variable that it is for. An error that is a *problem.Error of
+// the family "secret" goes into the result.
 type Source func(ctx context.Context, env, ref string) (Secret, error)
 
-// maxBytes is how long all secrets of a run are together: they become variables of an environment,
-// and each is looked for in all its forms. The vault itself takes 25 KB for one.
+// maxBytes bounds the size of all secrets of a run together: they become variables of an environment, and each is
+// searched for in all its forms. The vault itself takes 25 KB for one secret.
 const maxBytes = 32 << 10
 
 // Read is a secret that was read.
@@ -36,8 +36,8 @@ type Read struct {
 	Secret
 }
 
-// All reads secrets, by the variables that they are for. Problems are those of secrets that there are not, or that
-// cannot be given to scripts; an error says that the vault could not be asked, and may be another time.
+// All reads secrets, which are named by the variables that they are for. Problems are about secrets that do not exist
+// or cannot be given to scripts; an error says that the vault could not be asked, and a later try may succeed.
 func All(
 	ctx context.Context, source Source, wanted map[string]string, log *slog.Logger,
 ) (all []Read, problems []problem.Problem, err error) {
@@ -65,7 +65,7 @@ func All(
 	return all, problems, nil
 }
 
-// unusable says why a value cannot be given to scripts.
+// unusable returns the problem with a value that cannot be given to scripts.
 func unusable(env string, value []byte, total int) (problem.Problem, bool) {
 	switch {
 	case len(value) < redact.MinBytes:
@@ -86,7 +86,7 @@ func unusable(env string, value []byte, total int) (problem.Problem, bool) {
 	return problem.Problem{}, false
 }
 
-// NoVault is the error for a package with secrets where there is no vault.
+// NoVault returns the error for a package with secrets if there is no vault.
 func NoVault() error {
 	return problem.New(problem.Problem{
 		Code: "secret.unavailable", Where: "/secrets", Message: "there is no vault here",
