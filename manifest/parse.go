@@ -73,7 +73,7 @@ func strict(doc []byte) error {
 	return nil
 }
 
-// What forms of names are called in messages.
+// How messages call the forms of names.
 const (
 	anEnvironment = "an environment's name: 1 to 63 letters, digits, dots, underscores, hyphens"
 	aParameter    = "a parameter's name: a letter, then up to 63 letters, digits, underscores"
@@ -82,8 +82,7 @@ const (
 	aPath         = "a path inside the package, such as steps/run.sh"
 )
 
-// fields is the contract's table of keys, in its order: what refers to others comes
-// after them.
+// fields returns the contract's table of keys, in its order: keys that refer to others come after them.
 func (m *Manifest) fields() []document.Field {
 	r := &valueReader{}
 	table := []document.Field{
@@ -157,7 +156,7 @@ func readLabels(n document.Node) map[string]string {
 	return labels
 }
 
-// isVariable notes a name that the environment of scripts may not have.
+// isVariable notes a problem with a name that the environment of scripts may not have.
 func isVariable(n document.Node, name string) bool {
 	switch {
 	case !variableRule.MatchString(name):

@@ -15,7 +15,7 @@ import (
 	"cemli-executor/internal/strictjson"
 )
 
-// Policy is what an environment demands of a package. Only ParsePolicy makes one.
+// Policy is what an environment demands of packages. Only ParsePolicy makes one.
 type Policy struct {
 	Environment string
 
@@ -30,11 +30,11 @@ type Policy struct {
 	network    string              // allow, declared or deny
 	secrets    []string            // patterns; nil: all
 	embedded   bool                // secrets in files are allowed
-	// Sandbox is the least level that may run; empty: the executor's own.
+	// Sandbox is the lowest level at which scripts may run; empty: the executor's own.
 	Sandbox string
 	group   string // template of the concurrency group of every package; empty: its own
 	freeze  []window
-	// triggers start packages by events that are no uploads.
+	// triggers start packages when other events than uploads arrive.
 	triggers []Trigger
 	// Limits are bounds below the executor's own, by name; durations in nanoseconds.
 	Limits map[string]int64
@@ -43,7 +43,7 @@ type Policy struct {
 // requirement is one member of require.
 type requirement struct {
 	pointer jsontext.Pointer
-	rule    document.Expression // without a rule: present, with something to see
+	rule    document.Expression // without a rule: present, with a visible value
 }
 
 // PolicyLimits are the names of the limits that a policy may set: those of the
@@ -53,9 +53,8 @@ var PolicyLimits = []string{
 	"run_time",
 }
 
-// ParsePolicy reads the policy of an environment. The error is a *problem.Error with
-// every problem, all of the code "policy.unavailable": a policy that is not understood
-// to its last key admits nothing.
+// ParsePolicy reads the policy of an environment. The error is a *problem.Error with every problem, all of the code
+// "policy.unavailable": a policy with a key that is not understood admits nothing.
 func ParsePolicy(doc []byte, environment string) (*Policy, error) {
 	const code = "policy.unavailable"
 	if len(doc) > MaxBytes {
@@ -199,20 +198,20 @@ func readGroup(n document.Node) string {
 	return text
 }
 
-// GroupFor is the concurrency group that the policy gives to a run of a parameter set, of which the name
-// is empty where the run is of none; "" leaves it to the package.
+// GroupFor returns the concurrency group that the policy gives to a run of a parameter set, whose name is empty for a
+// run of none; "" leaves the group to the package.
 func (p *Policy) GroupFor(set string) string {
 	return strings.ReplaceAll(p.group, setPlaceholder, set)
 }
 
-// What may ask, and for what.
+// The forms of requests, and the actions that they may ask for.
 var (
 	triggerKinds = []string{"event", "cloud_event", "request", "cli"}
 	actionNames  = []string{"apply", "dry_run", "check", "rollback"}
 	laterActions = []string{"mark"} // of the contract; not in this version
 )
 
-// readActions reads what each kind of trigger may do; a kind that is not named may nothing.
+// readActions reads what each kind of trigger may ask for; a kind that is not named may ask for nothing.
 func readActions(n document.Node) map[string][]string {
 	allowed := map[string][]string{}
 	members := n.Members()
@@ -257,8 +256,7 @@ func (p *Policy) ScansFiles() bool { return !p.embedded }
 // AllowsRepeat reports whether content that succeeded already may run again.
 func (p *Policy) AllowsRepeat() bool { return p.repeat }
 
-// Case is what a policy decides on. Fields about earlier runs are empty where there
-// were none.
+// Case is what a policy decides on. Fields about earlier runs are empty if there were none.
 type Case struct {
 	Manifest *Manifest
 	Object   string // name of the package's object
@@ -277,11 +275,11 @@ type Case struct {
 	Embedded []string
 }
 
-// Admit returns everything in which a package breaks the policy, in the order of the
-// policy's keys; nothing if it may run.
+// Admit returns everything in which a package breaks the policy, in the order of the policy's keys; nothing if it may
+// run.
 func (p *Policy) Admit(c Case) []problem.Problem {
 	v := &violations{policy: p, c: c}
-	if c.Action != "rollback" { // what was admitted once may be undone, whatever is demanded of packages since
+	if c.Action != "rollback" { // what was admitted once may be undone, even if the policy has changed since
 		v.requirements()
 		v.identity()
 		v.versions()
@@ -341,7 +339,7 @@ func lookUp(doc []byte, pointer jsontext.Pointer) jsontext.Value {
 	return value
 }
 
-// textOf is the text of a value, or its JSON where it is no text.
+// textOf returns the text of a value, or its JSON if it is no text.
 func textOf(value jsontext.Value) string {
 	if text, ok := strictjson.Text(value); ok {
 		return text
@@ -349,13 +347,13 @@ func textOf(value jsontext.Value) string {
 	return string(value)
 }
 
-// absent reports whether a value that is nothing, or empty, was found.
+// absent reports whether a value is missing or empty.
 func absent(text string) bool {
 	return slices.Contains([]string{"", "null", "[]", "{}"}, text)
 }
 
-// legible reports whether a value says something to a person: a number or boolean does, a text that has
-// a visible character, and what has such a value in it.
+// legible reports whether a value tells a person something: a number or boolean does, a text with a visible character
+// does, and so does an array or object that has such a value.
 func legible(value jsontext.Value) bool {
 	within := func(v jsontext.Value) bool { return legible(v) }
 	if members, ok := strictjson.Members(value); ok {
@@ -421,12 +419,12 @@ func (v *violations) versions() {
 	}
 }
 
-// Allows reports whether a form of request, by the kind of its trigger, may ask for an action.
+// Allows reports whether a kind of trigger may ask for an action.
 func (p *Policy) Allows(kind, action string) bool {
 	return p.actions == nil || slices.Contains(p.actions[kind], action)
 }
 
-// abilities checks what is asked and what the package wants.
+// abilities checks what the request and the package want to do.
 func (v *violations) abilities() {
 	p, m := v.policy, v.c.Manifest
 	if !p.Allows(v.c.Kind, v.c.Action) {
@@ -460,7 +458,7 @@ func (v *violations) abilities() {
 
 func kindName(kind string) string { return strings.ReplaceAll(kind, "_", " ") }
 
-// frozen checks the time. A check runs no script; an undo may be what an incident needs, and names it.
+// frozen checks the time. A check runs no script, so it passes; an undo may be urgent, so the windows have to name it.
 func (v *violations) frozen() {
 	if v.c.Action == "check" {
 		return

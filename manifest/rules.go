@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// Segments of a path in a package: neither empty nor "." nor "..".
+// segment matches a part of a path in a package: neither empty nor "." nor "..".
 const segment = `(?:[^/.\\\x00-\x1f\x7f][^/\\\x00-\x1f\x7f]*` +
 	`|\.[^/.\\\x00-\x1f\x7f][^/\\\x00-\x1f\x7f]*|\.\.[^/\\\x00-\x1f\x7f]+)`
 
@@ -36,7 +36,7 @@ const (
 )
 
 // SchemaBlind are the codes of Parse that manifest/schema.json cannot give: a document
-// with problems of these codes only is valid by the schema. What manifest.more counts may be of any.
+// with problems of these codes only is valid by the schema. manifest.more may stand for problems of any code.
 var SchemaBlind = []string{
 	"manifest.json", "manifest.duplicate_key", "manifest.too_deep", "manifest.too_large",
 	"manifest.value", "manifest.pattern", "manifest.undeclared", "manifest.duplicate_step",
@@ -45,6 +45,5 @@ var SchemaBlind = []string{
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
-// Reserved reports whether a name may not be set by a package: it is the executor's own, or
-// changes how programs run.
+// Reserved reports whether a package may not set a name: it is the executor's own, or changes how programs run.
 func Reserved(name string) bool { return reservedRule.MatchString(name) }

@@ -8,7 +8,7 @@ import (
 	"cemli-executor/internal/document"
 )
 
-// noUndo stands for the path of an undo script where the step needs none.
+// noUndo stands for the path of an undo script if the step needs none.
 const noUndo = "none"
 
 // readSteps reads the explicit list of steps; names are unique within a phase.
@@ -81,7 +81,7 @@ func readStep(n document.Node, secrets map[string]string) StepSpec {
 	return s
 }
 
-// stepName is the name of a step that has none: its script's without ".sh".
+// stepName returns the name of a step that has none: that of its script, without ".sh".
 func stepName(run string) string { return strings.TrimSuffix(path.Base(run), ".sh") }
 
 func readArgs(n document.Node) []string {

@@ -31,7 +31,7 @@ type packed struct {
 	Entries int    `json:"entries"`
 }
 
-// packHelp is what people read of cemli pack.
+// packHelp is the help of cemli pack.
 var packHelp = usage.Help{
 	Use:     "pack DIR",
 	Short:   "Make the zip of a package folder",
@@ -100,8 +100,8 @@ func showPacked(t *terminal.Terminal, p packed) error {
 	return err
 }
 
-// writeZip packs into a file beside the wanted one and renames it into place when it
-// is whole. A file with other contents stays, unless force says otherwise.
+// writeZip packs into a temporary file and renames it when it is complete. It keeps a file with other contents, unless
+// force is set.
 func writeZip(ctx context.Context, files fs.FS, file string, force bool) (bundle.Created, error) {
 	temp, err := os.CreateTemp(filepath.Dir(file), folder.TempPattern)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -138,7 +138,7 @@ func moveTo(file, temp string) error {
 	return nil
 }
 
-// mustBeValid refuses a zip that the function would.
+// mustBeValid refuses a zip that the function would refuse.
 func mustBeValid(ctx context.Context, zip io.ReaderAt, size int64) error {
 	root, remove, err := input.ScratchRoot()
 	if err != nil {

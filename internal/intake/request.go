@@ -45,10 +45,11 @@ type Request struct {
 	Parameters   map[string]json.RawMessage `json:"parameters,omitempty"`
 	ParameterSet string                     `json:"parameter_set,omitempty"`
 	Back
-	OncePer   time.Duration `json:"once_per,omitempty"`
-	RequestID string        `json:"request_id,omitempty"` // the same for repetitions of one request by hand; empty: not said
-	// OnEvent says that the policy's triggers made the request of the event that Trigger describes. There is one request
-	// for each event, whatever version of the object exists by then.
+	OncePer time.Duration `json:"once_per,omitempty"`
+	// RequestID is the same for repetitions of one request by hand; it may be empty.
+	RequestID string `json:"request_id,omitempty"`
+	// OnEvent says that the policy's triggers made the request of the event that Trigger describes. There is one
+	// request for each event, whatever version of the object exists by then.
 	OnEvent   bool   `json:"on_event,omitempty"`
 	Reason    string `json:"reason,omitempty"`
 	Reference string `json:"reference,omitempty"`
@@ -89,15 +90,15 @@ type Fixed struct {
 	Created time.Time `json:"created,omitzero"`
 	// VersionNamed says that a person named VersionID, so that an older version of the object may run.
 	VersionNamed bool `json:"version_named,omitempty"`
-	// Parent is the pending request for all sets, of which this request is one. An invocation that serves the set serves
-	// all of them, as the sets before it have to have succeeded.
+	// Parent is the pending request for all sets, of which this request is one. An invocation that serves the set
+	// serves all of them, as the sets before it have to have succeeded.
 	Parent string `json:"parent,omitempty"`
 }
 
 // Progress is what this invocation knows of how far a request has come.
 type Progress struct {
-	// Pinned is the SHA-256 of the zip that the request has begun with or goes back to, whatever the packages bucket has
-	// by now; "" if it has not begun.
+	// Pinned is the SHA-256 of the zip that the request has begun with or goes back to, whatever the packages bucket
+	// has by now; "" if it has not begun.
 	Pinned    string
 	ForSet    bool // it stands for all sets, and was found through the pending request of one
 	Continued bool // it was handed off to this invocation, which should have the time for it

@@ -16,7 +16,7 @@ import (
 	"cemli-executor/internal/problem"
 )
 
-// credentialsHelp is what people read of cemli local credentials.
+// credentialsHelp is the help of cemli local credentials.
 var credentialsHelp = usage.Help{
 	Use:   "credentials",
 	Short: "Print environment and keys for a function that another host runs",

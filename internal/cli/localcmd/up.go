@@ -18,7 +18,7 @@ import (
 	"cemli-executor/internal/scratch"
 )
 
-// upHelp is what people read of cemli local up.
+// upHelp is the help of cemli local up.
 var upHelp = usage.Help{
 	Use:     "up",
 	Short:   "Start a local OCI that stays until it is interrupted",
@@ -48,7 +48,7 @@ func newUp(t *terminal.Terminal) *cobra.Command {
 	return cmd
 }
 
-// ready is what up prints when clients may come.
+// ready is what up prints when clients may connect.
 type ready struct {
 	Endpoint  string `json:"endpoint"`
 	Config    string `json:"oci_config"`
@@ -89,7 +89,7 @@ func up(ctx context.Context, t *terminal.Terminal, f stackFlags) (err error) {
 	return nil
 }
 
-// showReady prints the line that says that clients may come.
+// showReady prints the line that says that clients may connect.
 func showReady(t *terminal.Terminal, stack *local.Stack, dir string) error {
 	b := stack.Buckets()
 	line, err := json.Marshal(ready{
