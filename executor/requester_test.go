@@ -102,15 +102,42 @@ func TestARunSaysWhoUploaded(t *testing.T) {
 		change change
 		want   evidence.Uploader
 	}{
-		"a person": {func(*executor.LoggedWrite) {}, evidence.Uploader{Principal: uploaderID, Authentication: "user", PreAuthenticated: &no}},
-		"a resource": {func(w *executor.LoggedWrite) {
-			w.Principal, w.Authentication = "ocid1.devopsbuildpipeline.oc1.phx.x", "resource"
-		}, evidence.Uploader{Principal: "ocid1.devopsbuildpipeline.oc1.phx.x", Authentication: "resource", PreAuthenticated: &no}},
-		"an instance":                   {func(w *executor.LoggedWrite) { w.Principal, w.Authentication = "ocid1.instance.oc1.phx.i", "instance" }, evidence.Uploader{Principal: "ocid1.instance.oc1.phx.i", Authentication: "instance", PreAuthenticated: &no}},
-		"a pre-authenticated request":   {func(w *executor.LoggedWrite) { w.PreAuthenticated = true }, evidence.Uploader{Principal: uploaderID, Authentication: "user", PreAuthenticated: &yes}},
-		"by its version alone":          {func(w *executor.LoggedWrite) { w.ETag, w.VersionID = "", "v1" }, evidence.Uploader{Principal: uploaderID, Authentication: "user", PreAuthenticated: &no}},
-		"a principal with a name in it": {func(w *executor.LoggedWrite) { w.Principal = "ocid1.saml2idp.oc1..x/alice@example.com" }, evidence.Uploader{Authentication: "user", PreAuthenticated: &no}},
-		"a name for a kind":             {func(w *executor.LoggedWrite) { w.Authentication = "alice" }, evidence.Uploader{Principal: uploaderID, Authentication: "other", PreAuthenticated: &no}},
+		"a person": {
+			func(*executor.LoggedWrite) {}, evidence.Uploader{
+				Principal: uploaderID, Authentication: "user", PreAuthenticated: &no,
+			},
+		},
+		"a resource": {
+			func(w *executor.LoggedWrite) {
+				w.Principal, w.Authentication = "ocid1.devopsbuildpipeline.oc1.phx.x", "resource"
+			},
+			evidence.Uploader{
+				Principal: "ocid1.devopsbuildpipeline.oc1.phx.x", Authentication: "resource", PreAuthenticated: &no,
+			},
+		},
+		"an instance": {
+			func(w *executor.LoggedWrite) { w.Principal, w.Authentication = "ocid1.instance.oc1.phx.i", "instance" },
+			evidence.Uploader{Principal: "ocid1.instance.oc1.phx.i", Authentication: "instance", PreAuthenticated: &no},
+		},
+		"a pre-authenticated request": {
+			func(w *executor.LoggedWrite) { w.PreAuthenticated = true }, evidence.Uploader{
+				Principal: uploaderID, Authentication: "user", PreAuthenticated: &yes,
+			},
+		},
+		"by its version alone": {
+			func(w *executor.LoggedWrite) { w.ETag, w.VersionID = "", "v1" }, evidence.Uploader{
+				Principal: uploaderID, Authentication: "user", PreAuthenticated: &no,
+			},
+		},
+		"a principal with a name in it": {
+			func(w *executor.LoggedWrite) { w.Principal = "ocid1.saml2idp.oc1..x/alice@example.com" },
+			evidence.Uploader{Authentication: "user", PreAuthenticated: &no},
+		},
+		"a name for a kind": {
+			func(w *executor.LoggedWrite) { w.Authentication = "alice" }, evidence.Uploader{
+				Principal: uploaderID, Authentication: "other", PreAuthenticated: &no,
+			},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b, l := withLog(t)
@@ -123,7 +150,8 @@ func TestARunSaysWhoUploaded(t *testing.T) {
 				t.Errorf("%+v", swept)
 			}
 			got, doc := b.requester(r)
-			c.want.SchemaVersion, c.want.RunID, c.want.Found, c.want.ETag, c.want.VersionID, c.want.Recorded = 1, r.RunID, true, r.Package.ETag, r.Package.VersionID, got.Recorded
+			c.want.SchemaVersion, c.want.RunID, c.want.Found, c.want.Recorded = 1, r.RunID, true, got.Recorded
+			c.want.ETag, c.want.VersionID = r.Package.ETag, r.Package.VersionID
 			if a, b := encoded(t, c.want), encoded(t, got); a != b {
 				t.Errorf("%s\nwant\n%s", b, a)
 			}
@@ -153,7 +181,9 @@ func encoded(t *testing.T, u evidence.Uploader) string {
 // versioned is a bucket whose objects have a version.
 type versioned struct{ store.Bucket }
 
-func (v versioned) Get(ctx context.Context, name string, o store.GetOptions) (body io.ReadCloser, info store.Info, err error) {
+func (v versioned) Get(
+	ctx context.Context, name string, o store.GetOptions,
+) (body io.ReadCloser, info store.Info, err error) {
 	o.VersionID = ""
 	body, info, err = v.Bucket.Get(ctx, name, o)
 	info.VersionID = "v1"
@@ -176,7 +206,8 @@ func TestAnotherEntryIsNone(t *testing.T) {
 func TestLateAndLostEntries(t *testing.T) {
 	b, l := withLog(t)
 	r := b.ran(files{"steps/run.sh": "true"})
-	if swept := b.sweep(); swept.Todo != 1 || swept.Status != evidence.StatusSuccess || swept.More || swept.Message != "what follows the result is left of 1 run" {
+	if swept := b.sweep(); swept.Todo != 1 || swept.Status != evidence.StatusSuccess || swept.More ||
+		swept.Message != "what follows the result is left of 1 run" {
 		t.Errorf("no entry yet: %+v", swept)
 	}
 	if _, doc := b.requester(r); doc != "" {
@@ -184,7 +215,8 @@ func TestLateAndLostEntries(t *testing.T) {
 	}
 	b.aDayLater()
 	l.err = store.Error(store.ErrUnavailable, "search", "log", "", nil)
-	if swept, err := executor.New(b.config).Sweep(t.Context(), ""); err == nil || swept.Todo != 1 || len(b.stateNames("todo/")) != 1 {
+	if swept, err := executor.New(b.config).Sweep(t.Context(), ""); err == nil || swept.Todo != 1 ||
+		len(b.stateNames("todo/")) != 1 {
 		t.Errorf("the log cannot be read: %+v, %v", swept, err)
 	}
 	l.err = nil
@@ -204,7 +236,9 @@ func TestAnEntryThatIsLate(t *testing.T) {
 	b, l := withLog(t)
 	r := b.ran(files{"steps/run.sh": "true"})
 	w := logged(r)
-	b.config.WriteLog = func(ctx context.Context, from, to time.Time, page string) ([]executor.LoggedWrite, string, error) {
+	b.config.WriteLog = func(ctx context.Context, from, to time.Time, page string) ([]executor.LoggedWrite, string,
+		error,
+	) {
 		time.Sleep(10 * time.Millisecond)
 		return l.read(ctx, from, to, page)
 	}
@@ -276,7 +310,10 @@ func (k keeps) Delete(context.Context, string, string) error {
 // One time range is read for many runs, and each of a request's sets has a document.
 func TestOneRangeForManyRuns(t *testing.T) {
 	b, l := withLog(t)
-	zip := pack(t, files{"manifest.json": `{"name":"sample","version":"1.0.0","type":"extension","parameter_sets":{"DE":{},"FR":{},"IT":{}}}`, "steps/run.sh": "true"})
+	zip := pack(t, files{
+		"manifest.json": `{"name":"sample","version":"1.0.0","type":"extension","parameter_sets":{"DE":{},"FR":{},` +
+			`"IT":{}}}`, "steps/run.sh": "true",
+	})
 	var runs []evidence.Result
 	for n := range 4 {
 		info := b.upload(fmt.Sprintf("%d.zip", n), zip, store.PutOptions{})
@@ -336,7 +373,8 @@ func TestWhatIsLeftForLaterWaits(t *testing.T) {
 	}
 	begun := time.Now()
 	swept, err := executor.New(b.config).Sweep(within(t, 12*time.Second), "")
-	if took := time.Since(begun); !errors.Is(err, context.DeadlineExceeded) || took > 8*time.Second || len(swept.Runs) != 1 {
+	if took := time.Since(begun); !errors.Is(err, context.DeadlineExceeded) || took > 8*time.Second ||
+		len(swept.Runs) != 1 {
 		t.Errorf("after %s: %v, %+v", took, err, swept)
 	}
 }
@@ -363,7 +401,9 @@ func TestNobodyIsLookedFor(t *testing.T) {
 	if left := b.stateNames("todo/"); len(left) != 0 {
 		t.Errorf("left for later: %v", left)
 	}
-	b.putState("todo/test/other.json", `{"schema_version":1,"environment":"test","run_id":"other","kinds":["unheard_of"],"etag":"e","uploaded":"2026-01-01T00:00:00Z","created":"2026-01-01T00:00:00Z"}`)
+	b.putState("todo/test/other.json",
+		`{"schema_version":1,"environment":"test","run_id":"other","kinds":["unheard_of"],`+
+			`"etag":"e","uploaded":"2026-01-01T00:00:00Z","created":"2026-01-01T00:00:00Z"}`)
 	b.sweep()
 	b.config.WriteLog = (&writeLog{}).read
 	b.sweep()
@@ -404,7 +444,9 @@ func TestARangeThatCannotBeRead(t *testing.T) {
 	}
 	r := b.ran(files{"steps/run.sh": "true"})
 	l.entries = append(l.entries, logged(r))
-	b.config.WriteLog = func(ctx context.Context, from, to time.Time, page string) ([]executor.LoggedWrite, string, error) {
+	b.config.WriteLog = func(ctx context.Context, from, to time.Time, page string) ([]executor.LoggedWrite, string,
+		error,
+	) {
 		if from.Before(time.Now().Add(-200 * 24 * time.Hour)) {
 			return nil, "", store.Error(store.ErrRefused, "search", "log", "", nil)
 		}

@@ -37,7 +37,9 @@ func TestSatisfies(t *testing.T) {
 }
 
 func TestPlainVersion(t *testing.T) {
-	for version, want := range map[string]string{"1.0.0": "1.0.0", "1.0.0+a": "1.0.0", "1.0.0-rc.1+a-b.c": "1.0.0-rc.1", "": ""} {
+	for version, want := range map[string]string{
+		"1.0.0": "1.0.0", "1.0.0+a": "1.0.0", "1.0.0-rc.1+a-b.c": "1.0.0-rc.1", "": "",
+	} {
 		if got := manifest.PlainVersion(version); got != want {
 			t.Errorf("%q is %q; want %q", version, got, want)
 		}

@@ -112,7 +112,9 @@ func TestGroupsOfHelp(t *testing.T) {
 			titles = append(titles, title)
 		}
 	}
-	if want := []string{"Usage", "Examples", "Authors", "Local OCI", "This program", "Flags"}; !slices.Equal(titles, want) {
+	if want := []string{
+		"Usage", "Examples", "Authors", "Local OCI", "This program", "Flags",
+	}; !slices.Equal(titles, want) {
 		t.Errorf("the help has %q; want %q", titles, want)
 	}
 }
@@ -146,7 +148,8 @@ func TestSuggestions(t *testing.T) {
 		"local up --detached_timeout 1": "did you mean --detached-timeout?",
 	} {
 		var out bytes.Buffer
-		if code := run(t.Context(), strings.Fields(call), &out, &out); code != 2 || !strings.Contains(out.String(), "hint: "+want+"\n") {
+		if code := run(t.Context(), strings.Fields(call), &out, &out); code != 2 ||
+			!strings.Contains(out.String(), "hint: "+want+"\n") {
 			t.Errorf("cemli %s: exit code %d; want 2 and %q\n%s", call, code, want, &out)
 		}
 	}

@@ -13,8 +13,9 @@ import (
 
 func TestNameFromObject(t *testing.T) {
 	for object, want := range map[string]string{
-		"hello-cemli-1.0.0.zip": "hello-cemli", "in/deep/a.zip": "a", "A B (copy).ZIP": "a-b-copy-", "x-1.2.3-rc.1+b.zip": "x",
-		"x-v2.0.0.zip": "x", "…": "unnamed", "": "unnamed", ".zip": "unnamed", "-1.0.0.zip": "unnamed",
+		"hello-cemli-1.0.0.zip": "hello-cemli", "in/deep/a.zip": "a", "A B (copy).ZIP": "a-b-copy-",
+		"x-1.2.3-rc.1+b.zip": "x",
+		"x-v2.0.0.zip":       "x", "…": "unnamed", "": "unnamed", ".zip": "unnamed", "-1.0.0.zip": "unnamed",
 	} {
 		if got := PackageName(object); got != want {
 			t.Errorf("PackageName(%q) = %q; want %q", object, got, want)
@@ -47,7 +48,8 @@ func TestRunKey(t *testing.T) {
 	if base.Key("test") == base.Key("prod") {
 		t.Error("the environment is not part of the key")
 	}
-	if explicit := change(func(q *Request) { q.Action = ActionApply; q.Reason = "again" }); explicit.Key("test") != base.Key("test") {
+	explicit := change(func(q *Request) { q.Action, q.Reason = ActionApply, "again" })
+	if explicit.Key("test") != base.Key("test") {
 		t.Error("saying apply, or a reason, makes it another execution")
 	}
 	if !regexp.MustCompile(`^[0-9a-f]{64}$`).MatchString(base.Key("test")) {
@@ -66,12 +68,20 @@ func TestMetadataChoosesOnlyWhatItMay(t *testing.T) {
 		{"nothing", map[string]string{"other": "x"}, Request{}, Request{}, ""},
 		{
 			"all",
-			map[string]string{"cemli-action": "check", "Cemli-Parameter-Set": "FR", "cemli-reason": "r", "cemli-reference": "INC1"},
+			map[string]string{
+				"cemli-action": "check", "Cemli-Parameter-Set": "FR", "cemli-reason": "r", "cemli-reference": "INC1",
+			},
 			Request{},
 			Request{Action: ActionCheck, ParameterSet: "FR", Reason: "r", Reference: "INC1"},
 			"",
 		},
-		{"the request wins", map[string]string{"cemli-action": "dry_run"}, Request{Action: ActionApply}, Request{Action: ActionApply}, ""},
+		{
+			"the request wins",
+			map[string]string{"cemli-action": "dry_run"},
+			Request{Action: ActionApply},
+			Request{Action: ActionApply},
+			"",
+		},
 		{"more than it may", map[string]string{"cemli-action": "rollback"}, Request{}, Request{}, "trigger.metadata"},
 		{"misspelt", map[string]string{"cemli-acton": "check"}, Request{}, Request{}, "trigger.metadata"},
 	} {
