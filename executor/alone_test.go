@@ -77,9 +77,9 @@ func TestWithoutOtherInvocationsTheQueueIsLeftToTheSweep(t *testing.T) {
 		_, err := executor.New(config).Run(ctx, event(first.Name, first.ETag))
 		done <- err
 	}()
-	for end := time.Now().Add(10 * time.Second); !strings.Contains(b.log.String(),
-		`"line":"begun"`); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(end) {
+	end := time.Now().Add(10 * time.Second)
+	for !strings.Contains(b.log.String(), `"line":"begun"`) {
+		if time.Sleep(10 * time.Millisecond); time.Now().After(end) {
 			t.Fatal("the first run does not begin")
 		}
 	}

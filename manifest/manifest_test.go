@@ -358,8 +358,10 @@ const everything = `{` + head + `,
 }`
 
 func TestParse(t *testing.T) {
+	t.Parallel()
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			m, err := manifest.Parse([]byte(c.doc))
 			got := found(err)
 			slices.Sort(got)
@@ -378,6 +380,7 @@ func TestParse(t *testing.T) {
 // The published schema gives the same verdict as Parse, except where a document has only
 // problems of the codes in SchemaBlind: those it does not see. Each of them is needed.
 func TestSchemaGivesTheSameVerdict(t *testing.T) {
+	t.Parallel()
 	schema, err := jsonschema.NewCompiler().Compile("schema.json")
 	if err != nil {
 		t.Fatal(err)
@@ -418,6 +421,7 @@ func TestSchemaGivesTheSameVerdict(t *testing.T) {
 }
 
 func TestSchemaIsOfItsDraft(t *testing.T) {
+	t.Parallel()
 	doc, err := os.ReadFile("schema.json")
 	if err != nil {
 		t.Fatal(err)
@@ -432,6 +436,7 @@ func TestSchemaIsOfItsDraft(t *testing.T) {
 }
 
 func TestParseSuggests(t *testing.T) {
+	t.Parallel()
 	_, err := manifest.Parse([]byte(`{"name":"a","version":"1.0.0","type":"extention","change_tiket":"CHG1"}`))
 	for _, want := range []string{"unknown key change_tiket; did you mean change_ticket?", "none of configuration"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
@@ -446,6 +451,7 @@ func TestParseSuggests(t *testing.T) {
 }
 
 func TestSaysWhatItDoesNotSupport(t *testing.T) {
+	t.Parallel()
 	_, err := manifest.Parse([]byte(with(`"runs_on":"erp"`)))
 	if err == nil || !strings.Contains(err.Error(), "this version does not support the key runs_on") {
 		t.Errorf("error %v", err)
@@ -457,6 +463,7 @@ func TestSaysWhatItDoesNotSupport(t *testing.T) {
 }
 
 func TestOnSetFailure(t *testing.T) {
+	t.Parallel()
 	for doc, want := range map[string]manifest.OnSetFailure{
 		"{" + head + "}":                    manifest.OnSetFailureStop,
 		with(`"on_set_failure":"stop"`):     manifest.OnSetFailureStop,
@@ -470,6 +477,7 @@ func TestOnSetFailure(t *testing.T) {
 
 // What is sensitive is not quoted in a message, which goes into logs and evidence.
 func TestSensitiveValuesAreNotQuoted(t *testing.T) {
+	t.Parallel()
 	_, err := manifest.Parse([]byte(with(`"parameters":{"A":{"type":"string","sensitive":true,"pattern":"^x$",` +
 		`"default":"hunter2"}}`)))
 	if err == nil || strings.Contains(err.Error(), "hunter2") {
@@ -494,6 +502,7 @@ func encodes(t *testing.T, r evidence.Result) {
 
 // What is a manifest for one reader is one for all: white space is what JSON has, and no more.
 func TestWhiteSpaceOfJSONOnly(t *testing.T) {
+	t.Parallel()
 	const doc = `{"name":"ffp","version":"1.0.0","type":"extension"}`
 	for _, space := range []string{"\f", "\v", "\x00", "\u00a0", "\u0085", "\u2028", "\u3000", "\ufeff"} {
 		for _, text := range []string{doc + space, space + doc, doc + "\n" + space} {
@@ -517,6 +526,7 @@ func TestWhiteSpaceOfJSONOnly(t *testing.T) {
 }
 
 func TestHides(t *testing.T) {
+	t.Parallel()
 	m, err := manifest.Parse([]byte(with(`"parameters":{"A":{"type":"string","sensitive":true,"default":"x",` +
 		`"enum":["x","y"]},"B":{"type":"string"}},"environment_parameters":{"dev":{"A":"x","B":"y"}},` +
 		`"parameter_sets":{"S":{"A":"y","B":"y"}}`)))

@@ -34,6 +34,7 @@ func lines(p *manifest.Plan) []string {
 }
 
 func TestPlanFollowsTheConventions(t *testing.T) {
+	t.Parallel()
 	m := parse(t, `{"name":"a","version":"1.0.0","type":"extension"}`)
 	for _, c := range []struct {
 		name  string
@@ -88,6 +89,7 @@ func digests(names []string) map[string]string {
 }
 
 func TestPlanOfListedSteps(t *testing.T) {
+	t.Parallel()
 	m := parse(t,
 		with(`"steps":[{"run":"z.sh","phase":"post_check"},{"run":"b.sh","name":"second"},`+
 			`{"run":"a.sh","rollback":"undo.sh"},{"run":"check.sh","phase":"pre_check"}]`))
@@ -115,6 +117,7 @@ func TestPlanOfListedSteps(t *testing.T) {
 
 // A step that needs no undo has none, whatever files the package has.
 func TestPlanOfStepsThatNeedNoUndo(t *testing.T) {
+	t.Parallel()
 	m := parse(t, with(`"steps":[{"run":"backup.sh","rollback":"none"},{"run":"apply.sh"}]`))
 	plan, err := m.Plan(digests([]string{"backup.sh", "apply.sh", "none", "rollback/backup.sh"}), nil)
 	if err != nil {
@@ -135,6 +138,7 @@ const parameters = `"parameters":{
 	"environment_parameters":{"dev":{"LEDGER":1},"prod":{"LEDGER":2}},"parameter_sets":{"FR":{"LEDGER":3,"CODE":"FR"}}`
 
 func TestResolvePrecedence(t *testing.T) {
+	t.Parallel()
 	m := parse(t, with(parameters))
 	for _, c := range []struct {
 		name, environment, set, given, want string
@@ -187,6 +191,7 @@ func values(t *testing.T, doc string) map[string]manifest.Value {
 }
 
 func TestResolveRefuses(t *testing.T) {
+	t.Parallel()
 	m := parse(t,
 		with(`"parameters":{"A":{"type":"integer","required":true},"B":{"type":"string","enum":["x"]},`+
 			`"C":{"type":"string","pattern":"^x$","sensitive":true}},"parameter_sets":{"FR":{"A":1}}`))
@@ -218,6 +223,7 @@ func TestResolveRefuses(t *testing.T) {
 }
 
 func TestParseValue(t *testing.T) {
+	t.Parallel()
 	for _, doc := range []string{"null", "[]", "{}", "1 2", "", `"` + strings.Repeat("a", 20_000) + `"`, `"a\u0000"`} {
 		if v, err := manifest.ParseValue([]byte(doc)); err == nil {
 			t.Errorf("%.20s: value %v; want an error", doc, v)

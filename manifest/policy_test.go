@@ -14,6 +14,7 @@ import (
 
 // Every level can be demanded, or accepted.
 func TestPolicySandbox(t *testing.T) {
+	t.Parallel()
 	for _, level := range []string{"none", "basic", "isolated", "full"} {
 		p, err := manifest.ParsePolicy([]byte(`{"environment":"test","sandbox":"`+level+`"}`), "test")
 		if err != nil || p.Sandbox != level {
@@ -23,6 +24,7 @@ func TestPolicySandbox(t *testing.T) {
 }
 
 func TestParsePolicy(t *testing.T) {
+	t.Parallel()
 	const ok = `"environment":"prod"`
 	for _, c := range []struct {
 		name, doc string
@@ -103,6 +105,7 @@ func TestParsePolicy(t *testing.T) {
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			p, err := manifest.ParsePolicy([]byte(c.doc), "prod")
 			var got []string
 			for _, line := range found(err) {
@@ -133,6 +136,7 @@ func policy(t *testing.T, members string) *manifest.Policy {
 }
 
 func TestAdmit(t *testing.T) {
+	t.Parallel()
 	plain := manifest.Case{
 		Object: "a-1.0.0.zip", Action: "apply", Kind: "event", Now: at("2026-11-21T12:00:00Z"), DirHash: "h1:now",
 	}
@@ -290,6 +294,7 @@ func TestAdmit(t *testing.T) {
 		{"prerelease", `"version":{"prerelease":"deny"}`, ``, plain, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			c.c.Manifest = parse(t, `{"name":"a","version":"1.0.0","type":"extension"`+c.members+`}`)
 			var got []string
 			for _, p := range policy(t, c.policy).Admit(c.c) {
@@ -306,6 +311,7 @@ func TestAdmit(t *testing.T) {
 }
 
 func TestPrereleases(t *testing.T) {
+	t.Parallel()
 	p := policy(t, `"version":{"prerelease":"deny"}`)
 	for version, want := range map[string]int{"1.0.0": 0, "1.0.0+b-1": 0, "1.0.0-rc.1": 1, "1.0.0-0+b": 1} {
 		m := parse(t, `{"name":"a","version":"`+version+`","type":"extension"}`)
@@ -317,6 +323,7 @@ func TestPrereleases(t *testing.T) {
 
 // Hints say what helps.
 func TestHintsOfViolations(t *testing.T) {
+	t.Parallel()
 	freeze := `"freeze":[{"days":["sat"],"time_zone":"UTC","reason":"weekend"}]`
 	for _, c := range []struct{ name, policy, action, want string }{
 		{
@@ -342,6 +349,7 @@ func TestHintsOfViolations(t *testing.T) {
 
 // Build metadata says nothing of what is newer.
 func TestDowngradeIgnoresBuildMetadata(t *testing.T) {
+	t.Parallel()
 	p := policy(t, `"version":{"downgrade":"deny"}`)
 	m := parse(t, `{"name":"a","version":"1.0.0+a","type":"extension"}`)
 	if got := p.Admit(manifest.Case{Manifest: m, Action: "apply", Current: "1.0.0+b"}); got != nil {
@@ -350,6 +358,7 @@ func TestDowngradeIgnoresBuildMetadata(t *testing.T) {
 }
 
 func TestGroupFor(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct{ policy, set, want string }{
 		{`"description":"d"`, "FR", ""},
 		{`"concurrency":{"group":"erp"}`, "FR", "erp"},
@@ -372,6 +381,7 @@ func at(text string) time.Time {
 }
 
 func TestFreezeWindows(t *testing.T) {
+	t.Parallel()
 	const berlin = `"time_zone":"Europe/Berlin","reason":"close"`
 	for _, c := range []struct {
 		name, window string
@@ -428,6 +438,7 @@ func TestFreezeWindows(t *testing.T) {
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			p := policy(t, `"freeze":[`+c.window+`]`)
 			m := parse(t, `{"name":"a","version":"1.0.0","type":"extension"}`)
 			frozen := func(moment string) bool {

@@ -54,6 +54,7 @@ func changed(value any, change func(string) string, put func(any)) {
 // The schema means the same to checkers that are written in Python: in valid manifests a line feed is put behind each
 // text and key, and digits are replaced by those of another script.
 func TestSchemaInPython(t *testing.T) {
+	t.Parallel()
 	compiler := jsonschema.NewCompiler()
 	compiler.UseRegexpEngine(python)
 	schema, err := compiler.Compile("schema.json")

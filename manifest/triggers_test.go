@@ -19,6 +19,7 @@ func trigger(members string) string {
 
 // A policy whose triggers are not understood to the last key admits nothing.
 func TestTriggersAreReadStrictly(t *testing.T) {
+	t.Parallel()
 	many := make([]string, 101)
 	for i := range many {
 		many[i] = trigger(fmt.Sprintf(`,"parameters":{"N":%d}`, i))
@@ -112,6 +113,7 @@ func TestTriggersAreReadStrictly(t *testing.T) {
 
 // An event starts every entry of its type whose pattern matches the name or the id of what it is about.
 func TestStarted(t *testing.T) {
+	t.Parallel()
 	p := policy(t, `"triggers":[
 		{"event_type":"`+rotated+`","resource":"erp-*","object":"rotate-1.0.0.zip","parameters":{"WHO":"erp"}},
 		{"event_type":"`+rotated+`","resource":"ocid1.vaultsecret.oc1.*","object":"note-1.0.0.zip"},

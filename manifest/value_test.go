@@ -19,6 +19,7 @@ func value(t testing.TB, doc string) manifest.Value {
 }
 
 func TestCanonicalValues(t *testing.T) {
+	t.Parallel()
 	for doc, want := range map[string]string{
 		"1": "1", "1.0": "1", "1e0": "1", "10e-1": "1", "0.1E+1": "1", "100e-2": "1",
 		"0": "0", "-0": "0", "0.000": "0", "0e999": "0", "-0e-7": "0",

@@ -12,6 +12,7 @@ import (
 )
 
 func TestNameFromObject(t *testing.T) {
+	t.Parallel()
 	for object, want := range map[string]string{
 		"hello-cemli-1.0.0.zip": "hello-cemli", "in/deep/a.zip": "a", "A B (copy).ZIP": "a-b-copy-",
 		"x-1.2.3-rc.1+b.zip": "x",
@@ -26,6 +27,7 @@ func TestNameFromObject(t *testing.T) {
 // A run key must differ where any of its parts does, also when the parts' texts joined
 // are the same, and must not where only the spelling of the parameters does.
 func TestRunKey(t *testing.T) {
+	t.Parallel()
 	base := Request{Namespace: "n", Bucket: "b", Object: "o", ETag: "e"}
 	change := func(f func(*Request)) Request { q := base; f(&q); return q }
 	different := []Request{
@@ -58,6 +60,7 @@ func TestRunKey(t *testing.T) {
 }
 
 func TestMetadataChoosesOnlyWhatItMay(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name     string
 		metadata map[string]string

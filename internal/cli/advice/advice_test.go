@@ -52,6 +52,7 @@ const script = "#!/usr/bin/env bash\ntrue\n"
 
 // What is right needs no advice; each thing that is not gets one, with the place.
 func TestAdvice(t *testing.T) {
+	t.Parallel()
 	const noTests = "tests/: there are no tests; nobody will know whether the change worked"
 	for name, c := range map[string]struct {
 		files map[string]string
@@ -117,6 +118,7 @@ func TestAdvice(t *testing.T) {
 
 // Scripts are read as bash reads them.
 func TestAdviceOnScripts(t *testing.T) {
+	t.Parallel()
 	for text, want := range map[string]string{
 		script:                                "",
 		"true\n":                              "it has no #! line; bash runs it",
