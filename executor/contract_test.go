@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +11,8 @@ import (
 	"cemli-executor/executor"
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/store"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 const rated = `"parameters":{"RATE":{"type":"number"}}`
@@ -67,10 +68,9 @@ func TestAGroupForEachSet(t *testing.T) {
 		[]byte(`{"environment":"test","concurrency":{"group":"erp-{set}"}}`))
 	b.asks(with(`"parameter_sets":{"DE":{},"FR":{}},"concurrency":{"group":"own"}`, files{"steps/run.sh": "echo ran"}),
 		nil)
-	if got, want := b.stateNames("groups/"), []string{
-		"groups/test/erp-DE.json", "groups/test/erp-FR.json",
-	}; !slices.Equal(got, want) {
-		t.Errorf("groups %v; want %v", got, want)
+	want := []string{"groups/test/erp-DE.json", "groups/test/erp-FR.json"}
+	if diff := cmp.Diff(want, b.stateNames("groups/")); diff != "" {
+		t.Errorf("groups (-want +got):\n%s", diff)
 	}
 }
 

@@ -9,6 +9,8 @@ import (
 
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/sandbox"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // A script that logs through a program of its own has its last lines in the evidence, in the log and
@@ -71,8 +73,8 @@ func TestTimesOfALog(t *testing.T) {
 		"stdout one\n", "stderr two\n[cemli] attempt 2 of 2, as the one before ended with failed\n", "stdout one\n",
 		"stderr two\n",
 	}
-	if !slices.Equal(parts, want) {
-		t.Errorf("%q; want %q", parts, want)
+	if diff := cmp.Diff(want, parts); diff != "" {
+		t.Errorf("parts (-want +got):\n%s", diff)
 	}
 	if gap := times.Moments[1].MS - times.Moments[0].MS; gap < 290 || gap > 30_000 {
 		t.Errorf("%+v", times.Moments)

@@ -20,6 +20,8 @@ import (
 	"cemli-executor/internal/problem"
 	"cemli-executor/internal/sandbox"
 	"cemli-executor/internal/store"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // with makes a package from more members of the manifest, and scripts.
@@ -166,8 +168,8 @@ func TestParameterSets(t *testing.T) {
 			t.Errorf("evidence of %s: %+v", r.ParameterSet, stored)
 		}
 	}
-	if want := []string{"DE success de", "FR success fr", "XX success env"}; !slices.Equal(got, want) {
-		t.Errorf("%v; want %v", got, want)
+	if diff := cmp.Diff([]string{"DE success de", "FR success fr", "XX success env"}, got); diff != "" {
+		t.Errorf("sets (-want +got):\n%s", diff)
 	}
 	one := newBench(t).asks(contents(), func(q *executor.Request) { q.ParameterSet = "FR" })
 	if len(one) != 1 || one[0].Execution.Stdout != "fr\n" {
@@ -324,8 +326,8 @@ func TestOutputFiles(t *testing.T) {
 		"top.txt artifacts/top.txt ", "reports/a/x.csv artifacts/reports/a/x.csv ", "reports/l.csv  not a regular file",
 		"top.txt  another file of this name was kept",
 	}
-	if !slices.Equal(got, want) {
-		t.Errorf("%q; want %q", got, want)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("artifacts (-want +got):\n%s", diff)
 	}
 }
 
