@@ -34,7 +34,7 @@ type Found struct {
 	Request intake.Request // of one version, and with what the uploader chose by metadata
 	Created time.Time      // when the object was written
 	Size    int64
-	SHA256  string // "" where it was not read
+	SHA256  string // "" if it was not read
 	// Learned says that the object's metadata was read and applied to the request.
 	Learned bool
 }

@@ -111,7 +111,7 @@ func sandboxText(s evidence.Sandbox) string {
 	return text
 }
 
-// next are the commands that go back to a run which did not succeed, and whose evidence is in a folder.
+// next returns the commands that go back to a run which did not succeed and whose evidence is in a folder.
 func next(r evidence.Result, folder string) string {
 	if !r.Execution.Ran || r.Action != "apply" || r.Status == evidence.StatusSuccess {
 		return ""
@@ -130,7 +130,7 @@ func next(r evidence.Result, folder string) string {
 	return b.String()
 }
 
-// shellWord quotes a text for a shell, if it must be.
+// shellWord quotes a text for a shell if need be.
 func shellWord(text string) string {
 	plain := func(r rune) bool {
 		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("_./-", r)
