@@ -30,8 +30,8 @@ type Terminal struct {
 	symbols symbols
 }
 
-// New prints on two streams as the environment wants it: with colours if stderr is a terminal, and with symbols that
-// the locale has.
+// New makes a Terminal on two streams as the environment wants it: with colours if stderr is a terminal, and with
+// symbols that the locale has.
 func New(stdout, stderr io.Writer) *Terminal {
 	return &Terminal{Stdout: stdout, Stderr: stderr, colour: colourWanted(stderr), symbols: symbolsOf(os.Getenv)}
 }
