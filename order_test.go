@@ -23,7 +23,7 @@ var order = map[string][]string{
 		"apply", "end", "run", "door",
 	},
 	"executor": {
-		"names", "executor", "work", "sets", "serve", "taking", "invocation", "triggers",
+		"names", "executor", "work", "sets", "serve", "intent", "invocation", "triggers",
 		"sweeping", "sweep_todos", "sweep_deaths", "sweep_requests", "sweep_uploads", "sweep",
 		"probe_line", "probe_machine", "probe",
 	},

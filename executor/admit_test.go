@@ -62,7 +62,8 @@ func privateKey(t *testing.T) string {
 
 func TestPolicyRejectsWithEveryReason(t *testing.T) {
 	b := newBench(t)
-	doc := []byte(`{"environment":"test","require":{"/change_ticket":true,"/owner":true},"types":["integration"],"object_name":"{name}.zip","embedded_secrets":"deny"}`)
+	doc := []byte(`{"environment":"test","require":{"/change_ticket":true,"/owner":true},"types":["integration"],` +
+		`"object_name":"{name}.zip","embedded_secrets":"deny"}`)
 	b.config.Policy = executor.InlinePolicy("policies/test.json", doc)
 	r := b.ran(files{"steps/run.sh": "echo ran", "artifacts/key.pem": privateKey(t)})
 	want := []string{"policy.require", "policy.require", "policy.type", "policy.object_name", "policy.embedded_secret"}
@@ -70,7 +71,8 @@ func TestPolicyRejectsWithEveryReason(t *testing.T) {
 		t.Errorf("status %s, codes (-want +got):\n%s", r.Status, diff)
 	}
 	nothingRan(t, r)
-	if r.Policy.Source != "policies/test.json" || !strings.HasPrefix(r.Policy.Digest, "sha256:") || len(r.Policy.Violations) != 5 {
+	if r.Policy.Source != "policies/test.json" || !strings.HasPrefix(r.Policy.Digest, "sha256:") ||
+		len(r.Policy.Violations) != 5 {
 		t.Errorf("policy %+v", r.Policy)
 	}
 	if strings.Contains(b.object(evidence.ResultObject(r.RunID)), "PRIVATE KEY---") {
@@ -80,7 +82,9 @@ func TestPolicyRejectsWithEveryReason(t *testing.T) {
 
 func TestPolicyAdmits(t *testing.T) {
 	b := newBench(t)
-	b.config.Policy = executor.InlinePolicy("inline", []byte(`{"environment":"test","require":{"/change_ticket":"^CHG"},"embedded_secrets":"deny","version":{"prerelease":"deny"}}`))
+	b.config.Policy = executor.InlinePolicy("inline",
+		[]byte(`{"environment":"test","require":{"/change_ticket":"^CHG"},"embedded_secrets":"deny",`+
+			`"version":{"prerelease":"deny"}}`))
 	r := b.ran(files{"manifest.json": manifestWith(`"change_ticket":"CHG1"`), "steps/run.sh": "echo ran"})
 	if r.Status != evidence.StatusSuccess || len(r.Policy.Violations) != 0 || r.Policy.Source != "inline" {
 		t.Errorf("status %s, %q, policy %+v", r.Status, r.Message, r.Policy)
@@ -90,8 +94,9 @@ func TestPolicyAdmits(t *testing.T) {
 // A policy that is set and cannot be had, whatever the reason, lets nothing run.
 func TestPolicyFailsClosed(t *testing.T) {
 	for name, doc := range map[string]string{
-		"not JSON": `{`, "empty": ``, "unknown key": `{"environment":"test","allow":true}`, "another environment": `{"environment":"prod"}`,
-		"later": `{"environment":"test","signatures":{}}`,
+		"not JSON": `{`, "empty": ``, "unknown key": `{"environment":"test","allow":true}`,
+		"another environment": `{"environment":"prod"}`,
+		"later":               `{"environment":"test","signatures":{}}`,
 	} {
 		b := newBench(t)
 		b.config.Policy = executor.InlinePolicy("inline", []byte(doc))
@@ -123,7 +128,8 @@ func TestPolicyThatCannotBeRead(t *testing.T) {
 
 func TestPolicyLowersLimits(t *testing.T) {
 	b := newBench(t)
-	b.config.Policy = executor.InlinePolicy("inline", []byte(`{"environment":"test","limits":{"entries":2,"package_bytes":100000000000}}`))
+	b.config.Policy = executor.InlinePolicy("inline",
+		[]byte(`{"environment":"test","limits":{"entries":2,"package_bytes":100000000000}}`))
 	if r := b.ran(files{"steps/run.sh": "echo ran", "a": "", "b": ""}); code(r) != "archive.too_many_entries" {
 		t.Errorf("%+v; want archive.too_many_entries", r.Error)
 	}
@@ -136,7 +142,8 @@ func TestPolicyLowersLimits(t *testing.T) {
 func TestPolicyRaisesTheSandbox(t *testing.T) {
 	for _, level := range []sandbox.Level{sandbox.LevelBasic, sandbox.LevelIsolated, sandbox.LevelFull} {
 		b := newBench(t)
-		b.config.Policy = executor.InlinePolicy("inline", []byte(`{"environment":"test","sandbox":"`+string(level)+`"}`))
+		b.config.Policy = executor.InlinePolicy("inline",
+			[]byte(`{"environment":"test","sandbox":"`+string(level)+`"}`))
 		b.config.Sandbox = sandbox.LevelNone
 		r := b.ran(files{"steps/run.sh": "echo ran"})
 		has := sandbox.Probe().Strongest()
@@ -146,7 +153,8 @@ func TestPolicyRaisesTheSandbox(t *testing.T) {
 			}
 			continue
 		}
-		if r.Status != evidence.StatusSuccess || r.Sandbox.Level != string(has) || r.Sandbox.CredentialsReachable != !has.Reaches(sandbox.LevelIsolated) {
+		if r.Status != evidence.StatusSuccess || r.Sandbox.Level != string(has) ||
+			r.Sandbox.CredentialsReachable != !has.Reaches(sandbox.LevelIsolated) {
 			t.Errorf("%s: status %s, sandbox %+v", level, r.Status, r.Sandbox)
 		}
 	}
@@ -161,7 +169,8 @@ func TestRepeatIsSkipped(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.Status != evidence.StatusSkipped || r.PreviousRunID != first.RunID || !strings.Contains(r.Message, first.RunID) || r.Error != nil {
+	if r.Status != evidence.StatusSkipped || r.PreviousRunID != first.RunID ||
+		!strings.Contains(r.Message, first.RunID) || r.Error != nil {
 		t.Errorf("status %s, previous %q, message %q, error %+v", r.Status, r.PreviousRunID, r.Message, r.Error)
 	}
 	nothingRan(t, r)
@@ -178,9 +187,15 @@ func TestWhatIsNoRepeat(t *testing.T) {
 		change                func(*executor.Request)
 		second                files
 	}{
-		{"other content", `"x-a":1`, "", nil, files{"manifest.json": manifestWith(`"x-a":1`), "steps/run.sh": "echo other"}},
+		{
+			"other content", `"x-a":1`, "", nil,
+			files{"manifest.json": manifestWith(`"x-a":1`), "steps/run.sh": "echo other"},
+		},
 		{"idempotent", idempotent, "", nil, nil},
-		{"other parameters", parameter, "", func(q *executor.Request) { q.Parameters = map[string]json.RawMessage{"LEDGER": []byte("2")} }, nil},
+		{
+			"other parameters", parameter, "",
+			func(q *executor.Request) { q.Parameters = map[string]json.RawMessage{"LEDGER": []byte("2")} }, nil,
+		},
 		{"allowed by the policy", `"x-a":1`, `{"environment":"test","version":{"repeat":"allow"}}`, nil, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -211,8 +226,10 @@ func TestWhatIsNoRepeat(t *testing.T) {
 func TestFailureIsNoRepeat(t *testing.T) {
 	b := newBench(t)
 	for range 2 {
-		info := b.upload(fmt.Sprintf("%d.zip", len(b.log.String())), pack(t, files{"steps/run.sh": "exit 1"}), store.PutOptions{})
-		if r, err := b.run(t.Context(), request(info.Name, info.ETag)); err != nil || r.Status != evidence.StatusFailed {
+		info := b.upload(fmt.Sprintf("%d.zip", len(b.log.String())), pack(t, files{"steps/run.sh": "exit 1"}),
+			store.PutOptions{})
+		if r, err := b.run(t.Context(), request(info.Name, info.ETag)); err != nil ||
+			r.Status != evidence.StatusFailed {
 			t.Errorf("status %s, %v", r.Status, err)
 		}
 	}
@@ -226,7 +243,8 @@ func TestVersionsAreRemembered(t *testing.T) {
 		t.Helper()
 		runs++
 		doc := `{"name":"sample","version":"` + version + `","type":"extension"}`
-		info := b.upload(fmt.Sprintf("%d.zip", runs), pack(t, files{"manifest.json": doc, "steps/run.sh": script}), store.PutOptions{})
+		info := b.upload(fmt.Sprintf("%d.zip", runs), pack(t, files{"manifest.json": doc, "steps/run.sh": script}),
+			store.PutOptions{})
 		r, err := b.run(t.Context(), request(info.Name, info.ETag))
 		if err != nil {
 			t.Fatal(err)
@@ -253,13 +271,15 @@ func TestVersionsAreRemembered(t *testing.T) {
 
 func TestDamagedRecordLetsNothingRun(t *testing.T) {
 	b := newBench(t)
-	if _, err := b.state.Put(t.Context(), "packages/test/sample.json", strings.NewReader("{"), 1, store.PutOptions{}); err != nil {
+	if _, err := b.state.Put(t.Context(), "packages/test/sample.json", strings.NewReader("{"), 1,
+		store.PutOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	info := b.upload("sample-1.0.0.zip", pack(t, files{"steps/run.sh": "echo ran"}), store.PutOptions{})
 	r, err := b.run(t.Context(), request(info.Name, info.ETag))
 	if err == nil || code(r) != "state.corrupt" || b.resultsStored() != 0 {
-		t.Errorf("status %s, %+v, error %v, %d results: the request is not over", r.Status, r.Error, err, b.resultsStored())
+		t.Errorf("status %s, %+v, error %v, %d results: the request is not over", r.Status, r.Error, err,
+			b.resultsStored())
 	}
 	nothingRan(t, r)
 }
@@ -269,7 +289,8 @@ func TestRequires(t *testing.T) {
 	try := func(name, version, requires string) []string {
 		t.Helper()
 		doc := `{"name":"` + name + `","version":"` + version + `","type":"extension","requires":{` + requires + `}}`
-		info := b.upload(name+version+".zip", pack(t, files{"manifest.json": doc, "steps/run.sh": "echo " + requires}), store.PutOptions{})
+		info := b.upload(name+version+".zip", pack(t, files{"manifest.json": doc, "steps/run.sh": "echo " + requires}),
+			store.PutOptions{})
 		r, err := b.run(t.Context(), request(info.Name, info.ETag))
 		if err != nil {
 			t.Fatal(err)
@@ -294,10 +315,14 @@ func TestRequires(t *testing.T) {
 
 func TestEnvironments(t *testing.T) {
 	b := newBench(t)
-	if r := b.ran(files{"manifest.json": manifestWith(`"environments":["dev","prod"]`), "steps/run.sh": "echo ran"}); code(r) != "manifest.environment" {
+	if r := b.ran(files{
+		"manifest.json": manifestWith(`"environments":["dev","prod"]`), "steps/run.sh": "echo ran",
+	}); code(r) != "manifest.environment" {
 		t.Errorf("%+v; want manifest.environment", r.Error)
 	}
-	if r := b.ran(files{"manifest.json": manifestWith(`"environments":["dev","test"]`), "steps/run.sh": "echo ran"}); r.Status != evidence.StatusSuccess {
+	if r := b.ran(files{
+		"manifest.json": manifestWith(`"environments":["dev","test"]`), "steps/run.sh": "echo ran",
+	}); r.Status != evidence.StatusSuccess {
 		t.Errorf("%s %s", r.Status, r.Message)
 	}
 }
@@ -308,14 +333,16 @@ func TestParametersReachTheScripts(t *testing.T) {
 		"environment_parameters":{"test":{"LEDGER":7}},
 		"steps":[{"run":"apply.sh","name":"first step","args":["--all","a b",""],"env":{"MINE":"my value","HOME":"/elsewhere"}}]`)
 	script := `echo "$CEMLI_PARAM_LEDGER|$CEMLI_PARAM_MODE|${CEMLI_PARAM_UNSET-none}|$MINE|$#|$2|$CEMLI_STEP"`
-	info := b.upload("p.zip", pack(t, files{"manifest.json": doc, "apply.sh": script, "steps/run.sh": "exit 9"}), store.PutOptions{})
+	info := b.upload("p.zip", pack(t, files{"manifest.json": doc, "apply.sh": script, "steps/run.sh": "exit 9"}),
+		store.PutOptions{})
 	q := request(info.Name, info.ETag)
 	q.Parameters = map[string]json.RawMessage{"MODE": []byte(`"slow mode"`)}
 	r, err := b.run(t.Context(), q)
 	if err != nil || r.Execution.Stdout != "7|slow mode|none|my value|3|a b|first step\n" {
 		t.Errorf("stdout %q, %s, %v", r.Execution.Stdout, r.Message, err)
 	}
-	if text, err := json.Marshal(b.stored(r.RunID).Parameters); err != nil || string(text) != `{"LEDGER":7,"MODE":"slow mode"}` {
+	if text, err := json.Marshal(b.stored(r.RunID).Parameters); err != nil ||
+		string(text) != `{"LEDGER":7,"MODE":"slow mode"}` {
 		t.Errorf("parameters in the result: %s, %v", text, err)
 	}
 }
@@ -333,7 +360,9 @@ func TestWrongParametersLetNothingRun(t *testing.T) {
 	}
 	got := codes(r)
 	slices.Sort(got)
-	want := []string{"trigger.parameter", "trigger.parameter_missing", "trigger.parameter_set", "trigger.parameter_unknown"}
+	want := []string{
+		"trigger.parameter", "trigger.parameter_missing", "trigger.parameter_set", "trigger.parameter_unknown",
+	}
 	if diff := cmp.Diff(want, got); diff != "" || r.Status != evidence.StatusRejected {
 		t.Errorf("status %s, codes (-want +got):\n%s", r.Status, diff)
 	}

@@ -22,7 +22,8 @@ func (b *bench) sweepWithin(d time.Duration) {
 // told what to do.
 func TestALongPackageWithoutOtherInvocations(t *testing.T) {
 	b := newBench(t)
-	info := b.upload("sample-1.0.0.zip", pack(t, with(`"timeout":"1m"`, files{"steps/run.sh": "echo ran"})), store.PutOptions{})
+	info := b.upload("sample-1.0.0.zip", pack(t, with(`"timeout":"1m"`, files{"steps/run.sh": "echo ran"})),
+		store.PutOptions{})
 	r, err := b.run(within(t, 20*time.Second), event(info.Name, info.ETag))
 	if err != nil || code(r) != "step.deadline" || r.Status != evidence.StatusRejected {
 		t.Fatalf("%s, %+v, %v", r.Status, r.Error, err)
@@ -40,9 +41,13 @@ func TestALongPackageWithoutOtherInvocations(t *testing.T) {
 // What does not fit the rest of an invocation, and would fit a whole one, is left to the next sweep.
 func TestWithoutOtherInvocationsASetIsLeftToTheSweep(t *testing.T) {
 	b := newBench(t)
-	info := b.upload("sets.zip", pack(t, files{"manifest.json": `{"name":"sets","version":"1.0.0","type":"extension","timeout":"6s"` + sets + `}`, "steps/run.sh": "sleep 2"}), store.PutOptions{})
+	info := b.upload("sets.zip", pack(t, files{
+		"manifest.json": `{"name":"sets","version":"1.0.0","type":"extension","timeout":"6s"` + sets + `}`,
+		"steps/run.sh":  "sleep 2",
+	}), store.PutOptions{})
 	results, err := executor.New(b.config).Run(within(t, 9*time.Second), event(info.Name, info.ETag))
-	if err != nil || len(results) != 2 || results[0].Status != evidence.StatusSuccess || results[1].Status != evidence.StatusInProgress {
+	if err != nil || len(results) != 2 || results[0].Status != evidence.StatusSuccess ||
+		results[1].Status != evidence.StatusInProgress {
 		t.Fatalf("%+v, %v", results, err)
 	}
 	b.sweepWithin(9 * time.Second)
@@ -58,10 +63,12 @@ func TestWithoutOtherInvocationsASetIsLeftToTheSweep(t *testing.T) {
 func TestWithoutOtherInvocationsTheQueueIsLeftToTheSweep(t *testing.T) {
 	b := newBench(t)
 	first := b.upload("first-1.0.0.zip", pack(t, files{
-		"manifest.json": `{"name":"first","version":"1.0.0","type":"extension","concurrency":{"group":"erp"}}`, "steps/run.sh": "echo begun; sleep 3",
+		"manifest.json": `{"name":"first","version":"1.0.0","type":"extension","concurrency":{"group":"erp"}}`,
+		"steps/run.sh":  "echo begun; sleep 3",
 	}), store.PutOptions{})
 	second := b.upload("second-1.0.0.zip", pack(t, files{
-		"manifest.json": `{"name":"second","version":"1.0.0","type":"extension","timeout":"10500ms","concurrency":{"group":"erp"}}`, "steps/run.sh": "echo ran",
+		"manifest.json": `{"name":"second","version":"1.0.0","type":"extension","timeout":"10500ms",` +
+			`"concurrency":{"group":"erp"}}`, "steps/run.sh": "echo ran",
 	}), store.PutOptions{})
 	done := make(chan error, 1)
 	ctx, config := within(t, 14*time.Second), b.config
@@ -70,8 +77,9 @@ func TestWithoutOtherInvocationsTheQueueIsLeftToTheSweep(t *testing.T) {
 		_, err := executor.New(config).Run(ctx, event(first.Name, first.ETag))
 		done <- err
 	}()
-	for end := time.Now().Add(10 * time.Second); !strings.Contains(b.log.String(), `"line":"begun"`); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(end) {
+	end := time.Now().Add(10 * time.Second)
+	for !strings.Contains(b.log.String(), `"line":"begun"`) {
+		if time.Sleep(10 * time.Millisecond); time.Now().After(end) {
 			t.Fatal("the first run does not begin")
 		}
 	}

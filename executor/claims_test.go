@@ -54,7 +54,8 @@ func TestADuplicateIsAnsweredWithTheFirst(t *testing.T) {
 			first := b.ran(contents)
 			for range 3 {
 				r := b.again(request("sample-1.0.0.zip", first.Package.ETag))
-				if r.RunID != first.RunID || r.Status != first.Status || len(r.Steps) != 0 || !strings.Contains(r.Message, first.RunID) {
+				if r.RunID != first.RunID || r.Status != first.Status || len(r.Steps) != 0 ||
+					!strings.Contains(r.Message, first.RunID) {
 					t.Errorf("run %s, status %s, %q; want those of %s", r.RunID, r.Status, r.Message, first.RunID)
 				}
 			}
@@ -104,7 +105,9 @@ type recorder struct {
 	puts map[string][]map[string]any
 }
 
-func (r *recorder) Put(ctx context.Context, name string, body io.ReadSeeker, size int64, opts store.PutOptions) (store.Info, error) {
+func (r *recorder) Put(
+	ctx context.Context, name string, body io.ReadSeeker, size int64, opts store.PutOptions,
+) (store.Info, error) {
 	var doc map[string]any
 	if err := json.NewDecoder(body).Decode(&doc); err != nil {
 		return store.Info{}, err
@@ -141,7 +144,8 @@ func (b *bench) overwrite(name string, doc any) {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	if _, err := b.state.Put(b.t.Context(), name, bytes.NewReader(text), int64(len(text)), store.PutOptions{}); err != nil {
+	if _, err := b.state.Put(b.t.Context(), name, bytes.NewReader(text), int64(len(text)),
+		store.PutOptions{}); err != nil {
 		b.t.Fatal(err)
 	}
 }
@@ -217,7 +221,8 @@ func TestTheEndOfTheStepsIsKnown(t *testing.T) {
 			b.overwrite(name, doc)
 			b.sweep()
 			r := b.stored(doc["run_id"].(string))
-			if r.Status != c.want || r.Steps[0].Attempts != 1 || r.Steps[0].Status == evidence.StepInterrupted || !strings.Contains(r.Message, "before all of the evidence was stored") {
+			if r.Status != c.want || r.Steps[0].Attempts != 1 || r.Steps[0].Status == evidence.StepInterrupted ||
+				!strings.Contains(r.Message, "before all of the evidence was stored") {
 				t.Errorf("%s, %s, %+v", r.Status, r.Message, r.Steps)
 			}
 		})
@@ -245,7 +250,8 @@ func TestAnOutageAtTheEnd(t *testing.T) {
 	}}
 	info := b.upload("sample-1.0.0.zip", pack(t, files{"steps/run.sh": "echo ran"}), store.PutOptions{})
 	r, err := b.run(within(t, 40*time.Second), event(info.Name, info.ETag))
-	if err != nil || r.Status != evidence.StatusSuccess || b.object(evidence.Dir(r.RunID)+"steps/01-run.log") != "ran\n" {
+	if err != nil || r.Status != evidence.StatusSuccess ||
+		b.object(evidence.Dir(r.RunID)+"steps/01-run.log") != "ran\n" {
 		t.Errorf("%s, %s, %v", r.Status, r.Message, err)
 	}
 }
@@ -273,7 +279,8 @@ func TestAnInterruptedRun(t *testing.T) {
 			b.leave(first, claim.Running)
 			r := b.again(request("sample-1.0.0.zip", first.Package.ETag))
 			lost := b.stored(first.RunID)
-			if lost.Status != evidence.StatusInterrupted || lost.Error.Code != "step.interrupted" || !strings.Contains(lost.Message, "or right before it began") {
+			if lost.Status != evidence.StatusInterrupted || lost.Error.Code != "step.interrupted" ||
+				!strings.Contains(lost.Message, "or right before it began") {
 				t.Errorf("the lost run says %s, %+v", lost.Status, lost.Error)
 			}
 			if !c.again {
@@ -282,7 +289,8 @@ func TestAnInterruptedRun(t *testing.T) {
 				}
 				return
 			}
-			if r.Attempt != 2 || !strings.HasSuffix(r.RunID, "-2") || r.PreviousRunID != first.RunID || len(r.Steps) != 1 {
+			if r.Attempt != 2 || !strings.HasSuffix(r.RunID, "-2") || r.PreviousRunID != first.RunID ||
+				len(r.Steps) != 1 {
 				t.Errorf("run %s, attempt %d after %s, steps %+v", r.RunID, r.Attempt, r.PreviousRunID, r.Steps)
 			}
 			b.stored(r.RunID)
@@ -297,11 +305,13 @@ func TestAResultThatIsThereIsAdopted(t *testing.T) {
 	first := b.ran(files{"steps/run.sh": "exit 4"})
 	doc := b.object(evidence.ResultObject(first.RunID))
 	b.leave(first, claim.Running)
-	if _, err := b.results.Put(t.Context(), evidence.ResultObject(first.RunID), strings.NewReader(doc), int64(len(doc)), store.PutOptions{IfNoneMatch: true}); err != nil {
+	if _, err := b.results.Put(t.Context(), evidence.ResultObject(first.RunID), strings.NewReader(doc), int64(len(doc)),
+		store.PutOptions{IfNoneMatch: true}); err != nil {
 		t.Fatal(err)
 	}
 	r := b.again(request("sample-1.0.0.zip", first.Package.ETag))
-	if r.Status != evidence.StatusFailed || r.RunID != first.RunID || b.object(evidence.ResultObject(first.RunID)) != doc {
+	if r.Status != evidence.StatusFailed || r.RunID != first.RunID ||
+		b.object(evidence.ResultObject(first.RunID)) != doc {
 		t.Errorf("run %s, status %s", r.RunID, r.Status)
 	}
 }
@@ -312,7 +322,8 @@ func TestRerunAndOncePer(t *testing.T) {
 	q := request("sample-1.0.0.zip", first.Package.ETag)
 	q.RerunOf, q.Reason = first.RunID, "the ledger was restored"
 	again := b.again(q)
-	if again.Status != evidence.StatusSuccess || again.RunID == first.RunID || len(again.Steps) != 1 || again.PreviousRunID != first.RunID {
+	if again.Status != evidence.StatusSuccess || again.RunID == first.RunID || len(again.Steps) != 1 ||
+		again.PreviousRunID != first.RunID {
 		t.Errorf("re-run: %s, status %s, %q", again.RunID, again.Status, again.Message)
 	}
 	if r := b.again(q); r.RunID != again.RunID || len(r.Steps) != 0 {
@@ -343,7 +354,8 @@ func TestAFailureBeforeTheFirstStepIsTriedAgain(t *testing.T) {
 		}
 		return nil
 	}}
-	if r, err := b.run(t.Context(), request(info.Name, info.ETag)); err == nil || r.Execution.Ran || b.resultsStored() != 0 {
+	if r, err := b.run(t.Context(), request(info.Name, info.ETag)); err == nil || r.Execution.Ran ||
+		b.resultsStored() != 0 {
 		t.Fatalf("status %s, error %v, %d results: what passes is no outcome", r.Status, err, b.resultsStored())
 	}
 	b.config.State = state
@@ -353,14 +365,18 @@ func TestAFailureBeforeTheFirstStepIsTriedAgain(t *testing.T) {
 }
 
 func TestADamagedClaimStopsEverything(t *testing.T) {
-	for doc, want := range map[string]string{"{": "state.corrupt", `{"schema_version":2}`: "state.newer", `{"schema_version":1,"key":"other"}`: "state.corrupt"} {
+	for doc, want := range map[string]string{
+		"{": "state.corrupt", `{"schema_version":2}`: "state.newer",
+		`{"schema_version":1,"key":"other"}`: "state.corrupt",
+	} {
 		b := newBench(t)
 		first := b.ran(files{"steps/run.sh": "echo ran"})
 		page, err := b.state.List(t.Context(), store.ListOptions{Prefix: "claims/"})
 		if err != nil || len(page.Objects) != 1 {
 			t.Fatal(page, err)
 		}
-		if _, err := b.state.Put(t.Context(), page.Objects[0].Name, strings.NewReader(doc), int64(len(doc)), store.PutOptions{}); err != nil {
+		if _, err := b.state.Put(t.Context(), page.Objects[0].Name, strings.NewReader(doc), int64(len(doc)),
+			store.PutOptions{}); err != nil {
 			t.Fatal(err)
 		}
 		r, err := b.run(t.Context(), request("sample-1.0.0.zip", first.Package.ETag))
@@ -375,7 +391,11 @@ func TestEvidenceThatFailsBeforeTheFirstStepIsTriedAgain(t *testing.T) {
 	b := newBench(t)
 	info := b.upload("sample-1.0.0.zip", pack(t, files{"steps/run.sh": "#!/no/such/shell"}), store.PutOptions{})
 	results := b.config.Results
-	b.config.Results = faulty{Bucket: results, put: func(name string) error { return store.Error(store.ErrUnavailable, "put", "results", name, nil) }}
+	b.config.Results = faulty{
+		Bucket: results, put: func(name string) error {
+			return store.Error(store.ErrUnavailable, "put", "results", name, nil)
+		},
+	}
 	if _, err := b.run(t.Context(), request(info.Name, info.ETag)); err == nil {
 		t.Fatal("the invocation does not fail")
 	}
@@ -407,7 +427,8 @@ func TestWhatARunDidIsNotedBeforeTheNext(t *testing.T) {
 	b.config.State = b.state
 	upload := func(name string) executor.Request {
 		info := b.upload(name+"-1.0.0.zip", pack(t, files{
-			"manifest.json": `{"name":"` + name + `","version":"1.0.0","type":"extension",` + group + `}`, "steps/run.sh": "echo ran",
+			"manifest.json": `{"name":"` + name + `","version":"1.0.0","type":"extension",` + group + `}`,
+			"steps/run.sh":  "echo ran",
 		}), store.PutOptions{})
 		return request(info.Name, info.ETag)
 	}
@@ -436,7 +457,8 @@ func TestWhatARunDidIsNotedBeforeTheNext(t *testing.T) {
 		t.Errorf("what the first run did is not noted, and the third has begun: %s, %v, %+v", r.Status, err, r.Steps)
 	}
 	b.config.State, b.config.Results = b.state, b.results
-	if r, err := b.run(t.Context(), third); err != nil || r.Status != evidence.StatusSuccess || !strings.Contains(b.stateText(record), first.RunID) {
+	if r, err := b.run(t.Context(), third); err != nil || r.Status != evidence.StatusSuccess ||
+		!strings.Contains(b.stateText(record), first.RunID) {
 		t.Errorf("%s, %v, record %s", r.Status, err, b.stateText(record))
 	}
 }
@@ -468,13 +490,15 @@ func TestARollbackThatNobodyKnowsToBeStored(t *testing.T) {
 	b.config.Results = results
 	// The write that nobody waited for any more arrives.
 	r := first
-	r.RunID, r.Action, r.PreviousRunID, r.Rollback = strings.Split(lost, "/")[1], string(executor.ActionRollback), first.RunID, &evidence.Rollback{Status: evidence.StepSuccess}
+	r.RunID, r.Action, r.PreviousRunID, r.Rollback = strings.Split(lost,
+		"/")[1], string(executor.ActionRollback), first.RunID, &evidence.Rollback{Status: evidence.StepSuccess}
 	r.Steps = nil
 	doc, err := r.Encode()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := results.Put(t.Context(), lost, bytes.NewReader(doc), int64(len(doc)), store.PutOptions{IfNoneMatch: true}); err != nil {
+	if _, err := results.Put(t.Context(), lost, bytes.NewReader(doc), int64(len(doc)),
+		store.PutOptions{IfNoneMatch: true}); err != nil {
 		t.Fatal(err)
 	}
 	edit := func(prefix, part string, change func(map[string]any)) {
@@ -489,7 +513,9 @@ func TestARollbackThatNobodyKnowsToBeStored(t *testing.T) {
 			b.overwrite(name, doc)
 		}
 	}
-	edit("groups/", "sample", func(g map[string]any) { g["holder"].(map[string]any)["lease"] = time.Now().Add(-time.Hour).UTC() })
+	edit("groups/", "sample", func(g map[string]any) {
+		g["holder"].(map[string]any)["lease"] = time.Now().Add(-time.Hour).UTC()
+	})
 	edit("claims/", r.RunID, func(c map[string]any) { c["lease"] = time.Now().Add(time.Hour).UTC() })
 	if again, err := b.run(t.Context(), back("2")); err != nil || code(again) != "rollback.undone" {
 		t.Errorf("the second rollback: %s, %s, %v", again.Status, code(again), err)
@@ -515,10 +541,14 @@ func (s seconds) Get(ctx context.Context, name string, o store.GetOptions) (io.R
 func TestEverySetHasThePlaceOfItsUpload(t *testing.T) {
 	b := newBench(t)
 	b.config.Packages = seconds{b.packages}
-	info := b.upload("sample-1.0.0.zip", pack(t, with(`"parameters":{"P":{"type":"string"}},"parameter_sets":{"A":{"P":"a"},"B":{"P":"b"}}`, files{"steps/run.sh": "exit 1"})), store.PutOptions{})
+	info := b.upload("sample-1.0.0.zip",
+		pack(t,
+			with(`"parameters":{"P":{"type":"string"}},"parameter_sets":{"A":{"P":"a"},"B":{"P":"b"}}`,
+				files{"steps/run.sh": "exit 1"})), store.PutOptions{})
 	q := event(info.Name, info.ETag)
 	q.Trigger.EventTime = info.Created.Truncate(time.Second).Add(731 * time.Millisecond)
-	if rs, err := executor.New(b.config).Run(t.Context(), q); err != nil || len(rs) != 2 || rs[1].Status != evidence.StatusSkipped {
+	if rs, err := executor.New(b.config).Run(t.Context(), q); err != nil || len(rs) != 2 ||
+		rs[1].Status != evidence.StatusSkipped {
 		t.Fatalf("%v, %+v", err, rs)
 	}
 	for _, name := range b.stateNames("claims/") {

@@ -34,7 +34,8 @@ func TestLevels(t *testing.T) {
 			b := newBench(t)
 			b.config.Sandbox = c.least
 			r := b.ran(files{"steps/run.sh": "echo ran"})
-			if r.Status != evidence.StatusSuccess || r.Sandbox.Level != string(c.level) || r.Sandbox.CredentialsReachable != c.reachable || !r.Sandbox.Network {
+			if r.Status != evidence.StatusSuccess || r.Sandbox.Level != string(c.level) ||
+				r.Sandbox.CredentialsReachable != c.reachable || !r.Sandbox.Network {
 				t.Errorf("status %s, %q, sandbox %+v", r.Status, r.Message, r.Sandbox)
 			}
 			if limited := r.Sandbox.Limits != nil; limited != (c.least != sandbox.LevelNone) {
@@ -49,7 +50,9 @@ const kernelVariable = "CEMLI_TEST_KERNEL"
 
 // TestKernels runs TestOnAKernel in a process whose kernel answers, by a filter, what others do.
 func TestKernels(t *testing.T) {
-	for _, kernel := range []string{testkit.NoLandlock, testkit.LandlockDisabled, testkit.LandlockForbidden, testkit.LandlockMute, "1", "3"} {
+	for _, kernel := range []string{
+		testkit.NoLandlock, testkit.LandlockDisabled, testkit.LandlockForbidden, testkit.LandlockMute, "1", "3",
+	} {
 		t.Run(kernel, func(t *testing.T) {
 			if (kernel[0] < 'A' || kernel == testkit.LandlockMute) && sandbox.Probe().Landlock < 3 {
 				t.Skip("needs a kernel with Landlock of ABI 3")
@@ -86,7 +89,10 @@ func TestOnAKernel(t *testing.T) {
 
 // withoutLandlock: isolated and full are refused with the reason, and basic says what it is.
 func withoutLandlock(t *testing.T, why string) {
-	words := map[string]string{testkit.NoLandlock: "not_built", testkit.LandlockDisabled: "not_enabled", testkit.LandlockForbidden: "forbidden"}
+	words := map[string]string{
+		testkit.NoLandlock: "not_built", testkit.LandlockDisabled: "not_enabled",
+		testkit.LandlockForbidden: "forbidden",
+	}
 	for _, level := range []sandbox.Level{sandbox.LevelIsolated, sandbox.LevelFull} {
 		b := newBench(t)
 		b.config.Sandbox = level
@@ -98,18 +104,22 @@ func withoutLandlock(t *testing.T, why string) {
 	}
 	b := newBench(t)
 	r := b.ran(files{"steps/run.sh": "echo ran"})
-	if r.Status != evidence.StatusSuccess || r.Sandbox.Level != "basic" || !r.Sandbox.CredentialsReachable || r.Sandbox.Landlock != 0 || !r.Sandbox.Seccomp ||
+	if r.Status != evidence.StatusSuccess || r.Sandbox.Level != "basic" || !r.Sandbox.CredentialsReachable ||
+		r.Sandbox.Landlock != 0 || !r.Sandbox.Seccomp ||
 		r.Sandbox.NoLandlock != words[why] || !slices.Contains(r.Sandbox.Gaps, "files") {
 		t.Errorf("status %s, %q, sandbox %+v; want basic", r.Status, r.Message, r.Sandbox)
 	}
-	secret := files{"manifest.json": manifestWith(`"secrets":{"DB":{"vault_secret":"erp"}}`), "steps/run.sh": "echo ${#DB}"}
+	secret := files{
+		"manifest.json": manifestWith(`"secrets":{"DB":{"vault_secret":"erp"}}`), "steps/run.sh": "echo ${#DB}",
+	}
 	b = newBench(t)
 	b.config.Secrets = vaulted
 	if r := b.ran(secret); code(r) != "secret.sandbox" || !strings.Contains(r.Message, why) {
 		t.Errorf("status %s, %+v; want secret.sandbox", r.Status, r.Error)
 	}
 	b = newBench(t)
-	b.config.Secrets, b.config.Policy = vaulted, executor.InlinePolicy("inline", []byte(`{"environment":"test","sandbox":"basic"}`))
+	b.config.Secrets, b.config.Policy = vaulted, executor.InlinePolicy("inline",
+		[]byte(`{"environment":"test","sandbox":"basic"}`))
 	if r := b.ran(secret); r.Status != evidence.StatusSuccess || r.Execution.Stdout != "14\n" {
 		t.Errorf("status %s, %+v, output %q", r.Status, r.Error, r.Execution.Stdout)
 	}
@@ -120,7 +130,8 @@ func withoutLandlock(t *testing.T, why string) {
 func withSomeLandlock(t *testing.T, abi string) {
 	b := newBench(t)
 	b.config.Sandbox = sandbox.LevelFull
-	if r := b.ran(files{"steps/run.sh": "echo ran"}); code(r) != "sandbox.unavailable" || !strings.Contains(r.Message, "ABI "+abi) {
+	if r := b.ran(files{"steps/run.sh": "echo ran"}); code(r) != "sandbox.unavailable" ||
+		!strings.Contains(r.Message, "ABI "+abi) {
 		t.Errorf("status %s, %+v; want sandbox.unavailable", r.Status, r.Error)
 	}
 	outside := testkit.TempDir(t) + "/outside"
@@ -131,9 +142,11 @@ func withSomeLandlock(t *testing.T, abi string) {
 	b.config.Sandbox, b.config.Secrets = sandbox.LevelIsolated, vaulted
 	r := b.ran(files{
 		"manifest.json": manifestWith(`"secrets":{"DB":{"vault_secret":"erp"}}`),
-		"steps/run.sh":  "cat " + outside + "; mkdir folder; echo moved >file; mv file folder/; cat folder/file; echo ${#DB}",
+		"steps/run.sh": "cat " + outside + "; mkdir folder; echo moved >file; mv file folder/; cat folder/file; " +
+			"echo ${#DB}",
 	})
-	if r.Status != evidence.StatusSuccess || r.Sandbox.Level != "isolated" || r.Sandbox.CredentialsReachable || fmt.Sprint(r.Sandbox.Landlock) != abi || r.Sandbox.NoLandlock != "" {
+	if r.Status != evidence.StatusSuccess || r.Sandbox.Level != "isolated" || r.Sandbox.CredentialsReachable ||
+		fmt.Sprint(r.Sandbox.Landlock) != abi || r.Sandbox.NoLandlock != "" {
 		t.Errorf("status %s, %q, sandbox %+v; want isolated", r.Status, r.Message, r.Sandbox)
 	}
 	if open := slices.Contains(r.Sandbox.Gaps, "abstract_sockets"); !open || slices.Contains(r.Sandbox.Gaps, "files") {

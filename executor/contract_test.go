@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +11,8 @@ import (
 	"cemli-executor/executor"
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/store"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 const rated = `"parameters":{"RATE":{"type":"number"}}`
@@ -30,7 +31,8 @@ func TestARepeatComparesNumbersByValue(t *testing.T) {
 		t.Fatalf("status %s, stdout %q", first.Status, first.Execution.Stdout)
 	}
 	for _, same := range []string{"1.5", "15e-1", "0.15E+1"} {
-		if r := b.asks(contents(), rate(same))[0]; r.Status != evidence.StatusSkipped || r.PreviousRunID != first.RunID {
+		if r := b.asks(contents(), rate(same))[0]; r.Status != evidence.StatusSkipped ||
+			r.PreviousRunID != first.RunID {
 			t.Errorf("%s: status %s, previous %q", same, r.Status, r.PreviousRunID)
 		}
 	}
@@ -62,18 +64,23 @@ func TestARepeatOfWhatWasRecordedBefore(t *testing.T) {
 // Sets of a group with a name for each do not wait for each other.
 func TestAGroupForEachSet(t *testing.T) {
 	b := newBench(t)
-	b.config.Policy = executor.InlinePolicy("inline", []byte(`{"environment":"test","concurrency":{"group":"erp-{set}"}}`))
-	b.asks(with(`"parameter_sets":{"DE":{},"FR":{}},"concurrency":{"group":"own"}`, files{"steps/run.sh": "echo ran"}), nil)
-	if got, want := b.stateNames("groups/"), []string{"groups/test/erp-DE.json", "groups/test/erp-FR.json"}; !slices.Equal(got, want) {
-		t.Errorf("groups %v; want %v", got, want)
+	b.config.Policy = executor.InlinePolicy("inline",
+		[]byte(`{"environment":"test","concurrency":{"group":"erp-{set}"}}`))
+	b.asks(with(`"parameter_sets":{"DE":{},"FR":{}},"concurrency":{"group":"own"}`, files{"steps/run.sh": "echo ran"}),
+		nil)
+	want := []string{"groups/test/erp-DE.json", "groups/test/erp-FR.json"}
+	if diff := cmp.Diff(want, b.stateNames("groups/")); diff != "" {
+		t.Errorf("groups (-want +got):\n%s", diff)
 	}
 }
 
 // A step that needs no undo is none that was left without one.
 func TestAStepThatNeedsNoUndo(t *testing.T) {
-	r := newBench(t).ran(with(`"steps":[{"run":"backup.sh","rollback":"none"},{"run":"apply.sh","rollback":"undo.sh"},{"run":"fail.sh","rollback":"none"}]`,
+	r := newBench(t).ran(with(`"steps":[{"run":"backup.sh","rollback":"none"},`+
+		`{"run":"apply.sh","rollback":"undo.sh"},{"run":"fail.sh","rollback":"none"}]`,
 		files{"backup.sh": "echo saved", "apply.sh": "echo applied", "undo.sh": "echo undone", "fail.sh": "exit 1"}))
-	if r.Status != evidence.StatusRolledBack || r.Rollback == nil || len(r.Rollback.WithoutUndo) != 0 || !strings.Contains(r.Message, "everything that had begun was undone") {
+	if r.Status != evidence.StatusRolledBack || r.Rollback == nil || len(r.Rollback.WithoutUndo) != 0 ||
+		!strings.Contains(r.Message, "everything that had begun was undone") {
 		t.Errorf("status %s, %q, rollback %+v", r.Status, r.Message, r.Rollback)
 	}
 	alone := newBench(t).ran(with(`"steps":[{"run":"fail.sh","rollback":"none"}]`, files{"fail.sh": "exit 1"}))
@@ -86,10 +93,13 @@ func TestAStepThatNeedsNoUndo(t *testing.T) {
 func TestAFreezeLetsARollbackPass(t *testing.T) {
 	b := newBench(t)
 	contents := func() files {
-		return with(`"steps":[{"run":"1.sh","rollback":"u1.sh","dry_run":true}]`, files{"1.sh": "echo 1", "u1.sh": "echo undone"})
+		return with(`"steps":[{"run":"1.sh","rollback":"u1.sh","dry_run":true}]`,
+			files{"1.sh": "echo 1", "u1.sh": "echo undone"})
 	}
 	first := b.asks(contents(), nil)[0]
-	b.config.Policy = executor.InlinePolicy("inline", []byte(`{"environment":"test","freeze":[{"from":"2020-01-01T00:00","until":"2200-01-01T00:00","time_zone":"UTC","reason":"close"}]}`))
+	b.config.Policy = executor.InlinePolicy("inline",
+		[]byte(`{"environment":"test","freeze":[{"from":"2020-01-01T00:00","until":"2200-01-01T00:00",`+
+			`"time_zone":"UTC","reason":"close"}]}`))
 	dry := b.asks(contents(), func(q *executor.Request) { q.Action = executor.ActionDryRun })[0]
 	back := func(reason, reference string) evidence.Result {
 		return b.asks(contents(), func(q *executor.Request) {
@@ -99,10 +109,12 @@ func TestAFreezeLetsARollbackPass(t *testing.T) {
 	if code(dry) != "policy.freeze" || dry.Execution.Ran {
 		t.Errorf("dry run: %s, %+v", dry.Status, dry.Error)
 	}
-	if check := b.asks(contents(), func(q *executor.Request) { q.Action = executor.ActionCheck })[0]; check.Status != evidence.StatusSuccess {
+	if check := b.asks(contents(),
+		func(q *executor.Request) { q.Action = executor.ActionCheck })[0]; check.Status != evidence.StatusSuccess {
 		t.Errorf("check: %s, %+v", check.Status, check.Error)
 	}
-	if r := back("wrong ledger", ""); code(r) != "policy.freeze" || r.Execution.Ran || !strings.Contains(r.Error.Hint, "reference") {
+	if r := back("wrong ledger", ""); code(r) != "policy.freeze" || r.Execution.Ran ||
+		!strings.Contains(r.Error.Hint, "reference") {
 		t.Errorf("without a reference: %s, %+v", r.Status, r.Error)
 	}
 }
@@ -113,7 +125,9 @@ func TestAFreezeGoesByTheExecutorsClock(t *testing.T) {
 		quick(t, func(b *bench) {
 			time.Sleep(57 * time.Second) // of the minute that is frozen
 			b.config.Clock = func() time.Time { return time.Now().Add(ahead) }
-			b.config.Policy = executor.InlinePolicy("inline", []byte(`{"environment":"test","freeze":[{"from":"2000-01-01T00:00","until":"2000-01-01T00:01","time_zone":"UTC","reason":"close"}]}`))
+			b.config.Policy = executor.InlinePolicy("inline",
+				[]byte(`{"environment":"test","freeze":[{"from":"2000-01-01T00:00","until":"2000-01-01T00:01",`+
+					`"time_zone":"UTC","reason":"close"}]}`))
 			info := b.upload("sample-1.0.0.zip", pack(t, files{"steps/run.sh": "true"}), store.PutOptions{})
 			if r := b.again(event(info.Name, info.ETag)); code(r) != want {
 				t.Errorf("%s ahead: %s, %+v", ahead, r.Status, r.Error)
@@ -128,9 +142,12 @@ func TestAFreezeLetsARollbackWithAReferencePass(t *testing.T) {
 		return with(`"steps":[{"run":"1.sh","rollback":"u1.sh"}]`, files{"1.sh": "echo 1", "u1.sh": "echo undone"})
 	}
 	first := b.asks(contents(), nil)[0]
-	b.config.Policy = executor.InlinePolicy("inline", []byte(`{"environment":"test","freeze":[{"from":"2020-01-01T00:00","until":"2200-01-01T00:00","time_zone":"UTC","reason":"close"}]}`))
+	b.config.Policy = executor.InlinePolicy("inline",
+		[]byte(`{"environment":"test","freeze":[{"from":"2020-01-01T00:00","until":"2200-01-01T00:00",`+
+			`"time_zone":"UTC","reason":"close"}]}`))
 	r := b.asks(contents(), func(q *executor.Request) {
-		q.Action, q.RollbackOf, q.Reason, q.Reference = executor.ActionRollback, first.RunID, "wrong ledger", "INC0012345"
+		q.Action, q.RollbackOf = executor.ActionRollback, first.RunID
+		q.Reason, q.Reference = "wrong ledger", "INC0012345"
 	})[0]
 	if r.Status != evidence.StatusSuccess || r.Execution.Stdout != "undone\n" {
 		t.Errorf("status %s, %+v", r.Status, r.Error)

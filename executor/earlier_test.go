@@ -76,14 +76,17 @@ func (b *bench) wants(what string, r evidence.Result, status evidence.Status, co
 	}
 }
 
-const threeSets = `"parameters":{"C":{"type":"string"}},"parameter_sets":{"BR":{"C":"br"},"DE":{"C":"de"},"FR":{"C":"fr"}}`
+const threeSets = `"parameters":{"C":{"type":"string"}},"parameter_sets":{"BR":{"C":"br"},"DE":{"C":"de"},` +
+	`"FR":{"C":"fr"}}`
 
 // A run that goes back takes its parameter set from the run that it names, and leaves one result.
 func TestARerunIsOfTheSameSet(t *testing.T) {
 	b := newBench(t)
 	mended := filepath.Join(t.TempDir(), "mended")
 	b.config.Sandbox = sandbox.LevelNone // the script looks at a file outside
-	all := b.uploaded("sets-1.0.0.zip", with(threeSets, files{"steps/run.sh": "echo $CEMLI_PARAM_C; [ $CEMLI_PARAM_C != de ] || [ -e " + mended + " ]"}))
+	all := b.uploaded("sets-1.0.0.zip", with(threeSets, files{
+		"steps/run.sh": "echo $CEMLI_PARAM_C; [ $CEMLI_PARAM_C != de ] || [ -e " + mended + " ]",
+	}))
 	if got := fmt.Sprint(all[0].Status, all[1].Status, all[2].Status); got != "successfailedskipped" {
 		t.Fatal(got)
 	}
@@ -92,10 +95,12 @@ func TestARerunIsOfTheSameSet(t *testing.T) {
 	}
 	before := b.resultsStored()
 	r := b.back(rerunOf, all[1].RunID, "mended")
-	if r.Status != evidence.StatusSuccess || r.ParameterSet != "DE" || r.Execution.Stdout != "de\n" || r.PreviousRunID != all[1].RunID {
+	if r.Status != evidence.StatusSuccess || r.ParameterSet != "DE" || r.Execution.Stdout != "de\n" ||
+		r.PreviousRunID != all[1].RunID {
 		t.Errorf("status %s, set %q, stdout %q, %s", r.Status, r.ParameterSet, r.Execution.Stdout, r.Message)
 	}
-	b.wants("no such run", b.back(rerunOf, "20260101T000000Z-sets-000000000000", "x"), evidence.StatusRejected, "request.unknown_run")
+	b.wants("no such run", b.back(rerunOf, "20260101T000000Z-sets-000000000000", "x"), evidence.StatusRejected,
+		"request.unknown_run")
 	if n := b.resultsStored() - before; n != 2 {
 		t.Errorf("%d results of a rerun and of one that is refused; want one each", n)
 	}
@@ -103,14 +108,20 @@ func TestARerunIsOfTheSameSet(t *testing.T) {
 
 func TestARerunTakesTheParameters(t *testing.T) {
 	b := newBench(t)
-	contents := with(`"parameters":{"LEDGER":{"type":"integer","default":1},"LONG":{"type":"number","default":0.12345678901234567890123},"RATE":{"type":"number","default":1.50}}`, files{"steps/run.sh": "echo $CEMLI_PARAM_LEDGER $CEMLI_PARAM_LONG $CEMLI_PARAM_RATE"})
-	first := b.asks(contents, func(q *executor.Request) { q.Parameters = map[string]json.RawMessage{"LEDGER": []byte("4711")} })[0]
-	if r := b.back(rerunOf, first.RunID, "again"); r.Status != evidence.StatusSuccess || r.Execution.Stdout != "4711 0.12345678901234567890123 1.50\n" {
+	contents := with(`"parameters":{"LEDGER":{"type":"integer","default":1},`+
+		`"LONG":{"type":"number","default":0.12345678901234567890123},"RATE":{"type":"number","default":1.50}}`,
+		files{"steps/run.sh": "echo $CEMLI_PARAM_LEDGER $CEMLI_PARAM_LONG $CEMLI_PARAM_RATE"})
+	first := b.asks(contents, func(q *executor.Request) {
+		q.Parameters = map[string]json.RawMessage{"LEDGER": []byte("4711")}
+	})[0]
+	if r := b.back(rerunOf, first.RunID, "again"); r.Status != evidence.StatusSuccess ||
+		r.Execution.Stdout != "4711 0.12345678901234567890123 1.50\n" {
 		t.Errorf("status %s, stdout %q", r.Status, r.Execution.Stdout)
 	}
 	with := func(name, value string) evidence.Result {
 		return b.asked(func(q *executor.Request) {
-			q.RerunOf, q.Reason, q.Parameters = first.RunID, "with "+name+value, map[string]json.RawMessage{name: []byte(value)}
+			q.RerunOf, q.Reason, q.Parameters = first.RunID, "with "+name+
+				value, map[string]json.RawMessage{name: []byte(value)}
 		})[0]
 	}
 	b.wants("another value", with("LEDGER", "4712"), evidence.StatusRejected, "request.differs")
@@ -135,7 +146,8 @@ func TestWhatARequestNamesBesides(t *testing.T) {
 		}
 	}
 	r := b.asked(func(q *executor.Request) {
-		q.RerunOf, q.Reason, q.Object, q.ParameterSet, q.Action = first.RunID, "the same", "a-1.0.0.zip", "DE", executor.ActionApply
+		q.RerunOf, q.Reason, q.Action = first.RunID, "the same", executor.ActionApply
+		q.Object, q.ParameterSet = "a-1.0.0.zip", "DE"
 	})[0]
 	b.wants("the same", r, evidence.StatusSuccess, "")
 }
@@ -147,13 +159,16 @@ func TestARerunIsOfTheSameContents(t *testing.T) {
 		b.config.KeepPackages = keeps
 		first := b.uploaded("chg-1.0.0.zip", files{"steps/run.sh": "echo A"})[0]
 		b.upload("chg-1.0.0.zip", pack(t, files{"steps/run.sh": "echo B"}), store.PutOptions{})
-		r := b.asked(func(q *executor.Request) { q.Object, q.RerunOf, q.Reason = "chg-1.0.0.zip", first.RunID, "again" })[0]
+		r := b.asked(func(q *executor.Request) {
+			q.Object, q.RerunOf, q.Reason = "chg-1.0.0.zip", first.RunID, "again"
+		})[0]
 		if !keeps {
 			b.wants("no copy was kept", r, evidence.StatusRejected, "request.gone")
 			b.upload("chg-1.0.0.zip", b.zip(first), store.PutOptions{})
 			r = b.back(rerunOf, first.RunID, "uploaded again")
 		}
-		if r.Status != evidence.StatusSuccess || r.Execution.Stdout != "A\n" || r.Package.SHA256 != first.Package.SHA256 {
+		if r.Status != evidence.StatusSuccess || r.Execution.Stdout != "A\n" ||
+			r.Package.SHA256 != first.Package.SHA256 {
 			t.Errorf("keeps %v: status %s, %s, stdout %q", keeps, r.Status, r.Message, r.Execution.Stdout)
 		}
 		if err := b.packages.Delete(t.Context(), "chg-1.0.0.zip", ""); err != nil {
@@ -198,7 +213,8 @@ func TestCopies(t *testing.T) {
 	if !slices.Equal(there, want) || b.object(want[0]) != string(zip) || b.object(want[1]) != string(policy) {
 		t.Errorf("before the first step there were %v; want %v", there, want)
 	}
-	b.asks(with(`"parameters":{"PW":{"type":"string","sensitive":true,"default":"s3cret-default"}}`, files{"steps/run.sh": "true"}), nil)
+	b.asks(with(`"parameters":{"PW":{"type":"string","sensitive":true,"default":"s3cret-default"}}`,
+		files{"steps/run.sh": "true"}), nil)
 	if kept := b.names(b.results, "packages/"); len(kept) != 1 {
 		t.Errorf("kept: %v; want no copy of a package with a secret in it", kept)
 	}
@@ -239,7 +255,8 @@ func TestWithoutACopyNothingRuns(t *testing.T) {
 // backup has a step without an undo before one that has one.
 func backup(version string, more ...string) files {
 	return files{
-		"manifest.json":      fmt.Sprintf(`{"name":"chg","version":%q,"type":"extension"%s}`, version, strings.Join(more, "")),
+		"manifest.json": fmt.Sprintf(`{"name":"chg","version":%q,"type":"extension"%s}`, version,
+			strings.Join(more, "")),
 		"steps/01-backup.sh": "echo backup", "steps/02-apply.sh": "echo apply", "rollback/02-apply.sh": "echo undo",
 	}
 }
@@ -254,20 +271,26 @@ func TestWhatWasRolledBackIsNotApplied(t *testing.T) {
 		t.Fatalf("status %s, %s, %+v", back.Status, back.Message, back.Rollback)
 	}
 	needs := func() evidence.Result {
-		return b.uploaded("needs.zip", files{"manifest.json": `{"name":"needs","version":"1.0.0","type":"extension","requires":{"chg":">=1"}}`, "steps/run.sh": "true"})[0]
+		return b.uploaded("needs.zip", files{
+			"manifest.json": `{"name":"needs","version":"1.0.0","type":"extension","requires":{"chg":">=1"}}`,
+			"steps/run.sh":  "true",
+		})[0]
 	}
 	b.wants("a package that requires it", needs(), evidence.StatusRejected, "manifest.requires")
-	b.wants("a second rollback", b.back(rollBackOf, first.RunID, "once more"), evidence.StatusRejected, "rollback.undone")
+	b.wants("a second rollback", b.back(rollBackOf, first.RunID, "once more"), evidence.StatusRejected,
+		"rollback.undone")
 	again := b.uploaded("chg-1.0.0.zip", backup("1.0.0"))[0]
 	b.wants("the same upload again", again, evidence.StatusSuccess, "")
 	b.wants("a package that requires it", needs(), evidence.StatusSuccess, "")
 	b.wants("a repeat", b.uploaded("chg-1.0.0.zip", backup("1.0.0"))[0], evidence.StatusSkipped, "")
 	third := b.back(rerunOf, again.RunID, "once more")
-	b.wants("the rollback of a run that another followed", b.back(rollBackOf, again.RunID, "wrong"), evidence.StatusRejected, "rollback.not_latest")
+	b.wants("the rollback of a run that another followed", b.back(rollBackOf, again.RunID, "wrong"),
+		evidence.StatusRejected, "rollback.not_latest")
 	b.wants("the rollback of that one", b.back(rollBackOf, third.RunID, "wrong"), evidence.StatusSuccess, "")
 	b.wants("then of the first", b.back(rollBackOf, again.RunID, "wrong, too"), evidence.StatusSuccess, "")
 	b.wants("and the same again", b.uploaded("chg-1.0.0.zip", backup("1.0.0"))[0], evidence.StatusSuccess, "")
-	b.wants("a rollback of a rollback", b.back(rollBackOf, back.RunID, "x"), evidence.StatusRejected, "rollback.of_rollback")
+	b.wants("a rollback of a rollback", b.back(rollBackOf, back.RunID, "x"), evidence.StatusRejected,
+		"rollback.of_rollback")
 }
 
 // Nothing goes back underneath a later run, unless somebody says so.
@@ -358,19 +381,22 @@ func TestTheSameRequest(t *testing.T) {
 	if one.Status != evidence.StatusSuccess || one.Duplicate || one.RunID == first.RunID {
 		t.Fatalf("%s, %s", one.Status, one.Message)
 	}
-	if same := rerun("the network was down", ""); same.RunID != one.RunID || !same.Duplicate || same.Status != evidence.StatusSuccess {
+	if same := rerun("the network was down", ""); same.RunID != one.RunID || !same.Duplicate ||
+		same.Status != evidence.StatusSuccess {
 		t.Errorf("the same reason: run %s, duplicate %v, %s", same.RunID, same.Duplicate, same.Status)
 	}
 	other := rerun("and again", "")
 	if other.RunID == one.RunID || other.Duplicate || !other.Execution.Ran {
-		t.Errorf("another reason: run %s, duplicate %v, ran %v, %s", other.RunID, other.Duplicate, other.Execution.Ran, other.Message)
+		t.Errorf("another reason: run %s, duplicate %v, ran %v, %s", other.RunID, other.Duplicate, other.Execution.Ran,
+			other.Message)
 	}
 	withID, sameID := rerun("x", "id-1"), rerun("another reason", "id-1")
 	if withID.RunID == other.RunID || sameID.RunID != withID.RunID || !sameID.Duplicate {
 		t.Errorf("by id: %s, then %s, duplicate %v", withID.RunID, sameID.RunID, sameID.Duplicate)
 	}
 	for _, r := range []evidence.Result{one, other, withID} {
-		if stored := b.stored(r.RunID); stored.Duplicate || len(stored.RequestKey) != 12 || !strings.Contains(r.RunID, stored.RequestKey) {
+		if stored := b.stored(r.RunID); stored.Duplicate || len(stored.RequestKey) != 12 ||
+			!strings.Contains(r.RunID, stored.RequestKey) {
 			t.Errorf("stored: duplicate %v, request key %q of run %s", stored.Duplicate, stored.RequestKey, r.RunID)
 		}
 	}
@@ -386,7 +412,8 @@ func TestSetsShareARequestKey(t *testing.T) {
 	b := newBench(t)
 	all := b.uploaded("sets.zip", with(threeSets, files{"steps/run.sh": "true"}))
 	for _, r := range all {
-		if r.RequestKey != all[0].RequestKey || len(r.RequestKey) != 12 || b.stored(r.RunID).RequestKey != r.RequestKey {
+		if r.RequestKey != all[0].RequestKey || len(r.RequestKey) != 12 ||
+			b.stored(r.RunID).RequestKey != r.RequestKey {
 			t.Errorf("request keys %q and %q", all[0].RequestKey, r.RequestKey)
 		}
 	}
@@ -395,7 +422,9 @@ func TestSetsShareARequestKey(t *testing.T) {
 // Metadata speaks for uploads; who asks by hand means what he says.
 func TestMetadataIsTheUploaders(t *testing.T) {
 	b := newBench(t)
-	info := b.upload("chg.zip", pack(t, files{"steps/run.sh": "echo ran"}), store.PutOptions{Metadata: map[string]string{"cemli-action": "check"}})
+	info := b.upload("chg.zip", pack(t, files{"steps/run.sh": "echo ran"}), store.PutOptions{
+		Metadata: map[string]string{"cemli-action": "check"},
+	})
 	if r := b.again(request("chg.zip", info.ETag)); r.Action != "apply" || !r.Execution.Ran {
 		t.Errorf("by hand: %s, ran %v, %s", r.Action, r.Execution.Ran, r.Message)
 	}
@@ -410,7 +439,8 @@ func TestMetadataIsTheUploaders(t *testing.T) {
 // The set that an upload's metadata names is in its evidence.
 func TestTheSetOfTheMetadataIsInTheResult(t *testing.T) {
 	b := newBench(t)
-	info := b.upload("sets.zip", pack(t, with(threeSets, files{"steps/run.sh": "true"})), store.PutOptions{Metadata: map[string]string{"cemli-parameter-set": "DE"}})
+	info := b.upload("sets.zip", pack(t, with(threeSets, files{"steps/run.sh": "true"})),
+		store.PutOptions{Metadata: map[string]string{"cemli-parameter-set": "DE"}})
 	r := b.again(event("sets.zip", info.ETag))
 	if r.ParameterSet != "DE" || b.stored(r.RunID).ParameterSet != "DE" {
 		t.Errorf("the result is of the set %q; want DE (%s)", r.ParameterSet, r.Message)
@@ -422,7 +452,8 @@ func TestTheAnswerOfARollback(t *testing.T) {
 	b := newBench(t)
 	first := b.uploaded("chg-1.0.0.zip", backup("1.0.0"))[0]
 	s := b.back(rollBackOf, first.RunID, "x").Summarize("results")
-	if s.Rollback == nil || len(s.Rollback.Steps) != 1 || s.Rollback.Steps[0].Name != "02-apply" || s.Rollback.Steps[0].Status != evidence.StepSuccess || s.PreviousRunID != first.RunID {
+	if s.Rollback == nil || len(s.Rollback.Steps) != 1 || s.Rollback.Steps[0].Name != "02-apply" ||
+		s.Rollback.Steps[0].Status != evidence.StepSuccess || s.PreviousRunID != first.RunID {
 		t.Errorf("%+v", s)
 	}
 }
@@ -437,7 +468,9 @@ func TestARefusalForTheFormAlone(t *testing.T) {
 		t.Errorf("its own event: %s, %s", r.Status, r.Message)
 	}
 	b.config.Policy = executor.InlinePolicy("inline", []byte(`{"environment":"test","actions":{"request":["apply"]}}`))
-	later := b.upload("later.zip", pack(t, files{"manifest.json": strings.Replace(manifestJSON, "1.0.0", "1.1.0", 1), "steps/run.sh": "echo later"}), store.PutOptions{})
+	later := b.upload("later.zip", pack(t, files{
+		"manifest.json": strings.Replace(manifestJSON, "1.0.0", "1.1.0", 1), "steps/run.sh": "echo later",
+	}), store.PutOptions{})
 	b.wants("an event", b.again(event("later.zip", later.ETag)), evidence.StatusRejected, "policy.action")
 	if swept := b.sweep(); len(swept.Runs) != 0 {
 		t.Errorf("a sweep asks again for what events may not: %+v", swept.Runs)
@@ -451,7 +484,9 @@ func TestResumeIsOfTheLatest(t *testing.T) {
 	mended := filepath.Join(t.TempDir(), "mended")
 	b.config.Sandbox = sandbox.LevelNone // a step looks at a file outside
 	contents := func(more string) files {
-		return with(`"on_failure":"stop"`, files{"steps/1.sh": "echo one", "steps/2.sh": "[ -e " + mended + " ]", "rollback/1.sh": "echo undone", "x": more})
+		return with(`"on_failure":"stop"`, files{
+			"steps/1.sh": "echo one", "steps/2.sh": "[ -e " + mended + " ]", "rollback/1.sh": "echo undone", "x": more,
+		})
 	}
 	first := b.uploaded("a.zip", contents("a"))[0]
 	second := b.uploaded("b.zip", contents("b"))[0]
@@ -465,7 +500,8 @@ func TestResumeIsOfTheLatest(t *testing.T) {
 	}
 	resumed := b.back(resumeOf, second.RunID, "mended")
 	b.wants("the latest", resumed, evidence.StatusSuccess, "")
-	b.wants("one that was gone on with", b.back(resumeOf, second.RunID, "twice"), evidence.StatusRejected, "rollback.not_latest")
+	b.wants("one that was gone on with", b.back(resumeOf, second.RunID, "twice"), evidence.StatusRejected,
+		"rollback.not_latest")
 	// The resumed run has done all of it: its rollback undoes the step of the first one, too.
 	undone := b.back(rollBackOf, resumed.RunID, "wrong")
 	if undone.Status != evidence.StatusSuccess || undone.Execution.Stdout != "undone\n" {
@@ -480,9 +516,14 @@ func TestAFailedPrecheckChangesNothing(t *testing.T) {
 	b.config.Policy = executor.InlinePolicy("inline", []byte(`{"environment":"test","version":{"reuse":"deny"}}`))
 	r := b.uploaded("a.zip", files{"prechecks/p.sh": "exit 1", "steps/run.sh": "true"})[0]
 	b.wants("a failing pre-check", r, evidence.StatusFailed, "step.failed")
-	b.wants("there is nothing to go on with", b.back(resumeOf, r.RunID, "x"), evidence.StatusRejected, "request.not_partial")
-	b.wants("mended", b.uploaded("a.zip", files{"prechecks/p.sh": "true", "steps/run.sh": "true"})[0], evidence.StatusSuccess, "")
-	b.wants("build metadata is no other version", b.uploaded("b.zip", files{"manifest.json": strings.Replace(manifestJSON, "1.0.0", "1.0.0+b", 1), "steps/run.sh": "echo other"})[0],
+	b.wants("there is nothing to go on with", b.back(resumeOf, r.RunID, "x"), evidence.StatusRejected,
+		"request.not_partial")
+	b.wants("mended", b.uploaded("a.zip", files{
+		"prechecks/p.sh": "true", "steps/run.sh": "true",
+	})[0], evidence.StatusSuccess, "")
+	b.wants("build metadata is no other version", b.uploaded("b.zip", files{
+		"manifest.json": strings.Replace(manifestJSON, "1.0.0", "1.0.0+b", 1), "steps/run.sh": "echo other",
+	})[0],
 		evidence.StatusRejected, "policy.reuse")
 }
 
@@ -492,7 +533,10 @@ func TestARollbackIsFinished(t *testing.T) {
 	mended := filepath.Join(t.TempDir(), "mended")
 	b.config.Sandbox = sandbox.LevelNone // an undo looks at a file outside
 	contents := func() files {
-		return files{"steps/1.sh": "true", "steps/2.sh": "true", "rollback/1.sh": "echo undo 1; [ -e " + mended + " ]", "rollback/2.sh": "echo undo 2"}
+		return files{
+			"steps/1.sh": "true", "steps/2.sh": "true", "rollback/1.sh": "echo undo 1; [ -e " + mended + " ]",
+			"rollback/2.sh": "echo undo 2",
+		}
 	}
 	first := b.uploaded("a.zip", contents())[0]
 	b.wants("the first try", b.back(rollBackOf, first.RunID, "wrong"), evidence.StatusFailed, "step.failed")
@@ -503,10 +547,12 @@ func TestARollbackIsFinished(t *testing.T) {
 	if err := os.WriteFile(mended, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	b.wants("the later one first", b.back(rollBackOf, first.RunID, "too early"), evidence.StatusRejected, "rollback.not_latest")
+	b.wants("the later one first", b.back(rollBackOf, first.RunID, "too early"), evidence.StatusRejected,
+		"rollback.not_latest")
 	b.wants("its second try", b.back(rollBackOf, second.PreviousRunID, "mended"), evidence.StatusSuccess, "")
 	r := b.back(rollBackOf, first.RunID, "mended")
-	if r.Status != evidence.StatusSuccess || r.Execution.Stdout != "undo 1\n" || r.Message != "1 undo script succeeded" {
+	if r.Status != evidence.StatusSuccess || r.Execution.Stdout != "undo 1\n" ||
+		r.Message != "1 undo script succeeded" {
 		t.Errorf("status %s, %s, stdout %q", r.Status, r.Message, r.Execution.Stdout)
 	}
 }
@@ -523,7 +569,8 @@ func TestSetsGoOnAfterAFailure(t *testing.T) {
 			info = b.upload("sets.zip", pack(t, contents()), store.PutOptions{})
 		}
 		results, err := executor.New(b.config).Run(t.Context(), event("sets.zip", info.ETag))
-		if err != nil || len(results) != 3 || results[0].Status != evidence.StatusFailed || results[1].Status != evidence.StatusSuccess || results[2].Status != evidence.StatusSuccess {
+		if err != nil || len(results) != 3 || results[0].Status != evidence.StatusFailed ||
+			results[1].Status != evidence.StatusSuccess || results[2].Status != evidence.StatusSuccess {
 			t.Fatalf("%d results, %v", len(results), err)
 		}
 	}
@@ -536,12 +583,16 @@ func TestRequiresBySets(t *testing.T) {
 	b.config.Sandbox = sandbox.LevelNone // a step looks at a file outside
 	base := func(version string) files {
 		return files{
-			"manifest.json": `{"name":"base","version":"` + version + `","type":"extension","parameter_sets":{"DE":{},"FR":{}},"on_set_failure":"continue"}`,
-			"steps/run.sh":  "[ -e " + mended + " ]",
+			"manifest.json": `{"name":"base","version":"` + version +
+				`","type":"extension","parameter_sets":{"DE":{},"FR":{}},"on_set_failure":"continue"}`,
+			"steps/run.sh": "[ -e " + mended + " ]",
 		}
 	}
 	needs := func(name, sets string) []evidence.Result {
-		return b.uploaded(name+".zip", files{"manifest.json": `{"name":"` + name + `","version":"1.0.0","type":"extension","requires":{"base":">=1"}` + sets + `}`, "steps/run.sh": "true"})
+		return b.uploaded(name+".zip", files{
+			"manifest.json": `{"name":"` + name + `","version":"1.0.0","type":"extension","requires":{"base":">=1"}` +
+				sets + `}`, "steps/run.sh": "true",
+		})
 	}
 	b.uploaded("base-1.0.0.zip", base("1.0.0"))
 	b.wants("nothing is applied", needs("early", "")[0], evidence.StatusRejected, "manifest.requires")
@@ -568,27 +619,38 @@ func TestAnUploadThatWasReplacedWhileItWaited(t *testing.T) {
 		b := newBench(t)
 		var now store.Info
 		group := `"concurrency":{"group":"g"}`
-		info := b.upload("chg.zip", pack(t, files{"manifest.json": `{"name":"chg","version":"1.0.0","type":"extension",` + group + `}`, "steps/run.sh": "echo A"}), store.PutOptions{})
+		info := b.upload("chg.zip", pack(t, files{
+			"manifest.json": `{"name":"chg","version":"1.0.0","type":"extension",` + group + `}`,
+			"steps/run.sh":  "echo A",
+		}), store.PutOptions{})
 		b.config.Spawn = func(ctx context.Context, c sandbox.Command) (sandbox.Outcome, error) {
 			b.config.Spawn = nil
 			if r := b.again(event("chg.zip", info.ETag)); r.Status != evidence.StatusInProgress {
 				t.Errorf("it does not wait: %s, %s", r.Status, r.Message)
 			}
 			if how == "replaced" {
-				now = b.upload("chg.zip", pack(t, files{"manifest.json": `{"name":"chg","version":"1.0.1","type":"extension",` + group + `}`, "steps/run.sh": "echo B"}), store.PutOptions{})
+				now = b.upload("chg.zip", pack(t, files{
+					"manifest.json": `{"name":"chg","version":"1.0.1","type":"extension",` + group + `}`,
+					"steps/run.sh":  "echo B",
+				}), store.PutOptions{})
 			} else if err := b.packages.Delete(ctx, "chg.zip", ""); err != nil {
 				t.Error(err)
 			}
 			return sandbox.Run(ctx, c)
 		}
-		b.uploaded("first.zip", files{"manifest.json": `{"name":"first","version":"1.0.0","type":"extension",` + group + `}`, "steps/run.sh": "true"})
+		b.uploaded("first.zip", files{
+			"manifest.json": `{"name":"first","version":"1.0.0","type":"extension",` + group + `}`,
+			"steps/run.sh":  "true",
+		})
 		r := b.again(event("chg.zip", info.ETag))
 		stored := b.stored(r.RunID)
 		b.wants(how, stored, evidence.StatusRejected, "trigger.stale")
-		if stored.Execution.Ran || !strings.Contains(stored.Message, how) || !strings.Contains(stored.Message, now.ETag) {
+		if stored.Execution.Ran || !strings.Contains(stored.Message, how) ||
+			!strings.Contains(stored.Message, now.ETag) {
 			t.Errorf("%s: ran %v, %s", how, stored.Execution.Ran, stored.Message)
 		}
-		if swept := b.sweep(); how == "replaced" && (len(swept.Runs) != 1 || b.stored(swept.Runs[0].RunID).Execution.Stdout != "B\n") {
+		if swept := b.sweep(); how == "replaced" &&
+			(len(swept.Runs) != 1 || b.stored(swept.Runs[0].RunID).Execution.Stdout != "B\n") {
 			t.Errorf("what is there now: %+v", swept)
 		}
 	}
@@ -612,10 +674,13 @@ func TestSetsAreOfTheSameBytes(t *testing.T) {
 // A result that somebody changed is not gone back to.
 func TestAResultThatWasChanged(t *testing.T) {
 	b := newBench(t)
-	first := b.uploaded("chg.zip", with(`"parameters":{"LEDGER":{"type":"integer","default":1}}`, files{"steps/run.sh": "echo $CEMLI_PARAM_LEDGER"}))[0]
+	first := b.uploaded("chg.zip",
+		with(`"parameters":{"LEDGER":{"type":"integer","default":1}}`,
+			files{"steps/run.sh": "echo $CEMLI_PARAM_LEDGER"}))[0]
 	object := evidence.ResultObject(first.RunID)
 	forged := strings.Replace(b.object(object), `"LEDGER": 1`, `"LEDGER": 2`, 1)
-	if _, err := b.results.Put(t.Context(), object, strings.NewReader(forged), int64(len(forged)), store.PutOptions{}); err != nil {
+	if _, err := b.results.Put(t.Context(), object, strings.NewReader(forged), int64(len(forged)),
+		store.PutOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	b.wants("a forged result", b.back(rerunOf, first.RunID, "x"), evidence.StatusRejected, "request.altered")
@@ -629,7 +694,8 @@ func (b *bench) forge(runID, old, fresh string) {
 	if forged == b.object(object) {
 		b.t.Fatalf("%s has no %s", object, old)
 	}
-	if _, err := b.results.Put(b.t.Context(), object, strings.NewReader(forged), int64(len(forged)), store.PutOptions{}); err != nil {
+	if _, err := b.results.Put(b.t.Context(), object, strings.NewReader(forged), int64(len(forged)),
+		store.PutOptions{}); err != nil {
 		b.t.Fatal(err)
 	}
 }
@@ -637,7 +703,9 @@ func (b *bench) forge(runID, old, fresh string) {
 // That of a run which no package's record has is not gone back to either: its claim knows its digest.
 func TestAResultThatWasChangedOfADryRun(t *testing.T) {
 	b := newBench(t)
-	info := b.upload("dry.zip", pack(t, with(`"parameters":{"LEDGER":{"type":"integer","default":1}}`, files{"steps/run.sh": "true"})), store.PutOptions{})
+	info := b.upload("dry.zip",
+		pack(t, with(`"parameters":{"LEDGER":{"type":"integer","default":1}}`, files{"steps/run.sh": "true"})),
+		store.PutOptions{})
 	q := request(info.Name, info.ETag)
 	q.Action = executor.ActionDryRun
 	first := b.again(q)

@@ -40,17 +40,22 @@ func TestAManifestThatOnlyOneReaderTakes(t *testing.T) {
 
 // deepManifest is one that indenting makes 30 times as long.
 func deepManifest() string {
-	return strings.TrimSuffix(manifestJSON, "}") + `,"x-deep":` + strings.Repeat("[", 30) + strings.Repeat("1,", 400_000) + "1" + strings.Repeat("]", 30) + "}"
+	return strings.TrimSuffix(manifestJSON, "}") + `,"x-deep":` + strings.Repeat("[", 30) +
+		strings.Repeat("1,", 400_000) + "1" + strings.Repeat("]", 30) + "}"
 }
 
 // The largest manifest leaves a result that can be read back.
 func TestADeepManifestLeavesAResult(t *testing.T) {
 	b := newBench(t)
 	r := b.ran(files{"manifest.json": deepManifest(), "steps/run.sh": "exit 1"})
-	if size := len(b.object(evidence.ResultObject(r.RunID))); r.Status != evidence.StatusFailed || size > 8<<20 || len(r.Manifest) == 0 {
+	if size := len(b.object(evidence.ResultObject(r.RunID))); r.Status != evidence.StatusFailed || size > 8<<20 ||
+		len(r.Manifest) == 0 {
 		t.Fatalf("status %s, %d bytes", r.Status, size)
 	}
-	q := executor.Request{Bucket: "packages", Back: executor.Back{ResumeFrom: r.RunID}, Reason: "once more", Trigger: executor.Trigger{Kind: executor.TriggerRequest}}
+	q := executor.Request{
+		Bucket: "packages", Back: executor.Back{ResumeFrom: r.RunID}, Reason: "once more",
+		Trigger: executor.Trigger{Kind: executor.TriggerRequest},
+	}
 	if again := b.again(q); again.Status != evidence.StatusFailed || !again.Execution.Ran {
 		t.Errorf("going on from it: %s, %s", again.Status, again.Message)
 	}
@@ -71,7 +76,8 @@ func TestAResultThatCannotBeStored(t *testing.T) {
 		members = append(members, `"`+name+`":{"type":"string"}`)
 	}
 	info := b.upload("many-1.0.0.zip", pack(t, files{
-		"manifest.json": `{"name":"many","version":"1.0.0","type":"extension","parameters":{` + strings.Join(members, ",") + `}}`, "steps/run.sh": "echo >" + marker,
+		"manifest.json": `{"name":"many","version":"1.0.0","type":"extension","parameters":{` +
+			strings.Join(members, ",") + `}}`, "steps/run.sh": "echo >" + marker,
 	}), store.PutOptions{})
 	q := request(info.Name, info.ETag)
 	q.Parameters = many
@@ -79,7 +85,8 @@ func TestAResultThatCannotBeStored(t *testing.T) {
 	if _, err := os.Stat(marker); err == nil || r.Status != evidence.StatusRejected || code(r) != "manifest.evidence" {
 		t.Fatalf("status %s, %+v; the script ran: %v", r.Status, r.Error, err == nil)
 	}
-	if stored := b.stored(r.RunID); stored.Status != evidence.StatusRejected || r.Error.Hint == "" || len(b.stateNames("open/")) != 0 {
+	if stored := b.stored(r.RunID); stored.Status != evidence.StatusRejected || r.Error.Hint == "" ||
+		len(b.stateNames("open/")) != 0 {
 		t.Errorf("stored %s, open %v", stored.Status, b.stateNames("open/"))
 	}
 }
@@ -129,7 +136,10 @@ func TestAResultListsItsEvidence(t *testing.T) {
 	// What is kept already is listed again, and what is stored whose answer is lost is, too.
 	lost := map[string]bool{}
 	b.config.Results = forgetful{b.results, &sync.Mutex{}, lost}
-	again := b.again(executor.Request{Bucket: "packages", Back: executor.Back{RerunOf: r.RunID}, Reason: "once more", Trigger: executor.Trigger{Kind: executor.TriggerRequest}})
+	again := b.again(executor.Request{
+		Bucket: "packages", Back: executor.Back{RerunOf: r.RunID}, Reason: "once more",
+		Trigger: executor.Trigger{Kind: executor.TriggerRequest},
+	})
 	if len(lost) < 4 {
 		t.Errorf("answers that were lost: %v", lost)
 	}
@@ -143,7 +153,9 @@ type forgetful struct {
 	lost map[string]bool
 }
 
-func (l forgetful) Put(ctx context.Context, name string, body io.ReadSeeker, size int64, o store.PutOptions) (store.Info, error) {
+func (l forgetful) Put(
+	ctx context.Context, name string, body io.ReadSeeker, size int64, o store.PutOptions,
+) (store.Info, error) {
 	info, err := l.Bucket.Put(ctx, name, body, size, o)
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -162,13 +174,15 @@ func TestAnInterruptedResultListsWhatIsThere(t *testing.T) {
 	kept := b.object(evidence.Dir(first.RunID) + "steps/01-1.log")
 	b.leave(first, claim.Running)
 	for name, text := range map[string]string{"steps/01-1.log": kept, "steps/02-2.log": "2", "artifacts/x": "x"} {
-		if _, err := b.results.Put(t.Context(), evidence.Dir(first.RunID)+name, strings.NewReader(text), int64(len(text)), store.PutOptions{}); err != nil {
+		if _, err := b.results.Put(t.Context(), evidence.Dir(first.RunID)+name, strings.NewReader(text),
+			int64(len(text)), store.PutOptions{}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	b.sweep()
 	r := b.stored(first.RunID)
-	if r.Status != evidence.StatusInterrupted || !json.Valid(r.Manifest) || !strings.Contains(string(r.Manifest), "sample") {
+	if r.Status != evidence.StatusInterrupted || !json.Valid(r.Manifest) ||
+		!strings.Contains(string(r.Manifest), "sample") {
 		t.Errorf("status %s, manifest %s", r.Status, r.Manifest)
 	}
 	b.listed(r)

@@ -1,9 +1,9 @@
-// Package executor makes runs in one environment: of what requests and the policy's triggers ask for, in the time that
-// one invocation has, and of what other invocations left (Sweep). One run is made by package pipeline.
+// Package executor serves requests in one environment, in the time that one invocation has: it makes runs of requests
+// and of what the policy's triggers ask for, and a Sweep finishes what other invocations left. Package pipeline makes
+// each single run.
 //
-// A result is made for every outcome. An error is returned besides it only when the invocation itself must fail so
-// that its sender tries again or is told: the evidence could not be stored, or the store failed before the first
-// step.
+// There is a result for every outcome. An error is returned besides it only if the invocation itself must fail so that
+// its sender tries again or is told: the evidence could not be stored, or the store failed before the first step.
 package executor
 
 import "cemli-executor/internal/pipeline"

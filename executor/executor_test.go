@@ -70,10 +70,14 @@ func newBench(t *testing.T) *bench {
 		}
 		return b
 	}
-	b := &bench{t: t, packages: open("packages"), results: open("results"), state: open("state"), log: &testkit.Buffer{}}
+	b := &bench{
+		t: t, packages: open("packages"), results: open("results"), state: open("state"), log: &testkit.Buffer{},
+	}
 	b.config = executor.Config{
-		Packages: b.packages, Results: b.results, State: b.state, Namespace: func(context.Context) (string, error) { return "ns", nil },
-		Environment: "test", WorkDir: filepath.Join(testkit.TempDir(t), "work"), KeepPackages: true, Reserve: time.Second, Limits: executor.DefaultLimits(),
+		Packages: b.packages, Results: b.results, State: b.state,
+		Namespace:   func(context.Context) (string, error) { return "ns", nil },
+		Environment: "test", WorkDir: filepath.Join(testkit.TempDir(t), "work"), KeepPackages: true,
+		Reserve: time.Second, Limits: executor.DefaultLimits(),
 		Sandbox: sandbox.LevelBasic, Output: executor.OutputAll, Identity: evidence.Identity{ExecutorVersion: "test"},
 		Log: slog.New(slog.NewJSONHandler(b.log, nil)),
 	}
@@ -90,7 +94,9 @@ func (b *bench) upload(name string, data []byte, opts store.PutOptions) store.In
 }
 
 func request(object, etag string) executor.Request {
-	return executor.Request{Bucket: "packages", Object: object, ETag: etag, Trigger: executor.Trigger{Kind: executor.TriggerRequest}}
+	return executor.Request{
+		Bucket: "packages", Object: object, ETag: etag, Trigger: executor.Trigger{Kind: executor.TriggerRequest},
+	}
 }
 
 // event is the request of an upload.
@@ -159,10 +165,14 @@ func code(r evidence.Result) string {
 func TestSuccess(t *testing.T) {
 	b := newBench(t)
 	data := pack(t, files{
-		"prechecks/a.sh": "echo checking", "steps/run.sh": "#!/usr/bin/env bash\necho out; echo err >&2; echo kept >$CEMLI_ARTIFACTS/sub.txt; echo '# Title' >$CEMLI_SUMMARY",
+		"prechecks/a.sh": "echo checking",
+		"steps/run.sh": "#!/usr/bin/env bash\necho out; echo err >&2; echo kept >$CEMLI_ARTIFACTS/sub.txt; echo '# " +
+			"Title' >$CEMLI_SUMMARY",
 		"tests/t.sh": "echo tested",
 	})
-	info := b.upload("in/sample-1.0.0.zip", data, store.PutOptions{Metadata: map[string]string{"cemli-reason": "because"}})
+	info := b.upload("in/sample-1.0.0.zip", data, store.PutOptions{
+		Metadata: map[string]string{"cemli-reason": "because"},
+	})
 	q := request("in/sample-1.0.0.zip", info.ETag)
 	q.CallID = "call-1"
 	answered, err := b.run(t.Context(), q)
@@ -176,14 +186,18 @@ func TestSuccess(t *testing.T) {
 	if !regexp.MustCompile(`^\d{8}T\d{6}Z-sample-[0-9a-f]{12}$`).MatchString(r.RunID) {
 		t.Errorf("run id %q", r.RunID)
 	}
-	if r.SourceBucket != "packages" || r.SourceObject != "in/sample-1.0.0.zip" || r.Reason != "because" || r.Environment != "test" || r.Action != "apply" {
-		t.Errorf("source %s/%s, reason %q, environment %q, action %q", r.SourceBucket, r.SourceObject, r.Reason, r.Environment, r.Action)
+	if r.SourceBucket != "packages" || r.SourceObject != "in/sample-1.0.0.zip" || r.Reason != "because" ||
+		r.Environment != "test" || r.Action != "apply" {
+		t.Errorf("source %s/%s, reason %q, environment %q, action %q", r.SourceBucket, r.SourceObject, r.Reason,
+			r.Environment, r.Action)
 	}
 	p := r.Package
-	if p.Size != int64(len(data)) || p.ETag != info.ETag || len(p.SHA256) != 64 || !strings.HasPrefix(p.DirHash, "h1:") || p.Entries != 4 || p.Name != "sample" {
+	if p.Size != int64(len(data)) || p.ETag != info.ETag || len(p.SHA256) != 64 ||
+		!strings.HasPrefix(p.DirHash, "h1:") || p.Entries != 4 || p.Name != "sample" {
 		t.Errorf("package %+v", p)
 	}
-	if r.Execution.Stdout != "checking\nout\ntested\n" || r.Execution.Stderr != "err\n" || !r.Execution.Ran || r.Execution.ReturnCode != 0 {
+	if r.Execution.Stdout != "checking\nout\ntested\n" || r.Execution.Stderr != "err\n" || !r.Execution.Ran ||
+		r.Execution.ReturnCode != 0 {
 		t.Errorf("execution %+v", r.Execution)
 	}
 	var phases []string
@@ -193,13 +207,16 @@ func TestSuccess(t *testing.T) {
 			t.Errorf("step %+v", s)
 		}
 	}
-	if diff := cmp.Diff([]string{"pre_check a success", "run run success", "post_check t success"}, phases); diff != "" {
+	if diff := cmp.Diff([]string{
+		"pre_check a success", "run run success", "post_check t success",
+	}, phases); diff != "" {
 		t.Error("steps (-want +got):\n" + diff)
 	}
 	if log := b.object(evidence.Dir(r.RunID) + "steps/02-run.log"); log != "out\nerr\n" && log != "err\nout\n" {
 		t.Errorf("log %q", log)
 	}
-	if len(r.Artifacts) != 1 || b.object(evidence.Dir(r.RunID)+r.Artifacts[0].Object) != "kept\n" || r.Summary != "# Title\n" {
+	if len(r.Artifacts) != 1 || b.object(evidence.Dir(r.RunID)+r.Artifacts[0].Object) != "kept\n" ||
+		r.Summary != "# Title\n" {
 		t.Errorf("artifacts %+v, summary %q", r.Artifacts, r.Summary)
 	}
 	if r.Policy.Source != "none" || r.Identity.CallID != "call-1" {
@@ -227,18 +244,48 @@ func TestOutcomes(t *testing.T) {
 		ran      string // names of the steps that ran
 	}{
 		{"no scripts", files{"artifacts/x": "x"}, evidence.StatusSuccess, "", ""},
-		{"a script fails", files{"steps/1.sh": "exit 0", "steps/2.sh": "echo no >&2; exit 3", "steps/3.sh": "exit 0"}, evidence.StatusFailed, "step.failed", "1 2"},
-		{"a precheck fails", files{"prechecks/p.sh": "exit 1", "steps/1.sh": "exit 0"}, evidence.StatusFailed, "step.failed", "p"},
+		{
+			"a script fails", files{
+				"steps/1.sh": "exit 0", "steps/2.sh": "echo no >&2; exit 3", "steps/3.sh": "exit 0",
+			}, evidence.StatusFailed, "step.failed", "1 2",
+		},
+		{
+			"a precheck fails", files{
+				"prechecks/p.sh": "exit 1", "steps/1.sh": "exit 0",
+			}, evidence.StatusFailed, "step.failed", "p",
+		},
 		{"a script dies", files{"steps/1.sh": "kill -9 $$"}, evidence.StatusFailed, "step.failed", "1"},
-		{"no interpreter", files{"steps/1.sh": "echo 1", "tests/t.sh": "#!/no/such/shell\n"}, evidence.StatusRejected, "step.interpreter", ""},
-		{"Windows line endings", files{"steps/1.sh": "#!/bin/bash\r\necho 1\r\n"}, evidence.StatusRejected, "step.interpreter", ""},
-		{"no tool", files{"manifest.json": `{"name":"sample","version":"1.0.0","type":"extension","tools":["no-such-tool"]}`, "steps/1.sh": "echo 1"}, evidence.StatusRejected, "step.tool", ""},
-		{"a script changes a later one", files{"steps/1.sh": "echo exit 0 >steps/2.sh", "steps/2.sh": "exit 1"}, evidence.StatusFailed, "step.modified", "1"},
+		{
+			"no interpreter", files{
+				"steps/1.sh": "echo 1", "tests/t.sh": "#!/no/such/shell\n",
+			}, evidence.StatusRejected, "step.interpreter", "",
+		},
+		{
+			"Windows line endings",
+			files{"steps/1.sh": "#!/bin/bash\r\necho 1\r\n"},
+			evidence.StatusRejected,
+			"step.interpreter", "",
+		},
+		{
+			"no tool", files{
+				"manifest.json": `{"name":"sample","version":"1.0.0","type":"extension","tools":["no-such-tool"]}`,
+				"steps/1.sh":    "echo 1",
+			}, evidence.StatusRejected, "step.tool", "",
+		},
+		{
+			"a script changes a later one", files{
+				"steps/1.sh": "echo exit 0 >steps/2.sh", "steps/2.sh": "exit 1",
+			}, evidence.StatusFailed, "step.modified", "1",
+		},
 		{"no manifest", files{"manifest.json": ""}, evidence.StatusRejected, "manifest.json", ""},
 		{"manifest no JSON", files{"manifest.json": "name: x"}, evidence.StatusRejected, "manifest.json", ""},
 		{"manifest no object", files{"manifest.json": "[]"}, evidence.StatusRejected, "manifest.not_object", ""},
 		{"manifest of nesting", files{"manifest.json": nest}, evidence.StatusRejected, "manifest.too_deep", ""},
-		{"manifest too large", files{"manifest.json": `{"x-a":"` + hex.EncodeToString(random) + `"}`}, evidence.StatusRejected, "manifest.too_large", ""},
+		{
+			"manifest too large", files{
+				"manifest.json": `{"x-a":"` + hex.EncodeToString(random) + `"}`,
+			}, evidence.StatusRejected, "manifest.too_large", "",
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := newBench(t).ran(c.contents)
@@ -254,7 +301,8 @@ func TestOutcomes(t *testing.T) {
 			if got := strings.Join(ran, " "); got != c.ran {
 				t.Errorf("steps that ran: %q; want %q", got, c.ran)
 			}
-			if c.status != evidence.StatusSuccess && (r.Error.Hint == "" && len(r.Error.Problems) == 0 || r.Message == "") {
+			if c.status != evidence.StatusSuccess &&
+				(r.Error.Hint == "" && len(r.Error.Problems) == 0 || r.Message == "") {
 				t.Errorf("error %+v, message %q: nothing says what to do", r.Error, r.Message)
 			}
 		})
@@ -264,7 +312,8 @@ func TestOutcomes(t *testing.T) {
 func TestFailureIsInTheResult(t *testing.T) {
 	r := newBench(t).ran(files{"steps/run.sh": "echo out; echo no >&2; exit 3"})
 	e := r.Execution
-	if r.Status != evidence.StatusFailed || e.ReturnCode != 3 || e.Stderr != "no\n" || e.Stdout != "out\n" || r.Steps[0].ReturnCode != 3 {
+	if r.Status != evidence.StatusFailed || e.ReturnCode != 3 || e.Stderr != "no\n" || e.Stdout != "out\n" ||
+		r.Steps[0].ReturnCode != 3 {
 		t.Errorf("status %s, execution %+v, step %+v", r.Status, e, r.Steps[0])
 	}
 	if r.Message != "steps/run.sh: exited with 3" {
@@ -309,7 +358,8 @@ func TestLimits(t *testing.T) {
 	t.Run("package too large", func(t *testing.T) {
 		b := newBench(t)
 		b.config.Limits.PackageBytes = 100
-		if r := b.ran(files{"steps/run.sh": "echo ran"}); code(r) != "archive.package_too_large" || r.Status != evidence.StatusRejected {
+		if r := b.ran(files{"steps/run.sh": "echo ran"}); code(r) != "archive.package_too_large" ||
+			r.Status != evidence.StatusRejected {
 			t.Errorf("status %s, code %s", r.Status, code(r))
 		}
 	})
@@ -317,14 +367,18 @@ func TestLimits(t *testing.T) {
 		b := newBench(t)
 		b.config.Limits.LogBytes = 1000
 		r := b.ran(files{"steps/run.sh": "for i in {1..1000}; do echo 0123456789; done"})
-		if s := r.Steps[0]; !s.Truncated || s.OutputSize != 11_000 || len(b.object(evidence.Dir(r.RunID)+s.Log)) != 1000 {
+		if s := r.Steps[0]; !s.Truncated || s.OutputSize != 11_000 ||
+			len(b.object(evidence.Dir(r.RunID)+s.Log)) != 1000 {
 			t.Errorf("step %+v", s)
 		}
 	})
 	t.Run("artifacts", func(t *testing.T) {
 		b := newBench(t)
 		b.config.Limits.Artifacts, b.config.Limits.ArtifactBytes = 3, 10
-		r := b.ran(files{"steps/run.sh": `cd $CEMLI_ARTIFACTS; echo 12345 >a; echo 1234567 >b; ln -s /etc/passwd c; mkfifo d; echo e >e; mkdir f`})
+		r := b.ran(files{
+			"steps/run.sh": `cd $CEMLI_ARTIFACTS; echo 12345 >a; echo 1234567 >b; ln -s /etc/passwd c; mkfifo d; ` +
+				`echo e >e; mkdir f`,
+		})
 		var got []string
 		for _, a := range r.Artifacts {
 			got = append(got, a.Name+" "+a.Object)
@@ -340,7 +394,9 @@ func TestLimits(t *testing.T) {
 		b := newBench(t)
 		b.config.Limits.RunTime = 3 * time.Second // of which two are for SIGTERM
 		r := b.ran(files{"steps/1.sh": "echo before; sleep 100; echo after", "steps/2.sh": "echo never"})
-		if r.Status != evidence.StatusTimedOut || code(r) != "step.timeout" || r.Steps[0].Status != evidence.StepTimedOut || r.Steps[0].StdoutTail != "before\n" || r.Steps[1].Status != evidence.StepNotRun {
+		if r.Status != evidence.StatusTimedOut || code(r) != "step.timeout" ||
+			r.Steps[0].Status != evidence.StepTimedOut || r.Steps[0].StdoutTail != "before\n" ||
+			r.Steps[1].Status != evidence.StepNotRun {
 			t.Errorf("status %s, code %s, steps %+v", r.Status, code(r), r.Steps)
 		}
 	})
@@ -393,15 +449,20 @@ func TestScriptsSeeOnlyTheirWorld(t *testing.T) {
 	t.Setenv("SECRET_OF_THE_FUNCTION", "do not show")
 	b := newBench(t)
 	r := b.ran(files{
-		"steps/run.sh": "env | sort | cut -d= -f1 | tr '\\n' ' '; echo; pwd -P | sed 's|.*/||'; ls; cat; echo $0; umask",
-		"artifacts/a":  "x",
+		"steps/run.sh": "env | sort | cut -d= -f1 | tr '\\n' ' '; echo; pwd -P | sed 's|.*/||'; " +
+			"ls; cat; echo $0; umask",
+		"artifacts/a": "x",
 	})
 	lines := strings.Split(r.Execution.Stdout, "\n")
-	want := "CEMLI_ACTION CEMLI_ARTIFACTS CEMLI_ATTEMPT CEMLI_DEADLINE CEMLI_DRY_RUN CEMLI_ENVIRONMENT CEMLI_FENCE CEMLI_MASK CEMLI_OUTPUT CEMLI_PACKAGE CEMLI_RUN_ID CEMLI_STEP CEMLI_SUMMARY CEMLI_TYPE CEMLI_VERSION HOME LANG PATH PWD SHLVL TMPDIR TZ _ "
+	want := "CEMLI_ACTION CEMLI_ARTIFACTS CEMLI_ATTEMPT CEMLI_DEADLINE CEMLI_DRY_RUN CEMLI_ENVIRONMENT CEMLI_FENCE " +
+		"CEMLI_MASK CEMLI_OUTPUT CEMLI_PACKAGE CEMLI_RUN_ID CEMLI_STEP CEMLI_SUMMARY CEMLI_TYPE CEMLI_VERSION HOME " +
+		"LANG PATH PWD SHLVL TMPDIR TZ _ "
 	if lines[0] != want {
 		t.Errorf("environment:\n%s\nwant:\n%s", lines[0], want)
 	}
-	if diff := cmp.Diff([]string{"package", "artifacts", "manifest.json", "steps", "steps/run.sh"}, lines[1:6]); diff != "" {
+	if diff := cmp.Diff([]string{
+		"package", "artifacts", "manifest.json", "steps", "steps/run.sh",
+	}, lines[1:6]); diff != "" {
 		t.Error("world (-want +got):\n" + diff)
 	}
 }
@@ -416,9 +477,17 @@ func TestRequestsThatAreRefused(t *testing.T) {
 		{"another namespace", func(q *executor.Request) { q.Namespace = "other" }, "trigger.bucket"},
 		{"an old version", func(q *executor.Request) { q.ETag = "old" }, "trigger.stale"},
 		{"no such object", func(q *executor.Request) { q.Object, q.ETag = "none.zip", "" }, "store.not_found"},
-		{"parameters", func(q *executor.Request) { q.Parameters = map[string]json.RawMessage{"A": []byte("1")} }, "trigger.parameter_unknown"},
+		{
+			"parameters", func(q *executor.Request) {
+				q.Parameters = map[string]json.RawMessage{"A": []byte("1")}
+			}, "trigger.parameter_unknown",
+		},
 		{"a re-run without a reason", func(q *executor.Request) { q.RerunOf = "x" }, "trigger.value"},
-		{"a re-run of nothing", func(q *executor.Request) { q.RerunOf, q.Reason = "20260101T000000Z-sample-000000000000", "y" }, "request.unknown_run"},
+		{
+			"a re-run of nothing", func(q *executor.Request) {
+				q.RerunOf, q.Reason = "20260101T000000Z-sample-000000000000", "y"
+			}, "request.unknown_run",
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			b := newBench(t)
@@ -492,7 +561,9 @@ func (f faulty) Get(ctx context.Context, name string, o store.GetOptions) (io.Re
 	return f.Bucket.Get(ctx, name, o)
 }
 
-func (f faulty) Put(ctx context.Context, name string, body io.ReadSeeker, size int64, o store.PutOptions) (store.Info, error) {
+func (f faulty) Put(
+	ctx context.Context, name string, body io.ReadSeeker, size int64, o store.PutOptions,
+) (store.Info, error) {
 	if f.put != nil {
 		if err := f.put(name); err != nil {
 			return store.Info{}, err
@@ -516,16 +587,22 @@ func TestStoreFailsBeforeTheFirstStep(t *testing.T) {
 	for _, kind := range []error{store.ErrUnavailable, store.ErrDenied, store.ErrNoBucket} {
 		b := newBench(t)
 		info := b.upload("sample-1.0.0.zip", pack(t, files{"steps/run.sh": "echo ran"}), store.PutOptions{})
-		b.config.Packages = faulty{Bucket: b.packages, get: func(name string) error { return store.Error(kind, "get", "packages", name, errors.New("detail")) }}
+		b.config.Packages = faulty{
+			Bucket: b.packages, get: func(name string) error {
+				return store.Error(kind, "get", "packages", name, errors.New("detail"))
+			},
+		}
 		r, err := b.run(t.Context(), request(info.Name, info.ETag))
 		if !errors.Is(err, kind) {
 			t.Errorf("%v: the invocation does not fail: %v", kind, err)
 		}
-		if r.Status != evidence.StatusError || !strings.HasPrefix(code(r), "store.") || strings.Contains(r.Message, "detail") || b.resultsStored() != 0 {
+		if r.Status != evidence.StatusError || !strings.HasPrefix(code(r), "store.") ||
+			strings.Contains(r.Message, "detail") || b.resultsStored() != 0 {
 			t.Errorf("%v: status %s, error %+v, %d results", kind, r.Status, r.Error, b.resultsStored())
 		}
 		b.config.Packages = b.packages
-		if r, err := b.run(t.Context(), request(info.Name, info.ETag)); err != nil || r.Status != evidence.StatusSuccess {
+		if r, err := b.run(t.Context(), request(info.Name, info.ETag)); err != nil ||
+			r.Status != evidence.StatusSuccess {
 			t.Errorf("%v: tried again, status %s, error %v", kind, r.Status, err)
 		}
 	}
@@ -581,7 +658,8 @@ func TestAStateBucketThatRefuses(t *testing.T) {
 		return store.Error(store.ErrRefused, "put", "state", name, errors.New("status 400"))
 	}}
 	for range 2 {
-		if r, err := b.run(t.Context(), event(info.Name, info.ETag)); err == nil || code(r) != "store.refused" || r.Execution.Ran {
+		if r, err := b.run(t.Context(), event(info.Name, info.ETag)); err == nil || code(r) != "store.refused" ||
+			r.Execution.Ran {
 			t.Errorf("status %s, %+v, error %v", r.Status, r.Error, err)
 		}
 	}
@@ -613,7 +691,9 @@ func TestEvidenceThatCannotBeStoredFailsTheInvocation(t *testing.T) {
 // A store that hiccups while steps run does not stop them, and loses nothing.
 func TestLogsAreStoredAgainAtTheEnd(t *testing.T) {
 	b := newBench(t)
-	info := b.upload("sample-1.0.0.zip", pack(t, files{"steps/1.sh": "echo one", "steps/2.sh": "echo two"}), store.PutOptions{})
+	info := b.upload("sample-1.0.0.zip", pack(t, files{
+		"steps/1.sh": "echo one", "steps/2.sh": "echo two",
+	}), store.PutOptions{})
 	failed := false
 	b.config.Results = faulty{Bucket: b.results, put: func(name string) error {
 		if strings.HasSuffix(name, "01-1.log") && !failed {
@@ -669,7 +749,9 @@ func TestLargePackage(t *testing.T) {
 	b := newBench(t)
 	var buf bytes.Buffer
 	w := zip.NewWriter(&buf)
-	for name, text := range map[string]string{"manifest.json": manifestJSON, "steps/run.sh": "cat artifacts/* | wc -c; sha256sum artifacts/3 | cut -c1-8"} {
+	for name, text := range map[string]string{
+		"manifest.json": manifestJSON, "steps/run.sh": "cat artifacts/* | wc -c; sha256sum artifacts/3 | cut -c1-8",
+	} {
 		f, err := w.Create(name)
 		if err != nil {
 			t.Fatal(err)

@@ -20,12 +20,16 @@ const ledgerParam = `"parameters":{"LEDGER":{"type":"integer","default":1}}`
 
 func TestARerunOfARejectedRunTakesItsParameters(t *testing.T) {
 	b := newBench(t)
-	b.upload("a.zip", pack(t, with(ledgerParam+`,"requires":{"base":">=1"}`, files{"steps/run.sh": "echo $CEMLI_PARAM_LEDGER"})), store.PutOptions{})
+	b.upload("a.zip",
+		pack(t, with(ledgerParam+`,"requires":{"base":">=1"}`, files{"steps/run.sh": "echo $CEMLI_PARAM_LEDGER"})),
+		store.PutOptions{})
 	first := b.asked(func(q *executor.Request) {
 		q.Object, q.Parameters = "a.zip", map[string]json.RawMessage{"LEDGER": []byte("4711")}
 	})[0]
 	b.wants("base is missing", first, evidence.StatusRejected, "manifest.requires")
-	b.uploaded("base.zip", files{"manifest.json": `{"name":"base","version":"1.0.0","type":"extension"}`, "steps/run.sh": "true"})
+	b.uploaded("base.zip", files{
+		"manifest.json": `{"name":"base","version":"1.0.0","type":"extension"}`, "steps/run.sh": "true",
+	})
 	r := b.back(rerunOf, first.RunID, "base is there now")
 	if r.Status == evidence.StatusSuccess && r.Execution.Stdout != "4711\n" {
 		t.Errorf("it ran with another ledger: %s %q", r.Status, r.Execution.Stdout)
@@ -34,7 +38,9 @@ func TestARerunOfARejectedRunTakesItsParameters(t *testing.T) {
 
 func TestARerunOfASkippedSetTakesItsParameters(t *testing.T) {
 	b := newBench(t)
-	b.upload("a.zip", pack(t, with(ledgerParam+`,"parameter_sets":{"A":{},"B":{}}`, files{"steps/run.sh": "echo $CEMLI_PARAM_LEDGER; [ $CEMLI_PARAM_LEDGER = 1 ]"})), store.PutOptions{})
+	b.upload("a.zip", pack(t, with(ledgerParam+`,"parameter_sets":{"A":{},"B":{}}`, files{
+		"steps/run.sh": "echo $CEMLI_PARAM_LEDGER; [ $CEMLI_PARAM_LEDGER = 1 ]",
+	})), store.PutOptions{})
 	all := b.asked(func(q *executor.Request) {
 		q.Object, q.Parameters = "a.zip", map[string]json.RawMessage{"LEDGER": []byte("4711")}
 	})
@@ -47,8 +53,14 @@ func TestARerunOfASkippedSetTakesItsParameters(t *testing.T) {
 
 func TestARollbackHasNoRequirements(t *testing.T) {
 	b := newBench(t)
-	base := b.uploaded("base.zip", files{"manifest.json": `{"name":"base","version":"1.0.0","type":"extension"}`, "steps/run.sh": "true", "rollback/run.sh": "true"})[0]
-	needs := b.uploaded("needs.zip", files{"manifest.json": `{"name":"needs","version":"1.0.0","type":"extension","requires":{"base":">=1"}}`, "steps/run.sh": "true", "rollback/run.sh": "true"})[0]
+	base := b.uploaded("base.zip", files{
+		"manifest.json": `{"name":"base","version":"1.0.0","type":"extension"}`, "steps/run.sh": "true",
+		"rollback/run.sh": "true",
+	})[0]
+	needs := b.uploaded("needs.zip", files{
+		"manifest.json": `{"name":"needs","version":"1.0.0","type":"extension","requires":{"base":">=1"}}`,
+		"steps/run.sh":  "true", "rollback/run.sh": "true",
+	})[0]
 	b.wants("base back", b.back(rollBackOf, base.RunID, "wrong"), evidence.StatusSuccess, "")
 	b.wants("needs back", b.back(rollBackOf, needs.RunID, "wrong"), evidence.StatusSuccess, "")
 }
@@ -57,7 +69,8 @@ func TestForceAfterARefusal(t *testing.T) {
 	b := newBench(t)
 	first := b.uploaded("chg-1.0.0.zip", backup("1.0.0"))[0]
 	b.uploaded("chg-1.1.0.zip", backup("1.1.0"))
-	b.wants("refused", b.back(rollBackOf, first.RunID, "the ledger was dropped"), evidence.StatusRejected, "rollback.not_latest")
+	b.wants("refused", b.back(rollBackOf, first.RunID, "the ledger was dropped"), evidence.StatusRejected,
+		"rollback.not_latest")
 	r := b.asked(func(q *executor.Request) {
 		rollBackOf(q, first.RunID)
 		q.Reason, q.Force = "the ledger was dropped", true
@@ -104,7 +117,10 @@ func TestARerunOfAHostileName(t *testing.T) {
 			t.Fatal(name, err)
 		}
 		b.wants(name, r, evidence.StatusRejected, "trigger.object")
-		q := executor.Request{Bucket: "packages", Trigger: executor.Trigger{Kind: executor.TriggerRequest}, Back: executor.Back{RerunOf: r.RunID}, Reason: "x"}
+		q := executor.Request{
+			Bucket: "packages", Trigger: executor.Trigger{Kind: executor.TriggerRequest},
+			Back: executor.Back{RerunOf: r.RunID}, Reason: "x",
+		}
 		results, err := executor.New(b.config).Run(t.Context(), q)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
@@ -116,9 +132,15 @@ func TestARerunOfAHostileName(t *testing.T) {
 func TestSuccessesWhoseResultsAreLost(t *testing.T) {
 	b := newBench(t)
 	b.config.Policy = executor.InlinePolicy("inline", []byte(`{"environment":"test","version":{"downgrade":"deny"}}`))
-	b.putState("packages/test/chg.json", `{"schema_version":1,"environment":"test","name":"chg","versions":[],"done":[{"key":"`+strings.Repeat("a", 64)+`","run_id":"20260101T000000Z-chg-000000000000","version":"1.1.0","end":"2026-01-01T00:00:00Z"}],"current":"1.1.0"}`)
+	b.putState("packages/test/chg.json",
+		`{"schema_version":1,"environment":"test","name":"chg","versions":[],"done":[{"key":"`+strings.Repeat("a", 64)+
+			`","run_id":"20260101T000000Z-chg-000000000000","version":"1.1.0","end":"2026-01-01T00:00:00Z"}],`+
+			`"current":"1.1.0"}`)
 	b.wants("a downgrade", b.uploaded("chg-1.0.0.zip", backup("1.0.0"))[0], evidence.StatusRejected, "policy.downgrade")
-	needs := b.uploaded("needs.zip", files{"manifest.json": `{"name":"needs","version":"1.0.0","type":"extension","requires":{"chg":">=1"}}`, "steps/run.sh": "true"})[0]
+	needs := b.uploaded("needs.zip", files{
+		"manifest.json": `{"name":"needs","version":"1.0.0","type":"extension","requires":{"chg":">=1"}}`,
+		"steps/run.sh":  "true",
+	})[0]
 	b.wants("a package that requires it", needs, evidence.StatusSuccess, "")
 }
 
@@ -126,7 +148,8 @@ func TestARollbackOfARunWithoutAnEntry(t *testing.T) {
 	b := newBench(t)
 	first := b.uploaded("a.zip", files{"steps/run.sh": "echo A", "rollback/run.sh": "echo undone"})[0]
 	// As version 1 left it: a success that was rolled back is not in the record.
-	b.putState("packages/test/sample.json", `{"schema_version":1,"environment":"test","name":"sample","versions":[],"done":[],"current":""}`)
+	b.putState("packages/test/sample.json",
+		`{"schema_version":1,"environment":"test","name":"sample","versions":[],"done":[],"current":""}`)
 	b.wants("once", b.back(rollBackOf, first.RunID, "a"), evidence.StatusSuccess, "")
 	r := b.back(rollBackOf, first.RunID, "b")
 	b.wants("twice", r, evidence.StatusRejected, "rollback.undone")
@@ -173,18 +196,28 @@ func TestManySets(t *testing.T) {
 		var list []claim.Entry
 		for v := range 30 {
 			at := time.Now().Add(-time.Hour)
-			list = append(list, claim.Entry{RunID: fmt.Sprintf("20260101T000000Z-sample-%03d%s", v, s), Standing: claim.Applied, Key: strings.Repeat("a", 64), Version: "1.0.0", DirHash: "h1:" + strings.Repeat("a", 44), SHA256: strings.Repeat("a", 64), Kept: true, Object: "sample-1.0.0.zip", Uploaded: at, Declares: names, Start: at, End: at, Result: strings.Repeat("b", 64)})
+			list = append(list, claim.Entry{
+				RunID: fmt.Sprintf("20260101T000000Z-sample-%03d%s", v, s), Standing: claim.Applied,
+				Key: strings.Repeat("a", 64), Version: "1.0.0", DirHash: "h1:" + strings.Repeat("a", 44),
+				SHA256: strings.Repeat("a", 64), Kept: true, Object: "sample-1.0.0.zip", Uploaded: at, Declares: names,
+				Start: at, End: at, Result: strings.Repeat("b", 64),
+			})
 		}
 		p[s] = list
 	}
-	doc, _ := json.Marshal(map[string]any{"schema_version": 2, "environment": "test", "name": "sample", "versions": []any{}, "done": []any{}, "sets": p})
+	doc, _ := json.Marshal(map[string]any{
+		"schema_version": 2, "environment": "test", "name": "sample", "versions": []any{}, "done": []any{}, "sets": p,
+	})
 	b.putState("packages/test/sample.json", string(doc))
 	sets := map[string]any{}
 	for _, n := range names {
 		sets[n] = map[string]any{"C": strings.Repeat("x", 1)}
 	}
 	ps, _ := json.Marshal(sets)
-	info := b.upload("a.zip", pack(t, with(`"parameters":{"C":{"type":"string"}},"parameter_sets":`+string(ps), files{"steps/run.sh": "true"})), store.PutOptions{})
+	info := b.upload("a.zip",
+		pack(t,
+			with(`"parameters":{"C":{"type":"string"}},"parameter_sets":`+string(ps),
+				files{"steps/run.sh": "true"})), store.PutOptions{})
 	results, err := executor.New(b.config).Run(t.Context(), event("a.zip", info.ETag))
 	if last := results[len(results)-1]; err != nil || last.Status != evidence.StatusSuccess {
 		t.Errorf("%d bytes: %s, %s, %v", len(b.stateText("packages/test/sample.json")), last.Status, last.Message, err)

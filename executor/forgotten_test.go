@@ -11,7 +11,9 @@ import (
 
 // twoSets is a package whose first set fails, with a parameter of the request's that is no secret and one that is.
 var twoSets = with(`"parameters":{"C":{"type":"string"},"LEDGER":{"type":"string","default":"none00"},"PW":{"type":"string","sensitive":true,"default":"unset0"}},
-	"parameter_sets":{"BR":{"C":"br"},"DE":{"C":"de"}}`, files{"steps/run.sh": "echo $CEMLI_PARAM_LEDGER; [ $CEMLI_PARAM_C != br ]", "rollback/run.sh": "true"})
+	"parameter_sets":{"BR":{"C":"br"},"DE":{"C":"de"}}`, files{
+	"steps/run.sh": "echo $CEMLI_PARAM_LEDGER; [ $CEMLI_PARAM_C != br ]", "rollback/run.sh": "true",
+})
 
 func (b *bench) skippedSet(parameters string) evidence.Result {
 	b.t.Helper()

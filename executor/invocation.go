@@ -8,25 +8,24 @@ import (
 	"cemli-executor/internal/problem"
 )
 
-// Run does what the request asks: one run, or one for each parameter set of the package where
-// the request names none; then what that has made possible, as runs that waited for it. A request
-// that cannot be ended now is answered with StatusInProgress, and goes on in another invocation.
-// The context's deadline is the moment at which the process may be killed; a run ends earlier by
-// the reserve.
+// Run serves a request: it makes one run, or one per parameter set of the package if the request names none, and then
+// the runs whose turn that makes possible. A request that cannot be ended now is answered with StatusInProgress and
+// served by another invocation. The context's deadline is the moment at which the process may be killed; a run ends
+// earlier by the reserve.
 func (e *Executor) Run(ctx context.Context, request Request) ([]evidence.Result, error) {
-	w := e.begins(ctx)
+	w := e.startWork(ctx)
 	request.VersionNamed = request.VersionID != "" && request.Trigger.Kind == TriggerRequest
 	serve := w.serve
 	if request.Continue != "" {
 		serve = w.resume
 	}
 	results, err := serve(ctx, request)
-	w.drain(ctx, request.CallID) // not deferred: while the executor panics nothing else is begun
+	w.drain(ctx, request.CallID) // not deferred: in a panic no other run begins
 	return results, err
 }
 
-// resume goes on with a request that an earlier invocation has accepted. One that is done by now is
-// answered as the duplicate it is.
+// resume serves a request that an earlier invocation accepted. If it is done by now, the answer is that it is a
+// duplicate.
 func (w *work) resume(ctx context.Context, request Request) ([]evidence.Result, error) {
 	accepted, ok, err := w.reload(ctx, request.Continue, request.CallID)
 	if err != nil {
@@ -34,17 +33,18 @@ func (w *work) resume(ctx context.Context, request Request) ([]evidence.Result, 
 	}
 	if ok {
 		accepted.Continued = true
-		return w.goOnAlone(ctx, request.Continue, accepted)
+		return w.serveWithIntent(ctx, request.Continue, accepted)
 	}
-	held, err := w.Book.Find(ctx, claim.KeyOf(request.Continue))
+	claimed, err := w.Book.Find(ctx, claim.KeyOf(request.Continue))
 	switch {
 	case err != nil:
 		return []evidence.Result{w.Refused(request, err)}, err
-	case held == nil:
+	case claimed == nil:
 		err := problem.New(problem.Problem{
-			Code: "state.unknown", Where: request.Continue, Message: "no such request was accepted here", Hint: "name the package and what is to be done with it",
+			Code: "state.unknown", Where: request.Continue, Message: "no such request was accepted here",
+			Hint: "name the package and what is to be done with it",
 		}, nil)
 		return []evidence.Result{w.Refused(request, err)}, nil
 	}
-	return []evidence.Result{w.Duplicate(request, held.Claim)}, nil
+	return []evidence.Result{w.Duplicate(request, claimed.Claim)}, nil
 }

@@ -72,7 +72,8 @@ func TestMaskFileThatEndsTooShort(t *testing.T) {
 		fmt.Fprintln(stdout, "one")
 		fmt.Fprintln(stdout, "two")
 	})
-	if log := b.object(evidence.Dir(r.RunID) + r.Steps[0].Log); log != "one\ntwo\n[cemli] a line of CEMLI_MASK has fewer than 6 bytes and is not masked\n" {
+	if log := b.object(evidence.Dir(r.RunID) +
+		r.Steps[0].Log); log != "one\ntwo\n[cemli] a line of CEMLI_MASK has fewer than 6 bytes and is not masked\n" {
 		t.Errorf("log %q", log)
 	}
 }
@@ -82,7 +83,8 @@ func TestMaskFileThatEndsTooShort(t *testing.T) {
 func TestLearnedLaterInRecordsOfSteps(t *testing.T) {
 	b := newBench(t)
 	r := b.ran(with(`"steps":[{"run":"1.sh"},{"run":"2.sh","rollback":"back.sh"}]`, files{
-		"1.sh":    `echo x_second >"$CEMLI_MASK"; touch name-s3cr3tvalue.txt; printf 'kx_second=1\nkthe_third=2\n' >$CEMLI_OUTPUT`,
+		"1.sh": `echo x_second >"$CEMLI_MASK"; touch name-s3cr3tvalue.txt; ` +
+			`printf 'kx_second=1\nkthe_third=2\n' >$CEMLI_OUTPUT`,
 		"2.sh":    `echo 's3cr3tvalue is no line' >>$CEMLI_OUTPUT`,
 		"back.sh": `printf 's3cr3tvalue\nthe_third\n' >>"$CEMLI_MASK"`,
 	}))

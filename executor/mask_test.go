@@ -20,9 +20,10 @@ func TestSecretsDoNotDecideOnEvidence(t *testing.T) {
 	for _, secret := range []string{`","version":"1.0.0"`, `report`, `eventType`} { // others: internal/hiding
 		b := newBench(t)
 		quoted, _ := json.Marshal(secret)
-		r := b.asks(with(`"parameters":{"DB_PASSWORD":{"type":"string","sensitive":true,"default":`+string(quoted)+`}}`, files{
-			"steps/run.sh": `echo kept >"$CEMLI_ARTIFACTS/report.txt"; echo too >"$CEMLI_ARTIFACTS/a-report.txt"`,
-		}), func(q *executor.Request) {
+		r := b.asks(with(`"parameters":{"DB_PASSWORD":{"type":"string","sensitive":true,"default":`+string(quoted)+`}}`,
+			files{
+				"steps/run.sh": `echo kept >"$CEMLI_ARTIFACTS/report.txt"; echo too >"$CEMLI_ARTIFACTS/a-report.txt"`,
+			}), func(q *executor.Request) {
 			q.Trigger = executor.Trigger{Kind: executor.TriggerEvent, Raw: json.RawMessage(event)}
 		})[0]
 		r = b.stored(r.RunID)
@@ -36,7 +37,8 @@ func TestSecretsDoNotDecideOnEvidence(t *testing.T) {
 				Default   string
 			}
 		}
-		if err := json.Unmarshal(r.Manifest, &m); err != nil || m.Version != "1.0.0" || m.Type != "extension" || !m.Parameters["DB_PASSWORD"].Sensitive || m.Parameters["DB_PASSWORD"].Default != "***" {
+		if err := json.Unmarshal(r.Manifest, &m); err != nil || m.Version != "1.0.0" || m.Type != "extension" ||
+			!m.Parameters["DB_PASSWORD"].Sensitive || m.Parameters["DB_PASSWORD"].Default != "***" {
 			t.Errorf("%s: manifest %s, %v", secret, r.Manifest, err)
 		}
 		if got := compact(t, r.Trigger.Raw); got != event {
@@ -73,17 +75,22 @@ k${B/-/_}=2" >$CEMLI_OUTPUT`,
 
 // A name without its secret is no other file's, and no folder of one: what is there is kept, and put back.
 func TestHiddenNamesBesideLiteralOnes(t *testing.T) {
-	const declared = `"on_failure":"stop","parameters":{"PW":{"type":"string","sensitive":true,"default":"secretone"},"FIRST":{"type":"string","sensitive":true,"default":"!before"}}`
+	const declared = `"on_failure":"stop","parameters":{"PW":{"type":"string","sensitive":true,` +
+		`"default":"secretone"},"FIRST":{"type":"string","sensitive":true,"default":"!before"}}`
 	for name, c := range map[string]struct{ script, want string }{
-		"a file":           {`echo 1 >'***'; echo 2 >secretone`, "***=1 *** (2)=2"},
-		"a later file":     {`echo 1 >'!before'; echo 2 >'***'`, "*** (2)=1 ***=2"},
-		"numbered":         {`echo 1 >secretone; echo 2 >'*** (2)'; echo 3 >'***'`, "***=3 *** (2)=2 *** (3)=1"},
-		"two numbered":     {`echo 1 >secretone; echo 2 >'!before'; echo 3 >'*** (2)'`, "***=2 *** (2)=3 *** (3)=1"},
-		"a folder":         {`echo 1 >secretone; mkdir '***'; echo 2 >'***/a'`, "***/a=2 *** (2)=1"},
-		"in a folder":      {`echo 1 >'***'; mkdir secretone; echo 2 >secretone/a; echo 3 >secretone/b`, "***=1 *** (2)/a=2 *** (2)/b=3"},
-		"hidden folders":   {`echo 1 >'!before'; mkdir secretone; echo 2 >secretone/a`, "***=1 *** (2)/a=2"},
-		"a hidden folder":  {`echo 1 >secretone; mkdir '!before'; echo 2 >'!before/a'`, "***/a=2 *** (2)=1"},
-		"one folder":       {`mkdir secretone '!before'; echo 1 >secretone/a; echo 2 >'!before/a'`, "***/a=2 ***/a (2)=1"},
+		"a file":       {`echo 1 >'***'; echo 2 >secretone`, "***=1 *** (2)=2"},
+		"a later file": {`echo 1 >'!before'; echo 2 >'***'`, "*** (2)=1 ***=2"},
+		"numbered":     {`echo 1 >secretone; echo 2 >'*** (2)'; echo 3 >'***'`, "***=3 *** (2)=2 *** (3)=1"},
+		"two numbered": {`echo 1 >secretone; echo 2 >'!before'; echo 3 >'*** (2)'`, "***=2 *** (2)=3 *** (3)=1"},
+		"a folder":     {`echo 1 >secretone; mkdir '***'; echo 2 >'***/a'`, "***/a=2 *** (2)=1"},
+		"in a folder": {
+			`echo 1 >'***'; mkdir secretone; echo 2 >secretone/a; echo 3 >secretone/b`, "***=1 *** (2)/a=2 *** (2)/b=3",
+		},
+		"hidden folders":  {`echo 1 >'!before'; mkdir secretone; echo 2 >secretone/a`, "***=1 *** (2)/a=2"},
+		"a hidden folder": {`echo 1 >secretone; mkdir '!before'; echo 2 >'!before/a'`, "***/a=2 *** (2)=1"},
+		"one folder": {
+			`mkdir secretone '!before'; echo 1 >secretone/a; echo 2 >'!before/a'`, "***/a=2 ***/a (2)=1",
+		},
 		"a package's file": {`echo 1 >secretone; echo 2 >"$OLDPWD/***"`, "*** (2)=1 ***=2"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -96,7 +103,8 @@ func TestHiddenNamesBesideLiteralOnes(t *testing.T) {
 			}
 			again := b.asked(func(q *executor.Request) {
 				resumeOf(q, r.RunID)
-				q.Reason, q.Parameters = "goes on", map[string]json.RawMessage{"PW": []byte(`"secretone"`), "FIRST": []byte(`"!before"`)}
+				q.Reason, q.Parameters = "goes on",
+					map[string]json.RawMessage{"PW": []byte(`"secretone"`), "FIRST": []byte(`"!before"`)}
 			})[0]
 			if again.Status != evidence.StatusFailed || len(again.Artifacts) < 2 {
 				t.Errorf("resumed: status %s, %s, artifacts %+v", again.Status, again.Message, again.Artifacts)
@@ -122,7 +130,11 @@ func (b *bench) keptBy(r evidence.Result) []string {
 // What could not be put back beside what was kept is not kept.
 func TestArtifactsThatAreFileAndFolder(t *testing.T) {
 	b := newBench(t)
-	r := b.ran(with(`"outputs":["a/*","b"]`, files{"steps/run.sh": `echo 1 >"$CEMLI_ARTIFACTS/a"; mkdir a "$CEMLI_ARTIFACTS/b"; echo 2 >a/x; echo 3 >b; echo 4 >"$CEMLI_ARTIFACTS/b/y"`}))
+	r := b.ran(with(`"outputs":["a/*","b"]`,
+		files{
+			"steps/run.sh": `echo 1 >"$CEMLI_ARTIFACTS/a"; mkdir a "$CEMLI_ARTIFACTS/b"; echo 2 >a/x; echo 3 >b; ` +
+				`echo 4 >"$CEMLI_ARTIFACTS/b/y"`,
+		}))
 	const clash = ": a file that was kept has the name of its folder, or is in a folder of its name"
 	if got := strings.Join(b.keptBy(r), ", "); got != "a=1, b/y=4, a/x"+clash+", b"+clash {
 		t.Errorf("artifacts %s", got)
@@ -149,9 +161,13 @@ func TestArtifactThatIsThereAlready(t *testing.T) {
 
 // The names of parameters are kept, and the values of those that are known not to be sensitive.
 func TestTriggerShowsOnlyWhatIsNotSensitive(t *testing.T) {
-	const declared = `"parameters":{"PW":{"type":"string","sensitive":true},"PIN":{"type":"integer","sensitive":true},"LEDGER":{"type":"string"}}`
+	const declared = `"parameters":{"PW":{"type":"string","sensitive":true},"PIN":{"type":"integer",` +
+		`"sensitive":true},"LEDGER":{"type":"string"}}`
 	for name, c := range map[string]struct{ members, given, want, code string }{
-		"misspelt":         {declared, `{"PWD":"Tiger-s3cr3t","LEDGER":"GL"}`, `{"PWD":"***","LEDGER":"GL"}`, "trigger.parameter_unknown"},
+		"misspelt": {
+			declared, `{"PWD":"Tiger-s3cr3t","LEDGER":"GL"}`, `{"PWD":"***","LEDGER":"GL"}`,
+			"trigger.parameter_unknown",
+		},
 		"short":            {declared, `{"PW":"x9!q"}`, `{"PW":"***"}`, "secret.short"},
 		"number":           {declared, `{"PIN":1.23456e5,"LEDGER":"no 123456"}`, `{"PIN":"***","LEDGER":"no ***"}`, ""},
 		"without manifest": {"", `{"LEDGER":"GL-is-long"}`, `{"LEDGER":"***"}`, "manifest.json"},
@@ -193,7 +209,8 @@ func compact(t *testing.T, doc json.RawMessage) string {
 // A value that is too short to be masked is refused, and in no evidence.
 func TestShortValuesAreNotStored(t *testing.T) {
 	b := newBench(t)
-	r := b.ran(with(`"parameters":{"P":{"type":"integer","sensitive":true,"default":48151,"enum":[48151,62342]}},"parameter_sets":{"S":{"P":62342}}`, files{"steps/run.sh": "echo ran"}))
+	r := b.ran(with(`"parameters":{"P":{"type":"integer","sensitive":true,"default":48151,"enum":[48151,62342]}},`+
+		`"parameter_sets":{"S":{"P":62342}}`, files{"steps/run.sh": "echo ran"}))
 	if code(r) != "secret.short" {
 		t.Errorf("%+v", r.Error)
 	}
@@ -224,7 +241,9 @@ echo "$token" >$CEMLI_ARTIFACTS/has; echo x >"$CEMLI_ARTIFACTS/name-$token"`,
 		t.Errorf("log of the step before %q", before)
 	}
 	log := b.object(evidence.Dir(r.RunID) + r.Steps[1].Log)
-	for _, want := range []string{"after ***\n", "\nd***\n", "\n***\n", "[cemli] a line of CEMLI_MASK has fewer than 6 bytes and is not masked\n"} {
+	for _, want := range []string{
+		"after ***\n", "\nd***\n", "\n***\n", "[cemli] a line of CEMLI_MASK has fewer than 6 bytes and is not masked\n",
+	} {
 		if !strings.Contains(log, want) {
 			t.Errorf("the log has no %q: %s", want, log)
 		}
@@ -238,7 +257,9 @@ echo "$token" >$CEMLI_ARTIFACTS/has; echo x >"$CEMLI_ARTIFACTS/name-$token"`,
 	if doc := b.object(evidence.ResultObject(r.RunID)); strings.Contains(doc, "4711-xyz") {
 		t.Errorf("the result has it: %s", doc)
 	}
-	if r.Outputs["OUT"] != "***" || r.Summary != "# ***\n" || !strings.Contains(fmt.Sprint(r.Artifacts), "it has a secret in it") || !strings.Contains(fmt.Sprint(r.Artifacts), "name-***") {
+	if r.Outputs["OUT"] != "***" || r.Summary != "# ***\n" ||
+		!strings.Contains(fmt.Sprint(r.Artifacts), "it has a secret in it") ||
+		!strings.Contains(fmt.Sprint(r.Artifacts), "name-***") {
 		t.Errorf("outputs %v, summary %q, artifacts %+v", r.Outputs, r.Summary, r.Artifacts)
 	}
 }
@@ -246,7 +267,10 @@ echo "$token" >$CEMLI_ARTIFACTS/has; echo x >"$CEMLI_ARTIFACTS/name-$token"`,
 // A script may close the file to others, who are of its user.
 func TestMaskFileThatIsClosed(t *testing.T) {
 	b := newBench(t)
-	r := b.ran(files{"steps/run.sh": `echo token-4711 >"$CEMLI_MASK"; chmod 0 "$CEMLI_MASK"; chmod 0 "${CEMLI_MASK%/*}"; echo token-4711`})
+	r := b.ran(files{
+		"steps/run.sh": `echo token-4711 >"$CEMLI_MASK"; chmod 0 "$CEMLI_MASK"; chmod 0 "${CEMLI_MASK%/*}"; echo ` +
+			`token-4711`,
+	})
 	if r.Status != evidence.StatusSuccess || r.Execution.Stdout != "***\n" {
 		t.Errorf("status %s, %s, stdout %q", r.Status, r.Message, r.Execution.Stdout)
 	}
@@ -266,12 +290,15 @@ func TestMaskFileThatCannotBeUsed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t)
 			r := b.ran(files{
-				"steps/run.sh": "echo early\n" + script + "\necho not-to-be-seen; echo nor-this >&2", "rollback/run.sh": `echo undone`,
+				"steps/run.sh":    "echo early\n" + script + "\necho not-to-be-seen; echo nor-this >&2",
+				"rollback/run.sh": `echo undone`,
 			})
 			if code(r) != "step.mask" || r.Status != evidence.StatusRolledBack {
 				t.Errorf("status %s, %+v", r.Status, r.Error)
 			}
-			if log := b.object(evidence.Dir(r.RunID) + r.Steps[0].Log); !strings.Contains(log, "[cemli] what is printed from here on is not shown: CEMLI_MASK cannot be used") || !r.Steps[0].Truncated {
+			if log := b.object(evidence.Dir(r.RunID) + r.Steps[0].Log); !strings.Contains(log,
+				"[cemli] what is printed from here on is not shown: CEMLI_MASK cannot be used") ||
+				!r.Steps[0].Truncated {
 				t.Errorf("log %q, truncated %t", log, r.Steps[0].Truncated)
 			}
 			b.nowhere("not-to-be-seen", "nor-this")
@@ -286,7 +313,9 @@ func TestMaskedValuesAreBounded(t *testing.T) {
 	for i := range 6 {
 		declared += fmt.Sprintf(`,"P%d":{"type":"string","sensitive":true}`, i)
 	}
-	contents := with(`"parameters":{`+declared[1:]+`,"Q":{"type":"string","sensitive":true,"default":`+strconv.Quote(strings.Repeat("q", 16<<10))+`}},"secrets":{"A":{"vault_secret":"a"}}`, files{"steps/run.sh": "echo ran"})
+	contents := with(`"parameters":{`+declared[1:]+`,"Q":{"type":"string","sensitive":true,"default":`+
+		strconv.Quote(strings.Repeat("q", 16<<10))+`}},"secrets":{"A":{"vault_secret":"a"}}`,
+		files{"steps/run.sh": "echo ran"})
 	for name, c := range map[string]struct {
 		each   int
 		secret string
@@ -301,7 +330,8 @@ func TestMaskedValuesAreBounded(t *testing.T) {
 		r := b.asks(contents, func(q *executor.Request) {
 			q.Parameters = map[string]json.RawMessage{}
 			for i := range 6 {
-				q.Parameters[fmt.Sprintf("P%d", i)] = append(quoted(c.each)[:c.each], json.RawMessage(fmt.Sprintf(`%d"`, i))...)
+				q.Parameters[fmt.Sprintf("P%d", i)] = append(quoted(c.each)[:c.each],
+					json.RawMessage(fmt.Sprintf(`%d"`, i))...)
 			}
 		})[0]
 		if code(r) != c.code {
@@ -321,7 +351,8 @@ func TestWorstManifestCosts(t *testing.T) {
 		for i := range n {
 			values = append(values, fmt.Sprintf(`"e%d":{"P":%s}`, i, long(size+3*(i%4))))
 		}
-		return `"parameters":{"P":{"type":"string","sensitive":true}},"environment_parameters":{` + strings.Join(values, ",") + `}`
+		return `"parameters":{"P":{"type":"string","sensitive":true}},"environment_parameters":{` +
+			strings.Join(values, ",") + `}`
 	}
 	cost := func(members, want string) uint64 {
 		b := newBench(t)
@@ -353,12 +384,16 @@ func TestWorstManifestCosts(t *testing.T) {
 		"of the shortest": {groups(1000, 6), ""},
 		"nothing masked":  {`"x-a":` + long(500_000), ""},
 		"a vast pattern":  {`"parameters":{"P":{"type":"string","pattern":"` + repeated + `"}}`, "manifest.pattern"},
-		"vast patterns":   {`"parameters":{` + many(900, `"P%d":{"type":"string","pattern":"`+repeated+`"}`) + `}`, "manifest.pattern"},
-		"large patterns":  {`"parameters":{` + many(10, `"P%d":{"type":"string","pattern":"(?:`+strings.Repeat("a?", 480)+`){9}"}`) + `}`, ""},
+		"vast patterns": {
+			`"parameters":{` + many(900, `"P%d":{"type":"string","pattern":"`+repeated+`"}`) + `}`, "manifest.pattern",
+		},
+		"large patterns": {`"parameters":{` +
+			many(10, `"P%d":{"type":"string","pattern":"(?:`+strings.Repeat("a?", 480)+`){9}"}`) + `}`, ""},
 		"braces":          {`"outputs":["` + strings.Repeat("{a,a}", 40) + `c"]`, "manifest.glob"},
 		"braces that fit": {`"outputs":[` + many(15, `"`+strings.Repeat("{a,a}", 6)+`%d"`) + `]`, ""},
 		"undeclared": {
-			`"parameters":{` + many(1000, `"P`+strings.Repeat("q", 56)+`%d":{"type":"string"}`) + `},"parameter_sets":{"S":{` + many(990, `"Z`+strings.Repeat("q", 56)+`%d":1`) + `}}`,
+			`"parameters":{` + many(1000, `"P`+strings.Repeat("q", 56)+`%d":{"type":"string"}`) +
+				`},"parameter_sets":{"S":{` + many(990, `"Z`+strings.Repeat("q", 56)+`%d":1`) + `}}`,
 			"manifest.undeclared",
 		},
 		"unknown keys": {`"steps":[` + many(80, `{"n%d":[],`+many(900, `"nam%d":1`)+`}`) + `]`, "manifest.required"},

@@ -8,7 +8,7 @@ import (
 	"cemli-executor/internal/uploader"
 )
 
-// What callers ask with; see there.
+// The types of requests and of the configuration; see their packages.
 type (
 	Event       = intake.Event
 	Request     = intake.Request
@@ -31,7 +31,7 @@ type (
 	WriteLog     = uploader.WriteLog
 )
 
-// The actions of the contract, the kinds of trigger, and what of the scripts' output is logged.
+// The actions of the contract, the kinds of trigger, and which part of the scripts' output is logged.
 const (
 	ActionApply    = intake.ActionApply
 	ActionDryRun   = intake.ActionDryRun
@@ -51,8 +51,8 @@ const (
 	OutputNone = pipeline.OutputNone
 )
 
-// InlinePolicy is a policy that is given as text, or that a file holds.
+// InlinePolicy makes a policy of a document that is given as text or read from a file; source names it in results.
 func InlinePolicy(source string, doc []byte) *Policy { return admission.InlinePolicy(source, doc) }
 
-// DefaultLimits are the limits where nothing else is configured.
+// DefaultLimits returns the limits that apply unless others are configured.
 func DefaultLimits() Limits { return admission.DefaultLimits() }

@@ -14,7 +14,10 @@ import (
 )
 
 // hostileNames are names that objects of a bucket have, and that no package can have.
-var hostileNames = []string{"/x.zip", "a//b.zip", "../c.zip", "in/./d.zip", "tab\t.zip", "nul\x00.zip", "a\u202epiz.zip", "\u200f.zip", "\u0085.zip"}
+var hostileNames = []string{
+	"/x.zip", "a//b.zip", "../c.zip", "in/./d.zip", "tab\t.zip", "nul\x00.zip", "a\u202epiz.zip", "\u200f.zip",
+	"\u0085.zip",
+}
 
 // shelf is a bucket that has objects whose names cannot be asked for.
 type shelf struct {
@@ -47,7 +50,8 @@ func (b *bench) refusedForItsName(r evidence.Result, name string) {
 		b.t.Errorf("%q: status %s, %+v, object %q", name, r.Status, r.Error, r.SourceObject)
 	}
 	nothingRan(b.t, r)
-	if doc := strings.ReplaceAll(b.object(evidence.ResultObject(r.RunID)), "\n", ""); strings.ContainsFunc(doc, evidence.Deceptive) {
+	if doc := strings.ReplaceAll(b.object(evidence.ResultObject(r.RunID)), "\n", ""); strings.ContainsFunc(doc,
+		evidence.Deceptive) {
 		b.t.Errorf("%q: the evidence looks different from what it says: %q", name, doc)
 	}
 }

@@ -38,7 +38,9 @@ type unanswered struct {
 	results map[string][]byte
 }
 
-func (u unanswered) Put(ctx context.Context, name string, body io.ReadSeeker, size int64, opts store.PutOptions) (info store.Info, err error) {
+func (u unanswered) Put(
+	ctx context.Context, name string, body io.ReadSeeker, size int64, opts store.PutOptions,
+) (info store.Info, err error) {
 	if !strings.HasSuffix(name, "/result.json") {
 		return u.Bucket.Put(ctx, name, body, size, opts)
 	}
@@ -56,14 +58,16 @@ func TestAResultThatAppearsLate(t *testing.T) {
 	late := map[string][]byte{}
 	b.config.Results = unanswered{b.results, late}
 	undo := executor.Request{
-		Bucket: "packages", Action: executor.ActionRollback, Back: executor.Back{RollbackOf: first.RunID}, Reason: "a mistake", Trigger: executor.Trigger{Kind: executor.TriggerRequest},
+		Bucket: "packages", Action: executor.ActionRollback, Back: executor.Back{RollbackOf: first.RunID},
+		Reason: "a mistake", Trigger: executor.Trigger{Kind: executor.TriggerRequest},
 	}
 	if _, err := b.run(within(t, 6*time.Second), undo); err == nil || len(late) != 1 {
 		t.Fatalf("%v, %d results", err, len(late))
 	}
 	b.config.Results = b.results
 	for name, doc := range late {
-		if _, err := b.results.Put(t.Context(), name, bytes.NewReader(doc), int64(len(doc)), store.PutOptions{IfNoneMatch: true}); err != nil {
+		if _, err := b.results.Put(t.Context(), name, bytes.NewReader(doc), int64(len(doc)),
+			store.PutOptions{IfNoneMatch: true}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -113,7 +117,9 @@ type putting struct {
 	ask func(name string, doc map[string]any) error
 }
 
-func (p putting) Put(ctx context.Context, name string, body io.ReadSeeker, size int64, opts store.PutOptions) (store.Info, error) {
+func (p putting) Put(
+	ctx context.Context, name string, body io.ReadSeeker, size int64, opts store.PutOptions,
+) (store.Info, error) {
 	var doc map[string]any
 	if err := json.NewDecoder(body).Decode(&doc); err != nil {
 		return store.Info{}, err
@@ -132,13 +138,16 @@ func (p putting) Put(ctx context.Context, name string, body io.ReadSeeker, size 
 func secondBegins(name string, doc map[string]any) bool {
 	frame, _ := doc["frame"].(map[string]any)
 	steps, _ := frame["steps"].([]any)
-	return strings.HasPrefix(name, "claims/") && len(steps) == 2 && steps[1].(map[string]any)["status"] == string(evidence.StepInterrupted)
+	return strings.HasPrefix(name, "claims/") && len(steps) == 2 &&
+		steps[1].(map[string]any)["status"] == string(evidence.StepInterrupted)
 }
 
 // A step begins when that is noted, and not before: if the executor died, its result would say that it had not run.
 func TestAStepThatCannotBeNoted(t *testing.T) {
 	contents := files{"steps/1.sh": "echo one", "steps/2.sh": "echo two"}
-	for outage, status := range map[time.Duration]evidence.Status{30 * time.Second: evidence.StatusSuccess, time.Minute: evidence.StatusFailed} {
+	for outage, status := range map[time.Duration]evidence.Status{
+		30 * time.Second: evidence.StatusSuccess, time.Minute: evidence.StatusFailed,
+	} {
 		quick(t, func(b *bench) {
 			b.outageOf(outage, secondBegins)
 			info := b.upload("sample-1.0.0.zip", pack(t, contents), store.PutOptions{})
@@ -150,7 +159,8 @@ func TestAStepThatCannotBeNoted(t *testing.T) {
 			if status == evidence.StatusSuccess && (!began || r.Steps[1].Start.Sub(*r.Steps[0].Start) < outage) {
 				t.Errorf("it began before that was noted: %+v", r.Steps)
 			}
-			if status == evidence.StatusFailed && (began || code(r) != "state.unnoted" || r.Steps[1].Status != evidence.StepNotRun) {
+			if status == evidence.StatusFailed &&
+				(began || code(r) != "state.unnoted" || r.Steps[1].Status != evidence.StepNotRun) {
 				t.Errorf("began %v; %+v, %+v", began, r.Error, r.Steps)
 			}
 		})
@@ -174,7 +184,8 @@ func TestTheEndIsNotedAfterAnOutage(t *testing.T) {
 		b.config.Results, b.config.State = b.results, b.state
 		b.age()
 		b.sweep()
-		if r, ok := b.resultOf("sample"); !ok || r.Status != evidence.StatusSuccess || r.Steps[0].Status != evidence.StepSuccess {
+		if r, ok := b.resultOf("sample"); !ok || r.Status != evidence.StatusSuccess ||
+			r.Steps[0].Status != evidence.StepSuccess {
 			t.Errorf("%s, %s, %+v", r.Status, r.Message, r.Steps)
 		}
 	})
@@ -187,7 +198,9 @@ type hangs struct {
 	once   *sync.Once
 }
 
-func (h hangs) Put(ctx context.Context, name string, body io.ReadSeeker, size int64, opts store.PutOptions) (store.Info, error) {
+func (h hangs) Put(
+	ctx context.Context, name string, body io.ReadSeeker, size int64, opts store.PutOptions,
+) (store.Info, error) {
 	if strings.HasSuffix(name, h.suffix) {
 		h.once.Do(func() { <-ctx.Done() })
 		if ctx.Err() != nil {
@@ -205,7 +218,8 @@ func TestARequestThatHangsAtTheEnd(t *testing.T) {
 				b.config.Results = hangs{b.results, name, new(sync.Once)}
 				info := b.upload("sample-1.0.0.zip", pack(t, files{"steps/run.sh": "true"}), store.PutOptions{})
 				r, err := b.run(within(b.t, 10*time.Second), event(info.Name, info.ETag))
-				if err != nil || r.Status != evidence.StatusSuccess || b.object(evidence.Dir(r.RunID)+"steps/01-run.log") != "steps/run.sh\n" {
+				if err != nil || r.Status != evidence.StatusSuccess ||
+					b.object(evidence.Dir(r.RunID)+"steps/01-run.log") != "steps/run.sh\n" {
 					t.Errorf("%s, %s, %v", r.Status, r.Message, err)
 				}
 			})
@@ -221,7 +235,8 @@ func TestASweepInSpareTimeEnds(t *testing.T) {
 		time.Sleep(10 * time.Minute)
 		b.config.State = silent{b.state}
 		start := time.Now()
-		if err := executor.New(b.config).SweepInSpareTime(within(b.t, time.Minute), "call"); err == nil || time.Since(start) > 5*time.Second {
+		if err := executor.New(b.config).SweepInSpareTime(within(b.t, time.Minute), "call"); err == nil ||
+			time.Since(start) > 5*time.Second {
 			t.Errorf("it took %s, error %v", time.Since(start), err)
 		}
 	})

@@ -21,28 +21,30 @@ import (
 // Probe is what this deployment can do, line by line.
 type Probe struct {
 	Action      Action      `json:"action"`
-	OK          bool        `json:"ok"` // every line is
+	OK          bool        `json:"ok"` // every line is OK
 	Environment string      `json:"environment"`
 	Version     string      `json:"version"`
 	Lines       []ProbeLine `json:"lines"`
 }
 
-// Probing is what a probe has to know besides the executor's own configuration.
+// Probing is what a probe has to know besides the executor's configuration.
 type Probing struct {
-	Problems    []problem.Problem // of the configuration: where there are some no service is asked
+	Problems    []problem.Problem // of the configuration; if there are any, no service is asked
 	Credentials []string          // files that hold this program's identity
 	Checks      []ProbeCheck
 }
 
-// probeTime bounds what is asked of the services, all at once.
+// probeTime bounds the checks of the services, which run at the same time.
 const probeTime = 20 * time.Second
 
-// Probe looks at everything that a run needs, and runs nothing of anybody's. It reads no secret, sends no
-// message, and leaves one small object in the results bucket, the first time.
+// Probe checks everything that a run needs, without running any package. It reads no secret, sends no message, and
+// leaves one small object in the results bucket, the first time.
 func (e *Executor) Probe(ctx context.Context, more Probing) Probe {
 	p := Probe{Action: ActionProbe, Environment: e.Environment, Version: e.Identity.ExecutorVersion}
 	for _, wrong := range more.Problems {
-		p.Lines = append(p.Lines, ProbeLine{What: "configuration", Says: problem.New(wrong, nil).Message(), Code: wrong.Code, Cure: wrong.Hint})
+		p.Lines = append(p.Lines, ProbeLine{
+			What: "configuration", Says: problem.New(wrong, nil).Message(), Code: wrong.Code, Cure: wrong.Hint,
+		})
 	}
 	ctx, cancel := context.WithTimeout(ctx, probeTime)
 	defer cancel()
@@ -60,7 +62,7 @@ func (e *Executor) Probe(ctx context.Context, more Probing) Probe {
 	return p
 }
 
-// ask asks the services, all at once. The policy may raise the level of the sandbox.
+// ask checks the services, all at the same time. The policy may raise the level of the sandbox.
 func (e probing) ask(ctx context.Context, more []ProbeCheck, level *sandbox.Level) []ProbeLine {
 	checks := append([]ProbeCheck{
 		{"clock", e.probeClock},
@@ -92,7 +94,7 @@ func (e probing) probeClock(ctx context.Context) (string, error) {
 	return fmt.Sprintf("within %s of the store's", claim.MaxSkew), e.Book.CheckClock(ctx)
 }
 
-// probeState does with one object all that is done with records.
+// probeState does everything with one object that runs do with records.
 func (e probing) probeState(ctx context.Context) (string, error) {
 	if err := e.put(ctx, e.State, store.PutOptions{}); err != nil {
 		return "", err
@@ -105,7 +107,8 @@ func (e probing) probeState(ctx context.Context) (string, error) {
 	if err := errors.Join(err, body.Close()); err != nil {
 		return "", store.Error(store.ErrUnavailable, "read", e.State.Name(), e.probeObject(), err)
 	}
-	if err := e.put(ctx, e.State, store.PutOptions{IfMatch: info.ETag}); err != nil && !errors.Is(err, store.ErrChanged) {
+	if err := e.put(ctx, e.State, store.PutOptions{IfMatch: info.ETag}); err != nil &&
+		!errors.Is(err, store.ErrChanged) {
 		return "", err // another probe may have come between
 	}
 	if _, err := e.State.List(ctx, store.ListOptions{Prefix: "probe/", Limit: 1}); err != nil {
@@ -117,12 +120,12 @@ func (e probing) probeState(ctx context.Context) (string, error) {
 	return e.State.Name() + " can be written, read, listed and deleted from", nil
 }
 
-// creator is a bucket that can tell whether an object may be created without creating one.
+// creator is a bucket that can tell, without creating an object, whether one may be created.
 type creator interface {
 	MayCreate(ctx context.Context, name string) error
 }
 
-// probeResults creates an object once, and has the store refuse it from then on.
+// probeResults creates an object once, and checks that the store refuses to create it again.
 func (e probing) probeResults(ctx context.Context) (string, error) {
 	err := e.put(ctx, e.Results, store.PutOptions{IfNoneMatch: true})
 	if err == nil {
@@ -131,12 +134,14 @@ func (e probing) probeResults(ctx context.Context) (string, error) {
 	switch {
 	case err == nil:
 		return "", problem.New(problem.Problem{
-			Code: "store.evidence", Where: e.Results.Name() + "/" + e.probeObject(), Message: "the store has overwritten what was to be created only", Hint: "use Object Storage, which heeds If-None-Match",
+			Code: "store.evidence", Where: e.Results.Name() + "/" + e.probeObject(),
+			Message: "the store has overwritten what was to be created only",
+			Hint:    "use Object Storage, which heeds If-None-Match",
 		}, nil)
 	case !errors.Is(err, store.ErrExists):
 		return "", err
 	}
-	// Who may read and not create is told the same of a name that is taken.
+	// The store refuses an existing name in the same way if the function may not create objects at all.
 	if b, ok := e.Results.(creator); ok {
 		if err := b.MayCreate(ctx, e.probeObject()+"-none"); err != nil {
 			return "", err
@@ -148,7 +153,7 @@ func (e probing) probeResults(ctx context.Context) (string, error) {
 	return e.Results.Name() + " takes new objects and overwrites none", nil
 }
 
-// probePackages reads what is not there: that it is not found is for those who may read.
+// probePackages reads an object that does not exist: only those who may read are told that.
 func (e probing) probePackages(ctx context.Context) (string, error) {
 	if _, err := e.Packages.List(ctx, store.ListOptions{Limit: 1}); err != nil {
 		return "", err
@@ -159,7 +164,7 @@ func (e probing) probePackages(ctx context.Context) (string, error) {
 	body, _, err := e.Packages.Get(ctx, e.probeObject(), store.GetOptions{Length: 1})
 	switch {
 	case err == nil:
-		_ = body.Close() // that it may be read was asked
+		_ = body.Close() // it may be read, which is all that is checked
 	case !errors.Is(err, store.ErrNotFound):
 		return "", err
 	}

@@ -7,8 +7,8 @@ import (
 	"cemli-executor/internal/problem"
 )
 
-// ProbeLine is one thing that was looked at. Where it is not OK, Code is that of a run that met with it, and
-// Cure is what to do.
+// ProbeLine is the outcome of one check. If it is not OK, Code is the code with which a run would fail, and Cure is
+// what to do.
 type ProbeLine struct {
 	What string `json:"what"`
 	OK   bool   `json:"ok"`
@@ -17,7 +17,7 @@ type ProbeLine struct {
 	Cure string `json:"cure,omitempty"`
 }
 
-// ProbeCheck is something that the program around the executor can look at; says is for a person.
+// ProbeCheck is a check that the program around the executor adds; says is for a person.
 type ProbeCheck struct {
 	What string
 	Try  func(ctx context.Context) (says string, err error)
@@ -33,6 +33,8 @@ func (c ProbeCheck) line(ctx context.Context, e probing) ProbeLine {
 		return ProbeLine{What: c.What, OK: true, Says: says}
 	}
 	e.Log.Warn("probe", "what", c.What, "code", problem.CodeOf(err), "error", err.Error())
-	p := problem.Of(err, problem.Problem{Code: codes.Internal, Message: "it could not be looked at", Hint: "see the function's log"})
+	p := problem.Of(err, problem.Problem{
+		Code: codes.Internal, Message: "it could not be looked at", Hint: "see the function's log",
+	})
 	return ProbeLine{What: c.What, Says: p.Message(), Code: p.Code(), Cure: p.Problems[0].Hint}
 }

@@ -18,7 +18,7 @@ import (
 	"cemli-executor/internal/workdir"
 )
 
-// machine looks at what scripts would run on, at a level of the sandbox.
+// machine checks what scripts would run on, at a level of the sandbox.
 func (e probing) machine(ctx context.Context, level sandbox.Level, credentials []string) []ProbeLine {
 	has := sandbox.Probe()
 	landlock := has.NoLandlock.String()
@@ -27,15 +27,19 @@ func (e probing) machine(ctx context.Context, level sandbox.Level, credentials [
 	}
 	known := func(what, says string) ProbeLine { return ProbeLine{What: what, OK: true, Says: says} }
 	lines := []ProbeLine{
-		known("kernel", firstLine("/proc/sys/kernel/osrelease")+", ptrace_scope "+firstLine("/proc/sys/kernel/yama/ptrace_scope")),
+		known("kernel",
+			firstLine("/proc/sys/kernel/osrelease")+", ptrace_scope "+firstLine("/proc/sys/kernel/yama/ptrace_scope")),
 		known("landlock", landlock),
 		known("memory", cgroup("memory.max", "memory/memory.limit_in_bytes")+" bytes"),
 		known("processes", cgroup("pids.current", "pids/pids.current")+" of "+cgroup("pids.max", "pids/pids.max")),
 		known("tools", strings.Join(tools(), " ")),
 	}
-	seccomp := ProbeLine{What: "seccomp", OK: has.Seccomp || level == sandbox.LevelNone, Says: "the kernel filters system calls"}
+	seccomp := ProbeLine{
+		What: "seccomp", OK: has.Seccomp || level == sandbox.LevelNone, Says: "the kernel filters system calls",
+	}
 	if !has.Seccomp {
-		seccomp.Says, seccomp.Code, seccomp.Cure = "the kernel cannot filter system calls", "sandbox.unavailable", "use another kernel or container engine"
+		seccomp.Says, seccomp.Code = "the kernel cannot filter system calls", "sandbox.unavailable"
+		seccomp.Cure = "use another kernel or container engine"
 	}
 	lines = append(lines, seccomp)
 	for _, c := range []ProbeCheck{
@@ -47,7 +51,7 @@ func (e probing) machine(ctx context.Context, level sandbox.Level, credentials [
 	return lines
 }
 
-// firstLine is a file of the kernel's; "unknown" where there is none.
+// firstLine returns the first line of a file; "unknown" if it cannot be read.
 func firstLine(path string) string {
 	doc, err := os.ReadFile(path)
 	if err != nil {
@@ -57,7 +61,7 @@ func firstLine(path string) string {
 	return line
 }
 
-// cgroup is what the container's control group says, under its newer or its older name.
+// cgroup returns a value of the container's control group, under its newer or its older name.
 func cgroup(names ...string) string {
 	for _, name := range names {
 		if value := firstLine("/sys/fs/cgroup/" + name); value != "unknown" {
@@ -67,10 +71,12 @@ func cgroup(names ...string) string {
 	return "unknown"
 }
 
-// tools are those of the usual ones that scripts would find.
+const usualTools = "bash curl git java jq node openssl perl psql python3 sqlite3 sqlplus tar unzip wget zip"
+
+// tools lists the usual tools that scripts would find.
 func tools() []string {
 	var found []string
-	for _, name := range strings.Fields("bash curl git java jq node openssl perl psql python3 sqlite3 sqlplus tar unzip wget zip") {
+	for _, name := range strings.Fields(usualTools) {
 		for _, dir := range filepath.SplitList(steps.SearchPath) {
 			if _, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
 				found = append(found, name)
@@ -96,13 +102,14 @@ func (e probing) probeSpace() (string, error) {
 	says := fmt.Sprintf("%d MB and %s files are free", free.Bytes>>20, inodes)
 	if free.Bytes < workdir.Spare.Bytes || free.Inodes < workdir.Spare.Inodes {
 		return "", problem.New(problem.Problem{
-			Code: "archive.no_space", Message: says + ", and a run takes more", Hint: "give the function more memory, a quarter of which is its /tmp",
+			Code: "archive.no_space", Message: says + ", and a run takes more",
+			Hint: "give the function more memory, a quarter of which is its /tmp",
 		}, nil)
 	}
 	return says, nil
 }
 
-// reach tells which of its arguments a script can open, by their places.
+// reach prints the positions of those of its arguments that a script can open.
 const reach = `i=0; for f; do i=$((i+1)); if { : <"$f"; } 2>/dev/null; then echo $i; fi; done`
 
 // probeSandbox runs a script that tries what scripts must not be able to do.
@@ -111,26 +118,31 @@ func (e probing) probeSandbox(ctx context.Context, level sandbox.Level, credenti
 		return "", err
 	}
 	self := strconv.Itoa(os.Getpid())
-	secrets := append([]string{"/proc/" + self + "/environ", "/proc/" + self + "/mem", "/proc/1/environ"}, credentials...)
+	memory := []string{"/proc/" + self + "/environ", "/proc/" + self + "/mem", "/proc/1/environ"}
+	secrets := append(memory, credentials...)
 	outcome, opened, err := e.trial(ctx, level, secrets)
 	if err != nil {
 		return "", err
 	}
 	is := outcome.Layers.Level()
-	says := fmt.Sprintf("level %s, at least %s being demanded; open are: %s", is, level, strings.Join(outcome.Layers.Gaps(), " "))
+	says := fmt.Sprintf("level %s, at least %s being demanded; open are: %s", is, level,
+		strings.Join(outcome.Layers.Gaps(), " "))
 	switch {
 	case len(opened) == 0:
 		return says + "; scripts could open none of the places where credentials are", nil
 	case is.Reaches(sandbox.LevelIsolated):
 		return "", problem.New(problem.Problem{
-			Code: "sandbox.failed", Message: fmt.Sprintf("a script at level %s could open what it must not: %d of %d places", is, len(opened), len(secrets)),
+			Code: "sandbox.failed",
+			Message: fmt.Sprintf("a script at level %s could open what it must not: %d of %d places", is, len(opened),
+				len(secrets)),
 			Hint: "use another kernel or container engine, and report it",
 		}, nil)
 	}
-	return says + fmt.Sprintf("; scripts can open the function's credentials (%d of %d places), which CEMLI_SANDBOX accepts", len(opened), len(secrets)), nil
+	return says + fmt.Sprintf("; scripts can open the function's credentials (%d of %d places), "+
+		"which CEMLI_SANDBOX accepts", len(opened), len(secrets)), nil
 }
 
-// trial runs a script in the sandbox, and returns which of the files it could open.
+// trial runs a script in the sandbox, and returns the positions of the files that it could open.
 func (e probing) trial(ctx context.Context, level sandbox.Level, files []string) (sandbox.Outcome, []string, error) {
 	user, _ := sandbox.User(level)
 	dir, err := workdir.Make(e.WorkDir, user)
@@ -147,8 +159,10 @@ func (e probing) trial(ctx context.Context, level sandbox.Level, files []string)
 		spawn = sandbox.Run
 	}
 	outcome, err := spawn(ctx, sandbox.Command{
-		Path: "/bin/bash", Args: append([]string{"-c", reach, "probe"}, files...), Dir: dir.Path(workdir.Package), Env: []string{"PATH=" + steps.SearchPath},
-		Stdout: &out, Stderr: &out, Grace: time.Second, Level: level, Limits: e.Scripts, Writable: dir.Writable(), Kept: e.Keeper,
+		Path: "/bin/bash", Args: append([]string{"-c", reach, "probe"}, files...), Dir: dir.Path(workdir.Package),
+		Env:    []string{"PATH=" + steps.SearchPath},
+		Stdout: &out, Stderr: &out, Grace: time.Second, Level: level, Limits: e.Scripts, Writable: dir.Writable(),
+		Kept:    e.Keeper,
 		Network: level == sandbox.LevelNone,
 	})
 	return outcome, strings.Fields(out.String()), err

@@ -17,12 +17,13 @@ func TestResultOfManyProblemsIsReadBack(t *testing.T) {
 	for i := range 1000 {
 		declared = append(declared, fmt.Sprintf(`"P%s%04d":{"type":"string"}`, strings.Repeat("q", 58), i))
 	}
-	r := b.asks(with(`"parameters":{`+strings.Join(declared, ",")+`}`, files{"steps/run.sh": "true"}), func(q *executor.Request) {
-		q.Parameters = map[string]json.RawMessage{}
-		for i := range 256 {
-			q.Parameters[fmt.Sprintf("Z%s%04d", strings.Repeat("r", 58), i)] = []byte(`"x"`)
-		}
-	})[0]
+	r := b.asks(with(`"parameters":{`+strings.Join(declared, ",")+`}`, files{"steps/run.sh": "true"}),
+		func(q *executor.Request) {
+			q.Parameters = map[string]json.RawMessage{}
+			for i := range 256 {
+				q.Parameters[fmt.Sprintf("Z%s%04d", strings.Repeat("r", 58), i)] = []byte(`"x"`)
+			}
+		})[0]
 	doc := b.object(evidence.ResultObject(r.RunID))
 	if len(doc) > 1<<20 {
 		t.Errorf("the result has %d bytes", len(doc))
@@ -47,10 +48,12 @@ func TestManyViolationsAreLimited(t *testing.T) {
 	for i := range 1000 {
 		required = append(required, fmt.Sprintf(`"/x-%d":true`, i))
 	}
-	b.config.Policy = executor.InlinePolicy("inline", []byte(`{"environment":"test","require":{`+strings.Join(required, ",")+`}}`))
+	b.config.Policy = executor.InlinePolicy("inline",
+		[]byte(`{"environment":"test","require":{`+strings.Join(required, ",")+`}}`))
 	r := b.ran(files{"steps/run.sh": "true"})
 	stored := b.stored(r.RunID)
-	if n := len(stored.Policy.Violations); n != 101 || !strings.Contains(stored.Policy.Violations[100].Message, "900 more") || len(stored.Error.Problems) != 101 {
+	if n := len(stored.Policy.Violations); n != 101 ||
+		!strings.Contains(stored.Policy.Violations[100].Message, "900 more") || len(stored.Error.Problems) != 101 {
 		t.Errorf("%d violations, %+v", n, stored.Error)
 	}
 }

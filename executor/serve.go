@@ -9,30 +9,30 @@ import (
 	"cemli-executor/internal/problem"
 )
 
-// serve does what a request asks, or has another invocation do it that has more time.
+// serves a request, or hands it off if it needs more time than any invocation like this one has.
 func (w *work) serve(ctx context.Context, request Request) ([]evidence.Result, error) {
 	results, err := w.answer(ctx, request)
 	if pending := w.needsMore; pending != "" {
 		w.needsMore = ""
-		return w.handOver(ctx, pending, request.CallID, results, err)
+		return w.handOffOrRefuse(ctx, pending, request.CallID, results, err)
 	}
 	return results, err
 }
 
-// answer does what a request asks, as far as there is time.
+// answer serves a request as far as there is time.
 func (w *work) answer(ctx context.Context, request Request) ([]evidence.Result, error) {
 	end, err := w.run(ctx, request)
 	if end.Sets == nil {
 		return []evidence.Result{end.Result}, err
 	}
-	if end.Sets.Held == nil {
+	if end.Sets.Acquired == nil {
 		return w.answerSets(ctx, ofSet(request, end), end.Sets.Claim)
 	}
 	return w.runSets(ctx, ofSet(request, end), *end.Sets)
 }
 
-// drain starts the runs whose turn it is in the groups that were released, here where the time left is
-// enough, and hands to other invocations what is to go on there. What fails is found by the sweep.
+// drain makes the runs whose turn it is in the groups that were released, if enough time is left, and hands off what
+// other invocations are to serve. A sweep retries what fails.
 func (w *work) drain(ctx context.Context, callID string) {
 	seen := map[string]string{}
 	for len(w.released) > 0 {
@@ -44,14 +44,14 @@ func (w *work) drain(ctx context.Context, callID string) {
 			continue
 		}
 		if first == nil || seen[name] == first.Key {
-			continue // nobody waits, or the one who does did not get on
+			continue // no run waits, or its turn came and it did not begin
 		}
 		seen[name] = first.Key
 		if w.mustHandOff(w.need(first.Need)) {
 			w.handOffs = append(w.handOffs, first.Pending)
 			continue
 		}
-		if !w.fits(min(w.need(first.Need), w.least)) {
+		if !w.fits(min(w.need(first.Need), w.defaultNeed)) {
 			w.Log.Info("left to the next sweep", "request", first.Pending, "group", name)
 			continue
 		}
@@ -65,15 +65,17 @@ func (w *work) drain(ctx context.Context, callID string) {
 		w.released = append(w.released, name)
 	}
 	for _, pending := range w.handOffs {
-		_ = w.hand(ctx, pending) // the sweep finds it
+		_ = w.handOff(ctx, pending) // a sweep finds what fails
 	}
 	w.handOffs = nil
 }
 
-// handOver hands over a request that no invocation like this one can end. Where there can be no other,
-// that is the end of it.
-func (w *work) handOver(ctx context.Context, pending, callID string, results []evidence.Result, err error) ([]evidence.Result, error) {
-	refused := w.hand(ctx, pending)
+// handOffOrRefuse hands off a request for which an invocation like this one is too short. If there can be no other
+// invocation, it ends the request with the reason.
+func (w *work) handOffOrRefuse(
+	ctx context.Context, pending, callID string, results []evidence.Result, err error,
+) ([]evidence.Result, error) {
+	refused := w.handOff(ctx, pending)
 	if refused == nil || problem.CodeOf(refused) == "" || pipeline.Retryable(refused) || !w.fits(0) {
 		return results, err
 	}

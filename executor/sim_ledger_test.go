@@ -41,7 +41,9 @@ type upload struct {
 
 // place is where a run of it is in the order of its group.
 func (u *upload) place(set string) claim.Place {
-	return claim.Place{Created: u.created.UTC(), Package: u.pkg.name, Version: u.release, Object: u.object, ETag: u.etag, Set: set}
+	return claim.Place{
+		Created: u.created.UTC(), Package: u.pkg.name, Version: u.release, Object: u.object, ETag: u.etag, Set: set,
+	}
 }
 
 // ledger is what really happened, as the outside sees it, and what is wrong with it.
@@ -80,8 +82,11 @@ type simGroup struct {
 
 func newLedger() ledger {
 	return ledger{
-		packages: map[string]*simPackage{}, accepted: map[string]bool{}, squeezed: map[string]bool{}, executions: map[string]int{}, began: map[string]bool{}, runs: map[string][]string{}, groups: map[string]*simGroup{},
-		model: newModel(), fences: map[string]int64{}, places: map[string]claim.Place{}, byHand: map[string]bool{}, late: map[string]bool{}, announced: map[string]int{},
+		packages: map[string]*simPackage{}, accepted: map[string]bool{}, squeezed: map[string]bool{},
+		executions: map[string]int{}, began: map[string]bool{}, runs: map[string][]string{},
+		groups: map[string]*simGroup{},
+		model:  newModel(), fences: map[string]int64{}, places: map[string]claim.Place{}, byHand: map[string]bool{},
+		late: map[string]bool{}, announced: map[string]int{},
 		deeds: map[string]*deed{}, leases: map[string]time.Time{},
 	}
 }
@@ -272,7 +277,8 @@ func (w *world) judge() {
 			w.violated("run %s was not announced", id)
 		}
 		if w.began[id] && r.Status != evidence.StatusInterrupted && r.Late != w.late[id] {
-			w.violated("run %s of %s says late: %v; %s %s %s", id, r.SourceObject, r.Late, r.Trigger.Kind, r.PreviousRunID, r.Reason)
+			w.violated("run %s of %s says late: %v; %s %s %s", id, r.SourceObject, r.Late, r.Trigger.Kind,
+				r.PreviousRunID, r.Reason)
 		}
 	}
 	w.judgeApplied(found)
@@ -283,7 +289,8 @@ func (w *world) judge() {
 		}
 	}
 	for _, a := range w.answers {
-		if r, ok := found[a.RunID]; a.RunID != "" && a.Status != evidence.StatusInProgress && (!ok || r.Status != a.Status) {
+		if r, ok := found[a.RunID]; a.RunID != "" && a.Status != evidence.StatusInProgress &&
+			(!ok || r.Status != a.Status) {
 			w.violated("an invocation answered %s for run %s, whose result says %q", a.Status, a.RunID, r.Status)
 		} else if a.RunID != "" && !ok {
 			w.violated("an invocation answered that run %s goes on, which has no result", a.RunID)
@@ -302,7 +309,9 @@ func (w *world) ended(p *simPackage, r evidence.Result, found map[string]evidenc
 	case evidence.StatusSuccess:
 		return w.began[r.RunID] == (p.action == "") && (!bad || p.action != "")
 	case evidence.StatusFailed, evidence.StatusRolledBack:
-		return w.began[r.RunID] && (bad || strings.HasPrefix(p.name, "flaky") || r.Error.Code == "step.timeout" && w.slow(r) || r.Error.Code == "state.unnoted" && (w.slow(r) || w.outages != nil))
+		return w.began[r.RunID] && (bad || strings.HasPrefix(p.name, "flaky") ||
+			r.Error.Code == "step.timeout" && w.slow(r) ||
+			r.Error.Code == "state.unnoted" && (w.slow(r) || w.outages != nil))
 	case evidence.StatusSkipped:
 		previous := found[r.PreviousRunID]
 		return !w.began[r.RunID] && (previous.Status == evidence.StatusSuccess || p.sets[0] != "")

@@ -24,12 +24,15 @@ func (w *world) log(u *upload) {
 	}
 	late := time.Duration(w.random.IntN(20)) * time.Minute
 	w.entries = append(w.entries, simEntry{executor.LoggedWrite{
-		Time: u.created, Bucket: "packages", ETag: u.etag, VersionID: u.version, Principal: "ocid1.user.oc1.." + u.etag, Authentication: "user",
+		Time: u.created, Bucket: "packages", ETag: u.etag, VersionID: u.version, Principal: "ocid1.user.oc1.." + u.etag,
+		Authentication: "user",
 	}, time.Now().Add(late)})
 }
 
 // readLog reads the write log, in pages of two.
-func (i *invocation) readLog(ctx context.Context, from, to time.Time, page string) (found []executor.LoggedWrite, next string, err error) {
+func (i *invocation) readLog(
+	ctx context.Context, from, to time.Time, page string,
+) (found []executor.LoggedWrite, next string, err error) {
 	err = i.schedule(ctx, "search", "log/"+page, func() error {
 		for _, e := range i.world.entries {
 			if !e.seen.After(time.Now()) && !e.Time.Before(from) && !e.Time.After(to) {
@@ -66,7 +69,8 @@ func (w *world) judgeRequesters(found map[string]evidence.Result) {
 			continue
 		}
 		if told == nil && later == nil {
-			w.violated("run %s of %s does not say who uploaded, and nothing is left to be done for it", id, r.SourceObject)
+			w.violated("run %s of %s does not say who uploaded, and nothing is left to be done for it", id,
+				r.SourceObject)
 			continue
 		}
 		logged := slices.ContainsFunc(w.entries, func(e simEntry) bool { return e.ETag == r.Package.ETag })
@@ -77,7 +81,8 @@ func (w *world) judgeRequesters(found map[string]evidence.Result) {
 			continue
 		}
 		var u evidence.Uploader
-		if err := json.Unmarshal(told.body, &u); err != nil || u.RunID != id || !u.Found || u.Principal != "ocid1.user.oc1.."+r.Package.ETag {
+		if err := json.Unmarshal(told.body, &u); err != nil || u.RunID != id || !u.Found ||
+			u.Principal != "ocid1.user.oc1.."+r.Package.ETag {
 			w.violated("run %s of %s says that %q uploaded, %v", id, r.Package.ETag, u.Principal, err)
 		}
 	}

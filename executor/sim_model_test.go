@@ -28,7 +28,10 @@ type fact struct {
 }
 
 func newModel() model {
-	return model{facts: map[string][]fact{}, known: map[string]bool{}, undid: map[string]bool{}, asked: map[string]executor.Request{}}
+	return model{
+		facts: map[string][]fact{}, known: map[string]bool{}, undid: map[string]bool{},
+		asked: map[string]executor.Request{},
+	}
 }
 
 // people are the requests that people make by hand: they go back to earlier runs, and run something
@@ -41,14 +44,17 @@ func (w *world) people(busy time.Duration) {
 
 // ask makes one request, which its sender may repeat.
 func (w *world) ask(n int) {
-	q := executor.Request{Bucket: "packages", Reason: fmt.Sprint("reason ", n), Trigger: executor.Trigger{Kind: executor.TriggerRequest}}
+	q := executor.Request{
+		Bucket: "packages", Reason: fmt.Sprint("reason ", n), Trigger: executor.Trigger{Kind: executor.TriggerRequest},
+	}
 	if w.random.IntN(2) == 0 {
 		q.RequestID = fmt.Sprint("id ", n)
 	}
 	if runs := w.applying(w.random.IntN(6) == 0); len(runs) > 0 && w.random.IntN(5) > 0 {
 		w.goBack(&q, runs[w.random.IntN(len(runs))])
 	} else if len(w.uploads) > 0 {
-		q.Object, q.Action, q.OncePer = w.uploads[w.random.IntN(len(w.uploads))].object, executor.ActionApply, 3*time.Minute
+		q.Object = w.uploads[w.random.IntN(len(w.uploads))].object
+		q.Action, q.OncePer = executor.ActionApply, 3*time.Minute
 	} else {
 		return
 	}
@@ -91,7 +97,8 @@ func (w *world) applying(orWereTo bool) []evidence.Result {
 func (w *world) fails(env map[string]string) int {
 	chance := w.random.IntN(100)
 	switch undo := strings.HasPrefix(env["script"], "rollback/"); {
-	case undo && chance < 20, !undo && strings.HasPrefix(env["CEMLI_PACKAGE"], "bad"), !undo && strings.HasPrefix(env["CEMLI_PACKAGE"], "flaky") && chance < 40:
+	case undo && chance < 20, !undo && strings.HasPrefix(env["CEMLI_PACKAGE"], "bad"),
+		!undo && strings.HasPrefix(env["CEMLI_PACKAGE"], "flaky") && chance < 40:
 		return 1
 	}
 	return 0
@@ -206,7 +213,8 @@ func (w *world) mayGoOn(list []claim.Entry, e claim.Entry, r evidence.Result) {
 	case n < 0:
 	case q.ResumeFrom != "":
 		if list[n].RunID != q.ResumeFrom && r.Attempt == 1 || list[n].Standing != claim.Partial {
-			w.violated("run %s went on from %s, and the latest was %s, %s", r.RunID, q.ResumeFrom, list[n].RunID, list[n].Standing)
+			w.violated("run %s went on from %s, and the latest was %s, %s", r.RunID, q.ResumeFrom, list[n].RunID,
+				list[n].Standing)
 		}
 	case q.RerunOf != "":
 		if i := find(list, q.RerunOf); i >= 0 && n > i && list[n].Version != e.Version && !q.Force {
@@ -214,7 +222,8 @@ func (w *world) mayGoOn(list []claim.Entry, e claim.Entry, r evidence.Result) {
 		}
 	case q.RollbackOf != "": // goes back on purpose
 	case list[n].Standing == claim.Applied && list[n].Version == e.Version && !w.packages[r.Package.Name].idempotent:
-		w.violated("version %s of %s, set %q, was applied again by %s after %s", e.Version, r.Package.Name, r.ParameterSet, r.RunID, list[n].RunID)
+		w.violated("version %s of %s, set %q, was applied again by %s after %s", e.Version, r.Package.Name,
+			r.ParameterSet, r.RunID, list[n].RunID)
 	case uploaded(r) && list[n].Object == e.Object && list[n].Uploaded.After(e.Uploaded):
 		w.violated("run %s applied an upload of %s that %s had replaced", r.RunID, e.Object, list[n].RunID)
 	}
@@ -245,7 +254,8 @@ func (w *world) wentBack(list []claim.Entry, r evidence.Result) []claim.Entry {
 }
 
 func hasUndoBegun(r evidence.Result) bool {
-	return r.Rollback != nil && slices.ContainsFunc(r.Rollback.Steps, func(s evidence.Step) bool { return s.Attempts > 0 })
+	return r.Rollback != nil && slices.ContainsFunc(r.Rollback.Steps,
+		func(s evidence.Step) bool { return s.Attempts > 0 })
 }
 
 // judgeRecord wants the record of a package to say what is applied.

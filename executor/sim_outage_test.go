@@ -124,7 +124,8 @@ func (w *world) judgeSteps(r evidence.Result) {
 			wrong = d.differs(s)
 		}
 		if wrong != "" {
-			w.violated("run %s (%s) says of the step %s: %s, exit code %d; %s", r.RunID, r.Status, s.Run, s.Status, s.ReturnCode, wrong)
+			w.violated("run %s (%s) says of the step %s: %s, exit code %d; %s", r.RunID, r.Status, s.Run, s.Status,
+				s.ReturnCode, wrong)
 		}
 	}
 }

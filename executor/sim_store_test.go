@@ -33,7 +33,9 @@ type simBucket struct {
 func (b simBucket) Name() string { return b.name }
 
 // call has the scheduler carry out one operation.
-func call[T any](ctx context.Context, b simBucket, op, name string, effect func(objects map[string]*simObject) (T, error)) (T, error) {
+func call[T any](
+	ctx context.Context, b simBucket, op, name string, effect func(objects map[string]*simObject) (T, error),
+) (T, error) {
 	var value T
 	err := b.by.schedule(ctx, op, b.name+"/"+name, func() (err error) {
 		value, err = effect(b.by.world.buckets[b.name])
@@ -98,13 +100,16 @@ func (b simBucket) Head(ctx context.Context, name string) (store.Info, error) {
 	})
 }
 
-func (b simBucket) Put(ctx context.Context, name string, body io.ReadSeeker, size int64, opts store.PutOptions) (store.Info, error) {
+func (b simBucket) Put(
+	ctx context.Context, name string, body io.ReadSeeker, size int64, opts store.PutOptions,
+) (store.Info, error) {
 	doc, err := io.ReadAll(io.LimitReader(body, size))
 	if err != nil {
 		return store.Info{}, err
 	}
 	w := b.by.world
-	if w.off["todo"] && strings.HasPrefix(name, "todo/") || w.off["marks"] && strings.HasPrefix(name, "open/") || w.off["record"] && strings.HasPrefix(name, "packages/") {
+	if w.off["todo"] && strings.HasPrefix(name, "todo/") || w.off["marks"] && strings.HasPrefix(name, "open/") ||
+		w.off["record"] && strings.HasPrefix(name, "packages/") {
 		return store.Info{Name: name, ETag: "nowhere"}, nil
 	}
 	return call(ctx, b, "put", name, func(objects map[string]*simObject) (store.Info, error) {
@@ -206,7 +211,10 @@ func (w *world) version(bucket, name, version string) *simObject {
 // put stores an object without asking anybody.
 func (w *world) put(bucket, name string, body []byte, metadata map[string]string) *simObject {
 	w.writes++
-	o := &simObject{body: body, etag: fmt.Sprintf("etag-%d", w.writes), created: time.Now().Truncate(time.Millisecond), metadata: metadata}
+	o := &simObject{
+		body: body, etag: fmt.Sprintf("etag-%d", w.writes), created: time.Now().Truncate(time.Millisecond),
+		metadata: metadata,
+	}
 	w.buckets[bucket][name] = o
 	w.keep(bucket, name, o)
 	return o

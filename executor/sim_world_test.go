@@ -161,7 +161,8 @@ func (w *world) in(d time.Duration, do func()) {
 func (w *world) step() {
 	w.mu.Lock()
 	slices.SortStableFunc(w.pending, func(a, b *operation) int {
-		return cmp.Or(a.by.number-b.by.number, cmp.Compare(a.op, b.op), cmp.Compare(a.what, b.what)) // an invocation may ask side by side
+		// an invocation may ask side by side
+		return cmp.Or(a.by.number-b.by.number, cmp.Compare(a.op, b.op), cmp.Compare(a.what, b.what))
 	})
 	n := w.random.IntN(len(w.pending))
 	o := w.pending[n]
@@ -297,7 +298,9 @@ func (w *world) config(i *invocation) executor.Config {
 		Invoke: func(ctx context.Context, mark string) error {
 			return i.schedule(ctx, "step invoke", mark, func() error {
 				if w.random.IntN(10) > 0 || w.calm {
-					w.in(time.Duration(w.random.IntN(20))*time.Second, func() { w.invoke([]executor.Request{{Continue: mark, Bucket: "packages"}}, detachedTime) })
+					w.in(time.Duration(w.random.IntN(20))*time.Second, func() {
+						w.invoke([]executor.Request{{Continue: mark, Bucket: "packages"}}, detachedTime)
+					})
 				}
 				return nil
 			})

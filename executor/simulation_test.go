@@ -80,12 +80,25 @@ var kinds = []struct {
 	{"", []string{""}, false, 1, 0},
 	{`,"idempotent":true`, []string{""}, true, 2, 0},
 	{`,"on_failure":"stop"`, []string{""}, false, 2, 0},
-	{`,"parameters":{"C":{"type":"string","default":"x"}},"parameter_sets":{"DE":{"C":"de"},"FR":{"C":"fr"}},"on_set_failure":"continue"`, []string{"DE", "FR"}, false, 2, 0},
-	{`,"parameters":{"C":{"type":"string","default":"x"}},"parameter_sets":{"DE":{"C":"de"},"FR":{"C":"fr"}}`, []string{"DE", "FR"}, false, 1, 0},
+	{
+		`,"parameters":{"C":{"type":"string","default":"x"}},"parameter_sets":{"DE":{"C":"de"},"FR":{"C":"fr"}},` +
+			`"on_set_failure":"continue"`, []string{"DE", "FR"}, false, 2, 0,
+	},
+	{
+		`,"parameters":{"C":{"type":"string","default":"x"}},"parameter_sets":{"DE":{"C":"de"},"FR":{"C":"fr"}}`,
+		[]string{"DE", "FR"},
+		false, 1, 0,
+	},
 	{`,"timeout":"2m"`, []string{""}, false, 1, 2 * time.Minute}, // more than an event's invocation has
-	{`,"timeout":"35s","parameter_sets":{"DE":{},"FR":{},"IT":{}}`, []string{"DE", "FR", "IT"}, false, 2, 35 * time.Second},
+	{
+		`,"timeout":"35s","parameter_sets":{"DE":{},"FR":{},"IT":{}}`,
+		[]string{"DE", "FR", "IT"},
+		false, 2,
+		35 * time.Second,
+	},
 	{`,"x-check":true`, []string{""}, false, 1, 0}, // the uploader wants it checked only
-	// What runs need, and so their leases, is anything from less than an invocation has to nearly all of a detached one.
+	// What runs need, and so their leases, is anything from less than an invocation has to nearly all of a detached
+	// one.
 	{`,"timeout":"12s","rollback_timeout":"10s"`, []string{""}, false, 2, 12 * time.Second},
 	{`,"timeout":"40s","idempotent":true`, []string{""}, true, 2, 40 * time.Second},
 	{`,"timeout":"4m","rollback_timeout":"2m"`, []string{""}, false, 2, 4 * time.Minute},
@@ -103,7 +116,9 @@ func (w *world) makePackage(number int) *simPackage {
 	case 1, 2:
 		name = "flaky" + name
 	}
-	p := &simPackage{name: name, group: name, idempotent: kind.idempotent, sets: kind.sets, steps: kind.steps, timeout: kind.timeout}
+	p := &simPackage{
+		name: name, group: name, idempotent: kind.idempotent, sets: kind.sets, steps: kind.steps, timeout: kind.timeout,
+	}
 	members := kind.members
 	if strings.Contains(members, "x-check") {
 		p.action = "check"
@@ -316,15 +331,18 @@ func TestSimulation(t *testing.T) {
 		uploads += len(w.uploads)
 		violations += len(w.violations)
 		if len(w.violations) > 0 {
-			t.Errorf("-sim.seed %s:\n\t%s", w.t.Name()[strings.LastIndex(w.t.Name(), "/")+1:], strings.Join(w.violations, "\n\t"))
+			t.Errorf("-sim.seed %s:\n\t%s", w.t.Name()[strings.LastIndex(w.t.Name(), "/")+1:],
+				strings.Join(w.violations, "\n\t"))
 		}
 		if *simTime == 0 {
 			return violations > 0 || histories >= recorded
 		}
 		return violations > 0 || time.Since(start) > *simTime
 	})
-	t.Logf("%d histories, %.0f a minute: %d store calls and steps, %d crashes, %d invocations, %d uploads, %d deliveries; %d steps executed, %d refused for their fence, %d results; %d violations",
-		histories, float64(histories)/time.Since(start).Minutes(), total.operations, total.crashes, total.invocations, uploads, total.duplicates,
+	t.Logf("%d histories, %.0f a minute: %d store calls and steps, %d crashes, %d invocations, %d uploads, %d "+
+		"deliveries; %d steps executed, %d refused for their fence, %d results; %d violations",
+		histories, float64(histories)/time.Since(start).Minutes(), total.operations, total.crashes, total.invocations,
+		uploads, total.duplicates,
 		total.steps, total.refusals, total.results, violations)
 	if total.steps == 0 || total.crashes == 0 {
 		t.Error("nothing was executed, or nothing went wrong")
@@ -340,12 +358,13 @@ func TestEverySafeguardIsNeeded(t *testing.T) {
 		want     string
 	}{
 		"conditions": {scenario{off: map[string]bool{"conditions": true}}, "was executed "},
-		"clock":      {scenario{off: map[string]bool{"clock": true}}, "both in the group"}, // leases that have ended for some
-		"fence":      {scenario{off: map[string]bool{"fence": true}}, "went on after"},
-		"marks":      {scenario{off: map[string]bool{"marks": true}}, "the claim of "},
-		"record":     {scenario{off: map[string]bool{"record": true}}, "was applied again"},
-		"todo":       {scenario{off: map[string]bool{"todo": true}}, "does not say who uploaded, and nothing is left"},
-		"watch":      {scenario{off: map[string]bool{"watch": true}, wipe: true}, "was executed as"},
+		// leases that have ended for some
+		"clock":  {scenario{off: map[string]bool{"clock": true}}, "both in the group"},
+		"fence":  {scenario{off: map[string]bool{"fence": true}}, "went on after"},
+		"marks":  {scenario{off: map[string]bool{"marks": true}}, "the claim of "},
+		"record": {scenario{off: map[string]bool{"record": true}}, "was applied again"},
+		"todo":   {scenario{off: map[string]bool{"todo": true}}, "does not say who uploaded, and nothing is left"},
+		"watch":  {scenario{off: map[string]bool{"watch": true}, wipe: true}, "was executed as"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var mu sync.Mutex

@@ -39,7 +39,9 @@ func (c counter) Head(ctx context.Context, name string) (store.Info, error) {
 	return c.Bucket.Head(ctx, name)
 }
 
-func (c counter) Put(ctx context.Context, name string, body io.ReadSeeker, size int64, o store.PutOptions) (store.Info, error) {
+func (c counter) Put(
+	ctx context.Context, name string, body io.ReadSeeker, size int64, o store.PutOptions,
+) (store.Info, error) {
 	c.note("put", name)
 	return c.Bucket.Put(ctx, name, body, size, o)
 }
@@ -63,7 +65,10 @@ func TestRequestsOfARun(t *testing.T) {
 	for n := range 30 {
 		requests = nil
 		name := fmt.Sprintf("sample-1.0.%d.zip", n)
-		info := b.upload(name, pack(t, files{"manifest.json": fmt.Sprintf(`{"name":"sample","version":"1.0.%d","type":"extension"}`, n), "steps/1.sh": "true", "steps/2.sh": "true"}), store.PutOptions{})
+		info := b.upload(name, pack(t, files{
+			"manifest.json": fmt.Sprintf(`{"name":"sample","version":"1.0.%d","type":"extension"}`, n),
+			"steps/1.sh":    "true", "steps/2.sh": "true",
+		}), store.PutOptions{})
 		if r := b.again(request(name, info.ETag)); r.Status != evidence.StatusSuccess {
 			t.Fatalf("status %s, %s", r.Status, r.Message)
 		}
@@ -76,7 +81,8 @@ func TestRequestsOfARun(t *testing.T) {
 // putState puts a text into the state bucket.
 func (b *bench) putState(name, text string) {
 	b.t.Helper()
-	if _, err := b.state.Put(b.t.Context(), name, strings.NewReader(text), int64(len(text)), store.PutOptions{}); err != nil {
+	if _, err := b.state.Put(b.t.Context(), name, strings.NewReader(text), int64(len(text)),
+		store.PutOptions{}); err != nil {
 		b.t.Fatal(err)
 	}
 }
@@ -88,24 +94,38 @@ func TestBadState(t *testing.T) {
 	queue := func(n int) string {
 		var list []string
 		for i := range n {
-			list = append(list, fmt.Sprintf(`{"created":"2020-01-01T00:00:00Z","object":"%05d.zip","etag":"e","key":"k%d","mark":"m%d-1"}`, i, i, i))
+			list = append(list,
+				fmt.Sprintf(`{"created":"2020-01-01T00:00:00Z","object":"%05d.zip","etag":"e","key":"k%d",`+
+					`"mark":"m%d-1"}`, i, i, i))
 		}
-		return fmt.Sprintf(`{"schema_version":1,"environment":"test","name":"sample","fence":7,"holder":{"key":"other","run_id":"other-run","lease":%q},"queue":[%s]}`,
+		return fmt.Sprintf(`{"schema_version":1,"environment":"test","name":"sample","fence":7,`+
+			`"holder":{"key":"other","run_id":"other-run","lease":%q},"queue":[%s]}`,
 			time.Now().Add(time.Hour).UTC().Format(time.RFC3339), strings.Join(list, ","))
 	}
 	for name, c := range map[string]struct {
 		object, doc, want string
 	}{
-		"watch damaged":            {"watch.json", `[]`, "state.corrupt"},
-		"watch newer":              {"watch.json", `{"schema_version":9}`, "state.newer"},
-		"group damaged":            {"groups/test/sample.json", `{"schema_version":1,"fence":"x"}`, "state.corrupt"},
-		"group of another name":    {"groups/test/sample.json", `{"schema_version":1,"environment":"test","name":"other","fence":1,"queue":[]}`, "state.corrupt"},
-		"group newer":              {"groups/test/sample.json", `{"schema_version":2,"environment":"test","name":"sample"}`, "state.newer"},
-		"group leased for ever":    {"groups/test/sample.json", `{"schema_version":1,"environment":"test","name":"sample","fence":1,"holder":{"key":"k","run_id":"r","lease":"` + future + `"},"queue":[]}`, "state.lease"},
-		"a queue of 5,000":         {"groups/test/sample.json", queue(5000), "state.queue"},
-		"record damaged":           {"packages/test/sample.json", `{`, "state.corrupt"},
-		"record newer":             {"packages/test/sample.json", `{"schema_version":3}`, "state.newer"},
-		"record of another":        {"packages/test/sample.json", `{"schema_version":1,"environment":"test","name":"other"}`, "state.corrupt"},
+		"watch damaged": {"watch.json", `[]`, "state.corrupt"},
+		"watch newer":   {"watch.json", `{"schema_version":9}`, "state.newer"},
+		"group damaged": {"groups/test/sample.json", `{"schema_version":1,"fence":"x"}`, "state.corrupt"},
+		"group of another name": {
+			"groups/test/sample.json", `{"schema_version":1,"environment":"test","name":"other","fence":1,"queue":[]}`,
+			"state.corrupt",
+		},
+		"group newer": {
+			"groups/test/sample.json", `{"schema_version":2,"environment":"test","name":"sample"}`, "state.newer",
+		},
+		"group leased for ever": {
+			"groups/test/sample.json",
+			`{"schema_version":1,"environment":"test","name":"sample","fence":1,"holder":{"key":"k","run_id":"r",` +
+				`"lease":"` + future + `"},"queue":[]}`, "state.lease",
+		},
+		"a queue of 5,000": {"groups/test/sample.json", queue(5000), "state.queue"},
+		"record damaged":   {"packages/test/sample.json", `{`, "state.corrupt"},
+		"record newer":     {"packages/test/sample.json", `{"schema_version":3}`, "state.newer"},
+		"record of another": {
+			"packages/test/sample.json", `{"schema_version":1,"environment":"test","name":"other"}`, "state.corrupt",
+		},
 		"results and no state":     {"", "", "state.lost"},
 		"a store that refuses all": {"", "", "state.conflict"},
 	} {
@@ -116,11 +136,16 @@ func TestBadState(t *testing.T) {
 			switch c.want {
 			case "state.lost":
 				doc := strings.NewReader("{}")
-				if _, err := b.results.Put(t.Context(), "runs/20200101T000000Z-x-000000000000/result.json", doc, 2, store.PutOptions{}); err != nil {
+				if _, err := b.results.Put(t.Context(), "runs/20200101T000000Z-x-000000000000/result.json", doc, 2,
+					store.PutOptions{}); err != nil {
 					t.Fatal(err)
 				}
 			case "state.conflict":
-				b.config.State = faulty{Bucket: b.state, put: func(name string) error { return store.Error(store.ErrExists, "put", "state", name, nil) }}
+				b.config.State = faulty{
+					Bucket: b.state, put: func(name string) error {
+						return store.Error(store.ErrExists, "put", "state", name, nil)
+					},
+				}
 			default:
 				b.putState(c.object, c.doc)
 			}
@@ -135,7 +160,8 @@ func TestBadState(t *testing.T) {
 			if _, err := os.Stat(marker); err == nil {
 				t.Error("a script ran")
 			}
-			if page, err := before.List(t.Context(), store.ListOptions{Prefix: "runs/2"}); err != nil || len(page.Objects) > 1 {
+			if page, err := before.List(t.Context(), store.ListOptions{Prefix: "runs/2"}); err != nil ||
+				len(page.Objects) > 1 {
 				t.Errorf("results %+v, %v", page.Objects, err)
 			}
 			if c.object != "" {
@@ -168,7 +194,8 @@ func TestClocksThatDisagree(t *testing.T) {
 		b := newBench(t)
 		info := b.upload("sample-1.0.0.zip", pack(t, files{"steps/run.sh": "echo ran"}), store.PutOptions{})
 		b.config.Clock = func() time.Time { return time.Now().Add(off) }
-		if r, err := b.run(t.Context(), request(info.Name, info.ETag)); err == nil || code(r) != "state.clock" || r.Execution.Ran {
+		if r, err := b.run(t.Context(), request(info.Name, info.ETag)); err == nil || code(r) != "state.clock" ||
+			r.Execution.Ran {
 			t.Errorf("%s: status %s, %+v, error %v", off, r.Status, r.Error, err)
 		}
 		b.config.Clock = nil
@@ -186,7 +213,8 @@ func TestAClaimLeasedForEver(t *testing.T) {
 	doc := docs[0]
 	doc["lease"] = time.Now().Add(100 * 24 * time.Hour).UTC()
 	b.overwrite(name, doc)
-	if r, err := b.run(t.Context(), request("sample-1.0.0.zip", first.Package.ETag)); err == nil || code(r) != "state.lease" || r.Execution.Ran {
+	if r, err := b.run(t.Context(), request("sample-1.0.0.zip", first.Package.ETag)); err == nil ||
+		code(r) != "state.lease" || r.Execution.Ran {
 		t.Errorf("status %s, %+v, error %v", r.Status, r.Error, err)
 	}
 }
@@ -200,7 +228,8 @@ func (b *bench) busy(name, members string) (release func() evidence.Result) {
 	}
 	info := b.upload(name+"-1.0.0.zip", pack(b.t, files{
 		"manifest.json": fmt.Sprintf(`{"name":%q,"version":"1.0.0","type":"extension"%s}`, name, members),
-		"steps/run.sh":  "touch " + dir + "/begun; until [ -e " + dir + "/end ]; do sleep 0.02; done; echo fence $CEMLI_FENCE",
+		"steps/run.sh": "touch " + dir + "/begun; until [ -e " + dir +
+			"/end ]; do sleep 0.02; done; echo fence $CEMLI_FENCE",
 	}), store.PutOptions{})
 	config := b.config
 	config.WorkDir += "-" + name
@@ -236,9 +265,15 @@ func TestRunsOfAGroupWaitForEachOther(t *testing.T) {
 	waiting := map[string]evidence.Result{}
 	for _, name := range []string{"third", "second"} { // the earlier upload arrives later
 		if name == "third" {
-			b.upload("second-1.0.0.zip", pack(t, files{"manifest.json": `{"name":"second","version":"1.0.0","type":"extension"` + group + `}`, "steps/run.sh": "echo second"}), store.PutOptions{})
+			b.upload("second-1.0.0.zip", pack(t, files{
+				"manifest.json": `{"name":"second","version":"1.0.0","type":"extension"` + group + `}`,
+				"steps/run.sh":  "echo second",
+			}), store.PutOptions{})
 			time.Sleep(10 * time.Millisecond)
-			b.upload("third-1.0.0.zip", pack(t, files{"manifest.json": `{"name":"third","version":"1.0.0","type":"extension"` + group + `}`, "steps/run.sh": "echo third"}), store.PutOptions{})
+			b.upload("third-1.0.0.zip", pack(t, files{
+				"manifest.json": `{"name":"third","version":"1.0.0","type":"extension"` + group + `}`,
+				"steps/run.sh":  "echo third",
+			}), store.PutOptions{})
 		}
 		r := b.again(request(name+"-1.0.0.zip", ""))
 		if r.Status != evidence.StatusInProgress || len(r.Steps) > 0 || !strings.Contains(r.Message, "erp") {
@@ -246,14 +281,20 @@ func TestRunsOfAGroupWaitForEachOther(t *testing.T) {
 		}
 		waiting[name] = r
 	}
-	if r := b.again(request("third-1.0.0.zip", "")); r.Status != evidence.StatusInProgress || r.RunID != waiting["third"].RunID {
+	if r := b.again(request("third-1.0.0.zip", "")); r.Status != evidence.StatusInProgress ||
+		r.RunID != waiting["third"].RunID {
 		t.Errorf("a duplicate of one that waits: %s, run %s; want %s", r.Status, r.RunID, waiting["third"].RunID)
 	}
-	b.upload("bad-1.0.0.zip", pack(t, files{"manifest.json": `{"name":"bad","version":"1.0.0","type":"extension","environments":["other"]` + group + `}`}), store.PutOptions{})
+	b.upload("bad-1.0.0.zip", pack(t, files{
+		"manifest.json": `{"name":"bad","version":"1.0.0","type":"extension","environments":["other"]` + group + `}`,
+	}), store.PutOptions{})
 	if r := b.again(request("bad-1.0.0.zip", "")); code(r) != "manifest.environment" {
 		t.Errorf("a package that is refused waits for its refusal: %s, %+v", r.Status, r.Error)
 	}
-	b.upload("hasty-1.0.0.zip", pack(t, files{"manifest.json": `{"name":"hasty","version":"1.0.0","type":"extension","concurrency":{"group":"erp","on_busy":"reject"}}`, "steps/run.sh": "true"}), store.PutOptions{})
+	b.upload("hasty-1.0.0.zip", pack(t, files{
+		"manifest.json": `{"name":"hasty","version":"1.0.0","type":"extension","concurrency":{"group":"erp",` +
+			`"on_busy":"reject"}}`, "steps/run.sh": "true",
+	}), store.PutOptions{})
 	if r := b.again(request("hasty-1.0.0.zip", "")); code(r) != "state.busy" || r.Status != evidence.StatusRejected {
 		t.Errorf("a package that does not wait: %s, %+v", r.Status, r.Error)
 	}
@@ -262,7 +303,8 @@ func TestRunsOfAGroupWaitForEachOther(t *testing.T) {
 		t.Errorf("the first run ended %s", r.Status)
 	}
 	second, third := b.stored(waiting["second"].RunID), b.stored(waiting["third"].RunID)
-	if second.Status != evidence.StatusSuccess || third.Status != evidence.StatusSuccess || second.Late || third.Late || third.Steps[0].Start.Before(*second.Steps[0].End) {
+	if second.Status != evidence.StatusSuccess || third.Status != evidence.StatusSuccess || second.Late || third.Late ||
+		third.Steps[0].Start.Before(*second.Steps[0].End) {
 		t.Errorf("second %s, late %v; third %s, late %v", second.Status, second.Late, third.Status, third.Late)
 	}
 	if open := b.stateNames("open/"); len(open) > 0 {
@@ -272,9 +314,15 @@ func TestRunsOfAGroupWaitForEachOther(t *testing.T) {
 
 func TestARunThatComesAfterALaterOne(t *testing.T) {
 	b := newBench(t)
-	early := b.upload("early-1.0.0.zip", pack(t, files{"manifest.json": `{"name":"early","version":"1.0.0","type":"extension","concurrency":{"group":"g"}}`, "steps/run.sh": "echo $CEMLI_FENCE"}), store.PutOptions{})
+	early := b.upload("early-1.0.0.zip", pack(t, files{
+		"manifest.json": `{"name":"early","version":"1.0.0","type":"extension","concurrency":{"group":"g"}}`,
+		"steps/run.sh":  "echo $CEMLI_FENCE",
+	}), store.PutOptions{})
 	time.Sleep(10 * time.Millisecond)
-	late := b.upload("later-1.0.0.zip", pack(t, files{"manifest.json": `{"name":"later","version":"1.0.0","type":"extension","concurrency":{"group":"g"}}`, "steps/run.sh": "echo $CEMLI_FENCE"}), store.PutOptions{})
+	late := b.upload("later-1.0.0.zip", pack(t, files{
+		"manifest.json": `{"name":"later","version":"1.0.0","type":"extension","concurrency":{"group":"g"}}`,
+		"steps/run.sh":  "echo $CEMLI_FENCE",
+	}), store.PutOptions{})
 	first, second := b.again(request(late.Name, late.ETag)), b.again(request(early.Name, early.ETag))
 	if first.Late || !second.Late {
 		t.Errorf("late: %v, %v", first.Late, second.Late)
@@ -312,7 +360,8 @@ func within(t *testing.T, d time.Duration) context.Context {
 func TestALongPackageGoesOnElsewhere(t *testing.T) {
 	b := newBench(t)
 	marks := b.handed()
-	info := b.upload("sample-1.0.0.zip", pack(t, with(`"timeout":"1m"`, files{"steps/run.sh": "echo ran"})), store.PutOptions{})
+	info := b.upload("sample-1.0.0.zip", pack(t, with(`"timeout":"1m"`, files{"steps/run.sh": "echo ran"})),
+		store.PutOptions{})
 	q := request(info.Name, info.ETag)
 	q.Trigger.EventID = "event-1"
 	r, err := b.run(within(t, 20*time.Second), q)
@@ -320,18 +369,25 @@ func TestALongPackageGoesOnElsewhere(t *testing.T) {
 		t.Fatalf("status %s, %s, error %v, handed over %v", r.Status, r.Message, err, *marks)
 	}
 	there, err := b.run(within(t, 5*time.Minute), executor.Request{Continue: (*marks)[0]})
-	if err != nil || there.Status != evidence.StatusSuccess || there.RunID != r.RunID || there.Trigger.EventID != "event-1" {
+	if err != nil || there.Status != evidence.StatusSuccess || there.RunID != r.RunID ||
+		there.Trigger.EventID != "event-1" {
 		t.Errorf("run %s, status %s, trigger %+v, error %v", there.RunID, there.Status, there.Trigger, err)
 	}
-	if again, err := b.run(t.Context(), executor.Request{Continue: (*marks)[0]}); err != nil || again.RunID != r.RunID || again.Status != evidence.StatusSuccess {
+	if again, err := b.run(t.Context(), executor.Request{Continue: (*marks)[0]}); err != nil ||
+		again.RunID != r.RunID || again.Status != evidence.StatusSuccess {
 		t.Errorf("delivered twice: run %s, status %s, error %v", again.RunID, again.Status, err)
 	}
 	// Where not even that invocation is long enough, the package is refused.
-	info = b.upload("longer-1.0.0.zip", pack(t, files{"manifest.json": `{"name":"longer","version":"1.0.0","type":"extension","timeout":"1h"}`, "steps/run.sh": "echo ran"}), store.PutOptions{})
-	if r, err := b.run(within(t, 20*time.Second), request(info.Name, info.ETag)); err != nil || r.Status != evidence.StatusInProgress || len(*marks) != 2 {
+	info = b.upload("longer-1.0.0.zip", pack(t, files{
+		"manifest.json": `{"name":"longer","version":"1.0.0","type":"extension","timeout":"1h"}`,
+		"steps/run.sh":  "echo ran",
+	}), store.PutOptions{})
+	if r, err := b.run(within(t, 20*time.Second), request(info.Name, info.ETag)); err != nil ||
+		r.Status != evidence.StatusInProgress || len(*marks) != 2 {
 		t.Fatalf("status %s, error %v", r.Status, err)
 	}
-	if r, err := b.run(within(t, time.Minute), executor.Request{Continue: (*marks)[1]}); err != nil || code(r) != "step.deadline" || r.Status != evidence.StatusRejected {
+	if r, err := b.run(within(t, time.Minute), executor.Request{Continue: (*marks)[1]}); err != nil ||
+		code(r) != "step.deadline" || r.Status != evidence.StatusRejected {
 		t.Errorf("status %s, %+v, error %v", r.Status, r.Error, err)
 	}
 	if open := b.stateNames("open/"); len(open) > 0 {
@@ -350,13 +406,19 @@ func (b *bench) sweep() executor.Swept {
 
 func TestSweepFindsUploads(t *testing.T) {
 	b := newBench(t)
-	b.upload("old-1.0.0.zip", pack(t, files{"manifest.json": `{"name":"old","version":"1.0.0","type":"extension"}`, "steps/run.sh": "echo ran"}), store.PutOptions{})
+	b.upload("old-1.0.0.zip", pack(t, files{
+		"manifest.json": `{"name":"old","version":"1.0.0","type":"extension"}`, "steps/run.sh": "echo ran",
+	}), store.PutOptions{})
 	time.Sleep(time.Until(time.Now().Truncate(time.Second).Add(time.Second))) // what is watched is said in seconds
 	if swept := b.sweep(); swept.Uploads != 0 || len(swept.Runs) != 0 {
 		t.Errorf("an upload from before the watch: %+v", swept)
 	}
-	b.upload("new-1.0.0.zip", pack(t, files{"manifest.json": `{"name":"new","version":"1.0.0","type":"extension"}`, "steps/run.sh": "echo ran"}), store.PutOptions{})
-	b.upload("checked.zip", pack(t, files{"manifest.json": `{"name":"checked","version":"1.0.0","type":"extension"}`, "steps/run.sh": "echo ran"}), store.PutOptions{Metadata: map[string]string{"cemli-action": "check"}})
+	b.upload("new-1.0.0.zip", pack(t, files{
+		"manifest.json": `{"name":"new","version":"1.0.0","type":"extension"}`, "steps/run.sh": "echo ran",
+	}), store.PutOptions{})
+	b.upload("checked.zip", pack(t, files{
+		"manifest.json": `{"name":"checked","version":"1.0.0","type":"extension"}`, "steps/run.sh": "echo ran",
+	}), store.PutOptions{Metadata: map[string]string{"cemli-action": "check"}})
 	b.upload("notes.txt", []byte("x"), store.PutOptions{})
 	swept := b.sweep()
 	if swept.Uploads != 2 || len(swept.Runs) != 2 || swept.Status != evidence.StatusSuccess || swept.More {
@@ -395,7 +457,8 @@ func TestSweepEndsWhatDied(t *testing.T) {
 			for _, s := range r.Steps {
 				steps = append(steps, s.Name+" "+string(s.Status))
 			}
-			if got := strings.Join(steps, ", "); c.state == claim.Running && got != "1 success, 2 interrupted, 3 not_run" {
+			if got := strings.Join(steps, ", "); c.state == claim.Running &&
+				got != "1 success, 2 interrupted, 3 not_run" {
 				t.Errorf("what was begun is told as %s", got)
 			}
 			if r.Status != c.want || r.Package.DirHash != first.Package.DirHash || len(b.stateNames("open/")) != 0 {
@@ -452,7 +515,9 @@ func TestASweepGoesOnWhereTheLastOneEnded(t *testing.T) {
 	for n := range 1100 {
 		b.upload(fmt.Sprintf("notes-%04d.txt", n), []byte("x"), store.PutOptions{})
 	}
-	b.upload("zzz-1.0.0.zip", pack(t, files{"manifest.json": `{"name":"zzz","version":"1.0.0","type":"extension"}`, "steps/run.sh": "echo ran"}), store.PutOptions{})
+	b.upload("zzz-1.0.0.zip", pack(t, files{
+		"manifest.json": `{"name":"zzz","version":"1.0.0","type":"extension"}`, "steps/run.sh": "echo ran",
+	}), store.PutOptions{})
 	if swept := b.sweep(); !swept.More || len(swept.Runs) != 0 {
 		t.Errorf("the first page: %+v", swept)
 	}
@@ -476,7 +541,9 @@ func TestADetachedSweepGoesOn(t *testing.T) {
 	for n := range 2100 {
 		b.upload(fmt.Sprintf("notes-%04d.txt", n), []byte("x"), store.PutOptions{})
 	}
-	b.upload("zzz-1.0.0.zip", pack(t, files{"manifest.json": `{"name":"zzz","version":"1.0.0","type":"extension"}`, "steps/run.sh": "echo ran"}), store.PutOptions{})
+	b.upload("zzz-1.0.0.zip", pack(t, files{
+		"manifest.json": `{"name":"zzz","version":"1.0.0","type":"extension"}`, "steps/run.sh": "echo ran",
+	}), store.PutOptions{})
 	swept, err := executor.New(b.config).Sweep(within(t, time.Hour), "sweep-call")
 	if err != nil || swept.More || len(swept.Runs) != 1 || swept.Uploads != 1 {
 		t.Errorf("%+v, %v", swept, err)
@@ -491,7 +558,8 @@ func TestASweepSaysWhatRemains(t *testing.T) {
 	if r := b.again(request(info.Name, info.ETag)); r.Status != evidence.StatusInProgress {
 		t.Fatalf("%s, %s", r.Status, r.Message)
 	}
-	if swept := b.sweep(); swept.Waiting == 0 || swept.Open < swept.Waiting || !strings.Contains(swept.Message, "not done yet") {
+	if swept := b.sweep(); swept.Waiting == 0 || swept.Open < swept.Waiting ||
+		!strings.Contains(swept.Message, "not done yet") {
 		t.Errorf("%+v", swept)
 	}
 	release()
@@ -501,7 +569,8 @@ func TestASweepSaysWhatRemains(t *testing.T) {
 func TestNoParametersAreNoParameters(t *testing.T) {
 	b := newBench(t)
 	release := b.busy("first", `,"concurrency":{"group":"g"}`)
-	info := b.upload("sample-1.0.0.zip", pack(t, with(`"concurrency":{"group":"g"}`, files{"steps/run.sh": "echo ran"})), store.PutOptions{})
+	info := b.upload("sample-1.0.0.zip",
+		pack(t, with(`"concurrency":{"group":"g"}`, files{"steps/run.sh": "echo ran"})), store.PutOptions{})
 	q := request(info.Name, info.ETag)
 	q.Parameters = map[string]json.RawMessage{}
 	if r := b.again(q); r.Status != evidence.StatusInProgress {
@@ -525,7 +594,9 @@ func TestASweepInSpareTime(t *testing.T) {
 	marks := b.handed()
 	now := time.Now()
 	b.config.Clock = func() time.Time { return now }
-	b.upload("lost-1.0.0.zip", pack(t, files{"manifest.json": `{"name":"lost","version":"1.0.0","type":"extension"}`, "steps/run.sh": "echo ran"}), store.PutOptions{})
+	b.upload("lost-1.0.0.zip", pack(t, files{
+		"manifest.json": `{"name":"lost","version":"1.0.0","type":"extension"}`, "steps/run.sh": "echo ran",
+	}), store.PutOptions{})
 	spare := func(ctx context.Context) int {
 		t.Helper()
 		if err := executor.New(b.config).SweepInSpareTime(ctx, "call"); err != nil {
@@ -552,7 +623,8 @@ func TestASweepInSpareTime(t *testing.T) {
 func TestASweepInSpareTimeLeavesWhatWasHandedOver(t *testing.T) {
 	b := newBench(t)
 	marks := b.handed()
-	info := b.upload("sample-1.0.0.zip", pack(t, with(`"timeout":"1m"`, files{"steps/run.sh": "echo ran"})), store.PutOptions{})
+	info := b.upload("sample-1.0.0.zip", pack(t, with(`"timeout":"1m"`, files{"steps/run.sh": "echo ran"})),
+		store.PutOptions{})
 	e := executor.New(b.config)
 	ctx := within(t, 30*time.Second)
 	if _, err := e.Run(ctx, event(info.Name, info.ETag)); err != nil || len(*marks) != 1 {
@@ -570,9 +642,12 @@ func TestASweepGoesOnAfterAFailure(t *testing.T) {
 	key := strings.Repeat("0", 64)
 	b.putState("open/test/"+key+"-1.json", "{")
 	b.putState("claims/test/"+key+".json", "{")
-	b.upload("new-1.0.0.zip", pack(t, files{"manifest.json": `{"name":"new","version":"1.0.0","type":"extension"}`, "steps/run.sh": "echo ran"}), store.PutOptions{})
+	b.upload("new-1.0.0.zip", pack(t, files{
+		"manifest.json": `{"name":"new","version":"1.0.0","type":"extension"}`, "steps/run.sh": "echo ran",
+	}), store.PutOptions{})
 	swept, err := executor.New(b.config).Sweep(t.Context(), "")
-	if err == nil || swept.Status != evidence.StatusError || swept.Error.Code != "state.corrupt" || len(swept.Runs) != 1 || swept.Runs[0].Status != evidence.StatusSuccess {
+	if err == nil || swept.Status != evidence.StatusError || swept.Error.Code != "state.corrupt" ||
+		len(swept.Runs) != 1 || swept.Runs[0].Status != evidence.StatusSuccess {
 		t.Errorf("%+v, %v", swept, err)
 	}
 	if b.stateText("claims/test/"+key+".json") != "{" {
@@ -606,15 +681,20 @@ func TestLater(t *testing.T) {
 func TestSetsGoOnLater(t *testing.T) {
 	b := newBench(t)
 	marks := b.handed()
-	const members = `,"concurrency":{"group":"g"},"parameters":{"C":{"type":"string","default":"x"}},"parameter_sets":{"DE":{},"FR":{}}`
+	const members = `,"concurrency":{"group":"g"},"parameters":{"C":{"type":"string","default":"x"}},` +
+		`"parameter_sets":{"DE":{},"FR":{}}`
 	release := b.busy("first", `,"concurrency":{"group":"g"}`)
-	info := b.upload("sets-1.0.0.zip", pack(t, files{"manifest.json": `{"name":"sets","version":"1.0.0","type":"extension"` + members + `}`, "steps/run.sh": "echo ran"}), store.PutOptions{})
+	info := b.upload("sets-1.0.0.zip", pack(t, files{
+		"manifest.json": `{"name":"sets","version":"1.0.0","type":"extension"` + members + `}`,
+		"steps/run.sh":  "echo ran",
+	}), store.PutOptions{})
 	q := request(info.Name, info.ETag)
 	results, err := executor.New(b.config).Run(t.Context(), q)
 	if err != nil || len(results) != 1 || results[0].Status != evidence.StatusInProgress {
 		t.Fatalf("%+v, %v", results, err)
 	}
-	if again, err := executor.New(b.config).Run(t.Context(), q); err != nil || len(again) != 1 || again[0].Status != evidence.StatusInProgress {
+	if again, err := executor.New(b.config).Run(t.Context(), q); err != nil || len(again) != 1 ||
+		again[0].Status != evidence.StatusInProgress {
 		t.Errorf("a duplicate: %+v, %v", again, err)
 	}
 	release()
@@ -662,7 +742,10 @@ func TestASkippedSetStaysSkipped(t *testing.T) {
 	for n := range 6 { // the sweep takes marks in the order of run keys, which the name decides
 		b := newBench(t)
 		name := fmt.Sprintf("sets%d", n)
-		info := b.upload(name+".zip", pack(t, files{"manifest.json": `{"name":"` + name + `","version":"1.0.0","type":"extension"` + sets + `}`, "steps/run.sh": "echo ran; exit 1"}), store.PutOptions{})
+		info := b.upload(name+".zip", pack(t, files{
+			"manifest.json": `{"name":"` + name + `","version":"1.0.0","type":"extension"` + sets + `}`,
+			"steps/run.sh":  "echo ran; exit 1",
+		}), store.PutOptions{})
 		stored := 0
 		results := b.config.Results
 		b.config.Results = faulty{Bucket: results, put: func(name string) error {
@@ -680,7 +763,8 @@ func TestASkippedSetStaysSkipped(t *testing.T) {
 		b.sweep()
 		b.sweep()
 		answers, err := executor.New(b.config).Run(t.Context(), request(info.Name, info.ETag))
-		if err != nil || len(answers) != 2 || answers[0].Status != evidence.StatusFailed || answers[1].Status != evidence.StatusSkipped {
+		if err != nil || len(answers) != 2 || answers[0].Status != evidence.StatusFailed ||
+			answers[1].Status != evidence.StatusSkipped {
 			t.Fatalf("%+v, %v", answers, err)
 		}
 		if n := strings.Count(b.log.String(), `"line":"ran"`); n != 1 {
@@ -692,10 +776,15 @@ func TestASkippedSetStaysSkipped(t *testing.T) {
 // What the uploader chose by metadata holds for sets that are skipped, too.
 func TestASkippedSetIsOfTheSameAction(t *testing.T) {
 	b := newBench(t)
-	info := b.upload("sets.zip", pack(t, files{"manifest.json": `{"name":"sets","version":"1.0.0","type":"extension"` + sets + `}`, "prechecks/p.sh": "exit 1"}), store.PutOptions{Metadata: map[string]string{"cemli-action": "dry_run"}})
+	info := b.upload("sets.zip",
+		pack(t, files{
+			"manifest.json":  `{"name":"sets","version":"1.0.0","type":"extension"` + sets + `}`,
+			"prechecks/p.sh": "exit 1",
+		}), store.PutOptions{Metadata: map[string]string{"cemli-action": "dry_run"}})
 	for range 2 {
 		results, err := executor.New(b.config).Run(t.Context(), event(info.Name, info.ETag))
-		if err != nil || len(results) != 2 || results[1].Status != evidence.StatusSkipped || b.stored(results[1].RunID).Action != "dry_run" {
+		if err != nil || len(results) != 2 || results[1].Status != evidence.StatusSkipped ||
+			b.stored(results[1].RunID).Action != "dry_run" {
 			t.Fatalf("%+v, %v", results, err)
 		}
 	}
@@ -705,14 +794,20 @@ func TestASkippedSetIsOfTheSameAction(t *testing.T) {
 func TestASetGoesOnInAnotherInvocation(t *testing.T) {
 	b := newBench(t)
 	marks := b.handed()
-	info := b.upload("sets.zip", pack(t, files{"manifest.json": `{"name":"sets","version":"1.0.0","type":"extension","timeout":"6s"` + sets + `}`, "steps/run.sh": "sleep 2"}), store.PutOptions{})
+	info := b.upload("sets.zip", pack(t, files{
+		"manifest.json": `{"name":"sets","version":"1.0.0","type":"extension","timeout":"6s"` + sets + `}`,
+		"steps/run.sh":  "sleep 2",
+	}), store.PutOptions{})
 	q := request(info.Name, info.ETag)
-	if r, err := b.run(within(t, 5*time.Second), q); err != nil || r.Status != evidence.StatusInProgress || len(*marks) != 1 {
+	if r, err := b.run(within(t, 5*time.Second), q); err != nil || r.Status != evidence.StatusInProgress ||
+		len(*marks) != 1 {
 		t.Fatalf("status %s, %s, %v", r.Status, r.Message, err)
 	}
 	for n := 2; n > 0; n-- {
-		results, err := executor.New(b.config).Run(within(t, 9*time.Second), executor.Request{Continue: (*marks)[len(*marks)-1]})
-		if last := results[len(results)-1]; err != nil || n == 2 && last.Status != evidence.StatusInProgress || n == 1 && last.Status != evidence.StatusSuccess {
+		results, err := executor.New(b.config).Run(within(t, 9*time.Second),
+			executor.Request{Continue: (*marks)[len(*marks)-1]})
+		if last := results[len(results)-1]; err != nil || n == 2 && last.Status != evidence.StatusInProgress ||
+			n == 1 && last.Status != evidence.StatusSuccess {
 			t.Fatalf("%d to go: %s, %s, %v", n, last.Status, last.Message, err)
 		}
 	}
@@ -728,7 +823,8 @@ func TestAHandOverThatFails(t *testing.T) {
 	b.config.Invoke = func(context.Context, string) error {
 		return store.Error(store.ErrUnavailable, "invoke", "function", "", nil)
 	}
-	info := b.upload("sample-1.0.0.zip", pack(t, with(`"timeout":"1m"`, files{"steps/run.sh": "echo ran"})), store.PutOptions{})
+	info := b.upload("sample-1.0.0.zip", pack(t, with(`"timeout":"1m"`, files{"steps/run.sh": "echo ran"})),
+		store.PutOptions{})
 	for try := range 4 {
 		r, err := b.run(within(t, 20*time.Second), request(info.Name, info.ETag))
 		if err != nil || try < 3 && r.Status != evidence.StatusInProgress || try == 3 && code(r) != "state.attempts" {
@@ -743,15 +839,21 @@ func TestAHandOverThatFails(t *testing.T) {
 // Where the function may not invoke itself, a package that needs more time than it has is told so at
 // once, and not after as many sweeps as there are tries.
 func TestAHandOverThatIsRefused(t *testing.T) {
-	for name, members := range map[string]string{"one run": `"timeout":"1m"`, "parameter sets": `"timeout":"1m"` + sets} {
+	for name, members := range map[string]string{
+		"one run": `"timeout":"1m"`, "parameter sets": `"timeout":"1m"` + sets,
+	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t)
 			b.config.Invoke = func(context.Context, string) error {
-				return problem.New(problem.Problem{Code: "config.invoke", Message: "the function may not invoke itself: 404"}, nil)
+				return problem.New(problem.Problem{
+					Code: "config.invoke", Message: "the function may not invoke itself: 404",
+				}, nil)
 			}
-			info := b.upload("sample-1.0.0.zip", pack(t, with(members, files{"steps/run.sh": "echo ran"})), store.PutOptions{})
+			info := b.upload("sample-1.0.0.zip", pack(t, with(members, files{"steps/run.sh": "echo ran"})),
+				store.PutOptions{})
 			results, err := executor.New(b.config).Run(within(t, 20*time.Second), event(info.Name, info.ETag))
-			if err != nil || len(results) == 0 || code(results[0]) != "config.invoke" || results[0].Status != evidence.StatusError {
+			if err != nil || len(results) == 0 || code(results[0]) != "config.invoke" ||
+				results[0].Status != evidence.StatusError {
 				t.Fatalf("%+v, %v", results, err)
 			}
 			if stored := b.stored(results[0].RunID); code(stored) != "config.invoke" {
@@ -788,7 +890,8 @@ func TestAClaimThatIsGone(t *testing.T) {
 	}
 	b.config.Clock = func() time.Time { return time.Now().Add(2 * time.Second) } // the runs have ids of their own
 	for range 2 {
-		if r, err := b.run(t.Context(), request("sample-1.0.0.zip", first.Package.ETag)); err == nil || code(r) != "state.lost" || r.Execution.Ran {
+		if r, err := b.run(t.Context(), request("sample-1.0.0.zip", first.Package.ETag)); err == nil ||
+			code(r) != "state.lost" || r.Execution.Ran {
 			t.Fatalf("status %s, %+v, %v", r.Status, r.Error, err)
 		}
 	}
@@ -802,7 +905,8 @@ func TestAClaimThatIsGone(t *testing.T) {
 // A late delivery for a version that is gone is a duplicate of what was done with it.
 func TestAStaleDuplicate(t *testing.T) {
 	b := newBench(t)
-	info := b.upload("sample-1.0.0.zip", pack(t, files{"steps/run.sh": "echo ran"}), store.PutOptions{Metadata: map[string]string{"cemli-action": "check"}})
+	info := b.upload("sample-1.0.0.zip", pack(t, files{"steps/run.sh": "echo ran"}),
+		store.PutOptions{Metadata: map[string]string{"cemli-action": "check"}})
 	first := b.again(event(info.Name, info.ETag))
 	b.upload("sample-1.0.0.zip", pack(t, files{"steps/run.sh": "echo other"}), store.PutOptions{})
 	if r := b.again(event(info.Name, info.ETag)); r.RunID != first.RunID || b.resultsStored() != 1 {
@@ -814,7 +918,8 @@ func TestAStaleDuplicate(t *testing.T) {
 func TestARefusalBeforeThePackageIsRead(t *testing.T) {
 	b := newBench(t)
 	b.config.Policy = executor.InlinePolicy("inline", []byte("{"))
-	info := b.upload("sample-1.0.0.zip", pack(t, files{"steps/run.sh": "echo ran"}), store.PutOptions{Metadata: map[string]string{"cemli-action": "check"}})
+	info := b.upload("sample-1.0.0.zip", pack(t, files{"steps/run.sh": "echo ran"}),
+		store.PutOptions{Metadata: map[string]string{"cemli-action": "check"}})
 	first := b.again(event(info.Name, info.ETag))
 	b.config.Policy = nil
 	swept := b.sweep()
@@ -827,12 +932,16 @@ func TestARefusalBeforeThePackageIsRead(t *testing.T) {
 func TestDeathDuringUndo(t *testing.T) {
 	b := newBench(t)
 	b.record()
-	first := b.ran(files{"steps/1.sh": "true", "rollback/1.sh": "echo undone", "steps/2.sh": "exit 1", "rollback/2.sh": "echo undone"})
+	first := b.ran(files{
+		"steps/1.sh": "true", "rollback/1.sh": "echo undone", "steps/2.sh": "exit 1", "rollback/2.sh": "echo undone",
+	})
 	b.leave(first, claim.Running)
 	b.sweep()
 	r := b.stored(first.RunID)
-	if r.Status != evidence.StatusInterrupted || len(r.Steps) != 2 || r.Rollback == nil || r.Rollback.Status != evidence.StepInterrupted ||
-		len(r.Rollback.Steps) != 2 || r.Rollback.Steps[0].Status != evidence.StepSuccess || r.Rollback.Steps[1].Status != evidence.StepInterrupted || r.Rollback.Request == nil {
+	if r.Status != evidence.StatusInterrupted || len(r.Steps) != 2 || r.Rollback == nil ||
+		r.Rollback.Status != evidence.StepInterrupted ||
+		len(r.Rollback.Steps) != 2 || r.Rollback.Steps[0].Status != evidence.StepSuccess ||
+		r.Rollback.Steps[1].Status != evidence.StepInterrupted || r.Rollback.Request == nil {
 		t.Errorf("status %s, steps %+v, rollback %+v", r.Status, r.Steps, r.Rollback)
 	}
 }
@@ -871,8 +980,16 @@ func TestALeaseIsWhatTheRunNeeds(t *testing.T) {
 	}{
 		{`"timeout":"40s"`, files{"steps/run.sh": "true"}, 40 * time.Second, time.Minute},
 		{`"timeout":"40s"`, files{"steps/run.sh": "true", "rollback/run.sh": "true"}, 5 * time.Minute, 6 * time.Minute},
-		{`"timeout":"40s","rollback_timeout":"10s"`, files{"steps/run.sh": "true", "rollback/run.sh": "true"}, 50 * time.Second, 70 * time.Second},
-		{`"timeout":"40s","on_failure":"stop"`, files{"steps/run.sh": "true", "rollback/run.sh": "true"}, 40 * time.Second, time.Minute},
+		{
+			`"timeout":"40s","rollback_timeout":"10s"`,
+			files{"steps/run.sh": "true", "rollback/run.sh": "true"},
+			50 * time.Second, 70 * time.Second,
+		},
+		{
+			`"timeout":"40s","on_failure":"stop"`, files{
+				"steps/run.sh": "true", "rollback/run.sh": "true",
+			}, 40 * time.Second, time.Minute,
+		},
 		{`"idempotent":true`, files{"steps/run.sh": "true"}, 59 * time.Minute, 61 * time.Minute}, // it does not say
 	} {
 		b := newBench(t)
@@ -881,7 +998,8 @@ func TestALeaseIsWhatTheRunNeeds(t *testing.T) {
 		if _, err := b.run(within(t, time.Hour), event(info.Name, info.ETag)); err != nil {
 			t.Fatal(err)
 		}
-		if l := *leases; len(l) != 2 || l[0].After(l[1]) || time.Until(l[0]) < c.least || time.Until(l[0]) > c.most || time.Until(l[1]) > c.most+2*time.Minute {
+		if l := *leases; len(l) != 2 || l[0].After(l[1]) || time.Until(l[0]) < c.least || time.Until(l[0]) > c.most ||
+			time.Until(l[1]) > c.most+2*time.Minute {
 			t.Errorf("%s: leases of claim and group end in %v", c.members, l)
 		}
 	}

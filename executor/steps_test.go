@@ -20,6 +20,8 @@ import (
 	"cemli-executor/internal/problem"
 	"cemli-executor/internal/sandbox"
 	"cemli-executor/internal/store"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // with makes a package from more members of the manifest, and scripts.
@@ -58,13 +60,15 @@ func (b *bench) asks(contents files, change func(*executor.Request)) []evidence.
 func TestOutputsGoFromStepToStep(t *testing.T) {
 	r := newBench(t).ran(files{
 		"steps/1.sh": `echo "A=one=1" >>$CEMLI_OUTPUT; printf 'B<<END\nline 1\nline 2\nEND\n_c=\n' >>"$CEMLI_OUTPUT"`,
-		"steps/2.sh": `echo "[$CEMLI_OUT_A] [$CEMLI_OUT_B] [$CEMLI_OUT__c] ${CEMLI_OUT_A+set}"; echo A=two >"$CEMLI_OUTPUT"`,
+		"steps/2.sh": `echo "[$CEMLI_OUT_A] [$CEMLI_OUT_B] [$CEMLI_OUT__c] ${CEMLI_OUT_A+set}"; ` +
+			`echo A=two >"$CEMLI_OUTPUT"`,
 		"steps/3.sh": `echo "[$CEMLI_OUT_A]"`,
 	})
 	if r.Status != evidence.StatusSuccess || r.Execution.Stdout != "[one=1] [line 1\nline 2] [] set\n[two]\n" {
 		t.Errorf("status %s, %s, stdout %q", r.Status, r.Message, r.Execution.Stdout)
 	}
-	if r.Outputs["A"] != "two" || r.Outputs["B"] != "line 1\nline 2" || r.Steps[0].Outputs["A"] != "one=1" || len(r.Steps[2].Outputs) != 0 {
+	if r.Outputs["A"] != "two" || r.Outputs["B"] != "line 1\nline 2" || r.Steps[0].Outputs["A"] != "one=1" ||
+		len(r.Steps[2].Outputs) != 0 {
 		t.Errorf("outputs %v, of steps %v", r.Outputs, r.Steps[0].Outputs)
 	}
 }
@@ -115,36 +119,44 @@ func TestRetries(t *testing.T) {
 }
 
 func TestContinueOnError(t *testing.T) {
-	r := newBench(t).ran(with(`"steps":[{"run":"1.sh","continue_on_error":true},{"run":"2.sh"}]`, files{"1.sh": "exit 3", "2.sh": "echo ran"}))
-	if r.Status != evidence.StatusSuccess || statuses(r) != "1 failed, 2 success" || r.Message != "1 step succeeded, 1 failed and may" {
+	r := newBench(t).ran(with(`"steps":[{"run":"1.sh","continue_on_error":true},{"run":"2.sh"}]`,
+		files{"1.sh": "exit 3", "2.sh": "echo ran"}))
+	if r.Status != evidence.StatusSuccess || statuses(r) != "1 failed, 2 success" ||
+		r.Message != "1 step succeeded, 1 failed and may" {
 		t.Errorf("status %s, %q, %s", r.Status, r.Message, statuses(r))
 	}
 }
 
 func TestDryRunAndCheck(t *testing.T) {
 	contents := func() files {
-		return with(`"steps":[{"run":"pre.sh","phase":"pre_check"},{"run":"change.sh"},{"run":"dry.sh","dry_run":true},{"run":"test.sh","phase":"post_check"}]`, files{
-			"pre.sh": "echo pre $CEMLI_ACTION [$CEMLI_DRY_RUN]", "change.sh": "echo changed", "dry.sh": "echo dry [$CEMLI_DRY_RUN]", "test.sh": "echo test",
+		return with(`"steps":[{"run":"pre.sh","phase":"pre_check"},{"run":"change.sh"},`+
+			`{"run":"dry.sh","dry_run":true},{"run":"test.sh","phase":"post_check"}]`, files{
+			"pre.sh": "echo pre $CEMLI_ACTION [$CEMLI_DRY_RUN]", "change.sh": "echo changed",
+			"dry.sh": "echo dry [$CEMLI_DRY_RUN]", "test.sh": "echo test",
 		})
 	}
 	b := newBench(t)
 	r := b.asks(contents(), func(q *executor.Request) { q.Action = executor.ActionDryRun })[0]
-	if r.Status != evidence.StatusSuccess || r.Execution.Stdout != "pre dry_run [1]\ndry [1]\n" || statuses(r) != "pre success, change not_run, dry success, test not_run" || r.Action != "dry_run" {
+	if r.Status != evidence.StatusSuccess || r.Execution.Stdout != "pre dry_run [1]\ndry [1]\n" ||
+		statuses(r) != "pre success, change not_run, dry success, test not_run" || r.Action != "dry_run" {
 		t.Errorf("dry run: status %s, %q, stdout %q, %s", r.Status, r.Message, r.Execution.Stdout, statuses(r))
 	}
 	r = b.asks(contents(), func(q *executor.Request) { q.Action = executor.ActionCheck })[0]
-	if r.Status != evidence.StatusSuccess || r.Execution.Ran || statuses(r) != "pre not_run, change not_run, dry not_run, test not_run" || r.Steps[0].SHA256 == "" {
+	if r.Status != evidence.StatusSuccess || r.Execution.Ran ||
+		statuses(r) != "pre not_run, change not_run, dry not_run, test not_run" || r.Steps[0].SHA256 == "" {
 		t.Errorf("check: status %s, %q, %s", r.Status, r.Message, statuses(r))
 	}
 	// Neither counts as having been done.
-	if r = b.asks(contents(), nil)[0]; r.Status != evidence.StatusSuccess || !strings.Contains(r.Execution.Stdout, "changed") {
+	if r = b.asks(contents(), nil)[0]; r.Status != evidence.StatusSuccess ||
+		!strings.Contains(r.Execution.Stdout, "changed") {
 		t.Errorf("apply: status %s, %q", r.Status, r.Message)
 	}
 }
 
 func TestParameterSets(t *testing.T) {
 	contents := func() files {
-		return with(`"parameters":{"C":{"type":"string","default":"none"}},"environment_parameters":{"test":{"C":"env"}},"parameter_sets":{"DE":{"C":"de"},"FR":{"C":"fr"},"XX":{}}`,
+		return with(`"parameters":{"C":{"type":"string","default":"none"}},`+
+			`"environment_parameters":{"test":{"C":"env"}},"parameter_sets":{"DE":{"C":"de"},"FR":{"C":"fr"},"XX":{}}`,
 			files{"steps/run.sh": `echo $CEMLI_PARAM_C; [ "$CEMLI_PARAM_C" != "$FAIL" ]`})
 	}
 	b := newBench(t)
@@ -156,57 +168,78 @@ func TestParameterSets(t *testing.T) {
 			t.Errorf("evidence of %s: %+v", r.ParameterSet, stored)
 		}
 	}
-	if want := []string{"DE success de", "FR success fr", "XX success env"}; !slices.Equal(got, want) {
-		t.Errorf("%v; want %v", got, want)
+	if diff := cmp.Diff([]string{"DE success de", "FR success fr", "XX success env"}, got); diff != "" {
+		t.Errorf("sets (-want +got):\n%s", diff)
 	}
 	one := newBench(t).asks(contents(), func(q *executor.Request) { q.ParameterSet = "FR" })
 	if len(one) != 1 || one[0].Execution.Stdout != "fr\n" {
 		t.Errorf("%+v", one)
 	}
-	if none := newBench(t).asks(contents(), func(q *executor.Request) { q.ParameterSet = "IT" })[0]; code(none) != "trigger.parameter_set" {
+	if none := newBench(t).asks(contents(),
+		func(q *executor.Request) { q.ParameterSet = "IT" })[0]; code(none) != "trigger.parameter_set" {
 		t.Errorf("%+v; want trigger.parameter_set", none.Error)
 	}
 }
 
 func TestAFailedSetStopsTheLaterOnes(t *testing.T) {
 	b := newBench(t)
-	all := b.asks(with(`"parameters":{"C":{"type":"string"}},"parameter_sets":{"A":{"C":"a"},"B":{"C":"b"},"D":{"C":"d"}}`,
+	all := b.asks(with(`"parameters":{"C":{"type":"string"}},"parameter_sets":{"A":{"C":"a"},"B":{"C":"b"},`+
+		`"D":{"C":"d"}}`,
 		files{"steps/run.sh": `[ $CEMLI_PARAM_C != b ]`}), nil)
-	if len(all) != 3 || all[0].Status != evidence.StatusSuccess || all[1].Status != evidence.StatusFailed || all[2].Status != evidence.StatusSkipped {
+	if len(all) != 3 || all[0].Status != evidence.StatusSuccess || all[1].Status != evidence.StatusFailed ||
+		all[2].Status != evidence.StatusSkipped {
 		t.Fatalf("%d results: %+v", len(all), all)
 	}
 	last := b.stored(all[2].RunID)
-	if last.Execution.Ran || last.PreviousRunID != all[1].RunID || last.ParameterSet != "D" || last.Package.DirHash != all[0].Package.DirHash {
+	if last.Execution.Ran || last.PreviousRunID != all[1].RunID || last.ParameterSet != "D" ||
+		last.Package.DirHash != all[0].Package.DirHash {
 		t.Errorf("the last one: %+v", last)
 	}
 }
 
-const undoable = `"steps":[{"run":"1.sh","rollback":"u1.sh"},{"run":"2.sh","rollback":"u2.sh"},{"run":"3.sh"}],"idempotent":true`
+const undoable = `"steps":[{"run":"1.sh","rollback":"u1.sh"},{"run":"2.sh","rollback":"u2.sh"},` +
+	`{"run":"3.sh"}],"idempotent":true`
 
 func TestRollbackOfARun(t *testing.T) {
 	b := newBench(t)
 	contents := func() files {
-		return with(undoable, files{"1.sh": "echo 1", "2.sh": "echo 2", "3.sh": "echo 3", "u1.sh": "echo undo 1 $CEMLI_ACTION", "u2.sh": "echo undo 2"})
+		return with(undoable, files{
+			"1.sh": "echo 1", "2.sh": "echo 2", "3.sh": "echo 3", "u1.sh": "echo undo 1 $CEMLI_ACTION",
+			"u2.sh": "echo undo 2",
+		})
 	}
 	first := b.asks(contents(), nil)[0]
 	back := b.asks(contents(), func(q *executor.Request) {
 		q.Action, q.RollbackOf, q.Reason = executor.ActionRollback, first.RunID, "wrong ledger"
 	})[0]
-	if back.Status != evidence.StatusSuccess || back.Execution.Stdout != "undo 2\nundo 1 rollback\n" || back.PreviousRunID != first.RunID || back.Message != "2 undo scripts succeeded; these steps have none: 3" {
+	if back.Status != evidence.StatusSuccess || back.Execution.Stdout != "undo 2\nundo 1 rollback\n" ||
+		back.PreviousRunID != first.RunID || back.Message != "2 undo scripts succeeded; these steps have none: 3" {
 		t.Errorf("status %s, %q, stdout %q", back.Status, back.Message, back.Execution.Stdout)
 	}
 	for name, c := range map[string]struct {
 		change func(*executor.Request)
 		code   string
 	}{
-		"no run":    {func(q *executor.Request) { q.Action, q.Reason = executor.ActionRollback, "x" }, "trigger.value"},
-		"no reason": {func(q *executor.Request) { q.Action, q.RollbackOf = executor.ActionRollback, first.RunID }, "trigger.value"},
+		"no run": {func(q *executor.Request) { q.Action, q.Reason = executor.ActionRollback, "x" }, "trigger.value"},
+		"no reason": {
+			func(q *executor.Request) {
+				q.Action, q.RollbackOf = executor.ActionRollback, first.RunID
+			}, "trigger.value",
+		},
 		"unknown run": {func(q *executor.Request) {
 			q.Action, q.RollbackOf, q.Reason = executor.ActionRollback, "20260101T000000Z-sample-000000000000", "x"
 		}, "request.unknown_run"},
-		"a rollback":      {func(q *executor.Request) { q.Action, q.RollbackOf, q.Reason = executor.ActionRollback, back.RunID, "x" }, "rollback.of_rollback"},
-		"resume and undo": {func(q *executor.Request) { q.ResumeFrom, q.RollbackOf, q.Reason = first.RunID, first.RunID, "x" }, "trigger.value"},
-		"resume success":  {func(q *executor.Request) { q.ResumeFrom = first.RunID }, "request.not_partial"},
+		"a rollback": {
+			func(q *executor.Request) {
+				q.Action, q.RollbackOf, q.Reason = executor.ActionRollback, back.RunID, "x"
+			}, "rollback.of_rollback",
+		},
+		"resume and undo": {
+			func(q *executor.Request) {
+				q.ResumeFrom, q.RollbackOf, q.Reason = first.RunID, first.RunID, "x"
+			}, "trigger.value",
+		},
+		"resume success": {func(q *executor.Request) { q.ResumeFrom = first.RunID }, "request.not_partial"},
 	} {
 		if r := b.asks(contents(), c.change)[0]; code(r) != c.code || r.Execution.Ran {
 			t.Errorf("%s: %+v; want %s", name, r.Error, c.code)
@@ -227,7 +260,10 @@ func TestUndoThatFailsCanBeFinished(t *testing.T) {
 	mark := filepath.Join(t.TempDir(), "repaired")
 	b.config.Sandbox = "none" // the undo looks at a file outside
 	contents := func() files {
-		return with(undoable, files{"1.sh": "echo 1", "2.sh": "echo 2", "3.sh": "exit 1", "u1.sh": "echo undo 1; [ -e " + mark + " ]", "u2.sh": "echo undo 2"})
+		return with(undoable, files{
+			"1.sh": "echo 1", "2.sh": "echo 2", "3.sh": "exit 1", "u1.sh": "echo undo 1; [ -e " + mark + " ]",
+			"u2.sh": "echo undo 2",
+		})
 	}
 	r := b.asks(contents(), nil)[0]
 	if r.Status != evidence.StatusFailed || r.Rollback == nil || r.Rollback.Request == nil || r.Rollback.Error == nil {
@@ -251,10 +287,13 @@ func TestResume(t *testing.T) {
 	b.config.Sandbox = "none" // a step looks at a file outside
 	contents := func() files {
 		return with(`"on_failure":"stop","parameters":{"P":{"type":"integer","default":1}}`, files{
-			"steps/1.sh": "echo one; echo K=v >$CEMLI_OUTPUT", "steps/2.sh": "[ -e " + mark + " ]", "steps/3.sh": "echo three $CEMLI_OUT_K $CEMLI_PARAM_P",
+			"steps/1.sh": "echo one; echo K=v >$CEMLI_OUTPUT", "steps/2.sh": "[ -e " + mark + " ]",
+			"steps/3.sh": "echo three $CEMLI_OUT_K $CEMLI_PARAM_P",
 		})
 	}
-	first := b.asks(contents(), func(q *executor.Request) { q.Parameters = map[string]json.RawMessage{"P": json.RawMessage("7")} })[0]
+	first := b.asks(contents(), func(q *executor.Request) {
+		q.Parameters = map[string]json.RawMessage{"P": json.RawMessage("7")}
+	})[0]
 	if statuses(first) != "1 success, 2 failed, 3 not_run" {
 		t.Fatal(statuses(first))
 	}
@@ -268,22 +307,27 @@ func TestResume(t *testing.T) {
 		t.Errorf("other parameters: %+v", other.Error)
 	}
 	r := b.asks(contents(), func(q *executor.Request) { q.ResumeFrom = first.RunID })[0]
-	if r.Status != evidence.StatusSuccess || statuses(r) != "1 skipped, 2 success, 3 success" || r.Execution.Stdout != "three v 7\n" || r.PreviousRunID != first.RunID {
+	if r.Status != evidence.StatusSuccess || statuses(r) != "1 skipped, 2 success, 3 success" ||
+		r.Execution.Stdout != "three v 7\n" || r.PreviousRunID != first.RunID {
 		t.Errorf("status %s, %q, %s, stdout %q", r.Status, r.Message, statuses(r), r.Execution.Stdout)
 	}
 }
 
 func TestOutputFiles(t *testing.T) {
 	r := newBench(t).ran(with(`"outputs":["reports/**/*.csv","top.txt"]`, files{
-		"steps/run.sh": `mkdir -p reports/a; echo 1 >reports/a/x.csv; echo 2 >reports/y.txt; echo 3 >top.txt; echo 4 >$CEMLI_ARTIFACTS/top.txt; ln -s /etc/passwd reports/l.csv`,
+		"steps/run.sh": `mkdir -p reports/a; echo 1 >reports/a/x.csv; echo 2 >reports/y.txt; echo 3 >top.txt; ` +
+			`echo 4 >$CEMLI_ARTIFACTS/top.txt; ln -s /etc/passwd reports/l.csv`,
 	}))
 	var got []string
 	for _, a := range r.Artifacts {
 		got = append(got, a.Name+" "+a.Object+" "+a.Withheld)
 	}
-	want := []string{"top.txt artifacts/top.txt ", "reports/a/x.csv artifacts/reports/a/x.csv ", "reports/l.csv  not a regular file", "top.txt  another file of this name was kept"}
-	if !slices.Equal(got, want) {
-		t.Errorf("%q; want %q", got, want)
+	want := []string{
+		"top.txt artifacts/top.txt ", "reports/a/x.csv artifacts/reports/a/x.csv ", "reports/l.csv  not a regular file",
+		"top.txt  another file of this name was kept",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("artifacts (-want +got):\n%s", diff)
 	}
 }
 
@@ -292,7 +336,9 @@ func vault(secrets map[string]string) executor.SecretSource {
 	return func(_ context.Context, _, ref string) (executor.Secret, error) {
 		value, ok := secrets[ref]
 		if !ok {
-			return executor.Secret{}, problem.New(problem.Problem{Code: "secret.unavailable", Where: ref, Message: "no such secret", Hint: "make one"}, nil)
+			return executor.Secret{}, problem.New(problem.Problem{
+				Code: "secret.unavailable", Where: ref, Message: "no such secret", Hint: "make one",
+			}, nil)
 		}
 		return executor.Secret{Value: []byte(value), ID: "ocid1.vaultsecret.oc1.phx." + ref, Version: "3"}, nil
 	}
@@ -345,14 +391,19 @@ func TestSecrets(t *testing.T) {
 		"1.sh": `echo "$DB [$KEY]"; printf %s "${DB:0:5}"; sleep 0.05; echo "${DB:5}"; echo "$DB" >&2; printf %s "$DB" | base64; printf x%s "$DB" | base64; printf xx%s "$DB" | base64
 echo "OUT=$DB" >>$CEMLI_OUTPUT; echo "# $DB" >$CEMLI_SUMMARY; echo "$DB" >$CEMLI_ARTIFACTS/has; echo none >$CEMLI_ARTIFACTS/has-not; echo x >"$CEMLI_ARTIFACTS/$DB"`,
 		"2.sh": `echo "$KEY"; echo "$CEMLI_PARAM_P"; echo "$CEMLI_OUT_OUT" | tr a-z b-za | tr b-za a-z`,
-		"3.sh": `echo "[$DB$KEY]"; ps ax -o args 2>/dev/null | grep -c tiger-s3cr3t; cat /proc/*/cmdline 2>/dev/null | grep -c tiger-s3; true`,
+		"3.sh": `echo "[$DB$KEY]"; ps ax -o args 2>/dev/null | grep -c tiger-s3cr3t; ` +
+			`cat /proc/*/cmdline 2>/dev/null | grep -c tiger-s3; true`,
 	}))
 	if r.Status != evidence.StatusSuccess {
 		t.Fatalf("status %s, %s, %s", r.Status, r.Message, r.Execution.Stderr)
 	}
-	b.nowhere(tiger, "tiger-s3", "first line", "second line", "sensitive-value", base64.StdEncoding.EncodeToString([]byte(tiger))[:16],
-		base64.StdEncoding.EncodeToString([]byte("x" + tiger))[4:16], base64.StdEncoding.EncodeToString([]byte("xx" + tiger))[4:16], `tiger-s3cr3t\u0026`)
-	if len(r.Secrets) != 2 || r.Secrets[0] != (evidence.Secret{Env: "DB", SecretID: "ocid1.vaultsecret.oc1.phx.db", Version: "3"}) {
+	b.nowhere(tiger, "tiger-s3", "first line", "second line", "sensitive-value",
+		base64.StdEncoding.EncodeToString([]byte(tiger))[:16],
+		base64.StdEncoding.EncodeToString([]byte("x" + tiger))[4:16],
+		base64.StdEncoding.EncodeToString([]byte("xx" + tiger))[4:16], `tiger-s3cr3t\u0026`)
+	if len(r.Secrets) != 2 || r.Secrets[0] != (evidence.Secret{
+		Env: "DB", SecretID: "ocid1.vaultsecret.oc1.phx.db", Version: "3",
+	}) {
 		t.Errorf("secrets %+v", r.Secrets)
 	}
 	if !strings.HasPrefix(r.Execution.Stdout, "*** []\n***\n") || !strings.Contains(r.Execution.Stdout, "[]\n") {
@@ -376,8 +427,10 @@ echo "OUT=$DB" >>$CEMLI_OUTPUT; echo "# $DB" >$CEMLI_SUMMARY; echo "$DB" >$CEMLI
 func TestSensitiveParametersOfARequest(t *testing.T) {
 	b := newBench(t)
 	for name, contents := range map[string]files{
-		"runs":        with(`"parameters":{"P":{"type":"string","sensitive":true}}`, files{"steps/run.sh": "echo $CEMLI_PARAM_P"}),
-		"is refused":  with(`"parameters":{"P":{"type":"string","sensitive":true,"enum":["other-one"]}}`, files{"steps/run.sh": "echo ran"}),
+		"runs": with(`"parameters":{"P":{"type":"string","sensitive":true}}`,
+			files{"steps/run.sh": "echo $CEMLI_PARAM_P"}),
+		"is refused": with(`"parameters":{"P":{"type":"string","sensitive":true,"enum":["other-one"]}}`,
+			files{"steps/run.sh": "echo ran"}),
 		"no manifest": {"manifest.json": "{"},
 	} {
 		r := b.asks(contents, func(q *executor.Request) {
@@ -396,17 +449,28 @@ func TestBadSecrets(t *testing.T) {
 		members, value, code string
 		change               func(*executor.Config)
 	}{
-		"short":        {`"secrets":{"A":{"vault_secret":"a"}}`, "12345", "secret.short", nil},
-		"large":        {`"secrets":{"A":{"vault_secret":"a"}}`, strings.Repeat("x", 64<<10+1), "secret.large", nil},
-		"binary":       {`"secrets":{"A":{"vault_secret":"a"}}`, "\xff\xfe123456", "secret.value", nil},
-		"NUL":          {`"secrets":{"A":{"vault_secret":"a"}}`, "1234567\x00", "secret.value", nil},
-		"missing":      {`"secrets":{"A":{"vault_secret":"b"}}`, "value-of-a", "secret.unavailable", nil},
-		"no vault":     {`"secrets":{"A":{"vault_secret":"a"}}`, "value-of-a", "secret.unavailable", func(c *executor.Config) { c.Secrets = nil }},
-		"not confined": {`"secrets":{"A":{"vault_secret":"a"}}`, "value-of-a", "secret.sandbox", func(c *executor.Config) { c.Sandbox, c.Policy = "none", nil }},
-		"not allowed": {`"secrets":{"A":{"vault_secret":"a"}}`, "value-of-a", "policy.secret", func(c *executor.Config) {
-			c.Policy = executor.InlinePolicy("inline", []byte(`{"environment":"test","secrets":["erp-*"]}`))
-		}},
-		"short parameter": {`"parameters":{"P":{"type":"integer","default":12345,"sensitive":true}}`, "", "secret.short", nil},
+		"short":   {`"secrets":{"A":{"vault_secret":"a"}}`, "12345", "secret.short", nil},
+		"large":   {`"secrets":{"A":{"vault_secret":"a"}}`, strings.Repeat("x", 64<<10+1), "secret.large", nil},
+		"binary":  {`"secrets":{"A":{"vault_secret":"a"}}`, "\xff\xfe123456", "secret.value", nil},
+		"NUL":     {`"secrets":{"A":{"vault_secret":"a"}}`, "1234567\x00", "secret.value", nil},
+		"missing": {`"secrets":{"A":{"vault_secret":"b"}}`, "value-of-a", "secret.unavailable", nil},
+		"no vault": {
+			`"secrets":{"A":{"vault_secret":"a"}}`, "value-of-a", "secret.unavailable",
+			func(c *executor.Config) { c.Secrets = nil },
+		},
+		"not confined": {
+			`"secrets":{"A":{"vault_secret":"a"}}`, "value-of-a", "secret.sandbox",
+			func(c *executor.Config) { c.Sandbox, c.Policy = "none", nil },
+		},
+		"not allowed": {
+			`"secrets":{"A":{"vault_secret":"a"}}`, "value-of-a", "policy.secret",
+			func(c *executor.Config) {
+				c.Policy = executor.InlinePolicy("inline", []byte(`{"environment":"test","secrets":["erp-*"]}`))
+			},
+		},
+		"short parameter": {
+			`"parameters":{"P":{"type":"integer","default":12345,"sensitive":true}}`, "", "secret.short", nil,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t)
@@ -425,7 +489,8 @@ func TestBadSecrets(t *testing.T) {
 	b := newBench(t)
 	b.config.Secrets, b.config.Sandbox = vault(map[string]string{"a": "value-of-a"}), "none"
 	b.config.Policy = executor.InlinePolicy("inline", []byte(`{"environment":"test","sandbox":"none"}`))
-	if r := b.ran(with(`"secrets":{"A":{"vault_secret":"a"}}`, files{"steps/run.sh": "echo $A"})); r.Status != evidence.StatusSuccess || r.Execution.Stdout != "***\n" {
+	if r := b.ran(with(`"secrets":{"A":{"vault_secret":"a"}}`,
+		files{"steps/run.sh": "echo $A"})); r.Status != evidence.StatusSuccess || r.Execution.Stdout != "***\n" {
 		t.Errorf("status %s, %+v", r.Status, r.Error)
 	}
 }
@@ -434,7 +499,9 @@ func TestBadSecrets(t *testing.T) {
 func TestNoSecretOnDisk(t *testing.T) {
 	b := newBench(t)
 	b.hides(map[string]string{"a": "value-of-the-secret"})
-	r := b.ran(with(`"secrets":{"A":{"vault_secret":"a"}}`, files{"steps/run.sh": `cd ..; for d in package home tmp artifacts out; do grep -rl "${A}" $d; done; echo done`}))
+	r := b.ran(with(`"secrets":{"A":{"vault_secret":"a"}}`, files{
+		"steps/run.sh": `cd ..; for d in package home tmp artifacts out; do grep -rl "${A}" $d; done; echo done`,
+	}))
 	if r.Execution.Stdout != "done\n" {
 		t.Errorf("stdout %q", r.Execution.Stdout)
 	}
@@ -453,9 +520,11 @@ func readAll(r io.ReadCloser) (string, error) {
 func TestASecretAsAParameter(t *testing.T) {
 	b := newBench(t)
 	b.hides(map[string]string{"a": "value-of-the-secret"})
-	r := b.asks(with(`"secrets":{"A":{"vault_secret":"a"}},"parameters":{"P":{"type":"string"}}`, files{"steps/run.sh": "true"}), func(q *executor.Request) {
+	r := b.asks(with(`"secrets":{"A":{"vault_secret":"a"}},"parameters":{"P":{"type":"string"}}`,
+		files{"steps/run.sh": "true"}), func(q *executor.Request) {
 		q.Parameters = map[string]json.RawMessage{"P": json.RawMessage(`"x value-of-the-secret"`)}
-		q.Reason, q.Trigger.Raw = "because value-of-the-secret", json.RawMessage(`{"parameters":{"P":"x value-of-the-secret"}}`)
+		q.Reason, q.Trigger.Raw = "because value-of-the-secret", json.RawMessage(
+			`{"parameters":{"P":"x value-of-the-secret"}}`)
 	})[0]
 	if r.Status != evidence.StatusSuccess || r.Parameters["P"] != "x ***" {
 		t.Errorf("status %s, parameters %v", r.Status, r.Parameters)
@@ -473,16 +542,20 @@ func TestTooManyArtifacts(t *testing.T) {
 			kept++
 		}
 	}
-	if r.Status != evidence.StatusSuccess || kept != 50 || len(r.Artifacts) != 51 || !strings.HasPrefix(r.Artifacts[50].Withheld, "more than 50 files") {
-		t.Errorf("status %s, %d kept of %d, the last %+v", r.Status, kept, len(r.Artifacts), r.Artifacts[len(r.Artifacts)-1])
+	if r.Status != evidence.StatusSuccess || kept != 50 || len(r.Artifacts) != 51 ||
+		!strings.HasPrefix(r.Artifacts[50].Withheld, "more than 50 files") {
+		t.Errorf("status %s, %d kept of %d, the last %+v", r.Status, kept, len(r.Artifacts),
+			r.Artifacts[len(r.Artifacts)-1])
 	}
 }
 
 func TestUndoThatHangs(t *testing.T) {
-	r := newBench(t).ran(with(`"rollback_timeout":"1s","steps":[{"run":"1.sh","rollback":"u1.sh"},{"run":"2.sh","rollback":"u2.sh"}]`, files{
+	r := newBench(t).ran(with(`"rollback_timeout":"1s","steps":[{"run":"1.sh","rollback":"u1.sh"},`+
+		`{"run":"2.sh","rollback":"u2.sh"}]`, files{
 		"1.sh": "true", "2.sh": "exit 1", "u1.sh": "echo undo 1", "u2.sh": "echo begun; sleep 1000",
 	}))
-	if r.Status != evidence.StatusFailed || r.Rollback == nil || r.Rollback.Steps[0].Status != evidence.StepTimedOut || r.Rollback.Steps[1].Status != evidence.StepNotRun ||
+	if r.Status != evidence.StatusFailed || r.Rollback == nil || r.Rollback.Steps[0].Status != evidence.StepTimedOut ||
+		r.Rollback.Steps[1].Status != evidence.StepNotRun ||
 		r.Rollback.Request == nil || r.Rollback.Request.RollbackOf != r.RunID {
 		t.Errorf("status %s, %+v", r.Status, r.Rollback)
 	}
@@ -491,7 +564,8 @@ func TestUndoThatHangs(t *testing.T) {
 func TestResumeFromAnotherContent(t *testing.T) {
 	b := newBench(t)
 	first := b.asks(files{"steps/1.sh": "true", "steps/2.sh": "exit 1"}, nil)[0]
-	r := b.asks(files{"steps/1.sh": "true", "steps/2.sh": "exit 0"}, func(q *executor.Request) { q.ResumeFrom = first.RunID })[0]
+	r := b.asks(files{"steps/1.sh": "true", "steps/2.sh": "exit 0"},
+		func(q *executor.Request) { q.ResumeFrom = first.RunID })[0]
 	if code(r) != "request.differs" || r.Execution.Ran {
 		t.Errorf("%+v; want request.differs", r.Error)
 	}
@@ -521,7 +595,8 @@ func TestRollbackFindsTheArtifacts(t *testing.T) {
 	b := newBench(t)
 	contents := func() files {
 		return with(`"steps":[{"run":"1.sh","rollback":"u1.sh"}],"idempotent":true`, files{
-			"1.sh":  `mkdir -p "$CEMLI_ARTIFACTS/d"; echo before >"$CEMLI_ARTIFACTS/d/saved"; echo other >"$CEMLI_ARTIFACTS/x"; echo K=v >>"$CEMLI_OUTPUT"`,
+			"1.sh": `mkdir -p "$CEMLI_ARTIFACTS/d"; echo before >"$CEMLI_ARTIFACTS/d/saved"; ` +
+				`echo other >"$CEMLI_ARTIFACTS/x"; echo K=v >>"$CEMLI_OUTPUT"`,
 			"u1.sh": `cat "$CEMLI_ARTIFACTS/d/saved"; echo "$CEMLI_OUT_K"; echo changed >"$CEMLI_ARTIFACTS/x"`,
 		})
 	}
@@ -567,7 +642,8 @@ func TestNoSecretByASideDoor(t *testing.T) {
 	const token = "Hunter2_correct_horse_battery"
 	b := newBench(t)
 	b.hides(map[string]string{"a": token})
-	r := b.ran(with(`"secrets":{"A":{"vault_secret":"a"}},"steps":[{"run":"1.sh"},{"run":"2.sh","continue_on_error":true}]`, files{
+	r := b.ran(with(`"secrets":{"A":{"vault_secret":"a"}},"steps":[{"run":"1.sh"},`+
+		`{"run":"2.sh","continue_on_error":true}]`, files{
 		"1.sh": `echo "$A=1" >>$CEMLI_OUTPUT; { head -c 65516 /dev/zero | tr '\0' x; echo "$A"; } >"$CEMLI_SUMMARY"
 printf 'a-long-user-name-of-somebody@example.com:%s' "$A" | base64`,
 		"2.sh": `echo "$A.-$A$A$A=1" >>$CEMLI_OUTPUT`,
@@ -575,15 +651,19 @@ printf 'a-long-user-name-of-somebody@example.com:%s' "$A" | base64`,
 	if r.Status != evidence.StatusSuccess {
 		t.Errorf("status %s, %s", r.Status, r.Message)
 	}
-	b.nowhere(token, token[:20], "Hunter2_c", base64.StdEncoding.EncodeToString([]byte("a-long-user-name-of-somebody@example.com:" + token))[60:76])
+	b.nowhere(token, token[:20], "Hunter2_c",
+		base64.StdEncoding.EncodeToString([]byte("a-long-user-name-of-somebody@example.com:" + token))[60:76])
 }
 
 // The manifest is in the result, with the values of other sets and environments.
 func TestSensitiveValuesOfTheManifest(t *testing.T) {
-	const members = `"parameters":{"P":{"type":"string","sensitive":true,"default":"default-secret"}},"environment_parameters":{"prod":{"P":"prod-secret-3"}},"parameter_sets":{"DE":{"P":"de-secret-1"},"FR":{"P":"fr-secret-2"}}`
+	const members = `"parameters":{"P":{"type":"string","sensitive":true,"default":"default-secret"}},` +
+		`"environment_parameters":{"prod":{"P":"prod-secret-3"}},"parameter_sets":{"DE":{"P":"de-secret-1"},` +
+		`"FR":{"P":"fr-secret-2"}}`
 	for _, action := range []executor.Action{executor.ActionApply, executor.ActionCheck} {
 		b := newBench(t)
-		for _, r := range b.asks(with(members, files{"steps/run.sh": `[ "$CEMLI_PARAM_P" = de-secret-1 ]`}), func(q *executor.Request) { q.Action = action }) {
+		for _, r := range b.asks(with(members, files{"steps/run.sh": `[ "$CEMLI_PARAM_P" = de-secret-1 ]`}),
+			func(q *executor.Request) { q.Action = action }) {
 			if !strings.Contains(string(r.Manifest), `"***"`) {
 				t.Errorf("%s: manifest %s", action, r.Manifest)
 			}
@@ -606,7 +686,9 @@ func TestALostAnswerForALog(t *testing.T) {
 // lossy carries out the writes of logs and loses the answers.
 type lossy struct{ store.Bucket }
 
-func (l lossy) Put(ctx context.Context, name string, body io.ReadSeeker, size int64, opts store.PutOptions) (store.Info, error) {
+func (l lossy) Put(
+	ctx context.Context, name string, body io.ReadSeeker, size int64, opts store.PutOptions,
+) (store.Info, error) {
 	info, err := l.Bucket.Put(ctx, name, body, size, opts)
 	if err == nil && strings.HasSuffix(name, ".log") {
 		return store.Info{}, store.Error(store.ErrUnavailable, "put", "results", name, nil)
@@ -619,7 +701,8 @@ func TestOutputsOfManySteps(t *testing.T) {
 	contents := files{}
 	for _, n := range strings.Split("abcdefgh", "") {
 		steps = append(steps, `{"run":"`+n+`.sh","rollback":"u.sh"}`)
-		contents[n+".sh"] = `for k in 1 2; do echo "` + n + `$k=$(head -c 60000 /dev/zero | tr '\0' x)"; done >$CEMLI_OUTPUT`
+		contents[n+".sh"] = `for k in 1 2; do echo "` + n +
+			`$k=$(head -c 60000 /dev/zero | tr '\0' x)"; done >$CEMLI_OUTPUT`
 	}
 	contents["u.sh"] = "true"
 	r := newBench(t).ran(with(`"steps":[`+strings.Join(steps, ",")+`]`, contents))
@@ -636,7 +719,9 @@ func TestOutputsOfManySteps(t *testing.T) {
 }
 
 func TestSetsWithTheSameValues(t *testing.T) {
-	all := newBench(t).asks(with(`"parameters":{"A":{"type":"string"}},"parameter_sets":{"DE":{"A":"x"},"FR":{"A":"x"}}`, files{"steps/run.sh": "true"}), nil)
+	all := newBench(t).asks(with(
+		`"parameters":{"A":{"type":"string"}},"parameter_sets":{"DE":{"A":"x"},"FR":{"A":"x"}}`,
+		files{"steps/run.sh": "true"}), nil)
 	if len(all) != 2 || all[1].Status != evidence.StatusSuccess {
 		t.Errorf("%+v", all)
 	}
@@ -647,10 +732,12 @@ func TestResumeOfAResumedRun(t *testing.T) {
 	b.config.Sandbox = "none" // steps look at files outside
 	marks := t.TempDir()
 	contents := func() files {
-		return with(`"steps":[{"run":"1.sh","rollback":"u1.sh"},{"run":"2.sh"},{"run":"3.sh"}],"on_failure":"stop"`, files{
-			"1.sh": `echo K=v >$CEMLI_OUTPUT; echo saved >$CEMLI_ARTIFACTS/saved`, "u1.sh": `cat $CEMLI_ARTIFACTS/saved`,
-			"2.sh": "[ -e " + marks + "/2 ]", "3.sh": `echo "[$CEMLI_OUT_K]"; [ -e ` + marks + `/3 ]`,
-		})
+		return with(`"steps":[{"run":"1.sh","rollback":"u1.sh"},{"run":"2.sh"},{"run":"3.sh"}],"on_failure":"stop"`,
+			files{
+				"1.sh":  `echo K=v >$CEMLI_OUTPUT; echo saved >$CEMLI_ARTIFACTS/saved`,
+				"u1.sh": `cat $CEMLI_ARTIFACTS/saved`,
+				"2.sh":  "[ -e " + marks + "/2 ]", "3.sh": `echo "[$CEMLI_OUT_K]"; [ -e ` + marks + `/3 ]`,
+			})
 	}
 	first := b.asks(contents(), nil)[0]
 	for _, mark := range []string{"2", "3"} {
@@ -659,14 +746,17 @@ func TestResumeOfAResumedRun(t *testing.T) {
 		}
 		first = b.asks(contents(), func(q *executor.Request) { q.ResumeFrom = first.RunID })[0]
 		if first.Execution.Stdout != "[v]\n" || first.Outputs["K"] != "v" {
-			t.Errorf("with mark %s: status %s, %s, stdout %q, outputs %v", mark, first.Status, statuses(first), first.Execution.Stdout, first.Outputs)
+			t.Errorf("with mark %s: status %s, %s, stdout %q, outputs %v", mark, first.Status, statuses(first),
+				first.Execution.Stdout, first.Outputs)
 		}
 	}
 	back := b.asks(contents(), func(q *executor.Request) {
 		q.Action, q.RollbackOf, q.Reason = executor.ActionRollback, first.RunID, "x"
 	})[0]
-	if back.Status != evidence.StatusSuccess || back.Execution.Stdout != "saved\n" || !slices.Equal(back.Rollback.WithoutUndo, []string{"2", "3"}) {
-		t.Errorf("rollback: status %s, %q, stdout %q, %+v", back.Status, back.Message, back.Execution.Stdout, back.Rollback)
+	if back.Status != evidence.StatusSuccess || back.Execution.Stdout != "saved\n" ||
+		!slices.Equal(back.Rollback.WithoutUndo, []string{"2", "3"}) {
+		t.Errorf("rollback: status %s, %q, stdout %q, %+v", back.Status, back.Message, back.Execution.Stdout,
+			back.Rollback)
 	}
 }
 
@@ -690,7 +780,8 @@ func TestARollbackThatDidNothing(t *testing.T) {
 func TestHiddenParametersAreGivenAgain(t *testing.T) {
 	b := newBench(t)
 	contents := func() files {
-		return with(undoable+`,"parameters":{"P":{"type":"string","sensitive":true,"default":"default-value"}}`, files{"1.sh": "", "2.sh": "", "3.sh": "", "u1.sh": "", "u2.sh": ""})
+		return with(undoable+`,"parameters":{"P":{"type":"string","sensitive":true,"default":"default-value"}}`,
+			files{"1.sh": "", "2.sh": "", "3.sh": "", "u1.sh": "", "u2.sh": ""})
 	}
 	first := b.asks(contents(), nil)[0]
 	back := func(parameters map[string]json.RawMessage) evidence.Result {
@@ -701,7 +792,8 @@ func TestHiddenParametersAreGivenAgain(t *testing.T) {
 	if r := back(nil); code(r) != "request.hidden" {
 		t.Errorf("without: %+v", r.Error)
 	}
-	if r := back(map[string]json.RawMessage{"P": json.RawMessage(`"default-value"`)}); r.Status != evidence.StatusSuccess {
+	given := map[string]json.RawMessage{"P": json.RawMessage(`"default-value"`)}
+	if r := back(given); r.Status != evidence.StatusSuccess {
 		t.Errorf("with: %s, %s", r.Status, r.Message)
 	}
 }
@@ -728,7 +820,8 @@ func TestFailuresThatAreNoStepsOwn(t *testing.T) {
 	if r.Execution.ReturnCode != -1 || r.Steps[1].LogSHA256 != "" {
 		t.Errorf("return code %d, steps %+v", r.Execution.ReturnCode, r.Steps)
 	}
-	if junit := b.object(evidence.Dir(r.RunID) + "junit.xml"); !strings.Contains(junit, `errors="1"`) || !strings.Contains(junit, "step.modified") {
+	if junit := b.object(evidence.Dir(r.RunID) + "junit.xml"); !strings.Contains(junit, `errors="1"`) ||
+		!strings.Contains(junit, "step.modified") {
 		t.Errorf("JUnit %s", junit)
 	}
 	r = b.ran(with(`"requires":{"other":">=1"}`, files{"steps/1.sh": "true"}))
@@ -736,14 +829,17 @@ func TestFailuresThatAreNoStepsOwn(t *testing.T) {
 		t.Errorf("JUnit %s", junit)
 	}
 	r = b.ran(files{"steps/1.sh": "", "steps/2.sh": "exit 3", "rollback/2.sh": ""})
-	if r.Status != evidence.StatusRolledBack || r.Execution.ReturnCode != 3 || !strings.Contains(r.Message, "which these have not: 1") {
+	if r.Status != evidence.StatusRolledBack || r.Execution.ReturnCode != 3 ||
+		!strings.Contains(r.Message, "which these have not: 1") {
 		t.Errorf("status %s, return code %d, %q", r.Status, r.Execution.ReturnCode, r.Message)
 	}
 }
 
 func TestInterruptionLeavesTheUndoToAPerson(t *testing.T) {
 	b := newBench(t)
-	info := b.upload("sample-1.0.0.zip", pack(t, files{"steps/1.sh": "echo begun; sleep 60", "rollback/1.sh": "true"}), store.PutOptions{})
+	info := b.upload("sample-1.0.0.zip", pack(t, files{
+		"steps/1.sh": "echo begun; sleep 60", "rollback/1.sh": "true",
+	}), store.PutOptions{})
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
 		for !strings.Contains(b.log.String(), `"line":"begun"`) {
@@ -752,7 +848,8 @@ func TestInterruptionLeavesTheUndoToAPerson(t *testing.T) {
 		cancel()
 	}()
 	r, err := b.run(ctx, request(info.Name, info.ETag))
-	if err != nil || r.Status != evidence.StatusInterrupted || r.Rollback == nil || r.Rollback.Request == nil || r.Rollback.Steps[0].Status != evidence.StepNotRun {
+	if err != nil || r.Status != evidence.StatusInterrupted || r.Rollback == nil || r.Rollback.Request == nil ||
+		r.Rollback.Steps[0].Status != evidence.StepNotRun {
 		t.Errorf("status %s, rollback %+v, error %v", r.Status, r.Rollback, err)
 	}
 }
@@ -760,11 +857,13 @@ func TestInterruptionLeavesTheUndoToAPerson(t *testing.T) {
 // A secret that looks like the syntax of a document does not cost the evidence that document.
 func TestASecretThatLooksLikeSyntax(t *testing.T) {
 	b := newBench(t)
-	r := b.asks(with(`"parameters":{"PW":{"type":"string","sensitive":true,"default":"\",\"version\":\"1.0.0\""}}`, files{"steps/run.sh": "true"}), nil)[0]
+	r := b.asks(with(`"parameters":{"PW":{"type":"string","sensitive":true,"default":"\",\"version\":\"1.0.0\""}}`,
+		files{"steps/run.sh": "true"}), nil)[0]
 	var m struct {
 		Name string `json:"name"`
 	}
-	if err := json.Unmarshal(b.stored(r.RunID).Manifest, &m); err != nil || m.Name != "sample" || r.Status != evidence.StatusSuccess {
+	if err := json.Unmarshal(b.stored(r.RunID).Manifest, &m); err != nil || m.Name != "sample" ||
+		r.Status != evidence.StatusSuccess {
 		t.Errorf("status %s, manifest %s, %v", r.Status, r.Manifest, err)
 	}
 }

@@ -7,7 +7,7 @@ import (
 	"cemli-executor/internal/claim"
 )
 
-// requests looks at a page of the pending requests.
+// requests serves a page of the pending requests.
 func (s *sweeping) requests(ctx context.Context, cursor *claim.Cursor) error {
 	names, next, err := s.Book.ListPending(ctx, cursor.Open, sweepRequests)
 	if err != nil {
@@ -26,35 +26,35 @@ func (s *sweeping) requests(ctx context.Context, cursor *claim.Cursor) error {
 	return nil
 }
 
-// request goes on with one pending request, if no other invocation does.
+// request serves one pending request, unless another invocation does.
 func (s *sweeping) request(ctx context.Context, name string) error {
-	held, err := s.Book.Find(ctx, claim.KeyOf(name))
+	claimed, err := s.Book.Find(ctx, claim.KeyOf(name))
 	switch {
 	case err != nil:
 		return err
-	case held == nil && s.takings[claim.KeyOf(name)] != nil:
-		if s.takings[claim.KeyOf(name)].Busy(s.Now()) {
+	case claimed == nil && s.intents[claim.KeyOf(name)] != nil:
+		if s.intents[claim.KeyOf(name)].Busy(s.Now()) {
 			s.swept.Waiting++
 		}
-		return nil // it comes last
-	case held == nil:
-	case held.State == claim.Done && name == held.Pending() && len(held.FollowUps) > 0:
-		return s.Follower.Finish(ctx, held)
-	case claim.AttemptOf(name) > held.Attempt: // the invocation that wanted to begin it died before
-	case held.State == claim.Done, claim.AttemptOf(name) < held.Attempt:
+		return nil // serveSuspects serves it last
+	case claimed == nil:
+	case claimed.State == claim.Done && name == claimed.Pending() && len(claimed.FollowUps) > 0:
+		return s.Follower.Finish(ctx, claimed)
+	case claim.AttemptOf(name) > claimed.Attempt: // it died before it acquired the claim
+	case claimed.State == claim.Done, claim.AttemptOf(name) < claimed.Attempt:
 		return s.Book.Delete(ctx, name)
-	case !held.Expired(s.Now()), s.recent(held.Updated): // it may just have been handed over
+	case !claimed.Expired(s.Now()), s.recent(claimed.Updated): // it may just have been handed off
 		s.swept.Waiting++
 		return nil
-	case held.State == claim.Claimed && held.Group != "":
-		if waits, err := s.waits(ctx, held); waits || err != nil {
+	case claimed.State == claim.Claimed && claimed.Group != "":
+		if waits, err := s.waits(ctx, claimed); waits || err != nil {
 			s.swept.Waiting++
 			return err
 		}
-	case held.State == claim.Running && held.Group != "":
-		s.released = append(s.released, held.Group) // once that run is ended
+	case claimed.State == claim.Running && claimed.Group != "":
+		s.released = append(s.released, claimed.Group) // when that run has been ended, the next one has its turn
 	}
-	if s.mustHandOff(s.least) && (held == nil || !held.Died(s.Now())) {
+	if s.mustHandOff(s.defaultNeed) && (claimed == nil || !claimed.Died(s.Now())) {
 		s.handOffs = append(s.handOffs, name)
 		return nil
 	}
@@ -62,34 +62,37 @@ func (s *sweeping) request(ctx context.Context, name string) error {
 	if err != nil || !ok {
 		return err
 	}
-	if held != nil && held.Died(s.Now()) {
-		// It comes last. What is one set of a request comes with that.
-		if s.takings[held.Key] == nil && !request.ForSet {
-			s.takings[held.Key] = &claim.Taking{Environment: s.Environment, Key: held.Key, Pending: held.Pending(), Tries: 1}
+	if claimed != nil && claimed.Died(s.Now()) {
+		// serveSuspects serves it last. A set is served with the request for all sets.
+		if s.intents[claimed.Key] == nil && !request.ForSet {
+			s.intents[claimed.Key] = &claim.Intent{
+				Environment: s.Environment, Key: claimed.Key, Pending: claimed.Pending(), Tries: 1,
+			}
 		}
 		return nil
 	}
-	var taking *claim.Taking
-	if held == nil {
-		if taking, err = s.taking(claim.KeyOf(name), name, request); err != nil {
+	var intent *claim.Intent
+	if claimed == nil {
+		if intent, err = s.newIntent(claim.KeyOf(name), name, request); err != nil {
 			return err
 		}
 	}
-	return s.take(ctx, taking, func() error {
-		err := s.goOn(ctx, request)
+	return s.withIntent(ctx, intent, func() error {
+		err := s.serveRequest(ctx, request)
 		return errors.Join(err, s.removeUnread(ctx, name, err))
 	})
 }
 
-// waits reports whether a run still has to wait for its group; if that is free, its first is started.
-func (s *sweeping) waits(ctx context.Context, held *claim.Held) (bool, error) {
-	g, err := s.Book.Group(ctx, held.Group)
+// waits reports whether a run still has to wait for its group. If the group is free for another run, it is noted as
+// released.
+func (s *sweeping) waits(ctx context.Context, claimed *claim.Held) (bool, error) {
+	g, err := s.Book.Group(ctx, claimed.Group)
 	if err != nil {
 		return false, err
 	}
-	if first := g.First(); first == nil || first.Key == held.Key {
-		return g.Occupied(ctx, held.Key)
+	if first := g.First(); first == nil || first.Key == claimed.Key {
+		return g.Occupied(ctx, claimed.Key)
 	}
-	s.released = append(s.released, held.Group)
-	return g.Waits(held.Key), nil
+	s.released = append(s.released, claimed.Group)
+	return g.Waits(claimed.Key), nil
 }

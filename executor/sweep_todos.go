@@ -10,21 +10,20 @@ import (
 	"cemli-executor/internal/uploader"
 )
 
-// What may come after a run's claim has ended, because it waits for others or may take its time, has an entry
-// of its own under todo/, by run. A sweep looks at a page of them when it has gone on with requests, and gives
-// them a part of its time at most. The entry is made before the claim ends (package followup), so that it is
-// also made for a run that died.
+// A follow-up that may come after a run's claim has ended, because it waits for others or may take its time, has an
+// entry of its own under todo/, by run (package followup makes it before the claim ends, so that runs that died have
+// one too). A sweep works on a page of the entries after it has served requests, in a bounded part of its time.
 
-// Bounds of what one sweep does of it.
+// Bounds of one sweep's work on to-dos.
 const (
 	sweepTodos = 200
 	todoShare  = 3 // the part of a sweep's time: a third
 )
 
-// laterKind does what is left of one kind for some runs, and returns those for which nothing of it is.
+// laterKind works on the to-dos of one kind, and returns those that are done.
 type laterKind func(ctx context.Context, todos []*claim.Todo) (done []*claim.Todo, err error)
 
-// laterKinds are the kinds that this executor is configured for, by name.
+// laterKinds returns the kinds that this executor is configured for, by name.
 func (e *Executor) laterKinds() map[string]laterKind {
 	kinds := map[string]laterKind{}
 	if e.WriteLog != nil {
@@ -35,7 +34,7 @@ func (e *Executor) laterKinds() map[string]laterKind {
 	return kinds
 }
 
-// todos goes on with what is left for later, in its share of the sweep's time.
+// todos works on to-dos in its share of the sweep's time.
 func (s *sweeping) todos(ctx context.Context) {
 	kinds := s.laterKinds()
 	if len(kinds) == 0 {
@@ -63,8 +62,7 @@ func (s *sweeping) todos(ctx context.Context) {
 	}
 }
 
-// share bounds what is left for later: a third of the time that the whole sweep has, as far as it is not used
-// up. False: it is.
+// share bounds the time for to-dos: a third of the whole sweep's time. ok is false if that is used up.
 func (s *sweeping) share(ctx context.Context) (_ context.Context, cancel context.CancelFunc, ok bool) {
 	most := time.Minute
 	if end, bounded := ctx.Deadline(); bounded {

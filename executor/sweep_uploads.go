@@ -12,8 +12,8 @@ import (
 	"cemli-executor/internal/store"
 )
 
-// uploads looks at a page of the packages bucket for uploads that nobody has claimed. Where it keeps
-// versions, what was replaced or deleted since is an upload like any other: it has its result, too.
+// uploads runs packages of a page of the packages bucket that no run has claimed. If the bucket keeps versions,
+// replaced and deleted ones are uploads like any other, and have results too.
 func (s *sweeping) uploads(ctx context.Context, cursor *claim.Cursor, since time.Time) error {
 	at := store.Position{Name: cursor.Uploads, VersionID: cursor.Version}
 	page, err := s.Packages.ListVersions(ctx, store.VersionOptions{From: at, Limit: sweepUploads})
@@ -29,7 +29,7 @@ func (s *sweeping) uploads(ctx context.Context, cursor *claim.Cursor, since time
 		if v.Name != at.Name {
 			at = store.Position{Name: v.Name}
 		}
-		if isUpload(v, since) && !s.recent(v.Created) { // else its event may be on its way
+		if isUpload(v, since) && !s.recent(v.Created) { // a recent one's event may be on its way
 			if s.full(ctx) {
 				page.Next, s.cut = at, true
 				break
@@ -43,26 +43,26 @@ func (s *sweeping) uploads(ctx context.Context, cursor *claim.Cursor, since time
 	return nil
 }
 
-// isUpload reports whether a version is a package that was uploaded since a time.
+// isUpload reports whether a version is a package that was uploaded at or after a time.
 func isUpload(v store.Version, since time.Time) bool {
 	return !v.Deleted && intake.IsPackage(v.Name) && !v.Created.Before(since)
 }
 
-// isKnown reports whether somebody has claimed an upload, or it was refused for its form: if that is not
-// done, it has a pending request.
+// isKnown reports whether an upload has a claim, or was refused for its form. If it is not done, it has a pending
+// request.
 func (s *sweeping) isKnown(ctx context.Context, request Request) (bool, error) {
 	for _, slot := range []string{"", pipeline.RefusedForm(TriggerEvent)} {
 		request.Slot = slot
-		held, err := s.Book.Find(ctx, request.Key(s.Environment))
-		if err != nil || held != nil {
-			return held != nil, err
+		claimed, err := s.Book.Find(ctx, request.Key(s.Environment))
+		if err != nil || claimed != nil {
+			return claimed != nil, err
 		}
 	}
 	return false, nil
 }
 
-// upload runs a package that nobody has claimed. Of one whose name no store can be asked for, what the
-// listing says is enough to refuse it.
+// upload runs a package that no run has claimed. If its name is one that no store can be asked for, the listing alone
+// is enough to refuse it.
 func (s *sweeping) upload(ctx context.Context, v store.Version) (err error) {
 	info := v.Info
 	if intake.CheckObject(v.Name) == nil {
@@ -74,17 +74,18 @@ func (s *sweeping) upload(ctx context.Context, v store.Version) (err error) {
 	case err != nil:
 		return err
 	case info.ETag != v.ETag:
-		return nil // it was replaced since it was listed: the next sweep lists what is there now
+		return nil // it was replaced since it was listed; the next sweep lists the new one
 	}
 	request := Request{
-		Bucket: s.Packages.Name(), Object: v.Name, ETag: info.ETag, VersionID: info.VersionID, Caller: Caller{CallID: s.callID},
+		Bucket: s.Packages.Name(), Object: v.Name, ETag: info.ETag, VersionID: info.VersionID,
+		Caller:  Caller{CallID: s.callID},
 		Trigger: Trigger{Kind: TriggerSweep}, Fixed: Fixed{Created: v.Created},
 	}
 	if request.Namespace, err = s.Namespace(ctx); err != nil {
 		return err
 	}
 	asked := request
-	if asked.ReadMetadata(info.Metadata) == nil { // else the run says what is wrong with it
+	if asked.ReadMetadata(info.Metadata) == nil { // otherwise the run says what is wrong with it
 		request = asked
 		known, err := s.isKnown(ctx, request)
 		if err != nil || known {
@@ -92,21 +93,21 @@ func (s *sweeping) upload(ctx context.Context, v store.Version) (err error) {
 		}
 	}
 	key := request.Key(s.Environment)
-	if s.takings[key] != nil {
-		return nil // it comes last
+	if s.intents[key] != nil {
+		return nil // serveSuspects serves it last
 	}
-	if s.mustHandOff(s.least) {
-		return s.elsewhere(ctx, "", request) // it is accepted first, so that the other invocation finds it
+	if s.mustHandOff(s.defaultNeed) {
+		return s.acceptAndHandOff(ctx, "", request) // it is accepted first, so that the other invocation finds it
 	}
-	taking, err := s.taking(key, "", request)
+	intent, err := s.newIntent(key, "", request)
 	if err != nil {
 		return err
 	}
-	return s.take(ctx, taking, func() error { return s.goOn(ctx, request) })
+	return s.withIntent(ctx, intent, func() error { return s.serveRequest(ctx, request) })
 }
 
-// describe describes a version that was listed. Whether a bucket that keeps none answers to the ids that
-// it lists is not documented, so that the object that is there is asked, too.
+// describes a version that was listed. It is not documented whether a bucket that keeps no versions answers to the ids
+// that it lists, so the current object is tried too.
 func (s *sweeping) describe(ctx context.Context, v store.Version) (store.Info, error) {
 	info, err := store.Describe(ctx, s.Packages, v.Name, v.VersionID)
 	if v.VersionID == "" || !errors.Is(err, store.ErrNotFound) {

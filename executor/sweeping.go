@@ -14,25 +14,25 @@ import (
 const (
 	sweepRequests = 200  // pending requests looked at
 	sweepUploads  = 1000 // objects listed, or versions of them
-	sweepHands    = 20   // requests handed to other invocations
+	sweepHandOffs = 20   // requests handed off
 )
 
 // Swept is what a sweep has done.
 type Swept struct {
 	Status  evidence.Status `json:"status"` // success, or error where something could not be done
 	Message string          `json:"message"`
-	Open    int             `json:"open"`    // accepted requests that were looked at
-	Waiting int             `json:"waiting"` // of those, the ones that are being done or wait for their turn
-	Handed  int             `json:"handed"`  // requests that other invocations were asked to go on with
+	Open    int             `json:"open"`    // pending requests that were looked at
+	Waiting int             `json:"waiting"` // of those, the ones that are being served or wait for their turn
+	Handed  int             `json:"handed"`  // requests handed off to other invocations
 	Uploads int             `json:"uploads"` // objects, or versions of them, that were looked at
-	Runs    []SweptRun      `json:"runs"`    // what came of those that were gone on with here
-	// More says that work was left, or may be where no sweep has looked yet: another one soon is of use.
+	Runs    []SweptRun      `json:"runs"`    // the runs that this sweep made
+	// More says that work is left, or may be where no sweep has looked yet, so that another sweep soon is useful.
 	More  bool            `json:"more"`
 	Todo  int             `json:"todo,omitempty"` // runs that wait for something that follows their results
 	Error *evidence.Error `json:"error,omitempty"`
 }
 
-// SweptRun is what came of one run.
+// SweptRun is how one run ended.
 type SweptRun struct {
 	RunID  string          `json:"run_id"`
 	Object string          `json:"object"`
@@ -46,38 +46,38 @@ type sweeping struct {
 	begun   time.Time
 	swept   Swept
 	failed  []error
-	cut     bool                     // there was no time for the rest of what was to be looked at
-	cursor  *claim.Cursor            // where this sweep has begun; nil: it is not read yet
-	takings map[string]*claim.Taking // what was about to be done by others, by run key
+	cut     bool                     // the time ended before everything was looked at
+	cursor  *claim.Cursor            // where this sweep began; nil: not read yet
+	intents map[string]*claim.Intent // of other invocations, by run key
 }
 
-// A schedule's sweep is detached and may have an hour, but the next one comes after a quarter of it: so long
-// a sweep takes at most, and what it begins is leased for no longer, unless a package says that it needs more.
-// While a synchronous call would still have time, it looks at page after page.
+// A scheduled sweep is detached and may have an hour, but the next one comes after a quarter of it. So a sweep takes
+// no longer than that, and its leases are no longer, unless a package says that it needs more. It looks at further
+// pages as long as more time is left than a synchronous call can have.
 const (
 	sweepTime = 15 * time.Minute
 	callTime  = 5 * time.Minute // the longest synchronous call
 )
 
-// Bounds of sweeps in the time that an event's invocation has left.
+// Bounds of sweeps in the spare time of an event's invocation.
 const (
 	spareTime  = 5 * time.Second
 	spareEvery = 5 * time.Minute
 )
 
-// goesOn reports whether this sweep looks at the next page itself.
-func (s *sweeping) goesOn() bool {
-	return s.swept.More && !s.cut && !s.spare && !s.killAt.IsZero() && time.Until(s.killAt) > callTime
+// readsNextPage reports whether this sweep looks at the next page itself.
+func (s *sweeping) readsNextPage() bool {
+	return s.swept.More && !s.cut && !s.handOffOnly && !s.killAt.IsZero() && time.Until(s.killAt) > callTime
 }
 
-// remember notes what the next sweep has to know, and says whether another one soon is of use. A bucket
-// with more objects than one sweep looks at is no reason for that, as long as there are no more of them
-// than when sweeps have last looked at all of it and found nothing.
+// remember notes in the cursor what the next sweep has to know, and decides whether another one soon is useful. That a
+// bucket has more objects than one sweep looks at is no reason for that, as long as it has no more than when sweeps
+// last looked at all of them and found nothing.
 func (s *sweeping) remember(cursor *claim.Cursor) {
-	cursor.Found = cursor.Found || len(s.swept.Runs)+len(s.handOffs)+s.handed+len(s.failed) > 0
-	whole := cursor.Open == "" && cursor.Uploads == ""
-	s.swept.More = s.cut || !whole && (cursor.Found || cursor.Listed > cursor.Quiet)
-	if whole {
+	cursor.Found = cursor.Found || len(s.swept.Runs)+len(s.handOffs)+s.handedOff+len(s.failed) > 0
+	listedAll := cursor.Open == "" && cursor.Uploads == ""
+	s.swept.More = s.cut || !listedAll && (cursor.Found || cursor.Listed > cursor.Quiet)
+	if listedAll {
 		if cursor.Quiet = cursor.Listed; cursor.Found {
 			cursor.Quiet = 0
 		}
@@ -95,8 +95,8 @@ func (s *sweeping) remains() string {
 			left[0] = evidence.Counted(n, "accepted request") + " not done yet: they run, or wait for their turn"
 		}
 	}
-	if s.handed > 0 {
-		left = append(left, evidence.Counted(s.handed, "request")+" given to other invocations")
+	if s.handedOff > 0 {
+		left = append(left, evidence.Counted(s.handedOff, "request")+" given to other invocations")
 	}
 	if n := s.swept.Todo; n > 0 {
 		left = append(left, "what follows the result is left of "+evidence.Counted(n, "run"))
@@ -115,22 +115,22 @@ func (s *sweeping) remains() string {
 // full reports whether the sweep has to leave the rest to the next one.
 func (s *sweeping) full(ctx context.Context) bool {
 	end, bounded := ctx.Deadline()
-	return bounded && time.Until(end) < time.Second || !s.fits(0) || s.Invoke == nil && !s.fits(s.least) || len(s.handOffs)+s.handed >= sweepHands
+	return bounded && time.Until(end) < time.Second || !s.fits(0) || s.Invoke == nil && !s.fits(s.defaultNeed) ||
+		len(s.handOffs)+s.handedOff >= sweepHandOffs
 }
 
 func (s *sweeping) note(err error) {
 	if err != nil {
-		s.Log.Error("the sweep could not go on with something", "code", problem.CodeOf(err), "error", err.Error())
+		s.Log.Error("a part of the sweep has failed", "code", problem.CodeOf(err), "error", err.Error())
 		s.failed = append(s.failed, err)
 	}
 }
 
-// recent reports whether something is too new for a sweep in spare time, as what is under way need not
-// be asked for twice.
-func (s *sweeping) recent(t time.Time) bool { return s.spare && s.Now().Sub(t) < spareEvery }
+// recent reports whether something is too new for a sweep in spare time: an invocation may be on its way to it.
+func (s *sweeping) recent(t time.Time) bool { return s.handOffOnly && s.Now().Sub(t) < spareEvery }
 
-// goOn does what a request asks.
-func (s *sweeping) goOn(ctx context.Context, request Request) error {
+// serveRequest serves a request and notes the runs that it made.
+func (s *sweeping) serveRequest(ctx context.Context, request Request) error {
 	results, err := s.serve(ctx, request)
 	for _, r := range results {
 		s.swept.Runs = append(s.swept.Runs, SweptRun{r.RunID, r.SourceObject, r.Status})
@@ -138,10 +138,10 @@ func (s *sweeping) goOn(ctx context.Context, request Request) error {
 	return err
 }
 
-// elsewhere hands a request to another invocation, which is alone with it.
-func (s *sweeping) elsewhere(ctx context.Context, pending string, request Request) error {
+// acceptAndHandOff hands a request off to an invocation of its own, and accepts it before if it is not pending yet.
+func (s *sweeping) acceptAndHandOff(ctx context.Context, pending string, request Request) error {
 	if pending == "" {
-		pending = beforehand(request, s.Environment)
+		pending = unreadPending(request, s.Environment)
 		if _, err := s.Later(ctx, request); err != nil {
 			return err
 		}

@@ -8,10 +8,10 @@ import (
 	"cemli-executor/manifest"
 )
 
-// Triggered accepts what the policy's triggers want of an event: one request for each entry that names it, in the
-// policy's order; nothing where none does. The request tells how the event arrived. The requests are accepted for
-// good, and to be run by RunTriggered; what nobody runs the sweep does. The error says that it could not be found out
-// whether something is to be started, or could not be accepted: then the event has to come again.
+// Triggered accepts one request for each entry of the policy's triggers that names the event, in the policy's order.
+// arrived tells how the event arrived. RunTriggered runs the requests; a sweep runs those that nobody runs. An error
+// says that it could not be found out whether the event triggers anything, or that a request could not be accepted:
+// then the event has to be delivered again.
 func (e *Executor) Triggered(ctx context.Context, event Event, arrived Request) ([]Request, error) {
 	if e.Policy == nil {
 		return nil, nil
@@ -32,7 +32,7 @@ func (e *Executor) Triggered(ctx context.Context, event Event, arrived Request) 
 			return nil, err
 		}
 		q.Slot = q.Occurrence(e.Now())
-		if _, err := e.Accept(ctx, beforehand(q, e.Environment), q); err != nil {
+		if _, err := e.Accept(ctx, unreadPending(q, e.Environment), q); err != nil {
 			return nil, err
 		}
 		requests = append(requests, q)
@@ -44,12 +44,12 @@ func (e *Executor) Triggered(ctx context.Context, event Event, arrived Request) 
 func (e *Executor) RunTriggered(ctx context.Context, request Request) ([]evidence.Result, error) {
 	results, err := e.Run(ctx, request)
 	if err == nil { // it is claimed now, or done
-		e.Book.Remove(ctx, beforehand(request, e.Environment))
+		e.Book.Remove(ctx, unreadPending(request, e.Environment))
 	}
 	return results, err
 }
 
-// values are parameters as requests have them; nil of none.
+// values returns parameters in the form that requests have; nil if there are none.
 func values(parameters map[string]manifest.Value) map[string]json.RawMessage {
 	if len(parameters) == 0 {
 		return nil

@@ -19,9 +19,14 @@ const rotated = "com.oraclecloud.vaultsecret.createsecretversion"
 
 // rotation is the event of a new version of a secret.
 func rotation(id string) (executor.Event, executor.Request) {
-	raw := fmt.Sprintf(`{"eventType":%q,"cloudEventsVersion":"0.1","eventID":%q,"data":{"resourceName":"erp-db","resourceId":"ocid1.vaultsecret.x"}}`, rotated, id)
+	raw := fmt.Sprintf(`{"eventType":%q,"cloudEventsVersion":"0.1","eventID":%q,"data":{"resourceName":"erp-db",`+
+		`"resourceId":"ocid1.vaultsecret.x"}}`, rotated, id)
 	return executor.Event{Type: rotated, Names: []string{"erp-db", "ocid1.vaultsecret.x"}},
-		executor.Request{Trigger: executor.Trigger{Kind: executor.TriggerCloudEvent, EventID: id, EventType: rotated, Raw: []byte(raw)}}
+		executor.Request{
+			Trigger: executor.Trigger{
+				Kind: executor.TriggerCloudEvent, EventID: id, EventType: rotated, Raw: []byte(raw),
+			},
+		}
 }
 
 // triggering is a policy with triggers of the rotation, and other members.
@@ -32,9 +37,11 @@ func triggering(members string, packages ...string) *executor.Policy {
 		if parameters != "" {
 			parameters = `,"parameters":` + parameters
 		}
-		entries = append(entries, fmt.Sprintf(`{"event_type":%q,"resource":"erp-*","object":%q%s}`, rotated, object, parameters))
+		entries = append(entries,
+			fmt.Sprintf(`{"event_type":%q,"resource":"erp-*","object":%q%s}`, rotated, object, parameters))
 	}
-	return executor.InlinePolicy("inline", []byte(`{"environment":"test","triggers":[`+strings.Join(entries, ",")+`]`+members+`}`))
+	return executor.InlinePolicy("inline",
+		[]byte(`{"environment":"test","triggers":[`+strings.Join(entries, ",")+`]`+members+`}`))
 }
 
 // triggered takes an event to the results of what it starts.
@@ -67,7 +74,10 @@ func (b *bench) rotated(id string) []evidence.Result {
 
 // rotates is a package that may run again, with a parameter.
 func rotates(script string) files {
-	return files{"manifest.json": manifestWith(`"idempotent":true,"parameters":{"WHO":{"type":"string","default":"nobody"}}`), "steps/run.sh": script}
+	return files{
+		"manifest.json": manifestWith(`"idempotent":true,"parameters":{"WHO":{"type":"string","default":"nobody"}}`),
+		"steps/run.sh":  script,
+	}
 }
 
 // nothingOpen fails if anything is left of what was accepted.
@@ -82,17 +92,22 @@ func (b *bench) nothingOpen() {
 func TestAnEventStartsOneRun(t *testing.T) {
 	b := newBench(t)
 	b.config.Policy = triggering("", `sample-1.0.0.zip {"WHO":"rotation"}`)
-	b.upload("sample-1.0.0.zip", pack(t, rotates("echo $CEMLI_PARAM_WHO")), store.PutOptions{Metadata: map[string]string{"cemli-action": "check"}})
+	b.upload("sample-1.0.0.zip", pack(t, rotates("echo $CEMLI_PARAM_WHO")), store.PutOptions{
+		Metadata: map[string]string{"cemli-action": "check"},
+	})
 	first := b.rotated("event-1")[0]
 	r := b.stored(first.RunID)
-	if r.Status != evidence.StatusSuccess || r.Execution.Stdout != "rotation\n" || r.Action != "apply" || first.Duplicate {
+	if r.Status != evidence.StatusSuccess || r.Execution.Stdout != "rotation\n" || r.Action != "apply" ||
+		first.Duplicate {
 		t.Fatalf("status %s, %s, action %s, stdout %q", r.Status, r.Message, r.Action, r.Execution.Stdout)
 	}
-	if tr := r.Trigger; tr.Kind != "event" || tr.EventID != "event-1" || tr.EventType != rotated || !strings.Contains(string(tr.Raw), `"erp-db"`) {
+	if tr := r.Trigger; tr.Kind != "event" || tr.EventID != "event-1" || tr.EventType != rotated ||
+		!strings.Contains(string(tr.Raw), `"erp-db"`) {
 		t.Errorf("trigger %+v", tr)
 	}
 	for range 2 {
-		if again := b.rotated("event-1")[0]; again.RunID != first.RunID || !again.Duplicate || again.Status != evidence.StatusSuccess {
+		if again := b.rotated("event-1")[0]; again.RunID != first.RunID || !again.Duplicate ||
+			again.Status != evidence.StatusSuccess {
 			t.Errorf("delivered again: run %s, %s, duplicate %t", again.RunID, again.Status, again.Duplicate)
 		}
 	}
@@ -147,8 +162,10 @@ func TestAnEventGoesOnAfterADeath(t *testing.T) {
 		b.upload("sample-1.0.0.zip", pack(t, rotates("echo second")), store.PutOptions{})
 		again := b.rotated("event-1")[0]
 		r := b.stored(again.RunID)
-		if r.Status != evidence.StatusSuccess || again.Duplicate || r.Execution.Stdout != want || (state == claim.Running) != (r.Attempt == 2 && r.PreviousRunID == first.RunID) {
-			t.Errorf("%s: status %s, %s, attempt %d, stdout %q", state, r.Status, r.Message, r.Attempt, r.Execution.Stdout)
+		if r.Status != evidence.StatusSuccess || again.Duplicate || r.Execution.Stdout != want ||
+			(state == claim.Running) != (r.Attempt == 2 && r.PreviousRunID == first.RunID) {
+			t.Errorf("%s: status %s, %s, attempt %d, stdout %q", state, r.Status, r.Message, r.Attempt,
+				r.Execution.Stdout)
 		}
 		if third := b.rotated("event-1")[0]; third.RunID != again.RunID || !third.Duplicate {
 			t.Errorf("%s: delivered once more: run %s, duplicate %t", state, third.RunID, third.Duplicate)
@@ -162,7 +179,8 @@ func TestAnEventStartsEverySet(t *testing.T) {
 	b.config.Policy = triggering("", "sample-1.0.0.zip")
 	contents := func(script string) []byte {
 		return pack(t, files{
-			"manifest.json": manifestWith(`"idempotent":true,"parameters":{"WHO":{"type":"string"}},"parameter_sets":{"DE":{"WHO":"de"},"FR":{"WHO":"fr"}}`), "steps/run.sh": script,
+			"manifest.json": manifestWith(`"idempotent":true,"parameters":{"WHO":{"type":"string"}},` +
+				`"parameter_sets":{"DE":{"WHO":"de"},"FR":{"WHO":"fr"}}`), "steps/run.sh": script,
 		})
 	}
 	b.upload("sample-1.0.0.zip", contents("echo one"), store.PutOptions{})
@@ -174,7 +192,8 @@ func TestAnEventStartsEverySet(t *testing.T) {
 	}
 	for i := range first {
 		if first[i].Status != evidence.StatusSuccess || again[i].RunID != first[i].RunID || !again[i].Duplicate {
-			t.Errorf("set %s: %s, then run %s instead of %s", first[i].ParameterSet, first[i].Status, again[i].RunID, first[i].RunID)
+			t.Errorf("set %s: %s, then run %s instead of %s", first[i].ParameterSet, first[i].Status, again[i].RunID,
+				first[i].RunID)
 		}
 	}
 	if n := b.resultsStored(); n != 2 {
@@ -185,9 +204,12 @@ func TestAnEventStartsEverySet(t *testing.T) {
 // An event starts every entry that names it, each as a request of its own.
 func TestAnEventStartsEveryEntryThatNamesIt(t *testing.T) {
 	b := newBench(t)
-	b.config.Policy = triggering("", `sample-1.0.0.zip {"WHO":"one"}`, `other-1.0.0.zip`, `sample-1.0.0.zip {"WHO":"two"}`)
+	b.config.Policy = triggering("", `sample-1.0.0.zip {"WHO":"one"}`, `other-1.0.0.zip`,
+		`sample-1.0.0.zip {"WHO":"two"}`)
 	b.upload("sample-1.0.0.zip", pack(t, rotates("echo $CEMLI_PARAM_WHO")), store.PutOptions{})
-	b.upload("other-1.0.0.zip", pack(t, files{"manifest.json": strings.Replace(manifestJSON, "sample", "other", 1), "steps/run.sh": "echo other"}), store.PutOptions{})
+	b.upload("other-1.0.0.zip", pack(t, files{
+		"manifest.json": strings.Replace(manifestJSON, "sample", "other", 1), "steps/run.sh": "echo other",
+	}), store.PutOptions{})
 	var printed []string
 	for _, r := range b.rotated("event-1") {
 		printed = append(printed, strings.TrimSpace(r.Execution.Stdout))
@@ -206,7 +228,9 @@ func TestAnEventStartsEveryEntryThatNamesIt(t *testing.T) {
 func TestEventsThatStartNothing(t *testing.T) {
 	invalid := problem.New(problem.Problem{Code: "trigger.event", Message: "it has no id"}, nil)
 	named, arrived := rotation("event-1")
-	other, broken, brokenOther := named, named, executor.Event{Type: "com.oraclecloud.computeapi.launchinstance", Invalid: invalid}
+	other, broken, brokenOther := named, named, executor.Event{
+		Type: "com.oraclecloud.computeapi.launchinstance", Invalid: invalid,
+	}
 	other.Names, broken.Invalid = []string{"bank"}, invalid
 	for _, c := range []struct {
 		name   string
@@ -261,7 +285,8 @@ func TestAnEventUnderAPolicyThatIsUnavailable(t *testing.T) {
 // The policy is asked as for an upload: a freeze holds, and what a form of request may ask for.
 func TestThePolicyHoldsForWhatAnEventStarts(t *testing.T) {
 	for members, want := range map[string]string{
-		`,"freeze":[{"days":["mon","tue","wed","thu","fri","sat","sun"],"time_zone":"UTC","reason":"closed"}]`: "policy.freeze",
+		`,"freeze":[{"days":["mon","tue","wed","thu","fri","sat","sun"],` +
+			`"time_zone":"UTC","reason":"closed"}]`: "policy.freeze",
 		`,"actions":{"request":["apply"]}`:              "policy.action",
 		`,"actions":{"event":["check"]}`:                "policy.action",
 		`,"actions":{"event":["apply"]}`:                "",
@@ -290,7 +315,8 @@ func TestWhatEventsStartWantsRepeats(t *testing.T) {
 	b.upload("sample-1.0.0.zip", pack(t, files{"steps/run.sh": "echo ran"}), store.PutOptions{})
 	first := b.rotated("event-1")[0]
 	second := b.rotated("event-2")[0]
-	if second.Status != evidence.StatusSkipped || second.PreviousRunID != first.RunID || !strings.Contains(second.Message, `"idempotent": true`) || !strings.Contains(second.Message, "allows repeat") {
+	if second.Status != evidence.StatusSkipped || second.PreviousRunID != first.RunID ||
+		!strings.Contains(second.Message, `"idempotent": true`) || !strings.Contains(second.Message, "allows repeat") {
 		t.Errorf("status %s, %s", second.Status, second.Message)
 	}
 	b.config.Policy = triggering(`,"version":{"repeat":"allow"}`, "sample-1.0.0.zip")
@@ -403,7 +429,9 @@ func TestRequestsOfWhatAnEventStarts(t *testing.T) {
 func TestAnEventStartsOneRunWhateverSetTheMetadataNames(t *testing.T) {
 	b := newBench(t)
 	b.config.Policy = triggering("", "sample-1.0.0.zip")
-	zip := pack(t, files{"manifest.json": manifestWith(`"idempotent":true,"parameter_sets":{"DE":{},"FR":{}}`), "steps/run.sh": "true"})
+	zip := pack(t, files{
+		"manifest.json": manifestWith(`"idempotent":true,"parameter_sets":{"DE":{},"FR":{}}`), "steps/run.sh": "true",
+	})
 	ran := map[string]bool{}
 	for _, set := range []string{"DE", "FR"} {
 		b.upload("sample-1.0.0.zip", zip, store.PutOptions{Metadata: map[string]string{"cemli-parameter-set": set}})

@@ -33,26 +33,62 @@ func TestUndo(t *testing.T) {
 		{"nothing fails", files{"steps/a.sh": "", "rollback/a.sh": "exit 1"}, evidence.StatusSuccess, "a:success"},
 		{
 			"in reverse order, the failed step too",
-			files{"steps/a.sh": "", "steps/b.sh": "exit 3", "steps/c.sh": "", "rollback/a.sh": "", "rollback/b.sh": "", "rollback/c.sh": ""},
-			evidence.StatusRolledBack, "a:success b:failed c:not_run | success rollback/b.sh:success rollback/a.sh:success",
+			files{
+				"steps/a.sh": "", "steps/b.sh": "exit 3", "steps/c.sh": "", "rollback/a.sh": "", "rollback/b.sh": "",
+				"rollback/c.sh": "",
+			},
+			evidence.StatusRolledBack,
+			"a:success b:failed c:not_run | success rollback/b.sh:success rollback/a.sh:success",
 		},
-		{"a test fails", files{"steps/a.sh": "", "tests/t.sh": "exit 1", "rollback/a.sh": ""}, evidence.StatusRolledBack, "a:success t:failed | success rollback/a.sh:success"},
-		{"a precheck fails", files{"prechecks/p.sh": "exit 1", "steps/a.sh": "", "rollback/a.sh": ""}, evidence.StatusFailed, "p:failed a:not_run"},
+		{
+			"a test fails",
+			files{"steps/a.sh": "", "tests/t.sh": "exit 1", "rollback/a.sh": ""},
+			evidence.StatusRolledBack, "a:success t:failed | success rollback/a.sh:success",
+		},
+		{
+			"a precheck fails", files{
+				"prechecks/p.sh": "exit 1", "steps/a.sh": "", "rollback/a.sh": "",
+			}, evidence.StatusFailed, "p:failed a:not_run",
+		},
 		{
 			"undo fails",
 			files{"steps/a.sh": "", "steps/b.sh": "exit 3", "rollback/a.sh": "", "rollback/b.sh": "exit 5"},
 			evidence.StatusFailed, "a:success b:failed | failed rollback/b.sh:failed rollback/a.sh:not_run",
 		},
-		{"the failed step has none", files{"steps/a.sh": "", "steps/b.sh": "exit 3", "rollback/a.sh": ""}, evidence.StatusRolledBack, "a:success b:failed | success rollback/a.sh:success"},
-		{"stop", files{"manifest.json": manifestWith(`"on_failure":"stop"`), "steps/a.sh": "exit 1", "rollback/a.sh": ""}, evidence.StatusFailed, "a:failed"},
-		{"a step changes the undo", files{"steps/a.sh": "echo exit 0 >rollback/a.sh; exit 1", "rollback/a.sh": "exit 1"}, evidence.StatusFailed, "a:failed | not_run rollback/a.sh:not_run"},
+		{
+			"the failed step has none",
+			files{"steps/a.sh": "", "steps/b.sh": "exit 3", "rollback/a.sh": ""},
+			evidence.StatusRolledBack, "a:success b:failed | success rollback/a.sh:success",
+		},
+		{
+			"stop", files{
+				"manifest.json": manifestWith(`"on_failure":"stop"`), "steps/a.sh": "exit 1", "rollback/a.sh": "",
+			}, evidence.StatusFailed, "a:failed",
+		},
+		{
+			"a step changes the undo", files{
+				"steps/a.sh": "echo exit 0 >rollback/a.sh; exit 1", "rollback/a.sh": "exit 1",
+			}, evidence.StatusFailed, "a:failed | not_run rollback/a.sh:not_run",
+		},
 		{
 			"a step's own time ends",
-			files{"manifest.json": manifestWith(`"steps":[{"run":"a.sh","timeout":"300ms","rollback":"u.sh"}]`), "a.sh": "sleep 60", "u.sh": ""},
+			files{
+				"manifest.json": manifestWith(`"steps":[{"run":"a.sh","timeout":"300ms","rollback":"u.sh"}]`),
+				"a.sh":          "sleep 60", "u.sh": "",
+			},
 			evidence.StatusRolledBack, "a:timed_out | success u.sh:success",
 		},
-		{"the package's time ends", files{"manifest.json": manifestWith(`"timeout":"300ms"`), "steps/a.sh": "sleep 60", "steps/b.sh": ""}, evidence.StatusTimedOut, "a:timed_out b:not_run"},
-		{"undo hangs", files{"manifest.json": manifestWith(`"rollback_timeout":"300ms"`), "steps/a.sh": "exit 1", "rollback/a.sh": "sleep 60"}, evidence.StatusFailed, "a:failed | timed_out rollback/a.sh:timed_out"},
+		{
+			"the package's time ends", files{
+				"manifest.json": manifestWith(`"timeout":"300ms"`), "steps/a.sh": "sleep 60", "steps/b.sh": "",
+			}, evidence.StatusTimedOut, "a:timed_out b:not_run",
+		},
+		{
+			"undo hangs", files{
+				"manifest.json": manifestWith(`"rollback_timeout":"300ms"`), "steps/a.sh": "exit 1",
+				"rollback/a.sh": "sleep 60",
+			}, evidence.StatusFailed, "a:failed | timed_out rollback/a.sh:timed_out",
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := newBench(t).ran(c.contents)
@@ -81,17 +117,24 @@ func TestUndoLogsAreEvidence(t *testing.T) {
 func TestTimeoutThatCannotBeHeld(t *testing.T) {
 	b := newBench(t)
 	b.config.Limits.RunTime = time.Minute
-	r := b.ran(files{"manifest.json": manifestWith(`"timeout":"50s","rollback_timeout":"20s"`), "steps/a.sh": "", "rollback/a.sh": ""})
+	r := b.ran(files{
+		"manifest.json": manifestWith(`"timeout":"50s","rollback_timeout":"20s"`), "steps/a.sh": "",
+		"rollback/a.sh": "",
+	})
 	if code(r) != "step.deadline" || r.Status != evidence.StatusRejected {
 		t.Errorf("status %s, %+v", r.Status, r.Error)
 	}
-	if r := b.ran(files{"manifest.json": manifestWith(`"timeout":"50s"`), "steps/a.sh": ""}); r.Status != evidence.StatusSuccess {
+	if r := b.ran(files{
+		"manifest.json": manifestWith(`"timeout":"50s"`), "steps/a.sh": "",
+	}); r.Status != evidence.StatusSuccess {
 		t.Errorf("status %s, %s", r.Status, r.Message)
 	}
 }
 
 func TestMissingToolsAreFoundBefore(t *testing.T) {
-	r := newBench(t).ran(files{"manifest.json": manifestWith(`"tools":["cat","no-such-tool","nor-this"]`), "steps/a.sh": "echo ran"})
+	r := newBench(t).ran(files{
+		"manifest.json": manifestWith(`"tools":["cat","no-such-tool","nor-this"]`), "steps/a.sh": "echo ran",
+	})
 	if got := strings.Join(codes(r), " "); got != "step.tool step.tool" {
 		t.Errorf("codes %s", got)
 	}

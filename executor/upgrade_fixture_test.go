@@ -62,12 +62,15 @@ func perCountry(countries ...string) string {
 	for _, c := range countries {
 		sets = append(sets, fmt.Sprintf(`%q:{"COUNTRY":%q}`, c, c))
 	}
-	return `,"parameters":{"COUNTRY":{"type":"string","required":true}},"parameter_sets":{` + strings.Join(sets, ",") + `}`
+	return `,"parameters":{"COUNTRY":{"type":"string","required":true}},"parameter_sets":{` + strings.Join(sets, ",") +
+		`}`
 }
 
 // add uploads a package with these scripts.
 func (t *tenant) add(name, version, members string, scripts ...string) (object string) {
-	contents := map[string]string{"manifest.json": fmt.Sprintf(`{"name":%q,"version":%q,"type":"extension"%s}`, name, version, members)}
+	contents := map[string]string{
+		"manifest.json": fmt.Sprintf(`{"name":%q,"version":%q,"type":"extension"%s}`, name, version, members),
+	}
 	for _, s := range scripts {
 		contents[s] = "#!/bin/bash\necho " + name + "\n"
 	}
@@ -114,8 +117,9 @@ func (t *tenant) died(c keptCall, request executor.Request) {
 // goBack is a request by hand that names an earlier run of an object.
 func (t *tenant) goBack(previous evidence.Result, reason string) executor.Request {
 	return executor.Request{
-		Bucket: "packages", Object: previous.SourceObject, ETag: previous.Package.ETag, ParameterSet: previous.ParameterSet,
-		Reason: reason, Reference: "INC0000042", Trigger: executor.Trigger{Kind: executor.TriggerRequest},
+		Bucket: "packages", Object: previous.SourceObject, ETag: previous.Package.ETag,
+		ParameterSet: previous.ParameterSet,
+		Reason:       reason, Reference: "INC0000042", Trigger: executor.Trigger{Kind: executor.TriggerRequest},
 	}
 }
 
@@ -141,7 +145,8 @@ func (t *tenant) history() {
 	}
 	t.ended(t.event(t.add("rates", "1.0.0", perCountry("DE", "FR"), "steps/run.sh")), ok, ok)
 	for _, version := range []string{"1.0.0", "1.1.0"} {
-		t.ended(t.event(t.add("ledger", version, perCountry("DE", "FR")+`,"x-since":"`+version+`"`, "steps/run.sh", "rollback/run.sh")), ok, ok)
+		t.ended(t.event(t.add("ledger", version, perCountry("DE", "FR")+`,"x-since":"`+version+`"`, "steps/run.sh",
+			"rollback/run.sh")), ok, ok)
 	}
 	t.ended(t.rollback(t.first("ledger-1.1.0.zip", "DE"), "wrong chart of accounts"), ok)
 	invoice := t.plain("invoice")
@@ -151,11 +156,14 @@ func (t *tenant) history() {
 	t.failing = "broken steps/2-load.sh"
 	t.ended(t.event(t.add("broken", "1.0.0", "", "steps/1-prepare.sh", "steps/2-load.sh")), failed)
 	t.failing = "undoes steps/2-load.sh"
-	t.ended(t.event(t.add("undoes", "1.0.0", "", "steps/1-prepare.sh", "steps/2-load.sh", "rollback/1-prepare.sh", "rollback/2-load.sh")), evidence.StatusRolledBack)
+	t.ended(t.event(t.add("undoes", "1.0.0", "", "steps/1-prepare.sh", "steps/2-load.sh", "rollback/1-prepare.sh",
+		"rollback/2-load.sh")), evidence.StatusRolledBack)
 	t.failing = "sites FR steps/run.sh"
 	t.ended(t.event(t.add("sites", "1.0.0", perCountry("DE", "FR", "IT"), "steps/run.sh")), ok, failed, skipped)
 	t.ended(t.event(t.add("refused", "1.0.0", `,"change_tiket":"CHG0000001"`, "steps/run.sh")), evidence.StatusRejected)
-	t.upload("checked-1.0.0.zip", testkit.Zip(t.t, map[string]string{"manifest.json": `{"name":"checked","version":"1.0.0","type":"extension"}`, "steps/run.sh": "true\n"}),
+	t.upload("checked-1.0.0.zip", testkit.Zip(t.t, map[string]string{
+		"manifest.json": `{"name":"checked","version":"1.0.0","type":"extension"}`, "steps/run.sh": "true\n",
+	}),
 		map[string]string{"cemli-action": "check", "cemli-reason": "a look first"})
 	t.ended(t.event("checked-1.0.0.zip"), ok)
 	limits := t.event(t.add("limits", "1.0.0", `,"parameters":{"MAX":{"type":"integer","default":1}}`, "steps/run.sh"))
@@ -182,7 +190,8 @@ func (t *tenant) swept() {
 		t.t.Fatal(err)
 	}
 	t.slow = ""
-	if _, ok := t.Buckets["state"]["sweep/prod.json"]; !ok || t.first("found-1.0.0.zip", "").Status != evidence.StatusSuccess {
+	if _, ok := t.Buckets["state"]["sweep/prod.json"]; !ok ||
+		t.first("found-1.0.0.zip", "").Status != evidence.StatusSuccess {
 		t.t.Fatal("the sweep did not end in the middle")
 	}
 }
@@ -209,8 +218,9 @@ func (t *tenant) followers() {
 			t.t.Fatal(results, err)
 		}
 	}
-	t.died(keptCall{dieBefore: "delete state/open/"}, t.plain("receipts"))             // all is done but for its mark
-	t.died(keptCall{dieBefore: "put state/packages/prod/adopted"}, t.plain("adopted")) // its result is there, and its claim does not know
+	t.died(keptCall{dieBefore: "delete state/open/"}, t.plain("receipts")) // all is done but for its mark
+	// its result is there, and its claim does not know
+	t.died(keptCall{dieBefore: "put state/packages/prod/adopted"}, t.plain("adopted"))
 }
 
 // released are requests that are open, and that nobody has.
@@ -257,7 +267,8 @@ func (t *tenant) openMarks(packages ...string) []string {
 	var list []string
 	for _, name := range slices.Sorted(maps.Keys(t.Buckets["state"])) {
 		for _, p := range packages {
-			if strings.HasPrefix(name, "open/") && bytes.Contains(t.Buckets["state"][name].body, []byte(`"`+p+`-1.0.0.zip"`)) {
+			if strings.HasPrefix(name, "open/") &&
+				bytes.Contains(t.Buckets["state"][name].body, []byte(`"`+p+`-1.0.0.zip"`)) {
 				list = append(list, p)
 			}
 		}

@@ -161,10 +161,15 @@ func (b keptBucket) do(op, name string, effect func(objects map[string]*keptObje
 }
 
 func (o *keptObject) info(name string) store.Info {
-	return store.Info{Name: name, Size: int64(len(o.body)), ETag: o.ETag, VersionID: o.VersionID, Created: o.Created, Metadata: o.Metadata}
+	return store.Info{
+		Name: name, Size: int64(len(o.body)), ETag: o.ETag, VersionID: o.VersionID, Created: o.Created,
+		Metadata: o.Metadata,
+	}
 }
 
-func (b keptBucket) Get(_ context.Context, name string, opts store.GetOptions) (body io.ReadCloser, info store.Info, err error) {
+func (b keptBucket) Get(
+	_ context.Context, name string, opts store.GetOptions,
+) (body io.ReadCloser, info store.Info, err error) {
 	err = b.do("get", name, func(objects map[string]*keptObject) error {
 		o := objects[name]
 		switch {
@@ -196,7 +201,9 @@ func (b keptBucket) Head(_ context.Context, name string) (info store.Info, err e
 	return info, err
 }
 
-func (b keptBucket) Put(_ context.Context, name string, body io.ReadSeeker, size int64, opts store.PutOptions) (info store.Info, err error) {
+func (b keptBucket) Put(
+	_ context.Context, name string, body io.ReadSeeker, size int64, opts store.PutOptions,
+) (info store.Info, err error) {
 	doc, err := io.ReadAll(io.LimitReader(body, size))
 	if err != nil {
 		return store.Info{}, err

@@ -85,7 +85,8 @@ func (c *keptCall) executor() *executor.Executor {
 	config := executor.Config{
 		Packages: bucket("packages"), Results: bucket("results"), State: bucket("state"),
 		Namespace: func(context.Context) (string, error) { return "ns", nil }, Environment: "prod",
-		WorkDir: filepath.Join(c.tenant.dir, fmt.Sprint(c.tenant.calls)), KeepPackages: true, Reserve: 15 * time.Second, Limits: executor.DefaultLimits(),
+		WorkDir: filepath.Join(c.tenant.dir, fmt.Sprint(c.tenant.calls)), KeepPackages: true, Reserve: 15 * time.Second,
+		Limits:  executor.DefaultLimits(),
 		Sandbox: sandbox.LevelNone, Output: executor.OutputNone, Log: slog.New(slog.DiscardHandler),
 		Children: executor.Children{Spawn: c.spawn}, Announce: c.announce, Policy: c.policy,
 	}
@@ -187,7 +188,8 @@ func (t *tenant) event(object string) executor.Request {
 	return executor.Request{
 		Bucket: "packages", Object: object, ETag: o.ETag, VersionID: o.VersionID,
 		Trigger: executor.Trigger{
-			Kind: executor.TriggerEvent, EventID: "event of " + o.ETag, EventType: "com.oraclecloud.objectstorage.createobject", EventTime: o.Created, Raw: raw,
+			Kind: executor.TriggerEvent, EventID: "event of " + o.ETag,
+			EventType: "com.oraclecloud.objectstorage.createobject", EventTime: o.Created, Raw: raw,
 		},
 	}
 }

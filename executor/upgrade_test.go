@@ -166,10 +166,13 @@ func (t *tenant) objectOf(runID string) string {
 
 // done are the uploads that were over, with their sets.
 var done = map[string][]string{
-	"rates-1.0.0.zip": {"DE", "FR"}, "ledger-1.0.0.zip": {"DE", "FR"}, "ledger-1.1.0.zip": {"DE", "FR"}, "sites-1.0.0.zip": {"DE", "FR", "IT"},
-	"invoice-1.0.0.zip": {""}, "invoice-again.zip": {""}, "broken-1.0.0.zip": {""}, "undoes-1.0.0.zip": {""}, "refused-1.0.0.zip": {""},
-	"checked-1.0.0.zip": {""}, "found-1.0.0.zip": {""}, "books-1.0.0.zip": {""}, "notice-1.0.0.zip": {""}, "receipts-1.0.0.zip": {""},
-	"limits-1.0.0.zip": {""}, "hourly-1.0.0.zip": {""},
+	"rates-1.0.0.zip": {"DE", "FR"}, "ledger-1.0.0.zip": {"DE", "FR"}, "ledger-1.1.0.zip": {"DE", "FR"},
+	"sites-1.0.0.zip":   {"DE", "FR", "IT"},
+	"invoice-1.0.0.zip": {""}, "invoice-again.zip": {""}, "broken-1.0.0.zip": {""}, "undoes-1.0.0.zip": {""},
+	"refused-1.0.0.zip": {""},
+	"checked-1.0.0.zip": {""}, "found-1.0.0.zip": {""}, "books-1.0.0.zip": {""}, "notice-1.0.0.zip": {""},
+	"receipts-1.0.0.zip": {""},
+	"limits-1.0.0.zip":   {""}, "hourly-1.0.0.zip": {""},
 }
 
 // An event that comes once more is answered with the first run, and how it ended.
@@ -186,7 +189,8 @@ func isDone(t *tenant) {
 		t.equal("the answer for "+object, want, got)
 	}
 	again := t.answers(byHand(t.event("limits-1.0.0.zip")))[0]
-	t.equal("the parameters of the run by hand", map[string]any{"MAX": json.Number("7")}, t.results()[again.RunID].Parameters)
+	t.equal("the parameters of the run by hand", map[string]any{"MAX": json.Number("7")},
+		t.results()[again.RunID].Parameters)
 	for _, e := range t.executed {
 		if _, ok := done[t.objectOf(e.runID)]; ok {
 			t.t.Errorf("%s was executed", e.what)
@@ -212,7 +216,8 @@ func (t *tenant) skipped(object string, sets ...string) {
 	}
 	for i, r := range results {
 		first := t.first(object, sets[i])
-		t.equal("again "+object+" "+sets[i], fmt.Sprint(evidence.StatusSkipped, " ", first.RunID), fmt.Sprint(r.Status, " ", r.PreviousRunID))
+		t.equal("again "+object+" "+sets[i], fmt.Sprint(evidence.StatusSkipped, " ", first.RunID),
+			fmt.Sprint(r.Status, " ", r.PreviousRunID))
 	}
 }
 
@@ -226,7 +231,10 @@ func (t *tenant) sweeps(times int) {
 		marks := t.handed
 		t.handed = nil
 		for _, mark := range marks {
-			if _, err := (&keptCall{tenant: t, limit: time.Hour}).run(executor.Request{Continue: mark, Bucket: "packages"}); err != nil {
+			if _, err := (&keptCall{tenant: t, limit: time.Hour}).run(executor.Request{
+				Continue: mark,
+				Bucket:   "packages",
+			}); err != nil {
 				t.t.Error(err)
 			}
 		}
@@ -239,12 +247,16 @@ func goesOn(t *tenant) {
 	before, claimed, fence := maps.Clone(t.Buckets["results"]), t.claims(), t.readGroup("erp").Fence
 	time.Sleep(6 * time.Minute) // the leases are over
 	t.sweeps(15)
-	t.equal("the group's order", []string{"tables DE steps/run.sh", "tables FR steps/run.sh", "bridge steps/run.sh"}, t.ran("schema", "tables", "bridge"))
+	t.equal("the group's order", []string{
+		"tables DE steps/run.sh", "tables FR steps/run.sh", "bridge steps/run.sh",
+	}, t.ran("schema", "tables", "bridge"))
 	executed := t.ran()
 	slices.Sort(executed)
 	t.equal("what was executed", []string{
-		"batch steps/run.sh", "bridge steps/run.sh", "early steps/run.sh", "ghost steps/run.sh", "hourly steps/run.sh", "invoice steps/run.sh",
-		"lengthy steps/run.sh", "orders steps/run.sh", "regions FR steps/run.sh", "retry steps/run.sh", "sync steps/run.sh",
+		"batch steps/run.sh", "bridge steps/run.sh", "early steps/run.sh", "ghost steps/run.sh", "hourly steps/run.sh",
+		"invoice steps/run.sh",
+		"lengthy steps/run.sh", "orders steps/run.sh", "regions FR steps/run.sh", "retry steps/run.sh",
+		"sync steps/run.sh",
 		"tables DE steps/run.sh", "tables FR steps/run.sh",
 	}, executed)
 	t.fenced(fence)
@@ -285,14 +297,17 @@ func (t *tenant) haveEnded(before map[string]*keptObject, claimed []keptClaim) {
 		if _, ok := before[evidence.ResultObject(id)]; ok {
 			continue
 		}
-		got = append(got, strings.Join(strings.Fields(fmt.Sprint(r.Package.Name, " ", r.ParameterSet, " ", r.Attempt, " ", r.Status)), " "))
+		got = append(got,
+			strings.Join(strings.Fields(fmt.Sprint(r.Package.Name, " ", r.ParameterSet, " ", r.Attempt, " ", r.Status)),
+				" "))
 		if t.announced[id] == 0 {
 			t.t.Errorf("the run %s was not announced", id)
 		}
 	}
 	slices.Sort(got)
 	t.equal("new results", []string{
-		"batch 1 success", "bridge 1 success", "early 1 success", "ghost 1 success", "hourly 1 success", "invoice 1 success",
+		"batch 1 success", "bridge 1 success", "early 1 success", "ghost 1 success", "hourly 1 success",
+		"invoice 1 success",
 		"lengthy 1 success", "orders 1 success", "regions FR 1 success", "retry 1 success", "schema 1 interrupted",
 		"sync 1 interrupted", "sync 2 success", "tables DE 1 success", "tables FR 1 success",
 	}, got)
@@ -307,7 +322,8 @@ func (t *tenant) nothingIsLeft() {
 		if strings.HasPrefix(name, "open/") {
 			t.t.Errorf("%s is left", name)
 		}
-		if group, ok := strings.CutPrefix(name, "groups/prod/"); ok && len(t.readGroup(strings.TrimSuffix(group, ".json")).Queue) > 0 {
+		if group, ok := strings.CutPrefix(name, "groups/prod/"); ok &&
+			len(t.readGroup(strings.TrimSuffix(group, ".json")).Queue) > 0 {
 			t.t.Errorf("somebody waits in %s", group)
 		}
 	}
@@ -329,7 +345,9 @@ func (t *tenant) nothingNewComes() {
 			t.equal("how "+r.RunID+" of "+object+" ended", results[r.RunID].Status, r.Status)
 		}
 	}
-	for _, name := range []string{"books", "adopted", "notice", "orders", "batch", "early", "retry", "ghost", "bridge"} {
+	for _, name := range []string{
+		"books", "adopted", "notice", "orders", "batch", "early", "retry", "ghost", "bridge",
+	} {
 		t.skipped(name+"-1.0.0.zip", "")
 	}
 	t.skipped("tables-1.0.0.zip", "DE", "FR")
@@ -434,10 +452,14 @@ func judged(t *tenant) {
 	older := t.event(t.add("ledger", "1.0.5", perCountry("DE", "FR"), "steps/run.sh"))
 	older.ParameterSet, older.Trigger = "FR", executor.Trigger{Kind: executor.TriggerRequest}
 	t.equal("an older version", "ledger rejected", outcome(older))
-	changed := testkit.Zip(t.t, map[string]string{"manifest.json": `{"name":"broken","version":"1.0.0","type":"extension"}`, "steps/other.sh": "true\n"})
+	changed := testkit.Zip(t.t, map[string]string{
+		"manifest.json": `{"name":"broken","version":"1.0.0","type":"extension"}`, "steps/other.sh": "true\n",
+	})
 	t.upload("broken-changed.zip", changed, nil)
 	t.equal("the same version with other contents", "broken rejected", outcome(t.event("broken-changed.zip")))
-	t.equal("what needs a failed package", "lacking rejected", outcome(t.event(t.add("lacking", "1.0.0", `,"requires":{"broken":"*"}`, "steps/run.sh"))))
-	t.equal("what needs an applied one", "content success", outcome(t.event(t.add("content", "1.0.0", `,"requires":{"rates":"^1.0.0"}`, "steps/run.sh"))))
+	t.equal("what needs a failed package", "lacking rejected",
+		outcome(t.event(t.add("lacking", "1.0.0", `,"requires":{"broken":"*"}`, "steps/run.sh"))))
+	t.equal("what needs an applied one", "content success",
+		outcome(t.event(t.add("content", "1.0.0", `,"requires":{"rates":"^1.0.0"}`, "steps/run.sh"))))
 	t.equal("what was executed", []string{"content steps/run.sh"}, t.ran())
 }

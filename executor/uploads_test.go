@@ -44,7 +44,9 @@ func (k *keeper) add(v keptVersion) {
 	k.kept[v.Name] = slices.Insert(k.kept[v.Name], 0, v)
 }
 
-func (k *keeper) Put(ctx context.Context, name string, body io.ReadSeeker, size int64, opts store.PutOptions) (store.Info, error) {
+func (k *keeper) Put(
+	ctx context.Context, name string, body io.ReadSeeker, size int64, opts store.PutOptions,
+) (store.Info, error) {
 	text, err := io.ReadAll(body)
 	if err != nil {
 		return store.Info{}, err
@@ -143,7 +145,9 @@ func TestASweepFindsWhatWasReplaced(t *testing.T) {
 	b.sweep()
 	script := func(text string) []byte { return pack(t, files{"steps/run.sh": "echo " + text}) }
 	first := b.upload("sample-1.0.0.zip", script("first"), store.PutOptions{})
-	second := b.upload("sample-1.0.0.zip", script("second"), store.PutOptions{Metadata: map[string]string{"cemli-action": "check"}})
+	second := b.upload("sample-1.0.0.zip", script("second"), store.PutOptions{
+		Metadata: map[string]string{"cemli-action": "check"},
+	})
 	third := b.upload("sample-1.0.0.zip", script("third"), store.PutOptions{})
 	b.upload("notes.txt", []byte("x"), store.PutOptions{})
 	b.remove("notes.txt")
@@ -156,7 +160,8 @@ func TestASweepFindsWhatWasReplaced(t *testing.T) {
 		t.Errorf("first, second and third ended %s, %s, %s", got[first.ETag], got[second.ETag], got[third.ETag])
 	}
 	for _, run := range swept.Runs {
-		if r := b.stored(run.RunID); r.Package.ETag == second.ETag && r.Action != "check" || r.Execution.Ran != (r.Package.ETag == third.ETag) {
+		if r := b.stored(run.RunID); r.Package.ETag == second.ETag && r.Action != "check" ||
+			r.Execution.Ran != (r.Package.ETag == third.ETag) {
 			t.Errorf("%s: action %s, executed %v", r.RunID, r.Action, r.Execution.Ran)
 		}
 	}
@@ -244,7 +249,8 @@ func TestASweepGoesOnAmongVersions(t *testing.T) {
 		k.add(keptVersion{Version: store.Version{Info: store.Info{Name: "many.txt", ETag: "e"}}})
 	}
 	b.upload("sample-1.0.0.zip", pack(t, files{"steps/run.sh": "echo ran"}), store.PutOptions{})
-	if swept := b.sweep(); !swept.More || len(swept.Runs) != 0 || !strings.Contains(b.stateText("sweep/test.json"), `"uploads":"many.txt","version":"version-`) {
+	if swept := b.sweep(); !swept.More || len(swept.Runs) != 0 ||
+		!strings.Contains(b.stateText("sweep/test.json"), `"uploads":"many.txt","version":"version-`) {
 		t.Errorf("the first page: %+v, %s", swept, b.stateText("sweep/test.json"))
 	}
 	if swept := b.sweep(); swept.More || len(swept.Runs) != 1 {
@@ -281,7 +287,8 @@ func TestACursorOfAnEarlierVersion(t *testing.T) {
 		zip := pack(t, files{"steps/run.sh": "echo ran"})
 		b.upload("a-1.0.0.zip", zip, store.PutOptions{})
 		later := b.upload("b-1.0.0.zip", zip, store.PutOptions{})
-		b.putState("sweep/test.json", `{"schema_version":1,"writer":"w","environment":"test","open":"","uploads":"b-1.0.0.zip"}`)
+		b.putState("sweep/test.json",
+			`{"schema_version":1,"writer":"w","environment":"test","open":"","uploads":"b-1.0.0.zip"}`)
 		swept := b.sweep()
 		if got := b.outcomes(swept); len(got) != 1 || got[later.ETag] != "success" || swept.More {
 			t.Errorf("versions %v: %+v", keeps, swept)
@@ -304,10 +311,20 @@ func TestTheOrderWithinASecond(t *testing.T) {
 		uploads []upload
 		want    string
 	}{
-		"events without milliseconds": {[]upload{{"1.9.0", 100, 0}, {"1.10.0", 300, 0}, {"1.11.0-rc.1", 200, 0}}, "1.9.0 1.10.0 1.11.0-rc.1"},
-		"events with them":            {[]upload{{"1.9.0", 300, 300}, {"1.10.0", 100, 100}, {"1.8.0", 200, 200}}, "1.10.0 1.8.0 1.9.0"},
-		"events from elsewhen":        {[]upload{{"1.9.0", 300, 86_400_000}, {"1.10.0", 100, -86_400_000}, {"1.8.0", 200, 500}}, "1.10.0 1.8.0 1.9.0"},
-		"no events":                   {[]upload{{"1.9.0", 300, none}, {"1.10.0", 100, none}, {"1.8.0", 200, none}}, "1.10.0 1.8.0 1.9.0"},
+		"events without milliseconds": {
+			[]upload{{"1.9.0", 100, 0}, {"1.10.0", 300, 0}, {"1.11.0-rc.1", 200, 0}}, "1.9.0 1.10.0 1.11.0-rc.1",
+		},
+		"events with them": {
+			[]upload{{"1.9.0", 300, 300}, {"1.10.0", 100, 100}, {"1.8.0", 200, 200}}, "1.10.0 1.8.0 1.9.0",
+		},
+		"events from elsewhen": {
+			[]upload{
+				{"1.9.0", 300, 86_400_000}, {"1.10.0", 100, -86_400_000}, {"1.8.0", 200, 500},
+			}, "1.10.0 1.8.0 1.9.0",
+		},
+		"no events": {
+			[]upload{{"1.9.0", 300, none}, {"1.10.0", 100, none}, {"1.8.0", 200, none}}, "1.10.0 1.8.0 1.9.0",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t)
@@ -319,12 +336,17 @@ func TestTheOrderWithinASecond(t *testing.T) {
 			for _, u := range c.uploads {
 				k.now = func() time.Time { return ms(u.at) }
 				object := "ver-" + u.version + ".zip"
-				info := b.upload(object, pack(t, files{"manifest.json": `{"name":"ver","version":"` + u.version + `","type":"extension"}`, "steps/run.sh": "true"}), store.PutOptions{})
+				info := b.upload(object, pack(t, files{
+					"manifest.json": `{"name":"ver","version":"` + u.version + `","type":"extension"}`,
+					"steps/run.sh":  "true",
+				}), store.PutOptions{})
 				if u.event == none {
 					continue
 				}
 				q := request(object, info.ETag)
-				q.Trigger, q.VersionID = executor.Trigger{Kind: executor.TriggerEvent, EventTime: ms(u.event)}, info.VersionID
+				q.Trigger, q.VersionID = executor.Trigger{
+					Kind: executor.TriggerEvent, EventTime: ms(u.event),
+				}, info.VersionID
 				if r := b.again(q); r.Status != evidence.StatusInProgress {
 					t.Fatalf("%s did not wait: %s, %s", object, r.Status, r.Message)
 				}
@@ -348,7 +370,8 @@ func (b *bench) began(name string) string {
 	var results []evidence.Result
 	for _, o := range page.Objects {
 		var r evidence.Result
-		if strings.HasSuffix(o.Name, "/result.json") && json.Unmarshal([]byte(b.object(o.Name)), &r) == nil && r.Package.Name == name && len(r.Steps) > 0 {
+		if strings.HasSuffix(o.Name, "/result.json") && json.Unmarshal([]byte(b.object(o.Name)), &r) == nil &&
+			r.Package.Name == name && len(r.Steps) > 0 {
 			results = append(results, r)
 		}
 	}

@@ -19,7 +19,10 @@ func TestAnOldVersionIsForAllSets(t *testing.T) {
 	k := b.keeps()
 	apply := func(v string, at time.Duration) store.Info {
 		k.now = func() time.Time { return time.Now().Add(at) }
-		info := b.upload("sets.zip", pack(t, files{"manifest.json": `{"name":"sets","version":"` + v + `","type":"extension",` + threeSets + `}`, "steps/run.sh": "echo " + v}), store.PutOptions{})
+		info := b.upload("sets.zip", pack(t, files{
+			"manifest.json": `{"name":"sets","version":"` + v + `","type":"extension",` + threeSets + `}`,
+			"steps/run.sh":  "echo " + v,
+		}), store.PutOptions{})
 		b.asked(func(q *executor.Request) { *q = event("sets.zip", info.ETag) })
 		return info
 	}
@@ -40,7 +43,8 @@ func TestARefusalForTheFormAloneOfSets(t *testing.T) {
 	byHand := func() {
 		t.Helper()
 		results := b.asked(func(q *executor.Request) { *q = request("sets.zip", info.ETag) })
-		if results[0].Status != evidence.StatusRejected || results[1].Status != evidence.StatusSkipped || results[2].Status != evidence.StatusSkipped {
+		if results[0].Status != evidence.StatusRejected || results[1].Status != evidence.StatusSkipped ||
+			results[2].Status != evidence.StatusSkipped {
 			t.Errorf("by hand: %s %s %s", results[0].Status, results[1].Status, results[2].Status)
 		}
 	}
@@ -60,7 +64,9 @@ func TestAVersionWithoutItsObject(t *testing.T) {
 	same := b.upload("a.zip", pack(t, files{"steps/run.sh": "echo A"}), store.PutOptions{})
 	other := b.upload("a.zip", pack(t, files{"steps/run.sh": "echo B"}), store.PutOptions{})
 	rerun := func(version string) evidence.Result {
-		return b.asked(func(q *executor.Request) { q.RerunOf, q.Reason, q.VersionID = first.RunID, version, version })[0]
+		return b.asked(func(q *executor.Request) {
+			q.RerunOf, q.Reason, q.VersionID = first.RunID, version, version
+		})[0]
 	}
 	b.wants("the same bytes", rerun(same.VersionID), evidence.StatusSuccess, "")
 	b.wants("others", rerun(other.VersionID), evidence.StatusRejected, "request.differs")
@@ -102,7 +108,9 @@ func (b *bench) failsOnce() evidence.Result {
 	b.t.Helper()
 	mended := filepath.Join(b.t.TempDir(), "mended")
 	b.config.Sandbox = sandbox.LevelNone // a step looks at a file outside
-	first := b.uploaded("a.zip", with(`"on_failure":"stop"`, files{"steps/1.sh": "true", "steps/2.sh": "[ -e " + mended + " ]", "rollback/1.sh": "true"}))[0]
+	first := b.uploaded("a.zip", with(`"on_failure":"stop"`, files{
+		"steps/1.sh": "true", "steps/2.sh": "[ -e " + mended + " ]", "rollback/1.sh": "true",
+	}))[0]
 	if err := os.WriteFile(mended, nil, 0o600); err != nil {
 		b.t.Fatal(err)
 	}
@@ -121,7 +129,9 @@ func TestAResumedRunIsUndoneOnce(t *testing.T) {
 // A run of which nothing was undone yet can be gone on with.
 func TestResumeOfARunThatWasStoppedBeforeItsUndo(t *testing.T) {
 	b := newBench(t)
-	info := b.upload("a.zip", pack(t, files{"steps/1.sh": "true", "steps/2.sh": "true", "rollback/1.sh": "true"}), store.PutOptions{})
+	info := b.upload("a.zip", pack(t, files{
+		"steps/1.sh": "true", "steps/2.sh": "true", "rollback/1.sh": "true",
+	}), store.PutOptions{})
 	ctx, cancel := context.WithCancel(t.Context())
 	n := 0
 	b.config.Spawn = func(c context.Context, cmd sandbox.Command) (sandbox.Outcome, error) {

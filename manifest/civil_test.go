@@ -53,7 +53,9 @@ func (c clocks) frozen(days map[time.Weekday]bool, from, until time.Duration) []
 		until += 24 * time.Hour
 	}
 	last := c.shown[len(c.shown)-1]
-	for midnight := c.shown[0].Truncate(24 * time.Hour).Add(48 * time.Hour); midnight.Before(last.Add(-72 * time.Hour)); midnight = midnight.Add(24 * time.Hour) {
+	const day = 24 * time.Hour
+	end := last.Add(-3 * day)
+	for midnight := c.shown[0].Truncate(day).Add(2 * day); midnight.Before(end); midnight = midnight.Add(day) {
 		if !days[midnight.Weekday()] {
 			continue
 		}
@@ -69,6 +71,7 @@ func (c clocks) frozen(days map[time.Weekday]bool, from, until time.Duration) []
 // Dates are civil dates: a window is open exactly from the first to the last minute that its zone's clocks
 // show, around every kind of change there is. Counted minute by minute, in a hurry every seventh.
 func TestFreezeAroundEveryChange(t *testing.T) {
+	t.Parallel()
 	stride := 1
 	if testing.Short() {
 		stride = 7
@@ -108,12 +111,17 @@ func TestFreezeAroundEveryChange(t *testing.T) {
 			for weekday, name := range weekdays {
 				for _, span := range spans {
 					want := shown.frozen(map[time.Weekday]bool{time.Weekday(weekday): true}, span.from, span.until)
-					window := fmt.Sprintf(`{"days":[%q],"from":%q,"until":%q,"time_zone":%q,"reason":"r"}`, name, clockOf(span.from), clockOf(span.until), c.zone)
+					window := fmt.Sprintf(`{"days":[%q],"from":%q,"until":%q,"time_zone":%q,"reason":"r"}`, name,
+						clockOf(span.from), clockOf(span.until), c.zone)
 					p := policy(t, `"freeze":[`+window+`]`)
 					for i := 5 * 24 * 60; i < 13*24*60; i += stride {
 						now := shown.begin.Add(time.Duration(i) * time.Minute)
-						if got := len(p.Admit(manifest.Case{Manifest: m, Action: "apply", Now: now})) > 0; got != want[i] {
-							t.Fatalf("%s: at %s (%s) frozen is %v; want %v", window, now.Format(time.RFC3339), shown.shown[i].Format(time.DateTime), got, want[i])
+						if got := len(p.Admit(manifest.Case{
+							Manifest: m, Action: "apply",
+							Now: now,
+						})) > 0; got != want[i] {
+							t.Fatalf("%s: at %s (%s) frozen is %v; want %v", window, now.Format(time.RFC3339),
+								shown.shown[i].Format(time.DateTime), got, want[i])
 						}
 					}
 				}
@@ -124,6 +132,7 @@ func TestFreezeAroundEveryChange(t *testing.T) {
 
 // The same of windows that occur once, with ends at every quarter of an hour around the change.
 func TestFreezeOnceAroundEveryChange(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct{ zone, day string }{
 		{"America/Santiago", "2026-09-06"},
 		{"America/Santiago", "2026-04-05"},
@@ -152,15 +161,24 @@ func TestFreezeOnceAroundEveryChange(t *testing.T) {
 					window      string
 					open, close int // minutes
 				}{
-					{fmt.Sprintf(`{"from":%s,"until":%q,"time_zone":%q,"reason":"r"}`, far, end.Format("2006-01-02T15:04"), c.zone), last - 1, last},
-					{fmt.Sprintf(`{"from":%q,"until":"2030-01-01T00:00","time_zone":%q,"reason":"r"}`, end.Format("2006-01-02T15:04"), c.zone), first, first - 1},
+					{
+						fmt.Sprintf(`{"from":%s,"until":%q,"time_zone":%q,"reason":"r"}`, far,
+							end.Format("2006-01-02T15:04"), c.zone), last - 1, last,
+					},
+					{
+						fmt.Sprintf(`{"from":%q,"until":"2030-01-01T00:00","time_zone":%q,"reason":"r"}`,
+							end.Format("2006-01-02T15:04"), c.zone), first, first - 1,
+					},
 				} {
 					p := policy(t, `"freeze":[`+w.window+`]`)
 					frozen := func(minute int) bool {
-						return len(p.Admit(manifest.Case{Manifest: m, Action: "apply", Now: shown.begin.Add(time.Duration(minute) * time.Minute)})) > 0
+						return len(p.Admit(manifest.Case{
+							Manifest: m, Action: "apply", Now: shown.begin.Add(time.Duration(minute) * time.Minute),
+						})) > 0
 					}
 					if !frozen(w.open) || frozen(w.close) {
-						t.Errorf("%s: frozen is %v at %s and %v at %s", w.window, frozen(w.open), shown.shown[w.open], frozen(w.close), shown.shown[w.close])
+						t.Errorf("%s: frozen is %v at %s and %v at %s", w.window, frozen(w.open), shown.shown[w.open],
+							frozen(w.close), shown.shown[w.close])
 					}
 				}
 			}

@@ -5,25 +5,23 @@ import (
 	"slices"
 	"strings"
 	"time"
-	_ "time/tzdata" // the zones are the same wherever the policy is read
+	_ "time/tzdata" // so that zones are the same wherever the policy is read
 
 	"cemli-executor/internal/document"
 )
 
-// window is a time in which nothing may be changed: from a moment to another, or on some
-// days of every week between two times of day.
+// window is a time in which nothing may be changed: one period, or a part of some days of every week.
 //
-// Both ends are local times of a zone. Where the clock is set back and a local time
-// occurs twice, the window begins with the first and ends with the second; where it is
-// skipped, with the moment of the change.
+// Both ends are local times of a zone. If the clock is set back and a local time occurs twice, the window begins at the
+// first and ends at the second; if a local time is skipped, it stands for the moment of the change.
 type window struct {
 	zone   *time.Location
 	reason string
 	// noRollback closes the window to rollbacks too.
 	noRollback bool
-	// Of a window that occurs once.
-	from, until time.Time // their clock only; the zone is not theirs
-	// Of a weekly one, from the beginning of each day.
+	// The ends of a window that occurs once.
+	from, until time.Time // local times; their location means nothing
+	// The ends of a weekly window, counted from the beginning of each day.
 	days      []time.Weekday
 	dayFrom   time.Duration
 	dayLength time.Duration
@@ -51,7 +49,8 @@ func readWindow(n document.Node) window {
 		document.Optional("days", func(v document.Node) {
 			weekly = true
 			for _, e := range v.List() {
-				w.days = append(w.days, time.Weekday(slices.Index(weekdays, e.Choice("", weekdays...)))) // 0 to 6; a wrong one is a problem
+				// The index is 0 to 6; a wrong name is a problem.
+				w.days = append(w.days, time.Weekday(slices.Index(weekdays, e.Choice("", weekdays...))))
 			}
 		}),
 		document.Optional("from", func(v document.Node) { from = &v }),
@@ -73,7 +72,8 @@ func readWindow(n document.Node) window {
 		return w
 	}
 	if from == nil || until == nil {
-		n.Bad("", "a window needs from and until, or days", `write "from": "2026-12-24T00:00", "until": "2027-01-02T06:00"`)
+		n.Bad("", "a window needs from and until, or days",
+			`write "from": "2026-12-24T00:00", "until": "2027-01-02T06:00"`)
 		return w
 	}
 	w.from, w.until = readMoment(*from), readMoment(*until)
@@ -94,7 +94,7 @@ func readZone(n document.Node) *time.Location {
 	return zone
 }
 
-// readMoment reads a local date and time; the zone of the result is not meant.
+// readMoment reads a local date and time; the location of the result means nothing.
 func readMoment(n document.Node) time.Time {
 	text := n.Word("", momentRule, "a local date and time such as 2026-12-24T18:00")
 	if text == "" {
@@ -142,19 +142,18 @@ func (w window) holds(now time.Time) (end time.Time, in bool) {
 	return time.Time{}, false
 }
 
-// between reports whether a moment is between two local times of the window's zone, and when the second
-// is over.
+// between reports whether a moment is between two local times of the window's zone, and when the second ends.
 func (w window) between(from, until, now time.Time) (end time.Time, in bool) {
 	begin, _ := instants(from, w.zone)
 	_, end = instants(until, w.zone)
 	return end, !now.Before(begin) && now.Before(end)
 }
 
-// furthest is more than any zone is from UTC.
+// furthest is larger than the distance of any zone from UTC.
 const furthest = 26 * time.Hour
 
-// instants are the first and the last moment at which the clocks of a zone show a local
-// time; the moment of the change, twice, where they skip it. The zone of wall is not meant.
+// instants returns the first and the last moment at which the clocks of a zone show a local time; if they skip it,
+// twice the moment of the change. The location of wall means nothing.
 func instants(wall time.Time, zone *time.Location) (first, last time.Time) {
 	wall = time.Date(wall.Year(), wall.Month(), wall.Day(), wall.Hour(), wall.Minute(), wall.Second(), 0, time.UTC)
 	var shown []time.Time

@@ -10,12 +10,13 @@ import (
 	"cemli-executor/internal/strictjson"
 )
 
-// readName returns the package's name, or says how it would be spelt.
+// readName returns the package's name, or a hint how to spell it.
 func readName(n document.Node) string {
 	const form = "1 to 63 of a-z 0-9 . _ - that begin with a letter or digit"
 	if text, ok := strictjson.Text(n.Value()); ok && !nameRule.MatchString(text) {
 		hint := ""
-		if near := strings.Trim(unnamed.ReplaceAllString(strings.ToLower(text), "-"), "._-"); nameRule.MatchString(near) {
+		near := strings.Trim(unnamed.ReplaceAllString(strings.ToLower(text), "-"), "._-")
+		if nameRule.MatchString(near) {
 			hint = "call it " + near
 		}
 		n.Bad("manifest.name", fmt.Sprintf("%q is not %s", document.Printable(text), form), hint)
@@ -24,10 +25,10 @@ func readName(n document.Node) string {
 	return n.Word("manifest.name", nameRule, form)
 }
 
-// unnamed are characters that no package's name has.
+// unnamed matches characters that no package's name has.
 var unnamed = regexp.MustCompile(`[^a-z0-9._-]+`)
 
-// versionHint is how a version such as v1.0 is written.
+// versionHint returns how to write a version such as v1.0.
 func versionHint(text string) string {
 	plain := strings.TrimLeft(text, "vV") + strings.Repeat(".0", max(0, 2-strings.Count(text, ".")))
 	if !versionRule.MatchString(plain) {
@@ -36,7 +37,7 @@ func versionHint(text string) string {
 	return "write " + plain
 }
 
-// otherLanguage says what to do where a document is nearly JSON; line is the one that cannot be read.
+// otherLanguage returns what to do about a document that is almost JSON; line is the one that cannot be read.
 func otherLanguage(doc []byte, line int) string {
 	text := []byte{}
 	if lines := bytes.Split(doc, []byte("\n")); line > 0 && line <= len(lines) {
@@ -54,5 +55,5 @@ func otherLanguage(doc []byte, line int) string {
 	return ""
 }
 
-// keyRule finds how YAML and its like begin.
+// keyRule matches the beginning of YAML and similar formats.
 var keyRule = regexp.MustCompile(`^(---|[A-Za-z_]+ *[:=])`)

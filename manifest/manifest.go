@@ -22,7 +22,7 @@ const (
 	MaxDepth = 32
 )
 
-// Manifest is a valid manifest. Only Parse makes one; it is not to be changed.
+// Manifest is a valid manifest. Only Parse makes one; it must not be changed.
 type Manifest struct {
 	// Name of the package: lower-case letters, digits, dot, underscore, hyphen; 1 to 63.
 	Name string
@@ -52,13 +52,13 @@ type Manifest struct {
 	Raw []byte
 }
 
-// About is what the package says of itself to people.
+// About is what the package tells people about itself.
 type About struct {
 	Description, Owner, ChangeTicket string
 	Labels                           map[string]string
 }
 
-// Needs is what the package's scripts are given, and what has to be there for them.
+// Needs is what the package's scripts get, and what has to exist for them.
 type Needs struct {
 	// Parameters are declared by name; the values of environments and sets are of their
 	// parameter's type.
@@ -83,12 +83,12 @@ type OnFailure string
 
 // What may happen after a failure.
 const (
-	OnFailureDefault  OnFailure = "" // rollback where any step has an undo
+	OnFailureDefault  OnFailure = "" // rollback if any step has an undo
 	OnFailureRollback OnFailure = "rollback"
 	OnFailureStop     OnFailure = "stop"
 )
 
-// OnSetFailure says what happens to the other parameter sets after one has not succeeded.
+// OnSetFailure says what happens to the other parameter sets after one did not succeed.
 type OnSetFailure string
 
 // What may happen after a set that did not succeed.
@@ -118,6 +118,6 @@ type StepSpec struct {
 	ContinueOnError bool
 	DryRun          bool
 	Rollback        string // the undo script; empty: none
-	// NoUndo is the author's word that the step needs no undo; Rollback is empty then.
+	// NoUndo is the author's statement that the step needs no undo; then Rollback is empty.
 	NoUndo bool
 }

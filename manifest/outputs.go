@@ -42,8 +42,8 @@ func readGlobs(n document.Node) []string {
 	return globs
 }
 
-// alternatives is how many patterns without braces a pattern of files stands for, as far as that is at most
-// maxAlternatives: matching tries each.
+// alternatives counts the patterns without braces that a pattern of files stands for, up to maxAlternatives: matching
+// tries each of them.
 func alternatives(glob string) int {
 	type level struct{ sum, product int }
 	here, outer := level{0, 1}, []level{}
@@ -64,7 +64,7 @@ func alternatives(glob string) int {
 	return here.product
 }
 
-// Keeps reports whether a file in the package's folder is one of the outputs, which are patterns.
+// Keeps reports whether a file in the package's folder matches one of the outputs, which are patterns.
 func Keeps(outputs []string, name string) bool {
 	return slices.ContainsFunc(outputs, func(glob string) bool {
 		ok, err := doublestar.Match(glob, name)

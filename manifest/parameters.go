@@ -20,10 +20,10 @@ type Parameter struct {
 	size      int // of Pattern, in instructions
 }
 
-// work is what it costs at most to compare a value with the pattern.
+// work returns an upper bound for the cost of comparing a value with the pattern.
 func (p Parameter) work(v Value) int { return p.size * (len(v.text) + 1) }
 
-// refuses says why a value is none of the parameter's; "" if it is.
+// refuses says why the parameter cannot have a value; "" if it can.
 func (p Parameter) refuses(v Value) string {
 	switch {
 	case !v.fits(p.Type):
@@ -36,7 +36,7 @@ func (p Parameter) refuses(v Value) string {
 	return ""
 }
 
-// show is a value for a message; one that is not to be shown is hidden.
+// show returns a value for a message, or a placeholder for a sensitive one.
 func (p Parameter) show(v Value) string {
 	if p.Sensitive {
 		return "the value"
@@ -44,7 +44,7 @@ func (p Parameter) show(v Value) string {
 	return fmt.Sprintf("%q", document.Printable(v.text))
 }
 
-// valueReader reads the parameters of one manifest and their values, and counts what these cost.
+// valueReader reads the parameters of one manifest and their values, and adds up their cost.
 type valueReader struct {
 	sensitive int // bytes of the values of sensitive parameters
 	matching  int // the work of comparing values with patterns
@@ -60,7 +60,7 @@ func (r *valueReader) parameters(n document.Node) map[string]Parameter {
 	return declared
 }
 
-// parameter reads one declaration. Values are checked when all of it is known.
+// parameter reads one declaration. It checks the values after the rest of the declaration is known.
 func (r *valueReader) parameter(n document.Node) Parameter {
 	var p Parameter
 	var fallback, pattern *document.Node
@@ -75,7 +75,8 @@ func (r *valueReader) parameter(n document.Node) Parameter {
 		document.Optional("default", func(v document.Node) { fallback = &v }),
 		document.Optional("enum", func(v document.Node) {
 			if enum = v.List(); len(enum) == 0 && string(v.Value()) == "[]" {
-				v.Bad("manifest.required", "enum is empty: no value would be allowed", "list the values, or remove enum")
+				v.Bad("manifest.required", "enum is empty: no value would be allowed",
+					"list the values, or remove enum")
 			}
 		}),
 		document.Optional("pattern", func(v document.Node) { pattern = &v }),
@@ -101,7 +102,7 @@ func (r *valueReader) parameter(n document.Node) Parameter {
 	return p
 }
 
-// readExpression reads an RE2 expression; only texts have one.
+// readExpression reads an RE2 expression; only texts may have one.
 func readExpression(n document.Node, t ParameterType) document.Expression {
 	text := n.Text(document.MaxLine * 4)
 	if text == "" {
@@ -114,7 +115,7 @@ func readExpression(n document.Node, t ParameterType) document.Expression {
 	return e
 }
 
-// value reads a value that a parameter is to have; nil, and a problem, if it cannot.
+// value reads a value for a parameter; it returns nil and notes a problem if the value is wrong.
 func (r *valueReader) value(n document.Node, p Parameter) *Value {
 	v, err := parseValue(n.Value())
 	switch {
@@ -142,7 +143,7 @@ func (r *valueReader) value(n document.Node, p Parameter) *Value {
 	return &v
 }
 
-// sets reads named groups of values of the parameters that are declared.
+// sets reads named groups of values of declared parameters.
 func (r *valueReader) sets(groups map[string]document.Node, declared map[string]Parameter) map[string]map[string]Value {
 	result, names := map[string]map[string]Value{}, sortedKeys(declared)
 	for _, group := range sortedKeys(groups) {
@@ -189,10 +190,9 @@ type Argument struct {
 // Arguments are the parameters that have a value, in the order of their names.
 type Arguments []Argument
 
-// Resolve gives every parameter its value: the request's, else the set's, else the
-// environment's, else the default. A parameter without any is left out. The error is a
-// *problem.Error of the family "trigger" with everything that is wrong with the inputs;
-// the arguments are then those that are right.
+// Resolve gives every parameter its value: the request's, otherwise the set's, otherwise the environment's, otherwise
+// the default. It leaves out a parameter that has none of these. The error is a *problem.Error of the family "trigger"
+// with everything that is wrong with the inputs; the arguments are then those that are right.
 func (m *Manifest) Resolve(in Inputs) (Arguments, error) {
 	var problems []problem.Problem
 	add := func(code, where, message, hint string) {
@@ -200,7 +200,8 @@ func (m *Manifest) Resolve(in Inputs) (Arguments, error) {
 	}
 	set, known := m.ParameterSets[in.Set]
 	if in.Set != "" && !known {
-		add("trigger.parameter_set", in.Set, "the package has no such parameter set", listed("its sets: ", "it has none: leave the set out", m.ParameterSets))
+		add("trigger.parameter_set", in.Set, "the package has no such parameter set",
+			listed("its sets: ", "it has none: leave the set out", m.ParameterSets))
 	}
 	declared := sortedKeys(m.Parameters)
 	for _, name := range sortedKeys(in.Parameters) {
@@ -209,7 +210,8 @@ func (m *Manifest) Resolve(in Inputs) (Arguments, error) {
 			if len(problems) < problem.Suggested {
 				near = problem.Nearest(name, declared)
 			}
-			add("trigger.parameter_unknown", name, undeclared(name, near), listed("the package's parameters: ", "the package has none: leave it out", m.Parameters))
+			add("trigger.parameter_unknown", name, undeclared(name, near),
+				listed("the package's parameters: ", "the package has none: leave it out", m.Parameters))
 		}
 	}
 	var arguments Arguments
@@ -227,7 +229,8 @@ func (m *Manifest) Resolve(in Inputs) (Arguments, error) {
 		}
 		switch {
 		case v == nil && p.Required:
-			add("trigger.parameter_missing", name, "the package needs a value for this parameter", "give it in the request, or under environment_parameters or as default in the manifest")
+			add("trigger.parameter_missing", name, "the package needs a value for this parameter",
+				"give it in the request, or under environment_parameters or as default in the manifest")
 		case v == nil:
 		case work > document.MaxMatching:
 			add("trigger.parameter", name, slow, shorter)
@@ -240,13 +243,13 @@ func (m *Manifest) Resolve(in Inputs) (Arguments, error) {
 	return arguments, problem.Join(problems)
 }
 
-// What is said where values are not compared with patterns any more.
+// The message and the hint once values are no longer compared with patterns.
 const (
 	slow    = "it takes too long to compare values as long as these with patterns as long as these"
 	shorter = "shorten the values, or repeat less in the patterns"
 )
 
-// listed says which names there are, or that there are none.
+// listed lists names for a hint, or says that there are none.
 func listed[V any](some, none string, names map[string]V) string {
 	if len(names) == 0 {
 		return none

@@ -37,7 +37,8 @@ func Missing() error {
 
 // TooLarge is the error for a manifest of more than MaxBytes.
 func TooLarge(size int64) error {
-	return refuse("manifest.too_large", "", fmt.Sprintf("the manifest has %d bytes; at most %d are allowed", size, MaxBytes),
+	return refuse("manifest.too_large", "",
+		fmt.Sprintf("the manifest has %d bytes; at most %d are allowed", size, MaxBytes),
 		"move data that scripts use into a file of the package")
 }
 
@@ -66,12 +67,13 @@ func strict(doc []byte) error {
 		return refuse(f.code, fault.Pointer, "the manifest is not valid JSON: "+fault.Error(), f.hint)
 	}
 	if _, ok := strictjson.Members(doc); !ok {
-		return refuse("manifest.not_object", "", "the manifest is JSON but not an object", faults[strictjson.Empty].hint)
+		return refuse("manifest.not_object", "", "the manifest is JSON but not an object",
+			faults[strictjson.Empty].hint)
 	}
 	return nil
 }
 
-// What forms of names are called in messages.
+// How messages call the forms of names.
 const (
 	anEnvironment = "an environment's name: 1 to 63 letters, digits, dots, underscores, hyphens"
 	aParameter    = "a parameter's name: a letter, then up to 63 letters, digits, underscores"
@@ -80,8 +82,7 @@ const (
 	aPath         = "a path inside the package, such as steps/run.sh"
 )
 
-// fields is the contract's table of keys, in its order: what refers to others comes
-// after them.
+// fields returns the contract's table of keys, in its order: keys that refer to others come after them.
 func (m *Manifest) fields() []document.Field {
 	r := &valueReader{}
 	table := []document.Field{
@@ -116,7 +117,8 @@ func (m *Manifest) fields() []document.Field {
 			m.OnFailure = OnFailure(n.Choice("manifest.choice", string(OnFailureRollback), string(OnFailureStop)))
 		}),
 		document.Optional("on_set_failure", func(n document.Node) {
-			m.OnSetFailure = OnSetFailure(n.Choice("manifest.choice", string(OnSetFailureStop), string(OnSetFailureContinue)))
+			m.OnSetFailure = OnSetFailure(n.Choice("manifest.choice", string(OnSetFailureStop),
+				string(OnSetFailureContinue)))
 		}),
 		document.Optional("idempotent", func(n document.Node) { m.Idempotent = n.Boolean() }),
 		document.Optional("steps", func(n document.Node) { m.StepList = readSteps(n, m.Secrets) }),
@@ -154,13 +156,14 @@ func readLabels(n document.Node) map[string]string {
 	return labels
 }
 
-// isVariable notes a name that the environment of scripts may not have.
+// isVariable notes a problem with a name that the environment of scripts may not have.
 func isVariable(n document.Node, name string) bool {
 	switch {
 	case !variableRule.MatchString(name):
 		n.Bad("manifest.variable", fmt.Sprintf("the key %q is not %s", document.Printable(name), aVariable), "")
 	case reservedRule.MatchString(name):
-		n.Bad("manifest.reserved", "the variable "+name+" is reserved: it would change how scripts run", "use another name")
+		n.Bad("manifest.reserved", "the variable "+name+" is reserved: it would change how scripts run",
+			"use another name")
 	default:
 		return true
 	}
@@ -195,7 +198,9 @@ func readConcurrency(n document.Node) Concurrency {
 		document.Optional("group", func(v document.Node) {
 			c.Group = v.Word("manifest.group", stepRule, "a group's name: letters, digits, spaces, . _ -")
 		}),
-		document.Optional("on_busy", func(v document.Node) { c.Reject = v.Choice("manifest.choice", "queue", "reject") == "reject" }),
+		document.Optional("on_busy", func(v document.Node) {
+			c.Reject = v.Choice("manifest.choice", "queue", "reject") == "reject"
+		}),
 	})
 	return c
 }
@@ -212,9 +217,12 @@ func readRequires(n document.Node) map[string]string {
 			continue
 		}
 		if vast.MatchString(text) {
-			member.Bad("manifest.version_range", fmt.Sprintf("%q has a number of more than 19 digits", document.Printable(text)), "name a smaller one, or * for any version")
+			member.Bad("manifest.version_range",
+				fmt.Sprintf("%q has a number of more than 19 digits", document.Printable(text)),
+				"name a smaller one, or * for any version")
 		} else if _, err := semver.NewConstraint(text); err != nil {
-			member.Bad("manifest.version_range", fmt.Sprintf("%q is not a range of versions", document.Printable(text)), `write it like ">=1.2, <2" or "^1.2"`)
+			member.Bad("manifest.version_range", fmt.Sprintf("%q is not a range of versions", document.Printable(text)),
+				`write it like ">=1.2, <2" or "^1.2"`)
 		}
 		ranges[name] = text
 	}

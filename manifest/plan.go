@@ -21,14 +21,14 @@ const (
 
 var phases = []Phase{PhasePreCheck, PhaseRun, PhasePostCheck}
 
-// runScript, where it exists, is the whole change; other steps are then its helpers.
+// runScript, if it exists, makes the whole change; the other scripts are its helpers then.
 const runScript = "steps/run.sh"
 
 // Step is one script of a plan, with everything that decides how it runs.
 type Step struct {
 	StepSpec
 	SHA256 string // of the script's bytes, hexadecimal
-	// RollbackSHA256 is the digest of the undo script; empty where there is none.
+	// RollbackSHA256 is the digest of the undo script; empty if there is none.
 	RollbackSHA256 string
 }
 
@@ -92,11 +92,14 @@ func (m *Manifest) Plan(files map[string]string, arguments Arguments) (*Plan, er
 	return plan, nil
 }
 
-// noScripts says of scripts that the package does not have them.
+// noScripts returns the problems with scripts that the package does not have.
 func noScripts(missing, files []string) error {
 	var problems []problem.Problem
 	for i, run := range missing {
-		p := problem.Problem{Code: "manifest.step_missing", Where: run, Message: "the package has no such file", Hint: "add it, or correct the path in steps"}
+		p := problem.Problem{
+			Code: "manifest.step_missing", Where: run, Message: "the package has no such file",
+			Hint: "add it, or correct the path in steps",
+		}
 		if i < problem.Suggested {
 			if near := problem.Nearest(run, files); near != "" {
 				p.Hint = "did you mean " + near + "?"

@@ -34,6 +34,7 @@ func lines(p *manifest.Plan) []string {
 }
 
 func TestPlanFollowsTheConventions(t *testing.T) {
+	t.Parallel()
 	m := parse(t, `{"name":"a","version":"1.0.0","type":"extension"}`)
 	for _, c := range []struct {
 		name  string
@@ -42,12 +43,25 @@ func TestPlanFollowsTheConventions(t *testing.T) {
 	}{
 		{"nothing", []string{"manifest.json", "artifacts/a.sh", "rollback/run.sh"}, nil},
 		{"run.sh alone", []string{"steps/run.sh", "steps/lib.sh"}, []string{"run run steps/run.sh"}},
-		{"byte order", []string{"steps/b.sh", "steps/10.sh", "steps/B.sh", "steps/9.sh"}, []string{"run 10 steps/10.sh", "run 9 steps/9.sh", "run B steps/B.sh", "run b steps/b.sh"}},
-		{"phases", []string{"tests/t.sh", "steps/s.sh", "prechecks/p.sh"}, []string{"pre_check p prechecks/p.sh", "run s steps/s.sh", "post_check t tests/t.sh"}},
+		{
+			"byte order", []string{"steps/b.sh", "steps/10.sh", "steps/B.sh", "steps/9.sh"}, []string{
+				"run 10 steps/10.sh", "run 9 steps/9.sh", "run B steps/B.sh", "run b steps/b.sh",
+			},
+		},
+		{
+			"phases", []string{"tests/t.sh", "steps/s.sh", "prechecks/p.sh"}, []string{
+				"pre_check p prechecks/p.sh", "run s steps/s.sh", "post_check t tests/t.sh",
+			},
+		},
 		{"undo", []string{"steps/a.sh", "steps/b.sh", "rollback/b.sh", "prechecks/b.sh", "tests/b.sh"}, []string{
-			"pre_check b prechecks/b.sh", "run a steps/a.sh", "run b steps/b.sh undo rollback/b.sh", "post_check b tests/b.sh",
+			"pre_check b prechecks/b.sh", "run a steps/a.sh", "run b steps/b.sh undo rollback/b.sh",
+			"post_check b tests/b.sh",
 		}},
-		{"what does not count", []string{"steps/.hidden.sh", "steps/deep/a.sh", "steps/a.txt", "steps/a.SH", "steps.sh"}, nil},
+		{
+			"what does not count", []string{
+				"steps/.hidden.sh", "steps/deep/a.sh", "steps/a.txt", "steps/a.SH", "steps.sh",
+			}, nil,
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			plan, err := m.Plan(digests(c.files), nil)
@@ -75,8 +89,13 @@ func digests(names []string) map[string]string {
 }
 
 func TestPlanOfListedSteps(t *testing.T) {
-	m := parse(t, with(`"steps":[{"run":"z.sh","phase":"post_check"},{"run":"b.sh","name":"second"},{"run":"a.sh","rollback":"undo.sh"},{"run":"check.sh","phase":"pre_check"}]`))
-	plan, err := m.Plan(digests([]string{"a.sh", "b.sh", "z.sh", "check.sh", "undo.sh", "steps/run.sh", "rollback/b.sh"}), nil)
+	t.Parallel()
+	m := parse(t,
+		with(`"steps":[{"run":"z.sh","phase":"post_check"},{"run":"b.sh","name":"second"},`+
+			`{"run":"a.sh","rollback":"undo.sh"},{"run":"check.sh","phase":"pre_check"}]`))
+	plan, err := m.Plan(digests([]string{
+		"a.sh", "b.sh", "z.sh", "check.sh", "undo.sh", "steps/run.sh", "rollback/b.sh",
+	}), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,16 +104,20 @@ func TestPlanOfListedSteps(t *testing.T) {
 		t.Errorf("plan (-want +got):\n%s", diff)
 	}
 	_, err = m.Plan(digests([]string{"a.sh", "bb.sh", "z.sh", "check.sh"}), nil)
-	if diff := cmp.Diff([]string{"manifest.step_missing b.sh", "manifest.step_missing undo.sh"}, found(err)); diff != "" {
+	if diff := cmp.Diff([]string{
+		"manifest.step_missing b.sh", "manifest.step_missing undo.sh",
+	}, found(err)); diff != "" {
 		t.Errorf("problems (-want +got):\n%s", diff)
 	}
-	if empty, err := parse(t, with(`"steps":[]`)).Plan(digests([]string{"steps/run.sh"}), nil); err != nil || len(empty.Steps()) != 0 {
+	if empty, err := parse(t, with(`"steps":[]`)).Plan(digests([]string{"steps/run.sh"}), nil); err != nil ||
+		len(empty.Steps()) != 0 {
 		t.Errorf("an empty list of steps gives %v, %v; want no steps", empty.Steps(), err)
 	}
 }
 
 // A step that needs no undo has none, whatever files the package has.
 func TestPlanOfStepsThatNeedNoUndo(t *testing.T) {
+	t.Parallel()
 	m := parse(t, with(`"steps":[{"run":"backup.sh","rollback":"none"},{"run":"apply.sh"}]`))
 	plan, err := m.Plan(digests([]string{"backup.sh", "apply.sh", "none", "rollback/backup.sh"}), nil)
 	if err != nil {
@@ -115,6 +138,7 @@ const parameters = `"parameters":{
 	"environment_parameters":{"dev":{"LEDGER":1},"prod":{"LEDGER":2}},"parameter_sets":{"FR":{"LEDGER":3,"CODE":"FR"}}`
 
 func TestResolvePrecedence(t *testing.T) {
+	t.Parallel()
 	m := parse(t, with(parameters))
 	for _, c := range []struct {
 		name, environment, set, given, want string
@@ -122,10 +146,15 @@ func TestResolvePrecedence(t *testing.T) {
 		{"defaults", "local", "", `{}`, "LEDGER=0 MODE=fast"},
 		{"environment over default", "prod", "", `{}`, "LEDGER=2 MODE=fast"},
 		{"set over environment", "prod", "FR", `{}`, "CODE=FR! LEDGER=3 MODE=fast"},
-		{"request over set", "prod", "FR", `{"LEDGER":4.0,"RATE":1.50,"ALL":true,"MODE":"slow"}`, "ALL=true CODE=FR! LEDGER=4 MODE=slow RATE=1.50"},
+		{
+			"request over set", "prod", "FR", `{"LEDGER":4.0,"RATE":1.50,"ALL":true,"MODE":"slow"}`,
+			"ALL=true CODE=FR! LEDGER=4 MODE=slow RATE=1.50",
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			arguments, err := m.Resolve(manifest.Inputs{Environment: c.environment, Set: c.set, Parameters: values(t, c.given)})
+			arguments, err := m.Resolve(manifest.Inputs{
+				Environment: c.environment, Set: c.set, Parameters: values(t, c.given),
+			})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -162,14 +191,21 @@ func values(t *testing.T, doc string) map[string]manifest.Value {
 }
 
 func TestResolveRefuses(t *testing.T) {
-	m := parse(t, with(`"parameters":{"A":{"type":"integer","required":true},"B":{"type":"string","enum":["x"]},"C":{"type":"string","pattern":"^x$","sensitive":true}},"parameter_sets":{"FR":{"A":1}}`))
+	t.Parallel()
+	m := parse(t,
+		with(`"parameters":{"A":{"type":"integer","required":true},"B":{"type":"string","enum":["x"]},`+
+			`"C":{"type":"string","pattern":"^x$","sensitive":true}},"parameter_sets":{"FR":{"A":1}}`))
 	for _, c := range []struct {
 		name, set, given string
 		want             []string
 	}{
 		{"nothing given", "", `{}`, []string{"trigger.parameter_missing A"}},
 		{"unknown set", "DE", `{"A":1}`, []string{"trigger.parameter_set DE"}},
-		{"everything wrong", "", `{"A":"1","B":"y","C":"hunter2","D":1}`, []string{"trigger.parameter A", "trigger.parameter B", "trigger.parameter C", "trigger.parameter_unknown D"}},
+		{
+			"everything wrong", "", `{"A":"1","B":"y","C":"hunter2","D":1}`, []string{
+				"trigger.parameter A", "trigger.parameter B", "trigger.parameter C", "trigger.parameter_unknown D",
+			},
+		},
 		{"set gives it", "FR", `{}`, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -187,6 +223,7 @@ func TestResolveRefuses(t *testing.T) {
 }
 
 func TestParseValue(t *testing.T) {
+	t.Parallel()
 	for _, doc := range []string{"null", "[]", "{}", "1 2", "", `"` + strings.Repeat("a", 20_000) + `"`, `"a\u0000"`} {
 		if v, err := manifest.ParseValue([]byte(doc)); err == nil {
 			t.Errorf("%.20s: value %v; want an error", doc, v)

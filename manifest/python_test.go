@@ -13,8 +13,8 @@ import (
 	"cemli-executor/manifest"
 )
 
-// python compiles a pattern to what Python understands by it: $ also stands before a line feed at the end, and \d for the
-// digits of every script.
+// python compiles a pattern to what Python understands by it: $ also stands before a line feed at the end, and \d for
+// the digits of every script.
 func python(pattern string) (jsonschema.Regexp, error) {
 	text, ends := strings.CutSuffix(pattern, "$")
 	if ends {
@@ -51,9 +51,10 @@ func changed(value any, change func(string) string, put func(any)) {
 	}
 }
 
-// The schema means the same to checkers that are written in Python: in valid manifests a line feed is put behind each text
-// and key, and digits are replaced by those of another script.
+// The schema means the same to checkers that are written in Python: in valid manifests a line feed is put behind each
+// text and key, and digits are replaced by those of another script.
 func TestSchemaInPython(t *testing.T) {
+	t.Parallel()
 	compiler := jsonschema.NewCompiler()
 	compiler.UseRegexpEngine(python)
 	schema, err := compiler.Compile("schema.json")

@@ -6,14 +6,17 @@ import (
 	"slices"
 )
 
-// Segments of a path in a package: neither empty nor "." nor "..".
-const segment = `(?:[^/.\\\x00-\x1f\x7f][^/\\\x00-\x1f\x7f]*|\.[^/.\\\x00-\x1f\x7f][^/\\\x00-\x1f\x7f]*|\.\.[^/\\\x00-\x1f\x7f]+)`
+// segment matches a part of a path in a package: neither empty nor "." nor "..".
+const segment = `(?:[^/.\\\x00-\x1f\x7f][^/\\\x00-\x1f\x7f]*` +
+	`|\.[^/.\\\x00-\x1f\x7f][^/\\\x00-\x1f\x7f]*|\.\.[^/\\\x00-\x1f\x7f]+)`
 
 // The forms of names and texts. The schema has the same expressions.
 var (
 	nameRule = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,62}$`)
 	// versionRule is the expression that semver.org publishes for SemVer 2.0.0.
-	versionRule     = regexp.MustCompile(`^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(?:-((?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*)(?:\.(?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*))*))?(?:\+([0-9a-zA-Z-]+(?:\.[0-9a-zA-Z-]+)*))?$`)
+	versionRule = regexp.MustCompile(`^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)` +
+		`(?:-((?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*)(?:\.(?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*))*))?` +
+		`(?:\+([0-9a-zA-Z-]+(?:\.[0-9a-zA-Z-]+)*))?$`)
 	environmentRule = regexp.MustCompile(`^[A-Za-z0-9._-]{1,63}$`)
 	parameterRule   = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]{0,63}$`)
 	setRule         = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$`)
@@ -33,7 +36,7 @@ const (
 )
 
 // SchemaBlind are the codes of Parse that manifest/schema.json cannot give: a document
-// with problems of these codes only is valid by the schema. What manifest.more counts may be of any.
+// with problems of these codes only is valid by the schema. manifest.more may stand for problems of any code.
 var SchemaBlind = []string{
 	"manifest.json", "manifest.duplicate_key", "manifest.too_deep", "manifest.too_large",
 	"manifest.value", "manifest.pattern", "manifest.undeclared", "manifest.duplicate_step",
@@ -42,6 +45,5 @@ var SchemaBlind = []string{
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
-// Reserved reports whether a name may not be set by a package: it is the executor's own, or
-// changes how programs run.
+// Reserved reports whether a package may not set a name: it is the executor's own, or changes how programs run.
 func Reserved(name string) bool { return reservedRule.MatchString(name) }

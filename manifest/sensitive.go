@@ -9,11 +9,11 @@ import (
 	"cemli-executor/internal/document"
 )
 
-// MaxSensitive bounds the values that a manifest gives to sensitive parameters, in bytes, all together:
-// each of them is looked for in everything that a run writes.
+// MaxSensitive bounds the values that a manifest gives to sensitive parameters, in bytes, all together: everything that
+// a run writes is searched for each of them.
 const MaxSensitive = 16 << 10
 
-// given counts a value of a parameter, and notes a problem with the one that is too much.
+// given counts a value of a parameter, and notes a problem when the total becomes too large.
 func (r *valueReader) given(n document.Node, p Parameter, v *Value) {
 	if v == nil || !p.Sensitive {
 		return
@@ -21,13 +21,15 @@ func (r *valueReader) given(n document.Node, p Parameter, v *Value) {
 	before := r.sensitive
 	r.sensitive += len(v.text)
 	if before <= MaxSensitive && r.sensitive > MaxSensitive {
-		n.Bad("manifest.sensitive_size", fmt.Sprintf("with this one the values of sensitive parameters have more than %d bytes together", MaxSensitive),
+		n.Bad("manifest.sensitive_size",
+			fmt.Sprintf("with this one the values of sensitive parameters have more than %d bytes together",
+				MaxSensitive),
 			"keep long ones in the vault, and name them under secrets")
 	}
 }
 
-// SensitiveValues are all values that the manifest has for sensitive parameters: defaults, and
-// those of every environment and set.
+// SensitiveValues returns all values that the manifest has for sensitive parameters: defaults, and those of every
+// environment and set.
 func (m *Manifest) SensitiveValues() []Value {
 	var values []Value
 	for name, p := range m.Parameters {
@@ -54,8 +56,8 @@ func (m *Manifest) Shows(parameter string) bool {
 	return declared && !p.Sensitive
 }
 
-// Hides reports whether a JSON pointer into the document is that of a value, or of a list of values, that a
-// sensitive parameter has or may have.
+// Hides reports whether a JSON pointer into the document is that of a value, or a list of values, of a sensitive
+// parameter.
 func (m *Manifest) Hides(pointer string) bool {
 	var tokens []string
 	for token := range jsontext.Pointer(pointer).Tokens() {

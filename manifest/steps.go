@@ -8,7 +8,7 @@ import (
 	"cemli-executor/internal/document"
 )
 
-// noUndo stands for the path of an undo script where the step needs none.
+// noUndo stands for the path of an undo script if the step needs none.
 const noUndo = "none"
 
 // readSteps reads the explicit list of steps; names are unique within a phase.
@@ -22,7 +22,9 @@ func readSteps(n document.Node, secrets map[string]string) []StepSpec {
 	for _, e := range n.List() {
 		s := readStep(e, secrets)
 		if k := (key{s.Phase, s.Name}); s.Run != "" && seen[k] {
-			e.Bad("manifest.duplicate_step", fmt.Sprintf("the phase %s has a step %q already", s.Phase, document.Printable(s.Name)), "give it another name")
+			e.Bad("manifest.duplicate_step",
+				fmt.Sprintf("the phase %s has a step %q already", s.Phase, document.Printable(s.Name)),
+				"give it another name")
 		} else {
 			seen[k] = true
 		}
@@ -40,10 +42,12 @@ func readStep(n document.Node, secrets map[string]string) StepSpec {
 	script := func(v document.Node) string { return v.Word("manifest.path", pathRule, aPath) }
 	n.Fields([]document.Field{
 		document.Optional("name", func(v document.Node) {
-			s.Name = v.Word("manifest.step_name", stepRule, "a step's name: a letter or digit, then up to 99 letters, digits, spaces, . _ -")
+			s.Name = v.Word("manifest.step_name", stepRule,
+				"a step's name: a letter or digit, then up to 99 letters, digits, spaces, . _ -")
 		}),
 		document.Optional("phase", func(v document.Node) {
-			s.Phase = Phase(v.Choice("manifest.choice", string(PhasePreCheck), string(PhaseRun), string(PhasePostCheck)))
+			s.Phase = Phase(v.Choice("manifest.choice", string(PhasePreCheck), string(PhaseRun),
+				string(PhasePostCheck)))
 		}),
 		document.Required("run", func(v document.Node) { s.Run = script(v) }),
 		document.Optional("args", func(v document.Node) { s.Args = readArgs(v) }),
@@ -77,7 +81,7 @@ func readStep(n document.Node, secrets map[string]string) StepSpec {
 	return s
 }
 
-// stepName is the name of a step that has none: its script's without ".sh".
+// stepName returns the name of a step that has none: that of its script, without ".sh".
 func stepName(run string) string { return strings.TrimSuffix(path.Base(run), ".sh") }
 
 func readArgs(n document.Node) []string {

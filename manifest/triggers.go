@@ -12,10 +12,10 @@ import (
 	"cemli-executor/internal/document"
 )
 
-// Trigger is an entry of a policy's triggers, which starts a package when something happens that is no upload.
+// Trigger is an entry of a policy's triggers, which starts a package when an event arrives that is not an upload.
 type Trigger struct {
 	Object     string           // of the packages bucket
-	Parameters map[string]Value // that the package is given; nil: none
+	Parameters map[string]Value // for the package; nil: none
 	eventType  string
 	resource   string // pattern
 }
@@ -34,35 +34,37 @@ const (
 
 var (
 	eventRule = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
-	// uploadEvents are what an upload is told by: the packages bucket's run by themselves, others never.
+	// uploadEvents are the events of uploads: those to the packages bucket run by themselves, others never do.
 	uploadEvents = []string{"com.oraclecloud.objectstorage.createobject", "com.oraclecloud.objectstorage.updateobject"}
 )
 
-// Started returns the entries that an event starts, in the policy's order: those of its type whose pattern matches
-// one of the names of what it is about.
+// Started returns the entries that an event starts, in the policy's order: those of its type whose pattern matches one
+// of the event's names.
 func (p *Policy) Started(eventType string, names []string) []Trigger {
 	var started []Trigger
 	for _, t := range p.triggers {
-		if t.eventType == eventType && slices.ContainsFunc(names, func(name string) bool { ok, _ := path.Match(t.resource, name); return ok }) {
+		if t.eventType == eventType && slices.ContainsFunc(names,
+			func(name string) bool { ok, _ := path.Match(t.resource, name); return ok }) {
 			started = append(started, t)
 		}
 	}
 	return started
 }
 
-// Awaits reports whether events of a type start anything at all.
+// Awaits reports whether events of a type can start anything.
 func (p *Policy) Awaits(eventType string) bool {
 	return slices.ContainsFunc(p.triggers, func(t Trigger) bool { return t.eventType == eventType })
 }
 
-// Triggers are all entries, in the policy's order.
+// Triggers returns all entries, in the policy's order.
 func (p *Policy) Triggers() []Trigger { return slices.Clone(p.triggers) }
 
 // readTriggers reads the list of entries.
 func readTriggers(n document.Node) []Trigger {
 	elements := n.List()
 	if len(elements) > maxTriggers {
-		n.Bad("", fmt.Sprintf("there are %d triggers; at most %d are allowed", len(elements), maxTriggers), "let one pattern stand for several resources")
+		n.Bad("", fmt.Sprintf("there are %d triggers; at most %d are allowed", len(elements), maxTriggers),
+			"let one pattern stand for several resources")
 		return nil
 	}
 	var triggers []Trigger
@@ -110,7 +112,9 @@ func (t Trigger) identity() string {
 func readEventType(n document.Node) string {
 	text := n.Word("", eventRule, anEventType)
 	if slices.ContainsFunc(uploadEvents, func(upload string) bool { return strings.EqualFold(text, upload) }) {
-		n.Bad("", "uploads are no triggers: those to the packages bucket run by themselves, and those to other buckets never", "remove the entry")
+		n.Bad("",
+			"uploads are no triggers: those to the packages bucket run by themselves, and those to other buckets never",
+			"remove the entry")
 	}
 	return text
 }
@@ -126,7 +130,7 @@ func readPackageObject(n document.Node) string {
 	return text
 }
 
-// readValues reads the values of parameters that a trigger gives; the package's manifest says what they must be.
+// readValues reads the values of parameters that a trigger gives; the package's manifest determines their types.
 func readValues(n document.Node) map[string]Value {
 	members := n.Keyed("", parameterRule, aParameter)
 	if len(members) > maxGiven {

@@ -48,7 +48,7 @@ func ParseValue(doc []byte) (Value, error) {
 	return parseValue(jsontext.Value(strings.Trim(string(doc), strictjson.Space)))
 }
 
-// TextValue is the value of a text.
+// TextValue returns the value of a text.
 func TextValue(text string) (Value, error) {
 	if utf8.RuneCountInString(text) > maxValue || strings.ContainsRune(text, 0) {
 		return Value{}, errValueLong
@@ -72,11 +72,11 @@ func parseValue(v jsontext.Value) (Value, error) {
 	return Value{}, errValueKind
 }
 
-// Text is the value as scripts see it: text as it is, numbers as they were written,
-// whole numbers without fraction or exponent, true or false.
+// Text returns the value as scripts see it: text as it is, numbers as they were written, whole numbers without fraction
+// or exponent, true or false.
 func (v Value) Text() string { return v.text }
 
-// MarshalJSON gives the value back as JSON.
+// MarshalJSON encodes the value as JSON.
 func (v Value) MarshalJSON() ([]byte, error) {
 	if v.kind == '"' {
 		return json.Marshal(v.text)
@@ -84,7 +84,7 @@ func (v Value) MarshalJSON() ([]byte, error) {
 	return []byte(v.text), nil
 }
 
-// number is the value as a number; false if it is none or out of range.
+// number returns the value as a number; ok is false if it is none or out of range.
 func (v Value) number() (float64, bool) {
 	if v.kind != '0' {
 		return 0, false
@@ -113,7 +113,7 @@ func (v Value) fits(t ParameterType) bool {
 	return isNumber
 }
 
-// exact reports whether a whole number is what its text says: beyond 2^52, floating point may not be.
+// exact reports whether a whole number is exactly what its text says: beyond 2^52, a floating-point number may not be.
 func (v Value) exact(f float64) bool {
 	if n, err := strconv.ParseInt(v.text, 10, 64); err == nil {
 		return n <= 1<<53 && n >= -1<<53
@@ -121,7 +121,7 @@ func (v Value) exact(f float64) bool {
 	return math.Abs(f) < 1<<52 || !strings.Contains(v.text, ".")
 }
 
-// as is the value in the form of its type, which it fits.
+// as returns a value in the form of a type, which it fits.
 func (v Value) as(t ParameterType) Value {
 	if t == TypeInteger {
 		v.text = strconv.FormatInt(v.whole(), 10)
@@ -135,9 +135,9 @@ func (v Value) equal(w Value) bool { return v.Canonical() == w.Canonical() }
 // maxZeros bounds the zeros that Canonical writes out.
 const maxZeros = 21
 
-// Canonical is the value in the one form that all values have which mean the same: 1, 1.0 and 1e0 are 1.
-// It is exact, whatever number of digits there are, and never much longer than the value. What people
-// mostly write has this form already.
+// Canonical returns the value in a form that all values share which mean the same: 1, 1.0 and 1e0 are 1. It is exact,
+// whatever the number of digits, and never much longer than the value. Most values that people write have this form
+// already.
 func (v Value) Canonical() Value {
 	if v.kind != '0' {
 		return v
@@ -163,7 +163,7 @@ func (v Value) Canonical() Value {
 	return Value{'0', text}
 }
 
-// scaled writes digits times ten to the power of scale: with its zeros if they are few.
+// scaled writes digits times ten to the power of scale, with its zeros if they are few.
 func scaled(digits string, scale *big.Int) string {
 	if !scale.IsInt64() || scale.Int64() > maxZeros || scale.Int64() < -int64(len(digits)+maxZeros) {
 		return digits + "e" + scale.String()

@@ -19,16 +19,19 @@ func value(t testing.TB, doc string) manifest.Value {
 }
 
 func TestCanonicalValues(t *testing.T) {
+	t.Parallel()
 	for doc, want := range map[string]string{
 		"1": "1", "1.0": "1", "1e0": "1", "10e-1": "1", "0.1E+1": "1", "100e-2": "1",
 		"0": "0", "-0": "0", "0.000": "0", "0e999": "0", "-0e-7": "0",
 		"-1.50": "-1.5", "1500": "1500", "1.5e3": "1500", "0.0015": "0.0015", "15e-4": "0.0015",
 		"9007199254740993": "9007199254740993", "9007199254740993.0": "9007199254740993",
 		"0.1": "0.1", "0.10000000000000000000001": "0.10000000000000000000001",
-		"1e21": "1000000000000000000000", "1e22": "1e22", "10e21": "1e22", "1e-22": "0.0000000000000000000001", "1e-23": "1e-23", "0.1e-22": "1e-23",
+		"1e21": "1000000000000000000000", "1e22": "1e22", "10e21": "1e22", "1e-22": "0.0000000000000000000001",
+		"1e-23": "1e-23", "0.1e-22": "1e-23",
 		"1e999999999": "1e999999999", "10e999999998": "1e999999999", "12.0e-999999999": "12e-999999999",
-		"1e" + strings.Repeat("9", 200): "1e" + strings.Repeat("9", 200), "10e-" + strings.Repeat("9", 200): "1e-" + strings.Repeat("9", 199) + "8",
-		`"1.0"`: `"1.0"`, `"1e0"`: `"1e0"`, "true": "true", "false": "false",
+		"1e" + strings.Repeat("9", 200):   "1e" + strings.Repeat("9", 200),
+		"10e-" + strings.Repeat("9", 200): "1e-" + strings.Repeat("9", 199) + "8",
+		`"1.0"`:                           `"1.0"`, `"1e0"`: `"1e0"`, "true": "true", "false": "false",
 	} {
 		got, err := json.Marshal(value(t, doc).Canonical())
 		if err != nil || string(got) != want {
@@ -57,7 +60,8 @@ func FuzzCanonical(f *testing.F) {
 			return
 		}
 		canonical := v.Canonical()
-		if doc, err := json.Marshal(canonical); err != nil || value(t, string(doc)) != canonical || canonical.Canonical() != canonical {
+		if doc, err := json.Marshal(canonical); err != nil || value(t, string(doc)) != canonical ||
+			canonical.Canonical() != canonical {
 			t.Fatalf("%s is %s, %v", a, doc, err)
 		}
 		x, ok := number(a)

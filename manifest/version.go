@@ -9,8 +9,7 @@ import (
 	"golang.org/x/mod/semver"
 )
 
-// PlainVersion is a version without build metadata, which says nothing of what is in it: versions that
-// are the same apart from that are the same.
+// PlainVersion returns a version without its build metadata: versions that differ only in that are the same.
 func PlainVersion(version string) string {
 	plain, _, _ := strings.Cut(version, "+")
 	return plain
@@ -22,8 +21,7 @@ func isPrerelease(version string) bool { return semver.Prerelease("v"+version) !
 // older reports whether version a precedes b, by SemVer 2.0.0: build metadata does not count.
 func older(a, b string) bool { return semver.Compare("v"+a, "v"+b) < 0 }
 
-// Satisfies reports whether a SemVer 2.0.0 version, whatever its build metadata, is in a range that Parse
-// has passed.
+// Satisfies reports whether a SemVer 2.0.0 version, whatever its build metadata, is in a range that Parse has accepted.
 func Satisfies(version, wanted string) bool {
 	rule, err := ranges.NewConstraint(wanted)
 	if err != nil {
@@ -33,14 +31,14 @@ func Satisfies(version, wanted string) bool {
 	return err == nil && rule.Check(v)
 }
 
-// vast are the numbers that a range cannot name, since not all of them fit the 64 bits of those who
-// read it. A version's number may have any length.
+// vast matches numbers that a range cannot name, as they may not fit into the 64 bits of those who read it. The numbers
+// of a version may have any length.
 var vast = regexp.MustCompile(`[0-9]{20,}`)
 
 // largest stands for every number that is larger than those of all ranges.
 const largest = "18446744073709551615"
 
-// bounded is a version with numbers that fit 64 bits, in the same place among what ranges can name.
+// bounded returns a version whose numbers fit into 64 bits and that compares to ranges in the same way.
 func bounded(version string) string {
 	core, pre, isPre := strings.Cut(version, "-")
 	core = boundedParts(core)

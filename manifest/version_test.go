@@ -7,6 +7,7 @@ import (
 )
 
 func TestSatisfies(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		version, wanted string
 		want            bool
@@ -37,7 +38,10 @@ func TestSatisfies(t *testing.T) {
 }
 
 func TestPlainVersion(t *testing.T) {
-	for version, want := range map[string]string{"1.0.0": "1.0.0", "1.0.0+a": "1.0.0", "1.0.0-rc.1+a-b.c": "1.0.0-rc.1", "": ""} {
+	t.Parallel()
+	for version, want := range map[string]string{
+		"1.0.0": "1.0.0", "1.0.0+a": "1.0.0", "1.0.0-rc.1+a-b.c": "1.0.0-rc.1", "": "",
+	} {
 		if got := manifest.PlainVersion(version); got != want {
 			t.Errorf("%q is %q; want %q", version, got, want)
 		}

@@ -22,14 +22,15 @@ func (f *backFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&f.rerunOf, "rerun-of", "",
 		"`RUN` in --results to do once more, with its contents, set and parameters")
-	flags.StringVar(&f.resumeFrom, "resume-from", "", "`RUN` in --results to go on with, after the steps that succeeded")
+	flags.StringVar(&f.resumeFrom, "resume-from", "",
+		"`RUN` in --results to go on with, after the steps that succeeded")
 	flags.StringVar(&f.rollbackOf, "rollback-of", "", "`RUN` in --results to undo, by its undo scripts")
 	flags.StringVar(&f.reason, "reason", "", "`TEXT` that says why, for the evidence")
 	flags.StringVar(&f.reference, "reference", "", "`TEXT` that names an incident or change, for the evidence")
 	flags.BoolVar(&f.force, "force", false, "go back although a later run would be underneath; needs --reason")
 }
 
-// run is the earlier run; "" where there is none.
+// run returns the earlier run; "" if none is named.
 func (f backFlags) run() string { return cmp.Or(f.rerunOf, f.resumeFrom, f.rollbackOf) }
 
 // mayRun refuses calls that contradict themselves.
@@ -44,7 +45,7 @@ func (f *runFlags) mayRun(cmd *cobra.Command, args []string) error {
 	return f.mayGoBack(cmd, args)
 }
 
-// mayGoBack refuses calls that name an earlier run, and contradict that.
+// mayGoBack refuses calls that name an earlier run and contradict themselves.
 func (f *runFlags) mayGoBack(cmd *cobra.Command, args []string) error {
 	given := 0
 	for _, id := range []string{f.rerunOf, f.resumeFrom, f.rollbackOf} {
@@ -67,7 +68,7 @@ func (f *runFlags) mayGoBack(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// apply makes a request one that goes back, where that was asked for.
+// apply makes the request go back, if the flags say so.
 func (f backFlags) apply(request *executor.Request) {
 	request.RerunOf, request.ResumeFrom, request.RollbackOf = f.rerunOf, f.resumeFrom, f.rollbackOf
 	request.Reason, request.Reference, request.Force = f.reason, f.reference, f.force

@@ -14,7 +14,7 @@ import (
 // shells are those that completions can be made for.
 var shells = []string{"bash", "fish", "powershell", "zsh"}
 
-// completionHelp is what people read of cemli completion.
+// completionHelp is the help of cemli completion.
 var completionHelp = usage.Help{
 	Use:   "completion SHELL",
 	Short: "Print the script that completes cemli's commands in a shell",

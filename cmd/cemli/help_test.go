@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -10,6 +9,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"cemli-executor/internal/cli/terminal"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // commands are all that people can call, the program itself first.
@@ -112,8 +113,9 @@ func TestGroupsOfHelp(t *testing.T) {
 			titles = append(titles, title)
 		}
 	}
-	if want := []string{"Usage", "Examples", "Authors", "Local OCI", "This program", "Flags"}; !slices.Equal(titles, want) {
-		t.Errorf("the help has %q; want %q", titles, want)
+	want := []string{"Usage", "Examples", "Authors", "Local OCI", "This program", "Flags"}
+	if diff := cmp.Diff(want, titles); diff != "" {
+		t.Errorf("titles of the help (-want +got):\n%s", diff)
 	}
 }
 
@@ -146,7 +148,8 @@ func TestSuggestions(t *testing.T) {
 		"local up --detached_timeout 1": "did you mean --detached-timeout?",
 	} {
 		var out bytes.Buffer
-		if code := run(t.Context(), strings.Fields(call), &out, &out); code != 2 || !strings.Contains(out.String(), "hint: "+want+"\n") {
+		if code := run(t.Context(), strings.Fields(call), &out, &out); code != 2 ||
+			!strings.Contains(out.String(), "hint: "+want+"\n") {
 			t.Errorf("cemli %s: exit code %d; want 2 and %q\n%s", call, code, want, &out)
 		}
 	}

@@ -23,7 +23,7 @@ import (
 	"cemli-executor/manifest"
 )
 
-// templates are the packages that init makes, each in a folder of its own, and ignore, which all get.
+// templates are the packages that init makes, each in a folder of its own, and the file ignore, which all get.
 //
 //go:embed all:template
 var templates embed.FS
@@ -36,7 +36,7 @@ var kinds = map[string]string{
 // schemaFile is what "$schema" in a new manifest names: beside it, so that editors find it offline.
 const schemaFile = "manifest.schema.json"
 
-// initHelp is what people read of cemli init.
+// initHelp is the help of cemli init.
 var initHelp = usage.Help{
 	Use:     "init NAME",
 	Short:   "Make a package folder that already runs",
@@ -98,7 +98,8 @@ func makePackage(t *terminal.Terminal, path, kind, change string) error {
 	if t.JSON() {
 		return t.PrintJSON(map[string]string{"dir": path})
 	}
-	const next = "%[1]s is a package that runs. Next:\n\n  cemli run %[1]s\n  cemli validate %[1]s\n  cemli pack %[1]s\n"
+	const next = "%[1]s is a package that runs. Next:\n\n" +
+		"  cemli run %[1]s\n  cemli validate %[1]s\n  cemli pack %[1]s\n"
 	_, err = fmt.Fprintf(t.Stdout, next, terminal.Visible(path))
 	return err
 }
@@ -115,7 +116,7 @@ func noFolder(path string, err error) error {
 	return usage.WrongAt(path, "the folder cannot be made", hint, err)
 }
 
-// newManifest is a template's manifest for a package of that name, which is valid.
+// newManifest returns a template's manifest for a package of that name; it is valid.
 func newManifest(kind, name, change string) ([]byte, error) {
 	doc, err := templates.ReadFile("template/" + kind + "/" + manifest.Name)
 	if err != nil {
@@ -145,7 +146,9 @@ func fillPackage(path, kind string, doc []byte) error {
 	if err := os.CopyFS(path, files); err != nil {
 		return err
 	}
-	for name, text := range map[string][]byte{manifest.Name: doc, folder.IgnoreFile: ignore, schemaFile: manifest.Schema} {
+	for name, text := range map[string][]byte{
+		manifest.Name: doc, folder.IgnoreFile: ignore, schemaFile: manifest.Schema,
+	} {
 		if err := os.WriteFile(filepath.Join(path, name), text, 0o644); err != nil { // #nosec G306 -- a source file
 			return err
 		}

@@ -31,11 +31,10 @@ func main() {
 	os.Exit(run(ctx, os.Args[1:], newPipe(os.Stdout, end), newPipe(os.Stderr, end)))
 }
 
-// exitInterrupted is the exit code of a command that was interrupted, whatever it would have ended with.
+// exitInterrupted is the exit code of a command that was interrupted, unless it succeeded.
 const exitInterrupted = 130
 
-// run is the program: it returns the exit code. Nothing but success is another one than
-// exitInterrupted once ctx has ended.
+// run is the program: it returns the exit code, which is exitInterrupted if ctx ended before the command succeeded.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	t := terminal.New(stdout, stderr)
 	root := newRoot(t)
@@ -63,7 +62,7 @@ func execute(ctx context.Context, t *terminal.Terminal, root *cobra.Command) int
 	return terminal.ExitCode(err)
 }
 
-// rootHelp is what people read of the program.
+// rootHelp is the help of the program.
 var rootHelp = usage.Help{
 	Use:   "cemli",
 	Short: "Write, try and run CEMLI packages",

@@ -25,7 +25,8 @@ const accepting = `{"environment":"local","sandbox":"basic"}`
 // in $FUNCTION, and the packages of examples/ in $EXAMPLES.
 func TestScripts(t *testing.T) {
 	function := filepath.Join(t.TempDir(), "cemli-executor")
-	build := exec.CommandContext(context.Background(), "go", "build", "-ldflags", "-s -w", "-o", function, "cemli-executor")
+	build := exec.CommandContext(context.Background(), "go", "build", "-ldflags", "-s -w", "-o", function,
+		"cemli-executor")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build the function: %v\n%s", err, out)

@@ -31,7 +31,7 @@ type packed struct {
 	Entries int    `json:"entries"`
 }
 
-// packHelp is what people read of cemli pack.
+// packHelp is the help of cemli pack.
 var packHelp = usage.Help{
 	Use:     "pack DIR",
 	Short:   "Make the zip of a package folder",
@@ -51,9 +51,10 @@ package's own zips, folders with evidence, and what .cemliignore names as
 func newPackCommand(t *terminal.Terminal) *cobra.Command {
 	var file string
 	var force bool
-	cmd := packHelp.Command(usage.One("DIR is needed: a package folder"), func(cmd *cobra.Command, args []string) error {
-		return packTo(cmd.Context(), t, args[0], file, force)
-	})
+	cmd := packHelp.Command(usage.One("DIR is needed: a package folder"),
+		func(cmd *cobra.Command, args []string) error {
+			return packTo(cmd.Context(), t, args[0], file, force)
+		})
 	cmd.Flags().StringVarP(&file, "output-file", "O", "",
 		"`FILE` to write (default: NAME-VERSION.zip in the working folder)")
 	cmd.Flags().BoolVar(&force, "force", false, "replace a file with other contents")
@@ -93,13 +94,14 @@ func showPacked(t *terminal.Terminal, p packed) error {
 		return t.PrintJSON(p)
 	}
 	_, err := fmt.Fprintf(t.Stdout, "%-8s %s\n%-8s %s, %s\n%-8s %s\n%-8s %s\n",
-		"file", terminal.Visible(p.File), "size", terminal.Count(int(p.Size), "byte"), terminal.Count(p.Entries, "file"),
+		"file", terminal.Visible(p.File), "size", terminal.Count(int(p.Size), "byte"),
+		terminal.Count(p.Entries, "file"),
 		"sha256", p.SHA256, "content", p.DirHash)
 	return err
 }
 
-// writeZip packs into a file beside the wanted one and renames it into place when it
-// is whole. A file with other contents stays, unless force says otherwise.
+// writeZip packs into a temporary file and renames it when it is complete. It keeps a file with other contents, unless
+// force is set.
 func writeZip(ctx context.Context, files fs.FS, file string, force bool) (bundle.Created, error) {
 	temp, err := os.CreateTemp(filepath.Dir(file), folder.TempPattern)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -136,7 +138,7 @@ func moveTo(file, temp string) error {
 	return nil
 }
 
-// mustBeValid refuses a zip that the function would.
+// mustBeValid refuses a zip that the function would refuse.
 func mustBeValid(ctx context.Context, zip io.ReaderAt, size int64) error {
 	root, remove, err := input.ScratchRoot()
 	if err != nil {

@@ -28,7 +28,7 @@ import (
 	"cemli-executor/internal/store"
 )
 
-// runHelp is what people read of cemli run.
+// runHelp is the help of cemli run.
 var runHelp = usage.Help{
 	Use:     "run PATH",
 	Short:   "Run a package on this machine, for real",
@@ -105,7 +105,7 @@ func runHere(ctx context.Context, t *terminal.Terminal, path string, f runFlags)
 	if err != nil {
 		return err
 	}
-	if config.Results, err = bucketAt(results); err != nil { // not before it is known to be no part of the package
+	if config.Results, err = bucketAt(results); err != nil { // only now is it known to be no part of the package
 		return err
 	}
 	shown := terminal.NewProgress(t)
@@ -119,14 +119,14 @@ func runHere(ctx context.Context, t *terminal.Terminal, path string, f runFlags)
 	return ended
 }
 
-// workHere makes the folder of a run, which scripts can pass through.
+// workHere makes the folder of a run, with permissions that let scripts pass through.
 func workHere() (dir string, remove func() error, err error) {
 	dir, remove, err = scratch.Dir("cemli-run-")
 	if err != nil {
 		return "", nil, fmt.Errorf("make a scratch folder: %w", err)
 	}
 	if os.Geteuid() == 0 {
-		// Scripts run as a user of their own, who has to pass through.
+		// Scripts run as a user of their own, which has to pass through.
 		if err := os.Chmod(dir, 0o711); err != nil { // #nosec G302 -- see above
 			return "", nil, errors.Join(fmt.Errorf("make a scratch folder: %w", err), remove())
 		}
@@ -134,7 +134,7 @@ func workHere() (dir string, remove func() error, err error) {
 	return dir, remove, nil
 }
 
-// configHere is an executor for this machine, still without its buckets and its log.
+// configHere returns the configuration for this machine, still without buckets and log.
 func configHere(environment string, level sandbox.Level, policy *executor.Policy, dir string) executor.Config {
 	return executor.Config{
 		Policy: policy, Environment: environment, Sandbox: level, Limits: executor.DefaultLimits(),
@@ -145,7 +145,7 @@ func configHere(environment string, level sandbox.Level, policy *executor.Policy
 	}
 }
 
-// request is what the flags ask for. The package at path, if there is one, is put into packages first.
+// request returns the request that the flags ask for. It puts the package at path, if there is one, into packages.
 func (f runFlags) request(ctx context.Context, packages store.Bucket, path, results string) (executor.Request, error) {
 	parameters, err := f.Parameters(path, results)
 	if err != nil {
@@ -170,8 +170,8 @@ func (f runFlags) request(ctx context.Context, packages store.Bucket, path, resu
 	return request, nil
 }
 
-// runSets makes the request for each of the sets that were chosen. After one that did not succeed the
-// others are not run, unless the package goes on.
+// runSets runs the request for each chosen set. After one that does not succeed the others do not run, unless the
+// package says so.
 func runSets(
 	ctx context.Context, t *terminal.Terminal, run *executor.Executor, request executor.Request,
 	sets []string, goesOn bool,
@@ -220,7 +220,7 @@ func sandboxLevel(name string) (sandbox.Level, error) {
 		"use full, isolated, basic or none", nil)
 }
 
-// person is who runs this program, as the operating system says.
+// person returns who runs this program, according to the operating system.
 func person() []evidence.Requester {
 	u, err := user.Current()
 	if err != nil {
@@ -229,7 +229,7 @@ func person() []evidence.Requester {
 	return []evidence.Requester{{Subject: u.Username, Type: "user", Source: "operating system"}}
 }
 
-// bucketAt opens a folder as a bucket, making it if need be.
+// bucketAt opens a folder as a bucket, and creates it if need be.
 func bucketAt(path string) (store.Bucket, error) {
 	if info, err := os.Stat(path); err == nil && !info.IsDir() {
 		return nil, usage.WrongAt(path, "it is no folder",

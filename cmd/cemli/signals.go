@@ -9,9 +9,9 @@ import (
 	"syscall"
 )
 
-// interruptible returns a context that ends with the first signal that asks the program to end: then
-// a run is stopped, and its evidence written. A second one of those that a person sends ends the
-// program at once; a terminal that hangs up sends several.
+// interruptible returns a context that ends with the first signal that asks the program to end: then a run is stopped,
+// and its evidence written. A second signal that a person sends ends the program at once. A terminal that hangs up
+// sends several, which do not.
 func interruptible() (ctx context.Context, end context.CancelFunc) {
 	ctx, end = context.WithCancel(context.Background())
 	asked := make(chan os.Signal, 2)
@@ -22,12 +22,12 @@ func interruptible() (ctx context.Context, end context.CancelFunc) {
 		end()
 	}()
 	endWithHangUp(end)
-	// With a reader of its own the signal does not end the program: the write that caused it fails.
+	// As the signal is received here it does not end the program: the write that caused it fails.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	return ctx, end
 }
 
-// endWithHangUp calls end when the terminal hangs up, but where nohup has asked for none of that.
+// endWithHangUp calls end when the terminal hangs up, unless nohup makes the program ignore that.
 func endWithHangUp(end context.CancelFunc) {
 	if signal.Ignored(syscall.SIGHUP) {
 		return
@@ -43,7 +43,7 @@ func endWithHangUp(end context.CancelFunc) {
 // pipe is a standard stream whose reader may go away, as head does.
 type pipe struct {
 	file *os.File
-	gone func() // called once, when it has
+	gone func() // called once, when the reader is gone
 	once sync.Once
 }
 

@@ -31,9 +31,12 @@ until [ -s $N/daemon ]; do sleep 0.01; done; echo $$ >$N/script; while :; do ech
 func packageOf(t *testing.T, script string) (folder string) {
 	t.Helper()
 	folder = t.TempDir()
-	for name, text := range map[string]string{"manifest.json": `{"name":"long","version":"1.0.0","type":"extension"}`, "steps/run.sh": script} {
+	for name, text := range map[string]string{
+		"manifest.json": `{"name":"long","version":"1.0.0","type":"extension"}`, "steps/run.sh": script,
+	} {
 		path := filepath.Join(folder, name)
-		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte(text), 0o600)); err != nil {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700),
+			os.WriteFile(path, []byte(text), 0o600)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -64,7 +67,9 @@ func program(t *testing.T, args ...string) *exec.Cmd {
 		t.Fatal(err)
 	}
 	// At level none scripts may write where they like, and are this user's.
-	return &exec.Cmd{Path: self, Args: append([]string{"cemli"}, args...), Env: append(os.Environ(), "TMPDIR="+os.TempDir())}
+	return &exec.Cmd{
+		Path: self, Args: append([]string{"cemli"}, args...), Env: append(os.Environ(), "TMPDIR="+os.TempDir()),
+	}
 }
 
 // nobodyLeft fails if one of the script's processes is there.

@@ -29,7 +29,7 @@ type verdict struct {
 	Package  evidence.Package  `json:"package"`
 }
 
-// validateHelp is what people read of cemli validate.
+// validateHelp is the help of cemli validate.
 var validateHelp = usage.Help{
 	Use:     "validate PATH",
 	Short:   "Say everything that the function would say against a package",
@@ -93,7 +93,7 @@ func validate(ctx context.Context, t *terminal.Terminal, path, environment, poli
 	return nil
 }
 
-// inspect opens the package as a zip and takes the executor's view of it.
+// inspect opens the package as a zip and inspects it as the executor does.
 func inspect(
 	ctx context.Context, path string, root *os.Root, opts admission.InspectOptions,
 ) (admission.Inspection, error) {
@@ -110,8 +110,8 @@ func inspect(
 	return admission.Inspect(ctx, zip, size, root, opts)
 }
 
-// inspectOptions are for whom the package is judged: as if its zip were uploaded to the
-// environment whose policy is given.
+// inspectOptions returns for whom the package is judged: as if its zip were uploaded to the environment whose policy is
+// given.
 func inspectOptions(ctx context.Context, environment, policy string) (admission.InspectOptions, error) {
 	opts := admission.InspectOptions{
 		Limits: executor.DefaultLimits(), Environment: environment, Kind: executor.TriggerEvent,
@@ -134,7 +134,7 @@ func inspectOptions(ctx context.Context, environment, policy string) (admission.
 	return opts, nil
 }
 
-// environmentOf is the environment that a policy names; "" if it cannot be read, which the executor tells.
+// environmentOf returns the environment that a policy names; "" if it cannot be read, which the executor reports.
 func environmentOf(policy []byte) string {
 	var named struct {
 		Environment string `json:"environment"`

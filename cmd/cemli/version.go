@@ -11,7 +11,7 @@ import (
 	"cemli-executor/internal/cli/usage"
 )
 
-// versionHelp is what people read of cemli version.
+// versionHelp is the help of cemli version.
 var versionHelp = usage.Help{
 	Use:     "version",
 	Short:   "Print which build this is",

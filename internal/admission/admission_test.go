@@ -62,7 +62,8 @@ func TestOpen(t *testing.T) {
 			t.Errorf("%s: %v, %v; want %q", name, archive, err, c.code)
 		}
 	}
-	if err := admission.WithinLimit("in/sample.zip", 2, 1); err == nil || !strings.Contains(err.Error(), "in/sample.zip") {
+	if err := admission.WithinLimit("in/sample.zip", 2, 1); err == nil ||
+		!strings.Contains(err.Error(), "in/sample.zip") {
 		t.Errorf("%v does not name the object", err)
 	}
 }
@@ -100,7 +101,8 @@ func TestReadManifest(t *testing.T) {
 func TestLimitsWithinAPolicy(t *testing.T) {
 	t.Parallel()
 	limits := admission.Limits{
-		PackageBytes: 100, LogBytes: 100, Artifacts: 100, ArtifactBytes: 100, RunTime: time.Hour, Attempts: 10, Deaths: 3,
+		PackageBytes: 100, LogBytes: 100, Artifacts: 100, ArtifactBytes: 100, RunTime: time.Hour, Attempts: 10,
+		Deaths:  3,
 		Archive: bundle.Limits{Entries: 100, FileBytes: 100, TotalBytes: 100, Ratio: 100},
 	}
 	const names = `"package_bytes":%,"entries":%,"file_bytes":%,"total_bytes":%,"ratio":%,"log_bytes":%,` +
@@ -140,7 +142,9 @@ func TestPolicyIsParsed(t *testing.T) {
 		}
 	}
 	down := store.Error(store.ErrUnavailable, "get", "policies", "p.json", nil)
-	policy := admission.Policy{Source: "policies/p.json", Read: func(context.Context) ([]byte, error) { return nil, down }}
+	policy := admission.Policy{
+		Source: "policies/p.json", Read: func(context.Context) ([]byte, error) { return nil, down },
+	}
 	p, doc, err := policy.Parse(t.Context(), "test")
 	if p != nil || doc != nil || problem.CodeOf(err) != "policy.unavailable" || !errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("a store that is down: %v, %q, %v", p, doc, err)
@@ -182,10 +186,12 @@ func TestApplied(t *testing.T) {
 		change func(*claim.Package)
 		want   string
 	}{
-		"nothing":                  {func(*claim.Package) {}, ""},
-		"a success":                {func(p *claim.Package) { p.Add("FR", applied("1.0.0")) }, "1.0.0"},
-		"of another set":           {func(p *claim.Package) { p.Add("DE", applied("1.0.0")) }, ""},
-		"one undone since":         {func(p *claim.Package) { p.Add("FR", applied("1.0.0")); p.Add("FR", undone) }, "1.0.0"},
+		"nothing":        {func(*claim.Package) {}, ""},
+		"a success":      {func(p *claim.Package) { p.Add("FR", applied("1.0.0")) }, "1.0.0"},
+		"of another set": {func(p *claim.Package) { p.Add("DE", applied("1.0.0")) }, ""},
+		"one undone since": {
+			func(p *claim.Package) { p.Add("FR", applied("1.0.0")); p.Add("FR", undone) }, "1.0.0",
+		},
 		"an old one":               {func(p *claim.Package) { p.Done = lost }, "0.9.0"},
 		"an old one, undone since": {func(p *claim.Package) { p.Done = lost; p.Add("FR", undone) }, ""},
 	} {

@@ -10,8 +10,8 @@ import (
 	"cemli-executor/manifest"
 )
 
-// Applied is the version that is applied of a parameter set; "" where none is. A success of an earlier version
-// whose set is not known any more counts for sets of which nothing else is known.
+// Applied returns the version that is applied of a parameter set; "" if none is. A success that an earlier version
+// recorded without its set counts for sets of which nothing else is known.
 func Applied(history *claim.Package, set string) string {
 	if e := history.Applied(set); e != nil {
 		return e.Version
@@ -22,8 +22,8 @@ func Applied(history *claim.Package, set string) string {
 	return ""
 }
 
-// unmet says why what is applied of a package does not meet a range of versions, for a run of a
-// parameter set: in the same set where the package has it, else in all that it declares. "" if it does.
+// unmet says why what is applied of a package does not meet a range of versions, for a run of a parameter set: in the
+// same set if the package has it, otherwise in all that it declares. It returns "" if the range is met.
 func unmet(history *claim.Package, set, wanted, environment string) string {
 	newest := history.Newest()
 	if newest == nil && history.Lost() == "" {
@@ -54,19 +54,32 @@ func unmet(history *claim.Package, set, wanted, environment string) string {
 	return ""
 }
 
-// KeysOf are all keys that a plan may have in a record.
+// AppliedBy returns the run that has applied exactly what a plan does, to its parameter set; "" if none has.
+func AppliedBy(history *claim.Package, plan *manifest.Plan, dirHash, set string) string {
+	keys := KeysOf(plan, dirHash, set)
+	if e := history.Applied(set); e != nil && slices.Contains(keys, e.Key) {
+		return e.RunID
+	}
+	for _, key := range keys {
+		if id := history.Forgotten(key); id != "" && history.Latest(set) == nil {
+			return id
+		}
+	}
+	return ""
+}
+
+// KeysOf returns all keys that a plan may have in a record.
 func KeysOf(plan *manifest.Plan, dirHash, set string) []string {
 	return []string{ContentKey(plan, dirHash, set), writtenKey(plan, dirHash, set)}
 }
 
-// ContentKey identifies what a plan does: contents, parameter set and parameters. Numbers count by their
-// value: 1.0 is 1.
+// ContentKey identifies what a plan does: contents, parameter set and parameters. Numbers count by their value: 1.0 is
+// 1.
 func ContentKey(plan *manifest.Plan, dirHash, set string) string {
 	return keyOf(plan, dirHash, set, manifest.Value.Canonical)
 }
 
-// writtenKey is the content key as records have it that were made when numbers counted as they were
-// written.
+// writtenKey returns the content key of records that compared numbers as they were written.
 func writtenKey(plan *manifest.Plan, dirHash, set string) string {
 	return keyOf(plan, dirHash, set, func(v manifest.Value) manifest.Value { return v })
 }

@@ -21,8 +21,8 @@ func WithinLimit(name string, size, limit int64) error {
 	}, nil)
 }
 
-// Open reads the archive's directory, and refuses the archive whole if anything is wrong with it: it is malformed, or
-// beyond the limits. Nothing is extracted. The name is that of the object, for problems.
+// Open reads the archive's directory, and refuses the archive if anything in it is malformed or beyond the limits. It
+// extracts nothing. The name is that of the object, for problems.
 func Open(name string, zip io.ReaderAt, size int64, limits Limits) (*bundle.Archive, error) {
 	if err := WithinLimit(name, size, limits.PackageBytes); err != nil {
 		return nil, err

@@ -29,12 +29,12 @@ type Inspection struct {
 	Leaks []leaks.Finding
 	// Unset are the parameters for which a request has to give a value, at least for some sets.
 	Unset []string
-	// Skipped are the objects that are this package, by their name, and that the policy's triggers start again and
-	// again, although neither the package nor the policy lets it run twice.
+	// Skipped are the objects that the policy's triggers start repeatedly and that are this package by their name,
+	// although neither the package nor the policy lets it run twice.
 	Skipped []string
 }
 
-// InspectOptions say for whom a package is looked at.
+// InspectOptions say for which environment and trigger a package is inspected.
 type InspectOptions struct {
 	Limits      Limits
 	Environment string // empty: none in particular
@@ -43,10 +43,12 @@ type InspectOptions struct {
 	Kind        intake.TriggerKind
 }
 
-// Inspect takes a package through the stages of a run as far as its verdict: the policy, Open, ReadManifest, Extract,
-// Judge. It writes the contents into root, which should be empty. What depends on the machine, as interpreters and
-// free space do, on what ran before, or on a request's parameters, is not looked at.
-func Inspect(ctx context.Context, zip io.ReaderAt, size int64, root *os.Root, opts InspectOptions) (found Inspection, err error) {
+// Inspect takes a package through the stages of a run up to the verdict: the policy, Open, ReadManifest, Extract,
+// Judge. It writes the contents into root, which should be empty. It does not check what depends on the machine, such
+// as interpreters and free space, on earlier runs, or on a request's parameters.
+func Inspect(
+	ctx context.Context, zip io.ReaderAt, size int64, root *os.Root, opts InspectOptions,
+) (found Inspection, err error) {
 	policy, err := opts.policy(ctx)
 	if err != nil {
 		return found, err
@@ -81,15 +83,17 @@ func Inspect(ctx context.Context, zip io.ReaderAt, size int64, root *os.Root, op
 		return found, err
 	}
 	err = found.judge(ctx, Subject{
-		Manifest: m, Contents: contents, Root: root, Inputs: manifest.Inputs{Environment: opts.Environment}, Policy: policy,
+		Manifest: m, Contents: contents, Root: root, Inputs: manifest.Inputs{Environment: opts.Environment},
+		Policy: policy,
 		Facts: manifest.Case{
-			Object: opts.Object, Action: string(intake.ActionApply), Kind: intake.PolicyKind(opts.Kind), Now: time.Now().UTC(),
+			Object: opts.Object, Action: string(intake.ActionApply), Kind: intake.PolicyKind(opts.Kind),
+			Now: time.Now().UTC(),
 		},
 	})
 	return found, err
 }
 
-// policy reads the policy; nil where there is none.
+// policy reads the policy; nil if there is none.
 func (o InspectOptions) policy(ctx context.Context) (*manifest.Policy, error) {
 	if o.Policy == nil {
 		return nil, nil //nolint:nilnil // no policy is no error
@@ -98,7 +102,7 @@ func (o InspectOptions) policy(ctx context.Context) (*manifest.Policy, error) {
 	return policy, err
 }
 
-// digestOf is the SHA-256 of a package that was not fetched.
+// digestOf returns the SHA-256 of a package that was not fetched.
 func digestOf(zip io.ReaderAt, size int64) (string, error) {
 	sum := sha256.New()
 	if _, err := io.Copy(sum, io.NewSectionReader(zip, 0, size)); err != nil {
@@ -107,7 +111,7 @@ func digestOf(zip io.ReaderAt, size int64) (string, error) {
 	return hex.EncodeToString(sum.Sum(nil)), nil
 }
 
-// judge adds the verdict on the package to what was found. A parameter that a request has yet to give is no problem.
+// judge adds the verdict on the package to the inspection. A parameter that a request has yet to give is no problem.
 func (i *Inspection) judge(ctx context.Context, s Subject) error {
 	plan, problems, broken, err := s.Judge(ctx)
 	if err != nil {
@@ -121,7 +125,8 @@ func (i *Inspection) judge(ctx context.Context, s Subject) error {
 		}
 		return unset
 	})
-	if problems = append(problems, broken...); len(problems) == 0 { // as a run does: scripts are looked at when the rest is right
+	// As in a run, scripts are checked only when the rest is right.
+	if problems = append(problems, broken...); len(problems) == 0 {
 		problems, err = steps.Unreadable(s.Root, plan)
 	}
 	if err != nil {
@@ -130,7 +135,7 @@ func (i *Inspection) judge(ctx context.Context, s Subject) error {
 	return problem.Join(Limited(problems))
 }
 
-// skippedByTriggers are the objects of triggers that are a package by their name, where it may not run again.
+// skippedByTriggers returns the objects of triggers that are this package by their name, if it may not run again.
 func skippedByTriggers(m *manifest.Manifest, policy *manifest.Policy, object string) []string {
 	if policy == nil || policy.AllowsRepeat() || m.Idempotent {
 		return nil
@@ -144,8 +149,8 @@ func skippedByTriggers(m *manifest.Manifest, policy *manifest.Policy, object str
 	return objects
 }
 
-// everySetGives reports whether the package has parameter sets, and all of them a value for a parameter:
-// a request without a set runs each.
+// everySetGives reports whether the package has parameter sets and all of them give a value for a parameter: a request
+// without a set runs each.
 func everySetGives(m *manifest.Manifest, parameter string) bool {
 	for _, set := range m.ParameterSets {
 		if _, ok := set[parameter]; !ok {

@@ -21,7 +21,8 @@ func inspect(t *testing.T, contents files, policy string) (admission.Inspection,
 	t.Helper()
 	zip := testkit.Zip(t, contents)
 	opts := admission.InspectOptions{
-		Limits: admission.DefaultLimits(), Environment: "test", Object: "in/sample-1.0.0.zip", Kind: intake.TriggerEvent,
+		Limits: admission.DefaultLimits(), Environment: "test", Object: "in/sample-1.0.0.zip",
+		Kind: intake.TriggerEvent,
 	}
 	if policy != "" {
 		opts.Policy = []byte(policy)
@@ -76,8 +77,10 @@ func TestInspectionsThatRefuse(t *testing.T) {
 			[]string{"archive.too_many_entries"},
 			evidence.Package{},
 		},
-		"no manifest":      {files{"a": ""}, "", []string{"manifest.missing manifest.json"}, evidence.Package{}},
-		"a script missing": {files{"manifest.json": manifestOf(long)}, "", []string{"manifest.step_missing 1.sh"}, named},
+		"no manifest": {files{"a": ""}, "", []string{"manifest.missing manifest.json"}, evidence.Package{}},
+		"a script missing": {
+			files{"manifest.json": manifestOf(long)}, "", []string{"manifest.step_missing 1.sh"}, named,
+		},
 		"another environment": {
 			files{"manifest.json": manifestOf(`,"environments":["prod"]`)},
 			"",

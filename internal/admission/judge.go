@@ -16,7 +16,7 @@ import (
 	"cemli-executor/manifest"
 )
 
-// Subject is a package whose contents are known, and what is asked of it.
+// Subject is a package whose contents are known, and what the request asks for.
 type Subject struct {
 	Manifest *manifest.Manifest
 	Contents bundle.Extracted
@@ -24,24 +24,25 @@ type Subject struct {
 	Inputs   manifest.Inputs
 	Policy   *manifest.Policy // nil: none
 	Facts    manifest.Case    // for the policy, besides manifest and contents
-	// Others returns what is known of another package in the environment. Nil where nothing is: then nothing that the
-	// package requires is looked at.
+	// Others reads the record of another package in the environment; nil if there are no records, so that the packages
+	// that this one requires are not checked.
 	Others func(ctx context.Context, name string) (*claim.Package, error)
 }
 
-// Judge makes the plan and lists everything against running it: problems with the
-// package itself, and violations of the policy. The error is that something could not
-// be looked at.
+// Judge makes the plan and lists everything against running it: problems with the package itself, and violations of the
+// policy. The error says that something could not be checked.
 func (s Subject) Judge(ctx context.Context) (plan *manifest.Plan, problems, violations []problem.Problem, err error) {
 	note := func(err error) { problems = append(problems, problemsOf(err)...) }
 	arguments, err := s.Manifest.Resolve(s.Inputs)
 	note(err)
 	plan, err = s.Manifest.Plan(digests(s.Contents), arguments)
 	note(err)
-	if names := s.Manifest.Environments; names != nil && s.Inputs.Environment != "" && !slices.Contains(names, s.Inputs.Environment) {
+	names, here := s.Manifest.Environments, s.Inputs.Environment
+	if names != nil && here != "" && !slices.Contains(names, here) {
 		problems = append(problems, problem.Problem{
-			Code: "manifest.environment", Where: "/environments", Message: fmt.Sprintf("the package may not run in %s", s.Inputs.Environment),
-			Hint: "it may run in: " + problem.Names(names),
+			Code: "manifest.environment", Where: "/environments",
+			Message: fmt.Sprintf("the package may not run in %s", s.Inputs.Environment),
+			Hint:    "it may run in: " + problem.Names(names),
 		})
 	}
 	missing, err := s.requirements(ctx) // of an undo there are none
@@ -55,7 +56,7 @@ func (s Subject) Judge(ctx context.Context) (plan *manifest.Plan, problems, viol
 	return plan, problems, violations, err
 }
 
-// problemsOf takes an error of problems apart.
+// problemsOf splits an error into its problems.
 func problemsOf(err error) []problem.Problem {
 	if err == nil {
 		return nil
@@ -97,14 +98,15 @@ func (s Subject) requirements(ctx context.Context) ([]problem.Problem, error) {
 			continue
 		}
 		problems = append(problems, problem.Problem{
-			Code: "manifest.requires", Where: "/requires/" + name, Message: fmt.Sprintf("the package needs %s %s: %s", name, wanted, state),
-			Hint: "run that package first",
+			Code: "manifest.requires", Where: "/requires/" + name,
+			Message: fmt.Sprintf("the package needs %s %s: %s", name, wanted, state),
+			Hint:    "run that package first",
 		})
 	}
 	return problems, nil
 }
 
-// violations asks the policy.
+// violations checks the package against the policy.
 func (s Subject) violations(ctx context.Context) ([]problem.Problem, error) {
 	facts := s.Facts
 	facts.Manifest, facts.DirHash = s.Manifest, s.Contents.DirHash
@@ -120,7 +122,7 @@ func (s Subject) violations(ctx context.Context) ([]problem.Problem, error) {
 	return s.Policy.Admit(facts), nil
 }
 
-// Limited keeps the first problems with a package: it decides itself how many there are.
+// Limited returns the first problems, as the package decides how many there are.
 func Limited(problems []problem.Problem) []problem.Problem {
 	return problem.Limit(problems, problem.Most, "request.more")
 }

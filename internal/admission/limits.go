@@ -7,7 +7,7 @@ import (
 	"cemli-executor/manifest"
 )
 
-// Limits bound what one run may take.
+// Limits bound what one run may use.
 type Limits struct {
 	PackageBytes  int64 // the zip
 	Archive       bundle.Limits
@@ -19,7 +19,7 @@ type Limits struct {
 	Deaths        int           // how often the executor may die on an upload before it is claimed
 }
 
-// DefaultLimits are the limits where nothing else is configured.
+// DefaultLimits returns the limits that apply unless others are configured.
 func DefaultLimits() Limits {
 	return Limits{
 		PackageBytes: 200 << 20, Archive: bundle.DefaultLimits(),

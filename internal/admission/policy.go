@@ -18,7 +18,7 @@ type Policy struct {
 	Read func(context.Context) ([]byte, error)
 }
 
-// Parse reads the policy, which is for an environment, and its document, if that could be read.
+// Parse reads the policy for an environment. It returns the document too, if that could be read.
 func (p Policy) Parse(ctx context.Context, environment string) (*manifest.Policy, []byte, error) {
 	doc, err := p.Read(ctx)
 	if err != nil {
@@ -28,7 +28,7 @@ func (p Policy) Parse(ctx context.Context, environment string) (*manifest.Policy
 	return policy, doc, err
 }
 
-// UnreadPolicy is the error for a policy that is set and cannot be read.
+// UnreadPolicy returns the error for a policy that is configured and cannot be read.
 func UnreadPolicy(source string, cause error) error {
 	return problem.New(problem.Problem{
 		Code: "policy.unavailable", Where: source, Message: "the policy cannot be read, so nothing runs",
@@ -36,7 +36,7 @@ func UnreadPolicy(source string, cause error) error {
 	}, cause)
 }
 
-// InlinePolicy is a policy that is given as text, or that a file holds.
+// InlinePolicy makes a policy of a document that is given as text or read from a file; source names it in results.
 func InlinePolicy(source string, doc []byte) *Policy {
 	return &Policy{Source: source, Read: func(context.Context) ([]byte, error) { return doc, nil }}
 }

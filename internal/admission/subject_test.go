@@ -152,8 +152,9 @@ func TestJudgeListsEveryReason(t *testing.T) {
 		got[p.Code]++
 	}
 	want := map[string]int{
-		"trigger.parameter": 1, "trigger.parameter_missing": 1, "trigger.parameter_unknown": 1, "manifest.step_missing": 1,
-		"manifest.environment": 1, "manifest.requires": 1, "policy.require": 1, "policy.type": 1,
+		"trigger.parameter": 1, "trigger.parameter_missing": 1, "trigger.parameter_unknown": 1,
+		"manifest.step_missing": 1,
+		"manifest.environment":  1, "manifest.requires": 1, "policy.require": 1, "policy.type": 1,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error("codes (-want +got):\n" + diff)
@@ -218,14 +219,17 @@ func TestRequires(t *testing.T) {
 		"applied":          {"", func(p *claim.Package) { p.Add("", applied("1.2.3")) }, ""},
 		"an older version": {"", func(p *claim.Package) { p.Add("", applied("1.1.0")) }, "test has 1.1.0"},
 		"a newer that failed": {
-			"", func(p *claim.Package) { p.Add("", applied("1.2.0")); p.Add("", failed) }, "nothing of it is applied in test",
+			"", func(p *claim.Package) { p.Add("", applied("1.2.0")); p.Add("", failed) },
+			"nothing of it is applied in test",
 		},
 		"the same set": {"FR", func(p *claim.Package) { p.Add("FR", applied("1.2.0", "FR", "DE")) }, ""},
 		"another set": {
-			"FR", func(p *claim.Package) { p.Add("DE", applied("1.2.0", "FR", "DE")) }, "nothing of its parameter set FR",
+			"FR", func(p *claim.Package) { p.Add("DE", applied("1.2.0", "FR", "DE")) },
+			"nothing of its parameter set FR",
 		},
 		"sets that it has not": {
-			"IT", func(p *claim.Package) { p.Add("DE", applied("1.2.0", "FR", "DE")) }, "nothing of its parameter set FR",
+			"IT", func(p *claim.Package) { p.Add("DE", applied("1.2.0", "FR", "DE")) },
+			"nothing of its parameter set FR",
 		},
 		"all its sets": {"IT", func(p *claim.Package) {
 			p.Add("DE", applied("1.2.0", "FR", "DE"))
@@ -237,7 +241,8 @@ func TestRequires(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := subject(t, files{"manifest.json": manifestOf(`,"requires":{"base":"^1.2"},"parameter_sets":{"FR":{},"IT":{}}`)})
+			s := subject(t,
+				files{"manifest.json": manifestOf(`,"requires":{"base":"^1.2"},"parameter_sets":{"FR":{},"IT":{}}`)})
 			s.Inputs.Set = c.set
 			if c.set == "" {
 				s = subject(t, files{"manifest.json": manifestOf(`,"requires":{"base":"^1.2"}`)})

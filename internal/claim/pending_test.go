@@ -135,8 +135,8 @@ func TestDeaths(t *testing.T) {
 	s := newShelf(t)
 	begin := func(key string, until time.Duration) {
 		t.Helper()
-		taking := claim.Taking{Environment: "prod", Key: key}
-		ok, err := taking.Begin(t.Context(), s.State, in(until)())
+		intent := claim.Intent{Environment: "prod", Key: key}
+		ok, err := intent.Begin(t.Context(), s.State, in(until)())
 		s.done("begin", ok, err, true)
 	}
 	begin(key, -time.Minute)

@@ -1,5 +1,5 @@
 // Package confinement decides, before anything runs, whether scripts are confined as the operator, the policy and the
-// package demand, and says in a result what they were confined by.
+// package demand, and describes the confinement in a result.
 package confinement
 
 import (
@@ -10,32 +10,34 @@ import (
 	"cemli-executor/internal/sandbox"
 )
 
-// Available refuses to run below the sandbox level that is demanded.
+// Available refuses to run if the kernel cannot confine scripts at the level that is demanded.
 func Available(level sandbox.Level) error {
 	has := sandbox.Probe()
 	if has.Strongest().Reaches(level) {
 		return nil
 	}
 	return problem.New(problem.Problem{
-		Code:    "sandbox.unavailable",
-		Message: fmt.Sprintf("the sandbox level %s is required, and this kernel has only %s: %s", level, has.Strongest(), has.Lacks(level)),
+		Code: "sandbox.unavailable",
+		Message: fmt.Sprintf("the sandbox level %s is required, and this kernel has only %s: %s", level,
+			has.Strongest(), has.Lacks(level)),
 		Hint: "use a kernel that has it, or set CEMLI_SANDBOX=basic, and no higher level in the policy, " +
 			"to accept that scripts can reach the function's credentials",
 	}, nil)
 }
 
-// ForNetwork refuses a package that runs without network at a level at which nothing can keep it from one.
+// ForNetwork refuses a package that declares no network at a level that cannot keep it off the network.
 func ForNetwork(level sandbox.Level, network bool) error {
 	if network || level != sandbox.LevelNone {
 		return nil
 	}
 	return problem.New(problem.Problem{
-		Code: "sandbox.network", Where: "/network", Message: "the package runs without network, and with CEMLI_SANDBOX=none nothing can hold it to that",
-		Hint: "set CEMLI_SANDBOX to basic or more",
+		Code: "sandbox.network", Where: "/network",
+		Message: "the package runs without network, and with CEMLI_SANDBOX=none nothing can hold it to that",
+		Hint:    "set CEMLI_SANDBOX to basic or more",
 	}, nil)
 }
 
-// Planned are the layers that scripts will be in, at least at a level, before there is one.
+// Planned returns the layers that will confine scripts at a level.
 func Planned(level sandbox.Level, network bool) sandbox.Layers {
 	if level == sandbox.LevelNone {
 		return sandbox.Layers{}
@@ -43,11 +45,12 @@ func Planned(level sandbox.Level, network bool) sandbox.Layers {
 	has := sandbox.Probe()
 	user, own := sandbox.User(level)
 	return sandbox.Layers{
-		NoNewPrivileges: has.Seccomp, Seccomp: has.Seccomp, Landlock: has.Landlock, User: user, Watched: !own, Offline: !network,
+		NoNewPrivileges: has.Seccomp, Seccomp: has.Seccomp, Landlock: has.Landlock, User: user, Watched: !own,
+		Offline: !network,
 	}
 }
 
-// ForSecrets refuses to give secrets to scripts at a level at which they could also take the function's identity.
+// ForSecrets refuses secrets at a level at which scripts could also take the function's identity.
 func ForSecrets(level sandbox.Level) error {
 	if level.Reaches(sandbox.LevelIsolated) {
 		return nil
@@ -58,16 +61,18 @@ func ForSecrets(level sandbox.Level) error {
 	}
 	return problem.New(problem.Problem{
 		Code: "secret.sandbox", Where: "/secrets",
-		Message: fmt.Sprintf("the package uses secrets, and scripts are confined at level %s, below isolated: %s", level, cause),
-		Hint:    "use a kernel with Landlock, or name the level that is accepted as sandbox in the policy",
+		Message: fmt.Sprintf("the package uses secrets, and scripts are confined at level %s, below isolated: %s",
+			level, cause),
+		Hint: "use a kernel with Landlock, or name the level that is accepted as sandbox in the policy",
 	}, nil)
 }
 
-// Describe says for a result what layers are in force, where a level is the least that may run.
+// Describe describes for a result the layers in force; level is the lowest that may run.
 func Describe(level sandbox.Level, network bool, l sandbox.Layers) evidence.Sandbox {
 	s := evidence.Sandbox{
 		Level: string(l.Level()), CredentialsReachable: !l.Level().Reaches(sandbox.LevelIsolated),
-		Network: network, NoNewPrivileges: l.NoNewPrivileges, Seccomp: l.Seccomp, Landlock: l.Landlock, User: l.User, Gaps: l.Gaps(),
+		Network: network, NoNewPrivileges: l.NoNewPrivileges, Seccomp: l.Seccomp, Landlock: l.Landlock, User: l.User,
+		Gaps: l.Gaps(),
 	}
 	if l.Landlock == 0 && level != sandbox.LevelNone {
 		s.NoLandlock = string(sandbox.Probe().NoLandlock)

@@ -12,7 +12,7 @@ import (
 type Checker struct {
 	// Code, if not empty, stands for the codes of all problems.
 	Code string
-	// Open tells a key of the document's own object that is the author's, and is not looked at; nil: there is none.
+	// Open reports whether a key of the document's own object is the author's and is not checked; nil: none is.
 	Open func(key string) bool
 
 	problems     []problem.Problem // the first of them
@@ -20,7 +20,7 @@ type Checker struct {
 	instructions int               // of all expressions
 }
 
-// Root is the value of a document that strictjson has checked.
+// Root returns the value of a document that strictjson has checked.
 func (c *Checker) Root(doc []byte) Node { return Node{c: c, value: jsontext.Value(doc)} }
 
 // Add notes a problem at a place of the document.
@@ -46,7 +46,7 @@ func (c *Checker) nearest(word string, candidates []string) string {
 	return problem.Nearest(word, candidates)
 }
 
-// Refused makes a *problem.Error of all problems, nil if there are none.
+// Refused returns a *problem.Error with all problems; nil if there are none.
 func (c *Checker) Refused() error {
 	if c.more > 0 {
 		c.problems = append(c.problems, problem.More(cmp.Or(c.Code, "manifest.more"), c.more))

@@ -41,6 +41,7 @@ var word = regexp.MustCompile(`^[a-z]+$`)
 
 // Each value is what it should be, or a problem with a code, a place, a sentence and a cure.
 func TestValues(t *testing.T) {
+	t.Parallel()
 	text := func(n document.Node) { n.Line(5) }
 	choice := func(n document.Node) { n.Choice("c", "integer", "string") }
 	boolean := func(n document.Node) { n.Boolean() }
@@ -99,6 +100,7 @@ func TestValues(t *testing.T) {
 
 // Values that are right come back as they are meant.
 func TestValuesAsTheyAreMeant(t *testing.T) {
+	t.Parallel()
 	type values struct {
 		Count    int64
 		Duration time.Duration
@@ -120,6 +122,7 @@ func TestValuesAsTheyAreMeant(t *testing.T) {
 
 // Keys that the contract does not have are problems, but for those of the document's own that are the author's.
 func TestKeys(t *testing.T) {
+	t.Parallel()
 	table := append([]document.Field{
 		document.Required("name", func(n document.Node) { n.Line(10) }),
 		document.Optional("step", func(n document.Node) { n.Fields(nil) }),
@@ -148,6 +151,7 @@ func TestKeys(t *testing.T) {
 
 // A document with thousands of problems is refused with the first of them, and how many more there are.
 func TestManyProblems(t *testing.T) {
+	t.Parallel()
 	lines := said(t, `[`+strings.Repeat("1,", 999)+`1]`, func(n document.Node) {
 		for _, e := range n.List() {
 			e.Line(1)
@@ -165,6 +169,7 @@ func TestManyProblems(t *testing.T) {
 
 // One code can stand for all, as where the whole document is either understood or not.
 func TestOneCodeForAll(t *testing.T) {
+	t.Parallel()
 	c := document.Checker{Code: "policy.unavailable"}
 	c.Root([]byte(`1`)).Boolean()
 	c.Add("", "/environment", "it is another's", "")
@@ -181,6 +186,7 @@ func TestOneCodeForAll(t *testing.T) {
 
 // Expressions are measured before they are compiled, each and all of a document together.
 func TestExpressions(t *testing.T) {
+	t.Parallel()
 	expression := one(func(n document.Node) { n.Expression(n.Text(10_000)) })
 	for text, want := range map[string]string{
 		`^[a-z]{1,62}$`: "", `(`: "v is no RE2 expression",
@@ -208,6 +214,7 @@ func TestExpressions(t *testing.T) {
 
 // What a document says is quoted in messages as far as people read it, and never as anything but text.
 func TestPrintable(t *testing.T) {
+	t.Parallel()
 	for text, want := range map[string]string{
 		"a\x1bb": `a\x1bb`, "a\nb": `a\nb`, strings.Repeat("a", 100): strings.Repeat("a", 80) + "…",
 	} {

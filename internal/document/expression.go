@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// Bounds of what an author can have computed. Expressions are measured in the instructions of the programs
-// that they are compiled to: a few letters and a repeat make millions.
+// Bounds of the computation that an author can cause. Expressions are measured in the instructions of the programs
+// that they are compiled to: a few letters and a repeat can make millions.
 const (
 	maxInstructions    = 10_000  // of an expression
 	maxAllInstructions = 100_000 // of the expressions of a document
@@ -25,7 +25,7 @@ type Expression struct {
 	Size int
 }
 
-// Work is what it costs at most to compare a text with the expression: see MaxMatching.
+// Work returns an upper bound for the cost of comparing a text with the expression: see MaxMatching.
 func (e Expression) Work(text string) int { return e.Size * (len(text) + 1) }
 
 // Expression compiles the RE2 expression that the value has, if it is not too large to be compiled and
@@ -37,7 +37,8 @@ func (n Node) Expression(text string) Expression {
 	parsed, err := syntax.Parse(text, syntax.Perl)
 	if err != nil {
 		reason := strings.TrimPrefix(err.Error(), "error parsing regexp: ")
-		n.Bad("manifest.pattern", n.Label()+" is no RE2 expression: "+reason, "see https://github.com/google/re2/wiki/Syntax")
+		n.Bad("manifest.pattern", n.Label()+" is no RE2 expression: "+reason,
+			"see https://github.com/google/re2/wiki/Syntax")
 		return Expression{}
 	}
 	size := instructions(parsed)
@@ -47,7 +48,7 @@ func (n Node) Expression(text string) Expression {
 	return Expression{regexp.MustCompile(text), size}
 }
 
-// affords notes a problem where an expression is too large, itself or with those before it.
+// affords notes a problem if an expression is too large, alone or together with those before it.
 func (n Node) affords(size, cost int) bool {
 	const larger = "%s would be compiled to more than %d instructions"
 	if size > maxInstructions {
@@ -63,11 +64,11 @@ func (n Node) affords(size, cost int) bool {
 	return n.c.instructions <= maxAllInstructions
 }
 
-// classes is about what it costs to read the classes of Unicode in an expression: each is a list of hundreds of ranges.
+// classes estimates what it costs to read the Unicode classes in an expression: each is a list of hundreds of ranges.
 func classes(text string) int { return 150 * (strings.Count(text, `\p`) + strings.Count(text, `\P`)) }
 
-// instructions is about how many instructions an expression is compiled to, and not many fewer. The program
-// itself is not built for it, nor are repeats written out.
+// instructions estimates the number of instructions that an expression is compiled to, without compiling it and without
+// writing out repeats. The estimate is at most a little too low.
 func instructions(re *syntax.Regexp) int {
 	n := 0
 	for _, sub := range re.Sub {

@@ -13,14 +13,14 @@ type Field struct {
 	read     func(Node)
 }
 
-// Required is a key that has to be there.
+// Required makes a key that must be there.
 func Required(key string, read func(Node)) Field { return Field{key, true, read} }
 
-// Optional is a key that may be left out.
+// Optional makes a key that may be left out.
 func Optional(key string, read func(Node)) Field { return Field{key, false, read} }
 
-// Later are keys of the contract whose features this version does not have: they are refused, as
-// whoever writes them relies on them.
+// Later makes the keys of the contract whose features this version does not have. They are refused, as the author
+// relies on them.
 func Later(code string, keys ...string) []Field {
 	var table []Field
 	for _, key := range keys {
@@ -54,7 +54,7 @@ func (n Node) Fields(table []Field) {
 	}
 }
 
-// Unknown notes that the contract does not have a key, and the keys that it has.
+// Unknown notes that the contract does not have a key, and which keys it has.
 func (n Node) Unknown(key string, known []string) {
 	if n.c.full() {
 		n.c.more++

@@ -48,13 +48,13 @@ type Node struct {
 	value jsontext.Value
 }
 
-// Value is the value as it is written.
+// Value returns the value as it is written.
 func (n Node) Value() jsontext.Value { return n.value }
 
 // Bad notes a problem with the value.
 func (n Node) Bad(code, message, hint string) { n.c.Add(code, string(n.at), message, hint) }
 
-// Label is what messages call the value: its key, or its list's.
+// Label returns how messages call the value: by its key, or its list's key.
 func (n Node) Label() string {
 	if n.at == "" {
 		return "the document"
@@ -65,13 +65,13 @@ func (n Node) Label() string {
 	return Printable(n.at.LastToken())
 }
 
-// WrongType notes that the value is none of what is wanted.
+// WrongType notes that the value does not have the type that is wanted.
 func (n Node) WrongType(wanted, hint string) {
 	n.Bad("manifest.type", n.Label()+" must be "+wanted, hint)
 }
 
-// Nearest is the candidate that a word most likely stands for; "" where none is near, or the document has
-// many problems already.
+// Nearest returns the candidate that a word most likely stands for; "" if none is near, or the document has many
+// problems already.
 func (n Node) Nearest(word string, candidates []string) string { return n.c.nearest(word, candidates) }
 
 // Line returns a text of one line of at most so many characters.
@@ -157,7 +157,7 @@ var durationRule = regexp.MustCompile(`^(?:(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:ns
 // maxDuration is longer than any function runs.
 const maxDuration = 24 * time.Hour
 
-// Duration returns a Go duration that is more than nothing and at most a day.
+// Duration returns a Go duration, more than zero and at most a day.
 func (n Node) Duration() time.Duration {
 	const form = "a duration such as 90s or 1h30m"
 	text, ok := strictjson.Text(n.value)
@@ -181,8 +181,8 @@ func (n Node) Duration() time.Duration {
 	return d
 }
 
-// OrText reports that a text stands where an object is wanted, and shows one. The text is not quoted: it
-// may be a secret.
+// OrText notes that there is a text instead of an object, and shows an object. It does not quote the text, which may be
+// a secret.
 func (n Node) OrText(example string) bool {
 	_, isText := strictjson.Text(n.value)
 	if isText {
@@ -254,7 +254,7 @@ func (n Node) Keyed(code string, rule *regexp.Regexp, what string) map[string]No
 	return members
 }
 
-// longer is the word that a text is the beginning of, such as integer for int.
+// longer returns the word that a text abbreviates, such as integer for int.
 func longer(text string, words []string) string {
 	for _, word := range words {
 		if len(text) > 2 && strings.HasPrefix(word, strings.ToLower(text)) {
@@ -264,7 +264,7 @@ func longer(text string, words []string) string {
 	return ""
 }
 
-// durationHint is how a number and a unit's word are written, such as 5 min.
+// durationHint returns how to write a number and a unit's name, such as 5 min.
 func durationHint(text string) string {
 	number, unit, ok := strings.Cut(strings.TrimSpace(text), " ")
 	if letter := strings.TrimLeft(unit, " "); ok && letter != "" && strings.Contains("smh", letter[:1]) {

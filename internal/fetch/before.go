@@ -10,36 +10,36 @@ import (
 	"cemli-executor/internal/store"
 )
 
-// begunBefore finds out whether the request has begun before, and with which bytes: from then on it is
-// of those, whatever the packages bucket has now.
+// begunBefore finds out whether the request has begun before, and with which bytes: from then on it is a request for
+// those, whatever the packages bucket has now.
 func (s *search) begunBefore(ctx context.Context) error {
 	actions := []intake.Action{s.Request.Action}
-	if s.Request.Action == "" { // the metadata may have said it
+	if s.Request.Action == "" { // the metadata may have chosen it
 		actions = []intake.Action{intake.ActionApply, intake.ActionDryRun}
 	}
 	for _, action := range actions {
 		request := s.Request
 		request.Action, request.Slot = action, request.Occurrence(s.At)
-		held, err := s.Book.Find(ctx, request.Key(s.Environment))
+		claimed, err := s.Book.Find(ctx, request.Key(s.Environment))
 		if err != nil {
 			return err
 		}
-		if held == nil {
+		if claimed == nil {
 			continue
 		}
-		s.Request.Pinned, err = s.pinOf(ctx, request, held)
+		s.Request.Pinned, err = s.pinOf(ctx, request, claimed)
 		return err
 	}
 	return nil
 }
 
-// pinOf is the SHA-256 of the zip that a claim's request has begun with, in any of its sets; "" if it
-// has not.
-func (s *search) pinOf(ctx context.Context, request intake.Request, held *claim.Held) (string, error) {
-	if held.Sets == nil {
-		return held.Pinned, nil
+// pinOf returns the SHA-256 of the zip that a claim's request has begun with, in any of its sets; "" if it has not
+// begun.
+func (s *search) pinOf(ctx context.Context, request intake.Request, claimed *claim.Held) (string, error) {
+	if claimed.Sets == nil {
+		return claimed.Pinned, nil
 	}
-	for _, set := range held.Sets {
+	for _, set := range claimed.Sets {
 		request.ParameterSet = set
 		one, err := s.Book.Find(ctx, request.Key(s.Environment))
 		if err != nil || one == nil {
@@ -52,9 +52,9 @@ func (s *search) pinOf(ctx context.Context, request intake.Request, held *claim.
 	return "", nil
 }
 
-// LookBack finds out, for a request whose package was not fetched, what the uploader chose by metadata, which is part
-// of what the request means. Of a version that is gone only claims and pending requests tell: the claim that is
-// returned, unless it is nil, is that of the same request in the form in which somebody else has made it.
+// LookBack finds out what the uploader chose by metadata for a request whose package was not fetched, as that is a part
+// of what the request means. If the version is gone, only claims and pending requests can tell. The claim that is
+// returned, if not nil, is that of the same request in the form in which another sender made it.
 func (f Fetcher) LookBack(ctx context.Context, request intake.Request) (Found, *claim.Held, error) {
 	s := &search{f, Found{Request: request}}
 	other, err := s.lookBack(ctx)
@@ -63,7 +63,7 @@ func (f Fetcher) LookBack(ctx context.Context, request intake.Request) (Found, *
 
 func (s *search) lookBack(ctx context.Context) (*claim.Held, error) {
 	if intake.CheckObject(s.Request.Object) != nil {
-		return nil, nil // nobody can ask a store for it
+		return nil, nil // no store can be asked for such a name
 	}
 	info, err := s.version(ctx)
 	switch {
@@ -76,22 +76,22 @@ func (s *search) lookBack(ctx context.Context) (*claim.Held, error) {
 	case s.Request.ByHand() || s.Request.OnEvent:
 		return nil, nil
 	}
-	// One who comes first may have known its metadata, and another not.
+	// An earlier delivery may have read the metadata, before the version was gone.
 	for _, action := range []intake.Action{intake.ActionApply, intake.ActionCheck, intake.ActionDryRun} {
 		request := s.Request
 		request.Action, request.Slot = action, request.Occurrence(s.At)
-		held, err := s.Book.Find(ctx, request.Key(s.Environment))
+		claimed, err := s.Book.Find(ctx, request.Key(s.Environment))
 		if err != nil {
 			return nil, err
 		}
-		if held != nil && action != cmp.Or(s.Request.Action, intake.ActionApply) {
-			return held, nil
+		if claimed != nil && action != cmp.Or(s.Request.Action, intake.ActionApply) {
+			return claimed, nil
 		}
 		pending, err := s.Book.Pending(ctx, claim.PendingName(request.Key(s.Environment), 1))
 		if err != nil {
 			return nil, err
 		}
-		if pending != nil && s.Request.Action == "" { // it was accepted so, and not claimed any more
+		if pending != nil && s.Request.Action == "" { // accepted with this action, and not claimed since
 			s.Request.Action, s.Learned = action, true
 			return nil, nil
 		}
@@ -99,8 +99,8 @@ func (s *search) lookBack(ctx context.Context) (*claim.Held, error) {
 	return nil, nil
 }
 
-// version describes the version of the object that the request names, which may have been replaced or
-// deleted: without an id it is looked for by its ETag, as far as versions are kept.
+// version describes the version of the object that the request names, which may have been replaced or deleted: without
+// an id it is looked for by its ETag, if the bucket keeps versions.
 func (s *search) version(ctx context.Context) (store.Info, error) {
 	q := s.Request
 	info, err := store.Describe(ctx, s.Packages, q.Object, q.VersionID)

@@ -28,7 +28,8 @@ func TestLookBackAtWhatIsThere(t *testing.T) {
 			d.upload(second, nil)
 		}
 		found, other, err := d.LookBack(t.Context(), q)
-		if err != nil || other != nil || !found.Learned || found.Request.Action != intake.ActionCheck || found.SHA256 != "" {
+		if err != nil || other != nil || !found.Learned || found.Request.Action != intake.ActionCheck ||
+			found.SHA256 != "" {
 			t.Errorf("%s: %+v, %v, %v", name, found, other, err)
 		}
 		if !found.Created.Equal(one.Created) {
@@ -58,8 +59,10 @@ func TestLookBackAtWhatIsGone(t *testing.T) {
 		ask    func(intake.Request) intake.Request
 		want   known
 	}{
-		"nothing":                 {func(*desk, intake.Request) {}, as, known{}},
-		"claimed as a check":      {func(d *desk, q intake.Request) { d.began(check(q), "") }, as, known{Claimed: true}},
+		"nothing": {func(*desk, intake.Request) {}, as, known{}},
+		"claimed as a check": {
+			func(d *desk, q intake.Request) { d.began(check(q), "") }, as, known{Claimed: true},
+		},
 		"claimed as it was asked": {func(d *desk, q intake.Request) { d.began(q, "") }, as, known{}},
 		"a check that was asked for": {
 			func(d *desk, q intake.Request) { d.began(check(q), "") }, check, known{Action: "check"},

@@ -12,16 +12,17 @@ import (
 	"cemli-executor/internal/store"
 )
 
-// Current refuses an upload that is not what is under its name any more when its request is about to begin. Once the
-// request has begun, and where it goes back or names an old version, the bytes are settled; but an attempt or a set of
-// it that comes after a later upload's does not take that one's place. The history is the package's record.
+// Current refuses an upload that has been replaced or deleted before its request begins. Once the request has begun, or
+// if it goes back or names an old version, its bytes are fixed; but a later attempt or set of it must not replace what
+// a later upload has applied. The history is the package's record.
 func (f Fetcher) Current(ctx context.Context, found Found, history *claim.Package) error {
 	s, q := &search{f, found}, found.Request
 	if q.VersionNamed {
-		return nil // it was asked for whatever has come since
+		return nil // it was requested whatever was uploaded since
 	}
 	latest := history.Latest(q.ParameterSet)
-	if q.Pinned != "" && q.PreviousRun() == "" && latest != nil && latest.Object == q.Object && latest.Uploaded.After(found.Created) {
+	if q.Pinned != "" && q.PreviousRun() == "" && latest != nil && latest.Object == q.Object &&
+		latest.Uploaded.After(found.Created) {
 		return s.stale("run "+latest.RunID+" has begun with a later upload of it", nil)
 	}
 	if q.Pinned != "" || q.Trigger.Kind == intake.TriggerCLI {
@@ -30,7 +31,7 @@ func (f Fetcher) Current(ctx context.Context, found Found, history *claim.Packag
 	return s.stillThere(ctx)
 }
 
-// staleNow says of an object that changed after the trigger what is there now.
+// staleNow returns the error for an object that changed after the trigger, with what is there now.
 func (s *search) staleNow(ctx context.Context) error {
 	if err := s.stillThere(ctx); err != nil {
 		return err
@@ -38,7 +39,7 @@ func (s *search) staleNow(ctx context.Context) error {
 	return s.stale("the version that was asked for is gone", nil)
 }
 
-// stillThere refuses an object whose newest version is not the one that the request is of.
+// stillThere refuses an object whose newest version is not the one that the request is for.
 func (s *search) stillThere(ctx context.Context) error {
 	info, err := s.Packages.Head(ctx, s.Request.Object)
 	switch {
@@ -47,14 +48,17 @@ func (s *search) stillThere(ctx context.Context) error {
 	case err != nil:
 		return err
 	case info.ETag != s.Request.ETag:
-		return s.stale(fmt.Sprintf("it has been replaced, by an upload of %s with the ETag %s", info.Created.UTC().Format(time.RFC3339), info.ETag), nil)
+		return s.stale(fmt.Sprintf("it has been replaced, by an upload of %s with the ETag %s",
+			info.Created.UTC().Format(time.RFC3339), info.ETag), nil)
 	}
 	return nil
 }
 
 func (s *search) stale(why string, cause error) error {
 	return problem.New(problem.Problem{
-		Code: "trigger.stale", Where: s.Request.Object, Message: "nothing ran: the object is no longer what was to be run; " + why,
-		Hint: "what is there now has an event of its own; to run an earlier version, name its version_id in a request by hand",
+		Code: "trigger.stale", Where: s.Request.Object,
+		Message: "nothing ran: the object is no longer what was to be run; " + why,
+		Hint: "what is there now has an event of its own; to run an earlier version, name its version_id in a " +
+			"request by hand",
 	}, cause)
 }

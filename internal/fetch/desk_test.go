@@ -98,7 +98,8 @@ func (d *desk) keepAs(sha256, text string) {
 // request is an upload's, of one version.
 func request(etag string) intake.Request {
 	return intake.Request{
-		Bucket: "packages", Object: object, ETag: etag, Trigger: intake.Trigger{Kind: intake.TriggerEvent, EventID: "e"},
+		Bucket: "packages", Object: object, ETag: etag,
+		Trigger: intake.Trigger{Kind: intake.TriggerEvent, EventID: "e"},
 	}
 }
 
@@ -106,7 +107,9 @@ func request(etag string) intake.Request {
 func (d *desk) began(q intake.Request, text string, sets ...string) *claim.Held {
 	d.t.Helper()
 	q.Slot = q.Occurrence(d.At)
-	c := claim.Claim{Key: q.Key("test"), Object: object, Package: "sample", RunID: "run-of-" + q.ParameterSet, Sets: sets}
+	c := claim.Claim{
+		Key: q.Key("test"), Object: object, Package: "sample", RunID: "run-of-" + q.ParameterSet, Sets: sets,
+	}
 	in := func() time.Time { return time.Now().UTC().Add(time.Hour) }
 	held, found, err := d.Book.Acquire(d.t.Context(), c, in)
 	if err != nil || found != claim.Acquired {

@@ -45,7 +45,8 @@ func TestWhatIsThereNoMore(t *testing.T) {
 		q := request(d.upload(first, nil).ETag)
 		c.change(d)
 		zip, found, err := d.Fetch(t.Context(), q)
-		if d.code(name, err, "trigger.stale"); !strings.Contains(err.Error(), c.says) || zip != nil || found.SHA256 != "" {
+		if d.code(name, err, "trigger.stale"); !strings.Contains(err.Error(), c.says) || zip != nil ||
+			found.SHA256 != "" {
 			t.Errorf("%s: %v; found %+v", name, err, found)
 		}
 	}

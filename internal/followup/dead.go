@@ -17,26 +17,26 @@ import (
 	"cemli-executor/internal/store"
 )
 
-// EndDead ends the run of a claim whose holder died: the run gets a result that says so, unless it has one, and then
-// what follows a result is done. It returns false where another invocation was faster.
-func (f Follower) EndDead(ctx context.Context, held *claim.Held) (bool, error) {
-	result, digest, err := f.resultOfDead(ctx, held)
+// EndDead ends the run of a claim whose holder died: it stores a result that says so, unless there is one, and does
+// what follows a result. It returns false if another invocation was faster.
+func (f Follower) EndDead(ctx context.Context, claimed *claim.Held) (bool, error) {
+	result, digest, err := f.resultOfDead(ctx, claimed)
 	if err != nil {
 		return false, err
 	}
-	f.Log.Warn("a run was found that its executor did not end", "found", held.RunID, "status", result.Status)
-	if f.MayRepeat(held, string(result.Status)) {
-		if err := held.AcceptNext(ctx); err != nil {
+	f.Log.Warn("a run was found that its executor did not end", "found", claimed.RunID, "status", result.Status)
+	if f.MayRepeat(claimed, string(result.Status)) {
+		if err := claimed.AcceptNext(ctx); err != nil {
 			return false, err
 		}
 	}
-	return held.Conclude(ctx, f.Do(ctx, held, result, digest, held.Change(), nil))
+	return claimed.Conclude(ctx, f.Do(ctx, claimed, result, digest, claimed.Change(), nil))
 }
 
-// resultOfDead stores the result of a run that died, or reads the one that it has stored itself, and
-// returns it with its SHA-256.
-func (f Follower) resultOfDead(ctx context.Context, held *claim.Held) (evidence.Result, string, error) {
-	result, err := f.fromCheckpoint(ctx, held)
+// resultOfDead stores the result of a run that died, or reads the one that the run has stored itself, and returns it
+// with its SHA-256.
+func (f Follower) resultOfDead(ctx context.Context, claimed *claim.Held) (evidence.Result, string, error) {
+	result, err := f.fromCheckpoint(ctx, claimed)
 	if err != nil {
 		return result, "", err
 	}
@@ -44,12 +44,13 @@ func (f Follower) resultOfDead(ctx context.Context, held *claim.Held) (evidence.
 	if err != nil {
 		return result, "", err
 	}
-	object := evidence.ResultObject(held.RunID)
-	_, err = f.Results.Put(ctx, object, bytes.NewReader(doc), int64(len(doc)), store.PutOptions{IfNoneMatch: true, ContentType: "application/json"})
+	object := evidence.ResultObject(claimed.RunID)
+	_, err = f.Results.Put(ctx, object, bytes.NewReader(doc), int64(len(doc)),
+		store.PutOptions{IfNoneMatch: true, ContentType: "application/json"})
 	if err == nil {
 		return result, fmt.Sprintf("%x", sha256.Sum256(doc)), nil
 	}
-	stored, digest, readErr := f.ReadResult(ctx, held.RunID)
+	stored, digest, readErr := f.ReadResult(ctx, claimed.RunID)
 	if readErr == nil {
 		return stored, digest, nil
 	}
@@ -59,33 +60,35 @@ func (f Follower) resultOfDead(ctx context.Context, held *claim.Held) (evidence.
 	return stored, "", err
 }
 
-// fromCheckpoint is the result that a run left for the case of its death.
-func (f Follower) fromCheckpoint(ctx context.Context, held *claim.Held) (evidence.Result, error) {
-	result, err := evidence.Decode(held.Checkpoint)
-	if err != nil || result.RunID != held.RunID {
+// fromCheckpoint returns the result in a claim's checkpoint.
+func (f Follower) fromCheckpoint(ctx context.Context, claimed *claim.Held) (evidence.Result, error) {
+	result, err := evidence.Decode(claimed.Checkpoint)
+	if err != nil || result.RunID != claimed.RunID {
 		return result, problem.New(problem.Problem{
-			Code: "state.corrupt", Where: f.Book.State.Name() + "/claims/" + held.Environment + "/" + held.Key + ".json",
-			Message: "the record of a run that did not end does not say what it did; nothing was run", Hint: "find out who wrote it, or restore an earlier version of the object",
+			Code:    "state.corrupt",
+			Where:   f.Book.State.Name() + "/claims/" + claimed.Environment + "/" + claimed.Key + ".json",
+			Message: "the record of a run that did not end does not say what it did; nothing was run",
+			Hint:    "find out who wrote it, or restore an earlier version of the object",
 		}, err)
 	}
 	result.End = f.Now()
 	if err := f.listLeft(ctx, &result); err != nil {
 		return result, err
 	}
-	pending, err := f.Book.Pending(ctx, held.Pending())
+	pending, err := f.Book.Pending(ctx, claimed.Pending())
 	if err != nil {
 		return result, err
 	}
 	if pending != nil && result.Trigger.Raw == nil { // a checkpoint of an earlier version has none
 		var request intake.Request
 		if json.Unmarshal(pending.Request, &request) == nil && request.Parameters == nil {
-			result.Trigger.Raw = request.Trigger.Raw // with parameters it may quote what is hidden
+			result.Trigger.Raw = request.Trigger.Raw // with parameters it may contain what is hidden
 		}
 	}
 	return result, nil
 }
 
-// listLeft lists the objects that a run has stored before it died and not said so any more.
+// listLeft adds the objects to a result that the run stored after its last checkpoint.
 func (f Follower) listLeft(ctx context.Context, result *evidence.Result) error {
 	dir, start := evidence.Dir(result.RunID), ""
 	for more := true; more; more = start != "" {
@@ -109,7 +112,8 @@ func (f Follower) listLeft(ctx context.Context, result *evidence.Result) error {
 	return nil
 }
 
-// EndFormer ends the run that died in a group, before the run of key enters, which has to know what that one did.
+// EndFormer ends the run that died in a group before the run with the given key enters it: that run has to know what
+// the former did.
 func (f Follower) EndFormer(ctx context.Context, g *claim.Group, key string) error {
 	former, err := g.Former(ctx, key)
 	if err != nil || former == nil {
@@ -118,7 +122,7 @@ func (f Follower) EndFormer(ctx context.Context, g *claim.Group, key string) err
 	if former.State == claim.Running && former.Expired(f.Now()) {
 		var ended bool
 		if ended, err = f.EndDead(ctx, former); err == nil && !ended {
-			// Another invocation has ended it, and perhaps not noted what it did.
+			// Another invocation has ended it, but may have failed to record what it did.
 			if former, err = g.Former(ctx, key); former == nil {
 				return err
 			}
@@ -129,7 +133,7 @@ func (f Follower) EndFormer(ctx context.Context, g *claim.Group, key string) err
 		return err
 	case former.State == claim.Done && len(former.FollowUps) > 0:
 		err = f.Finish(ctx, former)
-	case former.State == claim.Claimed: // an invocation that holds the claim now has not entered the group
+	case former.State == claim.Claimed: // the invocation that holds the claim now has not entered the group
 		err = f.AdoptStored(ctx, former)
 	}
 	if err == nil && slices.Contains(former.FollowUps, record) {
@@ -138,7 +142,7 @@ func (f Follower) EndFormer(ctx context.Context, g *claim.Group, key string) err
 	return err
 }
 
-// MayRepeat reports whether a run that ended with a status is to be tried again.
-func (f Follower) MayRepeat(held *claim.Held, status string) bool {
-	return status == string(evidence.StatusInterrupted) && held.MayRepeat(f.Attempts)
+// MayRepeat reports whether a run that ended with a status may be tried again.
+func (f Follower) MayRepeat(claimed *claim.Held, status string) bool {
+	return status == string(evidence.StatusInterrupted) && claimed.MayRepeat(f.Attempts)
 }

@@ -35,7 +35,8 @@ func TestEndDead(t *testing.T) {
 		{Object: evidence.Dir(runID) + "policy.json", Size: 2, SHA256: "known"},
 		{Object: evidence.Dir(runID) + "steps/01-run.log", Size: 2, SHA256: sumOfAB},
 	}
-	if diff := cmp.Diff(want, r.Evidence); diff != "" || r.Status != evidence.StatusInterrupted || !r.End.After(r.Start) {
+	if diff := cmp.Diff(want, r.Evidence); diff != "" || r.Status != evidence.StatusInterrupted ||
+		!r.End.After(r.Start) {
 		t.Errorf("status %s, end %s; evidence (-want +got):\n%s", r.Status, r.End, diff)
 	}
 	var raw map[string]int
@@ -190,7 +191,9 @@ func TestEndFormer(t *testing.T) {
 			d.store(r)
 			return held
 		}, "", claim.Done},
-		"it began nothing": {func(d *desk) *claim.Held { return d.claimed(claim.Claim{}, time.Hour) }, "", claim.Claimed},
+		"it began nothing": {
+			func(d *desk) *claim.Held { return d.claimed(claim.Claim{}, time.Hour) }, "", claim.Claimed,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

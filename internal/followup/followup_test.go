@@ -63,13 +63,15 @@ func TestWhatTheRecordSays(t *testing.T) {
 		"nothing began":     {func(r *evidence.Result) { r.Steps[0].Attempts = 0 }, ""},
 		"only checks began": {func(r *evidence.Result) { r.Steps[0].Phase = "pre_check" }, ""},
 		"resumed, done before": {
-			func(r *evidence.Result) { r.Steps[0].Attempts, r.Steps[0].Status = 0, evidence.StepSkipped }, claim.Applied,
+			func(r *evidence.Result) { r.Steps[0].Attempts, r.Steps[0].Status = 0, evidence.StepSkipped },
+			claim.Applied,
 		},
 	} {
 		d := newDesk(t)
 		r := applied()
 		c.change(&r)
-		if end := d.Do(t.Context(), d.claimed(claim.Claim{}, time.Hour), r, "digest", change(), nil); end.FollowUps != nil {
+		if end := d.Do(t.Context(), d.claimed(claim.Claim{}, time.Hour), r, "digest", change(),
+			nil); end.FollowUps != nil {
 			t.Errorf("%s: left %v", name, end.FollowUps)
 		}
 		var got claim.Standing
@@ -106,7 +108,8 @@ func TestWhatTheRecordSaysOfRollbacks(t *testing.T) {
 			}
 			undoes := followup.Entry(applied(), *change())
 			r := applied()
-			r.RunID, r.Action, r.PreviousRunID, r.Status, r.Rollback = "rollback-1", "rollback", runID, c.status, c.rollback
+			r.RunID, r.Action, r.PreviousRunID, r.Status, r.Rollback = "rollback-1", "rollback", runID, c.status,
+				c.rollback
 			end := d.Do(t.Context(), held, r, "other", &undoes, nil)
 			if end.FollowUps != nil {
 				t.Errorf("%s: left %v", name, end.FollowUps)
@@ -119,7 +122,8 @@ func TestWhatTheRecordSaysOfRollbacks(t *testing.T) {
 				continue
 			}
 			if diff := cmp.Diff(c.by, e.RolledBackBy); diff != "" || e.Standing != c.want {
-				t.Errorf("%s, noted %t: %s, want %s; rolled back by (-want +got):\n%s", name, noted, e.Standing, c.want, diff)
+				t.Errorf("%s, noted %t: %s, want %s; rolled back by (-want +got):\n%s", name, noted, e.Standing, c.want,
+					diff)
 			}
 		}
 	}

@@ -17,7 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Record reads a package's record, and sorts what an earlier version has noted in it.
+// Record reads a package's record, and sorts into it what an earlier version noted unsorted.
 func (f Follower) Record(ctx context.Context, name string) (*claim.Package, error) {
 	record, err := f.Book.Package(ctx, name)
 	if err != nil {
@@ -40,7 +40,7 @@ func (f Follower) Record(ctx context.Context, name string) (*claim.Package, erro
 				return err
 			}
 			of := Entry(result, claim.Entry{Key: d.Key, Declares: declaredSets(result.Manifest), Result: digest})
-			of.Standing = claim.Applied // else that version would have taken it out
+			of.Standing = claim.Applied // otherwise that version would have removed it
 			results[i] = &claim.Sorted{Set: result.ParameterSet, Entry: of}
 			return nil
 		})
@@ -58,7 +58,7 @@ func (f Follower) Record(ctx context.Context, name string) (*claim.Package, erro
 	return record, nil
 }
 
-// declaredSets are the parameter sets of a manifest that a result quotes.
+// declaredSets returns the parameter sets of the manifest in a result.
 func declaredSets(doc []byte) []string {
 	var m struct {
 		Sets map[string]json.RawMessage `json:"parameter_sets"`
@@ -69,9 +69,11 @@ func declaredSets(doc []byte) []string {
 	return slices.Sorted(maps.Keys(m.Sets))
 }
 
-// remember notes in the package's record what a run has done. The record is the one that the run has
-// read; nil: it is read.
-func (f Follower) remember(ctx context.Context, result evidence.Result, change *claim.Entry, history *claim.Package) error {
+// remember notes in the package's record what a run has done. The history is the record as the run has read it; nil: it
+// is read.
+func (f Follower) remember(
+	ctx context.Context, result evidence.Result, change *claim.Entry, history *claim.Package,
+) error {
 	back := hasUndone(result)
 	applies := change != nil && result.Action == string(intake.ActionApply) && Began(result)
 	if !applies && !back {
@@ -87,7 +89,7 @@ func (f Follower) remember(ctx context.Context, result evidence.Result, change *
 	return history.Update(ctx, func(record *claim.Package) {
 		if back {
 			if change != nil && change.RunID == result.PreviousRunID {
-				record.Insert(result.ParameterSet, *change) // an earlier version had not noted it
+				record.Insert(result.ParameterSet, *change) // which an earlier version did not record
 			}
 			record.RolledBack(result.ParameterSet, result.PreviousRunID, result.RunID, undoneBy(result))
 			return
@@ -97,7 +99,7 @@ func (f Follower) remember(ctx context.Context, result evidence.Result, change *
 	})
 }
 
-// undoneBy is the standing of a run after a rollback of it that began.
+// undoneBy returns the standing of a run after a rollback of it has begun.
 func undoneBy(rollback evidence.Result) claim.Standing {
 	if rollback.Status == evidence.StatusSuccess {
 		return claim.Undone
@@ -105,7 +107,7 @@ func undoneBy(rollback evidence.Result) claim.Standing {
 	return claim.Partial
 }
 
-// Entry is what the record says of a run that applied something.
+// Entry returns the record entry of a run that applied something.
 func Entry(result evidence.Result, change claim.Entry) claim.Entry {
 	p := result.Package
 	change.RunID, change.Standing = result.RunID, standing(result.Status)
@@ -114,7 +116,7 @@ func Entry(result evidence.Result, change claim.Entry) claim.Entry {
 	return change
 }
 
-// standing is what became of what a run applied.
+// standing returns what became of what a run applied.
 func standing(status evidence.Status) claim.Standing {
 	switch status {
 	case evidence.StatusSuccess:

@@ -12,10 +12,10 @@ import (
 	"cemli-executor/internal/store"
 )
 
-// maxResult bounds a result that is read back.
+// maxResult bounds the size of a result that is read back.
 const maxResult = 16 << 20
 
-// ReadResult reads the result of an earlier run, and its SHA-256.
+// ReadResult reads the result of an earlier run, and returns it with its SHA-256.
 func (f Follower) ReadResult(ctx context.Context, id string) (result evidence.Result, digest string, err error) {
 	object := evidence.ResultObject(id)
 	body, _, err := f.Results.Get(ctx, object, store.GetOptions{})
@@ -33,37 +33,38 @@ func (f Follower) ReadResult(ctx context.Context, id string) (result evidence.Re
 	}
 	if err != nil {
 		return evidence.Result{}, "", problem.New(problem.Problem{
-			Code: "state.result", Where: f.Results.Name() + "/" + object, Message: "the result cannot be read", Hint: "see who wrote it; the executor never overwrites a result",
+			Code: "state.result", Where: f.Results.Name() + "/" + object, Message: "the result cannot be read",
+			Hint: "see who wrote it; the executor never overwrites a result",
 		}, err)
 	}
 	return result, fmt.Sprintf("%x", sha256.Sum256(doc)), nil
 }
 
-// resultOf is the SHA-256 of the result that a claim knows; "" if it knows none, as those of earlier
-// versions.
-func resultOf(held *claim.Held) string {
-	if change := held.Change(); held.Result == "" && change != nil {
+// resultOf returns the SHA-256 of the result that a claim names; "" if it names none, as those of earlier versions.
+func resultOf(claimed *claim.Held) string {
+	if change := claimed.Change(); claimed.Result == "" && change != nil {
 		return change.Result
 	}
-	return held.Result
+	return claimed.Result
 }
 
-// Altered is the error for a result that is not the one that was stored.
+// Altered returns the error for a result that is not the one that the executor stored.
 func (f Follower) Altered(code, runID string) error {
 	return problem.New(problem.Problem{
-		Code: code, Where: f.Results.Name() + "/" + evidence.ResultObject(runID), Message: "the result is not the one that the executor has stored",
-		Hint: "find out who changed the results bucket, and go on by hand",
+		Code: code, Where: f.Results.Name() + "/" + evidence.ResultObject(runID),
+		Message: "the result is not the one that the executor has stored",
+		Hint:    "find out who changed the results bucket, and go on by hand",
 	}, nil)
 }
 
-// Vouched refuses a result of an earlier run that is not the one that its claim knows; one that no claim
-// or only that of an earlier version knows passes.
+// Vouched refuses a result of an earlier run if its digest is not the one in the run's claim. A result passes if no
+// claim has its digest, or only one that an earlier version wrote.
 func (f Follower) Vouched(ctx context.Context, runID, digest string) error {
-	held, err := f.Book.OfRun(ctx, runID)
-	if err != nil || held == nil {
+	claimed, err := f.Book.OfRun(ctx, runID)
+	if err != nil || claimed == nil {
 		return err
 	}
-	if known := resultOf(held); known != "" && known != digest {
+	if known := resultOf(claimed); known != "" && known != digest {
 		return f.Altered("request.altered", runID)
 	}
 	return nil

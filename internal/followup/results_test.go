@@ -101,11 +101,13 @@ func TestWhatBegan(t *testing.T) {
 		result evidence.Result
 		want   said
 	}{
-		"nothing":       {evidence.Result{}, said{}},
-		"a check":       {evidence.Result{Steps: step("pre_check", 1, evidence.StepFailed)}, said{RanAny: true}},
-		"a step":        {evidence.Result{Steps: step("run", 2, evidence.StepFailed)}, said{Began: true, RanAny: true}},
-		"a step before": {evidence.Result{Steps: step("run", 0, evidence.StepSkipped)}, said{Began: true, RanAny: true}},
-		"no step":       {evidence.Result{Steps: step("run", 0, evidence.StepNotRun)}, said{}},
+		"nothing": {evidence.Result{}, said{}},
+		"a check": {evidence.Result{Steps: step("pre_check", 1, evidence.StepFailed)}, said{RanAny: true}},
+		"a step":  {evidence.Result{Steps: step("run", 2, evidence.StepFailed)}, said{Began: true, RanAny: true}},
+		"a step before": {
+			evidence.Result{Steps: step("run", 0, evidence.StepSkipped)}, said{Began: true, RanAny: true},
+		},
+		"no step": {evidence.Result{Steps: step("run", 0, evidence.StepNotRun)}, said{}},
 		"an undo": {
 			evidence.Result{Rollback: &evidence.Rollback{Steps: step("run", 1, "")}}, said{UndoBegan: true},
 		},

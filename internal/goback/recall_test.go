@@ -27,7 +27,8 @@ func TestRecallTakesEverything(t *testing.T) {
 	digest := d.store(r)
 	uploaded := began.Add(-time.Hour)
 	d.record(func(p *claim.Package) {
-		p.Add("FR", claim.Entry{RunID: runID, Standing: claim.Partial, Result: digest, Uploaded: uploaded, Start: began})
+		p.Add("FR",
+			claim.Entry{RunID: runID, Standing: claim.Partial, Result: digest, Uploaded: uploaded, Start: began})
 	})
 	for way, c := range map[string]struct {
 		request intake.Request
@@ -38,7 +39,8 @@ func TestRecallTakesEverything(t *testing.T) {
 	} {
 		w := d.recalled(c.request)
 		want := c.request
-		want.Action, want.Object, want.ParameterSet, want.ETag, want.VersionID = c.action, "in/sample.zip", "FR", "etag", "v1"
+		want.Action, want.Object, want.ParameterSet, want.ETag, want.VersionID = c.action, "in/sample.zip", "FR",
+			"etag", "v1"
 		want.Pinned, want.Created = "aa", uploaded
 		want.Parameters = map[string]json.RawMessage{"LEDGER": []byte(`"GL"`), "N": []byte(`1.50`)}
 		if diff := cmp.Diff(want, w.Request); diff != "" || w.NamesVersion || w.Given != nil {
@@ -61,7 +63,8 @@ func TestRecallOfARequestThatNamesThings(t *testing.T) {
 		t.Errorf("names a version %t; (-want +got):\n%s", w.NamesVersion, diff)
 	}
 	for named, another := range map[store.GetOptions]bool{
-		{IfMatch: "another"}: true, {VersionID: "v2"}: true, {IfMatch: "etag"}: false, {VersionID: "v1"}: false, {}: false,
+		{IfMatch: "another"}: true, {VersionID: "v2"}: true, {IfMatch: "etag"}: false, {VersionID: "v1"}: false,
+		{}: false,
 	} {
 		w := d.recalled(rerun(func(q *intake.Request) { q.ETag, q.VersionID = named.IfMatch, named.VersionID }))
 		if w.NamesVersion != another {
@@ -127,7 +130,9 @@ func TestRunsThatCannotBeGoneBackTo(t *testing.T) {
 		"nothing known of it": {
 			func(r *evidence.Result) { r.Package.SHA256, r.Package.ETag = "", "" }, rerun(), "request.gone",
 		},
-		"a name that lies":       {func(r *evidence.Result) { r.SourceObject = "a\u202epiz" }, rerun(), "trigger.object"},
+		"a name that lies": {
+			func(r *evidence.Result) { r.SourceObject = "a\u202epiz" }, rerun(), "trigger.object",
+		},
 		"a value that is hidden": {func(r *evidence.Result) { r.Parameters["PW"] = "***" }, rerun(), "request.hidden"},
 	} {
 		d := newDesk(t)

@@ -16,13 +16,13 @@ import (
 	"cemli-executor/internal/workdir"
 )
 
-// Restore puts the artifacts of the run where its scripts had left them: an undo needs what the step had saved. They
-// are checked against that run's digests, and none may be larger than limit. What is done again from its beginning
-// finds nothing. It returns what was restored.
+// Restore puts the artifacts of the run where its scripts had left them, as an undo needs what the step saved. It
+// checks them against that run's digests, refuses those larger than limit, and returns what it restored. A step that is
+// done again from its beginning finds no artifacts.
 func (w *Way) Restore(ctx context.Context, dir *workdir.Dir, limit int64) (restored []evidence.Artifact, err error) {
 	for _, a := range w.Previous.Artifacts {
 		if a.Object == "" {
-			w.missing = append(w.missing, a.Name) // an undo may do without; resuming, Check has refused
+			w.missing = append(w.missing, a.Name) // an undo may do without it; Check has refused to resume
 			continue
 		}
 		if a.Run == "" {
@@ -36,7 +36,7 @@ func (w *Way) Restore(ctx context.Context, dir *workdir.Dir, limit int64) (resto
 	return restored, dir.Give()
 }
 
-// withheld is an artifact of a run that was not kept; nil: there is none.
+// withheld returns an artifact of a run that was not kept; nil if all were.
 func withheld(result evidence.Result) *evidence.Artifact {
 	i := slices.IndexFunc(result.Artifacts, func(a evidence.Artifact) bool { return a.Object == "" })
 	if i < 0 {
@@ -45,10 +45,10 @@ func withheld(result evidence.Result) *evidence.Artifact {
 	return &result.Artifacts[i]
 }
 
-// shownMissing is how many artifacts that an undo did without its message names.
+// shownMissing is how many missing artifacts the message of an undo names.
 const shownMissing = 10
 
-// Without says which artifacts an undo did without; "" if it had all, or there is no way back.
+// Without says which artifacts an undo had to do without; "" if it had all, or there is no way back.
 func (w *Way) Without() string {
 	if w == nil || len(w.missing) == 0 {
 		return ""
@@ -61,7 +61,7 @@ func (w *Way) Without() string {
 	return text
 }
 
-// restore puts one artifact there.
+// restores one artifact.
 func (w *Way) restore(ctx context.Context, dir *workdir.Dir, limit int64, a evidence.Artifact) error {
 	object := evidence.Dir(a.Run) + a.Object
 	body, info, err := w.follower.Results.Get(ctx, object, store.GetOptions{})
@@ -70,8 +70,9 @@ func (w *Way) restore(ctx context.Context, dir *workdir.Dir, limit int64, a evid
 	}
 	lost := func(cause error) error {
 		return problem.New(problem.Problem{
-			Code: "request.gone", Where: w.Previous.RunID, Message: "the artifact " + a.Name + " of that run is gone, or is not what its result says",
-			Hint: "find out who changed the results bucket, and go on by hand",
+			Code: "request.gone", Where: w.Previous.RunID,
+			Message: "the artifact " + a.Name + " of that run is gone, or is not what its result says",
+			Hint:    "find out who changed the results bucket, and go on by hand",
 		}, cause)
 	}
 	if err != nil {

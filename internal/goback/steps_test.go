@@ -75,7 +75,9 @@ func TestRollBack(t *testing.T) {
 	}{
 		"nothing is undone": {nil, nil, []steps.Do{steps.Revert, steps.Revert, steps.Leave}},
 		"one by itself": {
-			[]evidence.Step{undone("2", evidence.StepSuccess)}, nil, []steps.Do{steps.Revert, steps.Undone, steps.Leave},
+			[]evidence.Step{undone("2", evidence.StepSuccess)},
+			nil,
+			[]steps.Do{steps.Revert, steps.Undone, steps.Leave},
 		},
 		"one failed by itself": {
 			[]evidence.Step{undone("2", evidence.StepFailed)}, nil, []steps.Do{steps.Revert, steps.Revert, steps.Leave},

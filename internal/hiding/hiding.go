@@ -1,5 +1,5 @@
 // Package hiding decides what is hidden of a run, in its evidence and in the function's log: secrets of the vault,
-// sensitive parameters and, until the manifest is read, every value that a request gives.
+// sensitive parameters and, until the manifest is read, every parameter that a request gives.
 package hiding
 
 import (
@@ -24,8 +24,8 @@ type Hidden struct {
 	manifest *manifest.Manifest // nil: not read yet
 }
 
-// Of is what is hidden before any secret is read: what a request gives, all of it while m is nil and so nobody
-// knows what is sensitive, and every sensitive value in the manifest, which the result quotes.
+// Of returns what is hidden before any secret is read: the parameters that a request gives, all of them while m is nil
+// because nothing tells which are sensitive, and every sensitive value in the manifest, which the result contains.
 func Of(given map[string]json.RawMessage, m *manifest.Manifest) Hidden {
 	var values []string
 	for _, name := range slices.Sorted(maps.Keys(given)) {
@@ -48,12 +48,12 @@ func hidden(values []string, m *manifest.Manifest) Hidden {
 	return Hidden{Masker: redact.New(fitting(values)), values: values, manifest: m}
 }
 
-// And hides more values.
+// And returns h with more hidden values.
 func (h Hidden) And(values []string) Hidden {
 	return hidden(append(slices.Clone(values), h.values...), h.manifest)
 }
 
-// For is what is hidden of a run of the same package that begins none of its steps: what it was in the run before.
+// For returns what is hidden of another run of the same package, which executes none of its steps.
 func (h Hidden) For(given map[string]json.RawMessage) Hidden {
 	next := Of(given, h.manifest)
 	if h.manifest != nil {
@@ -62,7 +62,7 @@ func (h Hidden) For(given map[string]json.RawMessage) Hidden {
 	return next
 }
 
-// fitting are as many values as may be masked; a run that has more is refused.
+// fitting returns as many values as may be masked; a run that has more is refused.
 func fitting(values []string) []string {
 	size := 0
 	for i, v := range values {
@@ -73,7 +73,7 @@ func fitting(values []string) []string {
 	return values
 }
 
-// TooMuch refuses more than can be masked.
+// TooMuch returns a problem if there is more to hide than can be masked.
 func (h Hidden) TooMuch() []problem.Problem {
 	values := slices.Compact(slices.Sorted(slices.Values(h.values)))
 	if len(fitting(values)) == len(values) {
@@ -81,18 +81,20 @@ func (h Hidden) TooMuch() []problem.Problem {
 	}
 	return []problem.Problem{{
 		Code: "secret.size",
-		Message: fmt.Sprintf("the secrets of the package and the sensitive values of the request and the manifest have more than %d bytes together",
+		Message: fmt.Sprintf("the secrets of the package and the sensitive values of the request and the manifest "+
+			"have more than %d bytes together",
 			steps.MaxMasked),
 		Hint: "give less of what has to be masked; put what is long into a file that the scripts fetch",
 	}}
 }
 
-// TooShort is the problem of a secret value that cannot be masked.
+// TooShort returns the problem of a secret value that is too short to mask.
 func TooShort(where string) problem.Problem {
 	return problem.Problem{
 		Code: "secret.short", Where: where,
-		Message: fmt.Sprintf("the value has fewer than %d bytes, which cannot be masked without masking much else", redact.MinBytes),
-		Hint:    "use a longer one",
+		Message: fmt.Sprintf("the value has fewer than %d bytes, which cannot be masked without masking much else",
+			redact.MinBytes),
+		Hint: "use a longer one",
 	}
 }
 
@@ -110,8 +112,8 @@ func Sensitive(arguments manifest.Arguments) (values []string, problems []proble
 	return values, problems
 }
 
-// Asked are the parameters that a request gives, as the result of a run tells them that ends before all of them are
-// known: to do the same again one needs them. Values that are not known to be harmless are masked.
+// Asked returns the parameters that a request gives, for the result of a run that ends before all parameters are known:
+// to repeat the request one needs them. It masks values that are not known to be harmless.
 func (h Hidden) Asked(given map[string]json.RawMessage) map[string]any {
 	if len(given) == 0 {
 		return nil
@@ -130,7 +132,7 @@ func (h Hidden) Asked(given map[string]json.RawMessage) map[string]any {
 	return values
 }
 
-// Shown are the arguments of a plan for the result; of a sensitive one there is only the name.
+// Shown returns the arguments of a plan for the result, with sensitive values masked.
 func Shown(arguments manifest.Arguments) map[string]any {
 	if len(arguments) == 0 {
 		return nil
@@ -144,14 +146,14 @@ func Shown(arguments manifest.Arguments) map[string]any {
 	return values
 }
 
-// IsMasked reports whether a value of a result had a secret in it, which is not there any more.
+// IsMasked reports whether a value of a result contained a secret, which has been masked.
 func IsMasked(value any) bool {
 	text, _ := value.(string)
 	return strings.Contains(text, redact.Mask)
 }
 
-// Mask hides secrets in what a result quotes of scripts, requests and messages. What identifies the run and its
-// bytes stays as it is.
+// Mask hides secrets in what a result quotes of scripts, requests and messages. It leaves the identity of the run and
+// of its bytes as it is.
 func (h Hidden) Mask(result *evidence.Result) {
 	result.Mask(h.Masker)
 	for name, value := range result.Parameters {
@@ -167,13 +169,13 @@ func (h Hidden) Mask(result *evidence.Result) {
 	}
 }
 
-// in reports whether something in a text is hidden, or may be.
+// in reports whether a text contains, or may contain, something hidden.
 func (h Hidden) in(text string) bool {
 	found, err := h.Masker.Found(strings.NewReader(text))
 	return found || err != nil
 }
 
-// document says what of a document of this run is masked whatever the secrets are, and what never.
+// document says what is masked in a document of this run whatever the secrets are, and what never is.
 func (h Hidden) document(hide func(pointer string) bool) redact.Document {
 	return redact.Document{
 		Hide: hide,

@@ -109,7 +109,8 @@ func TestSecretsDoNotDecideOnDocuments(t *testing.T) {
 	t.Parallel()
 	const event = `{"cloudEventsVersion":"0.1","eventType":"com.oracle","data":{"resourceName":"x"}}`
 	for _, secret := range []string{
-		`","version":"1.0.0"`, `"eventType":"`, `version`, `parameters`, `sensitive`, `eventType`, `resourceName`, `string`,
+		`","version":"1.0.0"`, `"eventType":"`, `version`, `parameters`, `sensitive`, `eventType`, `resourceName`,
+		`string`,
 		`extension`, `{"name":`, `null,\n`, `DB_PASSWORD`,
 	} {
 		quoted := string(encoded(t, secret))

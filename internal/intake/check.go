@@ -11,25 +11,28 @@ import (
 	"cemli-executor/manifest"
 )
 
-// CheckName refuses an object that cannot be a package, by its name.
+// CheckName refuses an object whose name cannot be that of a package.
 func CheckName(object string) error {
 	err := CheckObject(object)
 	if err == nil {
 		return nil
 	}
 	return problem.New(problem.Problem{
-		Code: "trigger.object", Where: fmt.Sprintf("%.200q", object), Message: "it cannot be the name of a package: " + err.Error(),
-		Hint: "rename the object and upload it again",
+		Code: "trigger.object", Where: fmt.Sprintf("%.200q", object),
+		Message: "it cannot be the name of a package: " + err.Error(),
+		Hint:    "rename the object and upload it again",
 	}, nil)
 }
 
-// CheckObject says why an object cannot be run, by its name alone: evidence would look different from
-// what it says.
+// CheckObject says why an object cannot be run, by its name alone: its name would look different in evidence from what
+// it is.
 func CheckObject(name string) error {
 	if err := store.CheckName(name); err != nil {
 		return err
 	}
-	if strings.ContainsFunc(name, func(r rune) bool { return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) }) {
+	if strings.ContainsFunc(name, func(r rune) bool {
+		return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r)
+	}) {
 		return errors.New("control or bidirectional-control character")
 	}
 	return nil
@@ -40,22 +43,31 @@ func (q Request) Consistent() error {
 	var problems []problem.Problem
 	note := func(wrong bool, where, message, hint string) {
 		if wrong {
-			problems = append(problems, problem.Problem{Code: "trigger.value", Where: where, Message: message, Hint: hint})
+			problems = append(problems, problem.Problem{
+				Code: "trigger.value", Where: where, Message: message, Hint: hint,
+			})
 		}
 	}
-	note(q.Action == ActionRollback && q.RollbackOf == "", "/rollback_of", "a rollback needs the run that it undoes", "name its run id")
+	note(q.Action == ActionRollback && q.RollbackOf == "", "/rollback_of", "a rollback needs the run that it undoes",
+		"name its run id")
 	given := 0
 	for _, id := range []string{q.ResumeFrom, q.RollbackOf, q.RerunOf} {
 		if id != "" {
 			given++
 		}
 	}
-	note(given > 1, "/resume_from", "a run goes back to an earlier one in one way only", "leave out all but one of resume_from, rollback_of and rerun_of")
-	note(q.OncePer > 0 && given > 0, "/once_per", "a run that goes back to an earlier one is no regular one", "leave out once_per")
-	note(q.RerunOf != "" && !manifest.Visible(q.Reason), "/reason", "doing the same again needs a reason", "say why, in a sentence")
-	note(q.ResumeFrom != "" && q.Action != "" && q.Action != ActionApply, "/resume_from", "only apply goes on from an earlier run", "leave out the action")
-	note(q.RollbackOf != "" && (q.Action == ActionDryRun || q.Action == ActionCheck), "/rollback_of", "nothing is undone by "+string(q.Action), "ask for rollback, or for apply")
-	note(q.RollbackOf != "" && !manifest.Visible(q.Reason), "/reason", "going back needs a reason", "say why, in a sentence")
+	note(given > 1, "/resume_from", "a run goes back to an earlier one in one way only",
+		"leave out all but one of resume_from, rollback_of and rerun_of")
+	note(q.OncePer > 0 && given > 0, "/once_per", "a run that goes back to an earlier one is no regular one",
+		"leave out once_per")
+	note(q.RerunOf != "" && !manifest.Visible(q.Reason), "/reason", "doing the same again needs a reason",
+		"say why, in a sentence")
+	note(q.ResumeFrom != "" && q.Action != "" && q.Action != ActionApply, "/resume_from",
+		"only apply goes on from an earlier run", "leave out the action")
+	note(q.RollbackOf != "" && (q.Action == ActionDryRun || q.Action == ActionCheck), "/rollback_of",
+		"nothing is undone by "+string(q.Action), "ask for rollback, or for apply")
+	note(q.RollbackOf != "" && !manifest.Visible(q.Reason), "/reason", "going back needs a reason",
+		"say why, in a sentence")
 	note(q.Force && !manifest.Visible(q.Reason), "/reason", "force needs a reason", "say why, in a sentence")
 	return problem.Join(problems)
 }

@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// Key is the run key: one for all requests that mean the same execution. It is the
-// SHA-256 of the parts as a JSON array, so that no two lists of parts look alike. The slot has
-// to be fixed. What an event starts has one key whatever version of the object is there.
+// Key returns the run key: the same for all requests that mean the same execution. It is the SHA-256 of the parts as a
+// JSON array, so that different lists of parts never look alike. The slot has to be fixed. A request of an event has
+// one key whatever version of the object exists.
 func (q Request) Key(environment string) string {
 	action, etag, parameters := q.Action, q.ETag, q.Parameters
 	setDefault(&action, ActionApply)
@@ -18,7 +18,7 @@ func (q Request) Key(environment string) string {
 		etag = ""
 	}
 	if len(parameters) == 0 {
-		parameters = nil // as it is read back: no member, and none of no length
+		parameters = nil // as it is when it is read back, without an empty member
 	}
 	parts, err := json.Marshal([]any{
 		q.Namespace, q.Bucket, q.Object, etag, action, q.ParameterSet, parameters, environment, q.Slot,
@@ -29,7 +29,7 @@ func (q Request) Key(environment string) string {
 	return fmt.Sprintf("%x", sha256.Sum256(parts))
 }
 
-// Occurrence tells apart what is asked for more than once on purpose: empty for uploads.
+// Occurrence distinguishes intended repetitions of a request; it is empty for uploads.
 func (q Request) Occurrence(at time.Time) string {
 	if q.Slot != "" {
 		return q.Slot
@@ -51,7 +51,7 @@ func (q Request) Occurrence(at time.Time) string {
 	return ""
 }
 
-// Occasion joins words so that no two lists of words look alike.
+// Occasion joins words so that different lists of words never look alike.
 func Occasion(words ...string) string {
 	doc, err := json.Marshal(words)
 	if err != nil {
@@ -60,14 +60,14 @@ func Occasion(words ...string) string {
 	return string(doc)
 }
 
-// PreviousRun is the run that the request goes back to; "" where it stands alone.
+// PreviousRun returns the run that the request goes back to; "" if it goes back to none.
 func (q Request) PreviousRun() string { return cmp.Or(q.ResumeFrom, q.RollbackOf, q.RerunOf) }
 
-// GoesBack reports whether the request goes back to an earlier run, from which it takes everything that
-// it does not name.
+// GoesBack reports whether the request goes back to an earlier run, from which it takes everything that it does not
+// name.
 func (q Request) GoesBack() bool { return q.PreviousRun() != "" }
 
-// WayBack names the key with which the request goes back.
+// WayBack returns the key with which the request names the earlier run.
 func (q Request) WayBack() string {
 	switch {
 	case q.ResumeFrom != "":

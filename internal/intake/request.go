@@ -1,3 +1,5 @@
+// Package intake is the request, in whatever form it arrived: what it asks for, its idempotency key, what an uploader
+// may choose by metadata, and what a request must not contain.
 package intake
 
 import (
@@ -13,7 +15,7 @@ import (
 	"cemli-executor/manifest"
 )
 
-// Action is what a request asks to be done with a package.
+// Action is what a request wants to be done with a package.
 type Action string
 
 // The actions of the contract.
@@ -26,25 +28,28 @@ const (
 	ActionProbe    Action = "probe"    // say what this deployment can do; names no object
 )
 
-// Request is one thing asked of the executor, whatever form it arrived in. Its JSON is what
-// the state bucket keeps of a request until it is done.
+// Request is one request to the executor, in whatever form it arrived. Its JSON is what the state bucket keeps of a
+// request until it is done.
 type Request struct {
-	// Namespace is the Object Storage namespace the trigger named; empty when it
-	// named none, which means the executor's own.
+	// Namespace is the Object Storage namespace that the trigger named; empty if it named none, which means the
+	// executor's own.
 	Namespace string `json:"namespace,omitempty"`
 	Bucket    string `json:"bucket"`
 	Object    string `json:"object"`         // verbatim, never URL-decoded
 	ETag      string `json:"etag,omitempty"` // run only this version; empty: pin the newest one
 	VersionID string `json:"version_id,omitempty"`
 
-	Action       Action                     `json:"action,omitempty"` // empty: not said. For an upload its metadata may choose, else apply; for a way back, that run's
+	// Action may be empty: an upload's metadata may choose it, else it is apply; a request that goes back takes
+	// that of the run.
+	Action       Action                     `json:"action,omitempty"`
 	Parameters   map[string]json.RawMessage `json:"parameters,omitempty"`
 	ParameterSet string                     `json:"parameter_set,omitempty"`
 	Back
-	OncePer   time.Duration `json:"once_per,omitempty"`
-	RequestID string        `json:"request_id,omitempty"` // makes hand-made requests the same; empty: not said
-	// OnEvent says that the policy's triggers have made the request of the event that Trigger tells of: one for each
-	// event, whatever the object is by then.
+	OncePer time.Duration `json:"once_per,omitempty"`
+	// RequestID is the same for repetitions of one request by hand; it may be empty.
+	RequestID string `json:"request_id,omitempty"`
+	// OnEvent says that the policy's triggers made the request of the event that Trigger describes. There is one
+	// request for each event, whatever version of the object exists by then.
 	OnEvent   bool   `json:"on_event,omitempty"`
 	Reason    string `json:"reason,omitempty"`
 	Reference string `json:"reference,omitempty"`
@@ -52,10 +57,10 @@ type Request struct {
 	Trigger Trigger `json:"trigger"`
 	Caller
 
-	// Verdict: a probe answers true or false, and nothing else.
+	// Verdict makes a probe answer true or false, and nothing else.
 	Verdict bool `json:"-"`
 
-	// Continue names, instead of all that, a pending request; only the function itself asks so.
+	// Continue names a pending request instead of all that; only the function itself uses it.
 	Continue string `json:"-"`
 
 	Fixed
@@ -76,32 +81,32 @@ type Caller struct {
 	RequestedBy []evidence.Requester `json:"requested_by,omitempty"`
 }
 
-// Fixed is what is found out about a request when it arrives, and stays so, whenever it is gone on with.
+// Fixed is what is fixed when a request arrives, and does not change whenever it is served.
 type Fixed struct {
-	// Slot is the slot of OncePer, once it is fixed: a request that is gone on with later means
-	// the slot in which it arrived.
+	// Slot is the slot of OncePer, once it is fixed: a request that is served later is still for the slot in which it
+	// arrived.
 	Slot string `json:"slot,omitempty"`
-	// Created is when the object was written, as a listing says it; zero where none was made.
+	// Created is when the object was written, according to a listing; zero if there was no listing.
 	Created time.Time `json:"created,omitzero"`
-	// VersionNamed says that a person has named VersionID: an older version of the object may run.
+	// VersionNamed says that a person named VersionID, so that an older version of the object may run.
 	VersionNamed bool `json:"version_named,omitempty"`
-	// Parent is the pending request for all sets that this is one set of. An invocation that goes on with the set
-	// goes on with all of them, as the sets before it count.
+	// Parent is the pending request for all sets, of which this request is one. An invocation that serves the set
+	// serves all of them, as the sets before it have to have succeeded.
 	Parent string `json:"parent,omitempty"`
 }
 
 // Progress is what this invocation knows of how far a request has come.
 type Progress struct {
-	// Pinned is the SHA-256 of the zip that the request is of, whatever the packages bucket has by now:
-	// it has begun with it, or goes back to it; "" where it has not begun.
+	// Pinned is the SHA-256 of the zip that the request has begun with or goes back to, whatever the packages bucket
+	// has by now; "" if it has not begun.
 	Pinned    string
-	ForSet    bool // it stands for all sets, and was looked for by the pending request of one
-	Continued bool // this invocation is the one that was to have the time for it
-	// Hopeless is why no invocation can have the time for it; nil: that is not known.
+	ForSet    bool // it stands for all sets, and was found through the pending request of one
+	Continued bool // it was handed off to this invocation, which should have the time for it
+	// Hopeless says why no invocation can have enough time for the request; nil if one may.
 	Hopeless error
 }
 
-// TriggerKind tells how a request arrived.
+// TriggerKind is how a request arrived.
 type TriggerKind string
 
 // The kinds of trigger.
@@ -122,12 +127,12 @@ type Trigger struct {
 	Raw       json.RawMessage `json:"raw,omitempty"`       // the request as received; nil when over 64 KB
 }
 
-// ByHand reports whether a person has asked, rather than an upload.
+// ByHand reports whether a person sent the request.
 func (q Request) ByHand() bool {
 	return q.Trigger.Kind == TriggerRequest || q.Trigger.Kind == TriggerCLI
 }
 
-// RepeatsHint says what a request that comes again and again wants of its package, or "".
+// RepeatsHint says what a request that is repeated regularly needs of its package; "" for other requests.
 func (q Request) RepeatsHint() string {
 	what := ""
 	switch {
@@ -138,7 +143,8 @@ func (q Request) RepeatsHint() string {
 	default:
 		return ""
 	}
-	return "; " + what + ` wants an idempotent package ("idempotent": true in the manifest), or a policy that allows repeat ("version": {"repeat": "allow"})`
+	return "; " + what + ` wants an idempotent package ("idempotent": true in the manifest), ` +
+		`or a policy that allows repeat ("version": {"repeat": "allow"})`
 }
 
 func setDefault[T comparable](to *T, value T) {
@@ -148,7 +154,7 @@ func setDefault[T comparable](to *T, value T) {
 	}
 }
 
-// Encode is the request as the state bucket keeps it.
+// Encode encodes the request as the state bucket keeps it.
 func (q Request) Encode() ([]byte, error) {
 	doc, err := json.Marshal(q)
 	if err != nil {
@@ -157,7 +163,7 @@ func (q Request) Encode() ([]byte, error) {
 	return doc, nil
 }
 
-// ActionAfter is what a request that goes back to a run asks to be done.
+// ActionAfter returns the action of a request that goes back to a run.
 func (q Request) ActionAfter(previous evidence.Result) Action {
 	if q.RerunOf != "" {
 		return Action(previous.Action)
@@ -165,7 +171,7 @@ func (q Request) ActionAfter(previous evidence.Result) Action {
 	return cmp.Or(q.Action, ActionApply)
 }
 
-// PolicyKind is the kind of trigger as policies know it: an upload that a sweep found is one like any.
+// PolicyKind returns the kind of trigger as policies name it: an upload that a sweep found counts as an event.
 func PolicyKind(kind TriggerKind) string {
 	if kind == TriggerSweep {
 		return string(TriggerEvent)
@@ -173,7 +179,7 @@ func PolicyKind(kind TriggerKind) string {
 	return string(kind)
 }
 
-// Describe is the trigger as results tell it.
+// Describe describes the trigger for results.
 func (t Trigger) Describe() evidence.Trigger {
 	described := evidence.Trigger{Kind: string(t.Kind), EventID: t.EventID, EventType: t.EventType, Raw: t.Raw}
 	if len(t.Raw) > evidence.MaxTrigger {
@@ -186,27 +192,29 @@ func (t Trigger) Describe() evidence.Trigger {
 	return described
 }
 
-// Inputs are what the request adds to the manifest.
+// Inputs returns what the request adds to the manifest.
 func (q Request) Inputs(environment string) (manifest.Inputs, error) {
 	in := manifest.Inputs{Environment: environment, Set: q.ParameterSet, Parameters: map[string]manifest.Value{}}
 	var problems []problem.Problem
 	for _, name := range slices.Sorted(maps.Keys(q.Parameters)) {
 		value, err := manifest.ParseValue(q.Parameters[name])
 		if err != nil {
-			problems = append(problems, problem.Problem{Code: "trigger.parameter", Where: name, Message: err.Error(), Hint: "see the package's manifest"})
+			problems = append(problems, problem.Problem{
+				Code: "trigger.parameter", Where: name, Message: err.Error(), Hint: "see the package's manifest",
+			})
 		}
 		in.Parameters[name] = value
 	}
 	return in, problem.Join(problems)
 }
 
-// FinishUndo is the request that does what is left to be undone.
+// FinishUndo returns the request that completes an undo.
 func (q Request) FinishUndo(of evidence.Result) *evidence.UndoRequest {
 	run := of.RunID
 	reason := "finish the undo of " + run
 	if of.Action == string(ActionRollback) {
 		run = q.RollbackOf
-		// With the reason of this run it would be the same request.
+		// With the reason of this run it would be a duplicate.
 		reason = "finish the undo of " + run + ", which " + of.RunID + " did not"
 	}
 	return &evidence.UndoRequest{

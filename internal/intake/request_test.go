@@ -21,10 +21,12 @@ func TestARequestIsReadBack(t *testing.T) {
 		Namespace: "n", Bucket: "packages", Object: "in/ä b.zip", ETag: "e", VersionID: "v", Action: intake.ActionCheck,
 		Parameters: map[string]json.RawMessage{"LEDGER": json.RawMessage(`1.0`)}, ParameterSet: "FR",
 		OncePer: time.Hour, RequestID: "id", OnEvent: true, Reason: "because", Reference: "CHG1",
-		Back:    intake.Back{RollbackOf: "run-1", Force: true},
-		Trigger: intake.Trigger{Kind: intake.TriggerEvent, EventID: "id", EventTime: at, Raw: json.RawMessage(`{"a":1}`)},
-		Caller:  intake.Caller{RequestedBy: []evidence.Requester{{Subject: "alice", Source: "token"}}},
-		Fixed:   intake.Fixed{Slot: "slot", Created: at, VersionNamed: true, Parent: "key-1"},
+		Back: intake.Back{RollbackOf: "run-1", Force: true},
+		Trigger: intake.Trigger{
+			Kind: intake.TriggerEvent, EventID: "id", EventTime: at, Raw: json.RawMessage(`{"a":1}`),
+		},
+		Caller: intake.Caller{RequestedBy: []evidence.Requester{{Subject: "alice", Source: "token"}}},
+		Fixed:  intake.Fixed{Slot: "slot", Created: at, VersionNamed: true, Parent: "key-1"},
 	}
 	doc, err := q.Encode()
 	if err != nil {
@@ -72,7 +74,8 @@ func TestOccurrence(t *testing.T) {
 		"back":       {back(intake.Request{Reason: "r"}), `["rerun_of","run-1","reason","r"]`},
 		"back by id": {back(intake.Request{Reason: "r", RequestID: "a"}), `["rerun_of","run-1","request_id","a"]`},
 		"back, force": {
-			back(intake.Request{Reason: "r", Back: intake.Back{Force: true}}), `["rerun_of","run-1","reason","r","force"]`,
+			back(intake.Request{Reason: "r", Back: intake.Back{Force: true}}),
+			`["rerun_of","run-1","reason","r","force"]`,
 		},
 	} {
 		if got := c.request.Occurrence(at); got != c.want {
@@ -145,7 +148,8 @@ func TestConsistent(t *testing.T) {
 			intake.Request{Action: intake.ActionDryRun, Back: intake.Back{ResumeFrom: "a"}}, "/resume_from",
 		},
 		"undoes by a check": {
-			intake.Request{Action: intake.ActionCheck, Reason: because, Back: intake.Back{RollbackOf: "a"}}, "/rollback_of",
+			intake.Request{Action: intake.ActionCheck, Reason: because, Back: intake.Back{RollbackOf: "a"}},
+			"/rollback_of",
 		},
 		"force without a reason": {intake.Request{Back: intake.Back{Force: true}}, "/reason"},
 		"several things are wrong": {

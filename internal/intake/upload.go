@@ -9,8 +9,8 @@ import (
 	"cemli-executor/internal/problem"
 )
 
-// PackageName guesses a package's name from its object's, by the convention
-// <name>-<version>.zip, for runs that end before the manifest is read.
+// PackageName guesses a package's name from its object's, by the convention <name>-<version>.zip, for runs that end
+// before the manifest is read.
 func PackageName(object string) string {
 	name := strings.ToLower(path.Base(object))
 	name = versionSuffix.ReplaceAllString(strings.TrimSuffix(name, ".zip"), "")
@@ -26,9 +26,8 @@ var (
 	notInName     = regexp.MustCompile(`[^a-z0-9._-]+`)
 )
 
-// ReadMetadata takes what the uploader chose by object metadata, where the request
-// says nothing. A key of ours that is not known is refused: a misspelt action must
-// not become apply.
+// ReadMetadata takes what the uploader chose by object metadata, unless the request says otherwise. It refuses unknown
+// keys with our prefix: a misspelt action must not become apply.
 func (q *Request) ReadMetadata(metadata map[string]string) error {
 	const prefix = "cemli-"
 	if q.PreviousRun() != "" {
@@ -51,7 +50,7 @@ func (q *Request) ReadMetadata(metadata map[string]string) error {
 				return metadataError(key, "the action must be apply, dry_run or check")
 			}
 		case "parameter-set":
-			if !q.OnEvent { // it is one request whatever version of the object is there
+			if !q.OnEvent { // such a request does not depend on the version of the object
 				setDefault(&q.ParameterSet, value)
 			}
 		case "reason":
@@ -70,12 +69,13 @@ func (q *Request) ReadMetadata(metadata map[string]string) error {
 func metadataError(key, message string) error {
 	return problem.New(problem.Problem{
 		Code: "trigger.metadata", Where: "opc-meta-" + key, Message: message,
-		Hint: "known keys are cemli-action, cemli-parameter-set, cemli-reason and cemli-reference; upload the object again",
+		Hint: "known keys are cemli-action, cemli-parameter-set, cemli-reason and cemli-reference; upload the object " +
+			"again",
 	}, nil)
 }
 
-// CreatedAt is when an object was written. Of a single object the store tells the second; within it,
-// and no further, the listing that found it or else the event is believed.
+// CreatedAt returns when an object was written. The store tells the time of a single object to the second; within that
+// second, and no further, the time in the listing that found the object, or else in the event, is believed.
 func (q Request) CreatedAt(told time.Time) time.Time {
 	closer := q.Created
 	if closer.IsZero() {
@@ -93,10 +93,10 @@ func (q Request) CreatedAt(told time.Time) time.Time {
 // IsPackage reports whether an object of the packages bucket is a package, by its name.
 func IsPackage(object string) bool { return strings.EqualFold(path.Ext(object), ".zip") }
 
-// Event is an event that is about no upload, as the policy's triggers see it.
+// Event is an event that is not an upload, as the policy's triggers see it.
 type Event struct {
 	Type  string
 	Names []string // of what it is about: the resource's name, its id
-	// Invalid is why nothing can be started by the event, whatever the triggers say: a *problem.Error; nil: it is whole.
+	// Invalid is a *problem.Error that says why the event cannot trigger anything; nil if it can.
 	Invalid error
 }

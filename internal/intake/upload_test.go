@@ -61,9 +61,12 @@ func TestCreatedAt(t *testing.T) {
 		"nothing is told": {want: time.Time{}, event: second},
 		"nothing closer":  {told: second, want: second},
 		"a listing": {
-			told: second, listed: in(250 * time.Millisecond), event: in(time.Millisecond), want: in(250 * time.Millisecond),
+			told: second, listed: in(250 * time.Millisecond), event: in(time.Millisecond),
+			want: in(250 * time.Millisecond),
 		},
-		"an event":                   {told: second, event: in(123456 * time.Microsecond), want: in(123 * time.Millisecond)},
+		"an event": {
+			told: second, event: in(123456 * time.Microsecond), want: in(123 * time.Millisecond),
+		},
 		"an event of long ago":       {told: second, event: in(-time.Hour), want: second},
 		"an event of a later second": {told: second, event: in(time.Hour), want: in(999 * time.Millisecond)},
 		"told to the millisecond": {
@@ -92,8 +95,9 @@ func TestIsPackage(t *testing.T) {
 func TestKindsOfRequests(t *testing.T) {
 	t.Parallel()
 	for kind, byHand := range map[intake.TriggerKind]bool{
-		intake.TriggerRequest: true, intake.TriggerCLI: true, intake.TriggerEvent: false, intake.TriggerCloudEvent: false,
-		intake.TriggerSweep: false,
+		intake.TriggerRequest: true, intake.TriggerCLI: true, intake.TriggerEvent: false,
+		intake.TriggerCloudEvent: false,
+		intake.TriggerSweep:      false,
 	} {
 		if got := (intake.Request{Trigger: intake.Trigger{Kind: kind}}).ByHand(); got != byHand {
 			t.Errorf("ByHand of %s is %t", kind, got)

@@ -8,32 +8,32 @@ import (
 	"cemli-executor/internal/evidence"
 )
 
-// Writer is a writer for logs in JSON whose records, each of one Write, can be held back for a
-// moment and written together: a script may print a million lines. Characters that make a record
-// look different from what it says are written as escapes.
+// Writer is a writer for logs in JSON, of which each Write is one record. It can buffer records for a moment and write
+// them together, as a script may print a million lines. It escapes characters that would make a record look different
+// from what it says.
 type Writer struct {
-	w    io.Writer
-	mu   sync.Mutex
-	held bool
-	buf  []byte
+	w         io.Writer
+	mu        sync.Mutex
+	buffering bool
+	buf       []byte
 }
 
 // New makes a Writer that writes to w.
 func New(w io.Writer) *Writer { return &Writer{w: w} }
 
-// maxHeld is how much is held back at most.
-const maxHeld = 32 << 10
+// maxBuffered bounds the buffer.
+const maxBuffered = 32 << 10
 
-// Write writes p at once, or with what is held back.
+// Write writes the record p at once, or buffers it while Together runs.
 func (l *Writer) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	record := evidence.Plain(p)
-	if !l.held {
+	if !l.buffering {
 		_, err := l.w.Write(record)
 		return len(p), err
 	}
-	if len(l.buf)+len(record) > maxHeld {
+	if len(l.buf)+len(record) > maxBuffered {
 		if err := l.flush(); err != nil {
 			return 0, err
 		}
@@ -42,15 +42,15 @@ func (l *Writer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Together holds back what is written until f has returned.
+// Together buffers what is written until f has returned.
 func (l *Writer) Together(f func()) {
 	l.mu.Lock()
-	l.held = true
+	l.buffering = true
 	l.mu.Unlock()
 	defer func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		l.held = false
+		l.buffering = false
 		_ = l.flush() // a log that cannot be written must not stop a run
 	}()
 	f()

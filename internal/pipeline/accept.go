@@ -16,15 +16,15 @@ import (
 	"cemli-executor/manifest"
 )
 
-// accept stores the pending request and claims the run key. From here on the request ends in a result, in this
-// invocation or in a later one. accept returns a duplicate verdict if another run holds the key, and a split verdict
-// if the request stands for one run for each parameter set. The manifest is nil where it could not be read.
-func (r *held) accept(ctx context.Context, m *manifest.Manifest) error {
-	if err := r.watched(ctx); err != nil {
+// accept stores the pending request and claims the run key: from here on the request ends in a result, made by this
+// invocation or a later one. It returns a duplicate verdict if another run holds the key, and a split verdict if the
+// request stands for one run per parameter set. The manifest is nil if it could not be read.
+func (r *acquired) accept(ctx context.Context, m *manifest.Manifest) error {
+	if err := r.checkWatch(ctx); err != nil {
 		return err
 	}
 	key := r.key()
-	if former, err := r.openBefore(ctx); err != nil {
+	if former, err := r.keyOfEarlierVersion(ctx); err != nil {
 		return err
 	} else if former != "" {
 		key = former
@@ -39,45 +39,47 @@ func (r *held) accept(ctx context.Context, m *manifest.Manifest) error {
 	if sets := r.setsOf(m); sets != nil {
 		r.need *= time.Duration(len(sets))
 	}
-	want := claim.Claim{Key: key, Object: r.request.Object, Package: r.name, Uploaded: r.created, Repeatable: m != nil && m.Idempotent}
+	want := claim.Claim{
+		Key: key, Object: r.request.Object, Package: r.name, Uploaded: r.created, Repeatable: m != nil && m.Idempotent,
+	}
 	if sets := r.setsOf(m); sets != nil {
 		want.Sets = sets
 	} else {
 		want.RunID = id
-		r.named(id)
+		r.setRunID(id)
 	}
-	held, found, err := r.exec.Book.Acquire(ctx, want, r.lease)
+	claimed, found, err := r.exec.Book.Acquire(ctx, want, r.newLease)
 	switch {
 	case err != nil:
 		return err
 	case found == claim.Died:
 		var ended bool
-		if ended, err = r.exec.Follower.EndDead(ctx, held); err == nil {
-			err = lost(ended, held)
+		if ended, err = r.exec.Follower.EndDead(ctx, claimed); err == nil {
+			err = lostRace(ended, claimed)
 		}
-	case found == claim.Theirs && held.State == claim.Done && made:
-		r.exec.Book.Remove(ctx, r.pending) // it was accepted anew, and is done already
+	case found == claim.Theirs && claimed.State == claim.Done && made:
+		r.exec.Book.Remove(ctx, r.pending) // this accepted a request again that is already done
 	}
 	r.mayHaveResult = found == claim.TakenOver
 	if err == nil && (found == claim.Died || found == claim.Theirs) {
-		err = r.again(ctx, held)
+		err = r.nextAttempt(ctx, claimed)
 	}
 	if err != nil {
 		return err
 	}
-	r.adopt(held)
-	if held.Sets != nil {
-		return splitUp(held, m != nil && m.OnSetFailure == manifest.OnSetFailureContinue)
+	r.takeOn(claimed)
+	if claimed.Sets != nil {
+		return splitUp(claimed, m != nil && m.OnSetFailure == manifest.OnSetFailureContinue)
 	}
 	if err := r.sameVersion(ctx); err != nil {
 		return err
 	}
-	return r.stillTries(held)
+	return r.checkTries(claimed)
 }
 
-// watched refuses to run where it has been forgotten what ran before: the state bucket is empty,
-// and there are results. It begins the watch where nothing ever ran.
-func (r *found) watched(ctx context.Context) error {
+// checkWatch refuses to run if the record of earlier runs is lost: the state bucket is empty although there are
+// results. It starts the watch if nothing ever ran.
+func (r *found) checkWatch(ctx context.Context) error {
 	if r.request.Trigger.Kind == intake.TriggerCLI {
 		return nil // a laptop's runs know of no others
 	}
@@ -85,23 +87,23 @@ func (r *found) watched(ctx context.Context) error {
 	if !r.created.IsZero() && r.created.Before(since) {
 		since = r.created
 	}
-	_, err := r.exec.Watch(ctx, since)
+	_, err := r.exec.Follower.Watch(ctx, since)
 	return err
 }
 
-// needOf is the time that a package's steps and undo may take together; 0: it does not say.
+// needOf returns the time that a package's steps and undo may take together; 0 if the package sets no limit.
 func (r *decided) needOf(m *manifest.Manifest) time.Duration {
 	if m == nil || m.Timeout == 0 {
 		return 0
 	}
-	need := m.Timeout + 4*grace // a step, and an undo, may take that longer
+	need := m.Timeout + 4*grace // stopping a step, or an undo, takes up to that long
 	if r.undoable {
 		need += undoTime(m)
 	}
 	return need
 }
 
-// setsOf lists the package's parameter sets where the request names none.
+// setsOf returns the package's parameter sets if the request names none of them.
 func (r *asked) setsOf(m *manifest.Manifest) []string {
 	if m == nil || r.request.ParameterSet != "" || len(m.ParameterSets) == 0 {
 		return nil
@@ -109,29 +111,29 @@ func (r *asked) setsOf(m *manifest.Manifest) []string {
 	return slices.Sorted(maps.Keys(m.ParameterSets))
 }
 
-// again makes the run the next attempt of the one whose claim was found, if that was interrupted and its package may
-// run again. Else it returns the verdict duplicate.
-func (r *held) again(ctx context.Context, held *claim.Held) error {
-	if held.State != claim.Done || !r.exec.Follower.MayRepeat(held, held.Status) {
-		return duplicateOf(held.Claim)
+// nextAttempt makes the run the next attempt of the claim that was found, if the attempt before was interrupted and the
+// package may run again. Otherwise it returns a duplicate verdict.
+func (r *acquired) nextAttempt(ctx context.Context, claimed *claim.Held) error {
+	if claimed.State != claim.Done || !r.exec.Follower.MayRepeat(claimed, claimed.Status) {
+		return duplicateOf(claimed.Claim)
 	}
-	// What follows the attempt before is done first, as its claim is about to be overwritten.
-	if len(held.FollowUps) > 0 {
-		if err := r.exec.Follower.Finish(ctx, held); err != nil {
+	// The follow-ups of the attempt before come first, as its claim is about to be overwritten.
+	if len(claimed.FollowUps) > 0 {
+		if err := r.exec.Follower.Finish(ctx, claimed); err != nil {
 			return err
 		}
-		if len(held.FollowUps) > 0 {
-			return followup.Unrecorded(held)
+		if len(claimed.FollowUps) > 0 {
+			return followup.Unrecorded(claimed)
 		}
 	}
 	request, err := r.request.Encode()
 	if err != nil {
 		return err
 	}
-	before := held.RunID
-	id := fmt.Sprintf("%s-%d", r.newRunID(), held.Attempt+1)
-	if ok, err := held.NextAttempt(ctx, request, r.lease, id); err != nil || !ok {
-		return errors.Join(err, lost(ok || err != nil, held))
+	before := claimed.RunID
+	id := fmt.Sprintf("%s-%d", r.newRunID(), claimed.Attempt+1)
+	if ok, err := claimed.NextAttempt(ctx, request, r.newLease, id); err != nil || !ok {
+		return errors.Join(err, lostRace(ok || err != nil, claimed))
 	}
 	if r.request.PreviousRun() == "" {
 		r.result.PreviousRunID = before
@@ -139,28 +141,29 @@ func (r *held) again(ctx context.Context, held *claim.Held) error {
 	return nil
 }
 
-// lost is the error for a claim that somebody else was faster to change.
-func lost(ok bool, held *claim.Held) error {
+// lostRace returns a duplicate verdict if another invocation changed the claim first.
+func lostRace(ok bool, claimed *claim.Held) error {
 	if ok {
 		return nil
 	}
-	return duplicateOf(held.Claim)
+	return duplicateOf(claimed.Claim)
 }
 
-// adopt makes the run the one that a claim names.
-func (r *held) adopt(held *claim.Held) {
-	r.claim = held
-	r.pending = held.Pending()
-	r.result.RunID, r.result.Attempt = held.RunID, held.Attempt
-	r.request.Pinned = cmp.Or(r.request.Pinned, held.Pinned)
-	if !held.Uploaded.IsZero() {
-		r.created, r.request.Created = held.Uploaded, held.Uploaded
+// takeOn gives the run the id, the attempt and the pinned bytes that its claim names.
+func (r *acquired) takeOn(claimed *claim.Held) {
+	r.claim = claimed
+	r.pending = claimed.Pending()
+	r.result.RunID, r.result.Attempt = claimed.RunID, claimed.Attempt
+	r.request.Pinned = cmp.Or(r.request.Pinned, claimed.Pinned)
+	if !claimed.Uploaded.IsZero() {
+		r.created, r.request.Created = claimed.Uploaded, claimed.Uploaded
 	}
-	r.log = r.exec.Log.With("run_id", held.RunID, "package", r.result.Package.Name, "version", r.result.Package.Version)
+	p := r.result.Package
+	r.log = r.exec.Log.With("run_id", claimed.RunID, "package", p.Name, "version", p.Version)
 }
 
-// sameVersion refuses a request whose id was given before for another version of the object: the id is what
-// makes it the same request, which is of one version. Sets of one request have that together.
+// sameVersion refuses a request whose request_id was given before for another version of the object: the id says that
+// it is the same request, and a request is of one version. The sets of one request share the version.
 func (r *asked) sameVersion(ctx context.Context) error {
 	q := r.request
 	if q.RequestID == "" || q.ETag == "" || q.PreviousRun() != "" || q.OncePer > 0 {
@@ -176,28 +179,30 @@ func (r *asked) sameVersion(ctx context.Context) error {
 	}
 	return problem.New(problem.Problem{
 		Code: "request.differs", Where: "/request_id",
-		Message: fmt.Sprintf("nothing ran: the same request came before, when %s had the ETag %s; it has been replaced since, and has %s", q.Object, first, r.request.ETag),
-		Hint:    "to run what is there now, give another request_id",
+		Message: fmt.Sprintf("nothing ran: the same request came before, when %s had the ETag %s; it has been "+
+			"replaced since, and has %s", q.Object, first, r.request.ETag),
+		Hint: "to run what is there now, give another request_id",
 	}, nil)
 }
 
-// stillTries ends a run that failed too often before its first step.
-func (r *held) stillTries(held *claim.Held) error {
-	if held.Tries < r.limits.Attempts {
+// checkTries ends a run that failed too often before its first step.
+func (r *acquired) checkTries(claimed *claim.Held) error {
+	if claimed.Tries < r.limits.Attempts {
 		return nil
 	}
-	message := fmt.Sprintf("the run was tried %d times, and each time it failed or was ended before its first step", held.Tries)
-	if held.LastError != nil {
-		message += "; the last error was: " + held.LastError.String()
+	message := fmt.Sprintf("the run was tried %d times, and each time it failed or was ended before its first step",
+		claimed.Tries)
+	if claimed.LastError != nil {
+		message += "; the last error was: " + claimed.LastError.String()
 	}
 	return problem.New(problem.Problem{
-		Code: "state.attempts", Where: held.RunID, Message: message,
+		Code: "state.attempts", Where: claimed.RunID, Message: message,
 		Hint: "see the function's log of the earlier calls; then send rerun_of with a reason",
 	}, nil)
 }
 
-// acceptRefused accepts a request that was refused, maybe before its object was looked at.
-func (r *held) acceptRefused(ctx context.Context) error {
+// acceptRefused accepts a request that was refused, possibly before its object was read.
+func (r *acquired) acceptRefused(ctx context.Context) error {
 	if r.created.IsZero() {
 		found, other, err := r.fetcher().LookBack(ctx, r.request)
 		r.request, r.created = found.Request, found.Created

@@ -15,9 +15,11 @@ import (
 	"cemli-executor/manifest"
 )
 
-// admit decides whether the package may run, and makes the plan: the only thing that
-// execute takes. The error lists every reason against it.
-func (r *run) admit(ctx context.Context, m *manifest.Manifest, contents bundle.Extracted, policy *manifest.Policy) (*manifest.Plan, error) {
+// admit decides whether the package may run, and makes the plan, which is all that execute takes. The error lists every
+// reason against the package.
+func (r *run) admit(
+	ctx context.Context, m *manifest.Manifest, contents bundle.Extracted, policy *manifest.Policy,
+) (*manifest.Plan, error) {
 	if r.back != nil {
 		if err := r.back.SameContents(contents.DirHash); err != nil {
 			return nil, err
@@ -32,7 +34,7 @@ func (r *run) admit(ctx context.Context, m *manifest.Manifest, contents bundle.E
 		return nil, err
 	}
 	r.history = history
-	if err := r.remembered(history); err != nil {
+	if err := r.checkNotRun(history); err != nil {
 		return nil, err
 	}
 	plan, problems, broken, err := r.subject(m, contents, inputs, policy).Judge(ctx)
@@ -47,38 +49,42 @@ func (r *run) admit(ctx context.Context, m *manifest.Manifest, contents bundle.E
 	if r.back != nil {
 		return plan, r.back.Check(plan, goback.Now{History: history, DirHash: contents.DirHash, Key: r.claim.Key})
 	}
-	return plan, r.notAgain(plan, policy)
+	return plan, r.skipApplied(plan, policy)
 }
 
-// remembered refuses a first attempt that the package's record knows as run: its claim was lost.
-func (r *held) remembered(history *claim.Package) error {
+// checkNotRun refuses a first attempt if the package's record says that the request has run: then its claim was lost.
+func (r *acquired) checkNotRun(history *claim.Package) error {
 	if r.claim.Attempt > 1 {
 		return nil
 	}
 	if id := history.Ran(r.claim.Key); id != "" {
 		return problem.New(problem.Problem{
-			Code: "state.lost", Where: r.exec.State.Name() + "/claims/" + r.exec.Environment + "/" + r.claim.Key + ".json",
-			Message: "the same request was executed as run " + id + ", and its claim is gone: nothing is run, as it would run again",
-			Hint:    "restore the claim, or send rerun_of with that run and a reason",
+			Code:  "state.lost",
+			Where: r.exec.State.Name() + "/claims/" + r.exec.Environment + "/" + r.claim.Key + ".json",
+			Message: "the same request was executed as run " + id +
+				", and its claim is gone: nothing is run, as it would run again",
+			Hint: "restore the claim, or send rerun_of with that run and a reason",
 		}, nil)
 	}
 	return nil
 }
 
-// subject is the run's package, for judgement.
-func (r *found) subject(m *manifest.Manifest, contents bundle.Extracted, inputs manifest.Inputs, policy *manifest.Policy) admission.Subject {
+// subject returns what there is to judge about the run.
+func (r *found) subject(
+	m *manifest.Manifest, contents bundle.Extracted, inputs manifest.Inputs, policy *manifest.Policy,
+) admission.Subject {
 	return admission.Subject{
 		Manifest: m, Contents: contents, Root: r.dir.Contents(), Inputs: inputs, Policy: policy, Others: r.others(),
 		Facts: manifest.Case{
-			Object: r.request.Object, Action: r.result.Action, Kind: intake.PolicyKind(r.request.Trigger.Kind), Now: r.exec.Now(),
+			Object: r.request.Object, Action: r.result.Action, Kind: intake.PolicyKind(r.request.Trigger.Kind),
+			Now:      r.exec.Now(),
 			Rollback: r.request.RollbackOf != "" && r.request.Reason != "", Reference: r.request.Reference,
 			Current: admission.Applied(r.history, r.request.ParameterSet), Seen: r.history.Seen(m.Version),
 		},
 	}
 }
 
-// others returns how to find out what is applied of other packages; nil on a laptop, where nothing is
-// known.
+// others returns a function that reads the record of another package; nil on a laptop, which keeps no records.
 func (r *asked) others() func(ctx context.Context, name string) (*claim.Package, error) {
 	if r.request.Trigger.Kind == intake.TriggerCLI {
 		return nil
@@ -86,34 +92,28 @@ func (r *asked) others() func(ctx context.Context, name string) (*claim.Package,
 	return r.exec.Follower.Record
 }
 
-// notAgain ends a run of what is applied already, where that is not to be done again.
-func (r *found) notAgain(plan *manifest.Plan, policy *manifest.Policy) error {
-	if r.result.Action != string(intake.ActionApply) || plan.Manifest().Idempotent || policy != nil && policy.AllowsRepeat() {
+// skipApplied ends a run if what it would apply is applied already and must not be repeated.
+func (r *found) skipApplied(plan *manifest.Plan, policy *manifest.Policy) error {
+	if r.result.Action != string(intake.ActionApply) || plan.Manifest().Idempotent ||
+		policy != nil && policy.AllowsRepeat() {
 		return nil
 	}
-	set, dirHash := r.request.ParameterSet, r.result.Package.DirHash
-	keys := admission.KeysOf(plan, dirHash, set)
-	if e := r.history.Applied(set); e != nil && slices.Contains(keys, e.Key) {
-		return r.alreadyApplied(e.RunID)
+	runID := admission.AppliedBy(r.history, plan, r.result.Package.DirHash, r.request.ParameterSet)
+	if runID == "" {
+		return nil
 	}
-	for _, key := range keys {
-		if id := r.history.Forgotten(key); id != "" && r.history.Latest(set) == nil {
-			return r.alreadyApplied(id)
-		}
-	}
-	return nil
+	why := "the same content and parameters are applied already, by run " + runID + r.request.RepeatsHint()
+	return &verdict{kind: skipped, runID: runID, why: why}
 }
 
-// change is the entry of what a plan applies, as far as it is known before it runs.
-func (r *found) change(plan *manifest.Plan) *claim.Entry {
+// entryOf returns the record entry of what a plan applies, as far as it is known before the plan runs.
+func (r *found) entryOf(plan *manifest.Plan) *claim.Entry {
 	p := r.result.Package
 	return &claim.Entry{
-		RunID: r.result.RunID, Key: admission.ContentKey(plan, p.DirHash, r.request.ParameterSet), Version: p.Version, DirHash: p.DirHash, SHA256: p.SHA256,
-		Kept: r.kept, Object: r.request.Object, Uploaded: r.created, Declares: slices.Sorted(maps.Keys(plan.Manifest().ParameterSets)), Start: r.result.Start, Resumes: r.request.ResumeFrom,
+		RunID: r.result.RunID, Key: admission.ContentKey(plan, p.DirHash, r.request.ParameterSet), Version: p.Version,
+		DirHash: p.DirHash, SHA256: p.SHA256,
+		Kept: r.kept, Object: r.request.Object, Uploaded: r.created,
+		Declares: slices.Sorted(maps.Keys(plan.Manifest().ParameterSets)), Start: r.result.Start,
+		Resumes: r.request.ResumeFrom,
 	}
-}
-
-// alreadyApplied is the verdict for a run of the very same content and parameters that a run has applied.
-func (r *asked) alreadyApplied(runID string) *verdict {
-	return &verdict{kind: skipped, runID: runID, why: "the same content and parameters are applied already, by run " + runID + r.request.RepeatsHint()}
 }

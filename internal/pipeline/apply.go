@@ -18,7 +18,7 @@ import (
 	"cemli-executor/manifest"
 )
 
-// apply does what was admitted.
+// apply runs what was admitted.
 func (r *run) apply(ctx context.Context, plan *manifest.Plan) error {
 	r.job = r.jobOf(plan)
 	if err := r.here().Check(r.job); err != nil {
@@ -58,26 +58,27 @@ func (r *run) apply(ctx context.Context, plan *manifest.Plan) error {
 	}
 	switch {
 	case r.result.Action == string(intake.ActionApply):
-		r.doing = r.change(plan)
+		r.change = r.entryOf(plan)
 	case r.result.Action == string(intake.ActionRollback):
-		r.doing = r.back.Undoes
+		r.change = r.back.Undoes
 	}
 	_, err := timed(r, "execute", func() (struct{}, error) { return struct{}{}, r.execute(ctx, plan) })
 	r.noteEnd(ctx, err)
 	return err
 }
 
-// jobOf is what a plan means for the steps, as far as it is known before secrets are read.
+// jobOf returns the plan as a job for the steps, still without its secrets.
 func (r *run) jobOf(plan *manifest.Plan) steps.Job {
 	m, p := plan.Manifest(), r.result.Package
-	fence := "" // it tells this run of its group from every earlier one
+	fence := "" // larger than that of every earlier run of the group
 	if r.group != nil {
 		fence = fmt.Sprint(r.group.Fence)
 	}
 	job := steps.Job{
 		World: steps.World{
 			RunID: r.result.RunID, Package: p.Name, Version: p.Version, Type: p.Type,
-			Environment: r.exec.Environment, Action: r.result.Action, Fence: fence, DryRun: r.result.Action == string(intake.ActionDryRun),
+			Environment: r.exec.Environment, Action: r.result.Action, Fence: fence,
+			DryRun: r.result.Action == string(intake.ActionDryRun),
 		},
 		Undo: r.undoOf(m), Tools: m.Tools, Level: r.level, Network: m.Network, Keep: m.Outputs,
 		Times: steps.Times{Steps: m.Timeout, Undo: undoTime(m)},
@@ -94,7 +95,7 @@ func (r *run) jobOf(plan *manifest.Plan) steps.Job {
 	return job
 }
 
-// undoOf says when what a run does is undone.
+// undoOf returns when the steps of a run are undone.
 func (r *decided) undoOf(m *manifest.Manifest) steps.Undo {
 	switch {
 	case r.result.Action == string(intake.ActionRollback):
@@ -105,26 +106,29 @@ func (r *decided) undoOf(m *manifest.Manifest) steps.Undo {
 	return steps.UndoNever
 }
 
-// stepOf is a step of the job. A dry run leaves out what does not promise to change
-// nothing.
+// stepOf returns a step of the job. A dry run leaves out each step that does not promise to change nothing.
 func (r *decided) stepOf(s manifest.Step) steps.Step {
 	step := steps.Step{
 		Name: s.Name, Phase: s.Phase, Run: s.Run, SHA256: s.SHA256, Args: s.Args, Env: s.Env, Secrets: s.Secrets,
 		Timeout: s.Timeout, Retries: s.Retries, RetryDelay: s.RetryDelay, ContinueOnError: s.ContinueOnError,
 		Undo: s.Rollback, UndoSHA256: s.RollbackSHA256, NoUndo: s.NoUndo,
 	}
-	if r.result.Action == string(intake.ActionApply) || r.result.Action == string(intake.ActionDryRun) && (s.Phase == manifest.PhasePreCheck || s.DryRun) {
+	if r.result.Action == string(intake.ActionApply) ||
+		r.result.Action == string(intake.ActionDryRun) && (s.Phase == manifest.PhasePreCheck || s.DryRun) {
 		step.Do = steps.Run
 	}
 	return step
 }
 
-// here is where the steps run.
+// here returns the place where the steps run.
 func (r *found) here() steps.Here {
-	return steps.Here{Dir: r.dir, Files: r.files, Masker: r.hides.Masker, Limits: r.exec.Scripts, Keeper: r.exec.Keeper, Spawn: r.exec.Spawn}
+	return steps.Here{
+		Dir: r.dir, Files: r.files, Masker: r.hides.Masker, Limits: r.exec.Scripts, Keeper: r.exec.Keeper,
+		Spawn: r.exec.Spawn,
+	}
 }
 
-// timeSuffices refuses a package that says it needs more time than is left: it would be stopped half way.
+// timeSuffices refuses a package that says it needs more time than is left, as it would be stopped half way.
 func (r *decided) timeSuffices(ctx context.Context, plan *manifest.Plan) error {
 	need, has := plan.Manifest().Timeout+undoShare(ctx, plan), left(ctx)
 	if plan.Manifest().Timeout == 0 || need <= has {
@@ -138,7 +142,7 @@ func (r *decided) timeSuffices(ctx context.Context, plan *manifest.Plan) error {
 	}, nil)
 }
 
-// undoShare is the part of the time that is left which is kept for undo.
+// undoShare returns how much of the time left is reserved for undo.
 func undoShare(ctx context.Context, plan *manifest.Plan) time.Duration {
 	m := plan.Manifest()
 	if m.OnFailure == manifest.OnFailureStop || !plan.Undoable() {
@@ -147,9 +151,9 @@ func undoShare(ctx context.Context, plan *manifest.Plan) time.Duration {
 	return cmp.Or(m.RollbackTimeout, min(left(ctx)/4, maxUndoTime))
 }
 
-// provable makes sure, before anything is executed, that the run can leave evidence whatever the package
-// contains: the result with its manifest in it, and the report, are encoded once. Where they cannot be, or
-// would be too large, the run ends without what is in their way.
+// provable checks, before anything is executed, that the run can leave evidence whatever the package contains: it
+// encodes the result, with the manifest in it, and the report once. If they cannot be encoded or would be too large, it
+// removes from the result what may be in the way, and fails.
 func (r *decided) provable() error {
 	trial := *r
 	trial.result.Steps, trial.result.Evidence = r.listed(), r.stored.Listed()
@@ -166,12 +170,14 @@ func (r *decided) provable() error {
 	}
 	r.result.Manifest, r.result.Trigger.Raw, r.result.Parameters = nil, nil, nil
 	return problem.New(problem.Problem{
-		Code: "manifest.evidence", Where: manifest.Name, Message: "the result that has the manifest and the parameters in it cannot be stored, so nothing was executed: " + err.Error(),
+		Code: "manifest.evidence", Where: manifest.Name,
+		Message: "nothing was executed, as the result with the manifest and the parameters in it cannot be stored: " +
+			err.Error(),
 		Hint: "take large values out of the manifest and the request, into files of the package",
 	}, err)
 }
 
-// listed are the steps of the job as a result lists them before they are run.
+// listed lists the steps of the job as a result shows them before they run.
 func (r *decided) listed() []evidence.Step {
 	var all []evidence.Step
 	for _, s := range r.job.Plan {
@@ -180,8 +186,8 @@ func (r *decided) listed() []evidence.Step {
 	return all
 }
 
-// mayReadSecrets refuses secrets where there is no vault, or where scripts could also take the function's identity and
-// the environment's policy has not accepted that.
+// mayReadSecrets refuses secrets if there is no vault, or if scripts could also take the function's identity and the
+// environment's policy does not accept that.
 func (r *decided) mayReadSecrets() error {
 	if r.exec.Secrets == nil {
 		return secrets.NoVault()
@@ -192,7 +198,7 @@ func (r *decided) mayReadSecrets() error {
 	return confinement.ForSecrets(r.planned().Level())
 }
 
-// readSecrets fetches the secrets of a plan and makes sure that none of them is shown.
+// readSecrets reads the secrets of a plan and hides them.
 func (r *decided) readSecrets(ctx context.Context, plan *manifest.Plan) error {
 	hide, problems := hiding.Sensitive(plan.Arguments())
 	if wanted := plan.Manifest().Secrets; len(wanted) > 0 {
@@ -214,24 +220,25 @@ func (r *decided) readSecrets(ctx context.Context, plan *manifest.Plan) error {
 	return problem.Join(append(problems, r.hides.TooMuch()...))
 }
 
-// onlyChecked ends a run that was to validate and admit.
+// onlyChecked ends a run whose action is check.
 func (r *run) onlyChecked(ctx context.Context) error {
 	if err := r.provable(); err != nil {
 		return err
 	}
 	r.result.Steps = r.listed()
 	r.result.Execution.Note = "the package was checked and may run; nothing was executed"
-	return errors.Join(r.withoutResult(ctx), r.fetcher().Current(ctx, fetch.Found{Request: r.request, Created: r.created}, r.history))
+	return errors.Join(r.withoutResult(ctx),
+		r.fetcher().Current(ctx, fetch.Found{Request: r.request, Created: r.created}, r.history))
 }
 
-// execute has the job done.
+// execute runs the job.
 func (r *run) execute(ctx context.Context, plan *manifest.Plan) error {
-	if err := r.decide(ctx); err != nil {
+	if err := r.applyWayBack(ctx); err != nil {
 		return err
 	}
 	r.job.Times.Kept = undoShare(ctx, plan)
 	outcome, err := r.here().Run(ctx, r.job, r.journal(ctx))
-	r.take(outcome)
+	r.takeOutcome(outcome)
 	switch {
 	case errors.Is(err, steps.ErrNoTime):
 		return r.tooLong(r.exec.NoTime(r.killAt))
@@ -244,8 +251,8 @@ func (r *run) execute(ctx context.Context, plan *manifest.Plan) error {
 	return err
 }
 
-// decide makes the job go by the run that this one goes back to, if there is one.
-func (r *run) decide(ctx context.Context) error {
+// applyWayBack adapts the job to the run that this one goes back to, if there is one.
+func (r *run) applyWayBack(ctx context.Context) error {
 	switch {
 	case r.result.Action == string(intake.ActionRollback):
 		return r.back.RollBack(ctx, &r.job)

@@ -16,7 +16,7 @@ import (
 	"cemli-executor/manifest"
 )
 
-// recall makes the run one of what the request goes back to.
+// recall takes over everything from the run that the request goes back to.
 func (r *earlier) recall(ctx context.Context) (err error) {
 	r.result.PreviousRunID = r.request.PreviousRun()
 	if r.back, err = goback.Recall(ctx, r.exec.Follower, r.request); err != nil {
@@ -31,7 +31,7 @@ func (r *earlier) recall(ctx context.Context) (err error) {
 	return nil
 }
 
-// bound ends the run in time for the evidence.
+// bound limits the run to a deadline that leaves time for the evidence.
 func (r *decided) bound(ctx context.Context) (context.Context, context.CancelFunc, error) {
 	end := r.result.Start.Add(r.limits.RunTime)
 	if hard, ok := ctx.Deadline(); ok && hard.Add(-r.exec.Reserve).Before(end) {
@@ -44,7 +44,7 @@ func (r *decided) bound(ctx context.Context) (context.Context, context.CancelFun
 	return ctx, cancel, nil
 }
 
-// supported refuses what is not for this executor and what this version cannot do.
+// supported refuses requests that are not for this executor, and requests that this version cannot serve.
 func (r *report) supported(ctx context.Context) error {
 	if r.request.Bucket != r.exec.Packages.Name() {
 		return wrongBucket(r.request.Bucket, r.exec.Packages.Name())
@@ -58,7 +58,7 @@ func (r *report) supported(ctx context.Context) error {
 	}
 	r.request.Namespace = namespace
 	if r.request.Object == "" && r.request.PreviousRun() != "" {
-		return r.request.Consistent() // that run says of which object it was
+		return r.request.Consistent() // the object is taken from that run
 	}
 	if err := intake.CheckName(r.request.Object); err != nil {
 		return err
@@ -73,8 +73,8 @@ func wrongBucket(got, want string) error {
 	}, nil)
 }
 
-// readPolicy reads the policy and makes its limits those of the run; nil where none is
-// set. A policy that is set and cannot be had stops everything.
+// readPolicy reads the policy and tightens the run's limits by it; it returns nil if none is configured. If a policy is
+// configured and cannot be read, nothing runs.
 func (r *decided) readPolicy(ctx context.Context) (*manifest.Policy, error) {
 	if r.exec.Policy == nil {
 		r.result.Policy = evidence.Policy{Source: "none"}

@@ -11,8 +11,8 @@ import (
 	"cemli-executor/internal/problem"
 )
 
-// isDuplicate is the answer to a request that another run has done or is doing: that run, and how
-// it ended. It leaves no evidence of its own.
+// isDuplicate returns the answer to a request that another run serves or has served: that run, and how it ended. The
+// request leaves no evidence of its own.
 func (r *report) isDuplicate(other claim.Claim) evidence.Result {
 	why := duplicateOf(other).why
 	r.result.RunID, r.result.Attempt, r.result.Message, r.result.Duplicate = other.RunID, other.Attempt, why, true
@@ -26,7 +26,7 @@ func (r *report) isDuplicate(other claim.Claim) evidence.Result {
 	return r.result
 }
 
-// conclude sets status, message and error.
+// conclude sets the status, the message and the error of the result.
 func (r *earlier) conclude(failure error) {
 	res := &r.result
 	res.End = res.Start.Add(time.Since(r.begun))
@@ -46,8 +46,8 @@ func (r *earlier) conclude(failure error) {
 	}
 }
 
-// goesOnLater is the answer to a request that goes on later. It leaves no evidence yet.
-func (r *report) goesOnLater(why string) evidence.Result {
+// answerLater returns the answer to a request that is served later. It leaves no evidence yet.
+func (r *report) answerLater(why string) evidence.Result {
 	r.result.Status, r.result.Message, r.result.Execution.Note = evidence.StatusInProgress, why, why
 	r.exec.Log.Info("goes on later", "run_id", r.result.RunID, "object", r.request.Object, "why", why)
 	return r.result

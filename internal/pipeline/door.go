@@ -14,40 +14,40 @@ import (
 
 // Invocation is what a run has to know of the invocation that makes it.
 type Invocation struct {
-	KillAt time.Time // when the process may be killed; zero: not said
-	Whole  bool      // most of the invocation's time is left
+	KillAt   time.Time // when the process may be killed; zero: not said
+	FullTime bool      // most of the invocation's time is left
 }
 
-// Ended is what came of a request in one invocation.
+// Ended is how one invocation ended a request.
 type Ended struct {
 	Result  evidence.Result
-	Request intake.Request // with all that was found out about it
+	Request intake.Request // with everything that was learned about it
 	Created time.Time      // when the package's object was written
 	Hides   hiding.Hidden  // what is hidden of the run
 	Left    []string       // concurrency groups that the run has left, and in which others wait
-	HandOff string         // the pending request, if another invocation is to go on with it
-	// Sets is the claim of all parameter sets that the request turned out to stand for: then this was no run.
+	HandOff string         // the pending request, if another invocation is to serve it
+	// Sets is not nil if the request turned out to stand for several parameter sets: then there was no run.
 	Sets *Sets
 }
 
-// Sets is a request that stands for one run for each parameter set of its package.
+// Sets is a request that stands for one run per parameter set of its package.
 type Sets struct {
-	Claim  claim.Claim // of all sets
-	Held   *claim.Held // the same, while it is this invocation's; nil: another one has done them, or is doing it
-	GoesOn bool        // a set that does not succeed does not stop those after it
+	Claim     claim.Claim // of all sets
+	Acquired  *claim.Held // the same, if this invocation has acquired it; nil: another one runs the sets, or has
+	KeepGoing bool        // the sets after one that does not succeed run all the same
 }
 
-// Run makes one run of a request. The error says that the invocation itself has to fail, so that its sender tries
-// again or is told; there is a result all the same.
+// Run makes one run of a request. It returns an error if the invocation itself has to fail, so that its sender tries
+// again or is told; there is a result in any case.
 func (e *Engine) Run(ctx context.Context, request intake.Request, of Invocation) (Ended, error) {
 	r := e.begin(request)
 	defer r.cleanUp()
-	r.killAt, r.whole = of.KillAt, of.Whole
+	r.killAt, r.fullTime = of.KillAt, of.FullTime
 	err := r.end(ctx, r.pipeline(ctx))
 	return r.ended(), err
 }
 
-// SetAside ends a request on which the executor has died so often, without looking at its package.
+// SetAside ends a request on which the executor has died too often, without reading its package.
 func (e *Engine) SetAside(ctx context.Context, request intake.Request, of Invocation, deaths int) (Ended, error) {
 	r := e.begin(request)
 	defer r.cleanUp()
@@ -56,26 +56,29 @@ func (e *Engine) SetAside(ctx context.Context, request intake.Request, of Invoca
 	if failure == nil {
 		failure = problem.New(problem.Problem{
 			Code: "state.deaths", Where: request.Object,
-			Message: fmt.Sprintf("the executor died %d times on the package before anything of it was executed; it is set aside", deaths),
-			Hint:    "see the function's log and memory at those times; give the function more memory, or upload a smaller package",
+			Message: fmt.Sprintf("the executor died %d times on the package before anything of it was executed; it "+
+				"is set aside", deaths),
+			Hint: "see the function's log and memory at those times; give the function more memory, or upload a " +
+				"smaller package",
 		}, nil)
 	}
 	err := r.end(ctx, failure)
 	return r.ended(), err
 }
 
-// SkipSet leaves the evidence of a parameter set that is not run, because one before it did not succeed. What the
-// package is, is known from the set right before it.
+// SkipSet leaves the evidence of a parameter set that does not run because one before it did not succeed. The package
+// is described as in the set right before it.
 func (e *Engine) SkipSet(
 	ctx context.Context, request intake.Request, of Invocation, before Ended, failed evidence.Result,
 ) (Ended, error) {
 	r := e.begin(request)
 	r.killAt = of.KillAt
-	r.name = before.Result.Package.Name
-	r.result.Package, r.result.Manifest, r.result.Policy = before.Result.Package, before.Result.Manifest, before.Result.Policy
+	was := before.Result
+	r.name = was.Package.Name
+	r.result.Package, r.result.Manifest, r.result.Policy = was.Package, was.Manifest, was.Policy
 	r.hides = before.Hides.For(r.request.Parameters)
 	r.result.Parameters = r.hides.Asked(r.request.Parameters)
-	r.result.Trigger, r.result.Reason, r.result.Reference = before.Result.Trigger, before.Result.Reason, before.Result.Reference
+	r.result.Trigger, r.result.Reason, r.result.Reference = was.Trigger, was.Reason, was.Reference
 	namespace, err := e.Namespace(ctx)
 	if err != nil {
 		return r.ended(), err
@@ -85,7 +88,7 @@ func (e *Engine) SkipSet(
 	return r.ended(), err
 }
 
-// ended is what came of the run.
+// ended returns how the run ended.
 func (r *run) ended() Ended {
 	end := Ended{
 		Result: r.result, Request: r.request, Created: r.created, Hides: r.hides, Left: r.released, HandOff: r.handOff,
@@ -94,30 +97,28 @@ func (r *run) ended() Ended {
 	case duplicate:
 		end.Sets = &Sets{Claim: v.claim}
 	case split:
-		end.Sets = &Sets{Claim: v.sets.Claim, Held: v.sets, GoesOn: v.goesOn}
+		end.Sets = &Sets{Claim: v.sets.Claim, Acquired: v.sets, KeepGoing: v.keepGoing}
 	}
 	return end
 }
 
-// Refused, Later and Duplicate answer requests that the invocation makes no run of, or not now. They leave no evidence.
-
-// Refused is the answer to a request that could not become a run.
+// Refused returns the answer to a request that could not become a run. It leaves no evidence.
 func (e *Engine) Refused(request intake.Request, err error) evidence.Result {
 	r := e.begin(request)
 	r.conclude(err)
 	return r.result
 }
 
-// Later is the answer to a request that goes on later.
+// Later returns the answer to a request that is served later. It leaves no evidence.
 func (e *Engine) Later(request intake.Request, why string) evidence.Result {
 	r := e.begin(request)
 	if request.Continue == "" {
 		r.key()
 	}
-	return r.goesOnLater(why)
+	return r.answerLater(why)
 }
 
-// Duplicate is the answer to a request that another run has done, or is doing.
+// Duplicate returns the answer to a request that another run serves or has served. It leaves no evidence.
 func (e *Engine) Duplicate(request intake.Request, other claim.Claim) evidence.Result {
 	r := e.begin(request)
 	if request.Continue == "" {

@@ -19,22 +19,22 @@ import (
 	"cemli-executor/internal/store"
 )
 
-// end ends the run, as the verdict or the failure says that stopped its stages. Of a run that is this
-// invocation's to end it stores what is not stored yet, commits the result, and logs the last line. The error
-// says why the invocation must fail.
+// ends the run by the verdict or the failure that stopped its stages. It stores the evidence that is not stored yet,
+// commits the result, and logs the last line, if this invocation has the run to end. The error says why the invocation
+// must fail.
 func (r *run) end(ctx context.Context, failure error) error {
 	ctx, cancel := r.forEvidence(ctx)
 	defer cancel()
-	unknown := false // the state bucket refuses: nobody can tell what ran, and what has a result
+	unknown := false // the state bucket refuses access, so that nobody can tell what ran and what has a result
 	if r.claim == nil && r.endsRequest(failure) {
-		// A refusal that came before the claim is the request's end, too, and once only.
+		// A request that is refused before it has a claim ends too, and only once.
 		if err := r.acceptRefused(ctx); err != nil {
 			failure, unknown = err, errors.Is(err, store.ErrRefused)
 		}
 	}
 	if r.claim == nil && failure != nil && !verdictOf(failure).ofAllSets() {
-		// From the first result on it is known since when uploads are looked after.
-		if err := r.watched(ctx); err != nil {
+		// The watch starts with the first result.
+		if err := r.checkWatch(ctx); err != nil {
 			failure, unknown = err, errors.Is(err, store.ErrRefused)
 		}
 	}
@@ -51,8 +51,8 @@ func (r *run) end(ctx context.Context, failure error) error {
 	case v.kind == later:
 		r.postpone(ctx, v)
 		return nil
-	case unknown, !r.started && Retryable(failure) && r.triedLess(failure):
-		r.putOff(ctx, failure)
+	case unknown, !r.started && Retryable(failure) && r.triesLeft(failure):
+		r.retryLater(ctx, failure)
 		return failure
 	}
 	r.conclude(failure)
@@ -69,24 +69,24 @@ func (r *run) end(ctx context.Context, failure error) error {
 	return r.committed(ctx, failure)
 }
 
-// forEvidence is a context that outlives a cancelled one, but not the process. A run that has begun may use
-// all of the time that is left for its evidence, as far as nobody else may take the run over.
-func (r *held) forEvidence(ctx context.Context) (context.Context, context.CancelFunc) {
+// forEvidence returns a context that outlives a cancelled one but not the process. A run that has started may use all
+// of the time left for its evidence, up to the end of its lease.
+func (r *acquired) forEvidence(ctx context.Context) (context.Context, context.CancelFunc) {
 	end := time.Now().Add(max(r.exec.Reserve, time.Second))
 	switch hard, ok := ctx.Deadline(); {
-	case !ok: // nobody is going to end the process
+	case !ok: // nothing ends the process
 		end = time.Now().Add(max(r.exec.Reserve, time.Minute))
 	case r.started || hard.Before(end):
 		end = hard
 	}
-	if lease := time.Until(r.leased()); r.started && lease > 0 && time.Now().Add(lease).Before(end) {
+	if lease := time.Until(r.leaseEnd()); r.started && lease > 0 && time.Now().Add(lease).Before(end) {
 		end = time.Now().Add(lease)
 	}
 	return context.WithDeadline(context.WithoutCancel(ctx), end)
 }
 
-// endsRequest reports whether a failure before the claim is about one version of the object, or one event, and so
-// the end of the request.
+// endsRequest reports whether a failure before the claim ends the request: it is about one version of the object, or
+// one event.
 func (r *run) endsRequest(failure error) bool {
 	if kind := verdictOf(failure).kind; failure == nil || Retryable(failure) || kind == duplicate || kind == split {
 		return false
@@ -94,14 +94,14 @@ func (r *run) endsRequest(failure error) bool {
 	return (r.request.ETag != "" || r.request.OnEvent) && r.request.Bucket == r.exec.Packages.Name()
 }
 
-// triedLess reports whether the request may be tried once more.
-func (r *held) triedLess(failure error) bool {
+// triesLeft reports whether the request may be tried once more.
+func (r *acquired) triesLeft(failure error) bool {
 	return r.claim == nil || !counts(failure) || r.claim.Tries+1 < r.limits.Attempts
 }
 
-// putOff ends a run that could not begin for a reason that may pass. It leaves no evidence, as a later invocation
-// does the work.
-func (r *run) putOff(ctx context.Context, failure error) {
+// retryLater ends a run that could not begin for a reason that may pass. It leaves no evidence, as a later invocation
+// serves the request.
+func (r *run) retryLater(ctx context.Context, failure error) {
 	r.release(ctx, failure, counts(failure))
 	r.conclude(failure)
 	if next := "; nothing was executed, and "; r.pending == "" && r.request.ByHand() {
@@ -109,26 +109,27 @@ func (r *run) putOff(ctx context.Context, failure error) {
 	} else {
 		r.result.Message += next + "the request is tried again"
 	}
-	r.log.Warn("the run could not begin", "object", r.request.Object, "code", problem.CodeOf(failure), "error", failure.Error())
+	r.log.Warn("the run could not begin", "object", r.request.Object, "code", problem.CodeOf(failure),
+		"error", failure.Error())
 }
 
-// postpone ends a run that goes on later.
+// postpone ends a run that is served later.
 func (r *run) postpone(ctx context.Context, v verdict) {
 	r.release(ctx, nil, false)
 	r.handOff = v.handOff
-	r.goesOnLater(v.why)
+	r.answerLater(v.why)
 }
 
-// keepNoting notes the end of the steps, if that could not be done before, until there is no time left or the
-// function that it returns is called: then the claim is nobody else's to change.
-func (r *held) keepNoting(ctx context.Context) (stop func(enough bool)) {
+// keepNoting retries to note the end of the steps, if that has failed before, until the time is over or until the
+// returned function stops it, after which the claim no longer changes.
+func (r *acquired) keepNoting(ctx context.Context) (stop func(enough bool)) {
 	if r.noteLater == nil {
 		return func(bool) {}
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	var beside sync.WaitGroup
 	beside.Go(func() {
-		if err := store.Patience(r.part).Insist(ctx, r.noteLater); err != nil {
+		if err := store.Patience(r.perRequest).Insist(ctx, r.noteLater); err != nil {
 			r.log.Warn("the end of the steps could not be noted", "error", err.Error())
 		}
 	})
@@ -151,20 +152,24 @@ func (r *run) committed(ctx context.Context, failure error) error {
 	return nil
 }
 
-// adoptResult ends a run whose result is there already: an earlier holder of the claim has stored it
-// and died, or a later one has found this run dead.
+// adoptResult ends a run whose result exists already: an earlier holder of the claim stored it and died, or a later one
+// found this run dead.
 func (r *run) adoptResult(ctx context.Context, failure error) error {
 	stored, digest, err := r.exec.Follower.ReadResult(ctx, r.runID())
 	switch {
 	case err != nil:
 		return r.unstored(ctx, err)
-	case digest == r.digest: // it is this run's own, whatever the store has answered
+	case digest == r.digest: // this run stored it, although the store's answer was an error
 		return r.committed(ctx, failure)
 	}
 	r.log.Warn("the run has a result already", "status", stored.Status)
-	known := claim.Claim{RunID: stored.RunID, Attempt: stored.Attempt, State: claim.Done, Outcome: claim.Outcome{Status: string(stored.Status)}}
-	if r.claim != nil && !r.started { // else the invocation that took this run for dead notes what became of it, and frees the group
-		change := cmp.Or(r.claim.Change(), r.doing)
+	known := claim.Claim{
+		RunID: stored.RunID, Attempt: stored.Attempt, State: claim.Done,
+		Outcome: claim.Outcome{Status: string(stored.Status)},
+	}
+	// Otherwise the invocation that took this run for dead notes how it ended, and frees the group.
+	if r.claim != nil && !r.started {
+		change := cmp.Or(r.claim.Change(), r.change)
 		end := r.exec.Follower.Do(ctx, r.claim, stored, digest, change, nil)
 		if followup.Recorded(end) {
 			r.leave(ctx)
@@ -178,21 +183,22 @@ func (r *run) adoptResult(ctx context.Context, failure error) error {
 // unstored ends a run whose evidence could not be stored.
 func (r *run) unstored(ctx context.Context, err error) error {
 	described := problem.Of(err, problem.Problem{Code: "store.evidence", Message: "the evidence could not be stored"})
-	if given := r.giveBack(ctx, err, true); given && !r.mayAppear() {
+	if given := r.releaseClaim(ctx, err, true); given && !r.mayStillAppear() {
 		r.leave(ctx)
 	}
-	r.logWhole()
+	r.logResult()
 	r.finishLog("the evidence could not be stored", err)
-	r.result.Error, r.result.Status, r.result.Message = evidence.NewError(described), evidence.StatusError, "the evidence could not be stored: "+described.Message()
+	r.result.Error, r.result.Status = evidence.NewError(described), evidence.StatusError
+	r.result.Message = "the evidence could not be stored: " + described.Message()
 	return fmt.Errorf("store evidence of %s: %w", r.runID(), err)
 }
 
-// mayAppear reports whether the result may be stored yet, by a request that nobody waits for any more, and has
-// an effect. The next run of the group has to know, so that the group becomes free only when the lease ends.
-func (r *run) mayAppear() bool { return r.digest != "" && r.doing != nil }
+// mayStillAppear reports whether the result may still be stored by a request to the store that is no longer waited for,
+// and has an effect. The next run of the group has to know of it, so the group stays occupied until its lease ends.
+func (r *run) mayStillAppear() bool { return r.digest != "" && r.change != nil }
 
-// logWhole puts the result into the log, where nothing else has it.
-func (r *found) logWhole() {
+// logResult puts the result into the log, as it is stored nowhere.
+func (r *found) logResult() {
 	r.result.Outputs, r.result.Evidence = r.outcome.Outputs, r.stored.Listed()
 	r.hides.Mask(&r.result)
 	if doc, err := r.result.EncodeShort(); err == nil {
@@ -200,13 +206,13 @@ func (r *found) logWhole() {
 	}
 }
 
-// following is the part of the time for evidence that is kept for what follows the result.
-const following = 2 * time.Second
+// followUpTime is the part of the time for evidence that is reserved for what follows the result.
+const followUpTime = 2 * time.Second
 
-// commit stores everything that is not stored yet and then the result.
+// commit stores the evidence that is not stored yet, and then the result.
 func (r *found) commit(ctx context.Context) error {
 	end, _ := ctx.Deadline() // forEvidence has set it
-	ctx, cancel := context.WithDeadline(ctx, end.Add(-min(following, time.Until(end)/4)))
+	ctx, cancel := context.WithDeadline(ctx, end.Add(-min(followUpTime, time.Until(end)/4)))
 	defer cancel()
 	if err := r.copies.Wait(); err != nil {
 		return err
@@ -225,7 +231,7 @@ func (r *found) commit(ctx context.Context) error {
 	r.hides.Mask(&r.result)
 	err := r.putJUnit(ctx)
 	if errors.Is(err, store.ErrExists) {
-		r.log.Warn("there is a JUnit report of an earlier try, which stays") // one that stored no result
+		r.log.Warn("there is a JUnit report of an earlier try, which stays") // by a try that stored no result
 		err = r.stored.Adopt(ctx, evidence.Dir(r.runID())+junitReport)
 	}
 	if err != nil {
@@ -244,7 +250,7 @@ func (r *found) commit(ctx context.Context) error {
 	return err
 }
 
-// collect keeps what the scripts left to be kept: the summary, and files as artifacts.
+// collect stores what the scripts left as a summary and as artifacts.
 func (r *found) collect(ctx context.Context) error {
 	if !r.outcome.Began {
 		return nil
@@ -263,7 +269,7 @@ func (r *found) collect(ctx context.Context) error {
 
 const junitReport = "junit.xml"
 
-// putJUnit stores the run as a JUnit report.
+// putJUnit stores the JUnit report.
 func (r *report) putJUnit(ctx context.Context) error {
 	doc, err := r.result.JUnit()
 	if err != nil {
@@ -272,12 +278,12 @@ func (r *report) putJUnit(ctx context.Context) error {
 	return r.create(ctx, junitReport, doc, "application/xml")
 }
 
-// create creates one document of the evidence.
+// create stores one document of the evidence, create-only.
 func (r *report) create(ctx context.Context, name string, doc []byte, contentType string) error {
 	return r.stored.Insist(ctx, r.document(name, contentType, bytes.NewReader(doc), int64(len(doc))))
 }
 
-// finishLog is the run's last line, made for alarms to count.
+// finishLog logs the run's last line, which alarms can count.
 func (r *report) finishLog(message string, failure error) {
 	if r.result.RunID == "" {
 		r.runID()
@@ -292,12 +298,12 @@ func (r *report) finishLog(message string, failure error) {
 		r.log.Info(message, fields...)
 		return
 	}
-	// The log has the causes too, which answers and evidence do not.
-	r.log.Error(message, append(fields, "code", problem.CodeOf(failure), "error", r.hides.Masker.String(failure.Error()))...)
+	// Only the log has the causes; answers and evidence do not.
+	r.log.Error(message,
+		append(fields, "code", problem.CodeOf(failure), "error", r.hides.Masker.String(failure.Error()))...)
 }
 
-// cleanUp removes the run's directory; what cannot be removed is logged and will be
-// tried again by the next run.
+// cleanUp removes the run's directory. If that fails it logs why, and the next run tries again.
 func (r *found) cleanUp() {
 	r.stored.Close()
 	if r.dir == nil {
@@ -308,16 +314,15 @@ func (r *found) cleanUp() {
 	}
 }
 
-// followUp does what follows the result, and says in the claim how the run has ended. What fails
-// is found by the sweep.
+// followUp does what follows the result and concludes the claim. A sweep retries what fails.
 func (r *run) followUp(ctx context.Context) {
-	if r.claim == nil { // a request that was refused as it stands: its sender may mend it and ask again
+	if r.claim == nil { // the request was refused as it stands; its sender may correct it and send it again
 		r.exec.Follower.Tell(ctx, r.result)
 		return
 	}
-	end := r.exec.Follower.Do(ctx, r.claim, r.result, r.digest, r.doing, r.history)
+	end := r.exec.Follower.Do(ctx, r.claim, r.result, r.digest, r.change, r.history)
 	if followup.Recorded(end) {
-		r.leave(ctx) // else the next of the group would not know of this run
+		r.leave(ctx) // otherwise the next run of the group would not know of this one
 	}
 	r.exec.Follower.Conclude(ctx, r.claim, end)
 }

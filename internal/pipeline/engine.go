@@ -1,4 +1,4 @@
-// Package pipeline is one run: fetch, open, accept, extract, enter, admit, apply, commit.
+// Package pipeline makes one run: fetch, open, accept, extract, enter, admit, apply, commit.
 //
 // It takes one request to one result. It reads exactly one version of the package's object, refuses it whole if
 // anything is wrong with it, runs the plan's scripts one after the other in a directory of their own, and stores the
@@ -31,8 +31,8 @@ type Config struct {
 	Packages store.Bucket // the only bucket that packages are read from
 	Results  store.Bucket // the bucket for evidence, create-only
 	State    store.Bucket // what runs have to know of each other
-	// KeepPackages keeps a copy of what is applied, and of the policies, in Results: going back does
-	// not depend on what is left in Packages then.
+	// KeepPackages keeps copies of applied packages and of policies in Results, so that going back does not depend on
+	// what is left in Packages.
 	KeepPackages bool
 	// Policy is the environment's admission policy; nil: every valid package may run.
 	Policy *admission.Policy
@@ -40,43 +40,42 @@ type Config struct {
 	Namespace func(context.Context) (string, error)
 
 	Environment string // where the change is made: dev, test, prod, local …
-	// WorkDir is a folder that this executor alone uses; it is created if need be and
-	// emptied at the start of each run.
+	// WorkDir is a folder that only this executor uses; each run creates it if need be and empties it first.
 	WorkDir string
 	Reserve time.Duration // kept from the invocation's time for the evidence
 	Limits  admission.Limits
-	Sandbox sandbox.Level // the least that may run
+	Sandbox sandbox.Level // the lowest level at which scripts may run
 	// Scripts are limits of the platform that the scripts have to share; zero: none.
 	Scripts sandbox.Limits
-	// Output says what of the scripts' output goes to Log.
+	// Output says which part of the scripts' output goes to Log.
 	Output   OutputMode
 	Identity evidence.Identity
 	Log      *slog.Logger
-	// Announce tells of a run after its result is stored; nil: nobody is told.
+	// Announce announces a run after its result is stored; nil: runs are not announced.
 	Announce func(context.Context, evidence.Result) error
-	// WriteLog reads OCI's log of writes to Packages, for who uploaded what; nil: nobody is looked for.
+	// WriteLog reads OCI's log of writes to Packages, to find out who uploaded what; nil: that is not looked up.
 	WriteLog uploader.WriteLog
 	// Secrets reads the vault; nil: there is none.
 	Secrets secrets.Source
 	// LogWriter is what Log writes to, if that can hold records back; nil: it cannot.
 	LogWriter *logwriter.Writer
-	// Invoke asks for another, longer invocation that goes on with an accepted request; nil: there
-	// is none: what does not fit the rest of this one is left to the next sweep, and what fits none is refused.
+	// Invoke asks for another, longer invocation to serve an accepted request; nil: there is none, so that what does
+	// not fit into the rest of this invocation waits for the next sweep, and what fits into none is refused.
 	Invoke func(ctx context.Context, pending string) error
 	// Clock is this machine's clock; nil: time.Now.
 	Clock func() time.Time
 	Children
 }
 
-// Children is how processes are started.
+// Children says how processes are started.
 type Children struct {
-	// Keeper: a process of its own is the scripts' parent, which ends them when this program is killed.
+	// Keeper makes the scripts' parent a process of its own, which ends them when this program is killed.
 	Keeper bool
 	// Spawn runs one command until ctx ends; nil: sandbox.Run.
 	Spawn func(ctx context.Context, c sandbox.Command) (sandbox.Outcome, error)
 }
 
-// OutputMode says what of the scripts' output is logged.
+// OutputMode says which part of the scripts' output is logged.
 type OutputMode string
 
 // The output modes.
@@ -86,11 +85,10 @@ const (
 	OutputNone OutputMode = "none"
 )
 
-// Engine makes runs in one environment. It has the environment's buckets, what is configured for it, and what its runs
-// know of each other.
+// Engine makes runs in one environment, with its buckets and its configuration.
 type Engine struct {
 	Config
-	Now      func() time.Time  // by this machine's clock, in UTC, for what others read
+	Now      func() time.Time  // by this machine's clock, in UTC, for times that are stored
 	Book     claim.Book        // the state bucket
 	Follower followup.Follower // does what follows results
 }
@@ -112,18 +110,19 @@ func New(config Config) *Engine {
 	return e
 }
 
-// NoTime is the error for an invocation, killed at a time, in which the first step of a run would have no time. A zero
-// time is not known.
+// NoTime returns the error for an invocation that is killed at a time before the first step of a run could end. A zero
+// time is unknown.
 func (e *Engine) NoTime(killAt time.Time) error {
 	return problem.New(problem.Problem{
 		Code: "step.deadline",
-		Message: fmt.Sprintf("no time is left for steps: the invocation keeps %s for the evidence and %s to stop a step",
+		Message: fmt.Sprintf(
+			"no time is left for steps: the invocation keeps %s for the evidence and %s to stop a step",
 			e.Reserve, grace),
 		Hint: e.moreTime(killAt, "CEMLI_RESERVE"),
 	}, nil)
 }
 
-// moreTime is how a run gets the time that it needs.
+// moreTime returns the hint how a run gets the time that it needs.
 func (e *Engine) moreTime(killAt time.Time, lower string) string {
 	hint := "raise the function's timeout, or lower " + lower
 	if e.Invoke == nil && !killAt.IsZero() {
@@ -139,34 +138,7 @@ const (
 	preparing = time.Minute
 )
 
-// Watch reads since when uploads are looked after, or begins that.
-func (e *Engine) Watch(ctx context.Context, since time.Time) (claim.Watch, error) {
-	w, ok, err := e.Book.Watch(ctx)
-	if ok || err != nil {
-		return w, err
-	}
-	ran := false
-	for _, prefix := range []string{"runs/", "packages/"} { // a copy of a package is there before its run is
-		page, err := e.Results.List(ctx, store.ListOptions{Prefix: prefix, Limit: 1})
-		if err != nil {
-			return w, err
-		}
-		ran = ran || len(page.Objects) > 0
-	}
-	if !ran {
-		return e.Book.StartWatch(ctx, since)
-	}
-	// Another run may have begun the watch, and ended, between the two looks.
-	if w, ok, err = e.Book.Watch(ctx); ok || err != nil {
-		return w, err
-	}
-	return w, problem.New(problem.Problem{
-		Code: "state.lost", Where: e.State.Name() + "/watch.json", Message: "there are results, and the state bucket does not know what ran: nothing is run, as it might run again",
-		Hint: "restore the state bucket; or, knowing that nothing that ran will be uploaded again, put {\"schema_version\":1,\"since\":\"" + e.Now().Format(time.RFC3339) + "\"} there",
-	}, nil)
-}
-
-// Accept stores the request as a pending one, under a name.
+// Accept stores the request as a pending one, under a name. made is false if it was stored before.
 func (e *Engine) Accept(ctx context.Context, name string, request intake.Request) (made bool, err error) {
 	doc, err := request.Encode()
 	if err != nil {
@@ -175,8 +147,8 @@ func (e *Engine) Accept(ctx context.Context, name string, request intake.Request
 	return e.Book.Accept(ctx, name, doc)
 }
 
-// LeaseEnd is when a lease ends that begins now: after what the run may still need, and no later than the
-// invocation, which the platform kills at hard. A zero hard or need is not known.
+// LeaseEnd returns when a lease that begins now ends: after the time that the run may still need, and no later than the
+// invocation, which the platform kills at hard. A zero hard or need is unknown.
 func (e *Engine) LeaseEnd(hard time.Time, need, runTime time.Duration) time.Time {
 	end := hard
 	if end.IsZero() {
@@ -188,20 +160,21 @@ func (e *Engine) LeaseEnd(hard time.Time, need, runTime time.Duration) time.Time
 	return end.Add(leaseMargin).UTC()
 }
 
-// Retryable reports whether a failure before the first step says nothing of the request: the same
-// may succeed later.
+// Retryable reports whether a failure before the first step may pass, so that the same request may succeed later.
 func Retryable(failure error) bool { return failure != nil && codes.OfError(failure).Retried }
 
-// counts reports whether a failure counts as a try. What a person has to mend first does not: the
-// request goes on afterwards.
+// counts reports whether a failure counts as a try. One that a person has to mend first does not, as the request is
+// served afterwards.
 func counts(failure error) bool { return codes.OfError(failure).Counted }
 
-// LastError is what a claim keeps of a failure, so that the result can tell it; nil of none.
+// LastError returns what a claim keeps of a failure, for the result; nil for no failure.
 func LastError(failure error) *problem.Problem {
 	if failure == nil {
 		return nil
 	}
-	described := problem.Of(failure, problem.Problem{Code: codes.Internal, Message: "the executor could not do its work"})
+	described := problem.Of(failure, problem.Problem{
+		Code: codes.Internal, Message: "the executor could not do its work",
+	})
 	return &problem.Problem{Code: described.Code(), Message: evidence.Cut(described.Message(), 1000)}
 }
 

@@ -85,7 +85,7 @@ func (b *bench) upload(name string, zip []byte) intake.Request {
 
 func (b *bench) run(q intake.Request) pipeline.Ended {
 	b.t.Helper()
-	ended, err := b.Run(b.t.Context(), q, pipeline.Invocation{Whole: true})
+	ended, err := b.Run(b.t.Context(), q, pipeline.Invocation{FullTime: true})
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -123,7 +123,8 @@ func (b *bench) committed(runID string) evidence.Result {
 // again is no other run, and leaves nothing.
 func TestARunAndTheSameAgain(t *testing.T) {
 	b := newBench(t)
-	q := b.upload("sample-1.0.0.zip", testkit.Zip(t, files{"manifest.json": manifestOf(""), "steps/run.sh": "echo ran"}))
+	q := b.upload("sample-1.0.0.zip",
+		testkit.Zip(t, files{"manifest.json": manifestOf(""), "steps/run.sh": "echo ran"}))
 	first := b.run(q)
 	r := first.Result
 	if r.Status != evidence.StatusSuccess || r.Duplicate || first.Created.IsZero() || first.Request.Namespace != "ns" {
@@ -151,7 +152,8 @@ func TestARunThatCannotBegin(t *testing.T) {
 	b := newBench(t, func(c *pipeline.Config) {
 		c.Policy = &admission.Policy{Source: "p.json", Read: func(context.Context) ([]byte, error) { return nil, down }}
 	})
-	q := b.upload("sample-1.0.0.zip", testkit.Zip(t, files{"manifest.json": manifestOf(""), "steps/run.sh": "echo ran"}))
+	q := b.upload("sample-1.0.0.zip",
+		testkit.Zip(t, files{"manifest.json": manifestOf(""), "steps/run.sh": "echo ran"}))
 	ended, err := b.Run(t.Context(), q, pipeline.Invocation{})
 	failure := ended.Result.Error
 	if !errors.Is(err, store.ErrUnavailable) || failure == nil || failure.Code != "policy.unavailable" {
@@ -174,7 +176,7 @@ func TestParameterSets(t *testing.T) {
 		"manifest.json": manifestOf(`,"parameter_sets":{"DE":{},"FR":{}}`), "steps/run.sh": "exit 1",
 	}))
 	all := b.run(q)
-	if all.Sets == nil || all.Sets.Held == nil || all.Sets.GoesOn || b.stored(b.Results, "runs/") != nil {
+	if all.Sets == nil || all.Sets.Acquired == nil || all.Sets.KeepGoing || b.stored(b.Results, "runs/") != nil {
 		t.Fatalf("%+v; results %v", all.Sets, b.stored(b.Results, ""))
 	}
 	if diff := cmp.Diff([]string{"DE", "FR"}, all.Sets.Claim.Sets); diff != "" {
@@ -243,9 +245,11 @@ func TestAnswersWithoutARun(t *testing.T) {
 		got  evidence.Result
 		want answer
 	}{
-		"refused":         {b.Refused(q, refusal), answer{Status: evidence.StatusRejected, Code: "trigger.value"}},
-		"later":           {b.Later(q, "it waits"), answer{Status: evidence.StatusInProgress}},
-		"done by another": {b.Duplicate(q, done), answer{Status: evidence.StatusFailed, RunID: "run-1", Duplicate: true}},
+		"refused": {b.Refused(q, refusal), answer{Status: evidence.StatusRejected, Code: "trigger.value"}},
+		"later":   {b.Later(q, "it waits"), answer{Status: evidence.StatusInProgress}},
+		"done by another": {
+			b.Duplicate(q, done), answer{Status: evidence.StatusFailed, RunID: "run-1", Duplicate: true},
+		},
 		"being done": {
 			b.Duplicate(q, running), answer{Status: evidence.StatusInProgress, RunID: "run-1", Duplicate: true},
 		},
@@ -257,7 +261,8 @@ func TestAnswersWithoutARun(t *testing.T) {
 		if diff := cmp.Diff(c.want, got); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
-		if c.got.Action != "check" || c.got.SourceObject != q.Object || c.got.Reason != "because" || c.got.Message == "" {
+		if c.got.Action != "check" || c.got.SourceObject != q.Object || c.got.Reason != "because" ||
+			c.got.Message == "" {
 			t.Errorf("%s does not say what was asked: %+v", name, c.got)
 		}
 	}

@@ -17,12 +17,14 @@ import (
 	"cemli-executor/manifest"
 )
 
-// entries bounds how often a run looks at a group that others change all the time.
+// entries bounds how often a run reads a group that other runs keep changing.
 const entries = 20
 
-// enter makes the run the only one of its concurrency group. A run that has to wait is put into the group's queue,
-// and enter returns the verdict later. A package that admit refuses whatever happens meanwhile is refused at once.
-func (r *run) enter(ctx context.Context, m *manifest.Manifest, policy *manifest.Policy, admit func() (*manifest.Plan, error)) error {
+// enter makes the run the only one of its concurrency group. If the run has to wait, enter puts it into the group's
+// queue and returns the verdict later. A package that admit would refuse in any case is refused at once.
+func (r *run) enter(
+	ctx context.Context, m *manifest.Manifest, policy *manifest.Policy, admit func() (*manifest.Plan, error),
+) error {
 	if r.result.Action == string(intake.ActionCheck) {
 		return nil // it runs nothing
 	}
@@ -30,28 +32,23 @@ func (r *run) enter(ctx context.Context, m *manifest.Manifest, policy *manifest.
 		return r.tooLong(nil) // another invocation may have the time that the package says it takes
 	}
 	name := groupOf(m, policy, r.request.ParameterSet)
-	me := r.waiting(m)
+	me := r.queueEntry(m)
 	examined := false
 	for range entries {
 		g, err := r.exec.Book.Group(ctx, name)
 		if err != nil {
 			return err
 		}
-		busy, err := g.Occupied(ctx, me.Key)
+		free, err := r.isFree(ctx, g, me.Key)
 		if err != nil {
 			return err
 		}
-		if !busy && g.Holder != nil {
-			if err := r.exec.Follower.EndFormer(ctx, g, me.Key); err != nil {
-				return err
-			}
-		}
-		turn := !busy && g.IsTurnOf(me)
+		turn := free && g.IsTurnOf(me)
 		switch {
 		case !turn && m.Concurrency.Reject:
-			return r.refuseToWait(g)
+			return r.refuseBusy(g)
 		case turn:
-			late, ok, err := g.Enter(ctx, me, r.result.RunID, r.lease())
+			late, ok, err := g.Enter(ctx, me, r.result.RunID, r.newLease())
 			if err != nil {
 				return err
 			}
@@ -61,28 +58,39 @@ func (r *run) enter(ctx context.Context, m *manifest.Manifest, policy *manifest.
 			}
 			continue
 		case !examined:
-			if _, err := admit(); err != nil && !mayPass(err) {
+			if _, err := admit(); err != nil && !mayChange(err) {
 				return err
 			}
 			examined = true
 		}
 		if ok, err := r.claim.Join(ctx, name); err != nil || !ok {
-			return errors.Join(err, lost(ok || err != nil, r.claim))
+			return errors.Join(err, lostRace(ok || err != nil, r.claim))
 		}
 		if ok, err := g.Wait(ctx, me); err != nil {
 			return err
 		} else if ok {
-			r.released = append(r.released, name) // it may have become free meanwhile, or the first of the queue is to be started
+			// The group may have become free meanwhile, or the first of the queue is to be started.
+			r.released = append(r.released, name)
 			return &verdict{kind: later, why: "the run waits for its turn in the concurrency group " + name + holder(g)}
 		}
 	}
 	return problem.New(problem.Problem{
-		Code: "state.conflict", Where: name, Message: "the concurrency group was changed by others each time it was to be entered", Hint: "send the request again",
+		Code: "state.conflict", Where: name,
+		Message: "the concurrency group was changed by others each time it was to be entered",
+		Hint:    "send the request again",
 	}, nil)
 }
 
-// groupOf is the concurrency group of a run of a parameter set: the policy's, the package's own, or the
-// package's name.
+// isFree reports whether no other run is in the group. A run that died in it is ended first.
+func (r *acquired) isFree(ctx context.Context, g *claim.Group, key string) (bool, error) {
+	busy, err := g.Occupied(ctx, key)
+	if err != nil || busy || g.Holder == nil {
+		return err == nil && !busy, err
+	}
+	return true, r.exec.Follower.EndFormer(ctx, g, key)
+}
+
+// groupOf returns the concurrency group for a parameter set: the policy's, the package's own, or the package's name.
 func groupOf(m *manifest.Manifest, policy *manifest.Policy, set string) string {
 	own := cmp.Or(m.Concurrency.Group, m.Name)
 	if policy == nil {
@@ -91,11 +99,11 @@ func groupOf(m *manifest.Manifest, policy *manifest.Policy, set string) string {
 	return cmp.Or(policy.GroupFor(set), own)
 }
 
-// waiting is the run's entry in a queue.
-func (r *held) waiting(m *manifest.Manifest) claim.Waiting {
+// queueEntry returns the run's entry in a queue.
+func (r *acquired) queueEntry(m *manifest.Manifest) claim.Waiting {
 	pending := r.pending
 	if r.request.Parent != "" {
-		pending = r.request.Parent // the sets before this one have to have succeeded
+		pending = r.request.Parent // the sets before this one must have succeeded first
 	}
 	return claim.Waiting{
 		Place: claim.Place{
@@ -106,9 +114,9 @@ func (r *held) waiting(m *manifest.Manifest) claim.Waiting {
 	}
 }
 
-// mayPass reports whether a refusal hangs only on what is applied, which the run that holds the group may be
-// about to change.
-func mayPass(refused error) bool {
+// mayChange reports whether a refusal depends only on what is applied, which the run in the group may be about to
+// change.
+func mayChange(refused error) bool {
 	if verdictOf(refused).kind == skipped {
 		return true
 	}
@@ -125,27 +133,28 @@ func holder(g *claim.Group) string {
 	return ", with the run " + g.Holder.RunID
 }
 
-func (r *held) refuseToWait(g *claim.Group) error {
+func (r *acquired) refuseBusy(g *claim.Group) error {
 	return problem.New(problem.Problem{
-		Code: "state.busy", Where: "/concurrency", Message: fmt.Sprintf("the concurrency group %s is busy%s, and the package does not wait", g.Name, holder(g)),
-		Hint: "upload the package again when that run has ended, or let it wait with on_busy: queue",
+		Code: "state.busy", Where: "/concurrency",
+		Message: fmt.Sprintf("the concurrency group %s is busy%s, and the package does not wait", g.Name, holder(g)),
+		Hint:    "upload the package again when that run has ended, or let it wait with on_busy: queue",
 	}, nil)
 }
 
-// release releases the claim and leaves the group, if nothing was started: a later invocation does the work. The
-// claim keeps the failure that led to it, if there is one.
-func (r *held) release(ctx context.Context, failure error, counted bool) {
-	if !r.giveBack(ctx, failure, counted) || r.group == nil {
+// releases the claim and leaves the group, unless a step has started: a later invocation serves the request. The claim
+// keeps the failure, if there is one.
+func (r *acquired) release(ctx context.Context, failure error, counted bool) {
+	if !r.releaseClaim(ctx, failure, counted) || r.group == nil {
 		return
 	}
 	if r.mayHaveResult && r.withoutResult(ctx) != nil {
-		return // the next run of the group enters when the lease has ended, and looks at that result first
+		return // the next run of the group enters when the lease has ended, and reads that result first
 	}
 	r.leave(ctx)
 }
 
-// giveBack releases the claim alone.
-func (r *held) giveBack(ctx context.Context, failure error, counted bool) bool {
+// releaseClaim releases the claim, and reports whether it did.
+func (r *acquired) releaseClaim(ctx context.Context, failure error, counted bool) bool {
 	if r.claim == nil || r.started {
 		return false
 	}
@@ -154,21 +163,22 @@ func (r *held) giveBack(ctx context.Context, failure error, counted bool) bool {
 		last.Message = r.hides.Masker.String(last.Message)
 	}
 	if err := r.claim.Release(ctx, counted, last); err != nil {
-		// It may say that a step has begun: the next run of the group has to look at that first.
+		// The claim may say that a step has begun, which the next run of the group has to settle first.
 		r.log.Error("the claim could not be released", "error", err.Error())
 		return false
 	}
 	return true
 }
 
-// leave gives the group up, and notes who is to be started now.
-func (r *held) leave(ctx context.Context) {
+// leaves the group, and notes it as released if another run waits in it.
+func (r *acquired) leave(ctx context.Context) {
 	if r.group == nil {
 		return
 	}
 	g, err := r.group.Leave(ctx)
 	if err != nil {
-		r.log.Error("the concurrency group could not be left; it is free when the lease ends", "group", r.group.Name, "error", err.Error())
+		r.log.Error("the concurrency group could not be left; it is free when the lease ends", "group", r.group.Name,
+			"error", err.Error())
 		return
 	}
 	if g.First() != nil {
@@ -178,7 +188,7 @@ func (r *held) leave(ctx context.Context) {
 }
 
 // withoutResult refuses to run under a run id that has a result already.
-func (r *held) withoutResult(ctx context.Context) error {
+func (r *acquired) withoutResult(ctx context.Context) error {
 	object := evidence.ResultObject(r.result.RunID)
 	_, err := r.exec.Results.Head(ctx, object)
 	switch {

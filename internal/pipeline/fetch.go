@@ -21,7 +21,7 @@ import (
 	"cemli-executor/manifest"
 )
 
-// fetcher finds the run's package.
+// fetcher returns what finds the run's package.
 func (r *earlier) fetcher() fetch.Fetcher {
 	return fetch.Fetcher{
 		Environment: r.exec.Environment, Packages: r.exec.Packages, Results: r.exec.Results, Book: r.exec.Book,
@@ -29,8 +29,8 @@ func (r *earlier) fetcher() fetch.Fetcher {
 	}
 }
 
-// fetch downloads the package: the version that was asked for, or, once it is settled which bytes the request is of,
-// exactly those, from wherever they still are.
+// fetch downloads the package: the version that the request names or, once the request has begun, exactly the bytes
+// that it began with, from wherever they still are.
 func (r *found) fetch(ctx context.Context) (*download.Object, error) {
 	zip, found, err := r.fetcher().Fetch(ctx, r.request)
 	r.learn(found)
@@ -52,21 +52,22 @@ func (r *found) learn(found fetch.Found) {
 	}
 }
 
-// RefusedForm is the occurrence of a request that its form may not ask for: under a key of its own, its refusal says
-// nothing of the same upload in another form.
+// RefusedForm returns the occurrence of a request whose form may not ask for its action. This gives it a key of its
+// own, so that its refusal does not stand for the same upload in another form.
 func RefusedForm(kind intake.TriggerKind) string {
 	return intake.Occasion("refused form", intake.PolicyKind(kind))
 }
 
-// formOnly gives a request whose form may not ask for its action a key of its own.
-func (r *report) formOnly(policy *manifest.Policy) {
+// keyByForm gives a request a key of its own if its form may not ask for its action.
+func (r *report) keyByForm(policy *manifest.Policy) {
 	q := &r.request
-	if policy != nil && q.Occurrence(r.result.Start) == "" && !policy.Allows(intake.PolicyKind(q.Trigger.Kind), r.result.Action) {
+	if policy != nil && q.Occurrence(r.result.Start) == "" &&
+		!policy.Allows(intake.PolicyKind(q.Trigger.Kind), r.result.Action) {
 		q.Slot = RefusedForm(q.Trigger.Kind)
 	}
 }
 
-// open reads the archive's directory, and refuses the archive whole or admits that it may be extracted.
+// open reads the archive's directory, and refuses the archive unless all of it may be extracted.
 func (r *found) open(zip io.ReaderAt, size int64) (*bundle.Archive, error) {
 	archive, err := admission.Open(r.request.Object, zip, size, r.limits)
 	if err != nil {
@@ -76,7 +77,7 @@ func (r *found) open(zip io.ReaderAt, size int64) (*bundle.Archive, error) {
 	return archive, nil
 }
 
-// read reads the manifest, and with it the package's name and version.
+// reads the manifest, and takes the package's name and version from it.
 func (r *found) read(archive *bundle.Archive) (*manifest.Manifest, error) {
 	m, err := admission.ReadManifest(archive)
 	if err != nil {
@@ -91,11 +92,14 @@ func (r *found) read(archive *bundle.Archive) (*manifest.Manifest, error) {
 	return m, problem.Join(r.hides.TooMuch())
 }
 
-// mayUndo reports whether the run may have undo scripts to run, as far as the manifest and the files' names tell.
+// mayUndo reports whether the run may have undo scripts to run, judging by the manifest and the files' names.
 func (r *decided) mayUndo(m *manifest.Manifest, archive *bundle.Archive) bool {
 	named := slices.ContainsFunc(m.StepList, func(s manifest.StepSpec) bool { return s.Rollback != "" })
-	found := slices.ContainsFunc(archive.Files(), func(f bundle.File) bool { return strings.HasPrefix(f.Name, "rollback/") })
-	return (named || found) && (r.result.Action == string(intake.ActionRollback) || m.OnFailure != manifest.OnFailureStop)
+	found := slices.ContainsFunc(archive.Files(), func(f bundle.File) bool {
+		return strings.HasPrefix(f.Name, "rollback/")
+	})
+	return (named || found) && (r.result.Action == string(intake.ActionRollback) ||
+		m.OnFailure != manifest.OnFailureStop)
 }
 
 // extract writes the files into the run's own directory.
@@ -118,7 +122,7 @@ func (r *found) extract(ctx context.Context, archive *bundle.Archive) (bundle.Ex
 		return bundle.Extracted{}, err
 	}
 	if r.result.Package.Size > 4<<20 {
-		// What the download held is garbage now; the scripts need the memory.
+		// The download's buffers are garbage now, and the scripts need the memory.
 		debug.FreeOSMemory()
 	}
 	return extracted, nil
@@ -138,15 +142,15 @@ func (r *found) unpack(ctx context.Context, archive *bundle.Archive, root *os.Ro
 	return extracted, nil
 }
 
-// keepPolicy begins to keep a copy of the policy, if there is one, whatever it decides.
+// keepPolicy begins to store a copy of the policy, if there is one.
 func (r *found) keepPolicy(ctx context.Context) {
 	if r.policy != nil && r.exec.KeepPackages {
 		r.copies.Policy(ctx, r.policy)
 	}
 }
 
-// keepPackage begins to keep a copy of the package, where it is going to be applied and may be kept: a sensitive
-// default must not come to lie where authors read.
+// keepPackage begins to store a copy of the package if it is going to be applied and may be kept: authors can read the
+// copies, so a package with sensitive defaults is not kept.
 func (r *found) keepPackage(ctx context.Context, zip *download.Object, m *manifest.Manifest) {
 	if !r.exec.KeepPackages || r.result.Action != string(intake.ActionApply) || len(m.SensitiveValues()) > 0 {
 		return
@@ -154,7 +158,7 @@ func (r *found) keepPackage(ctx context.Context, zip *download.Object, m *manife
 	r.kept = true
 	r.copies.Package(ctx, zip, zip.Size(), zip.SHA256(), func() {
 		if zip.Size() > 4<<20 {
-			debug.FreeOSMemory() // what the download held; the scripts need it
+			debug.FreeOSMemory() // of the download, for the scripts
 		}
 	})
 }

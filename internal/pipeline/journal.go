@@ -13,8 +13,8 @@ import (
 	"cemli-executor/internal/steps"
 )
 
-// journal is what the run does while its steps run: it notes in the claim that a step begins, stores logs
-// as steps end, and says both in the function's log.
+// journal returns what the run does while its steps run: it notes in the claim that a step begins, stores logs as steps
+// end, and logs both.
 func (r *run) journal(ctx context.Context) steps.Journal {
 	j := steps.Journal{
 		Begins: r.stepBegins,
@@ -29,7 +29,7 @@ func (r *run) journal(ctx context.Context) steps.Journal {
 	return j
 }
 
-// lines passes the lines of a step's stream on to the function's log.
+// lines passes the lines of a step's stream to the function's log.
 func (r *report) lines(step string, stream evidence.Stream) func([]string) {
 	log := r.log.With("step", step, "stream", stream)
 	return func(lines []string) {
@@ -80,14 +80,18 @@ func (r *report) keepLog(ctx context.Context, log steps.Log, step string) {
 		r.log.Error("cannot read the log", "step", step, "error", err.Error())
 	}
 	object := evidence.Dir(r.result.RunID) + log.Name
-	r.keepBeside(ctx, step, results.Document{Object: object, Type: "text/plain; charset=utf-8", Body: log.File, Size: size})
+	r.keepBeside(ctx, step, results.Document{
+		Object: object, Type: "text/plain; charset=utf-8", Body: log.File, Size: size,
+	})
 	times, err := log.Times.Encode()
 	if err != nil {
 		r.log.Error("cannot encode the times of a log", "log", log.Name, "error", err.Error())
 		return
 	}
 	object = strings.TrimSuffix(object, ".log") + ".times.json"
-	r.keepBeside(ctx, step, results.Document{Object: object, Type: "application/json", Body: bytes.NewReader(times), Size: int64(len(times))})
+	r.keepBeside(ctx, step, results.Document{
+		Object: object, Type: "application/json", Body: bytes.NewReader(times), Size: int64(len(times)),
+	})
 }
 
 func (r *report) keepBeside(ctx context.Context, step string, d results.Document) {

@@ -7,12 +7,12 @@ import (
 	"cemli-executor/internal/claim"
 )
 
-// The run key is the idempotency key of a request: all requests that mean the same execution have the same one,
-// however often and in whatever form they come. It is made of what the request names, of what the uploader chose
-// by the object's metadata, and of the occurrence, which tells apart what is asked for again on purpose. The run
-// id, which people see, ends with its first digits.
+// The run key is the idempotency key of a request: all requests that mean the same execution have the same key,
+// however often and in whatever form they arrive. It is made of what the request names, of what the uploader chose
+// by the object's metadata, and of the occurrence, which distinguishes intended repetitions. The run id, which
+// people see, ends with the first digits of the key.
 
-// key is the run key of the request, whose slot it fixes.
+// key fixes the slot of the request and returns its run key.
 func (r *report) key() string {
 	r.request.Slot = r.request.Occurrence(r.result.Start)
 	key := r.request.Key(r.exec.Environment)
@@ -20,9 +20,9 @@ func (r *report) key() string {
 	return key
 }
 
-// openBefore is the key under which an earlier version has accepted a request that goes back and has
-// not ended it; "" if there is none. Its key knew neither the reason nor what is taken from the run.
-func (r *earlier) openBefore(ctx context.Context) (string, error) {
+// keyOfEarlierVersion returns the key under which an earlier version accepted a request that goes back and is not done;
+// "" if there is none. Such keys include neither the reason nor what is taken from the run.
+func (r *earlier) keyOfEarlierVersion(ctx context.Context) (string, error) {
 	q := r.request
 	if q.PreviousRun() == "" {
 		return "", nil
@@ -32,17 +32,17 @@ func (r *earlier) openBefore(ctx context.Context) (string, error) {
 		q.Parameters = r.back.Given
 	}
 	key := q.Key(r.exec.Environment)
-	held, err := r.exec.Book.Find(ctx, key)
-	if err != nil || held == nil || held.State == claim.Done {
+	claimed, err := r.exec.Book.Find(ctx, key)
+	if err != nil || claimed == nil || claimed.State == claim.Done {
 		return "", err
 	}
 	return key, nil
 }
 
-// runID names the run, once its package's name is known or will never be.
+// runID returns the run id, and makes it first if need be: once the package's name is known, or will never be.
 func (r *report) runID() string {
 	if r.result.RunID == "" {
-		r.named(r.newRunID())
+		r.setRunID(r.newRunID())
 	}
 	return r.result.RunID
 }

@@ -9,13 +9,13 @@ import (
 	"cemli-executor/manifest"
 )
 
-// pipeline is the way of a run. Each stage takes what only the one before can make.
+// pipeline takes the run through its stages. Each stage takes what only the one before it can make.
 func (r *run) pipeline(ctx context.Context) error {
 	ctx, cancel, err := r.bound(ctx)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = r.copies.Wait(); cancel() }() // nothing goes on after the run
+	defer func() { _ = r.copies.Wait(); cancel() }() // no copy is written after the run
 	if err := r.supported(ctx); err != nil {
 		return err
 	}
@@ -35,7 +35,7 @@ func (r *run) pipeline(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.formOnly(policy)
+	r.keyByForm(policy)
 	archive, err := timed(r, "open", func() (*bundle.Archive, error) { return r.open(zip, zip.Size()) })
 	if err != nil {
 		return err

@@ -21,16 +21,16 @@ import (
 	"cemli-executor/manifest"
 )
 
-// What is known of a run, by what it means. Each of these types has the one before it in it, so that a method sees no
-// more than what is there when it is called.
+// The state of a run is split by meaning. Each type embeds the one before it, so that a method can use only what is
+// there when it is called.
 
-// asked is what was asked, and of whom.
+// asked is what was requested, and of which engine.
 type asked struct {
-	exec    *Engine
-	request intake.Request
-	name    string    // of the package, for the run id: guessed from the object until the manifest is read
-	killAt  time.Time // when the process may be killed; zero: not said
-	whole   bool      // the invocation had most of its time when the run began
+	exec     *Engine
+	request  intake.Request
+	name     string    // of the package, for the run id: guessed from the object until the manifest is read
+	killAt   time.Time // when the process may be killed; zero: not said
+	fullTime bool      // the invocation had most of its time when the run began
 }
 
 // report is what has come out of the run so far.
@@ -38,18 +38,18 @@ type report struct {
 	asked
 	result  evidence.Result
 	log     *slog.Logger
-	begun   time.Time // when the run began, by the clock that nobody sets
+	begun   time.Time // when the run began, by the monotonic clock
 	stored  *results.Writer
 	outcome steps.Outcome // of the job
 	digest  string        // SHA-256 of the result, once it is encoded
 	hides   hiding.Hidden // of secrets, sensitive parameters, and what scripts have added to them
 }
 
-// decided is what is decided about the run: what the policy has tightened, and the job.
+// decided is what is decided about the run: the limits that the policy has tightened, and the job.
 type decided struct {
 	report
 	limits   admission.Limits
-	level    sandbox.Level // the least that scripts may run at
+	level    sandbox.Level // the lowest at which scripts may run
 	accepted bool          // the policy has named that level
 	policy   []byte        // the policy's document; nil: none
 	undoable bool          // there may be undo scripts to run
@@ -60,11 +60,11 @@ type decided struct {
 // earlier is what is known of earlier runs of the package.
 type earlier struct {
 	decided
-	back    *goback.Way    // to the run that the request goes back to; nil: it goes back to none
+	back    *goback.Way    // to an earlier run; nil: the request goes back to none
 	history *claim.Package // what ran of the package, and is applied
 }
 
-// found is what was found in the buckets, and lies in the work folder.
+// found is what was found in the buckets and put into the work folder.
 type found struct {
 	earlier
 	created time.Time             // of the package's object
@@ -74,8 +74,8 @@ type found struct {
 	kept    bool // there is a copy of the package, or is going to be
 }
 
-// held is what the run holds: nobody else may have it meanwhile.
-type held struct {
+// acquired is what the run has acquired, so that no other run has it meanwhile.
+type acquired struct {
 	found
 	pending       string       // the name of the accepted request
 	claim         *claim.Held  // of the run key, once it is this run's
@@ -83,7 +83,7 @@ type held struct {
 	started       bool         // the claim says that a step may have started
 	group         *claim.Group // the concurrency group, while it is this run's
 	released      []string     // groups that the run has left, and in which others wait
-	doing         *claim.Entry // what is being applied, or undone; nil: nothing
+	change        *claim.Entry // what is being applied, or undone; nil: nothing
 	until         time.Time    // when what the steps and their undo may need ends; zero: the first has not begun
 	// noteLater notes how the steps have ended; nil: there is nothing to note.
 	noteLater func(context.Context) error
@@ -91,18 +91,18 @@ type held struct {
 
 // run is one run.
 type run struct {
-	held
-	handOff string  // the pending request, if another invocation is to go on with it
+	acquired
+	handOff string  // the pending request, if another invocation is to serve it
 	allSets verdict // the request stands for all sets of the package, and this was no run; else zero
 }
 
-// begin makes the run with what is known before anything is read.
+// begin makes a run of a request, before anything is read.
 func (e *Engine) begin(request intake.Request) *run {
 	r := &run{}
 	r.exec, r.request = e, request
 	r.log, r.begun = e.Log, time.Now()
 	r.limits, r.level = e.Limits, e.Sandbox
-	r.stored = results.NewWriter(e.Results, r.part)
+	r.stored = results.NewWriter(e.Results, r.perRequest)
 	r.copies = results.NewCopies(r.stored)
 	r.result = evidence.Result{
 		Action: string(intake.ActionApply), Environment: e.Environment, Attempt: 1, Start: e.Now(),
@@ -133,15 +133,17 @@ func timed[T any](r *run, stage string, f func() (T, error)) (T, error) {
 	return value, err
 }
 
-// tooLong says that the run needs more time than this invocation has: another one may have it. In one
-// that was to have it, or had all of its time where there are no others, that is the end of it: the error
-// is the cause.
+// tooLong returns the verdict later for a run that needs more time than this invocation has, so that another one may
+// serve it. It returns the cause if no invocation has more: this one was asked to have more, or it had all of its time
+// and there are no others.
 func (r *run) tooLong(cause error) error {
-	if r.request.Continued || r.pending == "" || r.exec.Invoke == nil && r.whole {
+	if r.request.Continued || r.pending == "" || r.exec.Invoke == nil && r.fullTime {
 		return cause
 	}
 	if r.exec.Invoke == nil {
-		return &verdict{kind: later, why: "the run needs more time than is left of this invocation, and is left to the next sweep"}
+		return &verdict{
+			kind: later, why: "the run needs more time than is left of this invocation, and is left to the next sweep",
+		}
 	}
 	return &verdict{
 		kind: later, why: "the run needs more time than this invocation has, and goes on in another one",
@@ -149,30 +151,30 @@ func (r *run) tooLong(cause error) error {
 	}
 }
 
-// named gives the run its id.
-func (r *report) named(id string) {
+// setRunID gives the run its id.
+func (r *report) setRunID(id string) {
 	r.result.RunID = id
 	r.log = r.log.With("run_id", id, "package", r.result.Package.Name, "version", r.result.Package.Version)
 }
 
-// lease is until when nobody else may take what the run holds.
-func (r *decided) lease() time.Time { return r.exec.LeaseEnd(r.killAt, r.need, r.limits.RunTime) }
+// newLease returns the end of a lease that begins now.
+func (r *decided) newLease() time.Time { return r.exec.LeaseEnd(r.killAt, r.need, r.limits.RunTime) }
 
-// leased is until when nobody else may take the run over.
-func (r *held) leased() time.Time {
+// leaseEnd returns until when no other invocation may take the run over.
+func (r *acquired) leaseEnd() time.Time {
 	if r.claim == nil {
 		return time.Time{}
 	}
 	return r.claim.Lease
 }
 
-// document is a document of the run's evidence.
+// document returns a document of the run's evidence.
 func (r *report) document(name, contentType string, body io.ReadSeeker, size int64) results.Document {
 	return results.Document{Object: evidence.Dir(r.result.RunID) + name, Type: contentType, Body: body, Size: size}
 }
 
-// part bounds one request: it may take a part of the time that is left.
-func (r *asked) part(ctx context.Context) (context.Context, context.CancelFunc) {
+// perRequest bounds one request to a store by a part of the time left.
+func (r *asked) perRequest(ctx context.Context) (context.Context, context.CancelFunc) {
 	end := r.killAt
 	if deadline, ok := ctx.Deadline(); ok {
 		end = deadline
@@ -184,22 +186,22 @@ func (r *asked) part(ctx context.Context) (context.Context, context.CancelFunc) 
 	return context.WithTimeout(ctx, max(left/4, 2*time.Second))
 }
 
-// left is the time that steps may take.
+// left returns the time that steps may take.
 func left(ctx context.Context) time.Duration {
 	end, _ := ctx.Deadline() // bound has set it
 	return time.Until(end)
 }
 
-// undoTime is how long a package's undo may take.
+// undoTime returns how long a package's undo may take.
 func undoTime(m *manifest.Manifest) time.Duration { return cmp.Or(m.RollbackTimeout, maxUndoTime) }
 
-// maxUndoTime bounds the time for undo where the manifest does not say.
+// maxUndoTime bounds the time for undo if the manifest does not.
 const maxUndoTime = 5 * time.Minute
 
-// planned are the layers that the scripts will be in.
+// planned returns the layers that will confine the scripts.
 func (r *decided) planned() sandbox.Layers { return confinement.Planned(r.level, r.job.Network) }
 
-// confinedBy says in the result what is in force.
+// confinedBy notes in the result which layers are in force.
 func (r *decided) confinedBy(l sandbox.Layers) {
 	r.result.Sandbox = confinement.Describe(r.level, r.job.Network, l)
 }

@@ -22,12 +22,12 @@ type Secret struct {
 	Version string
 }
 
-// Source reads a secret by its name or OCID. env is the variable that it is for. An
-// error that is a *problem.Error of the family "secret" goes into the result.
+// Source reads a secret by its name or OCID. env is the variable that it is for. An error that is a *problem.Error of
+// the family "secret" goes into the result.
 type Source func(ctx context.Context, env, ref string) (Secret, error)
 
-// maxBytes is how long all secrets of a run are together: they become variables of an environment,
-// and each is looked for in all its forms. The vault itself takes 25 KB for one.
+// maxBytes bounds the size of all secrets of a run together: they become variables of an environment, and each is
+// searched for in all its forms. The vault itself takes 25 KB for one secret.
 const maxBytes = 32 << 10
 
 // Read is a secret that was read.
@@ -36,9 +36,11 @@ type Read struct {
 	Secret
 }
 
-// All reads secrets, by the variables that they are for. Problems are those of secrets that there are not, or that
-// cannot be given to scripts; an error says that the vault could not be asked, and may be another time.
-func All(ctx context.Context, source Source, wanted map[string]string, log *slog.Logger) (all []Read, problems []problem.Problem, err error) {
+// All reads secrets, which are named by the variables that they are for. Problems are about secrets that do not exist
+// or cannot be given to scripts; an error says that the vault could not be asked, and a later try may succeed.
+func All(
+	ctx context.Context, source Source, wanted map[string]string, log *slog.Logger,
+) (all []Read, problems []problem.Problem, err error) {
 	total := 0
 	for _, env := range slices.Sorted(maps.Keys(wanted)) {
 		found, err := source(ctx, env, wanted[env])
@@ -63,25 +65,28 @@ func All(ctx context.Context, source Source, wanted map[string]string, log *slog
 	return all, problems, nil
 }
 
-// unusable says why a value cannot be given to scripts.
+// unusable returns the problem with a value that cannot be given to scripts.
 func unusable(env string, value []byte, total int) (problem.Problem, bool) {
 	switch {
 	case len(value) < redact.MinBytes:
 		return hiding.TooShort(env), true
 	case total > maxBytes:
 		return problem.Problem{
-			Code: "secret.large", Where: env, Message: fmt.Sprintf("with this one the secrets of the package have %d bytes; at most %d are given to scripts", total, maxBytes),
+			Code: "secret.large", Where: env,
+			Message: fmt.Sprintf("with this one the secrets of the package have %d bytes; at most %d are given to "+
+				"scripts", total, maxBytes),
 			Hint: "keep a short key in the vault, and what it opens elsewhere",
 		}, true
 	case !utf8.Valid(value) || slices.Contains(value, 0):
 		return problem.Problem{
-			Code: "secret.value", Where: env, Message: "the secret is no text in UTF-8, and cannot be a variable", Hint: "store it as base64 text, and decode it in the script",
+			Code: "secret.value", Where: env, Message: "the secret is no text in UTF-8, and cannot be a variable",
+			Hint: "store it as base64 text, and decode it in the script",
 		}, true
 	}
 	return problem.Problem{}, false
 }
 
-// NoVault is the error for a package with secrets where there is no vault.
+// NoVault returns the error for a package with secrets if there is no vault.
 func NoVault() error {
 	return problem.New(problem.Problem{
 		Code: "secret.unavailable", Where: "/secrets", Message: "there is no vault here",

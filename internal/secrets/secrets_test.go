@@ -59,7 +59,8 @@ func TestEverySecretThatCannotBeGiven(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{
-		"B secret.short", "C secret.short", "D secret.value", "E secret.value", "F secret.unavailable", "H secret.large",
+		"B secret.short", "C secret.short", "D secret.value", "E secret.value", "F secret.unavailable",
+		"H secret.large",
 	}
 	if diff := cmp.Diff(want, codesOf(problems)); diff != "" {
 		t.Error("problems (-want +got):\n" + diff)

@@ -1,5 +1,5 @@
-// Package uploader finds out who uploaded a package, from OCI's log of writes to the packages bucket. The log has a
-// write only some time after it, so that this is done by sweeps.
+// Package uploader finds out who uploaded a package, from OCI's log of writes to the packages bucket. A write appears
+// in the log only some time later, so sweeps do this.
 package uploader
 
 import (
@@ -17,8 +17,7 @@ import (
 	"cemli-executor/internal/store"
 )
 
-// LoggedWrite is an entry of the packages bucket's write log, as far as it is looked at: nothing that an uploader
-// can choose.
+// LoggedWrite is an entry of the packages bucket's write log, without anything that an uploader can choose.
 type LoggedWrite struct {
 	Time             time.Time
 	Bucket           string
@@ -28,8 +27,8 @@ type LoggedWrite struct {
 	PreAuthenticated bool
 }
 
-// WriteLog reads a page of the write log: the writes between two times that have made objects, the earliest
-// first. The page "" is the first; next is empty on the last.
+// WriteLog reads a page of the write log: the writes between two times that created objects, earliest first. The page
+// "" is the first; next is empty on the last.
 type WriteLog func(ctx context.Context, from, to time.Time, page string) (writes []LoggedWrite, next string, err error)
 
 // Bounds of reading the log in one sweep, and of what is read for one upload.
@@ -37,12 +36,12 @@ const (
 	logPages  = 40
 	logBefore = time.Hour           // an entry may have the time at which the upload began
 	logAfter  = time.Hour           // or a later one
-	logGap    = 6 * time.Hour       // that is rather read than asked around
+	logGap    = 6 * time.Hour       // between two uploads that is read in one range, rather than skipped
 	logRange  = 13 * 24 * time.Hour // the service takes 14 days
-	logWait   = 24 * time.Hour      // for an entry, before it is said that there is none
+	logWait   = 24 * time.Hour      // for an entry, before an upload counts as having none
 )
 
-// span is a time range of the log and what is looked for in it, the earliest upload first.
+// span is a time range of the log and the uploads to look for in it, earliest first.
 type span struct {
 	from, to time.Time
 	todos    []*claim.Todo
@@ -52,14 +51,14 @@ type span struct {
 type Search struct {
 	Log     WriteLog
 	Bucket  string       // the packages bucket's name
-	Results store.Bucket // has requester.json of each run
+	Results store.Bucket // holds requester.json of each run
 	Now     func() time.Time
 	Logger  *slog.Logger
 }
 
-// Identify stores who uploaded, for each run that the log has the upload of; after a day without an entry,
-// that there is none. What is not read of the log, and what could not be, says nothing; a range that is refused
-// keeps nobody from the others.
+// Identify stores who uploaded, for each run whose upload is in the log; after a day without an entry it stores that
+// there is none. A part of the log that was not read proves nothing; if one range is refused, the others are still
+// read.
 func (e Search) Identify(ctx context.Context, todos []*claim.Todo) (done []*claim.Todo, err error) {
 	pages := logPages
 	reading, cancel := Partly(ctx, 3, 4)
@@ -87,8 +86,8 @@ func (e Search) Identify(ctx context.Context, todos []*claim.Todo) (done []*clai
 	return done, err
 }
 
-// reached is where the next sweep goes on with the log for an upload: where this one has stopped, or, for what comes
-// late, at the beginning.
+// reached returns where the next sweep continues to read the log for an upload: where this one stopped or, to find late
+// entries, at the beginning.
 func (e Search) reached(t *claim.Todo, s span, read time.Time) time.Time {
 	if !read.Before(s.to) || !read.Before(e.windowEnd(t)) {
 		return time.Time{}
@@ -96,7 +95,7 @@ func (e Search) reached(t *claim.Todo, s span, read time.Time) time.Time {
 	return read
 }
 
-// spans are the time ranges that have all uploads in them, as few as there can be.
+// spans returns the fewest time ranges that cover all uploads.
 func (e Search) spans(todos []*claim.Todo) []span {
 	todos = slices.SortedFunc(slices.Values(todos), func(a, b *claim.Todo) int {
 		return cmp.Or(windowStart(a).Compare(windowStart(b)), cmp.Compare(a.RunID, b.RunID))
@@ -114,16 +113,16 @@ func (e Search) spans(todos []*claim.Todo) []span {
 	return spans
 }
 
-// windowStart is the earliest time at which the log may have an upload that was not read yet.
+// windowStart returns the earliest time at which the log may have an upload in a part that was not read yet.
 func windowStart(t *claim.Todo) time.Time { return latest(t.Uploaded.Add(-logBefore), t.Read) }
 
-// windowEnd is the latest time at which the log may have an upload, or now.
+// windowEnd returns the latest time at which the log may have an upload, or now.
 func (e Search) windowEnd(t *claim.Todo) time.Time {
 	end := t.Uploaded.Add(logAfter)
 	if now := latest(e.Now(), t.Uploaded); now.Before(end) {
 		end = now
 	}
-	return end.Truncate(time.Millisecond) // as the log has times
+	return end.Truncate(time.Millisecond) // the precision of the log
 }
 
 func latest(a, b time.Time) time.Time {
@@ -135,7 +134,9 @@ func latest(a, b time.Time) time.Time {
 
 // search reads a time range of the log, as far as pages are left, and finds uploads in it: by ETag or version,
 // and of two entries the earlier. read is until when it was read; zero: it is not known.
-func (e Search) search(ctx context.Context, s span, pages *int) (found map[*claim.Todo]LoggedWrite, read time.Time, err error) {
+func (e Search) search(
+	ctx context.Context, s span, pages *int,
+) (found map[*claim.Todo]LoggedWrite, read time.Time, err error) {
 	found = map[*claim.Todo]LoggedWrite{}
 	var at time.Time
 	inOrder, page := true, ""
@@ -154,14 +155,15 @@ func (e Search) search(ctx context.Context, s span, pages *int) (found map[*clai
 		}
 		page = next
 	}
-	e.Logger.Warn("the write log has more entries than one sweep reads; the next one goes on", "from", s.from, "to", s.to)
+	e.Logger.Warn("the write log has more entries than one sweep reads; the next one goes on", "from", s.from,
+		"to", s.to)
 	if !inOrder {
 		at = time.Time{}
 	}
 	return found, at, nil
 }
 
-// match notes an entry for the uploads that it is of.
+// match notes an entry for each upload that it is about.
 func (e Search) match(todos []*claim.Todo, w LoggedWrite, found map[*claim.Todo]LoggedWrite) {
 	if w.Bucket != e.Bucket {
 		return
@@ -176,7 +178,7 @@ func (e Search) match(todos []*claim.Todo, w LoggedWrite, found map[*claim.Todo]
 	}
 }
 
-// isOf reports whether an entry is of an upload: by the version where both have one, else by the ETag.
+// isOf reports whether an entry is about an upload: by the version if both have one, otherwise by the ETag.
 func isOf(t *claim.Todo, w LoggedWrite) bool {
 	if t.VersionID != "" && w.VersionID != "" {
 		return sameWrite(t.VersionID, w.VersionID)
@@ -184,11 +186,11 @@ func isOf(t *claim.Todo, w LoggedWrite) bool {
 	return sameWrite(t.ETag, w.ETag)
 }
 
-// sameWrite reports whether two names of a write are the same one; "" names none.
+// sameWrite reports whether two names of a write are equal; "" names none.
 func sameWrite(a, b string) bool { return a != "" && strings.EqualFold(a, b) }
 
-// put stores who uploaded the package of a run, unless that is stored: then it stands. An entry
-// without a bucket is none.
+// put stores who uploaded the package of a run, unless that is stored already. An entry without a bucket stands for
+// none.
 func (e Search) put(ctx context.Context, t *claim.Todo, w LoggedWrite) error {
 	u := evidence.Uploader{RunID: t.RunID, ETag: t.ETag, VersionID: t.VersionID, Recorded: e.Now()}
 	if w.Bucket != "" {
@@ -199,7 +201,8 @@ func (e Search) put(ctx context.Context, t *claim.Todo, w LoggedWrite) error {
 		return err
 	}
 	object := evidence.UploaderObject(t.RunID)
-	_, err = e.Results.Put(ctx, object, bytes.NewReader(doc), int64(len(doc)), store.PutOptions{IfNoneMatch: true, ContentType: "application/json"})
+	_, err = e.Results.Put(ctx, object, bytes.NewReader(doc), int64(len(doc)),
+		store.PutOptions{IfNoneMatch: true, ContentType: "application/json"})
 	if err == nil {
 		e.Logger.Info("it is stored who uploaded", "run_id", t.RunID, "found", u.Found)
 		return nil
@@ -210,7 +213,7 @@ func (e Search) put(ctx context.Context, t *claim.Todo, w LoggedWrite) error {
 	return err
 }
 
-// Partly bounds something to a part of the time that there is, so that what comes after it has some.
+// Partly bounds a context to a part of the time left, so that what comes after it has some.
 func Partly(ctx context.Context, of, whole time.Duration) (context.Context, context.CancelFunc) {
 	end, bounded := ctx.Deadline()
 	if !bounded {

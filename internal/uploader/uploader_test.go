@@ -193,10 +193,12 @@ func TestWhatAnEntrySays(t *testing.T) {
 		"by its version alone": {func(w *uploader.LoggedWrite) { w.ETag = "" }, found(alice, "user", false)},
 		"by its ETag alone":    {func(w *uploader.LoggedWrite) { w.VersionID = "" }, found(alice, "user", false)},
 		"an ETag in capitals": {
-			func(w *uploader.LoggedWrite) { w.ETag, w.VersionID = strings.ToUpper(w.ETag), "" }, found(alice, "user", false),
+			func(w *uploader.LoggedWrite) { w.ETag, w.VersionID = strings.ToUpper(w.ETag), "" },
+			found(alice, "user", false),
 		},
 		"a principal with a name in it": {
-			func(w *uploader.LoggedWrite) { w.Principal = "ocid1.saml2idp.oc1..x/alice@example.com" }, found("", "user", false),
+			func(w *uploader.LoggedWrite) { w.Principal = "ocid1.saml2idp.oc1..x/alice@example.com" },
+			found("", "user", false),
 		},
 		"a name for a kind": {
 			func(w *uploader.LoggedWrite) { w.Authentication = "alice" }, found(alice, "other", false),

@@ -25,17 +25,17 @@ type Advice struct {
 	Message string `json:"message"`
 }
 
-// What the manifest of a new package says until its author does: cemli init makes it so.
+// The placeholders that cemli init writes into a new manifest.
 const (
 	TemplateDescription = "What this package changes, and why"
 	TemplateOwner       = "the team that answers for it"
 	TemplateTicket      = "CHG0000000"
 )
 
-// hugeFile is the size from which a file is worth a word.
+// hugeFile is the size from which advice mentions a file.
 const hugeFile = 50 << 20
 
-// Of looks at a valid package whose files are in root. Nothing is run.
+// Of returns advice on a valid package whose files are in root. It runs nothing.
 func Of(found admission.Inspection, root *os.Root) []Advice {
 	list := slices.Concat(adviseManifest(found), adviseLayout(found, root), adviseFiles(found))
 	var used []string
@@ -62,7 +62,7 @@ func scriptsOf(plan *manifest.Plan) []string {
 	return scripts
 }
 
-// adviseManifest looks at what the package says of itself.
+// adviseManifest checks what the package says of itself.
 func adviseManifest(found admission.Inspection) []Advice {
 	m, steps := found.Plan.Manifest(), found.Plan.Steps()
 	var list []Advice
@@ -85,26 +85,30 @@ func adviseManifest(found admission.Inspection) []Advice {
 	if len(found.Skipped) > 0 {
 		note("/idempotent", fmt.Sprintf("the policy's triggers start %s by every such event, "+
 			"and all but the first are skipped: "+
-			"say \"idempotent\": true if it may run again, or have the policy allow repeat", strings.Join(found.Skipped, ", ")))
+			"say \"idempotent\": true if it may run again, or have the policy allow repeat",
+			strings.Join(found.Skipped, ", ")))
 	}
 	slices.SortFunc(list, func(a, b Advice) int { return strings.Compare(a.Where, b.Where) })
 	return list
 }
 
-// adviseFiles looks at the files as such.
+// adviseFiles checks the files themselves.
 func adviseFiles(found admission.Inspection) []Advice {
 	var list []Advice
 	scripts := scriptsOf(found.Plan)
 	for _, f := range found.Files {
 		if f.Size >= hugeFile {
-			list = append(list, Advice{f.Name, fmt.Sprintf("the file has %d MB; a step could fetch it instead", f.Size>>20)})
+			list = append(list, Advice{
+				f.Name, fmt.Sprintf("the file has %d MB; a step could fetch it instead", f.Size>>20),
+			})
 		}
 		if isUndo(f.Name) && !slices.Contains(scripts, f.Name) {
 			list = append(list, Advice{f.Name, "it undoes no step: there is none of its name"})
 		}
 	}
 	for _, leak := range found.Leaks {
-		message := fmt.Sprintf("line %d looks like a secret (%s); put it into the vault, and change it", leak.Line, leak.Kind)
+		message := fmt.Sprintf("line %d looks like a secret (%s); put it into the vault, and change it", leak.Line,
+			leak.Kind)
 		list = append(list, Advice{leak.File, message})
 	}
 	return list
@@ -134,7 +138,7 @@ func adviseParameters(found admission.Inspection, used []string, root *os.Root) 
 	return list
 }
 
-// adviseDeclared looks at parameters that nobody reads, and at patterns that let through more than they seem to.
+// adviseDeclared finds parameters that no script reads, and patterns that allow more than they seem to.
 func adviseDeclared(found admission.Inspection, used []string, root *os.Root) []Advice {
 	var list []Advice
 	parameters := found.Plan.Manifest().Parameters
@@ -144,7 +148,9 @@ func adviseDeclared(found admission.Inspection, used []string, root *os.Root) []
 			list = append(list, Advice{where, "no script reads CEMLI_PARAM_" + name})
 		}
 		if p := parameters[name].Pattern; p != nil && !anchored(p.String()) {
-			list = append(list, Advice{where + "/pattern", "it need only match a part of the value; anchor it with ^ and $"})
+			list = append(list, Advice{
+				where + "/pattern", "it need only match a part of the value; anchor it with ^ and $",
+			})
 		}
 	}
 	return list
@@ -155,7 +161,7 @@ func anchored(pattern string) bool {
 	return strings.HasPrefix(pattern, "^") && strings.HasSuffix(pattern, "$")
 }
 
-// adviseUnset looks at required parameters that no upload gives a value.
+// adviseUnset finds required parameters to which no upload gives a value.
 func adviseUnset(found admission.Inspection) []Advice {
 	var list []Advice
 	for _, name := range found.Unset {
@@ -169,7 +175,7 @@ func adviseUnset(found admission.Inspection) []Advice {
 	return list
 }
 
-// setsWithout are the parameter sets that give a parameter no value.
+// setsWithout returns the parameter sets that give a parameter no value.
 func setsWithout(m *manifest.Manifest, name string) []string {
 	var sets []string
 	for _, set := range slices.Sorted(maps.Keys(m.ParameterSets)) {

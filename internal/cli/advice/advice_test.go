@@ -52,19 +52,23 @@ const script = "#!/usr/bin/env bash\ntrue\n"
 
 // What is right needs no advice; each thing that is not gets one, with the place.
 func TestAdvice(t *testing.T) {
+	t.Parallel()
 	const noTests = "tests/: there are no tests; nobody will know whether the change worked"
 	for name, c := range map[string]struct {
 		files map[string]string
 		want  []string
 	}{
-		"nothing to say": {map[string]string{"manifest.json": with(""), "steps/run.sh": script, "tests/a.sh": script}, nil},
+		"nothing to say": {
+			map[string]string{"manifest.json": with(""), "steps/run.sh": script, "tests/a.sh": script}, nil,
+		},
 		"no scripts": {
 			map[string]string{"manifest.json": with("")},
 			[]string{"manifest.json: the package has no scripts; it does nothing"},
 		},
 		"the template's": {
 			map[string]string{
-				"manifest.json": with(`,"owner":"` + advice.TemplateOwner + `"`), "steps/run.sh": script, "tests/a.sh": script,
+				"manifest.json": with(`,"owner":"` + advice.TemplateOwner + `"`), "steps/run.sh": script,
+				"tests/a.sh": script,
 			},
 			[]string{"/owner: this is still the template's; put in your own"},
 		},
@@ -73,15 +77,23 @@ func TestAdvice(t *testing.T) {
 			[]string{noTests, "test/a.sh: it will not run; did you mean tests/a.sh?"},
 		},
 		"helpers that nobody calls": {
-			map[string]string{"manifest.json": with(""), "steps/run.sh": script, "steps/b.sh": script, "tests/a.sh": script},
+			map[string]string{
+				"manifest.json": with(""), "steps/run.sh": script, "steps/b.sh": script, "tests/a.sh": script,
+			},
 			[]string{"steps/b.sh: it will not run: where there is a steps/run.sh, that is the whole change"},
 		},
 		"numbers": {
-			map[string]string{"manifest.json": with(""), "steps/2.sh": script, "steps/10.sh": script, "tests/a.sh": script},
-			[]string{"steps/: 10.sh runs before 2.sh: the order is that of the bytes; number scripts with leading zeros"},
+			map[string]string{
+				"manifest.json": with(""), "steps/2.sh": script, "steps/10.sh": script, "tests/a.sh": script,
+			},
+			[]string{
+				"steps/: 10.sh runs before 2.sh: the order is that of the bytes; number scripts with leading zeros",
+			},
 		},
 		"an undo of nothing": {
-			map[string]string{"manifest.json": with(""), "steps/a.sh": script, "rollback/b.sh": script, "tests/a.sh": script},
+			map[string]string{
+				"manifest.json": with(""), "steps/a.sh": script, "rollback/b.sh": script, "tests/a.sh": script,
+			},
 			[]string{"rollback/b.sh: it undoes no step: there is none of its name"},
 		},
 		"parameters": {
@@ -106,6 +118,7 @@ func TestAdvice(t *testing.T) {
 
 // Scripts are read as bash reads them.
 func TestAdviceOnScripts(t *testing.T) {
+	t.Parallel()
 	for text, want := range map[string]string{
 		script:                                "",
 		"true\n":                              "it has no #! line; bash runs it",
@@ -121,7 +134,8 @@ func TestAdviceOnScripts(t *testing.T) {
 	} {
 		lines := of(t, map[string]string{"manifest.json": with(""), "steps/run.sh": text, "tests/a.sh": script})
 		got := strings.Join(lines, "\n")
-		if want == "" && got != "" || !strings.HasPrefix(strings.TrimPrefix(got, "steps/run.sh: "), want) || len(lines) > 1 {
+		if want == "" && got != "" || !strings.HasPrefix(strings.TrimPrefix(got, "steps/run.sh: "), want) ||
+			len(lines) > 1 {
 			t.Errorf("%q: %q; want %q", text, got, want)
 		}
 	}

@@ -14,11 +14,11 @@ import (
 	"cemli-executor/internal/problem"
 )
 
-// conventional are the folders whose scripts run where the manifest lists no steps.
+// conventional are the folders whose scripts run if the manifest lists no steps.
 var conventional = []string{"prechecks", "steps", "tests", "rollback"}
 
-// adviseLayout looks at the names of a package's files: what will not run although it looks so, what
-// runs in another order than it looks, and what does not belong into a package.
+// adviseLayout checks the names of a package's files: it finds files that will not run although they look so, files
+// that run in another order than it seems, and files that do not belong into a package.
 func adviseLayout(found admission.Inspection, root *os.Root) []Advice {
 	list := adviseStrays(found)
 	if found.Plan.Manifest().StepList != nil {
@@ -75,7 +75,7 @@ func notRun(dir, base string) string {
 	return ""
 }
 
-// meant is the folder whose name somebody has misspelt, or "".
+// meant returns the folder whose name is misspelt; "" if none is.
 func meant(top string) string {
 	if top == "" || slices.Contains(conventional, top) {
 		return ""

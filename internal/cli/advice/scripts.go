@@ -65,7 +65,7 @@ var (
 	shellLine    = regexp.MustCompile(`^#!\s*\S*\b(?:env\s+(?:-S\s+)?)?(?:ba|da)?sh\b`)
 )
 
-// unattended are programs that want a person, or a right that a function has not.
+// unattended are programs that need a person, or a right that a function does not have.
 var unattended = map[string]string{
 	"sudo": "there is nobody to become", "su": "there is nobody to become",
 	"ssh":   "there is no person to confirm a host or type a password",
@@ -79,7 +79,7 @@ var unattended = map[string]string{
 	"top":   "there is no terminal",
 }
 
-// adviseCommands looks at the commands that a script names outright.
+// adviseCommands checks the commands that a script names literally.
 func adviseCommands(program *syntax.File, files []bundle.File) []string {
 	var list []string
 	note := func(at syntax.Pos, message string) {

@@ -28,7 +28,8 @@ func folder(t *testing.T) {
 		"q/manifest.json": `{"name":"q","version":"2.0.0","type":"extension"}`,
 		"text":            "text", "policy.json": `{"environment":"dev"}`,
 	} {
-		if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o700), os.WriteFile(name, []byte(text), 0o600)); err != nil {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o700),
+			os.WriteFile(name, []byte(text), 0o600)); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -14,7 +14,7 @@ import (
 	"cemli-executor/internal/folder"
 )
 
-// Zip is an open zip; its Close also removes one that was made for the occasion.
+// Zip is an open zip; Close also removes it if it is a temporary one.
 type Zip struct {
 	*os.File
 	temporary bool
@@ -48,8 +48,8 @@ func LookAt(path string) (fs.FileInfo, error) {
 	return info, nil
 }
 
-// OpenPackage opens the package at path as a zip, packing it if it is a folder, without
-// what the command writes there, and gives the name of its object.
+// OpenPackage opens the package at path as a zip, and returns the name of its object. It packs a folder, without what
+// the command writes there.
 func OpenPackage(path string, written ...string) (Zip, string, error) {
 	info, err := LookAt(path)
 	if err != nil {

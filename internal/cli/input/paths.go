@@ -77,7 +77,7 @@ func packagesBelow(dir string) error {
 		return nil
 	}
 	found, err := filepath.Glob(filepath.Join(dir, "*", manifest.Name))
-	if err != nil || len(found) < 2 { // of one the executor tells
+	if err != nil || len(found) < 2 { // the executor reports a single one
 		return nil //nolint:nilerr // a folder whose name is a pattern
 	}
 	for i := range found {

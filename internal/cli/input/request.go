@@ -1,9 +1,9 @@
-// Package input is what people give to commands that take a package: a path, which means a package or
-// gets an answer that says what it most likely was to be; the flags that say what is asked of the
-// package; and the file of an admission policy.
+// Package input is what people give to commands that take a package: a path, which is that of a package or gets an
+// answer that says what was most likely meant; the flags that say what to do with the package; and the file of an
+// admission policy.
 //
-// Only what can be said without the executor is refused here: what is wrong with the package itself is
-// the executor's to say, everywhere in the same words.
+// It refuses only what can be judged without the executor. The executor reports what is wrong with the package itself,
+// everywhere in the same words.
 package input
 
 import (
@@ -21,7 +21,7 @@ import (
 	"cemli-executor/manifest"
 )
 
-// RequestFlags say what is asked of a package, wherever it runs.
+// RequestFlags say what to do with a package, wherever it runs.
 type RequestFlags struct {
 	Environment, Policy string
 	Sets, Params        []string
@@ -39,7 +39,7 @@ func (f *RequestFlags) Add(cmd *cobra.Command) {
 	flags.StringVar(&f.Policy, "policy", "", "`FILE` with the admission policy (default: none)")
 }
 
-// Action is what the flags ask for; "" is what a request without them asks for.
+// Action returns the action that the flags ask for; "" if they name none.
 func (f RequestFlags) Action() executor.Action {
 	if f.DryRun {
 		return executor.ActionDryRun
@@ -47,20 +47,21 @@ func (f RequestFlags) Action() executor.Action {
 	return ""
 }
 
-// Check refuses what no package can be asked.
+// Check refuses flags that contradict themselves or are malformed.
 func (f RequestFlags) Check() error {
 	for _, set := range f.Sets {
 		switch {
 		case set == "":
 			return usage.Wrong("--set: the name of the set is missing", "leave the flag out for all sets")
 		case strings.Contains(set, ","):
-			return usage.Wrong("--set "+set+" names more than one", "repeat it: --set "+strings.ReplaceAll(set, ",", " --set "))
+			return usage.Wrong("--set "+set+" names more than one",
+				"repeat it: --set "+strings.ReplaceAll(set, ",", " --set "))
 		}
 	}
 	return EnvironmentName(f.Environment)
 }
 
-// Chosen are the sets to ask for one after the other; one without a name stands for all.
+// Chosen returns the sets to run one after the other; one without a name stands for all.
 func (f RequestFlags) Chosen() []string {
 	if len(f.Sets) == 0 {
 		return []string{""}
@@ -68,7 +69,7 @@ func (f RequestFlags) Chosen() []string {
 	return f.Sets
 }
 
-// GoesOn reports whether the sets that were chosen go on after one that did not succeed.
+// GoesOn reports whether the sets after one that did not succeed run all the same.
 func (f RequestFlags) GoesOn(path string, written ...string) bool {
 	if len(f.Sets) < 2 {
 		return false
@@ -77,8 +78,8 @@ func (f RequestFlags) GoesOn(path string, written ...string) bool {
 	return err == nil && m.OnSetFailure == manifest.OnSetFailureContinue
 }
 
-// Parameters are the values of --param, in the types that the package at path declares; where path is empty,
-// what is JSON is taken as it is, and all else as text.
+// Parameters returns the values of --param, in the types that the package at path declares. If path is empty, what is
+// JSON is taken as it is, and everything else as text.
 func (f RequestFlags) Parameters(path string, written ...string) (map[string]json.RawMessage, error) {
 	if len(f.Params) == 0 {
 		return nil, nil //nolint:nilnil // there are none
@@ -107,7 +108,7 @@ func (f RequestFlags) Parameters(path string, written ...string) (map[string]jso
 	return values, nil
 }
 
-// parameter is a value as JSON: as it is written if it can be, and is not declared to be text.
+// parameter returns a value as JSON: as it is written if that is JSON and the parameter is not declared to be text.
 func parameter(text string, declared manifest.ParameterType) (json.RawMessage, error) {
 	if declared != manifest.TypeString && json.Valid([]byte(text)) {
 		return json.RawMessage(text), nil
@@ -115,10 +116,10 @@ func parameter(text string, declared manifest.ParameterType) (json.RawMessage, e
 	return json.Marshal(text)
 }
 
-// environmentRule is what an environment may be called.
+// environmentRule is the form of an environment's name.
 var environmentRule = regexp.MustCompile(`^[A-Za-z0-9._-]{1,63}$`)
 
-// EnvironmentName refuses what no environment can be called.
+// EnvironmentName refuses names that no environment can have.
 func EnvironmentName(name string) error {
 	if environmentRule.MatchString(name) {
 		return nil
@@ -127,7 +128,7 @@ func EnvironmentName(name string) error {
 		"use letters, digits, dots, hyphens and underscores, such as dev", nil)
 }
 
-// RunsHere refuses where functions cannot be run.
+// RunsHere refuses systems on which functions cannot run.
 func RunsHere() error {
 	if runtime.GOOS == "linux" {
 		return nil

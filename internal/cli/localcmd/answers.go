@@ -42,7 +42,7 @@ func (w *waiting) answered(answer fnhost.Answer, err error) {
 	}
 }
 
-// wait returns the answers of the next invocation after which nothing goes on.
+// wait returns the answers of the next invocation that leaves nothing to another one.
 func (w *waiting) wait(ctx context.Context) ([]functionAnswer, error) {
 	for {
 		select {
@@ -59,7 +59,7 @@ func (w *waiting) wait(ctx context.Context) ([]functionAnswer, error) {
 	}
 }
 
-// answers are those of an invocation that did not fail.
+// answers returns the answers of an invocation that did not fail.
 func (w *waiting) answers(i invocation) ([]functionAnswer, error) {
 	if i.err == nil {
 		return readAnswers(i.answer.Body)
@@ -98,16 +98,16 @@ func showAnswers(
 	return t.ShowResults(results, "", allSets)
 }
 
-// functionAnswer is what the function answers for a run, or for what became none.
+// functionAnswer is what the function answers for a run, or for a request that became no run.
 type functionAnswer struct {
 	evidence.Summary
 	Reason string `json:"reason"`
 }
 
-// goesOn reports whether the run goes on in another invocation, which has an answer of its own.
+// goesOn reports whether another invocation serves the run, with an answer of its own.
 func (a functionAnswer) goesOn() bool { return a.Status == evidence.StatusInProgress }
 
-// unsuccessful reports whether the run did not do what was asked.
+// unsuccessful reports whether the run did not do what was requested.
 func (a functionAnswer) unsuccessful() bool {
 	return terminal.StatusCode(a.Status) != codes.ExitSuccess
 }
@@ -139,7 +139,7 @@ func readResult(ctx context.Context, stack *local.Stack, answer functionAnswer) 
 	return evidence.Decode(doc)
 }
 
-// noRun is the error for an answer without a run.
+// noRun returns the error for an answer without a run.
 func noRun(t *terminal.Terminal, status string, e *evidence.Error, reason string) error {
 	if e == nil {
 		return fmt.Errorf("the function did not run the package: %s %s", status, reason)
@@ -148,7 +148,7 @@ func noRun(t *terminal.Terminal, status string, e *evidence.Error, reason string
 	return &terminal.EndedError{Code: codes.ExitInfrastructure}
 }
 
-// logLine is what is read of a line of the function's log.
+// logLine is the part of a line of the function's log that is read.
 type logLine struct {
 	Level string `json:"level"`
 	Msg   string `json:"msg"`
@@ -174,7 +174,7 @@ func (l *lastLines) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// lastError is what went wrong last; "" for nothing.
+// lastError returns the last error of the log; "" if there was none.
 func (l *lastLines) lastError() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()

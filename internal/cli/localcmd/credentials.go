@@ -16,7 +16,7 @@ import (
 	"cemli-executor/internal/problem"
 )
 
-// credentialsHelp is what people read of cemli local credentials.
+// credentialsHelp is the help of cemli local credentials.
 var credentialsHelp = usage.Help{
 	Use:   "credentials",
 	Short: "Print environment and keys for a function that another host runs",
@@ -36,7 +36,8 @@ func newCredentials(t *terminal.Terminal) *cobra.Command {
 	cmd := credentialsHelp.Command(usage.NoArguments, func(cmd *cobra.Command, _ []string) error {
 		return credentials(cmd.Context(), t, dir, valid)
 	})
-	cmd.Flags().StringVar(&dir, "dir", "", "`FOLDER` with the state of the local OCI, which cemli local up prints as dir")
+	cmd.Flags().StringVar(&dir, "dir", "",
+		"`FOLDER` with the state of the local OCI, which cemli local up prints as dir")
 	cmd.Flags().DurationVar(&valid, "valid", time.Hour, "`DURATION` for which the keys are valid, 1m to 168h")
 	return cmd
 }

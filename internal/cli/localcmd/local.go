@@ -11,7 +11,7 @@ import (
 	"cemli-executor/internal/cli/usage"
 )
 
-// localHelp is what people read of cemli local.
+// localHelp is the help of cemli local.
 var localHelp = usage.Help{
 	Use:   "local",
 	Short: "Run packages in a local OCI",
@@ -23,7 +23,7 @@ machine and without a cloud account.`,
   eval "$(cemli local credentials --dir state)"`,
 }
 
-// New is the command, with its own commands.
+// New makes the command, with its own commands.
 func New(t *terminal.Terminal) *cobra.Command {
 	cmd := localHelp.Command(usage.OnlyCommands, func(cmd *cobra.Command, _ []string) error { return cmd.Help() })
 	cmd.AddCommand(newRun(t), newUp(t), newCredentials(t))

@@ -38,7 +38,8 @@ func TestFlags(t *testing.T) {
 		t.Errorf("%v, settings (-want +got):\n%s", err, diff)
 	}
 	for _, args := range []string{
-		"--timeout 1s", "--timeout 2h", "--detached-timeout 2h", "--memory 64", "--memory 4096", "--config A", "--config =1",
+		"--timeout 1s", "--timeout 2h", "--detached-timeout 2h", "--memory 64", "--memory 4096", "--config A",
+		"--config =1",
 	} {
 		if _, err := flags(t, strings.Fields(args)...).check(); problem.CodeOf(err) != "usage" {
 			t.Errorf("%s: %v", args, err)

@@ -21,7 +21,7 @@ import (
 	"cemli-executor/internal/store"
 )
 
-// runHelp is what people read of cemli local run.
+// runHelp is the help of cemli local run.
 var runHelp = usage.Help{
 	Use:     "run PATH",
 	Short:   "Upload a package to a local OCI and show the result",
@@ -52,7 +52,7 @@ type runFlags struct {
 	input.RequestFlags
 }
 
-// byHand reports whether an upload cannot ask for that.
+// byHand reports whether an upload cannot ask for what the flags say.
 func (f runFlags) byHand() bool { return len(f.Params) > 0 || len(f.Sets) > 1 }
 
 // metadata is what an upload can ask for.
@@ -73,7 +73,7 @@ const (
 	policyObject   = "admission.json"
 )
 
-// run takes one package the whole way.
+// run takes one package all the way.
 func run(ctx context.Context, t *terminal.Terminal, path string, f runFlags) error {
 	dir, remove, err := scratch.Dir("cemli-local-")
 	if err != nil {

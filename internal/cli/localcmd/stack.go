@@ -19,7 +19,7 @@ import (
 	"cemli-executor/internal/localoci"
 )
 
-// stackFlags are what commands take that start a local OCI.
+// stackFlags are the flags of commands that start a local OCI.
 type stackFlags struct {
 	dir         string
 	port        int
@@ -53,7 +53,7 @@ func (f *stackFlags) add(cmd *cobra.Command) {
 	flags.BoolVar(&f.verbose, "verbose", false, "show the function's whole log and the services' own")
 }
 
-// check refuses flags that no function could be run with, and reads --config.
+// check refuses flags with which no function could run, and reads --config.
 func (f stackFlags) check() (map[string]string, error) {
 	wrong := func(message string) error { return usage.Wrong(message, "see the command's --help") }
 	switch {
@@ -145,7 +145,7 @@ func (f stackFlags) parseFaults(o *local.Options) error {
 func putSecrets(stack *local.Stack, secrets map[string][]byte) error {
 	for name, value := range secrets {
 		if stack.Server().HasSecret(name, value) {
-			continue // of the last time: another version would be a rotation
+			continue // it is from the last time; another version would be a rotation
 		}
 		if _, err := stack.Server().PutSecret(name, value); err != nil {
 			return usage.WrongAt("--secret "+name, "the vault does not take the secret", "see the cause", err)
@@ -154,7 +154,7 @@ func putSecrets(stack *local.Stack, secrets map[string][]byte) error {
 	return nil
 }
 
-// readSecrets reads the files of --secret: values are no arguments, which other users see.
+// readSecrets reads the files of --secret: values are not given as arguments, which other users can see.
 func (f stackFlags) readSecrets(t *terminal.Terminal) (map[string][]byte, error) {
 	secrets := map[string][]byte{}
 	for _, flag := range f.secrets {
@@ -166,7 +166,7 @@ func (f stackFlags) readSecrets(t *terminal.Terminal) (map[string][]byte, error)
 		if err != nil {
 			return nil, err
 		}
-		if bytes.IndexByte(value, '\n') == len(value)-1 { // echo and editors make it; a vault would keep it, too
+		if bytes.IndexByte(value, '\n') == len(value)-1 { // echo and editors add it, and the vault would keep it
 			t.Notef("note: the line end of %s is part of the secret %s; printf %%s writes a file without", path, name)
 		}
 		secrets[name] = value

@@ -18,7 +18,7 @@ import (
 	"cemli-executor/internal/scratch"
 )
 
-// upHelp is what people read of cemli local up.
+// upHelp is the help of cemli local up.
 var upHelp = usage.Help{
 	Use:     "up",
 	Short:   "Start a local OCI that stays until it is interrupted",
@@ -37,7 +37,8 @@ func newUp(t *terminal.Terminal) *cobra.Command {
 		return up(cmd.Context(), t, f)
 	})
 	f.add(cmd)
-	cmd.Flags().StringVar(&f.dir, "dir", "", "`FOLDER` for the state (default: a new temporary one, removed at the end)")
+	cmd.Flags().StringVar(&f.dir, "dir", "",
+		"`FOLDER` for the state (default: a new temporary one, removed at the end)")
 	cmd.Flags().IntVar(&f.port, "port", 0, "`PORT` on 127.0.0.1; 0 takes any free one")
 	cmd.Flags().IntVar(&f.instances, "instances", 2, "`NUMBER` of function instances that may run at the same time")
 	cmd.Flags().BoolVar(&f.sharedUID, "shared-uid", false,
@@ -47,7 +48,7 @@ func newUp(t *terminal.Terminal) *cobra.Command {
 	return cmd
 }
 
-// ready is what up prints when clients may come.
+// ready is what up prints when clients may connect.
 type ready struct {
 	Endpoint  string `json:"endpoint"`
 	Config    string `json:"oci_config"`
@@ -88,11 +89,12 @@ func up(ctx context.Context, t *terminal.Terminal, f stackFlags) (err error) {
 	return nil
 }
 
-// showReady prints the line that says that clients may come.
+// showReady prints the line that says that clients may connect.
 func showReady(t *terminal.Terminal, stack *local.Stack, dir string) error {
 	b := stack.Buckets()
 	line, err := json.Marshal(ready{
-		stack.Endpoint(), stack.ConfigFile(), localoci.Namespace, b.Packages, b.Results, b.State, localoci.FunctionID, dir,
+		stack.Endpoint(), stack.ConfigFile(), localoci.Namespace, b.Packages, b.Results, b.State, localoci.FunctionID,
+		dir,
 	})
 	if err != nil {
 		return fmt.Errorf("encode: %w", err)
@@ -111,7 +113,8 @@ func showWhatToTry(t *terminal.Terminal, stack *local.Stack, dir string) {
 	oci := "oci --config-file " + stack.ConfigFile() + " --endpoint " + stack.Endpoint()
 	t.Notef("%s", strings.Join([]string{
 		"state in " + dir + "; try, with the OCI CLI:", "",
-		"  " + oci + " os object put -ns " + localoci.Namespace + " -bn " + stack.Buckets().Packages + " --file PACKAGE.zip",
+		"  " + oci + " os object put -ns " + localoci.Namespace + " -bn " + stack.Buckets().Packages +
+			" --file PACKAGE.zip",
 		"  " + oci + " os object list -ns " + localoci.Namespace + " -bn " + stack.Buckets().Results,
 		"  " + oci + " fn function invoke --function-id " + localoci.FunctionID +
 			` --file - --body '{"object":"PACKAGE.zip"}'`, "",

@@ -25,7 +25,7 @@ func (t *Terminal) ShowError(err error) {
 	}
 }
 
-// cureHere is what to do on this machine, where the hint is for the operators of a function.
+// cureHere returns what to do on this machine if the hint is for the operators of a function.
 func (t *Terminal) cureHere(p problem.Problem) string {
 	switch {
 	case p.Code == "policy.unavailable" && strings.Contains(p.Message, "; this is "):
@@ -49,7 +49,7 @@ func (t *Terminal) cureHere(p problem.Problem) string {
 	return p.Hint
 }
 
-// backHere is the cure of a way back in the words of cemli run, each call of which is a request of its own.
+// backHere returns the cure for going back in the words of cemli run, each call of which is a request of its own.
 func backHere(p problem.Problem) string {
 	if name, ok := strings.CutPrefix(about(p), "/parameters/"); ok && p.Code == "request.hidden" {
 		return "give it with --param " + name + "=VALUE"
@@ -67,7 +67,7 @@ var flagsOf = strings.NewReplacer(
 	"send rerun_of", "use --rerun-of", "rerun_of", "--rerun-of", "send force", "use --force",
 )
 
-// about is what a problem is with; a result that has only one problem says it in the message.
+// about returns what a problem is about; a result that has only one problem says it in the message.
 func about(p problem.Problem) string {
 	if p.Where != "" {
 		return p.Where

@@ -8,7 +8,7 @@ import (
 	"cemli-executor/internal/problem"
 )
 
-// EndedError ends the program with a code after everything has been said.
+// EndedError ends the program with a code after everything has been printed.
 type EndedError struct{ Code int }
 
 // Error says no more than that.

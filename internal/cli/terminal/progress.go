@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// Progress shows a run as it happens. It is written the executor's log, JSON lines,
-// whether the executor runs in this process or in a function.
+// Progress shows a run as it happens. The executor's log, JSON lines, is written to it, whether the executor runs in
+// this process or in a function.
 type Progress struct {
 	t       *Terminal
 	mu      sync.Mutex
@@ -20,7 +20,7 @@ type Progress struct {
 	failed  []failedStep // in the order in which they ended
 }
 
-// NewProgress shows runs on a terminal, and nothing of them where the output is for machines.
+// NewProgress shows runs on a terminal, and nothing if the output is for machines.
 func NewProgress(t *Terminal) *Progress { return &Progress{t: t} }
 
 // failedStep is a step that did not succeed, with the end of its output.
@@ -29,7 +29,7 @@ type failedStep struct {
 	last []string
 }
 
-// shownAgain is how many lines of a failed step are shown again when all has ended.
+// shownAgain is how many lines of a failed step are shown again at the end.
 const shownAgain = 40
 
 // logLine is what Progress reads of a line of the log.

@@ -111,7 +111,7 @@ func sandboxText(s evidence.Sandbox) string {
 	return text
 }
 
-// next are the commands that go back to a run which did not succeed, and whose evidence is in a folder.
+// next returns the commands that go back to a run which did not succeed and whose evidence is in a folder.
 func next(r evidence.Result, folder string) string {
 	if !r.Execution.Ran || r.Action != "apply" || r.Status == evidence.StatusSuccess {
 		return ""
@@ -124,12 +124,13 @@ func next(r evidence.Result, folder string) string {
 	var b strings.Builder
 	b.WriteString("\nNEXT\n")
 	for _, way := range ways {
-		fmt.Fprintf(&b, "  %s:\n    cemli run --results %s %s %s --reason TEXT\n", way[1], shellWord(folder), way[0], r.RunID)
+		fmt.Fprintf(&b, "  %s:\n    cemli run --results %s %s %s --reason TEXT\n", way[1], shellWord(folder), way[0],
+			r.RunID)
 	}
 	return b.String()
 }
 
-// shellWord quotes a text for a shell, if it must be.
+// shellWord quotes a text for a shell if need be.
 func shellWord(text string) string {
 	plain := func(r rune) bool {
 		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("_./-", r)

@@ -19,7 +19,7 @@ import (
 	"cemli-executor/internal/problem"
 )
 
-// Terminal is where the program speaks, and how.
+// Terminal is where and how the program prints.
 type Terminal struct {
 	Stdout, Stderr io.Writer
 	// Format is text or json.
@@ -30,7 +30,7 @@ type Terminal struct {
 	symbols symbols
 }
 
-// New speaks on two streams as the environment wants it: with colours where stderr is a terminal, with
+// New makes a Terminal on two streams as the environment wants it: with colours if stderr is a terminal, and with
 // symbols that the locale has.
 func New(stdout, stderr io.Writer) *Terminal {
 	return &Terminal{Stdout: stdout, Stderr: stderr, colour: colourWanted(stderr), symbols: symbolsOf(os.Getenv)}
@@ -58,7 +58,7 @@ func colourWanted(w io.Writer) bool {
 	return isTerminal(w) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
 }
 
-// CheckFormat refuses a format that there is not.
+// CheckFormat refuses unknown formats.
 func (t *Terminal) CheckFormat() error {
 	switch t.Format {
 	case "text", "json":
@@ -91,17 +91,17 @@ func (t *Terminal) Paint(colour Colour, text string) string {
 	return "\x1b[" + string(colour) + "m" + text + "\x1b[0m"
 }
 
-// Errorf says in a line that something went wrong.
+// Errorf prints a line that says what went wrong.
 func (t *Terminal) Errorf(format string, args ...any) {
 	fmt.Fprintf(t.Stderr, "%s %s\n", t.Paint(Red, "error:"), Visible(fmt.Sprintf(format, args...)))
 }
 
-// Hintf says in a line what to do about it.
+// Hintf prints a line that says what to do about it.
 func (t *Terminal) Hintf(format string, args ...any) {
 	fmt.Fprintf(t.Stderr, "%s %s\n", t.Paint(Yellow, "hint:"), Visible(fmt.Sprintf(format, args...)))
 }
 
-// Notef says something of one or more lines.
+// Notef prints a note of one or more lines.
 func (t *Terminal) Notef(format string, args ...any) {
 	for line := range strings.SplitSeq(fmt.Sprintf(format, args...), "\n") {
 		fmt.Fprintln(t.Stderr, Visible(line))
@@ -125,7 +125,7 @@ func Visible(text string) string {
 	}, text)
 }
 
-// Count says how many there are of something.
+// Count returns a number with its noun, in the singular or the plural.
 func Count(n int, what string) string {
 	if n != 1 {
 		what += "s"

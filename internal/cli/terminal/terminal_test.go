@@ -51,7 +51,9 @@ func TestFormats(t *testing.T) {
 
 // An error says what happened, to what, and what to do here, where the function's hint is for its operators.
 func TestErrors(t *testing.T) {
-	tool := problem.Problem{Code: "step.tool", Where: "jq", Message: "there is no such program", Hint: "rebuild the image"}
+	tool := problem.Problem{
+		Code: "step.tool", Where: "jq", Message: "there is no such program", Hint: "rebuild the image",
+	}
 	missing := problem.Problem{Code: "secret.unavailable", Where: "DB", Message: "it is lost", Hint: "ask an operator"}
 	for _, c := range []struct {
 		err   error
@@ -66,7 +68,8 @@ func TestErrors(t *testing.T) {
 		},
 		{
 			problem.New(tool, nil), false,
-			"error: jq: there is no such program (step.tool)\nhint: install it here, and add it to the function's image\n",
+			"error: jq: there is no such program (step.tool)\nhint: install it here, and add it to the function's " +
+				"image\n",
 		},
 		{
 			problem.New(missing, nil), false,
@@ -74,7 +77,8 @@ func TestErrors(t *testing.T) {
 		},
 		{
 			problem.New(missing, nil), true,
-			"error: DB: it is lost (secret.unavailable)\nhint: give it with --secret DB=FILE, and its value in the file\n",
+			"error: DB: it is lost (secret.unavailable)\nhint: give it with --secret DB=FILE, and its value in the " +
+				"file\n",
 		},
 	} {
 		s, stdout, stderr := speaking(t, "text")
@@ -156,7 +160,9 @@ func results() []evidence.Result {
 	two.RunID, two.ParameterSet, two.Status, two.Message = "r2", "FR", evidence.StatusFailed, "step a failed"
 	two.Execution.Ran = true
 	two.Error = &evidence.Error{Code: "step.failed", Message: "a: it ended with 3", Hint: "see the step's log"}
-	two.Steps = []evidence.Step{{Name: "a", Phase: "run", Status: evidence.StepFailed, Log: "logs/a.log", OutputSize: 5}}
+	two.Steps = []evidence.Step{
+		{Name: "a", Phase: "run", Status: evidence.StepFailed, Log: "logs/a.log", OutputSize: 5},
+	}
 	return []evidence.Result{one, two}
 }
 

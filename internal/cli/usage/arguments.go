@@ -9,7 +9,7 @@ import (
 	"cemli-executor/internal/problem"
 )
 
-// One accepts one argument; what says which, where it is missing.
+// One accepts one argument; what names it in the error if it is missing.
 func One(what string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		switch {
@@ -22,10 +22,10 @@ func One(what string) cobra.PositionalArgs {
 	}
 }
 
-// OnePath accepts a package.
+// OnePath accepts one argument, the path of a package.
 var OnePath = One("PATH is needed: a package folder or a zip")
 
-// NoArguments accepts none.
+// NoArguments accepts no arguments.
 func NoArguments(cmd *cobra.Command, args []string) error {
 	if len(args) != 0 {
 		return unexpected(cmd, args[0])
@@ -42,17 +42,18 @@ func unexpected(cmd *cobra.Command, arg string) error {
 	return Error(cmd, err)
 }
 
-// Wrong is a wrong call whose cure is known.
+// Wrong returns the error for a wrong call whose cure is known.
 func Wrong(message, hint string) error {
 	return problem.New(problem.Problem{Code: "usage", Message: message, Hint: hint}, nil)
 }
 
-// Error is a wrong call of a command, whose help says how it is called.
+// Error returns the error for a wrong call of a command, with a pointer to the command's help.
 func Error(cmd *cobra.Command, err error) error {
 	return Wrong(err.Error(), "see "+cmd.CommandPath()+" --help")
 }
 
-// WrongAt is a wrong call whose cure is known, with the argument or the flag that is wrong. cause may be nil.
+// WrongAt returns the error for a wrong call whose cure is known, with the argument or the flag that is wrong. cause
+// may be nil.
 func WrongAt(where, message, hint string, cause error) error {
 	return problem.New(problem.Problem{Code: "usage", Where: where, Message: message, Hint: hint}, cause)
 }

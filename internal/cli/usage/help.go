@@ -23,7 +23,7 @@ const (
 	GroupProgram = "program"
 )
 
-// Help is what people read of a command.
+// Help is the help of a command.
 type Help struct {
 	Use, Short string
 	// Group is one of the groups; "" for a command of another one.
@@ -61,7 +61,7 @@ Flags of every command:
 {{.InheritedFlags.FlagUsagesWrapped 80 | trimTrailingWhitespaces}}{{end}}
 `
 
-// Helpful gives the program its groups, its own help command, and answers to what is misspelt.
+// Helpful gives the program its groups, its own help command, and answers to misspelt words.
 func Helpful(root *cobra.Command) {
 	root.AddGroup(
 		&cobra.Group{ID: GroupAuthors, Title: "Authors"},
@@ -116,7 +116,7 @@ func unknownCommand(cmd *cobra.Command, args []string) error {
 	return problem.New(p, nil)
 }
 
-// nearCommand is the command that a word stands for most likely, first among those of cmd; "" where none is near.
+// nearCommand returns the command that a word most likely stands for, first among those of cmd; "" if none is near.
 func nearCommand(root, cmd *cobra.Command, word string) string {
 	paths, words := map[string]string{}, []string{}
 	add := func(candidate string, c *cobra.Command) {
@@ -134,7 +134,7 @@ func nearCommand(root, cmd *cobra.Command, word string) string {
 	return paths[problem.Nearest(strings.ToLower(word), words)]
 }
 
-// below are the commands of the program's commands.
+// below returns the commands of the program's commands.
 func below(root *cobra.Command) []*cobra.Command {
 	var all []*cobra.Command
 	for _, c := range root.Commands() {
@@ -182,7 +182,8 @@ func invalidValue(cmd *cobra.Command, err *pflag.InvalidValueError) error {
 	return Error(cmd, err)
 }
 
-// nearFlag is the flag of cmd that a word stands for most likely: a longer or shorter word for it, or one misspelt.
+// nearFlag returns the flag of cmd that a word most likely stands for: a longer or shorter word for it, or a misspelt
+// one.
 func nearFlag(cmd *cobra.Command, word string) string {
 	if word == "json" || word == "format" {
 		return "-o json"

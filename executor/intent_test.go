@@ -74,7 +74,10 @@ func (b *bench) age() {
 
 func (b *bench) uploadOf(name string) store.Info {
 	b.t.Helper()
-	return b.upload(name+"-1.0.0.zip", pack(b.t, files{"manifest.json": fmt.Sprintf(`{"name":%q,"version":"1.0.0","type":"extension"}`, name), "steps/run.sh": "echo ran"}), store.PutOptions{})
+	return b.upload(name+"-1.0.0.zip", pack(b.t, files{
+		"manifest.json": fmt.Sprintf(`{"name":%q,"version":"1.0.0","type":"extension"}`, name),
+		"steps/run.sh":  "echo ran",
+	}), store.PutOptions{})
 }
 
 // resultOf is the result of a package's run; false if there is none.
@@ -127,7 +130,8 @@ func TestAnUploadOnWhichTheExecutorDies(t *testing.T) {
 		t.Fatalf("dead %v, %+v, deaths %v", dead, swept, *deaths)
 	}
 	r := b.stored(swept.Runs[0].RunID)
-	if code(r) != "state.deaths" || r.Status != evidence.StatusError || r.Error.Hint == "" || r.SourceObject != deadly.Name || r.Package.ETag != deadly.ETag {
+	if code(r) != "state.deaths" || r.Status != evidence.StatusError || r.Error.Hint == "" ||
+		r.SourceObject != deadly.Name || r.Package.ETag != deadly.ETag {
 		t.Errorf("%s, %+v, %s", r.Status, r.Error, r.SourceObject)
 	}
 	if left := append(b.stateNames("open/"), b.stateNames("taking/")...); len(left) > 0 {
@@ -137,10 +141,14 @@ func TestAnUploadOnWhichTheExecutorDies(t *testing.T) {
 		t.Errorf("it was taken again: %v, %+v", dead, swept)
 	}
 	b.config.Packages = b.packages // its event comes when there is more memory
-	if again := b.again(event(deadly.Name, deadly.ETag)); again.RunID != r.RunID || !again.Duplicate || again.Status != evidence.StatusError {
+	if again := b.again(event(deadly.Name, deadly.ETag)); again.RunID != r.RunID || !again.Duplicate ||
+		again.Status != evidence.StatusError {
 		t.Errorf("its event: run %s, %s, duplicate %v", again.RunID, again.Status, again.Duplicate)
 	}
-	q := executor.Request{Bucket: "packages", Back: executor.Back{RerunOf: r.RunID}, Reason: "more memory", Trigger: executor.Trigger{Kind: executor.TriggerRequest}}
+	q := executor.Request{
+		Bucket: "packages", Back: executor.Back{RerunOf: r.RunID}, Reason: "more memory",
+		Trigger: executor.Trigger{Kind: executor.TriggerRequest},
+	}
 	if again := b.again(q); again.Status != evidence.StatusSuccess {
 		t.Errorf("once more, as the hint says: %s, %s", again.Status, again.Message)
 	}
@@ -166,7 +174,10 @@ func TestAClaimedUploadOnWhichTheExecutorDies(t *testing.T) {
 				}
 				return nil
 			}}
-			info := b.upload("m-1.0.0.zip", pack(t, files{"manifest.json": `{"name":"m","version":"1.0.0","type":"extension"` + c.members + `}`, "steps/run.sh": "true"}), store.PutOptions{})
+			info := b.upload("m-1.0.0.zip", pack(t, files{
+				"manifest.json": `{"name":"m","version":"1.0.0","type":"extension"` + c.members + `}`,
+				"steps/run.sh":  "true",
+			}), store.PutOptions{})
 			if !dies(func() { _, _ = executor.New(b.config).Run(t.Context(), event(info.Name, info.ETag)) }) {
 				t.Fatal("its event's invocation did not die")
 			}
@@ -337,7 +348,10 @@ func TestAPanicBeginsNothingElse(t *testing.T) {
 	const group = `,"concurrency":{"group":"erp"}`
 	b := newBench(t)
 	packed := func(name string) store.Info {
-		return b.upload(name+"-1.0.0.zip", pack(t, files{"manifest.json": `{"name":"` + name + `","version":"1.0.0","type":"extension"` + group + `}`, "steps/run.sh": "true"}), store.PutOptions{})
+		return b.upload(name+"-1.0.0.zip", pack(t, files{
+			"manifest.json": `{"name":"` + name + `","version":"1.0.0","type":"extension"` + group + `}`,
+			"steps/run.sh":  "true",
+		}), store.PutOptions{})
 	}
 	first, second := packed("first"), packed("second")
 	var ran []string

@@ -10,10 +10,10 @@ import (
 	"cemli-executor/internal/store"
 )
 
-// Taking notes that an invocation is about to go on with a request that has no claim yet. It is stored before
-// anything of the request is read and removed when that invocation has ended in any way: a taking that stays is the
+// Intent notes that an invocation is about to go on with a request that has no claim yet. It is stored before
+// anything of the request is read and removed when that invocation has ended in any way: an intent that stays is the
 // only trace of an invocation that died.
-type Taking struct {
+type Intent struct {
 	header
 	Environment string `json:"environment"`
 	Key         string `json:"key"` // the run key, as far as it is known at that time
@@ -29,26 +29,26 @@ type Taking struct {
 	etag  string
 }
 
-// maxTakings bounds how many takings are read at once.
-const maxTakings = 100
+// maxIntents bounds how many intents are read at once.
+const maxIntents = 100
 
-func takingPrefix(environment string) string { return "taking/" + environment + "/" }
+func intentPrefix(environment string) string { return "taking/" + environment + "/" }
 
-func (t *Taking) object() string { return takingPrefix(t.Environment) + t.Key + ".json" }
+func (t *Intent) object() string { return intentPrefix(t.Environment) + t.Key + ".json" }
 
-// Takings reads all takings, by key. Those that cannot be read are left out and joined into the error.
-func (b Book) Takings(ctx context.Context) (map[string]*Taking, error) {
-	page, err := b.State.List(ctx, store.ListOptions{Prefix: takingPrefix(b.Environment), Limit: maxTakings})
+// Intents reads all intents, by key. Those that cannot be read are left out and joined into the error.
+func (b Book) Intents(ctx context.Context) (map[string]*Intent, error) {
+	page, err := b.State.List(ctx, store.ListOptions{Prefix: intentPrefix(b.Environment), Limit: maxIntents})
 	if err != nil {
 		return nil, err
 	}
-	found := map[string]*Taking{}
+	found := map[string]*Intent{}
 	for _, o := range page.Objects {
-		key, ok := strings.CutSuffix(strings.TrimPrefix(o.Name, takingPrefix(b.Environment)), ".json")
+		key, ok := strings.CutSuffix(strings.TrimPrefix(o.Name, intentPrefix(b.Environment)), ".json")
 		if !ok {
 			continue
 		}
-		t, oneErr := b.Taking(ctx, key)
+		t, oneErr := b.Intent(ctx, key)
 		if t != nil {
 			found[key] = t
 		}
@@ -57,28 +57,28 @@ func (b Book) Takings(ctx context.Context) (map[string]*Taking, error) {
 	return found, err
 }
 
-// Deaths reads the takings, by key, that are still going on or tell of a death. It removes those whose key has been
+// Deaths reads the intents, by key, that are still going on or tell of a death. It removes those whose key has been
 // claimed since, unless the claim's holder died as well.
-func (b Book) Deaths(ctx context.Context) (map[string]*Taking, error) {
-	taken, err := b.Takings(ctx)
-	for key, t := range taken {
+func (b Book) Deaths(ctx context.Context) (map[string]*Intent, error) {
+	intents, err := b.Intents(ctx)
+	for key, t := range intents {
 		if t.Busy(b.now()) {
 			continue
 		}
 		held, oneErr := b.Find(ctx, key)
 		if oneErr == nil && held != nil && !held.Died(b.now()) {
 			oneErr = t.End(ctx, true)
-			delete(taken, key)
+			delete(intents, key)
 		}
 		err = errors.Join(err, oneErr)
 	}
-	return taken, err
+	return intents, err
 }
 
-// Taking reads the taking of a key; nil if there is none.
-func (b Book) Taking(ctx context.Context, key string) (*Taking, error) {
-	t := &Taking{}
-	where := takingPrefix(b.Environment) + key + ".json"
+// Intent reads the intent of a key; nil if there is none.
+func (b Book) Intent(ctx context.Context, key string) (*Intent, error) {
+	t := &Intent{}
+	where := intentPrefix(b.Environment) + key + ".json"
 	etag, err := load(ctx, b.State, where, t)
 	switch {
 	case err != nil:
@@ -94,13 +94,13 @@ func (b Book) Taking(ctx context.Context, key string) (*Taking, error) {
 
 // Busy reports whether the invocation may still be running; once it is not, each try was a death. A time later than
 // any invocation can have written is ignored.
-func (t *Taking) Busy(now time.Time) bool {
+func (t *Intent) Busy(now time.Time) bool {
 	return !now.After(t.Until.Add(MaxSkew)) && t.Until.Before(now.Add(maxLease))
 }
 
 // Begin notes that the caller goes on with the request and will have ended by until. It returns false if another
 // invocation was first.
-func (t *Taking) Begin(ctx context.Context, state store.Bucket, until time.Time) (bool, error) {
+func (t *Intent) Begin(ctx context.Context, state store.Bucket, until time.Time) (bool, error) {
 	next := *t
 	next.state, next.Until, next.Tries = state, until, t.Tries+1
 	info, err := write(ctx, state, next.object(), next.etag, &next)
@@ -116,7 +116,7 @@ func (t *Taking) Begin(ctx context.Context, state store.Bucket, until time.Time)
 }
 
 // End notes that the caller has ended. Unless the request is done, earlier deaths still count.
-func (t *Taking) End(ctx context.Context, done bool) error {
+func (t *Intent) End(ctx context.Context, done bool) error {
 	if t.etag == "" {
 		return nil // it was never stored
 	}
