@@ -18,9 +18,8 @@ import (
 // order says of packages with many files in which order to read them: each builds on those before it.
 var order = map[string][]string{
 	"internal/pipeline": {
-		"engine", "verdict", "state", "key", "conclude", "asked", "fetch", "accept", "enter", "admit", "checkpoint",
-		"journal",
-		"apply", "end", "run", "door",
+		"engine", "verdict", "state", "conclude", "asked", "fetch", "accept", "enter", "admit", "journal", "apply", "end",
+		"run", "door",
 	},
 	"executor": {
 		"names", "executor", "work", "sets", "serve", "intent", "invocation", "triggers",

@@ -11,10 +11,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 // Bounds of what somebody has to keep in mind who reads the code, test files aside.
 const (
+	mostColumns         = 120 // of a line, where a tab is 4
 	mostLinesOfPackage  = 2500
 	mostLinesOfFile     = 500
 	mostLinesOfFunction = 60
@@ -34,7 +36,7 @@ type sizes struct {
 	functions []int          // lines of each
 }
 
-// TestSizes holds the sizes of packages, files, functions and types.
+// TestSizes holds the sizes of packages, files, functions, types and lines.
 func TestSizes(t *testing.T) {
 	t.Parallel()
 	out, err := exec.Command("git", "ls-files", "*.go").Output()
@@ -76,6 +78,11 @@ func (s *sizes) add(t *testing.T, path string) {
 	lines := bytes.Count(doc, []byte("\n"))
 	if lines > mostLinesOfFile {
 		t.Errorf("%s has %d lines; at most %d", path, lines, mostLinesOfFile)
+	}
+	for i, line := range strings.Split(string(doc), "\n") {
+		if n := utf8.RuneCountInString(strings.ReplaceAll(line, "\t", "    ")); n > mostColumns {
+			t.Errorf("%s:%d has %d columns; at most %d", path, i+1, n, mostColumns)
+		}
 	}
 	dir := filepath.ToSlash(filepath.Dir(path))
 	s.packages[dir] += lines

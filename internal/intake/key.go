@@ -8,6 +8,11 @@ import (
 	"time"
 )
 
+// The run key is the idempotency key of a request: all requests that mean the same execution have the same key,
+// however often and in whatever form they arrive. It is made of what the request names, of what the uploader chose
+// by the object's metadata, and of the occurrence, which distinguishes intended repetitions. The run id, which
+// people see, ends with the first digits of the key.
+
 // Key returns the run key: the same for all requests that mean the same execution. It is the SHA-256 of the parts as a
 // JSON array, so that different lists of parts never look alike. The slot has to be fixed. A request of an event has
 // one key whatever version of the object exists.

@@ -131,13 +131,6 @@ func (e *Engine) moreTime(killAt time.Time, lower string) string {
 	return hint
 }
 
-const (
-	// leaseMargin is how long a claim outlives the invocation, which the platform ends at its deadline.
-	leaseMargin = 5 * time.Second
-	// preparing is the time that a run may take before its first step, beyond which its leases are renewed.
-	preparing = time.Minute
-)
-
 // Accept stores the request as a pending one, under a name. made is false if it was stored before.
 func (e *Engine) Accept(ctx context.Context, name string, request intake.Request) (made bool, err error) {
 	doc, err := request.Encode()
@@ -145,19 +138,6 @@ func (e *Engine) Accept(ctx context.Context, name string, request intake.Request
 		return false, err
 	}
 	return e.Book.Accept(ctx, name, doc)
-}
-
-// LeaseEnd returns when a lease that begins now ends: after the time that the run may still need, and no later than the
-// invocation, which the platform kills at hard. A zero hard or need is unknown.
-func (e *Engine) LeaseEnd(hard time.Time, need, runTime time.Duration) time.Time {
-	end := hard
-	if end.IsZero() {
-		end = e.Now().Add(runTime + e.Reserve)
-	}
-	if needed := e.Now().Add(preparing + need + e.Reserve); need > 0 && needed.Before(end) {
-		end = needed
-	}
-	return end.Add(leaseMargin).UTC()
 }
 
 // Retryable reports whether a failure before the first step may pass, so that the same request may succeed later.

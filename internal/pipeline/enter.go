@@ -200,3 +200,9 @@ func (r *acquired) withoutResult(ctx context.Context) error {
 	}
 	return store.Error(store.ErrExists, "start run", r.exec.Results.Name(), object, errHasResult)
 }
+
+// left returns the time that steps may take.
+func left(ctx context.Context) time.Duration {
+	end, _ := ctx.Deadline() // bound has set it
+	return time.Until(end)
+}

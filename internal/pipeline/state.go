@@ -186,12 +186,6 @@ func (r *asked) perRequest(ctx context.Context) (context.Context, context.Cancel
 	return context.WithTimeout(ctx, max(left/4, 2*time.Second))
 }
 
-// left returns the time that steps may take.
-func left(ctx context.Context) time.Duration {
-	end, _ := ctx.Deadline() // bound has set it
-	return time.Until(end)
-}
-
 // undoTime returns how long a package's undo may take.
 func undoTime(m *manifest.Manifest) time.Duration { return cmp.Or(m.RollbackTimeout, maxUndoTime) }
 
@@ -204,4 +198,24 @@ func (r *decided) planned() sandbox.Layers { return confinement.Planned(r.level,
 // confinedBy notes in the result which layers are in force.
 func (r *decided) confinedBy(l sandbox.Layers) {
 	r.result.Sandbox = confinement.Describe(r.level, r.job.Network, l)
+}
+
+const (
+	// leaseMargin is how long a claim outlives the invocation, which the platform ends at its deadline.
+	leaseMargin = 5 * time.Second
+	// preparing is the time that a run may take before its first step, beyond which its leases are renewed.
+	preparing = time.Minute
+)
+
+// LeaseEnd returns when a lease that begins now ends: after the time that the run may still need, and no later than the
+// invocation, which the platform kills at hard. A zero hard or need is unknown.
+func (e *Engine) LeaseEnd(hard time.Time, need, runTime time.Duration) time.Time {
+	end := hard
+	if end.IsZero() {
+		end = e.Now().Add(runTime + e.Reserve)
+	}
+	if needed := e.Now().Add(preparing + need + e.Reserve); need > 0 && needed.Before(end) {
+		end = needed
+	}
+	return end.Add(leaseMargin).UTC()
 }

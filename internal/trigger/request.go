@@ -56,7 +56,8 @@ func (d decoder) fromItself(members map[string]jsontext.Value) Item {
 	if !ok || len(members) != 1 || !pendingName.MatchString(pending) {
 		return Item{
 			Request: q,
-			Err:     refuse("trigger.value", pointer(continueKey), "it must be the name of a pending request, and the only key"),
+			Err: refuse("trigger.value", pointer(continueKey),
+				"it must be the name of a pending request, and the only key"),
 		}
 	}
 	q.Continue = pending

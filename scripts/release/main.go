@@ -48,7 +48,8 @@ func run(args []string) error {
 	case len(args) > 3 && args[0] == "sbom":
 		return sbom(args[1], args[2], os.Getenv("VERSION"), args[3:])
 	}
-	return errors.New("usage: release archive OUT FOLDER | release stack OUT TERRAFORM | release sbom OUT NAME BINARY…")
+	return errors.New("usage: release archive OUT FOLDER | release stack OUT TERRAFORM | " +
+		"release sbom OUT NAME BINARY…")
 }
 
 // adder adds a file to an archive.

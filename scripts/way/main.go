@@ -29,8 +29,9 @@ import (
 
 // own is the executor's own code: what decides about a run, from the request to what follows its result.
 var own = []string{
-	"executor", "internal/pipeline", "internal/intake", "internal/fetch", "internal/goback", "internal/admission", "internal/hiding",
-	"internal/confinement", "internal/secrets", "internal/followup", "internal/uploader", "internal/logwriter",
+	"executor", "internal/pipeline", "internal/intake", "internal/fetch", "internal/goback", "internal/admission",
+	"internal/hiding", "internal/confinement", "internal/secrets", "internal/followup", "internal/uploader",
+	"internal/logwriter",
 }
 
 // rooms are the counted packages: the executor's own, and those that only it uses.
@@ -190,7 +191,8 @@ func report(calls []call, files []string, out io.Writer) {
 		inRoom := func(file string) bool { return path.Dir(file) == room }
 		tell(room, calls, files, inRoom, out)
 	}
-	tell("the executor's own", calls, files, func(file string) bool { return slices.Contains(own, path.Dir(file)) }, out)
+	inOwn := func(file string) bool { return slices.Contains(own, path.Dir(file)) }
+	tell("the executor's own", calls, files, inOwn, out)
 	tell("all of them", calls, files, func(string) bool { return true }, out)
 }
 
