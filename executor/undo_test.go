@@ -140,3 +140,17 @@ func TestMissingToolsAreFoundBefore(t *testing.T) {
 	}
 	nothingRan(t, r)
 }
+
+// Whatever a package says of the time for its undo, it runs in its concurrency group, and has a fence.
+func TestNoRunOutsideItsGroup(t *testing.T) {
+	for name, times := range map[string]string{
+		"undo alone":       `"rollback_timeout":"2h"`,
+		"undo, never done": `"timeout":"30m","rollback_timeout":"2h","on_failure":"stop"`,
+		"nothing to undo":  `"timeout":"30m","rollback_timeout":"2h"`,
+	} {
+		r := newBench(t).ran(files{"manifest.json": manifestWith(times), "steps/run.sh": `echo "fence $CEMLI_FENCE"`})
+		if r.Status != evidence.StatusSuccess || !strings.Contains(r.Execution.Stdout, "fence 1") {
+			t.Errorf("%s: %s, %s, %q; want a success with the fence 1", name, r.Status, r.Message, r.Execution.Stdout)
+		}
+	}
+}

@@ -1,11 +1,9 @@
 package pipeline
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"cemli-executor/internal/confinement"
 	"cemli-executor/internal/evidence"
@@ -128,29 +126,6 @@ func (r *found) here() steps.Here {
 	}
 }
 
-// timeSuffices refuses a package that says it needs more time than is left, as it would be stopped half way.
-func (r *decided) timeSuffices(ctx context.Context, plan *manifest.Plan) error {
-	need, has := plan.Manifest().Timeout+undoShare(ctx, plan), left(ctx)
-	if plan.Manifest().Timeout == 0 || need <= has {
-		return nil
-	}
-	return problem.New(problem.Problem{
-		Code: "step.deadline", Where: "/timeout",
-		Message: fmt.Sprintf("the package may need %s, undo included, and the invocation has %s left for it",
-			need.Round(time.Second), has.Round(time.Second)),
-		Hint: r.exec.moreTime(r.killAt, "the package's"),
-	}, nil)
-}
-
-// undoShare returns how much of the time left is reserved for undo.
-func undoShare(ctx context.Context, plan *manifest.Plan) time.Duration {
-	m := plan.Manifest()
-	if m.OnFailure == manifest.OnFailureStop || !plan.Undoable() {
-		return 0
-	}
-	return cmp.Or(m.RollbackTimeout, min(left(ctx)/4, maxUndoTime))
-}
-
 // provable checks, before anything is executed, that the run can leave evidence whatever the package contains: it
 // encodes the result, with the manifest in it, and the report once. If they cannot be encoded or would be too large, it
 // removes from the result what may be in the way, and fails.
@@ -233,6 +208,9 @@ func (r *run) onlyChecked(ctx context.Context) error {
 
 // execute runs the job.
 func (r *run) execute(ctx context.Context, plan *manifest.Plan) error {
+	if r.group == nil {
+		return errors.New("the run is not in its concurrency group") // enter lets none pass that is going to execute
+	}
 	if err := r.applyWayBack(ctx); err != nil {
 		return err
 	}

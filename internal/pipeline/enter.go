@@ -28,8 +28,8 @@ func (r *run) enter(
 	if r.result.Action == string(intake.ActionCheck) {
 		return nil // it runs nothing
 	}
-	if m.Timeout+m.RollbackTimeout > left(ctx) {
-		return r.tooLong(nil) // another invocation may have the time that the package says it takes
+	if ok, err := r.worthWaiting(ctx, m, admit); err != nil || !ok {
+		return err
 	}
 	name := groupOf(m, policy, r.request.ParameterSet)
 	me := r.queueEntry(m)
@@ -79,6 +79,22 @@ func (r *run) enter(
 		Message: "the concurrency group was changed by others each time it was to be entered",
 		Hint:    "send the request again",
 	}, nil)
+}
+
+// worthWaiting reports whether the run may be executed once it is in its group: a run that apply refuses for want of
+// time need not wait for that in the queue. It returns the verdict later if another invocation may have the time that
+// the package says it takes.
+func (r *run) worthWaiting(
+	ctx context.Context, m *manifest.Manifest, admit func() (*manifest.Plan, error),
+) (bool, error) {
+	if m.Timeout+m.RollbackTimeout <= left(ctx) {
+		return true, nil
+	}
+	if elsewhere := r.tooLong(nil); elsewhere != nil {
+		return false, elsewhere
+	}
+	plan, err := admit()
+	return err != nil || r.timeSuffices(ctx, plan) == nil, nil
 }
 
 // isFree reports whether no other run is in the group. A run that died in it is ended first.
@@ -205,4 +221,27 @@ func (r *acquired) withoutResult(ctx context.Context) error {
 func left(ctx context.Context) time.Duration {
 	end, _ := ctx.Deadline() // bound has set it
 	return time.Until(end)
+}
+
+// timeSuffices refuses a package that says it needs more time than is left, as it would be stopped half way.
+func (r *decided) timeSuffices(ctx context.Context, plan *manifest.Plan) error {
+	need, has := plan.Manifest().Timeout+undoShare(ctx, plan), left(ctx)
+	if plan.Manifest().Timeout == 0 || need <= has {
+		return nil
+	}
+	return problem.New(problem.Problem{
+		Code: "step.deadline", Where: "/timeout",
+		Message: fmt.Sprintf("the package may need %s, undo included, and the invocation has %s left for it",
+			need.Round(time.Second), has.Round(time.Second)),
+		Hint: r.exec.moreTime(r.killAt, "the package's"),
+	}, nil)
+}
+
+// undoShare returns how much of the time left is reserved for undo.
+func undoShare(ctx context.Context, plan *manifest.Plan) time.Duration {
+	m := plan.Manifest()
+	if m.OnFailure == manifest.OnFailureStop || !plan.Undoable() {
+		return 0
+	}
+	return cmp.Or(m.RollbackTimeout, min(left(ctx)/4, maxUndoTime))
 }
