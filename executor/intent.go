@@ -100,7 +100,7 @@ func (w *work) serveWithIntent(
 func (w *work) intentOf(ctx context.Context, pending string, request Request) (*claim.Intent, error) {
 	key := claim.KeyOf(pending)
 	claimed, err := w.Book.Find(ctx, key)
-	if err != nil || claimed != nil && !claimed.Died(w.Now()) {
+	if err != nil || claimed != nil && !claimed.DiedBeforeStart(w.Now()) {
 		return nil, err
 	}
 	t, err := w.Book.Intent(ctx, key)

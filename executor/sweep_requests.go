@@ -54,7 +54,7 @@ func (s *sweeping) request(ctx context.Context, name string) error {
 	case claimed.State == claim.Running && claimed.Group != "":
 		s.released = append(s.released, claimed.Group) // when that run has been ended, the next one has its turn
 	}
-	if s.mustHandOff(s.defaultNeed) && (claimed == nil || !claimed.Died(s.Now())) {
+	if s.mustHandOff(s.defaultNeed) && (claimed == nil || !claimed.DiedBeforeStart(s.Now())) {
 		s.handOffs = append(s.handOffs, name)
 		return nil
 	}
@@ -62,7 +62,7 @@ func (s *sweeping) request(ctx context.Context, name string) error {
 	if err != nil || !ok {
 		return err
 	}
-	if claimed != nil && claimed.Died(s.Now()) {
+	if claimed != nil && claimed.DiedBeforeStart(s.Now()) {
 		// serveSuspects serves it last. A set is served with the request for all sets.
 		if s.intents[claimed.Key] == nil && !request.ForSet {
 			s.intents[claimed.Key] = &claim.Intent{

@@ -106,8 +106,8 @@ const maxLease = 30 * time.Hour
 // Expired reports whether the lease has ended, so that the invocation that held it must have ended too.
 func (c Claim) Expired(now time.Time) bool { return c.State != Done && now.After(c.Lease.Add(MaxSkew)) }
 
-// Died reports whether the claim's holder died before it started anything.
-func (c Claim) Died(now time.Time) bool {
+// DiedBeforeStart reports whether the claim's holder died before it started anything.
+func (c Claim) DiedBeforeStart(now time.Time) bool {
 	return c.State == Claimed && !c.Lease.IsZero() && c.Expired(now)
 }
 
@@ -207,8 +207,8 @@ const (
 	// TakenOver: the caller now holds the claim. The previous holder had started nothing, but may have stored a
 	// result.
 	TakenOver
-	// Died: the claim's holder died after a step may have started. That run must be ended first.
-	Died
+	// DiedRunning: the claim's holder died after a step may have started. That run must be ended first.
+	DiedRunning
 	// Theirs: another run holds the claim, or has concluded it.
 	Theirs
 )
@@ -230,7 +230,7 @@ func (b Book) Acquire(ctx context.Context, c Claim, lease func() time.Time) (*He
 		return nil, 0, err
 	}
 	if h.State == Running {
-		return h, Died, nil
+		return h, DiedRunning, nil
 	}
 	ok, err := h.takeOver(ctx, lease())
 	if err != nil {

@@ -52,7 +52,7 @@ func TestAcquireAfterRelease(t *testing.T) {
 		t.Errorf("%d tries, last error %v", h.Tries, h.LastError)
 	}
 	s.ok(h.Release(t.Context(), false, nil))
-	if h := s.find(); h.Tries != 1 || h.LastError == nil || !h.Expired(time.Now()) || h.Died(time.Now()) {
+	if h := s.find(); h.Tries != 1 || h.LastError == nil || !h.Expired(time.Now()) || h.DiedBeforeStart(time.Now()) {
 		t.Errorf("released: %+v", h.Claim)
 	}
 }
@@ -68,7 +68,7 @@ func TestAcquireFindsADeath(t *testing.T) {
 			Applies: &claim.Entry{Key: "k"},
 		})
 	s.done("a step", ok, err, true)
-	found := s.acquire("run-2", time.Minute, claim.Died)
+	found := s.acquire("run-2", time.Minute, claim.DiedRunning)
 	if found.RunID != "run-1" || found.Pinned != "a" || string(found.Checkpoint) != `{"a":1}` ||
 		found.Change().Key != "k" {
 		t.Errorf("found: %+v", found.Claim)

@@ -66,7 +66,7 @@ func (b Book) Deaths(ctx context.Context) (map[string]*Intent, error) {
 			continue
 		}
 		held, oneErr := b.Find(ctx, key)
-		if oneErr == nil && held != nil && !held.Died(b.now()) {
+		if oneErr == nil && held != nil && !held.DiedBeforeStart(b.now()) {
 			oneErr = t.End(ctx, true)
 			delete(intents, key)
 		}

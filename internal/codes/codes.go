@@ -61,23 +61,23 @@ type Verdict struct {
 	ByRecord bool
 }
 
-// The verdicts.
+// The verdicts, by who has to mend the cause, and when.
 var (
-	author      = Verdict{Status: rejected, Fault: Author}
-	asker       = Verdict{Status: rejected, Fault: Asker}
-	authorNow   = Verdict{Status: rejected, Fault: Author, ByRecord: true}
-	askerNow    = Verdict{Status: rejected, Fault: Asker, ByRecord: true}
-	script      = Verdict{Status: failed, Fault: Author, Tolerated: true}
-	scriptFinal = Verdict{Status: failed, Fault: Author}
-	started     = Verdict{Status: failed, Fault: Platform}
-	timedOut    = Verdict{Status: timedOutRun, Fault: Author, Tolerated: true}
-	interrupted = Verdict{Status: interrupt, Fault: Platform}
-	byCause     = Verdict{Status: rejected, Fault: Operator, ByCause: true}
-	operator    = Verdict{Status: failure, Fault: Operator}
-	platform    = Verdict{Status: failure, Fault: Platform}
-	passing     = Verdict{Status: failure, Fault: Platform, Retried: true, Counted: true}
-	setup       = Verdict{Status: failure, Fault: Operator, Retried: true, Counted: true}
-	damaged     = Verdict{Status: failure, Fault: Operator, Retried: true}
+	author         = Verdict{Status: rejected, Fault: Author}                 // the package is wrong
+	asker          = Verdict{Status: rejected, Fault: Asker}                  // the request is
+	authorByRecord = Verdict{Status: rejected, Fault: Author, ByRecord: true} // what is applied is in the package's way
+	askerByRecord  = Verdict{Status: rejected, Fault: Asker, ByRecord: true}  // or in the request's
+	script         = Verdict{Status: failed, Fault: Author, Tolerated: true}  // a step failed, and may be repeated
+	scriptFinal    = Verdict{Status: failed, Fault: Author}                   // a step failed for good
+	started        = Verdict{Status: failed, Fault: Platform}                 // it failed after a step began
+	timedOut       = Verdict{Status: timedOutRun, Fault: Author, Tolerated: true}
+	interrupted    = Verdict{Status: interrupt, Fault: Platform}
+	byCause        = Verdict{Status: rejected, Fault: Operator, ByCause: true}               // as the cause says
+	operator       = Verdict{Status: failure, Fault: Operator}                               // final until asked anew
+	platform       = Verdict{Status: failure, Fault: Platform}                               // likewise
+	passing        = Verdict{Status: failure, Fault: Platform, Retried: true, Counted: true} // passes by itself
+	setup          = Verdict{Status: failure, Fault: Operator, Retried: true, Counted: true} // permission, name
+	damaged        = Verdict{Status: failure, Fault: Operator, Retried: true}                // uncounted: it waits
 )
 
 // Meaning is all that is known about a code.

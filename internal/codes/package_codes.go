@@ -238,7 +238,7 @@ var packages = []family{
 			"upload it to one of its `environments`",
 		},
 		{
-			"manifest.requires", authorNow,
+			"manifest.requires", authorByRecord,
 			"a package that this one needs has not succeeded here, or in another version", "run that one first",
 		},
 	}},
@@ -262,12 +262,12 @@ var packages = []family{
 		},
 		{"policy.prerelease", author, "the version is a prerelease", "release it"},
 		{
-			"policy.downgrade", authorNow, "the version is older than the one that succeeded last",
+			"policy.downgrade", authorByRecord, "the version is older than the one that succeeded last",
 			"raise it; to go back on purpose, send a request with the object, `rollback_of` (the earlier run that is " +
 				"to be applied again) and `reason`",
 		},
 		{
-			"policy.reuse", authorNow, "the version began here with other contents",
+			"policy.reuse", authorByRecord, "the version began here with other contents",
 			"raise it whenever the contents change",
 		},
 		{"policy.action", author, "this form of request may not ask for this", "ask in a way that may"},
@@ -404,7 +404,7 @@ var packages = []family{
 			"run the package anew, with rerun_of",
 		},
 		{
-			"request.not_partial", askerNow,
+			"request.not_partial", askerByRecord,
 			"the run that resume_from names did not end half way, or undo scripts of it have run: there is nothing " +
 				"to go on with", "run the package anew, with rerun_of or a new upload",
 		},
@@ -419,7 +419,8 @@ var packages = []family{
 	}},
 	{"rollback", []row{
 		{
-			"rollback.not_latest", askerNow, "a later run of the same package and set is applied, or ended half way",
+			"rollback.not_latest", askerByRecord,
+			"a later run of the same package and set is applied, or ended half way",
 			"go back to that one first, or send force and a reason",
 		},
 		{
@@ -427,7 +428,7 @@ var packages = []family{
 			"to apply again what it has undone, send rerun_of with the run that it undid",
 		},
 		{
-			"rollback.undone", askerNow, "what the run that is named had done is undone already",
+			"rollback.undone", askerByRecord, "what the run that is named had done is undone already",
 			"send rerun_of to apply it again",
 		},
 	}},

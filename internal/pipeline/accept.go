@@ -52,7 +52,7 @@ func (r *acquired) accept(ctx context.Context, m *manifest.Manifest) error {
 	switch {
 	case err != nil:
 		return err
-	case found == claim.Died:
+	case found == claim.DiedRunning:
 		var ended bool
 		if ended, err = r.exec.Follower.EndDead(ctx, claimed); err == nil {
 			err = lostRace(ended, claimed)
@@ -61,7 +61,7 @@ func (r *acquired) accept(ctx context.Context, m *manifest.Manifest) error {
 		r.exec.Book.Remove(ctx, r.pending) // this accepted a request again that is already done
 	}
 	r.mayHaveResult = found == claim.TakenOver
-	if err == nil && (found == claim.Died || found == claim.Theirs) {
+	if err == nil && (found == claim.DiedRunning || found == claim.Theirs) {
 		err = r.nextAttempt(ctx, claimed)
 	}
 	if err != nil {

@@ -167,7 +167,7 @@ func (r *decided) mayReadSecrets() error {
 	if r.exec.Secrets == nil {
 		return secrets.NoVault()
 	}
-	if r.accepted {
+	if r.lowLevelAccepted {
 		return nil
 	}
 	return confinement.ForSecrets(r.planned().Level())

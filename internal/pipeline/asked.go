@@ -91,8 +91,8 @@ func (r *decided) readPolicy(ctx context.Context) (*manifest.Policy, error) {
 	}
 	r.limits = r.limits.Within(policy)
 	level := sandbox.Level(policy.Sandbox)
-	r.accepted = level != ""
-	if r.accepted && level.Reaches(r.level) {
+	r.lowLevelAccepted = level != ""
+	if r.lowLevelAccepted && level.Reaches(r.level) {
 		r.level = level
 	}
 	return policy, nil

@@ -48,13 +48,13 @@ type report struct {
 // decided is what is decided about the run: the limits that the policy has tightened, and the job.
 type decided struct {
 	report
-	limits   admission.Limits
-	level    sandbox.Level // the lowest at which scripts may run
-	accepted bool          // the policy has named that level
-	policy   []byte        // the policy's document; nil: none
-	undoable bool          // there may be undo scripts to run
-	need     time.Duration // that the steps and their undo may take; 0: not said
-	job      steps.Job     // once the package is admitted
+	limits           admission.Limits
+	level            sandbox.Level // the lowest at which scripts may run
+	lowLevelAccepted bool          // the policy names that level itself, and so accepts secrets at it
+	policy           []byte        // the policy's document; nil: none
+	undoable         bool          // there may be undo scripts to run
+	need             time.Duration // that the steps and their undo may take; 0: not said
+	job              steps.Job     // once the package is admitted
 }
 
 // earlier is what is known of earlier runs of the package.
