@@ -101,3 +101,26 @@ func TestASweepRefusesHostileNames(t *testing.T) {
 		t.Errorf("once more: %+v", swept)
 	}
 }
+
+// An upload with metadata that is not known is refused once, by whichever invocation finds it first.
+func TestWrongMetadataIsRefusedOnce(t *testing.T) {
+	b := newBench(t)
+	b.sweep() // uploads are looked after from now on
+	metadata := map[string]string{"cemli-action": "dry_run", "cemli-a": "x", "cemli-z": "y", "cemli-reason": "r"}
+	info := b.upload("a.zip", pack(t, files{"steps/run.sh": "echo ran"}), store.PutOptions{Metadata: metadata})
+	first, err := b.run(t.Context(), event(info.Name, info.ETag))
+	if err != nil || code(first) != "trigger.metadata" {
+		t.Fatalf("%+v, %v", first.Error, err)
+	}
+	for range 8 {
+		if again, err := b.run(t.Context(), event(info.Name, info.ETag)); err != nil || again.RunID != first.RunID {
+			t.Fatalf("once more it is run %s, %v; want %s", again.RunID, err, first.RunID)
+		}
+		if swept := b.sweep(); len(swept.Runs) != 0 || swept.More {
+			t.Fatalf("a sweep: %+v", swept)
+		}
+	}
+	if n := b.resultsStored(); n != 1 {
+		t.Errorf("%d results", n)
+	}
+}

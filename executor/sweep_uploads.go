@@ -84,13 +84,9 @@ func (s *sweeping) upload(ctx context.Context, v store.Version) (err error) {
 	if request.Namespace, err = s.Namespace(ctx); err != nil {
 		return err
 	}
-	asked := request
-	if asked.ReadMetadata(info.Metadata) == nil { // otherwise the run says what is wrong with it
-		request = asked
-		known, err := s.isKnown(ctx, request)
-		if err != nil || known {
-			return err
-		}
+	_ = request.ReadMetadata(info.Metadata) // the run says what is wrong with it
+	if known, err := s.isKnown(ctx, request); err != nil || known {
+		return err
 	}
 	key := request.Key(s.Environment)
 	if s.intents[key] != nil {

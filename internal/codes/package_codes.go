@@ -336,7 +336,7 @@ var packages = []family{
 		},
 		{
 			"trigger.action", asker, "action is a word that is not known",
-			"use one of apply, dry_run, check, rollback, sweep",
+			"use one of apply, dry_run, check, rollback, sweep, probe",
 		},
 		{
 			"trigger.metadata", author, "a `opc-meta-cemli-…` key or its value is not known",

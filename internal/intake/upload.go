@@ -1,8 +1,10 @@
 package intake
 
 import (
+	"maps"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,44 +28,53 @@ var (
 	notInName     = regexp.MustCompile(`[^a-z0-9._-]+`)
 )
 
-// ReadMetadata takes what the uploader chose by object metadata, unless the request says otherwise. It refuses unknown
-// keys with our prefix: a misspelt action must not become apply.
+// ReadMetadata takes what the uploader chose by object metadata, where the request says nothing. It refuses an unknown
+// key of ours, because a misspelt action must not become apply; then the request stays as it was.
 func (q *Request) ReadMetadata(metadata map[string]string) error {
 	const prefix = "cemli-"
 	if q.PreviousRun() != "" {
 		return nil // everything is taken from the run that is named
 	}
-	if q.ByHand() {
-		setDefault(&q.Action, ActionApply) // a request by hand is not changed by metadata
+	read := *q
+	if read.ByHand() {
+		setDefault(&read.Action, ActionApply) // a request by hand is not changed by metadata
 	}
-	for key, value := range metadata {
+	for _, key := range slices.Sorted(maps.Keys(metadata)) {
 		word, ours := strings.CutPrefix(strings.ToLower(key), prefix)
 		if !ours {
 			continue
 		}
-		switch word {
-		case "action":
-			switch action := Action(value); action {
-			case ActionApply, ActionDryRun, ActionCheck:
-				setDefault(&q.Action, action)
-			default:
-				return metadataError(key, "the action must be apply, dry_run or check")
-			}
-		case "parameter-set":
-			if !q.OnEvent { // such a request does not depend on the version of the object
-				setDefault(&q.ParameterSet, value)
-			}
-		case "reason":
-			setDefault(&q.Reason, value)
-		case "reference":
-			setDefault(&q.Reference, value)
-		case "not-before":
-			return metadataError(key, "this version does not support the key")
-		default:
-			return metadataError(key, "unknown metadata key")
+		if wrong := read.choose(word, metadata[key]); wrong != "" {
+			return metadataError(key, wrong)
 		}
 	}
+	*q = read
 	return nil
+}
+
+// choose takes one choice of the uploader; it returns what is wrong with it.
+func (q *Request) choose(word, value string) (wrong string) {
+	switch word {
+	case "action":
+		action := Action(value)
+		if action != ActionApply && action != ActionDryRun && action != ActionCheck {
+			return "the action must be apply, dry_run or check"
+		}
+		setDefault(&q.Action, action)
+	case "parameter-set":
+		if !q.OnEvent { // such a request does not depend on the version of the object
+			setDefault(&q.ParameterSet, value)
+		}
+	case "reason":
+		setDefault(&q.Reason, value)
+	case "reference":
+		setDefault(&q.Reference, value)
+	case "not-before":
+		return "this version does not support the key"
+	default:
+		return "unknown metadata key"
+	}
+	return ""
 }
 
 func metadataError(key, message string) error {

@@ -10,6 +10,7 @@ import (
 
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/intake"
+	"cemli-executor/internal/problem"
 )
 
 // Metadata decides nothing for a person's request, for one that goes back, and which set an event's request is of.
@@ -168,6 +169,26 @@ func TestActionAfter(t *testing.T) {
 	} {
 		if got := c.request.ActionAfter(was); got != c.want {
 			t.Errorf("%+v: %s; want %s", c.request, got, c.want)
+		}
+	}
+}
+
+// An upload whose metadata is wrong is the same request at each delivery, whatever else its uploader chose.
+func TestWrongMetadataChoosesNothing(t *testing.T) {
+	t.Parallel()
+	metadata := map[string]string{
+		"cemli-action": "dry_run", "cemli-parameter-set": "FR", "cemli-reason": "r", "cemli-zzz": "x", "cemli-bbb": "y",
+	}
+	for range 50 {
+		q := intake.Request{Object: "a.zip", Trigger: intake.Trigger{Kind: intake.TriggerEvent}}
+		before := q
+		err := q.ReadMetadata(metadata)
+		if err == nil || !strings.Contains(err.Error(), "unknown metadata key") ||
+			problem.Of(err, problem.Problem{}).Problems[0].Where != "opc-meta-cemli-bbb" {
+			t.Fatalf("%v; want that cemli-bbb, the first, is unknown", err)
+		}
+		if diff := cmp.Diff(before, q); diff != "" {
+			t.Fatal("the request has changed (-before +after):\n" + diff)
 		}
 	}
 }
