@@ -126,6 +126,18 @@ func TestOutcomesThatCanBe(t *testing.T) {
 			o.Refused = []problem.Problem{{Code: "step.modified", Where: "steps/b.sh", Message: "m"}}
 			return j, o
 		},
+		"no time for a step that may fail": func() (Job, Outcome) {
+			j, o := simple()
+			j.Plan[2].ContinueOnError, o.Steps[2] = true, j.Plan[2].describe()
+			return j, o
+		},
+		"a script that may fail was modified": func() (Job, Outcome) {
+			j, o := failedAt(0)
+			j.Plan[1].ContinueOnError = true
+			o.Steps[0] = succeeded(j.Plan[0].describe(), 1)
+			o.Refused = []problem.Problem{{Code: "step.modified", Where: "steps/b.sh", Message: "m"}}
+			return j, o
+		},
 		"stopped at once": func() (Job, Outcome) {
 			j, o := failedAt(1)
 			o.Steps[1].Status, o.Steps[1].Error.Code, o.Ended = evidence.StepInterrupted, "step.interrupted", Stopped

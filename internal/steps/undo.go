@@ -5,12 +5,13 @@ import (
 	"errors"
 
 	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/jobs"
 	"cemli-executor/internal/problem"
 	"cemli-executor/manifest"
 )
 
 // phaseRollback is the phase of undo scripts; no plan lists them as steps.
-const phaseRollback manifest.Phase = "rollback"
+const phaseRollback = manifest.Phase(jobs.PhaseRollback)
 
 // undoOf makes a step of a step's undo script.
 func undoOf(step Step) Step {
