@@ -184,7 +184,9 @@ func readRollback(n document.Node) *evidence.Rollback {
 	n.Fields([]document.Field{
 		document.Required("status", func(v document.Node) { r.Status = status(v) }),
 		document.Optional("error", func(v document.Node) { r.Error = readError(v) }),
-		document.Required("steps", func(v document.Node) { r.Steps = records(v, maxSteps) }),
+		document.Required("steps", func(v document.Node) {
+			r.Steps = append([]evidence.Step{}, records(v, maxSteps)...) // a result has an empty list
+		}),
 		document.Optional("without_undo", names(&r.WithoutUndo)),
 		document.Optional("need_none", names(&r.NeedNone)),
 	})

@@ -112,6 +112,7 @@ func (r *run) runUndo(ctx context.Context, u undoing) error {
 			if record, failure = r.undoStep(ctx, len(r.scripts)+i+1, s); failure != nil {
 				unknown := problem.Problem{Code: "step.undo", Message: "the undo did not succeed"}
 				u.rollback.Status, u.rollback.Error = record.Status, evidence.NewError(problem.Of(failure, unknown))
+				u.rollback.Error.Mask(r.here.Masker)
 			}
 		}
 		u.rollback.Steps = append(u.rollback.Steps, record)
