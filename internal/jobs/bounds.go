@@ -13,8 +13,8 @@ import (
 const (
 	MaxCall    = 6_000_000 // a job with the package's bytes
 	MaxOutcome = 5_000_000
-	MaxMail    = 1 << 20 // the other documents of a mailbox
-	maxDepth   = 8       // of an outcome: the steps of an undo, their errors, these errors' problems
+	MaxMail    = 128 << 10 // begun.json and control.json
+	maxDepth   = 8         // of an outcome: the steps of an undo, their errors, these errors' problems
 )
 
 // Bounds of what scripts give to each other and to the result.
@@ -60,8 +60,10 @@ const (
 
 // Bounds of what only a runner says.
 const (
+	// MaxWhole is the most of what has no limit of its own: a whole number that all readers of JSON agree on.
+	MaxWhole = 1 << 52
+
 	maxMS       = int64(maxRun / time.Millisecond)
-	maxWhole    = 1 << 52 // of what has no limit of its own: a whole number that all JSON readers agree on
 	maxText     = 10_000  // of a message, a hint, a place or the path of a file that a script made, characters
 	maxProblems = 101     // problem.Most, and the one for those that are not listed
 	maxWords    = 50      // gaps: the table of the sandbox has a dozen

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"cemli-executor/internal/problem"
 )
@@ -104,6 +105,40 @@ func FuzzDecodeOutcome(f *testing.F) {
 			t.Errorf("%v (-first +second):\n%s", err, diff)
 		}
 	})
+}
+
+// The other documents of a mailbox are what is encoded of them, too.
+func FuzzDecodeMail(f *testing.F) {
+	for _, seed := range []string{
+		`{"job":"` + someJob + `","by":"runner","nonce":"` + someJob + `","at":"2026-11-27T12:00:00.5Z",` +
+			`"withdrawn":false}`,
+		`{"job":"` + someJob + `","seq":1,"steps":[],"step":"a","elapsed":5000,"tail":"\u0000"}`,
+		`{"cancel":true,"reason":"closed\n"}`, `{"cancel":1}`, `{}`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, doc []byte) {
+		same(t, doc, DecodeBegun, Begun.Encode)
+		same(t, doc, DecodeProgress, Progress.Encode)
+		same(t, doc, DecodeControl, Control.Encode)
+	})
+}
+
+// same fails if what is decoded is not what is encoded of it, decoded.
+func same[T any](t *testing.T, doc []byte, decode func([]byte) (T, error), encode func(T) ([]byte, error)) {
+	t.Helper()
+	v, err := decode(doc)
+	if err != nil || len(doc) > MaxMail/2 {
+		if err != nil && problem.CodeOf(err) != "runner.mailbox" {
+			t.Errorf("%v", err)
+		}
+		return
+	}
+	again, err := encode(v)
+	second, err := decode(encoded(t, again, err))
+	if diff := cmp.Diff(v, second, cmpopts.EquateEmpty()); diff != "" || err != nil {
+		t.Errorf("%v (-first +second):\n%s", err, diff)
+	}
 }
 
 // The documents that cost most: as large as they may be, of nothing but members, elements, problems or folders.

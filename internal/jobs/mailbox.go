@@ -50,8 +50,13 @@ type Control struct {
 	Reason string `json:"reason"`
 }
 
-// mail is a document of a mailbox.
-var mail = kind{code: "runner.mailbox", name: "document of the mailbox", most: MaxMail}
+// mail are the documents that decide something, progress the one that only tells.
+var (
+	mail     = kind{code: "runner.mailbox", name: "document of the mailbox", most: MaxMail, hint: whoElse}
+	progress = kind{code: "runner.mailbox", name: "progress of the job", most: MaxOutcome, hint: whoElse}
+)
+
+const whoElse = "see who else may write to the jobs bucket"
 
 // Encode is the document's bytes.
 func (b Begun) Encode() ([]byte, error) {
@@ -84,7 +89,7 @@ func (p Progress) Encode() ([]byte, error) {
 
 // DecodeProgress reads progress.json.
 func DecodeProgress(doc []byte) (p Progress, err error) {
-	err = mail.read(doc, func(n document.Node) {
+	err = progress.read(doc, func(n document.Node) {
 		n.Fields([]document.Field{
 			document.Required("job", func(v document.Node) { p.Job = id(v) }),
 			document.Required("seq", func(v document.Node) { p.Seq = int(v.Whole(1, maxSeq)) }),

@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"regexp"
@@ -17,11 +18,14 @@ type kind struct {
 	code string // of everything that is wrong with one
 	name string
 	most int // bytes
+	hint string
 }
 
 // wrong is what is wrong with a document.
 func (k kind) wrong(where, message string) error {
-	return problem.New(problem.Problem{Code: k.code, Where: where, Message: "the " + k.name + ": " + message}, nil)
+	return problem.New(problem.Problem{
+		Code: k.code, Where: where, Message: "the " + k.name + ": " + message, Hint: k.hint,
+	}, nil)
 }
 
 // read reads a document; the error has everything that is wrong with it.
@@ -39,14 +43,17 @@ func (k kind) read(doc []byte, into func(document.Node)) error {
 
 // encode encodes a document, and reads it back: what would be refused is not sent.
 func encode[T any](v T, decode func([]byte) (T, error)) ([]byte, error) {
-	doc, err := json.Marshal(v)
-	if err != nil {
+	var doc bytes.Buffer
+	enc := json.NewEncoder(&doc)
+	enc.SetEscapeHTML(false) // of what scripts print it would make up to six times as much
+	if err := enc.Encode(v); err != nil {
 		return nil, fmt.Errorf("encode: %w", err)
 	}
-	if _, err := decode(doc); err != nil {
+	text := bytes.TrimSuffix(doc.Bytes(), []byte("\n"))
+	if _, err := decode(text); err != nil {
 		return nil, err
 	}
-	return doc, nil
+	return text, nil
 }
 
 // version reads the version of a document.

@@ -10,7 +10,10 @@ import (
 )
 
 // job is the kind of a Job.
-var job = kind{code: "runner.job", name: "job", most: MaxCall}
+var job = kind{
+	code: "runner.job", name: "job", most: MaxCall,
+	hint: "deploy executor and runner from one image; see who else may invoke the runner",
+}
 
 // Encode is what a runner is called with: the job in one line and, unless archive is nil, the package's bytes after it.
 // It fails if that is more than MaxCall: then the package goes through the mailbox.

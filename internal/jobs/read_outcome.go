@@ -9,7 +9,10 @@ import (
 )
 
 // outcome is the kind of an Outcome.
-var outcome = kind{code: "runner.outcome", name: "outcome of the job", most: MaxOutcome}
+var outcome = kind{
+	code: "runner.outcome", name: "outcome of the job", most: MaxOutcome,
+	hint: "see the runner's log and the run's last progress for what the scripts have done",
+}
 
 // statuses are how a step, or all of an undo, can end.
 var statuses = []string{
@@ -106,7 +109,7 @@ func planned(s *evidence.Step) []document.Field {
 // ended are the keys of a record that say how the step ended.
 func ended(s *evidence.Step) []document.Field {
 	count := func(into *int64) func(document.Node) {
-		return func(v document.Node) { *into = v.Count(maxWhole) }
+		return func(v document.Node) { *into = v.Count(MaxWhole) }
 	}
 	at := func(into **time.Time) func(document.Node) {
 		return func(v document.Node) { t := instant(v); *into = &t }
@@ -134,13 +137,13 @@ func left(s *evidence.Step) []document.Field {
 	return []document.Field{
 		document.Optional("log", func(v document.Node) { s.Log = v.Line(2 * maxName) }),
 		document.Optional("log_sha256", func(v document.Node) { s.LogSHA256 = digest(v) }),
-		document.Required("output_bytes", func(v document.Node) { s.OutputSize = v.Count(maxWhole) }),
+		document.Required("output_bytes", func(v document.Node) { s.OutputSize = v.Count(MaxWhole) }),
 		document.Required("truncated", func(v document.Node) { s.Truncated = v.Boolean() }),
 		document.Required("stdout_tail", tail(&s.StdoutTail)),
 		document.Required("stderr_tail", tail(&s.StderrTail)),
 		document.Optional("outputs", func(v document.Node) { s.Outputs = outputs(v) }),
 		document.Optional("changed_files", func(v document.Node) { s.ChangedFiles = list(v, MaxChanged, file) }),
-		document.Optional("changed_files_more", func(v document.Node) { s.MoreChanged = int(v.Whole(1, maxWhole)) }),
+		document.Optional("changed_files_more", func(v document.Node) { s.MoreChanged = int(v.Whole(1, MaxWhole)) }),
 	}
 }
 
@@ -229,10 +232,10 @@ func readLayers(n document.Node) (l Layers) {
 
 func readSandboxLimits(n document.Node) (l evidence.SandboxLimits) {
 	n.Fields([]document.Field{
-		document.Required("processes", func(v document.Node) { l.Processes = int(v.Count(maxWhole)) }),
-		document.Required("open_files", func(v document.Node) { l.OpenFiles = int(v.Count(maxWhole)) }),
-		document.Required("file_bytes", func(v document.Node) { l.FileBytes = v.Count(maxWhole) }),
-		document.Required("data_bytes", func(v document.Node) { l.DataBytes = v.Count(maxWhole) }),
+		document.Required("processes", func(v document.Node) { l.Processes = int(v.Count(MaxWhole)) }),
+		document.Required("open_files", func(v document.Node) { l.OpenFiles = int(v.Count(MaxWhole)) }),
+		document.Required("file_bytes", func(v document.Node) { l.FileBytes = v.Count(MaxWhole) }),
+		document.Required("data_bytes", func(v document.Node) { l.DataBytes = v.Count(MaxWhole) }),
 	})
 	return l
 }
@@ -242,7 +245,7 @@ func readRunner(n document.Node) (r Runner) {
 		document.Required("kind", func(v document.Node) { r.Kind = v.Choice("", "function", "host") }),
 		document.Required("version", func(v document.Node) { r.Version = v.Line(maxName) }),
 		document.Required("image", func(v document.Node) { r.Image = v.Line(maxAddress) }),
-		document.Required("jobs_before", func(v document.Node) { r.JobsBefore = int(v.Count(maxWhole)) }),
+		document.Required("jobs_before", func(v document.Node) { r.JobsBefore = int(v.Count(MaxWhole)) }),
 	})
 	return r
 }

@@ -9,6 +9,7 @@ import (
 
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/jobs"
+	"cemli-executor/internal/redact"
 	"cemli-executor/internal/sandbox"
 	"cemli-executor/manifest"
 )
@@ -19,7 +20,7 @@ type Apart struct {
 	Attempt         int
 	SHA256, DirHash string // of the package
 	Size            int64
-	Mask            []string // what is masked, the secrets among it
+	Mask            []string // what is masked, the secrets among it; what is too short for it is left out
 	StopAt, KillAt  time.Time
 	Store           time.Duration // for the runner to store what has come of it
 	Mailbox         string
@@ -35,7 +36,7 @@ func (j Job) Document(a Apart) jobs.Job {
 			Name: w.Package, Version: w.Version, Type: w.Type, SHA256: a.SHA256, Size: a.Size, DirHash: a.DirHash,
 		},
 		OnFailure: jobs.OnFailureStop, Arguments: byName(j.Arguments), Outputs: maps.Clone(j.Outputs),
-		Secrets: byName(j.Secrets), Mask: a.Mask, Tools: j.Tools, Network: j.Network, Keep: j.Keep,
+		Secrets: byName(j.Secrets), Mask: maskable(a.Mask), Tools: j.Tools, Network: j.Network, Keep: j.Keep,
 		Limits:  jobs.Limits(j.Limits),
 		Level:   string(j.Level),
 		Mailbox: a.Mailbox,
@@ -54,6 +55,13 @@ func (j Job) Document(a Apart) jobs.Job {
 		d.Restore = append(d.Restore, jobs.Restored{N: i + 1, Name: r.Name, Size: r.Size, SHA256: r.SHA256})
 	}
 	return d
+}
+
+// maskable are the values that a Masker masks.
+func maskable(values []string) []string {
+	long := slices.DeleteFunc(slices.Clone(values), func(v string) bool { return len(v) < redact.MinBytes })
+	slices.Sort(long)
+	return slices.Compact(long)
 }
 
 // document is a step as a runner is told it.
@@ -195,7 +203,11 @@ func inUTC(records []evidence.Step) []evidence.Step {
 func documentLayers(l sandbox.Layers) jobs.Layers {
 	return jobs.Layers{
 		NoNewPrivileges: l.NoNewPrivileges, Seccomp: l.Seccomp, Offline: l.Offline, Landlock: l.Landlock,
-		User: l.User, Limits: evidence.SandboxLimits(l.Limits), Watched: l.Watched,
+		User: l.User, Watched: l.Watched,
+		Limits: evidence.SandboxLimits{
+			Processes: min(l.Limits.Processes, jobs.MaxWhole), OpenFiles: min(l.Limits.OpenFiles, jobs.MaxWhole),
+			FileBytes: min(l.Limits.FileBytes, jobs.MaxWhole), DataBytes: min(l.Limits.DataBytes, jobs.MaxWhole),
+		},
 	}
 }
 

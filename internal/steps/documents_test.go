@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -42,6 +44,7 @@ func sent(t *testing.T, j steps.Job) jobs.Job {
 		StopAt: time.Now().Add(time.Minute), KillAt: time.Now().Add(time.Hour), Store: time.Second,
 		Mailbox: "https://example.com/p/abcdefghijklmnop/n/ns/b/jobs/o/" + someJob + "/",
 	}
+	a.Mask = []string{"short"}
 	for _, s := range j.Secrets {
 		a.Mask = append(a.Mask, s.Value)
 	}
@@ -264,6 +267,33 @@ func TestAJobThatIsEnded(t *testing.T) {
 		t.Errorf("%+v, %v", o, err)
 	}
 	b.apart(o, err, steps.Left{})
+}
+
+// A job for which hundreds of tools are missing is refused as far as people read it.
+func TestManyRefusalsAreLimited(t *testing.T) {
+	b := newBench(t, map[string]string{"1": ""}, "1")
+	for i := range 1000 {
+		b.job.Tools = append(b.job.Tools, "no-such-"+strconv.Itoa(i))
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	o, err := b.runIn(ctx)
+	d := o.Document(someJob, false, steps.Left{}, jobs.Runner{Kind: "function"})
+	if _, encodeErr := d.Encode(); encodeErr != nil || len(d.Refused) != problem.Most+1 {
+		t.Errorf("%d problems, %v", len(d.Refused), encodeErr)
+	}
+	if _, told := b.job.Told(d); problem.CodeOf(err) != "step.tool" || problem.CodeOf(told) != "step.tool" {
+		t.Errorf("%v; told %v", err, told)
+	}
+}
+
+// What is counted is told as far as all readers of JSON agree on numbers.
+func TestLimitsThatAreNone(t *testing.T) {
+	l := sandbox.Layers{Limits: sandbox.Limits{FileBytes: math.MaxInt64, OpenFiles: 256}}
+	d := steps.Outcome{Layers: l}.Document(someJob, true, steps.Left{}, jobs.Runner{Kind: "host"})
+	if _, err := d.Encode(); err != nil || d.Sandbox.Layers.Limits.OpenFiles != 256 {
+		t.Errorf("%v, %+v", err, d.Sandbox)
+	}
 }
 
 // What scripts leave has a number in the mailbox, unless it was withheld or restored.

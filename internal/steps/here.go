@@ -68,7 +68,8 @@ func (h Here) Run(ctx context.Context, job Job, journal Journal) (Outcome, error
 // refusal is why something was not begun, masked.
 func (h Here) refusal(why error) []problem.Problem {
 	unknown := problem.Problem{Code: "step.start", Message: "the script could not be started", Hint: "see the log"}
-	return problem.Masked(problem.Of(why, unknown).Problems, h.Masker.String)
+	e := problem.Of(why, unknown)
+	return problem.Masked(problem.Limit(e.Problems, problem.Most, e.Code()), h.Masker.String)
 }
 
 // digests are the digests of the package's files, by name.
