@@ -14,7 +14,7 @@ import (
 
 // A document takes memory in proportion to its size, whatever it says.
 const (
-	memoryByte  = 150 // for each of its bytes, of all that was ever allocated
+	memoryByte  = 80 // for each of its bytes, of all that was ever allocated
 	memoryLeast = 4 << 20
 )
 
