@@ -58,12 +58,20 @@ func (c *checker) whole() {
 		c.bad("/steps", "they are missing")
 	case !c.nothing() && len(o.Steps) != len(c.job.Plan):
 		c.bad("/steps", "there are %d, and the plan has %d", len(o.Steps), len(c.job.Plan))
-	case began && slices.Index(Levels, o.Sandbox.Level) < slices.Index(Levels, c.job.Level):
+	case c.confined() && slices.Index(Levels, o.Sandbox.Level) < slices.Index(Levels, c.job.Level):
 		c.bad("/sandbox/level", "scripts ran at %s, and the job wants %s", o.Sandbox.Level, c.job.Level)
 	}
 	for i, p := range o.Refused {
 		c.code(fmt.Sprintf("/refused/%d", i), p.Code, "step", "sandbox", "runner")
 	}
+}
+
+// confined reports whether the outcome says what was around the scripts. It cannot where each of them was ended before
+// it became the script's program.
+func (c *checker) confined() bool {
+	return c.outcome.Sandbox.Layers != Layers{} || slices.ContainsFunc(c.records(), func(s evidence.Step) bool {
+		return s.Status == evidence.StepSuccess
+	})
 }
 
 // records are those of all scripts, undo included.

@@ -151,6 +151,12 @@ func TestOutcomesThatCanBe(t *testing.T) {
 			s.Start, s.End, s.DurationMS, s.ReturnCode, s.Error.Code = nil, nil, 0, -1, "sandbox.failed"
 			return j, o
 		},
+		"ended before it was confined": func() (Job, Outcome) {
+			j, o := failedAt(0)
+			j.OnFailure, o.Rollback, o.Sandbox = OnFailureStop, nil, Sandbox{Level: "none"}
+			o.Steps[0].Status, o.Steps[0].Error.Code = evidence.StepTimedOut, "step.timeout"
+			return j, o
+		},
 		"a dry run": func() (Job, Outcome) {
 			j, o := simple()
 			j.Action, j.OnFailure, j.Plan[1].Do, o.Steps[1] = ActionDryRun, OnFailureStop, DoNot, j.Plan[1].describe()
@@ -473,6 +479,7 @@ func TestOutcomesThatCannotBe(t *testing.T) {
 			return j, o
 		},
 
+		"/sandbox/level: a success without it": ok(func(_ Job, o *Outcome) { o.Sandbox = Sandbox{Level: "none"} }),
 		"/sandbox/level: a sandbox below the job's": func() (Job, Outcome) {
 			j, o := simple()
 			j.Level = "isolated"

@@ -206,11 +206,11 @@ func TestOutcomesAreToldAsTheyAre(t *testing.T) {
 		"a step's time ends": {map[string]string{"1": "sleep 10", "2": "", "u1": ""}, func(b *bench) {
 			b.job.Plan[0].Timeout = 100 * time.Millisecond
 		}, "step.timeout"},
-		"the time ends in one that may fail": {map[string]string{"1": "sleep 10", "2": "", "u1": ""}, func(b *bench) {
-			b.job.Plan[0].ContinueOnError, b.job.Times.Steps = true, 100*time.Millisecond
+		"the time ends in one that may fail": {map[string]string{"1": "sleep 60", "2": "", "u1": ""}, func(b *bench) {
+			b.job.Plan[0].ContinueOnError, b.job.Times.Steps = true, 2*time.Second
 		}, "step.timeout"},
-		"no time for the second": {map[string]string{"1": "sleep 0.3", "2": "", "u1": ""}, func(b *bench) {
-			b.time = steps.Grace + 200*time.Millisecond
+		"no time for the second": {map[string]string{"1": "sleep 60", "2": "", "u1": ""}, func(b *bench) {
+			b.time = steps.Grace + 2*time.Second
 			b.job.Plan[0].ContinueOnError = true
 		}, "step.timeout"},
 		"no time at all": {map[string]string{"1": "", "2": ""}, func(b *bench) {
