@@ -72,8 +72,11 @@ var arrows = map[string]string{
 	"internal/announce":     "internal/evidence",
 	"internal/results":      "internal/codes internal/evidence internal/store",
 	"internal/sandbox":      "internal/problem internal/proctree",
+	"internal/jobs": `
+		internal/codes internal/document internal/evidence internal/problem internal/redact internal/strictjson`,
 	"internal/steps": `
-		internal/codes internal/evidence internal/problem internal/redact internal/sandbox internal/workdir manifest`,
+		internal/codes internal/evidence internal/jobs internal/problem internal/redact internal/sandbox
+		internal/workdir manifest`,
 	"internal/workdir":         "internal/problem",
 	"internal/evidence":        "internal/codes internal/problem",
 	"internal/store":           "internal/codes internal/problem",

@@ -123,6 +123,24 @@ var runs = []family{
 				"through",
 		},
 	}},
+	{"runner", []row{
+		{
+			"runner.job", platform,
+			"what a runner was called with is no job, or none of its version; nothing ran",
+			"deploy executor and runner from one image; see who else may invoke the runner",
+		},
+		{
+			"runner.mailbox", interrupted,
+			"a document of a job's mailbox is not what its executor or runner writes there",
+			"see who else may write to the jobs bucket; what the scripts have done has to be looked up",
+		},
+		{
+			"runner.outcome", interrupted,
+			"what a runner says has come of a job cannot have: it is another job's, damaged, too large, or " +
+				"contradicts the plan", "see the run's last progress and the runner's log for what the scripts have done; " +
+				"then send rerun_of or resume_from with a reason",
+		},
+	}},
 	{"step", []row{
 		{"step.failed", script, "a script exited with a code other than 0, or a signal ended it", "see its log"},
 		{

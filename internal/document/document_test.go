@@ -46,6 +46,8 @@ func TestValues(t *testing.T) {
 	choice := func(n document.Node) { n.Choice("c", "integer", "string") }
 	boolean := func(n document.Node) { n.Boolean() }
 	count := func(n document.Node) { n.Count(10) }
+	between := func(n document.Node) { n.Whole(-1, 3) }
+	few := func(n document.Node) { n.ListOf(2) }
 	duration := func(n document.Node) { n.Duration() }
 	words := func(n document.Node) { n.Words("w", word, "a word") }
 	keyed := func(n document.Node) { n.Keyed("k", word, "a word") }
@@ -76,6 +78,11 @@ func TestValues(t *testing.T) {
 		{count, `1e999`, "manifest.number|/v|v must be a whole number from 0 to 10|"},
 		{count, `"1"`, "manifest.number|/v|v must be a whole number from 0 to 10|"},
 		{count, `1.` + strings.Repeat("0", 300), "manifest.number|/v|v must be a whole number from 0 to 10|"},
+		{between, `-1`, ""},
+		{between, `-2`, "manifest.number|/v|v must be a whole number from -1 to 3|"},
+		{between, `4`, "manifest.number|/v|v must be a whole number from -1 to 3|"},
+		{few, `[1,2]`, ""},
+		{few, `[1,2,3]`, "manifest.too_many|/v|v has more than 2 members|"},
 		{duration, `"1h30m"`, ""},
 		{duration, `"5 min"`, `manifest.duration|/v|"5 min" is not a duration such as 90s or 1h30m|write "5m"`},
 		{duration, `300`, `manifest.type|/v|v must be text|write it in quotes, with its unit: "300s"`},

@@ -142,11 +142,14 @@ func (n Node) Boolean() bool {
 }
 
 // Count returns a whole number from 0 to most, which is at most 2^52.
-func (n Node) Count(most int64) int64 {
+func (n Node) Count(most int64) int64 { return n.Whole(0, most) }
+
+// Whole returns a whole number from least to most, both at most 2^52 from 0.
+func (n Node) Whole(least, most int64) int64 {
 	number, err := strconv.ParseFloat(string(n.value), 64)
 	whole := n.value.Kind() == '0' && len(n.value) <= MaxLine && err == nil && number == math.Trunc(number)
-	if !whole || number < 0 || number > float64(most) {
-		n.Bad("manifest.number", fmt.Sprintf("%s must be a whole number from 0 to %d", n.Label(), most), "")
+	if !whole || number < float64(least) || number > float64(most) {
+		n.Bad("manifest.number", fmt.Sprintf("%s must be a whole number from %d to %d", n.Label(), least, most), "")
 		return 0
 	}
 	return int64(number)
@@ -192,14 +195,17 @@ func (n Node) OrText(example string) bool {
 }
 
 // List returns the elements of a list.
-func (n Node) List() []Node {
-	values, ok := strictjson.Elements(n.value)
+func (n Node) List() []Node { return n.ListOf(maxMembers) }
+
+// ListOf returns the elements of a list that has at most so many.
+func (n Node) ListOf(most int) []Node {
+	values, ok := strictjson.FirstElements(n.value, most+1)
 	if !ok {
 		n.WrongType("a list", "write it in [ ]")
 		return nil
 	}
-	if len(values) > maxMembers {
-		n.Bad("manifest.too_many", fmt.Sprintf("%s has more than %d members", n.Label(), maxMembers), "")
+	if len(values) > most {
+		n.Bad("manifest.too_many", fmt.Sprintf("%s has more than %d members", n.Label(), most), "")
 		return nil
 	}
 	nodes := make([]Node, len(values))

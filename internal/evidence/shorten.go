@@ -20,8 +20,8 @@ func (r *Result) EncodeShort() ([]byte, error) {
 		}
 		shorten := func(steps []Step) {
 			for i := range steps {
-				steps[i].StdoutTail, steps[i].StderrTail = ending(steps[i].StdoutTail, tail),
-					ending(steps[i].StderrTail, tail)
+				steps[i].StdoutTail, steps[i].StderrTail = Ending(steps[i].StdoutTail, tail),
+					Ending(steps[i].StderrTail, tail)
 			}
 		}
 		shorten(r.Steps)
@@ -65,6 +65,7 @@ func beginning(text string) string {
 // Cut shortens a text to at most n bytes of whole characters.
 func Cut(text string, n int) string { return strings.ToValidUTF8(text[:min(len(text), n)], "") }
 
-func ending(text string, n int) string {
+// Ending shortens a text to at most its last n bytes, of whole characters.
+func Ending(text string, n int) string {
 	return strings.ToValidUTF8(text[max(0, len(text)-n):], "")
 }

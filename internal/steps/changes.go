@@ -4,12 +4,7 @@ import (
 	"strings"
 
 	"cemli-executor/internal/evidence"
-)
-
-// Limits of the lists of files that steps changed.
-const (
-	maxNamed      = 1000     // files named for a step
-	maxNamedBytes = 64 << 10 // bytes of all names in a run
+	"cemli-executor/internal/jobs"
 )
 
 // nameChanged lists, in a step's record, the files of the package's folder that the step changed, as far as there is
@@ -21,7 +16,7 @@ func (r *run) nameChanged(record *evidence.Step) {
 	}
 	for _, name := range names {
 		name = r.here.Masker.String(printable(name))
-		if len(record.ChangedFiles) == maxNamed || r.named+len(name) > maxNamedBytes {
+		if len(record.ChangedFiles) == jobs.MaxChanged || r.named+len(name) > jobs.MaxChangedBytes {
 			record.MoreChanged++
 			continue
 		}

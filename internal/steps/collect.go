@@ -10,12 +10,10 @@ import (
 	"time"
 
 	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/jobs"
 	"cemli-executor/internal/workdir"
 	"cemli-executor/manifest"
 )
-
-// maxSummary bounds the Markdown that scripts may add to the result.
-const maxSummary = 64 << 10
 
 // Keep keeps a file that a script left; the artifact has its name, size and digest. It returns the artifact with the
 // place where it is kept, or the reason why it is not. An error ends the collecting.
@@ -31,14 +29,14 @@ func (h Here) Summary() string {
 	// The text is masked before it is cut: a part of a secret would not be recognised.
 	var text strings.Builder
 	masked := h.Masker.Writer(&text)
-	n, err := io.Copy(masked, io.LimitReader(f, 2*maxSummary))
+	n, err := io.Copy(masked, io.LimitReader(f, 2*jobs.MaxSummary))
 	if err != nil {
 		return ""
 	}
-	if n < 2*maxSummary {
+	if n < 2*jobs.MaxSummary {
 		_ = masked.Close() // otherwise what is held back may be the beginning of a secret
 	}
-	return strings.ToValidUTF8(text.String()[:min(text.Len(), maxSummary)], "\uFFFD")
+	return strings.ToValidUTF8(text.String()[:min(text.Len(), jobs.MaxSummary)], "\uFFFD")
 }
 
 // Collect passes to keep the files that scripts left: those in the artifacts folder, and those of the package's

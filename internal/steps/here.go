@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/problem"
 	"cemli-executor/internal/redact"
 	"cemli-executor/internal/sandbox"
 	"cemli-executor/internal/workdir"
@@ -47,7 +48,7 @@ func (h Here) Check(job Job) error {
 func (h Here) Run(ctx context.Context, job Job, journal Journal) (Outcome, error) {
 	scripts, err := h.resolve(job)
 	if err != nil {
-		return Outcome{}, err
+		return Outcome{Refused: h.refusal(err), Stopped: true}, err
 	}
 	r := &run{
 		here: h, job: job, journal: journal, scripts: scripts,
@@ -60,7 +61,15 @@ func (h Here) Run(ctx context.Context, job Job, journal Journal) (Outcome, error
 	} else {
 		err = r.execute(ctx)
 	}
+	r.outcome.Stopped = r.outcome.Stopped || err != nil && ctx.Err() != nil
 	return r.outcome, err
+}
+
+// refusal is why something was not begun, masked.
+func (h Here) refusal(why error) []problem.Problem {
+	unknown := problem.Problem{Code: "step.start", Message: "the script could not be started", Hint: "see the log"}
+	e := problem.Of(why, unknown)
+	return problem.Masked(problem.Limit(e.Problems, problem.Most, e.Code()), h.Masker.String)
 }
 
 // digests are the digests of the package's files, by name.

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/problem"
 	"cemli-executor/internal/sandbox"
 	"cemli-executor/manifest"
 )
@@ -114,6 +115,10 @@ type Outcome struct {
 	Rollback *evidence.Rollback // nil: nothing was undone or had to be
 	Outputs  map[string]string
 	Layers   sandbox.Layers // the layers around the last script; zero if none was started
+	// Refused says why the job was not begun, or why a step was not at which it ended.
+	Refused []problem.Problem
+	// Stopped says that the time of the steps, or of whoever runs them, ended before they did.
+	Stopped bool
 }
 
 // Journal receives what must be known while a job runs.

@@ -3,10 +3,10 @@ package steps
 import (
 	"fmt"
 	"os"
-	"strings"
 	"time"
 
 	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/jobs"
 )
 
 // stepLog is a step's log while it is written.
@@ -25,7 +25,7 @@ func (r *run) newLog(number int, s script) (*stepLog, error) {
 	}
 	return &stepLog{
 		file: file, output: evidence.NewLog(file, r.job.Limits.LogBytes, r.live(s)),
-		name: fmt.Sprintf("steps/%02d-%s.log", number, cut(s.logName(), 200)),
+		name: jobs.LogName(number, string(s.Phase), s.Name),
 	}, nil
 }
 
@@ -39,11 +39,6 @@ func (r *run) live(s script) func(evidence.Stream, []string) {
 		told[stream] = r.journal.Lines(s.Name, stream)
 	}
 	return func(stream evidence.Stream, lines []string) { told[stream](lines) }
-}
-
-// cut shortens a name to at most n bytes of whole characters.
-func cut(name string, n int) string {
-	return strings.ToValidUTF8(name[:min(len(name), n)], "")
 }
 
 // elapsed is the time since the first attempt began.

@@ -12,6 +12,7 @@ import (
 	"sync"
 
 	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/jobs"
 	"cemli-executor/internal/problem"
 	"cemli-executor/internal/redact"
 	"cemli-executor/internal/workdir"
@@ -19,7 +20,7 @@ import (
 
 // MaxMasked bounds the bytes of all values that a run masks: values of the request and the manifest, secrets, and
 // what scripts add.
-const MaxMasked = 64 << 10
+const MaxMasked = jobs.MaxMasked
 
 // maxMaskFile bounds how much of CEMLI_MASK is read: as much as may be masked, and as much again of values already
 // masked.

@@ -11,18 +11,14 @@ import (
 	"unicode/utf8"
 
 	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/jobs"
 	"cemli-executor/internal/problem"
 	"cemli-executor/internal/workdir"
 	"cemli-executor/manifest"
 )
 
-// Limits of outputs: they are passed on in environments.
-const (
-	maxOutputFile  = 256 << 10 // of one step
-	maxOutputValue = 64 << 10
-	maxOutputs     = 100       // of a run
-	maxOutputBytes = 256 << 10 // of a run, all values together
-)
+// maxOutputFile bounds the file of one step's outputs.
+const maxOutputFile = 256 << 10
 
 var outputKey = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,63}$`)
 
@@ -60,11 +56,11 @@ func (r *run) fitOutputs(found map[string]string) error {
 		size += len(key) + len(value)
 	}
 	switch {
-	case len(all) > maxOutputs:
-		return fmt.Errorf("the steps of a run give at most %d outputs", maxOutputs)
-	case size > maxOutputBytes:
+	case len(all) > jobs.MaxOutputs:
+		return fmt.Errorf("the steps of a run give at most %d outputs", jobs.MaxOutputs)
+	case size > jobs.MaxOutputBytes:
 		return fmt.Errorf("the outputs of a run have at most %d bytes together; use files in CEMLI_ARTIFACTS for more",
-			maxOutputBytes)
+			jobs.MaxOutputBytes)
 	}
 	return nil
 }
@@ -125,9 +121,9 @@ func parseOutputs(text string) (map[string]string, error) {
 				"line %d has no key: a letter or underscore, then up to 63 letters, digits and underscores", at)
 		case manifest.Reserved(key):
 			return nil, fmt.Errorf("line %d: the name %s is reserved", at, key)
-		case len(value) > maxOutputValue:
+		case len(value) > jobs.MaxOutput:
 			return nil, fmt.Errorf("line %d: the value of %s has %d bytes; at most %d are allowed",
-				at, key, len(value), maxOutputValue)
+				at, key, len(value), jobs.MaxOutput)
 		}
 		outputs[key] = value
 	}

@@ -3,6 +3,8 @@ package steps
 import (
 	"strings"
 	"testing"
+
+	"cemli-executor/internal/jobs"
 )
 
 // FuzzParseOutputs: whatever a script writes, the keys are keys and the values bounded.
@@ -18,7 +20,7 @@ func FuzzParseOutputs(f *testing.F) {
 			t.Errorf("an error and %d outputs", len(outputs))
 		}
 		for key, value := range outputs {
-			if !outputKey.MatchString(key) || len(value) > maxOutputValue || !strings.Contains(text, key) {
+			if !outputKey.MatchString(key) || len(value) > jobs.MaxOutput || !strings.Contains(text, key) {
 				t.Errorf("output %q=%q of %q", key, value, text)
 			}
 		}

@@ -30,6 +30,7 @@ func (r *run) execute(ctx context.Context) error {
 				r.journal.Tolerated(s.Name, failure)
 				failure = nil
 			}
+			r.note(stop, record, failure)
 		}
 		r.outcome.Steps = append(r.outcome.Steps, record)
 	}
@@ -37,6 +38,17 @@ func (r *run) execute(ctx context.Context) error {
 		r.undoBegun(ctx)
 	}
 	return failure
+}
+
+// note notes what a failure says of the job that its step's record does not.
+func (r *run) note(ctx context.Context, record evidence.Step, failure error) {
+	if failure == nil {
+		return
+	}
+	r.outcome.Stopped = ctx.Err() != nil || !hasTime(ctx)
+	if record.Attempts == 0 {
+		r.outcome.Refused = r.here.refusal(failure)
+	}
 }
 
 // stepsEnd is the time by which the steps must have ended.

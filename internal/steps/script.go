@@ -28,14 +28,6 @@ type script struct {
 	undo        *script  // nil if there is none
 }
 
-// logName is the part of a log's name that identifies the script.
-func (s script) logName() string {
-	if s.Phase == phaseRollback {
-		return "rollback-" + s.Name
-	}
-	return s.Name
-}
-
 // resolve finds every script's interpreter and every tool, and reports all that are missing.
 func (h Here) resolve(job Job) ([]script, error) {
 	var scripts []script

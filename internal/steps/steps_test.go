@@ -89,6 +89,12 @@ func (b *bench) run() (steps.Outcome, error) {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.t.Context(), b.time)
 	defer cancel()
+	o, err := b.runIn(ctx)
+	b.apart(o, err, steps.Left{})
+	return o, err
+}
+
+func (b *bench) runIn(ctx context.Context) (steps.Outcome, error) {
 	return b.here.Run(ctx, b.job, steps.Journal{
 		Begins: func(_ context.Context, begins steps.Beginning) error {
 			b.begun = append(b.begun, begins)

@@ -5,12 +5,13 @@ import (
 	"errors"
 
 	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/jobs"
 	"cemli-executor/internal/problem"
 	"cemli-executor/manifest"
 )
 
 // phaseRollback is the phase of undo scripts; no plan lists them as steps.
-const phaseRollback manifest.Phase = "rollback"
+const phaseRollback = manifest.Phase(jobs.PhaseRollback)
 
 // undoOf makes a step of a step's undo script.
 func undoOf(step Step) Step {
@@ -111,6 +112,7 @@ func (r *run) runUndo(ctx context.Context, u undoing) error {
 			if record, failure = r.undoStep(ctx, len(r.scripts)+i+1, s); failure != nil {
 				unknown := problem.Problem{Code: "step.undo", Message: "the undo did not succeed"}
 				u.rollback.Status, u.rollback.Error = record.Status, evidence.NewError(problem.Of(failure, unknown))
+				u.rollback.Error.Mask(r.here.Masker)
 			}
 		}
 		u.rollback.Steps = append(u.rollback.Steps, record)

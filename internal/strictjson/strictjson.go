@@ -8,6 +8,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -25,6 +26,7 @@ const (
 	Trailing              // something follows the value
 	Mark                  // it begins with a byte order mark
 	Comma                 // a comma with nothing after it
+	Wide                  // an object has too many members
 )
 
 // Fault is why a document was refused.
@@ -43,7 +45,11 @@ func (f *Fault) Error() string { return fmt.Sprintf("line %d: %s", f.Line, f.Rea
 const Space = " \t\r\n"
 
 // Check reads the document once; nil if nothing is wrong with it.
-func Check(doc []byte, maxDepth int) *Fault {
+func Check(doc []byte, maxDepth int) *Fault { return CheckBounded(doc, maxDepth, math.MaxInt) }
+
+// CheckBounded is Check for documents whose objects may have at most so many members. The names of an object are noted
+// while it is read, which takes many times their size: of a large document this bounds it.
+func CheckBounded(doc []byte, maxDepth, maxMembers int) *Fault {
 	if len(bytes.Trim(doc, Space)) == 0 {
 		return &Fault{Kind: Empty, Line: 1, Reason: "the document is empty"}
 	}
@@ -68,6 +74,8 @@ func Check(doc []byte, maxDepth int) *Fault {
 		switch depth := dec.StackDepth(); {
 		case depth > maxDepth:
 			return at(Depth, dec.InputOffset(), fmt.Sprintf("values are nested more than %d deep", maxDepth))
+		case depth > 0 && members(dec) > int64(maxMembers):
+			return at(Wide, dec.InputOffset(), fmt.Sprintf("an object has more than %d members", maxMembers))
 		case depth > 0:
 			continue
 		}
@@ -77,6 +85,14 @@ func Check(doc []byte, maxDepth int) *Fault {
 		return at(Trailing, dec.InputOffset(), "there is text after the JSON value")
 	}
 	return nil
+}
+
+// members is how many members have begun of the object that is being read; 0 if it is a list.
+func members(dec *jsontext.Decoder) int64 {
+	if kind, tokens := dec.StackIndex(dec.StackDepth()); kind == '{' {
+		return (tokens + 1) / 2
+	}
+	return 0
 }
 
 // lastComma reports whether a syntax error is a comma before closing brackets.
@@ -163,7 +179,10 @@ func Text(value jsontext.Value) (string, bool) {
 }
 
 // Elements returns the elements of a list that Check has passed; false if it is none.
-func Elements(doc []byte) ([]jsontext.Value, bool) {
+func Elements(doc []byte) ([]jsontext.Value, bool) { return FirstElements(doc, math.MaxInt) }
+
+// FirstElements returns the elements of a list that Check has passed, at most so many of them; false if it is none.
+func FirstElements(doc []byte, most int) ([]jsontext.Value, bool) {
 	dec := again(doc)
 	if dec.PeekKind() != '[' {
 		return nil, false
@@ -172,7 +191,7 @@ func Elements(doc []byte) ([]jsontext.Value, bool) {
 		return nil, false
 	}
 	var elements []jsontext.Value
-	for dec.PeekKind() != ']' {
+	for dec.PeekKind() != ']' && len(elements) < most {
 		value, err := dec.ReadValue()
 		if err != nil {
 			return nil, false

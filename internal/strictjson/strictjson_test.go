@@ -55,6 +55,22 @@ func TestCheck(t *testing.T) {
 	}
 }
 
+// Of a large document neither the names of its objects nor its elements are all noted.
+func TestBounds(t *testing.T) {
+	for doc, ok := range map[string]bool{
+		`{"a":1,"b":2}`: true, `{"a":1,"b":2,"c":3}`: false, `[1,2,3]`: true, `{"a":[1,2,3]}`: true,
+		`{"a":{},"b":{"a":1,"b":2}}`: true, `[{"a":{"a":1,"b":2,"c":{}}}]`: false,
+	} {
+		if fault := strictjson.CheckBounded([]byte(doc), 4, 2); (fault == nil) != ok ||
+			fault != nil && fault.Kind != strictjson.Wide {
+			t.Errorf("%s: %+v", doc, fault)
+		}
+	}
+	if all, ok := strictjson.FirstElements([]byte(`[1,[2],3]`), 2); !ok || len(all) != 2 || string(all[1]) != "[2]" {
+		t.Errorf("%v, %s", ok, all)
+	}
+}
+
 // What is accepted is JSON for every other reader, too, and stays so without its white space.
 func FuzzCheck(f *testing.F) {
 	for _, doc := range []string{
