@@ -189,7 +189,7 @@ func (r *decided) mayReadSecrets() error {
 	if r.accepted {
 		return nil
 	}
-	return confinement.ForSecrets(r.planned().Level())
+	return confinement.ForSecrets(r.planned())
 }
 
 // readSecrets fetches the secrets of a plan and makes sure that none of them is shown.

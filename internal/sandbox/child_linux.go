@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -111,6 +112,7 @@ func (s setup) confine(l *Layers) (string, error) {
 		}
 		l.Seccomp, l.Offline = true, !s.Seccomp.Network
 	}
+	l.Init = s.Unlisted || slices.ContainsFunc(s.Others, writable)
 	if !l.Level().Reaches(s.Level) {
 		return "level", fmt.Errorf("what is in force amounts to %s, and %s is demanded", l.Level(), s.Level)
 	}

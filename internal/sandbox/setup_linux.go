@@ -18,6 +18,10 @@ type setup struct {
 	Level      Level  // the lowest level that must be in force
 	ScriptPath string // compared with the file at scriptFD; "": no script
 	Watched    bool   // the parent counts processes, because no limit of the kernel can bound them
+	// Others are processes of this program's user whose memory the child tries to open; Unlisted says that the parent
+	// does not know which there are.
+	Others   []int
+	Unlisted bool
 
 	NoNewPrivileges bool
 	Limits          *Limits
@@ -92,6 +96,9 @@ func newSetup(c Command) setup {
 		if abi > 0 {
 			s.Landlock = &landlockSetup{ABI: abi, Network: c.Network, Writable: c.Writable}
 		}
+	}
+	if s.user == nil && c.Level != LevelNone {
+		s.Others, s.Unlisted = strangers()
 	}
 	if c.changed != nil {
 		c.changed(&s)
