@@ -44,9 +44,12 @@ func Conceal() error {
 // Exposed reports whether the memory of another process of this program's user can be written by commands of a level
 // that have no Landlock: those of the user's own. It fails closed.
 func Exposed(level Level) bool {
-	if _, own := User(level); own || level == LevelNone || Probe().Landlock > 0 {
-		return false
-	}
+	_, own := User(level)
+	return !own && level != LevelNone && Probe().Landlock == 0 && exposed()
+}
+
+// exposed reports whether this program could write the memory of another process of its user.
+func exposed() bool {
 	others, err := proctree.Others()
 	if err != nil {
 		return true
