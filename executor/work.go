@@ -34,8 +34,11 @@ func (e *Executor) begins(ctx context.Context) *work {
 	return w
 }
 
-// fits reports whether a run that needs so much time can still be made by this invocation.
+// fits reports whether a run that needs so much time can still be made by this invocation, and by this program.
 func (w *work) fits(need time.Duration) bool {
+	if w.Doubtful() != nil {
+		return false
+	}
 	return w.killAt.IsZero() || time.Until(w.killAt)-w.Reserve-steps.Grace >= max(need, time.Second)
 }
 
@@ -64,9 +67,12 @@ func (w *work) invocation() pipeline.Invocation {
 	return pipeline.Invocation{KillAt: w.killAt, Whole: w.fits(w.least)}
 }
 
-// HasTime reports whether there is time to begin a run in an invocation, as far as can be said of one
+// HasTime reports whether a run may begin in an invocation, and there is time for it as far as can be said of one
 // that is not known.
 func (e *Executor) HasTime(ctx context.Context) bool {
+	if e.Doubtful() != nil {
+		return false
+	}
 	hard, ok := ctx.Deadline()
 	return !ok || time.Until(hard)-e.Reserve-steps.Grace >= min(leastTime, e.Reserve)
 }

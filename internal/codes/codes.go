@@ -78,6 +78,7 @@ var (
 	platform    = Verdict{Status: failure, Fault: Platform}
 	passing     = Verdict{Status: failure, Fault: Platform, Retried: true, Counted: true}
 	setup       = Verdict{Status: failure, Fault: Operator, Retried: true, Counted: true}
+	afresh      = Verdict{Status: failure, Fault: Platform, Retried: true}
 	damaged     = Verdict{Status: failure, Fault: Operator, Retried: true}
 )
 

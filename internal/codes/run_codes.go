@@ -113,7 +113,13 @@ var runs = []family{
 		},
 		{
 			"sandbox.survivor", operator, "processes of a script could not be ended",
-			"see what they wait for; start the executor anew",
+			"see what they wait for; the function ends by itself and is started anew; elsewhere start the executor anew",
+		},
+		{
+			"sandbox.doubt", afresh,
+			"a script before left a process, a file or a socket that could not be undone; nothing more is run in that " +
+				"container, which ends when it has answered",
+			"nothing; the request is tried again in a fresh container",
 		},
 		{"sandbox.platform", operator, "packages cannot run on this operating system", "use Linux"},
 		{

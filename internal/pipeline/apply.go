@@ -230,6 +230,7 @@ func (r *run) execute(ctx context.Context, plan *manifest.Plan) error {
 		return err
 	}
 	r.job.Times.Kept = undoShare(ctx, plan)
+	defer r.exec.enter()()
 	outcome, err := r.here().Run(ctx, r.job, r.journal(ctx))
 	r.take(outcome)
 	switch {
