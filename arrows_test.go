@@ -47,7 +47,7 @@ var arrows = map[string]string{
 		internal/problem internal/results internal/store`,
 	"internal/uploader":    "internal/claim internal/evidence internal/store",
 	"internal/secrets":     "internal/codes internal/hiding internal/problem internal/redact",
-	"internal/container":   "internal/problem internal/proctree internal/sandbox internal/workdir",
+	"internal/container":   "internal/conceal internal/problem internal/proctree internal/sandbox internal/workdir",
 	"internal/confinement": "internal/evidence internal/problem internal/sandbox",
 	"internal/logwriter":   "internal/evidence",
 	"manifest":             "internal/document internal/problem internal/strictjson",
@@ -72,7 +72,8 @@ var arrows = map[string]string{
 	"internal/redact":       "",
 	"internal/announce":     "internal/evidence",
 	"internal/results":      "internal/codes internal/evidence internal/store",
-	"internal/sandbox":      "internal/problem internal/proctree",
+	"internal/conceal":      "internal/proctree",
+	"internal/sandbox":      "internal/conceal internal/problem internal/proctree",
 	"internal/steps": `
 		internal/codes internal/evidence internal/problem internal/redact internal/sandbox internal/workdir manifest`,
 	"internal/workdir":         "internal/problem",

@@ -34,8 +34,8 @@ func testHandler(t *testing.T, environ ...string) (*handler, *bytes.Buffer) {
 	return &handler{
 		config: config, problems: problems, log: logger,
 		container: container.Find(os.Getenv, config.WorkDir),
-		listener: newListener(func(string) string { return "" }, config.WorkDir, logger),
-		client:   oci.ResourcePrincipal(oci.Options{Endpoint: "http://127.0.0.1:1", Backoff: time.Millisecond}),
+		listener:  newListener(func(string) string { return "" }, config.WorkDir, logger),
+		client:    oci.ResourcePrincipal(oci.Options{Endpoint: "http://127.0.0.1:1", Backoff: time.Millisecond}),
 	}, &log
 }
 

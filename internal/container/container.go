@@ -19,6 +19,7 @@ import (
 	"strings"
 	"sync"
 
+	"cemli-executor/internal/conceal"
 	"cemli-executor/internal/problem"
 	"cemli-executor/internal/sandbox"
 )
@@ -60,7 +61,7 @@ func (c *Container) Conceal() error {
 	if c.shared != "" {
 		return nil
 	}
-	return sandbox.Conceal()
+	return conceal.All()
 }
 
 // Enter prepares for the first script of a run. The returned function cleans up after the last.

@@ -99,7 +99,7 @@ func TestProbe(t *testing.T) {
 		}
 		want := strings.Fields(
 			"configuration kernel landlock memory processes tools seccomp tmp sandbox clock " +
-				"state results packages policy topic vault invoke write_log")
+				"state results packages policy topic vault invoke container write_log")
 		if !slices.Equal(whats, want) {
 			t.Errorf("lines %v; want %v", whats, want)
 		}

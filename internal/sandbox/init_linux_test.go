@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"cemli-executor/internal/conceal"
 	"cemli-executor/internal/testkit"
 )
 
@@ -90,7 +91,8 @@ func TestInit(t *testing.T) {
 			t.Skip("needs " + name + " (util-linux)")
 		}
 	}
-	program := copied(t)
+	program := filepath.Join(testkit.TempDir(t), "program")
+	copyProgram(t, program, os.Args[0])
 	for _, c := range []struct {
 		name string
 		init []string
@@ -120,20 +122,20 @@ func TestBelowInit(t *testing.T) {
 	if os.Getenv(initVariable) == "" {
 		return // TestInit runs it
 	}
-	if has := Probe().Landlock > 0; !exposed() || Exposed(LevelBasic) == has {
+	if has := Probe().Landlock > 0; !conceal.Exposed() || Exposed(LevelBasic) == has {
 		t.Errorf("before: Landlock %t, exposed %t", has, Exposed(LevelBasic))
 	}
 	attackInit(t, "Landlock, before", LevelIsolated, false, false)
 	attackInit(t, "control", LevelBasic, true, true)
-	if err := Conceal(); err != nil {
+	if err := conceal.All(); err != nil {
 		t.Fatal(err)
 	}
-	if exposed() {
+	if conceal.Exposed() {
 		t.Error("the init is exposed when it is hidden")
 	}
 	attackInit(t, "hidden", LevelBasic, false, false)
 	attackInit(t, "Landlock", LevelIsolated, false, false)
-	if err := Conceal(); err != nil { // of what is hidden nothing is left to be done
+	if err := conceal.All(); err != nil { // of what is hidden nothing is left to be done
 		t.Fatal(err)
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"cemli-executor/internal/conceal"
 )
 
 // setup tells the child which layers to apply and what to become.
@@ -98,7 +100,7 @@ func newSetup(c Command) setup {
 		}
 	}
 	if s.user == nil && c.Level != LevelNone {
-		s.Others, s.Unlisted = strangers()
+		s.Others, s.Unlisted = conceal.Others()
 	}
 	if c.changed != nil {
 		c.changed(&s)

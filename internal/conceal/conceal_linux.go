@@ -1,4 +1,4 @@
-package sandbox
+package conceal
 
 import (
 	"bytes"
@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -19,54 +20,37 @@ import (
 // concealLimit is how long this program waits for one process.
 const concealLimit = time.Second
 
-// Conceal makes the memory of every other process of this program's user one that the user's processes can neither
-// read nor write, as this program's own is: who can write the memory of a container's init outlives the script and the
-// program. Processes that this program started are spared. It has each process make the system call itself, and must
-// only be used where all of them belong to this program, as in a container of its own. The error names those that
-// are as they were.
-func Conceal() error {
+// All hides the memory of every other process of this program's user, but for those that it started itself, and must
+// only be used where they all belong to it. The error names those that are as they were.
+func All() error {
 	others, err := proctree.Others()
 	if err != nil {
 		return err
 	}
 	var failed []error
 	for _, other := range others {
-		if !writable(other.ID) {
+		if !Writable(other.ID) {
 			continue
 		}
-		if err := conceal(other.ID); err != nil && writable(other.ID) {
+		if err := conceal(other.ID); err != nil && Writable(other.ID) {
 			failed = append(failed, fmt.Errorf("hide the memory of process %d: %w", other.ID, err))
 		}
 	}
 	return errors.Join(failed...)
 }
 
-// Exposed reports whether the memory of another process of this program's user can be written by commands of a level
-// that have no Landlock: those of the user's own. It fails closed.
-func Exposed(level Level) bool {
-	_, own := User(level)
-	return !own && level != LevelNone && Probe().Landlock == 0 && exposed()
+// Exposed reports whether this program could write the memory of another process of its user that did not come from
+// it. It fails closed.
+func Exposed() bool {
+	others, unknown := Others()
+	return unknown || slices.ContainsFunc(others, Writable)
 }
 
-// exposed reports whether this program could write the memory of another process of its user.
-func exposed() bool {
-	others, err := proctree.Others()
-	if err != nil {
-		return true
-	}
-	for _, other := range others {
-		if writable(other.ID) {
-			return true
-		}
-	}
-	return false
-}
-
-// mostOthers bounds how many processes the child tries: on a machine that has more, some of them tell enough.
+// mostOthers bounds how many processes are tried: on a machine that has more, some of them tell enough.
 const mostOthers = 500
 
-// strangers are the processes of this program's user that did not come from it.
-func strangers() (pids []int, unknown bool) {
+// Others are the processes of this program's user that did not come from it; unknown says that they cannot be listed.
+func Others() (pids []int, unknown bool) {
 	list, err := proctree.Others()
 	for _, other := range list[:min(len(list), mostOthers)] {
 		pids = append(pids, other.ID)
@@ -74,8 +58,15 @@ func strangers() (pids []int, unknown bool) {
 	return pids, err != nil
 }
 
-// writable reports whether this process could write the memory of another one.
-func writable(pid int) bool { return opens(memoryOf(pid), unix.O_RDWR) == nil }
+// Writable reports whether this process could write the memory of another one.
+func Writable(pid int) bool {
+	memory, err := os.OpenFile(memoryOf(pid), os.O_RDWR, 0)
+	if err != nil {
+		return false
+	}
+	_ = memory.Close()
+	return true
+}
 
 func memoryOf(pid int) string { return "/proc/" + strconv.Itoa(pid) + "/mem" }
 

@@ -1,4 +1,4 @@
-package sandbox
+package conceal
 
 import (
 	"bytes"
@@ -90,13 +90,13 @@ print("ready", flush=True); b=time.monotonic(); time.sleep(0.7); print("slept", 
 				}
 			}
 			pid, said, end := standIn(t, c.script)
-			if !readsEnvironment(pid) || !writable(pid) {
+			if !readsEnvironment(pid) || !Writable(pid) {
 				t.Fatal("it is hidden before")
 			}
 			if err := conceal(pid); err != nil {
 				t.Fatal(err)
 			}
-			if readsEnvironment(pid) || writable(pid) {
+			if readsEnvironment(pid) || Writable(pid) {
 				t.Error("it is not hidden")
 			}
 			if got := state(t, pid, "TracerPid"); got != "0" {
@@ -162,6 +162,12 @@ func TestWhatCannotBeHiddenIsLeftAlone(t *testing.T) {
 func copied(t *testing.T) string {
 	t.Helper()
 	program := filepath.Join(testkit.TempDir(t), "program")
-	copyProgram(t, program, os.Args[0])
+	doc, err := os.ReadFile(os.Args[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(program, doc, 0o755); err != nil { //nolint:gosec // a program
+		t.Fatal(err)
+	}
 	return program
 }
