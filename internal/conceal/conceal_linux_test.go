@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -81,6 +82,7 @@ print("ready", flush=True); b=time.monotonic(); time.sleep(0.7); print("slept", 
 		{"reads", `echo ready; read -r x; echo "[$?]"`, "[1]\n"},
 		{"computes", `echo ready; for ((i=0; i<300000; i++)); do :; done; echo $i`, "300000\n"},
 		{"gets signals", `echo ready; n=0; trap 'n=$((n+1))' USR1; for i in {1..200}; do kill -USR1 $$; done; sleep 0.5; echo $n`, "200\n"},
+		{"has threads", "export " + threadedVariable + "=1; exec " + os.Args[0] + " -test.run='^TestThreaded$'", "fine\n"},
 		{"starts others", `echo ready; for i in {1..100}; do /bin/true || echo bad; done; echo all`, "all\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -170,4 +172,34 @@ func copied(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return program
+}
+
+const threadedVariable = "CEMLI_TEST_THREADED"
+
+// TestThreaded is a process that has threads, all busy, and its own signals between them.
+func TestThreaded(t *testing.T) {
+	if os.Getenv(threadedVariable) == "" {
+		return // TestAHiddenProcessGoesOn runs it
+	}
+	fmt.Println("ready")
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for end := time.Now().Add(300 * time.Millisecond); time.Now().Before(end); {
+				if text := strings.Repeat("x", 1<<12); len(strings.Split(text, "")) != 1<<12 {
+					panic(text)
+				}
+			}
+		})
+	}
+	all.Wait()
+	fmt.Println("fine")
+	os.Exit(0)
+}
+
+// BenchmarkExposed is what a look at all processes costs before each run.
+func BenchmarkExposed(b *testing.B) {
+	for b.Loop() {
+		_, _ = Others()
+	}
 }

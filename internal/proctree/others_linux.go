@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
-	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // Process is another process, as the kernel lists it.
@@ -18,7 +20,8 @@ type Process struct {
 // Others are the processes of this process's user that are neither this one nor descend from it, without those that
 // have ended and wait to be reaped. It may miss processes that start meanwhile.
 func Others() ([]Process, error) {
-	all, err := All()
+	user := os.Geteuid()
+	all, err := list(func(owner int) bool { return owner == user }) // as are all who descend from this one
 	if err != nil {
 		return nil, err
 	}
@@ -26,14 +29,10 @@ func Others() ([]Process, error) {
 	for _, p := range all {
 		parents[p.ID] = p.Parent
 	}
-	self, user := os.Getpid(), os.Geteuid()
-	var others []Process
-	for _, p := range all {
-		if p.User == user && p.State != 'Z' && p.State != 'X' && !descends(p.ID, self, parents) {
-			others = append(others, p)
-		}
-	}
-	return others, nil
+	self := os.Getpid()
+	return slices.DeleteFunc(all, func(p Process) bool {
+		return p.State == 'Z' || p.State == 'X' || descends(p.ID, self, parents)
+	}), nil
 }
 
 // descends reports whether a process is another one, or descends from it.
@@ -52,7 +51,10 @@ func descends(pid, from int, parents map[int]int) bool {
 }
 
 // All are all processes that this one can see.
-func All() ([]Process, error) {
+func All() ([]Process, error) { return list(func(int) bool { return true }) }
+
+// list lists the processes of some users.
+func list(of func(user int) bool) ([]Process, error) {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
 		return nil, fmt.Errorf("list processes: %w", err)
@@ -63,23 +65,23 @@ func All() ([]Process, error) {
 		if err != nil {
 			continue
 		}
-		if p, ok := look(pid); ok { // otherwise it has ended
+		if p, ok := look(pid, of); ok { // otherwise it has ended
 			all = append(all, p)
 		}
 	}
 	return all, nil
 }
 
-// look reads what the kernel says of a process. The owner of its folder is its user, whatever else is hidden of it.
-func look(pid int) (p Process, ok bool) {
+// look reads what the kernel says of a process, if it is of some users. The owner of its folder is its user, whatever
+// else is hidden of it.
+func look(pid int, of func(user int) bool) (p Process, ok bool) {
 	folder := "/proc/" + strconv.Itoa(pid)
-	info, err := os.Stat(folder)
-	if err != nil {
+	var owner unix.Stat_t
+	if unix.Stat(folder, &owner) != nil || !of(int(owner.Uid)) {
 		return p, false
 	}
-	owner, ok := info.Sys().(*syscall.Stat_t)
 	stat, err := os.ReadFile(folder + "/stat")
-	if err != nil || !ok {
+	if err != nil {
 		return p, false
 	}
 	// Fields after the name, which may contain spaces and brackets: state, parent.

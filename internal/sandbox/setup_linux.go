@@ -99,11 +99,15 @@ func newSetup(c Command) setup {
 			s.Landlock = &landlockSetup{ABI: abi, Network: c.Network, Writable: c.Writable}
 		}
 	}
-	if s.user == nil && c.Level != LevelNone {
-		s.Others, s.Unlisted = conceal.Others()
-	}
 	if c.changed != nil {
 		c.changed(&s)
+	}
+	switch {
+	case s.user != nil || c.Level == LevelNone:
+	case s.Landlock != nil:
+		s.Others = []int{1} // what the rules do for one they do for all
+	default:
+		s.Others, s.Unlisted = conceal.Others()
 	}
 	if s.Limits != nil && s.user == nil {
 		s.watch, s.Watched = s.Limits.Processes, true
