@@ -202,7 +202,7 @@ var runs = []family{
 		{
 			"secret.sandbox", asker,
 			"the package uses secrets, and scripts are confined below level `isolated`, so that they could take the " +
-				"function's identity",
+				"function's identity, or can write the memory of a process that outlives them (gap `init`)",
 			"use a kernel with Landlock, or name the accepted level as `sandbox` in the policy",
 		},
 	}},
