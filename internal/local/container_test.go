@@ -1,8 +1,11 @@
 package local_test
 
 import (
+	"bytes"
+	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -76,34 +79,93 @@ func (c *cloud) tries(name, script string) evidence.Result {
 	return c.result(c.answer())
 }
 
-// A script writes 61 bytes into the memory of the container's init, which would outlive it. Where it can, secrets are
-// refused for that, too.
-func TestScriptsAttackTheInit(t *testing.T) {
-	const attack = `at=$(sed -n 's/-.*\[stack\]$//p' /proc/1/maps) && exec 3<>/proc/1/mem &&
+// attackInit writes 61 bytes into the memory of the container's init.
+const attackInit = `at=$(sed -n 's/-.*\[stack\]$//p' /proc/1/maps) && exec 3<>/proc/1/mem &&
 printf '%061d' 7 | dd bs=1 seek=$((16#$at)) conv=notrunc >&3`
+
+// initAttacked has a script write into the memory of the container's init, which would outlive it, and says what is
+// wrong. Where it can, secrets are refused for that, too.
+func (c *cloud) initAttacked(succeeds bool) {
+	c.t.Helper()
+	r := c.tries("attack", attackInit)
+	if (r.Status == evidence.StatusSuccess) != succeeds || slices.Contains(r.Sandbox.Gaps, sandbox.GapInit) != succeeds {
+		c.t.Errorf("status %s, gaps %v, stderr %q; the function's log:\n%s", r.Status, r.Sandbox.Gaps, r.Execution.Stderr, c.log)
+	}
+	if r := c.tries("after", "echo fine"); r.Status != evidence.StatusSuccess {
+		c.t.Errorf("afterwards: status %s, %s", r.Status, r.Message)
+	}
+	if _, err := c.Server().PutSecret("erp-db", []byte("tiger-s3cr3t")); err != nil {
+		c.t.Fatal(err)
+	}
+	c.put("secret.zip", testkit.Zip(c.t, map[string]string{
+		"manifest.json": `{"name":"secret","version":"1.0.0","type":"extension","secrets":{"DB":{"vault_secret":"erp-db"}}}`,
+		"steps/run.sh":  "echo ran",
+	}))
+	r = c.result(c.answer())
+	if r.Error == nil || r.Error.Code != "secret.sandbox" || strings.Contains(r.Error.Message, "gap init") != succeeds {
+		c.t.Errorf("secrets: status %s, %+v", r.Status, r.Error)
+	}
+}
+
+func TestScriptsAttackTheInit(t *testing.T) {
 	for _, shared := range []bool{false, true} {
 		name := map[bool]string{false: "hidden", true: "control"}[shared]
 		t.Run(name, func(t *testing.T) {
 			c, _ := enclosed(t, shared, map[string]string{"CEMLI_SANDBOX": "basic"})
-			r := c.tries("attack", attack)
-			if succeeded := r.Status == evidence.StatusSuccess; succeeded != shared ||
-				slices.Contains(r.Sandbox.Gaps, sandbox.GapInit) != shared {
-				t.Errorf("status %s, gaps %v, stderr %q", r.Status, r.Sandbox.Gaps, r.Execution.Stderr)
+			c.initAttacked(shared)
+		})
+	}
+}
+
+// withoutLandlock is a container engine's filter of system calls that forbids Landlock.
+const withoutLandlock = `{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"action":"SCMP_ACT_ERRNO","errnoRet":1,
+"names":["landlock_create_ruleset","landlock_add_rule","landlock_restrict_self"]}]}`
+
+// The same in a container engine's container.
+func TestScriptsAttackTheInitInContainer(t *testing.T) {
+	testkit.NeedEngine(t)
+	const image = "cemli-test:function"
+	load := exec.Command("docker", "import", "-", image)
+	load.Stdin = bytes.NewReader(testkit.EmptyImage(t, "function/cemli-executor"))
+	if out, err := load.CombinedOutput(); err != nil {
+		t.Fatalf("import image: %v: %s", err, out)
+	}
+	filter := filepath.Join(t.TempDir(), "filter.json")
+	if err := os.WriteFile(filter, []byte(withoutLandlock), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name, flags, command string
+		succeeds             bool
+	}{
+		{"a shell", "", "/function/cemli-executor; exit $?", false},
+		{"tini", "", "exec tini -- /function/cemli-executor", false},
+		{"control", " -e TMPDIR=/tmp", "/function/cemli-executor; exit $?", true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if _, err := exec.LookPath("tini"); c.name == "tini" && err != nil {
+				t.Skip("NOT TESTED: needs tini")
 			}
-			if r := c.tries("after", "echo fine"); r.Status != evidence.StatusSuccess {
-				t.Errorf("afterwards: status %s, %s", r.Status, r.Message)
+			container := testkit.Container{
+				Name: fmt.Sprintf("cemli-test-init-%d", os.Getpid()), Image: image, MemoryMB: 256, Inodes: 4096,
 			}
-			if _, err := c.Server().PutSecret("erp-db", []byte("tiger-s3cr3t")); err != nil {
-				t.Fatal(err)
+			t.Cleanup(container.Remove)
+			cloud := start(t, func(o *local.Options) {
+				o.MemoryMB, o.Settings = container.MemoryMB, map[string]string{"CEMLI_SANDBOX": "basic"}
+				o.Wrap = func(dir, binary string) []string {
+					container.Flags = []string{"-v /usr:/usr:ro -v /etc:/etc:ro -v " + binary + ":/function/cemli-executor:ro" + c.flags}
+					command := container.Command(dir)
+					change := strings.NewReplacer("seccomp=unconfined", "seccomp="+filter, "/function/cemli-executor; exit $?", c.command)
+					for i := range command {
+						command[i] = change.Replace(command[i])
+					}
+					return command
+				}
+			})
+			if r := cloud.tries("first", "echo ran"); r.Sandbox.Level != "basic" || r.Sandbox.NoLandlock != "forbidden" {
+				t.Fatalf("the sandbox is %+v", r.Sandbox)
 			}
-			c.put("secret.zip", testkit.Zip(t, map[string]string{
-				"manifest.json": `{"name":"secret","version":"1.0.0","type":"extension","secrets":{"DB":{"vault_secret":"erp-db"}}}`,
-				"steps/run.sh":  "echo ran",
-			}))
-			r = c.result(c.answer())
-			if r.Error == nil || r.Error.Code != "secret.sandbox" || strings.Contains(r.Error.Message, "gap init") != shared {
-				t.Errorf("secrets: status %s, %+v", r.Status, r.Error)
-			}
+			cloud.initAttacked(c.succeeds)
 		})
 	}
 }
