@@ -44,14 +44,21 @@ func (c *Container) Run(ctx context.Context, command sandbox.Command) (sandbox.O
 	return outcome, err
 }
 
-// Note takes a command's failure as a reason for doubt, if it is one.
+// Note takes a command's failure, which may be several, as a reason for doubt, if it is one.
 func (c *Container) Note(failure error) {
+	if several, ok := failure.(interface{ Unwrap() []error }); ok { //nolint:errorlint // what is within is looked at
+		for _, err := range several.Unwrap() {
+			c.Note(err)
+		}
+		return
+	}
 	var p *problem.Error
-	if errors.As(failure, &p) {
-		for _, found := range p.Problems {
-			if found.Code == "sandbox.survivor" {
-				c.Doubt("%s", found.Message)
-			}
+	if !errors.As(failure, &p) {
+		return
+	}
+	for _, found := range p.Problems {
+		if found.Code == "sandbox.survivor" {
+			c.Doubt("%s", found.Message)
 		}
 	}
 }

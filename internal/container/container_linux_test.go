@@ -64,7 +64,7 @@ func TestASurvivorIsADoubt(t *testing.T) {
 	if err := c.Doubtful(); err != nil {
 		t.Fatal(err)
 	}
-	c.Note(errors.Join(errors.New("other"), problem.New(problem.Problem{Code: "sandbox.survivor", Message: "two are left"}, nil)))
+	c.Note(errors.Join(problem.New(problem.Problem{Code: "step.modified", Message: "m"}, nil), problem.New(problem.Problem{Code: "sandbox.survivor", Message: "two are left"}, nil)))
 	if err := c.Doubtful(); problem.CodeOf(err) != "sandbox.doubt" || !strings.Contains(err.Error(), "two are left") {
 		t.Errorf("%v", err)
 	}
