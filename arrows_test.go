@@ -18,8 +18,8 @@ const module = "cemli-executor"
 // arrows says which packages of this module each one may import. A package that is not here may not exist.
 var arrows = map[string]string{
 	"": `
-		executor internal/announce internal/buildinfo internal/codes internal/evidence internal/logwriter
-		internal/oci internal/problem internal/sandbox internal/store internal/trigger manifest`,
+		executor internal/announce internal/buildinfo internal/codes internal/container internal/evidence
+		internal/logwriter internal/oci internal/problem internal/sandbox internal/store internal/trigger manifest`,
 	"cmd/cemli": `
 		executor internal/admission internal/buildinfo internal/bundle internal/cli/advice internal/cli/input
 		internal/cli/localcmd internal/cli/terminal internal/cli/usage internal/codes internal/evidence
@@ -47,6 +47,7 @@ var arrows = map[string]string{
 		internal/problem internal/results internal/store`,
 	"internal/uploader":    "internal/claim internal/evidence internal/store",
 	"internal/secrets":     "internal/codes internal/hiding internal/problem internal/redact",
+	"internal/container":   "internal/conceal internal/problem internal/proctree internal/sandbox internal/workdir",
 	"internal/confinement": "internal/evidence internal/problem internal/sandbox",
 	"internal/logwriter":   "internal/evidence",
 	"manifest":             "internal/document internal/problem internal/strictjson",
@@ -71,7 +72,8 @@ var arrows = map[string]string{
 	"internal/redact":       "",
 	"internal/announce":     "internal/evidence",
 	"internal/results":      "internal/codes internal/evidence internal/store",
-	"internal/sandbox":      "internal/problem internal/proctree",
+	"internal/conceal":      "internal/proctree",
+	"internal/sandbox":      "internal/conceal internal/problem internal/proctree",
 	"internal/jobs": `
 		internal/codes internal/document internal/evidence internal/problem internal/redact internal/strictjson`,
 	"internal/steps": `

@@ -10,6 +10,7 @@ import (
 	fdk "github.com/fnproject/fdk-go"
 
 	"cemli-executor/internal/buildinfo"
+	"cemli-executor/internal/container"
 	"cemli-executor/internal/logwriter"
 	"cemli-executor/internal/oci"
 	"cemli-executor/internal/sandbox"
@@ -30,9 +31,12 @@ func main() {
 	}
 	// A bad configuration is answered, call by call: ending here would make the
 	// platform start the container over and over and tell nobody why.
-	fdk.Handle(&handler{
+	h := &handler{
 		config: config, problems: problems, log: log, logWriter: logWriter,
 		listener: newListener(os.Getenv, config.WorkDir, log),
 		client:   oci.ResourcePrincipal(oci.Options{Endpoint: config.Endpoint}),
-	})
+	}
+	h.container = container.Find(os.Getenv, config.WorkDir, h.listener.dir)
+	fdk.Handle(h)
+	h.leaving.wait()
 }

@@ -19,6 +19,7 @@ import (
 	"cemli-executor/executor"
 	"cemli-executor/internal/announce"
 	"cemli-executor/internal/codes"
+	"cemli-executor/internal/container"
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/logwriter"
 	"cemli-executor/internal/oci"
@@ -42,12 +43,21 @@ type handler struct {
 	client    *oci.Client
 	busy      sync.Mutex
 	listener  *listener
+	container *container.Container
+	leaving   leaving
 }
 
 // Serve answers one invocation with one write of JSON. An invocation that must fail, so that its sender tries again
 // or is told, ends in a panic before anything is written: the FDK knows no other way, and closes the connection.
+//
+// Where scripts have left something that cannot be undone the program ends when it has answered, and the platform
+// starts it anew.
 func (h *handler) Serve(ctx context.Context, in io.Reader, out io.Writer) {
 	answer, err := h.call(ctx, in)
+	if doubt := h.container.Doubtful(); doubt != nil {
+		fdk.SetHeader(out, "Connection", "close")
+		h.leaving.begin(ctx, h.log, doubt)
+	}
 	if err != nil {
 		h.log.Error("invocation failed", "code", problem.CodeOf(err), "error", err.Error())
 		panic(http.ErrAbortHandler) // the one panic that net/http does not log with its stack
@@ -72,7 +82,13 @@ func (h *handler) call(ctx context.Context, in io.Reader) (answer []byte, err er
 		}, nil)))
 	}
 	defer h.busy.Unlock()
-	defer h.listener.hide()()
+	if err := h.container.Doubtful(); err != nil {
+		return nil, err // this program is about to end: another one is to do it
+	}
+	if err := h.container.Conceal(); err != nil {
+		h.log.Warn("scripts may reach the memory of other processes", "error", err.Error())
+	}
+	defer h.listener.hide(h.container.Doubt)()
 	caller := platform(ctx)
 	if caller.hidden && h.config.TrustSubject {
 		return json.Marshal(refusal(anonymous()))
@@ -268,6 +284,7 @@ func (h *handler) executor() executor.Config {
 		KeepPackages: h.config.KeepPackages, Reserve: h.config.Reserve, Limits: h.config.Limits,
 		Sandbox: h.config.Sandbox, Scripts: h.config.Scripts, Output: h.config.Output,
 		Identity: identity, Log: h.log, LogWriter: h.logWriter, Secrets: h.secret, Announce: h.announce,
+		Children: executor.Children{Spawn: h.container.Run, Enter: h.container.Enter, Doubt: h.container.Doubtful},
 	}
 	if h.config.WriteLog.Log != "" {
 		config.WriteLog = h.writes

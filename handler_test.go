@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -16,6 +17,7 @@ import (
 	fdk "github.com/fnproject/fdk-go"
 
 	"cemli-executor/internal/bundle"
+	"cemli-executor/internal/container"
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/localoci"
 	"cemli-executor/internal/oci"
@@ -31,8 +33,9 @@ func testHandler(t *testing.T, environ ...string) (*handler, *bytes.Buffer) {
 	logger := slog.New(slog.NewJSONHandler(&log, nil))
 	return &handler{
 		config: config, problems: problems, log: logger,
-		listener: newListener(func(string) string { return "" }, config.WorkDir, logger),
-		client:   oci.ResourcePrincipal(oci.Options{Endpoint: "http://127.0.0.1:1", Backoff: time.Millisecond}),
+		container: container.Find(os.Getenv, config.WorkDir),
+		listener:  newListener(func(string) string { return "" }, config.WorkDir, logger),
+		client:    oci.ResourcePrincipal(oci.Options{Endpoint: "http://127.0.0.1:1", Backoff: time.Millisecond}),
 	}, &log
 }
 

@@ -58,7 +58,13 @@ func (h *handler) checks() []executor.ProbeCheck {
 			return "the function may invoke itself", h.client.MayInvoke(ctx, id)
 		}
 	}
-	checks := []executor.ProbeCheck{{What: "topic", Try: said(topic)}, vault, itself}
+	place := "the function's own: scripts leave nothing in it"
+	if own, why := h.container.Own(); !own {
+		place = "shared, so only a run's own folder is cleaned, and only what the kernel hides is hidden: " + why
+	}
+	checks := []executor.ProbeCheck{
+		{What: "topic", Try: said(topic)}, vault, itself, {What: "container", Try: said(place)},
+	}
 	if h.config.WriteLog.Log != "" {
 		checks = append(checks, executor.ProbeCheck{What: "write_log", Try: func(ctx context.Context) (string, error) {
 			_, _, err := h.client.Writes(ctx, h.config.WriteLog, time.Now().Add(-time.Minute), time.Now(), "")

@@ -33,8 +33,11 @@ func (e *Executor) startWork(ctx context.Context) *work {
 	return w
 }
 
-// fits reports whether this invocation has enough time left for a run that needs so much.
+// fits reports whether this invocation has enough time left for a run that needs so much, and may begin one.
 func (w *work) fits(need time.Duration) bool {
+	if w.Doubtful() != nil {
+		return false
+	}
 	return w.killAt.IsZero() || time.Until(w.killAt)-w.Reserve-steps.Grace >= max(need, time.Second)
 }
 
@@ -63,8 +66,11 @@ func (w *work) invocation() pipeline.Invocation {
 	return pipeline.Invocation{KillAt: w.killAt, FullTime: w.fits(w.defaultNeed)}
 }
 
-// HasTime reports whether an invocation has time to begin a run whose need is not known.
+// HasTime reports whether an invocation has time to begin a run whose need is not known, and may begin one.
 func (e *Executor) HasTime(ctx context.Context) bool {
+	if e.Doubtful() != nil {
+		return false
+	}
 	hard, ok := ctx.Deadline()
 	return !ok || time.Until(hard)-e.Reserve-steps.Grace >= min(minItemTime, e.Reserve)
 }

@@ -77,6 +77,7 @@ var (
 	platform       = Verdict{Status: failure, Fault: Platform}                               // likewise
 	passing        = Verdict{Status: failure, Fault: Platform, Retried: true, Counted: true} // passes by itself
 	setup          = Verdict{Status: failure, Fault: Operator, Retried: true, Counted: true} // permission, name
+	afresh         = Verdict{Status: failure, Fault: Platform, Retried: true}                // in a fresh container
 	damaged        = Verdict{Status: failure, Fault: Operator, Retried: true}                // uncounted: it waits
 )
 

@@ -113,7 +113,14 @@ var runs = []family{
 		},
 		{
 			"sandbox.survivor", operator, "processes of a script could not be ended",
-			"see what they wait for; start the executor anew",
+			"see what they wait for; the function ends by itself and is started anew; elsewhere start the " +
+				"executor anew",
+		},
+		{
+			"sandbox.doubt", afresh,
+			"a script before left a process, a file or a socket that could not be undone; nothing more is run " +
+				"in that container, which ends when it has answered",
+			"nothing; the request is tried again in a fresh container",
 		},
 		{"sandbox.platform", operator, "packages cannot run on this operating system", "use Linux"},
 		{
@@ -137,8 +144,9 @@ var runs = []family{
 		{
 			"runner.outcome", interrupted,
 			"what a runner says has come of a job cannot have: it is another job's, damaged, too large, or " +
-				"contradicts the plan", "see the run's last progress and the runner's log for what the scripts have done; " +
-				"then send rerun_of or resume_from with a reason",
+				"contradicts the plan",
+			"see the run's last progress and the runner's log for what the scripts have done; then send rerun_of " +
+				"or resume_from with a reason",
 		},
 	}},
 	{"step", []row{
@@ -214,7 +222,7 @@ var runs = []family{
 		{
 			"secret.sandbox", asker,
 			"the package uses secrets, and scripts are confined below level `isolated`, so that they could take the " +
-				"function's identity",
+				"function's identity, or can write the memory of a process that outlives them (gap `init`)",
 			"use a kernel with Landlock, or name the accepted level as `sandbox` in the policy",
 		},
 	}},

@@ -4,6 +4,7 @@ package confinement
 
 import (
 	"fmt"
+	"slices"
 
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/problem"
@@ -46,24 +47,34 @@ func Planned(level sandbox.Level, network bool) sandbox.Layers {
 	user, own := sandbox.User(level)
 	return sandbox.Layers{
 		NoNewPrivileges: has.Seccomp, Seccomp: has.Seccomp, Landlock: has.Landlock, User: user, Watched: !own,
-		Offline: !network,
+		Offline: !network, Init: sandbox.Exposed(level),
 	}
 }
 
-// ForSecrets refuses secrets at a level at which scripts could also take the function's identity.
-func ForSecrets(level sandbox.Level) error {
-	if level.Reaches(sandbox.LevelIsolated) {
+// ForSecrets refuses secrets to scripts whose layers leave open that they also take the function's identity, or that a
+// script before them, which has made another process of the user its own, reads them.
+func ForSecrets(l sandbox.Layers) error {
+	level, isolated := l.Level(), l.Level().Reaches(sandbox.LevelIsolated)
+	exposed := slices.Contains(l.Gaps(), sandbox.GapInit)
+	if isolated && !exposed {
 		return nil
 	}
 	cause := sandbox.Probe().Lacks(sandbox.LevelIsolated)
 	if cause == "" {
 		cause = "CEMLI_SANDBOX is none"
 	}
+	below := fmt.Sprintf("confined at level %s, below isolated: %s", level, cause)
+	const reach = "able to write the memory of another process of their user, as the container's init (gap init)"
+	switch {
+	case isolated:
+		below = reach
+	case exposed:
+		below += "; and " + reach
+	}
 	return problem.New(problem.Problem{
 		Code: "secret.sandbox", Where: "/secrets",
-		Message: fmt.Sprintf("the package uses secrets, and scripts are confined at level %s, below isolated: %s",
-			level, cause),
-		Hint: "use a kernel with Landlock, or name the level that is accepted as sandbox in the policy",
+		Message: "the package uses secrets, and scripts are " + below,
+		Hint:    "use a kernel with Landlock, or name the level that is accepted as sandbox in the policy",
 	}, nil)
 }
 

@@ -60,16 +60,43 @@ func TestForNetwork(t *testing.T) {
 	}
 }
 
-// Secrets are given only to scripts that cannot take the function's identity.
-func TestForSecrets(t *testing.T) {
+// Secrets are given only where neither the function's identity nor another process of the user is in reach.
+func TestSecretsAreRefusedWhereTheyCouldBeTaken(t *testing.T) {
 	t.Parallel()
-	for level, want := range map[sandbox.Level]string{
-		sandbox.LevelNone: "secret.sandbox", sandbox.LevelBasic: "secret.sandbox",
-		sandbox.LevelIsolated: "", sandbox.LevelFull: "",
+	for _, c := range []struct {
+		name   string
+		layers sandbox.Layers
+		says   []string // empty: they are given
+	}{
+		{"isolated", sandbox.Layers{NoNewPrivileges: true, Seccomp: true, Landlock: 1}, nil},
+		{"full", sandbox.Layers{NoNewPrivileges: true, Seccomp: true, Landlock: 6}, nil},
+		{
+			"isolated, with an init in reach",
+			sandbox.Layers{NoNewPrivileges: true, Seccomp: true, Landlock: 1, Init: true},
+			[]string{"gap init"},
+		},
+		{
+			"another user's",
+			sandbox.Layers{NoNewPrivileges: true, Seccomp: true, Landlock: 1, Init: true, User: 62000},
+			nil,
+		},
+		{"basic", sandbox.Layers{NoNewPrivileges: true, Seccomp: true}, []string{"level basic"}},
+		{
+			"basic, with an init in reach",
+			sandbox.Layers{NoNewPrivileges: true, Seccomp: true, Init: true},
+			[]string{"level basic", "gap init"},
+		},
+		{"none", sandbox.Layers{}, []string{"level none"}},
 	} {
-		err := confinement.ForSecrets(level)
-		if problem.CodeOf(err) != want || err != nil && !strings.Contains(err.Error(), string(level)) {
-			t.Errorf("%s: %v; want %q", level, err, want)
+		err := confinement.ForSecrets(c.layers)
+		if (err == nil) != (c.says == nil) || err != nil && problem.CodeOf(err) != "secret.sandbox" {
+			t.Errorf("%s: %v", c.name, err)
+			continue
+		}
+		for _, text := range c.says {
+			if !strings.Contains(err.Error(), text) {
+				t.Errorf("%s: %v does not say %q", c.name, err, text)
+			}
 		}
 	}
 }

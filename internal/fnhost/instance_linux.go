@@ -89,8 +89,17 @@ func (i *instance) call(ctx context.Context, call Call) (Answer, error) {
 	case len(answer.Body) > maxAnswer:
 		return answer, fmt.Errorf("%w: its answer is over %d bytes", ErrFailed, maxAnswer)
 	}
+	if resp.Close { // it ends: the next call is another process's
+		select {
+		case <-i.process.ended:
+		case <-time.After(leaveLimit):
+		}
+	}
 	return answer, nil
 }
+
+// leaveLimit is how long a function may take to end that says with its answer that it does.
+const leaveLimit = 5 * time.Second
 
 // request is the platform's request to the function. The deadline is in whole seconds,
 // up to one too early.

@@ -108,7 +108,7 @@ func endedBadly() Outcome {
 		Sandbox: Sandbox{
 			Level: "basic", Gaps: []string{"signals"},
 			Layers: Layers{
-				NoNewPrivileges: true, Seccomp: true, Offline: true, Watched: true, User: 10_000,
+				NoNewPrivileges: true, Seccomp: true, Offline: true, Watched: true, Init: true, User: 10_000,
 				Limits: evidence.SandboxLimits{Processes: 50, OpenFiles: 256, FileBytes: 1 << 20, DataBytes: 1 << 28},
 			},
 		},

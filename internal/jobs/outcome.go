@@ -59,6 +59,7 @@ type Layers struct {
 	User            int                    `json:"user"`     // set aside for scripts; 0: the runner's own
 	Limits          evidence.SandboxLimits `json:"limits"`
 	Watched         bool                   `json:"watched"` // processes are counted now and then
+	Init            bool                   `json:"init"`    // the memory of another process of the user is in reach
 }
 
 // Runner is who says all this.

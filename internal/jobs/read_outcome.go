@@ -226,6 +226,7 @@ func readLayers(n document.Node) (l Layers) {
 		document.Required("user", func(v document.Node) { l.User = int(v.Count(1 << 32)) }),
 		document.Required("limits", func(v document.Node) { l.Limits = readSandboxLimits(v) }),
 		document.Required("watched", func(v document.Node) { l.Watched = v.Boolean() }),
+		document.Required("init", func(v document.Node) { l.Init = v.Boolean() }),
 	})
 	return l
 }

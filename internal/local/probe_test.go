@@ -101,7 +101,7 @@ func TestProbe(t *testing.T) {
 		}
 		want := strings.Fields(
 			"configuration kernel landlock memory processes tools seccomp tmp sandbox clock " +
-				"state results packages policy topic vault invoke write_log")
+				"state results packages policy topic vault invoke container write_log")
 		if diff := cmp.Diff(want, whats); diff != "" {
 			t.Errorf("lines (-want +got):\n%s", diff)
 		}

@@ -170,7 +170,7 @@ func (r *decided) mayReadSecrets() error {
 	if r.lowLevelAccepted {
 		return nil
 	}
-	return confinement.ForSecrets(r.planned().Level())
+	return confinement.ForSecrets(r.planned())
 }
 
 // readSecrets reads the secrets of a plan and hides them.
@@ -215,6 +215,7 @@ func (r *run) execute(ctx context.Context, plan *manifest.Plan) error {
 		return err
 	}
 	r.job.Times.Kept = undoShare(ctx, plan)
+	defer r.exec.enter()()
 	outcome, err := r.here().Run(ctx, r.job, r.journal(ctx))
 	r.takeOutcome(outcome)
 	switch {

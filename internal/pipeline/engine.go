@@ -73,6 +73,26 @@ type Children struct {
 	Keeper bool
 	// Spawn runs one command until ctx ends; nil: sandbox.Run.
 	Spawn func(ctx context.Context, c sandbox.Command) (sandbox.Outcome, error)
+	// Enter is called before the first script of a run, and what it returns after the last; nil: nothing is.
+	Enter func() (leave func())
+	// Doubt returns why nothing more may be run by this program, as scripts have left something; nil: it may be.
+	Doubt func() error
+}
+
+// enter prepares for the first script of a run.
+func (c Children) enter() (leave func()) {
+	if c.Enter == nil {
+		return func() {}
+	}
+	return c.Enter()
+}
+
+// Doubtful returns why no run may begin.
+func (c Children) Doubtful() error {
+	if c.Doubt == nil {
+		return nil
+	}
+	return c.Doubt()
 }
 
 // OutputMode says which part of the scripts' output is logged.

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"errors"
 
 	"cemli-executor/internal/bundle"
 	"cemli-executor/internal/confinement"
@@ -23,7 +24,7 @@ func (r *run) pipeline(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := confinement.Available(r.level); err != nil {
+	if err := errors.Join(r.exec.Doubtful(), confinement.Available(r.level)); err != nil {
 		return err
 	}
 	if r.request.GoesBack() {

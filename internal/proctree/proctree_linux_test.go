@@ -166,3 +166,26 @@ func TestTasksAreCounted(t *testing.T) {
 		t.Errorf("%d tasks where more than 2 suffice, error %v", some, err)
 	}
 }
+
+// Others are those of the same user that did not come from this process.
+func TestOthersAreNotOurOwn(t *testing.T) {
+	cmd, _ := script(t, "touch ready; sleep 100 & wait")
+	defer func() {
+		_ = cmd.Process.Kill()
+		_ = Sweep(10*time.Second, cmd.Process.Pid)
+		_ = cmd.Wait()
+	}()
+	others, err := Others()
+	if err != nil {
+		t.Fatal(err)
+	}
+	has := func(pid int) bool {
+		return slices.ContainsFunc(others, func(p Process) bool { return p.ID == pid })
+	}
+	if has(cmd.Process.Pid) || has(os.Getpid()) {
+		t.Errorf("this process's own are among %+v", others)
+	}
+	if !has(os.Getppid()) { // of the same user, as go test is
+		t.Errorf("the parent is not among %+v", others)
+	}
+}

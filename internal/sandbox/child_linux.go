@@ -7,9 +7,12 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"cemli-executor/internal/conceal"
 )
 
 // childName is the program name under which this program is started again as the child.
@@ -111,6 +114,7 @@ func (s setup) confine(l *Layers) (string, error) {
 		}
 		l.Seccomp, l.Offline = true, !s.Seccomp.Network
 	}
+	l.Init = s.Unlisted || slices.ContainsFunc(s.Others, conceal.Writable)
 	if !l.Level().Reaches(s.Level) {
 		return "level", fmt.Errorf("what is in force amounts to %s, and %s is demanded", l.Level(), s.Level)
 	}

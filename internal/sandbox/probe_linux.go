@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"cemli-executor/internal/conceal"
 )
 
 // Probe returns what the kernel offers. It asks only once, because that does not change.
@@ -31,4 +33,11 @@ func MayRun(path string) bool {
 		dir, err := filepath.EvalSymlinks(dir)
 		return err == nil && strings.HasPrefix(path, dir+"/")
 	})
+}
+
+// Exposed reports whether commands of a level can write the memory of another process of this program's user: where
+// Landlock is in force, they cannot.
+func Exposed(level Level) bool {
+	_, own := User(level)
+	return !own && level != LevelNone && Probe().Landlock == 0 && conceal.Exposed()
 }

@@ -167,7 +167,8 @@ func survivor(err error) error {
 	}
 	return problem.New(problem.Problem{
 		Code: "sandbox.survivor", Message: "processes of the script could not be ended: " + err.Error(),
-		Hint: "see what they wait for; the next run starts when this program has been started anew",
+		Hint: "see what they wait for; a function ends by itself, and the next run is in a fresh container; " +
+			"elsewhere end this program before the next run",
 	}, err)
 }
 

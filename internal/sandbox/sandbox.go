@@ -119,6 +119,7 @@ type Layers struct {
 	User            int    // id of the user set aside for commands; 0: this program's user
 	Limits          Limits // zero: no limit
 	Watched         bool   // processes are counted now and then, because no limit of the kernel can bound them
+	Init            bool   // the memory of another process of the same user, as a container's init, can be written
 }
 
 // Level is the strictest level that the layers satisfy.

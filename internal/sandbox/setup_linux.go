@@ -6,6 +6,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"cemli-executor/internal/conceal"
 )
 
 // setup tells the child which layers to apply and what to become.
@@ -18,6 +20,10 @@ type setup struct {
 	Level      Level  // the lowest level that must be in force
 	ScriptPath string // compared with the file at scriptFD; "": no script
 	Watched    bool   // the parent counts processes, because no limit of the kernel can bound them
+	// Others are processes of this program's user whose memory the child tries to open; Unlisted says that the parent
+	// does not know which there are.
+	Others   []int
+	Unlisted bool
 
 	NoNewPrivileges bool
 	Limits          *Limits
@@ -95,6 +101,13 @@ func newSetup(c Command) setup {
 	}
 	if c.changed != nil {
 		c.changed(&s)
+	}
+	switch {
+	case s.user != nil || c.Level == LevelNone:
+	case s.Landlock != nil:
+		s.Others = []int{1} // what the rules do for one they do for all
+	default:
+		s.Others, s.Unlisted = conceal.Others()
 	}
 	if s.Limits != nil && s.user == nil {
 		s.watch, s.Watched = s.Limits.Processes, true

@@ -203,7 +203,7 @@ func inUTC(records []evidence.Step) []evidence.Step {
 func documentLayers(l sandbox.Layers) jobs.Layers {
 	return jobs.Layers{
 		NoNewPrivileges: l.NoNewPrivileges, Seccomp: l.Seccomp, Offline: l.Offline, Landlock: l.Landlock,
-		User: l.User, Watched: l.Watched,
+		User: l.User, Watched: l.Watched, Init: l.Init,
 		Limits: evidence.SandboxLimits{
 			Processes: min(l.Limits.Processes, jobs.MaxWhole), OpenFiles: min(l.Limits.OpenFiles, jobs.MaxWhole),
 			FileBytes: min(l.Limits.FileBytes, jobs.MaxWhole), DataBytes: min(l.Limits.DataBytes, jobs.MaxWhole),
@@ -214,6 +214,6 @@ func documentLayers(l sandbox.Layers) jobs.Layers {
 func layersFrom(d jobs.Layers) sandbox.Layers {
 	return sandbox.Layers{
 		NoNewPrivileges: d.NoNewPrivileges, Seccomp: d.Seccomp, Offline: d.Offline, Landlock: d.Landlock,
-		User: d.User, Limits: sandbox.Limits(d.Limits), Watched: d.Watched,
+		User: d.User, Limits: sandbox.Limits(d.Limits), Watched: d.Watched, Init: d.Init,
 	}
 }

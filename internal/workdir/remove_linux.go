@@ -121,3 +121,11 @@ func namesIn(dir int) ([]string, error) {
 	defer f.Close()
 	return f.Readdirnames(-1)
 }
+
+// Clear removes a file, or a folder with everything in it, whatever scripts have made of it. It follows no link.
+func Clear(path string) error {
+	if !isFolder(unix.AT_FDCWD, path) {
+		return os.Remove(path)
+	}
+	return removeFolder(path)
+}
