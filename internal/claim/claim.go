@@ -9,7 +9,7 @@
 //	watch.json                               since when sweeps look for uploads that did not run
 //	sweep/<environment>.json                 where the next sweep goes on
 //	taking/<environment>/<key>.json          an invocation is about to go on with a request that has no claim
-//	requests/<environment>/<key>.json        the version that a request with a request_id was of; the key is without it
+//	requests/<environment>/<key>.json        the version that a request with a request_id was of
 //	todo/<environment>/<run_id>.json         the follow-ups that are left of a run with a result
 //	clock/<environment>.json                 written to compare clocks; its contents do not matter
 //
