@@ -336,7 +336,7 @@ func TestAlarmsKnowTheLog(t *testing.T) {
 	if !strings.Contains(read(t, "modules/observability/main.tf"), `\"msg\":\"run finished\"`) {
 		t.Error("the connectors do not look for the last line of a run")
 	}
-	if !strings.Contains(read(t, "../executor/record.go"), `finishLog("run finished"`) {
+	if !strings.Contains(read(t, "../internal/pipeline/end.go"), `finishLog("run finished"`) {
 		t.Error("the function's last line of a run has another message")
 	}
 }
