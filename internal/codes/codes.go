@@ -32,6 +32,7 @@ const (
 	failed      = "failed"
 	timedOutRun = "timed_out"
 	interrupt   = "interrupted"
+	withdrawn   = "cancelled"
 	rejected    = "rejected"
 	failure     = "error"
 )
@@ -72,6 +73,7 @@ var (
 	started     = Verdict{Status: failed, Fault: Platform}
 	timedOut    = Verdict{Status: timedOutRun, Fault: Author, Tolerated: true}
 	interrupted = Verdict{Status: interrupt, Fault: Platform}
+	cancelled   = Verdict{Status: withdrawn, Fault: Asker}
 	byCause     = Verdict{Status: rejected, Fault: Operator, ByCause: true}
 	operator    = Verdict{Status: failure, Fault: Operator}
 	platform    = Verdict{Status: failure, Fault: Platform}
@@ -170,7 +172,7 @@ func Exit(status string) int {
 	switch status {
 	case "success", "skipped":
 		return ExitSuccess
-	case failed, "rolled_back", timedOutRun, interrupt, "cancelled":
+	case failed, "rolled_back", timedOutRun, interrupt, withdrawn:
 		return ExitFailed
 	case rejected:
 		return ExitRejected
