@@ -355,7 +355,7 @@ func (h *Held) Conclude(ctx context.Context, end End) (bool, error) {
 	if ok && len(end.FollowUps) == 0 {
 		h.book.Remove(ctx, h.Pending())
 		if h.Watched {
-			h.book.RemoveProgress(ctx, h.RunID)
+			h.book.Progress().Remove(ctx, h.RunID)
 		}
 	}
 	return ok, err

@@ -36,25 +36,46 @@ func progressPrefix(environment string) string { return "progress/" + environmen
 
 func (p *Progress) object() string { return progressPrefix(p.Environment) + p.RunID + ".json" }
 
-// NewProgress returns the document of a run that has none yet.
-func (b Book) NewProgress(runID string) *Progress {
-	return &Progress{Environment: b.Environment, RunID: runID, book: b}
+// Progresses are the documents of an environment's runs.
+type Progresses struct{ book Book }
+
+// Progress returns the documents that say how far runs are.
+func (b Book) Progress() Progresses { return Progresses{b} }
+
+// New returns the document of a run that has none yet.
+func (all Progresses) New(runID string) *Progress {
+	return &Progress{Environment: all.book.Environment, RunID: runID, book: all.book}
 }
 
-// Progress reads how far a run is; nil if nobody has written it.
-func (b Book) Progress(ctx context.Context, runID string) (*Progress, error) {
-	p := b.NewProgress(runID)
-	etag, err := load(ctx, b.State, p.object(), p)
+// Of reads how far a run is; nil if nobody has written it.
+func (all Progresses) Of(ctx context.Context, runID string) (*Progress, error) {
+	p := all.New(runID)
+	where := p.object()
+	etag, err := load(ctx, all.book.State, where, p)
 	switch {
 	case err != nil:
 		return nil, err
 	case etag == "":
 		return nil, nil //nolint:nilnil // there is none
-	case p.Environment != b.Environment || p.RunID != runID:
-		return nil, corrupt(b.State, progressPrefix(b.Environment)+runID+".json", nil)
+	case p.Environment != all.book.Environment || p.RunID != runID:
+		return nil, corrupt(all.book.State, where, nil)
 	}
 	p.etag = etag
 	return p, nil
+}
+
+// Remove removes the document of a run that has ended. A failure is logged: a sweep will remove it.
+func (all Progresses) Remove(ctx context.Context, runID string) {
+	if err := remove(ctx, all.book.State, all.New(runID).object(), ""); err != nil {
+		all.book.Log.Warn("the progress of a run that has ended could not be removed", "run_id", runID,
+			"error", err.Error())
+	}
+}
+
+// List lists the runs that have a document, at most limit.
+func (all Progresses) List(ctx context.Context, limit int) ([]string, error) {
+	runs, _, err := listed(ctx, all.book.State, progressPrefix(all.book.Environment), "", limit)
+	return runs, err
 }
 
 // Put stores the document if the stored one is the one that was read or written through this value before. It returns
@@ -70,17 +91,4 @@ func (p *Progress) Put(ctx context.Context) (bool, error) {
 		return false, nil
 	}
 	return false, err
-}
-
-// RemoveProgress removes the document of a run that has ended. A failure is logged: a sweep will remove it.
-func (b Book) RemoveProgress(ctx context.Context, runID string) {
-	if err := remove(ctx, b.State, b.NewProgress(runID).object(), ""); err != nil {
-		b.Log.Warn("the progress of a run that has ended could not be removed", "run_id", runID, "error", err.Error())
-	}
-}
-
-// Progresses lists the runs that have such a document, at most limit.
-func (b Book) Progresses(ctx context.Context, limit int) ([]string, error) {
-	runs, _, err := listed(ctx, b.State, progressPrefix(b.Environment), "", limit)
-	return runs, err
 }

@@ -27,7 +27,7 @@ func (f Follower) EndDead(ctx context.Context, claimed *claim.Held) (bool, error
 	f.Log.Warn("a run was found that its executor did not end", "found", claimed.RunID, "status", result.Status)
 	claimed.Watched = true
 	if f.MayRepeat(claimed, string(result.Status)) {
-		cancelled, err := f.Book.Progress(ctx, claimed.RunID)
+		cancelled, err := f.Book.Progress().Of(ctx, claimed.RunID)
 		if err != nil {
 			return false, err
 		}

@@ -58,8 +58,8 @@ func (l *Writer) Together(f func()) {
 	f()
 }
 
-// Lines returns a function that logs the lines of a script's output, together. The log writes to l, which may be nil: then
-// it does not buffer.
+// Lines returns a function that logs the lines of a script's output, together. The log writes to l, which may be nil:
+// then it does not buffer.
 func (l *Writer) Lines(log *slog.Logger) func(lines []string) {
 	return func(lines []string) {
 		pass := func() {

@@ -10,11 +10,9 @@ import (
 	"time"
 
 	"cemli-executor/internal/claim"
-	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/followup"
 	"cemli-executor/internal/intake"
 	"cemli-executor/internal/problem"
-	"cemli-executor/internal/progress"
 	"cemli-executor/manifest"
 )
 
@@ -76,25 +74,7 @@ func (r *acquired) accept(ctx context.Context, m *manifest.Manifest) error {
 	if err := r.sameVersion(ctx); err != nil {
 		return err
 	}
-	return cmp.Or(r.cancelledBefore(ctx), r.checkTries(claimed))
-}
-
-// cancelledBefore ends a run that was cancelled while another invocation held its claim, which then put it off.
-func (r *acquired) cancelledBefore(ctx context.Context) error {
-	if !r.mayHaveResult {
-		return nil // nobody has held the claim before
-	}
-	found, err := r.exec.Book.Progress(ctx, r.claim.RunID)
-	if by := progress.Cancellation(found); by != nil {
-		return r.cancelled(by)
-	}
-	return err
-}
-
-// cancelled returns the failure of a run that is cancelled before its first step.
-func (r *acquired) cancelled(by *evidence.Cancellation) error {
-	r.result.Cancelled, r.claim.Watched = by, true
-	return progress.NeverBegun(r.result.RunID)
+	return r.checkTries(claimed)
 }
 
 // checkWatch refuses to run if the record of earlier runs is lost: the state bucket is empty although there are

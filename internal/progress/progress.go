@@ -1,7 +1,7 @@
 // Package progress tells, while the steps of a run run, how far they are, and learns that somebody cancels the run.
 //
-// From the fifth second of a run on it stores a document every five seconds: step, time, and the end of the output. Each
-// write replaces its own last one only. One that is refused tells that somebody has written something else: the
+// From the fifth second of a run on it stores a document every five seconds: step, time, and the end of the output.
+// Each write replaces its own last one only. One that is refused tells that somebody has written something else: the
 // request to cancel the run. A run that is shorter leaves no document, and asks nothing of the store.
 //
 // A write that fails for another reason is logged and made up for by the next: it never affects the run.
@@ -60,7 +60,7 @@ type Watch struct {
 func Begin(ctx context.Context, run Run) *Watch {
 	w := &Watch{
 		run: run, undoing: run.Undoes, cancelled: make(chan struct{}), now: make(chan struct{}, 1),
-		doc: run.Book.NewProgress(run.ID),
+		doc: run.Book.Progress().New(run.ID),
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	var writer sync.WaitGroup
@@ -160,12 +160,12 @@ func (w *Watch) describe() {
 
 // read reads what somebody else has written, and cancels the steps if that is wanted and nothing is being undone.
 func (w *Watch) read(ctx context.Context) error {
-	found, err := w.run.Book.Progress(ctx, w.run.ID)
+	found, err := w.run.Book.Progress().Of(ctx, w.run.ID)
 	switch {
 	case err != nil:
 		return err
 	case found == nil: // somebody has removed it
-		w.doc = w.run.Book.NewProgress(w.run.ID)
+		w.doc = w.run.Book.Progress().New(w.run.ID)
 		return nil
 	}
 	w.doc = found

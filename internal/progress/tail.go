@@ -15,8 +15,8 @@ type tail struct {
 	buf []byte
 }
 
-// add adds lines. It keeps more than is shown, so that a value that is to be hidden only since it was printed is not cut
-// in two.
+// add adds lines. It keeps more than is shown, so that a value that is to be hidden only since it was printed is not
+// cut in two.
 func (t *tail) add(lines []string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -8,8 +8,8 @@ import (
 // errCancelled is the cause with which the context of a script ends if the job is cancelled.
 var errCancelled = errors.New("the job was cancelled")
 
-// cancelOf returns what is closed when a script must not begin, or go on, because the job is cancelled; nil for an undo,
-// which is never stopped for that.
+// cancelOf returns what is closed when a script must not begin, or go on, because the job is cancelled; nil for an
+// undo, which is never stopped for that.
 func (r *run) cancelOf(s script) <-chan struct{} {
 	if s.Phase == phaseRollback {
 		return nil
@@ -17,19 +17,18 @@ func (r *run) cancelOf(s script) <-chan struct{} {
 	return r.journal.Cancelled
 }
 
-func (r *run) isCancelled(s script) bool {
+func isClosed(c <-chan struct{}) bool {
 	select {
-	case <-r.cancelOf(s):
+	case <-c:
 		return true
 	default:
 		return false
 	}
 }
 
-// cancellable returns a context for a script that ends when the job is cancelled. Only the script gets it: what is noted
-// of a step has to be noted all the same.
-func (r *run) cancellable(ctx context.Context, s script) (context.Context, context.CancelFunc) {
-	asked := r.cancelOf(s)
+// cancellable returns a context for a script that ends when the job is cancelled. Only the script gets it: what is
+// noted of a step has to be noted all the same.
+func cancellable(ctx context.Context, asked <-chan struct{}) (context.Context, context.CancelFunc) {
 	if asked == nil {
 		return ctx, func() {}
 	}

@@ -58,7 +58,7 @@ func passing(failure error, ctx context.Context) bool {
 // step runs one script, and repeats it after a failure as often as the step allows.
 func (r *run) step(ctx context.Context, number int, s script) (evidence.Step, error) {
 	record := s.Describe(evidence.StepNotRun)
-	if r.isCancelled(s) {
+	if isClosed(r.cancelOf(s)) {
 		return record, cancelled(s, "was not begun, as the run was cancelled")
 	}
 	if !hasTime(ctx) {
@@ -130,7 +130,7 @@ func (r *run) pause(ctx context.Context, s script, log *stepLog, record evidence
 
 // attempt runs a script once and adds to its record how it ended.
 func (r *run) attempt(ctx context.Context, number int, s script, log *stepLog, record *evidence.Step) error {
-	if r.isCancelled(s) {
+	if isClosed(r.cancelOf(s)) {
 		return cancelled(s, "was not begun, as the run was cancelled")
 	}
 	r.here.Dir.Reopen()
@@ -139,7 +139,7 @@ func (r *run) attempt(ctx context.Context, number int, s script, log *stepLog, r
 		return err
 	}
 	defer file.Close()
-	stop, release := r.cancellable(ctx, s)
+	stop, release := cancellable(ctx, r.cancelOf(s))
 	defer release()
 	if s.Timeout > 0 {
 		var cancel context.CancelFunc
