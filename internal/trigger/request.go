@@ -254,7 +254,7 @@ func (r *reader) cancel(q intake.Request) intake.Cancel {
 	c := intake.Cancel{RunID: r.runID("run_id"), WholeRequest: scope == scopeRequest}
 	if q.Action != intake.ActionCancel {
 		for _, key := range []string{"run_id", "scope"} {
-			if r.members[key] != nil {
+			if r.members[key] != nil && alone[q.Action] == nil {
 				r.wrong(pointer(key), "it is for a cancel")
 			}
 		}
