@@ -265,8 +265,9 @@ func TestAQueuedRunIsCancelled(t *testing.T) {
 	var waiting []evidence.Result
 	for _, name := range []string{"second", "third"} {
 		b.upload(name+"-1.0.0.zip", pack(t, files{
-			"manifest.json": `{"name":"` + name + `","version":"1.0.0","type":"extension","concurrency":{"group":"erp"}}`,
-			"steps/run.sh":  "echo " + name,
+			"manifest.json": `{"name":"` + name + `","version":"1.0.0","type":"extension",` +
+				`"concurrency":{"group":"erp"}}`,
+			"steps/run.sh": "echo " + name,
 		}), store.PutOptions{})
 		waiting = append(waiting, b.again(request(name+"-1.0.0.zip", "")))
 	}
@@ -305,6 +306,40 @@ func TestAHandedOverRunIsCancelled(t *testing.T) {
 		t.Errorf("%+v, %v", there, err)
 	}
 	b.nothingLeft()
+}
+
+// A run is not begun by the sweep any more, if it was pending or whoever had it died before its first step. One that
+// had stored its result and died is as it was.
+func TestAPendingRunIsCancelled(t *testing.T) {
+	t.Parallel()
+	for _, stored := range []bool{false, true} {
+		b := newBench(t)
+		b.record()
+		first := b.ran(files{"steps/1.sh": "echo ran"})
+		doc := b.object(evidence.ResultObject(first.RunID))
+		b.leave(first, claim.Claimed)
+		b.config.State = b.state
+		want := evidence.StatusCancelled
+		if stored {
+			want = evidence.StatusSuccess
+			_, err := b.results.Put(t.Context(), evidence.ResultObject(first.RunID), strings.NewReader(doc),
+				int64(len(doc)), store.PutOptions{IfNoneMatch: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			b.refusedToCancel(first.RunID, "request.ended")
+		} else {
+			b.askedToEnd(first.RunID, want)
+		}
+		b.sweep()
+		if r := b.stored(first.RunID); r.Status != want || b.resultsStored() != 1 {
+			t.Errorf("stored %t: %s, %d results", stored, r.Status, b.resultsStored())
+		}
+		if n := strings.Count(b.log.String(), `"line":"ran"`); n != 1 {
+			t.Errorf("stored %t: it was executed %d times", stored, n)
+		}
+		b.nothingLeft()
+	}
 }
 
 // A run that is put off by whoever had it when it was cancelled does not begin later.

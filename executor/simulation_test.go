@@ -343,8 +343,8 @@ func TestSimulation(t *testing.T) {
 		return violations > 0 || time.Since(start) > *simTime
 	})
 	t.Logf("%d histories, %.0f a minute: %d store calls and steps, %d crashes, %d invocations, %d uploads, %d "+
-		"deliveries; %d steps executed, %d refused for their fence, %d results; %d runs cancelled before they began, %d later; "+
-		"%d violations",
+		"deliveries; %d steps executed, %d refused for their fence, %d results; %d runs cancelled before they began, "+
+		"%d later; %d violations",
 		histories, float64(histories)/time.Since(start).Minutes(), total.operations, total.crashes, total.invocations,
 		uploads, total.duplicates,
 		total.steps, total.refusals, total.results, total.cancelled.before, total.cancelled.within, violations)

@@ -14,7 +14,7 @@ func TestFailOfACancelledRun(t *testing.T) {
 	for says, undo := range map[string]*evidence.Rollback{
 		"was stopped: wrong ledger":      nil,
 		"everything that had begun":      {Status: evidence.StepSuccess, Steps: []evidence.Step{{}}},
-		"undo failed: the undo hung":     {Status: evidence.StepFailed, Error: &evidence.Error{Message: "the undo hung"}},
+		"undo failed: it hung":           {Status: evidence.StepFailed, Error: &evidence.Error{Message: "it hung"}},
 		"what has an undo was undone, w": {Status: evidence.StepSuccess, WithoutUndo: []string{"load"}},
 	} {
 		r := evidence.Result{

@@ -186,7 +186,9 @@ func TestTheTailIsBounded(t *testing.T) {
 }
 
 func TestARunIsCancelled(t *testing.T) {
-	for name, before := range map[string]time.Duration{"before the first write": time.Second, "after it": 7 * time.Second} {
+	for name, before := range map[string]time.Duration{
+		"before the first write": time.Second, "after it": 7 * time.Second,
+	} {
 		t.Run(name, func(t *testing.T) {
 			play(t, false, func(b *bench) {
 				b.begins("load", nil)
