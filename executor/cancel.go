@@ -20,7 +20,7 @@ type Asked struct {
 	Status  string     `json:"status"` // asked
 	Message string     `json:"message"`
 	RunID   string     `json:"run_id"`
-	Runs    []AskedRun `json:"runs"` // the run and, if the whole request is cancelled, those of its other sets
+	Runs    []AskedRun `json:"runs"` // the run and, if the whole request is cancelled, those of other sets
 }
 
 // AskedRun is a run that was asked to end.
@@ -52,14 +52,23 @@ func (e *Executor) Cancel(ctx context.Context, request Request) (Asked, error) {
 		}
 	}
 	run, err := c.one(ctx, held, accepted)
-	if err != nil {
+	if err != nil && (len(c.runs) == 0 || !goesOn(err)) {
 		return Asked{}, err
 	}
-	c.runs = append([]AskedRun{run}, c.runs...)
+	message := c.says(run, err != nil)
+	if err == nil {
+		c.runs = append([]AskedRun{run}, c.runs...)
+	}
 	c.goOn(ctx, accepted)
-	e.Log.Warn("cancel asked", "call_id", request.CallID, "run_id", run.RunID, "status", run.Status,
+	e.Log.Warn("cancel asked", "call_id", request.CallID, "run_id", run.RunID, "runs", len(c.runs), "says", message,
 		"reason", request.Reason)
-	return Asked{Status: "asked", Message: c.says(run), RunID: run.RunID, Runs: c.runs}, nil
+	return Asked{Status: "asked", Message: message, RunID: run.RunID, Runs: c.runs}, nil
+}
+
+// goesOn reports whether a run is not cancelled because it has ended or is being undone.
+func goesOn(refused error) bool {
+	code := problem.CodeOf(refused)
+	return code == "request.ended" || code == "request.undoing"
 }
 
 // cancelling is a cancel under way.
@@ -203,8 +212,7 @@ func (c *cancelling) others(ctx context.Context, accepted Request) error {
 			continue
 		}
 		run, err := c.other(ctx, q, all.Package)
-		switch problem.CodeOf(err) {
-		case "request.ended", "request.undoing":
+		if goesOn(err) {
 			continue
 		}
 		if err != nil {
@@ -248,13 +256,17 @@ func (c *cancelling) goOn(ctx context.Context, accepted Request) {
 	c.drain(ctx, c.request.CallID)
 }
 
-// says says what becomes of the run.
-func (c *cancelling) says(run AskedRun) string {
+// says says what becomes of the run, and of the others that were cancelled before it.
+func (c *cancelling) says(run AskedRun, goesOn bool) string {
 	text := "the run had not begun, and does not"
-	if run.Status == evidence.StatusInProgress {
+	switch {
+	case goesOn:
+		return "the run itself has ended or is being undone, and stays as it is; cancelled: " +
+			evidence.Counted(len(c.runs), "other parameter set") + " of the request"
+	case run.Status == evidence.StatusInProgress:
 		text = "the run was asked to end, which it does within seconds, unless it ends by itself before that"
 	}
-	if n := len(c.runs) - 1; n > 0 {
+	if n := len(c.runs); n > 0 {
 		text += "; so with " + evidence.Counted(n, "other parameter set") + " of the request"
 	}
 	return text

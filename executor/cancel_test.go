@@ -472,6 +472,34 @@ func TestASetIsCancelled(t *testing.T) {
 	}
 }
 
+// The sets after one that is being undone are cancelled, although it is not.
+func TestTheSetsAfterAnUndo(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	wait, release := b.waits()
+	g := b.begins("sample-1.0.0.zip", with(setsABD+`,"on_set_failure":"continue"`, files{
+		"steps/run.sh": "[ $CEMLI_PARAM_C != b ]", "rollback/run.sh": wait,
+	}))
+	b.until("it says that it undoes", func() bool {
+		names := b.stateNames("progress/")
+		return len(names) == 1 && strings.Contains(b.stateText(names[0]), `"undoing":true`)
+	})
+	a, err := b.cancels(g.id, whole)
+	if err != nil || a.Status != "asked" || len(a.Runs) != 1 || a.Runs[0].ParameterSet != "D" ||
+		a.Runs[0].Status != evidence.StatusCancelled || !strings.Contains(a.Message, "is being undone") {
+		t.Errorf("%+v, %v", a, err)
+	}
+	release()
+	var got []string
+	for _, r := range <-g.done {
+		got = append(got, r.ParameterSet+" "+string(r.Status))
+	}
+	if diff := cmp.Diff("A success, B rolled_back, D cancelled", strings.Join(got, ", ")); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	b.nothingLeft()
+}
+
 // Sets that wait are cancelled together, and the request for all of them is done with the next sweep, or the invocation
 // that is asked for that.
 func TestSetsThatWaitAreCancelled(t *testing.T) {
