@@ -31,9 +31,10 @@ var arrows = map[string]string{
 	"internal/pipeline": `
 		internal/admission internal/bundle internal/claim internal/codes internal/confinement internal/download
 		internal/evidence internal/fetch internal/followup internal/goback internal/hiding internal/intake
-		internal/logwriter internal/problem internal/results internal/sandbox internal/secrets internal/steps
-		internal/store internal/uploader internal/workdir manifest`,
-	"internal/hiding": "internal/evidence internal/problem internal/redact internal/steps manifest",
+		internal/logwriter internal/problem internal/progress internal/results internal/sandbox internal/secrets
+		internal/steps internal/store internal/uploader internal/workdir manifest`,
+	"internal/progress": "internal/claim internal/evidence internal/problem internal/steps",
+	"internal/hiding":   "internal/evidence internal/problem internal/redact internal/steps manifest",
 	"internal/admission": `
 		internal/bundle internal/claim internal/codes internal/evidence internal/hiding internal/intake
 		internal/leaks internal/problem internal/steps manifest`,

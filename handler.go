@@ -205,12 +205,27 @@ func (h *handler) item(ctx context.Context, run *executor.Executor, item trigger
 		return run.Sweep(ctx, item.Request.CallID)
 	case executor.ActionProbe:
 		return h.probe(ctx, run, item.Request), nil
+	case executor.ActionCancel:
+		return h.cancel(ctx, run, item.Request)
 	}
 	if later && !run.HasTime(ctx) {
 		return h.later(ctx, run, item.Request)
 	}
 	results, err := run.Run(ctx, item.Request)
 	return oneOf(h.summaries(results)), err
+}
+
+// cancel asks a run to end. If it cannot be cancelled, the answer says why; only where that could not be found out the
+// request has failed.
+func (h *handler) cancel(ctx context.Context, run *executor.Executor, q executor.Request) (any, error) {
+	asked, err := run.Cancel(ctx, q)
+	switch {
+	case err == nil:
+		return asked, nil
+	case codes.OfError(err).Retried:
+		return h.refused(q, err), err
+	}
+	return h.refused(q, err), nil
 }
 
 // event starts what the policy's triggers want for an event that is not about an upload: a request for each entry

@@ -363,3 +363,17 @@ func TestBatchAnswerStaysUnderTheLimit(t *testing.T) {
 		t.Errorf("%d items, %v", len(items), err)
 	}
 }
+
+// A cancel that could not find out about its run says so, and fails only where nobody reads its answer.
+func TestACancelThatCannotBeServed(t *testing.T) {
+	h, _ := testHandler(t)
+	const cancel = `{"action":"cancel","run_id":"20260101T000000Z-a-000000000000","reason":"wrong ledger"}`
+	answer, failed := serve(t, h, t.Context(), strings.NewReader(cancel))
+	if failed || answer["status"] != "error" || errorCode(answer) != "config.credentials" &&
+		errorCode(answer) != "store.unavailable" {
+		t.Errorf("failed %v, answer %v", failed, answer)
+	}
+	if answer, failed := serve(t, h, t.Context(), strings.NewReader("["+cancel+"]")); !failed {
+		t.Errorf("in a batch: %v", answer)
+	}
+}

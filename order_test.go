@@ -22,8 +22,9 @@ var order = map[string][]string{
 		"run", "door",
 	},
 	"executor": {
-		"names", "executor", "work", "sets", "serve", "intent", "invocation", "triggers",
-		"sweeping", "sweep_todos", "sweep_deaths", "sweep_requests", "sweep_uploads", "sweep",
+		"names", "executor", "work", "sets", "serve", "intent", "invocation", "cancel", "triggers",
+		"sweeping", "sweep_todos", "sweep_deaths", "sweep_requests", "sweep_uploads",
+		"sweep_progress", "sweep",
 		"probe_line", "probe_machine", "probe",
 	},
 }

@@ -39,6 +39,7 @@ const (
 	ActionRollback = intake.ActionRollback
 	ActionSweep    = intake.ActionSweep
 	ActionProbe    = intake.ActionProbe
+	ActionCancel   = intake.ActionCancel
 
 	TriggerEvent      = intake.TriggerEvent
 	TriggerCloudEvent = intake.TriggerCloudEvent

@@ -66,6 +66,7 @@ type ledger struct {
 	entries    []simEntry           // of the write log
 	answers    []evidence.Result
 	model
+	cancelled  cancels
 	violations []string
 
 	operations, crashes, invocations, duplicates, refusals, results, steps int
@@ -87,7 +88,8 @@ func newLedger() ledger {
 		groups: map[string]*simGroup{},
 		model:  newModel(), fences: map[string]int64{}, places: map[string]claim.Place{}, byHand: map[string]bool{},
 		late: map[string]bool{}, announced: map[string]int{},
-		deeds: map[string]*deed{}, leases: map[string]time.Time{},
+		cancelled: cancels{runs: map[string]bool{}, objects: map[string]bool{}},
+		deeds:     map[string]*deed{}, leases: map[string]time.Time{},
 	}
 }
 
@@ -160,6 +162,9 @@ func (w *world) end(env map[string]string) {
 func (w *world) written(_ *invocation, bucket, name string, before *simObject, doc []byte) {
 	switch {
 	case bucket == "results" && strings.HasSuffix(name, "/result.json"):
+		if before != nil {
+			w.violated("%s was replaced", name)
+		}
 		w.resulted(doc)
 	case bucket != "state":
 	case strings.HasPrefix(name, "open/"):
@@ -283,6 +288,7 @@ func (w *world) judge() {
 	}
 	w.judgeApplied(found)
 	w.judgeRequesters(found)
+	w.judgeCancels(found)
 	for id := range w.began {
 		if _, ok := found[id]; !ok {
 			w.violated("run %s was executed and has no result", id)
@@ -316,7 +322,9 @@ func (w *world) ended(p *simPackage, r evidence.Result, found map[string]evidenc
 		previous := found[r.PreviousRunID]
 		return !w.began[r.RunID] && (previous.Status == evidence.StatusSuccess || p.sets[0] != "")
 	case evidence.StatusInterrupted:
-		return !p.idempotent
+		return !p.idempotent || w.mayBeCancelled(r)
+	case evidence.StatusCancelled:
+		return true // judgeCancels looks at those
 	case evidence.StatusTimedOut: // it had most of an invocation, and that was slow
 		return w.slow(r)
 	case evidence.StatusRejected:
@@ -416,7 +424,7 @@ func ids(results []evidence.Result) []string {
 func (w *world) open() {
 	for name, o := range w.buckets["state"] {
 		switch {
-		case strings.HasPrefix(name, "open/"), strings.HasPrefix(name, "taking/"):
+		case strings.HasPrefix(name, "open/"), strings.HasPrefix(name, "taking/"), strings.HasPrefix(name, "progress/"):
 			w.violated("%s is left", name)
 		case strings.HasPrefix(name, "claims/"):
 			var c claim.Claim
@@ -435,7 +443,8 @@ func (w *world) open() {
 // quiet reports whether nothing is left to be done, as far as the store shows.
 func (w *world) quiet() bool {
 	for name := range w.buckets["state"] {
-		if strings.HasPrefix(name, "open/") || strings.HasPrefix(name, "taking/") {
+		if strings.HasPrefix(name, "open/") || strings.HasPrefix(name, "taking/") ||
+			strings.HasPrefix(name, "progress/") {
 			return false
 		}
 	}

@@ -183,6 +183,10 @@ func (w *world) wentOn(list []claim.Entry, r evidence.Result) []claim.Entry {
 		e.Standing = claim.Applied
 	case evidence.StatusRolledBack:
 		e.Standing = claim.Undone
+	case evidence.StatusCancelled:
+		if r.Rollback != nil && r.Rollback.Status == evidence.StepSuccess {
+			e.Standing = claim.Undone
+		}
 	}
 	if u := w.uploadOf(r); u != nil {
 		e.Uploaded = u.created

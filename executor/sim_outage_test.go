@@ -137,7 +137,7 @@ func (d *deed) differs(s evidence.Step) string {
 		return "it never began"
 	case d.ended.IsZero():
 		return "it never ended"
-	case d.stopped != (s.Status == evidence.StepTimedOut):
+	case d.stopped != (s.Status == evidence.StepTimedOut || s.Status == evidence.StepCancelled):
 		return "whether it was stopped is another matter"
 	case s.ReturnCode != d.code, !d.stopped && (s.Status == evidence.StepSuccess) != (d.code == 0):
 		return "it ended otherwise"

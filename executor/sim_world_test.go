@@ -253,6 +253,16 @@ func (w *world) invoke(requests []executor.Request, limit time.Duration) {
 			_, _ = run.Sweep(ctx, "") // what it could not do the next one does
 			return
 		}
+		if requests[0].Action == executor.ActionCancel {
+			asked, err := run.Cancel(ctx, requests[0])
+			_ = i.schedule(ctx, "step answer", "", func() error {
+				if err == nil {
+					w.cancelled.told = append(w.cancelled.told, asked.Runs...)
+				}
+				return nil
+			})
+			return
+		}
 		for n, request := range requests {
 			var results []evidence.Result
 			var err error

@@ -46,7 +46,7 @@ func simulate(t *testing.T, seed uint64, s scenario) (w *world) {
 		w.calm = true
 		w.sweep() // as a deployment does; from here on uploads are looked after
 		w.in(59*time.Second, func() { w.calm = false })
-		w.plan(s)
+		w.plan(seed, s)
 		w.run()
 		if !s.wipe {
 			w.judge()
@@ -156,7 +156,7 @@ func (p *simPackage) zip(t *testing.T, version string) []byte {
 }
 
 // plan says what will happen from outside.
-func (w *world) plan(s scenario) {
+func (w *world) plan(seed uint64, s scenario) {
 	const busy = 8 * time.Minute
 	packages := 2 + w.random.IntN(4)
 	for n := range packages {
@@ -178,6 +178,7 @@ func (w *world) plan(s scenario) {
 	}
 	if !s.wipe {
 		w.people(busy)
+		w.changeMinds(seed, busy)
 	}
 	for at := time.Minute; at < busy; at += time.Duration(30+w.random.IntN(90)) * time.Second {
 		w.in(at, func() { w.sweep() })
@@ -328,6 +329,8 @@ func TestSimulation(t *testing.T) {
 		total.results += w.results
 		total.steps += w.steps
 		total.refusals += w.refusals
+		total.cancelled.before += w.cancelled.before
+		total.cancelled.within += w.cancelled.within
 		uploads += len(w.uploads)
 		violations += len(w.violations)
 		if len(w.violations) > 0 {
@@ -340,12 +343,13 @@ func TestSimulation(t *testing.T) {
 		return violations > 0 || time.Since(start) > *simTime
 	})
 	t.Logf("%d histories, %.0f a minute: %d store calls and steps, %d crashes, %d invocations, %d uploads, %d "+
-		"deliveries; %d steps executed, %d refused for their fence, %d results; %d violations",
+		"deliveries; %d steps executed, %d refused for their fence, %d results; %d runs cancelled before they began, "+
+		"%d later; %d violations",
 		histories, float64(histories)/time.Since(start).Minutes(), total.operations, total.crashes, total.invocations,
 		uploads, total.duplicates,
-		total.steps, total.refusals, total.results, violations)
-	if total.steps == 0 || total.crashes == 0 {
-		t.Error("nothing was executed, or nothing went wrong")
+		total.steps, total.refusals, total.results, total.cancelled.before, total.cancelled.within, violations)
+	if total.steps == 0 || total.crashes == 0 || total.cancelled.before == 0 || total.cancelled.within == 0 {
+		t.Error("nothing was executed or cancelled, or nothing went wrong")
 	}
 }
 

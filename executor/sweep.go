@@ -68,6 +68,7 @@ func (s *sweeping) all(ctx context.Context) error {
 	err := s.look(ctx)
 	s.drain(ctx, s.callID)
 	if err == nil {
+		s.note(s.removeProgress(ctx))
 		s.todos(ctx)
 		s.serveSuspects(ctx)
 		s.drain(ctx, s.callID)

@@ -40,6 +40,9 @@ func (s *sweeping) request(ctx context.Context, name string) error {
 	case claimed == nil:
 	case claimed.State == claim.Done && name == claimed.Pending() && len(claimed.FollowUps) > 0:
 		return s.Follower.Finish(ctx, claimed)
+	case claim.AttemptOf(name) > claimed.Attempt && claimed.State == claim.Done &&
+		!s.Follower.MayRepeat(claimed, claimed.Status):
+		return s.Book.Delete(ctx, name) // the attempt before was cancelled after this one had been accepted
 	case claim.AttemptOf(name) > claimed.Attempt: // it died before it acquired the claim
 	case claimed.State == claim.Done, claim.AttemptOf(name) < claimed.Attempt:
 		return s.Book.Delete(ctx, name)

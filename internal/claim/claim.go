@@ -11,6 +11,7 @@
 //	taking/<environment>/<key>.json          an invocation is about to go on with a request that has no claim
 //	requests/<environment>/<key>.json        the version that a request with a request_id was of
 //	todo/<environment>/<run_id>.json         the follow-ups that are left of a run with a result
+//	progress/<environment>/<run_id>.json     how far a run is, and whether it is to be cancelled
 //	clock/<environment>.json                 written to compare clocks; its contents do not matter
 //
 // A pending request is stored before its claim, and removed when nothing is left to be done for it: listing the
@@ -137,6 +138,9 @@ func (c Claim) MayRepeat(attempts int) bool { return c.Repeatable && c.Attempt <
 // Held is a claim as stored in the state bucket, with the ETag that lets its holder change it.
 type Held struct {
 	Claim
+	// Watched says that the run may have a progress document, which goes when its pending request does.
+	Watched bool
+
 	book Book
 	etag string
 }
@@ -281,6 +285,17 @@ func (h *Held) takeOver(ctx context.Context, lease time.Time) (bool, error) {
 	return h.swap(ctx, next)
 }
 
+// TakeOver takes over a claim of a run that waits for another invocation, so that none begins it. It returns false if
+// somebody else has changed the claim.
+func (h *Held) TakeOver(ctx context.Context, lease time.Time) (bool, error) {
+	if !h.Lease.IsZero() { // it may only look expired
+		if err := h.book.CheckClock(ctx); err != nil {
+			return false, err
+		}
+	}
+	return h.takeOver(ctx, lease)
+}
+
 // Start is what the claim notes right before a step.
 type Start struct {
 	Lease      time.Time
@@ -340,6 +355,9 @@ func (h *Held) Conclude(ctx context.Context, end End) (bool, error) {
 	ok, err := h.swap(ctx, next)
 	if ok && len(end.FollowUps) == 0 {
 		h.book.Remove(ctx, h.Pending())
+		if h.Watched {
+			h.book.Progress().Remove(ctx, h.RunID)
+		}
 	}
 	return ok, err
 }

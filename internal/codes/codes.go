@@ -32,6 +32,7 @@ const (
 	failed      = "failed"
 	timedOutRun = "timed_out"
 	interrupt   = "interrupted"
+	withdrawn   = "cancelled"
 	rejected    = "rejected"
 	failure     = "error"
 )
@@ -72,6 +73,7 @@ var (
 	started        = Verdict{Status: failed, Fault: Platform}                 // it failed after a step began
 	timedOut       = Verdict{Status: timedOutRun, Fault: Author, Tolerated: true}
 	interrupted    = Verdict{Status: interrupt, Fault: Platform}
+	cancelled      = Verdict{Status: withdrawn, Fault: Asker}
 	byCause        = Verdict{Status: rejected, Fault: Operator, ByCause: true}               // as the cause says
 	operator       = Verdict{Status: failure, Fault: Operator}                               // final until asked anew
 	platform       = Verdict{Status: failure, Fault: Platform}                               // likewise
@@ -171,7 +173,7 @@ func Exit(status string) int {
 	switch status {
 	case "success", "skipped":
 		return ExitSuccess
-	case failed, "rolled_back", timedOutRun, interrupt, "cancelled":
+	case failed, "rolled_back", timedOutRun, interrupt, withdrawn:
 		return ExitFailed
 	case rejected:
 		return ExitRejected

@@ -41,8 +41,8 @@ func document() string {
 Codes are stable; scripts may test them. Made from the table in ` + "`internal/codes`" + `, by which the executor and ` + "`cemli`" + ` decide;
 ` + "`go test ./internal/codes -update`" + ` writes it anew.
 
-A run that fails with a code has the status in *ends as*; ` + "`cemli`" + ` exits with 1 where that is failed, timed_out or
-interrupted, with 3 where it is rejected, and with 4 where it is error. *Tried again* means that, before the first
+A run that fails with a code has the status in *ends as*; ` + "`cemli`" + ` exits with 1 where that is failed, timed_out,
+interrupted or cancelled, with 3 where it is rejected, and with 4 where it is error. *Tried again* means that, before the first
 step, the request is not at its end: the sweep goes on with it, as often as ` + "`CEMLI_LIMIT_ATTEMPTS`" + ` allows where it
 says *counted*, else until somebody has mended it. *Whose* is who can mend it: the author of the package, the asker who
 sent the request, the operator of the function, or the platform, which also is the executor itself.

@@ -413,6 +413,19 @@ var packages = []family{
 			"name another run",
 		},
 		{
+			"request.cancelled", cancelled, "somebody cancelled the run before anything of it was executed",
+			"see who did, and why, in the result; to run it all the same, send rerun_of with a reason",
+		},
+		{
+			"request.ended", asker, "the run that is to be cancelled has ended",
+			"see its result; to undo what it did, send rollback with rollback_of",
+		},
+		{
+			"request.undoing", asker,
+			"the run that is to be cancelled is undoing what it did, or an earlier run, which is not stopped half way",
+			"wait for its result",
+		},
+		{
 			"request.altered", asker, "the result of the run that is named is not the one that the executor has stored",
 			"find out who changed the results bucket, and go on by hand",
 		},

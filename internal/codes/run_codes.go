@@ -160,6 +160,10 @@ var runs = []family{
 			"see which parts took effect before you run it again",
 		},
 		{
+			"step.cancelled", cancelled, "somebody cancelled the run, and a script was stopped, or not begun, for that",
+			"see who did, and why, in the result; see which parts took effect before you run it again",
+		},
+		{
 			"step.deadline", author, "no time was left to begin, or less than the package's `timeout`",
 			"raise the function's timeout, or lower `CEMLI_RESERVE` or the package's; a Fn server has no detached " +
 				"invocations, which could have more time",

@@ -24,14 +24,21 @@ func (r *Result) Fail(failure *problem.Error, message string) {
 	if e := &r.Execution; e.Ran && e.ReturnCode == 0 {
 		e.ReturnCode = -1 // it was not the script's own end
 	}
+	if r.Cancelled != nil {
+		r.Message += ": " + r.Cancelled.Reason
+	}
 	undo := r.Rollback
 	if undo == nil || undo.Status == StepNotRun || r.Action == "rollback" {
 		return
 	}
-	r.Status = StatusRolledBack
+	ended, unfinished := StatusRolledBack, StatusFailed
+	if r.Status == StatusCancelled {
+		ended, unfinished = StatusCancelled, StatusCancelled
+	}
+	r.Status = ended
 	switch {
 	case undo.Error != nil:
-		r.Status = StatusFailed
+		r.Status = unfinished
 		r.Message += "; undo failed: " + undo.Error.Message
 	case undo.WithoutUndo != nil:
 		r.Message += "; what has an undo was undone, which these have not: " + strings.Join(undo.WithoutUndo, ", ")

@@ -28,6 +28,11 @@ func (r *Result) Mask(m Masker) {
 		a := &r.Artifacts[i]
 		a.Name, a.Withheld = m.String(a.Name), m.String(a.Withheld)
 	}
+	if c := r.Cancelled; c != nil {
+		masked := *c
+		masked.Reason, masked.Reference = m.String(c.Reason), m.String(c.Reference)
+		r.Cancelled = &masked
+	}
 	r.Policy.Violations = problem.Masked(r.Policy.Violations, m.String)
 }
 

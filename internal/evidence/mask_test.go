@@ -42,6 +42,7 @@ func TestMask(t *testing.T) {
 		Error:     wrong(),
 		Execution: evidence.Execution{Stdout: s, Stderr: s, Note: s}, Steps: []evidence.Step{step()},
 		Outputs:   map[string]string{s: s},
+		Cancelled: &evidence.Cancellation{Reason: s, Reference: s},
 		Rollback:  &evidence.Rollback{Error: wrong(), Steps: []evidence.Step{step()}},
 		Artifacts: []evidence.Artifact{{Name: s, Withheld: s}},
 		Policy:    evidence.Policy{Violations: []problem.Problem{{Message: s}}},

@@ -43,6 +43,7 @@ const (
 	StatusTimedOut    Status = "timed_out"   // the time limit ended before the steps did
 	StatusInterrupted Status = "interrupted" // the executor was stopped
 	StatusRolledBack  Status = "rolled_back" // a step failed and everything was undone
+	StatusCancelled   Status = "cancelled"   // somebody cancelled the run; what had begun was undone where that is due
 	StatusSkipped     Status = "skipped"     // the same package had succeeded before; nothing ran
 	StatusRejected    Status = "rejected"    // the package was refused; nothing ran
 	StatusError       Status = "error"       // the executor could not do its work
@@ -101,6 +102,8 @@ type Result struct {
 
 	// Rollback is the undo after a failure; absent if there was none.
 	Rollback *Rollback `json:"rollback,omitempty"`
+	// Cancelled says who cancelled the run, and why; absent if nobody did, or the run ended first.
+	Cancelled *Cancellation `json:"cancelled,omitempty"`
 
 	// Execution summarises all steps in the form of the first version of this document.
 	Execution Execution  `json:"execution"`
@@ -132,6 +135,13 @@ func NewError(e *problem.Error) *Error {
 		described.Problems = e.Problems
 	}
 	return described
+}
+
+// Cancellation is a request to cancel a run.
+type Cancellation struct {
+	Reason      string      `json:"reason"`
+	Reference   string      `json:"reference,omitempty"`
+	RequestedBy []Requester `json:"requested_by,omitempty"`
 }
 
 // Package identifies a package's bytes.
@@ -233,6 +243,7 @@ const (
 	StepFailed      StepStatus = "failed"
 	StepTimedOut    StepStatus = "timed_out"
 	StepInterrupted StepStatus = "interrupted"
+	StepCancelled   StepStatus = "cancelled" // it was stopped because the run was cancelled
 	StepNotRun      StepStatus = "not_run"
 	StepSkipped     StepStatus = "skipped" // it had succeeded in the run that this one resumes
 )

@@ -25,6 +25,14 @@ func (f Follower) EndDead(ctx context.Context, claimed *claim.Held) (bool, error
 		return false, err
 	}
 	f.Log.Warn("a run was found that its executor did not end", "found", claimed.RunID, "status", result.Status)
+	claimed.Watched = true
+	if f.MayRepeat(claimed, string(result.Status)) {
+		cancelled, err := f.Book.Progress().Of(ctx, claimed.RunID)
+		if err != nil {
+			return false, err
+		}
+		claimed.Repeatable = cancelled == nil || !cancelled.Cancel // else whoever cancelled it wants it no more
+	}
 	if f.MayRepeat(claimed, string(result.Status)) {
 		if err := claimed.AcceptNext(ctx); err != nil {
 			return false, err

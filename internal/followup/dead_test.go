@@ -99,6 +99,35 @@ func TestEndDeadOfWhatMayRepeat(t *testing.T) {
 	}
 }
 
+// A run that was cancelled, and whose executor died, is not tried again: not by whoever finds it dead, nor later.
+func TestEndDeadOfWhatWasCancelled(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	held := d.died(claim.Claim{Repeatable: true}, asItIs)
+	p := d.Book.Progress().New(runID)
+	p.Cancel, p.Reason = true, "wrong"
+	if ok, err := p.Put(t.Context()); err != nil || !ok {
+		t.Fatal(ok, err)
+	}
+	state := d.Book.State
+	d.Book.State = faulty{Bucket: state, get: "progress/"}
+	again, err := d.Book.Find(t.Context(), key)
+	d.ok(err)
+	if ended, err := d.EndDead(t.Context(), again); err == nil || ended {
+		t.Errorf("without knowing whether it was cancelled: %t, %v", ended, err)
+	}
+	d.Book.State = state
+	if ended, err := d.EndDead(t.Context(), held); err != nil || !ended {
+		t.Fatalf("%t, %v", ended, err)
+	}
+	if c := d.find(); d.MayRepeat(c, c.Status) || c.Status != "interrupted" || d.pending() != nil {
+		t.Errorf("claim %+v, pending %v", c.Claim, d.pending())
+	}
+	if p, err := d.Book.Progress().Of(t.Context(), runID); p != nil || err != nil {
+		t.Errorf("its document is still there: %+v, %v", p, err)
+	}
+}
+
 // A run of which it is not known what it did, or that cannot be ended, stays as it is.
 func TestADeadRunThatCannotBeEnded(t *testing.T) {
 	t.Parallel()

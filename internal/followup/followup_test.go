@@ -56,9 +56,20 @@ func TestWhatTheRecordSays(t *testing.T) {
 		change func(*evidence.Result)
 		want   claim.Standing // "" if there is no entry
 	}{
-		"a success":         {func(*evidence.Result) {}, claim.Applied},
-		"a failure":         {func(r *evidence.Result) { r.Status = evidence.StatusFailed }, claim.Partial},
-		"undone by itself":  {func(r *evidence.Result) { r.Status = evidence.StatusRolledBack }, claim.Undone},
+		"a success":        {func(*evidence.Result) {}, claim.Applied},
+		"a failure":        {func(r *evidence.Result) { r.Status = evidence.StatusFailed }, claim.Partial},
+		"undone by itself": {func(r *evidence.Result) { r.Status = evidence.StatusRolledBack }, claim.Undone},
+		"cancelled":        {func(r *evidence.Result) { r.Status = evidence.StatusCancelled }, claim.Partial},
+		"cancelled, undone": {
+			func(r *evidence.Result) {
+				r.Status, r.Rollback = evidence.StatusCancelled, &evidence.Rollback{Status: evidence.StepSuccess}
+			}, claim.Undone,
+		},
+		"cancelled, and its undo failed": {
+			func(r *evidence.Result) {
+				r.Status, r.Rollback = evidence.StatusCancelled, &evidence.Rollback{Status: evidence.StepFailed}
+			}, claim.Partial,
+		},
 		"a dry run":         {func(r *evidence.Result) { r.Action = "dry_run" }, ""},
 		"nothing began":     {func(r *evidence.Result) { r.Steps[0].Attempts = 0 }, ""},
 		"only checks began": {func(r *evidence.Result) { r.Steps[0].Phase = "pre_check" }, ""},

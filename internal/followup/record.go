@@ -110,18 +110,20 @@ func undoneBy(rollback evidence.Result) claim.Standing {
 // Entry returns the record entry of a run that applied something.
 func Entry(result evidence.Result, change claim.Entry) claim.Entry {
 	p := result.Package
-	change.RunID, change.Standing = result.RunID, standing(result.Status)
+	change.RunID, change.Standing = result.RunID, standing(result)
 	change.Version, change.DirHash, change.SHA256, change.Object = p.Version, p.DirHash, p.SHA256, result.SourceObject
 	change.Start, change.End = result.Start, result.End
 	return change
 }
 
 // standing returns what became of what a run applied.
-func standing(status evidence.Status) claim.Standing {
-	switch status {
-	case evidence.StatusSuccess:
+func standing(result evidence.Result) claim.Standing {
+	undo := result.Rollback
+	switch {
+	case result.Status == evidence.StatusSuccess:
 		return claim.Applied
-	case evidence.StatusRolledBack:
+	case result.Status == evidence.StatusRolledBack,
+		result.Status == evidence.StatusCancelled && undo != nil && undo.Status == evidence.StepSuccess:
 		return claim.Undone
 	}
 	return claim.Partial

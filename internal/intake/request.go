@@ -26,6 +26,7 @@ const (
 	ActionRollback Action = "rollback" // undo an earlier run
 	ActionSweep    Action = "sweep"    // finish what other invocations left; names no object
 	ActionProbe    Action = "probe"    // say what this deployment can do; names no object
+	ActionCancel   Action = "cancel"   // end a run that has not ended; names it, and no object
 )
 
 // Request is one request to the executor, in whatever form it arrived. Its JSON is what the state bucket keeps of a
@@ -60,11 +61,21 @@ type Request struct {
 	// Verdict makes a probe answer true or false, and nothing else.
 	Verdict bool `json:"-"`
 
+	// Cancel says what the action cancel ends.
+	Cancel Cancel `json:"-"`
+
 	// Continue names a pending request instead of all that; only the function itself uses it.
 	Continue string `json:"-"`
 
 	Fixed
 	Progress `json:"-"`
+}
+
+// Cancel names a run that is to end.
+type Cancel struct {
+	RunID string
+	// WholeRequest says that the other parameter sets of the run's request end, too.
+	WholeRequest bool
 }
 
 // Back names the run that a request goes back to, by its id.

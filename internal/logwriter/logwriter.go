@@ -2,7 +2,9 @@
 package logwriter
 
 import (
+	"context"
 	"io"
+	"log/slog"
 	"sync"
 
 	"cemli-executor/internal/evidence"
@@ -54,6 +56,23 @@ func (l *Writer) Together(f func()) {
 		_ = l.flush() // a log that cannot be written must not stop a run
 	}()
 	f()
+}
+
+// Lines returns a function that logs the lines of a script's output, together. The log writes to l, which may be nil:
+// then it does not buffer.
+func (l *Writer) Lines(log *slog.Logger) func(lines []string) {
+	return func(lines []string) {
+		pass := func() {
+			for _, line := range lines {
+				log.LogAttrs(context.Background(), slog.LevelInfo, "output", slog.String("line", line))
+			}
+		}
+		if l == nil {
+			pass()
+			return
+		}
+		l.Together(pass)
+	}
 }
 
 func (l *Writer) flush() error {

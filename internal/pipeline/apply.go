@@ -11,6 +11,7 @@ import (
 	"cemli-executor/internal/hiding"
 	"cemli-executor/internal/intake"
 	"cemli-executor/internal/problem"
+	"cemli-executor/internal/progress"
 	"cemli-executor/internal/secrets"
 	"cemli-executor/internal/steps"
 	"cemli-executor/manifest"
@@ -216,8 +217,17 @@ func (r *run) execute(ctx context.Context, plan *manifest.Plan) error {
 	}
 	r.job.Times.Kept = undoShare(ctx, plan)
 	defer r.exec.enter()()
-	outcome, err := r.here().Run(ctx, r.job, r.journal(ctx))
+	watch := progress.Begin(ctx, progress.Run{
+		Book: r.exec.Book, ID: r.result.RunID, Begun: r.begun, Mask: r.hides.Masker.String, Log: r.log,
+		Undoes: r.job.Undo == steps.UndoOnly,
+	})
+	outcome, err := r.here().Run(ctx, r.job, watch.Journal(r.journal(ctx)))
+	written, by := watch.Stop()
+	r.claim.Watched = written || r.claim.Watched
 	r.takeOutcome(outcome)
+	if problem.CodeOf(err) == "step.cancelled" {
+		r.result.Cancelled = by
+	}
 	switch {
 	case errors.Is(err, steps.ErrNoTime):
 		return r.tooLong(r.exec.NoTime(r.killAt))

@@ -66,6 +66,30 @@ func (e *Engine) SetAside(ctx context.Context, request intake.Request, of Invoca
 	return r.ended(), err
 }
 
+// Withdrawn is a run that is cancelled before it has begun.
+type Withdrawn struct {
+	Package string
+	Held    *claim.Held // its claim, which the caller has taken over; nil: nobody has claimed the run
+	By      *evidence.Cancellation
+}
+
+// Cancel ends a run that has not begun.
+func (e *Engine) Cancel(ctx context.Context, request intake.Request, of Invocation, w Withdrawn) (Ended, error) {
+	r := e.begin(request)
+	r.killAt, r.name, r.result.Package.Name = of.KillAt, w.Package, w.Package
+	var failure error
+	if w.Held == nil {
+		failure = r.acceptRefused(ctx)
+	} else {
+		r.takeOn(w.Held)
+	}
+	if failure == nil {
+		failure = r.cancelled(w.By)
+	}
+	err := r.end(ctx, failure)
+	return r.ended(), err
+}
+
 // SkipSet leaves the evidence of a parameter set that does not run because one before it did not succeed. The package
 // is described as in the set right before it.
 func (e *Engine) SkipSet(

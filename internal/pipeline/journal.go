@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"context"
 	"io"
-	"log/slog"
 	"strings"
 	"time"
 
@@ -29,26 +28,11 @@ func (r *run) journal(ctx context.Context) steps.Journal {
 		},
 	}
 	if r.exec.Output == OutputAll {
-		j.Lines = r.lines
+		j.Lines = func(step string, stream evidence.Stream) func([]string) {
+			return r.exec.LogWriter.Lines(r.log.With("step", step, "stream", stream))
+		}
 	}
 	return j
-}
-
-// lines passes the lines of a step's stream to the function's log.
-func (r *report) lines(step string, stream evidence.Stream) func([]string) {
-	log := r.log.With("step", step, "stream", stream)
-	return func(lines []string) {
-		pass := func() {
-			for _, line := range lines {
-				log.LogAttrs(context.Background(), slog.LevelInfo, "output", slog.String("line", line))
-			}
-		}
-		if r.exec.LogWriter == nil {
-			pass()
-			return
-		}
-		r.exec.LogWriter.Together(pass)
-	}
 }
 
 func (r *run) stepBegins(ctx context.Context, b steps.Beginning) error {

@@ -7,6 +7,8 @@ import (
 	"cemli-executor/internal/bundle"
 	"cemli-executor/internal/confinement"
 	"cemli-executor/internal/download"
+	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/progress"
 	"cemli-executor/manifest"
 )
 
@@ -48,8 +50,8 @@ func (r *run) pipeline(ctx context.Context) error {
 	if err := r.accept(ctx, m); err != nil {
 		return err
 	}
-	if r.request.Hopeless != nil {
-		return r.request.Hopeless
+	if err := r.givenUp(ctx); err != nil {
+		return err
 	}
 	r.keepPolicy(ctx)
 	r.log.Info("run started", "object", r.request.Object, "sha256", r.result.Package.SHA256,
@@ -68,4 +70,23 @@ func (r *run) pipeline(ctx context.Context) error {
 	}
 	r.keepPackage(ctx, zip, m)
 	return r.apply(ctx, plan)
+}
+
+// givenUp ends a run for which no invocation has enough time, or that was cancelled while another invocation held its
+// claim, which then put it off.
+func (r *run) givenUp(ctx context.Context) error {
+	if r.request.Hopeless != nil || !r.mayHaveResult { // nobody has held the claim before
+		return r.request.Hopeless
+	}
+	found, err := r.exec.Book.Progress().Of(ctx, r.claim.RunID)
+	if by := progress.Cancellation(found); by != nil {
+		return r.cancelled(by)
+	}
+	return err
+}
+
+// cancelled returns the failure of a run that is cancelled before its first step.
+func (r *run) cancelled(by *evidence.Cancellation) error {
+	r.result.Cancelled, r.claim.Watched = by, true
+	return progress.NeverBegun(r.result.RunID)
 }

@@ -131,6 +131,9 @@ type Journal struct {
 	Tolerated func(step string, failure error)
 	// Lines returns the function that receives the lines of a step's stream as they come; nil: none does.
 	Lines func(step string, stream evidence.Stream) func(lines []string)
+	// Cancelled is closed when the job is cancelled: the step that runs is stopped, no other begins, and what had begun
+	// is undone as after any failure. An undo that has begun goes on. nil: the job cannot be cancelled.
+	Cancelled <-chan struct{}
 }
 
 // Beginning is a step that is about to begin.

@@ -70,6 +70,9 @@ func passing(failure error, ctx context.Context) bool {
 // step runs one script, and repeats it after a failure as often as the step allows.
 func (r *run) step(ctx context.Context, number int, s script) (evidence.Step, error) {
 	record := s.Describe(evidence.StepNotRun)
+	if isClosed(r.cancelOf(s)) {
+		return record, cancelled(s, "was not begun, as the run was cancelled")
+	}
 	if !hasTime(ctx) {
 		if !r.outcome.Began {
 			none := problem.Problem{Code: "step.deadline", Where: s.Run, Message: "no time is left for it"}
@@ -90,7 +93,7 @@ func (r *run) step(ctx context.Context, number int, s script) (evidence.Step, er
 	var failure error
 	for {
 		failure = r.attempt(ctx, number, s, log, &record)
-		if failure == nil || record.Attempts > s.Retries || !passing(failure, ctx) || !pause(ctx, s, log, record) {
+		if failure == nil || record.Attempts > s.Retries || !passing(failure, ctx) || !r.pause(ctx, s, log, record) {
 			break
 		}
 	}
@@ -117,13 +120,16 @@ func (r *run) describe(failure error) *evidence.Error {
 	return e
 }
 
-// pause waits before the next attempt; it returns false if there is no time for one.
-func pause(ctx context.Context, s script, log *stepLog, record evidence.Step) bool {
+// pause waits before the next attempt; it returns false if there is no time for one. It does not wait if the job is
+// cancelled, as the attempt does not begin then.
+func (r *run) pause(ctx context.Context, s script, log *stepLog, record evidence.Step) bool {
 	timer := time.NewTimer(s.RetryDelay)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
 		return false
+	case <-r.cancelOf(s):
+		return true
 	case <-timer.C:
 	}
 	if !hasTime(ctx) {
@@ -136,16 +142,20 @@ func pause(ctx context.Context, s script, log *stepLog, record evidence.Step) bo
 
 // attempt runs a script once and adds to its record how it ended.
 func (r *run) attempt(ctx context.Context, number int, s script, log *stepLog, record *evidence.Step) error {
+	if isClosed(r.cancelOf(s)) {
+		return cancelled(s, "was not begun, as the run was cancelled")
+	}
 	r.here.Dir.Reopen()
 	file, err := r.unmodified(s)
 	if err != nil {
 		return err
 	}
 	defer file.Close()
-	stop := ctx
+	stop, release := cancellable(ctx, r.cancelOf(s))
+	defer release()
 	if s.Timeout > 0 {
 		var cancel context.CancelFunc
-		stop, cancel = context.WithTimeout(ctx, s.Timeout+Grace)
+		stop, cancel = context.WithTimeout(stop, s.Timeout+Grace)
 		defer cancel()
 	}
 	r.outcome.Began = true

@@ -138,6 +138,9 @@ func judge(ctx context.Context, s script, o sandbox.Outcome, after time.Duration
 	record.ReturnCode, record.Signal = o.ExitCode, o.Signal
 	record.Status = evidence.StepFailed
 	switch {
+	case o.Stopped && errors.Is(context.Cause(ctx), errCancelled):
+		record.Status = evidence.StepCancelled
+		return cancelled(s, "was stopped, as the run was cancelled")
 	case o.Stopped && errors.Is(ctx.Err(), context.Canceled):
 		record.Status = evidence.StepInterrupted
 		return stepError("step.interrupted", s, "was stopped because the executor was",

@@ -42,6 +42,9 @@ type bench struct {
 	stop  error             // what the journal says when a step begins
 	begun []steps.Beginning
 	time  time.Duration // that there is
+	// cancel is called with the journal's first line of a step; cancelled is what the journal has.
+	cancel    func(line string)
+	cancelled chan struct{}
 }
 
 // newBench has a step of the phase run for each script that is named, in that order; what is named u… after
@@ -95,7 +98,7 @@ func (b *bench) run() (steps.Outcome, error) {
 }
 
 func (b *bench) runIn(ctx context.Context) (steps.Outcome, error) {
-	return b.here.Run(ctx, b.job, steps.Journal{
+	journal := steps.Journal{
 		Begins: func(_ context.Context, begins steps.Beginning) error {
 			b.begun = append(b.begun, begins)
 			return b.stop
@@ -107,7 +110,14 @@ func (b *bench) runIn(ctx context.Context) (steps.Outcome, error) {
 		Tolerated: func(step string, failure error) {
 			b.told = append(b.told, step+" may "+problem.CodeOf(failure))
 		},
-	})
+		Cancelled: b.cancelled,
+	}
+	if b.cancel != nil {
+		journal.Lines = func(string, evidence.Stream) func([]string) {
+			return func(lines []string) { b.cancel(lines[0]) }
+		}
+	}
+	return b.here.Run(ctx, b.job, journal)
 }
 
 func (b *bench) text(f *os.File) string {

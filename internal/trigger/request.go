@@ -33,12 +33,13 @@ const (
 var requestKeys = []string{
 	"bucket", "object", "etag", "version_id", "action", "parameters", "parameter_set",
 	"rerun_of", "resume_from", "rollback_of", "once_per", "force", "request_id", "reason", "reference", "verdict",
+	"run_id", "scope",
 }
 
 // laterKeys are keys of the contract that this version does not support. They are refused, because their senders rely
 // on them.
 var laterKeys = []string{
-	"not_before", "emergency", "scope", "run_id", "package", "version", "dirhash", "state",
+	"not_before", "emergency", "package", "version", "dirhash", "state",
 }
 
 // continueKey is the key of the request that the function sends to itself to go on with a pending request.
@@ -66,18 +67,25 @@ func (d decoder) fromItself(members map[string]jsontext.Value) Item {
 
 // alone maps each action that names no object to the keys that it uses.
 var alone = map[intake.Action][]string{
-	intake.ActionSweep: {"action", "reason", "reference"},
-	intake.ActionProbe: {"action", "reason", "reference", "verdict"},
+	intake.ActionSweep:  {"action", "reason", "reference"},
+	intake.ActionProbe:  {"action", "reason", "reference", "verdict"},
+	intake.ActionCancel: {"action", "run_id", "scope", "reason", "reference"},
 }
+
+// What a cancel ends besides the run that it names.
+const (
+	scopeSet     = "set" // nothing
+	scopeRequest = "request"
+)
 
 // actions are the actions that may be requested.
 var actions = []intake.Action{
 	intake.ActionApply, intake.ActionDryRun, intake.ActionCheck, intake.ActionRollback, intake.ActionSweep,
-	intake.ActionProbe,
+	intake.ActionProbe, intake.ActionCancel,
 }
 
 // laterActions are actions of the contract that this version does not support.
-var laterActions = []intake.Action{"cancel", "mark"}
+var laterActions = []intake.Action{"mark"}
 
 var runIDRule = regexp.MustCompile(`^[0-9]{8}T[0-9]{6}Z-[a-z0-9][a-z0-9._-]{0,127}$`)
 
@@ -123,6 +131,7 @@ func (d decoder) fromRequest(members map[string]jsontext.Value) Item {
 	if q.Verdict && q.Action != intake.ActionProbe {
 		r.wrong("/verdict", "it is for a probe")
 	}
+	q.Cancel = r.cancel(q)
 	switch keys, ok := alone[q.Action]; {
 	case ok:
 		r.only(q.Action, keys)
@@ -239,6 +248,30 @@ func (r *reader) action() intake.Action {
 	return action
 }
 
+// cancel reads what a cancel ends.
+func (r *reader) cancel(q intake.Request) intake.Cancel {
+	scope := r.text("scope", maxName)
+	c := intake.Cancel{RunID: r.runID("run_id"), WholeRequest: scope == scopeRequest}
+	if q.Action != intake.ActionCancel {
+		for _, key := range []string{"run_id", "scope"} {
+			if r.members[key] != nil && alone[q.Action] == nil {
+				r.wrong(pointer(key), "it is for a cancel")
+			}
+		}
+		return c
+	}
+	if r.members["run_id"] == nil {
+		r.wrong("/run_id", "it is missing: name the run that is to be cancelled")
+	}
+	if q.Reason == "" {
+		r.wrong("/reason", "cancelling a run needs a reason")
+	}
+	if scope != "" && scope != scopeSet && scope != scopeRequest {
+		r.wrong("/scope", fmt.Sprintf("%.60q is neither %s nor %s", scope, scopeSet, scopeRequest))
+	}
+	return c
+}
+
 func (r *reader) slot() time.Duration {
 	text := r.text("once_per", maxName)
 	if text == "" {
@@ -257,7 +290,7 @@ func (r *reader) only(action intake.Action, keys []string) {
 	for _, key := range requestKeys {
 		if r.members[key] != nil && !slices.Contains(keys, key) {
 			r.wrong(pointer(key),
-				fmt.Sprintf("a %s looks after everything; it takes only %s", action, strings.Join(keys[1:], ", ")))
+				fmt.Sprintf("it is not for a %s, which takes only %s", action, strings.Join(keys[1:], ", ")))
 		}
 	}
 }

@@ -260,6 +260,22 @@ func TestDecode(t *testing.T) {
 		{"verdict as text", `{"action":"probe","verdict":"true"}`, "trigger.value"},
 		{"verdict on a package", `{"object":"a.zip","verdict":true}`, "trigger.value"},
 
+		{"cancel without a run", `{"action":"cancel","reason":"r"}`, "trigger.value"},
+		{"cancel of no run", `{"action":"cancel","run_id":"x","reason":"r"}`, "trigger.value"},
+		{"cancel without a reason", `{"action":"cancel","run_id":"` + aRun + `"}`, "trigger.value"},
+		{"cancel for an invisible reason", `{"action":"cancel","run_id":"` + aRun + `","reason":" "}`, "trigger.value"},
+		{
+			"cancel of another scope", `{"action":"cancel","run_id":"` + aRun + `","reason":"r","scope":"all"}`,
+			"trigger.value",
+		},
+		{
+			"cancel with an object", `{"action":"cancel","run_id":"` + aRun + `","reason":"r","object":"a.zip"}`,
+			"trigger.value",
+		},
+		{"a run to cancel with a package", `{"object":"a.zip","run_id":"` + aRun + `"}`, "trigger.value"},
+		{"a scope with a package", `{"object":"a.zip","scope":"set"}`, "trigger.value"},
+		{"a scope with a sweep", `{"action":"sweep","scope":"set"}`, "trigger.value"},
+
 		{"no known form", `{"hello":"world"}`, "trigger.unknown_form"},
 		{"a number", `7`, "trigger.unknown_form"},
 	} {
@@ -427,6 +443,27 @@ func TestProbeNamesNoObject(t *testing.T) {
 	}
 }
 
+const aRun = "20260101T000000Z-a-000000000000"
+
+func TestCancelNamesARun(t *testing.T) {
+	t.Parallel()
+	for body, want := range map[string]intake.Cancel{
+		`{"action":"cancel","run_id":"` + aRun + `","reason":"r"}`:                                  {RunID: aRun},
+		`{"action":"cancel","run_id":"` + aRun + `","reason":"r","scope":"set","reference":"INC1"}`: {RunID: aRun},
+		`{"scope":"request","action":"cancel","run_id":"` + aRun + `","reason":"r"}`: {
+			RunID: aRun, WholeRequest: true,
+		},
+	} {
+		call, err := trigger.Decode([]byte(body), nil, buckets)
+		if err != nil || call.Items[0].Err != nil {
+			t.Fatalf("%s: %+v, %v", body, call.Items, err)
+		}
+		if q := call.Items[0].Request; q.Action != intake.ActionCancel || q.Cancel != want || q.Reason != "r" {
+			t.Errorf("%s: %+v", body, q)
+		}
+	}
+}
+
 func TestSweepNamesNoObject(t *testing.T) {
 	t.Parallel()
 	call, err := trigger.Decode([]byte(`{"action":"sweep"}`), nil, buckets)
@@ -439,7 +476,7 @@ func TestSweepNamesNoObject(t *testing.T) {
 func TestLaterKeysAreNoMistakes(t *testing.T) {
 	t.Parallel()
 	for _, key := range []string{
-		"not_before", "emergency", "scope", "run_id", "package", "version", "dirhash", "state",
+		"not_before", "emergency", "package", "version", "dirhash", "state",
 	} {
 		call, err := trigger.Decode([]byte(`{"object":"a.zip","`+key+`":"x"}`), nil, buckets)
 		if err != nil {
@@ -451,7 +488,7 @@ func TestLaterKeysAreNoMistakes(t *testing.T) {
 			t.Errorf("%s: %v", key, err)
 		}
 	}
-	for _, action := range []string{"cancel", "mark"} {
+	for _, action := range []string{"mark"} {
 		call, err := trigger.Decode([]byte(`{"action":"`+action+`"}`), nil, buckets)
 		if err != nil {
 			t.Fatal(err)

@@ -118,7 +118,8 @@ func next(r evidence.Result, folder string) string {
 	}
 	ways := [][2]string{{"--rerun-of", "once more, from its first step"}}
 	done := slices.ContainsFunc(r.Steps, func(s evidence.Step) bool { return s.Status == evidence.StepSuccess })
-	if done && r.Status != evidence.StatusRolledBack {
+	undone := r.Status == evidence.StatusRolledBack || r.Status == evidence.StatusCancelled && r.Rollback != nil
+	if done && !undone {
 		ways = append(ways, [2]string{"--resume-from", "after the steps that succeeded"})
 	}
 	var b strings.Builder

@@ -23,6 +23,7 @@ func (s symbols) of(status string) string {
 		"error":       {"✗", "x"},
 		"rejected":    {"✗", "x"},
 		"interrupted": {"!", "!"},
+		"cancelled":   {"!", "!"},
 		"rolled_back": {"↩", "<"},
 		"in_progress": {"●", "*"},
 		"skipped":     {"–", "-"},
