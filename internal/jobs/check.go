@@ -163,6 +163,8 @@ func (c *checker) begun(where string, number, retries int, s evidence.Step) {
 		c.bad(where+"/status", "it is %s, and the rest of the record says something else", s.Status)
 	case s.Status == evidence.StepInterrupted && c.outcome.Ended == Complete:
 		c.bad(where+"/status", "a step of a job that is complete was not interrupted")
+	case s.Status == evidence.StepCancelled && c.outcome.Ended != Cancelled:
+		c.bad(where+"/status", "a step of a job that was not cancelled was not either")
 	case s.Log != LogName(number, s.Phase, s.Name) || s.LogSHA256 == "":
 		c.bad(where+"/log", "it is not that of the step")
 	case s.OutputSize > c.job.Limits.LogBytes && !s.Truncated:

@@ -17,7 +17,8 @@ var outcome = kind{
 // statuses are how a step, or all of an undo, can end.
 var statuses = []string{
 	string(evidence.StepSuccess), string(evidence.StepFailed), string(evidence.StepTimedOut),
-	string(evidence.StepInterrupted), string(evidence.StepNotRun), string(evidence.StepSkipped),
+	string(evidence.StepInterrupted), string(evidence.StepCancelled), string(evidence.StepNotRun),
+	string(evidence.StepSkipped),
 }
 
 // Encode is the document's bytes. Where they would be more than MaxOutcome, the ends of the steps' output are

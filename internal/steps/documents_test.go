@@ -62,7 +62,8 @@ func sent(t *testing.T, j steps.Job) jobs.Job {
 // apart fails if an outcome would be another one if a runner had sent it, or would be refused.
 func (b *bench) apart(o steps.Outcome, failure error, left steps.Left) {
 	b.t.Helper()
-	doc, err := o.Document(someJob, false, left, jobs.Runner{Kind: "function"}).Encode()
+	cancelled := problem.CodeOf(failure) == "step.cancelled"
+	doc, err := o.Document(someJob, cancelled, left, jobs.Runner{Kind: "function"}).Encode()
 	if err != nil {
 		b.t.Fatal(err)
 	}

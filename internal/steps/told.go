@@ -15,7 +15,7 @@ import (
 func (j Job) Told(d jobs.Outcome) (Outcome, error) {
 	o := Outcome{
 		Began: d.Began, Steps: d.Steps, Rollback: d.Rollback, Outputs: map[string]string{}, Refused: d.Refused,
-		Layers: layersFrom(d.Sandbox.Layers), Stopped: d.Ended != jobs.Complete,
+		Layers: layersFrom(d.Sandbox.Layers), Stopped: d.Ended == jobs.Stopped,
 	}
 	maps.Copy(o.Outputs, j.Outputs)
 	for _, s := range d.Steps {
