@@ -9,7 +9,7 @@ import (
 	"cemli-executor/internal/problem"
 )
 
-// serves a request, or hands it off if it needs more time than any invocation like this one has.
+// serve answers a request, or hands it off if it needs more time than any invocation like this one has.
 func (w *work) serve(ctx context.Context, request Request) ([]evidence.Result, error) {
 	results, err := w.answer(ctx, request)
 	if pending := w.needsMore; pending != "" {

@@ -68,6 +68,18 @@ func load(ctx context.Context, state store.Bucket, where string, into document) 
 	return info.ETag, nil
 }
 
+// find reads a document that says itself what it is of; the ETag is empty if there is none. One that is not mine, as
+// it was moved or changed by hand, is damaged.
+func find(
+	ctx context.Context, state store.Bucket, where string, into document, mine func() bool,
+) (etag string, err error) {
+	etag, err = load(ctx, state, where, into)
+	if err == nil && etag != "" && !mine() {
+		return "", corrupt(state, where, nil)
+	}
+	return etag, err
+}
+
 func read(ctx context.Context, state store.Bucket, where string) ([]byte, store.Info, error) {
 	body, info, err := state.Get(ctx, where, store.GetOptions{})
 	if err != nil {

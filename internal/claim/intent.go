@@ -79,14 +79,10 @@ func (b Book) Deaths(ctx context.Context) (map[string]*Intent, error) {
 func (b Book) Intent(ctx context.Context, key string) (*Intent, error) {
 	t := &Intent{}
 	where := intentPrefix(b.Environment) + key + ".json"
-	etag, err := load(ctx, b.State, where, t)
-	switch {
-	case err != nil:
+	mine := func() bool { return t.Environment == b.Environment && t.Key == key && t.Tries >= 0 }
+	etag, err := find(ctx, b.State, where, t, mine)
+	if err != nil || etag == "" {
 		return nil, err
-	case etag == "":
-		return nil, nil //nolint:nilnil // there is none
-	case t.Environment != b.Environment || t.Key != key || t.Tries < 0:
-		return nil, corrupt(b.State, where, nil)
 	}
 	t.state, t.etag = b.State, etag
 	return t, nil

@@ -56,14 +56,9 @@ func (b Book) Accept(ctx context.Context, name string, request []byte) (made boo
 func (b Book) Pending(ctx context.Context, name string) (*PendingRequest, error) {
 	p := &PendingRequest{}
 	where := pendingObject(b.Environment, name)
-	etag, err := load(ctx, b.State, where, p)
-	switch {
-	case err != nil:
+	etag, err := find(ctx, b.State, where, p, func() bool { return p.Environment == b.Environment && p.Name == name })
+	if err != nil || etag == "" {
 		return nil, err
-	case etag == "":
-		return nil, nil //nolint:nilnil // there is none
-	case p.Environment != b.Environment || p.Name != name:
-		return nil, corrupt(b.State, where, nil)
 	}
 	return p, nil
 }

@@ -51,14 +51,10 @@ func (all Progresses) New(runID string) *Progress {
 func (all Progresses) Of(ctx context.Context, runID string) (*Progress, error) {
 	p := all.New(runID)
 	where := p.object()
-	etag, err := load(ctx, all.book.State, where, p)
-	switch {
-	case err != nil:
+	mine := func() bool { return p.Environment == all.book.Environment && p.RunID == runID }
+	etag, err := find(ctx, all.book.State, where, p, mine)
+	if err != nil || etag == "" {
 		return nil, err
-	case etag == "":
-		return nil, nil //nolint:nilnil // there is none
-	case p.Environment != all.book.Environment || p.RunID != runID:
-		return nil, corrupt(all.book.State, where, nil)
 	}
 	p.etag = etag
 	return p, nil

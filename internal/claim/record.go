@@ -165,10 +165,8 @@ func (p *Package) object() string { return "packages/" + p.Environment + "/" + p
 // Package reads a package's record; one that does not exist is empty.
 func (b Book) Package(ctx context.Context, name string) (*Package, error) {
 	p := &Package{Environment: b.Environment, Name: name, Versions: []Version{}, Done: []Success{}, book: b}
-	etag, err := load(ctx, b.State, p.object(), p)
-	if err == nil && (p.Environment != b.Environment || p.Name != name) {
-		err = corrupt(b.State, "packages/"+b.Environment+"/"+name+".json", nil)
-	}
+	mine := func() bool { return p.Environment == b.Environment && p.Name == name }
+	etag, err := find(ctx, b.State, p.object(), p, mine)
 	p.etag = etag
 	return p, err
 }

@@ -53,14 +53,9 @@ func (b Book) Todos(ctx context.Context, start string, limit int) (runs []string
 func (b Book) Todo(ctx context.Context, runID string) (*Todo, error) {
 	t := &Todo{}
 	where := todoPrefix(b.Environment) + runID + ".json"
-	etag, err := load(ctx, b.State, where, t)
-	switch {
-	case err != nil:
+	etag, err := find(ctx, b.State, where, t, func() bool { return t.Environment == b.Environment && t.RunID == runID })
+	if err != nil || etag == "" {
 		return nil, err
-	case etag == "":
-		return nil, nil //nolint:nilnil // there is none
-	case t.Environment != b.Environment || t.RunID != runID:
-		return nil, corrupt(b.State, where, nil)
 	}
 	t.state, t.etag = b.State, etag
 	return t, nil

@@ -24,13 +24,13 @@ func (b Book) FirstVersion(ctx context.Context, key, etag string) (string, error
 		return etag, err
 	}
 	var known firstVersion
-	switch found, err := load(ctx, b.State, where, &known); {
+	mine := func() bool { return known.Environment == b.Environment && known.Key == key && known.ETag != "" }
+	found, err := find(ctx, b.State, where, &known, mine)
+	switch {
 	case err != nil:
 		return "", err
 	case found == "":
 		return "", conflict(b.State, where, nil)
-	case known.Environment != b.Environment || known.Key != key || known.ETag == "":
-		return "", corrupt(b.State, where, nil)
 	}
 	return known.ETag, nil
 }

@@ -61,10 +61,7 @@ type Cursor struct {
 // Cursor reads the cursor; if there is none, it is at the beginning of everything.
 func (b Book) Cursor(ctx context.Context) (*Cursor, error) {
 	c := &Cursor{Environment: b.Environment, state: b.State}
-	etag, err := load(ctx, b.State, c.object(), c)
-	if err == nil && c.Environment != b.Environment {
-		err = corrupt(b.State, "sweep/"+b.Environment+".json", nil)
-	}
+	etag, err := find(ctx, b.State, c.object(), c, func() bool { return c.Environment == b.Environment })
 	c.etag = etag
 	return c, err
 }

@@ -18,9 +18,8 @@ func (s *search) begunBefore(ctx context.Context) error {
 		actions = []intake.Action{intake.ActionApply, intake.ActionDryRun}
 	}
 	for _, action := range actions {
-		request := s.Request
-		request.Action, request.Slot = action, request.Occurrence(s.At)
-		claimed, err := s.Book.Find(ctx, request.Key(s.Environment))
+		request := s.as(action)
+		claimed, err := s.Book.Find(ctx, s.key(request))
 		if err != nil {
 			return err
 		}
@@ -33,6 +32,16 @@ func (s *search) begunBefore(ctx context.Context) error {
 	return nil
 }
 
+// as returns the request as it would be with an action, its slot fixed.
+func (s *search) as(action intake.Action) intake.Request {
+	request := s.Request
+	request.Action, request.Slot = action, request.Occurrence(s.At)
+	return request
+}
+
+// key returns the run key of a request whose slot is fixed.
+func (s *search) key(request intake.Request) string { return request.Key(s.Book.Environment) }
+
 // pinOf returns the SHA-256 of the zip that a claim's request has begun with, in any of its sets; "" if it has not
 // begun.
 func (s *search) pinOf(ctx context.Context, request intake.Request, claimed *claim.Held) (string, error) {
@@ -41,7 +50,7 @@ func (s *search) pinOf(ctx context.Context, request intake.Request, claimed *cla
 	}
 	for _, set := range claimed.Sets {
 		request.ParameterSet = set
-		one, err := s.Book.Find(ctx, request.Key(s.Environment))
+		one, err := s.Book.Find(ctx, s.key(request))
 		if err != nil || one == nil {
 			return "", err // sets begin in their order
 		}
@@ -78,16 +87,15 @@ func (s *search) lookBack(ctx context.Context) (*claim.Held, error) {
 	}
 	// An earlier delivery may have read the metadata, before the version was gone.
 	for _, action := range []intake.Action{intake.ActionApply, intake.ActionCheck, intake.ActionDryRun} {
-		request := s.Request
-		request.Action, request.Slot = action, request.Occurrence(s.At)
-		claimed, err := s.Book.Find(ctx, request.Key(s.Environment))
+		key := s.key(s.as(action))
+		claimed, err := s.Book.Find(ctx, key)
 		if err != nil {
 			return nil, err
 		}
 		if claimed != nil && action != cmp.Or(s.Request.Action, intake.ActionApply) {
 			return claimed, nil
 		}
-		pending, err := s.Book.Pending(ctx, claim.PendingName(request.Key(s.Environment), 1))
+		pending, err := s.Book.Pending(ctx, claim.PendingName(key, 1))
 		if err != nil {
 			return nil, err
 		}

@@ -47,7 +47,7 @@ func newDesk(t *testing.T) *desk {
 	}
 	now := func() time.Time { return time.Now().UTC() }
 	return &desk{t: t, Fetcher: fetch.Fetcher{
-		Environment: "test", Packages: open(), Results: open(), Limit: 1 << 20, At: now(),
+		Packages: open(), Results: open(), Limit: 1 << 20, At: now(),
 		Book: claim.Book{State: open(), Environment: "test", Clock: now, Log: slog.New(slog.DiscardHandler)},
 	}}
 }

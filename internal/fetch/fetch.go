@@ -20,13 +20,12 @@ import (
 
 // Fetcher finds packages in one environment.
 type Fetcher struct {
-	Environment string
-	Packages    store.Bucket
-	Results     store.Bucket // holds the kept copies
-	Book        claim.Book
-	Limit       int64       // bytes of the zip
-	At          time.Time   // when the run began, which fixes the slot of a regular request
-	Back        *goback.Way // nil: the request goes back to no run
+	Packages store.Bucket
+	Results  store.Bucket // holds the kept copies
+	Book     claim.Book
+	Limit    int64       // bytes of the zip
+	At       time.Time   // when the run began, which fixes the slot of a regular request
+	Back     *goback.Way // nil: the request goes back to no run
 }
 
 // Found is what is known of a request and its package. It is returned with errors too, as far as it goes.

@@ -19,7 +19,7 @@ import (
 	"cemli-executor/internal/store"
 )
 
-// ends the run by the verdict or the failure that stopped its stages. It stores the evidence that is not stored yet,
+// end acts on the verdict or the failure that stopped its stages. It stores the evidence that is not stored yet,
 // commits the result, and logs the last line, if this invocation has the run to end. The error says why the invocation
 // must fail.
 func (r *run) end(ctx context.Context, failure error) error {

@@ -24,7 +24,7 @@ import (
 // fetcher returns what finds the run's package.
 func (r *earlier) fetcher() fetch.Fetcher {
 	return fetch.Fetcher{
-		Environment: r.exec.Environment, Packages: r.exec.Packages, Results: r.exec.Results, Book: r.exec.Book,
+		Packages: r.exec.Packages, Results: r.exec.Results, Book: r.exec.Book,
 		Limit: r.limits.PackageBytes, At: r.result.Start, Back: r.back,
 	}
 }
