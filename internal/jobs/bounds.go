@@ -14,7 +14,7 @@ const (
 	MaxCall    = 6_000_000 // a job with the package's bytes
 	MaxOutcome = 5_000_000
 	MaxMail    = 128 << 10 // begun.json and control.json
-	maxDepth   = 8         // of an outcome: the steps of an undo, their errors, these errors' problems
+	maxDepth   = 9         // of an answer: its outcome, the steps of an undo, their errors, these errors' problems
 )
 
 // Bounds of what scripts give to each other and to the result.

@@ -174,3 +174,32 @@ func TestHostileDocumentsAreAffordable(t *testing.T) {
 		})
 	}
 }
+
+// An answer is what is encoded of it, too.
+func FuzzDecodeAnswer(f *testing.F) {
+	outcome := string(outcomeDoc(f, withErrors()))
+	for _, seed := range []string{
+		`{"job":"` + someJob + `","says":"outcome","outcome":` + outcome + `}`,
+		`{"job":"` + someJob + `","says":"outcome"}`, `{"job":"` + someJob + `","says":"stored"}`,
+		`{"job":"` + someJob + `","says":"taken","outcome":{}}`, `{"job":"` + someJob + `","says":"refused"}`,
+		`{"job":"` + someJob + `","says":"refused","refused":[{"code":"runner.job","message":"not begun"}]}`, `[]`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, doc []byte) {
+		var a Answer
+		var err error
+		affordable(t, len(doc), func() { a, err = DecodeAnswer(doc) })
+		if err != nil {
+			if problem.CodeOf(err) != "runner.outcome" {
+				t.Errorf("%v", err)
+			}
+			return
+		}
+		again, err := a.Encode()
+		second, err := DecodeAnswer(encoded(t, again, err))
+		if diff := cmp.Diff(a.Says, second.Says); diff != "" || err != nil || a.Job != second.Job {
+			t.Errorf("%v (-first +second):\n%s", err, diff)
+		}
+	})
+}
