@@ -68,55 +68,19 @@ func (r *run) apply(ctx context.Context, plan *manifest.Plan) error {
 
 // jobOf returns the plan as a job for the steps, still without its secrets.
 func (r *run) jobOf(plan *manifest.Plan) steps.Job {
-	m, p := plan.Manifest(), r.result.Package
-	fence := "" // larger than that of every earlier run of the group
+	p, fence := r.result.Package, "" // larger than that of every earlier run of the group
 	if r.group != nil {
 		fence = fmt.Sprint(r.group.Fence)
 	}
-	job := steps.Job{
-		World: steps.World{
-			RunID: r.result.RunID, Package: p.Name, Version: p.Version, Type: p.Type,
-			Environment: r.exec.Environment, Action: r.result.Action, Fence: fence,
-			DryRun: r.result.Action == string(intake.ActionDryRun),
-		},
-		Undo: r.undoOf(m), Tools: m.Tools, Level: r.level, Network: m.Network, Keep: m.Outputs,
-		Times: steps.Times{Steps: m.Timeout, Undo: undoTime(m)},
-		Limits: steps.Limits{
-			LogBytes: r.limits.LogBytes, Artifacts: r.limits.Artifacts, ArtifactBytes: r.limits.ArtifactBytes,
-		},
-	}
-	for _, a := range plan.Arguments() {
-		job.Arguments = append(job.Arguments, steps.Variable{Name: a.Name, Value: a.Value.Text()})
-	}
-	for _, s := range plan.Steps() {
-		job.Plan = append(job.Plan, r.stepOf(s))
+	job := steps.JobOf(plan, steps.World{
+		RunID: r.result.RunID, Package: p.Name, Version: p.Version, Type: p.Type,
+		Environment: r.exec.Environment, Action: r.result.Action, Fence: fence,
+		DryRun: r.result.Action == string(intake.ActionDryRun),
+	})
+	job.Level, job.Limits = r.level, steps.Limits{
+		LogBytes: r.limits.LogBytes, Artifacts: r.limits.Artifacts, ArtifactBytes: r.limits.ArtifactBytes,
 	}
 	return job
-}
-
-// undoOf returns when the steps of a run are undone.
-func (r *decided) undoOf(m *manifest.Manifest) steps.Undo {
-	switch {
-	case r.result.Action == string(intake.ActionRollback):
-		return steps.UndoOnly
-	case r.result.Action == string(intake.ActionApply) && m.OnFailure != manifest.OnFailureStop:
-		return steps.UndoOnFailure
-	}
-	return steps.UndoNever
-}
-
-// stepOf returns a step of the job. A dry run leaves out each step that does not promise to change nothing.
-func (r *decided) stepOf(s manifest.Step) steps.Step {
-	step := steps.Step{
-		Name: s.Name, Phase: s.Phase, Run: s.Run, SHA256: s.SHA256, Args: s.Args, Env: s.Env, Secrets: s.Secrets,
-		Timeout: s.Timeout, Retries: s.Retries, RetryDelay: s.RetryDelay, ContinueOnError: s.ContinueOnError,
-		Undo: s.Rollback, UndoSHA256: s.RollbackSHA256, NoUndo: s.NoUndo,
-	}
-	if r.result.Action == string(intake.ActionApply) ||
-		r.result.Action == string(intake.ActionDryRun) && (s.Phase == manifest.PhasePreCheck || s.DryRun) {
-		step.Do = steps.Run
-	}
-	return step
 }
 
 // here returns the place where the steps run.

@@ -18,7 +18,6 @@ import (
 	"cemli-executor/internal/sandbox"
 	"cemli-executor/internal/steps"
 	"cemli-executor/internal/workdir"
-	"cemli-executor/manifest"
 )
 
 // The state of a run is split by meaning. Each type embeds the one before it, so that a method can use only what is
@@ -185,12 +184,6 @@ func (r *asked) perRequest(ctx context.Context) (context.Context, context.Cancel
 	}
 	return context.WithTimeout(ctx, max(left/4, 2*time.Second))
 }
-
-// undoTime returns how long a package's undo may take.
-func undoTime(m *manifest.Manifest) time.Duration { return cmp.Or(m.RollbackTimeout, maxUndoTime) }
-
-// maxUndoTime bounds the time for undo if the manifest does not.
-const maxUndoTime = 5 * time.Minute
 
 // planned returns the layers that will confine the scripts.
 func (r *decided) planned() sandbox.Layers { return confinement.Planned(r.level, r.job.Network) }
