@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"cemli-executor/internal/apart"
 	"cemli-executor/internal/confinement"
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/fetch"
@@ -20,11 +21,10 @@ import (
 // apply runs what was admitted.
 func (r *run) apply(ctx context.Context, plan *manifest.Plan) error {
 	r.job = r.jobOf(plan)
-	if err := r.here().Check(r.job); err != nil {
-		return err
-	}
-	if err := confinement.ForNetwork(r.level, r.job.Network); err != nil {
-		return err
+	if r.exec.Apart == nil {
+		if err := errors.Join(r.here().Check(r.job), confinement.ForNetwork(r.level, r.job.Network)); err != nil {
+			return err
+		}
 	}
 	r.confinedBy(r.planned())
 	if r.result.Action == string(intake.ActionCheck) {
@@ -132,7 +132,7 @@ func (r *decided) mayReadSecrets() error {
 	if r.exec.Secrets == nil {
 		return secrets.NoVault()
 	}
-	if r.lowLevelAccepted {
+	if r.lowLevelAccepted || r.exec.Apart != nil { // a runner decides it
 		return nil
 	}
 	return confinement.ForSecrets(r.planned())
@@ -180,14 +180,32 @@ func (r *run) execute(ctx context.Context, plan *manifest.Plan) error {
 		return err
 	}
 	r.job.Times.Kept = undoShare(ctx, plan)
-	defer r.exec.enter()()
+	r.place = r.at(plan)
+	return r.follow(ctx, func(journal steps.Journal) (steps.Outcome, error) {
+		return r.place.Run(ctx, r.job, journal)
+	})
+}
+
+// follow has the job done, tells meanwhile how far it is, and takes what comes of it.
+func (r *run) follow(ctx context.Context, do func(steps.Journal) (steps.Outcome, error)) error {
+	if r.away() == nil {
+		defer r.exec.enter()()
+	}
 	watch := progress.Begin(ctx, progress.Run{
 		Book: r.exec.Book, ID: r.result.RunID, Begun: r.begun, Mask: r.hides.Masker.String, Log: r.log,
 		Undoes: r.job.Undo == steps.UndoOnly,
 	})
-	outcome, err := r.here().Run(ctx, r.job, watch.Journal(r.journal(ctx)))
+	outcome, err := do(watch.Journal(r.journal(ctx)))
 	written, by := watch.Stop()
 	r.claim.Watched = written || r.claim.Watched
+	switch {
+	case errors.Is(err, apart.ErrWithdrawn):
+		return r.withdrawn(ctx, by, err)
+	case errors.Is(err, apart.ErrLeft):
+		return r.left(ctx)
+	case verdictOf(err).kind == later:
+		return err
+	}
 	r.takeOutcome(outcome)
 	if problem.CodeOf(err) == "step.cancelled" {
 		r.result.Cancelled = by

@@ -8,8 +8,10 @@ import (
 	"time"
 
 	"cemli-executor/internal/admission"
+	"cemli-executor/internal/apart"
 	"cemli-executor/internal/claim"
 	"cemli-executor/internal/confinement"
+	"cemli-executor/internal/download"
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/goback"
 	"cemli-executor/internal/hiding"
@@ -71,6 +73,10 @@ type found struct {
 	files   map[string]steps.File // of the package, as extracted
 	copies  *results.Copies
 	kept    bool // there is a copy of the package, or is going to be
+	zip     *download.Object
+	runner  apart.Runner // of the steps, if they are apart
+	box     *apart.Box   // the mailbox of a job; nil: none is made
+	place   place        // where the steps run; nil: that is not settled yet
 }
 
 // acquired is what the run has acquired, so that no other run has it meanwhile.

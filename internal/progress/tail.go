@@ -11,8 +11,16 @@ const TailBytes = 16 << 10
 
 // tail keeps the end of what scripts print, in the order in which it comes.
 type tail struct {
-	mu  sync.Mutex
-	buf []byte
+	mu    sync.Mutex
+	buf   []byte
+	given bool // somebody else keeps it
+}
+
+// set replaces what is kept, now and from now on.
+func (t *tail) set(text string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.buf, t.given = []byte(text), true
 }
 
 // add adds lines. It keeps more than is shown, so that a value that is to be hidden only since it was printed is not
@@ -20,6 +28,9 @@ type tail struct {
 func (t *tail) add(lines []string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.given {
+		return
+	}
 	for _, line := range lines {
 		t.buf = append(append(t.buf, line...), '\n')
 	}
