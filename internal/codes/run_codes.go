@@ -132,6 +132,16 @@ var runs = []family{
 	}},
 	{"runner", []row{
 		{
+			"runner.invoke", operator, "the executor may not invoke the runner, or it does not exist; nothing ran",
+			"check the OCID in `CEMLI_RUNNER`, and the statement with fn-invocation of that function for the " +
+				"executor's dynamic group; changes to it take minutes to apply",
+		},
+		{
+			"runner.unavailable", passing, "a runner could not be reached, has no capacity, or its answer was lost",
+			"nothing; the request is tried again where nothing ran; if it persists, see the runner's log and its " +
+				"application's concurrency",
+		},
+		{
 			"runner.job", platform,
 			"what a runner was called with is no job, or none of its version; nothing ran",
 			"deploy executor and runner from one image; see who else may invoke the runner",
