@@ -40,7 +40,7 @@ func (h *handler) checks() []executor.ProbeCheck {
 		return func(context.Context) (string, error) { return text, nil }
 	}
 	topic := "none: nobody is told of runs"
-	if h.config.Topic != "" {
+	if h.config.Notice.Topic != "" {
 		topic = "set; whether it may be published to shows with the first message"
 	}
 	vault := executor.ProbeCheck{What: "vault", Try: said("none: packages name secrets by their OCIDs")}

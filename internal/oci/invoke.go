@@ -136,7 +136,8 @@ var errAnswerSize = errors.New("the answer is too large")
 
 // send sends one invocation, and reads at most that many bytes of its answer.
 func (c *Client) send(
-	ctx context.Context, p *principal, endpoint string, request functions.InvokeFunctionRequest, body []byte, most int64,
+	ctx context.Context, p *principal, endpoint string, request functions.InvokeFunctionRequest, body []byte,
+	most int64,
 ) ([]byte, error) {
 	api, err := functions.NewFunctionsInvokeClientWithConfigurationProvider(p.provider, endpoint)
 	if err != nil {
