@@ -137,6 +137,10 @@ var runs = []family{
 				"executor's dynamic group; changes to it take minutes to apply",
 		},
 		{
+			"runner.unknown", author, "the package names a runner that the environment does not have; nothing ran",
+			"name one that `CEMLI_RUNNER` names, or none: then the package runs on the first; or have the runner added",
+		},
+		{
 			"runner.unavailable", passing, "a runner could not be reached, has no capacity, or its answer was lost",
 			"nothing; the request is tried again where nothing ran; if it persists, see the runner's log and its " +
 				"application's concurrency",
