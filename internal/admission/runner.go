@@ -42,7 +42,7 @@ func RunnerFor(runners []Runner, m *manifest.Manifest) (Runner, error) {
 	}
 	if len(runners) == 0 {
 		unknown.Message = fmt.Sprintf("the package is to run on the runner %s, and here are none", m.RunsOn)
-		unknown.Hint = "take runs_on out of the manifest to run in the executor itself, or name the runner in CEMLI_RUNNER"
+		unknown.Hint = "take runs_on out of the manifest to run in the executor, or name the runner in its CEMLI_RUNNER"
 	}
 	return Runner{}, problem.New(unknown, nil)
 }
