@@ -76,7 +76,7 @@ func (e probing) judge(ctx context.Context, a answered, level sandbox.Level) (st
 		wrong.Code, wrong.Message = "runner.granted", "its token may do what no script must be able to"
 	case !sandbox.Level(found.Level).Reaches(level):
 		wrong.Code = "sandbox.unavailable"
-		wrong.Message = fmt.Sprintf("its scripts would run at level %s, and at least %s is demanded", found.Level, level)
+		wrong.Message = fmt.Sprintf("its scripts would run at level %s, and %s is demanded", found.Level, level)
 	default:
 		return fmt.Sprintf("version %s, level %s, at least %s being demanded; open are: %s; credentials: %s",
 			found.Version, found.Level, level, strings.Join(found.Gaps, " "), found.Credentials), nil
