@@ -19,15 +19,15 @@ const module = "cemli-executor"
 var arrows = map[string]string{
 	"": `
 		executor internal/announce internal/buildinfo internal/codes internal/container internal/evidence
-		internal/logwriter internal/oci internal/problem internal/sandbox internal/store internal/trigger manifest`,
+		internal/jobs internal/logwriter internal/oci internal/problem internal/sandbox internal/store internal/trigger manifest`,
 	"cmd/cemli": `
 		executor internal/admission internal/buildinfo internal/bundle internal/cli/advice internal/cli/input
 		internal/cli/localcmd internal/cli/terminal internal/cli/usage internal/codes internal/evidence
 		internal/folder internal/problem internal/sandbox internal/scratch internal/store manifest`,
 	"executor": `
 		internal/admission internal/claim internal/codes internal/confinement internal/evidence internal/followup
-		internal/intake internal/pipeline internal/problem internal/sandbox internal/secrets internal/steps
-		internal/store internal/uploader internal/workdir manifest`,
+		internal/intake internal/jobs internal/pipeline internal/problem internal/sandbox internal/secrets
+		internal/steps internal/store internal/uploader internal/workdir manifest`,
 	"internal/pipeline": `
 		internal/admission internal/bundle internal/claim internal/codes internal/confinement internal/download
 		internal/evidence internal/fetch internal/followup internal/goback internal/hiding internal/intake
