@@ -18,8 +18,7 @@ const module = "cemli-executor"
 // arrows says which packages of this module each one may import. A package that is not here may not exist.
 var arrows = map[string]string{
 	"": `
-		executor internal/announce internal/buildinfo internal/codes internal/container internal/evidence
-		internal/jobs internal/logwriter internal/oci internal/problem internal/sandbox internal/store internal/trigger manifest`,
+		executor internal/announce internal/apart internal/buildinfo internal/codes internal/container internal/evidence internal/jobs internal/logwriter internal/oci internal/problem internal/sandbox internal/store internal/trigger manifest`,
 	"cmd/cemli": `
 		executor internal/admission internal/buildinfo internal/bundle internal/cli/advice internal/cli/input
 		internal/cli/localcmd internal/cli/terminal internal/cli/usage internal/codes internal/evidence
@@ -29,11 +28,11 @@ var arrows = map[string]string{
 		internal/intake internal/jobs internal/pipeline internal/problem internal/sandbox internal/secrets
 		internal/steps internal/store internal/uploader internal/workdir manifest`,
 	"internal/pipeline": `
-		internal/admission internal/bundle internal/claim internal/codes internal/confinement internal/download
-		internal/evidence internal/fetch internal/followup internal/goback internal/hiding internal/intake
-		internal/logwriter internal/problem internal/progress internal/results internal/sandbox internal/secrets
-		internal/steps internal/store internal/uploader internal/workdir manifest`,
+		internal/admission internal/apart internal/bundle internal/claim internal/codes internal/confinement internal/download internal/evidence internal/fetch internal/followup internal/goback internal/hiding internal/intake internal/logwriter internal/problem internal/progress internal/results internal/sandbox internal/secrets internal/steps internal/store internal/uploader internal/workdir manifest`,
 	"internal/progress": "internal/claim internal/evidence internal/problem internal/steps",
+	"internal/apart": `
+		internal/claim internal/codes internal/evidence internal/jobs internal/problem internal/redact internal/steps
+		internal/store`,
 	"internal/hiding":   "internal/evidence internal/problem internal/redact internal/steps manifest",
 	"internal/admission": `
 		internal/bundle internal/claim internal/codes internal/evidence internal/hiding internal/intake
