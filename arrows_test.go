@@ -19,7 +19,8 @@ const module = "cemli-executor"
 var arrows = map[string]string{
 	"": `
 		executor internal/announce internal/buildinfo internal/codes internal/container internal/evidence
-		internal/logwriter internal/oci internal/problem internal/sandbox internal/store internal/trigger manifest`,
+		internal/jobs internal/logwriter internal/oci internal/problem internal/runner internal/sandbox internal/store
+		internal/trigger manifest`,
 	"cmd/cemli": `
 		executor internal/admission internal/buildinfo internal/bundle internal/cli/advice internal/cli/input
 		internal/cli/localcmd internal/cli/terminal internal/cli/usage internal/codes internal/evidence
@@ -80,6 +81,9 @@ var arrows = map[string]string{
 	"internal/steps": `
 		internal/codes internal/evidence internal/jobs internal/problem internal/redact internal/sandbox
 		internal/workdir manifest`,
+	"internal/runner": `
+		internal/bundle internal/confinement internal/download internal/evidence internal/jobs internal/problem
+		internal/redact internal/sandbox internal/steps internal/store internal/workdir`,
 	"internal/workdir":         "internal/problem",
 	"internal/evidence":        "internal/codes internal/problem",
 	"internal/store":           "internal/codes internal/problem",
