@@ -11,7 +11,10 @@
 // The package is pure: no files, no network, no clock.
 package manifest
 
-import "time"
+import (
+	"cmp"
+	"time"
+)
 
 // Name is the manifest's name in a package, at its root.
 const Name = "manifest.json"
@@ -121,3 +124,9 @@ type StepSpec struct {
 	// NoUndo is the author's statement that the step needs no undo; then Rollback is empty.
 	NoUndo bool
 }
+
+// MaxUndoTime bounds the time for undo if the manifest does not.
+const MaxUndoTime = 5 * time.Minute
+
+// UndoTime is how long the package's undo may take.
+func (m *Manifest) UndoTime() time.Duration { return cmp.Or(m.RollbackTimeout, MaxUndoTime) }

@@ -76,6 +76,8 @@ type Claim struct {
 	Pinned string `json:"pinned_sha256,omitempty"`
 	// Uploaded is when the package's object was written, even if the object has been replaced since.
 	Uploaded time.Time `json:"uploaded,omitzero"`
+	// Apart says where the steps run; nil: where the executor does.
+	Apart *Apart `json:"apart,omitempty"`
 	// Checkpoint is the result as it would be if the holder died now.
 	Checkpoint json.RawMessage `json:"frame,omitempty"`
 	Created    time.Time       `json:"created"`
@@ -303,6 +305,7 @@ type Start struct {
 	Applies    *Entry // nil: the run applies nothing
 	SHA256     string // of the zip
 	Checkpoint []byte // the result as it would be if the executor died during the step
+	Apart      *Apart // nil: the step runs where the executor does
 }
 
 // Progress notes that a step is about to start. It returns false if the caller no longer holds the claim; then
@@ -311,6 +314,7 @@ func (h *Held) Progress(ctx context.Context, s Start) (bool, error) {
 	now := h.book.now()
 	return h.amend(ctx, func(next *Claim) {
 		next.State, next.Lease, next.Group, next.Checkpoint, next.Updated = Running, s.Lease, s.Group, s.Checkpoint, now
+		next.Apart = s.Apart
 		next.applies(s.Applies)
 		if next.Pinned == "" {
 			next.Pinned = s.SHA256
@@ -349,7 +353,7 @@ func (h *Held) Conclude(ctx context.Context, end End) (bool, error) {
 		}
 	}
 	next := h.Claim
-	next.State, next.Outcome, next.Checkpoint = Done, end.Outcome, nil
+	next.State, next.Outcome, next.Checkpoint, next.Apart = Done, end.Outcome, nil, nil
 	next.Updated = h.book.now()
 	next.applies(end.Applies)
 	ok, err := h.swap(ctx, next)

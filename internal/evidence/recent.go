@@ -12,8 +12,16 @@ const RecentBytes = 16 << 10
 // Recent keeps the end of what scripts print, in the order in which it comes. The zero value is ready, and may be used
 // by several goroutines.
 type Recent struct {
-	mu  sync.Mutex
-	buf []byte
+	mu    sync.Mutex
+	buf   []byte
+	given bool // somebody else keeps it
+}
+
+// Set replaces what is kept, now and from now on.
+func (t *Recent) Set(text string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.buf, t.given = []byte(text), true
 }
 
 // Add adds lines. It keeps more than is shown, so that a value that is to be hidden only since it was printed is not
@@ -21,6 +29,9 @@ type Recent struct {
 func (t *Recent) Add(lines []string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.given {
+		return
+	}
 	for _, line := range lines {
 		t.buf = append(append(t.buf, line...), '\n')
 	}

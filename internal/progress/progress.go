@@ -95,7 +95,7 @@ func (w *Watch) Journal(j steps.Journal) steps.Journal {
 			pass(list)
 		}
 	}
-	j.Cancelled = w.cancelled
+	j.Cancelled, j.Tail = w.cancelled, w.tail.Set
 	return j
 }
 

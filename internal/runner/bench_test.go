@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"cemli-executor/internal/bundle"
+	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/jobs"
 	"cemli-executor/internal/sandbox"
 	"cemli-executor/internal/store"
@@ -295,6 +296,10 @@ func (b *bench) hasLogs(o jobs.Outcome) {
 		number := strings.TrimLeft(strings.Split(filepath.Base(s.Log), "-")[0], "0")
 		if text, ok := b.box.of(jobs.MailLogs + number); !ok || digest([]byte(text)) != s.LogSHA256 {
 			b.Errorf("%s of %s is %q, %t", s.Log, s.Name, text, ok)
+		}
+		times, _ := b.box.of(jobs.MailLogs + number + jobs.MailTimes)
+		if _, err := evidence.DecodeTimes([]byte(times)); err != nil && s.Status != evidence.StepInterrupted {
+			b.Errorf("the times of %s are %q: %v", s.Log, times, err)
 		}
 	}
 }

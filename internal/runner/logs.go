@@ -4,12 +4,12 @@ import (
 	"bytes"
 	"context"
 	"io"
-	"os"
 	"strconv"
 	"sync"
 	"time"
 
 	"cemli-executor/internal/jobs"
+	"cemli-executor/internal/steps"
 )
 
 // logs stores the logs of steps as these end, beside the steps after them. What could not be stored is tried again at
@@ -25,7 +25,8 @@ type logs struct {
 // stepLog is the log of a step that has ended.
 type stepLog struct {
 	number int
-	file   *os.File // nil: it is empty
+	file   io.ReadSeeker
+	times  []byte // when its lines came; nil: that is not told
 }
 
 const (
@@ -48,10 +49,16 @@ func newLogs(w *work) *logs {
 }
 
 // add takes the log of a step.
-func (l *logs) add(number int, file *os.File) { l.queue <- stepLog{number, file} }
+func (l *logs) add(number int, log steps.Log) {
+	times, err := log.Times.Encode()
+	if err != nil {
+		l.work.log.Error("cannot encode the times of a log", "number", number, "error", err.Error())
+	}
+	l.queue <- stepLog{number, log.File, times}
+}
 
 // lost stores an empty log for a step whose own is lost.
-func (l *logs) lost(number int) { l.queue <- stepLog{number, nil} }
+func (l *logs) lost(number int) { l.queue <- stepLog{number: number, file: bytes.NewReader(nil)} }
 
 // keep stores a log, or keeps it for later.
 func (l *logs) keep(log stepLog) {
@@ -69,26 +76,29 @@ func (l *logs) keep(log stepLog) {
 	log.close()
 }
 
+// put stores a log, after the times of its lines: whoever finds the log finds them.
 func (l *logs) put(ctx context.Context, log stepLog) error {
-	var body io.ReadSeeker = bytes.NewReader(nil)
-	var size int64
-	if log.file != nil {
-		var err error
-		if size, err = log.file.Seek(0, io.SeekEnd); err != nil {
-			return err
-		}
-		if _, err = log.file.Seek(0, io.SeekStart); err != nil {
-			return err
-		}
-		body = log.file
+	name := jobs.MailLogs + strconv.Itoa(log.number)
+	size, err := log.file.Seek(0, io.SeekEnd)
+	if err != nil {
+		return err
 	}
-	_, err := l.work.put(ctx, jobs.MailLogs+strconv.Itoa(log.number), body, size, false)
+	if _, err = log.file.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	if log.times != nil {
+		times := bytes.NewReader(log.times)
+		if _, err := l.work.put(ctx, name+jobs.MailTimes, times, times.Size(), false); err != nil {
+			return err
+		}
+	}
+	_, err = l.work.put(ctx, name, log.file, size, false)
 	return err
 }
 
 func (s stepLog) close() {
-	if s.file != nil {
-		_ = s.file.Close() // it is in memory, and was read
+	if f, ok := s.file.(io.Closer); ok {
+		_ = f.Close() // it is in memory, and was read
 	}
 }
 

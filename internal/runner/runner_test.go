@@ -48,7 +48,7 @@ func TestAJob(t *testing.T) {
 		if o.Runner != want || o.Sandbox.Level == "none" {
 			t.Errorf("%+v %+v", o.Runner, o.Sandbox)
 		}
-		if n := len(b.box.trail); b.box.trail[0] != jobs.MailBegun || b.box.trail[n-1] != jobs.MailOutcome || n != 6 {
+		if n := len(b.box.trail); b.box.trail[0] != jobs.MailBegun || b.box.trail[n-1] != jobs.MailOutcome || n != 8 {
 			t.Errorf("written: %v", b.box.trail)
 		}
 		begun, _ := b.box.of(jobs.MailBegun)
@@ -67,7 +67,7 @@ func TestOnlyOneBegins(t *testing.T) {
 			t.Errorf("call %d: %+v, %v; want %s", i, a, err, want)
 		}
 	}
-	if n := len(b.box.trail); n != 3 { // begun, log, outcome
+	if n := len(b.box.trail); n != 4 { // begun, times, log, outcome
 		t.Errorf("written: %v", b.box.trail)
 	}
 	b.box = &box{objects: map[string][]byte{}}

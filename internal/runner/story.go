@@ -75,7 +75,7 @@ func (w *work) ended(s evidence.Step, log steps.Log) {
 	}
 	w.log.Info("step finished", "step", s.Name, "phase", s.Phase, "status", s.Status, "returncode", s.ReturnCode,
 		"signal", s.Signal, "duration_ms", s.DurationMS, "truncated", s.Truncated)
-	w.logs.add(w.story.begun.Number, log.File)
+	w.logs.add(w.story.begun.Number, log)
 	w.story.ends(s)
 	w.watch.ends()
 }
