@@ -27,8 +27,8 @@ var arrows = map[string]string{
 		internal/folder internal/problem internal/sandbox internal/scratch internal/store manifest`,
 	"executor": `
 		internal/admission internal/claim internal/codes internal/confinement internal/evidence internal/followup
-		internal/intake internal/pipeline internal/problem internal/sandbox internal/secrets internal/steps
-		internal/store internal/uploader internal/workdir manifest`,
+		internal/intake internal/jobs internal/pipeline internal/problem internal/sandbox internal/secrets
+		internal/steps internal/store internal/uploader internal/workdir manifest`,
 	"internal/pipeline": `
 		internal/admission internal/bundle internal/claim internal/codes internal/confinement internal/download
 		internal/evidence internal/fetch internal/followup internal/goback internal/hiding internal/intake

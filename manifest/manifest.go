@@ -74,6 +74,8 @@ type Needs struct {
 	// Network is whether scripts may use more than AF_UNIX sockets; NetworkDeclared is
 	// whether the manifest says so itself.
 	Network, NetworkDeclared bool
+	// RunsOn is the label of the runner that the scripts run on; empty: the environment's default.
+	RunsOn string
 	// Requires maps packages to the ranges of versions that must have succeeded.
 	Requires map[string]string
 }

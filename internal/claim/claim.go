@@ -12,6 +12,7 @@
 //	requests/<environment>/<key>.json        the version that a request with a request_id was of
 //	todo/<environment>/<run_id>.json         the follow-ups that are left of a run with a result
 //	progress/<environment>/<run_id>.json     how far a run is, and whether it is to be cancelled
+//	runners/<environment>/<label>.json       what a runner found of itself when it was last probed
 //	clock/<environment>.json                 written to compare clocks; its contents do not matter
 //
 // A pending request is stored before its claim, and removed when nothing is left to be done for it: listing the

@@ -41,6 +41,9 @@ func (r *run) admit(
 	if err != nil {
 		return nil, err
 	}
+	if _, err := admission.RunnerFor(r.exec.Runners, m); err != nil {
+		problems = append(problems, problem.Of(err, problem.Problem{}).Problems...)
+	}
 	r.result.Policy.Violations = admission.Limited(broken)
 	if err := problem.Join(admission.Limited(append(problems, broken...))); err != nil {
 		return nil, err

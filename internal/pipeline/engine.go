@@ -73,8 +73,10 @@ type Config struct {
 	Children
 }
 
-// Children says how processes are started.
+// Children says where scripts run, and how processes are started.
 type Children struct {
+	// Runners are where steps run apart from this program, the default first; none: they run here.
+	Runners []admission.Runner
 	// Keeper makes the scripts' parent a process of its own, which ends them when this program is killed.
 	Keeper bool
 	// Spawn runs one command until ctx ends; nil: sandbox.Run.
