@@ -32,7 +32,8 @@ func (o Outcome) Brief() Outcome {
 		for i := range steps {
 			s := &steps[i]
 			s.MoreChanged += len(s.ChangedFiles)
-			s.ChangedFiles, s.Outputs, s.Error = nil, unless(s.Status != evidence.StepSkipped, s.Outputs), brief(s.Error)
+			s.ChangedFiles, s.Error = nil, brief(s.Error)
+			s.Outputs = unless(s.Status != evidence.StepSkipped, s.Outputs)
 		}
 	}
 	shorten(o.Steps)

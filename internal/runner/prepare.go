@@ -21,8 +21,11 @@ import (
 	"cemli-executor/internal/workdir"
 )
 
+// place is a job whose place is made.
+type place struct{ *work }
+
 // prepare makes the place where the steps run, with all that they find there. An error says why nothing is begun.
-func (w *work) prepare() (steps.Here, steps.Job, error) {
+func (w place) prepare() (steps.Here, steps.Job, error) {
 	none, job := steps.Here{}, steps.FromDocument(w.job)
 	if err := w.inTime(); err != nil {
 		return none, job, err
@@ -58,7 +61,7 @@ func (w *work) prepare() (steps.Here, steps.Job, error) {
 }
 
 // confinable refuses a job for which scripts cannot be confined as it demands.
-func (w *work) confinable(job steps.Job) error {
+func (w place) confinable(job steps.Job) error {
 	if err := confinement.Available(job.Level); err != nil {
 		return err
 	}
@@ -75,7 +78,7 @@ func (w *work) confinable(job steps.Job) error {
 const recordBytes = 900
 
 // tellable refuses a job whose outcome would be larger than one can be.
-func (w *work) tellable() error {
+func (w place) tellable() error {
 	trial, records := w.nothing(), 0
 	for _, s := range w.job.Plan {
 		record := evidence.Step{Name: s.Name, Phase: s.Phase, Run: s.Run, SHA256: s.SHA256, Status: evidence.StepNotRun}
@@ -97,7 +100,7 @@ func (w *work) tellable() error {
 }
 
 // unpack makes the job's folder, with the package's files.
-func (w *work) unpack(ctx context.Context, job steps.Job) (map[string]steps.File, error) {
+func (w place) unpack(ctx context.Context, job steps.Job) (map[string]steps.File, error) {
 	zip, err := w.archive(ctx)
 	if err != nil {
 		return nil, err
@@ -131,7 +134,7 @@ func (w *work) unpack(ctx context.Context, job steps.Job) (map[string]steps.File
 }
 
 // space is what the package and the restored artifacts take.
-func (w *work) space(archive *bundle.Archive) workdir.Space {
+func (w place) space(archive *bundle.Archive) workdir.Space {
 	need := archive.Footprint()
 	for _, r := range w.job.Restore {
 		need.Bytes, need.Inodes = need.Bytes+r.Size, need.Inodes+1
@@ -140,20 +143,22 @@ func (w *work) space(archive *bundle.Archive) workdir.Space {
 }
 
 // archive is the package: from the call, which was checked, or from the mailbox.
-func (w *work) archive(ctx context.Context) (io.ReaderAt, error) {
+func (w place) archive(ctx context.Context) (io.ReaderAt, error) {
 	want := w.job.Package
 	switch {
 	case want.Size > w.runner.PackageBytes:
-		return nil, other("package", fmt.Errorf("it has %d bytes; at most %d are read", want.Size, w.runner.PackageBytes))
+		most := w.runner.PackageBytes
+		return nil, other("package", fmt.Errorf("it has %d bytes; at most %d are read", want.Size, most))
 	case w.zip != nil:
 		return bytes.NewReader(w.zip), nil
 	}
-	zip, _, err := download.Open(ctx, shelf{mailbox: w.box}, jobs.MailPackage, store.GetOptions{}, func(i store.Info) error {
-		if i.Size != want.Size {
-			return other("package", fmt.Errorf("it has %d bytes", i.Size))
+	known := func(info store.Info) error {
+		if info.Size != want.Size {
+			return other("package", fmt.Errorf("it has %d bytes", info.Size))
 		}
 		return nil
-	})
+	}
+	zip, _, err := download.Open(ctx, shelf{mailbox: w.box}, jobs.MailPackage, store.GetOptions{}, known)
 	switch {
 	case err != nil:
 		return nil, err
@@ -186,10 +191,10 @@ func other(what string, cause error) error {
 }
 
 // restore puts an artifact of an earlier run where its scripts had left it.
-func (w *work) restore(ctx context.Context, a evidence.Artifact) error {
+func (w place) restore(ctx context.Context, a evidence.Artifact) error {
 	what := "artifact " + a.Name
-	if a.Size > w.job.Limits.ArtifactBytes {
-		return other(what, fmt.Errorf("it has %d bytes; at most %d are restored", a.Size, w.job.Limits.ArtifactBytes))
+	if most := w.job.Limits.ArtifactBytes; a.Size > most {
+		return other(what, fmt.Errorf("it has %d bytes; at most %d are restored", a.Size, most))
 	}
 	body, info, err := w.box.Get(ctx, a.Object, 0, 0)
 	if err != nil {

@@ -1,8 +1,8 @@
 // Package runner does what a runner does with a call: a job in, an answer out.
 //
 // A runner decides nothing but whether a job begins, and that only once. It refuses, before it has done anything, a job
-// that it could not carry to its end. Then it creates begun.json in the job's mailbox: whoever creates it has decided, so
-// that a call that is lost, late, doubled or withdrawn starts nothing twice. From there on the job has an outcome,
+// that it could not carry to its end. Then it creates begun.json in the job's mailbox: whoever creates it has decided,
+// so that a call that is lost, late, doubled or withdrawn starts nothing twice. From there on the job has an outcome,
 // whatever happens to it. What cannot be begun for want of a tool, a level, the package's bytes or time is an outcome,
 // too: nothing was executed.
 //
@@ -89,8 +89,8 @@ func New(c Config) *Runner {
 }
 
 // Serve does the job that it is called with, and answers. The context must have the deadline at which this call is
-// ended; that whoever has called goes away ends nothing. An error says that the call has failed: nothing was done, unless
-// the job has an outcome that cannot be told. What is no job has the code runner.job.
+// ended; that whoever has called goes away ends nothing. An error says that the call has failed: nothing was done,
+// unless the job has an outcome that cannot be told. What is no job has the code runner.job.
 func (r *Runner) Serve(ctx context.Context, call []byte) (answer []byte, err error) {
 	job, zip, err := jobs.DecodeJob(call)
 	if err != nil {

@@ -67,17 +67,20 @@ func (w *work) ended(s evidence.Step, log steps.Log) {
 		w.log.Error("cannot write the whole log", "step", s.Name, "error", log.Err.Error())
 	}
 	if w.runner.Tails {
-		for stream, text := range map[evidence.Stream]string{evidence.Stdout: s.StdoutTail, evidence.Stderr: s.StderrTail} {
-			if text != "" {
-				w.log.Info("output", "step", s.Name, "stream", stream, "line", text)
-			}
-		}
+		w.tail(s.Name, evidence.Stdout, s.StdoutTail)
+		w.tail(s.Name, evidence.Stderr, s.StderrTail)
 	}
 	w.log.Info("step finished", "step", s.Name, "phase", s.Phase, "status", s.Status, "returncode", s.ReturnCode,
 		"signal", s.Signal, "duration_ms", s.DurationMS, "truncated", s.Truncated)
 	w.logs.add(w.story.begun.Number, log)
 	w.story.ends(s)
 	w.watch.ends()
+}
+
+func (w *work) tail(step string, stream evidence.Stream, text string) {
+	if text != "" {
+		w.log.Info("output", "step", step, "stream", stream, "line", text)
+	}
 }
 
 func (s *story) begins(b steps.Beginning) {

@@ -47,7 +47,9 @@ func (w *work) begin(call context.Context) error {
 	nonce := make([]byte, 16)
 	_, _ = rand.Read(nonce) // it never fails
 	sent := time.Now()
-	begun := jobs.Begun{Job: w.job.Job, By: jobs.ByRunner, Nonce: hex.EncodeToString(nonce), At: sent.Truncate(time.Second)}
+	begun := jobs.Begun{
+		Job: w.job.Job, By: jobs.ByRunner, Nonce: hex.EncodeToString(nonce), At: sent.Truncate(time.Second),
+	}
 	doc, err := begun.Encode()
 	if err != nil {
 		return err
@@ -62,8 +64,8 @@ func (w *work) begin(call context.Context) error {
 	return nil
 }
 
-// limit says when the job ends: by the store's clock, which was at a time when begun.json was stored, after it was sent.
-// No script runs so late that this call's own end, by this machine's clock, leaves less time for storing.
+// limit says when the job ends: by the store's clock, which was at a time when begun.json was stored, after it was
+// sent. No script runs so late that this call's own end, by this machine's clock, leaves less time for storing.
 func (w *work) limit(call context.Context, sent, at time.Time) {
 	if at.IsZero() {
 		at = sent.Round(0)
@@ -105,7 +107,7 @@ func (w *work) do() (o jobs.Outcome) {
 		}
 		w.logs.rest()
 	}()
-	here, job, err := w.prepare()
+	here, job, err := place{w}.prepare()
 	if late := w.inTime(); late != nil {
 		err = late // what was ended for that may say something else
 	}
@@ -179,7 +181,9 @@ const maxText = 5000
 
 // short is a problem that fits a document.
 func short(p problem.Problem) problem.Problem {
-	p.Where, p.Message, p.Hint = evidence.Cut(p.Where, maxText), evidence.Cut(p.Message, maxText), evidence.Cut(p.Hint, maxText)
+	for _, text := range []*string{&p.Where, &p.Message, &p.Hint} {
+		*text = evidence.Cut(*text, maxText)
+	}
 	return p
 }
 
