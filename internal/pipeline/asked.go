@@ -37,6 +37,9 @@ func (r *decided) bound(ctx context.Context) (context.Context, context.CancelFun
 	if hard, ok := ctx.Deadline(); ok && hard.Add(-r.exec.Reserve).Before(end) {
 		end = hard.Add(-r.exec.Reserve)
 	}
+	if r.exec.Apart != nil {
+		end = r.exec.Apart.StopAt(end)
+	}
 	if time.Until(end) <= grace {
 		return nil, nil, r.exec.NoTime(r.killAt)
 	}
