@@ -326,6 +326,7 @@ func (h *handler) executor() executor.Config {
 	if h.config.WriteLog.Log != "" {
 		config.WriteLog = h.writes
 	}
+	config.Apart, config.SecretVersion = h.desk(), h.secretAgain
 	if onFunctions(identity.FunctionID) { // a Fn server has no detached invocations, and no function of it an OCID
 		config.Invoke = h.invoke
 	}

@@ -48,7 +48,7 @@ type Mailbox struct {
 }
 
 // Runner is a function that does jobs.
-type Runner struct{ Kind, ID, Label string }
+type Runner struct{ Label, Kind, ID string }
 
 // Package is the package whose scripts a job runs.
 type Package struct {
@@ -135,8 +135,8 @@ func (p *Place) Record() *claim.Apart {
 	return &record
 }
 
-// Check checks nothing: whether a runner has the tools that a job needs, it says itself before it begins.
-func (p *Place) Check(steps.Job) error { return nil }
+// Runner is the runner.
+func (p *Place) Runner() Runner { return p.order.Runner }
 
 // Describe describes for a result where the steps ran.
 func (p *Place) Describe() *evidence.Apart {

@@ -182,7 +182,7 @@ func (r *run) resume(ctx context.Context, held *claim.Held) (steps.Job, error) {
 	if err != nil {
 		return job, err
 	}
-	r.place, r.job = place, job
+	r.place, r.job, r.runner = place, job, place.Runner()
 	return job, nil
 }
 
@@ -240,4 +240,21 @@ func (r *run) endMailbox() {
 	} else if p := r.away(); p != nil {
 		p.EndMailbox(ctx)
 	}
+}
+
+// lastProbe reads, beside other work, what the runner found of itself when it was last probed.
+func (r *run) lastProbe(ctx context.Context) <-chan claim.Runner {
+	found := make(chan claim.Runner, 1)
+	if r.away() == nil {
+		found <- claim.Runner{}
+		return found
+	}
+	go func() {
+		probed, err := claim.RunnersOf(r.exec.Book).Of(ctx, r.runner.Label, r.runner.ID)
+		if err != nil || probed == nil {
+			probed = &claim.Runner{} // the result says nothing of it
+		}
+		found <- *probed
+	}()
+	return found
 }

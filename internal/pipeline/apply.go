@@ -195,7 +195,9 @@ func (r *run) follow(ctx context.Context, do func(steps.Journal) (steps.Outcome,
 		Book: r.exec.Book, ID: r.result.RunID, Begun: r.begun, Mask: r.hides.Masker.String, Log: r.log,
 		Undoes: r.job.Undo == steps.UndoOnly,
 	})
+	probed := r.lastProbe(ctx)
 	outcome, err := do(watch.Journal(r.journal(ctx)))
+	r.probed = <-probed
 	written, by := watch.Stop()
 	r.claim.Watched = written || r.claim.Watched
 	switch {

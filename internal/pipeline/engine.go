@@ -53,8 +53,7 @@ type Config struct {
 	Identity evidence.Identity
 	Log      *slog.Logger
 	// Apart sends the scripts to runners; nil: they run here.
-	Apart   *apart.Desk
-	Runners []apart.Runner // the first one is for packages that name none
+	Apart *apart.Desk
 	// Announce announces a run after its result is stored; nil: runs are not announced.
 	Announce func(context.Context, evidence.Result) error
 	// WriteLog reads OCI's log of writes to Packages, to find out who uploaded what; nil: that is not looked up.

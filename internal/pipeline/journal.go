@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"cemli-executor/internal/claim"
+	"cemli-executor/internal/confinement"
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/problem"
 	"cemli-executor/internal/results"
@@ -157,7 +158,10 @@ func (r *found) takeOutcome(o steps.Outcome) {
 		r.result.Apart = p.Describe()
 	}
 	r.result.Steps, r.result.Rollback = o.Steps, o.Rollback
-	if o.Layers != (sandbox.Layers{}) {
+	switch {
+	case r.away() != nil:
+		r.result.Sandbox = confinement.Apart(r.job.Network, o.Layers, r.probed.Credentials, r.probed.Probed)
+	case o.Layers != (sandbox.Layers{}):
 		r.confinedBy(o.Layers)
 	}
 	if undo := o.Rollback; undo != nil && undo.Status != evidence.StepSuccess {

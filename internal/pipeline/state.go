@@ -75,6 +75,7 @@ type found struct {
 	kept    bool // there is a copy of the package, or is going to be
 	zip     *download.Object
 	runner  apart.Runner // of the steps, if they are apart
+	probed  claim.Runner // what it found of itself; zero: nothing is known
 	box     *apart.Box   // the mailbox of a job; nil: none is made
 	place   place        // where the steps run; nil: that is not settled yet
 }
@@ -196,6 +197,10 @@ func (r *decided) planned() sandbox.Layers { return confinement.Planned(r.level,
 
 // confinedBy notes in the result which layers are in force.
 func (r *decided) confinedBy(l sandbox.Layers) {
+	if r.exec.Apart != nil {
+		r.result.Sandbox = confinement.Apart(r.job.Network, sandbox.Layers{}, "", time.Time{})
+		return
+	}
 	r.result.Sandbox = confinement.Describe(r.level, r.job.Network, l)
 }
 
