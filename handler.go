@@ -79,7 +79,7 @@ func (h *handler) call(ctx context.Context, in io.Reader) (answer []byte, err er
 		}
 	}()
 	if !h.busy.TryLock() {
-		return h.refuse(in, problem.New(problem.Problem{
+		return runnerRole{h}.refuse(in, problem.New(problem.Problem{
 			Code: "trigger.busy", Message: "another call is running in this process",
 			Hint: "try again when it has ended",
 		}, nil))
@@ -87,7 +87,7 @@ func (h *handler) call(ctx context.Context, in io.Reader) (answer []byte, err er
 	defer h.busy.Unlock()
 	if err := h.container.Doubtful(); err != nil {
 		if h.config.Apart.IsRunner {
-			return h.refuse(in, err)
+			return runnerRole{h}.refuse(in, err)
 		}
 		return nil, err // this program is about to end: another one is to do it
 	}
@@ -105,9 +105,9 @@ func (h *handler) call(ctx context.Context, in io.Reader) (answer []byte, err er
 	}
 	switch isJob := jobs.IsJob(body); {
 	case h.config.Apart.IsRunner && isJob:
-		return h.job(ctx, caller, body)
+		return runnerRole{h}.job(ctx, caller, body)
 	case h.config.Apart.IsRunner:
-		return h.notAJob(ctx, body)
+		return runnerRole{h}.notAJob(ctx, body)
 	case isJob:
 		return json.Marshal(refusal(wrongRole("a job was sent to an executor, which does none")))
 	}
@@ -141,7 +141,7 @@ func (h *handler) unconfigured(call trigger.Call) ([]byte, error) {
 func (h *handler) serve(
 	ctx context.Context, call trigger.Call, callID string, by []evidence.Requester,
 ) ([]byte, error) {
-	ctx, cancel := h.bounded(ctx, callID)
+	ctx, cancel := bounded(ctx, h.log, callID)
 	defer cancel()
 	run := executor.New(h.executor())
 	var answers []any
@@ -164,11 +164,11 @@ func (h *handler) serve(
 }
 
 // bounded returns a context with a deadline.
-func (h *handler) bounded(ctx context.Context, callID string) (context.Context, context.CancelFunc) {
+func bounded(ctx context.Context, log *slog.Logger, callID string) (context.Context, context.CancelFunc) {
 	if _, ok := ctx.Deadline(); ok {
 		return ctx, func() {}
 	}
-	h.log.Warn("the call has no readable Fn-Deadline", "call_id", callID, "assumed", noDeadline.String())
+	log.Warn("the call has no readable Fn-Deadline", "call_id", callID, "assumed", noDeadline.String())
 	return context.WithTimeout(ctx, noDeadline)
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"log/slog"
 	"path/filepath"
 	"time"
 
@@ -27,17 +28,17 @@ func (h *handler) probe(ctx context.Context, run *executor.Executor, q executor.
 	if !q.Verdict {
 		return found
 	}
-	h.told(found.Lines, q.CallID)
+	told(h.log, found.Lines, q.CallID)
 	return found.OK
 }
 
 // told logs what a probe has found.
-func (h *handler) told(lines []executor.ProbeLine, callID string) {
+func told(log *slog.Logger, lines []executor.ProbeLine, callID string) {
 	for _, line := range lines {
 		if line.OK {
-			h.log.Info("probe", "call_id", callID, "what", line.What, "says", line.Says)
+			log.Info("probe", "call_id", callID, "what", line.What, "says", line.Says)
 		} else {
-			h.log.Error("probe", "call_id", callID, "what", line.What, "code", line.Code, "error", line.Says,
+			log.Error("probe", "call_id", callID, "what", line.What, "code", line.Code, "error", line.Says,
 				"cure", line.Cure)
 		}
 	}
@@ -68,7 +69,7 @@ func (h *handler) checks() []executor.ProbeCheck {
 		}
 	}
 	checks := []executor.ProbeCheck{
-		{What: "topic", Try: said(topic)}, vault, itself, {What: "container", Try: said(h.place())},
+		{What: "topic", Try: said(topic)}, vault, itself, {What: "container", Try: said(placeOf(h.container))},
 	}
 	if h.config.WriteLog.Log != "" {
 		checks = append(checks, executor.ProbeCheck{What: "write_log", Try: func(ctx context.Context) (string, error) {

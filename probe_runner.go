@@ -9,19 +9,19 @@ import (
 	"time"
 
 	"cemli-executor/executor"
+	"cemli-executor/internal/container"
 	"cemli-executor/internal/jobs"
 	"cemli-executor/internal/oci"
-	"cemli-executor/internal/problem"
 )
 
-// probeOfRunner is what a runner finds of itself. If asked for a verdict, it answers yes or no, and logs the rest.
-func (h *handler) probeOfRunner(ctx context.Context, q executor.Request) any {
+// probe is what a runner finds of itself. If asked for a verdict, it answers yes or no, and logs the rest.
+func (h runnerRole) probe(ctx context.Context, q executor.Request) any {
 	token, credentials := h.tryToken(ctx)
 	run := executor.New(h.executor())
 	found := run.ProbeMachine(ctx, executor.Probing{
 		Problems: h.problems, Credentials: h.config.Credentials, Checks: h.ofRunner(),
 	})
-	if h.told(found.Lines, q.CallID); q.Verdict {
+	if told(h.log, found.Lines, q.CallID); q.Verdict {
 		return found.OK && credentials != jobs.CredentialsGranted
 	}
 	answer := jobs.Probed{
@@ -38,25 +38,25 @@ func (h *handler) probeOfRunner(ctx context.Context, q executor.Request) any {
 
 // ofRunner are the checks that a runner has besides those of its machine. They say what is open, and all of it may be:
 // what follows from that is for those who send jobs.
-func (h *handler) ofRunner() []executor.ProbeCheck {
+func (h runnerRole) ofRunner() []executor.ProbeCheck {
 	return []executor.ProbeCheck{
-		{What: "container", Try: func(context.Context) (string, error) { return h.place(), nil }},
+		{What: "container", Try: func(context.Context) (string, error) { return placeOf(h.container), nil }},
 		{What: "init", Try: func(context.Context) (string, error) { return h.concealed(), nil }},
 		{What: "user_namespaces", Try: userNamespaces},
 		{What: "metadata", Try: metadata},
 	}
 }
 
-// place says whose the container is.
-func (h *handler) place() string {
-	if own, why := h.container.Own(); !own {
+// placeOf says whose a container is.
+func placeOf(c *container.Container) string {
+	if own, why := c.Own(); !own {
 		return "shared, so only a run's own folder is cleaned, and only what the kernel hides is hidden: " + why
 	}
 	return "the function's own: scripts leave nothing in it"
 }
 
 // concealed says whether a script can wait in another process for the next job.
-func (h *handler) concealed() string {
+func (h runnerRole) concealed() string {
 	err := h.container.Conceal()
 	_, gaps := executor.New(h.executor()).Confinement()
 	for _, gap := range gaps {
@@ -103,15 +103,16 @@ func metadata(ctx context.Context) (string, error) {
 const tokenTime = 20 * time.Second
 
 // tryToken tries with this function's own identity what it must not be able to do: scripts have it, too.
-func (h *handler) tryToken(ctx context.Context) (lines []executor.ProbeLine, credentials string) {
+func (h runnerRole) tryToken(ctx context.Context) (lines []executor.ProbeLine, credentials string) {
 	ctx, cancel := context.WithTimeout(ctx, tokenTime)
 	defer cancel()
-	if !h.client.HasCredentials() {
-		return []executor.ProbeLine{{What: "token", OK: true, Says: "none: there is no identity that scripts could take"}},
-			jobs.CredentialsNone
+	all := h.client.TryGrants(ctx, h.config.Identity.FunctionID)
+	if all == nil {
+		none := executor.ProbeLine{What: "token", OK: true, Says: "none: there is no identity that scripts could take"}
+		return []executor.ProbeLine{none}, jobs.CredentialsNone
 	}
 	credentials = jobs.CredentialsUngranted
-	for _, tried := range h.client.TryGrants(ctx, h.config.Identity.FunctionID) {
+	for _, tried := range all {
 		line := executor.ProbeLine{What: "token: " + tried.What, OK: true}
 		switch {
 		case tried.Err == nil:
@@ -119,7 +120,7 @@ func (h *handler) tryToken(ctx context.Context) (lines []executor.ProbeLine, cre
 			line.OK, line.Code, line.Says = false, "runner.granted", "it was granted, and scripts can do it, too"
 			line.Cure = "take the runner out of every policy and dynamic group that matches it"
 		case errors.Is(tried.Err, oci.ErrUntried):
-			line.Says = "it could not be tried: " + problem.Of(tried.Err, problem.Problem{Message: tried.Err.Error()}).Message()
+			line.Says = "it could not be tried: " + tried.Err.Error()
 		default:
 			line.Says = "refused"
 		}

@@ -15,8 +15,11 @@ import (
 	"cemli-executor/internal/trigger"
 )
 
+// runnerRole is the handler as that of a runner.
+type runnerRole struct{ *handler }
+
 // newRunner makes the runner that this function is, if that is its role.
-func (h *handler) newRunner() *runner.Runner {
+func (h runnerRole) newRunner() *runner.Runner {
 	c := h.config
 	config := runner.Config{
 		Kind: "function", Version: c.Identity.ExecutorVersion, Image: c.Identity.Image, WorkDir: c.WorkDir,
@@ -31,7 +34,7 @@ func (h *handler) newRunner() *runner.Runner {
 }
 
 // openMailbox opens the mailbox of a job, without this function's own identity.
-func (h *handler) openMailbox(address string) (runner.Mailbox, error) {
+func (h runnerRole) openMailbox(address string) (runner.Mailbox, error) {
 	box, err := oci.OpenMailbox(address, oci.Options{Endpoint: h.config.Endpoint})
 	if err != nil {
 		return nil, err
@@ -41,11 +44,11 @@ func (h *handler) openMailbox(address string) (runner.Mailbox, error) {
 
 // job does a job. What is none for this runner is answered; a call fails only where it is not known whether a job has
 // begun, or it has an outcome that cannot be told.
-func (h *handler) job(ctx context.Context, c caller, body []byte) ([]byte, error) {
+func (h runnerRole) job(ctx context.Context, c caller, body []byte) ([]byte, error) {
 	if len(h.problems) > 0 {
 		return h.refuseJob(body, problem.Join(h.problems))
 	}
-	ctx, cancel := h.bounded(ctx, c.callID)
+	ctx, cancel := bounded(ctx, h.log, c.callID)
 	defer cancel()
 	answer, err := h.runner.Serve(ctx, body)
 	if problem.CodeOf(err) == "runner.job" {
@@ -56,10 +59,10 @@ func (h *handler) job(ctx context.Context, c caller, body []byte) ([]byte, error
 }
 
 // notAJob answers a probe of a runner, and refuses everything else.
-func (h *handler) notAJob(ctx context.Context, body []byte) ([]byte, error) {
+func (h runnerRole) notAJob(ctx context.Context, body []byte) ([]byte, error) {
 	call, err := trigger.Decode(body, nil, trigger.Buckets{})
 	if err == nil && asksProbe(call) {
-		return json.Marshal(h.probeOfRunner(ctx, call.Items[0].Request))
+		return json.Marshal(h.probe(ctx, call.Items[0].Request))
 	}
 	why := wrongRole("this function is a runner, and takes jobs alone")
 	h.log.Error("request refused", "code", problem.CodeOf(why), "error", why.Error())
@@ -67,9 +70,9 @@ func (h *handler) notAJob(ctx context.Context, body []byte) ([]byte, error) {
 }
 
 // refuse answers a call that is not looked at, in the form in which its sender expects it.
-func (h *handler) refuse(in io.Reader, why error) ([]byte, error) {
+func (h runnerRole) refuse(in io.Reader, why error) ([]byte, error) {
 	if !h.config.Apart.IsRunner {
-		return json.Marshal(refusal(why))
+		return json.Marshal(refusal(why)) // which needs no look at the call
 	}
 	body, err := io.ReadAll(io.LimitReader(in, trigger.MaxBody+1))
 	if err != nil {
@@ -79,7 +82,7 @@ func (h *handler) refuse(in io.Reader, why error) ([]byte, error) {
 }
 
 // refuseJob answers a call of a runner with the reason why it does nothing.
-func (h *handler) refuseJob(body []byte, why error) ([]byte, error) {
+func (h runnerRole) refuseJob(body []byte, why error) ([]byte, error) {
 	if jobs.IsJob(body) {
 		if answer, err := h.runner.Refuse(body, why); err == nil {
 			return answer, nil

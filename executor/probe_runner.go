@@ -6,8 +6,8 @@ import (
 	"cemli-executor/internal/confinement"
 )
 
-// ProbeMachine is the part of a probe that is about the machine alone, as a runner has it, and more checks. No service is
-// asked for it.
+// ProbeMachine is the part of a probe that is about the machine alone, as a runner has it, and more checks. No service
+// is asked for it.
 func (e *Executor) ProbeMachine(ctx context.Context, more Probing) Probe {
 	p := Probe{Action: ActionProbe, Environment: e.Environment, Version: e.Identity.ExecutorVersion, OK: true}
 	p.Lines = configured(more.Problems)

@@ -185,7 +185,7 @@ func (s shelf) Get(ctx context.Context, name string, o store.GetOptions) (io.Rea
 func other(what string, cause error) error {
 	return problem.New(problem.Problem{
 		Code: "runner.package", Where: what,
-		Message: "the " + what + " in the mailbox is not what the job names: " + cause.Error() + "; nothing was executed",
+		Message: "the " + what + " is not what the job names: " + cause.Error() + "; nothing was executed",
 		Hint:    "see who else may write to the jobs bucket",
 	}, cause)
 }
