@@ -94,8 +94,8 @@ func TestTogetherWithAnExecutor(t *testing.T) {
 				Begins: func(context.Context, steps.Beginning) error { return nil },
 				Ended: func(s evidence.Step, log steps.Log) {
 					text, err := io.ReadAll(log.File)
-					if err := errors.Join(err, log.Err); err != nil {
-						t.Errorf("%s: %v", s.Name, err)
+					if err := errors.Join(err, log.Err); err != nil || log.Times.SchemaVersion == 0 {
+						t.Errorf("%s: %v, %+v", s.Name, err, log.Times)
 					}
 					told = append(told, s.Run+": "+string(text))
 				},

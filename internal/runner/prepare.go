@@ -39,7 +39,7 @@ func (w place) prepare() (steps.Here, steps.Job, error) {
 	if err := w.tellable(); err != nil {
 		return none, job, err
 	}
-	ctx, cancel := context.WithDeadline(w.hidden, w.stop)
+	ctx, cancel := context.WithDeadline(w.base, w.stop)
 	defer cancel()
 	files, err := w.unpack(ctx, job)
 	if err != nil {
