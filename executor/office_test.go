@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"testing"
 	"time"
 
 	"cemli-executor/executor"
@@ -40,6 +41,14 @@ type office struct {
 	deliver func(ctx context.Context, call []byte) ([]byte, error)
 	// detached are the calls that nobody waits for.
 	detached sync.WaitGroup
+}
+
+// here skips a test of what is otherwise where steps run apart.
+func here(t *testing.T, why string) {
+	t.Helper()
+	if everyRunApart {
+		t.Skip("where steps run apart " + why)
+	}
 }
 
 // mail is a mailbox in the office.
@@ -84,6 +93,20 @@ func (b *bench) apart() *office {
 			return mail{folder, strings.TrimPrefix(at, address), o.usable}, nil
 		},
 		Log: slog.New(slog.NewJSONHandler(o.log, nil)),
+		Lines: func(*slog.Logger) func([]string) {
+			log := slog.New(slog.NewJSONHandler(b.log, nil)) // where tests look for them
+			return func(lines []string) {
+				for _, line := range lines {
+					log.Info("output of the runner", "line", line)
+				}
+			}
+		},
+		Spawn: func(ctx context.Context, c sandbox.Command) (sandbox.Outcome, error) {
+			if b.config.Spawn != nil {
+				return b.config.Spawn(ctx, c)
+			}
+			return sandbox.Run(ctx, c)
+		},
 	})
 	o.deliver = o.call
 	o.desk = &apart.Desk{
