@@ -13,6 +13,7 @@ import (
 	"cemli-executor/internal/followup"
 	"cemli-executor/internal/intake"
 	"cemli-executor/internal/problem"
+	"cemli-executor/internal/verdict"
 	"cemli-executor/manifest"
 )
 
@@ -55,7 +56,7 @@ func (r *acquired) accept(ctx context.Context, m *manifest.Manifest) error {
 	case found == claim.DiedRunning:
 		var ended bool
 		if ended, err = r.exec.Follower.EndDead(ctx, claimed); err == nil {
-			err = lostRace(ended, claimed)
+			err = verdict.LostRace(ended, claimed)
 		}
 	case found == claim.Theirs && claimed.State == claim.Done && made:
 		r.exec.Book.Remove(ctx, r.pending) // this accepted a request again that is already done
@@ -69,7 +70,7 @@ func (r *acquired) accept(ctx context.Context, m *manifest.Manifest) error {
 	}
 	r.takeOn(claimed)
 	if claimed.Sets != nil {
-		return splitUp(claimed, m != nil && m.OnSetFailure == manifest.OnSetFailureContinue)
+		return verdict.SplitUp(claimed, m != nil && m.OnSetFailure == manifest.OnSetFailureContinue)
 	}
 	if err := r.sameVersion(ctx); err != nil {
 		return err
@@ -115,7 +116,7 @@ func (r *asked) setsOf(m *manifest.Manifest) []string {
 // package may run again. Otherwise it returns a duplicate verdict.
 func (r *acquired) nextAttempt(ctx context.Context, claimed *claim.Held) error {
 	if claimed.State != claim.Done || !r.exec.Follower.MayRepeat(claimed, claimed.Status) {
-		return duplicateOf(claimed.Claim)
+		return verdict.DuplicateOf(claimed.Claim)
 	}
 	// The follow-ups of the attempt before come first, as its claim is about to be overwritten.
 	if len(claimed.FollowUps) > 0 {
@@ -133,20 +134,12 @@ func (r *acquired) nextAttempt(ctx context.Context, claimed *claim.Held) error {
 	before := claimed.RunID
 	id := fmt.Sprintf("%s-%d", r.newRunID(), claimed.Attempt+1)
 	if ok, err := claimed.NextAttempt(ctx, request, r.newLease, id); err != nil || !ok {
-		return errors.Join(err, lostRace(ok || err != nil, claimed))
+		return errors.Join(err, verdict.LostRace(ok || err != nil, claimed))
 	}
 	if r.request.PreviousRun() == "" {
 		r.result.PreviousRunID = before
 	}
 	return nil
-}
-
-// lostRace returns a duplicate verdict if another invocation changed the claim first.
-func lostRace(ok bool, claimed *claim.Held) error {
-	if ok {
-		return nil
-	}
-	return duplicateOf(claimed.Claim)
 }
 
 // takeOn gives the run the id, the attempt and the pinned bytes that its claim names.
@@ -213,7 +206,7 @@ func (r *acquired) acceptRefused(ctx context.Context) error {
 		case err != nil:
 			return err
 		case other != nil:
-			return duplicateOf(other.Claim)
+			return verdict.DuplicateOf(other.Claim)
 		}
 	}
 	return r.accept(ctx, nil)

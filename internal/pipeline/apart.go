@@ -15,6 +15,7 @@ import (
 	"cemli-executor/internal/intake"
 	"cemli-executor/internal/steps"
 	"cemli-executor/internal/store"
+	"cemli-executor/internal/verdict"
 	"cemli-executor/internal/workdir"
 	"cemli-executor/manifest"
 )
@@ -67,7 +68,7 @@ func (r *acquired) unlessTaken(ok bool) error {
 		return nil
 	}
 	r.group = nil // it is that invocation's
-	return &verdict{kind: later, why: "another invocation has gone on with the run"}
+	return verdict.PutOff("another invocation has gone on with the run", "")
 }
 
 // noteApart notes in the claim that a runner is asked to begin, or how far it is. Claim and group are the run's until
@@ -99,12 +100,12 @@ func (r *run) withdrawn(ctx context.Context, by *evidence.Cancellation, why erro
 
 // left ends this invocation's part in a run whose steps are apart and go on.
 func (r *run) left(ctx context.Context) error {
-	v := &verdict{kind: later, why: "the run goes on in its runner, and another invocation stays with it"}
+	v := verdict.PutOff("the run goes on in its runner, and another invocation stays with it", "")
 	if r.exec.Invoke != nil {
-		v.handOff = r.pending
+		v.HandOff = r.pending
 	}
 	if _, err := r.claim.Attend(context.WithoutCancel(ctx), r.exec.Now().Add(-2*claim.MaxSkew)); err != nil {
-		v.handOff = "" // it would find the run attended
+		v.HandOff = "" // it would find the run attended
 	}
 	return v
 }
@@ -140,7 +141,7 @@ func (e *Engine) accepted(ctx context.Context, held *claim.Held) (request intake
 func (r *run) attend(ctx context.Context, held *claim.Held) error {
 	ok, err := held.Adopt(ctx, r.exec.Now().Add(apart.Attending))
 	if err != nil || !ok {
-		return errors.Join(err, lostRace(ok || err != nil, held))
+		return errors.Join(err, verdict.LostRace(ok || err != nil, held))
 	}
 	job, err := r.resume(ctx, held)
 	if err != nil {

@@ -15,6 +15,7 @@ import (
 	"cemli-executor/internal/progress"
 	"cemli-executor/internal/secrets"
 	"cemli-executor/internal/steps"
+	"cemli-executor/internal/verdict"
 	"cemli-executor/manifest"
 )
 
@@ -205,7 +206,7 @@ func (r *run) follow(ctx context.Context, do func(steps.Journal) (steps.Outcome,
 		return r.withdrawn(ctx, by, err)
 	case errors.Is(err, apart.ErrLeft):
 		return r.left(ctx)
-	case verdictOf(err).kind == later:
+	case verdict.Of(err).Kind == verdict.Later:
 		return err
 	}
 	r.takeOutcome(outcome)

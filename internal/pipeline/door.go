@@ -10,6 +10,7 @@ import (
 	"cemli-executor/internal/hiding"
 	"cemli-executor/internal/intake"
 	"cemli-executor/internal/problem"
+	"cemli-executor/internal/verdict"
 )
 
 // Invocation is what a run has to know of the invocation that makes it.
@@ -108,7 +109,7 @@ func (e *Engine) SkipSet(
 		return r.ended(), err
 	}
 	r.request.Namespace = namespace
-	err = r.end(ctx, afterFailedSet(failed))
+	err = r.end(ctx, verdict.AfterFailedSet(failed))
 	return r.ended(), err
 }
 
@@ -117,11 +118,11 @@ func (r *run) ended() Ended {
 	end := Ended{
 		Result: r.result, Request: r.request, Created: r.created, Hides: r.hides, Left: r.released, HandOff: r.handOff,
 	}
-	switch v := r.allSets; v.kind {
-	case duplicate:
-		end.Sets = &Sets{Claim: v.claim}
-	case split:
-		end.Sets = &Sets{Claim: v.sets.Claim, Acquired: v.sets, KeepGoing: v.keepGoing}
+	switch v := r.allSets; v.Kind {
+	case verdict.Duplicate:
+		end.Sets = &Sets{Claim: v.Claim}
+	case verdict.Split:
+		end.Sets = &Sets{Claim: v.Sets.Claim, Acquired: v.Sets, KeepGoing: v.KeepGoing}
 	}
 	return end
 }

@@ -17,6 +17,7 @@ import (
 	"cemli-executor/internal/followup"
 	"cemli-executor/internal/problem"
 	"cemli-executor/internal/store"
+	"cemli-executor/internal/verdict"
 )
 
 // end acts on the verdict or the failure that stopped its stages. It stores the evidence that is not stored yet,
@@ -32,23 +33,23 @@ func (r *run) end(ctx context.Context, failure error) error {
 			failure, unknown = err, errors.Is(err, store.ErrRefused)
 		}
 	}
-	if r.claim == nil && failure != nil && !verdictOf(failure).ofAllSets() {
+	if r.claim == nil && failure != nil && !verdict.Of(failure).OfAllSets() {
 		// The watch starts with the first result.
 		if err := r.checkWatch(ctx); err != nil {
 			failure, unknown = err, errors.Is(err, store.ErrRefused)
 		}
 	}
-	switch v := verdictOf(failure); {
-	case v.ofAllSets():
+	switch v := verdict.Of(failure); {
+	case v.OfAllSets():
 		r.allSets = v // this was no run
 		return nil
-	case v.kind == duplicate:
+	case v.Kind == verdict.Duplicate:
 		r.leave(ctx)
-		r.isDuplicate(v.claim)
+		r.isDuplicate(v.Claim)
 		return nil
-	case v.kind == hasResult && !r.started:
+	case v.Kind == verdict.HasResult && !r.started:
 		return r.adoptResult(ctx, failure)
-	case v.kind == later:
+	case v.Kind == verdict.Later:
 		r.postpone(ctx, v)
 		return nil
 	case unknown, !r.started && Retryable(failure) && r.triesLeft(failure):
@@ -58,7 +59,7 @@ func (r *run) end(ctx context.Context, failure error) error {
 	r.conclude(failure)
 	stop := r.keepNoting(ctx)
 	err := r.commit(ctx)
-	other := err != nil && verdictOf(err).kind == hasResult
+	other := err != nil && verdict.Of(err).Kind == verdict.HasResult
 	stop(err == nil || other)
 	switch {
 	case other:
@@ -88,7 +89,7 @@ func (r *acquired) forEvidence(ctx context.Context) (context.Context, context.Ca
 // endsRequest reports whether a failure before the claim ends the request: it is about one version of the object, or
 // one event.
 func (r *run) endsRequest(failure error) bool {
-	if kind := verdictOf(failure).kind; failure == nil || Retryable(failure) || kind == duplicate || kind == split {
+	if kind := verdict.Of(failure).Kind; failure == nil || Retryable(failure) || kind == verdict.Duplicate || kind == verdict.Split {
 		return false
 	}
 	return (r.request.ETag != "" || r.request.OnEvent) && r.request.Bucket == r.exec.Packages.Name()
@@ -114,10 +115,10 @@ func (r *run) retryLater(ctx context.Context, failure error) {
 }
 
 // postpone ends a run that is served later.
-func (r *run) postpone(ctx context.Context, v verdict) {
+func (r *run) postpone(ctx context.Context, v verdict.Verdict) {
 	r.release(ctx, nil, false)
-	r.handOff = v.handOff
-	r.answerLater(v.why)
+	r.handOff = v.HandOff
+	r.answerLater(v.Why)
 }
 
 // keepNoting retries to note the end of the steps, if that has failed before, until the time is over or until the
@@ -245,7 +246,7 @@ func (r *found) commit(ctx context.Context) error {
 	r.digest = fmt.Sprintf("%x", sha256.Sum256(doc))
 	err = r.create(ctx, "result.json", doc, "application/json")
 	if errors.Is(err, store.ErrExists) {
-		return errors.Join(errHasResult, err)
+		return errors.Join(verdict.ErrHasResult, err)
 	}
 	return err
 }

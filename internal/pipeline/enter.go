@@ -14,6 +14,7 @@ import (
 	"cemli-executor/internal/intake"
 	"cemli-executor/internal/problem"
 	"cemli-executor/internal/store"
+	"cemli-executor/internal/verdict"
 	"cemli-executor/manifest"
 )
 
@@ -64,14 +65,14 @@ func (r *run) enter(
 			examined = true
 		}
 		if ok, err := r.claim.Join(ctx, name); err != nil || !ok {
-			return errors.Join(err, lostRace(ok || err != nil, r.claim))
+			return errors.Join(err, verdict.LostRace(ok || err != nil, r.claim))
 		}
 		if ok, err := g.Wait(ctx, me); err != nil {
 			return err
 		} else if ok {
 			// The group may have become free meanwhile, or the first of the queue is to be started.
 			r.released = append(r.released, name)
-			return &verdict{kind: later, why: "the run waits for its turn in the concurrency group " + name + holder(g)}
+			return verdict.PutOff("the run waits for its turn in the concurrency group "+name+holder(g), "")
 		}
 	}
 	return problem.New(problem.Problem{
@@ -133,7 +134,7 @@ func (r *acquired) queueEntry(m *manifest.Manifest) claim.Waiting {
 // mayChange reports whether a refusal depends only on what is applied, which the run in the group may be about to
 // change.
 func mayChange(refused error) bool {
-	if verdictOf(refused).kind == skipped {
+	if verdict.Of(refused).Kind == verdict.Skipped {
 		return true
 	}
 	var refusal *problem.Error
@@ -214,7 +215,7 @@ func (r *acquired) withoutResult(ctx context.Context) error {
 	case err != nil:
 		return err
 	}
-	return store.Error(store.ErrExists, "start run", r.exec.Results.Name(), object, errHasResult)
+	return store.Error(store.ErrExists, "start run", r.exec.Results.Name(), object, verdict.ErrHasResult)
 }
 
 // left returns the time that steps may take.

@@ -16,6 +16,7 @@ import (
 	"cemli-executor/internal/sandbox"
 	"cemli-executor/internal/steps"
 	"cemli-executor/internal/store"
+	"cemli-executor/internal/verdict"
 )
 
 // journal returns what the run does while its steps run: it notes in the claim that a step begins, stores logs as steps
@@ -256,7 +257,7 @@ func (r *decided) unnoted(step evidence.Step, err error) error {
 // lostLease returns the error for a run whose claim may be another invocation's.
 func (r *acquired) lostLease(first bool) error {
 	if first {
-		return duplicateOf(r.claim.Claim)
+		return verdict.DuplicateOf(r.claim.Claim)
 	}
 	return problem.New(problem.Problem{
 		Code: "state.lease_lost", Where: r.result.RunID,

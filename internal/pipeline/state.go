@@ -19,6 +19,7 @@ import (
 	"cemli-executor/internal/results"
 	"cemli-executor/internal/sandbox"
 	"cemli-executor/internal/steps"
+	"cemli-executor/internal/verdict"
 	"cemli-executor/internal/workdir"
 )
 
@@ -98,8 +99,8 @@ type acquired struct {
 // run is one run.
 type run struct {
 	acquired
-	handOff string  // the pending request, if another invocation is to serve it
-	allSets verdict // the request stands for all sets of the package, and this was no run; else zero
+	handOff string          // the pending request, if another invocation is to serve it
+	allSets verdict.Verdict // the request stands for all sets of the package, and this was no run; else zero
 }
 
 // begin makes a run of a request, before anything is read.
@@ -147,14 +148,11 @@ func (r *run) tooLong(cause error) error {
 		return cause
 	}
 	if r.exec.Invoke == nil {
-		return &verdict{
-			kind: later, why: "the run needs more time than is left of this invocation, and is left to the next sweep",
-		}
+		return verdict.PutOff(
+			"the run needs more time than is left of this invocation, and is left to the next sweep", "")
 	}
-	return &verdict{
-		kind: later, why: "the run needs more time than this invocation has, and goes on in another one",
-		handOff: cmp.Or(r.request.Parent, r.pending),
-	}
+	return verdict.PutOff("the run needs more time than this invocation has, and goes on in another one",
+		cmp.Or(r.request.Parent, r.pending))
 }
 
 // setRunID gives the run its id.
