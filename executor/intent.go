@@ -34,7 +34,7 @@ func (w *work) withIntent(ctx context.Context, t *claim.Intent, do func() error)
 	if t == nil {
 		return do()
 	}
-	until := w.LeaseEnd(w.killAt, 0, w.Limits.RunTime)
+	until := w.Time.LeaseEnd(w.killAt, 0, w.Limits.RunTime)
 	if ok, err := t.Begin(ctx, w.State, until); err != nil || !ok {
 		return err
 	}

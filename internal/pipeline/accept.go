@@ -13,6 +13,7 @@ import (
 	"cemli-executor/internal/followup"
 	"cemli-executor/internal/intake"
 	"cemli-executor/internal/problem"
+	"cemli-executor/internal/timing"
 	"cemli-executor/internal/verdict"
 	"cemli-executor/manifest"
 )
@@ -36,7 +37,7 @@ func (r *acquired) accept(ctx context.Context, m *manifest.Manifest) error {
 	if err != nil {
 		return err
 	}
-	r.need = r.needOf(m)
+	r.need = timing.NeedOf(m, r.undoable)
 	if sets := r.setsOf(m); sets != nil {
 		r.need *= time.Duration(len(sets))
 	}
@@ -90,18 +91,6 @@ func (r *found) checkWatch(ctx context.Context) error {
 	}
 	_, err := r.exec.Follower.Watch(ctx, since)
 	return err
-}
-
-// needOf returns the time that a package's steps and undo may take together; 0 if the package sets no limit.
-func (r *decided) needOf(m *manifest.Manifest) time.Duration {
-	if m == nil || m.Timeout == 0 {
-		return 0
-	}
-	need := m.Timeout + 4*grace // stopping a step, or an undo, takes up to that long
-	if r.undoable {
-		need += m.UndoTime()
-	}
-	return need
 }
 
 // setsOf returns the package's parameter sets if the request names none of them.

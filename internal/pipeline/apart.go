@@ -15,6 +15,7 @@ import (
 	"cemli-executor/internal/intake"
 	"cemli-executor/internal/steps"
 	"cemli-executor/internal/store"
+	"cemli-executor/internal/timing"
 	"cemli-executor/internal/verdict"
 	"cemli-executor/internal/workdir"
 	"cemli-executor/manifest"
@@ -76,7 +77,7 @@ func (r *acquired) unlessTaken(ok bool) error {
 func (r *acquired) noteApart(ctx context.Context, start claim.Start) (bool, error) {
 	record := r.away().Record()
 	record.Attended = r.exec.Now().Add(apart.Attending).UTC()
-	start.Apart, start.Lease = record, record.KillAt.Add(leaseMargin).UTC()
+	start.Apart, start.Lease = record, record.KillAt.Add(timing.LeaseMargin).UTC()
 	if r.group != nil && r.group.Holder.Lease.Before(start.Lease) {
 		if ok, err := r.group.Renew(ctx, start.Lease); err != nil || !ok {
 			return false, err

@@ -15,6 +15,7 @@ import (
 	"cemli-executor/internal/progress"
 	"cemli-executor/internal/secrets"
 	"cemli-executor/internal/steps"
+	"cemli-executor/internal/timing"
 	"cemli-executor/internal/verdict"
 	"cemli-executor/manifest"
 )
@@ -31,7 +32,7 @@ func (r *run) apply(ctx context.Context, plan *manifest.Plan) error {
 	if r.result.Action == string(intake.ActionCheck) {
 		return r.onlyChecked(ctx)
 	}
-	if err := r.timeSuffices(ctx, plan); err != nil {
+	if err := r.exec.Time.Suffices(ctx, plan, r.killAt); err != nil {
 		return r.tooLong(err)
 	}
 	if err := r.readSecrets(ctx, plan); err != nil {
@@ -180,7 +181,7 @@ func (r *run) execute(ctx context.Context, plan *manifest.Plan) error {
 	if err := r.applyWayBack(ctx); err != nil {
 		return err
 	}
-	r.job.Times.Kept = undoShare(ctx, plan)
+	r.job.Times.Kept = timing.UndoShare(ctx, plan)
 	r.place = r.at(plan)
 	return r.follow(ctx, func(journal steps.Journal) (steps.Outcome, error) {
 		return r.place.Run(ctx, r.job, journal)
@@ -215,7 +216,7 @@ func (r *run) follow(ctx context.Context, do func(steps.Journal) (steps.Outcome,
 	}
 	switch {
 	case errors.Is(err, steps.ErrNoTime):
-		return r.tooLong(r.exec.NoTime(r.killAt))
+		return r.tooLong(r.exec.Time.NoTime(r.killAt))
 	case len(r.job.Plan) == 0:
 		r.result.Execution.Note = "the package has no scripts; nothing was executed"
 	}

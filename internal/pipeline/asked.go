@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
-	"time"
 
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/goback"
@@ -29,19 +28,6 @@ func (r *earlier) recall(ctx context.Context) (err error) {
 	r.result.Package.ETag, r.result.Package.VersionID = q.ETag, q.VersionID
 	r.hides = hiding.Of(q.Parameters, nil)
 	return nil
-}
-
-// bound limits the run to a deadline that leaves time for the evidence.
-func (r *decided) bound(ctx context.Context) (context.Context, context.CancelFunc, error) {
-	end := r.result.Start.Add(r.limits.RunTime)
-	if hard, ok := ctx.Deadline(); ok && hard.Add(-r.exec.Reserve).Before(end) {
-		end = hard.Add(-r.exec.Reserve)
-	}
-	if time.Until(end) <= grace {
-		return nil, nil, r.exec.NoTime(r.killAt)
-	}
-	ctx, cancel := context.WithDeadline(ctx, end)
-	return ctx, cancel, nil
 }
 
 // supported refuses requests that are not for this executor, and requests that this version cannot serve.

@@ -24,7 +24,7 @@ import (
 // commits the result, and logs the last line, if this invocation has the run to end. The error says why the invocation
 // must fail.
 func (r *run) end(ctx context.Context, failure error) error {
-	ctx, cancel := r.forEvidence(ctx)
+	ctx, cancel := r.exec.Time.ForEvidence(ctx, r.started, r.leaseEnd())
 	defer cancel()
 	unknown := false // the state bucket refuses access, so that nobody can tell what ran and what has a result
 	if r.claim == nil && r.endsRequest(failure) {
@@ -68,22 +68,6 @@ func (r *run) end(ctx context.Context, failure error) error {
 		return r.unstored(ctx, err)
 	}
 	return r.committed(ctx, failure)
-}
-
-// forEvidence returns a context that outlives a cancelled one but not the process. A run that has started may use all
-// of the time left for its evidence, up to the end of its lease.
-func (r *acquired) forEvidence(ctx context.Context) (context.Context, context.CancelFunc) {
-	end := time.Now().Add(max(r.exec.Reserve, time.Second))
-	switch hard, ok := ctx.Deadline(); {
-	case !ok: // nothing ends the process
-		end = time.Now().Add(max(r.exec.Reserve, time.Minute))
-	case r.started || hard.Before(end):
-		end = hard
-	}
-	if lease := time.Until(r.leaseEnd()); r.started && lease > 0 && time.Now().Add(lease).Before(end) {
-		end = time.Now().Add(lease)
-	}
-	return context.WithDeadline(context.WithoutCancel(ctx), end)
 }
 
 // endsRequest reports whether a failure before the claim ends the request: it is about one version of the object, or
@@ -212,7 +196,7 @@ const followUpTime = 2 * time.Second
 
 // commit stores the evidence that is not stored yet, and then the result.
 func (r *found) commit(ctx context.Context) error {
-	end, _ := ctx.Deadline() // forEvidence has set it
+	end, _ := ctx.Deadline() // ForEvidence has set it
 	ctx, cancel := context.WithDeadline(ctx, end.Add(-min(followUpTime, time.Until(end)/4)))
 	defer cancel()
 	if err := r.copies.Wait(); err != nil {
@@ -257,7 +241,7 @@ func (r *found) collect(ctx context.Context) error {
 		return nil
 	}
 	r.result.Summary = r.place.Summary()
-	end, _ := ctx.Deadline() // forEvidence has set it; the result itself needs time, too
+	end, _ := ctx.Deadline() // ForEvidence has set it; the result itself needs time, too
 	until := time.Now().Add(time.Until(end) * 2 / 3)
 	keep := func(f io.ReadSeeker, a evidence.Artifact) (evidence.Artifact, error) {
 		return r.stored.Artifact(ctx, r.result.RunID, f, a)

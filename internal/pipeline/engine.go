@@ -7,7 +7,6 @@ package pipeline
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"time"
 
@@ -22,8 +21,8 @@ import (
 	"cemli-executor/internal/problem"
 	"cemli-executor/internal/sandbox"
 	"cemli-executor/internal/secrets"
-	"cemli-executor/internal/steps"
 	"cemli-executor/internal/store"
+	"cemli-executor/internal/timing"
 	"cemli-executor/internal/uploader"
 )
 
@@ -118,6 +117,7 @@ type Engine struct {
 	Now      func() time.Time  // by this machine's clock, in UTC, for times that are stored
 	Book     claim.Book        // the state bucket
 	Follower followup.Follower // does what follows results
+	Time     timing.Budget     // that of invocations
 }
 
 // New makes an Engine.
@@ -129,6 +129,7 @@ func New(config Config) *Engine {
 		}
 		return time.Now().UTC()
 	}
+	e.Time = timing.Budget{Reserve: config.Reserve, Detached: config.Invoke != nil, Now: e.Now}
 	e.Book = claim.Book{State: config.State, Environment: config.Environment, Clock: e.Now, Log: config.Log}
 	e.Follower = followup.Follower{
 		Book: e.Book, Results: config.Results, Announce: config.Announce, Requesters: config.WriteLog != nil,
@@ -138,27 +139,6 @@ func New(config Config) *Engine {
 		e.Follower.Attend = e.attendDead
 	}
 	return e
-}
-
-// NoTime returns the error for an invocation that is killed at a time before the first step of a run could end. A zero
-// time is unknown.
-func (e *Engine) NoTime(killAt time.Time) error {
-	return problem.New(problem.Problem{
-		Code: "step.deadline",
-		Message: fmt.Sprintf(
-			"no time is left for steps: the invocation keeps %s for the evidence and %s to stop a step",
-			e.Reserve, grace),
-		Hint: e.moreTime(killAt, "CEMLI_RESERVE"),
-	}, nil)
-}
-
-// moreTime returns the hint how a run gets the time that it needs.
-func (e *Engine) moreTime(killAt time.Time, lower string) string {
-	hint := "raise the function's timeout, or lower " + lower
-	if e.Invoke == nil && !killAt.IsZero() {
-		hint += "; there are no detached invocations here, which could have more time, as on OCI Functions"
-	}
-	return hint
 }
 
 // Accept stores the request as a pending one, under a name. made is false if it was stored before.
@@ -187,6 +167,3 @@ func LastError(failure error) *problem.Problem {
 	})
 	return &problem.Problem{Code: described.Code(), Message: evidence.Cut(described.Message(), 1000)}
 }
-
-// grace is the part of a step's time in which it is stopped.
-const grace = steps.Grace

@@ -14,6 +14,7 @@ import (
 	"cemli-executor/internal/intake"
 	"cemli-executor/internal/problem"
 	"cemli-executor/internal/store"
+	"cemli-executor/internal/timing"
 	"cemli-executor/internal/verdict"
 	"cemli-executor/manifest"
 )
@@ -88,14 +89,14 @@ func (r *run) enter(
 func (r *run) worthWaiting(
 	ctx context.Context, m *manifest.Manifest, admit func() (*manifest.Plan, error),
 ) (bool, error) {
-	if m.Timeout+m.RollbackTimeout <= left(ctx) {
+	if m.Timeout+m.RollbackTimeout <= timing.Left(ctx) {
 		return true, nil
 	}
 	if elsewhere := r.tooLong(nil); elsewhere != nil {
 		return false, elsewhere
 	}
 	plan, err := admit()
-	return err != nil || r.timeSuffices(ctx, plan) == nil, nil
+	return err != nil || r.exec.Time.Suffices(ctx, plan, r.killAt) == nil, nil
 }
 
 // isFree reports whether no other run is in the group. A run that died in it is ended first.
@@ -216,33 +217,4 @@ func (r *acquired) withoutResult(ctx context.Context) error {
 		return err
 	}
 	return store.Error(store.ErrExists, "start run", r.exec.Results.Name(), object, verdict.ErrHasResult)
-}
-
-// left returns the time that steps may take.
-func left(ctx context.Context) time.Duration {
-	end, _ := ctx.Deadline() // bound has set it
-	return time.Until(end)
-}
-
-// timeSuffices refuses a package that says it needs more time than is left, as it would be stopped half way.
-func (r *decided) timeSuffices(ctx context.Context, plan *manifest.Plan) error {
-	need, has := plan.Manifest().Timeout+undoShare(ctx, plan), left(ctx)
-	if plan.Manifest().Timeout == 0 || need <= has {
-		return nil
-	}
-	return problem.New(problem.Problem{
-		Code: "step.deadline", Where: "/timeout",
-		Message: fmt.Sprintf("the package may need %s, undo included, and the invocation has %s left for it",
-			need.Round(time.Second), has.Round(time.Second)),
-		Hint: r.exec.moreTime(r.killAt, "the package's"),
-	}, nil)
-}
-
-// undoShare returns how much of the time left is reserved for undo.
-func undoShare(ctx context.Context, plan *manifest.Plan) time.Duration {
-	m := plan.Manifest()
-	if m.OnFailure == manifest.OnFailureStop || !plan.Undoable() {
-		return 0
-	}
-	return cmp.Or(m.RollbackTimeout, min(left(ctx)/4, manifest.MaxUndoTime))
 }

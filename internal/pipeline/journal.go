@@ -16,6 +16,7 @@ import (
 	"cemli-executor/internal/sandbox"
 	"cemli-executor/internal/steps"
 	"cemli-executor/internal/store"
+	"cemli-executor/internal/timing"
 	"cemli-executor/internal/verdict"
 )
 
@@ -196,7 +197,7 @@ func (r *acquired) noteStart(ctx context.Context, first bool, checkpoint []byte)
 		return false, err
 	}
 	if r.until.IsZero() {
-		r.until = r.exec.Now().Add(r.need + r.exec.Reserve + leaseMargin).UTC()
+		r.until = r.exec.Time.StepsEnd(r.need)
 	}
 	start := claim.Start{
 		Lease: r.leaseNow(), Group: r.claim.Group, Applies: r.change, SHA256: r.result.Package.SHA256,
@@ -217,7 +218,7 @@ func (r *acquired) noteStart(ctx context.Context, first bool, checkpoint []byte)
 // renew extends the group's lease before the first step if preparing the run took long. It returns false if another run
 // holds the group by now.
 func (r *acquired) renew(ctx context.Context, first bool) (bool, error) {
-	if !first || r.group == nil || r.group.Holder.Lease.After(r.newLease().Add(-preparing/2)) {
+	if !first || r.group == nil || r.group.Holder.Lease.After(r.newLease().Add(-timing.Preparing/2)) {
 		return true, nil
 	}
 	return r.group.Renew(ctx, r.newLease())
@@ -233,8 +234,8 @@ func (r *acquired) leaseNow() time.Time {
 
 // insistBeforeDeadline retries what has to be done before a step as long as there is still time for the step.
 func (r *decided) insistBeforeDeadline(ctx context.Context, do func(context.Context) error) error {
-	end, _ := ctx.Deadline() // bound has set it
-	ctx, cancel := context.WithDeadline(ctx, end.Add(-grace))
+	end, _ := ctx.Deadline() // Bound has set it
+	ctx, cancel := context.WithDeadline(ctx, end.Add(-steps.Grace))
 	defer cancel()
 	return store.Patience(r.perRequest).Insist(ctx, do)
 }

@@ -16,7 +16,7 @@ import (
 
 // pipeline takes the run through its stages. Each stage takes what only the one before it can make.
 func (r *run) pipeline(ctx context.Context) error {
-	ctx, cancel, err := r.bound(ctx)
+	ctx, cancel, err := r.exec.Time.Bound(ctx, r.result.Start, r.limits.RunTime, r.killAt)
 	if err != nil {
 		return err
 	}
@@ -58,7 +58,7 @@ func (r *run) pipeline(ctx context.Context) error {
 	}
 	r.keepPolicy(ctx)
 	if r.exec.Apart != nil && r.result.Action != string(intake.ActionCheck) {
-		end, _ := ctx.Deadline() // bound has set it
+		end, _ := ctx.Deadline() // Bound has set it
 		r.box = r.exec.Apart.Prepare(ctx, end.Add(time.Minute))
 	}
 	r.log.Info("run started", "object", r.request.Object, "sha256", r.result.Package.SHA256,

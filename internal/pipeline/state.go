@@ -162,7 +162,9 @@ func (r *report) setRunID(id string) {
 }
 
 // newLease returns the end of a lease that begins now.
-func (r *decided) newLease() time.Time { return r.exec.LeaseEnd(r.killAt, r.need, r.limits.RunTime) }
+func (r *decided) newLease() time.Time {
+	return r.exec.Time.LeaseEnd(r.killAt, r.need, r.limits.RunTime)
+}
 
 // leaseEnd returns until when no other invocation may take the run over.
 func (r *acquired) leaseEnd() time.Time {
@@ -179,15 +181,7 @@ func (r *report) document(name, contentType string, body io.ReadSeeker, size int
 
 // perRequest bounds one request to a store by a part of the time left.
 func (r *asked) perRequest(ctx context.Context) (context.Context, context.CancelFunc) {
-	end := r.killAt
-	if deadline, ok := ctx.Deadline(); ok {
-		end = deadline
-	}
-	left := r.exec.Reserve
-	if !end.IsZero() {
-		left = time.Until(end)
-	}
-	return context.WithTimeout(ctx, max(left/4, 2*time.Second))
+	return r.exec.Time.PerRequest(ctx, r.killAt)
 }
 
 // planned returns the layers that will confine the scripts.
@@ -200,24 +194,4 @@ func (r *decided) confinedBy(l sandbox.Layers) {
 		return
 	}
 	r.result.Sandbox = confinement.Describe(r.level, r.job.Network, l)
-}
-
-const (
-	// leaseMargin is how long a claim outlives the invocation, which the platform ends at its deadline.
-	leaseMargin = 5 * time.Second
-	// preparing is the time that a run may take before its first step, beyond which its leases are renewed.
-	preparing = time.Minute
-)
-
-// LeaseEnd returns when a lease that begins now ends: after the time that the run may still need, and no later than the
-// invocation, which the platform kills at hard. A zero hard or need is unknown.
-func (e *Engine) LeaseEnd(hard time.Time, need, runTime time.Duration) time.Time {
-	end := hard
-	if end.IsZero() {
-		end = e.Now().Add(runTime + e.Reserve)
-	}
-	if needed := e.Now().Add(preparing + need + e.Reserve); need > 0 && needed.Before(end) {
-		end = needed
-	}
-	return end.Add(leaseMargin).UTC()
 }
