@@ -28,12 +28,13 @@ var arrows = map[string]string{
 		internal/intake internal/jobs internal/pipeline internal/problem internal/sandbox internal/secrets
 		internal/steps internal/store internal/uploader internal/workdir manifest`,
 	"internal/pipeline": `
-		internal/admission internal/apart internal/bundle internal/claim internal/codes internal/confinement internal/download internal/evidence internal/fetch internal/followup internal/goback internal/hiding internal/intake internal/logwriter internal/problem internal/progress internal/results internal/sandbox internal/secrets internal/steps internal/store internal/uploader internal/workdir manifest`,
+		internal/admission internal/apart internal/bundle internal/claim internal/codes internal/confinement internal/download internal/evidence internal/fetch internal/followup internal/goback internal/hiding internal/intake internal/logwriter internal/problem internal/progress internal/results internal/sandbox internal/secrets internal/steps internal/store
+		internal/timing internal/uploader internal/verdict internal/workdir manifest`,
 	"internal/progress": "internal/claim internal/evidence internal/problem internal/steps",
 	"internal/apart": `
 		internal/claim internal/codes internal/evidence internal/jobs internal/problem internal/redact internal/steps
 		internal/store`,
-	"internal/hiding":   "internal/evidence internal/problem internal/redact internal/steps manifest",
+	"internal/hiding": "internal/evidence internal/problem internal/redact internal/steps manifest",
 	"internal/admission": `
 		internal/bundle internal/claim internal/codes internal/evidence internal/hiding internal/intake
 		internal/leaks internal/problem internal/steps manifest`,
@@ -51,6 +52,8 @@ var arrows = map[string]string{
 	"internal/confinement": "internal/evidence internal/problem internal/sandbox",
 	"internal/logwriter":   "internal/evidence",
 	"manifest":             "internal/document internal/problem internal/strictjson",
+	"internal/timing":      "internal/problem internal/steps manifest",
+	"internal/verdict":     "internal/claim internal/evidence",
 	"internal/intake":      "internal/evidence internal/problem internal/store manifest",
 	"internal/trigger": `
 		internal/codes internal/evidence internal/intake internal/problem internal/strictjson manifest`,

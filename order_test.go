@@ -18,7 +18,7 @@ import (
 // order says of packages with many files in which order to read them: each builds on those before it.
 var order = map[string][]string{
 	"internal/pipeline": {
-		"engine", "verdict", "state", "conclude", "asked", "fetch", "accept", "enter", "admit", "journal", "apply", "end",
+		"engine", "state", "conclude", "asked", "fetch", "accept", "enter", "admit", "journal", "apply", "end",
 		"run", "door",
 	},
 	"executor": {
