@@ -47,7 +47,7 @@ var arrows = map[string]string{
 		internal/admission internal/claim internal/codes internal/download internal/goback internal/intake
 		internal/problem internal/results internal/store`,
 	"internal/uploader":    "internal/claim internal/evidence internal/store",
-	"internal/secrets":     "internal/codes internal/hiding internal/problem internal/redact",
+	"internal/secrets":     "internal/codes internal/evidence internal/hiding internal/problem internal/redact internal/store",
 	"internal/container":   "internal/conceal internal/problem internal/proctree internal/sandbox internal/workdir",
 	"internal/confinement": "internal/evidence internal/problem internal/sandbox",
 	"internal/logwriter":   "internal/evidence",

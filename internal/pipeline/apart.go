@@ -13,8 +13,8 @@ import (
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/hiding"
 	"cemli-executor/internal/intake"
+	"cemli-executor/internal/secrets"
 	"cemli-executor/internal/steps"
-	"cemli-executor/internal/store"
 	"cemli-executor/internal/timing"
 	"cemli-executor/internal/verdict"
 	"cemli-executor/internal/workdir"
@@ -195,32 +195,9 @@ func (r *run) hideAgain(ctx context.Context) bool {
 		m = nil
 	}
 	r.hides = hiding.Of(r.request.Parameters, m)
-	all := m != nil
-	var values []string
-	for _, s := range r.result.Secrets {
-		value, err := r.secret(ctx, s)
-		if err != nil {
-			r.log.Error("a secret cannot be read again, so that the output is withheld", "variable", s.Env,
-				"version", s.Version, "error", err.Error())
-			all = false
-		}
-		values = append(values, value)
-	}
+	values, all := secrets.Again(ctx, r.exec.SecretVersion, r.perRequest, r.result.Secrets, r.log)
 	r.hides = r.hides.And(values)
-	return all
-}
-
-// secret reads the version of a secret that scripts saw.
-func (r *asked) secret(ctx context.Context, s evidence.Secret) (value string, err error) {
-	if r.exec.SecretVersion == nil {
-		return "", errors.New("there is no vault here")
-	}
-	err = store.Patience(r.perRequest).Insist(ctx, func(ctx context.Context) error {
-		doc, err := r.exec.SecretVersion(ctx, s.SecretID, s.Version)
-		value = string(doc)
-		return err
-	})
-	return value, err
+	return all && m != nil
 }
 
 // attendDead goes on with the run of a claim whose steps are apart, when nothing of its job runs any more.

@@ -10,7 +10,6 @@ import (
 	"cemli-executor/internal/goback"
 	"cemli-executor/internal/hiding"
 	"cemli-executor/internal/intake"
-	"cemli-executor/internal/problem"
 	"cemli-executor/internal/sandbox"
 	"cemli-executor/manifest"
 )
@@ -32,31 +31,7 @@ func (r *earlier) recall(ctx context.Context) (err error) {
 
 // supported refuses requests that are not for this executor, and requests that this version cannot serve.
 func (r *report) supported(ctx context.Context) error {
-	if r.request.Bucket != r.exec.Packages.Name() {
-		return wrongBucket(r.request.Bucket, r.exec.Packages.Name())
-	}
-	namespace, err := r.exec.Namespace(ctx)
-	if err != nil {
-		return err
-	}
-	if r.request.Namespace != "" && r.request.Namespace != namespace {
-		return wrongBucket(r.request.Namespace+"/"+r.request.Bucket, namespace+"/"+r.exec.Packages.Name())
-	}
-	r.request.Namespace = namespace
-	if r.request.Object == "" && r.request.PreviousRun() != "" {
-		return r.request.Consistent() // the object is taken from that run
-	}
-	if err := intake.CheckName(r.request.Object); err != nil {
-		return err
-	}
-	return r.request.Consistent()
-}
-
-func wrongBucket(got, want string) error {
-	return problem.New(problem.Problem{
-		Code: "trigger.bucket", Where: got, Message: "packages are taken only from " + want,
-		Hint: "upload the package there, or set CEMLI_PACKAGES_BUCKET",
-	}, nil)
+	return r.request.For(ctx, r.exec.Packages.Name(), r.exec.Namespace)
 }
 
 // readPolicy reads the policy and tightens the run's limits by it; it returns nil if none is configured. If a policy is

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"cemli-executor/internal/claim"
+	"cemli-executor/internal/codes"
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/followup"
 	"cemli-executor/internal/problem"
@@ -52,7 +53,7 @@ func (r *run) end(ctx context.Context, failure error) error {
 	case v.Kind == verdict.Later:
 		r.postpone(ctx, v)
 		return nil
-	case unknown, !r.started && Retryable(failure) && r.triesLeft(failure):
+	case unknown, !r.started && codes.Retryable(failure) && r.triesLeft(failure):
 		r.retryLater(ctx, failure)
 		return failure
 	}
@@ -73,7 +74,7 @@ func (r *run) end(ctx context.Context, failure error) error {
 // endsRequest reports whether a failure before the claim ends the request: it is about one version of the object, or
 // one event.
 func (r *run) endsRequest(failure error) bool {
-	if kind := verdict.Of(failure).Kind; failure == nil || Retryable(failure) || kind == verdict.Duplicate || kind == verdict.Split {
+	if kind := verdict.Of(failure).Kind; failure == nil || codes.Retryable(failure) || kind == verdict.Duplicate || kind == verdict.Split {
 		return false
 	}
 	return (r.request.ETag != "" || r.request.OnEvent) && r.request.Bucket == r.exec.Packages.Name()
@@ -81,13 +82,13 @@ func (r *run) endsRequest(failure error) bool {
 
 // triesLeft reports whether the request may be tried once more.
 func (r *acquired) triesLeft(failure error) bool {
-	return r.claim == nil || !counts(failure) || r.claim.Tries+1 < r.limits.Attempts
+	return r.claim == nil || !codes.OfError(failure).Counted || r.claim.Tries+1 < r.limits.Attempts
 }
 
 // retryLater ends a run that could not begin for a reason that may pass. It leaves no evidence, as a later invocation
 // serves the request.
 func (r *run) retryLater(ctx context.Context, failure error) {
-	r.release(ctx, failure, counts(failure))
+	r.release(ctx, failure, codes.OfError(failure).Counted)
 	r.conclude(failure)
 	if next := "; nothing was executed, and "; r.pending == "" && r.request.ByHand() {
 		r.result.Message += next + "the request was not accepted: send it again"
@@ -131,7 +132,7 @@ func (r *acquired) keepNoting(ctx context.Context) (stop func(enough bool)) {
 func (r *run) committed(ctx context.Context, failure error) error {
 	r.followUp(ctx)
 	r.finishLog("run finished", failure)
-	if !r.started && Retryable(failure) {
+	if !r.started && codes.Retryable(failure) {
 		return failure
 	}
 	return nil

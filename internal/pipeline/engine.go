@@ -13,12 +13,10 @@ import (
 	"cemli-executor/internal/admission"
 	"cemli-executor/internal/apart"
 	"cemli-executor/internal/claim"
-	"cemli-executor/internal/codes"
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/followup"
 	"cemli-executor/internal/intake"
 	"cemli-executor/internal/logwriter"
-	"cemli-executor/internal/problem"
 	"cemli-executor/internal/sandbox"
 	"cemli-executor/internal/secrets"
 	"cemli-executor/internal/store"
@@ -60,7 +58,7 @@ type Config struct {
 	// Secrets reads the vault; nil: there is none.
 	Secrets secrets.Source
 	// SecretVersion reads a version of a secret again, by its OCID; nil: there is no vault.
-	SecretVersion func(ctx context.Context, id, version string) ([]byte, error)
+	SecretVersion secrets.Version
 	// LogWriter is what Log writes to, if that can hold records back; nil: it cannot.
 	LogWriter *logwriter.Writer
 	// Invoke asks for another, longer invocation to serve an accepted request; nil: there is none, so that what does
@@ -148,22 +146,4 @@ func (e *Engine) Accept(ctx context.Context, name string, request intake.Request
 		return false, err
 	}
 	return e.Book.Accept(ctx, name, doc)
-}
-
-// Retryable reports whether a failure before the first step may pass, so that the same request may succeed later.
-func Retryable(failure error) bool { return failure != nil && codes.OfError(failure).Retried }
-
-// counts reports whether a failure counts as a try. One that a person has to mend first does not, as the request is
-// served afterwards.
-func counts(failure error) bool { return codes.OfError(failure).Counted }
-
-// LastError returns what a claim keeps of a failure, for the result; nil for no failure.
-func LastError(failure error) *problem.Problem {
-	if failure == nil {
-		return nil
-	}
-	described := problem.Of(failure, problem.Problem{
-		Code: codes.Internal, Message: "the executor could not do its work",
-	})
-	return &problem.Problem{Code: described.Code(), Message: evidence.Cut(described.Message(), 1000)}
 }

@@ -1,15 +1,12 @@
 package pipeline
 
 import (
-	"cmp"
 	"context"
 	"errors"
-	"fmt"
-	"slices"
 	"time"
 
+	"cemli-executor/internal/admission"
 	"cemli-executor/internal/claim"
-	"cemli-executor/internal/codes"
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/intake"
 	"cemli-executor/internal/problem"
@@ -33,7 +30,7 @@ func (r *run) enter(
 	if ok, err := r.worthWaiting(ctx, m, admit); err != nil || !ok {
 		return err
 	}
-	name := groupOf(m, policy, r.request.ParameterSet)
+	name := admission.GroupOf(m, policy, r.request.ParameterSet)
 	me := r.queueEntry(m)
 	examined := false
 	for range entries {
@@ -48,7 +45,7 @@ func (r *run) enter(
 		turn := free && g.IsTurnOf(me)
 		switch {
 		case !turn && m.Concurrency.Reject:
-			return r.refuseBusy(g)
+			return g.Busy()
 		case turn:
 			late, ok, err := g.Enter(ctx, me, r.result.RunID, r.newLease())
 			if err != nil {
@@ -60,7 +57,7 @@ func (r *run) enter(
 			}
 			continue
 		case !examined:
-			if _, err := admit(); err != nil && !mayChange(err) {
+			if _, err := admit(); err != nil && verdict.Of(err).Kind != verdict.Skipped && !admission.MayChange(err) {
 				return err
 			}
 			examined = true
@@ -73,7 +70,7 @@ func (r *run) enter(
 		} else if ok {
 			// The group may have become free meanwhile, or the first of the queue is to be started.
 			r.released = append(r.released, name)
-			return verdict.PutOff("the run waits for its turn in the concurrency group "+name+holder(g), "")
+			return verdict.PutOff("the run waits for its turn in the concurrency group "+name+g.With(), "")
 		}
 	}
 	return problem.New(problem.Problem{
@@ -108,15 +105,6 @@ func (r *acquired) isFree(ctx context.Context, g *claim.Group, key string) (bool
 	return true, r.exec.Follower.EndFormer(ctx, g, key)
 }
 
-// groupOf returns the concurrency group for a parameter set: the policy's, the package's own, or the package's name.
-func groupOf(m *manifest.Manifest, policy *manifest.Policy, set string) string {
-	own := cmp.Or(m.Concurrency.Group, m.Name)
-	if policy == nil {
-		return own
-	}
-	return cmp.Or(policy.GroupFor(set), own)
-}
-
 // queueEntry returns the run's entry in a queue.
 func (r *acquired) queueEntry(m *manifest.Manifest) claim.Waiting {
 	pending := r.pending
@@ -130,33 +118,6 @@ func (r *acquired) queueEntry(m *manifest.Manifest) claim.Waiting {
 		},
 		Key: r.claim.Key, Pending: pending, Need: (m.Timeout + m.RollbackTimeout).Milliseconds(),
 	}
-}
-
-// mayChange reports whether a refusal depends only on what is applied, which the run in the group may be about to
-// change.
-func mayChange(refused error) bool {
-	if verdict.Of(refused).Kind == verdict.Skipped {
-		return true
-	}
-	var refusal *problem.Error
-	return errors.As(refused, &refusal) && !slices.ContainsFunc(refusal.Problems, func(p problem.Problem) bool {
-		return !codes.Of(p.Code).ByRecord
-	})
-}
-
-func holder(g *claim.Group) string {
-	if g.Holder == nil {
-		return ""
-	}
-	return ", with the run " + g.Holder.RunID
-}
-
-func (r *acquired) refuseBusy(g *claim.Group) error {
-	return problem.New(problem.Problem{
-		Code: "state.busy", Where: "/concurrency",
-		Message: fmt.Sprintf("the concurrency group %s is busy%s, and the package does not wait", g.Name, holder(g)),
-		Hint:    "upload the package again when that run has ended, or let it wait with on_busy: queue",
-	}, nil)
 }
 
 // releases the claim and leaves the group, unless a step has started: a later invocation serves the request. The claim
@@ -176,7 +137,7 @@ func (r *acquired) releaseClaim(ctx context.Context, failure error, counted bool
 	if r.claim == nil || r.started {
 		return false
 	}
-	last := LastError(failure)
+	last := evidence.LastError(failure)
 	if last != nil {
 		last.Message = r.hides.Masker.String(last.Message)
 	}

@@ -1,18 +1,14 @@
 package pipeline
 
 import (
-	"bytes"
 	"cmp"
 	"context"
-	"io"
-	"strings"
 	"time"
 
 	"cemli-executor/internal/claim"
 	"cemli-executor/internal/confinement"
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/problem"
-	"cemli-executor/internal/results"
 	"cemli-executor/internal/sandbox"
 	"cemli-executor/internal/steps"
 	"cemli-executor/internal/store"
@@ -59,40 +55,13 @@ func (r *run) stepEnded(ctx context.Context, s evidence.Step, log steps.Log) {
 	}
 	r.log.Info("step finished", "step", s.Name, "phase", s.Phase, "status", s.Status,
 		"returncode", s.ReturnCode, "signal", s.Signal, "duration_ms", s.DurationMS, "truncated", s.Truncated)
-	r.keepLog(ctx, log, s.Name)
+	r.stored.Log(ctx, evidence.Dir(r.result.RunID)+log.Name, log.File, log.Times, r.log.With("step", s.Name))
 }
 
 func (r *report) logTail(step string, stream evidence.Stream, text string) {
 	if text != "" {
 		r.log.Info("output", "step", step, "stream", stream, "line", text)
 	}
-}
-
-// keepLog stores a step's log and its times at once, so that they survive the function.
-func (r *report) keepLog(ctx context.Context, log steps.Log, step string) {
-	size, err := log.File.Seek(0, io.SeekEnd)
-	if err != nil {
-		r.log.Error("cannot read the log", "step", step, "error", err.Error())
-	}
-	object := evidence.Dir(r.result.RunID) + log.Name
-	r.keepBeside(ctx, step, results.Document{
-		Object: object, Type: "text/plain; charset=utf-8", Body: log.File, Size: size,
-	})
-	times, err := log.Times.Encode()
-	if err != nil {
-		r.log.Error("cannot encode the times of a log", "log", log.Name, "error", err.Error())
-		return
-	}
-	object = strings.TrimSuffix(object, ".log") + ".times.json"
-	r.keepBeside(ctx, step, results.Document{
-		Object: object, Type: "application/json", Body: bytes.NewReader(times), Size: int64(len(times)),
-	})
-}
-
-func (r *report) keepBeside(ctx context.Context, step string, d results.Document) {
-	r.stored.Beside(ctx, d, func(err error) {
-		r.log.Warn("log not stored yet", "step", step, "object", d.Object, "error", err.Error())
-	})
 }
 
 // progress notes in the claim, right before a step starts, that it does: this is all that is known if the executor

@@ -41,7 +41,7 @@ func (r *run) pipeline(ctx context.Context) error {
 		return err
 	}
 	r.zip = zip
-	r.keyByForm(policy)
+	r.request.KeyByForm(policy, r.result.Action, r.result.Start)
 	archive, err := timed(r, "open", func() (*bundle.Archive, error) { return r.open(zip, zip.Size()) })
 	if err != nil {
 		return err
