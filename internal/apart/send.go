@@ -131,6 +131,7 @@ func (p *Place) plan(ctx context.Context, job steps.Job, box Mailbox) {
 	p.job = job.Document(steps.Apart{
 		Job: randomID(), Attempt: o.Attempt, SHA256: o.Package.SHA256, DirHash: o.Package.DirHash, Size: o.Package.Size,
 		Mask: o.Mask, StopAt: now.Add(kill - storing), KillAt: now.Add(kill), Store: storing, Mailbox: box.Address(),
+		AcceptInit: o.AcceptInit,
 	})
 	p.restoring(job.Restored)
 	p.record = claim.Apart{

@@ -370,6 +370,12 @@ var packages = []family{
 				"`CEMLI_TRUST_SUBJECT` wants to know",
 			"invoke the function without `Fn-Intent: httprequest`, and not by an API gateway",
 		},
+		{
+			"trigger.role", asker,
+			"a runner was sent something other than a job or a probe, or an executor was sent a job; nothing ran",
+			"send events and requests to the executor; only an executor sends jobs, and to a function with " +
+				"`CEMLI_ROLE=runner`",
+		},
 		{"trigger.busy", platform, "another call runs in the same process", "try again when it has ended"},
 	}},
 	{"request", []row{

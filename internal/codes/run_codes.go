@@ -165,6 +165,20 @@ var runs = []family{
 			"deploy executor and runner from one image; see who else may invoke the runner",
 		},
 		{
+			"runner.deadline", setup,
+			"the runner would be ended before the job's time is over, so that it does not begin it; nothing ran",
+			"give the runner's function at least the executor's timeout, detached too; see whether their clocks agree",
+		},
+		{
+			"runner.package", passing,
+			"a runner could not get the package or an artifact, or what it got is not what the job names; nothing ran",
+			"see the message, and the runner's log; see who else may write to the jobs bucket",
+		},
+		{
+			"runner.internal", platform, "a runner has a fault, and stopped the job",
+			"see the runner's log for the fault, and the result for what the scripts have done; report it",
+		},
+		{
 			"runner.mailbox", interrupted,
 			"a document of a job's mailbox is not what its executor or runner writes there",
 			"see who else may write to the jobs bucket; what the scripts have done has to be looked up",

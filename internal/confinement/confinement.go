@@ -79,6 +79,21 @@ func ForSecrets(l sandbox.Layers) error {
 	}, nil)
 }
 
+// ForSecretsApart refuses secrets to scripts that are granted nothing, and could take only what the next job brings: to
+// those that can make another process of their user their own, which outlives them.
+func ForSecretsApart(l sandbox.Layers) error {
+	if l.Level() != sandbox.LevelNone && !slices.Contains(l.Gaps(), sandbox.GapInit) {
+		return nil
+	}
+	return problem.New(problem.Problem{
+		Code: "secret.sandbox", Where: "/secrets",
+		Message: "the package uses secrets, and scripts of the runner are able to write the memory of another " +
+			"process of their user, as the container's init (gap init), or nothing keeps them from it (level none)",
+		Hint: "use another kernel or container engine for the runner, or name the level that is accepted as sandbox " +
+			"in the policy",
+	}, nil)
+}
+
 // Describe describes for a result the layers in force; level is the lowest that may run.
 func Describe(level sandbox.Level, network bool, l sandbox.Layers) evidence.Sandbox {
 	s := of(network, l)

@@ -91,7 +91,8 @@ func (b *Bucket) unfit(message string) error {
 }
 
 func (m *Mailbox) write(ctx context.Context, name, text string, ifNoneMatch bool) error {
-	return m.Put(ctx, name, bytes.NewReader([]byte(text)), int64(len(text)), ifNoneMatch)
+	_, err := m.Put(ctx, name, bytes.NewReader([]byte(text)), int64(len(text)), ifNoneMatch)
+	return err
 }
 
 func (m *Mailbox) read(ctx context.Context, name string) (string, error) {
