@@ -21,7 +21,7 @@ import (
 )
 
 // apply runs what was admitted.
-func (r *run) apply(ctx context.Context, plan *manifest.Plan) error {
+func (r *changing) apply(ctx context.Context, plan *manifest.Plan) error {
 	r.job = r.jobOf(plan)
 	if r.exec.Apart == nil {
 		if err := errors.Join(r.here().Check(r.job), confinement.ForNetwork(r.level, r.job.Network)); err != nil {
@@ -63,13 +63,13 @@ func (r *run) apply(ctx context.Context, plan *manifest.Plan) error {
 	case r.result.Action == string(intake.ActionRollback):
 		r.change = r.back.Undoes
 	}
-	_, err := timed(r, "execute", func() (struct{}, error) { return struct{}{}, r.execute(ctx, plan) })
+	_, err := timed(&r.report, "execute", func() (struct{}, error) { return struct{}{}, r.execute(ctx, plan) })
 	r.noteEnd(ctx, err)
 	return err
 }
 
 // jobOf returns the plan as a job for the steps, still without its secrets.
-func (r *run) jobOf(plan *manifest.Plan) steps.Job {
+func (r *changing) jobOf(plan *manifest.Plan) steps.Job {
 	p, fence := r.result.Package, "" // larger than that of every earlier run of the group
 	if r.group != nil {
 		fence = fmt.Sprint(r.group.Fence)
@@ -83,14 +83,6 @@ func (r *run) jobOf(plan *manifest.Plan) steps.Job {
 		LogBytes: r.limits.LogBytes, Artifacts: r.limits.Artifacts, ArtifactBytes: r.limits.ArtifactBytes,
 	}
 	return job
-}
-
-// here returns the place where the steps run.
-func (r *found) here() steps.Here {
-	return steps.Here{
-		Dir: r.dir, Files: r.files, Masker: r.hides.Masker, Limits: r.exec.Scripts, Keeper: r.exec.Keeper,
-		Spawn: r.exec.Spawn,
-	}
 }
 
 // provable checks, before anything is executed, that the run can leave evidence whatever the package contains: it
@@ -163,7 +155,7 @@ func (r *decided) readSecrets(ctx context.Context, plan *manifest.Plan) error {
 }
 
 // onlyChecked ends a run whose action is check.
-func (r *run) onlyChecked(ctx context.Context) error {
+func (r *changing) onlyChecked(ctx context.Context) error {
 	if err := r.provable(); err != nil {
 		return err
 	}
@@ -174,7 +166,7 @@ func (r *run) onlyChecked(ctx context.Context) error {
 }
 
 // execute runs the job.
-func (r *run) execute(ctx context.Context, plan *manifest.Plan) error {
+func (r *changing) execute(ctx context.Context, plan *manifest.Plan) error {
 	if r.group == nil {
 		return errors.New("the run is not in its concurrency group") // enter lets none pass that is going to execute
 	}
@@ -182,14 +174,14 @@ func (r *run) execute(ctx context.Context, plan *manifest.Plan) error {
 		return err
 	}
 	r.job.Times.Kept = timing.UndoShare(ctx, plan)
-	r.place = r.at(plan)
+	r.place = r.at()
 	return r.follow(ctx, func(journal steps.Journal) (steps.Outcome, error) {
 		return r.place.Run(ctx, r.job, journal)
 	})
 }
 
 // follow has the job done, tells meanwhile how far it is, and takes what comes of it.
-func (r *run) follow(ctx context.Context, do func(steps.Journal) (steps.Outcome, error)) error {
+func (r *changing) follow(ctx context.Context, do func(steps.Journal) (steps.Outcome, error)) error {
 	if r.away() == nil {
 		defer r.exec.enter()()
 	}
@@ -227,7 +219,7 @@ func (r *run) follow(ctx context.Context, do func(steps.Journal) (steps.Outcome,
 }
 
 // applyWayBack adapts the job to the run that this one goes back to, if there is one.
-func (r *run) applyWayBack(ctx context.Context) error {
+func (r *changing) applyWayBack(ctx context.Context) error {
 	switch {
 	case r.result.Action == string(intake.ActionRollback):
 		return r.back.RollBack(ctx, &r.job)

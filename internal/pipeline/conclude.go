@@ -9,6 +9,7 @@ import (
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/intake"
 	"cemli-executor/internal/problem"
+	"cemli-executor/internal/progress"
 	"cemli-executor/internal/verdict"
 )
 
@@ -52,4 +53,10 @@ func (r *report) answerLater(why string) evidence.Result {
 	r.result.Status, r.result.Message, r.result.Execution.Note = evidence.StatusInProgress, why, why
 	r.exec.Log.Info("goes on later", "run_id", r.result.RunID, "object", r.request.Object, "why", why)
 	return r.result
+}
+
+// cancelled returns the failure of a run that is cancelled before its first step.
+func (r *acquired) cancelled(by *evidence.Cancellation) error {
+	r.result.Cancelled, r.claim.Watched = by, true
+	return progress.NeverBegun(r.result.RunID)
 }

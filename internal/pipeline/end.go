@@ -74,7 +74,8 @@ func (r *run) end(ctx context.Context, failure error) error {
 // endsRequest reports whether a failure before the claim ends the request: it is about one version of the object, or
 // one event.
 func (r *run) endsRequest(failure error) bool {
-	if kind := verdict.Of(failure).Kind; failure == nil || codes.Retryable(failure) || kind == verdict.Duplicate || kind == verdict.Split {
+	kind := verdict.Of(failure).Kind
+	if failure == nil || codes.Retryable(failure) || kind == verdict.Duplicate || kind == verdict.Split {
 		return false
 	}
 	return (r.request.ETag != "" || r.request.OnEvent) && r.request.Bucket == r.exec.Packages.Name()
@@ -108,7 +109,7 @@ func (r *run) postpone(ctx context.Context, v verdict.Verdict) {
 
 // keepNoting retries to note the end of the steps, if that has failed before, until the time is over or until the
 // returned function stops it, after which the claim no longer changes.
-func (r *acquired) keepNoting(ctx context.Context) (stop func(enough bool)) {
+func (r *changing) keepNoting(ctx context.Context) (stop func(enough bool)) {
 	if r.noteLater == nil {
 		return func(bool) {}
 	}

@@ -43,14 +43,10 @@ type Config struct {
 	Reserve time.Duration // kept from the invocation's time for the evidence
 	Limits  admission.Limits
 	Sandbox sandbox.Level // the lowest level at which scripts may run
-	// Scripts are limits of the platform that the scripts have to share; zero: none.
-	Scripts sandbox.Limits
 	// Output says which part of the scripts' output goes to Log.
 	Output   OutputMode
 	Identity evidence.Identity
 	Log      *slog.Logger
-	// Apart sends the scripts to runners; nil: they run here.
-	Apart *apart.Desk
 	// Announce announces a run after its result is stored; nil: runs are not announced.
 	Announce func(context.Context, evidence.Result) error
 	// WriteLog reads OCI's log of writes to Packages, to find out who uploaded what; nil: that is not looked up.
@@ -73,6 +69,10 @@ type Config struct {
 type Children struct {
 	// Runners are where steps run apart from this program, the default first; none: they run here.
 	Runners []admission.Runner
+	// Apart sends the scripts to runners; nil: they run here.
+	Apart *apart.Desk
+	// Scripts are limits of the platform that the scripts have to share; zero: none.
+	Scripts sandbox.Limits
 	// Keeper makes the scripts' parent a process of its own, which ends them when this program is killed.
 	Keeper bool
 	// Spawn runs one command until ctx ends; nil: sandbox.Run.
@@ -116,27 +116,6 @@ type Engine struct {
 	Book     claim.Book        // the state bucket
 	Follower followup.Follower // does what follows results
 	Time     timing.Budget     // that of invocations
-}
-
-// New makes an Engine.
-func New(config Config) *Engine {
-	e := &Engine{Config: config}
-	e.Now = func() time.Time {
-		if config.Clock != nil {
-			return config.Clock().UTC()
-		}
-		return time.Now().UTC()
-	}
-	e.Time = timing.Budget{Reserve: config.Reserve, Detached: config.Invoke != nil, Now: e.Now}
-	e.Book = claim.Book{State: config.State, Environment: config.Environment, Clock: e.Now, Log: config.Log}
-	e.Follower = followup.Follower{
-		Book: e.Book, Results: config.Results, Announce: config.Announce, Requesters: config.WriteLog != nil,
-		Attempts: config.Limits.Attempts, Now: e.Now, Log: config.Log,
-	}
-	if config.Apart != nil {
-		e.Follower.Attend = e.attendDead
-	}
-	return e
 }
 
 // Accept stores the request as a pending one, under a name. made is false if it was stored before.

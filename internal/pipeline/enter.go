@@ -21,7 +21,7 @@ const entries = 20
 
 // enter makes the run the only one of its concurrency group. If the run has to wait, enter puts it into the group's
 // queue and returns the verdict later. A package that admit would refuse in any case is refused at once.
-func (r *run) enter(
+func (r *acquired) enter(
 	ctx context.Context, m *manifest.Manifest, policy *manifest.Policy, admit func() (*manifest.Plan, error),
 ) error {
 	if r.result.Action == string(intake.ActionCheck) {
@@ -83,7 +83,7 @@ func (r *run) enter(
 // worthWaiting reports whether the run may be executed once it is in its group: a run that apply refuses for want of
 // time need not wait for that in the queue. It returns the verdict later if another invocation may have the time that
 // the package says it takes.
-func (r *run) worthWaiting(
+func (r *acquired) worthWaiting(
 	ctx context.Context, m *manifest.Manifest, admit func() (*manifest.Plan, error),
 ) (bool, error) {
 	if m.Timeout+m.RollbackTimeout <= timing.Left(ctx) {

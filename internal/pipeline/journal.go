@@ -18,7 +18,7 @@ import (
 
 // journal returns what the run does while its steps run: it notes in the claim that a step begins, stores logs as steps
 // end, and logs both.
-func (r *run) journal(ctx context.Context) steps.Journal {
+func (r *changing) journal(ctx context.Context) steps.Journal {
 	j := steps.Journal{
 		Begins: r.stepBegins,
 		Ended:  func(s evidence.Step, log steps.Log) { r.stepEnded(ctx, s, log) },
@@ -37,7 +37,7 @@ func (r *run) journal(ctx context.Context) steps.Journal {
 	return j
 }
 
-func (r *run) stepBegins(ctx context.Context, b steps.Beginning) error {
+func (r *changing) stepBegins(ctx context.Context, b steps.Beginning) error {
 	if err := r.progress(ctx, b); err != nil {
 		return err
 	}
@@ -45,7 +45,7 @@ func (r *run) stepBegins(ctx context.Context, b steps.Beginning) error {
 	return nil
 }
 
-func (r *run) stepEnded(ctx context.Context, s evidence.Step, log steps.Log) {
+func (r *changing) stepEnded(ctx context.Context, s evidence.Step, log steps.Log) {
 	if log.Err != nil {
 		r.log.Error("cannot write the whole log", "step", s.Name, "error", log.Err.Error())
 	}
@@ -66,7 +66,7 @@ func (r *report) logTail(step string, stream evidence.Stream, text string) {
 
 // progress notes in the claim, right before a step starts, that it does: this is all that is known if the executor
 // dies. It stops the run if the claim is lost or its lease has ended, as another invocation may have taken over.
-func (r *acquired) progress(ctx context.Context, b steps.Beginning) error {
+func (r *changing) progress(ctx context.Context, b steps.Beginning) error {
 	first := !r.started
 	checkpoint, err := r.checkpoint(b)
 	if err != nil {
@@ -90,7 +90,7 @@ func (r *acquired) progress(ctx context.Context, b steps.Beginning) error {
 }
 
 // checkpoint encodes the result as it would be if the executor died during a step.
-func (r *acquired) checkpoint(b steps.Beginning) ([]byte, error) {
+func (r *changing) checkpoint(b steps.Beginning) ([]byte, error) {
 	dying := r.snapshot(b.Interrupted)
 	result := &dying.result
 	result.Execution.ReturnCode = -1
@@ -106,7 +106,7 @@ func (r *acquired) checkpoint(b steps.Beginning) ([]byte, error) {
 
 // snapshot copies the run as it is now, with what the job has produced so far, for a result that another invocation may
 // have to store.
-func (r *acquired) snapshot(o steps.Outcome) *acquired {
+func (r *changing) snapshot(o steps.Outcome) *changing {
 	dying := *r
 	dying.result.Evidence = r.stored.Listed()
 	dying.takeOutcome(o)
@@ -142,7 +142,7 @@ func (r *found) takeOutcome(o steps.Outcome) {
 }
 
 // encodeCheckpoint encodes a snapshot for the claim.
-func (r *acquired) encodeCheckpoint() ([]byte, error) {
+func (r *changing) encodeCheckpoint() ([]byte, error) {
 	r.result.Outputs = r.outcome.Outputs
 	r.hides.Mask(&r.result)
 	doc, err := r.result.Encode()
@@ -158,7 +158,7 @@ const maxCheckpoint = 1 << 20
 
 // noteStart notes that a step starts. It returns false if another invocation holds the claim or the group by now, or
 // may hold it.
-func (r *acquired) noteStart(ctx context.Context, first bool, checkpoint []byte) (bool, error) {
+func (r *changing) noteStart(ctx context.Context, first bool, checkpoint []byte) (bool, error) {
 	if r.exec.Now().After(r.claim.Lease) {
 		return false, nil
 	}
@@ -225,7 +225,7 @@ func (r *decided) unnoted(step evidence.Step, err error) error {
 }
 
 // lostLease returns the error for a run whose claim may be another invocation's.
-func (r *acquired) lostLease(first bool) error {
+func (r *changing) lostLease(first bool) error {
 	if first {
 		return verdict.DuplicateOf(r.claim.Claim)
 	}
@@ -238,7 +238,7 @@ func (r *acquired) lostLease(first bool) error {
 
 // noteEnd notes in the claim how the steps have ended, before anything else is stored: if the executor dies now, a
 // later invocation stores that as the run's result. If this fails, it is retried beside the other work.
-func (r *acquired) noteEnd(ctx context.Context, failure error) {
+func (r *changing) noteEnd(ctx context.Context, failure error) {
 	if !r.started || r.away() != nil { // what a runner leaves is in the mailbox
 		return
 	}

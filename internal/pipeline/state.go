@@ -78,7 +78,7 @@ type found struct {
 	runner  apart.Runner // of the steps, if they are apart
 	probed  claim.Runner // what it found of itself; zero: nothing is known
 	box     *apart.Box   // the mailbox of a job; nil: none is made
-	place   place        // where the steps run; nil: that is not settled yet
+	place   steps.Place  // where the steps run; nil: that is not settled yet
 }
 
 // acquired is what the run has acquired, so that no other run has it meanwhile.
@@ -90,15 +90,20 @@ type acquired struct {
 	started       bool         // the claim says that a step may have started
 	group         *claim.Group // the concurrency group, while it is this run's
 	released      []string     // groups that the run has left, and in which others wait
-	change        *claim.Entry // what is being applied, or undone; nil: nothing
-	until         time.Time    // when what the steps and their undo may need ends; zero: the first has not begun
+}
+
+// changing is what the run changes, and notes of that.
+type changing struct {
+	acquired
+	change *claim.Entry // what is being applied, or undone; nil: nothing
+	until  time.Time    // when what the steps and their undo may need ends; zero: the first has not begun
 	// noteLater notes how the steps have ended; nil: there is nothing to note.
 	noteLater func(context.Context) error
 }
 
 // run is one run.
 type run struct {
-	acquired
+	changing
 	handOff string          // the pending request, if another invocation is to serve it
 	allSets verdict.Verdict // the request stands for all sets of the package, and this was no run; else zero
 }
@@ -133,7 +138,7 @@ func (e *Engine) begin(request intake.Request) *run {
 }
 
 // timed records how long a stage took.
-func timed[T any](r *run, stage string, f func() (T, error)) (T, error) {
+func timed[T any](r *report, stage string, f func() (T, error)) (T, error) {
 	start := time.Now()
 	value, err := f()
 	r.result.Timings[stage] = time.Since(start).Milliseconds()
@@ -143,7 +148,7 @@ func timed[T any](r *run, stage string, f func() (T, error)) (T, error) {
 // tooLong returns the verdict later for a run that needs more time than this invocation has, so that another one may
 // serve it. It returns the cause if no invocation has more: this one was asked to have more, or it had all of its time
 // and there are no others.
-func (r *run) tooLong(cause error) error {
+func (r *acquired) tooLong(cause error) error {
 	if r.request.Continued || r.pending == "" || r.exec.Invoke == nil && r.fullTime {
 		return cause
 	}
@@ -194,4 +199,10 @@ func (r *decided) confinedBy(l sandbox.Layers) {
 		return
 	}
 	r.result.Sandbox = confinement.Describe(r.level, r.job.Network, l)
+}
+
+// away returns the runner of the run's steps; nil: they run here.
+func (r *found) away() *apart.Place {
+	p, _ := r.place.(*apart.Place)
+	return p
 }

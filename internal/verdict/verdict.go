@@ -97,8 +97,9 @@ func Needless(why, runID string) *Verdict { return &Verdict{Kind: Skipped, Why: 
 
 // AfterFailedSet returns the verdict for a parameter set that does not run because one before it did not succeed.
 func AfterFailedSet(failed evidence.Result) *Verdict {
-	return Needless(fmt.Sprintf("nothing was executed: the parameter set %s, before this one, did not succeed in run %s",
-		failed.ParameterSet, failed.RunID), failed.RunID)
+	why := fmt.Sprintf("nothing was executed: the parameter set %s, before this one, did not succeed in run %s",
+		failed.ParameterSet, failed.RunID)
+	return Needless(why, failed.RunID)
 }
 
 // ErrHasResult is the verdict for a run id that has a result already.
