@@ -312,8 +312,14 @@ func tooMuch(who, verb, what, where string) string {
 	case what == "log-content" && !strings.Contains(where, "target.loggroup.id="):
 		return "it is about one log group"
 	case strings.HasPrefix(what, "fn-") && what != "fn-app" &&
-		!strings.Contains(where, "target.function.id='${function_id}'"):
+		!strings.Contains(where, "target.function.id='${function_id}'") &&
+		!strings.Contains(where, "target.function.id='${runner_function_id}'"):
 		return "it is about one function"
+	case what == "buckets" && changes &&
+		where != "all {target.bucket.name='${jobs_bucket}', request.permission='PAR_MANAGE'}":
+		return "of buckets nothing is changed but mailboxes made"
+	case strings.Contains(where, "${jobs_bucket}") && strings.Contains(where, "DELETE"):
+		return "a runner has what the executor has there, and deletes nothing"
 	case what == "secret-bundles" && who != "dynamic-group ${function_group}" &&
 		!strings.Contains(where, "target.secret.id=") &&
 		!slices.Contains([]string{"any {${token_secrets}}", "any {${build_secrets}}"}, where):
