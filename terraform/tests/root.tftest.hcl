@@ -318,6 +318,10 @@ run "several_runners" {
     error_message = "each has an application and a subnet of its own"
   }
   assert {
+    condition     = module.network[0].egress == [] && module.network[0].runner_egress == { finance = ["198.51.100.7/32:1521"], general = ["198.51.100.7/32:443"] }
+    error_message = "the executor reaches Oracle's services only, and a runner what is its own, or else the environment's"
+  }
+  assert {
     condition     = length([for s in output.iam_statements.function : s if strcontains(s, "fn-invocation in compartment id ocid1.compartment.oc1..runners")]) == 2
     error_message = "the executor invokes both"
   }

@@ -17,3 +17,13 @@ output "runner_network_security_group_ids" {
   description = "OCIDs of the groups whose rules are the runners' allow-lists, by label."
   value       = { for label, group in oci_core_network_security_group.runner : label => group.id }
 }
+
+output "egress" {
+  description = "What the function's rules allow besides Oracle's services."
+  value       = [for rule in oci_core_network_security_group_security_rule.allowed : "${rule.destination}:${rule.tcp_options[0].destination_port_range[0].min}"]
+}
+
+output "runner_egress" {
+  description = "What the runners' rules allow besides Object Storage, by label."
+  value       = { for label, runner in var.runners : label => [for name, rule in oci_core_network_security_group_security_rule.runner_allowed : "${rule.destination}:${rule.tcp_options[0].destination_port_range[0].min}" if startswith(name, "${label}:")] }
+}

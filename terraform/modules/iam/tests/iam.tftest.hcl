@@ -190,7 +190,7 @@ run "runners_are_granted_nothing" {
     runner_function_ids = ["ocid1.fnfunc.oc1..runner", "ocid1.fnfunc.oc1..finance"]
   }
   assert {
-    condition = [for s in output.statements.function : regex("to .*", s) if strcontains(s, "oc1..r ")] == [
+    condition = [for s in output.statements.function : trimprefix(s, "Allow dynamic-group cemli-prod-function ") if strcontains(s, "oc1..r ")] == [
       "to read fn-function in compartment id ocid1.compartment.oc1..r where target.function.id='ocid1.fnfunc.oc1..runner'",
       "to read fn-function in compartment id ocid1.compartment.oc1..r where target.function.id='ocid1.fnfunc.oc1..finance'",
       "to use fn-invocation in compartment id ocid1.compartment.oc1..r where target.function.id='ocid1.fnfunc.oc1..runner'",
