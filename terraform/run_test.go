@@ -173,7 +173,7 @@ var breaches = []struct {
 	{
 		"runners are beside the executor", ".", "main.tf", "= local.create_runners_compartment ? module.runners_compartment[0].id :",
 		"= local.create_runners_compartment ? local.compartment_id :", "they need one of their own",
-		[]string{"test", "-filter=tests/root.tftest.hcl"},
+		[]string{"test", "-filter=tests/apart.tftest.hcl"},
 	},
 	{
 		"a runner reaches what is the executor's", "modules/network", "main.tf",
@@ -183,7 +183,7 @@ var breaches = []struct {
 	{
 		"the executor reaches what is the runner's", ".", "main.tf", "local.apart ? [] : var.egress", "var.egress",
 		"the executor reaches Oracle's services only",
-		[]string{"test", "-filter=tests/root.tftest.hcl"},
+		[]string{"test", "-filter=tests/apart.tftest.hcl"},
 	},
 	{
 		"the runner knows the executor's buckets", "modules/runner", "main.tf", `CEMLI_ROLE       = "runner"`,
