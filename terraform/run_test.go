@@ -171,7 +171,8 @@ var breaches = []struct {
 		`ANY {resource.type='${type}'}`, "no dynamic group takes what is in the runners' compartment", nil,
 	},
 	{
-		"runners are beside the executor", ".", "main.tf", "= local.create_runners_compartment ? module.runners_compartment[0].id :",
+		"runners are beside the executor", ".", "main.tf",
+		"= local.create_runners_compartment ? module.runners_compartment[0].id :",
 		"= local.create_runners_compartment ? local.compartment_id :", "they need one of their own",
 		[]string{"test", "-filter=tests/apart.tftest.hcl"},
 	},
@@ -186,8 +187,8 @@ var breaches = []struct {
 		[]string{"test", "-filter=tests/apart.tftest.hcl"},
 	},
 	{
-		"the runner knows the executor's buckets", "modules/runner", "main.tf", `CEMLI_ROLE       = "runner"`,
-		`CEMLI_ROLE       = "runner", RESULTS_BUCKET = "x"`, "a runner knows its role and nothing else", nil,
+		"the runner knows the executor's buckets", "modules/runner", "main.tf", `CEMLI_ROLE                = "runner"`,
+		`CEMLI_ROLE = "runner", RESULTS_BUCKET = "x"`, "a runner knows its role and nothing else", nil,
 	},
 	{
 		"jobs keep versions", "modules/storage", "main.tf", `versioning            = "Disabled"`,

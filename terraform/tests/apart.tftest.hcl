@@ -76,6 +76,11 @@ run "several_runners" {
       finance = { cidr = "10.0.2.0/24", memory_mb = 1024, egress = [{ cidr = "198.51.100.7/32", port = 1521, description = "its database" }] }
       general = {}
     }
+    limits = { entries = 20000, run_time = "30m" }
+  }
+  assert {
+    condition     = module.runner["general"].config == tomap({ CEMLI_ROLE = "runner", CEMLI_LIMIT_ENTRIES = "20000" }) && output.function_config["CEMLI_LIMIT_ENTRIES"] == "20000"
+    error_message = "what the executor may send the runner takes"
   }
   assert {
     condition     = output.runners == "general=function:${output.runner_ids["general"]},finance=function:${output.runner_ids["finance"]}"
