@@ -152,6 +152,8 @@ func Statements(b Buckets) ([]statements.Statement, error) {
 		"packages_bucket": b.Packages, "results_bucket": b.Results, "state_bucket": b.State,
 		"policies_bucket": b.Policies,
 		"topic_id":        TopicID, "function_id": FunctionID, "write_log_group_id": logging.GroupID,
+		// There are no runners, and no jobs.
+		"runner_compartment_id": "", "runner_function_id": "", "jobs_bucket": "",
 	})
 }
 
