@@ -123,7 +123,7 @@ func (s *Stack) schedule(o Options) {
 
 // newHost prepares the function's host.
 func newHost(o Options, authority *localoci.Authority, endpoint func() string) (*fnhost.Host, error) {
-	settings := localoci.Settings(buckets)
+	settings := localoci.Settings(buckets, false)
 	maps.Copy(settings, o.Settings)
 	return fnhost.New(fnhost.Config{
 		Binary: o.Binary, Instances: o.Instances, MemoryMB: o.MemoryMB, Timeout: o.Timeout,
