@@ -18,26 +18,30 @@ const module = "cemli-executor"
 // arrows says which packages of this module each one may import. A package that is not here may not exist.
 var arrows = map[string]string{
 	"": `
-		executor internal/announce internal/buildinfo internal/codes internal/container internal/evidence
-		internal/logwriter internal/oci internal/problem internal/sandbox internal/store internal/trigger manifest`,
+		executor internal/announce internal/apart internal/buildinfo internal/codes internal/container internal/evidence
+		internal/jobs internal/logwriter internal/oci internal/problem internal/runner internal/sandbox internal/store
+		internal/trigger manifest`,
 	"cmd/cemli": `
 		executor internal/admission internal/buildinfo internal/bundle internal/cli/advice internal/cli/input
-		internal/cli/localcmd internal/cli/terminal internal/cli/usage internal/codes internal/evidence
-		internal/folder internal/problem internal/sandbox internal/scratch internal/store manifest`,
+		internal/cli/localcmd internal/cli/terminal internal/cli/usage internal/codes internal/evidence internal/folder
+		internal/problem internal/sandbox internal/scratch internal/store manifest`,
 	"executor": `
 		internal/admission internal/claim internal/codes internal/confinement internal/evidence internal/followup
-		internal/intake internal/pipeline internal/problem internal/sandbox internal/secrets internal/steps
-		internal/store internal/uploader internal/workdir manifest`,
-	"internal/pipeline": `
-		internal/admission internal/bundle internal/claim internal/codes internal/confinement internal/download
-		internal/evidence internal/fetch internal/followup internal/goback internal/hiding internal/intake
-		internal/logwriter internal/problem internal/progress internal/results internal/sandbox internal/secrets
+		internal/intake internal/jobs internal/pipeline internal/problem internal/sandbox internal/secrets
 		internal/steps internal/store internal/uploader internal/workdir manifest`,
+	"internal/pipeline": `
+		internal/admission internal/apart internal/bundle internal/claim internal/codes internal/confinement
+		internal/download internal/evidence internal/fetch internal/followup internal/goback internal/hiding
+		internal/intake internal/logwriter internal/problem internal/progress internal/results internal/sandbox
+		internal/secrets internal/steps internal/store internal/uploader internal/workdir manifest`,
 	"internal/progress": "internal/claim internal/evidence internal/problem internal/steps",
+	"internal/apart": `
+		internal/claim internal/codes internal/evidence internal/jobs internal/problem internal/redact internal/steps
+		internal/store`,
 	"internal/hiding":   "internal/evidence internal/problem internal/redact internal/steps manifest",
 	"internal/admission": `
-		internal/bundle internal/claim internal/codes internal/evidence internal/hiding internal/intake
-		internal/leaks internal/problem internal/steps manifest`,
+		internal/bundle internal/claim internal/codes internal/evidence internal/hiding internal/intake internal/leaks
+		internal/problem internal/steps manifest`,
 	"internal/followup": `
 		internal/claim internal/evidence internal/intake internal/problem internal/results internal/store manifest`,
 	"internal/goback": `
@@ -80,6 +84,9 @@ var arrows = map[string]string{
 	"internal/steps": `
 		internal/codes internal/evidence internal/jobs internal/problem internal/redact internal/sandbox
 		internal/workdir manifest`,
+	"internal/runner": `
+		internal/bundle internal/confinement internal/download internal/evidence internal/jobs internal/problem
+		internal/redact internal/sandbox internal/steps internal/store internal/workdir`,
 	"internal/workdir":         "internal/problem",
 	"internal/evidence":        "internal/codes internal/problem",
 	"internal/store":           "internal/codes internal/problem",
@@ -87,11 +94,11 @@ var arrows = map[string]string{
 	"internal/oci":             "internal/codes internal/problem internal/store",
 	"internal/iam":             "",
 	"internal/localoci": `
-		internal/iam internal/localoci/admin internal/localoci/answer internal/localoci/buckets
-		internal/localoci/events internal/localoci/faults internal/localoci/functions internal/localoci/gateway
-		internal/localoci/index internal/localoci/logging internal/localoci/notifications
-		internal/localoci/objectstorage internal/localoci/tenancy internal/localoci/vault internal/problem
-		terraform/modules/events terraform/modules/iam`,
+		internal/iam internal/localoci/admin internal/localoci/answer internal/localoci/buckets internal/localoci/events
+		internal/localoci/faults internal/localoci/functions internal/localoci/gateway internal/localoci/index
+		internal/localoci/logging internal/localoci/notifications internal/localoci/objectstorage
+		internal/localoci/tenancy internal/localoci/vault internal/problem terraform/modules/events
+		terraform/modules/iam`,
 	"internal/localoci/admin":   "internal/localoci/answer internal/localoci/gateway",
 	"internal/localoci/answer":  "",
 	"internal/localoci/buckets": "internal/localoci/answer internal/localoci/index internal/localoci/tenancy",
@@ -104,8 +111,8 @@ var arrows = map[string]string{
 	"internal/localoci/index":     "",
 	"internal/localoci/localtest": "internal/localoci",
 	"internal/localoci/logging": `
-		internal/iam internal/localoci/answer internal/localoci/faults internal/localoci/gateway
-		internal/localoci/index internal/localoci/tenancy`,
+		internal/iam internal/localoci/answer internal/localoci/faults internal/localoci/gateway internal/localoci/index
+		internal/localoci/tenancy`,
 	"internal/localoci/notifications": `
 		internal/iam internal/localoci/answer internal/localoci/gateway internal/localoci/index`,
 	"internal/localoci/objectstorage": `
@@ -113,8 +120,7 @@ var arrows = map[string]string{
 		internal/localoci/tenancy`,
 	"internal/localoci/tenancy": "",
 	"internal/localoci/vault": `
-		internal/iam internal/localoci/answer internal/localoci/gateway internal/localoci/index
-		terraform/modules/events`,
+		internal/iam internal/localoci/answer internal/localoci/gateway internal/localoci/index terraform/modules/events`,
 	"terraform/modules/events": "",
 	"terraform/modules/iam":    "",
 	"internal/fnhost":          "internal/proctree internal/scratch",

@@ -30,8 +30,8 @@ type Config struct {
 	Policy         PolicyConfig
 	Vault          string       // OCID, for secrets by name; empty: none
 	WriteLog       oci.WriteLog // of the packages bucket; zero: none
-	Topic          string       // OCID, for the announcement of runs; empty: none
-	NotifyAll      bool         // successes too
+	Notice         NoticeConfig
+	Apart          ApartConfig
 	Sandbox        sandbox.Level
 	Credentials    []string       // files of the function's identity
 	Scripts        sandbox.Limits // what the platform allows scripts
@@ -53,6 +53,12 @@ type PolicyConfig struct {
 	Bucket, Object string
 }
 
+// NoticeConfig says which runs are announced.
+type NoticeConfig struct {
+	Topic string // OCID; empty: none
+	All   bool   // successes too
+}
+
 // later are variables of the contract that this version does not support. One that is set is refused: an operator who
 // relies on it must not wait in vain.
 var later = []string{"CEMLI_SIGNING_KEY"}
@@ -67,6 +73,7 @@ func ParseConfig(environ []string) (Config, []problem.Problem) {
 		e.values[key] = value
 	}
 	_, onOCI := e.values["OCI_RESOURCE_PRINCIPAL_VERSION"]
+	apart := e.apart()
 	c := Config{
 		PackagesBucket: e.text("CEMLI_PACKAGES_BUCKET", "cemli-packages"),
 		ResultsBucket:  e.text("RESULTS_BUCKET", "cemli-results"),
@@ -74,10 +81,12 @@ func ParseConfig(environ []string) (Config, []problem.Problem) {
 		Environment:    e.environment(onOCI),
 		Vault:          e.ocid("CEMLI_VAULT"),
 		WriteLog:       e.writeLog(),
-		Topic:          e.ocid("CEMLI_TOPIC"),
-		NotifyAll:      e.choice("CEMLI_NOTIFY", "all", "all", "failures") == "all",
-		Sandbox: sandbox.Level(
-			e.choice("CEMLI_SANDBOX", defaultSandbox(onOCI), "full", "isolated", "basic", "none")),
+		Notice: NoticeConfig{
+			Topic: e.ocid("CEMLI_TOPIC"), All: e.choice("CEMLI_NOTIFY", "all", "all", "failures") == "all",
+		},
+		Apart: apart,
+		Sandbox: sandbox.Level(e.choice("CEMLI_SANDBOX", defaultSandbox(onOCI && apart.Runners == nil),
+			"full", "isolated", "basic", "none")),
 		Credentials:  credentialFiles(e.values),
 		Output:       executor.OutputMode(e.choice("CEMLI_LOG_OUTPUT", "all", "all", "tail", "none")),
 		KeepPackages: e.choice("CEMLI_KEEP_PACKAGES", "true", "true", "false") == "true",
@@ -105,8 +114,10 @@ func ParseConfig(environ []string) (Config, []problem.Problem) {
 // scriptProcesses is the scripts' share of a function's about 50 processes and threads.
 const scriptProcesses = 30
 
-func defaultSandbox(onOCI bool) string {
-	if onOCI {
+// defaultSandbox is the least that may run. What keeps scripts from an identity is the kernel where one is beside them,
+// and else that there is none.
+func defaultSandbox(besideIdentity bool) string {
+	if besideIdentity {
 		return string(sandbox.LevelIsolated)
 	}
 	return string(sandbox.LevelBasic)
@@ -273,18 +284,18 @@ func (e *env) trustSubject() bool {
 // onFunctions reports whether the function with this id is on OCI Functions.
 func onFunctions(id string) bool { return strings.HasPrefix(id, "ocid1.fnfunc.") }
 
-// buckets requires separate buckets for packages, evidence and state: evidence is create-only, which the others are
-// not, and results must never be mistaken for packages.
+// buckets requires separate buckets for packages, evidence, state and jobs: evidence is create-only, which the others
+// are not, results must never be mistaken for packages, and runners write to the bucket of jobs.
 func (e *env) buckets(c Config) {
-	keys := []string{"CEMLI_PACKAGES_BUCKET", "RESULTS_BUCKET", "CEMLI_STATE_BUCKET"}
-	names := []string{c.PackagesBucket, c.ResultsBucket, c.StateBucket}
+	keys := []string{"CEMLI_PACKAGES_BUCKET", "RESULTS_BUCKET", "CEMLI_STATE_BUCKET", "CEMLI_JOBS_BUCKET"}
+	names := []string{c.PackagesBucket, c.ResultsBucket, c.StateBucket, c.Apart.Jobs}
 	for i, name := range names {
 		if strings.ContainsAny(name, "/ \t\n") || len(name) > 256 {
 			e.wrong(keys[i], fmt.Sprintf("%.100q is not a bucket's name", name), "")
 		}
 		if first := slices.Index(names, name); first != i {
 			e.wrong(keys[i], fmt.Sprintf("it is the same bucket as %s", keys[first]),
-				"packages, results and state need a bucket each")
+				"packages, results, state and jobs need a bucket each")
 		}
 	}
 }
@@ -305,8 +316,8 @@ func (e *env) policy(c Config) PolicyConfig {
 	case !ok || bucket == "" || store.CheckName(object) != nil:
 		e.wrong(key, fmt.Sprintf("%.100q is neither a JSON document nor the name of an object", text),
 			"write it as BUCKET/OBJECT")
-	case slices.Contains([]string{c.PackagesBucket, c.ResultsBucket, c.StateBucket}, bucket):
-		e.wrong(key, "the policy is in the bucket of packages, results or state, where those it is for could change it",
+	case slices.Contains([]string{c.PackagesBucket, c.ResultsBucket, c.StateBucket, c.Apart.Jobs}, bucket):
+		e.wrong(key, "the policy is in the bucket of packages, results, state or jobs: those it is for could change it",
 			"keep it in a bucket of its own")
 	}
 	return PolicyConfig{Bucket: bucket, Object: object}

@@ -82,7 +82,7 @@ func TestConfigReportsEveryProblemByName(t *testing.T) {
 	_, problems := ParseConfig([]string{
 		"OCI_RESOURCE_PRINCIPAL_VERSION=2.2", "RESULTS_BUCKET=cemli-packages", "CEMLI_STATE_BUCKET=a/b",
 		"CEMLI_SANDBOX=some",
-		"CEMLI_LOG_LEVEL=loud", "CEMLI_LOG_OUTPUT=yes", "CEMLI_RESERVE=fast", "CEMLI_ENDPOINT=http://169.254.169.254",
+		"CEMLI_RUNNER=there", "CEMLI_JOBS_BUCKET=a/b/c", "CEMLI_LOG_LEVEL=loud", "CEMLI_LOG_OUTPUT=yes", "CEMLI_RESERVE=fast", "CEMLI_ENDPOINT=http://169.254.169.254",
 		"CEMLI_LIMIT_ENTRIES=-1",
 		"CEMLI_LIMIT_RUN_TIME=1000h", "CEMLI_SIGNING_KEY=x", "CEMLI_TOPIC=topic", "CEMLI_NOTIFY=some",
 		"CEMLI_SANDBOXX=full", "CEMLI_SOMETHING=1", "FN_MEMORY=lots",
@@ -98,10 +98,10 @@ func TestConfigReportsEveryProblemByName(t *testing.T) {
 		}
 	}
 	want := []string{
-		"CEMLI_ENDPOINT config.value", "CEMLI_ENVIRONMENT config.required", "CEMLI_LIMIT_ENTRIES config.value",
-		"CEMLI_LIMIT_RUN_TIME config.value",
+		"CEMLI_ENDPOINT config.value", "CEMLI_ENVIRONMENT config.required", "CEMLI_JOBS_BUCKET config.value",
+		"CEMLI_LIMIT_ENTRIES config.value", "CEMLI_LIMIT_RUN_TIME config.value",
 		"CEMLI_LOG_LEVEL config.value", "CEMLI_LOG_OUTPUT config.value", "CEMLI_NOTIFY config.value",
-		"CEMLI_RESERVE config.value",
+		"CEMLI_RESERVE config.value", "CEMLI_RUNNER config.value",
 		"CEMLI_SANDBOX config.value", "CEMLI_SANDBOXX config.unknown", "CEMLI_SIGNING_KEY config.unsupported",
 		"CEMLI_SOMETHING config.unknown", "CEMLI_STATE_BUCKET config.value", "CEMLI_TOPIC config.value",
 		"FN_MEMORY config.value", "RESULTS_BUCKET config.value",

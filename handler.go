@@ -299,11 +299,15 @@ func (h *handler) executor() executor.Config {
 		KeepPackages: h.config.KeepPackages, Reserve: h.config.Reserve, Limits: h.config.Limits,
 		Sandbox: h.config.Sandbox, Scripts: h.config.Scripts, Output: h.config.Output,
 		Identity: identity, Log: h.log, LogWriter: h.logWriter, Secrets: h.secret, Announce: h.announce,
-		Children: executor.Children{Spawn: h.container.Run, Enter: h.container.Enter, Doubt: h.container.Doubtful},
+		Children: executor.Children{
+			Spawn: h.container.Run, Enter: h.container.Enter, Doubt: h.container.Doubtful,
+			Runners: h.config.Apart.Runners,
+		},
 	}
 	if h.config.WriteLog.Log != "" {
 		config.WriteLog = h.writes
 	}
+	config.Apart, config.SecretVersion = h.desk(), h.secretAgain
 	if onFunctions(identity.FunctionID) { // a Fn server has no detached invocations, and no function of it an OCID
 		config.Invoke = h.invoke
 	}
@@ -312,14 +316,14 @@ func (h *handler) executor() executor.Config {
 
 // announce publishes the end of a run to the topic, if there is one.
 func (h *handler) announce(ctx context.Context, r evidence.Result) error {
-	if h.config.Topic == "" || !h.config.NotifyAll && !announce.Failure(r) {
+	if h.config.Notice.Topic == "" || !h.config.Notice.All && !announce.Failure(r) {
 		return nil
 	}
 	title, body, err := announce.Message(r, h.config.ResultsBucket)
 	if err != nil {
 		return err
 	}
-	return h.client.Publish(ctx, h.config.Topic, title, body)
+	return h.client.Publish(ctx, h.config.Notice.Topic, title, body)
 }
 
 // invoke asks for a detached invocation that goes on with a pending request.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"cemli-executor/executor"
+	"cemli-executor/internal/jobs"
 	"cemli-executor/internal/trigger"
 )
 
@@ -19,7 +20,10 @@ func asksProbe(call trigger.Call) bool {
 // probe reports what this deployment can do. If asked for a verdict, it answers yes or no, and logs the rest.
 func (h *handler) probe(ctx context.Context, run *executor.Executor, q executor.Request) any {
 	found := run.Probe(ctx,
-		executor.Probing{Problems: h.problems, Credentials: h.config.Credentials, Checks: h.checks()})
+		executor.Probing{
+			Problems: h.problems, Credentials: h.config.Credentials, Checks: append(h.checks(), h.checksApart()...),
+			Ask: h.askRunner,
+		})
 	if !q.Verdict {
 		return found
 	}
@@ -40,7 +44,7 @@ func (h *handler) checks() []executor.ProbeCheck {
 		return func(context.Context) (string, error) { return text, nil }
 	}
 	topic := "none: nobody is told of runs"
-	if h.config.Topic != "" {
+	if h.config.Notice.Topic != "" {
 		topic = "set; whether it may be published to shows with the first message"
 	}
 	vault := executor.ProbeCheck{What: "vault", Try: said("none: packages name secrets by their OCIDs")}
@@ -72,6 +76,30 @@ func (h *handler) checks() []executor.ProbeCheck {
 		}})
 	}
 	return checks
+}
+
+// checksApart are the checks of what jobs need besides a runner.
+func (h *handler) checksApart() []executor.ProbeCheck {
+	if len(h.config.Apart.Runners) == 0 {
+		return nil
+	}
+	checks := []executor.ProbeCheck{{What: "jobs", Try: func(ctx context.Context) (string, error) {
+		return "a mailbox was made in " + h.config.Apart.Jobs + ", used, created in once and no more, and ended",
+			h.client.Bucket(h.config.Apart.Jobs).TryMailbox(ctx)
+	}}}
+	for _, r := range h.config.Apart.Runners {
+		checks = append(checks, executor.ProbeCheck{
+			What: r.Label + ": invoke", Try: func(ctx context.Context) (string, error) {
+				return "the runner may be invoked", h.client.MayInvokeRunner(ctx, r.ID)
+			},
+		})
+	}
+	return checks
+}
+
+// askRunner has a runner look at itself.
+func (h *handler) askRunner(ctx context.Context, r executor.Runner) ([]byte, error) {
+	return h.client.Invoke(ctx, r.ID, []byte(`{"action":"probe"}`), jobs.MaxProbed)
 }
 
 // credentialFiles are the files for the function's identity that the platform names.

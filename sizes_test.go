@@ -27,7 +27,7 @@ const (
 )
 
 // publishedTypes are types whose fields are those of a published document.
-var publishedTypes = []string{"internal/evidence.Result", "internal/evidence.Step"}
+var publishedTypes = []string{"internal/evidence.Result", "internal/evidence.Step", "internal/jobs.Job"}
 
 // sizes are those of all packages.
 type sizes struct {

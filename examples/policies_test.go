@@ -47,6 +47,10 @@ func TestPolicies(t *testing.T) {
 			[]string{"policy.reuse"},
 			[]string{"policy.reuse"},
 		},
+		{
+			"on a runner of its own", "1.0.0", approved + `,"runs_on":"bank"`, "event", tuesday, "", "", nil, nil,
+			[]string{"policy.runner"},
+		},
 		{"from a laptop", "1.0.0", approved, "cli", tuesday, "", "", nil, nil, []string{"policy.action"}},
 		{"at the year's end", "1.0.0", approved, "event", yearEnd, "", "", nil, nil, []string{"policy.freeze"}},
 	} {

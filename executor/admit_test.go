@@ -80,6 +80,23 @@ func TestPolicyRejectsWithEveryReason(t *testing.T) {
 	}
 }
 
+// A package that names a runner runs there or not at all, and every other reason is said too.
+func TestRunnersThatAreNotThere(t *testing.T) {
+	for name, runners := range map[string][]executor.Runner{
+		"here": nil, "others": {{Label: "erp", Kind: executor.KindFunction, ID: "ocid1.fnfunc.oc1.phx.a"}},
+	} {
+		b := newBench(t)
+		b.config.Runners = runners
+		b.config.Policy = executor.InlinePolicy("p", []byte(`{"environment":"test","runners":["erp"],"types":[]}`))
+		r := b.ran(files{"manifest.json": manifestWith(`"runs_on":"bank"`), "steps/run.sh": "echo ran"})
+		want := []string{"runner.unknown", "policy.type", "policy.runner"}
+		if diff := cmp.Diff(want, codes(r)); diff != "" || r.Status != evidence.StatusRejected {
+			t.Errorf("%s: status %s, codes (-want +got):\n%s", name, r.Status, diff)
+		}
+		nothingRan(t, r)
+	}
+}
+
 func TestPolicyAdmits(t *testing.T) {
 	b := newBench(t)
 	b.config.Policy = executor.InlinePolicy("inline",

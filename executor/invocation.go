@@ -27,6 +27,9 @@ func (e *Executor) Run(ctx context.Context, request Request) ([]evidence.Result,
 // resume serves a request that an earlier invocation accepted. If it is done by now, the answer is that it is a
 // duplicate.
 func (w *work) resume(ctx context.Context, request Request) ([]evidence.Result, error) {
+	if held, err := w.left(ctx, request.Continue); held != nil || err != nil {
+		return w.goOnWith(ctx, held, request, err)
+	}
 	accepted, ok, err := w.reload(ctx, request.Continue, request.CallID)
 	if err != nil {
 		return []evidence.Result{w.Refused(request, err)}, err
@@ -47,4 +50,15 @@ func (w *work) resume(ctx context.Context, request Request) ([]evidence.Result, 
 		return []evidence.Result{w.Refused(request, err)}, nil
 	}
 	return []evidence.Result{w.Duplicate(request, claimed.Claim)}, nil
+}
+
+// goOnWith goes on with a run whose steps are apart.
+func (w *work) goOnWith(
+	ctx context.Context, held *claim.Held, request Request, err error,
+) ([]evidence.Result, error) {
+	if err != nil {
+		return []evidence.Result{w.Refused(request, err)}, err
+	}
+	result, err := w.goOn(ctx, held, request.CallID)
+	return []evidence.Result{result}, err
 }

@@ -21,6 +21,7 @@ type (
 
 	Limits = admission.Limits
 	Policy = admission.Policy
+	Runner = admission.Runner
 
 	Config       = pipeline.Config
 	Children     = pipeline.Children
@@ -46,6 +47,8 @@ const (
 	TriggerRequest    = intake.TriggerRequest
 	TriggerCLI        = intake.TriggerCLI
 	TriggerSweep      = intake.TriggerSweep
+
+	KindFunction = admission.KindFunction
 
 	OutputAll  = pipeline.OutputAll
 	OutputTail = pipeline.OutputTail

@@ -32,13 +32,14 @@ type Probing struct {
 	Problems    []problem.Problem // of the configuration; if there are any, no service is asked
 	Credentials []string          // files that hold this program's identity
 	Checks      []ProbeCheck
+	Ask         AskRunner // nil if there are no runners
 }
 
 // probeTime bounds the checks of the services, which run at the same time.
 const probeTime = 20 * time.Second
 
 // Probe checks everything that a run needs, without running any package. It reads no secret, sends no message, and
-// leaves one small object in the results bucket, the first time.
+// leaves one small object in the results bucket, the first time. What runners find of themselves is stored.
 func (e *Executor) Probe(ctx context.Context, more Probing) Probe {
 	p := Probe{Action: ActionProbe, Environment: e.Environment, Version: e.Identity.ExecutorVersion}
 	for _, wrong := range more.Problems {
@@ -46,20 +47,41 @@ func (e *Executor) Probe(ctx context.Context, more Probing) Probe {
 			What: "configuration", Says: problem.New(wrong, nil).Message(), Code: wrong.Code, Cure: wrong.Hint,
 		})
 	}
-	ctx, cancel := context.WithTimeout(ctx, probeTime)
-	defer cancel()
 	level := e.Sandbox
 	var asked []ProbeLine
 	if len(more.Problems) == 0 {
 		p.Lines = append(p.Lines, ProbeLine{What: "configuration", OK: true, Says: "every variable is as it may be"})
-		asked = probing{e}.ask(ctx, more.Checks, &level)
+		asked = probing{e}.services(ctx, more, &level)
 	}
+	ctx, cancel := context.WithTimeout(ctx, probeTime)
+	defer cancel()
 	p.Lines = append(append(p.Lines, probing{e}.machine(ctx, level, more.Credentials)...), asked...)
 	p.OK = true
 	for _, line := range p.Lines {
 		p.OK = p.OK && line.OK
 	}
 	return p
+}
+
+// services asks the services and the runners, at the same time, each as long as it may take.
+func (e probing) services(ctx context.Context, more Probing, level *sandbox.Level) []ProbeLine {
+	var runners []answered
+	var all sync.WaitGroup
+	if more.Ask != nil {
+		all.Go(func() {
+			ctx, cancel := context.WithTimeout(ctx, runnerTime)
+			defer cancel()
+			runners = e.runners(ctx, more.Ask)
+		})
+	}
+	limited, cancel := context.WithTimeout(ctx, probeTime)
+	defer cancel()
+	lines := e.ask(limited, more.Checks, level)
+	all.Wait()
+	for _, a := range runners {
+		lines = append(lines, e.apart(ctx, a, *level)...)
+	}
+	return lines
 }
 
 // ask checks the services, all at the same time. The policy may raise the level of the sandbox.

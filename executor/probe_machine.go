@@ -18,7 +18,7 @@ import (
 	"cemli-executor/internal/workdir"
 )
 
-// machine checks what scripts would run on, at a level of the sandbox.
+// machine checks what scripts would run on, at a level of the sandbox; where they run apart, what the executor does.
 func (e probing) machine(ctx context.Context, level sandbox.Level, credentials []string) []ProbeLine {
 	has := sandbox.Probe()
 	landlock := has.NoLandlock.String()
@@ -32,8 +32,12 @@ func (e probing) machine(ctx context.Context, level sandbox.Level, credentials [
 		known("landlock", landlock),
 		known("memory", cgroup("memory.max", "memory/memory.limit_in_bytes")+" bytes"),
 		known("processes", cgroup("pids.current", "pids/pids.current")+" of "+cgroup("pids.max", "pids/pids.max")),
-		known("tools", strings.Join(tools(), " ")),
 	}
+	space := ProbeCheck{"tmp", func(context.Context) (string, error) { return e.probeSpace() }}
+	if len(e.Runners) > 0 {
+		return append(lines, space.line(ctx, e))
+	}
+	lines = append(lines, known("tools", strings.Join(tools(), " ")))
 	seccomp := ProbeLine{
 		What: "seccomp", OK: has.Seccomp || level == sandbox.LevelNone, Says: "the kernel filters system calls",
 	}
@@ -43,7 +47,7 @@ func (e probing) machine(ctx context.Context, level sandbox.Level, credentials [
 	}
 	lines = append(lines, seccomp)
 	for _, c := range []ProbeCheck{
-		{"tmp", func(context.Context) (string, error) { return e.probeSpace() }},
+		space,
 		{"sandbox", func(ctx context.Context) (string, error) { return e.probeSandbox(ctx, level, credentials) }},
 	} {
 		lines = append(lines, c.line(ctx, e))

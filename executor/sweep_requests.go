@@ -46,6 +46,8 @@ func (s *sweeping) request(ctx context.Context, name string) error {
 	case claim.AttemptOf(name) > claimed.Attempt: // it died before it acquired the claim
 	case claimed.State == claim.Done, claim.AttemptOf(name) < claimed.Attempt:
 		return s.Book.Delete(ctx, name)
+	case s.Apart != nil && claimed.Left(s.Now()):
+		return s.attend(ctx, claimed)
 	case !claimed.Expired(s.Now()), s.recent(claimed.Updated): // it may just have been handed off
 		s.swept.Waiting++
 		return nil

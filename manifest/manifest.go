@@ -11,7 +11,10 @@
 // The package is pure: no files, no network, no clock.
 package manifest
 
-import "time"
+import (
+	"cmp"
+	"time"
+)
 
 // Name is the manifest's name in a package, at its root.
 const Name = "manifest.json"
@@ -71,6 +74,8 @@ type Needs struct {
 	// Network is whether scripts may use more than AF_UNIX sockets; NetworkDeclared is
 	// whether the manifest says so itself.
 	Network, NetworkDeclared bool
+	// RunsOn is the label of the runner that the scripts run on; empty: the environment's default.
+	RunsOn string
 	// Requires maps packages to the ranges of versions that must have succeeded.
 	Requires map[string]string
 }
@@ -121,3 +126,9 @@ type StepSpec struct {
 	// NoUndo is the author's statement that the step needs no undo; then Rollback is empty.
 	NoUndo bool
 }
+
+// MaxUndoTime bounds the time for undo if the manifest does not.
+const MaxUndoTime = 5 * time.Minute
+
+// UndoTime is how long the package's undo may take.
+func (m *Manifest) UndoTime() time.Duration { return cmp.Or(m.RollbackTimeout, MaxUndoTime) }

@@ -257,10 +257,17 @@ var cases = []struct {
 	{"on_set_failure", with(`"on_set_failure":"continue"`), nil},
 	{"on_set_failure that is none", with(`"on_set_failure":"skip"`), []string{"manifest.choice /on_set_failure"}},
 	{
-		"keys of later versions", with(`"requires_wait":"1h","not_before":"2026-01-01T00:00:00Z","runs_on":"erp"`),
-		[]string{
-			"manifest.unsupported /not_before", "manifest.unsupported /requires_wait", "manifest.unsupported /runs_on",
-		},
+		"keys of later versions", with(`"requires_wait":"1h","not_before":"2026-01-01T00:00:00Z"`),
+		[]string{"manifest.unsupported /not_before", "manifest.unsupported /requires_wait"},
+	},
+	{"runner", with(`"runs_on":"erp-2"`), nil},
+	{"runner that is none", with(`"runs_on":"ERP"`), []string{"manifest.runner /runs_on"}},
+	{"runner without a name", with(`"runs_on":""`), []string{"manifest.runner /runs_on"}},
+	{"runner of two lines", with(`"runs_on":"erp\n"`), []string{"manifest.runner /runs_on"}},
+	{"runners", with(`"runs_on":["erp"]`), []string{"manifest.type /runs_on"}},
+	{
+		"runner with a long name", with(`"runs_on":"` + strings.Repeat("e", 33) + `"`),
+		[]string{"manifest.runner /runs_on"},
 	},
 	{
 		"outputs", with(`"outputs":["reports/**/*.csv","../x","a[","/abs"]`), []string{
@@ -354,7 +361,7 @@ const everything = `{` + head + `,
 	"steps": [{"name": "apply", "phase": "run", "run": "steps/apply.sh", "args": ["--all"], "env": {"A": "b"}, "secrets": ["DB_PASSWORD"], "timeout": "30s",
 		"retries": {"max": 2, "delay": "5s"}, "continue_on_error": true, "dry_run": true, "rollback": "rollback/apply.sh"},
 		{"run": "steps/backup.sh", "rollback": "none"}],
-	"outputs": ["reports/*.csv"], "requires": {"base": "^1.2"}, "x-mine": {"any": ["thing"]}
+	"outputs": ["reports/*.csv"], "requires": {"base": "^1.2"}, "runs_on": "erp", "x-mine": {"any": ["thing"]}
 }`
 
 func TestParse(t *testing.T) {
@@ -452,8 +459,8 @@ func TestParseSuggests(t *testing.T) {
 
 func TestSaysWhatItDoesNotSupport(t *testing.T) {
 	t.Parallel()
-	_, err := manifest.Parse([]byte(with(`"runs_on":"erp"`)))
-	if err == nil || !strings.Contains(err.Error(), "this version does not support the key runs_on") {
+	_, err := manifest.Parse([]byte(with(`"requires_wait":"1h"`)))
+	if err == nil || !strings.Contains(err.Error(), "this version does not support the key requires_wait") {
 		t.Errorf("error %v", err)
 	}
 	_, err = manifest.Parse([]byte(with(`"requires":{"a":">=99999999999999999999"}`)))

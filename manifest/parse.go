@@ -78,6 +78,7 @@ const (
 	anEnvironment = "an environment's name: 1 to 63 letters, digits, dots, underscores, hyphens"
 	aParameter    = "a parameter's name: a letter, then up to 63 letters, digits, underscores"
 	aSet          = "a set's name: 1 to 64 letters, digits, underscores, hyphens"
+	aLabel        = "a runner's label: 1 to 32 of a-z 0-9 and the hyphen"
 	aVariable     = "a variable's name: letters, digits, underscores"
 	aPath         = "a path inside the package, such as steps/run.sh"
 )
@@ -124,8 +125,9 @@ func (m *Manifest) fields() []document.Field {
 		document.Optional("steps", func(n document.Node) { m.StepList = readSteps(n, m.Secrets) }),
 		document.Optional("outputs", func(n document.Node) { m.Outputs = readGlobs(n) }),
 		document.Optional("requires", func(n document.Node) { m.Requires = readRequires(n) }),
+		document.Optional("runs_on", func(n document.Node) { m.RunsOn = n.Word("manifest.runner", labelRule, aLabel) }),
 	}
-	return append(table, document.Later("manifest.unsupported", "requires_wait", "not_before", "runs_on")...)
+	return append(table, document.Later("manifest.unsupported", "requires_wait", "not_before")...)
 }
 
 // readVersion reads the package's version.

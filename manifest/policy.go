@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"path"
@@ -30,6 +31,7 @@ type Policy struct {
 	network    string              // allow, declared or deny
 	secrets    []string            // patterns; nil: all
 	embedded   bool                // secrets in files are allowed
+	runners    []string            // labels that packages may name; nil: all
 	// Sandbox is the lowest level at which scripts may run; empty: the executor's own.
 	Sandbox string
 	group   string // template of the concurrency group of every package; empty: its own
@@ -115,6 +117,7 @@ func (p *Policy) fields() []document.Field {
 		document.Optional("sandbox", func(n document.Node) {
 			p.Sandbox = n.Choice("", "none", "basic", "isolated", "full")
 		}),
+		document.Optional("runners", func(n document.Node) { p.runners = n.Words("", labelRule, aLabel) }),
 		document.Optional("concurrency", func(n document.Node) {
 			n.Fields([]document.Field{document.Required("group", func(v document.Node) { p.group = readGroup(v) })})
 		}),
@@ -127,7 +130,7 @@ func (p *Policy) fields() []document.Field {
 		document.Optional("triggers", func(n document.Node) { p.triggers = readTriggers(n) }),
 	}
 	return append(table,
-		document.Later("", "revision", "runners", "windows", "signatures", "ownership", "require_success_in",
+		document.Later("", "revision", "windows", "signatures", "ownership", "require_success_in",
 			"emergency")...)
 }
 
@@ -447,6 +450,11 @@ func (v *violations) abilities() {
 				fmt.Sprintf("the secret %s may not be used in %s", document.Printable(secret), p.Environment),
 				"allowed: "+problem.Names(p.secrets))
 		}
+	}
+	if p.runners != nil && m.RunsOn != "" && !slices.Contains(p.runners, m.RunsOn) {
+		v.add("policy.runner", "/runs_on",
+			fmt.Sprintf("packages may not name the runner %s in %s", m.RunsOn, p.Environment),
+			"allowed: "+cmp.Or(problem.Names(p.runners), "none")+"; a package that names none runs on the default")
 	}
 	if !p.embedded && v.c.Action != "rollback" {
 		for _, place := range v.c.Embedded {

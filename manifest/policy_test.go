@@ -35,7 +35,7 @@ func TestParsePolicy(t *testing.T) {
 			"everything",
 			`{` + ok + `,"$schema":"s","description":"d","require":{"/change_ticket":"^CHG[0-9]{7}$","/labels/CostCenter":true},"types":["extension"],
 			"object_name":"{name}-{version}.zip","version":{"prerelease":"deny","downgrade":"deny","reuse":"deny","repeat":"deny"},
-			"actions":{"event":["apply"],"request":["apply","rollback"]},"network":"declared","secrets":["erp-*"],"embedded_secrets":"deny","sandbox":"full",
+			"actions":{"event":["apply"],"request":["apply","rollback"]},"network":"declared","secrets":["erp-*"],"embedded_secrets":"deny","sandbox":"full","runners":["erp","bank-2"],
 			"concurrency":{"group":"erp"},"limits":{"package_bytes":1048576,"run_time":"10m"},
 			"freeze":[{"from":"2026-12-24T00:00","until":"2027-01-02T06:00:00","time_zone":"Europe/Berlin","reason":"year end"},{"days":["sat","sun"],"time_zone":"UTC","reason":"weekend"}]}`, nil,
 		},
@@ -49,10 +49,10 @@ func TestParsePolicy(t *testing.T) {
 		{"own keys are unknown too", `{` + ok + `,"x-mine":1}`, []string{"/x-mine"}},
 		{
 			"later keys",
-			`{` + ok + `,"signatures":{},"require_success_in":["test"],"revision":1,"runners":["erp"],"windows":{},` +
+			`{` + ok + `,"signatures":{},"require_success_in":["test"],"revision":1,"windows":{},` +
 				`"ownership":[],"emergency":{}}`,
 			[]string{
-				"/emergency", "/ownership", "/require_success_in", "/revision", "/runners", "/signatures", "/windows",
+				"/emergency", "/ownership", "/require_success_in", "/revision", "/signatures", "/windows",
 			},
 		},
 		{"later action", `{` + ok + `,"actions":{"request":["apply","mark"]}}`, []string{"/actions/request/1"}},
@@ -89,6 +89,10 @@ func TestParsePolicy(t *testing.T) {
 			"words", `{` + ok + `,"network":"off","secrets":["a["],"embedded_secrets":"warn","sandbox":"high"}`,
 			[]string{"/embedded_secrets", "/network", "/sandbox", "/secrets/0"},
 		},
+		{"runners", `{` + ok + `,"runners":["erp","ERP","erp",1,""]}`, []string{
+			"/runners/1", "/runners/2", "/runners/3", "/runners/4",
+		}},
+		{"a runner", `{` + ok + `,"runners":"erp"}`, []string{"/runners"}},
 		{
 			"limits", `{` + ok + `,"limits":{"package_bytes":-1,"run_time":60,"memory":1}}`, []string{
 				"/limits/memory", "/limits/package_bytes", "/limits/run_time",
@@ -238,6 +242,14 @@ func TestAdmit(t *testing.T) {
 			plain,
 			[]string{"policy.secret /secrets/B"},
 		},
+		{"a runner that may be named", `"runners":["erp","bank"]`, `,"runs_on":"bank"`, plain, nil},
+		{
+			"a runner that may not", `"runners":["erp"]`, `,"runs_on":"bank"`, plain,
+			[]string{"policy.runner /runs_on"},
+		},
+		{"no runner may be named", `"runners":[]`, `,"runs_on":"erp"`, plain, []string{"policy.runner /runs_on"}},
+		{"no runner is named", `"runners":[]`, ``, plain, nil},
+		{"any runner", `"network":"allow"`, `,"runs_on":"erp"`, plain, nil},
 		{
 			"embedded secrets", `"embedded_secrets":"deny"`, ``,
 			with(func(c *manifest.Case) { c.Embedded = []string{"steps/run.sh: private key"} }),

@@ -23,6 +23,7 @@ var (
 	variableRule    = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,127}$`)
 	reservedRule    = regexp.MustCompile(`^(?:CEMLI_.*|PATH|LD_.*|BASH_ENV|ENV|IFS)$`)
 	stepRule        = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9 ._-]{0,99}$`)
+	labelRule       = regexp.MustCompile(`^[a-z0-9-]{1,32}$`)
 	toolRule        = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.+-]{0,63}$`)
 	pathRule        = regexp.MustCompile(`^` + segment + `(?:/` + segment + `)*$`)
 )

@@ -12,6 +12,7 @@
 //	requests/<environment>/<key>.json        the version that a request with a request_id was of
 //	todo/<environment>/<run_id>.json         the follow-ups that are left of a run with a result
 //	progress/<environment>/<run_id>.json     how far a run is, and whether it is to be cancelled
+//	runners/<environment>/<label>.json       what a runner found of itself when it was last probed
 //	clock/<environment>.json                 written to compare clocks; its contents do not matter
 //
 // A pending request is stored before its claim, and removed when nothing is left to be done for it: listing the
@@ -76,6 +77,8 @@ type Claim struct {
 	Pinned string `json:"pinned_sha256,omitempty"`
 	// Uploaded is when the package's object was written, even if the object has been replaced since.
 	Uploaded time.Time `json:"uploaded,omitzero"`
+	// Apart says where the steps run; nil: where the executor does.
+	Apart *Apart `json:"apart,omitempty"`
 	// Checkpoint is the result as it would be if the holder died now.
 	Checkpoint json.RawMessage `json:"frame,omitempty"`
 	Created    time.Time       `json:"created"`
@@ -303,6 +306,7 @@ type Start struct {
 	Applies    *Entry // nil: the run applies nothing
 	SHA256     string // of the zip
 	Checkpoint []byte // the result as it would be if the executor died during the step
+	Apart      *Apart // nil: the step runs where the executor does
 }
 
 // Progress notes that a step is about to start. It returns false if the caller no longer holds the claim; then
@@ -311,6 +315,7 @@ func (h *Held) Progress(ctx context.Context, s Start) (bool, error) {
 	now := h.book.now()
 	return h.amend(ctx, func(next *Claim) {
 		next.State, next.Lease, next.Group, next.Checkpoint, next.Updated = Running, s.Lease, s.Group, s.Checkpoint, now
+		next.Apart = s.Apart
 		next.applies(s.Applies)
 		if next.Pinned == "" {
 			next.Pinned = s.SHA256
@@ -349,7 +354,7 @@ func (h *Held) Conclude(ctx context.Context, end End) (bool, error) {
 		}
 	}
 	next := h.Claim
-	next.State, next.Outcome, next.Checkpoint = Done, end.Outcome, nil
+	next.State, next.Outcome, next.Checkpoint, next.Apart = Done, end.Outcome, nil, nil
 	next.Updated = h.book.now()
 	next.applies(end.Applies)
 	ok, err := h.swap(ctx, next)

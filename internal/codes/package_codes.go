@@ -184,6 +184,7 @@ var packages = []family{
 		{"manifest.step_name", author, "a name has a form that it cannot have", "see the message"},
 		{"manifest.variable", author, "a name has a form that it cannot have", "see the message"},
 		{"manifest.group", author, "a name has a form that it cannot have", "see the message"},
+		{"manifest.runner", author, "a name has a form that it cannot have", "see the message"},
 		{"manifest.tool", author, "a name has a form that it cannot have", "see the message"},
 		{"manifest.path", author, "a name has a form that it cannot have", "see the message"},
 		{"manifest.reserved", author, "a variable is one that changes how scripts run", "use another name"},
@@ -272,6 +273,10 @@ var packages = []family{
 		},
 		{"policy.action", author, "this form of request may not ask for this", "ask in a way that may"},
 		{"policy.network", author, "the package uses the network, or does not say", "declare it"},
+		{
+			"policy.runner", author, "packages may not name this runner here",
+			"name one that the policy does, or none: then the package runs on the default",
+		},
 		{"policy.secret", author, "a Vault secret may not be used here", "use one that the policy names"},
 		{
 			"policy.embedded_secret", author, "a file holds what looks like a secret",
@@ -364,6 +369,12 @@ var packages = []family{
 			"the call replaces the platform's headers, which say who signed it, by its own, and " +
 				"`CEMLI_TRUST_SUBJECT` wants to know",
 			"invoke the function without `Fn-Intent: httprequest`, and not by an API gateway",
+		},
+		{
+			"trigger.role", asker,
+			"a runner was sent something other than a job or a probe, or an executor was sent a job; nothing ran",
+			"send events and requests to the executor; only an executor sends jobs, and to a function with " +
+				"`CEMLI_ROLE=runner`",
 		},
 		{"trigger.busy", platform, "another call runs in the same process", "try again when it has ended"},
 	}},

@@ -77,6 +77,12 @@ var runs = []family{
 			"see the function's log, which has the run's output",
 		},
 		{
+			"store.mailbox", operator,
+			"the jobs bucket does not do what jobs rest on: what was to be created only could be overwritten, what " +
+				"was written is not what is read, or an address still works that was ended",
+			"run nothing apart: it would not be decided who begins a job, or who reads it; report it",
+		},
+		{
 			"store.invocation", platform, "`cemli local run`: the invocation failed",
 			"see the function's log with `--verbose`",
 		},
@@ -132,9 +138,45 @@ var runs = []family{
 	}},
 	{"runner", []row{
 		{
+			"runner.invoke", operator, "the executor may not invoke the runner, or it does not exist; nothing ran",
+			"check the OCID in `CEMLI_RUNNER`, and the statement with fn-invocation of that function for the " +
+				"executor's dynamic group; changes to it take minutes to apply",
+		},
+		{
+			"runner.unknown", author, "the package names a runner that the environment does not have; nothing ran",
+			"name one that `CEMLI_RUNNER` names, or none: then the package runs on the first; or have the runner added",
+		},
+		{
+			"runner.probe", operator, "what a runner answers to a probe cannot be read, or lacks what it has to say",
+			"deploy executor and runner from one image; see the runner's log, and who else may invoke it",
+		},
+		{
+			"runner.granted", operator, "the token of a runner may do what no script must be able to",
+			"see the message for what; take it out of every policy and dynamic group that matches the runner",
+		},
+		{
+			"runner.unavailable", passing, "a runner could not be reached, has no capacity, or its answer was lost",
+			"nothing; the request is tried again where nothing ran; if it persists, see the runner's log and its " +
+				"application's concurrency",
+		},
+		{
 			"runner.job", platform,
 			"what a runner was called with is no job, or none of its version; nothing ran",
 			"deploy executor and runner from one image; see who else may invoke the runner",
+		},
+		{
+			"runner.deadline", setup,
+			"the runner would be ended before the job's time is over, so that it does not begin it; nothing ran",
+			"give the runner's function at least the executor's timeout, detached too; see whether their clocks agree",
+		},
+		{
+			"runner.package", passing,
+			"a runner could not get the package or an artifact, or what it got is not what the job names; nothing ran",
+			"see the message, and the runner's log; see who else may write to the jobs bucket",
+		},
+		{
+			"runner.internal", platform, "a runner has a fault, and stopped the job",
+			"see the runner's log for the fault, and the result for what the scripts have done; report it",
 		},
 		{
 			"runner.mailbox", interrupted,

@@ -5,6 +5,7 @@ package confinement
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/problem"
@@ -78,15 +79,59 @@ func ForSecrets(l sandbox.Layers) error {
 	}, nil)
 }
 
+// ForSecretsApart refuses secrets to scripts that are granted nothing, and could take only what the next job brings: to
+// those that can make another process of their user their own, which outlives them.
+func ForSecretsApart(l sandbox.Layers) error {
+	if l.Level() != sandbox.LevelNone && !slices.Contains(l.Gaps(), sandbox.GapInit) {
+		return nil
+	}
+	return problem.New(problem.Problem{
+		Code: "secret.sandbox", Where: "/secrets",
+		Message: "the package uses secrets, and scripts of the runner are able to write the memory of another " +
+			"process of their user, as the container's init (gap init), or nothing keeps them from it (level none)",
+		Hint: "use another kernel or container engine for the runner, or name the level that is accepted as sandbox " +
+			"in the policy",
+	}, nil)
+}
+
 // Describe describes for a result the layers in force; level is the lowest that may run.
 func Describe(level sandbox.Level, network bool, l sandbox.Layers) evidence.Sandbox {
-	s := evidence.Sandbox{
-		Level: string(l.Level()), CredentialsReachable: !l.Level().Reaches(sandbox.LevelIsolated),
-		Network: network, NoNewPrivileges: l.NoNewPrivileges, Seccomp: l.Seccomp, Landlock: l.Landlock, User: l.User,
-		Gaps: l.Gaps(),
+	s := of(network, l)
+	s.Level, s.Gaps, s.Credentials = string(l.Level()), l.Gaps(), CredentialsNone
+	if !l.Level().Reaches(sandbox.LevelIsolated) {
+		s.CredentialsReachable, s.Credentials = true, CredentialsExecutor
 	}
 	if l.Landlock == 0 && level != sandbox.LevelNone {
 		s.NoLandlock = string(sandbox.Probe().NoLandlock)
+	}
+	return s
+}
+
+// The credentials that scripts could have used.
+const (
+	CredentialsNone      = "none"
+	CredentialsUngranted = "ungranted"
+	CredentialsExecutor  = "executor"
+)
+
+// Apart describes for a result the layers that a runner says were in force, with what it found of its own credentials
+// when it was last probed; empty: it was never probed.
+func Apart(network bool, l sandbox.Layers, credentials string, probed time.Time) evidence.Sandbox {
+	s := of(network, l)
+	if credentials == CredentialsNone || credentials == CredentialsUngranted {
+		at := probed.UTC()
+		s.Credentials, s.Probed = credentials, &at
+	}
+	return s
+}
+
+// of describes layers.
+func of(network bool, l sandbox.Layers) evidence.Sandbox {
+	s := evidence.Sandbox{
+		Network: network, NoNewPrivileges: l.NoNewPrivileges, Seccomp: l.Seccomp, Landlock: l.Landlock, User: l.User,
+	}
+	if l != (sandbox.Layers{}) {
+		s.Level, s.Gaps = string(l.Level()), l.Gaps()
 	}
 	if l.Limits != (sandbox.Limits{}) {
 		limits := evidence.SandboxLimits(l.Limits)

@@ -101,6 +101,25 @@ func TestSecretsAreRefusedWhereTheyCouldBeTaken(t *testing.T) {
 	}
 }
 
+// A runner is granted nothing that scripts could take, but its init would receive the next job's secrets.
+func TestSecretsApart(t *testing.T) {
+	t.Parallel()
+	basic := sandbox.Layers{NoNewPrivileges: true, Seccomp: true}
+	exposed, own := basic, basic
+	exposed.Init, own.Init, own.User = true, true, 62000
+	for name, c := range map[string]struct {
+		layers sandbox.Layers
+		want   string
+	}{
+		"basic": {basic, ""}, "with an init in reach": {exposed, "secret.sandbox"}, "another user's": {own, ""},
+		"none": {sandbox.Layers{}, "secret.sandbox"},
+	} {
+		if err := confinement.ForSecretsApart(c.layers); problem.CodeOf(err) != c.want {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // What is planned is all that the kernel has, and nothing at the level none; a result says so.
 func TestPlanned(t *testing.T) {
 	t.Parallel()

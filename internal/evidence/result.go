@@ -94,6 +94,8 @@ type Result struct {
 	Identity    Identity    `json:"identity"`
 	Trigger     Trigger     `json:"trigger"`
 	Sandbox     Sandbox     `json:"sandbox"`
+	// Apart says where the steps ran, if that is not where the executor does.
+	Apart *Apart `json:"apart,omitempty"`
 
 	// Outputs are the steps' outputs, by name; if several steps give one, the last counts.
 	Outputs map[string]string `json:"outputs"`
@@ -203,6 +205,11 @@ type Sandbox struct {
 	Level string `json:"level"` // none, basic, isolated or full
 	// CredentialsReachable says that a script could have used the function's own identity.
 	CredentialsReachable bool `json:"credentials_reachable"`
+	// Credentials are those that a script could have used: none, ungranted (those of a runner that, when it was last
+	// probed, were granted nothing), or executor; absent of a runner that was never probed.
+	Credentials string `json:"credentials,omitempty"`
+	// Probed is when a runner was last probed.
+	Probed *time.Time `json:"probed,omitempty"`
 	Network              bool `json:"network"`           // sockets other than AF_UNIX were allowed
 	NoNewPrivileges      bool `json:"no_new_privileges"` // setuid programs gave nothing
 	Seccomp              bool `json:"seccomp"`           // system calls were filtered

@@ -19,7 +19,12 @@ import (
 
 // EndDead ends the run of a claim whose holder died: it stores a result that says so, unless there is one, and does
 // what follows a result. It returns false if another invocation was faster.
+//
+// Of a run apart the mailbox is looked at first.
 func (f Follower) EndDead(ctx context.Context, claimed *claim.Held) (bool, error) {
+	if claimed.Apart != nil && f.Attend != nil {
+		return f.Attend(ctx, claimed)
+	}
 	result, digest, err := f.resultOfDead(ctx, claimed)
 	if err != nil {
 		return false, err
@@ -44,7 +49,7 @@ func (f Follower) EndDead(ctx context.Context, claimed *claim.Held) (bool, error
 // resultOfDead stores the result of a run that died, or reads the one that the run has stored itself, and returns it
 // with its SHA-256.
 func (f Follower) resultOfDead(ctx context.Context, claimed *claim.Held) (evidence.Result, string, error) {
-	result, err := f.fromCheckpoint(ctx, claimed)
+	result, err := f.FromCheckpoint(ctx, claimed)
 	if err != nil {
 		return result, "", err
 	}
@@ -68,8 +73,8 @@ func (f Follower) resultOfDead(ctx context.Context, claimed *claim.Held) (eviden
 	return stored, "", err
 }
 
-// fromCheckpoint returns the result in a claim's checkpoint.
-func (f Follower) fromCheckpoint(ctx context.Context, claimed *claim.Held) (evidence.Result, error) {
+// FromCheckpoint returns the result in a claim's checkpoint.
+func (f Follower) FromCheckpoint(ctx context.Context, claimed *claim.Held) (evidence.Result, error) {
 	result, err := evidence.Decode(claimed.Checkpoint)
 	if err != nil || result.RunID != claimed.RunID {
 		return result, problem.New(problem.Problem{

@@ -26,8 +26,10 @@ type Follower struct {
 	// Requesters says that the uploader of a package is looked up, once the write log has the upload.
 	Requesters bool
 	Attempts   int // how often a run may be tried
-	Now        func() time.Time
-	Log        *slog.Logger
+	// Attend ends a run whose steps are apart, and reports whether it has; nil: there are none.
+	Attend func(ctx context.Context, claimed *claim.Held) (bool, error)
+	Now    func() time.Time
+	Log    *slog.Logger
 }
 
 // The follow-ups of a result.

@@ -48,6 +48,9 @@ func hidden(values []string, m *manifest.Manifest) Hidden {
 	return Hidden{Masker: redact.New(fitting(values)), values: values, manifest: m}
 }
 
+// Values are the hidden values that were known before any script ran.
+func (h Hidden) Values() []string { return fitting(h.values) }
+
 // And returns h with more hidden values.
 func (h Hidden) And(values []string) Hidden {
 	return hidden(append(slices.Clone(values), h.values...), h.manifest)

@@ -62,8 +62,20 @@ func (c *checker) whole() {
 		c.bad("/sandbox/level", "scripts ran at %s, and the job wants %s", o.Sandbox.Level, c.job.Level)
 	}
 	for i, p := range o.Refused {
-		c.code(fmt.Sprintf("/refused/%d", i), p.Code, "step", "sandbox", "runner")
+		if !MayRefuse(p.Code) {
+			c.bad(fmt.Sprintf("/refused/%d", i), "%s is no code of a runner's", p.Code)
+		}
 	}
+}
+
+// MayRefuse reports whether a runner may give a code as the reason why it does not begin something. Those of others say
+// what is tried again and who is to blame.
+func MayRefuse(code string) bool {
+	switch family, _, _ := strings.Cut(code, "."); family {
+	case "step", "sandbox", "runner":
+		return codes.Known(code)
+	}
+	return code == "secret.sandbox" || code == "archive.no_space"
 }
 
 // confined reports whether the outcome says what was around the scripts. It cannot where each of them was ended before

@@ -74,8 +74,12 @@ type Job struct {
 	Restore []Restored `json:"restore"` // artifacts of an earlier run that are there when the first script runs
 	Limits  Limits     `json:"limits"`
 	Level   string     `json:"level"` // the least one that has to be in force
-	Times   Times      `json:"times"`
-	Mailbox string     `json:"mailbox"` // the address of the mailbox
+	// AcceptInit says that the secrets are given also where scripts can write the memory of another process of their
+	// user, as the container's init.
+	AcceptInit bool `json:"accept_init"`
+
+	Times   Times  `json:"times"`
+	Mailbox string `json:"mailbox"` // the address of the mailbox
 }
 
 // String names the job: printing one does not tell what is in it.

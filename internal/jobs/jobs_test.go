@@ -63,6 +63,7 @@ func everyKey() Job {
 		Tools: []string{"jq"}, Network: true, Keep: []string{"reports/*.csv"},
 		Restore: []Restored{{N: 1, Name: "before/old.csv", Size: 4, SHA256: digestOf("old")}},
 		Limits:  Limits{LogBytes: 1 << 20, Artifacts: 100, ArtifactBytes: 1 << 20}, Level: "basic",
+		AcceptInit: true,
 		Times: Times{
 			StepsMS: 60_000, KeptMS: 10_000, UndoMS: 20_000, StoreMS: 5000,
 			StopAt: stopAt, KillAt: stopAt.Add(10 * time.Second),

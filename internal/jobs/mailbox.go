@@ -15,6 +15,7 @@ const (
 	MailProgress  = "progress.json"
 	MailControl   = "control.json"
 	MailLogs      = "logs/"
+	MailTimes     = ".times" // after the name of a log: when its lines came
 	MailArtifacts = "artifacts/"
 	MailOutcome   = "outcome.json"
 )

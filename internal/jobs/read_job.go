@@ -137,6 +137,7 @@ func (j *Job) bounds() []document.Field {
 	return []document.Field{
 		document.Required("limits", func(n document.Node) { j.Limits = readLimits(n) }),
 		document.Required("level", func(n document.Node) { j.Level = n.Choice("", Levels...) }),
+		document.Required("accept_init", func(n document.Node) { j.AcceptInit = n.Boolean() }),
 		document.Required("times", func(n document.Node) { j.Times = readTimes(n) }),
 		document.Required("mailbox", func(n document.Node) {
 			// It is not quoted: it is a secret.

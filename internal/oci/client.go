@@ -16,7 +16,8 @@
 //   - what would be refused the next time, too, is store.ErrRefused and no outage;
 //   - a download that breaks or stalls goes on where it stopped, from the same ETag.
 //
-// A Mailbox, which needs no credentials, does not use the SDK and keeps to the same.
+// A Mailbox, which needs no credentials, does not use the SDK and keeps to the same. A call of a function that answers
+// is sent once: what it does is not to be done twice.
 //
 // On OCI the caller is a resource principal; people use a configuration file.
 package oci
@@ -75,11 +76,12 @@ type Client struct {
 	options     Options
 	credentials func() (common.ConfigurationProvider, error)
 	http        *http.Client
+	patient     *http.Client // for answers that take as long as the caller waits
 
 	mu        sync.Mutex
 	principal *principal // nil before first use, and after its credentials were dropped
 	namespace string
-	invoked   string // the endpoint for invocations of the function
+	invoked   map[string]string // the endpoints for invocations, by function
 }
 
 // storageClient is the SDK's client of Object Storage.
@@ -112,10 +114,15 @@ func ConfigFile(path, profile string, options Options) *Client {
 
 func newClient(options Options, credentials func() (common.ConfigurationProvider, error)) *Client {
 	options = options.withDefaults()
-	return &Client{options: options, credentials: credentials, http: newHTTP(options)}
+	patient := options
+	patient.Answer = 0
+	return &Client{
+		options: options, credentials: credentials, http: newHTTP(options), patient: newHTTP(patient),
+		invoked: map[string]string{},
+	}
 }
 
-// newHTTP is what requests are sent with.
+// newHTTP is what requests are sent with. Without a time for the answer they wait as long as their caller does.
 func newHTTP(options Options) *http.Client {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.DialContext = (&net.Dialer{Timeout: options.Connect, KeepAlive: 30 * time.Second}).DialContext
@@ -155,6 +162,9 @@ func (c callerContext) RoundTrip(r *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithCancel(caller)
 	var answered atomic.Bool
 	written := func(httptrace.WroteRequestInfo) {
+		if c.answer == 0 {
+			return
+		}
 		time.AfterFunc(part(caller, c.answer), func() {
 			if !answered.Load() {
 				cancel()

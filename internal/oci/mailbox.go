@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"time"
 
 	"cemli-executor/internal/store"
 )
@@ -79,17 +80,21 @@ func checkMail(op, name string) error {
 
 // Put writes size bytes of body, from its current position, with the checksum that the service verifies. With
 // ifNoneMatch it creates, or fails with store.ErrExists; what an attempt without an answer has created counts.
-func (m *Mailbox) Put(ctx context.Context, name string, body io.ReadSeeker, size int64, ifNoneMatch bool) error {
+//
+// It returns when the service answered by the service's clock, in whole seconds, cut off; zero if it did not say.
+func (m *Mailbox) Put(
+	ctx context.Context, name string, body io.ReadSeeker, size int64, ifNoneMatch bool,
+) (at time.Time, err error) {
 	if err := checkMail("put", name); err != nil {
-		return err
+		return time.Time{}, err
 	}
 	start, err := body.Seek(0, io.SeekCurrent)
 	if err != nil {
-		return fmt.Errorf("put %s: %w", name, err)
+		return time.Time{}, fmt.Errorf("put %s: %w", name, err)
 	}
 	sum, err := checksum(body, size)
 	if err != nil {
-		return fmt.Errorf("put %s: %w", name, err)
+		return time.Time{}, fmt.Errorf("put %s: %w", name, err)
 	}
 	header := http.Header{"Content-Md5": {sum}, "Content-Type": {"application/octet-stream"}}
 	if ifNoneMatch {
@@ -103,39 +108,48 @@ func (m *Mailbox) Put(ctx context.Context, name string, body io.ReadSeeker, size
 		if err != nil {
 			return err
 		}
+		at = dateOf(resp)
 		return resp.Body.Close()
 	})
 	if status, _ := serviceAnswer(err); status == http.StatusPreconditionFailed {
 		return m.taken(ctx, name, size, sum, seen, err)
 	}
-	return m.fail("put", name, err)
+	return at, m.fail("put", name, err)
+}
+
+// dateOf is when an answer was given, by the clock of who gave it; zero if it does not say.
+func dateOf(resp *http.Response) time.Time {
+	at, _ := http.ParseTime(resp.Header.Get("Date"))
+	return at
 }
 
 // taken decides what it means that a name is taken: an attempt before may have taken it.
-func (m *Mailbox) taken(ctx context.Context, name string, size int64, sum string, seen tries, cause error) error {
+func (m *Mailbox) taken(
+	ctx context.Context, name string, size int64, sum string, seen tries, cause error,
+) (time.Time, error) {
 	kind := store.ErrExists
 	if seen.uncertain {
-		stored, err := m.head(ctx, name)
+		stored, at, err := m.head(ctx, name)
 		if err == nil && stored.Size == size && stored.MD5 == sum {
-			return nil
+			return at, nil
 		}
 		if err != nil {
 			kind = store.ErrUnavailable // whose it is cannot be told
 		}
 	}
-	return store.Error(kind, "put", mailbox, name, brief(cause))
+	return time.Time{}, store.Error(kind, "put", mailbox, name, brief(cause))
 }
 
-func (m *Mailbox) head(ctx context.Context, name string) (info store.Info, err error) {
+func (m *Mailbox) head(ctx context.Context, name string) (info store.Info, at time.Time, err error) {
 	_, err = repeat(ctx, m.options.Backoff, nil, func() error {
 		resp, err := m.send(ctx, http.MethodHead, name, http.Header{}, nil, 0)
 		if err != nil {
 			return err
 		}
-		info = describe(name, resp)
+		info, at = describe(name, resp), dateOf(resp)
 		return resp.Body.Close()
 	})
-	return info, err
+	return info, at, err
 }
 
 // Get opens an object from an offset on, at most length bytes of it; 0: to its end. An offset at the end or past it is

@@ -108,7 +108,8 @@ func through(
 }
 
 func send(m *oci.Mailbox, name, text string, ifNoneMatch bool) error {
-	return m.Put(context.Background(), name, strings.NewReader(text), int64(len(text)), ifNoneMatch)
+	_, err := m.Put(context.Background(), name, strings.NewReader(text), int64(len(text)), ifNoneMatch)
+	return err
 }
 
 func fetch(m *oci.Mailbox, name string, offset, length int64) (string, store.Info, error) {
@@ -200,6 +201,40 @@ func TestMailboxDecides(t *testing.T) {
 	if won.Load() != 1 || lost.Load() != sides-1 {
 		t.Errorf("%d won and %d lost", won.Load(), lost.Load())
 	}
+}
+
+// A writer learns what time it is by the service's clock, also from the answer that tells it that it has won.
+func TestMailboxTellsTheTime(t *testing.T) {
+	o := newOffice(t)
+	g := o.grant(t)
+	want := time.Date(2026, 11, 28, 1, 2, 3, 0, time.UTC)
+	tries := 0
+	m := through(t, o, g, func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		tries++
+		if tries == 2 { // this answer is lost
+			next.ServeHTTP(httptest.NewRecorder(), r)
+			panic(http.ErrAbortHandler)
+		}
+		w.Header().Set("Date", want.Format(http.TimeFormat))
+		next.ServeHTTP(dated{w, want}, r)
+	})
+	for _, name := range []string{"progress.json", "begun.json"} {
+		at, err := m.Put(t.Context(), name, strings.NewReader("{}"), 2, true)
+		if err != nil || !at.Equal(want) {
+			t.Errorf("%s: %s, %v; want %s", name, at, err, want)
+		}
+	}
+}
+
+// dated answers at another time.
+type dated struct {
+	http.ResponseWriter
+	at time.Time
+}
+
+func (d dated) WriteHeader(status int) {
+	d.Header().Set("Date", d.at.Format(http.TimeFormat))
+	d.ResponseWriter.WriteHeader(status)
 }
 
 // Whatever happens to answers, a side that is told that it has lost has.

@@ -36,6 +36,36 @@ func (c *Client) Secret(ctx context.Context, ref, vault string) ([]byte, SecretV
 	if err != nil {
 		return nil, SecretVersion{}, secretError(ref, err)
 	}
+	return contents(ref, bundle)
+}
+
+// SecretOf reads a version of a secret, by its OCID. Its errors are those of Secret.
+func (c *Client) SecretOf(ctx context.Context, of SecretVersion) ([]byte, error) {
+	number, err := strconv.ParseInt(of.Version, 10, 64)
+	if err != nil {
+		return nil, secretError(of.ID, fmt.Errorf("%q is no version", of.Version))
+	}
+	var bundle secrets.SecretBundle
+	_, err = c.call(ctx, func(ctx context.Context, p *principal) error {
+		api, err := secrets.NewSecretsClientWithConfigurationProvider(p.provider)
+		if err != nil {
+			return credentialsError(err)
+		}
+		c.configure(&api.BaseClient)
+		request := secrets.GetSecretBundleRequest{SecretId: &of.ID, VersionNumber: &number}
+		answer, err := api.GetSecretBundle(ctx, request)
+		bundle = answer.SecretBundle
+		return err
+	})
+	if err != nil {
+		return nil, secretError(of.ID, err)
+	}
+	value, _, err := contents(of.ID, bundle)
+	return value, err
+}
+
+// contents are the value and the version in a bundle.
+func contents(ref string, bundle secrets.SecretBundle) ([]byte, SecretVersion, error) {
 	content, ok := bundle.SecretBundleContent.(secrets.Base64SecretBundleContentDetails)
 	if !ok || content.Content == nil {
 		return nil, SecretVersion{}, secretError(ref, errors.New("its content is not base64"))

@@ -98,7 +98,7 @@ func (r *decided) needOf(m *manifest.Manifest) time.Duration {
 	}
 	need := m.Timeout + 4*grace // stopping a step, or an undo, takes up to that long
 	if r.undoable {
-		need += undoTime(m)
+		need += m.UndoTime()
 	}
 	return need
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"cemli-executor/internal/admission"
+	"cemli-executor/internal/apart"
 	"cemli-executor/internal/bundle"
 	"cemli-executor/internal/claim"
 	"cemli-executor/internal/goback"
@@ -41,6 +42,11 @@ func (r *run) admit(
 	if err != nil {
 		return nil, err
 	}
+	runner, err := admission.RunnerFor(r.exec.Runners, m)
+	if err != nil {
+		problems = append(problems, problem.Of(err, problem.Problem{}).Problems...)
+	}
+	r.runner = apart.Runner(runner)
 	r.result.Policy.Violations = admission.Limited(broken)
 	if err := problem.Join(admission.Limited(append(problems, broken...))); err != nil {
 		return nil, err

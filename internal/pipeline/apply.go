@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"cemli-executor/internal/apart"
 	"cemli-executor/internal/confinement"
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/fetch"
@@ -20,11 +21,10 @@ import (
 // apply runs what was admitted.
 func (r *run) apply(ctx context.Context, plan *manifest.Plan) error {
 	r.job = r.jobOf(plan)
-	if err := r.here().Check(r.job); err != nil {
-		return err
-	}
-	if err := confinement.ForNetwork(r.level, r.job.Network); err != nil {
-		return err
+	if r.exec.Apart == nil {
+		if err := errors.Join(r.here().Check(r.job), confinement.ForNetwork(r.level, r.job.Network)); err != nil {
+			return err
+		}
 	}
 	r.confinedBy(r.planned())
 	if r.result.Action == string(intake.ActionCheck) {
@@ -68,55 +68,19 @@ func (r *run) apply(ctx context.Context, plan *manifest.Plan) error {
 
 // jobOf returns the plan as a job for the steps, still without its secrets.
 func (r *run) jobOf(plan *manifest.Plan) steps.Job {
-	m, p := plan.Manifest(), r.result.Package
-	fence := "" // larger than that of every earlier run of the group
+	p, fence := r.result.Package, "" // larger than that of every earlier run of the group
 	if r.group != nil {
 		fence = fmt.Sprint(r.group.Fence)
 	}
-	job := steps.Job{
-		World: steps.World{
-			RunID: r.result.RunID, Package: p.Name, Version: p.Version, Type: p.Type,
-			Environment: r.exec.Environment, Action: r.result.Action, Fence: fence,
-			DryRun: r.result.Action == string(intake.ActionDryRun),
-		},
-		Undo: r.undoOf(m), Tools: m.Tools, Level: r.level, Network: m.Network, Keep: m.Outputs,
-		Times: steps.Times{Steps: m.Timeout, Undo: undoTime(m)},
-		Limits: steps.Limits{
-			LogBytes: r.limits.LogBytes, Artifacts: r.limits.Artifacts, ArtifactBytes: r.limits.ArtifactBytes,
-		},
-	}
-	for _, a := range plan.Arguments() {
-		job.Arguments = append(job.Arguments, steps.Variable{Name: a.Name, Value: a.Value.Text()})
-	}
-	for _, s := range plan.Steps() {
-		job.Plan = append(job.Plan, r.stepOf(s))
+	job := steps.JobOf(plan, steps.World{
+		RunID: r.result.RunID, Package: p.Name, Version: p.Version, Type: p.Type,
+		Environment: r.exec.Environment, Action: r.result.Action, Fence: fence,
+		DryRun: r.result.Action == string(intake.ActionDryRun),
+	})
+	job.Level, job.Limits = r.level, steps.Limits{
+		LogBytes: r.limits.LogBytes, Artifacts: r.limits.Artifacts, ArtifactBytes: r.limits.ArtifactBytes,
 	}
 	return job
-}
-
-// undoOf returns when the steps of a run are undone.
-func (r *decided) undoOf(m *manifest.Manifest) steps.Undo {
-	switch {
-	case r.result.Action == string(intake.ActionRollback):
-		return steps.UndoOnly
-	case r.result.Action == string(intake.ActionApply) && m.OnFailure != manifest.OnFailureStop:
-		return steps.UndoOnFailure
-	}
-	return steps.UndoNever
-}
-
-// stepOf returns a step of the job. A dry run leaves out each step that does not promise to change nothing.
-func (r *decided) stepOf(s manifest.Step) steps.Step {
-	step := steps.Step{
-		Name: s.Name, Phase: s.Phase, Run: s.Run, SHA256: s.SHA256, Args: s.Args, Env: s.Env, Secrets: s.Secrets,
-		Timeout: s.Timeout, Retries: s.Retries, RetryDelay: s.RetryDelay, ContinueOnError: s.ContinueOnError,
-		Undo: s.Rollback, UndoSHA256: s.RollbackSHA256, NoUndo: s.NoUndo,
-	}
-	if r.result.Action == string(intake.ActionApply) ||
-		r.result.Action == string(intake.ActionDryRun) && (s.Phase == manifest.PhasePreCheck || s.DryRun) {
-		step.Do = steps.Run
-	}
-	return step
 }
 
 // here returns the place where the steps run.
@@ -168,7 +132,7 @@ func (r *decided) mayReadSecrets() error {
 	if r.exec.Secrets == nil {
 		return secrets.NoVault()
 	}
-	if r.lowLevelAccepted {
+	if r.lowLevelAccepted || r.exec.Apart != nil { // a runner decides it
 		return nil
 	}
 	return confinement.ForSecrets(r.planned())
@@ -216,14 +180,34 @@ func (r *run) execute(ctx context.Context, plan *manifest.Plan) error {
 		return err
 	}
 	r.job.Times.Kept = undoShare(ctx, plan)
-	defer r.exec.enter()()
+	r.place = r.at(plan)
+	return r.follow(ctx, func(journal steps.Journal) (steps.Outcome, error) {
+		return r.place.Run(ctx, r.job, journal)
+	})
+}
+
+// follow has the job done, tells meanwhile how far it is, and takes what comes of it.
+func (r *run) follow(ctx context.Context, do func(steps.Journal) (steps.Outcome, error)) error {
+	if r.away() == nil {
+		defer r.exec.enter()()
+	}
 	watch := progress.Begin(ctx, progress.Run{
 		Book: r.exec.Book, ID: r.result.RunID, Begun: r.begun, Mask: r.hides.Masker.String, Log: r.log,
 		Undoes: r.job.Undo == steps.UndoOnly,
 	})
-	outcome, err := r.here().Run(ctx, r.job, watch.Journal(r.journal(ctx)))
+	probed := r.lastProbe(ctx)
+	outcome, err := do(watch.Journal(r.journal(ctx)))
+	r.probed = <-probed
 	written, by := watch.Stop()
 	r.claim.Watched = written || r.claim.Watched
+	switch {
+	case errors.Is(err, apart.ErrWithdrawn):
+		return r.withdrawn(ctx, by, err)
+	case errors.Is(err, apart.ErrLeft):
+		return r.left(ctx)
+	case verdictOf(err).kind == later:
+		return err
+	}
 	r.takeOutcome(outcome)
 	if problem.CodeOf(err) == "step.cancelled" {
 		r.result.Cancelled = by

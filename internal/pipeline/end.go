@@ -255,15 +255,14 @@ func (r *found) collect(ctx context.Context) error {
 	if !r.outcome.Began {
 		return nil
 	}
-	here := r.here()
-	r.result.Summary = here.Summary()
+	r.result.Summary = r.place.Summary()
 	end, _ := ctx.Deadline() // forEvidence has set it; the result itself needs time, too
 	until := time.Now().Add(time.Until(end) * 2 / 3)
 	keep := func(f io.ReadSeeker, a evidence.Artifact) (evidence.Artifact, error) {
 		return r.stored.Artifact(ctx, r.result.RunID, f, a)
 	}
 	var err error
-	r.result.Artifacts, err = here.Collect(ctx, r.job, until, keep)
+	r.result.Artifacts, err = r.place.Collect(ctx, r.job, until, keep)
 	return err
 }
 
@@ -304,7 +303,8 @@ func (r *report) finishLog(message string, failure error) {
 }
 
 // cleanUp removes the run's directory. If that fails it logs why, and the next run tries again.
-func (r *found) cleanUp() {
+func (r *run) cleanUp() {
+	r.endMailbox()
 	r.stored.Close()
 	if r.dir == nil {
 		return
@@ -319,6 +319,12 @@ func (r *run) followUp(ctx context.Context) {
 	if r.claim == nil { // the request was refused as it stands; its sender may correct it and send it again
 		r.exec.Follower.Tell(ctx, r.result)
 		return
+	}
+	if r.away() != nil && r.result.Cancelled == nil && r.exec.Follower.MayRepeat(r.claim, string(r.result.Status)) {
+		if err := r.claim.AcceptNext(ctx); err != nil {
+			r.log.Error("the next attempt could not be accepted; the next sweep does it", "error", err.Error())
+			return
+		}
 	}
 	end := r.exec.Follower.Do(ctx, r.claim, r.result, r.digest, r.change, r.history)
 	if followup.Recorded(end) {

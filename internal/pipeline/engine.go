@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"cemli-executor/internal/admission"
+	"cemli-executor/internal/apart"
 	"cemli-executor/internal/claim"
 	"cemli-executor/internal/codes"
 	"cemli-executor/internal/evidence"
@@ -51,12 +52,16 @@ type Config struct {
 	Output   OutputMode
 	Identity evidence.Identity
 	Log      *slog.Logger
+	// Apart sends the scripts to runners; nil: they run here.
+	Apart *apart.Desk
 	// Announce announces a run after its result is stored; nil: runs are not announced.
 	Announce func(context.Context, evidence.Result) error
 	// WriteLog reads OCI's log of writes to Packages, to find out who uploaded what; nil: that is not looked up.
 	WriteLog uploader.WriteLog
 	// Secrets reads the vault; nil: there is none.
 	Secrets secrets.Source
+	// SecretVersion reads a version of a secret again, by its OCID; nil: there is no vault.
+	SecretVersion func(ctx context.Context, id, version string) ([]byte, error)
 	// LogWriter is what Log writes to, if that can hold records back; nil: it cannot.
 	LogWriter *logwriter.Writer
 	// Invoke asks for another, longer invocation to serve an accepted request; nil: there is none, so that what does
@@ -67,8 +72,10 @@ type Config struct {
 	Children
 }
 
-// Children says how processes are started.
+// Children says where scripts run, and how processes are started.
 type Children struct {
+	// Runners are where steps run apart from this program, the default first; none: they run here.
+	Runners []admission.Runner
 	// Keeper makes the scripts' parent a process of its own, which ends them when this program is killed.
 	Keeper bool
 	// Spawn runs one command until ctx ends; nil: sandbox.Run.
@@ -126,6 +133,9 @@ func New(config Config) *Engine {
 	e.Follower = followup.Follower{
 		Book: e.Book, Results: config.Results, Announce: config.Announce, Requesters: config.WriteLog != nil,
 		Attempts: config.Limits.Attempts, Now: e.Now, Log: config.Log,
+	}
+	if config.Apart != nil {
+		e.Follower.Attend = e.attendDead
 	}
 	return e
 }

@@ -243,5 +243,5 @@ func undoShare(ctx context.Context, plan *manifest.Plan) time.Duration {
 	if m.OnFailure == manifest.OnFailureStop || !plan.Undoable() {
 		return 0
 	}
-	return cmp.Or(m.RollbackTimeout, min(left(ctx)/4, maxUndoTime))
+	return cmp.Or(m.RollbackTimeout, min(left(ctx)/4, manifest.MaxUndoTime))
 }

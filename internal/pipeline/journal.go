@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"cemli-executor/internal/claim"
+	"cemli-executor/internal/confinement"
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/problem"
 	"cemli-executor/internal/results"
@@ -26,6 +27,9 @@ func (r *run) journal(ctx context.Context) steps.Journal {
 		Tolerated: func(step string, failure error) {
 			r.log.Warn("the step failed, and may", "step", step, "code", problem.CodeOf(failure))
 		},
+	}
+	if r.away() != nil {
+		j.Attends = r.attends
 	}
 	if r.exec.Output == OutputAll {
 		j.Lines = func(step string, stream evidence.Stream) func([]string) {
@@ -148,10 +152,16 @@ func (r *acquired) snapshot(o steps.Outcome) *acquired {
 }
 
 // takeOutcome puts what the job has produced into the result.
-func (r *decided) takeOutcome(o steps.Outcome) {
+func (r *found) takeOutcome(o steps.Outcome) {
 	r.outcome = o
+	if p := r.away(); p != nil {
+		r.result.Apart = p.Describe()
+	}
 	r.result.Steps, r.result.Rollback = o.Steps, o.Rollback
-	if o.Layers != (sandbox.Layers{}) {
+	switch {
+	case r.away() != nil:
+		r.result.Sandbox = confinement.Apart(r.job.Network, o.Layers, r.probed.Credentials, r.probed.Probed)
+	case o.Layers != (sandbox.Layers{}):
 		r.confinedBy(o.Layers)
 	}
 	if undo := o.Rollback; undo != nil && undo.Status != evidence.StepSuccess {
@@ -193,6 +203,9 @@ func (r *acquired) noteStart(ctx context.Context, first bool, checkpoint []byte)
 	}
 	if r.group != nil {
 		start.Group = r.group.Name
+	}
+	if r.away() != nil {
+		return r.noteApart(ctx, start)
 	}
 	if r.need > 0 && r.until.Before(start.Lease) {
 		start.Lease = r.until // if the executor dies, nobody waits longer than the steps may take
@@ -255,7 +268,7 @@ func (r *acquired) lostLease(first bool) error {
 // noteEnd notes in the claim how the steps have ended, before anything else is stored: if the executor dies now, a
 // later invocation stores that as the run's result. If this fails, it is retried beside the other work.
 func (r *acquired) noteEnd(ctx context.Context, failure error) {
-	if !r.started {
+	if !r.started || r.away() != nil { // what a runner leaves is in the mailbox
 		return
 	}
 	dying := r.snapshot(r.outcome)

@@ -3,11 +3,13 @@ package pipeline
 import (
 	"context"
 	"errors"
+	"time"
 
 	"cemli-executor/internal/bundle"
 	"cemli-executor/internal/confinement"
 	"cemli-executor/internal/download"
 	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/intake"
 	"cemli-executor/internal/progress"
 	"cemli-executor/manifest"
 )
@@ -26,7 +28,7 @@ func (r *run) pipeline(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(r.exec.Doubtful(), confinement.Available(r.level)); err != nil {
+	if err := r.confinable(); err != nil {
 		return err
 	}
 	if r.request.GoesBack() {
@@ -38,6 +40,7 @@ func (r *run) pipeline(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	r.zip = zip
 	r.keyByForm(policy)
 	archive, err := timed(r, "open", func() (*bundle.Archive, error) { return r.open(zip, zip.Size()) })
 	if err != nil {
@@ -54,6 +57,10 @@ func (r *run) pipeline(ctx context.Context) error {
 		return err
 	}
 	r.keepPolicy(ctx)
+	if r.exec.Apart != nil && r.result.Action != string(intake.ActionCheck) {
+		end, _ := ctx.Deadline() // bound has set it
+		r.box = r.exec.Apart.Prepare(ctx, end.Add(time.Minute))
+	}
 	r.log.Info("run started", "object", r.request.Object, "sha256", r.result.Package.SHA256,
 		"parameter_set", r.request.ParameterSet, "action", r.result.Action)
 	contents, err := timed(r, "extract", func() (bundle.Extracted, error) { return r.extract(ctx, archive) })
@@ -89,4 +96,12 @@ func (r *run) givenUp(ctx context.Context) error {
 func (r *run) cancelled(by *evidence.Cancellation) error {
 	r.result.Cancelled, r.claim.Watched = by, true
 	return progress.NeverBegun(r.result.RunID)
+}
+
+// confinable refuses to run where scripts cannot be confined as is demanded. A runner says so itself.
+func (r *run) confinable() error {
+	if r.exec.Apart != nil {
+		return nil
+	}
+	return errors.Join(r.exec.Doubtful(), confinement.Available(r.level))
 }

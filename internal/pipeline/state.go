@@ -8,8 +8,10 @@ import (
 	"time"
 
 	"cemli-executor/internal/admission"
+	"cemli-executor/internal/apart"
 	"cemli-executor/internal/claim"
 	"cemli-executor/internal/confinement"
+	"cemli-executor/internal/download"
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/goback"
 	"cemli-executor/internal/hiding"
@@ -18,7 +20,6 @@ import (
 	"cemli-executor/internal/sandbox"
 	"cemli-executor/internal/steps"
 	"cemli-executor/internal/workdir"
-	"cemli-executor/manifest"
 )
 
 // The state of a run is split by meaning. Each type embeds the one before it, so that a method can use only what is
@@ -72,6 +73,11 @@ type found struct {
 	files   map[string]steps.File // of the package, as extracted
 	copies  *results.Copies
 	kept    bool // there is a copy of the package, or is going to be
+	zip     *download.Object
+	runner  apart.Runner // of the steps, if they are apart
+	probed  claim.Runner // what it found of itself; zero: nothing is known
+	box     *apart.Box   // the mailbox of a job; nil: none is made
+	place   place        // where the steps run; nil: that is not settled yet
 }
 
 // acquired is what the run has acquired, so that no other run has it meanwhile.
@@ -186,17 +192,15 @@ func (r *asked) perRequest(ctx context.Context) (context.Context, context.Cancel
 	return context.WithTimeout(ctx, max(left/4, 2*time.Second))
 }
 
-// undoTime returns how long a package's undo may take.
-func undoTime(m *manifest.Manifest) time.Duration { return cmp.Or(m.RollbackTimeout, maxUndoTime) }
-
-// maxUndoTime bounds the time for undo if the manifest does not.
-const maxUndoTime = 5 * time.Minute
-
 // planned returns the layers that will confine the scripts.
 func (r *decided) planned() sandbox.Layers { return confinement.Planned(r.level, r.job.Network) }
 
 // confinedBy notes in the result which layers are in force.
 func (r *decided) confinedBy(l sandbox.Layers) {
+	if r.exec.Apart != nil {
+		r.result.Sandbox = confinement.Apart(r.job.Network, sandbox.Layers{}, "", time.Time{})
+		return
+	}
 	r.result.Sandbox = confinement.Describe(r.level, r.job.Network, l)
 }
 

@@ -41,7 +41,7 @@ type Run struct {
 // Watch is a run while its steps run.
 type Watch struct {
 	run       Run
-	tail      tail
+	tail      evidence.Recent
 	cancelled chan struct{}
 	now       chan struct{} // asks for a write at once
 	stop      func()
@@ -91,11 +91,11 @@ func (w *Watch) Journal(j steps.Journal) steps.Journal {
 			pass = lines(step, stream)
 		}
 		return func(list []string) {
-			w.tail.add(list)
+			w.tail.Add(list)
 			pass(list)
 		}
 	}
-	j.Cancelled = w.cancelled
+	j.Cancelled, j.Tail = w.cancelled, w.tail.Set
 	return j
 }
 
@@ -155,7 +155,7 @@ func (w *Watch) describe() {
 	defer w.mu.Unlock()
 	d := w.doc
 	d.Step, d.Phase, d.Number = w.run.Mask(w.step.Step), w.step.Phase, w.step.Number
-	d.Undoing, d.Elapsed, d.Tail = w.undoing, time.Since(w.run.Begun).Milliseconds(), w.tail.text(w.run.Mask)
+	d.Undoing, d.Elapsed, d.Tail = w.undoing, time.Since(w.run.Begun).Milliseconds(), w.tail.Text(w.run.Mask)
 }
 
 // read reads what somebody else has written, and cancels the steps if that is wanted and nothing is being undone.

@@ -177,7 +177,7 @@ func TestTheTailIsBounded(t *testing.T) {
 		}
 		b.prints("last")
 		tail := b.after(5 * time.Second).Tail
-		if len(tail) > progress.TailBytes || len(tail) < progress.TailBytes-4 || !utf8.ValidString(tail) ||
+		if len(tail) > evidence.RecentBytes || len(tail) < evidence.RecentBytes-4 || !utf8.ValidString(tail) ||
 			!strings.HasSuffix(tail, "\nlast\n") {
 			t.Errorf("%d bytes, ending in %q", len(tail), tail[max(0, len(tail)-20):])
 		}

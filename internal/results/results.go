@@ -54,6 +54,13 @@ func (w *Writer) Listed() []evidence.Object {
 	return slices.Clone(w.listed)
 }
 
+// Seed lists objects that an earlier invocation of the same run has stored.
+func (w *Writer) Seed(all []evidence.Object) {
+	for _, o := range all {
+		w.list(o)
+	}
+}
+
 func (w *Writer) list(o evidence.Object) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -23,6 +23,7 @@ type Apart struct {
 	Mask            []string // what is masked, the secrets among it; what is too short for it is left out
 	StopAt, KillAt  time.Time
 	Store           time.Duration // for the runner to store what has come of it
+	AcceptInit      bool          // secrets are given where scripts can write the memory of the container's init, too
 	Mailbox         string
 }
 
@@ -37,8 +38,8 @@ func (j Job) Document(a Apart) jobs.Job {
 		},
 		OnFailure: jobs.OnFailureStop, Arguments: byName(j.Arguments), Outputs: maps.Clone(j.Outputs),
 		Secrets: byName(j.Secrets), Mask: maskable(a.Mask), Tools: j.Tools, Network: j.Network, Keep: j.Keep,
-		Limits:  jobs.Limits(j.Limits),
-		Level:   string(j.Level),
+		Limits: jobs.Limits(j.Limits),
+		Level:  string(j.Level), AcceptInit: a.AcceptInit,
 		Mailbox: a.Mailbox,
 		Times: jobs.Times{
 			StepsMS: ms(j.Times.Steps), KeptMS: ms(j.Times.Kept), UndoMS: ms(j.Times.Undo), StoreMS: ms(a.Store),

@@ -42,7 +42,8 @@ func sent(t *testing.T, j steps.Job) jobs.Job {
 		Job: someJob, Attempt: 1,
 		SHA256: strings.Repeat("a", 64), Size: 1, DirHash: "h1:" + strings.Repeat("A", 43) + "=",
 		StopAt: time.Now().Add(time.Minute), KillAt: time.Now().Add(time.Hour), Store: time.Second,
-		Mailbox: "https://example.com/p/abcdefghijklmnop/n/ns/b/jobs/o/" + someJob + "/",
+		AcceptInit: true,
+		Mailbox:    "https://example.com/p/abcdefghijklmnop/n/ns/b/jobs/o/" + someJob + "/",
 	}
 	a.Mask = []string{"short"}
 	for _, s := range j.Secrets {
@@ -143,6 +144,13 @@ func TestAJobArrivesWhole(t *testing.T) {
 	j.Plan[0].Timeout, j.Plan[0].Secrets = time.Nanosecond, nil
 	if s := steps.FromDocument(sent(t, j)).Plan[0]; s.Timeout != time.Millisecond || s.Secrets != nil {
 		t.Errorf("%s, %v: a little time is not none, and all secrets are not none of them", s.Timeout, s.Secrets)
+	}
+}
+
+// Whether the policy accepts the gap is for the runner to know, and not for the steps.
+func TestAJobSaysWhatThePolicyAccepts(t *testing.T) {
+	if !sent(t, steps.Job{Level: sandbox.LevelBasic}).AcceptInit {
+		t.Error("the runner does not learn that the policy accepts the gap init")
 	}
 }
 

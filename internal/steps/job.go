@@ -12,7 +12,7 @@ package steps
 
 import (
 	"context"
-	"os"
+	"io"
 	"time"
 
 	"cemli-executor/internal/evidence"
@@ -134,6 +134,11 @@ type Journal struct {
 	// Cancelled is closed when the job is cancelled: the step that runs is stopped, no other begins, and what had begun
 	// is undone as after any failure. An undo that has begun goes on. nil: the job cannot be cancelled.
 	Cancelled <-chan struct{}
+	// Tail is called with the end of what has been printed so far, where the job is done apart; nil: nobody wants it.
+	Tail func(text string)
+	// Attends is called every few seconds while the job is done apart. If it returns an error, the waiting ends. nil:
+	// nobody wants to know.
+	Attends func(context.Context) error
 }
 
 // Beginning is a step that is about to begin.
@@ -146,8 +151,8 @@ type Beginning struct {
 
 // Log is the log of a step that has ended; its receiver closes the file.
 type Log struct {
-	Name  string // beside the result
-	File  *os.File
+	Name  string        // beside the result
+	File  io.ReadSeeker // closed by whoever is given it, if it can be
 	Times evidence.Times
 	Err   error // why the file is incomplete; nil if it is not
 }

@@ -1,8 +1,12 @@
 package steps
 
 import (
+	"bufio"
+	"errors"
 	"fmt"
+	"io"
 	"os"
+	"strings"
 	"time"
 
 	"cemli-executor/internal/evidence"
@@ -56,4 +60,34 @@ func (l *stepLog) finish(record *evidence.Step) Log {
 	err := l.output.Record(record)
 	record.Truncated = record.Truncated || l.lost
 	return Log{Name: l.name, File: l.file, Times: l.output.Times(), Err: err}
+}
+
+// EachLine passes the lines of a log to tell, some at a time. A line of more than 16 KB comes in parts.
+func EachLine(log io.ReadSeeker, tell func(lines []string)) error {
+	if _, err := log.Seek(0, io.SeekStart); err != nil {
+		return fmt.Errorf("read a log: %w", err)
+	}
+	in := bufio.NewReaderSize(log, 16<<10)
+	var lines []string
+	for {
+		line, err := in.ReadSlice('\n')
+		if len(line) > 0 {
+			lines = append(lines, strings.TrimSuffix(string(line), "\n"))
+		}
+		over := err != nil && !errors.Is(err, bufio.ErrBufferFull)
+		if len(lines) >= 100 || over && len(lines) > 0 {
+			tell(lines)
+			lines = nil
+		}
+		if over {
+			return unlessEOF(err)
+		}
+	}
+}
+
+func unlessEOF(err error) error {
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return fmt.Errorf("read a log: %w", err)
 }

@@ -120,8 +120,8 @@ func (b *bench) runIn(ctx context.Context) (steps.Outcome, error) {
 	return b.here.Run(ctx, b.job, journal)
 }
 
-func (b *bench) text(f *os.File) string {
-	defer f.Close()
+func (b *bench) text(f io.ReadSeeker) string {
+	defer f.(io.Closer).Close()
 	_, err := f.Seek(0, io.SeekStart)
 	text, readErr := io.ReadAll(f)
 	if err := errors.Join(err, readErr); err != nil {

@@ -1,0 +1,63 @@
+package apart
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"slices"
+
+	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/jobs"
+	"cemli-executor/internal/problem"
+	"cemli-executor/internal/steps"
+)
+
+// refusal is why what came is no outcome, with the digest of it.
+func refusal(doc []byte, why error) error {
+	described := problem.Of(why, problem.Problem{Code: "runner.outcome", Message: why.Error()})
+	first := described.Problems[0]
+	first.Code = "runner.outcome"
+	first.Message += fmt.Sprintf(" (what came has %d bytes and the SHA-256 %x)", len(doc), sha256.Sum256(doc))
+	return problem.New(first, why)
+}
+
+// listen passes on how far the runner says that it is. The error is the journal's: then this run is no longer the
+// caller's.
+func (f *following) listen(ctx context.Context) error {
+	doc, err := f.get(ctx, jobs.MailProgress, jobs.MaxOutcome)
+	if err != nil || doc == nil {
+		return f.attend(ctx)
+	}
+	said, err := jobs.DecodeProgress(doc)
+	if err == nil {
+		err = jobs.Follows(f.Place.job, said)
+	}
+	if err != nil || said.Seq <= f.said.Seq {
+		return f.attend(ctx) // what was said before is the last that is valid
+	}
+	before := f.said
+	f.said = said
+	if f.journal.Tail != nil && !f.withhold {
+		f.journal.Tail(f.order.Masker.String(said.Tail))
+	}
+	f.takeLogs(ctx, said.Steps, false)
+	if said.Step == before.Step && len(said.Steps) == len(before.Steps) {
+		return f.attend(ctx)
+	}
+	lost := f.job.Interrupted(said.Steps)
+	all := append(slices.Clone(lost.Steps), undone(lost)...)
+	for i, s := range all {
+		if s.Status == evidence.StepInterrupted {
+			return f.journal.Begins(ctx, steps.Beginning{Step: s, Number: i + 1, Interrupted: lost})
+		}
+	}
+	return f.attend(ctx)
+}
+
+// attend tells the journal that this invocation stays with the job.
+func (f *following) attend(ctx context.Context) error {
+	if f.journal.Attends == nil {
+		return nil
+	}
+	return f.journal.Attends(ctx)
+}

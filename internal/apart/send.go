@@ -1,0 +1,223 @@
+package apart
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"time"
+
+	"cemli-executor/internal/claim"
+	"cemli-executor/internal/codes"
+	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/jobs"
+	"cemli-executor/internal/problem"
+	"cemli-executor/internal/steps"
+)
+
+const (
+	// syncTime is how long a function that is called may take, less what its deadline may be early.
+	syncTime = 298 * time.Second
+	// startTime is how long a runner may take before its first script.
+	startTime = time.Minute
+	// leastStore and mostStore bound the time in which a runner stores what has come of the job.
+	leastStore, mostStore = 2 * time.Second, time.Minute
+)
+
+// Attending is how long an invocation is taken to stay with a run that has not said so again.
+const Attending = 2 * time.Minute
+
+// Run has the runner do the job. The context must have a deadline. The journal is told that the first step begins
+// before the runner is called: from then on Record says how others go on with it. Everything else it is told when the
+// runner has told it.
+func (p *Place) Run(ctx context.Context, job steps.Job, journal steps.Journal) (steps.Outcome, error) {
+	if nothing, ok := nothingToDo(job); ok {
+		return nothing, nil
+	}
+	pause := time.Second
+	for try := 1; ; try++ {
+		outcome, err := p.once(ctx, job, journal)
+		again := errors.Is(err, ErrWithdrawn) && codes.OfError(err).Retried && try < tries && !p.stopped
+		if !again || !wait(ctx, pause) {
+			return outcome, err
+		}
+		p.desk.Log.Warn("the job was withdrawn, and is sent again", "job", p.record.Job, "error", err.Error())
+		p.box.End(ctx) // somebody has decided in it
+		end, _ := ctx.Deadline()
+		p.box, pause = p.desk.Prepare(ctx, end.Add(time.Minute)), 3*pause
+	}
+}
+
+// tries is how often a job is sent whose runner cannot be reached.
+const tries = 3
+
+// wait waits; it returns false if there is no time for that.
+func wait(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}
+
+// once sends the job, and waits for what comes of it.
+func (p *Place) once(ctx context.Context, job steps.Job, journal steps.Journal) (steps.Outcome, error) {
+	box, err := p.box.wait(ctx)
+	if err != nil {
+		return steps.Outcome{}, err
+	}
+	p.plan(ctx, job, box)
+	call, err := p.encode(ctx)
+	if err != nil {
+		return steps.Outcome{}, err
+	}
+	if err := p.begin(ctx, job, journal); err != nil {
+		return steps.Outcome{}, err
+	}
+	answers := make(chan answer, 1)
+	detached := p.detached()
+	go func() { answers <- p.call(ctx, call, detached) }()
+	return p.follow(ctx, job, journal, answers)
+}
+
+// begin tells the journal that the first step may begin.
+func (p *Place) begin(ctx context.Context, job steps.Job, journal steps.Journal) error {
+	lost := job.Interrupted(nil)
+	for _, list := range [][]evidence.Step{lost.Steps, undone(lost)} {
+		for i, s := range list {
+			if s.Status == evidence.StepInterrupted {
+				s.Status, s.Attempts = evidence.StepNotRun, 0
+				return journal.Begins(ctx, steps.Beginning{Step: s, Number: i + 1, Interrupted: lost})
+			}
+		}
+	}
+	return nil
+}
+
+// nothingToDo is the outcome of a job of which no script has to run; ok is false if one has to.
+func nothingToDo(job steps.Job) (o steps.Outcome, ok bool) {
+	o = job.Interrupted(nil)
+	for _, s := range append(slices.Clone(o.Steps), undone(o)...) {
+		if s.Status == evidence.StepInterrupted {
+			return steps.Outcome{}, false
+		}
+	}
+	o.Began, o.Stopped = false, false
+	if o.Rollback != nil {
+		o.Rollback.Status = evidence.StepSuccess
+	}
+	return o, true
+}
+
+// undone are the records of undo scripts.
+func undone(o steps.Outcome) []evidence.Step {
+	if o.Rollback == nil {
+		return nil
+	}
+	return o.Rollback.Steps
+}
+
+// plan makes the job's document, and the record for the claim.
+func (p *Place) plan(ctx context.Context, job steps.Job, box Mailbox) {
+	now := p.desk.Clock().UTC()
+	kill, storing := p.times(ctx, job)
+	o := p.order
+	p.job = job.Document(steps.Apart{
+		Job: randomID(), Attempt: o.Attempt, SHA256: o.Package.SHA256, DirHash: o.Package.DirHash, Size: o.Package.Size,
+		Mask: o.Mask, StopAt: now.Add(kill - storing), KillAt: now.Add(kill), Store: storing, Mailbox: box.Address(),
+		AcceptInit: o.AcceptInit,
+	})
+	p.restoring(job.Restored)
+	p.record = claim.Apart{
+		Kind: o.Runner.Kind, ID: o.Runner.ID, Label: o.Runner.Label, Job: p.job.Job, Prefix: box.Prefix, Grant: box.ID,
+		Asked: now, KillAt: p.job.Times.KillAt, Attended: now.Add(Attending), Plan: withoutValues(p.job),
+	}
+	if len(job.Restored) > 0 {
+		p.record.Restored, _ = json.Marshal(job.Restored) // plain data
+	}
+}
+
+// times returns how long the job may take in all, and how much of that is for storing what has come of it.
+func (p *Place) times(ctx context.Context, job steps.Job) (all, storing time.Duration) {
+	end, _ := ctx.Deadline()
+	all = time.Until(end)
+	if job.Times.Steps > 0 {
+		all = min(all, startTime+job.Times.Steps+job.Times.Undo+4*steps.Grace+mostStore)
+	}
+	if p.desk.CallDetached == nil {
+		all = min(all, syncTime)
+	}
+	return all, min(max(all/10, leastStore), mostStore, all/4)
+}
+
+// detached reports whether the job may take longer than a call.
+func (p *Place) detached() bool { return p.record.KillAt.Sub(p.record.Asked) > syncTime }
+
+// withoutValues is the job as it may be stored: what an outcome is held against.
+func withoutValues(j jobs.Job) json.RawMessage {
+	j.Arguments, j.Secrets, j.Mask, j.Mailbox = nil, nil, nil, ""
+	j.Outputs = maps.Clone(j.Outputs)
+	plan := j.Plan
+	j.Plan = nil
+	for _, s := range plan {
+		s.Args, s.Env, s.Secrets = nil, nil, nil
+		j.Plan = append(j.Plan, s)
+	}
+	doc, _ := json.Marshal(j) // plain data
+	return doc
+}
+
+// encode is what the runner is called with. What does not fit is put into the mailbox.
+func (p *Place) encode(ctx context.Context) ([]byte, error) {
+	alone, err := p.job.Encode(nil)
+	if err != nil {
+		return nil, err
+	}
+	fits := int64(len(alone))+1+p.order.Package.Size <= jobs.MaxCall
+	if err := p.upload(ctx, !fits); err != nil || !fits {
+		return alone, err
+	}
+	archive := make([]byte, p.order.Package.Size)
+	if _, err := io.ReadFull(io.NewSectionReader(p.order.Package.Zip, 0, p.order.Package.Size), archive); err != nil {
+		return nil, fmt.Errorf("read the package: %w", err)
+	}
+	return p.job.Encode(archive)
+}
+
+// answer is how a call ended.
+type answer struct {
+	says     jobs.Answer
+	err      error
+	detached bool
+}
+
+// call calls the runner.
+func (p *Place) call(ctx context.Context, call []byte, detached bool) answer {
+	if detached {
+		return answer{err: p.desk.CallDetached(ctx, p.record.ID, call), detached: true}
+	}
+	doc, err := p.desk.Call(ctx, p.record.ID, call)
+	if err != nil {
+		return answer{err: err}
+	}
+	says, err := jobs.DecodeAnswer(doc)
+	if err == nil && says.Job != p.record.Job {
+		err = invalid(p.record.ID, "the runner answers for another job")
+	}
+	return answer{says: says, err: err}
+}
+
+// invalid is the failure of a runner that says what cannot be.
+func invalid(where, message string) error {
+	return problem.New(problem.Problem{
+		Code: "runner.outcome", Where: where, Message: message,
+		Hint: "see the run's last progress and the runner's log for what the scripts have done; then send rerun_of or " +
+			"resume_from with a reason",
+	}, nil)
+}

@@ -1,0 +1,73 @@
+package claim
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"time"
+)
+
+// Apart says where the steps of a run run, if that is not where its executor does. With it any invocation can go on
+// with the run.
+type Apart struct {
+	Kind   string    `json:"kind"`
+	ID     string    `json:"id"` // of the runner
+	Label  string    `json:"label"`
+	Job    string    `json:"job"`
+	Prefix string    `json:"prefix"`  // of the mailbox, in the jobs bucket
+	Grant  string    `json:"mailbox"` // by which the mailbox is ended; no address
+	Asked  time.Time `json:"asked"`
+	KillAt time.Time `json:"kill_at"` // nothing of the job runs any more
+	// Attended is until when an invocation stays with the run at least.
+	Attended time.Time `json:"attended"`
+	// Plan is the job without its values and secrets, and Restored the artifacts of an earlier run that it was given.
+	Plan     json.RawMessage `json:"plan"`
+	Restored json.RawMessage `json:"restored,omitempty"`
+}
+
+// Left reports whether the steps of the run are apart, and no invocation stays with it.
+func (c Claim) Left(now time.Time) bool {
+	return c.State == Running && c.Apart != nil && now.After(c.Apart.Attended.Add(MaxSkew))
+}
+
+// Attend notes that this invocation stays with the run until a time. It returns false if the caller no longer holds the
+// claim.
+func (h *Held) Attend(ctx context.Context, until time.Time) (bool, error) {
+	return h.amend(ctx, func(next *Claim) { next.attended(until) })
+}
+
+// Adopt takes over a run that was left, and stays with it until a time. It returns false if another invocation was
+// first.
+func (h *Held) Adopt(ctx context.Context, until time.Time) (bool, error) {
+	next := h.Claim
+	next.Holder, next.Updated = rand.Text(), h.book.now()
+	next.attended(until)
+	return h.swap(ctx, next)
+}
+
+// attended replaces what others may have, too.
+func (c *Claim) attended(until time.Time) {
+	if c.Apart != nil {
+		apart := *c.Apart
+		apart.Attended = until.UTC()
+		c.Apart = &apart
+	}
+}
+
+// Withdraw notes that nothing was started after all: the runner will not begin. It returns false if the caller no
+// longer holds the claim.
+func (h *Held) Withdraw(ctx context.Context) (bool, error) {
+	return h.amend(ctx, func(next *Claim) {
+		next.State, next.Apart, next.Checkpoint, next.Updated = Claimed, nil, nil, h.book.now()
+	})
+}
+
+// Rejoin goes on for a run that entered the group through another value. It returns false if the run is not in the
+// group.
+func (g *Group) Rejoin(key string) bool {
+	if g.Holder == nil || g.Holder.Key != key {
+		return false
+	}
+	g.entered, g.fence = key, g.Fence
+	return true
+}

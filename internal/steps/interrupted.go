@@ -1,0 +1,73 @@
+package steps
+
+import (
+	"maps"
+	"slices"
+
+	"cemli-executor/internal/evidence"
+)
+
+// Interrupted is the outcome of a job that is never heard of again, after the steps of these records had ended: the
+// one after them may have begun.
+func (j Job) Interrupted(ended []evidence.Step) Outcome {
+	o := Outcome{Began: true, Outputs: map[string]string{}, Stopped: true}
+	maps.Copy(o.Outputs, j.Outputs)
+	for _, s := range ended {
+		maps.Copy(o.Outputs, s.Outputs)
+	}
+	record := func(s Step) *evidence.Step {
+		i := slices.IndexFunc(ended, func(r evidence.Step) bool {
+			return r.Name == s.Name && r.Phase == string(s.Phase)
+		})
+		if i < 0 {
+			return nil
+		}
+		return &withoutTails(ended[i : i+1])[0]
+	}
+	undoing := j.Undo == UndoOnly || slices.ContainsFunc(ended, isUndo)
+	current := undoing // or one is found
+	for _, s := range j.Plan {
+		done, is := record(s), s.Describe(evidence.StepNotRun)
+		switch {
+		case done != nil:
+			is = *done
+		case s.Do == Skip:
+			is.Status, is.Outputs = evidence.StepSkipped, s.Outputs
+		case s.Do == Run && !current:
+			current, is.Status, is.Attempts = true, evidence.StepInterrupted, 1
+		}
+		o.Steps = append(o.Steps, is)
+	}
+	if undoing {
+		o.Rollback = j.interruptedUndo(o.Steps, record)
+	}
+	return o
+}
+
+// isUndo reports whether a record is that of an undo script.
+func isUndo(s evidence.Step) bool { return s.Phase == string(phaseRollback) }
+
+// interruptedUndo is the undo of a job that is never heard of again.
+func (j Job) interruptedUndo(steps []evidence.Step, record func(Step) *evidence.Step) *evidence.Rollback {
+	u := newUndoing()
+	u.rollback.Status = evidence.StepInterrupted
+	current := false
+	for i, s := range slices.Backward(j.Plan) {
+		begun := s.Do == Revert || steps[i].Attempts > 0 || steps[i].Status == evidence.StepSkipped
+		if s.Undo == "" || !begun && s.Do != Undone {
+			continue
+		}
+		undo := undoOf(s)
+		is := undo.Describe(evidence.StepNotRun)
+		switch done := record(undo); {
+		case done != nil:
+			is = *done
+		case s.Do == Undone:
+			is.Status = evidence.StepSkipped
+		case !current:
+			current, is.Status, is.Attempts = true, evidence.StepInterrupted, 1
+		}
+		u.rollback.Steps = append(u.rollback.Steps, is)
+	}
+	return u.rollback
+}
