@@ -162,15 +162,17 @@ func (s *Server) deliver(ctx context.Context, event []byte) error {
 
 // Statements are the policy statements that Terraform deploys for the function, with the ids of a local OCI.
 func Statements(b Buckets) ([]statements.Statement, error) {
-	list, err := statements.Statements(map[string]string{
+	values := map[string]string{
 		"function_group": tenancy.FunctionGroup, "compartment_id": Compartment, "secrets_compartment_id": Compartment,
 		"packages_bucket": b.Packages, "results_bucket": b.Results, "state_bucket": b.State,
 		"policies_bucket": b.Policies,
-		"topic_id":        TopicID, "function_id": FunctionID, "jobs_bucket": b.Jobs,
-		"runner_function_id": tenancy.RunnerID, "runner_compartment_id": tenancy.RunnerCompartment,
-		"write_log_group_id": logging.GroupID,
-	})
-	return append(list, apart(b)...), err
+		"topic_id":        TopicID, "function_id": FunctionID, "write_log_group_id": logging.GroupID,
+		"jobs_bucket": b.Jobs, "runner_compartment_id": "", "runner_function_id": "",
+	}
+	if b.Jobs != "" {
+		values["runner_compartment_id"], values["runner_function_id"] = tenancy.RunnerCompartment, tenancy.RunnerID
+	}
+	return statements.Statements(values)
 }
 
 // SetStatements replaces the policy of the function's principal from now on, as somebody who takes it rights or gives
