@@ -128,7 +128,10 @@ func (s *Server) makeBuckets() error {
 		name       string
 		events     bool
 		versioning string
-	}{{b.Packages, true, kept}, {b.Results, false, ""}, {b.State, false, kept}, {b.Policies, false, kept}, {b.Jobs, false, ""}} {
+	}{
+		{b.Packages, true, kept}, {b.Results, false, ""}, {b.State, false, kept}, {b.Policies, false, kept},
+		{b.Jobs, false, ""},
+	} {
 		if bucket.name == "" {
 			continue
 		}

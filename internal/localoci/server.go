@@ -54,8 +54,8 @@ type Config struct {
 	Rule string
 	// Invoke runs the function. Its error may be an *InvokeError.
 	Invoke func(context.Context, Invocation) (Answer, error)
-	// Runner runs the second function, which runs the steps of packages and may do nothing in the tenancy; nil: there is
-	// none. Its error may be an *InvokeError.
+	// Runner runs the second function, which runs the steps of packages and may do nothing in the tenancy; nil: there
+	// is none. Its error may be an *InvokeError.
 	Runner func(context.Context, Invocation) (Answer, error)
 	// Observe, if not nil, is called for everything that happens. It must not block.
 	Observe func(Activity)

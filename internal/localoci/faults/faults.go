@@ -47,13 +47,14 @@ type Faults struct {
 	EventReorder   Duration `json:"event_reorder,omitempty"` // up to this long before each, at random
 
 	// Of calls of functions by clients; for calls by other services there are the faults of events.
-	CallTo         string   `json:"call_to,omitempty"`          // the one function whose calls are meant; empty: each
-	CallThrottle   float64  `json:"call_throttle,omitempty"`    // 429, and the function was not called
-	CallFail       float64  `json:"call_fail,omitempty"`        // 503, and the function was not called
-	CallLose       float64  `json:"call_lose,omitempty"`        // accepted if detached, else the connection breaks; never delivered
-	CallLoseAnswer float64  `json:"call_lose_answer,omitempty"` // the function was called, and the connection breaks
-	CallDuplicate  float64  `json:"call_duplicate,omitempty"`   // delivered twice at once, or with the same probability three times
-	CallDelay      Duration `json:"call_delay,omitempty"`       // before each delivery, even if the caller has gone meanwhile
+	CallTo         string  `json:"call_to,omitempty"`          // the one function whose calls are meant; empty: each
+	CallThrottle   float64 `json:"call_throttle,omitempty"`    // 429, and the function was not called
+	CallFail       float64 `json:"call_fail,omitempty"`        // 503, and the function was not called
+	CallLose       float64 `json:"call_lose,omitempty"`        // accepted if detached, else the connection breaks
+	CallLoseAnswer float64 `json:"call_lose_answer,omitempty"` // the function was called, and the connection breaks
+	// delivered twice at once, or with the same probability three times
+	CallDuplicate float64  `json:"call_duplicate,omitempty"`
+	CallDelay     Duration `json:"call_delay,omitempty"` // before each delivery, though the caller may have gone
 
 	LogLose  float64  `json:"log_lose,omitempty"`  // an entry of the write log never comes
 	LogDelay Duration `json:"log_delay,omitempty"` // an entry is found only after this time

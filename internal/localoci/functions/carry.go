@@ -17,7 +17,8 @@ func (s *Service) carry(w http.ResponseWriter, r *gateway.Request, f Function, c
 	case faults.Hit(wrong.CallThrottle):
 		return answer.New(http.StatusTooManyRequests, "TooManyRequests", "Too many concurrent invocations")
 	case faults.Hit(wrong.CallFail):
-		return answer.New(http.StatusServiceUnavailable, "ServiceUnavailable", "The service is temporarily unavailable.")
+		return answer.New(http.StatusServiceUnavailable, "ServiceUnavailable",
+			"The service is temporarily unavailable.")
 	}
 	times := faults.Times(wrong.CallDuplicate)
 	if faults.Hit(wrong.CallLose) {
