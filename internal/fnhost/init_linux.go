@@ -11,7 +11,6 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
-	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -181,9 +180,4 @@ func readOnly(path string, on bool) error {
 		return fmt.Errorf("make %s read-only: %w", path, err)
 	}
 	return nil
-}
-
-// enclosed is an environment without what only a program has that shares /tmp with others.
-func enclosed(environment []string) []string {
-	return slices.DeleteFunc(environment, func(v string) bool { return strings.HasPrefix(v, "TMPDIR=") })
 }

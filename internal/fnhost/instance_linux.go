@@ -213,6 +213,9 @@ func (i *instance) environment() []string {
 		"OCI_REGION_METADATA": `{"realmDomainComponent":"oraclecloud.com","realmKey":"oc1","regionIdentifier":"` +
 			c.Region + `","regionKey":"PHX"}`,
 	}
+	if c.Init && c.Wrap == nil && i.user != nil {
+		delete(env, "TMPDIR") // /tmp is its own
+	}
 	if c.Credentials != nil {
 		env["OCI_RESOURCE_PRINCIPAL_VERSION"] = "2.2"
 		env["OCI_RESOURCE_PRINCIPAL_REGION"] = c.Region
@@ -242,9 +245,6 @@ func (i *instance) command() *exec.Cmd {
 		cmd.SysProcAttr.Credential = nil // the wrapper changes the user itself, if it must
 	case i.host.config.Init:
 		cmd.Args, cmd.SysProcAttr = i.initCommand()
-		if i.user != nil {
-			cmd.Env = enclosed(cmd.Env)
-		}
 	}
 	cmd.Path = cmd.Args[0]
 	return cmd
