@@ -38,7 +38,7 @@ var arrows = map[string]string{
 	"internal/apart": `
 		internal/claim internal/codes internal/evidence internal/jobs internal/problem internal/redact internal/steps
 		internal/store`,
-	"internal/hiding":   "internal/evidence internal/problem internal/redact internal/steps manifest",
+	"internal/hiding": "internal/evidence internal/problem internal/redact internal/steps manifest",
 	"internal/admission": `
 		internal/bundle internal/claim internal/codes internal/evidence internal/hiding internal/intake internal/leaks
 		internal/problem internal/steps manifest`,
