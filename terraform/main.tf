@@ -201,6 +201,7 @@ module "runner" {
   detached_timeout_seconds = coalesce(each.value.detached_timeout_seconds, 3600)
   provisioned_concurrency  = each.value.provisioned_concurrency
   sandbox                  = each.value.sandbox
+  limits                   = var.limits
   log_output               = each.value.log_output
   tags                     = local.tags
   defined_tags             = local.defined_tags

@@ -171,9 +171,10 @@ var breaches = []struct {
 		`ANY {resource.type='${type}'}`, "no dynamic group takes what is in the runners' compartment", nil,
 	},
 	{
-		"runners are beside the executor", ".", "main.tf", "= local.create_runners_compartment ? module.runners_compartment[0].id :",
+		"runners are beside the executor", ".", "main.tf",
+		"= local.create_runners_compartment ? module.runners_compartment[0].id :",
 		"= local.create_runners_compartment ? local.compartment_id :", "they need one of their own",
-		[]string{"test", "-filter=tests/root.tftest.hcl"},
+		[]string{"test", "-filter=tests/apart.tftest.hcl"},
 	},
 	{
 		"a runner reaches what is the executor's", "modules/network", "main.tf",
@@ -183,11 +184,11 @@ var breaches = []struct {
 	{
 		"the executor reaches what is the runner's", ".", "main.tf", "local.apart ? [] : var.egress", "var.egress",
 		"the executor reaches Oracle's services only",
-		[]string{"test", "-filter=tests/root.tftest.hcl"},
+		[]string{"test", "-filter=tests/apart.tftest.hcl"},
 	},
 	{
-		"the runner knows the executor's buckets", "modules/runner", "main.tf", `CEMLI_ROLE       = "runner"`,
-		`CEMLI_ROLE       = "runner", RESULTS_BUCKET = "x"`, "a runner knows its role and nothing else", nil,
+		"the runner knows the executor's buckets", "modules/runner", "main.tf", `CEMLI_ROLE                = "runner"`,
+		`CEMLI_ROLE = "runner", RESULTS_BUCKET = "x"`, "a runner knows its role and nothing else", nil,
 	},
 	{
 		"jobs keep versions", "modules/storage", "main.tf", `versioning            = "Disabled"`,

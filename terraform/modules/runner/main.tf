@@ -1,12 +1,19 @@
 # A function that executes what packages bring and is granted nothing. It has the executor's
-# image and none of its configuration: no bucket, no environment, no policy, no topic.
+# image and none of its configuration: no bucket, no environment, no policy, no topic. What
+# it opens is bounded as in the executor, which would send it packages that it refuses.
 
 locals {
-  config = tomap({ for name, value in {
-    CEMLI_ROLE       = "runner"
-    CEMLI_SANDBOX    = var.sandbox
-    CEMLI_LOG_OUTPUT = var.log_output
-  } : name => value if value != "" })
+  settings = {
+    CEMLI_ROLE                = "runner"
+    CEMLI_SANDBOX             = var.sandbox
+    CEMLI_LOG_OUTPUT          = var.log_output
+    CEMLI_LIMIT_PACKAGE_BYTES = var.limits.package_bytes
+    CEMLI_LIMIT_ENTRIES       = var.limits.entries
+    CEMLI_LIMIT_FILE_BYTES    = var.limits.file_bytes
+    CEMLI_LIMIT_TOTAL_BYTES   = var.limits.total_bytes
+    CEMLI_LIMIT_RATIO         = var.limits.ratio
+  }
+  config = tomap({ for name, value in local.settings : name => tostring(value) if value != null && value != "" })
 }
 
 # OCI refuses a function whose image it may not read yet.

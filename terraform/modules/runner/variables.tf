@@ -139,6 +139,18 @@ variable "log_output" {
   }
 }
 
+variable "limits" {
+  description = "The executor's limits of what packages may have, where they are not the function's defaults."
+  type = object({
+    package_bytes = optional(number)
+    entries       = optional(number)
+    file_bytes    = optional(number)
+    total_bytes   = optional(number)
+    ratio         = optional(number)
+  })
+  default = {}
+}
+
 variable "tags" {
   description = "Free-form tags of everything that the module creates."
   type        = map(string)

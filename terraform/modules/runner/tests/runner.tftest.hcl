@@ -33,9 +33,10 @@ run "its_own_settings" {
     timeout_seconds          = 300
     detached_timeout_seconds = 1800
     provisioned_concurrency  = 5
+    limits                   = { entries = 20000 }
   }
   assert {
-    condition     = output.config == tomap({ CEMLI_ROLE = "runner", CEMLI_SANDBOX = "isolated", CEMLI_LOG_OUTPUT = "none" })
+    condition     = output.config == tomap({ CEMLI_ROLE = "runner", CEMLI_SANDBOX = "isolated", CEMLI_LOG_OUTPUT = "none", CEMLI_LIMIT_ENTRIES = "20000" })
     error_message = "what is set is configured"
   }
   assert {
