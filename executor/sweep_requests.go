@@ -3,6 +3,7 @@ package executor
 import (
 	"context"
 	"errors"
+	"time"
 
 	"cemli-executor/internal/claim"
 )
@@ -88,16 +89,33 @@ func (s *sweeping) request(ctx context.Context, name string) error {
 	})
 }
 
+// glance is how long a sweep looks at a run whose steps are apart.
+const glance = 5 * time.Second
+
+// attend looks at a run whose steps are apart and that no invocation stays with. If its runner has not ended, another
+// invocation is asked to stay with it; where there is none, the next sweep looks again.
+func (s *sweeping) attend(ctx context.Context, held *claim.Held) error {
+	looking, cancel := context.WithTimeout(ctx, glance+s.Reserve)
+	defer cancel()
+	result, err := s.goOn(looking, held, s.callID)
+	if isPassing(result) {
+		s.swept.Waiting++
+		return err
+	}
+	s.swept.Runs = append(s.swept.Runs, SweptRun{result.RunID, result.SourceObject, result.Status})
+	return err
+}
+
 // waits reports whether a run still has to wait for its group. If the group is free for another run, it is noted as
 // released.
-func (s *sweeping) waits(ctx context.Context, claimed *claim.Held) (bool, error) {
-	g, err := s.Book.Group(ctx, claimed.Group)
+func (w *work) waits(ctx context.Context, claimed *claim.Held) (bool, error) {
+	g, err := w.Book.Group(ctx, claimed.Group)
 	if err != nil {
 		return false, err
 	}
 	if first := g.First(); first == nil || first.Key == claimed.Key {
 		return g.Occupied(ctx, claimed.Key)
 	}
-	s.released = append(s.released, claimed.Group)
+	w.released = append(w.released, claimed.Group)
 	return g.Waits(claimed.Key), nil
 }

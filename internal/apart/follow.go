@@ -14,15 +14,15 @@ import (
 const (
 	// every is how often the mailbox is looked at.
 	every = 5 * time.Second
-	// soon is how long after its call a detached runner's mailbox is first looked at.
+	// soon is when a mailbox is first looked at where the outcome can only come by it.
 	soon = time.Second
-	// patience is how long a runner that was called and does not answer may take to begin.
+	// patience is how long a job may take to begin, where no answer to its call is waited for.
 	patience = 90 * time.Second
-	// lastLook bounds the last look at the mailbox, when nothing of the job runs any more.
+	// lastLook bounds the last look at the mailbox, when nothing of the job can run any more.
 	lastLook = 5 * time.Second
 )
 
-// Attend stays with a job that another invocation has sent, until its outcome or the end of its time. If the context
+// Attend stays with a job that another invocation has sent, until its outcome comes or its time is over. If the context
 // ends before that, the error is ErrLeft.
 func (p *Place) Attend(ctx context.Context, job steps.Job, journal steps.Journal) (steps.Outcome, error) {
 	return p.follow(ctx, job, journal, nil)
@@ -34,8 +34,8 @@ type following struct {
 	job     steps.Job
 	journal steps.Journal
 	answers <-chan answer // nil: no answer is to come
-	alone   bool          // the outcome comes by the mailbox alone
-	refused error         // why what came was no outcome
+	alone   bool          // no answer is to come, or one has: the outcome is in the mailbox, or nowhere
+	refused error         // why what came is not taken as the outcome
 }
 
 // end is how a job ended; nil while it has not.
@@ -176,7 +176,7 @@ func (f *following) unlessBegun(ctx context.Context) *end {
 	}, nil))
 }
 
-// over ends the waiting: nothing of the job runs any more.
+// over ends the waiting: nothing of the job can run any more.
 func (f *following) over(ctx context.Context) (steps.Outcome, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastLook)
 	defer cancel()
@@ -200,7 +200,7 @@ func (f *following) over(ctx context.Context) (steps.Outcome, error) {
 	return f.hidden(f.job.Interrupted(f.said.Steps)), f.refused
 }
 
-// take takes an outcome. One that is not the job's does not end the waiting, as scripts may still run.
+// take takes an outcome. What is none of the job's does not end the waiting: scripts may still run.
 func (f *following) take(ctx context.Context, doc []byte) *end {
 	o, err := jobs.DecodeOutcome(doc)
 	if err == nil {

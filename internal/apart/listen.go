@@ -21,8 +21,8 @@ func refusal(doc []byte, why error) error {
 	return problem.New(first, why)
 }
 
-// listen passes on how far the runner says that it is. The error is the journal's: then this run is no longer the
-// caller's.
+// listen passes on how far the runner says that it is. An error is the journal's, and says that another invocation has
+// taken the run over.
 func (f *following) listen(ctx context.Context) error {
 	doc, err := f.get(ctx, jobs.MailProgress, jobs.MaxOutcome)
 	if err != nil || doc == nil {
