@@ -33,7 +33,8 @@ var arrows = map[string]string{
 		internal/admission internal/apart internal/bundle internal/claim internal/codes internal/confinement
 		internal/download internal/evidence internal/fetch internal/followup internal/goback internal/hiding
 		internal/intake internal/logwriter internal/problem internal/progress internal/results internal/sandbox
-		internal/secrets internal/steps internal/store internal/uploader internal/workdir manifest`,
+		internal/secrets internal/steps internal/store internal/timing internal/uploader internal/verdict
+		internal/workdir manifest`,
 	"internal/progress": "internal/claim internal/evidence internal/problem internal/steps",
 	"internal/apart": `
 		internal/claim internal/codes internal/evidence internal/jobs internal/problem internal/redact internal/steps
@@ -51,11 +52,13 @@ var arrows = map[string]string{
 		internal/admission internal/claim internal/codes internal/download internal/goback internal/intake
 		internal/problem internal/results internal/store`,
 	"internal/uploader":    "internal/claim internal/evidence internal/store",
-	"internal/secrets":     "internal/codes internal/hiding internal/problem internal/redact",
+	"internal/secrets":     "internal/codes internal/evidence internal/hiding internal/problem internal/redact internal/store",
 	"internal/container":   "internal/conceal internal/problem internal/proctree internal/sandbox internal/workdir",
 	"internal/confinement": "internal/evidence internal/problem internal/sandbox",
 	"internal/logwriter":   "internal/evidence",
 	"manifest":             "internal/document internal/problem internal/strictjson",
+	"internal/timing":      "internal/problem internal/steps manifest",
+	"internal/verdict":     "internal/claim internal/evidence",
 	"internal/intake":      "internal/evidence internal/problem internal/store manifest",
 	"internal/trigger": `
 		internal/codes internal/evidence internal/intake internal/problem internal/strictjson manifest`,

@@ -316,11 +316,11 @@ func (h *handler) executor() executor.Config {
 		State: h.client.Bucket(h.config.StateBucket), Policy: h.policy(),
 		Namespace: h.client.Namespace, Environment: h.config.Environment, WorkDir: h.config.WorkDir,
 		KeepPackages: h.config.KeepPackages, Reserve: h.config.Reserve, Limits: h.config.Limits,
-		Sandbox: h.config.Sandbox, Scripts: h.config.Scripts, Output: h.config.Output,
+		Sandbox: h.config.Sandbox, Output: h.config.Output,
 		Identity: identity, Log: h.log, LogWriter: h.logWriter, Secrets: h.secret, Announce: h.announce,
 		Children: executor.Children{
 			Spawn: h.container.Run, Enter: h.container.Enter, Doubt: h.container.Doubtful,
-			Runners: h.config.Apart.Runners,
+			Runners: h.config.Apart.Runners, Scripts: h.config.Scripts,
 		},
 	}
 	if h.config.WriteLog.Log != "" {

@@ -18,8 +18,8 @@ import (
 // order says of packages with many files in which order to read them: each builds on those before it.
 var order = map[string][]string{
 	"internal/pipeline": {
-		"engine", "verdict", "state", "conclude", "asked", "fetch", "accept", "enter", "admit", "journal", "apply", "end",
-		"run", "door",
+		"engine", "state", "conclude", "asked", "fetch", "accept", "enter", "admit", "apart", "journal",
+		"apply", "end", "run", "attend", "door",
 	},
 	"executor": {
 		"names", "executor", "work", "sets", "serve", "intent", "invocation", "cancel", "triggers",

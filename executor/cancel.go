@@ -132,7 +132,7 @@ func (c *cancelling) one(ctx context.Context, held *claim.Held, accepted Request
 			}
 			return run, hasEnded(run.RunID, held.Status)
 		case held.State == claim.Claimed && held.Expired(c.Now()):
-			if changed, err = held.TakeOver(ctx, c.LeaseEnd(c.killAt, 0, c.Limits.RunTime)); changed {
+			if changed, err = held.TakeOver(ctx, c.Time.LeaseEnd(c.killAt, 0, c.Limits.RunTime)); changed {
 				return c.withdraw(ctx, accepted, pipeline.Withdrawn{Package: held.Package, Held: held, By: c.by})
 			}
 		case asked:

@@ -6,7 +6,6 @@ import (
 
 	"cemli-executor/internal/claim"
 	"cemli-executor/internal/evidence"
-	"cemli-executor/internal/pipeline"
 )
 
 // A package on which the executor dies before a step would be tried first by every sweep, and the requests after it
@@ -34,7 +33,7 @@ func (w *work) withIntent(ctx context.Context, t *claim.Intent, do func() error)
 	if t == nil {
 		return do()
 	}
-	until := w.LeaseEnd(w.killAt, 0, w.Limits.RunTime)
+	until := w.Time.LeaseEnd(w.killAt, 0, w.Limits.RunTime)
 	if ok, err := t.Begin(ctx, w.State, until); err != nil || !ok {
 		return err
 	}
@@ -61,7 +60,7 @@ func (w *work) setAsideSets(
 	request.Parent = claimed.Pending()
 	for _, request.ParameterSet = range claimed.Sets {
 		if last, err = w.setAside(ctx, request, deaths); err != nil || isPassing(last) {
-			return last, errors.Join(err, claimed.Release(ctx, false, pipeline.LastError(err)))
+			return last, errors.Join(err, claimed.Release(ctx, false, evidence.LastError(err)))
 		}
 	}
 	w.Follower.Conclude(ctx, claimed, claim.End{Outcome: claim.Outcome{Status: string(last.Status)}})

@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 
+	"cemli-executor/internal/codes"
 	"cemli-executor/internal/evidence"
-	"cemli-executor/internal/pipeline"
 	"cemli-executor/internal/problem"
 )
 
@@ -76,7 +76,7 @@ func (w *work) handOffOrRefuse(
 	ctx context.Context, pending, callID string, results []evidence.Result, err error,
 ) ([]evidence.Result, error) {
 	refused := w.handOff(ctx, pending)
-	if refused == nil || problem.CodeOf(refused) == "" || pipeline.Retryable(refused) || !w.fits(0) {
+	if refused == nil || problem.CodeOf(refused) == "" || codes.Retryable(refused) || !w.fits(0) {
 		return results, err
 	}
 	request, ok, loadErr := w.reload(ctx, pending, callID)

@@ -24,7 +24,7 @@ func (w *work) runSets(ctx context.Context, request Request, all pipeline.Sets) 
 		end, err := w.runSet(ctx, request, before, failed, longest)
 		results = append(results, end.Result)
 		if err != nil || isPassing(end.Result) {
-			return results, errors.Join(err, claimed.Release(ctx, err != nil, pipeline.LastError(err)))
+			return results, errors.Join(err, claimed.Release(ctx, err != nil, evidence.LastError(err)))
 		}
 		if end.Result.Execution.Ran {
 			request.Continued = false // a fresh invocation has more time than is left of this one

@@ -88,7 +88,7 @@ func (s *sweeping) look(ctx context.Context) error {
 	}
 	s.cursor = cursor
 	if !s.fits(0) {
-		return s.NoTime(time.Time{})
+		return s.Time.NoTime(time.Time{})
 	}
 	s.readIntents(ctx)
 	for first := true; first || s.readsNextPage(); first = false {

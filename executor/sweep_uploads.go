@@ -8,7 +8,6 @@ import (
 	"cemli-executor/internal/claim"
 	"cemli-executor/internal/followup"
 	"cemli-executor/internal/intake"
-	"cemli-executor/internal/pipeline"
 	"cemli-executor/internal/store"
 )
 
@@ -51,7 +50,7 @@ func isUpload(v store.Version, since time.Time) bool {
 // isKnown reports whether an upload has a claim, or was refused for its form. If it is not done, it has a pending
 // request.
 func (s *sweeping) isKnown(ctx context.Context, request Request) (bool, error) {
-	for _, slot := range []string{"", pipeline.RefusedForm(TriggerEvent)} {
+	for _, slot := range []string{"", intake.RefusedForm(TriggerEvent)} {
 		request.Slot = slot
 		claimed, err := s.Book.Find(ctx, request.Key(s.Environment))
 		if err != nil || claimed != nil {

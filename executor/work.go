@@ -97,7 +97,7 @@ func (w *work) handOff(ctx context.Context, pending string) error {
 	}
 	w.Log.Error("a request could not be handed to another invocation", "request", pending,
 		"code", problem.CodeOf(refused), "error", refused.Error())
-	if err := w.Book.CountFailure(ctx, claim.KeyOf(pending), pipeline.LastError(refused)); err != nil {
+	if err := w.Book.CountFailure(ctx, claim.KeyOf(pending), evidence.LastError(refused)); err != nil {
 		w.Log.Error("the failure could not be counted", "request", pending, "error", err.Error())
 	}
 	return refused

@@ -3,8 +3,11 @@ package admission
 import (
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 
 	"cemli-executor/internal/bundle"
+	"cemli-executor/internal/intake"
 	"cemli-executor/internal/problem"
 	"cemli-executor/manifest"
 )
@@ -44,4 +47,14 @@ func ReadManifest(archive *bundle.Archive) (*manifest.Manifest, error) {
 		return nil, err
 	}
 	return manifest.Parse(doc)
+}
+
+// MayUndo reports whether a run with an action may have undo scripts to run, judging by the manifest and the files'
+// names.
+func MayUndo(m *manifest.Manifest, archive *bundle.Archive, action string) bool {
+	named := slices.ContainsFunc(m.StepList, func(s manifest.StepSpec) bool { return s.Rollback != "" })
+	found := slices.ContainsFunc(archive.Files(), func(f bundle.File) bool {
+		return strings.HasPrefix(f.Name, "rollback/")
+	})
+	return (named || found) && (action == string(intake.ActionRollback) || m.OnFailure != manifest.OnFailureStop)
 }

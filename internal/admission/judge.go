@@ -2,6 +2,7 @@ package admission
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -125,4 +126,12 @@ func (s Subject) violations(ctx context.Context) ([]problem.Problem, error) {
 // Limited returns the first problems, as the package decides how many there are.
 func Limited(problems []problem.Problem) []problem.Problem {
 	return problem.Limit(problems, problem.Most, "request.more")
+}
+
+// MayChange reports whether a refusal depends only on what is applied, which another run may be about to change.
+func MayChange(refused error) bool {
+	var refusal *problem.Error
+	return errors.As(refused, &refusal) && !slices.ContainsFunc(refusal.Problems, func(p problem.Problem) bool {
+		return !codes.Of(p.Code).ByRecord
+	})
 }

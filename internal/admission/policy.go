@@ -4,6 +4,7 @@
 package admission
 
 import (
+	"cmp"
 	"context"
 
 	"cemli-executor/internal/problem"
@@ -39,4 +40,13 @@ func UnreadPolicy(source string, cause error) error {
 // InlinePolicy makes a policy of a document that is given as text or read from a file; source names it in results.
 func InlinePolicy(source string, doc []byte) *Policy {
 	return &Policy{Source: source, Read: func(context.Context) ([]byte, error) { return doc, nil }}
+}
+
+// GroupOf returns the concurrency group for a parameter set: the policy's, the package's own, or the package's name.
+func GroupOf(m *manifest.Manifest, policy *manifest.Policy, set string) string {
+	own := cmp.Or(m.Concurrency.Group, m.Name)
+	if policy == nil {
+		return own
+	}
+	return cmp.Or(policy.GroupFor(set), own)
 }

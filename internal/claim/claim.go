@@ -27,6 +27,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -137,6 +138,22 @@ func (c Claim) Pending() string { return PendingName(c.Key, c.Attempt) }
 // MayRepeat reports whether an interrupted run may be tried again: its package must be repeatable, and the number of
 // attempts is limited.
 func (c Claim) MayRepeat(attempts int) bool { return c.Repeatable && c.Attempt < attempts }
+
+// TriesLeft refuses a run that failed too often before its first step.
+func (c Claim) TriesLeft(attempts int) error {
+	if c.Tries < attempts {
+		return nil
+	}
+	message := fmt.Sprintf("the run was tried %d times, and each time it failed or was ended before its first step",
+		c.Tries)
+	if c.LastError != nil {
+		message += "; the last error was: " + c.LastError.String()
+	}
+	return problem.New(problem.Problem{
+		Code: "state.attempts", Where: c.RunID, Message: message,
+		Hint: "see the function's log of the earlier calls; then send rerun_of with a reason",
+	}, nil)
+}
 
 // Held is a claim as stored in the state bucket, with the ETag that lets its holder change it.
 type Held struct {

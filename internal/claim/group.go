@@ -197,6 +197,23 @@ func (g *Group) Wait(ctx context.Context, who Waiting) (ok bool, err error) {
 	return g.swap(ctx)
 }
 
+// With names the run that is in the group, to end a sentence; "" if there is none.
+func (g *Group) With() string {
+	if g.Holder == nil {
+		return ""
+	}
+	return ", with the run " + g.Holder.RunID
+}
+
+// Busy returns the error for a run that would have to wait for the group, and does not.
+func (g *Group) Busy() error {
+	return problem.New(problem.Problem{
+		Code: "state.busy", Where: "/concurrency",
+		Message: fmt.Sprintf("the concurrency group %s is busy%s, and the package does not wait", g.Name, g.With()),
+		Hint:    "upload the package again when that run has ended, or let it wait with on_busy: queue",
+	}, nil)
+}
+
 // Renew extends the lease of the run that entered. It returns false if another run is in the group by now.
 func (g *Group) Renew(ctx context.Context, lease time.Time) (bool, error) {
 	renewed, key, fence := false, g.entered, g.fence

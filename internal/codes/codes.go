@@ -186,3 +186,6 @@ func (m Meaning) Family() string {
 	name, _, _ := strings.Cut(m.Code, ".")
 	return name
 }
+
+// Retryable reports whether a failure before the first step may pass, so that the same request may succeed later.
+func Retryable(failure error) bool { return failure != nil && OfError(failure).Retried }

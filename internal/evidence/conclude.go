@@ -125,3 +125,14 @@ func (r *Result) SumUp() {
 	}
 	r.Execution = sum
 }
+
+// LastError returns what a claim keeps of a failure, for the result; nil for no failure.
+func LastError(failure error) *problem.Problem {
+	if failure == nil {
+		return nil
+	}
+	described := problem.Of(failure, problem.Problem{
+		Code: codes.Internal, Message: "the executor could not do its work",
+	})
+	return &problem.Problem{Code: described.Code(), Message: Cut(described.Message(), 1000)}
+}

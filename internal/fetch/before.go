@@ -3,10 +3,12 @@ package fetch
 import (
 	"cmp"
 	"context"
+	"fmt"
 
 	"cemli-executor/internal/claim"
 	"cemli-executor/internal/codes"
 	"cemli-executor/internal/intake"
+	"cemli-executor/internal/problem"
 	"cemli-executor/internal/store"
 )
 
@@ -125,4 +127,45 @@ func (s *search) version(ctx context.Context) (store.Info, error) {
 		}
 	}
 	return info, store.Error(store.ErrNotFound, "find", s.Packages.Name(), q.Object, nil)
+}
+
+// SameVersion refuses a request whose request_id was given before for another version of the object: the id says that
+// it is the same request, and a request is of one version. The sets of one request share the version.
+func (f Fetcher) SameVersion(ctx context.Context, q intake.Request) error {
+	if q.RequestID == "" || q.ETag == "" || q.PreviousRun() != "" || q.OncePer > 0 {
+		return nil
+	}
+	etag := q.ETag
+	q.ETag = ""
+	if q.Parent != "" {
+		q.ParameterSet = ""
+	}
+	first, err := f.Book.FirstVersion(ctx, q.Key(f.Book.Environment), etag)
+	if err != nil || first == etag {
+		return err
+	}
+	return problem.New(problem.Problem{
+		Code: "request.differs", Where: "/request_id",
+		Message: fmt.Sprintf("nothing ran: the same request came before, when %s had the ETag %s; it has been "+
+			"replaced since, and has %s", q.Object, first, etag),
+		Hint: "to run what is there now, give another request_id",
+	}, nil)
+}
+
+// KeyOfEarlierVersion returns the key under which an earlier version of the executor accepted a request that goes back
+// and is not done; "" if there is none. Such keys include neither the reason nor what is taken from the run.
+func (f Fetcher) KeyOfEarlierVersion(ctx context.Context, q intake.Request) (string, error) {
+	if q.PreviousRun() == "" {
+		return "", nil
+	}
+	q.Slot, q.Parameters = q.WayBack()+" "+q.PreviousRun(), nil
+	if f.Back != nil {
+		q.Parameters = f.Back.Given
+	}
+	key := q.Key(f.Book.Environment)
+	claimed, err := f.Book.Find(ctx, key)
+	if err != nil || claimed == nil || claimed.State == claim.Done {
+		return "", err
+	}
+	return key, nil
 }

@@ -1,6 +1,7 @@
 package intake
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -70,4 +71,34 @@ func (q Request) Consistent() error {
 		"say why, in a sentence")
 	note(q.Force && !manifest.Visible(q.Reason), "/reason", "force needs a reason", "say why, in a sentence")
 	return problem.Join(problems)
+}
+
+// For refuses a request that is not of the bucket with this name, or not of the namespace that is here, which it fills
+// in, and a request that this version cannot serve.
+func (q *Request) For(ctx context.Context, bucket string, here func(context.Context) (string, error)) error {
+	if q.Bucket != bucket {
+		return wrongBucket(q.Bucket, bucket)
+	}
+	namespace, err := here(ctx)
+	if err != nil {
+		return err
+	}
+	if q.Namespace != "" && q.Namespace != namespace {
+		return wrongBucket(q.Namespace+"/"+q.Bucket, namespace+"/"+bucket)
+	}
+	q.Namespace = namespace
+	if q.Object == "" && q.PreviousRun() != "" {
+		return q.Consistent() // the object is taken from that run
+	}
+	if err := CheckName(q.Object); err != nil {
+		return err
+	}
+	return q.Consistent()
+}
+
+func wrongBucket(got, want string) error {
+	return problem.New(problem.Problem{
+		Code: "trigger.bucket", Where: got, Message: "packages are taken only from " + want,
+		Hint: "upload the package there, or set CEMLI_PACKAGES_BUCKET",
+	}, nil)
 }

@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"time"
+
+	"cemli-executor/manifest"
 )
 
 // The run key is the idempotency key of a request: all requests that mean the same execution have the same key,
@@ -81,4 +83,16 @@ func (q Request) WayBack() string {
 		return "rollback_of"
 	}
 	return "rerun_of"
+}
+
+// RefusedForm returns the occurrence of a request whose form may not ask for its action. This gives it a key of its
+// own, so that its refusal does not stand for the same upload in another form.
+func RefusedForm(kind TriggerKind) string { return Occasion("refused form", PolicyKind(kind)) }
+
+// KeyByForm gives a request that arrived at a time a key of its own if the policy does not let its form ask for the
+// action.
+func (q *Request) KeyByForm(policy *manifest.Policy, action string, at time.Time) {
+	if policy != nil && q.Occurrence(at) == "" && !policy.Allows(PolicyKind(q.Trigger.Kind), action) {
+		q.Slot = RefusedForm(q.Trigger.Kind)
+	}
 }

@@ -12,7 +12,8 @@ import (
 	"cemli-executor/internal/claim"
 	"cemli-executor/internal/followup"
 	"cemli-executor/internal/intake"
-	"cemli-executor/internal/problem"
+	"cemli-executor/internal/timing"
+	"cemli-executor/internal/verdict"
 	"cemli-executor/manifest"
 )
 
@@ -24,7 +25,7 @@ func (r *acquired) accept(ctx context.Context, m *manifest.Manifest) error {
 		return err
 	}
 	key := r.key()
-	if former, err := r.keyOfEarlierVersion(ctx); err != nil {
+	if former, err := r.fetcher().KeyOfEarlierVersion(ctx, r.request); err != nil {
 		return err
 	} else if former != "" {
 		key = former
@@ -35,7 +36,7 @@ func (r *acquired) accept(ctx context.Context, m *manifest.Manifest) error {
 	if err != nil {
 		return err
 	}
-	r.need = r.needOf(m)
+	r.need = timing.NeedOf(m, r.undoable)
 	if sets := r.setsOf(m); sets != nil {
 		r.need *= time.Duration(len(sets))
 	}
@@ -55,7 +56,7 @@ func (r *acquired) accept(ctx context.Context, m *manifest.Manifest) error {
 	case found == claim.DiedRunning:
 		var ended bool
 		if ended, err = r.exec.Follower.EndDead(ctx, claimed); err == nil {
-			err = lostRace(ended, claimed)
+			err = verdict.LostRace(ended, claimed)
 		}
 	case found == claim.Theirs && claimed.State == claim.Done && made:
 		r.exec.Book.Remove(ctx, r.pending) // this accepted a request again that is already done
@@ -69,12 +70,12 @@ func (r *acquired) accept(ctx context.Context, m *manifest.Manifest) error {
 	}
 	r.takeOn(claimed)
 	if claimed.Sets != nil {
-		return splitUp(claimed, m != nil && m.OnSetFailure == manifest.OnSetFailureContinue)
+		return verdict.SplitUp(claimed, m != nil && m.OnSetFailure == manifest.OnSetFailureContinue)
 	}
-	if err := r.sameVersion(ctx); err != nil {
+	if err := r.fetcher().SameVersion(ctx, r.request); err != nil {
 		return err
 	}
-	return r.checkTries(claimed)
+	return claimed.TriesLeft(r.limits.Attempts)
 }
 
 // checkWatch refuses to run if the record of earlier runs is lost: the state bucket is empty although there are
@@ -91,18 +92,6 @@ func (r *found) checkWatch(ctx context.Context) error {
 	return err
 }
 
-// needOf returns the time that a package's steps and undo may take together; 0 if the package sets no limit.
-func (r *decided) needOf(m *manifest.Manifest) time.Duration {
-	if m == nil || m.Timeout == 0 {
-		return 0
-	}
-	need := m.Timeout + 4*grace // stopping a step, or an undo, takes up to that long
-	if r.undoable {
-		need += m.UndoTime()
-	}
-	return need
-}
-
 // setsOf returns the package's parameter sets if the request names none of them.
 func (r *asked) setsOf(m *manifest.Manifest) []string {
 	if m == nil || r.request.ParameterSet != "" || len(m.ParameterSets) == 0 {
@@ -115,7 +104,7 @@ func (r *asked) setsOf(m *manifest.Manifest) []string {
 // package may run again. Otherwise it returns a duplicate verdict.
 func (r *acquired) nextAttempt(ctx context.Context, claimed *claim.Held) error {
 	if claimed.State != claim.Done || !r.exec.Follower.MayRepeat(claimed, claimed.Status) {
-		return duplicateOf(claimed.Claim)
+		return verdict.DuplicateOf(claimed.Claim)
 	}
 	// The follow-ups of the attempt before come first, as its claim is about to be overwritten.
 	if len(claimed.FollowUps) > 0 {
@@ -133,20 +122,12 @@ func (r *acquired) nextAttempt(ctx context.Context, claimed *claim.Held) error {
 	before := claimed.RunID
 	id := fmt.Sprintf("%s-%d", r.newRunID(), claimed.Attempt+1)
 	if ok, err := claimed.NextAttempt(ctx, request, r.newLease, id); err != nil || !ok {
-		return errors.Join(err, lostRace(ok || err != nil, claimed))
+		return errors.Join(err, verdict.LostRace(ok || err != nil, claimed))
 	}
 	if r.request.PreviousRun() == "" {
 		r.result.PreviousRunID = before
 	}
 	return nil
-}
-
-// lostRace returns a duplicate verdict if another invocation changed the claim first.
-func lostRace(ok bool, claimed *claim.Held) error {
-	if ok {
-		return nil
-	}
-	return duplicateOf(claimed.Claim)
 }
 
 // takeOn gives the run the id, the attempt and the pinned bytes that its claim names.
@@ -162,45 +143,6 @@ func (r *acquired) takeOn(claimed *claim.Held) {
 	r.log = r.exec.Log.With("run_id", claimed.RunID, "package", p.Name, "version", p.Version)
 }
 
-// sameVersion refuses a request whose request_id was given before for another version of the object: the id says that
-// it is the same request, and a request is of one version. The sets of one request share the version.
-func (r *asked) sameVersion(ctx context.Context) error {
-	q := r.request
-	if q.RequestID == "" || q.ETag == "" || q.PreviousRun() != "" || q.OncePer > 0 {
-		return nil
-	}
-	q.ETag = ""
-	if q.Parent != "" {
-		q.ParameterSet = ""
-	}
-	first, err := r.exec.Book.FirstVersion(ctx, q.Key(r.exec.Environment), r.request.ETag)
-	if err != nil || first == r.request.ETag {
-		return err
-	}
-	return problem.New(problem.Problem{
-		Code: "request.differs", Where: "/request_id",
-		Message: fmt.Sprintf("nothing ran: the same request came before, when %s had the ETag %s; it has been "+
-			"replaced since, and has %s", q.Object, first, r.request.ETag),
-		Hint: "to run what is there now, give another request_id",
-	}, nil)
-}
-
-// checkTries ends a run that failed too often before its first step.
-func (r *decided) checkTries(claimed *claim.Held) error {
-	if claimed.Tries < r.limits.Attempts {
-		return nil
-	}
-	message := fmt.Sprintf("the run was tried %d times, and each time it failed or was ended before its first step",
-		claimed.Tries)
-	if claimed.LastError != nil {
-		message += "; the last error was: " + claimed.LastError.String()
-	}
-	return problem.New(problem.Problem{
-		Code: "state.attempts", Where: claimed.RunID, Message: message,
-		Hint: "see the function's log of the earlier calls; then send rerun_of with a reason",
-	}, nil)
-}
-
 // acceptRefused accepts a request that was refused, possibly before its object was read.
 func (r *acquired) acceptRefused(ctx context.Context) error {
 	if r.created.IsZero() {
@@ -213,7 +155,7 @@ func (r *acquired) acceptRefused(ctx context.Context) error {
 		case err != nil:
 			return err
 		case other != nil:
-			return duplicateOf(other.Claim)
+			return verdict.DuplicateOf(other.Claim)
 		}
 	}
 	return r.accept(ctx, nil)
@@ -225,25 +167,6 @@ func (r *report) key() string {
 	key := r.request.Key(r.exec.Environment)
 	r.result.RequestKey = cmp.Or(claim.KeyOf(r.request.Parent), key)[:12]
 	return key
-}
-
-// keyOfEarlierVersion returns the key under which an earlier version accepted a request that goes back and is not done;
-// "" if there is none. Such keys include neither the reason nor what is taken from the run.
-func (r *earlier) keyOfEarlierVersion(ctx context.Context) (string, error) {
-	q := r.request
-	if q.PreviousRun() == "" {
-		return "", nil
-	}
-	q.Slot, q.Parameters = q.WayBack()+" "+q.PreviousRun(), nil
-	if r.back != nil {
-		q.Parameters = r.back.Given
-	}
-	key := q.Key(r.exec.Environment)
-	claimed, err := r.exec.Book.Find(ctx, key)
-	if err != nil || claimed == nil || claimed.State == claim.Done {
-		return "", err
-	}
-	return key, nil
 }
 
 // runID returns the run id, and makes it first if need be: once the package's name is known, or will never be.

@@ -13,6 +13,7 @@ import (
 	"cemli-executor/internal/hiding"
 	"cemli-executor/internal/intake"
 	"cemli-executor/internal/problem"
+	"cemli-executor/internal/verdict"
 	"cemli-executor/manifest"
 )
 
@@ -109,7 +110,7 @@ func (r *found) skipApplied(plan *manifest.Plan, policy *manifest.Policy) error 
 		return nil
 	}
 	why := "the same content and parameters are applied already, by run " + runID + r.request.RepeatsHint()
-	return &verdict{kind: skipped, runID: runID, why: why}
+	return verdict.Needless(why, runID)
 }
 
 // entryOf returns the record entry of what a plan applies, as far as it is known before the plan runs.

@@ -15,11 +15,13 @@ import (
 	"cemli-executor/internal/progress"
 	"cemli-executor/internal/secrets"
 	"cemli-executor/internal/steps"
+	"cemli-executor/internal/timing"
+	"cemli-executor/internal/verdict"
 	"cemli-executor/manifest"
 )
 
 // apply runs what was admitted.
-func (r *run) apply(ctx context.Context, plan *manifest.Plan) error {
+func (r *changing) apply(ctx context.Context, plan *manifest.Plan) error {
 	r.job = r.jobOf(plan)
 	if r.exec.Apart == nil {
 		if err := errors.Join(r.here().Check(r.job), confinement.ForNetwork(r.level, r.job.Network)); err != nil {
@@ -30,7 +32,7 @@ func (r *run) apply(ctx context.Context, plan *manifest.Plan) error {
 	if r.result.Action == string(intake.ActionCheck) {
 		return r.onlyChecked(ctx)
 	}
-	if err := r.timeSuffices(ctx, plan); err != nil {
+	if err := r.exec.Time.Suffices(ctx, plan, r.killAt); err != nil {
 		return r.tooLong(err)
 	}
 	if err := r.readSecrets(ctx, plan); err != nil {
@@ -61,13 +63,13 @@ func (r *run) apply(ctx context.Context, plan *manifest.Plan) error {
 	case r.result.Action == string(intake.ActionRollback):
 		r.change = r.back.Undoes
 	}
-	_, err := timed(r, "execute", func() (struct{}, error) { return struct{}{}, r.execute(ctx, plan) })
+	_, err := timed(&r.report, "execute", func() (struct{}, error) { return struct{}{}, r.execute(ctx, plan) })
 	r.noteEnd(ctx, err)
 	return err
 }
 
 // jobOf returns the plan as a job for the steps, still without its secrets.
-func (r *run) jobOf(plan *manifest.Plan) steps.Job {
+func (r *changing) jobOf(plan *manifest.Plan) steps.Job {
 	p, fence := r.result.Package, "" // larger than that of every earlier run of the group
 	if r.group != nil {
 		fence = fmt.Sprint(r.group.Fence)
@@ -81,14 +83,6 @@ func (r *run) jobOf(plan *manifest.Plan) steps.Job {
 		LogBytes: r.limits.LogBytes, Artifacts: r.limits.Artifacts, ArtifactBytes: r.limits.ArtifactBytes,
 	}
 	return job
-}
-
-// here returns the place where the steps run.
-func (r *found) here() steps.Here {
-	return steps.Here{
-		Dir: r.dir, Files: r.files, Masker: r.hides.Masker, Limits: r.exec.Scripts, Keeper: r.exec.Keeper,
-		Spawn: r.exec.Spawn,
-	}
 }
 
 // provable checks, before anything is executed, that the run can leave evidence whatever the package contains: it
@@ -161,7 +155,7 @@ func (r *decided) readSecrets(ctx context.Context, plan *manifest.Plan) error {
 }
 
 // onlyChecked ends a run whose action is check.
-func (r *run) onlyChecked(ctx context.Context) error {
+func (r *changing) onlyChecked(ctx context.Context) error {
 	if err := r.provable(); err != nil {
 		return err
 	}
@@ -172,22 +166,22 @@ func (r *run) onlyChecked(ctx context.Context) error {
 }
 
 // execute runs the job.
-func (r *run) execute(ctx context.Context, plan *manifest.Plan) error {
+func (r *changing) execute(ctx context.Context, plan *manifest.Plan) error {
 	if r.group == nil {
 		return errors.New("the run is not in its concurrency group") // enter lets none pass that is going to execute
 	}
 	if err := r.applyWayBack(ctx); err != nil {
 		return err
 	}
-	r.job.Times.Kept = undoShare(ctx, plan)
-	r.place = r.at(plan)
+	r.job.Times.Kept = timing.UndoShare(ctx, plan)
+	r.place = r.at()
 	return r.follow(ctx, func(journal steps.Journal) (steps.Outcome, error) {
 		return r.place.Run(ctx, r.job, journal)
 	})
 }
 
 // follow has the job done, tells meanwhile how far it is, and takes what comes of it.
-func (r *run) follow(ctx context.Context, do func(steps.Journal) (steps.Outcome, error)) error {
+func (r *changing) follow(ctx context.Context, do func(steps.Journal) (steps.Outcome, error)) error {
 	if r.away() == nil {
 		defer r.exec.enter()()
 	}
@@ -205,7 +199,7 @@ func (r *run) follow(ctx context.Context, do func(steps.Journal) (steps.Outcome,
 		return r.withdrawn(ctx, by, err)
 	case errors.Is(err, apart.ErrLeft):
 		return r.left(ctx)
-	case verdictOf(err).kind == later:
+	case verdict.Of(err).Kind == verdict.Later:
 		return err
 	}
 	r.takeOutcome(outcome)
@@ -214,7 +208,7 @@ func (r *run) follow(ctx context.Context, do func(steps.Journal) (steps.Outcome,
 	}
 	switch {
 	case errors.Is(err, steps.ErrNoTime):
-		return r.tooLong(r.exec.NoTime(r.killAt))
+		return r.tooLong(r.exec.Time.NoTime(r.killAt))
 	case len(r.job.Plan) == 0:
 		r.result.Execution.Note = "the package has no scripts; nothing was executed"
 	}
@@ -225,7 +219,7 @@ func (r *run) follow(ctx context.Context, do func(steps.Journal) (steps.Outcome,
 }
 
 // applyWayBack adapts the job to the run that this one goes back to, if there is one.
-func (r *run) applyWayBack(ctx context.Context) error {
+func (r *changing) applyWayBack(ctx context.Context) error {
 	switch {
 	case r.result.Action == string(intake.ActionRollback):
 		return r.back.RollBack(ctx, &r.job)

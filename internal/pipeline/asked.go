@@ -5,13 +5,11 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
-	"time"
 
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/goback"
 	"cemli-executor/internal/hiding"
 	"cemli-executor/internal/intake"
-	"cemli-executor/internal/problem"
 	"cemli-executor/internal/sandbox"
 	"cemli-executor/manifest"
 )
@@ -31,46 +29,9 @@ func (r *earlier) recall(ctx context.Context) (err error) {
 	return nil
 }
 
-// bound limits the run to a deadline that leaves time for the evidence.
-func (r *decided) bound(ctx context.Context) (context.Context, context.CancelFunc, error) {
-	end := r.result.Start.Add(r.limits.RunTime)
-	if hard, ok := ctx.Deadline(); ok && hard.Add(-r.exec.Reserve).Before(end) {
-		end = hard.Add(-r.exec.Reserve)
-	}
-	if time.Until(end) <= grace {
-		return nil, nil, r.exec.NoTime(r.killAt)
-	}
-	ctx, cancel := context.WithDeadline(ctx, end)
-	return ctx, cancel, nil
-}
-
 // supported refuses requests that are not for this executor, and requests that this version cannot serve.
 func (r *report) supported(ctx context.Context) error {
-	if r.request.Bucket != r.exec.Packages.Name() {
-		return wrongBucket(r.request.Bucket, r.exec.Packages.Name())
-	}
-	namespace, err := r.exec.Namespace(ctx)
-	if err != nil {
-		return err
-	}
-	if r.request.Namespace != "" && r.request.Namespace != namespace {
-		return wrongBucket(r.request.Namespace+"/"+r.request.Bucket, namespace+"/"+r.exec.Packages.Name())
-	}
-	r.request.Namespace = namespace
-	if r.request.Object == "" && r.request.PreviousRun() != "" {
-		return r.request.Consistent() // the object is taken from that run
-	}
-	if err := intake.CheckName(r.request.Object); err != nil {
-		return err
-	}
-	return r.request.Consistent()
-}
-
-func wrongBucket(got, want string) error {
-	return problem.New(problem.Problem{
-		Code: "trigger.bucket", Where: got, Message: "packages are taken only from " + want,
-		Hint: "upload the package there, or set CEMLI_PACKAGES_BUCKET",
-	}, nil)
+	return r.request.For(ctx, r.exec.Packages.Name(), r.exec.Namespace)
 }
 
 // readPolicy reads the policy and tightens the run's limits by it; it returns nil if none is configured. If a policy is

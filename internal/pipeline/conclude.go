@@ -9,12 +9,14 @@ import (
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/intake"
 	"cemli-executor/internal/problem"
+	"cemli-executor/internal/progress"
+	"cemli-executor/internal/verdict"
 )
 
 // isDuplicate returns the answer to a request that another run serves or has served: that run, and how it ended. The
 // request leaves no evidence of its own.
 func (r *report) isDuplicate(other claim.Claim) evidence.Result {
-	why := duplicateOf(other).why
+	why := verdict.DuplicateOf(other).Why
 	r.result.RunID, r.result.Attempt, r.result.Message, r.result.Duplicate = other.RunID, other.Attempt, why, true
 	r.request.Pinned = cmp.Or(r.request.Pinned, other.Pinned)
 	r.result.Status = evidence.StatusInProgress
@@ -30,14 +32,14 @@ func (r *report) isDuplicate(other claim.Claim) evidence.Result {
 func (r *earlier) conclude(failure error) {
 	res := &r.result
 	res.End = res.Start.Add(time.Since(r.begun))
-	switch v := verdictOf(failure); {
+	switch v := verdict.Of(failure); {
 	case failure == nil:
 		res.Succeed(r.outcome.Began)
 		if res.Action == string(intake.ActionRollback) && r.outcome.Began {
 			res.Message += r.back.Without()
 		}
-	case v.kind == skipped:
-		res.Status, res.Message, res.PreviousRunID = evidence.StatusSkipped, v.why, v.runID
+	case v.Kind == verdict.Skipped:
+		res.Status, res.Message, res.PreviousRunID = evidence.StatusSkipped, v.Why, v.RunID
 	default:
 		described := problem.Of(failure, problem.Problem{
 			Code: codes.Internal, Message: "the executor could not do its work", Hint: "see the function's log",
@@ -51,4 +53,10 @@ func (r *report) answerLater(why string) evidence.Result {
 	r.result.Status, r.result.Message, r.result.Execution.Note = evidence.StatusInProgress, why, why
 	r.exec.Log.Info("goes on later", "run_id", r.result.RunID, "object", r.request.Object, "why", why)
 	return r.result
+}
+
+// cancelled returns the failure of a run that is cancelled before its first step.
+func (r *acquired) cancelled(by *evidence.Cancellation) error {
+	r.result.Cancelled, r.claim.Watched = by, true
+	return progress.NeverBegun(r.result.RunID)
 }

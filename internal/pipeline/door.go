@@ -7,9 +7,12 @@ import (
 
 	"cemli-executor/internal/claim"
 	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/followup"
 	"cemli-executor/internal/hiding"
 	"cemli-executor/internal/intake"
 	"cemli-executor/internal/problem"
+	"cemli-executor/internal/timing"
+	"cemli-executor/internal/verdict"
 )
 
 // Invocation is what a run has to know of the invocation that makes it.
@@ -35,6 +38,27 @@ type Sets struct {
 	Claim     claim.Claim // of all sets
 	Acquired  *claim.Held // the same, if this invocation has acquired it; nil: another one runs the sets, or has
 	KeepGoing bool        // the sets after one that does not succeed run all the same
+}
+
+// New makes an Engine.
+func New(config Config) *Engine {
+	e := &Engine{Config: config}
+	e.Now = func() time.Time {
+		if config.Clock != nil {
+			return config.Clock().UTC()
+		}
+		return time.Now().UTC()
+	}
+	e.Time = timing.Budget{Reserve: config.Reserve, Detached: config.Invoke != nil, Now: e.Now}
+	e.Book = claim.Book{State: config.State, Environment: config.Environment, Clock: e.Now, Log: config.Log}
+	e.Follower = followup.Follower{
+		Book: e.Book, Results: config.Results, Announce: config.Announce, Requesters: config.WriteLog != nil,
+		Attempts: config.Limits.Attempts, Now: e.Now, Log: config.Log,
+	}
+	if config.Apart != nil {
+		e.Follower.Attend, e.Time.StopAt = e.attendDead, config.Apart.StopAt
+	}
+	return e
 }
 
 // Run makes one run of a request. It returns an error if the invocation itself has to fail, so that its sender tries
@@ -108,7 +132,7 @@ func (e *Engine) SkipSet(
 		return r.ended(), err
 	}
 	r.request.Namespace = namespace
-	err = r.end(ctx, afterFailedSet(failed))
+	err = r.end(ctx, verdict.AfterFailedSet(failed))
 	return r.ended(), err
 }
 
@@ -117,11 +141,11 @@ func (r *run) ended() Ended {
 	end := Ended{
 		Result: r.result, Request: r.request, Created: r.created, Hides: r.hides, Left: r.released, HandOff: r.handOff,
 	}
-	switch v := r.allSets; v.kind {
-	case duplicate:
-		end.Sets = &Sets{Claim: v.claim}
-	case split:
-		end.Sets = &Sets{Claim: v.sets.Claim, Acquired: v.sets, KeepGoing: v.keepGoing}
+	switch v := r.allSets; v.Kind {
+	case verdict.Duplicate:
+		end.Sets = &Sets{Claim: v.Claim}
+	case verdict.Split:
+		end.Sets = &Sets{Claim: v.Sets.Claim, Acquired: v.Sets, KeepGoing: v.KeepGoing}
 	}
 	return end
 }
@@ -149,4 +173,26 @@ func (e *Engine) Duplicate(request intake.Request, other claim.Claim) evidence.R
 		r.key()
 	}
 	return r.isDuplicate(other)
+}
+
+// Attend goes on with a run whose steps are apart and that no invocation stays with, as far as there is time. It stores
+// the run's result if its runner has ended, or nothing of the job can run any more.
+func (e *Engine) Attend(ctx context.Context, held *claim.Held, callID string, of Invocation) (Ended, error) {
+	request, err := e.accepted(ctx, held)
+	if err != nil {
+		return Ended{Result: e.Refused(request, err)}, err
+	}
+	request.CallID = callID
+	r := e.begin(request)
+	defer r.cleanUp()
+	r.killAt, r.fullTime = of.KillAt, of.FullTime
+	err = r.end(ctx, r.attend(ctx, held))
+	return r.ended(), err
+}
+
+// attendDead goes on with the run of a claim whose steps are apart, when nothing of its job runs any more.
+func (e *Engine) attendDead(ctx context.Context, held *claim.Held) (bool, error) {
+	hard, _ := ctx.Deadline()
+	_, err := e.Attend(ctx, held, "", Invocation{KillAt: hard})
+	return held.State == claim.Done, err // otherwise somebody else ends it, or nobody has
 }

@@ -13,17 +13,19 @@ import (
 	"time"
 
 	"cemli-executor/internal/claim"
+	"cemli-executor/internal/codes"
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/followup"
 	"cemli-executor/internal/problem"
 	"cemli-executor/internal/store"
+	"cemli-executor/internal/verdict"
 )
 
 // end acts on the verdict or the failure that stopped its stages. It stores the evidence that is not stored yet,
 // commits the result, and logs the last line, if this invocation has the run to end. The error says why the invocation
 // must fail.
 func (r *run) end(ctx context.Context, failure error) error {
-	ctx, cancel := r.forEvidence(ctx)
+	ctx, cancel := r.exec.Time.ForEvidence(ctx, r.started, r.leaseEnd())
 	defer cancel()
 	unknown := false // the state bucket refuses access, so that nobody can tell what ran and what has a result
 	if r.claim == nil && r.endsRequest(failure) {
@@ -32,33 +34,33 @@ func (r *run) end(ctx context.Context, failure error) error {
 			failure, unknown = err, errors.Is(err, store.ErrRefused)
 		}
 	}
-	if r.claim == nil && failure != nil && !verdictOf(failure).ofAllSets() {
+	if r.claim == nil && failure != nil && !verdict.Of(failure).OfAllSets() {
 		// The watch starts with the first result.
 		if err := r.checkWatch(ctx); err != nil {
 			failure, unknown = err, errors.Is(err, store.ErrRefused)
 		}
 	}
-	switch v := verdictOf(failure); {
-	case v.ofAllSets():
+	switch v := verdict.Of(failure); {
+	case v.OfAllSets():
 		r.allSets = v // this was no run
 		return nil
-	case v.kind == duplicate:
+	case v.Kind == verdict.Duplicate:
 		r.leave(ctx)
-		r.isDuplicate(v.claim)
+		r.isDuplicate(v.Claim)
 		return nil
-	case v.kind == hasResult && !r.started:
+	case v.Kind == verdict.HasResult && !r.started:
 		return r.adoptResult(ctx, failure)
-	case v.kind == later:
+	case v.Kind == verdict.Later:
 		r.postpone(ctx, v)
 		return nil
-	case unknown, !r.started && Retryable(failure) && r.triesLeft(failure):
+	case unknown, !r.started && codes.Retryable(failure) && r.triesLeft(failure):
 		r.retryLater(ctx, failure)
 		return failure
 	}
 	r.conclude(failure)
 	stop := r.keepNoting(ctx)
 	err := r.commit(ctx)
-	other := err != nil && verdictOf(err).kind == hasResult
+	other := err != nil && verdict.Of(err).Kind == verdict.HasResult
 	stop(err == nil || other)
 	switch {
 	case other:
@@ -69,26 +71,11 @@ func (r *run) end(ctx context.Context, failure error) error {
 	return r.committed(ctx, failure)
 }
 
-// forEvidence returns a context that outlives a cancelled one but not the process. A run that has started may use all
-// of the time left for its evidence, up to the end of its lease.
-func (r *acquired) forEvidence(ctx context.Context) (context.Context, context.CancelFunc) {
-	end := time.Now().Add(max(r.exec.Reserve, time.Second))
-	switch hard, ok := ctx.Deadline(); {
-	case !ok: // nothing ends the process
-		end = time.Now().Add(max(r.exec.Reserve, time.Minute))
-	case r.started || hard.Before(end):
-		end = hard
-	}
-	if lease := time.Until(r.leaseEnd()); r.started && lease > 0 && time.Now().Add(lease).Before(end) {
-		end = time.Now().Add(lease)
-	}
-	return context.WithDeadline(context.WithoutCancel(ctx), end)
-}
-
 // endsRequest reports whether a failure before the claim ends the request: it is about one version of the object, or
 // one event.
 func (r *run) endsRequest(failure error) bool {
-	if kind := verdictOf(failure).kind; failure == nil || Retryable(failure) || kind == duplicate || kind == split {
+	kind := verdict.Of(failure).Kind
+	if failure == nil || codes.Retryable(failure) || kind == verdict.Duplicate || kind == verdict.Split {
 		return false
 	}
 	return (r.request.ETag != "" || r.request.OnEvent) && r.request.Bucket == r.exec.Packages.Name()
@@ -96,13 +83,13 @@ func (r *run) endsRequest(failure error) bool {
 
 // triesLeft reports whether the request may be tried once more.
 func (r *acquired) triesLeft(failure error) bool {
-	return r.claim == nil || !counts(failure) || r.claim.Tries+1 < r.limits.Attempts
+	return r.claim == nil || !codes.OfError(failure).Counted || r.claim.Tries+1 < r.limits.Attempts
 }
 
 // retryLater ends a run that could not begin for a reason that may pass. It leaves no evidence, as a later invocation
 // serves the request.
 func (r *run) retryLater(ctx context.Context, failure error) {
-	r.release(ctx, failure, counts(failure))
+	r.release(ctx, failure, codes.OfError(failure).Counted)
 	r.conclude(failure)
 	if next := "; nothing was executed, and "; r.pending == "" && r.request.ByHand() {
 		r.result.Message += next + "the request was not accepted: send it again"
@@ -114,15 +101,15 @@ func (r *run) retryLater(ctx context.Context, failure error) {
 }
 
 // postpone ends a run that is served later.
-func (r *run) postpone(ctx context.Context, v verdict) {
+func (r *run) postpone(ctx context.Context, v verdict.Verdict) {
 	r.release(ctx, nil, false)
-	r.handOff = v.handOff
-	r.answerLater(v.why)
+	r.handOff = v.HandOff
+	r.answerLater(v.Why)
 }
 
 // keepNoting retries to note the end of the steps, if that has failed before, until the time is over or until the
 // returned function stops it, after which the claim no longer changes.
-func (r *acquired) keepNoting(ctx context.Context) (stop func(enough bool)) {
+func (r *changing) keepNoting(ctx context.Context) (stop func(enough bool)) {
 	if r.noteLater == nil {
 		return func(bool) {}
 	}
@@ -146,7 +133,7 @@ func (r *acquired) keepNoting(ctx context.Context) (stop func(enough bool)) {
 func (r *run) committed(ctx context.Context, failure error) error {
 	r.followUp(ctx)
 	r.finishLog("run finished", failure)
-	if !r.started && Retryable(failure) {
+	if !r.started && codes.Retryable(failure) {
 		return failure
 	}
 	return nil
@@ -168,7 +155,7 @@ func (r *run) adoptResult(ctx context.Context, failure error) error {
 		Outcome: claim.Outcome{Status: string(stored.Status)},
 	}
 	// Otherwise the invocation that took this run for dead notes how it ended, and frees the group.
-	if r.claim != nil && !r.started {
+	if r.claim != nil && (!r.started || r.away() != nil) {
 		change := cmp.Or(r.claim.Change(), r.change)
 		end := r.exec.Follower.Do(ctx, r.claim, stored, digest, change, nil)
 		if followup.Recorded(end) {
@@ -211,7 +198,7 @@ const followUpTime = 2 * time.Second
 
 // commit stores the evidence that is not stored yet, and then the result.
 func (r *found) commit(ctx context.Context) error {
-	end, _ := ctx.Deadline() // forEvidence has set it
+	end, _ := ctx.Deadline() // ForEvidence has set it
 	ctx, cancel := context.WithDeadline(ctx, end.Add(-min(followUpTime, time.Until(end)/4)))
 	defer cancel()
 	if err := r.copies.Wait(); err != nil {
@@ -245,7 +232,7 @@ func (r *found) commit(ctx context.Context) error {
 	r.digest = fmt.Sprintf("%x", sha256.Sum256(doc))
 	err = r.create(ctx, "result.json", doc, "application/json")
 	if errors.Is(err, store.ErrExists) {
-		return errors.Join(errHasResult, err)
+		return errors.Join(verdict.ErrHasResult, err)
 	}
 	return err
 }
@@ -256,7 +243,7 @@ func (r *found) collect(ctx context.Context) error {
 		return nil
 	}
 	r.result.Summary = r.place.Summary()
-	end, _ := ctx.Deadline() // forEvidence has set it; the result itself needs time, too
+	end, _ := ctx.Deadline() // ForEvidence has set it; the result itself needs time, too
 	until := time.Now().Add(time.Until(end) * 2 / 3)
 	keep := func(f io.ReadSeeker, a evidence.Artifact) (evidence.Artifact, error) {
 		return r.stored.Artifact(ctx, r.result.RunID, f, a)

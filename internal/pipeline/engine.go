@@ -7,23 +7,20 @@ package pipeline
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"time"
 
 	"cemli-executor/internal/admission"
 	"cemli-executor/internal/apart"
 	"cemli-executor/internal/claim"
-	"cemli-executor/internal/codes"
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/followup"
 	"cemli-executor/internal/intake"
 	"cemli-executor/internal/logwriter"
-	"cemli-executor/internal/problem"
 	"cemli-executor/internal/sandbox"
 	"cemli-executor/internal/secrets"
-	"cemli-executor/internal/steps"
 	"cemli-executor/internal/store"
+	"cemli-executor/internal/timing"
 	"cemli-executor/internal/uploader"
 )
 
@@ -46,14 +43,10 @@ type Config struct {
 	Reserve time.Duration // kept from the invocation's time for the evidence
 	Limits  admission.Limits
 	Sandbox sandbox.Level // the lowest level at which scripts may run
-	// Scripts are limits of the platform that the scripts have to share; zero: none.
-	Scripts sandbox.Limits
 	// Output says which part of the scripts' output goes to Log.
 	Output   OutputMode
 	Identity evidence.Identity
 	Log      *slog.Logger
-	// Apart sends the scripts to runners; nil: they run here.
-	Apart *apart.Desk
 	// Announce announces a run after its result is stored; nil: runs are not announced.
 	Announce func(context.Context, evidence.Result) error
 	// WriteLog reads OCI's log of writes to Packages, to find out who uploaded what; nil: that is not looked up.
@@ -61,7 +54,7 @@ type Config struct {
 	// Secrets reads the vault; nil: there is none.
 	Secrets secrets.Source
 	// SecretVersion reads a version of a secret again, by its OCID; nil: there is no vault.
-	SecretVersion func(ctx context.Context, id, version string) ([]byte, error)
+	SecretVersion secrets.Version
 	// LogWriter is what Log writes to, if that can hold records back; nil: it cannot.
 	LogWriter *logwriter.Writer
 	// Invoke asks for another, longer invocation to serve an accepted request; nil: there is none, so that what does
@@ -76,6 +69,10 @@ type Config struct {
 type Children struct {
 	// Runners are where steps run apart from this program, the default first; none: they run here.
 	Runners []admission.Runner
+	// Apart sends the scripts to runners; nil: they run here.
+	Apart *apart.Desk
+	// Scripts are limits of the platform that the scripts have to share; zero: none.
+	Scripts sandbox.Limits
 	// Keeper makes the scripts' parent a process of its own, which ends them when this program is killed.
 	Keeper bool
 	// Spawn runs one command until ctx ends; nil: sandbox.Run.
@@ -118,47 +115,7 @@ type Engine struct {
 	Now      func() time.Time  // by this machine's clock, in UTC, for times that are stored
 	Book     claim.Book        // the state bucket
 	Follower followup.Follower // does what follows results
-}
-
-// New makes an Engine.
-func New(config Config) *Engine {
-	e := &Engine{Config: config}
-	e.Now = func() time.Time {
-		if config.Clock != nil {
-			return config.Clock().UTC()
-		}
-		return time.Now().UTC()
-	}
-	e.Book = claim.Book{State: config.State, Environment: config.Environment, Clock: e.Now, Log: config.Log}
-	e.Follower = followup.Follower{
-		Book: e.Book, Results: config.Results, Announce: config.Announce, Requesters: config.WriteLog != nil,
-		Attempts: config.Limits.Attempts, Now: e.Now, Log: config.Log,
-	}
-	if config.Apart != nil {
-		e.Follower.Attend = e.attendDead
-	}
-	return e
-}
-
-// NoTime returns the error for an invocation that is killed at a time before the first step of a run could end. A zero
-// time is unknown.
-func (e *Engine) NoTime(killAt time.Time) error {
-	return problem.New(problem.Problem{
-		Code: "step.deadline",
-		Message: fmt.Sprintf(
-			"no time is left for steps: the invocation keeps %s for the evidence and %s to stop a step",
-			e.Reserve, grace),
-		Hint: e.moreTime(killAt, "CEMLI_RESERVE"),
-	}, nil)
-}
-
-// moreTime returns the hint how a run gets the time that it needs.
-func (e *Engine) moreTime(killAt time.Time, lower string) string {
-	hint := "raise the function's timeout, or lower " + lower
-	if e.Invoke == nil && !killAt.IsZero() {
-		hint += "; there are no detached invocations here, which could have more time, as on OCI Functions"
-	}
-	return hint
+	Time     timing.Budget     // that of invocations
 }
 
 // Accept stores the request as a pending one, under a name. made is false if it was stored before.
@@ -169,24 +126,3 @@ func (e *Engine) Accept(ctx context.Context, name string, request intake.Request
 	}
 	return e.Book.Accept(ctx, name, doc)
 }
-
-// Retryable reports whether a failure before the first step may pass, so that the same request may succeed later.
-func Retryable(failure error) bool { return failure != nil && codes.OfError(failure).Retried }
-
-// counts reports whether a failure counts as a try. One that a person has to mend first does not, as the request is
-// served afterwards.
-func counts(failure error) bool { return codes.OfError(failure).Counted }
-
-// LastError returns what a claim keeps of a failure, for the result; nil for no failure.
-func LastError(failure error) *problem.Problem {
-	if failure == nil {
-		return nil
-	}
-	described := problem.Of(failure, problem.Problem{
-		Code: codes.Internal, Message: "the executor could not do its work",
-	})
-	return &problem.Problem{Code: described.Code(), Message: evidence.Cut(described.Message(), 1000)}
-}
-
-// grace is the part of a step's time in which it is stopped.
-const grace = steps.Grace

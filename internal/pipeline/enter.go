@@ -1,19 +1,18 @@
 package pipeline
 
 import (
-	"cmp"
 	"context"
 	"errors"
-	"fmt"
-	"slices"
 	"time"
 
+	"cemli-executor/internal/admission"
 	"cemli-executor/internal/claim"
-	"cemli-executor/internal/codes"
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/intake"
 	"cemli-executor/internal/problem"
 	"cemli-executor/internal/store"
+	"cemli-executor/internal/timing"
+	"cemli-executor/internal/verdict"
 	"cemli-executor/manifest"
 )
 
@@ -22,7 +21,7 @@ const entries = 20
 
 // enter makes the run the only one of its concurrency group. If the run has to wait, enter puts it into the group's
 // queue and returns the verdict later. A package that admit would refuse in any case is refused at once.
-func (r *run) enter(
+func (r *acquired) enter(
 	ctx context.Context, m *manifest.Manifest, policy *manifest.Policy, admit func() (*manifest.Plan, error),
 ) error {
 	if r.result.Action == string(intake.ActionCheck) {
@@ -31,7 +30,7 @@ func (r *run) enter(
 	if ok, err := r.worthWaiting(ctx, m, admit); err != nil || !ok {
 		return err
 	}
-	name := groupOf(m, policy, r.request.ParameterSet)
+	name := admission.GroupOf(m, policy, r.request.ParameterSet)
 	me := r.queueEntry(m)
 	examined := false
 	for range entries {
@@ -46,7 +45,7 @@ func (r *run) enter(
 		turn := free && g.IsTurnOf(me)
 		switch {
 		case !turn && m.Concurrency.Reject:
-			return r.refuseBusy(g)
+			return g.Busy()
 		case turn:
 			late, ok, err := g.Enter(ctx, me, r.result.RunID, r.newLease())
 			if err != nil {
@@ -58,20 +57,20 @@ func (r *run) enter(
 			}
 			continue
 		case !examined:
-			if _, err := admit(); err != nil && !mayChange(err) {
+			if _, err := admit(); err != nil && verdict.Of(err).Kind != verdict.Skipped && !admission.MayChange(err) {
 				return err
 			}
 			examined = true
 		}
 		if ok, err := r.claim.Join(ctx, name); err != nil || !ok {
-			return errors.Join(err, lostRace(ok || err != nil, r.claim))
+			return errors.Join(err, verdict.LostRace(ok || err != nil, r.claim))
 		}
 		if ok, err := g.Wait(ctx, me); err != nil {
 			return err
 		} else if ok {
 			// The group may have become free meanwhile, or the first of the queue is to be started.
 			r.released = append(r.released, name)
-			return &verdict{kind: later, why: "the run waits for its turn in the concurrency group " + name + holder(g)}
+			return verdict.PutOff("the run waits for its turn in the concurrency group "+name+g.With(), "")
 		}
 	}
 	return problem.New(problem.Problem{
@@ -84,17 +83,17 @@ func (r *run) enter(
 // worthWaiting reports whether the run may be executed once it is in its group: a run that apply refuses for want of
 // time need not wait for that in the queue. It returns the verdict later if another invocation may have the time that
 // the package says it takes.
-func (r *run) worthWaiting(
+func (r *acquired) worthWaiting(
 	ctx context.Context, m *manifest.Manifest, admit func() (*manifest.Plan, error),
 ) (bool, error) {
-	if m.Timeout+m.RollbackTimeout <= left(ctx) {
+	if m.Timeout+m.RollbackTimeout <= timing.Left(ctx) {
 		return true, nil
 	}
 	if elsewhere := r.tooLong(nil); elsewhere != nil {
 		return false, elsewhere
 	}
 	plan, err := admit()
-	return err != nil || r.timeSuffices(ctx, plan) == nil, nil
+	return err != nil || r.exec.Time.Suffices(ctx, plan, r.killAt) == nil, nil
 }
 
 // isFree reports whether no other run is in the group. A run that died in it is ended first.
@@ -104,15 +103,6 @@ func (r *acquired) isFree(ctx context.Context, g *claim.Group, key string) (bool
 		return err == nil && !busy, err
 	}
 	return true, r.exec.Follower.EndFormer(ctx, g, key)
-}
-
-// groupOf returns the concurrency group for a parameter set: the policy's, the package's own, or the package's name.
-func groupOf(m *manifest.Manifest, policy *manifest.Policy, set string) string {
-	own := cmp.Or(m.Concurrency.Group, m.Name)
-	if policy == nil {
-		return own
-	}
-	return cmp.Or(policy.GroupFor(set), own)
 }
 
 // queueEntry returns the run's entry in a queue.
@@ -128,33 +118,6 @@ func (r *acquired) queueEntry(m *manifest.Manifest) claim.Waiting {
 		},
 		Key: r.claim.Key, Pending: pending, Need: (m.Timeout + m.RollbackTimeout).Milliseconds(),
 	}
-}
-
-// mayChange reports whether a refusal depends only on what is applied, which the run in the group may be about to
-// change.
-func mayChange(refused error) bool {
-	if verdictOf(refused).kind == skipped {
-		return true
-	}
-	var refusal *problem.Error
-	return errors.As(refused, &refusal) && !slices.ContainsFunc(refusal.Problems, func(p problem.Problem) bool {
-		return !codes.Of(p.Code).ByRecord
-	})
-}
-
-func holder(g *claim.Group) string {
-	if g.Holder == nil {
-		return ""
-	}
-	return ", with the run " + g.Holder.RunID
-}
-
-func (r *acquired) refuseBusy(g *claim.Group) error {
-	return problem.New(problem.Problem{
-		Code: "state.busy", Where: "/concurrency",
-		Message: fmt.Sprintf("the concurrency group %s is busy%s, and the package does not wait", g.Name, holder(g)),
-		Hint:    "upload the package again when that run has ended, or let it wait with on_busy: queue",
-	}, nil)
 }
 
 // releases the claim and leaves the group, unless a step has started: a later invocation serves the request. The claim
@@ -174,7 +137,7 @@ func (r *acquired) releaseClaim(ctx context.Context, failure error, counted bool
 	if r.claim == nil || r.started {
 		return false
 	}
-	last := LastError(failure)
+	last := evidence.LastError(failure)
 	if last != nil {
 		last.Message = r.hides.Masker.String(last.Message)
 	}
@@ -214,34 +177,5 @@ func (r *acquired) withoutResult(ctx context.Context) error {
 	case err != nil:
 		return err
 	}
-	return store.Error(store.ErrExists, "start run", r.exec.Results.Name(), object, errHasResult)
-}
-
-// left returns the time that steps may take.
-func left(ctx context.Context) time.Duration {
-	end, _ := ctx.Deadline() // bound has set it
-	return time.Until(end)
-}
-
-// timeSuffices refuses a package that says it needs more time than is left, as it would be stopped half way.
-func (r *decided) timeSuffices(ctx context.Context, plan *manifest.Plan) error {
-	need, has := plan.Manifest().Timeout+undoShare(ctx, plan), left(ctx)
-	if plan.Manifest().Timeout == 0 || need <= has {
-		return nil
-	}
-	return problem.New(problem.Problem{
-		Code: "step.deadline", Where: "/timeout",
-		Message: fmt.Sprintf("the package may need %s, undo included, and the invocation has %s left for it",
-			need.Round(time.Second), has.Round(time.Second)),
-		Hint: r.exec.moreTime(r.killAt, "the package's"),
-	}, nil)
-}
-
-// undoShare returns how much of the time left is reserved for undo.
-func undoShare(ctx context.Context, plan *manifest.Plan) time.Duration {
-	m := plan.Manifest()
-	if m.OnFailure == manifest.OnFailureStop || !plan.Undoable() {
-		return 0
-	}
-	return cmp.Or(m.RollbackTimeout, min(left(ctx)/4, manifest.MaxUndoTime))
+	return store.Error(store.ErrExists, "start run", r.exec.Results.Name(), object, verdict.ErrHasResult)
 }

@@ -5,8 +5,6 @@ import (
 	"io"
 	"os"
 	"runtime/debug"
-	"slices"
-	"strings"
 
 	"cemli-executor/internal/admission"
 	"cemli-executor/internal/bundle"
@@ -52,21 +50,6 @@ func (r *found) learn(found fetch.Found) {
 	}
 }
 
-// RefusedForm returns the occurrence of a request whose form may not ask for its action. This gives it a key of its
-// own, so that its refusal does not stand for the same upload in another form.
-func RefusedForm(kind intake.TriggerKind) string {
-	return intake.Occasion("refused form", intake.PolicyKind(kind))
-}
-
-// keyByForm gives a request a key of its own if its form may not ask for its action.
-func (r *report) keyByForm(policy *manifest.Policy) {
-	q := &r.request
-	if policy != nil && q.Occurrence(r.result.Start) == "" &&
-		!policy.Allows(intake.PolicyKind(q.Trigger.Kind), r.result.Action) {
-		q.Slot = RefusedForm(q.Trigger.Kind)
-	}
-}
-
 // open reads the archive's directory, and refuses the archive unless all of it may be extracted.
 func (r *found) open(zip io.ReaderAt, size int64) (*bundle.Archive, error) {
 	archive, err := admission.Open(r.request.Object, zip, size, r.limits)
@@ -83,23 +66,13 @@ func (r *found) read(archive *bundle.Archive) (*manifest.Manifest, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.undoable = r.mayUndo(m, archive)
+	r.undoable = admission.MayUndo(m, archive, r.result.Action)
 	r.hides = hiding.Of(r.request.Parameters, m)
 	r.name = m.Name
 	r.result.Package.Name, r.result.Package.Version, r.result.Package.Type = m.Name, m.Version, m.Type
 	r.result.Manifest = m.Raw
 	r.result.Parameters = r.hides.Asked(r.request.Parameters)
 	return m, problem.Join(r.hides.TooMuch())
-}
-
-// mayUndo reports whether the run may have undo scripts to run, judging by the manifest and the files' names.
-func (r *decided) mayUndo(m *manifest.Manifest, archive *bundle.Archive) bool {
-	named := slices.ContainsFunc(m.StepList, func(s manifest.StepSpec) bool { return s.Rollback != "" })
-	found := slices.ContainsFunc(archive.Files(), func(f bundle.File) bool {
-		return strings.HasPrefix(f.Name, "rollback/")
-	})
-	return (named || found) && (r.result.Action == string(intake.ActionRollback) ||
-		m.OnFailure != manifest.OnFailureStop)
 }
 
 // extract writes the files into the run's own directory.

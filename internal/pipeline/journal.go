@@ -1,26 +1,24 @@
 package pipeline
 
 import (
-	"bytes"
 	"cmp"
 	"context"
-	"io"
-	"strings"
 	"time"
 
 	"cemli-executor/internal/claim"
 	"cemli-executor/internal/confinement"
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/problem"
-	"cemli-executor/internal/results"
 	"cemli-executor/internal/sandbox"
 	"cemli-executor/internal/steps"
 	"cemli-executor/internal/store"
+	"cemli-executor/internal/timing"
+	"cemli-executor/internal/verdict"
 )
 
 // journal returns what the run does while its steps run: it notes in the claim that a step begins, stores logs as steps
 // end, and logs both.
-func (r *run) journal(ctx context.Context) steps.Journal {
+func (r *changing) journal(ctx context.Context) steps.Journal {
 	j := steps.Journal{
 		Begins: r.stepBegins,
 		Ended:  func(s evidence.Step, log steps.Log) { r.stepEnded(ctx, s, log) },
@@ -39,7 +37,7 @@ func (r *run) journal(ctx context.Context) steps.Journal {
 	return j
 }
 
-func (r *run) stepBegins(ctx context.Context, b steps.Beginning) error {
+func (r *changing) stepBegins(ctx context.Context, b steps.Beginning) error {
 	if err := r.progress(ctx, b); err != nil {
 		return err
 	}
@@ -47,7 +45,7 @@ func (r *run) stepBegins(ctx context.Context, b steps.Beginning) error {
 	return nil
 }
 
-func (r *run) stepEnded(ctx context.Context, s evidence.Step, log steps.Log) {
+func (r *changing) stepEnded(ctx context.Context, s evidence.Step, log steps.Log) {
 	if log.Err != nil {
 		r.log.Error("cannot write the whole log", "step", s.Name, "error", log.Err.Error())
 	}
@@ -57,7 +55,7 @@ func (r *run) stepEnded(ctx context.Context, s evidence.Step, log steps.Log) {
 	}
 	r.log.Info("step finished", "step", s.Name, "phase", s.Phase, "status", s.Status,
 		"returncode", s.ReturnCode, "signal", s.Signal, "duration_ms", s.DurationMS, "truncated", s.Truncated)
-	r.keepLog(ctx, log, s.Name)
+	r.stored.Log(ctx, evidence.Dir(r.result.RunID)+log.Name, log.File, log.Times, r.log.With("step", s.Name))
 }
 
 func (r *report) logTail(step string, stream evidence.Stream, text string) {
@@ -66,36 +64,9 @@ func (r *report) logTail(step string, stream evidence.Stream, text string) {
 	}
 }
 
-// keepLog stores a step's log and its times at once, so that they survive the function.
-func (r *report) keepLog(ctx context.Context, log steps.Log, step string) {
-	size, err := log.File.Seek(0, io.SeekEnd)
-	if err != nil {
-		r.log.Error("cannot read the log", "step", step, "error", err.Error())
-	}
-	object := evidence.Dir(r.result.RunID) + log.Name
-	r.keepBeside(ctx, step, results.Document{
-		Object: object, Type: "text/plain; charset=utf-8", Body: log.File, Size: size,
-	})
-	times, err := log.Times.Encode()
-	if err != nil {
-		r.log.Error("cannot encode the times of a log", "log", log.Name, "error", err.Error())
-		return
-	}
-	object = strings.TrimSuffix(object, ".log") + ".times.json"
-	r.keepBeside(ctx, step, results.Document{
-		Object: object, Type: "application/json", Body: bytes.NewReader(times), Size: int64(len(times)),
-	})
-}
-
-func (r *report) keepBeside(ctx context.Context, step string, d results.Document) {
-	r.stored.Beside(ctx, d, func(err error) {
-		r.log.Warn("log not stored yet", "step", step, "object", d.Object, "error", err.Error())
-	})
-}
-
 // progress notes in the claim, right before a step starts, that it does: this is all that is known if the executor
 // dies. It stops the run if the claim is lost or its lease has ended, as another invocation may have taken over.
-func (r *acquired) progress(ctx context.Context, b steps.Beginning) error {
+func (r *changing) progress(ctx context.Context, b steps.Beginning) error {
 	first := !r.started
 	checkpoint, err := r.checkpoint(b)
 	if err != nil {
@@ -119,7 +90,7 @@ func (r *acquired) progress(ctx context.Context, b steps.Beginning) error {
 }
 
 // checkpoint encodes the result as it would be if the executor died during a step.
-func (r *acquired) checkpoint(b steps.Beginning) ([]byte, error) {
+func (r *changing) checkpoint(b steps.Beginning) ([]byte, error) {
 	dying := r.snapshot(b.Interrupted)
 	result := &dying.result
 	result.Execution.ReturnCode = -1
@@ -135,7 +106,7 @@ func (r *acquired) checkpoint(b steps.Beginning) ([]byte, error) {
 
 // snapshot copies the run as it is now, with what the job has produced so far, for a result that another invocation may
 // have to store.
-func (r *acquired) snapshot(o steps.Outcome) *acquired {
+func (r *changing) snapshot(o steps.Outcome) *changing {
 	dying := *r
 	dying.result.Evidence = r.stored.Listed()
 	dying.takeOutcome(o)
@@ -171,7 +142,7 @@ func (r *found) takeOutcome(o steps.Outcome) {
 }
 
 // encodeCheckpoint encodes a snapshot for the claim.
-func (r *acquired) encodeCheckpoint() ([]byte, error) {
+func (r *changing) encodeCheckpoint() ([]byte, error) {
 	r.result.Outputs = r.outcome.Outputs
 	r.hides.Mask(&r.result)
 	doc, err := r.result.Encode()
@@ -187,7 +158,7 @@ const maxCheckpoint = 1 << 20
 
 // noteStart notes that a step starts. It returns false if another invocation holds the claim or the group by now, or
 // may hold it.
-func (r *acquired) noteStart(ctx context.Context, first bool, checkpoint []byte) (bool, error) {
+func (r *changing) noteStart(ctx context.Context, first bool, checkpoint []byte) (bool, error) {
 	if r.exec.Now().After(r.claim.Lease) {
 		return false, nil
 	}
@@ -195,7 +166,7 @@ func (r *acquired) noteStart(ctx context.Context, first bool, checkpoint []byte)
 		return false, err
 	}
 	if r.until.IsZero() {
-		r.until = r.exec.Now().Add(r.need + r.exec.Reserve + leaseMargin).UTC()
+		r.until = r.exec.Time.StepsEnd(r.need)
 	}
 	start := claim.Start{
 		Lease: r.leaseNow(), Group: r.claim.Group, Applies: r.change, SHA256: r.result.Package.SHA256,
@@ -216,7 +187,7 @@ func (r *acquired) noteStart(ctx context.Context, first bool, checkpoint []byte)
 // renew extends the group's lease before the first step if preparing the run took long. It returns false if another run
 // holds the group by now.
 func (r *acquired) renew(ctx context.Context, first bool) (bool, error) {
-	if !first || r.group == nil || r.group.Holder.Lease.After(r.newLease().Add(-preparing/2)) {
+	if !first || r.group == nil || r.group.Holder.Lease.After(r.newLease().Add(-timing.Preparing/2)) {
 		return true, nil
 	}
 	return r.group.Renew(ctx, r.newLease())
@@ -232,8 +203,8 @@ func (r *acquired) leaseNow() time.Time {
 
 // insistBeforeDeadline retries what has to be done before a step as long as there is still time for the step.
 func (r *decided) insistBeforeDeadline(ctx context.Context, do func(context.Context) error) error {
-	end, _ := ctx.Deadline() // bound has set it
-	ctx, cancel := context.WithDeadline(ctx, end.Add(-grace))
+	end, _ := ctx.Deadline() // Bound has set it
+	ctx, cancel := context.WithDeadline(ctx, end.Add(-steps.Grace))
 	defer cancel()
 	return store.Patience(r.perRequest).Insist(ctx, do)
 }
@@ -254,9 +225,9 @@ func (r *decided) unnoted(step evidence.Step, err error) error {
 }
 
 // lostLease returns the error for a run whose claim may be another invocation's.
-func (r *acquired) lostLease(first bool) error {
+func (r *changing) lostLease(first bool) error {
 	if first {
-		return duplicateOf(r.claim.Claim)
+		return verdict.DuplicateOf(r.claim.Claim)
 	}
 	return problem.New(problem.Problem{
 		Code: "state.lease_lost", Where: r.result.RunID,
@@ -267,7 +238,7 @@ func (r *acquired) lostLease(first bool) error {
 
 // noteEnd notes in the claim how the steps have ended, before anything else is stored: if the executor dies now, a
 // later invocation stores that as the run's result. If this fails, it is retried beside the other work.
-func (r *acquired) noteEnd(ctx context.Context, failure error) {
+func (r *changing) noteEnd(ctx context.Context, failure error) {
 	if !r.started || r.away() != nil { // what a runner leaves is in the mailbox
 		return
 	}

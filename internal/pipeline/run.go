@@ -3,20 +3,17 @@ package pipeline
 import (
 	"context"
 	"errors"
-	"time"
 
 	"cemli-executor/internal/bundle"
 	"cemli-executor/internal/confinement"
 	"cemli-executor/internal/download"
-	"cemli-executor/internal/evidence"
-	"cemli-executor/internal/intake"
 	"cemli-executor/internal/progress"
 	"cemli-executor/manifest"
 )
 
 // pipeline takes the run through its stages. Each stage takes what only the one before it can make.
 func (r *run) pipeline(ctx context.Context) error {
-	ctx, cancel, err := r.bound(ctx)
+	ctx, cancel, err := r.exec.Time.Bound(ctx, r.result.Start, r.limits.RunTime, r.killAt)
 	if err != nil {
 		return err
 	}
@@ -36,13 +33,13 @@ func (r *run) pipeline(ctx context.Context) error {
 			return err
 		}
 	}
-	zip, err := timed(r, "fetch", func() (*download.Object, error) { return r.fetch(ctx) })
+	zip, err := timed(&r.report, "fetch", func() (*download.Object, error) { return r.fetch(ctx) })
 	if err != nil {
 		return err
 	}
 	r.zip = zip
-	r.keyByForm(policy)
-	archive, err := timed(r, "open", func() (*bundle.Archive, error) { return r.open(zip, zip.Size()) })
+	r.request.KeyByForm(policy, r.result.Action, r.result.Start)
+	archive, err := timed(&r.report, "open", func() (*bundle.Archive, error) { return r.open(zip, zip.Size()) })
 	if err != nil {
 		return err
 	}
@@ -57,13 +54,10 @@ func (r *run) pipeline(ctx context.Context) error {
 		return err
 	}
 	r.keepPolicy(ctx)
-	if r.exec.Apart != nil && r.result.Action != string(intake.ActionCheck) {
-		end, _ := ctx.Deadline() // bound has set it
-		r.box = r.exec.Apart.Prepare(ctx, end.Add(time.Minute))
-	}
+	r.prepareMailbox(ctx)
 	r.log.Info("run started", "object", r.request.Object, "sha256", r.result.Package.SHA256,
 		"parameter_set", r.request.ParameterSet, "action", r.result.Action)
-	contents, err := timed(r, "extract", func() (bundle.Extracted, error) { return r.extract(ctx, archive) })
+	contents, err := timed(&r.report, "extract", func() (bundle.Extracted, error) { return r.extract(ctx, archive) })
 	if err != nil {
 		return err
 	}
@@ -71,7 +65,7 @@ func (r *run) pipeline(ctx context.Context) error {
 	if err := r.enter(ctx, m, policy, admit); err != nil {
 		return err
 	}
-	plan, err := timed(r, "admit", admit)
+	plan, err := timed(&r.report, "admit", admit)
 	if err != nil {
 		return err
 	}
@@ -81,7 +75,7 @@ func (r *run) pipeline(ctx context.Context) error {
 
 // givenUp ends a run for which no invocation has enough time, or that was cancelled while another invocation held its
 // claim, which then put it off.
-func (r *run) givenUp(ctx context.Context) error {
+func (r *acquired) givenUp(ctx context.Context) error {
 	if r.request.Hopeless != nil || !r.mayHaveResult { // nobody has held the claim before
 		return r.request.Hopeless
 	}
@@ -90,12 +84,6 @@ func (r *run) givenUp(ctx context.Context) error {
 		return r.cancelled(by)
 	}
 	return err
-}
-
-// cancelled returns the failure of a run that is cancelled before its first step.
-func (r *run) cancelled(by *evidence.Cancellation) error {
-	r.result.Cancelled, r.claim.Watched = by, true
-	return progress.NeverBegun(r.result.RunID)
 }
 
 // confinable refuses to run where scripts cannot be confined as is demanded. A runner says so itself.

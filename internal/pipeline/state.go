@@ -19,6 +19,7 @@ import (
 	"cemli-executor/internal/results"
 	"cemli-executor/internal/sandbox"
 	"cemli-executor/internal/steps"
+	"cemli-executor/internal/verdict"
 	"cemli-executor/internal/workdir"
 )
 
@@ -77,7 +78,7 @@ type found struct {
 	runner  apart.Runner // of the steps, if they are apart
 	probed  claim.Runner // what it found of itself; zero: nothing is known
 	box     *apart.Box   // the mailbox of a job; nil: none is made
-	place   place        // where the steps run; nil: that is not settled yet
+	place   steps.Place  // where the steps run; nil: that is not settled yet
 }
 
 // acquired is what the run has acquired, so that no other run has it meanwhile.
@@ -89,17 +90,22 @@ type acquired struct {
 	started       bool         // the claim says that a step may have started
 	group         *claim.Group // the concurrency group, while it is this run's
 	released      []string     // groups that the run has left, and in which others wait
-	change        *claim.Entry // what is being applied, or undone; nil: nothing
-	until         time.Time    // when what the steps and their undo may need ends; zero: the first has not begun
+}
+
+// changing is what the run changes, and notes of that.
+type changing struct {
+	acquired
+	change *claim.Entry // what is being applied, or undone; nil: nothing
+	until  time.Time    // when what the steps and their undo may need ends; zero: the first has not begun
 	// noteLater notes how the steps have ended; nil: there is nothing to note.
 	noteLater func(context.Context) error
 }
 
 // run is one run.
 type run struct {
-	acquired
-	handOff string  // the pending request, if another invocation is to serve it
-	allSets verdict // the request stands for all sets of the package, and this was no run; else zero
+	changing
+	handOff string          // the pending request, if another invocation is to serve it
+	allSets verdict.Verdict // the request stands for all sets of the package, and this was no run; else zero
 }
 
 // begin makes a run of a request, before anything is read.
@@ -132,7 +138,7 @@ func (e *Engine) begin(request intake.Request) *run {
 }
 
 // timed records how long a stage took.
-func timed[T any](r *run, stage string, f func() (T, error)) (T, error) {
+func timed[T any](r *report, stage string, f func() (T, error)) (T, error) {
 	start := time.Now()
 	value, err := f()
 	r.result.Timings[stage] = time.Since(start).Milliseconds()
@@ -142,19 +148,16 @@ func timed[T any](r *run, stage string, f func() (T, error)) (T, error) {
 // tooLong returns the verdict later for a run that needs more time than this invocation has, so that another one may
 // serve it. It returns the cause if no invocation has more: this one was asked to have more, or it had all of its time
 // and there are no others.
-func (r *run) tooLong(cause error) error {
+func (r *acquired) tooLong(cause error) error {
 	if r.request.Continued || r.pending == "" || r.exec.Invoke == nil && r.fullTime {
 		return cause
 	}
 	if r.exec.Invoke == nil {
-		return &verdict{
-			kind: later, why: "the run needs more time than is left of this invocation, and is left to the next sweep",
-		}
+		return verdict.PutOff(
+			"the run needs more time than is left of this invocation, and is left to the next sweep", "")
 	}
-	return &verdict{
-		kind: later, why: "the run needs more time than this invocation has, and goes on in another one",
-		handOff: cmp.Or(r.request.Parent, r.pending),
-	}
+	return verdict.PutOff("the run needs more time than this invocation has, and goes on in another one",
+		cmp.Or(r.request.Parent, r.pending))
 }
 
 // setRunID gives the run its id.
@@ -164,7 +167,9 @@ func (r *report) setRunID(id string) {
 }
 
 // newLease returns the end of a lease that begins now.
-func (r *decided) newLease() time.Time { return r.exec.LeaseEnd(r.killAt, r.need, r.limits.RunTime) }
+func (r *decided) newLease() time.Time {
+	return r.exec.Time.LeaseEnd(r.killAt, r.need, r.limits.RunTime)
+}
 
 // leaseEnd returns until when no other invocation may take the run over.
 func (r *acquired) leaseEnd() time.Time {
@@ -181,15 +186,7 @@ func (r *report) document(name, contentType string, body io.ReadSeeker, size int
 
 // perRequest bounds one request to a store by a part of the time left.
 func (r *asked) perRequest(ctx context.Context) (context.Context, context.CancelFunc) {
-	end := r.killAt
-	if deadline, ok := ctx.Deadline(); ok {
-		end = deadline
-	}
-	left := r.exec.Reserve
-	if !end.IsZero() {
-		left = time.Until(end)
-	}
-	return context.WithTimeout(ctx, max(left/4, 2*time.Second))
+	return r.exec.Time.PerRequest(ctx, r.killAt)
 }
 
 // planned returns the layers that will confine the scripts.
@@ -204,22 +201,8 @@ func (r *decided) confinedBy(l sandbox.Layers) {
 	r.result.Sandbox = confinement.Describe(r.level, r.job.Network, l)
 }
 
-const (
-	// leaseMargin is how long a claim outlives the invocation, which the platform ends at its deadline.
-	leaseMargin = 5 * time.Second
-	// preparing is the time that a run may take before its first step, beyond which its leases are renewed.
-	preparing = time.Minute
-)
-
-// LeaseEnd returns when a lease that begins now ends: after the time that the run may still need, and no later than the
-// invocation, which the platform kills at hard. A zero hard or need is unknown.
-func (e *Engine) LeaseEnd(hard time.Time, need, runTime time.Duration) time.Time {
-	end := hard
-	if end.IsZero() {
-		end = e.Now().Add(runTime + e.Reserve)
-	}
-	if needed := e.Now().Add(preparing + need + e.Reserve); need > 0 && needed.Before(end) {
-		end = needed
-	}
-	return end.Add(leaseMargin).UTC()
+// away returns the runner of the run's steps; nil: they run here.
+func (r *found) away() *apart.Place {
+	p, _ := r.place.(*apart.Place)
+	return p
 }

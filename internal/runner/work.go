@@ -151,7 +151,22 @@ func (w *work) runSteps(ctx context.Context, here steps.Here, job steps.Job) {
 // document is the outcome of steps that have ended.
 func (w *work) document(left steps.Left) jobs.Outcome {
 	cancelled := problem.CodeOf(w.failure) == "step.cancelled"
-	return w.outcome.Document(w.job.Job, cancelled, left, w.about())
+	o := w.outcome.Document(w.job.Job, cancelled, left, w.about())
+	w.maskOutputs(o.Steps)
+	if o.Rollback != nil {
+		w.maskOutputs(o.Rollback.Steps)
+	}
+	return o
+}
+
+// maskOutputs masks what scripts gave to each other, which until then is as later scripts saw it: the executor does not
+// know what scripts have asked to be masked.
+func (w *work) maskOutputs(records []evidence.Step) {
+	for i, s := range records {
+		if s.Outputs != nil {
+			records[i].Outputs = w.masker.Values(s.Outputs)
+		}
+	}
 }
 
 // refused is the outcome of a job that is not begun: nothing was executed.

@@ -3,6 +3,7 @@ package secrets
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -10,9 +11,11 @@ import (
 	"unicode/utf8"
 
 	"cemli-executor/internal/codes"
+	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/hiding"
 	"cemli-executor/internal/problem"
 	"cemli-executor/internal/redact"
+	"cemli-executor/internal/store"
 )
 
 // Secret is a version of a secret in a vault.
@@ -92,4 +95,38 @@ func NoVault() error {
 		Code: "secret.unavailable", Where: "/secrets", Message: "there is no vault here",
 		Hint: "run the package where the function can read its vault",
 	}, nil)
+}
+
+// Version reads a version of a secret again, by its OCID.
+type Version func(ctx context.Context, id, version string) ([]byte, error)
+
+// Again reads the secrets again that scripts saw, for an invocation that goes on with their run. It reports whether
+// these are all of them. Without a vault, when read is nil, there are none.
+func Again(
+	ctx context.Context, read Version, patience store.Patience, seen []evidence.Secret, log *slog.Logger,
+) (values []string, all bool) {
+	all = true
+	for _, s := range seen {
+		value, err := read.insist(ctx, patience, s)
+		if err != nil {
+			log.Error("a secret cannot be read again, so that the output is withheld", "variable", s.Env,
+				"version", s.Version, "error", err.Error())
+			all = false
+		}
+		values = append(values, value)
+	}
+	return values, all
+}
+
+// insist reads the version of a secret that scripts saw.
+func (v Version) insist(ctx context.Context, patience store.Patience, s evidence.Secret) (value string, err error) {
+	if v == nil {
+		return "", errors.New("there is no vault here")
+	}
+	err = patience.Insist(ctx, func(ctx context.Context) error {
+		doc, err := v(ctx, s.SecretID, s.Version)
+		value = string(doc)
+		return err
+	})
+	return value, err
 }

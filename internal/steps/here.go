@@ -16,6 +16,16 @@ import (
 // ErrNoTime is the failure of a job whose first step would have no time.
 var ErrNoTime = errors.New("no time is left for steps")
 
+// Place is where the steps of a job run.
+type Place interface {
+	// Run runs the job; see Here.Run.
+	Run(ctx context.Context, job Job, journal Journal) (Outcome, error)
+	// Summary returns what the scripts left as a summary.
+	Summary() string
+	// Collect keeps what the scripts left as artifacts, as far as there is time until then.
+	Collect(ctx context.Context, job Job, until time.Time, keep Keep) ([]evidence.Artifact, error)
+}
+
 // Here runs jobs in a folder of this machine.
 type Here struct {
 	Dir   *workdir.Dir

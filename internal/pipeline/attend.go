@@ -1,0 +1,92 @@
+package pipeline
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"cemli-executor/internal/apart"
+	"cemli-executor/internal/claim"
+	"cemli-executor/internal/hiding"
+	"cemli-executor/internal/intake"
+	"cemli-executor/internal/secrets"
+	"cemli-executor/internal/steps"
+	"cemli-executor/internal/verdict"
+	"cemli-executor/manifest"
+)
+
+// attend takes over a run, and waits for its runner.
+func (r *run) attend(ctx context.Context, held *claim.Held) error {
+	ok, err := held.Adopt(ctx, r.exec.Now().Add(apart.Attending))
+	if err != nil || !ok {
+		return errors.Join(err, verdict.LostRace(ok || err != nil, held))
+	}
+	job, err := r.resume(ctx, held)
+	if err != nil {
+		return err
+	}
+	if hard, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, hard.Add(-r.exec.Reserve))
+		defer cancel()
+	}
+	r.log.Warn("a run was found that no invocation stays with", "runner", held.Apart.Label, "job", held.Apart.Job)
+	return r.follow(ctx, func(journal steps.Journal) (steps.Outcome, error) {
+		return r.away().Attend(ctx, job, journal)
+	})
+}
+
+// resume makes the run what it was when its last invocation noted how far it is.
+func (r *run) resume(ctx context.Context, held *claim.Held) (steps.Job, error) {
+	result, err := r.exec.Follower.FromCheckpoint(ctx, held)
+	if err != nil {
+		return steps.Job{}, err
+	}
+	result.Error, result.Message, result.Status = nil, "", ""
+	r.result, r.name, r.change, r.started = result, result.Package.Name, held.Change(), true
+	r.begun = time.Now().Add(-r.exec.Now().Sub(result.Start))
+	r.stored.Seed(result.Evidence)
+	r.takeOn(held)
+	if held.Group != "" {
+		g, err := r.exec.Book.Group(ctx, held.Group)
+		if err != nil {
+			return steps.Job{}, err
+		}
+		if g.Rejoin(held.Key) {
+			r.group = g
+		}
+	}
+	masked := r.hideAgain(ctx)
+	place, job, err := r.exec.Apart.Adopt(*held.Apart, r.hides.Masker, !masked)
+	if err != nil {
+		return job, err
+	}
+	r.place, r.job, r.runner = place, job, place.Runner()
+	return job, nil
+}
+
+// hideAgain hides what the run hides, and reports whether that is all of it.
+func (r *run) hideAgain(ctx context.Context) bool {
+	m, err := manifest.Parse(r.result.Manifest)
+	if err != nil { // it was too large for the claim
+		m = nil
+	}
+	r.hides = hiding.Of(r.request.Parameters, m)
+	values, all := secrets.Again(ctx, r.exec.SecretVersion, r.perRequest, r.result.Secrets, r.log)
+	r.hides = r.hides.And(values)
+	return all && m != nil
+}
+
+// accepted reads the request of a claim.
+func (e *Engine) accepted(ctx context.Context, held *claim.Held) (request intake.Request, err error) {
+	p, err := e.Book.Pending(ctx, held.Pending())
+	if err != nil || p == nil {
+		return request, err // without it the claim says enough
+	}
+	if err := json.Unmarshal(p.Request, &request); err != nil {
+		return request, fmt.Errorf("the accepted request of %s cannot be read: %w", held.RunID, err)
+	}
+	return request, nil
+}
