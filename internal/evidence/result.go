@@ -209,11 +209,11 @@ type Sandbox struct {
 	// probed, were granted nothing), or executor; absent of a runner that was never probed.
 	Credentials string `json:"credentials,omitempty"`
 	// Probed is when a runner was last probed.
-	Probed *time.Time `json:"probed,omitempty"`
-	Network              bool `json:"network"`           // sockets other than AF_UNIX were allowed
-	NoNewPrivileges      bool `json:"no_new_privileges"` // setuid programs gave nothing
-	Seccomp              bool `json:"seccomp"`           // system calls were filtered
-	Landlock             int  `json:"landlock"`          // ABI of the file system's confinement; 0: there was none
+	Probed          *time.Time `json:"probed,omitempty"`
+	Network         bool       `json:"network"`           // sockets other than AF_UNIX were allowed
+	NoNewPrivileges bool       `json:"no_new_privileges"` // setuid programs gave nothing
+	Seccomp         bool       `json:"seccomp"`           // system calls were filtered
+	Landlock        int        `json:"landlock"`          // ABI of the file system's confinement; 0: there was none
 	// NoLandlock is why there was none although it was wanted: not_built, not_enabled, forbidden, unknown.
 	NoLandlock string `json:"no_landlock,omitempty"`
 	User       int    `json:"user,omitempty"` // id of the user set aside for scripts, if the executor is root
