@@ -72,6 +72,14 @@ func ParseConfig(environ []string) (Config, []problem.Problem) {
 		key, value, _ := strings.Cut(entry, "=")
 		e.values[key] = value
 	}
+	if e.choice("CEMLI_ROLE", roleExecutor, roleExecutor, roleRunner) == roleRunner {
+		return e.runner()
+	}
+	return e.executor()
+}
+
+// executor is the configuration of an executor.
+func (e *env) executor() (Config, []problem.Problem) {
 	_, onOCI := e.values["OCI_RESOURCE_PRINCIPAL_VERSION"]
 	apart := e.apart()
 	c := Config{
@@ -87,28 +95,33 @@ func ParseConfig(environ []string) (Config, []problem.Problem) {
 		Apart: apart,
 		Sandbox: sandbox.Level(e.choice("CEMLI_SANDBOX", defaultSandbox(onOCI && apart.Runners == nil),
 			"full", "isolated", "basic", "none")),
-		Credentials:  credentialFiles(e.values),
-		Output:       executor.OutputMode(e.choice("CEMLI_LOG_OUTPUT", "all", "all", "tail", "none")),
 		KeepPackages: e.choice("CEMLI_KEEP_PACKAGES", "true", "true", "false") == "true",
 		Reserve:      e.duration("CEMLI_RESERVE", 15*time.Second, time.Second, 5*time.Minute),
-		Endpoint:     e.endpoint(),
-		WorkDir:      filepath.Join(os.TempDir(), "cemli-executor"),
-		MemoryMB:     e.number("FN_MEMORY", 0, 0, 1<<20),
-		Identity: evidence.Identity{
-			FunctionID: e.values["FN_FN_ID"], FunctionName: e.values["FN_FN_NAME"], AppID: e.values["FN_APP_ID"],
-		},
 	}
-	if c.MemoryMB > 0 {
-		// Programs reserve much more memory than they use; the platform limits what they use.
-		c.Scripts = sandbox.Limits{Processes: scriptProcesses, DataBytes: max(2*c.MemoryMB, 512) << 20}
-	}
+	e.common(&c)
 	c.TrustSubject = e.trustSubject()
-	e.level(&c.LogLevel)
 	c.Limits = e.limits(executor.DefaultLimits())
 	e.buckets(c)
 	c.Policy = e.policy(c)
 	e.unknown()
 	return c, e.problems
+}
+
+// common reads what every function has.
+func (e *env) common(c *Config) {
+	c.Credentials = credentialFiles(e.values)
+	c.Output = executor.OutputMode(e.choice("CEMLI_LOG_OUTPUT", "all", "all", "tail", "none"))
+	c.Endpoint = e.endpoint()
+	c.WorkDir = filepath.Join(os.TempDir(), "cemli-executor")
+	c.MemoryMB = e.number("FN_MEMORY", 0, 0, 1<<20)
+	c.Identity = evidence.Identity{
+		FunctionID: e.values["FN_FN_ID"], FunctionName: e.values["FN_FN_NAME"], AppID: e.values["FN_APP_ID"],
+	}
+	if c.MemoryMB > 0 {
+		// Programs reserve much more memory than they use; the platform limits what they use.
+		c.Scripts = sandbox.Limits{Processes: scriptProcesses, DataBytes: max(2*c.MemoryMB, 512) << 20}
+	}
+	e.level(&c.LogLevel)
 }
 
 // scriptProcesses is the scripts' share of a function's about 50 processes and threads.
@@ -256,17 +269,22 @@ func loopback(host string) bool {
 
 // limits reads CEMLI_LIMIT_*, each of which replaces one default.
 func (e *env) limits(l executor.Limits) executor.Limits {
-	l.PackageBytes = e.number("CEMLI_LIMIT_PACKAGE_BYTES", l.PackageBytes, 1, 50<<30)
-	l.Archive.Entries = int(e.number("CEMLI_LIMIT_ENTRIES", int64(l.Archive.Entries), 1, 1<<20))
-	l.Archive.FileBytes = e.number("CEMLI_LIMIT_FILE_BYTES", l.Archive.FileBytes, 1, 50<<30)
-	l.Archive.TotalBytes = e.number("CEMLI_LIMIT_TOTAL_BYTES", l.Archive.TotalBytes, 1, 50<<30)
-	l.Archive.Ratio = e.number("CEMLI_LIMIT_RATIO", l.Archive.Ratio, 1, 1100)
+	e.archive(&l)
 	l.LogBytes = e.number("CEMLI_LIMIT_LOG_BYTES", l.LogBytes, 1<<10, 1<<30)
 	l.Artifacts = int(e.number("CEMLI_LIMIT_ARTIFACTS", int64(l.Artifacts), 0, 100_000))
 	l.ArtifactBytes = e.number("CEMLI_LIMIT_ARTIFACT_BYTES", l.ArtifactBytes, 0, 10<<30)
 	l.Attempts = int(e.number("CEMLI_LIMIT_ATTEMPTS", int64(l.Attempts), 1, 1000))
 	l.RunTime = e.duration("CEMLI_LIMIT_RUN_TIME", l.RunTime, time.Second, 24*time.Hour)
 	return l
+}
+
+// archive reads the limits of a package's zip.
+func (e *env) archive(l *executor.Limits) {
+	l.PackageBytes = e.number("CEMLI_LIMIT_PACKAGE_BYTES", l.PackageBytes, 1, 50<<30)
+	l.Archive.Entries = int(e.number("CEMLI_LIMIT_ENTRIES", int64(l.Archive.Entries), 1, 1<<20))
+	l.Archive.FileBytes = e.number("CEMLI_LIMIT_FILE_BYTES", l.Archive.FileBytes, 1, 50<<30)
+	l.Archive.TotalBytes = e.number("CEMLI_LIMIT_TOTAL_BYTES", l.Archive.TotalBytes, 1, 50<<30)
+	l.Archive.Ratio = e.number("CEMLI_LIMIT_RATIO", l.Archive.Ratio, 1, 1100)
 }
 
 // trustSubject refuses to be set where no platform keeps callers from writing its headers: a function's id is an OCID

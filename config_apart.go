@@ -13,6 +13,8 @@ import (
 type ApartConfig struct {
 	Runners []executor.Runner // the first is the default; none: steps run here
 	Jobs    string            // the bucket of mailboxes
+	// IsRunner says that this function is a runner itself.
+	IsRunner bool
 }
 
 // runHere is the value of CEMLI_RUNNER with which steps run in the executor.

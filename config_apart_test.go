@@ -27,7 +27,7 @@ func TestRunners(t *testing.T) {
 		"erp=function:" + oneFunction + ",bank-2=function:" + otherFunction: {erp, bank},
 	} {
 		c, problems := ParseConfig(append(onOCI, "CEMLI_RUNNER="+value, "CEMLI_JOBS_BUCKET=j"))
-		if diff := cmp.Diff(ApartConfig{want, "j"}, c.Apart); diff != "" || problems != nil {
+		if diff := cmp.Diff(ApartConfig{Runners: want, Jobs: "j"}, c.Apart); diff != "" || problems != nil {
 			t.Errorf("%s: %v (-want +got):\n%s", value, problems, diff)
 		}
 		// What has no identity beside it needs less of the kernel.

@@ -37,6 +37,7 @@ func main() {
 		client:   oci.ResourcePrincipal(oci.Options{Endpoint: config.Endpoint}),
 	}
 	h.container = container.Find(os.Getenv, config.WorkDir, h.listener.dir)
+	h.runner = runnerRole{h}.newRunner()
 	fdk.Handle(h)
 	h.leaving.wait()
 }

@@ -21,9 +21,11 @@ import (
 	"cemli-executor/internal/codes"
 	"cemli-executor/internal/container"
 	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/jobs"
 	"cemli-executor/internal/logwriter"
 	"cemli-executor/internal/oci"
 	"cemli-executor/internal/problem"
+	"cemli-executor/internal/runner"
 	"cemli-executor/internal/store"
 	"cemli-executor/internal/trigger"
 	"cemli-executor/manifest"
@@ -44,6 +46,7 @@ type handler struct {
 	busy      sync.Mutex
 	listener  *listener
 	container *container.Container
+	runner    *runner.Runner // for the role of one
 	leaving   leaving
 }
 
@@ -76,13 +79,16 @@ func (h *handler) call(ctx context.Context, in io.Reader) (answer []byte, err er
 		}
 	}()
 	if !h.busy.TryLock() {
-		return json.Marshal(refusal(problem.New(problem.Problem{
+		return runnerRole{h}.refuse(in, problem.New(problem.Problem{
 			Code: "trigger.busy", Message: "another call is running in this process",
 			Hint: "try again when it has ended",
-		}, nil)))
+		}, nil))
 	}
 	defer h.busy.Unlock()
 	if err := h.container.Doubtful(); err != nil {
+		if h.config.Apart.IsRunner {
+			return runnerRole{h}.refuse(in, err)
+		}
 		return nil, err // this program is about to end: another one is to do it
 	}
 	if err := h.container.Conceal(); err != nil {
@@ -96,6 +102,14 @@ func (h *handler) call(ctx context.Context, in io.Reader) (answer []byte, err er
 	body, err := io.ReadAll(io.LimitReader(in, trigger.MaxBody+1))
 	if err != nil {
 		return nil, fmt.Errorf("read request: %w", err)
+	}
+	switch isJob := jobs.IsJob(body); {
+	case h.config.Apart.IsRunner && isJob:
+		return runnerRole{h}.job(ctx, caller, body)
+	case h.config.Apart.IsRunner:
+		return runnerRole{h}.notAJob(ctx, body)
+	case isJob:
+		return json.Marshal(refusal(wrongRole("a job was sent to an executor, which does none")))
 	}
 	call, err := trigger.Decode(body, caller.header, trigger.Buckets{
 		Packages: h.config.PackagesBucket, Results: h.config.ResultsBucket, State: h.config.StateBucket,
@@ -127,12 +141,8 @@ func (h *handler) unconfigured(call trigger.Call) ([]byte, error) {
 func (h *handler) serve(
 	ctx context.Context, call trigger.Call, callID string, by []evidence.Requester,
 ) ([]byte, error) {
-	if _, ok := ctx.Deadline(); !ok {
-		h.log.Warn("the call has no readable Fn-Deadline", "call_id", callID, "assumed", noDeadline.String())
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, noDeadline)
-		defer cancel()
-	}
+	ctx, cancel := bounded(ctx, h.log, callID)
+	defer cancel()
 	run := executor.New(h.executor())
 	var answers []any
 	var failed []error
@@ -151,6 +161,15 @@ func (h *handler) serve(
 		return nil, err
 	}
 	return encode(answers, call.Batch)
+}
+
+// bounded returns a context with a deadline.
+func bounded(ctx context.Context, log *slog.Logger, callID string) (context.Context, context.CancelFunc) {
+	if _, ok := ctx.Deadline(); ok {
+		return ctx, func() {}
+	}
+	log.Warn("the call has no readable Fn-Deadline", "call_id", callID, "assumed", noDeadline.String())
+	return context.WithTimeout(ctx, noDeadline)
 }
 
 // sweep uses the time that is left of an event's invocation, because nobody waits for that.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"log/slog"
 	"path/filepath"
 	"time"
 
@@ -27,15 +28,20 @@ func (h *handler) probe(ctx context.Context, run *executor.Executor, q executor.
 	if !q.Verdict {
 		return found
 	}
-	for _, line := range found.Lines {
+	told(h.log, found.Lines, q.CallID)
+	return found.OK
+}
+
+// told logs what a probe has found.
+func told(log *slog.Logger, lines []executor.ProbeLine, callID string) {
+	for _, line := range lines {
 		if line.OK {
-			h.log.Info("probe", "call_id", q.CallID, "what", line.What, "says", line.Says)
+			log.Info("probe", "call_id", callID, "what", line.What, "says", line.Says)
 		} else {
-			h.log.Error("probe", "call_id", q.CallID, "what", line.What, "code", line.Code, "error", line.Says,
+			log.Error("probe", "call_id", callID, "what", line.What, "code", line.Code, "error", line.Says,
 				"cure", line.Cure)
 		}
 	}
-	return found.OK
 }
 
 // checks are the checks of services that the executor does not know. They send nothing and read no secret.
@@ -62,12 +68,8 @@ func (h *handler) checks() []executor.ProbeCheck {
 			return "the function may invoke itself", h.client.MayInvoke(ctx, id)
 		}
 	}
-	place := "the function's own: scripts leave nothing in it"
-	if own, why := h.container.Own(); !own {
-		place = "shared, so only a run's own folder is cleaned, and only what the kernel hides is hidden: " + why
-	}
 	checks := []executor.ProbeCheck{
-		{What: "topic", Try: said(topic)}, vault, itself, {What: "container", Try: said(place)},
+		{What: "topic", Try: said(topic)}, vault, itself, {What: "container", Try: said(placeOf(h.container))},
 	}
 	if h.config.WriteLog.Log != "" {
 		checks = append(checks, executor.ProbeCheck{What: "write_log", Try: func(ctx context.Context) (string, error) {

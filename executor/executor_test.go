@@ -81,6 +81,9 @@ func newBench(t *testing.T) *bench {
 		Sandbox: sandbox.LevelBasic, Output: executor.OutputAll, Identity: evidence.Identity{ExecutorVersion: "test"},
 		Log: slog.New(slog.NewJSONHandler(b.log, nil)),
 	}
+	if everyRunApart {
+		b.apart()
+	}
 	return b
 }
 

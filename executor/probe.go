@@ -42,15 +42,10 @@ const probeTime = 20 * time.Second
 // leaves one small object in the results bucket, the first time. What runners find of themselves is stored.
 func (e *Executor) Probe(ctx context.Context, more Probing) Probe {
 	p := Probe{Action: ActionProbe, Environment: e.Environment, Version: e.Identity.ExecutorVersion}
-	for _, wrong := range more.Problems {
-		p.Lines = append(p.Lines, ProbeLine{
-			What: "configuration", Says: problem.New(wrong, nil).Message(), Code: wrong.Code, Cure: wrong.Hint,
-		})
-	}
+	p.Lines = configured(more.Problems)
 	level := e.Sandbox
 	var asked []ProbeLine
 	if len(more.Problems) == 0 {
-		p.Lines = append(p.Lines, ProbeLine{What: "configuration", OK: true, Says: "every variable is as it may be"})
 		asked = probing{e}.services(ctx, more, &level)
 	}
 	ctx, cancel := context.WithTimeout(ctx, probeTime)

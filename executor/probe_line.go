@@ -23,6 +23,20 @@ type ProbeCheck struct {
 	Try  func(ctx context.Context) (says string, err error)
 }
 
+// configured are the lines about the configuration.
+func configured(problems []problem.Problem) []ProbeLine {
+	if len(problems) == 0 {
+		return []ProbeLine{{What: "configuration", OK: true, Says: "every variable is as it may be"}}
+	}
+	var lines []ProbeLine
+	for _, wrong := range problems {
+		lines = append(lines, ProbeLine{
+			What: "configuration", Says: problem.New(wrong, nil).Message(), Code: wrong.Code, Cure: wrong.Hint,
+		})
+	}
+	return lines
+}
+
 // probing is a probe under way.
 type probing struct{ *Executor }
 

@@ -930,6 +930,7 @@ func TestARefusalBeforeThePackageIsRead(t *testing.T) {
 
 // An undo that was under way when the executor died is told as that.
 func TestDeathDuringUndo(t *testing.T) {
+	here(t, "a run goes on when its executor is stopped")
 	b := newBench(t)
 	b.record()
 	first := b.ran(files{

@@ -473,6 +473,9 @@ func TestBadSecrets(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			if name == "not confined" {
+				here(t, "the runner decides that")
+			}
 			b := newBench(t)
 			b.hides(map[string]string{"a": c.value})
 			if c.change != nil {
@@ -836,6 +839,7 @@ func TestFailuresThatAreNoStepsOwn(t *testing.T) {
 }
 
 func TestInterruptionLeavesTheUndoToAPerson(t *testing.T) {
+	here(t, "a run goes on when its executor is stopped")
 	b := newBench(t)
 	info := b.upload("sample-1.0.0.zip", pack(t, files{
 		"steps/1.sh": "echo begun; sleep 60", "rollback/1.sh": "true",

@@ -128,6 +128,7 @@ func TestAResumedRunIsUndoneOnce(t *testing.T) {
 
 // A run of which nothing was undone yet can be gone on with.
 func TestResumeOfARunThatWasStoppedBeforeItsUndo(t *testing.T) {
+	here(t, "a run goes on when its executor is stopped")
 	b := newBench(t)
 	info := b.upload("a.zip", pack(t, files{
 		"steps/1.sh": "true", "steps/2.sh": "true", "rollback/1.sh": "true",

@@ -138,9 +138,12 @@ func (p *Place) Record() *claim.Apart {
 // Runner is the runner.
 func (p *Place) Runner() Runner { return p.order.Runner }
 
-// Describe describes for a result where the steps ran.
+// Describe describes for a result where the steps ran; nil if nothing was sent.
 func (p *Place) Describe() *evidence.Apart {
 	r := p.record
+	if r.Job == "" {
+		return nil // no script had to run
+	}
 	a := &evidence.Apart{Kind: r.Kind, ID: r.ID, Label: r.Label, Job: r.Job, Asked: r.Asked, Word: evidence.ApartWord}
 	if !p.Begun.IsZero() {
 		begun := p.Begun.UTC()

@@ -37,17 +37,24 @@ func (p *Place) Run(ctx context.Context, job steps.Job, journal steps.Journal) (
 	if nothing, ok := nothingToDo(job); ok {
 		return nothing, nil
 	}
+	stop := ctx
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(stop, func() {
+		if errors.Is(stop.Err(), context.Canceled) {
+			cancel() // this program is being stopped
+		}
+	})()
 	pause := time.Second
 	for try := 1; ; try++ {
-		outcome, err := p.once(ctx, job, journal)
+		outcome, err := p.once(ctx, stop, job, journal)
 		again := errors.Is(err, ErrWithdrawn) && codes.OfError(err).Retried && try < tries && !p.stopped
-		if !again || !wait(ctx, pause) {
+		if !again || !wait(stop, pause) {
 			return outcome, err
 		}
 		p.desk.Log.Warn("the job was withdrawn, and is sent again", "job", p.record.Job, "error", err.Error())
 		p.box.End(ctx) // somebody has decided in it
-		end, _ := ctx.Deadline()
-		p.box, pause = p.desk.Prepare(ctx, end.Add(time.Minute)), 3*pause
+		p.box, pause = p.desk.Prepare(ctx, p.record.KillAt.Add(time.Minute)), 3*pause
 	}
 }
 
@@ -67,12 +74,14 @@ func wait(ctx context.Context, d time.Duration) bool {
 }
 
 // once sends the job, and waits for what comes of it.
-func (p *Place) once(ctx context.Context, job steps.Job, journal steps.Journal) (steps.Outcome, error) {
+func (p *Place) once(
+	ctx, stop context.Context, job steps.Job, journal steps.Journal,
+) (steps.Outcome, error) {
 	box, err := p.box.wait(ctx)
 	if err != nil {
 		return steps.Outcome{}, err
 	}
-	p.plan(ctx, job, box)
+	p.plan(stop, job, box)
 	call, err := p.encode(ctx)
 	if err != nil {
 		return steps.Outcome{}, err
@@ -126,11 +135,11 @@ func undone(o steps.Outcome) []evidence.Step {
 // plan makes the job's document, and the record for the claim.
 func (p *Place) plan(ctx context.Context, job steps.Job, box Mailbox) {
 	now := p.desk.Clock().UTC()
-	kill, storing := p.times(ctx, job)
+	running, store := times(ctx, job)
 	o := p.order
 	p.job = job.Document(steps.Apart{
 		Job: randomID(), Attempt: o.Attempt, SHA256: o.Package.SHA256, DirHash: o.Package.DirHash, Size: o.Package.Size,
-		Mask: o.Mask, StopAt: now.Add(kill - storing), KillAt: now.Add(kill), Store: storing, Mailbox: box.Address(),
+		Mask: o.Mask, StopAt: now.Add(running), KillAt: now.Add(running + store), Store: store, Mailbox: box.Address(),
 		AcceptInit: o.AcceptInit,
 	})
 	p.restoring(job.Restored)
@@ -143,17 +152,29 @@ func (p *Place) plan(ctx context.Context, job steps.Job, box Mailbox) {
 	}
 }
 
-// times returns how long the job may take in all, and how much of that is for storing what has come of it.
-func (p *Place) times(ctx context.Context, job steps.Job) (all, storing time.Duration) {
-	end, _ := ctx.Deadline()
-	all = time.Until(end)
-	if job.Times.Steps > 0 {
-		all = min(all, startTime+job.Times.Steps+job.Times.Undo+4*steps.Grace+mostStore)
-	}
-	if p.desk.CallDetached == nil {
+// StopAt is when the last script of a job ends that may last until a time: after it its runner stores what has come of
+// it.
+func (d *Desk) StopAt(end time.Time) time.Time {
+	all := time.Until(end)
+	if d.CallDetached == nil {
 		all = min(all, syncTime)
 	}
-	return all, min(max(all/10, leastStore), mostStore, all/4)
+	return time.Now().Add(all - storing(all))
+}
+
+// storing is how much of a job's time is for storing what has come of it.
+func storing(all time.Duration) time.Duration { return min(max(all/10, leastStore), mostStore, all/4) }
+
+// times returns how long scripts of the job may run from now on, and how long their runner may store then. The context
+// ends when the last script does.
+func times(ctx context.Context, job steps.Job) (running, store time.Duration) {
+	end, _ := ctx.Deadline()
+	running = time.Until(end)
+	store = storing(running * 10 / 9)
+	if job.Times.Steps > 0 {
+		running = min(running, startTime+job.Times.Steps+job.Times.Undo+4*steps.Grace)
+	}
+	return running, store
 }
 
 // detached reports whether the job may take longer than a call.

@@ -128,7 +128,7 @@ func Apart(network bool, l sandbox.Layers, credentials string, probed time.Time)
 // of describes layers.
 func of(network bool, l sandbox.Layers) evidence.Sandbox {
 	s := evidence.Sandbox{
-		Network: network, NoNewPrivileges: l.NoNewPrivileges, Seccomp: l.Seccomp, Landlock: l.Landlock, User: l.User,
+		Level: string(sandbox.LevelNone), Network: network, NoNewPrivileges: l.NoNewPrivileges, Seccomp: l.Seccomp, Landlock: l.Landlock, User: l.User,
 	}
 	if l != (sandbox.Layers{}) {
 		s.Level, s.Gaps = string(l.Level()), l.Gaps()

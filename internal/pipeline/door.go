@@ -56,7 +56,7 @@ func New(config Config) *Engine {
 		Attempts: config.Limits.Attempts, Now: e.Now, Log: config.Log,
 	}
 	if config.Apart != nil {
-		e.Follower.Attend = e.attendDead
+		e.Follower.Attend, e.Time.StopAt = e.attendDead, config.Apart.StopAt
 	}
 	return e
 }

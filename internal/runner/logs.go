@@ -20,6 +20,7 @@ type logs struct {
 	writer sync.WaitGroup
 	once   sync.Once
 	failed []stepLog
+	later  time.Time // none is tried before, as one could not be stored
 }
 
 // stepLog is the log of a step that has ended.
@@ -66,12 +67,16 @@ func (l *logs) keep(log stepLog) {
 	defer cancel()
 	ctx, cancelTry := context.WithTimeout(ctx, logPatience)
 	defer cancelTry()
-	if err := l.put(ctx, log); err != nil {
-		l.work.log.Warn("log not stored yet", "number", log.number, "error", err.Error())
-		if len(l.failed) < mostFailed {
-			l.failed = append(l.failed, log)
-			return
+	waits := time.Now().Before(l.later) // else steps would wait, one for each log
+	if !waits {
+		if err := l.put(ctx, log); err != nil {
+			l.work.log.Warn("log not stored yet", "number", log.number, "error", err.Error())
+			waits, l.later = true, time.Now().Add(logPatience)
 		}
+	}
+	if waits && len(l.failed) < mostFailed {
+		l.failed = append(l.failed, log)
+		return
 	}
 	log.close()
 }

@@ -39,7 +39,7 @@ func (w place) prepare() (steps.Here, steps.Job, error) {
 	if err := w.tellable(); err != nil {
 		return none, job, err
 	}
-	ctx, cancel := context.WithDeadline(w.hidden, w.stop)
+	ctx, cancel := context.WithDeadline(w.base, w.stop)
 	defer cancel()
 	files, err := w.unpack(ctx, job)
 	if err != nil {
@@ -185,7 +185,7 @@ func (s shelf) Get(ctx context.Context, name string, o store.GetOptions) (io.Rea
 func other(what string, cause error) error {
 	return problem.New(problem.Problem{
 		Code: "runner.package", Where: what,
-		Message: "the " + what + " in the mailbox is not what the job names: " + cause.Error() + "; nothing was executed",
+		Message: "the " + what + " is not what the job names: " + cause.Error() + "; nothing was executed",
 		Hint:    "see who else may write to the jobs bucket",
 	}, cause)
 }

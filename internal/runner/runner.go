@@ -106,7 +106,7 @@ func (r *Runner) Serve(ctx context.Context, call []byte) (answer []byte, err err
 	}
 	w := &work{
 		runner: r, job: job, zip: zip, box: box, log: log, masker: redact.New(job.Mask), before: r.done,
-		hidden: context.WithoutCancel(ctx),
+		base: context.WithoutCancel(ctx),
 	}
 	switch err := w.begin(ctx); {
 	case errors.Is(err, store.ErrExists):

@@ -432,7 +432,7 @@ func TestTooMuchToTell(t *testing.T) {
 			`printf 'x%.0s' {1..60000} >$CEMLI_SUMMARY`,
 	}, "1")
 	w := &work{runner: b.runner(), job: b.job, log: b.config.Log, masker: redact.New(nil), kill: time.Now().Add(time.Minute)}
-	w.hidden, w.box = t.Context(), b.box
+	w.base, w.box = t.Context(), b.box
 	o := b.run()
 	for range 600 {
 		o.Artifacts = append(o.Artifacts, jobs.Artifact{Name: strings.Repeat("é", 9000), Withheld: "it is too large"})
@@ -468,14 +468,18 @@ func TestPanics(t *testing.T) {
 		change func(b *bench)
 		want   string
 	}{
-		"in the first script": {func(b *bench) { b.panicAt(1) },
-			"1 interrupted, 2 not_run, 3 not_run, undo not_run, u1 not_run"},
+		"in the first script": {
+			func(b *bench) { b.panicAt(1) },
+			"1 interrupted, 2 not_run, 3 not_run, undo not_run, u1 not_run",
+		},
 		"in the second":    {func(b *bench) { b.panicAt(2) }, "1 success, 2 interrupted, 3 not_run, " + undone},
 		"in the undo":      {func(b *bench) { b.panicAt(3) }, "1 success, 2 failed, 3 not_run, undo interrupted, u2 interrupted, u1 not_run"},
 		"in the last undo": {func(b *bench) { b.panicAt(4) }, "1 success, 2 failed, 3 not_run, undo interrupted, u2 success, u1 interrupted"},
 		"before":           {func(b *bench) { b.config.Enter = func() func() { panic("here") } }, "refused runner.internal"},
-		"after": {func(b *bench) { b.config.Enter = func() func() { return func() { panic("here") } } },
-			"1 success, 2 failed, 3 not_run, undo success, u2 success, u1 success"},
+		"after": {
+			func(b *bench) { b.config.Enter = func() func() { return func() { panic("here") } } },
+			"1 success, 2 failed, 3 not_run, undo success, u2 success, u1 success",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t, files(), "1", "2", "3")

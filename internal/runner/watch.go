@@ -53,7 +53,7 @@ func (w *watch) begins(step string) {
 	w.begin.Do(func() {
 		w.first = time.Now()
 		var ctx context.Context
-		ctx, w.cancel = context.WithDeadline(w.work.hidden, w.work.kill)
+		ctx, w.cancel = context.WithDeadline(w.work.base, w.work.kill)
 		w.writer.Go(func() { w.write(ctx) })
 	})
 }

@@ -27,7 +27,7 @@ type work struct {
 	log    *slog.Logger
 	masker *redact.Masker
 	before int             // jobs of this runner
-	hidden context.Context // of the call, without its end
+	base   context.Context // of the call, without its end
 
 	stop, kill time.Time // by the monotonic clock: no script runs any more; nothing does
 
@@ -54,7 +54,7 @@ func (w *work) begin(call context.Context) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(w.hidden, beginLimit)
+	ctx, cancel := context.WithTimeout(w.base, beginLimit)
 	defer cancel()
 	at, err := w.box.Put(ctx, jobs.MailBegun, bytes.NewReader(doc), int64(len(doc)), true)
 	if err != nil {
@@ -87,7 +87,7 @@ func (w *work) limit(call context.Context, sent, at time.Time) {
 // if that is earlier: what follows needs time, too.
 func (w *work) until(spare time.Duration) (context.Context, context.CancelFunc) {
 	left := time.Until(w.kill)
-	return context.WithTimeout(w.hidden, left-min(spare, left/4))
+	return context.WithTimeout(w.base, left-min(spare, left/4))
 }
 
 // Time that is left for what comes after.
@@ -114,7 +114,7 @@ func (w *work) do() (o jobs.Outcome) {
 	if err != nil {
 		return w.refused(err)
 	}
-	ctx, cancel := context.WithDeadline(w.hidden, w.stop)
+	ctx, cancel := context.WithDeadline(w.base, w.stop)
 	defer cancel()
 	w.runSteps(ctx, here, job)
 	w.watch.stop()
@@ -151,7 +151,22 @@ func (w *work) runSteps(ctx context.Context, here steps.Here, job steps.Job) {
 // document is the outcome of steps that have ended.
 func (w *work) document(left steps.Left) jobs.Outcome {
 	cancelled := problem.CodeOf(w.failure) == "step.cancelled"
-	return w.outcome.Document(w.job.Job, cancelled, left, w.about())
+	o := w.outcome.Document(w.job.Job, cancelled, left, w.about())
+	w.maskOutputs(o.Steps)
+	if o.Rollback != nil {
+		w.maskOutputs(o.Rollback.Steps)
+	}
+	return o
+}
+
+// maskOutputs masks what scripts gave to each other, which until then is as later scripts saw it: the executor does not
+// know what scripts have asked to be masked.
+func (w *work) maskOutputs(records []evidence.Step) {
+	for i, s := range records {
+		if s.Outputs != nil {
+			records[i].Outputs = w.masker.Values(s.Outputs)
+		}
+	}
 }
 
 // refused is the outcome of a job that is not begun: nothing was executed.

@@ -54,7 +54,13 @@ func (j Job) interruptedUndo(steps []evidence.Step, record func(Step) *evidence.
 	current := false
 	for i, s := range slices.Backward(j.Plan) {
 		begun := s.Do == Revert || steps[i].Attempts > 0 || steps[i].Status == evidence.StepSkipped
-		if s.Undo == "" || !begun && s.Do != Undone {
+		switch {
+		case !begun && s.Do != Undone:
+			continue
+		case s.Undo == "":
+			if begun {
+				u.add(script{Step: s})
+			}
 			continue
 		}
 		undo := undoOf(s)

@@ -25,6 +25,8 @@ type Budget struct {
 	Reserve  time.Duration    // kept for the evidence
 	Detached bool             // there are other invocations, which may have more time
 	Now      func() time.Time // for times that are stored
+	// StopAt returns when steps stop whose run ends at a time; nil: then.
+	StopAt func(end time.Time) time.Time
 }
 
 // Bound limits a run that began at start to a deadline that leaves time for the evidence. It refuses a run of which no
@@ -35,6 +37,9 @@ func (b Budget) Bound(
 	end := start.Add(runTime)
 	if hard, ok := ctx.Deadline(); ok && hard.Add(-b.Reserve).Before(end) {
 		end = hard.Add(-b.Reserve)
+	}
+	if b.StopAt != nil {
+		end = b.StopAt(end)
 	}
 	if time.Until(end) <= steps.Grace {
 		return nil, nil, b.NoTime(killAt)
