@@ -108,7 +108,7 @@ var arrows = map[string]string{
 	"internal/localoci/events":  "internal/localoci/faults internal/localoci/index internal/localoci/tenancy",
 	"internal/localoci/faults":  "",
 	"internal/localoci/functions": `
-		internal/iam internal/localoci/answer internal/localoci/gateway internal/localoci/tenancy`,
+		internal/iam internal/localoci/answer internal/localoci/faults internal/localoci/gateway`,
 	"internal/localoci/gateway": `
 		internal/iam internal/localoci/answer internal/localoci/faults internal/localoci/tenancy`,
 	"internal/localoci/index":     "",

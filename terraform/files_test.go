@@ -41,31 +41,56 @@ var elsewhere = map[string]string{
 	"CEMLI_SIGNING_KEY": "belongs to a feature that the function does not have yet, and is refused",
 }
 
-// Terraform can set every variable that the function knows, and no other.
-func TestFunctionConfiguration(t *testing.T) {
-	file, err := parser.ParseFile(token.NewFileSet(), "../config.go", nil, 0)
+// known are the variables of the function that its configuration reads.
+func known(t *testing.T) []string {
+	t.Helper()
+	files, err := filepath.Glob("../config*.go")
 	if err != nil {
 		t.Fatal(err)
 	}
 	variable := regexp.MustCompile(`^(CEMLI_[A-Z_]+[A-Z]|RESULTS_BUCKET)$`)
 	var known []string
-	ast.Inspect(file, func(n ast.Node) bool {
-		if lit, ok := n.(*ast.BasicLit); ok && lit.Kind == token.STRING {
-			text, err := strconv.Unquote(lit.Value)
-			if err == nil && variable.MatchString(text) && elsewhere[text] == "" {
-				known = append(known, text)
-			}
+	for _, name := range files {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
 		}
-		return true
-	})
-	slices.Sort(known)
-	known = slices.Compact(known)
-	if len(known) < 10 {
-		t.Fatalf("config.go has only %q", known)
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			if lit, ok := n.(*ast.BasicLit); ok && lit.Kind == token.STRING {
+				text, err := strconv.Unquote(lit.Value)
+				if err == nil && variable.MatchString(text) && elsewhere[text] == "" {
+					known = append(known, text)
+				}
+			}
+			return true
+		})
 	}
-	set := names(`(?m)^    ((?:CEMLI|RESULTS)_[A-Z_]+) += `, read(t, "modules/function/main.tf"))
-	if diff := cmp.Diff(known, set); diff != "" {
-		t.Errorf("config.go (-) and modules/function (+) differ:\n%s", diff)
+	slices.Sort(known)
+	if known = slices.Compact(known); len(known) < 10 {
+		t.Fatalf("%q have only %q", files, known)
+	}
+	return known
+}
+
+// Terraform can set every variable that the function knows, as executor or as runner, and no other; a runner has
+// nothing of the executor's.
+func TestFunctionConfiguration(t *testing.T) {
+	const variable = `(?m)^    ((?:CEMLI|RESULTS)_[A-Z_]+) += `
+	runner := names(variable, read(t, "modules/runner/main.tf"))
+	runners := regexp.MustCompile(
+		`^CEMLI_(LIMIT_(PACKAGE_BYTES|FILE_BYTES|TOTAL_BYTES|ENTRIES|RATIO)|LOG_OUTPUT|ROLE|SANDBOX)$`)
+	for _, name := range runner {
+		if !runners.MatchString(name) {
+			t.Errorf("modules/runner sets %s, which is an executor's", name)
+		}
+	}
+	set := append(names(variable, read(t, "modules/function/main.tf")), runner...)
+	slices.Sort(set)
+	if diff := cmp.Diff(known(t), slices.Compact(set)); diff != "" {
+		t.Errorf("config*.go (-) and modules/function and modules/runner (+) differ:\n%s", diff)
 	}
 }
 
@@ -312,8 +337,14 @@ func tooMuch(who, verb, what, where string) string {
 	case what == "log-content" && !strings.Contains(where, "target.loggroup.id="):
 		return "it is about one log group"
 	case strings.HasPrefix(what, "fn-") && what != "fn-app" &&
-		!strings.Contains(where, "target.function.id='${function_id}'"):
+		!strings.Contains(where, "target.function.id='${function_id}'") &&
+		!strings.Contains(where, "target.function.id='${runner_function_id}'"):
 		return "it is about one function"
+	case what == "buckets" && changes &&
+		where != "all {target.bucket.name='${jobs_bucket}', request.permission='PAR_MANAGE'}":
+		return "of buckets nothing is changed but mailboxes made"
+	case strings.Contains(where, "${jobs_bucket}") && strings.Contains(where, "DELETE"):
+		return "a runner has what the executor has there, and deletes nothing"
 	case what == "secret-bundles" && who != "dynamic-group ${function_group}" &&
 		!strings.Contains(where, "target.secret.id=") &&
 		!slices.Contains([]string{"any {${token_secrets}}", "any {${build_secrets}}"}, where):
@@ -368,10 +399,13 @@ var waits = map[string]string{
 	"modules/vault.oci_kms_key.this": "endpoint",
 	// InsufficientServicePermissions: https://docs.oracle.com/en-us/iaas/Content/Object/Tasks/encryption.htm
 	"modules/storage.oci_objectstorage_bucket.this": "key_policies",
+	"modules/storage.oci_objectstorage_bucket.jobs": "key_policies",
 	// the same: https://docs.oracle.com/en-us/iaas/Content/Object/Tasks/usinglifecyclepolicies.htm
 	"modules/storage.oci_objectstorage_object_lifecycle_policy.results": "lifecycle_policies",
 	"modules/storage.oci_objectstorage_object_lifecycle_policy.state":   "lifecycle_policies",
+	"modules/storage.oci_objectstorage_object_lifecycle_policy.jobs":    "lifecycle_policies",
 	"modules/function.oci_functions_function.this":                      "image_policies",
+	"modules/runner.oci_functions_function.this":                        "image_policies",
 }
 
 func TestWaits(t *testing.T) {

@@ -22,6 +22,23 @@ locals {
   # otherwise destroy the function with all that runs it.
   has_function = var.create_function
 
+  # By label, and as the function is told of them, the default first. Without any scripts run
+  # in the function itself.
+  runners        = var.apart ? var.runners : {}
+  apart          = length(local.runners) > 0
+  default_runner = coalesce(var.default_runner, contains(keys(local.runners), "default") ? "default" : try(keys(local.runners)[0], "none"))
+  labels         = concat([for label in keys(local.runners) : label if label == local.default_runner], [for label in keys(local.runners) : label if label != local.default_runner])
+
+  # Not below the environment's own, since what is granted there holds below it, too.
+  create_runners_compartment = local.apart && var.runners_compartment_ocid == ""
+  runners_compartment_id     = local.create_runners_compartment ? module.runners_compartment[0].id : (local.apart ? var.runners_compartment_ocid : null)
+
+  # Those that bring no subnets get one of the created network.
+  runner_subnets = { for label, runner in local.runners : label => {
+    cidr   = runner.cidr
+    egress = runner.egress == null ? var.egress : runner.egress
+  } if length(runner.subnet_ocids) == 0 }
+
   vault_id               = var.create_vault ? module.vault[0].vault_id : (var.vault_id == "" ? null : var.vault_id)
   secrets_compartment_id = var.create_vault ? local.compartment_id : (var.secrets_compartment_ocid == "" ? null : var.secrets_compartment_ocid)
   storage_key_id         = var.create_vault && var.storage_key ? module.vault[0].storage_key_id : (var.storage_key_id == "" ? null : var.storage_key_id)
@@ -44,6 +61,30 @@ resource "terraform_data" "workspace" {
       condition     = var.silence_hours * 60 >= 2 * var.sweep_minutes
       error_message = "The alarm on silence would fire between two sweeps: silence_hours is at least twice sweep_minutes."
     }
+    precondition {
+      condition     = !local.apart || contains(keys(local.runners), local.default_runner)
+      error_message = "default_runner is ${var.default_runner}, which is no label of runners."
+    }
+    # Below the tenancy all others are.
+    precondition {
+      condition     = !local.create_runners_compartment || var.create_compartment || !startswith(var.compartment_ocid, "ocid1.tenancy.")
+      error_message = "The environment is in the tenancy itself, and no compartment is beside it: what it grants would hold for runners, too. Use create_compartment=true."
+    }
+    precondition {
+      condition     = length(var.subnet_ocids) == 0 || length(local.runner_subnets) == 0
+      error_message = "With subnets that exist each runner has subnet_ocids of its own; missing: ${join(", ", keys(local.runner_subnets))}."
+    }
+    precondition {
+      condition     = length(setintersection(var.subnet_ocids, flatten(values(local.runners)[*].subnet_ocids))) == 0
+      error_message = "A runner is in a subnet of the executor's: it has one of its own."
+    }
+    # A runner refuses a job that it could not finish.
+    precondition {
+      condition = alltrue([for runner in values(local.runners) :
+        coalesce(runner.timeout_seconds, 300) >= var.function_timeout_seconds && coalesce(runner.detached_timeout_seconds, 3600) >= var.function_detached_timeout_seconds
+      ])
+      error_message = "A runner has less time than the executor, and would refuse its jobs: timeout_seconds and detached_timeout_seconds are at least function_timeout_seconds and function_detached_timeout_seconds."
+    }
   }
 }
 
@@ -65,6 +106,28 @@ module "compartment" {
   defined_tags = local.defined_tags
 }
 
+# Its parent is where the environment's compartment is.
+data "oci_identity_compartment" "environment" {
+  count    = local.create_runners_compartment && !var.create_compartment ? 1 : 0
+  provider = oci.home
+
+  id = var.compartment_ocid
+}
+
+module "runners_compartment" {
+  source = "./modules/compartment"
+  count  = local.create_runners_compartment ? 1 : 0
+  providers = {
+    oci = oci.home
+  }
+
+  parent_id    = var.create_compartment ? var.compartment_ocid : data.oci_identity_compartment.environment[0].compartment_id
+  name         = "${local.prefix}-runners"
+  description  = "cemli-executor, ${var.environment}: functions that run scripts, and are granted nothing"
+  tags         = local.tags
+  defined_tags = local.defined_tags
+}
+
 module "network" {
   source = "./modules/network"
   count  = length(var.subnet_ocids) == 0 ? 1 : 0
@@ -73,9 +136,13 @@ module "network" {
   name           = local.prefix
   cidr           = var.network_cidr
   nat_gateway    = var.nat_gateway
-  egress         = var.egress
-  tags           = local.tags
-  defined_tags   = local.defined_tags
+  egress         = local.apart ? [] : var.egress
+
+  runners_compartment_id = local.runners_compartment_id
+  runners                = local.runner_subnets
+
+  tags         = local.tags
+  defined_tags = local.defined_tags
 }
 
 module "vault" {
@@ -103,6 +170,7 @@ module "storage" {
   key_policy_ids         = module.iam.encryption_policy_ids
   lifecycle_policy_ids   = module.iam.policy_ids
   settle_seconds         = var.settle_seconds
+  jobs_bucket_name       = var.jobs_bucket_name
   results_retention_days = var.results_retention_days
   results_locked_from    = var.results_locked_from == "" ? null : var.results_locked_from
   run_files_archive_days = var.run_files_archive_days
@@ -110,6 +178,33 @@ module "storage" {
   state_versions_days    = var.state_versions_days
   tags                   = local.tags
   defined_tags           = local.defined_tags
+}
+
+# A function each, in an application of its own, as packages that name different ones must not meet.
+module "runner" {
+  source   = "./modules/runner"
+  for_each = local.runners
+
+  compartment_id             = local.runners_compartment_id
+  environment                = var.environment
+  label                      = each.key
+  subnet_ids                 = length(each.value.subnet_ocids) == 0 ? [module.network[0].runner_subnet_ids[each.key]] : each.value.subnet_ocids
+  network_security_group_ids = length(each.value.subnet_ocids) == 0 ? [module.network[0].runner_network_security_group_ids[each.key]] : each.value.network_security_group_ocids
+
+  image_policy_ids         = module.iam.images_policy_ids
+  settle_seconds           = var.settle_seconds
+  create                   = local.has_function
+  image                    = var.function_image
+  image_digest             = var.function_image_digest == "" ? null : var.function_image_digest
+  memory_mb                = coalesce(each.value.memory_mb, var.function_memory_mb)
+  timeout_seconds          = coalesce(each.value.timeout_seconds, 300)
+  detached_timeout_seconds = coalesce(each.value.detached_timeout_seconds, 3600)
+  provisioned_concurrency  = each.value.provisioned_concurrency
+  sandbox                  = each.value.sandbox
+  limits                   = var.limits
+  log_output               = each.value.log_output
+  tags                     = local.tags
+  defined_tags             = local.defined_tags
 }
 
 module "function" {
@@ -147,6 +242,9 @@ module "function" {
   reserve                 = var.reserve
   limits                  = var.limits
 
+  apart                       = local.apart
+  runner                      = local.apart && local.has_function ? join(",", [for label in local.labels : "${label}=function:${module.runner[label].function_id}"]) : null
+  jobs_bucket                 = module.storage.jobs_bucket
   accept_readable_credentials = var.accept_readable_credentials
   tags                        = local.tags
   defined_tags                = local.defined_tags
@@ -196,6 +294,9 @@ module "observability" {
   alarms                 = local.has_function
   function_id            = module.function.function_id
   packages_bucket        = module.storage.packages_bucket
+  jobs_bucket            = local.apart ? module.storage.jobs_bucket : null
+  runners_compartment_id = local.runners_compartment_id
+  runners                = { for label, runner in module.runner : label => { application_id = runner.application_id, function_id = runner.function_id } }
   deploys                = var.create_devops
   devops_project_id      = one(module.devops[*].project_id)
   log_retention_days     = var.log_retention_days
@@ -233,6 +334,7 @@ module "devops" {
   topic_id        = module.observability.failures_topic_id
   function_exists = local.has_function
   function_id     = module.function.function_id
+  runners         = { for label, runner in module.runner : label => runner.function_id }
   image_path      = local.image_path
   approvals       = var.approvals
   build           = var.build
@@ -284,6 +386,7 @@ module "iam" {
     policies  = var.policies_group == "" ? null : var.policies_group
     auditors  = var.auditors_group == "" ? null : var.auditors_group
   }
+  runner_function_ids = local.has_function ? [for runner in module.runner : runner.function_id] : []
   values = {
     packages_bucket          = module.storage.packages_bucket
     results_bucket           = module.storage.results_bucket
@@ -304,6 +407,10 @@ module "iam" {
     log_group_id             = module.observability.log_group_id
     uploads_log_group_id     = module.observability.uploads_log_group_id
     write_log_group_id       = var.record_uploaders ? module.observability.uploads_log_group_id : null
+    runner_log_group_id      = module.observability.runner_log_group_id
+    runner_compartment_id    = local.runners_compartment_id
+    jobs_bucket              = local.apart ? module.storage.jobs_bucket : null
+    lifecycle_jobs_bucket    = module.storage.jobs_bucket
   }
   tags         = local.tags
   defined_tags = local.defined_tags

@@ -10,6 +10,7 @@ output "buckets" {
     results  = module.storage.results_bucket
     state    = module.storage.state_bucket
     policies = module.storage.policies_bucket
+    jobs     = module.storage.jobs_bucket
   }
 }
 
@@ -21,6 +22,26 @@ output "results_retention_days" {
 output "function_id" {
   description = "OCID of the function; null as long as it is not created."
   value       = module.function.function_id
+}
+
+output "runner_ids" {
+  description = "OCIDs of the runners, by label; null each as long as they are not created."
+  value       = { for label, runner in module.runner : label => runner.function_id }
+}
+
+output "runners" {
+  description = "Where scripts run, as the function is told, the default first; here: in the function itself."
+  value       = lookup(module.function.config, "CEMLI_RUNNER", "here")
+}
+
+output "runners_compartment_id" {
+  description = "OCID of the compartment of runners; null if there are none."
+  value       = local.runners_compartment_id
+}
+
+output "runner_log_group_id" {
+  description = "OCID of the log group of runners; null if there are none."
+  value       = module.observability.runner_log_group_id
 }
 
 output "function_config" {

@@ -159,6 +159,51 @@ var breaches = []struct {
 		`each.key == "results" ? [var.results_retention_days] : []`, "[]", "the results bucket has a retention rule",
 		nil,
 	},
+	{
+		"everybody's functions invoke the runner", "modules/iam", "statements.json",
+		"Allow dynamic-group ${function_group} to use fn-invocation in compartment id ${runner_compartment_id}",
+		"Allow dynamic-group ${deploy_group} to use fn-invocation in compartment id ${runner_compartment_id}",
+		"the executor invokes each runner", nil,
+	},
+	{
+		"runners are taken for the executor", "modules/iam", "main.tf",
+		`ALL {resource.type='${type}', resource.compartment.id='${var.compartment_id}'}`,
+		`ANY {resource.type='${type}'}`, "no dynamic group takes what is in the runners' compartment", nil,
+	},
+	{
+		"runners are beside the executor", ".", "main.tf",
+		"= local.create_runners_compartment ? module.runners_compartment[0].id :",
+		"= local.create_runners_compartment ? local.compartment_id :", "they need one of their own",
+		[]string{"test", "-filter=tests/apart.tftest.hcl"},
+	},
+	{
+		"a runner reaches what is the executor's", "modules/network", "main.tf",
+		"destination               = local.object_storage.cidr_block",
+		"destination               = local.oracle_services.cidr_block", "a runner reaches Object Storage alone", nil,
+	},
+	{
+		"the executor reaches what is the runner's", ".", "main.tf", "local.apart ? [] : var.egress", "var.egress",
+		"the executor reaches Oracle's services only",
+		[]string{"test", "-filter=tests/apart.tftest.hcl"},
+	},
+	{
+		"the runner knows the executor's buckets", "modules/runner", "main.tf", `CEMLI_ROLE                = "runner"`,
+		`CEMLI_ROLE = "runner", RESULTS_BUCKET = "x"`, "a runner knows its role and nothing else", nil,
+	},
+	{
+		"jobs keep versions", "modules/storage", "main.tf", `versioning            = "Disabled"`,
+		`versioning            = "Enabled"`, "without versions, which would stay", nil,
+	},
+	{
+		"the executor is deployed before its runner", "modules/devops", "main.tf",
+		"length(var.runners) > 0 ? [for stage", "false ? [for stage", "only when all of them have it", nil,
+	},
+	{
+		"runs are counted from what scripts write", "modules/observability", "main.tf",
+		`log_id         = oci_logging_log.this["function"].id`,
+		`log_id         = try(oci_logging_log.runner["default"].id, oci_logging_log.this["function"].id)`,
+		"runs are counted from the executor's log only", nil,
+	},
 	{"a public bucket", "modules/storage", "main.tf", "NoPublicAccess", "ObjectRead", "no bucket may be public", nil},
 	{
 		"no approval stage", "modules/devops", "main.tf", "var.approvals > 0 ?", "false ?",

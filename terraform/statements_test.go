@@ -27,6 +27,11 @@ var gives = map[string]string{
 	"statements.json read_write_log": "LOG_CONTENT_READ",
 	"statements.json find_itself":    "FN_FUNCTION_LIST FN_FUNCTION_READ",
 	"statements.json invoke_itself":  "FN_INVOCATION",
+	"statements.json find_runner":    "FN_FUNCTION_LIST FN_FUNCTION_READ",
+	"statements.json invoke_runner":  "FN_INVOCATION",
+	// A pre-authenticated request gives whoever has its address what its maker may do, so nothing is deleted here.
+	"statements.json exchange_jobs":  "OBJECT_CREATE OBJECT_INSPECT OBJECT_OVERWRITE OBJECT_READ",
+	"statements.json open_mailboxes": "PAR_MANAGE",
 
 	"images.json images": "REPOSITORY_INSPECT REPOSITORY_READ",
 	// A key that buckets are encrypted with is never taken out of its vault.
@@ -43,20 +48,23 @@ var gives = map[string]string{
 	"services.json failure_destination":   "ONS_TOPIC_PUBLISH",
 	"services.json lifecycle_state":       everyObject,
 	"services.json lifecycle_results":     everyObject,
+	"services.json lifecycle_jobs":        everyObject,
 	"services.json connector_reads_logs":  "LOG_CONTENT_READ",
 	"services.json connector_reads_audit": "AUDIT_EVENT_READ",
 	"services.json connector_counts":      "METRIC_INSPECT METRIC_READ METRIC_WRITE",
 	"services.json connector_alerts":      "ONS_TOPIC_PUBLISH",
 
-	"devops.json deploy_reads_project":     "DEVOPS_*_INSPECT DEVOPS_*_READ",
-	"devops.json deploy_updates_function":  "FN_FUNCTION_READ FN_FUNCTION_UPDATE",
-	"devops.json deploy_reads_application": "FN_APP_LIST FN_APP_READ",
-	"devops.json deploy_checks_function":   "FN_INVOCATION",
-	"devops.json deploy_reads_image":       "REPOSITORY_INSPECT REPOSITORY_READ",
-	"devops.json deploy_notifies":          "ONS_TOPIC_PUBLISH",
-	"devops.json build_reads_project":      "DEVOPS_*_INSPECT DEVOPS_*_READ",
-	"devops.json build_deploys":            deployments,
-	"devops.json build_pushes_image":       "REPOSITORY_CREATE REPOSITORY_INSPECT REPOSITORY_READ REPOSITORY_UPDATE",
+	"devops.json deploy_reads_project":            "DEVOPS_*_INSPECT DEVOPS_*_READ",
+	"devops.json deploy_updates_function":         "FN_FUNCTION_READ FN_FUNCTION_UPDATE",
+	"devops.json deploy_reads_application":        "FN_APP_LIST FN_APP_READ",
+	"devops.json deploy_updates_runner":           "FN_FUNCTION_READ FN_FUNCTION_UPDATE",
+	"devops.json deploy_reads_runner_application": "FN_APP_LIST FN_APP_READ",
+	"devops.json deploy_checks_function":          "FN_INVOCATION",
+	"devops.json deploy_reads_image":              "REPOSITORY_INSPECT REPOSITORY_READ",
+	"devops.json deploy_notifies":                 "ONS_TOPIC_PUBLISH",
+	"devops.json build_reads_project":             "DEVOPS_*_INSPECT DEVOPS_*_READ",
+	"devops.json build_deploys":                   deployments,
+	"devops.json build_pushes_image":              "REPOSITORY_CREATE REPOSITORY_INSPECT REPOSITORY_READ REPOSITORY_UPDATE",
 	"devops.json build_delivers_artifacts": "GENERIC_ARTIFACT_CREATE GENERIC_ARTIFACT_INSPECT " +
 		"GENERIC_ARTIFACT_READ GENERIC_ARTIFACT_UPDATE",
 	"devops.json build_notifies":              "ONS_TOPIC_PUBLISH",
@@ -82,6 +90,7 @@ var gives = map[string]string{
 	"people.json operators_find_function":     "FN_FUNCTION_LIST FN_FUNCTION_READ",
 	"people.json operators_invoke":            "FN_INVOCATION",
 	"people.json operators_read_log":          "LOG_CONTENT_READ",
+	"people.json operators_read_runner_log":   "LOG_CONTENT_READ",
 	"people.json policies_written":            "OBJECT_CREATE OBJECT_INSPECT OBJECT_OVERWRITE OBJECT_READ",
 	"people.json policies_see_bucket":         "BUCKET_INSPECT BUCKET_READ",
 	"people.json auditors_read_objects":       "OBJECT_INSPECT OBJECT_READ",
@@ -204,14 +213,74 @@ func TestWhoReadsWhichObjects(t *testing.T) {
 func TestLogsAreReadByGroup(t *testing.T) {
 	for name, group := range map[string]string{
 		"auditors_read_write_log": "uploads_log_group_id", "operators_read_log": "log_group_id",
-		"connector_reads_logs": "log_group_id",
-		"read_write_log":       "write_log_group_id",
+		"connector_reads_logs": "log_group_id", "operators_read_runner_log": "runner_log_group_id",
+		"read_write_log": "write_log_group_id",
 	} {
 		i := slices.IndexFunc(entries(t), func(e entry) bool { return e.Name == name })
 		if i < 0 {
 			t.Errorf("there is no statement %s", name)
 		} else if !strings.Contains(entries(t)[i].Statement, "target.loggroup.id='${"+group+"}'") {
 			t.Errorf("%s is not held to %s: %s", name, group, entries(t)[i].Statement)
+		}
+	}
+}
+
+// who is the principal of a statement, without "Allow".
+func (e entry) who() string {
+	who, _, _ := strings.Cut(strings.TrimPrefix(e.Statement, "Allow "), " to ")
+	return who
+}
+
+// about are the statements that name something, and whose they are.
+func about(t *testing.T, rule string) map[string]string {
+	t.Helper()
+	found := map[string]string{}
+	for _, e := range entries(t) {
+		if regexp.MustCompile(rule).MatchString(e.Statement) {
+			found[e.Name] = e.who()
+		}
+	}
+	return found
+}
+
+// A runner is granted nothing, and nobody but the executor calls it: what is given in its compartment is what the
+// executor and the pipeline need.
+func TestRunnersAreGrantedNothing(t *testing.T) {
+	want := map[string]string{
+		"find_runner": "dynamic-group ${function_group}", "invoke_runner": "dynamic-group ${function_group}",
+		"deploy_updates_runner":           "dynamic-group ${deploy_group}",
+		"deploy_reads_runner_application": "dynamic-group ${deploy_group}",
+	}
+	if diff := cmp.Diff(want, about(t, `\$\{runner_(compartment|function)_id\}`)); diff != "" {
+		t.Errorf("statements about runners that should be (-) and are (+):\n%s", diff)
+	}
+	for _, e := range entries(t) {
+		invokes := slices.Contains(e.read(t).Permissions(), "FN_INVOCATION")
+		if invokes && strings.Contains(e.Statement, "${runner_") && e.Name != "invoke_runner" {
+			t.Errorf("%s invokes a runner, too: %s", e.Name, e.Statement)
+		}
+		if strings.Contains(e.Statement, "request.principal.type='fnfunc'") {
+			t.Errorf("%s gives every function something: %s", e.Name, e.Statement)
+		}
+	}
+}
+
+// Who may do what with the bucket of jobs: the executor, and the rule that empties it.
+func TestJobsAreTheExecutorsAlone(t *testing.T) {
+	want := map[string]string{
+		"exchange_jobs": "dynamic-group ${function_group}", "open_mailboxes": "dynamic-group ${function_group}",
+		"lifecycle_jobs": "service objectstorage-${region}",
+	}
+	if diff := cmp.Diff(want, about(t, `jobs_bucket\}`)); diff != "" {
+		t.Errorf("statements about jobs that should be (-) and are (+):\n%s", diff)
+	}
+	for _, e := range entries(t) {
+		named := strings.Contains(e.Statement, "jobs_bucket}'")
+		switch permissions := e.read(t).Permissions(); {
+		case slices.Contains(permissions, "PAR_MANAGE") && !named && !strings.HasPrefix(e.Name, "lifecycle_"):
+			t.Errorf("%s makes pre-authenticated requests elsewhere: %s", e.Name, e.Statement)
+		case slices.Contains(permissions, "OBJECT_READ") && !strings.Contains(e.Statement, "target.bucket.name="):
+			t.Errorf("%s reads objects of every bucket, of jobs too: %s", e.Name, e.Statement)
 		}
 	}
 }

@@ -132,7 +132,7 @@ variable "nat_gateway" {
 }
 
 variable "egress" {
-  description = "What scripts may connect to besides Oracle services: TCP, one port each."
+  description = "What scripts may connect to: TCP, one port each. Besides that a runner reaches Object Storage, and scripts in the function Oracle's services."
   type = list(object({
     cidr        = string
     port        = number
@@ -142,6 +142,17 @@ variable "egress" {
 }
 
 # Storage
+
+variable "jobs_bucket_name" {
+  description = "Name of the bucket for the mailboxes of jobs; empty: cemli-ENVIRONMENT-jobs."
+  type        = string
+  default     = ""
+
+  validation {
+    condition     = can(regex("^[A-Za-z0-9._-]{0,256}$", var.jobs_bucket_name))
+    error_message = "jobs_bucket_name has letters, digits, dots, hyphens and underscores."
+  }
+}
 
 variable "results_retention_days" {
   description = "How long nobody can change or delete evidence."
@@ -353,9 +364,62 @@ variable "policy_object" {
 }
 
 variable "accept_readable_credentials" {
-  description = "Whether scripts may run where they can read the function's own credentials: true sets CEMLI_SANDBOX to basic; with false it is isolated, and where the kernel of OCI Functions has no Landlock nothing runs. The probe tells."
+  description = "Only where scripts run in the function itself (apart=false), and then without a default, as it is a decision: whether they may although they can read its credentials. With false nothing runs where the kernel of OCI Functions has no Landlock; the probe tells."
   type        = bool
-  nullable    = false
+  default     = null
+}
+
+variable "apart" {
+  description = "Whether scripts run in runners, functions that are granted nothing; false: in the function itself, whose credentials are there."
+  type        = bool
+  default     = true
+}
+
+variable "runners" {
+  description = "The runners, by label; none: as with apart=false. Several for packages that must not meet: a package names one by runs_on, and the policy's runners say which may. Memory is the function's unless it is said. Without egress a runner has that of the environment; with subnets that exist it has some of its own."
+  type = map(object({
+    memory_mb                = optional(number)
+    timeout_seconds          = optional(number)
+    detached_timeout_seconds = optional(number)
+    provisioned_concurrency  = optional(number, 0)
+    sandbox                  = optional(string, "")
+    log_output               = optional(string, "")
+    cidr                     = optional(string, "10.0.1.0/24")
+    egress = optional(list(object({
+      cidr        = string
+      port        = number
+      description = string
+    })))
+    subnet_ocids                 = optional(list(string), [])
+    network_security_group_ocids = optional(list(string), [])
+  }))
+  default = { default = {} }
+
+  validation {
+    condition     = alltrue([for label in keys(var.runners) : can(regex("^[a-z0-9-]{1,32}$", label))])
+    error_message = "A label has 1 to 32 lower-case letters, digits and hyphens."
+  }
+  validation {
+    condition     = alltrue([for id in flatten(values(var.runners)[*].subnet_ocids) : startswith(id, "ocid1.subnet.")])
+    error_message = "Each of subnet_ocids is the OCID of a subnet."
+  }
+}
+
+variable "default_runner" {
+  description = "Label of the runner for packages that name none; empty: default, or the first."
+  type        = string
+  default     = ""
+}
+
+variable "runners_compartment_ocid" {
+  description = "OCID of an existing compartment for runners and nothing else, not below the environment's; empty: one is created beside that."
+  type        = string
+  default     = ""
+
+  validation {
+    condition     = var.runners_compartment_ocid == "" || startswith(var.runners_compartment_ocid, "ocid1.compartment.")
+    error_message = "runners_compartment_ocid is the OCID of a compartment."
+  }
 }
 
 variable "notify" {

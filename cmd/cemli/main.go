@@ -27,6 +27,7 @@ import (
 
 func main() {
 	sandbox.Dispatch()
+	localcmd.Dispatch()
 	ctx, end := interruptible()
 	os.Exit(run(ctx, os.Args[1:], newPipe(os.Stdout, end), newPipe(os.Stderr, end)))
 }

@@ -10,11 +10,13 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"cemli-executor/internal/cli/localcmd"
 	"cemli-executor/internal/sandbox"
 )
 
 func TestMain(m *testing.M) {
 	sandbox.Dispatch()
+	localcmd.Dispatch()
 	testscript.Main(m, map[string]func(){"cemli": main})
 }
 

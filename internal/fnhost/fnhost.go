@@ -5,7 +5,8 @@
 //
 // It does not confine the function beyond a process of its own: an instance has its own folders and, when the host
 // runs as root, an unprivileged user, which instances may share. Its /tmp is the folder that TMPDIR names, because
-// instances share the machine. No process of an instance outlives it, and no instance the host.
+// instances share the machine. With Config.Init it is closed in as in a container, where it can be. No process of an
+// instance outlives it, and no instance the host.
 package fnhost
 
 import (
@@ -14,6 +15,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"sync"
 	"time"
 )
@@ -39,6 +41,10 @@ const (
 	maxSettings = 4 << 10 // configuration, keys and values together
 )
 
+// FirstUser is the first of the users of instances when the host runs as root, from a range set aside for dynamically
+// created users.
+const FirstUser = 61184
+
 // Config says what to run and how. Fields are required unless noted.
 type Config struct {
 	Binary    string
@@ -50,6 +56,15 @@ type Config struct {
 	// SharedUser: when the host runs as root, all instances run as one user, as the containers of a Fn server do;
 	// otherwise each has a user of its own.
 	SharedUser bool
+	// FirstUser is the user of the first instance, or of all, when the host runs as root, and those that follow are the
+	// users of the others. Optional: FirstUser.
+	FirstUser int
+	// Init: an instance is below an init of the function's user, which lives as long as the instance. Where the host
+	// runs as root the two are closed in as in a container of OCI's: they see no other process, and can write to a /tmp
+	// and a /dev/shm of their own and to nothing else. A program that uses it must begin with Dispatch.
+	Init bool
+	// Under goes before the command of an init, optional: tests pretend another kernel.
+	Under []string
 	// Late, if not nil, gives settings that are known only when an instance starts.
 	Late func() map[string]string
 	// The ids in the function's environment.
@@ -59,8 +74,8 @@ type Config struct {
 	Credentials func() (Credentials, error)
 	// Log receives what the function writes to stdout and stderr, in whole lines.
 	Log io.Writer
-	// Wrap, if not nil, returns the command that runs the binary of an instance with the folder dir: tests put the
-	// process into a control group or mount its /tmp.
+	// Wrap, if not nil, returns the command that runs the binary of an instance with the folder dir, instead of an
+	// init, too: tests put the process into a control group or mount its /tmp.
 	Wrap func(dir, binary string) []string
 }
 
@@ -91,6 +106,8 @@ type Host struct {
 	config  Config
 	dir     string
 	remove  func() error // removes dir
+	alive   *os.File     // is at its end when this process is
+	living  *os.File     // the other end
 	binary  string
 	log     *lineWriter
 	ctx     context.Context

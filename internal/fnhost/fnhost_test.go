@@ -35,8 +35,10 @@ var function = sync.OnceValues(func() (string, error) {
 	return path, cmd.Run()
 })
 
-// TestMain is also the host that TestNoInstanceOutlivesTheHost kills.
+// TestMain is also the hosts that tests kill, and the inits.
 func TestMain(m *testing.M) {
+	testkit.PretendKernel()
+	fnhost.Dispatch()
 	if binary := os.Getenv("FNHOST_TEST_HOST"); binary != "" {
 		host(binary, os.Getenv("FNHOST_TEST_FILE"))
 		return
@@ -345,7 +347,10 @@ func TestConfigurationIsBounded(t *testing.T) {
 
 // host starts an instance and waits to be killed.
 func host(binary, file string) {
-	h, err := fnhost.New(fnhost.Config{Binary: binary, Instances: 1, Timeout: time.Minute, Log: os.Stderr})
+	h, err := fnhost.New(fnhost.Config{
+		Binary: binary, Instances: 1, MemoryMB: 256, Timeout: time.Minute, Log: os.Stderr,
+		Init: os.Getenv("FNHOST_TEST_INIT") != "",
+	})
 	if err != nil {
 		panic(err)
 	}

@@ -16,10 +16,6 @@ import (
 	"cemli-executor/internal/scratch"
 )
 
-// firstUser is the first of the user ids of instances when the host runs as root, from a range set aside for
-// dynamically created users.
-const firstUser = 61184
-
 // maxSocket is the longest path that a unix socket can have, with room to spare.
 const maxSocket = 100
 
@@ -60,7 +56,12 @@ func (h *Host) furnish() error {
 		return err
 	}
 	h.binary = filepath.Join(h.dir, "function")
-	return copyFile(h.binary, h.config.Binary)
+	if err := copyFile(h.binary, h.config.Binary); err != nil {
+		return err
+	}
+	var err error
+	h.alive, h.living, err = os.Pipe()
+	return err
 }
 
 // copyFile copies a program to where every user can run it.
@@ -91,6 +92,7 @@ func (h *Host) Close() error {
 		case <-h.cold:
 		}
 	}
+	_, _ = h.alive.Close(), h.living.Close() // nothing was written
 	return h.remove()
 }
 

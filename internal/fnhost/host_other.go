@@ -18,6 +18,9 @@ func New(Config) (*Host, error) {
 // Close does nothing.
 func (h *Host) Close() error { return nil }
 
+// Dispatch does nothing.
+func Dispatch() {}
+
 type instance struct{}
 
 func (*instance) call(context.Context, Call) (Answer, error) { return Answer{}, ErrStart }

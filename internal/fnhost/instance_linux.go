@@ -3,6 +3,7 @@ package fnhost
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -47,7 +48,7 @@ func newInstance(h *Host, n int) *instance {
 		if h.config.SharedUser {
 			n = 0
 		}
-		id := uint32(firstUser + n) // #nosec G115 -- small
+		id := uint32(cmp.Or(h.config.FirstUser, FirstUser) + n) // #nosec G115 -- small
 		i.user = &syscall.Credential{Uid: id, Gid: id}
 	}
 	return i
@@ -212,6 +213,9 @@ func (i *instance) environment() []string {
 		"OCI_REGION_METADATA": `{"realmDomainComponent":"oraclecloud.com","realmKey":"oc1","regionIdentifier":"` +
 			c.Region + `","regionKey":"PHX"}`,
 	}
+	if c.Init && c.Wrap == nil && i.user != nil {
+		delete(env, "TMPDIR") // /tmp is its own
+	}
 	if c.Credentials != nil {
 		env["OCI_RESOURCE_PRINCIPAL_VERSION"] = "2.2"
 		env["OCI_RESOURCE_PRINCIPAL_REGION"] = c.Region
@@ -229,23 +233,34 @@ func (i *instance) environment() []string {
 	return list
 }
 
+// command is how the process is started.
+func (i *instance) command() *exec.Cmd {
+	cmd := &exec.Cmd{
+		Args: []string{i.host.binary}, Dir: filepath.Join(i.dir, "tmp"), Env: i.environment(),
+		SysProcAttr: &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL, Credential: i.user},
+	}
+	switch {
+	case i.host.config.Wrap != nil:
+		cmd.Args = i.host.config.Wrap(i.dir, i.host.binary)
+		cmd.SysProcAttr.Credential = nil // the wrapper changes the user itself, if it must
+	case i.host.config.Init:
+		cmd.Args, cmd.SysProcAttr = i.initCommand()
+	}
+	cmd.Path = cmd.Args[0]
+	return cmd
+}
+
 // spawn starts the process on a thread that lives as long as the process does: the kernel kills the process when that
 // thread ends, and so also when this process ends.
 func (i *instance) spawn() (*process, error) {
-	command := []string{i.host.binary}
-	if i.host.config.Wrap != nil {
-		command = i.host.config.Wrap(i.dir, i.host.binary)
-	}
+	cmd := i.command()
 	r, w, err := os.Pipe()
 	if err != nil {
 		return nil, err
 	}
-	cmd := &exec.Cmd{
-		Path: command[0], Args: command, Dir: filepath.Join(i.dir, "tmp"), Env: i.environment(), Stdout: w, Stderr: w,
-		SysProcAttr: &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL, Credential: i.user},
-	}
-	if i.host.config.Wrap != nil {
-		cmd.SysProcAttr.Credential = nil // the wrapper changes the user itself, if it must
+	cmd.Stdout, cmd.Stderr = w, w
+	if i.host.config.Init {
+		cmd.ExtraFiles = []*os.File{i.host.alive}
 	}
 	p := &process{ended: make(chan struct{}), last: &tail{}, told: make(chan struct{}), client: i.client()}
 	i.host.spawning.Lock() // until it is known as one that lives

@@ -99,7 +99,7 @@ func (v Verbs) grants(resource string, level int) ([]Permission, bool) {
 
 // Request is an operation that a principal wants to do.
 type Request struct {
-	Group       string // dynamic group of the principal
+	Group       string // dynamic group of the principal; empty: it is in none, and may do nothing
 	Compartment string // OCID of the target's compartment
 	Permission  Permission
 	// Target are the variables that conditions may name, such as target.bucket.name.
@@ -187,7 +187,7 @@ func (s Statement) Permissions() []Permission {
 // Allows reports whether any statement allows a request.
 func (p Policy) Allows(r Request) bool {
 	return slices.ContainsFunc(p.statements, func(s Statement) bool {
-		return s.Principal == "dynamic-group "+r.Group && s.Compartment == r.Compartment &&
+		return r.Group != "" && s.Principal == "dynamic-group "+r.Group && s.Compartment == r.Compartment &&
 			slices.Contains(s.granted, r.Permission) && s.condition.holds(r.variable)
 	})
 }

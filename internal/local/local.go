@@ -1,5 +1,7 @@
 // Package local is a local OCI with the function in it: an upload to the packages bucket makes an event, the event
 // invokes the real function binary, and the function writes to the results bucket, all over the interfaces of OCI.
+//
+// With a Runner there is a second function of the same binary, below an init of its user, which gets the steps.
 package local
 
 import (
@@ -20,6 +22,7 @@ import (
 // The buckets of a local OCI.
 var buckets = localoci.Buckets{
 	Packages: "cemli-packages", Results: "cemli-results", State: "cemli-state", Policies: "cemli-policies",
+	Jobs: "cemli-jobs",
 }
 
 // detachedTime is how long a detached invocation may take, as OCI allows.
@@ -47,6 +50,7 @@ type Options struct {
 	Statements []string
 	// FunctionLog receives what the function writes.
 	FunctionLog io.Writer
+	Runner      *Runner // runs the steps; nil: the function does
 	Log         *slog.Logger
 	Observe     func(localoci.Activity)           // optional
 	Answered    func(fnhost.Answer, error)        // optional: the end of every invocation
@@ -57,6 +61,7 @@ type Options struct {
 type Stack struct {
 	server *localoci.Server
 	host   *fnhost.Host
+	runner *fnhost.Host       // nil: there is none
 	stop   context.CancelFunc // stops the schedule
 	swept  chan struct{}      // closed when the schedule has ended
 }
@@ -64,34 +69,51 @@ type Stack struct {
 // Start starts the services, then the function's host.
 func Start(o Options) (*Stack, error) {
 	s := &Stack{stop: func() {}, swept: make(chan struct{})}
-	server, err := localoci.Open(localoci.Config{
+	config := localoci.Config{
 		Dir: o.Dir, Buckets: buckets, Versioned: !o.Unversioned, Statements: o.Statements, Log: o.Log,
-		Observe: o.Observe,
-		Invoke: func(ctx context.Context, call localoci.Invocation) (localoci.Answer, error) {
-			answer, err := s.host.Invoke(ctx,
-				fnhost.Call{Body: call.Body, Header: call.Header, Detached: call.Detached})
-			if o.Answered != nil {
-				o.Answered(answer, err)
-			}
-			return localoci.Answer{CallID: answer.CallID, Header: answer.Header, Body: answer.Body}, asInvokeError(err)
-		},
-	})
-	if err != nil {
+		Observe: o.Observe, Invoke: invoke(&s.host, o.Answered),
+	}
+	if o.Runner != nil {
+		config.Runner = invoke(&s.runner, o.Runner.Answered)
+	}
+	var err error
+	if s.server, err = localoci.Open(config); err != nil {
 		return nil, err
 	}
-	s.server = server
-	if err := server.SetFaults(o.Faults); err != nil {
-		return nil, errors.Join(err, server.Close())
+	err = s.server.SetFaults(o.Faults)
+	if err == nil {
+		err = s.openHosts(o)
 	}
-	if s.host, err = newHost(o, server.Authority(), server.Endpoint); err != nil {
-		return nil, errors.Join(err, server.Close())
+	if err == nil {
+		err = s.server.Start(o.Port)
 	}
-	if err := server.Start(o.Port); err != nil {
+	if err != nil {
 		close(s.swept)
 		return nil, errors.Join(err, s.Close())
 	}
 	s.schedule(o)
 	return s, nil
+}
+
+// invoke is how the services call the function of a host.
+func invoke(
+	host **fnhost.Host, answered func(fnhost.Answer, error),
+) func(context.Context, localoci.Invocation) (localoci.Answer, error) {
+	return func(ctx context.Context, call localoci.Invocation) (localoci.Answer, error) {
+		answer, err := (*host).Invoke(ctx, fnhost.Call{Body: call.Body, Header: call.Header, Detached: call.Detached})
+		if answered != nil {
+			answered(answer, err)
+		}
+		return localoci.Answer{CallID: answer.CallID, Header: answer.Header, Body: answer.Body}, asInvokeError(err)
+	}
+}
+
+// openHosts prepares the functions' hosts.
+func (s *Stack) openHosts(o Options) (err error) {
+	if s.host, err = fnhost.New(s.functionConfig(o)); err == nil && o.Runner != nil {
+		s.runner, err = fnhost.New(s.runnerConfig(o))
+	}
+	return err
 }
 
 // schedule has the function sweep regularly, as Resource Scheduler does. If a sweep finds no free instance, or fails,
@@ -121,25 +143,35 @@ func (s *Stack) schedule(o Options) {
 	}()
 }
 
-// newHost prepares the function's host.
-func newHost(o Options, authority *localoci.Authority, endpoint func() string) (*fnhost.Host, error) {
-	settings := localoci.Settings(buckets)
+// functionConfig says how the function is run.
+func (s *Stack) functionConfig(o Options) fnhost.Config {
+	settings := localoci.Settings(buckets, o.Runner != nil)
 	maps.Copy(settings, o.Settings)
-	return fnhost.New(fnhost.Config{
+	return fnhost.Config{
 		Binary: o.Binary, Instances: o.Instances, MemoryMB: o.MemoryMB, Timeout: o.Timeout,
 		Detached: cmp.Or(o.Detached, detachedTime), Settings: settings,
 		FunctionID: localoci.FunctionID, FunctionName: "cemli-executor", AppID: localoci.AppID, AppName: "cemli",
 		Region: localoci.Region,
 		Log:    o.FunctionLog, Wrap: o.Wrap, SharedUser: o.SharedUID,
-		Credentials: func() (fnhost.Credentials, error) {
-			now := time.Now()
-			session, err := authority.NewSession(now, now.Add(sessionTime))
-			return fnhost.Credentials{
-				Token: session.Token, PrivateKey: session.PrivateKey, Expires: now.Add(sessionTime),
-			}, err
-		},
-		Late: func() map[string]string { return map[string]string{"CEMLI_ENDPOINT": endpoint()} },
-	})
+		Credentials: credentials(s.server.Authority().NewSession),
+		Late:        s.late,
+	}
+}
+
+// late are settings that are known when the services have started.
+func (s *Stack) late() map[string]string {
+	return map[string]string{"CEMLI_ENDPOINT": s.server.Endpoint()}
+}
+
+// credentials issues a function's credentials.
+func credentials(session func(now, expires time.Time) (localoci.Session, error)) func() (fnhost.Credentials, error) {
+	return func() (fnhost.Credentials, error) {
+		now := time.Now()
+		issued, err := session(now, now.Add(sessionTime))
+		return fnhost.Credentials{
+			Token: issued.Token, PrivateKey: issued.PrivateKey, Expires: now.Add(sessionTime),
+		}, err
+	}
 }
 
 // asInvokeError is what OCI answers to the caller of a failed invocation.
@@ -188,5 +220,11 @@ func (s *Stack) Buckets() localoci.Buckets { return buckets }
 func (s *Stack) Close() error {
 	s.stop()
 	<-s.swept
-	return errors.Join(s.host.Close(), s.server.Close())
+	var failed []error
+	for _, host := range []*fnhost.Host{s.host, s.runner} {
+		if host != nil {
+			failed = append(failed, host.Close())
+		}
+	}
+	return errors.Join(append(failed, s.server.Close())...)
 }

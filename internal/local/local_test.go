@@ -41,9 +41,12 @@ var function = sync.OnceValues(func() (string, error) {
 
 func TestMain(m *testing.M) {
 	testkit.PretendKernel()
+	local.Dispatch()
 	code := m.Run()
-	if path, err := function(); err == nil {
-		_ = os.RemoveAll(filepath.Dir(path))
+	for _, built := range []func() (string, error){function, pair} {
+		if path, err := built(); err == nil {
+			_ = os.RemoveAll(filepath.Dir(path))
+		}
 	}
 	os.Exit(code)
 }

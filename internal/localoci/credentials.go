@@ -30,13 +30,18 @@ type credentialsRequest struct {
 	Valid faults.Duration `json:"valid"`
 }
 
-// Settings is the function's configuration for these buckets.
-func Settings(b Buckets) map[string]string {
-	return map[string]string{
+// Settings is the function's configuration for these buckets. If its steps run apart it has a runner and a bucket for
+// jobs, too.
+func Settings(b Buckets, apart bool) map[string]string {
+	settings := map[string]string{
 		"CEMLI_PACKAGES_BUCKET": b.Packages, "RESULTS_BUCKET": b.Results, "CEMLI_STATE_BUCKET": b.State,
 		"CEMLI_ENVIRONMENT": "local", "CEMLI_SANDBOX": "basic", "CEMLI_TOPIC": TopicID, "CEMLI_VAULT": VaultID,
 		"CEMLI_WRITE_LOG": WriteLog,
 	}
+	if apart {
+		settings["CEMLI_RUNNER"], settings["CEMLI_JOBS_BUCKET"] = "function:"+RunnerID, b.Jobs
+	}
+	return settings
 }
 
 // makeCredentials issues environment and keys for a function that another host runs. It may do what the function here
@@ -51,7 +56,7 @@ func (s switches) makeCredentials(q credentialsRequest) (map[string]string, erro
 	if err != nil {
 		return nil, err
 	}
-	environment := Settings(s.config.Buckets)
+	environment := Settings(s.config.Buckets, s.config.Runner != nil)
 	maps.Copy(environment, map[string]string{
 		"CEMLI_ENDPOINT": s.Endpoint(), "OCI_RESOURCE_PRINCIPAL_VERSION": "2.2",
 		"OCI_RESOURCE_PRINCIPAL_REGION": tenancy.Region,

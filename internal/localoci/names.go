@@ -21,6 +21,8 @@ const (
 	FunctionID  = tenancy.FunctionID
 	InstanceID  = tenancy.InstanceID
 	AppID       = tenancy.AppID
+	RunnerID    = tenancy.RunnerID
+	RunnerAppID = tenancy.RunnerAppID
 	TopicID     = notifications.TopicID
 	VaultID     = vault.ID
 	WriteLog    = logging.WriteLog // as the function's configuration names it

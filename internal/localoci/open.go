@@ -13,6 +13,7 @@ import (
 	"cemli-executor/internal/localoci/admin"
 	"cemli-executor/internal/localoci/buckets"
 	"cemli-executor/internal/localoci/events"
+	"cemli-executor/internal/localoci/faults"
 	"cemli-executor/internal/localoci/functions"
 	"cemli-executor/internal/localoci/gateway"
 	"cemli-executor/internal/localoci/index"
@@ -76,8 +77,7 @@ func (s *Server) openState(rules events.Rules) (err error) {
 // openServices makes the services, in order of dependency.
 func (s *Server) openServices(rules events.Rules) (err error) {
 	s.functions = functions.New(functions.Config{
-		Run: s.config.Invoke, Observe: func(id string, err error) { s.observe("invocation", id, err) },
-		Log: s.config.Log,
+		Functions: s.allFunctions(), Observe: s.observeInvocation, Faults: s.faults.Get, Log: s.config.Log,
 	})
 	s.events = events.New(events.Config{
 		DB: s.db, Rules: rules, Deliver: s.deliver, Observe: func(detail string) { s.observe("event", detail, nil) },
@@ -102,8 +102,23 @@ func (s *Server) openServices(rules events.Rules) (err error) {
 	return err
 }
 
+// allFunctions are those that there are: the executor, and the runner where there is one.
+func (s *Server) allFunctions() []functions.Function {
+	list := []functions.Function{{
+		ID: tenancy.FunctionID, Name: "cemli-executor", AppID: tenancy.AppID, Compartment: tenancy.Compartment,
+		Run: s.config.Invoke, Called: faults.Executor,
+	}}
+	if s.config.Runner == nil {
+		return list
+	}
+	return append(list, functions.Function{
+		ID: tenancy.RunnerID, Name: "cemli-runner", AppID: tenancy.RunnerAppID, Compartment: tenancy.RunnerCompartment,
+		Run: s.config.Runner, Called: faults.Runner,
+	})
+}
+
 // makeBuckets creates the function's buckets as Terraform does: the results bucket retains objects, which excludes
-// versions, and the others keep versions.
+// versions, what is in the jobs bucket is for a run alone, and the others keep versions.
 func (s *Server) makeBuckets() error {
 	b, kept := s.config.Buckets, ""
 	if s.config.Versioned {
@@ -113,7 +128,10 @@ func (s *Server) makeBuckets() error {
 		name       string
 		events     bool
 		versioning string
-	}{{b.Packages, true, kept}, {b.Results, false, ""}, {b.State, false, kept}, {b.Policies, false, kept}} {
+	}{
+		{b.Packages, true, kept}, {b.Results, false, ""}, {b.State, false, kept}, {b.Policies, false, kept},
+		{b.Jobs, false, ""},
+	} {
 		if bucket.name == "" {
 			continue
 		}
@@ -140,19 +158,24 @@ func (s *Server) newGateway() *gateway.Gateway {
 
 // deliver delivers an event to the function.
 func (s *Server) deliver(ctx context.Context, event []byte) error {
-	_, err := s.functions.Invoke(ctx,
+	_, err := s.functions.Invoke(ctx, FunctionID,
 		Invocation{Body: event, Header: http.Header{"Content-Type": {"application/json"}}})
 	return err
 }
 
 // Statements are the policy statements that Terraform deploys for the function, with the ids of a local OCI.
 func Statements(b Buckets) ([]statements.Statement, error) {
-	return statements.Statements(map[string]string{
+	values := map[string]string{
 		"function_group": tenancy.FunctionGroup, "compartment_id": Compartment, "secrets_compartment_id": Compartment,
 		"packages_bucket": b.Packages, "results_bucket": b.Results, "state_bucket": b.State,
 		"policies_bucket": b.Policies,
 		"topic_id":        TopicID, "function_id": FunctionID, "write_log_group_id": logging.GroupID,
-	})
+		"jobs_bucket": b.Jobs, "runner_compartment_id": "", "runner_function_id": "",
+	}
+	if b.Jobs != "" {
+		values["runner_compartment_id"], values["runner_function_id"] = tenancy.RunnerCompartment, tenancy.RunnerID
+	}
+	return statements.Statements(values)
 }
 
 // SetStatements replaces the policy of the function's principal from now on, as somebody who takes it rights or gives

@@ -75,8 +75,10 @@ func TestTheFunctionsPrincipalWithTheSDK(t *testing.T) {
 // it, and the log names the missing permission.
 func TestEveryPolicyStatementIsNeeded(t *testing.T) {
 	t.Parallel()
-	all, err := localoci.Statements(
-		localoci.Buckets{Packages: "packages", Results: "results", State: "state", Policies: "policies"})
+	buckets := localoci.Buckets{
+		Packages: "packages", Results: "results", State: "state", Policies: "policies", Jobs: "jobs",
+	}
+	all, err := localoci.Statements(buckets)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +106,19 @@ func TestEveryPolicyStatementIsNeeded(t *testing.T) {
 			"invoke_itself", "FN_INVOCATION", "POST", "/20181201/functions/" + localoci.FunctionID + "/actions/invoke",
 			"{}",
 		},
+		{"find_runner", "FN_FUNCTION_READ", "GET", "/20181201/functions/" + localoci.RunnerID, ""},
+		{
+			"invoke_runner", "FN_INVOCATION", "POST", "/20181201/functions/" + localoci.RunnerID + "/actions/invoke",
+			"{}",
+		},
+		{"exchange_jobs", "OBJECT_CREATE", "PUT", "/n/localns/b/jobs/o/new", "x"},
+		{
+			"open_mailboxes", "PAR_MANAGE", "POST", "/n/localns/b/jobs/p",
+			`{"name":"p","accessType":"AnyObjectReadWrite","objectName":"p/","timeExpires":"` +
+				time.Now().Add(time.Hour).UTC().Format(time.RFC3339) + `"}`,
+		},
 	}
+	invoke := func(context.Context, localoci.Invocation) (localoci.Answer, error) { return localoci.Answer{}, nil }
 	if len(all) != len(operations) {
 		t.Fatalf("%d statements, and operations for %d", len(all), len(operations))
 	}
@@ -117,14 +131,7 @@ func TestEveryPolicyStatementIsNeeded(t *testing.T) {
 		}
 		log := &testkit.Buffer{}
 		s, err := localoci.Open(localoci.Config{
-			Dir: t.TempDir(),
-			Buckets: localoci.Buckets{
-				Packages: "packages", Results: "results", State: "state", Policies: "policies",
-			},
-			Statements: texts,
-			Invoke: func(context.Context, localoci.Invocation) (localoci.Answer, error) {
-				return localoci.Answer{}, nil
-			},
+			Dir: t.TempDir(), Buckets: buckets, Statements: texts, Invoke: invoke, Runner: invoke,
 			Log: slog.New(slog.NewJSONHandler(log, nil)),
 		})
 		if err != nil {
@@ -142,11 +149,13 @@ func TestEveryPolicyStatementIsNeeded(t *testing.T) {
 		}
 		for _, o := range operations {
 			resp, _ := function.Send(t, o.method, s.Endpoint()+o.path, o.body, nil)
-			denied := i >= 0 && o.statement == all[i].Name
+			named := i >= 0 && o.statement == all[i].Name
+			// Nobody makes an address that grants more than its maker has.
+			denied := named || i >= 0 && o.statement == "open_mailboxes" && all[i].Name == "exchange_jobs"
 			if denied != (resp.StatusCode == 404 || resp.StatusCode == 403) || !denied && resp.StatusCode >= 300 {
 				t.Errorf("without %d: %s answers %d", i, o.statement, resp.StatusCode)
 			}
-			if denied && !strings.Contains(log.String(), `"missing":"`+o.missing+`"`) {
+			if named && !strings.Contains(log.String(), `"missing":"`+o.missing+`"`) {
 				t.Errorf("without %s the log does not name %s:\n%s", o.statement, o.missing, log)
 			}
 		}

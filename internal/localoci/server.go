@@ -54,14 +54,18 @@ type Config struct {
 	Rule string
 	// Invoke runs the function. Its error may be an *InvokeError.
 	Invoke func(context.Context, Invocation) (Answer, error)
+	// Runner runs the second function, which runs the steps of packages and may do nothing in the tenancy; nil: there
+	// is none. Its error may be an *InvokeError.
+	Runner func(context.Context, Invocation) (Answer, error)
 	// Observe, if not nil, is called for everything that happens. It must not block.
 	Observe func(Activity)
 	Log     *slog.Logger
 	Now     func() time.Time // optional clock
 }
 
-// Buckets are the names of the function's buckets. Policies, which the function only reads, may be empty.
-type Buckets struct{ Packages, Results, State, Policies string }
+// Buckets are the names of the function's buckets. Policies, which the function only reads, may be empty, and so may
+// Jobs, where the mailboxes of the runner's jobs are.
+type Buckets struct{ Packages, Results, State, Policies, Jobs string }
 
 // Activity is one event, for people to watch.
 type Activity struct {
@@ -154,6 +158,14 @@ func (s *Server) observe(kind, detail string, err error) {
 	if s.config.Observe != nil {
 		s.config.Observe(Activity{Time: s.now(), Kind: kind, Detail: detail, Err: err})
 	}
+}
+
+// observeInvocation reports the end of an invocation, and of which function unless it is the executor.
+func (s *Server) observeInvocation(called, callID string, err error) {
+	if called != faults.Executor {
+		callID = called + " " + callID
+	}
+	s.observe("invocation", callID, err)
 }
 
 func dirError(dir string, err error) error {

@@ -25,7 +25,7 @@ type Budget struct {
 	Reserve  time.Duration    // kept for the evidence
 	Detached bool             // there are other invocations, which may have more time
 	Now      func() time.Time // for times that are stored
-	// StopAt returns when steps stop whose run ends at a time; nil: then.
+	// StopAt is when the last script ends of a run that may last until a time, where scripts run apart; nil: then.
 	StopAt func(end time.Time) time.Time
 }
 

@@ -6,6 +6,3 @@ policy_object          = "dev.json"
 results_retention_days = 30
 run_files_delete_days  = 90
 log_retention_days     = 30
-
-# Scripts may read the function's credentials where the kernel cannot isolate them.
-accept_readable_credentials = true

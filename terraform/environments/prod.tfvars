@@ -7,6 +7,3 @@ policy_object          = "prod.json"
 approvals              = 1
 results_retention_days = 2557 # seven years
 log_retention_days     = 180
-
-# Without Landlock in the kernel nothing runs. true is a decision of who owns the risk; the probe tells what there is.
-accept_readable_credentials = false

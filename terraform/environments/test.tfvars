@@ -5,6 +5,3 @@ policy_object          = "test.json"
 results_retention_days = 90
 run_files_delete_days  = 180
 log_retention_days     = 90
-
-# As in dev: where the kernel cannot isolate scripts they may read the function's credentials.
-accept_readable_credentials = true

@@ -18,6 +18,10 @@ mock_provider "oci" {
 
 mock_provider "oci" {
   alias = "home"
+
+  mock_data "oci_identity_compartment" {
+    defaults = { compartment_id = "ocid1.compartment.oc1..parent" }
+  }
 }
 
 variables {
@@ -30,8 +34,6 @@ variables {
   environment      = "qa"
 
   results_retention_days = 7
-
-  accept_readable_credentials = true
 }
 
 run "first" {
@@ -41,6 +43,10 @@ run "first" {
   assert {
     condition     = output.function_id == null && length(module.events) == 0
     error_message = "there is no function without an image"
+  }
+  assert {
+    condition     = output.runner_ids == { default = null } && output.runners_compartment_id != null && module.runner["default"].application_id != null
+    error_message = "nor a runner, whose compartment, subnet and application come first"
   }
 }
 
@@ -58,7 +64,8 @@ run "without_naming_it" {
   assert {
     condition = (
       output.function_id == run.with_the_image.function_id && one(module.events[*].rule_id) == run.with_the_image.rule_id && length(local.schedule_ids) > 0 &&
-      output.deploy_stages == ["DEPLOY_FUNCTION", "INVOKE_FUNCTION"]
+      output.deploy_stages == ["DEPLOY_FUNCTION", "DEPLOY_FUNCTION", "INVOKE_FUNCTION"] &&
+      output.runners == run.with_the_image.runners
     )
     error_message = "an apply that names no image destroys nothing"
   }

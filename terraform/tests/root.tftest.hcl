@@ -18,6 +18,10 @@ mock_provider "oci" {
 
 mock_provider "oci" {
   alias = "home"
+
+  mock_data "oci_identity_compartment" {
+    defaults = { compartment_id = "ocid1.compartment.oc1..parent" }
+  }
 }
 
 variables {
@@ -33,13 +37,11 @@ variables {
 
   environment            = "qa"
   results_retention_days = 7
-
-  accept_readable_credentials = true
 }
 
 run "an_environment_of_ones_own" {
   assert {
-    condition     = output.buckets.packages == "cemli-qa-packages" && output.deploy_stages == ["DEPLOY_FUNCTION", "INVOKE_FUNCTION"]
+    condition     = output.buckets.packages == "cemli-qa-packages" && output.deploy_stages == ["DEPLOY_FUNCTION", "DEPLOY_FUNCTION", "INVOKE_FUNCTION"]
     error_message = "any name makes an environment"
   }
   assert {
@@ -62,6 +64,7 @@ run "a_network_that_exists" {
   variables {
     subnet_ocids                 = ["ocid1.subnet.oc1..s"]
     network_security_group_ocids = ["ocid1.networksecuritygroup.oc1..n"]
+    runners                      = { default = { subnet_ocids = ["ocid1.subnet.oc1..r"], network_security_group_ocids = ["ocid1.networksecuritygroup.oc1..r"] } }
   }
   assert {
     condition     = length(module.network) == 0

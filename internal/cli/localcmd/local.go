@@ -9,6 +9,7 @@ import (
 
 	"cemli-executor/internal/cli/terminal"
 	"cemli-executor/internal/cli/usage"
+	"cemli-executor/internal/local"
 )
 
 // localHelp is the help of cemli local.
@@ -22,6 +23,9 @@ machine and without a cloud account.`,
   cemli local up --dir state
   eval "$(cemli local credentials --dir state)"`,
 }
+
+// Dispatch is this program's way if it was started as the init of a local function. It must be called first in main.
+func Dispatch() { local.Dispatch() }
 
 // New makes the command, with its own commands.
 func New(t *terminal.Terminal) *cobra.Command {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"strings"
 	"testing"
@@ -16,6 +17,7 @@ import (
 	"cemli-executor/internal/cli/terminal"
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/fnhost"
+	"cemli-executor/internal/local"
 	"cemli-executor/internal/problem"
 )
 
@@ -33,15 +35,26 @@ func flags(t *testing.T, args ...string) stackFlags {
 
 // Flags that no function could be run with are refused before anything starts.
 func TestFlags(t *testing.T) {
-	settings, err := flags(t, "--config", "A=1", "--config", "B=x=y").check()
-	if diff := cmp.Diff(map[string]string{"A": "1", "B": "x=y"}, settings); diff != "" || err != nil {
+	var o local.Options
+	err := flags(t, "--config", "A=1", "--config", "B=x=y").settle(&o)
+	if diff := cmp.Diff(map[string]string{"A": "1", "B": "x=y"}, o.Settings); diff != "" || err != nil {
 		t.Errorf("%v, settings (-want +got):\n%s", err, diff)
+	}
+	var apart local.Options
+	err = flags(t, "--runner", "function", "--config", "A=1", "--runner-config", "B=2").settle(&apart)
+	if err != nil || apart.Runner == nil || !maps.Equal(apart.Runner.Settings, map[string]string{"B": "2"}) ||
+		!maps.Equal(apart.Settings, map[string]string{"A": "1"}) {
+		t.Errorf("%v, %+v", err, apart)
+	}
+	if err := flags(t, "--runner", "here").settle(&o); err != nil || o.Runner != nil {
+		t.Errorf("%v, a runner %+v", err, o.Runner)
 	}
 	for _, args := range []string{
 		"--timeout 1s", "--timeout 2h", "--detached-timeout 2h", "--memory 64", "--memory 4096", "--config A",
-		"--config =1",
+		"--config =1", "--runner host", "--runner function --runner-config A", "--runner here --runner-config A=1",
+		"--timeout 6m",
 	} {
-		if _, err := flags(t, strings.Fields(args)...).check(); problem.CodeOf(err) != "usage" {
+		if err := flags(t, strings.Fields(args)...).settle(&o); problem.CodeOf(err) != "usage" {
 			t.Errorf("%s: %v", args, err)
 		}
 	}

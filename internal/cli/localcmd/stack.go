@@ -33,9 +33,20 @@ type stackFlags struct {
 	faults      []string
 	secrets     []string
 	function    string
+	runner      string
+	ofRunner    []string // settings
 	unversioned bool
 	verbose     bool
 }
+
+// The values of --runner.
+const (
+	runnerFunction = "function"
+	runnerHere     = "here"
+)
+
+// defaultRunner is where steps run unless --runner says it.
+const defaultRunner = runnerHere
 
 func (f *stackFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
@@ -48,42 +59,63 @@ func (f *stackFlags) add(cmd *cobra.Command) {
 	flags.StringArrayVar(&f.secrets, "secret", nil, "secret in the vault, `NAME=FILE` with its value; may be repeated")
 	flags.StringVar(&f.function, "function", "",
 		"`FILE` with the function's binary (default: beside cemli, or built from the sources around)")
+	flags.StringVar(&f.runner, "runner", defaultRunner,
+		"where steps run: `function`, a second one that is granted nothing, or here, in the function itself")
+	flags.StringArrayVar(&f.ofRunner, "runner-config", nil,
+		"configuration of the function that --runner starts, `KEY=VALUE`; may be repeated")
 	flags.BoolVar(&f.unversioned, "unversioned", false,
 		"make buckets that keep no versions, unlike those that Terraform makes")
 	flags.BoolVar(&f.verbose, "verbose", false, "show the function's whole log and the services' own")
 }
 
-// check refuses flags with which no function could run, and reads --config.
-func (f stackFlags) check() (map[string]string, error) {
+// check refuses flags with which no function could run.
+func (f stackFlags) check() error {
 	wrong := func(message string) error { return usage.Wrong(message, "see the command's --help") }
 	switch {
+	case f.runner != runnerFunction && f.runner != runnerHere:
+		return wrong("--runner must be " + runnerFunction + " or " + runnerHere)
+	case f.runner == runnerHere && len(f.ofRunner) > 0:
+		return wrong("--runner-config needs --runner " + runnerFunction)
 	case f.port < 0 || f.port > 65535:
-		return nil, wrong("--port must be 0 to 65535; 0 takes any free one")
+		return wrong("--port must be 0 to 65535; 0 takes any free one")
 	case f.instances < 1 || f.instances > 100:
-		return nil, wrong("--instances must be 1 to 100")
-	case f.timeout < 5*time.Second || f.timeout > time.Hour:
-		return nil, wrong("--timeout must be 5s to 1h")
+		return wrong("--instances must be 1 to 100")
+	case f.timeout < 5*time.Second || f.timeout > 5*time.Minute:
+		return wrong("--timeout must be 5s to 5m; what takes longer goes on in detached invocations")
 	case f.detached < 5*time.Second || f.detached > time.Hour:
-		return nil, wrong("--detached-timeout must be 5s to 1h")
+		return wrong("--detached-timeout must be 5s to 1h")
 	case f.sweep < 0 || f.sweep > 0 && f.sweep < time.Second:
-		return nil, wrong("--sweep-every must be 0, for never, or at least 1s")
+		return wrong("--sweep-every must be 0, for never, or at least 1s")
 	case f.memory < 128 || f.memory > 3072:
-		return nil, wrong("--memory must be 128 to 3072")
+		return wrong("--memory must be 128 to 3072")
 	}
-	return f.readSettings()
+	return nil
 }
 
-// readSettings reads --config.
-func (f stackFlags) readSettings() (map[string]string, error) {
+// readSettings reads --config, or --runner-config.
+func readSettings(flag string, entries []string) (map[string]string, error) {
 	settings := map[string]string{}
-	for _, setting := range f.settings {
+	for _, setting := range entries {
 		key, value, ok := strings.Cut(setting, "=")
 		if !ok || key == "" {
-			return nil, usage.Wrong("--config "+setting+" is not KEY=VALUE", "write it like CEMLI_LOG_LEVEL=debug")
+			return nil, usage.Wrong(flag+" "+setting+" is not KEY=VALUE", "write it like CEMLI_LOG_LEVEL=debug")
 		}
 		settings[key] = value
 	}
 	return settings, nil
+}
+
+// settle reads the functions' configuration, after the other flags were checked.
+func (f stackFlags) settle(o *local.Options) (err error) {
+	if err = f.check(); err != nil {
+		return err
+	}
+	if o.Settings, err = readSettings("--config", f.settings); err != nil || f.runner == runnerHere {
+		return err
+	}
+	o.Runner = &local.Runner{Log: io.Discard}
+	o.Runner.Settings, err = readSettings("--runner-config", f.ofRunner)
+	return err
 }
 
 // start starts the stack with the state in dir; stop ends it.
@@ -93,7 +125,7 @@ func (f stackFlags) start(
 	if err := input.RunsHere(); err != nil {
 		return nil, nil, err
 	}
-	if o.Settings, err = f.check(); err != nil {
+	if err := f.settle(&o); err != nil {
 		return nil, nil, err
 	}
 	if err := f.parseFaults(&o); err != nil {
@@ -110,6 +142,9 @@ func (f stackFlags) start(
 	level := slog.LevelError
 	if f.verbose {
 		level, functionLog = slog.LevelDebug, io.MultiWriter(functionLog, t.Stderr)
+		if o.Runner != nil {
+			o.Runner.Log = labelled{"runner: ", t.Stderr}
+		}
 	}
 	o.Dir, o.Binary, o.MemoryMB, o.Timeout = dir, binary, f.memory, f.timeout
 	o.Unversioned, o.Detached, o.Sweep = f.unversioned, f.detached, f.sweep
@@ -129,6 +164,20 @@ func (f stackFlags) start(
 		return nil, nil, err
 	}
 	return stack, stop, nil
+}
+
+// labelled puts a label before what is written, which is whole lines.
+type labelled struct {
+	label string
+	to    io.Writer
+}
+
+// Write writes one line.
+func (l labelled) Write(line []byte) (int, error) {
+	if _, err := l.to.Write(append([]byte(l.label), line...)); err != nil {
+		return 0, err
+	}
+	return len(line), nil
 }
 
 // parseFaults reads --fault.

@@ -26,8 +26,12 @@ var upHelp = usage.Help{
 	Long: `Start a local OCI on loopback and keep it until it is interrupted.
 
 When it is ready it prints one line of JSON: the endpoint, the OCI configuration
-file, and the names that clients need. State is kept in --dir.`,
+file, and the names that clients need. State is kept in --dir.
+
+With --runner function there is a second function, which runs the steps of
+packages and is granted nothing.`,
 	Example: `  cemli local up --dir state
+  cemli local up --runner function --verbose
   cemli local up --port 8080 --fault unavailable=0.1 --fault event_duplicate=1`,
 }
 
@@ -40,7 +44,8 @@ func newUp(t *terminal.Terminal) *cobra.Command {
 	cmd.Flags().StringVar(&f.dir, "dir", "",
 		"`FOLDER` for the state (default: a new temporary one, removed at the end)")
 	cmd.Flags().IntVar(&f.port, "port", 0, "`PORT` on 127.0.0.1; 0 takes any free one")
-	cmd.Flags().IntVar(&f.instances, "instances", 2, "`NUMBER` of function instances that may run at the same time")
+	cmd.Flags().IntVar(&f.instances, "instances", 2,
+		"`NUMBER` of instances of each function that may run at the same time")
 	cmd.Flags().BoolVar(&f.sharedUID, "shared-uid", false,
 		"as root: one user for all instances, as on a Fn server (default: one each)")
 	cmd.Flags().DurationVar(&f.sweep, "sweep-every", time.Minute,
@@ -57,6 +62,8 @@ type ready struct {
 	Results   string `json:"results_bucket"`
 	State     string `json:"state_bucket"`
 	Function  string `json:"function_id"`
+	Runner    string `json:"runner_id"` // empty: steps run in the function itself
+	Jobs      string `json:"jobs_bucket"`
 	Dir       string `json:"dir"`
 }
 
@@ -94,7 +101,7 @@ func showReady(t *terminal.Terminal, stack *local.Stack, dir string) error {
 	b := stack.Buckets()
 	line, err := json.Marshal(ready{
 		stack.Endpoint(), stack.ConfigFile(), localoci.Namespace, b.Packages, b.Results, b.State, localoci.FunctionID,
-		dir,
+		stack.RunnerID(), b.Jobs, dir,
 	})
 	if err != nil {
 		return fmt.Errorf("encode: %w", err)

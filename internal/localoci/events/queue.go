@@ -181,16 +181,10 @@ func (q *Queue) misdeliver(ctx context.Context) int {
 		case <-ctx.Done():
 		}
 	}
-	switch {
-	case faults.Hit(f.EventLose):
+	if faults.Hit(f.EventLose) {
 		return 0
-	case faults.Hit(f.EventDuplicate):
-		if faults.Hit(f.EventDuplicate) {
-			return 3
-		}
-		return 2
 	}
-	return 1
+	return faults.Times(f.EventDuplicate)
 }
 
 // attempt delivers an event to the function once, if a rule matches.

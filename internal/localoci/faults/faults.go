@@ -46,6 +46,16 @@ type Faults struct {
 	EventDelay     Duration `json:"event_delay,omitempty"`   // before each delivery
 	EventReorder   Duration `json:"event_reorder,omitempty"` // up to this long before each, at random
 
+	// Of calls of functions by clients; for calls by other services there are the faults of events.
+	CallTo         string  `json:"call_to,omitempty"`          // the one function whose calls are meant; empty: each
+	CallThrottle   float64 `json:"call_throttle,omitempty"`    // 429, and the function was not called
+	CallFail       float64 `json:"call_fail,omitempty"`        // 503, and the function was not called
+	CallLose       float64 `json:"call_lose,omitempty"`        // accepted if detached, else the connection breaks
+	CallLoseAnswer float64 `json:"call_lose_answer,omitempty"` // the function was called, and the connection breaks
+	// delivered twice at once, or with the same probability three times
+	CallDuplicate float64  `json:"call_duplicate,omitempty"`
+	CallDelay     Duration `json:"call_delay,omitempty"` // before each delivery, though the caller may have gone
+
 	LogLose  float64  `json:"log_lose,omitempty"`  // an entry of the write log never comes
 	LogDelay Duration `json:"log_delay,omitempty"` // an entry is found only after this time
 }
@@ -56,6 +66,8 @@ func (f Faults) check() error {
 		"throttle": f.Throttle, "unavailable": f.Unavailable, "drop": f.Drop, "lose_answer": f.LoseAnswer,
 		"false_404":  f.FalseNo,
 		"event_lose": f.EventLose, "event_duplicate": f.EventDuplicate, "log_lose": f.LogLose,
+		"call_throttle": f.CallThrottle, "call_fail": f.CallFail, "call_lose": f.CallLose,
+		"call_lose_answer": f.CallLoseAnswer, "call_duplicate": f.CallDuplicate,
 	} {
 		if rate < 0 || rate > 1 {
 			return fmt.Errorf("%s must be from 0 to 1", name)
@@ -63,12 +75,40 @@ func (f Faults) check() error {
 	}
 	for name, d := range map[string]Duration{
 		"latency": f.Latency, "event_delay": f.EventDelay, "event_reorder": f.EventReorder, "log_delay": f.LogDelay,
+		"call_delay": f.CallDelay,
 	} {
 		if d < 0 || d > Duration(time.Hour) {
 			return fmt.Errorf("%s must be from 0s to 1h", name)
 		}
 	}
+	if f.CallTo != "" && f.CallTo != Executor && f.CallTo != Runner {
+		return fmt.Errorf("call_to must be %s or %s", Executor, Runner)
+	}
 	return nil
+}
+
+// The functions that CallTo can name.
+const (
+	Executor = "executor"
+	Runner   = "runner"
+)
+
+// Calls are the faults of calls of a function: none if they are another's.
+func (f Faults) Calls(function string) Faults {
+	if f.CallTo != "" && f.CallTo != function {
+		return Faults{}
+	}
+	return f
+}
+
+// Times is how often something is delivered of which that part is delivered twice or, with the same probability, once
+// more.
+func Times(duplicate float64) int {
+	times := 1
+	for times < 3 && Hit(duplicate) {
+		times++
+	}
+	return times
 }
 
 // Box holds the faults in force. Its zero value holds none.

@@ -1,5 +1,5 @@
-// Package functions is the Functions service of a local OCI: it describes the one function, and invokes it for
-// permitted clients and for the other services.
+// Package functions is the Functions service of a local OCI: it describes functions, and invokes them for permitted
+// clients and for the other services. Calls by clients go wrong as the faults in force say.
 package functions
 
 import (
@@ -8,23 +8,24 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 
 	"cemli-executor/internal/iam"
 	"cemli-executor/internal/localoci/answer"
+	"cemli-executor/internal/localoci/faults"
 	"cemli-executor/internal/localoci/gateway"
-	"cemli-executor/internal/localoci/tenancy"
 )
 
-// Invocation is one call of the function.
+// Invocation is one call of a function.
 type Invocation struct {
 	Body     []byte
 	Header   http.Header // the caller's headers that the platform passes on
 	Detached bool        // the caller does not wait for the answer
 }
 
-// Answer is what the function answered.
+// Answer is what a function answered.
 type Answer struct {
 	CallID string
 	Header http.Header
@@ -41,11 +42,21 @@ type InvokeError struct {
 // Error gives code and message.
 func (e *InvokeError) Error() string { return fmt.Sprintf("%s: %s", e.Code, e.Message) }
 
+// Function is one function.
+type Function struct {
+	ID, Name, AppID string
+	Compartment     string // OCID; permissions for the function are those in it
+	Called          string // what faults of calls, and logs, call it
+	// Run runs it. Its error may be an *InvokeError.
+	Run func(context.Context, Invocation) (Answer, error)
+}
+
 // Config configures the service. All fields are required.
 type Config struct {
-	// Run runs the function. Its error may be an *InvokeError.
-	Run     func(context.Context, Invocation) (Answer, error)
-	Observe func(callID string, err error) // is called when an invocation has ended, for people to watch
+	Functions []Function
+	// Observe is called when an invocation has ended, for people to watch.
+	Observe func(called, callID string, err error)
+	Faults  func() faults.Faults // returns those in force
 	Log     *slog.Logger
 }
 
@@ -53,7 +64,7 @@ type Config struct {
 type Service struct {
 	gateway.Table
 	config   Config
-	ctx      context.Context // of detached invocations
+	ctx      context.Context // of calls that outlive their request
 	stop     context.CancelFunc
 	detached sync.WaitGroup
 }
@@ -69,34 +80,43 @@ func New(config Config) *Service {
 	return s
 }
 
-// Close ends the detached invocations.
+// Close ends the calls that outlive their request.
 func (s *Service) Close() {
 	s.stop()
 	s.detached.Wait()
 }
 
-// describe answers with the function's description: clients that invoke it ask for the endpoint.
+// find returns the function if it exists and the principal has a permission for it.
+func (s *Service) find(r *gateway.Request, needed iam.Permission, id string) (Function, error) {
+	i := slices.IndexFunc(s.config.Functions, func(f Function) bool { return f.ID == id })
+	if i < 0 {
+		return Function{}, answer.NotFound
+	}
+	f := s.config.Functions[i]
+	if !r.AllowsIn(f.Compartment, needed, map[string]string{"target.function.id": id}) {
+		return Function{}, answer.NotFound
+	}
+	return f, nil
+}
+
+// describe answers with a function's description: clients that invoke it ask for the endpoint.
 func (s *Service) describe(w http.ResponseWriter, r *gateway.Request, id string) error {
-	if !allowed(r, iam.FunctionRead, id) {
-		return answer.NotFound
+	f, err := s.find(r, iam.FunctionRead, id)
+	if err != nil {
+		return err
 	}
 	answer.JSON(w, http.StatusOK, map[string]any{
-		"id": tenancy.FunctionID, "displayName": "cemli-executor", "lifecycleState": "ACTIVE",
-		"applicationId": tenancy.AppID,
-		"compartmentId": tenancy.Compartment, "invokeEndpoint": "http://" + r.Host,
+		"id": f.ID, "displayName": f.Name, "lifecycleState": "ACTIVE", "applicationId": f.AppID,
+		"compartmentId": f.Compartment, "invokeEndpoint": "http://" + r.Host,
 	})
 	return nil
 }
 
-// allowed reports whether the function exists and the principal has a permission for it.
-func allowed(r *gateway.Request, needed iam.Permission, id string) bool {
-	return id == tenancy.FunctionID && r.Allows(needed, map[string]string{"target.function.id": id})
-}
-
-// serveInvoke invokes the function; it does not wait for a detached invocation.
+// serveInvoke invokes a function; it does not wait for a detached invocation.
 func (s *Service) serveInvoke(w http.ResponseWriter, r *gateway.Request, id string) error {
-	if !allowed(r, iam.FunctionInvoke, id) {
-		return answer.NotFound
+	f, err := s.find(r, iam.FunctionInvoke, id)
+	if err != nil {
+		return err
 	}
 	body, err := r.ReadAll()
 	if err != nil {
@@ -106,16 +126,10 @@ func (s *Service) serveInvoke(w http.ResponseWriter, r *gateway.Request, id stri
 		w.WriteHeader(http.StatusNoContent)
 		return nil
 	}
-	call := Invocation{Body: body, Header: passedOn(r)}
-	if strings.EqualFold(r.Header.Get("Fn-Invoke-Type"), "detached") {
-		// It outlives the request, and ends with the service.
-		call.Detached = true
-		s.detached.Go(func() { _, _ = s.Invoke(s.ctx, call) }) // Invoke tells the log
-		w.WriteHeader(http.StatusAccepted)
-		return nil
+	call := Invocation{
+		Body: body, Header: passedOn(r), Detached: strings.EqualFold(r.Header.Get("Fn-Invoke-Type"), "detached"),
 	}
-	said, err := s.Invoke(r.Context(), call)
-	return give(w, said, err)
+	return s.carry(w, r, f, call)
 }
 
 // give answers with what the function answered, or how the invocation failed.
@@ -138,12 +152,22 @@ func give(w http.ResponseWriter, said Answer, err error) error {
 	return nil
 }
 
-// Invoke invokes the function.
-func (s *Service) Invoke(ctx context.Context, call Invocation) (Answer, error) {
-	said, err := s.config.Run(ctx, call)
-	s.config.Observe(said.CallID, err)
+// Invoke invokes a function for another service.
+func (s *Service) Invoke(ctx context.Context, id string, call Invocation) (Answer, error) {
+	for _, f := range s.config.Functions {
+		if f.ID == id {
+			return s.invoke(ctx, f, call)
+		}
+	}
+	return Answer{}, answer.NotFound
+}
+
+// invoke calls a function once.
+func (s *Service) invoke(ctx context.Context, f Function, call Invocation) (Answer, error) {
+	said, err := f.Run(ctx, call)
+	s.config.Observe(f.Called, said.CallID, err)
 	if err != nil {
-		s.config.Log.Warn("invocation failed", "error", err.Error())
+		s.config.Log.Warn("invocation failed", "function", f.Called, "error", err.Error())
 	}
 	return said, err
 }

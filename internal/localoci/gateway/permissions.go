@@ -11,6 +11,13 @@ import (
 // are enough for it instead: people may do everything, and others what the policy allows. Only the log names a missing
 // permission.
 func (r *Request) Allows(needed iam.Permission, target map[string]string, instead ...iam.Permission) bool {
+	return r.AllowsIn(tenancy.Compartment, needed, target, instead...)
+}
+
+// AllowsIn is Allows for a target in another compartment than most of the tenancy's.
+func (r *Request) AllowsIn(
+	compartment string, needed iam.Permission, target map[string]string, instead ...iam.Permission,
+) bool {
 	if r.Principal.Person() {
 		return true
 	}
@@ -18,7 +25,7 @@ func (r *Request) Allows(needed iam.Permission, target map[string]string, instea
 	policy := g.Policy()
 	for _, permission := range append(instead, needed) {
 		asked := iam.Request{
-			Group: r.Principal.Group(), Compartment: tenancy.Compartment, Permission: permission, Target: target,
+			Group: r.Principal.Group(), Compartment: compartment, Permission: permission, Target: target,
 		}
 		if policy.Allows(asked) {
 			return true

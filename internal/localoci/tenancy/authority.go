@@ -22,7 +22,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// Authority knows one person and issues the session tokens of one function. Its keys are in the state folder, where
+// Authority knows one person and issues the session tokens of the functions. Its keys are in the state folder, where
 // only the folder's owner can read them.
 type Authority struct {
 	dir         string
@@ -124,15 +124,27 @@ type jwk struct {
 
 // NewSession issues the function's credentials, valid until expires.
 func (a *Authority) NewSession(now, expires time.Time) (Session, error) {
-	return a.session(now, expires, jwt.MapClaims{
-		"sub": FunctionID, "ptype": "resource", "ttype": "res_sp", "res_id": FunctionID, "res_type": "fnfunc",
-	})
+	return a.session(now, expires, functionClaims(FunctionID, Compartment))
+}
+
+// NewRunner issues the runner's credentials, valid until expires. They are accepted, and grant nothing.
+func (a *Authority) NewRunner(now, expires time.Time) (Session, error) {
+	return a.session(now, expires, functionClaims(RunnerID, RunnerCompartment))
+}
+
+// functionClaims say which function a token is of.
+func functionClaims(id, compartment string) jwt.MapClaims {
+	return jwt.MapClaims{
+		"sub": id, "ptype": "resource", "ttype": "res_sp", "res_id": id, "res_type": "fnfunc",
+		"res_compartment": compartment,
+	}
 }
 
 // NewInstance issues a compute instance's credentials, valid until expires.
 func (a *Authority) NewInstance(now, expires time.Time) (Session, error) {
 	return a.session(now, expires, jwt.MapClaims{
 		"sub": InstanceID, "ptype": instanceType, "ttype": "x509", "opc-instance": InstanceID,
+		"res_compartment": Compartment,
 	})
 }
 
@@ -154,7 +166,7 @@ func (a *Authority) session(now, expires time.Time, claims jwt.MapClaims) (Sessi
 		return Session{}, fmt.Errorf("encode session key: %w", err)
 	}
 	maps.Copy(claims, jwt.MapClaims{
-		"iss": "authService.oracle.com", "aud": "oci", "res_tenant": ID, "res_compartment": Compartment, "tenant": ID,
+		"iss": "authService.oracle.com", "aud": "oci", "res_tenant": ID, "tenant": ID,
 		"jwk": string(public), "iat": now.Unix(), "exp": expires.Unix(),
 	})
 	token, err := jwt.NewWithClaims(jwt.SigningMethodRS256, claims).SignedString(a.issuer)

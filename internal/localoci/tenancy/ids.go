@@ -13,7 +13,15 @@ const (
 	AppID       = "ocid1.fnapp.oc1.phx.cemlilocal"
 )
 
-// The dynamic groups of principals. Only statements that the user gives grant anything to that of instances.
+// The ids of the second function, the runner, which is in a compartment and an application of its own.
+const (
+	RunnerID          = "ocid1.fnfunc.oc1.phx.cemlilocalrunner"
+	RunnerAppID       = "ocid1.fnapp.oc1.phx.cemlilocalrunner"
+	RunnerCompartment = "ocid1.compartment.oc1..cemlilocalrunner"
+)
+
+// The dynamic groups of principals. Only statements that the user gives grant anything to that of instances. The runner
+// is in none, so that no statement can grant it anything.
 const (
 	FunctionGroup = "cemli-function"
 	InstanceGroup = "cemli-instance"

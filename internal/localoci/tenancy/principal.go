@@ -28,12 +28,15 @@ func (p Principal) Kind() string {
 	return "user"
 }
 
-// Group is the dynamic group that the principal is in.
+// Group is the dynamic group that the principal is in; empty: none.
 func (p Principal) Group() string {
-	if p.Instance != "" {
+	switch {
+	case p.Instance != "":
 		return InstanceGroup
+	case p.Function == FunctionID: // no other function matches, whatever compartment it is in
+		return FunctionGroup
 	}
-	return FunctionGroup
+	return ""
 }
 
 // String is the principal's name for people who watch.
@@ -43,6 +46,8 @@ func (p Principal) String() string {
 		return "the person"
 	case p.Instance != "":
 		return "the instance"
+	case p.Function == RunnerID:
+		return "the runner"
 	}
 	return "the function"
 }

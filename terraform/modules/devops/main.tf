@@ -361,6 +361,42 @@ resource "oci_devops_deploy_stage" "approval" {
   }
 }
 
+resource "oci_devops_deploy_environment" "runner" {
+  for_each = var.function_exists ? var.runners : {}
+
+  project_id              = oci_devops_project.this.id
+  display_name            = "${local.prefix}-runner-${each.key}"
+  deploy_environment_type = "FUNCTION"
+  function_id             = each.value
+  freeform_tags           = var.tags
+  defined_tags            = var.defined_tags
+}
+
+# Before the function, and side by side: a runner takes the jobs of its own version and of the
+# one before, and no later ones.
+resource "oci_devops_deploy_stage" "runner" {
+  for_each = oci_devops_deploy_environment.runner
+
+  deploy_pipeline_id              = oci_devops_deploy_pipeline.this.id
+  deploy_stage_type               = "DEPLOY_FUNCTION"
+  display_name                    = "runner-${each.key}"
+  function_deploy_environment_id  = each.value.id
+  docker_image_deploy_artifact_id = oci_devops_deploy_artifact.image.id
+  freeform_tags                   = var.tags
+  defined_tags                    = var.defined_tags
+
+  deploy_stage_predecessor_collection {
+    items {
+      id = local.first_deployed_after
+    }
+  }
+}
+
+locals {
+  first_deployed_after = var.approvals > 0 ? oci_devops_deploy_stage.approval[0].id : oci_devops_deploy_pipeline.this.id
+  function_after       = length(var.runners) > 0 ? [for stage in oci_devops_deploy_stage.runner : stage.id] : [local.first_deployed_after]
+}
+
 resource "oci_devops_deploy_stage" "deploy" {
   count = var.function_exists ? 1 : 0
 
@@ -373,14 +409,17 @@ resource "oci_devops_deploy_stage" "deploy" {
   defined_tags                    = var.defined_tags
 
   deploy_stage_predecessor_collection {
-    items {
-      id = var.approvals > 0 ? oci_devops_deploy_stage.approval[0].id : oci_devops_deploy_pipeline.this.id
+    dynamic "items" {
+      for_each = local.function_after
+      content {
+        id = items.value
+      }
     }
   }
 }
 
 # What the last stage sends: the function says whether its configuration, its buckets and what
-# it may do are such that it works.
+# it may do are such that it works, with its runners.
 resource "oci_devops_deploy_artifact" "check" {
   project_id                 = oci_devops_project.this.id
   display_name               = "check"

@@ -37,6 +37,7 @@ output "deploy_stages" {
   description = "Types of the deployment pipeline's stages, in their order."
   value = concat(
     oci_devops_deploy_stage.approval[*].deploy_stage_type,
+    values(oci_devops_deploy_stage.runner)[*].deploy_stage_type,
     oci_devops_deploy_stage.deploy[*].deploy_stage_type,
     oci_devops_deploy_stage.check[*].deploy_stage_type,
   )

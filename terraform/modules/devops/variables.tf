@@ -24,6 +24,12 @@ variable "function_id" {
   default     = null
 }
 
+variable "runners" {
+  description = "OCIDs of the runners, by label, which get each image before the function does."
+  type        = map(string)
+  default     = {}
+}
+
 variable "image_path" {
   description = "The container repository with registry and namespace, without a tag."
   type        = string

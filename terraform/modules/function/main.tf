@@ -7,7 +7,9 @@ locals {
     CEMLI_STATE_BUCKET         = var.state_bucket
     CEMLI_ENVIRONMENT          = var.environment
     CEMLI_POLICY               = var.policy
-    CEMLI_SANDBOX              = var.accept_readable_credentials ? "basic" : "isolated"
+    CEMLI_SANDBOX              = var.apart ? null : var.accept_readable_credentials == true ? "basic" : "isolated"
+    CEMLI_RUNNER               = var.runner
+    CEMLI_JOBS_BUCKET          = var.apart ? var.jobs_bucket : null
     CEMLI_VAULT                = var.vault_id
     CEMLI_TOPIC                = var.topic_id
     CEMLI_NOTIFY               = var.notify
@@ -55,6 +57,10 @@ resource "oci_functions_application" "this" {
     precondition {
       condition     = sum([for name, value in local.config : length(name) + length(value)]) <= 4096
       error_message = "The function's configuration is over the 4 KB that OCI allows; put an inline policy into the policies bucket."
+    }
+    precondition {
+      condition     = var.apart || var.accept_readable_credentials != null
+      error_message = "Scripts run in the function itself, where its credentials are: say with accept_readable_credentials whether they may where they can read them. In a runner they cannot."
     }
     precondition {
       condition     = var.environment != "prod" || var.policy != ""

@@ -122,10 +122,33 @@ variable "policy" {
   default     = ""
 }
 
-variable "accept_readable_credentials" {
-  description = "Whether scripts may run where they can read the function's own credentials: true sets CEMLI_SANDBOX to basic; with false it is isolated, and where the kernel of OCI Functions has no Landlock nothing runs. The probe tells."
+variable "apart" {
+  description = "Whether scripts run in runners, which are granted nothing, and not in the function."
   type        = bool
   nullable    = false
+}
+
+variable "runner" {
+  description = "The runners, LABEL=function:OCID each, with commas between them and the default first; null: there are none, or none yet."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.runner == null || can(regex("^[a-z0-9-]{1,32}=function:[^,=]+(,[a-z0-9-]{1,32}=function:[^,=]+)*$", var.runner))
+    error_message = "runner is such as default=function:ocid1.fnfunc…"
+  }
+}
+
+variable "jobs_bucket" {
+  description = "Name of the bucket for the mailboxes of jobs."
+  type        = string
+  default     = null
+}
+
+variable "accept_readable_credentials" {
+  description = "Where scripts run in the function, whether they may although they can read its own credentials: true sets CEMLI_SANDBOX to basic; with false it is isolated, and where the kernel of OCI Functions has no Landlock nothing runs. The probe tells. null: they run apart."
+  type        = bool
+  default     = null
 }
 
 variable "vault_id" {

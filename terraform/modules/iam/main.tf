@@ -6,7 +6,8 @@ locals {
   prefix = "cemli-${var.environment}"
 
   # Everything of a type in the environment's compartment: an id would not be known before
-  # the resource is there, and a new one would wait for the group to learn it.
+  # the resource is there, and a new one would wait for the group to learn it. Runners are
+  # functions of another compartment, and in no group.
   dynamic_groups = {
     for name, type in {
       function   = "fnfunc"
@@ -50,9 +51,19 @@ locals {
 
   policies_apart = alltrue([for name in ["authors", "approvers"] : var.groups.policies == null || var.groups.policies != var.groups[name]])
 
-  statements = { for document, list in local.pieces : document => [
-    for pieces in list : join("", [for piece in pieces : startswith(piece, "$${") ? local.values[trim(piece, "$${}")] : piece])
-    if alltrue([for piece in pieces : startswith(piece, "$${") ? local.values[trim(piece, "$${}")] != null : true])
+  runners_apart = try(var.values.runner_compartment_id, null) == null || try(var.values.runner_compartment_id, "") != var.compartment_id
+
+  # What is about a runner is there once for each of them.
+  each = { for document, list in local.pieces : document => flatten([
+    for pieces in list : [
+      for id in contains(pieces, "$${runner_function_id}") ? var.runner_function_ids : [""] :
+      { pieces = pieces, values = merge(local.values, { runner_function_id = id }) }
+    ]
+  ]) }
+
+  statements = { for document, list in local.each : document => [
+    for entry in list : join("", [for piece in entry.pieces : startswith(piece, "$${") ? entry.values[trim(piece, "$${}")] : piece])
+    if alltrue([for piece in entry.pieces : startswith(piece, "$${") ? entry.values[trim(piece, "$${}")] != null : true])
   ] }
 }
 
@@ -89,6 +100,10 @@ resource "oci_identity_policy" "this" {
     precondition {
       condition     = local.policies_apart
       error_message = "Those who write policies are authors or approvers, too: a group of its own writes policies."
+    }
+    precondition {
+      condition     = local.runners_apart
+      error_message = "Runners are in the executor's compartment, where they would have all that it may do: they need one of their own."
     }
   }
 }

@@ -21,6 +21,10 @@ output "handover" {
     error_message = "Those who write policies are authors or approvers, too: a group of its own writes policies."
   }
   precondition {
+    condition     = var.create || local.runners_apart
+    error_message = "Runners are in the executor's compartment, where they would have all that it may do: they need one of their own."
+  }
+  precondition {
     condition     = var.create || try(var.groups.approvers, null) == null || try(var.groups.approvers, "") != try(var.groups.promotion, "")
     error_message = "Approvers and the promotion pipeline are the same group: whoever starts a deployment would approve it."
   }

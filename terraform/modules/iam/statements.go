@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"regexp"
+	"strings"
 )
 
 //go:embed statements.json
@@ -21,25 +22,25 @@ type Statement struct {
 
 var placeholder = regexp.MustCompile(`\$\{(\w+)\}`)
 
-// Statements returns the statements with their ${placeholders} replaced. A placeholder
-// without a value is an error.
+// Statements returns the statements with their ${placeholders} replaced. An empty value leaves
+// the statements out that need it, as null does in Terraform; none is an error.
 func Statements(values map[string]string) ([]Statement, error) {
-	var list []Statement
-	if err := json.Unmarshal(document, &list); err != nil {
+	var all, list []Statement
+	if err := json.Unmarshal(document, &all); err != nil {
 		return nil, fmt.Errorf("read policy statements: %w", err)
 	}
-	for i := range list {
-		var missing string
-		list[i].Statement = placeholder.ReplaceAllStringFunc(list[i].Statement, func(match string) string {
-			name := placeholder.FindStringSubmatch(match)[1]
-			value, ok := values[name]
+	for _, s := range all {
+		whole := true
+		for _, match := range placeholder.FindAllStringSubmatch(s.Statement, -1) {
+			value, ok := values[match[1]]
 			if !ok {
-				missing = name
+				return nil, fmt.Errorf("policy statement %s: no value for %s", s.Name, match[1])
 			}
-			return value
-		})
-		if missing != "" {
-			return nil, fmt.Errorf("policy statement %s: no value for %s", list[i].Name, missing)
+			whole = whole && value != ""
+			s.Statement = strings.Replace(s.Statement, match[0], value, 1)
+		}
+		if whole {
+			list = append(list, s)
 		}
 	}
 	return list, nil

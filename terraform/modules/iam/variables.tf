@@ -96,6 +96,12 @@ variable "image_repository" {
   default     = null
 }
 
+variable "runner_function_ids" {
+  description = "OCIDs of the runners, which the executor alone invokes, in the compartment runner_compartment_id of the values."
+  type        = list(string)
+  default     = []
+}
+
 variable "values" {
   description = "What the other placeholders of the statements stand for; null leaves out the statements that need it."
   type        = map(string)

@@ -17,7 +17,7 @@ locals {
   watched = [
     "UpdateBucket", "DeleteBucket", "MakeBucketReadOnly", "MakeBucketWritable",
     "CreateRetentionRule", "UpdateRetentionRule", "DeleteRetentionRule",
-    "PutObjectLifecyclePolicy", "DeleteObjectLifecyclePolicy", "CreatePreauthenticatedRequest",
+    "PutObjectLifecyclePolicy", "DeleteObjectLifecyclePolicy",
     "CreateFunction", "UpdateFunction", "DeleteFunction", "UpdateApp", "UpdateApplication", "DeleteApp", "DeleteApplication",
     "CreateRule", "UpdateRule", "DeleteRule",
     "CreatePolicy", "UpdatePolicy", "DeletePolicy",
@@ -25,6 +25,12 @@ locals {
     "UpdateSchedule", "DeleteSchedule", "DeactivateSchedule",
     "UpdateServiceConnector", "DeleteServiceConnector", "DeactivateServiceConnector", "UpdateLog", "DeleteLog",
   ]
+
+  # The executor makes one for each job, and none elsewhere.
+  opened = join(" and ", concat(
+    ["data.eventName='CreatePreauthenticatedRequest'"],
+    var.jobs_bucket == null ? [] : ["data.request.path!='*/b/${var.jobs_bucket}/p*'"],
+  ))
 
   subscriptions = merge(
     { for address in var.run_emails : "runs email ${address}" => { topic = "runs", protocol = "EMAIL", endpoint = address } },
@@ -137,6 +143,46 @@ resource "oci_logging_log" "this" {
   }
 }
 
+# Apart from the function's, which is what runs are counted from: a script can write anything
+# into the log of the runner that it is in.
+resource "oci_logging_log_group" "runners" {
+  count = length(var.runners) > 0 ? 1 : 0
+
+  compartment_id = var.compartment_id
+  display_name   = "${local.prefix}-runners"
+  description    = "cemli-executor, ${var.environment}: what runners log"
+  freeform_tags  = var.tags
+  defined_tags   = var.defined_tags
+}
+
+resource "oci_logging_log" "runner" {
+  for_each = var.runners
+
+  log_group_id       = oci_logging_log_group.runners[0].id
+  display_name       = "${local.prefix}-runner-${each.key}"
+  log_type           = "SERVICE"
+  is_enabled         = true
+  retention_duration = var.log_retention_days
+  freeform_tags      = var.tags
+  defined_tags       = var.defined_tags
+
+  configuration {
+    compartment_id = var.runners_compartment_id
+
+    source {
+      source_type = "OCISERVICE"
+      service     = "functions"
+      category    = "invoke"
+      resource    = each.value.application_id
+    }
+  }
+}
+
+locals {
+  # A list of one, since the compartment may be made in the same apply.
+  runners_compartment = length(var.runners) > 0 ? [var.runners_compartment_id] : []
+}
+
 # Names who uploaded what: events do not. Apart from the other logs, because the function's configuration names
 # it, and they wait for the function's application.
 resource "oci_logging_log" "uploads" {
@@ -220,7 +266,7 @@ resource "oci_sch_service_connector" "changes" {
 
     dynamic "log_sources" {
       # Policies are in the tenancy, and Audit has them in its home region only.
-      for_each = var.tenancy_id == null ? [var.compartment_id] : [var.compartment_id, var.tenancy_id]
+      for_each = concat([var.compartment_id], local.runners_compartment, var.tenancy_id == null ? [] : [var.tenancy_id])
       content {
         compartment_id = log_sources.value
         log_group_id   = "_Audit"
@@ -230,7 +276,7 @@ resource "oci_sch_service_connector" "changes" {
 
   tasks {
     kind      = "logRule"
-    condition = join(" or ", [for name in local.watched : "data.eventName='${name}'"])
+    condition = join(" or ", concat([for name in local.watched : "data.eventName='${name}'"], ["(${local.opened})"]))
   }
 
   target {
@@ -258,4 +304,23 @@ resource "oci_monitoring_alarm" "this" {
   repeat_notification_duration = each.key == "silence" ? "PT24H" : null
   freeform_tags                = var.tags
   defined_tags                 = var.defined_tags
+}
+
+# What came of the run is the executor's to say, and counted there; this is the runner's health.
+resource "oci_monitoring_alarm" "runner" {
+  for_each = var.alarms ? var.runners : {}
+
+  compartment_id        = var.compartment_id
+  metric_compartment_id = var.runners_compartment_id
+  display_name          = "${local.prefix}-runner-${each.key}"
+  namespace             = "oci_faas"
+  query                 = "FunctionResponseCount[5m]{resourceId = \"${each.value.function_id}\", responseType = \"Error\"}.sum() > 0"
+  severity              = "WARNING"
+  body                  = "A call of the runner ${each.key} failed, or the platform ended it. The executor goes on with the run and says in its result what came of it; the log of the runner may say why, in the words of whatever ran there."
+  destinations          = [oci_ons_notification_topic.this["failures"].id]
+  is_enabled            = true
+  pending_duration      = "PT1M"
+  message_format        = "ONS_OPTIMIZED"
+  freeform_tags         = var.tags
+  defined_tags          = var.defined_tags
 }

@@ -27,3 +27,8 @@ output "write_log" {
   description = "The packages bucket's write log, as the function's configuration names it: OCIDs of compartment, log group and log."
   value       = "${var.compartment_id}/${oci_logging_log_group.uploads.id}/${oci_logging_log.uploads.id}"
 }
+
+output "runner_log_group_id" {
+  description = "OCID of the group that holds the logs of runners alone; null if there are none."
+  value       = one(oci_logging_log_group.runners[*].id)
+}

@@ -24,6 +24,27 @@ variable "alarms" {
   type        = bool
 }
 
+variable "runners" {
+  description = "Runners, by label: the application whose log is kept, and the function whose failures an alarm watches, null as long as there is none."
+  type = map(object({
+    application_id = string
+    function_id    = string
+  }))
+  default = {}
+}
+
+variable "runners_compartment_id" {
+  description = "OCID of the compartment of runners; null: there are none."
+  type        = string
+  default     = null
+}
+
+variable "jobs_bucket" {
+  description = "Name of the bucket in which the executor makes pre-authenticated requests, of which nobody is told; null: there is none."
+  type        = string
+  default     = null
+}
+
 variable "function_id" {
   description = "OCID of the function that alarms watch; null as long as there is none."
   type        = string

@@ -1,6 +1,7 @@
-# Four buckets with different promises. Packages and policies keep every version that was
+# Buckets with different promises. Packages and policies keep every version that was
 # ever there; results are never changed or deleted while the retention rule holds, which
 # versioning would exclude; state is rewritten all the time and keeps its past for a while.
+# Of jobs nothing is kept: what runners wrote is copied to the results while the run goes on.
 
 locals {
   buckets = {
@@ -62,6 +63,54 @@ resource "oci_objectstorage_bucket" "this" {
   }
 
   depends_on = [terraform_data.key_policies]
+}
+
+# There wherever steps run, since what is in it outlasts a change of that.
+resource "oci_objectstorage_bucket" "jobs" {
+  compartment_id        = var.compartment_id
+  namespace             = var.namespace
+  name                  = var.jobs_bucket_name == "" ? "cemli-${var.environment}-jobs" : var.jobs_bucket_name
+  access_type           = "NoPublicAccess"
+  versioning            = "Disabled"
+  object_events_enabled = false
+  kms_key_id            = var.kms_key_id
+  freeform_tags         = var.tags
+  defined_tags          = var.defined_tags
+
+  depends_on = [terraform_data.key_policies]
+
+  lifecycle {
+    precondition {
+      condition     = !contains([for name in keys(local.buckets) : "cemli-${var.environment}-${name}"], lower(var.jobs_bucket_name))
+      error_message = "Jobs have a bucket of their own: runners write to it, and it is emptied after a week."
+    }
+  }
+}
+
+resource "oci_objectstorage_object_lifecycle_policy" "jobs" {
+  namespace = var.namespace
+  bucket    = oci_objectstorage_bucket.jobs.name
+
+  rules {
+    name        = "jobs"
+    action      = "DELETE"
+    target      = "objects"
+    is_enabled  = true
+    time_amount = "7" # a job ends within the hour; what is left tells how, if it has to be looked at
+    time_unit   = "DAYS"
+  }
+
+  # Uploads in parts that were never completed are no objects.
+  rules {
+    name        = "parts"
+    action      = "ABORT"
+    target      = "multipart-uploads"
+    is_enabled  = true
+    time_amount = "1"
+    time_unit   = "DAYS"
+  }
+
+  depends_on = [terraform_data.lifecycle_policies]
 }
 
 resource "oci_objectstorage_object_lifecycle_policy" "results" {

@@ -18,6 +18,11 @@ output "policies_bucket" {
   value       = oci_objectstorage_bucket.this["policies"].name
 }
 
+output "jobs_bucket" {
+  description = "Name of the bucket with the mailboxes of jobs."
+  value       = oci_objectstorage_bucket.jobs.name
+}
+
 output "results_retention_days" {
   description = "How long evidence cannot be changed or deleted; null: there is no retention rule."
   value       = one([for rule in oci_objectstorage_bucket.this["results"].retention_rules : tonumber(rule.duration[0].time_amount)])

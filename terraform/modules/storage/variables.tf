@@ -31,6 +31,17 @@ variable "lifecycle_policy_ids" {
   default     = []
 }
 
+variable "jobs_bucket_name" {
+  description = "Name of the bucket for the mailboxes of jobs; empty: cemli-ENVIRONMENT-jobs."
+  type        = string
+  default     = ""
+
+  validation {
+    condition     = can(regex("^[A-Za-z0-9._-]{0,256}$", var.jobs_bucket_name))
+    error_message = "jobs_bucket_name has letters, digits, dots, hyphens and underscores."
+  }
+}
+
 variable "results_retention_days" {
   description = "How long nobody can change or delete evidence."
   type        = number

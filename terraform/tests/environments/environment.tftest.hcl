@@ -20,6 +20,10 @@ mock_provider "oci" {
 
 mock_provider "oci" {
   alias = "home"
+
+  mock_data "oci_identity_compartment" {
+    defaults = { compartment_id = "ocid1.compartment.oc1..parent" }
+  }
 }
 
 variables {
@@ -36,7 +40,7 @@ variables {
 
 run "every_environment" {
   assert {
-    condition     = output.buckets == { for name in ["packages", "results", "state", "policies"] : name => "cemli-${var.environment}-${name}" }
+    condition     = output.buckets == { for name in ["packages", "results", "state", "policies", "jobs"] : name => "cemli-${var.environment}-${name}" }
     error_message = "the buckets are the environment's own"
   }
   assert {
@@ -52,8 +56,8 @@ run "every_environment" {
     error_message = "the function knows its environment and has a policy"
   }
   assert {
-    condition     = output.function_config["CEMLI_SANDBOX"] == (var.accept_readable_credentials ? "basic" : "isolated")
-    error_message = "the file says whether scripts may read the function's credentials"
+    condition     = output.function_config["CEMLI_RUNNER"] == "default=function:${output.runner_ids["default"]}" && !contains(keys(output.function_config), "CEMLI_SANDBOX")
+    error_message = "scripts run apart"
   }
   assert {
     condition     = output.function_config["CEMLI_TOPIC"] == output.topics.runs && output.function_config["CEMLI_VAULT"] == output.vault_id
@@ -79,7 +83,7 @@ run "one_builds_and_prod_approves" {
     error_message = "dev builds and no other"
   }
   assert {
-    condition     = output.deploy_stages == concat(var.environment == "prod" ? ["MANUAL_APPROVAL"] : [], ["DEPLOY_FUNCTION", "INVOKE_FUNCTION"])
+    condition     = output.deploy_stages == concat(var.environment == "prod" ? ["MANUAL_APPROVAL"] : [], ["DEPLOY_FUNCTION", "DEPLOY_FUNCTION", "INVOKE_FUNCTION"])
     error_message = "every environment deploys and checks, prod after an approval"
   }
   assert {

@@ -47,6 +47,12 @@ func serve(ctx context.Context, in io.Reader, out io.Writer) {
 			"-c", "(env -i setsid sh -c \"trap '' TERM; cd /; echo \\$\\$ >"+q.Arg+"; while :; do sleep 1; done\" &)")
 		_ = cmd.Start()
 		time.Sleep(time.Hour)
+	case "shell":
+		said, err := exec.Command("sh", "-c", q.Arg).CombinedOutput()
+		if err != nil {
+			said = append(said, err.Error()...)
+		}
+		_, _ = out.Write(said)
 	case "wait": // until a file exists
 		for {
 			if _, err := os.Stat(q.Arg); err == nil {

@@ -356,3 +356,45 @@ run "refuses_a_hosted_source_without_its_repository" {
   }
   expect_failures = [var.more_sources]
 }
+
+run "runners_first" {
+  variables {
+    environment = "prod"
+    approvals   = 1
+    runners     = { default = "ocid1.fnfunc.oc1..r", finance = "ocid1.fnfunc.oc1..g" }
+  }
+  assert {
+    condition     = { for label, e in oci_devops_deploy_environment.runner : label => "${e.deploy_environment_type} ${e.function_id}" } == { default = "FUNCTION ocid1.fnfunc.oc1..r", finance = "FUNCTION ocid1.fnfunc.oc1..g" }
+    error_message = "each runner is an environment"
+  }
+  assert {
+    condition     = output.deploy_stages == ["MANUAL_APPROVAL", "DEPLOY_FUNCTION", "DEPLOY_FUNCTION", "DEPLOY_FUNCTION", "INVOKE_FUNCTION"]
+    error_message = "approval, two runners, the function, its verdict"
+  }
+  assert {
+    condition = alltrue([for label, stage in oci_devops_deploy_stage.runner :
+      stage.deploy_stage_predecessor_collection[0].items[0].id == oci_devops_deploy_stage.approval[0].id && stage.docker_image_deploy_artifact_id == oci_devops_deploy_artifact.image.id && stage.function_deploy_environment_id == oci_devops_deploy_environment.runner[label].id
+    ])
+    error_message = "runners get the image after the approval"
+  }
+  assert {
+    condition     = toset([for item in oci_devops_deploy_stage.deploy[0].deploy_stage_predecessor_collection[0].items : item.id]) == toset([for stage in oci_devops_deploy_stage.runner : stage.id])
+    error_message = "and the function only when all of them have it"
+  }
+  assert {
+    condition     = oci_devops_deploy_stage.check[0].deploy_stage_predecessor_collection[0].items[0].id == oci_devops_deploy_stage.deploy[0].id && oci_devops_deploy_stage.check[0].function_deploy_environment_id == oci_devops_deploy_environment.function[0].id
+    error_message = "the function says whether all works"
+  }
+}
+
+run "no_runner_before_the_first_image" {
+  variables {
+    function_exists = false
+    function_id     = null
+    runners         = { default = null }
+  }
+  assert {
+    condition     = length(oci_devops_deploy_stage.runner) == 0 && output.deploy_stages == []
+    error_message = "there is nothing to deploy to"
+  }
+}

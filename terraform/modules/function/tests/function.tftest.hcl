@@ -13,6 +13,7 @@ variables {
   failure_topic_id           = "ocid1.onstopic.oc1..failures"
   tags                       = { App = "cemli-executor" }
 
+  apart                       = false
   accept_readable_credentials = false
 }
 
@@ -176,4 +177,48 @@ run "accepts_readable_credentials_where_that_is_said" {
     condition     = output.config["CEMLI_SANDBOX"] == "basic"
     error_message = "scripts run on a kernel without Landlock too, in prod as well"
   }
+}
+
+run "scripts_run_apart" {
+  variables {
+    apart                       = true
+    runner                      = "default=function:ocid1.fnfunc.oc1..r,finance=function:ocid1.fnfunc.oc1..f"
+    jobs_bucket                 = "cemli-dev-jobs"
+    accept_readable_credentials = null
+  }
+  assert {
+    condition     = output.config["CEMLI_RUNNER"] == var.runner && output.config["CEMLI_JOBS_BUCKET"] == "cemli-dev-jobs"
+    error_message = "the function knows its runners and their bucket"
+  }
+  assert {
+    condition     = !contains(keys(output.config), "CEMLI_SANDBOX") && !contains(keys(output.config), "CEMLI_ROLE")
+    error_message = "what may be read there is nobody's decision, and it is the executor"
+  }
+}
+
+run "here_knows_no_jobs" {
+  variables {
+    jobs_bucket = "cemli-dev-jobs"
+  }
+  assert {
+    condition     = !contains(keys(output.config), "CEMLI_JOBS_BUCKET") && !contains(keys(output.config), "CEMLI_RUNNER") && output.config["CEMLI_SANDBOX"] == "isolated"
+    error_message = "without a runner there are no jobs"
+  }
+}
+
+run "refuses_scripts_here_without_a_decision" {
+  command = plan
+  variables {
+    accept_readable_credentials = null
+  }
+  expect_failures = [oci_functions_application.this]
+}
+
+run "refuses_a_runner_without_a_label" {
+  command = plan
+  variables {
+    apart  = true
+    runner = "function:ocid1.fnfunc.oc1..r"
+  }
+  expect_failures = [var.runner]
 }

@@ -18,6 +18,8 @@ variables {
   image_repository      = "cemli-executor"
 
   groups = { authors = "cemli-authors", promotion = "cemli-promotion", approvers = "'Corp'/'cemli-approvers'", operators = "cemli-operators", policies = "cemli-policies", auditors = "cemli-auditors" }
+
+  runner_function_ids = ["ocid1.fnfunc.oc1..runner"]
   values = {
     packages_bucket          = "cemli-prod-packages"
     results_bucket           = "cemli-prod-results"
@@ -38,6 +40,10 @@ variables {
     log_group_id             = "ocid1.loggroup.oc1..logs"
     uploads_log_group_id     = "ocid1.loggroup.oc1..uploads"
     write_log_group_id       = "ocid1.loggroup.oc1..uploads"
+    runner_log_group_id      = "ocid1.loggroup.oc1..runners"
+    runner_compartment_id    = "ocid1.compartment.oc1..r"
+    jobs_bucket              = "cemli-prod-jobs"
+    lifecycle_jobs_bucket    = "cemli-prod-jobs"
   }
   tags = { App = "cemli-executor" }
 }
@@ -70,16 +76,18 @@ run "the_function" {
     condition = [for s in output.statements.function : s if can(regex(" manage ", s))] == [
       "Allow dynamic-group cemli-prod-function to manage objects in compartment id ocid1.compartment.oc1..c where all {target.bucket.name='cemli-prod-results', request.permission='OBJECT_CREATE'}",
       "Allow dynamic-group cemli-prod-function to manage objects in compartment id ocid1.compartment.oc1..c where all {target.bucket.name='cemli-prod-state', any {request.permission='OBJECT_INSPECT', request.permission='OBJECT_READ', request.permission='OBJECT_CREATE', request.permission='OBJECT_OVERWRITE', request.permission='OBJECT_DELETE'}}",
+      "Allow dynamic-group cemli-prod-function to manage objects in compartment id ocid1.compartment.oc1..c where all {target.bucket.name='cemli-prod-jobs', any {request.permission='OBJECT_INSPECT', request.permission='OBJECT_READ', request.permission='OBJECT_CREATE', request.permission='OBJECT_OVERWRITE'}}",
+      "Allow dynamic-group cemli-prod-function to manage buckets in compartment id ocid1.compartment.oc1..c where all {target.bucket.name='cemli-prod-jobs', request.permission='PAR_MANAGE'}",
     ]
-    error_message = "the function creates results, never overwrites or deletes them, and manages its state only"
+    error_message = "the function creates results, never overwrites or deletes them, and manages its state, and mailboxes of jobs, only"
   }
   assert {
     condition     = !anytrue([for s in output.statements.function : can(regex(" (use|manage) ", s)) && strcontains(s, "-packages")])
     error_message = "packages are read"
   }
   assert {
-    condition     = alltrue([for s in output.statements.function : strcontains(s, "target.function.id='ocid1.fnfunc.oc1..f'") if can(regex(" fn-", s))])
-    error_message = "the function may invoke itself and no other"
+    condition     = alltrue([for s in output.statements.function : can(regex("(oc1..c where target.function.id='ocid1.fnfunc.oc1..f'|oc1..r where target.function.id='ocid1.fnfunc.oc1..runner')$", s)) if can(regex(" fn-", s))])
+    error_message = "the function may invoke itself and its runner, and no other"
   }
   assert {
     condition     = oci_identity_policy.this["function"].statements == tolist(output.statements.function)
@@ -152,7 +160,12 @@ run "nothing_more_than_the_environment_has" {
       log_group_id             = "ocid1.loggroup.oc1..logs"
       uploads_log_group_id     = "ocid1.loggroup.oc1..uploads"
       write_log_group_id       = null
+      runner_log_group_id      = null
+      runner_compartment_id    = null
+      jobs_bucket              = null
+      lifecycle_jobs_bucket    = "cemli-prod-jobs"
     }
+    runner_function_ids = []
   }
   assert {
     condition     = keys(output.statements) == ["function", "images", "services"] && output.statements.images == [] && length(oci_identity_policy.images) == 0 && keys(oci_identity_policy.this) == ["function", "services"]
@@ -166,6 +179,54 @@ run "nothing_more_than_the_environment_has" {
     condition     = keys(output.dynamic_groups) == ["cemli-prod-function"]
     error_message = "one dynamic group"
   }
+  assert {
+    condition     = [for s in flatten(values(output.statements)) : split(" to ", s)[0] if can(regex("-jobs'|runner|oc1..r ", s))] == ["Allow service objectstorage-eu-frankfurt-1"]
+    error_message = "where steps run in the function nobody uses the bucket of jobs, which is emptied all the same"
+  }
+}
+
+run "runners_are_granted_nothing" {
+  variables {
+    runner_function_ids = ["ocid1.fnfunc.oc1..runner", "ocid1.fnfunc.oc1..finance"]
+  }
+  assert {
+    condition = [for s in output.statements.function : trimprefix(s, "Allow dynamic-group cemli-prod-function ") if strcontains(s, "oc1..r ")] == [
+      "to read fn-function in compartment id ocid1.compartment.oc1..r where target.function.id='ocid1.fnfunc.oc1..runner'",
+      "to read fn-function in compartment id ocid1.compartment.oc1..r where target.function.id='ocid1.fnfunc.oc1..finance'",
+      "to use fn-invocation in compartment id ocid1.compartment.oc1..r where target.function.id='ocid1.fnfunc.oc1..runner'",
+      "to use fn-invocation in compartment id ocid1.compartment.oc1..r where target.function.id='ocid1.fnfunc.oc1..finance'",
+    ]
+    error_message = "the executor invokes each runner"
+  }
+  assert {
+    condition     = length([for s in flatten(values(output.statements)) : s if strcontains(s, "fn-invocation") && can(regex("oc1..(r |runner|finance)", s))]) == 2
+    error_message = "and nobody else does"
+  }
+  assert {
+    condition     = length([for s in output.statements.devops : s if can(regex("oc1\\.\\.r( |$)", s))]) == 3
+    error_message = "the pipeline finds the runners' applications, and updates each"
+  }
+  assert {
+    condition     = alltrue([for rule in values(output.dynamic_groups) : strcontains(rule, "resource.compartment.id='ocid1.compartment.oc1..c'")])
+    error_message = "no dynamic group takes what is in the runners' compartment"
+  }
+}
+
+run "refuses_runners_that_are_taken_for_the_executor" {
+  command = plan
+  variables {
+    compartment_id = "ocid1.compartment.oc1..r"
+  }
+  expect_failures = [oci_identity_policy.this]
+}
+
+run "refuses_them_where_somebody_else_owns_iam" {
+  command = plan
+  variables {
+    create         = false
+    compartment_id = "ocid1.compartment.oc1..r"
+  }
+  expect_failures = [output.handover]
 }
 
 run "a_platform_admin_owns_iam" {

@@ -127,3 +127,49 @@ run "refuses_plain_http" {
   }
   expect_failures = [var.failure_urls]
 }
+
+run "runners_are_watched_and_not_counted" {
+  variables {
+    tenancy_id             = "ocid1.tenancy.oc1..t"
+    runners                = { default = { application_id = "ocid1.fnapp.oc1..r", function_id = "ocid1.fnfunc.oc1..r" } }
+    runners_compartment_id = "ocid1.compartment.oc1..r"
+    jobs_bucket            = "cemli-prod-jobs"
+  }
+  assert {
+    condition     = oci_logging_log.runner["default"].configuration[0].source[0].resource == "ocid1.fnapp.oc1..r" && oci_logging_log.runner["default"].configuration[0].compartment_id == "ocid1.compartment.oc1..r" && oci_logging_log.runner["default"].log_group_id == output.runner_log_group_id
+    error_message = "a runner's log is kept"
+  }
+  assert {
+    condition     = output.runner_log_group_id != output.log_group_id && output.runner_log_group_id != output.uploads_log_group_id
+    error_message = "in a group of its own"
+  }
+  assert {
+    condition     = alltrue([for connector in oci_sch_service_connector.count : connector.source[0].log_sources[0].log_id == oci_logging_log.this["function"].id && length(connector.source[0].log_sources) == 1])
+    error_message = "runs are counted from the executor's log only: a script can write the line of a run into the runner's"
+  }
+  assert {
+    condition     = oci_monitoring_alarm.runner["default"].metric_compartment_id == "ocid1.compartment.oc1..r" && oci_monitoring_alarm.runner["default"].query == "FunctionResponseCount[5m]{resourceId = \"ocid1.fnfunc.oc1..r\", responseType = \"Error\"}.sum() > 0" && length(oci_monitoring_alarm.this) == 4
+    error_message = "its failures have an alarm besides the executor's"
+  }
+  assert {
+    condition     = [for s in oci_sch_service_connector.changes.source[0].log_sources : s.compartment_id] == ["ocid1.compartment.oc1..c", "ocid1.compartment.oc1..r", "ocid1.tenancy.oc1..t"]
+    error_message = "changes of runners are reported"
+  }
+  assert {
+    condition     = endswith(oci_sch_service_connector.changes.tasks[0].condition, " or (data.eventName='CreatePreauthenticatedRequest' and data.request.path!='*/b/cemli-prod-jobs/p*')")
+    error_message = "pre-authenticated requests are reported, but for those of jobs"
+  }
+}
+
+run "no_runner_is_watched_before_it_is_there" {
+  variables {
+    alarms                 = false
+    function_id            = null
+    runners                = { default = { application_id = "ocid1.fnapp.oc1..r", function_id = null } }
+    runners_compartment_id = "ocid1.compartment.oc1..r"
+  }
+  assert {
+    condition     = length(oci_monitoring_alarm.runner) == 0 && length(oci_logging_log.runner) == 1
+    error_message = "its log comes first"
+  }
+}

@@ -98,7 +98,40 @@ run "a_key_of_ones_own" {
     kms_key_id = "ocid1.key.oc1..k"
   }
   assert {
-    condition     = alltrue([for bucket in oci_objectstorage_bucket.this : bucket.kms_key_id == "ocid1.key.oc1..k"])
+    condition     = alltrue([for bucket in concat(values(oci_objectstorage_bucket.this), [oci_objectstorage_bucket.jobs]) : bucket.kms_key_id == "ocid1.key.oc1..k"])
     error_message = "all buckets are encrypted with it"
   }
+}
+
+run "jobs_leave_nothing" {
+  assert {
+    condition     = output.jobs_bucket == "cemli-dev-jobs" && oci_objectstorage_bucket.jobs.access_type == "NoPublicAccess"
+    error_message = "jobs have a private bucket of their own"
+  }
+  assert {
+    condition     = oci_objectstorage_bucket.jobs.versioning == "Disabled" && !oci_objectstorage_bucket.jobs.object_events_enabled
+    error_message = "without versions, which would stay, and without events"
+  }
+  assert {
+    condition     = sort([for rule in oci_objectstorage_object_lifecycle_policy.jobs.rules : "${rule.action} ${rule.target} ${rule.time_amount} ${rule.time_unit} ${rule.is_enabled} ${length(rule.object_name_filter)}"]) == sort(["DELETE objects 7 DAYS true 0", "ABORT multipart-uploads 1 DAYS true 0"])
+    error_message = "all of it is deleted after a week"
+  }
+}
+
+run "jobs_elsewhere" {
+  variables {
+    jobs_bucket_name = "jobs-of-dev"
+  }
+  assert {
+    condition     = oci_objectstorage_bucket.jobs.name == "jobs-of-dev" && oci_objectstorage_object_lifecycle_policy.jobs.bucket == "jobs-of-dev"
+    error_message = "the bucket has the name that is asked for"
+  }
+}
+
+run "refuses_jobs_among_results" {
+  command = plan
+  variables {
+    jobs_bucket_name = "cemli-dev-results"
+  }
+  expect_failures = [oci_objectstorage_bucket.jobs]
 }
