@@ -40,6 +40,7 @@ func TestALongPackageWithoutOtherInvocations(t *testing.T) {
 
 // What does not fit the rest of an invocation, and would fit a whole one, is left to the next sweep.
 func TestWithoutOtherInvocationsASetIsLeftToTheSweep(t *testing.T) {
+	here(t, "a run has less time: its runner stores what has come of it")
 	b := newBench(t)
 	info := b.upload("sets.zip", pack(t, files{
 		"manifest.json": `{"name":"sets","version":"1.0.0","type":"extension","timeout":"6s"` + sets + `}`,

@@ -189,6 +189,7 @@ func knowsTheEnd(claim map[string]any) bool {
 // How the steps have ended is known from the moment that they have: whoever finds the run dead then stores that,
 // and not that it was interrupted.
 func TestTheEndOfTheStepsIsKnown(t *testing.T) {
+	here(t, "the mailbox has all of what the steps did")
 	for name, c := range map[string]struct {
 		contents files
 		want     evidence.Status
@@ -268,6 +269,7 @@ func TestAnExpiredClaimIsTakenOver(t *testing.T) {
 }
 
 func TestAnInterruptedRun(t *testing.T) {
+	here(t, "the mailbox has all of what the steps did")
 	for name, c := range map[string]struct {
 		members string
 		again   bool

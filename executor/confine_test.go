@@ -16,6 +16,7 @@ import (
 )
 
 func TestLevels(t *testing.T) {
+	here(t, "the runner decides that")
 	has := sandbox.Probe().Strongest()
 	for _, c := range []struct {
 		least     sandbox.Level
@@ -50,6 +51,7 @@ const kernelVariable = "CEMLI_TEST_KERNEL"
 
 // TestKernels runs TestOnAKernel in a process whose kernel answers, by a filter, what others do.
 func TestKernels(t *testing.T) {
+	here(t, "the runner decides that")
 	for _, kernel := range []string{
 		testkit.NoLandlock, testkit.LandlockDisabled, testkit.LandlockForbidden, testkit.LandlockMute, "1", "3",
 	} {
@@ -72,6 +74,7 @@ func TestKernels(t *testing.T) {
 }
 
 func TestOnAKernel(t *testing.T) {
+	here(t, "the runner decides that")
 	switch kernel := os.Getenv(kernelVariable); kernel {
 	case "": // TestKernels runs it
 	case testkit.LandlockMute:
@@ -163,6 +166,7 @@ func vaulted(context.Context, string, string) (executor.Secret, error) {
 }
 
 func TestWithoutNetwork(t *testing.T) {
+	here(t, "the runner decides that")
 	b := newBench(t)
 	manifest := manifestWith(`"network":false`)
 	r := b.ran(files{"manifest.json": manifest, "steps/run.sh": `exec 3<>/dev/tcp/127.0.0.1/1`})

@@ -22,6 +22,7 @@ func quick(t *testing.T, play func(b *bench)) {
 	t.Helper()
 	sandbox.Probe() // it is asked once, outside of any such time
 	b := newBench(t)
+	b.config.Apart, b.config.Runners = nil, nil // a runner's folders and times are real
 	b.config.Spawn = func(_ context.Context, c sandbox.Command) (sandbox.Outcome, error) {
 		_, err := io.WriteString(c.Stdout, c.ScriptPath+"\n")
 		return sandbox.Outcome{Start: time.Now()}, err

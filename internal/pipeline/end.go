@@ -155,7 +155,7 @@ func (r *run) adoptResult(ctx context.Context, failure error) error {
 		Outcome: claim.Outcome{Status: string(stored.Status)},
 	}
 	// Otherwise the invocation that took this run for dead notes how it ended, and frees the group.
-	if r.claim != nil && !r.started {
+	if r.claim != nil && (!r.started || r.away() != nil) {
 		change := cmp.Or(r.claim.Change(), r.change)
 		end := r.exec.Follower.Do(ctx, r.claim, stored, digest, change, nil)
 		if followup.Recorded(end) {
