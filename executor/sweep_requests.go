@@ -89,6 +89,20 @@ func (s *sweeping) request(ctx context.Context, name string) error {
 	})
 }
 
+// waits reports whether a run still has to wait for its group. If the group is free for another run, it is noted as
+// released.
+func (s *sweeping) waits(ctx context.Context, claimed *claim.Held) (bool, error) {
+	g, err := s.Book.Group(ctx, claimed.Group)
+	if err != nil {
+		return false, err
+	}
+	if first := g.First(); first == nil || first.Key == claimed.Key {
+		return g.Occupied(ctx, claimed.Key)
+	}
+	s.released = append(s.released, claimed.Group)
+	return g.Waits(claimed.Key), nil
+}
+
 // glance is how long a sweep looks at a run whose steps are apart.
 const glance = 5 * time.Second
 
@@ -104,18 +118,4 @@ func (s *sweeping) attend(ctx context.Context, held *claim.Held) error {
 	}
 	s.swept.Runs = append(s.swept.Runs, SweptRun{result.RunID, result.SourceObject, result.Status})
 	return err
-}
-
-// waits reports whether a run still has to wait for its group. If the group is free for another run, it is noted as
-// released.
-func (w *work) waits(ctx context.Context, claimed *claim.Held) (bool, error) {
-	g, err := w.Book.Group(ctx, claimed.Group)
-	if err != nil {
-		return false, err
-	}
-	if first := g.First(); first == nil || first.Key == claimed.Key {
-		return g.Occupied(ctx, claimed.Key)
-	}
-	w.released = append(w.released, claimed.Group)
-	return g.Waits(claimed.Key), nil
 }

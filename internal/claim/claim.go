@@ -78,13 +78,13 @@ type Claim struct {
 	Pinned string `json:"pinned_sha256,omitempty"`
 	// Uploaded is when the package's object was written, even if the object has been replaced since.
 	Uploaded time.Time `json:"uploaded,omitzero"`
-	UnderWay
+	Underway
 	Created time.Time `json:"created"`
 	Updated time.Time `json:"updated"`
 }
 
-// UnderWay is what another invocation needs, should the holder of a running claim die.
-type UnderWay struct {
+// Underway is what another invocation needs, should the holder of a running claim die.
+type Underway struct {
 	// Apart says where the steps run; nil: where the executor does.
 	Apart *Apart `json:"apart,omitempty"`
 	// Checkpoint is the result as it would be if the holder died now.

@@ -90,8 +90,10 @@ func TestAnInstanceIsClosedIn(t *testing.T) {
 		{"other processes", "ls /proc | grep -c '^[0-9]'", "5"}, // init, function, shell, ls, grep
 		{"TMPDIR", "echo $TMPDIR", ""},
 		{"its credentials", "cat $OCI_RESOURCE_PRINCIPAL_RPST", "token"},
-		{"new privileges", "grep NoNewPrivs /proc/self/status | cut -f2; grep CapEff /proc/self/status | cut -f2",
-			"1\n0000000000000000"},
+		{
+			"new privileges", "grep NoNewPrivs /proc/self/status | cut -f2; grep CapEff /proc/self/status | cut -f2",
+			"1\n0000000000000000",
+		},
 	} {
 		if said := shell(t, h, c.script); said != c.want {
 			t.Errorf("%s: %q; want %q", c.name, said, c.want)
