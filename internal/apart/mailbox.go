@@ -53,8 +53,14 @@ func (b *Box) End(ctx context.Context) {
 	}
 }
 
-// EndMailbox ends the mailbox of an adopted job.
-func (p *Place) EndMailbox(ctx context.Context) { p.desk.end(ctx, p.record.Grant) }
+// EndMailbox ends the mailbox of the job that was sent last, or of an adopted one.
+func (p *Place) EndMailbox(ctx context.Context) {
+	if p.box != nil {
+		p.box.End(ctx)
+		return
+	}
+	p.desk.end(ctx, p.record.Grant)
+}
 
 func (d *Desk) end(ctx context.Context, id string) {
 	if err := d.EndMailbox(ctx, id); err != nil {
