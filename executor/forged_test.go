@@ -80,11 +80,28 @@ func (f *forger) put(name string, doc []byte) {
 // begins is how a runner begins.
 func (f *forger) begins(job string) {
 	f.t.Helper()
+	f.put(jobs.MailBegun, f.begun(job))
+}
+
+func (f *forger) begun(job string) []byte {
+	f.t.Helper()
 	doc, err := jobs.Begun{Job: job, By: jobs.ByRunner, Nonce: strings.Repeat("0", 32), At: time.Now()}.Encode()
 	if err != nil {
 		f.t.Error(err)
 	}
-	f.put(jobs.MailBegun, doc)
+	return doc
+}
+
+// first begins the job unless somebody else has decided.
+func (f *forger) first() bool {
+	f.t.Helper()
+	doc := f.begun(f.job.Job)
+	_, err := f.o.jobs.Put(context.Background(), strings.TrimPrefix(f.job.Mailbox, "https://mail/")+jobs.MailBegun,
+		bytes.NewReader(doc), int64(len(doc)), store.PutOptions{IfNoneMatch: true})
+	if err != nil && !errors.Is(err, store.ErrExists) {
+		f.t.Error(err)
+	}
+	return err == nil
 }
 
 // progresses says that the first step has ended.
