@@ -3,7 +3,6 @@ package apart
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"cemli-executor/internal/jobs"
@@ -36,6 +35,7 @@ type following struct {
 	answers <-chan answer // nil: no answer is to come
 	alone   bool          // no answer is to come, or one has: the outcome is in the mailbox, or nowhere
 	refused error         // why what came is not taken as the outcome
+	came    []byte        // an outcome of which it could not be told yet whether the job had begun
 }
 
 // end is how a job ended; nil while it has not.
@@ -143,14 +143,17 @@ func (f *following) look(ctx context.Context) *end {
 	if err := f.listen(ctx); err != nil {
 		return &end{err: err}
 	}
-	if !f.alone {
+	if !f.alone || f.refused != nil {
 		return nil
 	}
-	doc, err := f.get(ctx, jobs.MailOutcome, jobs.MaxOutcome)
+	doc, err := f.came, error(nil)
+	if doc == nil {
+		doc, err = f.get(ctx, jobs.MailOutcome, jobs.MaxOutcome)
+	}
 	switch {
 	case err != nil:
 		f.desk.Log.Warn("the mailbox of a job could not be read", "job", f.record.Job, "error", err.Error())
-	case doc != nil && f.refused == nil:
+	case doc != nil:
 		return f.take(ctx, doc)
 	case doc == nil && f.desk.Clock().Sub(f.record.Asked) > patience:
 		return f.unlessBegun(ctx)
@@ -180,11 +183,11 @@ func (f *following) unlessBegun(ctx context.Context) *end {
 func (f *following) over(ctx context.Context) (steps.Outcome, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastLook)
 	defer cancel()
+	f.alone = true
+	if ended := f.look(ctx); ended != nil {
+		return ended.outcome, ended.err
+	}
 	if f.refused == nil {
-		f.alone = true
-		if ended := f.look(ctx); ended != nil {
-			return ended.outcome, ended.err
-		}
 		ok, err := f.withdraw(ctx)
 		if err == nil && ok {
 			return steps.Outcome{}, ErrWithdrawn
@@ -196,7 +199,7 @@ func (f *following) over(ctx context.Context) (steps.Outcome, error) {
 				"reason",
 		}, err)
 	}
-	f.takeLogs(ctx, f.said.Steps, true)
+	f.takeLogs(ctx, each(f.said.Steps), true)
 	return f.hidden(f.job.Interrupted(f.said.Steps)), f.refused
 }
 
@@ -207,7 +210,12 @@ func (f *following) take(ctx context.Context, doc []byte) *end {
 		err = jobs.Check(f.Place.job, o)
 	}
 	if err == nil {
-		err = f.checkBegun(ctx)
+		var known bool
+		if known, err = f.checkBegun(ctx); !known {
+			f.came = doc
+			f.desk.Log.Warn("whether a job had begun could not be read yet", "job", f.record.Job, "error", err.Error())
+			return nil
+		}
 	}
 	if err != nil {
 		f.refused = refusal(doc, err)
@@ -216,19 +224,19 @@ func (f *following) take(ctx context.Context, doc []byte) *end {
 	}
 	f.outcome, f.Ended = &o, f.desk.Clock()
 	outcome, failure := f.job.Told(o)
-	f.takeLogs(ctx, append(slices.Clone(o.Steps), undone(outcome)...), true)
+	f.takeLogs(ctx, each(outcome.Steps, undone(outcome)), true)
 	return &end{outcome: f.hidden(outcome), err: failure}
 }
 
-// checkBegun refuses an outcome of a job that its runner has not begun.
-func (f *following) checkBegun(ctx context.Context) error {
+// checkBegun refuses an outcome of a job that its runner has not begun. If that could not be read it is not known.
+func (f *following) checkBegun(ctx context.Context) (known bool, err error) {
 	begun, err := f.begun(ctx)
 	switch {
 	case err != nil:
-		return err
+		return problem.CodeOf(err) == "runner.mailbox", err
 	case begun == nil || begun.By != jobs.ByRunner || begun.Job != f.record.Job:
-		return invalid(f.record.ID, "the outcome of the job: the runner has not begun the job")
+		return true, invalid(f.record.ID, "the outcome of the job: the runner has not begun the job")
 	}
 	f.Begun = begun.At
-	return nil
+	return true, nil
 }

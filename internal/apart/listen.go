@@ -40,7 +40,7 @@ func (f *following) listen(ctx context.Context) error {
 	if f.journal.Tail != nil && !f.withhold {
 		f.journal.Tail(f.order.Masker.String(said.Tail))
 	}
-	f.takeLogs(ctx, said.Steps, false)
+	f.takeLogs(ctx, each(said.Steps), false)
 	if said.Step == before.Step && len(said.Steps) == len(before.Steps) {
 		return f.attend(ctx)
 	}

@@ -54,8 +54,14 @@ func (b *Box) End(ctx context.Context) {
 	}
 }
 
-// EndMailbox deletes the address of an adopted job's mailbox, as Box.End does.
-func (p *Place) EndMailbox(ctx context.Context) { p.desk.end(ctx, p.record.Grant) }
+// EndMailbox deletes the address of the mailbox of the job that was sent last, or of an adopted one, as Box.End does.
+func (p *Place) EndMailbox(ctx context.Context) {
+	if p.box != nil {
+		p.box.End(ctx)
+		return
+	}
+	p.desk.end(ctx, p.record.Grant)
+}
 
 func (d *Desk) end(ctx context.Context, id string) {
 	if err := d.EndMailbox(ctx, id); err != nil {

@@ -90,7 +90,7 @@ func (p *Place) once(
 	if err != nil {
 		return steps.Outcome{}, err
 	}
-	if err := p.begin(ctx, job, journal); err != nil {
+	if err := p.begin(stop, job, journal); err != nil {
 		return steps.Outcome{}, err
 	}
 	answers := make(chan answer, 1)
@@ -99,7 +99,7 @@ func (p *Place) once(
 	return p.follow(ctx, job, journal, answers)
 }
 
-// begin tells the journal that the first step may begin.
+// begin tells the journal that the first step may begin. The context ends when the last script does.
 func (p *Place) begin(ctx context.Context, job steps.Job, journal steps.Journal) error {
 	lost := job.Interrupted(nil)
 	for _, list := range [][]evidence.Step{lost.Steps, undone(lost)} {
