@@ -223,7 +223,7 @@ type answer struct {
 	detached bool
 }
 
-// call calls the runner.
+// call calls the runner. What is no answer to the job is as good as a lost one.
 func (p *Place) call(ctx context.Context, call []byte, detached bool) answer {
 	if detached {
 		return answer{err: p.desk.CallDetached(ctx, p.record.ID, call), detached: true}
@@ -234,7 +234,14 @@ func (p *Place) call(ctx context.Context, call []byte, detached bool) answer {
 	}
 	says, err := jobs.DecodeAnswer(doc)
 	if err == nil && says.Job != p.record.Job {
-		err = invalid(p.record.ID, "the runner answers for another job")
+		err = errors.New("it is for another job")
+	}
+	if err != nil {
+		err = problem.New(problem.Problem{
+			Code: "runner.unavailable", Where: p.record.ID,
+			Message: "what the runner answered is no answer to the job: " + err.Error(),
+			Hint:    "see the runner's log; deploy executor and runner from one image",
+		}, err)
 	}
 	return answer{says: says, err: err}
 }
