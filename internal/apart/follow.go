@@ -96,12 +96,23 @@ func (f *following) answered(ctx context.Context, a answer) *end {
 	}
 	switch f.alone = true; a.says.Says {
 	case jobs.AnswersRefused:
-		why := problem.Masked(a.says.Refused, f.order.Masker.String)
-		return f.withdrawn(ctx, &problem.Error{Problems: why})
+		return f.withdrawn(ctx, &problem.Error{Problems: f.reasons(a.says.Refused)})
 	case jobs.AnswersOutcome:
 		return f.take(ctx, a.says.Outcome)
 	}
 	return f.look(ctx)
+}
+
+// reasons are a runner's for refusing a job, masked. Codes of others, which would say how the run ends and who is to
+// mend that, are not for a runner to give.
+func (f *following) reasons(said []problem.Problem) []problem.Problem {
+	why := problem.Masked(said, f.order.Masker.String)
+	for i := range why {
+		if !jobs.MayRefuse(why[i].Code) {
+			why[i].Code = "runner.unavailable"
+		}
+	}
+	return why
 }
 
 // withdrawn withdraws a job whose call failed. If it has begun, or that cannot be told, it is waited for.
