@@ -184,10 +184,15 @@ func (f *following) unlessBegun(ctx context.Context) *end {
 		}
 		return nil
 	}
-	return f.withdrawn(ctx, problem.New(problem.Problem{
+	return f.withdrawn(ctx, f.notBegun())
+}
+
+// notBegun is why a job was withdrawn of whose call nothing was heard.
+func (f *following) notBegun() error {
+	return problem.New(problem.Problem{
 		Code: "runner.unavailable", Where: f.record.ID, Message: "the runner was called, and did not begin the job",
 		Hint: "see the runner's log",
-	}, nil))
+	}, nil)
 }
 
 // over ends the waiting: nothing of the job can run any more.
@@ -201,11 +206,11 @@ func (f *following) over(ctx context.Context) (steps.Outcome, error) {
 	if f.refused == nil {
 		ok, err := f.withdraw(ctx)
 		if err == nil && ok {
-			return steps.Outcome{}, ErrWithdrawn
+			return steps.Outcome{}, fmt.Errorf("%w: %w", ErrWithdrawn, f.notBegun())
 		}
 		f.refused = problem.New(problem.Problem{
 			Code: "step.interrupted", Where: f.record.ID,
-			Message: "the runner began the job, and nothing was heard of its end until it was over",
+			Message: "the job may have begun, and nothing was heard of its end until its time was over",
 			Hint: "see the runner's log and which parts took effect; then send rerun_of or resume_from with a " +
 				"reason",
 		}, err)
