@@ -85,9 +85,10 @@ type Place struct {
 	record  claim.Apart
 	job     jobs.Job // what was sent, or of an adopted job what is left of it
 	said    jobs.Progress
-	stopped bool // it is to be cancelled
-	told    bool // the runner was told so
-	logs    map[int]bool
+	stopped bool            // it is to be cancelled
+	told    bool            // the runner was told so
+	logs    map[int]bool    // that were taken
+	begins  map[string]bool // steps that were told of
 	outcome *jobs.Outcome
 	// withhold says that nothing that scripts printed, gave or left may be shown.
 	withhold bool
@@ -98,7 +99,7 @@ type Place struct {
 
 // At is the runner of an order as a place for one job, with a mailbox that was begun before.
 func (d *Desk) At(o Order, box *Box) *Place {
-	return &Place{desk: d, order: o, box: box, logs: map[int]bool{}, restore: map[string]evidence.Artifact{}}
+	return &Place{desk: d, order: o, box: box, logs: map[int]bool{}, begins: map[string]bool{}, restore: map[string]evidence.Artifact{}}
 }
 
 // Adopt is the place of a job that another invocation has sent, and the job, without its values.

@@ -181,6 +181,7 @@ func (f *following) takeLogs(ctx context.Context, records []evidence.Step, last 
 			f.logs[logNumber(t.record)] = false
 			continue
 		}
+		f.started(t.record, logNumber(t.record))
 		f.lines(t.record, t.log)
 		f.journal.Ended(t.record, t.log)
 	}

@@ -34,7 +34,7 @@ const Attending = 2 * time.Minute
 // before the runner is called: from then on Record says how others go on with it. Everything else it is told when the
 // runner has told it.
 func (p *Place) Run(ctx context.Context, job steps.Job, journal steps.Journal) (steps.Outcome, error) {
-	if nothing, ok := nothingToDo(job); ok {
+	if nothing, ok := nothingToDo(job); ok && len(job.Tools) == 0 {
 		return nothing, nil
 	}
 	stop := ctx
