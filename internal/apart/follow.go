@@ -100,6 +100,8 @@ func (f *following) answered(ctx context.Context, a answer) *end {
 		return f.withdrawn(ctx, &problem.Error{Problems: why})
 	case jobs.AnswersOutcome:
 		return f.take(ctx, a.says.Outcome)
+	case jobs.AnswersTaken:
+		return f.unlessBegun(ctx)
 	}
 	return f.look(ctx)
 }
@@ -185,16 +187,15 @@ func (f *following) over(ctx context.Context) (steps.Outcome, error) {
 		if ended := f.look(ctx); ended != nil {
 			return ended.outcome, ended.err
 		}
-		ok, err := f.withdraw(ctx)
-		if err == nil && ok {
-			return steps.Outcome{}, ErrWithdrawn
+		if ended := f.unlessBegun(ctx); ended != nil {
+			return ended.outcome, ended.err
 		}
 		f.refused = problem.New(problem.Problem{
 			Code: "step.interrupted", Where: f.record.ID,
 			Message: "the runner began the job, and nothing was heard of its end until it was over",
 			Hint: "see the runner's log and which parts took effect; then send rerun_of or resume_from with a " +
 				"reason",
-		}, err)
+		}, nil)
 	}
 	f.takeLogs(ctx, f.said.Steps, true)
 	return f.hidden(f.job.Interrupted(f.said.Steps)), f.refused
@@ -220,15 +221,26 @@ func (f *following) take(ctx context.Context, doc []byte) *end {
 	return &end{outcome: f.hidden(outcome), err: failure}
 }
 
-// checkBegun refuses an outcome of a job that its runner has not begun.
+// looks is how often begun.json is looked at before an outcome counts without it.
+const looks = 3
+
+// checkBegun refuses an outcome of a job that its runner has not begun. If the mailbox cannot be read, what came is
+// taken: nobody else can have begun the job, or this would not have come.
 func (f *following) checkBegun(ctx context.Context) error {
-	begun, err := f.begun(ctx)
-	switch {
-	case err != nil:
-		return err
-	case begun == nil || begun.By != jobs.ByRunner || begun.Job != f.record.Job:
-		return invalid(f.record.ID, "the outcome of the job: the runner has not begun the job")
+	for try := 1; ; try++ {
+		begun, err := f.begun(ctx)
+		switch {
+		case err != nil && problem.CodeOf(err) != "runner.mailbox":
+			if try < looks && wait(ctx, time.Second) {
+				continue
+			}
+			f.desk.Log.Warn("whether the runner has begun the job cannot be read", "job", f.record.Job,
+				"error", err.Error())
+			return nil
+		case err != nil || begun == nil || begun.By != jobs.ByRunner || begun.Job != f.record.Job:
+			return invalid(f.record.ID, "the outcome of the job: the runner has not begun the job")
+		}
+		f.Begun = begun.At
+		return nil
 	}
-	f.Begun = begun.At
-	return nil
 }

@@ -90,8 +90,8 @@ func (p *Place) once(
 		return steps.Outcome{}, err
 	}
 	answers := make(chan answer, 1)
-	detached := p.detached()
-	go func() { answers <- p.call(ctx, call, detached) }()
+	sent, detached := p.record, p.detached()
+	go func() { answers <- p.desk.call(ctx, sent, call, detached) }()
 	return p.follow(ctx, job, journal, answers)
 }
 
@@ -218,18 +218,18 @@ type answer struct {
 	detached bool
 }
 
-// call calls the runner.
-func (p *Place) call(ctx context.Context, call []byte, detached bool) answer {
+// call calls the runner of a job.
+func (d *Desk) call(ctx context.Context, job claim.Apart, call []byte, detached bool) answer {
 	if detached {
-		return answer{err: p.desk.CallDetached(ctx, p.record.ID, call), detached: true}
+		return answer{err: d.CallDetached(ctx, job.ID, call), detached: true}
 	}
-	doc, err := p.desk.Call(ctx, p.record.ID, call)
+	doc, err := d.Call(ctx, job.ID, call)
 	if err != nil {
 		return answer{err: err}
 	}
 	says, err := jobs.DecodeAnswer(doc)
-	if err == nil && says.Job != p.record.Job {
-		err = invalid(p.record.ID, "the runner answers for another job")
+	if err == nil && says.Job != job.Job {
+		err = invalid(job.ID, "the runner answers for another job")
 	}
 	return answer{says: says, err: err}
 }
