@@ -41,6 +41,8 @@ type office struct {
 	open   map[string]bool // the mailboxes that were not ended
 	// deliver brings a call to the runner; tests put something before it.
 	deliver func(ctx context.Context, call []byte) ([]byte, error)
+	// fails is how a request to a mailbox by its address fails; nil: none does.
+	fails func(op, name string) error
 	// detached are the calls that nobody waits for.
 	detached sync.WaitGroup
 }
@@ -146,7 +148,12 @@ func (b *bench) apart() *office {
 	return o
 }
 
-func (*office) usable(string, string) error { return nil }
+func (o *office) usable(op, name string) error {
+	if o.fails == nil {
+		return nil
+	}
+	return o.fails(op, name)
+}
 
 // call calls the runner as the platform does: it goes on when its caller is gone.
 func (o *office) call(ctx context.Context, call []byte) ([]byte, error) {

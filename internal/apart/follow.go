@@ -3,7 +3,6 @@ package apart
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"cemli-executor/internal/jobs"
@@ -14,15 +13,15 @@ import (
 const (
 	// every is how often the mailbox is looked at.
 	every = 5 * time.Second
-	// soon is how long after its call a detached runner's mailbox is first looked at.
+	// soon is when a mailbox is first looked at where the outcome can only come by it.
 	soon = time.Second
-	// patience is how long a runner that was called and does not answer may take to begin.
+	// patience is how long a job may take to begin, where no answer to its call is waited for.
 	patience = 90 * time.Second
-	// lastLook bounds the last look at the mailbox, when nothing of the job runs any more.
+	// lastLook bounds the last look at the mailbox, when nothing of the job can run any more.
 	lastLook = 5 * time.Second
 )
 
-// Attend stays with a job that another invocation has sent, until its outcome or the end of its time. If the context
+// Attend stays with a job that another invocation has sent, until its outcome comes or its time is over. If the context
 // ends before that, the error is ErrLeft.
 func (p *Place) Attend(ctx context.Context, job steps.Job, journal steps.Journal) (steps.Outcome, error) {
 	return p.follow(ctx, job, journal, nil)
@@ -34,8 +33,9 @@ type following struct {
 	job     steps.Job
 	journal steps.Journal
 	answers <-chan answer // nil: no answer is to come
-	alone   bool          // the outcome comes by the mailbox alone
-	refused error         // why what came was no outcome
+	alone   bool          // no answer is to come, or one has: the outcome is in the mailbox, or nowhere
+	refused error         // why what came is not taken as the outcome
+	came    []byte        // an outcome of which it could not be told yet whether the job had begun
 }
 
 // end is how a job ended; nil while it has not.
@@ -96,14 +96,23 @@ func (f *following) answered(ctx context.Context, a answer) *end {
 	}
 	switch f.alone = true; a.says.Says {
 	case jobs.AnswersRefused:
-		why := problem.Masked(a.says.Refused, f.order.Masker.String)
-		return f.withdrawn(ctx, &problem.Error{Problems: why})
+		return f.withdrawn(ctx, &problem.Error{Problems: f.reasons(a.says.Refused)})
 	case jobs.AnswersOutcome:
 		return f.take(ctx, a.says.Outcome)
-	case jobs.AnswersTaken:
-		return f.unlessBegun(ctx)
 	}
 	return f.look(ctx)
+}
+
+// reasons are a runner's for refusing a job, masked. Codes of others, which would say how the run ends and who is to
+// mend that, are not for a runner to give.
+func (f *following) reasons(said []problem.Problem) []problem.Problem {
+	why := problem.Masked(said, f.order.Masker.String)
+	for i := range why {
+		if !jobs.MayRefuse(why[i].Code) {
+			why[i].Code = "runner.unavailable"
+		}
+	}
+	return why
 }
 
 // withdrawn withdraws a job whose call failed. If it has begun, or that cannot be told, it is waited for.
@@ -145,14 +154,17 @@ func (f *following) look(ctx context.Context) *end {
 	if err := f.listen(ctx); err != nil {
 		return &end{err: err}
 	}
-	if !f.alone {
+	if !f.alone || f.refused != nil {
 		return nil
 	}
-	doc, err := f.get(ctx, jobs.MailOutcome, jobs.MaxOutcome)
+	doc, err := f.came, error(nil)
+	if doc == nil {
+		doc, err = f.get(ctx, jobs.MailOutcome, jobs.MaxOutcome)
+	}
 	switch {
 	case err != nil:
 		f.desk.Log.Warn("the mailbox of a job could not be read", "job", f.record.Job, "error", err.Error())
-	case doc != nil && f.refused == nil:
+	case doc != nil:
 		return f.take(ctx, doc)
 	case doc == nil && f.desk.Clock().Sub(f.record.Asked) > patience:
 		return f.unlessBegun(ctx)
@@ -178,37 +190,43 @@ func (f *following) unlessBegun(ctx context.Context) *end {
 	}, nil))
 }
 
-// over ends the waiting: nothing of the job runs any more.
+// over ends the waiting: nothing of the job can run any more.
 func (f *following) over(ctx context.Context) (steps.Outcome, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastLook)
 	defer cancel()
+	f.alone = true
+	if ended := f.look(ctx); ended != nil {
+		return ended.outcome, ended.err
+	}
 	if f.refused == nil {
-		f.alone = true
-		if ended := f.look(ctx); ended != nil {
-			return ended.outcome, ended.err
-		}
-		if ended := f.unlessBegun(ctx); ended != nil {
-			return ended.outcome, ended.err
+		ok, err := f.withdraw(ctx)
+		if err == nil && ok {
+			return steps.Outcome{}, ErrWithdrawn
 		}
 		f.refused = problem.New(problem.Problem{
 			Code: "step.interrupted", Where: f.record.ID,
 			Message: "the runner began the job, and nothing was heard of its end until it was over",
 			Hint: "see the runner's log and which parts took effect; then send rerun_of or resume_from with a " +
 				"reason",
-		}, nil)
+		}, err)
 	}
-	f.takeLogs(ctx, f.said.Steps, true)
+	f.takeLogs(ctx, each(f.said.Steps), true)
 	return f.hidden(f.job.Interrupted(f.said.Steps)), f.refused
 }
 
-// take takes an outcome. One that is not the job's does not end the waiting, as scripts may still run.
+// take takes an outcome. What is none of the job's does not end the waiting: scripts may still run.
 func (f *following) take(ctx context.Context, doc []byte) *end {
 	o, err := jobs.DecodeOutcome(doc)
 	if err == nil {
 		err = jobs.Check(f.Place.job, o)
 	}
 	if err == nil {
-		err = f.checkBegun(ctx)
+		var known bool
+		if known, err = f.checkBegun(ctx); !known {
+			f.came = doc
+			f.desk.Log.Warn("whether a job had begun could not be read yet", "job", f.record.Job, "error", err.Error())
+			return nil
+		}
 	}
 	if err != nil {
 		f.refused = refusal(doc, err)
@@ -217,30 +235,19 @@ func (f *following) take(ctx context.Context, doc []byte) *end {
 	}
 	f.outcome, f.Ended = &o, f.desk.Clock()
 	outcome, failure := f.job.Told(o)
-	f.takeLogs(ctx, append(slices.Clone(o.Steps), undone(outcome)...), true)
+	f.takeLogs(ctx, each(outcome.Steps, undone(outcome)), true)
 	return &end{outcome: f.hidden(outcome), err: failure}
 }
 
-// looks is how often begun.json is looked at before an outcome counts without it.
-const looks = 3
-
-// checkBegun refuses an outcome of a job that its runner has not begun. If the mailbox cannot be read, what came is
-// taken: nobody else can have begun the job, or this would not have come.
-func (f *following) checkBegun(ctx context.Context) error {
-	for try := 1; ; try++ {
-		begun, err := f.begun(ctx)
-		switch {
-		case err != nil && problem.CodeOf(err) != "runner.mailbox":
-			if try < looks && wait(ctx, time.Second) {
-				continue
-			}
-			f.desk.Log.Warn("whether the runner has begun the job cannot be read", "job", f.record.Job,
-				"error", err.Error())
-			return nil
-		case err != nil || begun == nil || begun.By != jobs.ByRunner || begun.Job != f.record.Job:
-			return invalid(f.record.ID, "the outcome of the job: the runner has not begun the job")
-		}
-		f.Begun = begun.At
-		return nil
+// checkBegun refuses an outcome of a job that its runner has not begun. If that could not be read it is not known.
+func (f *following) checkBegun(ctx context.Context) (known bool, err error) {
+	begun, err := f.begun(ctx)
+	switch {
+	case err != nil:
+		return problem.CodeOf(err) == "runner.mailbox", err
+	case begun == nil || begun.By != jobs.ByRunner || begun.Job != f.record.Job:
+		return true, invalid(f.record.ID, "the outcome of the job: the runner has not begun the job")
 	}
+	f.Begun = begun.At
+	return true, nil
 }

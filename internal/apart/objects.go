@@ -38,7 +38,7 @@ var errLarge = errors.New("it has more bytes than the runner said, or than are k
 
 // open finds an object of at most so many bytes, and reads it once, for its digest as the runner stored it.
 func (p *Place) open(ctx context.Context, name string, most int64) (o *object, stored string, err error) {
-	body, info, err := p.desk.Jobs.Get(ctx, p.record.Prefix+name, store.GetOptions{})
+	body, info, err := p.bucket.Get(ctx, p.prefix+name, store.GetOptions{})
 	if err != nil {
 		return nil, "", err
 	}
@@ -56,8 +56,8 @@ func (p *Place) open(ctx context.Context, name string, most int64) (o *object, s
 		return nil, "", err
 	}
 	o = &object{
-		ctx: context.WithoutCancel(ctx), bucket: p.desk.Jobs, name: p.record.Prefix + name, etag: info.ETag, size: int64(size),
-		sha256: hex.EncodeToString(shown.Sum(nil)), masker: p.order.Masker,
+		ctx: context.WithoutCancel(ctx), bucket: p.bucket, name: p.prefix + name, etag: info.ETag,
+		size: int64(size), sha256: hex.EncodeToString(shown.Sum(nil)), masker: p.order.Masker,
 	}
 	if stored = hex.EncodeToString(raw.Sum(nil)); stored == o.sha256 {
 		o.masker = nil
@@ -150,41 +150,64 @@ func (o *object) Close() error {
 // side is how many logs are read side by side.
 const side = 8
 
-// takeLogs passes to the journal the records that have a log, with their logs, unless it has been told of them.
+// shown is a log as it was passed on.
+type shown struct {
+	sha256    string
+	truncated bool
+}
+
+// takeLogs passes to the journal the records that have a log, with their logs, unless it has been told of them. The
+// records say of their logs what is true of those that were passed on.
 //
 // While the job runs, a log that cannot be read is left for later; at the end its place is empty.
-func (f *following) takeLogs(ctx context.Context, records []evidence.Step, last bool) {
+func (f *following) takeLogs(ctx context.Context, records []*evidence.Step, last bool) {
 	type taken struct {
-		record evidence.Step
+		record *evidence.Step
 		log    steps.Log
 	}
 	var all []*taken
 	var reading sync.WaitGroup
 	free := make(chan struct{}, side)
 	for _, s := range records {
-		n := logNumber(s)
-		if n == 0 || f.logs[n] {
+		n := logNumber(*s)
+		if n == 0 {
 			continue
 		}
-		f.logs[n] = true
+		if was, ok := f.logs[n]; ok {
+			s.LogSHA256, s.Truncated = was.sha256, s.Truncated || was.truncated
+			continue
+		}
+		f.logs[n] = shown{}
 		t := &taken{record: s}
 		all = append(all, t)
 		reading.Go(func() {
 			free <- struct{}{}
-			t.log = f.log(ctx, n, &t.record)
+			t.log = f.log(ctx, n, s, last)
 			<-free
 		})
 	}
 	reading.Wait()
 	for _, t := range all {
+		n := logNumber(*t.record)
 		if t.log.Err != nil && !last {
-			f.logs[logNumber(t.record)] = false
+			delete(f.logs, n)
 			continue
 		}
-		f.started(t.record, logNumber(t.record))
-		f.lines(t.record, t.log)
-		f.journal.Ended(t.record, t.log)
+		f.logs[n] = shown{t.record.LogSHA256, t.record.Truncated}
+		f.lines(*t.record, t.log)
+		f.journal.Ended(*t.record, t.log)
 	}
+}
+
+// each are the records of lists, to be changed in place.
+func each(lists ...[]evidence.Step) []*evidence.Step {
+	var all []*evidence.Step
+	for _, list := range lists {
+		for i := range list {
+			all = append(all, &list[i])
+		}
+	}
+	return all
 }
 
 // logNumber is the number in the name of a record's log; 0: it has none.
@@ -201,8 +224,9 @@ func logNumber(s evidence.Step) int {
 // beyond is what a log may have beside the output: notes of attempts, and of what was left out.
 const beyond = 1 << 20
 
-// log is a step's log. If it is not what the record says, its place is empty, and the error says why.
-func (f *following) log(ctx context.Context, n int, record *evidence.Step) steps.Log {
+// log is a step's log. If it is not what the record says, its place is empty, which the record says too where it is for
+// good, and the error says why.
+func (f *following) log(ctx context.Context, n int, record *evidence.Step, last bool) steps.Log {
 	name := jobs.MailLogs + strconv.Itoa(n)
 	o, stored, err := f.open(ctx, name, f.Place.job.Limits.LogBytes+beyond)
 	if f.withhold {
@@ -212,9 +236,12 @@ func (f *following) log(ctx context.Context, n int, record *evidence.Step) steps
 		err = errors.New("it is not the one of which the runner gave the digest")
 	}
 	if err != nil {
-		record.Truncated = true
-		nothing := bytes.NewReader(nil)
-		return steps.Log{Name: record.Log, File: nothing, Err: fmt.Errorf("the log of the runner: %w", err)}
+		if last {
+			record.Truncated, record.LogSHA256 = true, nothing
+		}
+		return steps.Log{
+			Name: record.Log, File: bytes.NewReader(nil), Err: fmt.Errorf("the log of the runner: %w", err),
+		}
 	}
 	record.LogSHA256 = o.sha256
 	log := steps.Log{Name: record.Log, File: o}
@@ -223,6 +250,9 @@ func (f *following) log(ctx context.Context, n int, record *evidence.Step) steps
 	}
 	return log
 }
+
+// nothing is the SHA-256 of a log in which there is nothing.
+const nothing = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 // errWithheld is why nothing is shown of what a job left.
 var errWithheld = errors.New("it is withheld, as a secret that may be in it could not be read again")

@@ -83,7 +83,7 @@ type Claim struct {
 	Updated time.Time `json:"updated"`
 }
 
-// Underway is what is known of a run whose steps run.
+// Underway is what another invocation needs, should the holder of a running claim die.
 type Underway struct {
 	// Apart says where the steps run; nil: where the executor does.
 	Apart *Apart `json:"apart,omitempty"`

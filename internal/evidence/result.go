@@ -205,8 +205,8 @@ type Sandbox struct {
 	Level string `json:"level"` // none, basic, isolated or full
 	// CredentialsReachable says that a script could have used the function's own identity.
 	CredentialsReachable bool `json:"credentials_reachable"`
-	// Credentials are those that a script could have used: none, ungranted (those of a runner that, when it was last
-	// probed, were granted nothing), or executor; absent of a runner that was never probed.
+	// Credentials are those that a script could have used: none, executor, or those of a runner that were found to be
+	// ungranted or granted something when it was last probed; absent if it was never probed.
 	Credentials string `json:"credentials,omitempty"`
 	// Probed is when a runner was last probed.
 	Probed          *time.Time `json:"probed,omitempty"`

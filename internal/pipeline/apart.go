@@ -117,11 +117,11 @@ func (r *acquired) endMailbox() {
 	}
 	ctx, cancel := r.perRequest(context.Background())
 	defer cancel()
-	if r.box != nil {
-		r.box.End(ctx)
-	} else if p := r.away(); p != nil {
-		p.EndMailbox(ctx)
+	if p := r.away(); p != nil {
+		p.EndMailbox(ctx) // it may be another than the first
+		return
 	}
+	r.box.End(ctx)
 }
 
 // lastProbe reads, beside other work, what the runner found of itself when it was last probed.

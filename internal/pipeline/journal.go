@@ -73,9 +73,12 @@ func (r *changing) progress(ctx context.Context, b steps.Beginning) error {
 		ok, err = r.noteStart(ctx, first, checkpoint)
 		return err
 	}
-	if first {
+	switch {
+	case first:
 		err = note(ctx) // if this fails nothing has started, and the request is tried again
-	} else {
+	case r.away() != nil && b.Step.Attempts > 0:
+		return r.tellProgress(ctx, note, &ok)
+	default:
 		err = r.unnoted(b.Step, r.insistBeforeDeadline(ctx, note))
 	}
 	if err != nil || !ok {
@@ -83,6 +86,18 @@ func (r *changing) progress(ctx context.Context, b steps.Beginning) error {
 	}
 	r.started, r.request.Pinned = true, r.result.Package.SHA256
 	return nil
+}
+
+// tellProgress notes how far a runner is. It has begun the step already, whether that can be noted or not: so only a
+// claim that is another invocation's ends this one's part in the run.
+func (r *changing) tellProgress(ctx context.Context, note func(context.Context) error, ok *bool) error {
+	ctx, cancel := r.perRequest(ctx)
+	defer cancel()
+	if err := note(ctx); err != nil {
+		r.log.Warn("how far the runner is could not be noted yet", "error", err.Error())
+		return nil
+	}
+	return r.unlessTaken(*ok)
 }
 
 // checkpoint encodes the result as it would be if the executor died during a step.
