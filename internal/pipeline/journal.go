@@ -20,7 +20,7 @@ import (
 // end, and logs both.
 func (r *changing) journal(ctx context.Context) steps.Journal {
 	j := steps.Journal{
-		Begins: r.stepBegins,
+		Begins: r.progress, Started: r.stepStarted,
 		Ended:  func(s evidence.Step, log steps.Log) { r.stepEnded(ctx, s, log) },
 		Tolerated: func(step string, failure error) {
 			r.log.Warn("the step failed, and may", "step", step, "code", problem.CodeOf(failure))
@@ -37,12 +37,8 @@ func (r *changing) journal(ctx context.Context) steps.Journal {
 	return j
 }
 
-func (r *changing) stepBegins(ctx context.Context, b steps.Beginning) error {
-	if err := r.progress(ctx, b); err != nil {
-		return err
-	}
-	r.log.Info("step started", "step", b.Step.Name, "phase", b.Step.Phase, "number", b.Number)
-	return nil
+func (r *report) stepStarted(s evidence.Step, number int) {
+	r.log.Info("step started", "step", s.Name, "phase", s.Phase, "number", number)
 }
 
 func (r *changing) stepEnded(ctx context.Context, s evidence.Step, log steps.Log) {
