@@ -53,6 +53,23 @@ func (r *changing) attends(ctx context.Context) error {
 	return r.unlessTaken(ok)
 }
 
+// stepBegan notes in the claim how far a run is whose steps are apart. What cannot be noted is noted with the next step:
+// the runner goes on in any case.
+func (r *changing) stepBegan(ctx context.Context, b steps.Beginning) error {
+	ctx, cancel := r.perRequest(ctx)
+	defer cancel()
+	checkpoint, err := r.checkpoint(b)
+	ok := false
+	if err == nil {
+		ok, err = r.noteStart(ctx, false, checkpoint)
+	}
+	if err != nil {
+		r.log.Warn("how far the run is could not be noted yet", "step", b.Step.Name, "error", err.Error())
+		return nil
+	}
+	return r.unlessTaken(ok)
+}
+
 // unlessTaken returns the verdict for a run whose steps are apart, and with which another invocation goes on.
 func (r *changing) unlessTaken(ok bool) error {
 	if ok {

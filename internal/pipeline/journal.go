@@ -68,6 +68,9 @@ func (r *report) logTail(step string, stream evidence.Stream, text string) {
 // dies. It stops the run if the claim is lost or its lease has ended, as another invocation may have taken over.
 func (r *changing) progress(ctx context.Context, b steps.Beginning) error {
 	first := !r.started
+	if !first && r.away() != nil {
+		return r.stepBegan(ctx, b)
+	}
 	checkpoint, err := r.checkpoint(b)
 	if err != nil {
 		return err
