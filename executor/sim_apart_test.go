@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"slices"
 	"strings"
 	"time"
@@ -74,7 +73,7 @@ func (w *world) goApart(c *executor.Config, i *invocation) {
 	}
 	c.Runners = []executor.Runner{{Label: "default", Kind: executor.KindFunction, ID: runnerID}}
 	c.Apart = &apart.Desk{
-		Jobs: simBucket{"jobs", i}, Log: slog.New(slog.DiscardHandler), Clock: func() time.Time { return clock().UTC() },
+		Jobs: simBucket{"jobs", i}, Log: i.logger(), Clock: func() time.Time { return clock().UTC() },
 		NewMailbox: i.newMailbox, EndMailbox: i.endMailbox,
 		Call: func(ctx context.Context, _ string, call []byte) ([]byte, error) { return i.calls(ctx, call, false) },
 		CallDetached: func(ctx context.Context, _ string, call []byte) error {
@@ -233,7 +232,7 @@ func (i *invocation) runner() *runner.Runner {
 		Open: func(address string) (runner.Mailbox, error) {
 			return simMail{simBucket{"jobs", i}, i.world.box(strings.TrimPrefix(address, simAddress))}, nil
 		},
-		Spawn: i.spawn, Log: slog.New(slog.DiscardHandler),
+		Spawn: i.spawn, Log: i.logger(),
 	})
 }
 
@@ -291,4 +290,12 @@ func (m simMail) Get(ctx context.Context, name string, offset, length int64) (io
 		return nil, store.Info{}, err
 	}
 	return m.bucket.Get(ctx, m.box.id+"/"+name, store.GetOptions{Offset: offset, Length: length})
+}
+
+func dumpResult(w *world, frag string) {
+	for name, o := range w.buckets["results"] {
+		if strings.Contains(name, frag) && strings.HasSuffix(name, "/result.json") {
+			w.t.Logf("%s", o.body)
+		}
+	}
 }

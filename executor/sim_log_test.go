@@ -3,8 +3,10 @@ package executor_test
 import (
 	"context"
 	"encoding/json"
+	"log/slog"
 	"slices"
 	"strings"
+	"testing"
 	"time"
 
 	"cemli-executor/executor"
@@ -86,4 +88,12 @@ func (w *world) judgeRequesters(found map[string]evidence.Result) {
 			w.violated("run %s of %s says that %q uploaded, %v", id, r.Package.ETag, u.Principal, err)
 		}
 	}
+}
+
+// logger is where an invocation logs: nowhere, unless one history is looked at.
+func (i *invocation) logger() *slog.Logger {
+	if *simSeed == 0 || !testing.Verbose() {
+		return slog.New(slog.DiscardHandler)
+	}
+	return slog.New(slog.NewTextHandler(i.world.t.Output(), nil)).With("invocation", i.number)
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -312,7 +311,7 @@ func (w *world) config(i *invocation) executor.Config {
 		Packages: bucket("packages"), Results: bucket("results"), State: bucket("state"),
 		Namespace: func(context.Context) (string, error) { return "ns", nil }, Environment: "prod",
 		WorkDir: fmt.Sprintf("%s/%d", w.dir, i.number), KeepPackages: true, Reserve: 5 * time.Second, Limits: limits,
-		Sandbox: sandbox.LevelNone, Output: executor.OutputNone, Log: slog.New(slog.DiscardHandler),
+		Sandbox: sandbox.LevelNone, Output: executor.OutputNone, Log: i.logger(),
 		Clock:    func() time.Time { return time.Now().Add(skew) },
 		Children: executor.Children{Spawn: i.spawn}, WriteLog: i.readLog,
 		Invoke: func(ctx context.Context, mark string) error {

@@ -418,6 +418,9 @@ func TestSimulationApart(t *testing.T) {
 	if *simSeed != 0 {
 		w := simulate(t, *simSeed, scenario{apart: true})
 		t.Logf("%d operations; %+v", w.operations, w.post.calls)
+		if f := os.Getenv("SIM_DUMP"); f != "" {
+			dumpResult(w, f)
+		}
 		for _, v := range w.violations {
 			t.Error(v)
 		}

@@ -162,8 +162,8 @@ const maxCheckpoint = 1 << 20
 // noteStart notes that a step starts. It returns false if another invocation holds the claim or the group by now, or
 // may hold it.
 func (r *changing) noteStart(ctx context.Context, first bool, checkpoint []byte) (bool, error) {
-	if r.exec.Now().After(r.claim.Lease) {
-		return false, nil
+	if (first || r.away() == nil) && r.exec.Now().After(r.claim.Lease) {
+		return false, nil // apart the runner has begun, and goes on whatever the time is
 	}
 	if ok, err := r.renew(ctx, first); err != nil || !ok {
 		return false, err
