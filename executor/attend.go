@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"cemli-executor/internal/apart"
 	"cemli-executor/internal/claim"
 	"cemli-executor/internal/evidence"
 )
@@ -14,7 +15,7 @@ const glance = 5 * time.Second
 // attend looks at a run whose steps are apart and that no invocation stays with. If its runner has not ended, another
 // invocation is asked to stay with it; where there is none, the next sweep looks again.
 func (s *sweeping) attend(ctx context.Context, held *claim.Held) error {
-	looking, cancel := context.WithTimeout(ctx, glance+s.Reserve)
+	looking, cancel := context.WithTimeout(ctx, glance+apart.LastLook+s.Reserve)
 	defer cancel()
 	result, err := s.goOn(looking, held, s.callID)
 	if isPassing(result) {

@@ -1,11 +1,13 @@
 package apart
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
 	"time"
 
+	"cemli-executor/internal/claim"
 	"cemli-executor/internal/jobs"
 	"cemli-executor/internal/problem"
 	"cemli-executor/internal/steps"
@@ -18,9 +20,12 @@ const (
 	soon = time.Second
 	// patience is how long a runner that was called and does not answer may take to begin.
 	patience = 90 * time.Second
-	// lastLook bounds the last look at the mailbox, when nothing of the job runs any more.
-	lastLook = 5 * time.Second
+	// unreadable is how long after the end of a job it is waited for a mailbox that cannot be read.
+	unreadable = 10 * time.Minute
 )
+
+// LastLook bounds the last look at the mailbox, when nothing of the job runs any more.
+const LastLook = 5 * time.Second
 
 // Attend stays with a job that another invocation has sent, until its outcome or the end of its time. If the context
 // ends before that, the error is ErrLeft.
@@ -99,7 +104,11 @@ func (f *following) answered(ctx context.Context, a answer) *end {
 		why := problem.Masked(a.says.Refused, f.order.Masker.String)
 		return f.withdrawn(ctx, &problem.Error{Problems: why})
 	case jobs.AnswersOutcome:
-		return f.take(ctx, a.says.Outcome)
+		ended, err := f.take(ctx, a.says.Outcome)
+		if err != nil {
+			f.desk.Log.Warn("the mailbox of a job could not be read", "job", f.record.Job, "error", err.Error())
+		}
+		return ended
 	}
 	return f.look(ctx)
 }
@@ -125,7 +134,7 @@ func (f *following) cancel(ctx context.Context) *end {
 	case ok:
 		return &end{err: ErrWithdrawn}
 	case err == nil:
-		err = f.stop(ctx)
+		_, err = f.stop(ctx)
 	}
 	if err != nil {
 		f.desk.Log.Warn("a job could not be cancelled yet", "job", f.record.Job, "error", err.Error())
@@ -146,16 +155,24 @@ func (f *following) look(ctx context.Context) *end {
 	if !f.alone {
 		return nil
 	}
-	doc, err := f.get(ctx, jobs.MailOutcome, jobs.MaxOutcome)
-	switch {
-	case err != nil:
-		f.desk.Log.Warn("the mailbox of a job could not be read", "job", f.record.Job, "error", err.Error())
-	case doc != nil && f.refused == nil:
-		return f.take(ctx, doc)
-	case doc == nil && f.desk.Clock().Sub(f.record.Asked) > patience:
+	ended, there, err := f.collect(ctx)
+	if ended == nil && err == nil && !there && f.desk.Clock().Sub(f.record.Asked) > patience {
 		return f.unlessBegun(ctx)
 	}
-	return nil
+	return ended
+}
+
+// collect takes the outcome that is in the mailbox, and reports whether there is one. The error says that it could not
+// be read, which is logged.
+func (f *following) collect(ctx context.Context) (ended *end, there bool, err error) {
+	doc, err := f.get(ctx, jobs.MailOutcome, jobs.MaxOutcome)
+	if err == nil && doc != nil && f.refused == nil {
+		ended, err = f.take(ctx, doc)
+	}
+	if err != nil {
+		f.desk.Log.Warn("the mailbox of a job could not be read", "job", f.record.Job, "error", err.Error())
+	}
+	return ended, doc != nil, err
 }
 
 // unlessBegun withdraws a job that nobody has begun for long.
@@ -178,55 +195,106 @@ func (f *following) unlessBegun(ctx context.Context) *end {
 
 // over ends the waiting: nothing of the job runs any more.
 func (f *following) over(ctx context.Context) (steps.Outcome, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastLook)
-	defer cancel()
+	ctx = context.WithoutCancel(ctx)
+	if ended := f.last(ctx); ended != nil {
+		return ended.outcome, ended.err
+	}
 	if f.refused == nil {
-		f.alone = true
-		if ended := f.look(ctx); ended != nil {
-			return ended.outcome, ended.err
-		}
-		ok, err := f.withdraw(ctx)
-		if err == nil && ok {
-			return steps.Outcome{}, ErrWithdrawn
-		}
 		f.refused = problem.New(problem.Problem{
 			Code: "step.interrupted", Where: f.record.ID,
 			Message: "the runner began the job, and nothing was heard of its end until it was over",
 			Hint: "see the runner's log and which parts took effect; then send rerun_of or resume_from with a " +
 				"reason",
-		}, err)
+		}, nil)
 	}
+	ctx, cancel := context.WithTimeout(ctx, LastLook)
+	defer cancel()
 	f.takeLogs(ctx, f.said.Steps, true)
-	return f.hidden(f.job.Interrupted(f.said.Steps)), f.refused
+	return f.hidden(f.job.Unheard(f.said.Steps)), f.refused
 }
 
-// take takes an outcome. One that is not the job's does not end the waiting, as scripts may still run.
-func (f *following) take(ctx context.Context, doc []byte) *end {
+// last looks at the mailbox for the last time. It is nil if nothing is to come of the job any more.
+func (f *following) last(ctx context.Context) *end {
+	f.alone = true
+	ended, err := f.lastOutcome(ctx)
+	if ended != nil || f.refused != nil {
+		return ended
+	}
+	if err == nil {
+		if ended, err = f.unlessStarted(ctx); ended != nil {
+			return ended
+		}
+	}
+	if err != nil && f.desk.Clock().Before(f.record.KillAt.Add(unreadable)) {
+		return &end{err: fmt.Errorf("%w: %w", ErrLeft, err)} // an outcome may be there
+	}
+	return nil
+}
+
+// lastOutcome takes the outcome, as long as there is time to read it.
+func (f *following) lastOutcome(ctx context.Context) (*end, error) {
+	ctx, cancel := context.WithTimeout(ctx, LastLook)
+	defer cancel()
+	for {
+		ended, _, err := f.collect(ctx)
+		if ended != nil || err == nil || !wait(ctx, time.Second) {
+			return ended, err
+		}
+	}
+}
+
+// unlessStarted withdraws a job that nobody has begun. One that was begun it ends, as far as that is not done, and waits
+// until nothing of it runs any more by the store's clock, which the runner goes by: this machine's may be ahead.
+func (f *following) unlessStarted(ctx context.Context) (*end, error) {
+	limited, cancel := context.WithTimeout(ctx, LastLook)
+	defer cancel()
+	ok, err := f.withdraw(limited)
+	if err != nil {
+		return nil, err
+	}
+	if ok {
+		return &end{err: ErrWithdrawn}, nil
+	}
+	now, err := f.stop(limited)
+	if err != nil {
+		return nil, err
+	}
+	left := f.record.KillAt.Sub(now)
+	if now.IsZero() || left <= 0 {
+		return nil, nil //nolint:nilnil // it is over
+	}
+	wait(ctx, min(left, 2*claim.MaxSkew))
+	return f.lastOutcome(ctx)
+}
+
+// take takes an outcome. One that is not the job's does not end the waiting, as scripts may still run. The error says
+// that it cannot be told yet whether it is the job's.
+func (f *following) take(ctx context.Context, doc []byte) (*end, error) {
 	o, err := jobs.DecodeOutcome(doc)
 	if err == nil {
 		err = jobs.Check(f.Place.job, o)
 	}
 	if err == nil {
-		err = f.checkBegun(ctx)
+		begun, unread := f.begun(ctx)
+		if unread != nil && begun == nil {
+			return nil, unread
+		}
+		err = cmp.Or(unread, f.checkBegun(begun))
 	}
 	if err != nil {
 		f.refused = refusal(doc, err)
 		f.desk.Log.Error("what came as the outcome of a job is none", "job", f.record.Job, "error", f.refused.Error())
-		return nil
+		return nil, nil //nolint:nilnil // that is noted
 	}
 	f.outcome, f.Ended = &o, f.desk.Clock()
 	outcome, failure := f.job.Told(o)
 	f.takeLogs(ctx, append(slices.Clone(o.Steps), undone(outcome)...), true)
-	return &end{outcome: f.hidden(outcome), err: failure}
+	return &end{outcome: f.hidden(outcome), err: failure}, nil
 }
 
 // checkBegun refuses an outcome of a job that its runner has not begun.
-func (f *following) checkBegun(ctx context.Context) error {
-	begun, err := f.begun(ctx)
-	switch {
-	case err != nil:
-		return err
-	case begun == nil || begun.By != jobs.ByRunner || begun.Job != f.record.Job:
+func (f *following) checkBegun(begun *jobs.Begun) error {
+	if begun == nil || begun.By != jobs.ByRunner || begun.Job != f.record.Job {
 		return invalid(f.record.ID, "the outcome of the job: the runner has not begun the job")
 	}
 	f.Begun = begun.At

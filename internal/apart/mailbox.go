@@ -53,8 +53,14 @@ func (b *Box) End(ctx context.Context) {
 	}
 }
 
-// EndMailbox ends the mailbox of an adopted job.
-func (p *Place) EndMailbox(ctx context.Context) { p.desk.end(ctx, p.record.Grant) }
+// EndMailbox ends the mailbox of the job: the last one, if it was sent again.
+func (p *Place) EndMailbox(ctx context.Context) {
+	if p.box == nil { // another invocation has made it
+		p.desk.end(ctx, p.record.Grant)
+		return
+	}
+	p.box.End(ctx)
+}
 
 func (d *Desk) end(ctx context.Context, id string) {
 	if err := d.EndMailbox(ctx, id); err != nil {
@@ -64,10 +70,9 @@ func (d *Desk) end(ctx context.Context, id string) {
 }
 
 // put puts a document into the mailbox.
-func (p *Place) put(ctx context.Context, name string, doc []byte, create bool) error {
-	_, err := p.desk.Jobs.Put(ctx, p.record.Prefix+name, bytes.NewReader(doc), int64(len(doc)),
+func (p *Place) put(ctx context.Context, name string, doc []byte, create bool) (store.Info, error) {
+	return p.desk.Jobs.Put(ctx, p.record.Prefix+name, bytes.NewReader(doc), int64(len(doc)),
 		store.PutOptions{IfNoneMatch: create, ContentType: "application/json"})
-	return err
 }
 
 // get reads a document of the mailbox, at most so many bytes of it and one more. It returns nil if it is not there.
@@ -101,7 +106,7 @@ func (p *Place) withdraw(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	err = p.put(ctx, jobs.MailBegun, doc, true)
+	_, err = p.put(ctx, jobs.MailBegun, doc, true)
 	if !errors.Is(err, store.ErrExists) {
 		return err == nil, err
 	}
@@ -113,14 +118,15 @@ func (p *Place) withdraw(ctx context.Context) (bool, error) {
 	return there.By == jobs.ByExecutor && there.Withdrawn && there.Job == p.record.Job, nil
 }
 
-// stop tells the runner that the job is to be cancelled.
-func (p *Place) stop(ctx context.Context) error {
+// stop tells the runner that the job is to be cancelled, and returns when, by the store's clock; zero: it did not say.
+func (p *Place) stop(ctx context.Context) (time.Time, error) {
 	doc, err := jobs.Control{Cancel: true, Reason: "the run was cancelled"}.Encode()
+	var info store.Info
 	if err == nil {
-		err = p.put(ctx, jobs.MailControl, doc, false)
+		info, err = p.put(ctx, jobs.MailControl, doc, false)
 	}
 	p.told = err == nil
-	return err
+	return info.Created, err
 }
 
 // upload puts into the mailbox what does not fit into the call.

@@ -48,6 +48,9 @@ func (p *Place) Run(ctx context.Context, job steps.Job, journal steps.Journal) (
 	pause := time.Second
 	for try := 1; ; try++ {
 		outcome, err := p.once(ctx, stop, job, journal)
+		if err != nil && try > 1 && !p.sent {
+			err = fmt.Errorf("%w: %w", ErrWithdrawn, err) // nothing was sent since
+		}
 		again := errors.Is(err, ErrWithdrawn) && codes.OfError(err).Retried && try < tries && !p.stopped
 		if !again || !wait(stop, pause) {
 			return outcome, err
@@ -77,6 +80,7 @@ func wait(ctx context.Context, d time.Duration) bool {
 func (p *Place) once(
 	ctx, stop context.Context, job steps.Job, journal steps.Journal,
 ) (steps.Outcome, error) {
+	p.sent = false
 	box, err := p.box.wait(ctx)
 	if err != nil {
 		return steps.Outcome{}, err
@@ -89,6 +93,7 @@ func (p *Place) once(
 	if err := p.begin(ctx, job, journal); err != nil {
 		return steps.Outcome{}, err
 	}
+	p.sent = true
 	answers := make(chan answer, 1)
 	detached := p.detached()
 	go func() { answers <- p.call(ctx, call, detached) }()

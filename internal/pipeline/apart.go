@@ -134,10 +134,10 @@ func (r *acquired) endMailbox() {
 	}
 	ctx, cancel := r.perRequest(context.Background())
 	defer cancel()
-	if r.box != nil {
-		r.box.End(ctx)
-	} else if p := r.away(); p != nil {
+	if p := r.away(); p != nil {
 		p.EndMailbox(ctx)
+	} else {
+		r.box.End(ctx)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"cemli-executor/internal/claim"
 	"cemli-executor/internal/hiding"
 	"cemli-executor/internal/intake"
+	"cemli-executor/internal/problem"
 	"cemli-executor/internal/secrets"
 	"cemli-executor/internal/steps"
 	"cemli-executor/internal/verdict"
@@ -23,19 +24,33 @@ func (r *run) attend(ctx context.Context, held *claim.Held) error {
 	if err != nil || !ok {
 		return errors.Join(err, verdict.LostRace(ok || err != nil, held))
 	}
+	r.takeOn(held)
+	r.started = true
 	job, err := r.resume(ctx, held)
 	if err != nil {
-		return err
+		return r.notResumed(ctx, held, err)
 	}
 	if hard, ok := ctx.Deadline(); ok {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithDeadline(ctx, hard.Add(-r.exec.Reserve))
+		ctx, cancel = context.WithDeadline(ctx, hard.Add(-r.exec.Reserve-apart.LastLook))
 		defer cancel()
 	}
 	r.log.Warn("a run was found that no invocation stays with", "runner", held.Apart.Label, "job", held.Apart.Job)
 	return r.follow(ctx, func(journal steps.Journal) (steps.Outcome, error) {
 		return r.away().Attend(ctx, job, journal)
 	})
+}
+
+// notResumed leaves a run to others that this invocation has taken over, and could not go on with.
+func (r *run) notResumed(ctx context.Context, held *claim.Held, why error) error {
+	r.log.Error("the run goes on in its runner, and could not be looked at", "run_id", held.RunID,
+		"code", problem.CodeOf(why), "error", why.Error())
+	if _, err := held.Attend(context.WithoutCancel(ctx), r.exec.Now().Add(-2*claim.MaxSkew)); err != nil {
+		r.log.Warn("the run is taken to be looked after for a while", "error", err.Error())
+	}
+	return verdict.PutOff("the run goes on in its runner, and could not be looked at: "+problem.Of(why, problem.Problem{
+		Message: "see the function's log",
+	}).Message(), "")
 }
 
 // resume makes the run what it was when its last invocation noted how far it is.
@@ -45,7 +60,7 @@ func (r *run) resume(ctx context.Context, held *claim.Held) (steps.Job, error) {
 		return steps.Job{}, err
 	}
 	result.Error, result.Message, result.Status = nil, "", ""
-	r.result, r.name, r.change, r.started = result, result.Package.Name, held.Change(), true
+	r.result, r.name, r.change = result, result.Package.Name, held.Change()
 	r.begun = time.Now().Add(-r.exec.Now().Sub(result.Start))
 	r.stored.Seed(result.Evidence)
 	r.takeOn(held)

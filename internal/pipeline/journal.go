@@ -67,8 +67,8 @@ func (r *report) logTail(step string, stream evidence.Stream, text string) {
 // progress notes in the claim, right before a step starts, that it does: this is all that is known if the executor
 // dies. It stops the run if the claim is lost or its lease has ended, as another invocation may have taken over.
 func (r *changing) progress(ctx context.Context, b steps.Beginning) error {
-	first := !r.started
-	if !first && r.away() != nil {
+	first := !r.started || r.away() != nil
+	if p := r.away(); p != nil && r.claim.Apart != nil && r.claim.Apart.Job == p.Record().Job {
 		return r.stepBegan(ctx, b)
 	}
 	checkpoint, err := r.checkpoint(b)
