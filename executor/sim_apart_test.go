@@ -42,6 +42,7 @@ type simJob struct {
 	by        *invocation   // who created begun.json as its runner
 	said      *jobs.Outcome // by its runner
 	stored    time.Time     // when that came into the mailbox; zero: it has not
+	odd       bool          // it came late, or to a runner whose clock is wrong: so it has less time
 }
 
 // simAddress is what mailboxes' addresses begin with.
@@ -163,9 +164,11 @@ func (w *world) takes(call []byte, detached bool, answers chan said) error {
 		return nil
 	case chance < 16:
 		w.post.late++
+		j.odd = true
 		delay = time.Duration(w.random.IntN(200)) * time.Second
 	case chance < 22:
 		w.post.doubled++
+		j.odd = true
 		w.in(time.Duration(w.random.IntN(200))*time.Second, func() { w.serve(call, make(chan said, 4)) })
 	case chance < 28: // the connection breaks
 		w.in(time.Duration(w.random.IntN(60))*time.Second, func() { answers <- said{err: errCall} })
@@ -193,6 +196,7 @@ func (w *world) serve(call []byte, answers chan said) {
 	i := &invocation{
 		world: w, number: w.number, skew: skew, hard: time.Now().Add(limit), does: w.job(job.Job),
 	}
+	i.does.odd = i.does.odd || skew.Abs() > maxSkew || limit < detachedTime
 	// What is right for a clock that is ahead is, for one that is right, what is as much earlier.
 	job.Times.StopAt, job.Times.KillAt = job.Times.StopAt.Add(-skew), job.Times.KillAt.Add(-skew)
 	call, err := job.Encode(zip)

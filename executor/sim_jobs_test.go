@@ -158,3 +158,6 @@ func (w *world) judgeApart(found map[string]evidence.Result) {
 		}
 	}
 }
+
+// odd reports whether the runner of a run may have taken it for later than it was, or was called late.
+func (w *world) odd(r evidence.Result) bool { return r.Apart != nil && w.job(r.Apart.Job).odd }

@@ -338,7 +338,7 @@ func (w *world) ended(p *simPackage, r evidence.Result, found map[string]evidenc
 	case evidence.StatusTimedOut: // it had most of an invocation, and that was slow
 		return w.slow(r)
 	case evidence.StatusRejected:
-		return p.hasty && r.Error.Code == "state.busy"
+		return p.hasty && r.Error.Code == "state.busy" || r.Error.Code == "step.deadline" && w.odd(r)
 	}
 	return false
 }
@@ -356,8 +356,8 @@ func (w *world) slow(r evidence.Result) bool {
 	if p := w.packages[r.Package.Name]; p.timeout > 0 {
 		most = min(most, p.timeout/2)
 	}
-	if w.apart && len(r.Steps) == 0 {
-		return true // its runner had no time left, or thought so
+	if w.odd(r) {
+		return true // its runner had less time left, or thought so
 	}
 	return r.Steps[0].Start != nil && r.End.Sub(*r.Steps[0].Start)+maxSkew > most // its clock is not the world's
 }
