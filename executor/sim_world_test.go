@@ -1,11 +1,13 @@
 package executor_test
 
 import (
+	"cemli-executor/internal/testkit"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -26,6 +28,7 @@ type world struct {
 	t       *testing.T
 	random  *rand.Rand
 	dir     string
+	debug   testkit.Buffer
 	off     map[string]bool // safeguards that are switched off
 	apart   bool            // steps are run by runners
 	post    post
@@ -174,6 +177,9 @@ func (w *world) step() {
 	err := w.carryOut(o)
 	if err != nil && o.op == "get" && strings.HasPrefix(o.what, "jobs/") && !errors.Is(err, store.ErrNotFound) {
 		o.by.blind = time.Now()
+	}
+	if os.Getenv("SIM_LOG") != "" {
+		fmt.Fprintf(&w.debug, "%s %3d %-13s %s %v\n", time.Now().Format("15:04:05"), o.by.number, o.op, o.what, err)
 	}
 	if *simSeed != 0 && testing.Verbose() {
 		w.t.Logf("%s %3d %-13s %s %v", time.Now().Format("15:04:05"), o.by.number, o.op, o.what, err)

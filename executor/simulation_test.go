@@ -437,6 +437,7 @@ func TestSimulationApart(t *testing.T) {
 		defer mu.Unlock()
 		violations += len(w.violations)
 		if len(w.violations) > 0 {
+			os.WriteFile("/tmp/simlogs/"+w.t.Name()[strings.LastIndex(w.t.Name(), "/")+1:], []byte(w.debug.String()+strings.Join(w.violations, "\n")), 0o644)
 			t.Errorf("-sim.seed %s:\n\t%s", w.t.Name()[strings.LastIndex(w.t.Name(), "/")+1:],
 				strings.Join(w.violations, "\n\t"))
 		}

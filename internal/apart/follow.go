@@ -187,10 +187,15 @@ func (f *following) unlessBegun(ctx context.Context) *end {
 		}
 		return nil
 	}
-	return f.withdrawn(ctx, problem.New(problem.Problem{
-		Code: "runner.unavailable", Where: f.record.ID, Message: "the runner was called, and did not begin the job",
+	return f.withdrawn(ctx, f.notBegun())
+}
+
+// notBegun is why a job is withdrawn that nobody has begun.
+func (p *Place) notBegun() error {
+	return problem.New(problem.Problem{
+		Code: "runner.unavailable", Where: p.record.ID, Message: "the runner was called, and did not begin the job",
 		Hint: "see the runner's log",
-	}, nil))
+	}, nil)
 }
 
 // over ends the waiting: nothing of the job runs any more.
@@ -253,7 +258,7 @@ func (f *following) unlessStarted(ctx context.Context) (*end, error) {
 		return nil, err
 	}
 	if ok {
-		return &end{err: ErrWithdrawn}, nil
+		return &end{err: fmt.Errorf("%w: %w", ErrWithdrawn, f.notBegun())}, nil
 	}
 	now, err := f.stop(limited)
 	if err != nil {
