@@ -21,7 +21,7 @@ const (
 	// patience is how long a runner that was called and does not answer may take to begin.
 	patience = 90 * time.Second
 	// unreadable is how long after the end of a job it is waited for a mailbox that cannot be read.
-	unreadable = 10 * time.Minute
+	unreadable = time.Hour
 )
 
 // LastLook bounds the last look at the mailbox, when nothing of the job runs any more.

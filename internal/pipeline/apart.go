@@ -157,3 +157,23 @@ func (r *found) lastProbe(ctx context.Context) <-chan claim.Runner {
 	}()
 	return found
 }
+
+// nameStored has the records name the logs that are stored: an earlier invocation of the run may have had less of them.
+func (r *found) nameStored() {
+	stored := map[string]string{}
+	for _, o := range r.stored.Listed() {
+		stored[o.Object] = o.SHA256
+	}
+	lists := [][]evidence.Step{r.result.Steps}
+	if r.result.Rollback != nil {
+		lists = append(lists, r.result.Rollback.Steps)
+	}
+	for _, list := range lists {
+		for i := range list {
+			s := &list[i]
+			if digest := stored[evidence.Dir(r.result.RunID)+s.Log]; digest != "" && s.LogSHA256 != digest {
+				s.LogSHA256, s.Truncated = digest, true
+			}
+		}
+	}
+}
