@@ -1,7 +1,6 @@
 package executor_test
 
 import (
-	"cemli-executor/internal/testkit"
 	"cmp"
 	"context"
 	"errors"
@@ -14,6 +13,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"cemli-executor/internal/testkit"
 
 	"cemli-executor/executor"
 	"cemli-executor/internal/evidence"

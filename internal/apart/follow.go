@@ -134,7 +134,7 @@ func (f *following) cancel(ctx context.Context) *end {
 	case ok:
 		return &end{err: ErrWithdrawn}
 	case err == nil:
-		_, err = f.stop(ctx)
+		err = f.stop(ctx)
 	}
 	if err != nil {
 		f.desk.Log.Warn("a job could not be cancelled yet", "job", f.record.Job, "error", err.Error())
@@ -248,8 +248,8 @@ func (f *following) lastOutcome(ctx context.Context) (*end, error) {
 	}
 }
 
-// unlessStarted withdraws a job that nobody has begun. One that was begun it ends, as far as that is not done, and waits
-// until nothing of it runs any more by the store's clock, which the runner goes by: this machine's may be ahead.
+// unlessStarted withdraws a job that nobody has begun. For one that was begun it waits until nothing of it runs any more
+// by the store's clock, which the runner goes by: this machine's may be ahead.
 func (f *following) unlessStarted(ctx context.Context) (*end, error) {
 	limited, cancel := context.WithTimeout(ctx, LastLook)
 	defer cancel()
@@ -260,15 +260,16 @@ func (f *following) unlessStarted(ctx context.Context) (*end, error) {
 	if ok {
 		return &end{err: fmt.Errorf("%w: %w", ErrWithdrawn, f.notBegun())}, nil
 	}
-	now, err := f.stop(limited)
-	if err != nil {
-		return nil, err
-	}
+	now, err := f.storeTime(limited)
 	left := f.record.KillAt.Sub(now)
-	if now.IsZero() || left <= 0 {
+	switch {
+	case err != nil:
+		return nil, err
+	case now.IsZero() || left <= 0:
 		return nil, nil //nolint:nilnil // it is over
+	case left > 2*claim.MaxSkew || !wait(ctx, left):
+		return &end{err: fmt.Errorf("%w: by the store's clock it may last another %s", ErrLeft, left)}, nil
 	}
-	wait(ctx, min(left, 2*claim.MaxSkew))
 	return f.lastOutcome(ctx)
 }
 

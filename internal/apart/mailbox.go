@@ -118,14 +118,19 @@ func (p *Place) withdraw(ctx context.Context) (bool, error) {
 	return there.By == jobs.ByExecutor && there.Withdrawn && there.Job == p.record.Job, nil
 }
 
-// stop tells the runner that the job is to be cancelled, and returns when, by the store's clock; zero: it did not say.
-func (p *Place) stop(ctx context.Context) (time.Time, error) {
+// stop tells the runner that the job is to be cancelled.
+func (p *Place) stop(ctx context.Context) error {
 	doc, err := jobs.Control{Cancel: true, Reason: "the run was cancelled"}.Encode()
-	var info store.Info
 	if err == nil {
-		info, err = p.put(ctx, jobs.MailControl, doc, false)
+		_, err = p.put(ctx, jobs.MailControl, doc, false)
 	}
 	p.told = err == nil
+	return err
+}
+
+// storeTime is the time by the store's clock; zero: it does not say. What is written for that does not matter.
+func (p *Place) storeTime(ctx context.Context) (time.Time, error) {
+	info, err := p.put(ctx, jobs.MailClock, []byte("{}\n"), false)
 	return info.Created, err
 }
 

@@ -149,7 +149,7 @@ func (f Follower) EndFormer(ctx context.Context, g *claim.Group, key string) err
 		return err
 	case former.State == claim.Done && len(former.FollowUps) > 0:
 		err = f.Finish(ctx, former)
-	case former.State == claim.Running: // its mailbox could not be read
+	case former.State == claim.Running && former.Expired(f.Now()): // its mailbox could not be read
 		err = ErrGoesOn
 	case former.State == claim.Claimed: // the invocation that holds the claim now has not entered the group
 		err = f.AdoptStored(ctx, former)

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -207,7 +208,7 @@ func (r *changing) follow(ctx context.Context, do func(steps.Journal) (steps.Out
 	}
 	r.takeOutcome(outcome)
 	if problem.CodeOf(err) == "step.cancelled" {
-		r.result.Cancelled = by
+		r.result.Cancelled = cmp.Or(by, r.cancelledBefore(ctx))
 	}
 	switch {
 	case errors.Is(err, steps.ErrNoTime):
