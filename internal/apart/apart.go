@@ -87,6 +87,7 @@ type Place struct {
 	record  claim.Apart
 	job     jobs.Job // what was sent, or of an adopted job what is left of it
 	said    jobs.Progress
+	sent    bool          // a runner may have been called
 	stopped bool          // it is to be cancelled
 	told    bool          // the runner was told so
 	logs    map[int]shown // that were passed on, by number

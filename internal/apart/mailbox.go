@@ -85,10 +85,9 @@ func (d *Desk) mailOf(r claim.Apart) mail {
 }
 
 // put writes a document; with create it fails with store.ErrExists if there is one.
-func (m mail) put(ctx context.Context, name string, doc []byte, create bool) error {
-	_, err := m.bucket.Put(ctx, m.prefix+name, bytes.NewReader(doc), int64(len(doc)),
+func (m mail) put(ctx context.Context, name string, doc []byte, create bool) (store.Info, error) {
+	return m.bucket.Put(ctx, m.prefix+name, bytes.NewReader(doc), int64(len(doc)),
 		store.PutOptions{IfNoneMatch: create, ContentType: "application/json"})
-	return err
 }
 
 // get reads a document. It returns nil if it is not there, and of a larger one than allowed one byte more than that, so
@@ -124,7 +123,7 @@ func (m mail) withdraw(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	err = m.put(ctx, jobs.MailBegun, doc, true)
+	_, err = m.put(ctx, jobs.MailBegun, doc, true)
 	if !errors.Is(err, store.ErrExists) {
 		return err == nil, err
 	}
@@ -140,10 +139,16 @@ func (m mail) withdraw(ctx context.Context) (bool, error) {
 func (p *Place) stop(ctx context.Context) error {
 	doc, err := jobs.Control{Cancel: true, Reason: "the run was cancelled"}.Encode()
 	if err == nil {
-		err = p.put(ctx, jobs.MailControl, doc, false)
+		_, err = p.put(ctx, jobs.MailControl, doc, false)
 	}
 	p.told = err == nil
 	return err
+}
+
+// storeTime is the time by the store's clock; zero: it does not say. What is written for that does not matter.
+func (p *Place) storeTime(ctx context.Context) (time.Time, error) {
+	info, err := p.put(ctx, jobs.MailClock, []byte("{}\n"), false)
+	return info.Created, err
 }
 
 // upload puts into the mailbox what does not fit into the call.

@@ -194,6 +194,7 @@ func (f *following) takeLogs(ctx context.Context, records []*evidence.Step, last
 			continue
 		}
 		f.logs[n] = shown{t.record.LogSHA256, t.record.Truncated}
+		f.started(*t.record, n)
 		f.lines(*t.record, t.log)
 		f.journal.Ended(*t.record, t.log)
 	}

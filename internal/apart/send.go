@@ -38,7 +38,7 @@ const Attending = 2 * time.Minute
 // program is stopped before the job has ended. A job that was withdrawn because its runner could not be reached is sent
 // again, up to three times in all.
 func (p *Place) Run(ctx context.Context, job steps.Job, journal steps.Journal) (steps.Outcome, error) {
-	if nothing, ok := nothingToDo(job); ok {
+	if nothing, ok := nothingToDo(job); ok && len(job.Tools) == 0 { // the runner looks for tools
 		return nothing, nil
 	}
 	stop := ctx
@@ -52,6 +52,9 @@ func (p *Place) Run(ctx context.Context, job steps.Job, journal steps.Journal) (
 	pause := time.Second
 	for try := 1; ; try++ {
 		outcome, err := p.once(ctx, stop, job, journal)
+		if err != nil && try > 1 && !p.sent {
+			err = fmt.Errorf("%w: %w", ErrWithdrawn, err) // nothing was sent since
+		}
 		again := errors.Is(err, ErrWithdrawn) && codes.OfError(err).Retried && try < tries && !p.stopped
 		if !again || !wait(stop, pause) {
 			return outcome, err
@@ -81,6 +84,7 @@ func wait(ctx context.Context, d time.Duration) bool {
 func (p *Place) once(
 	ctx, stop context.Context, job steps.Job, journal steps.Journal,
 ) (steps.Outcome, error) {
+	p.sent = false
 	box, err := p.box.wait(ctx)
 	if err != nil {
 		return steps.Outcome{}, err
@@ -93,9 +97,10 @@ func (p *Place) once(
 	if err := p.begin(stop, job, journal); err != nil {
 		return steps.Outcome{}, err
 	}
+	p.sent = true
 	answers := make(chan answer, 1)
-	detached := p.detached()
-	go func() { answers <- p.call(ctx, call, detached) }()
+	sent, detached := p.record, p.detached()
+	go func() { answers <- p.desk.call(ctx, sent, call, detached) }()
 	return p.follow(ctx, job, journal, answers)
 }
 
@@ -224,21 +229,21 @@ type answer struct {
 }
 
 // call calls the runner. What is no answer to the job is as good as a lost one.
-func (p *Place) call(ctx context.Context, call []byte, detached bool) answer {
+func (d *Desk) call(ctx context.Context, job claim.Apart, call []byte, detached bool) answer {
 	if detached {
-		return answer{err: p.desk.CallDetached(ctx, p.record.ID, call), detached: true}
+		return answer{err: d.CallDetached(ctx, job.ID, call), detached: true}
 	}
-	doc, err := p.desk.Call(ctx, p.record.ID, call)
+	doc, err := d.Call(ctx, job.ID, call)
 	if err != nil {
 		return answer{err: err}
 	}
 	says, err := jobs.DecodeAnswer(doc)
-	if err == nil && says.Job != p.record.Job {
+	if err == nil && says.Job != job.Job {
 		err = errors.New("it is for another job")
 	}
 	if err != nil {
 		err = problem.New(problem.Problem{
-			Code: "runner.unavailable", Where: p.record.ID,
+			Code: "runner.unavailable", Where: job.ID,
 			Message: "what the runner answered is no answer to the job: " + err.Error(),
 			Hint:    "see the runner's log; deploy executor and runner from one image",
 		}, err)

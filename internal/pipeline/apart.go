@@ -53,6 +53,23 @@ func (r *changing) attends(ctx context.Context) error {
 	return r.unlessTaken(ok)
 }
 
+// stepBegan notes in the claim how far a run is whose steps are apart. What cannot be noted is noted with the next step:
+// the runner goes on in any case.
+func (r *changing) stepBegan(ctx context.Context, b steps.Beginning) error {
+	ctx, cancel := r.perRequest(ctx)
+	defer cancel()
+	checkpoint, err := r.checkpoint(b)
+	ok := false
+	if err == nil {
+		ok, err = r.noteStart(ctx, false, checkpoint)
+	}
+	if err != nil {
+		r.log.Warn("how far the run is could not be noted yet", "step", b.Step.Name, "error", err.Error())
+		return nil
+	}
+	return r.unlessTaken(ok)
+}
+
 // unlessTaken returns the verdict for a run whose steps are apart, and with which another invocation goes on.
 func (r *changing) unlessTaken(ok bool) error {
 	if ok {
@@ -139,4 +156,24 @@ func (r *found) lastProbe(ctx context.Context) <-chan claim.Runner {
 		found <- *probed
 	}()
 	return found
+}
+
+// nameStored has the records name the logs that are stored: an earlier invocation of the run may have had less of them.
+func (r *found) nameStored() {
+	stored := map[string]string{}
+	for _, o := range r.stored.Listed() {
+		stored[o.Object] = o.SHA256
+	}
+	lists := [][]evidence.Step{r.result.Steps}
+	if r.result.Rollback != nil {
+		lists = append(lists, r.result.Rollback.Steps)
+	}
+	for _, list := range lists {
+		for i := range list {
+			s := &list[i]
+			if digest := stored[evidence.Dir(r.result.RunID)+s.Log]; digest != "" && s.LogSHA256 != digest {
+				s.LogSHA256, s.Truncated = digest, true
+			}
+		}
+	}
 }

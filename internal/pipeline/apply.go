@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -202,9 +203,12 @@ func (r *changing) follow(ctx context.Context, do func(steps.Journal) (steps.Out
 	case verdict.Of(err).Kind == verdict.Later:
 		return err
 	}
+	if r.away() != nil && errors.Is(err, steps.ErrNoTime) {
+		return r.withdrawn(ctx, by, r.tooLong(r.exec.Time.NoTime(r.killAt)))
+	}
 	r.takeOutcome(outcome)
 	if problem.CodeOf(err) == "step.cancelled" {
-		r.result.Cancelled = by
+		r.result.Cancelled = cmp.Or(by, r.cancelledBefore(ctx))
 	}
 	switch {
 	case errors.Is(err, steps.ErrNoTime):

@@ -207,6 +207,9 @@ func (r *found) commit(ctx context.Context) error {
 	if err := r.stored.Rest(ctx); err != nil {
 		return err
 	}
+	if r.away() != nil {
+		r.nameStored()
+	}
 	if err := r.collect(ctx); err != nil {
 		return err
 	}

@@ -21,7 +21,7 @@ import (
 func (r *changing) journal(ctx context.Context) steps.Journal {
 	j := steps.Journal{
 		Begins: r.progress, Started: r.stepStarted,
-		Ended:  func(s evidence.Step, log steps.Log) { r.stepEnded(ctx, s, log) },
+		Ended: func(s evidence.Step, log steps.Log) { r.stepEnded(ctx, s, log) },
 		Tolerated: func(step string, failure error) {
 			r.log.Warn("the step failed, and may", "step", step, "code", problem.CodeOf(failure))
 		},
@@ -63,7 +63,10 @@ func (r *report) logTail(step string, stream evidence.Stream, text string) {
 // progress notes in the claim, right before a step starts, that it does: this is all that is known if the executor
 // dies. It stops the run if the claim is lost or its lease has ended, as another invocation may have taken over.
 func (r *changing) progress(ctx context.Context, b steps.Beginning) error {
-	first := !r.started
+	first := !r.started || r.away() != nil
+	if p := r.away(); p != nil && r.claim.Apart != nil && r.claim.Apart.Job == p.Record().Job {
+		return r.stepBegan(ctx, b)
+	}
 	checkpoint, err := r.checkpoint(b)
 	if err != nil {
 		return err
@@ -170,8 +173,8 @@ const maxCheckpoint = 1 << 20
 // noteStart notes that a step starts. It returns false if another invocation holds the claim or the group by now, or
 // may hold it.
 func (r *changing) noteStart(ctx context.Context, first bool, checkpoint []byte) (bool, error) {
-	if r.exec.Now().After(r.claim.Lease) {
-		return false, nil
+	if (first || r.away() == nil) && r.exec.Now().After(r.claim.Lease) {
+		return false, nil // apart the runner has begun, and goes on whatever the time is
 	}
 	if ok, err := r.renew(ctx, first); err != nil || !ok {
 		return false, err

@@ -39,6 +39,7 @@ type Writer struct {
 
 	mu     sync.Mutex
 	listed []evidence.Object
+	seeded bool       // an earlier invocation of the run may have stored logs, or what it had of them
 	left   []Document // what could not be stored beside the steps
 }
 
@@ -56,6 +57,7 @@ func (w *Writer) Listed() []evidence.Object {
 
 // Seed lists objects that an earlier invocation of the same run has stored.
 func (w *Writer) Seed(all []evidence.Object) {
+	w.seeded = true
 	for _, o := range all {
 		w.list(o)
 	}
@@ -162,11 +164,16 @@ func (w *Writer) Beside(ctx context.Context, d Document, failed func(error)) {
 	})
 }
 
-// Rest waits for what is stored beside, and insists on what has failed.
+// Rest waits for what is stored beside, and insists on what has failed. What an earlier invocation of the run has stored
+// stays.
 func (w *Writer) Rest(ctx context.Context) error {
 	w.beside.Wait()
 	for len(w.left) > 0 {
-		if err := w.Insist(ctx, w.left[0]); err != nil {
+		err := w.Insist(ctx, w.left[0])
+		if errors.Is(err, store.ErrExists) && w.seeded {
+			err = w.Adopt(ctx, w.left[0].Object)
+		}
+		if err != nil {
 			return err
 		}
 		w.left[0].close()
