@@ -21,7 +21,7 @@ import (
 func (r *changing) journal(ctx context.Context) steps.Journal {
 	j := steps.Journal{
 		Begins: r.progress, Started: r.stepStarted,
-		Ended:  func(s evidence.Step, log steps.Log) { r.stepEnded(ctx, s, log) },
+		Ended: func(s evidence.Step, log steps.Log) { r.stepEnded(ctx, s, log) },
 		Tolerated: func(step string, failure error) {
 			r.log.Warn("the step failed, and may", "step", step, "code", problem.CodeOf(failure))
 		},
@@ -275,4 +275,21 @@ func (r *changing) noteEnd(ctx context.Context, failure error) {
 		r.log.Warn("the end of the steps could not be noted yet", "error", err.Error())
 		r.noteLater = note
 	}
+}
+
+// stepBegan notes in the claim how far a run is whose steps are apart. What cannot be noted is noted with the next
+// step: the runner goes on in any case.
+func (r *changing) stepBegan(ctx context.Context, b steps.Beginning) error {
+	ctx, cancel := r.perRequest(ctx)
+	defer cancel()
+	checkpoint, err := r.checkpoint(b)
+	ok := false
+	if err == nil {
+		ok, err = r.noteStart(ctx, false, checkpoint)
+	}
+	if err != nil {
+		r.log.Warn("how far the run is could not be noted yet", "step", b.Step.Name, "error", err.Error())
+		return nil
+	}
+	return r.unlessTaken(ok)
 }
