@@ -71,7 +71,7 @@ func beInit(binary string) error {
 		os.Exit(1) // the function ends with it
 	}()
 	unix.CloseOnExec(aliveFD)
-	runtime.LockOSThread() // the function ends with this thread
+	runtime.LockOSThread()                                   // the function ends with this thread
 	cmd := exec.CommandContext(context.Background(), binary) // #nosec G702 -- the function that the host named
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
