@@ -54,7 +54,9 @@ type end struct {
 func (p *Place) follow(
 	ctx context.Context, job steps.Job, journal steps.Journal, answers <-chan answer,
 ) (steps.Outcome, error) {
-	f := &following{Place: p, begins: map[string]bool{}, job: job, journal: journal, answers: answers, alone: answers == nil}
+	f := &following{
+		Place: p, job: job, journal: journal, answers: answers, alone: answers == nil, begins: map[string]bool{},
+	}
 	first := every
 	if f.alone || p.detached() {
 		first = soon
@@ -266,8 +268,8 @@ func (f *following) lastOutcome(ctx context.Context) (*end, error) {
 	}
 }
 
-// unlessStarted withdraws a job that nobody has begun. For one that was begun it waits until nothing of it runs any more
-// by the store's clock, which the runner goes by: this machine's may be ahead.
+// unlessStarted withdraws a job that nobody has begun. For one that was begun it waits until nothing of it runs any
+// more by the store's clock, which the runner goes by: this machine's may be ahead.
 func (f *following) unlessStarted(ctx context.Context) (*end, error) {
 	limited, cancel := context.WithTimeout(ctx, LastLook)
 	defer cancel()

@@ -117,9 +117,12 @@ type Host struct {
 	cold    chan *instance // free instances without a process
 	mu      sync.Mutex
 	session Credentials
+}
 
-	spawning sync.Mutex   // held while a function starts, and while strays are ended
-	live     map[int]bool // process ids of functions
+// running are the processes of functions, of all hosts in this program: whatever else is its child is a stray.
+var running struct {
+	sync.Mutex // held while a function starts, and while strays are ended
+	pids       map[int]bool
 }
 
 func (c Config) check() error {

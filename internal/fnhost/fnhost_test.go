@@ -208,6 +208,18 @@ func TestFailedInstanceIsReplaced(t *testing.T) {
 	}
 }
 
+// A function that ends takes with it what it started, and no function of another host in the same program.
+func TestOneHostsEndSparesTheOthersFunctions(t *testing.T) {
+	first, second := start(t, config(t)), start(t, config(t))
+	before := describe(t, second, call("describe", ""))
+	if _, err := first.Invoke(t.Context(), call("exit", "")); err == nil {
+		t.Fatal("the function of the first host lives")
+	}
+	if after := describe(t, second, call("describe", "")); after.Pid != before.Pid {
+		t.Errorf("the function of the second host was %d and is %d", before.Pid, after.Pid)
+	}
+}
+
 func TestTimeoutKillsTheWholeTree(t *testing.T) {
 	if _, err := exec.LookPath("setsid"); err != nil {
 		t.Skip("NOT TESTED: needs setsid (util-linux)")

@@ -29,7 +29,7 @@ func New(config Config) (*Host, error) {
 		return nil, fmt.Errorf("host function: %w", err)
 	}
 	h := &Host{
-		config: config, dir: dir, remove: remove, log: &lineWriter{w: config.Log}, live: map[int]bool{},
+		config: config, dir: dir, remove: remove, log: &lineWriter{w: config.Log},
 		warm: make(chan *instance, config.Instances), cold: make(chan *instance, config.Instances),
 	}
 	h.ctx, h.close = context.WithCancel(context.Background())
@@ -99,9 +99,9 @@ func (h *Host) Close() error {
 // sweep ends what ended functions left behind, in whatever group or session: this process is its parent now. It
 // spares running functions and their processes.
 func (h *Host) sweep() {
-	h.spawning.Lock()
-	defer h.spawning.Unlock()
-	if err := proctree.Sweep(sweepLimit, slices.Collect(maps.Keys(h.live))...); err != nil {
+	running.Lock()
+	defer running.Unlock()
+	if err := proctree.Sweep(sweepLimit, slices.Collect(maps.Keys(running.pids))...); err != nil {
 		h.log.line([]byte("a process that a function started cannot be ended: " + err.Error()))
 	}
 }

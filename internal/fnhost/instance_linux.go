@@ -263,8 +263,8 @@ func (i *instance) spawn() (*process, error) {
 		cmd.ExtraFiles = []*os.File{i.host.alive}
 	}
 	p := &process{ended: make(chan struct{}), last: &tail{}, told: make(chan struct{}), client: i.client()}
-	i.host.spawning.Lock() // until it is known as one that lives
-	defer i.host.spawning.Unlock()
+	running.Lock() // until it is known as one that lives
+	defer running.Unlock()
 	started := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread()
@@ -283,7 +283,10 @@ func (i *instance) spawn() (*process, error) {
 		return nil, err
 	}
 	p.pid = cmd.Process.Pid
-	i.host.live[p.pid] = true
+	if running.pids == nil {
+		running.pids = map[int]bool{}
+	}
+	running.pids[p.pid] = true
 	go func() {
 		defer close(p.told)
 		i.host.copyLog(r, p.last)
@@ -328,9 +331,9 @@ func (i *instance) kill() {
 	}
 	_ = syscall.Kill(-i.process.pid, syscall.SIGKILL) // it may have ended
 	<-i.process.ended
-	i.host.spawning.Lock()
-	delete(i.host.live, i.process.pid)
-	i.host.spawning.Unlock()
+	running.Lock()
+	delete(running.pids, i.process.pid)
+	running.Unlock()
 	i.host.sweep()
 	i.process.client.CloseIdleConnections()
 	i.process = nil

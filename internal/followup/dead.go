@@ -164,3 +164,15 @@ func (f Follower) EndFormer(ctx context.Context, g *claim.Group, key string) err
 func (f Follower) MayRepeat(claimed *claim.Held, status string) bool {
 	return status == string(evidence.StatusInterrupted) && claimed.MayRepeat(f.Attempts)
 }
+
+// Accepted reads the request of a claim; zero if it is done.
+func (f Follower) Accepted(ctx context.Context, claimed *claim.Held) (request intake.Request, err error) {
+	p, err := f.Book.Pending(ctx, claimed.Pending())
+	if err != nil || p == nil {
+		return request, err
+	}
+	if err := json.Unmarshal(p.Request, &request); err != nil {
+		return request, fmt.Errorf("the accepted request of %s cannot be read: %w", claimed.RunID, err)
+	}
+	return request, nil
+}

@@ -113,42 +113,18 @@ func TestTheRunnerIsGrantedNothing(t *testing.T) {
 	if _, err := s.PutSecret("erp-db", []byte("tiger-s3cr3t")); err != nil {
 		t.Fatal(err)
 	}
-	type attempt struct{ method, path, body string }
-	var attempts []attempt
-	for _, bucket := range []string{"packages", "results", "state", "policies", "jobs"} {
+	buckets := []string{"packages", "results", "state", "policies", "jobs"}
+	for _, bucket := range buckets {
 		person.Send(t, "PUT", localtest.Object(s, bucket, "there"), "x", nil)
-		b := "/n/localns/b/" + bucket
-		par := fmt.Sprintf(`{"name":"p","accessType":"AnyObjectReadWrite","objectName":"p/","timeExpires":%q}`,
-			time.Now().Add(time.Hour).UTC().Format(time.RFC3339))
-		attempts = append(attempts,
-			attempt{"GET", b, ""}, attempt{"HEAD", b, ""}, attempt{"GET", b + "/o", ""}, attempt{"GET", b + "/o/there", ""},
-			attempt{"HEAD", b + "/o/there", ""}, attempt{"PUT", b + "/o/new", "x"}, attempt{"PUT", b + "/o/there", "x"},
-			attempt{"POST", b + "/p", par}, attempt{"GET", b + "/p", ""}, attempt{"POST", b + "/u", `{"object":"large"}`},
-			attempt{"GET", b + "/retentionRules", ""}, attempt{"GET", b + "/objectversions", ""},
-			attempt{"POST", b + "/actions/renameObject", `{"sourceName":"there","newName":"elsewhere"}`},
-			attempt{"DELETE", b + "/o/elsewhere", ""},
-		)
 	}
-	attempts = append(attempts,
-		attempt{"GET", "/n/localns/b?compartmentId=" + localoci.Compartment, ""},
-		attempt{"POST", "/n/localns/b", `{"name":"mine","compartmentId":"` + localoci.Compartment + `"}`},
-		attempt{"POST", "/20190301/secretbundles/actions/getByName?secretName=erp-db&vaultId=" + localoci.VaultID, ""},
-		attempt{"POST", "/20181201/topics/" + localoci.TopicID + "/messages", `{"body":"x"}`},
-		attempt{"POST", "/20190909/search", `{"timeStart":"2026-01-01T00:00:00Z","timeEnd":"2026-01-02T00:00:00Z",` +
-			`"searchQuery":"search \"` + localoci.WriteLog + `\""}`},
-		attempt{"GET", "/20181201/functions/" + localoci.FunctionID, ""},
-		attempt{"GET", "/20181201/functions/" + localoci.RunnerID, ""},
-		attempt{"POST", "/20181201/functions/" + localoci.FunctionID + "/actions/invoke", "{}"},
-		attempt{"POST", "/20181201/functions/" + localoci.RunnerID + "/actions/invoke", "{}"},
-	)
-	for _, a := range attempts {
-		resp, doc := runner.Send(t, a.method, s.Endpoint()+a.path, a.body, nil)
+	for _, a := range localtest.Attempts(buckets...) {
+		resp, doc := runner.Send(t, a.Method, s.Endpoint()+a.Path, a.Body, nil)
 		code, _ := doc["code"].(string)
-		if resp.StatusCode != 404 || a.method != "HEAD" && code != "NotAuthorizedOrNotFound" && code != "BucketNotFound" {
-			t.Errorf("the runner: %s %s: %d %v", a.method, a.path, resp.StatusCode, doc)
+		if resp.StatusCode != 404 || a.Method != "HEAD" && code != "NotAuthorizedOrNotFound" && code != "BucketNotFound" {
+			t.Errorf("the runner: %s %s: %d %v", a.Method, a.Path, resp.StatusCode, doc)
 		}
-		if resp, doc := person.Send(t, a.method, s.Endpoint()+a.path, a.body, nil); resp.StatusCode >= 400 {
-			t.Errorf("the control: %s %s: %d %v", a.method, a.path, resp.StatusCode, doc)
+		if resp, doc := person.Send(t, a.Method, s.Endpoint()+a.Path, a.Body, nil); resp.StatusCode >= 400 {
+			t.Errorf("the control: %s %s: %d %v", a.Method, a.Path, resp.StatusCode, doc)
 		}
 	}
 	resp, _ := runner.Send(t, "GET", s.Endpoint()+"/n", "", nil)

@@ -10,6 +10,7 @@ import (
 	"cemli-executor/internal/claim"
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/intake"
+	"cemli-executor/internal/progress"
 	"cemli-executor/internal/steps"
 	"cemli-executor/internal/timing"
 	"cemli-executor/internal/verdict"
@@ -48,23 +49,6 @@ func (r *changing) attends(ctx context.Context) error {
 	ok, err := r.claim.Attend(ctx, r.exec.Now().Add(apart.Attending))
 	if err != nil {
 		r.log.Warn("that this invocation stays with the run could not be noted yet", "error", err.Error())
-		return nil
-	}
-	return r.unlessTaken(ok)
-}
-
-// stepBegan notes in the claim how far a run is whose steps are apart. What cannot be noted is noted with the next step:
-// the runner goes on in any case.
-func (r *changing) stepBegan(ctx context.Context, b steps.Beginning) error {
-	ctx, cancel := r.perRequest(ctx)
-	defer cancel()
-	checkpoint, err := r.checkpoint(b)
-	ok := false
-	if err == nil {
-		ok, err = r.noteStart(ctx, false, checkpoint)
-	}
-	if err != nil {
-		r.log.Warn("how far the run is could not be noted yet", "step", b.Step.Name, "error", err.Error())
 		return nil
 	}
 	return r.unlessTaken(ok)
@@ -141,39 +125,14 @@ func (r *acquired) endMailbox() {
 	r.box.End(ctx)
 }
 
-// lastProbe reads, beside other work, what the runner found of itself when it was last probed.
-func (r *found) lastProbe(ctx context.Context) <-chan claim.Runner {
-	found := make(chan claim.Runner, 1)
+// cancelledBefore returns who has cancelled the run, if the invocation that told the runner so is not this one.
+func (r *changing) cancelledBefore(ctx context.Context) *evidence.Cancellation {
 	if r.away() == nil {
-		found <- claim.Runner{}
-		return found
+		return nil
 	}
-	go func() {
-		probed, err := claim.RunnersOf(r.exec.Book).Of(ctx, r.runner.Label, r.runner.ID)
-		if err != nil || probed == nil {
-			probed = &claim.Runner{} // the result says nothing of it
-		}
-		found <- *probed
-	}()
-	return found
-}
-
-// nameStored has the records name the logs that are stored: an earlier invocation of the run may have had less of them.
-func (r *found) nameStored() {
-	stored := map[string]string{}
-	for _, o := range r.stored.Listed() {
-		stored[o.Object] = o.SHA256
+	found, err := r.exec.Book.Progress().Of(context.WithoutCancel(ctx), r.result.RunID)
+	if err != nil {
+		r.log.Error("who has cancelled the run could not be read", "error", err.Error())
 	}
-	lists := [][]evidence.Step{r.result.Steps}
-	if r.result.Rollback != nil {
-		lists = append(lists, r.result.Rollback.Steps)
-	}
-	for _, list := range lists {
-		for i := range list {
-			s := &list[i]
-			if digest := stored[evidence.Dir(r.result.RunID)+s.Log]; digest != "" && s.LogSHA256 != digest {
-				s.LogSHA256, s.Truncated = digest, true
-			}
-		}
-	}
+	return progress.Cancellation(found)
 }

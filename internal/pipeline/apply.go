@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"cemli-executor/internal/apart"
+	"cemli-executor/internal/claim"
 	"cemli-executor/internal/confinement"
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/fetch"
@@ -190,7 +191,7 @@ func (r *changing) follow(ctx context.Context, do func(steps.Journal) (steps.Out
 		Book: r.exec.Book, ID: r.result.RunID, Begun: r.begun, Mask: r.hides.Masker.String, Log: r.log,
 		Undoes: r.job.Undo == steps.UndoOnly,
 	})
-	probed := r.lastProbe(ctx)
+	probed := claim.RunnersOf(r.exec.Book).Ask(ctx, r.runner.Label, r.runner.ID)
 	outcome, err := do(watch.Journal(r.journal(ctx)))
 	r.probed = <-probed
 	written, by := watch.Stop()

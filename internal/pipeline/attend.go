@@ -2,17 +2,12 @@ package pipeline
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 	"time"
 
 	"cemli-executor/internal/apart"
 	"cemli-executor/internal/claim"
-	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/hiding"
-	"cemli-executor/internal/intake"
 	"cemli-executor/internal/problem"
-	"cemli-executor/internal/progress"
 	"cemli-executor/internal/secrets"
 	"cemli-executor/internal/steps"
 	"cemli-executor/internal/verdict"
@@ -102,28 +97,4 @@ func (r *run) hideAgain(ctx context.Context) bool {
 	values, all := secrets.Again(ctx, r.exec.SecretVersion, r.perRequest, r.result.Secrets, r.log)
 	r.hides = r.hides.And(values)
 	return all && m != nil
-}
-
-// accepted reads the request of a claim.
-func (e *Engine) accepted(ctx context.Context, held *claim.Held) (request intake.Request, err error) {
-	p, err := e.Book.Pending(ctx, held.Pending())
-	if err != nil || p == nil {
-		return request, err // without it the claim says enough
-	}
-	if err := json.Unmarshal(p.Request, &request); err != nil {
-		return request, fmt.Errorf("the accepted request of %s cannot be read: %w", held.RunID, err)
-	}
-	return request, nil
-}
-
-// cancelledBefore returns who has cancelled the run, if the invocation that told the runner so is not this one.
-func (r *changing) cancelledBefore(ctx context.Context) *evidence.Cancellation {
-	if r.away() == nil {
-		return nil
-	}
-	found, err := r.exec.Book.Progress().Of(context.WithoutCancel(ctx), r.result.RunID)
-	if err != nil {
-		r.log.Error("who has cancelled the run could not be read", "error", err.Error())
-	}
-	return progress.Cancellation(found)
 }

@@ -208,7 +208,11 @@ func (r *found) commit(ctx context.Context) error {
 		return err
 	}
 	if r.away() != nil {
-		r.nameStored()
+		lists := [][]evidence.Step{r.result.Steps}
+		if r.result.Rollback != nil {
+			lists = append(lists, r.result.Rollback.Steps)
+		}
+		r.stored.NameLogs(evidence.Dir(r.result.RunID), lists...)
 	}
 	if err := r.collect(ctx); err != nil {
 		return err
