@@ -227,16 +227,23 @@ func TestEveryRoomExists(t *testing.T) {
 }
 
 // TestTheWayOfOneRun holds docs/design.md to the code: each line of the way names a function of that file.
-func TestTheWayOfOneRun(t *testing.T) {
+func TestTheWayOfOneRun(t *testing.T) { checkTheWay(t, "## One run's way\n") }
+
+// TestTheWayApart does the same for what is otherwise where a runner does the steps.
+func TestTheWayApart(t *testing.T) { checkTheWay(t, "### A run apart\n") }
+
+// checkTheWay holds the first block under a heading of docs/design.md to the code.
+func checkTheWay(t *testing.T, heading string) {
+	t.Helper()
 	doc, err := os.ReadFile("docs/design.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, way, _ := strings.Cut(string(doc), "## One run's way\n")
+	_, way, _ := strings.Cut(string(doc), heading)
 	_, way, _ = strings.Cut(way, "```text\n")
 	way, _, ok := strings.Cut(way, "```")
 	if !ok {
-		t.Fatal("docs/design.md has no way of one run")
+		t.Fatalf("docs/design.md has no way under %q", heading)
 	}
 	for line := range strings.Lines(way) {
 		words := strings.Fields(line)

@@ -168,6 +168,7 @@ func (l forgetful) Put(
 
 // An interrupted result lists what is there of the run.
 func TestAnInterruptedResultListsWhatIsThere(t *testing.T) {
+	here(t, "a run goes on when its executor is stopped")
 	b := newBench(t)
 	b.record()
 	first := b.ran(files{"steps/1.sh": "echo 1", "steps/2.sh": "echo 2"})

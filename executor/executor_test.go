@@ -394,6 +394,7 @@ func TestLimits(t *testing.T) {
 		}
 	})
 	t.Run("time of the run", func(t *testing.T) {
+		here(t, "a run has less time: its runner stores what has come of it")
 		b := newBench(t)
 		b.config.Limits.RunTime = 3 * time.Second // of which two are for SIGTERM
 		r := b.ran(files{"steps/1.sh": "echo before; sleep 100; echo after", "steps/2.sh": "echo never"})
@@ -430,6 +431,7 @@ func TestLimits(t *testing.T) {
 }
 
 func TestInterruptionIsRecorded(t *testing.T) {
+	here(t, "a run goes on when its executor is stopped")
 	b := newBench(t)
 	info := b.upload("sample-1.0.0.zip", pack(t, files{"steps/run.sh": "echo begun; sleep 100"}), store.PutOptions{})
 	ctx, cancel := context.WithCancel(t.Context())
@@ -510,6 +512,7 @@ func TestRequestsThatAreRefused(t *testing.T) {
 }
 
 func TestWorkFolder(t *testing.T) {
+	here(t, "scripts have another work folder")
 	t.Run("leftovers are removed", func(t *testing.T) {
 		b := newBench(t)
 		b.config.Sandbox = sandbox.LevelNone // so that the script sees it

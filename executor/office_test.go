@@ -17,6 +17,7 @@ import (
 
 	"cemli-executor/executor"
 	"cemli-executor/internal/apart"
+	"cemli-executor/internal/confinement"
 	"cemli-executor/internal/runner"
 	"cemli-executor/internal/sandbox"
 	"cemli-executor/internal/store"
@@ -106,7 +107,11 @@ func (b *bench) apart() *office {
 		},
 		Spawn: func(ctx context.Context, c sandbox.Command) (sandbox.Outcome, error) {
 			if b.config.Spawn != nil {
-				return b.config.Spawn(ctx, c)
+				o, err := b.config.Spawn(ctx, c)
+				if o.Layers == (sandbox.Layers{}) { // no process was started
+					o.Layers = confinement.Planned(sandbox.LevelBasic, true)
+				}
+				return o, err
 			}
 			return sandbox.Run(ctx, c)
 		},

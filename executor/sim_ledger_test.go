@@ -127,6 +127,9 @@ func (w *world) begin(i *invocation, env map[string]string) bool {
 	if g.active != "" && g.active != id && !g.by.dead {
 		w.violated("run %s began while %s ran, both in the group %s", id, g.active, p.group)
 	}
+	if n := len(g.order); n > 0 && g.order[n-1] != id {
+		w.mayBegin(p.group, g.order[n-1])
+	}
 	if n := len(g.order); n > 0 && g.order[n-1] != id && slices.Contains(g.order, id) {
 		w.violated("run %s went on after %s had begun, both in the group %s", id, g.order[n-1], p.group)
 	}
@@ -159,13 +162,16 @@ func (w *world) end(env map[string]string) {
 }
 
 // written looks at what is written into the state bucket.
-func (w *world) written(_ *invocation, bucket, name string, before *simObject, doc []byte) {
+func (w *world) written(i *invocation, bucket, name string, before *simObject, doc []byte) {
 	switch {
 	case bucket == "results" && strings.HasSuffix(name, "/result.json"):
 		if before != nil {
 			w.violated("%s was replaced", name)
 		}
 		w.resulted(doc)
+		w.takenFrom(i, doc)
+	case bucket == "jobs":
+		w.mailed(i, name, before, doc)
 	case bucket != "state":
 	case strings.HasPrefix(name, "open/"):
 		var mark struct {
@@ -191,6 +197,7 @@ func (w *world) written(_ *invocation, bucket, name string, before *simObject, d
 			_ = json.Unmarshal(before.body, &then) // it was looked at when it was written
 		}
 		w.changed(name, then, now)
+		w.freed(name, then, now)
 	}
 }
 
@@ -289,6 +296,9 @@ func (w *world) judge() {
 	w.judgeApplied(found)
 	w.judgeRequesters(found)
 	w.judgeCancels(found)
+	if w.apart {
+		w.judgeApart(found)
+	}
 	for id := range w.began {
 		if _, ok := found[id]; !ok {
 			w.violated("run %s was executed and has no result", id)
@@ -328,7 +338,7 @@ func (w *world) ended(p *simPackage, r evidence.Result, found map[string]evidenc
 	case evidence.StatusTimedOut: // it had most of an invocation, and that was slow
 		return w.slow(r)
 	case evidence.StatusRejected:
-		return p.hasty && r.Error.Code == "state.busy"
+		return p.hasty && r.Error.Code == "state.busy" || r.Error.Code == "step.deadline" && w.odd(r)
 	}
 	return false
 }
@@ -345,6 +355,9 @@ func (w *world) slow(r evidence.Result) bool {
 	}
 	if p := w.packages[r.Package.Name]; p.timeout > 0 {
 		most = min(most, p.timeout/2)
+	}
+	if w.odd(r) {
+		return true // its runner had less time left, or thought so
 	}
 	return r.Steps[0].Start != nil && r.End.Sub(*r.Steps[0].Start)+maxSkew > most // its clock is not the world's
 }

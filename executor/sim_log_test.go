@@ -3,8 +3,11 @@ package executor_test
 import (
 	"context"
 	"encoding/json"
+	"log/slog"
+	"os"
 	"slices"
 	"strings"
+	"testing"
 	"time"
 
 	"cemli-executor/executor"
@@ -86,4 +89,15 @@ func (w *world) judgeRequesters(found map[string]evidence.Result) {
 			w.violated("run %s of %s says that %q uploaded, %v", id, r.Package.ETag, u.Principal, err)
 		}
 	}
+}
+
+// logger is where an invocation logs: nowhere, unless one history is looked at.
+func (i *invocation) logger() *slog.Logger {
+	if os.Getenv("SIM_LOG") != "" {
+		return slog.New(slog.NewTextHandler(&i.world.debug, nil)).With("invocation", i.number)
+	}
+	if *simSeed == 0 || !testing.Verbose() {
+		return slog.New(slog.DiscardHandler)
+	}
+	return slog.New(slog.NewTextHandler(i.world.t.Output(), nil)).With("invocation", i.number)
 }

@@ -43,6 +43,9 @@ func (w *world) breakdown(o *operation) {
 	buckets := []string{bucket}
 	if w.random.IntN(3) == 0 {
 		buckets = []string{"packages", "results", "state"}
+		if w.apart {
+			buckets = append(buckets, "jobs")
+		}
 	}
 	length := w.outageLength()
 	for _, bucket := range buckets {
@@ -157,7 +160,7 @@ func (w *world) couldTell(r evidence.Result, d *deed) bool {
 			end = limit
 		}
 	}
-	if d.by.undead {
+	if d.by.undead || w.apart { // there takenFrom looks at that
 		return false
 	}
 	calm := d.ended

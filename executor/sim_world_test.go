@@ -5,14 +5,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"cemli-executor/internal/testkit"
 
 	"cemli-executor/executor"
 	"cemli-executor/internal/evidence"
@@ -27,7 +29,10 @@ type world struct {
 	t       *testing.T
 	random  *rand.Rand
 	dir     string
+	debug   testkit.Buffer
 	off     map[string]bool // safeguards that are switched off
+	apart   bool            // steps are run by runners
+	post    post
 	buckets map[string]map[string]*simObject
 	writes  int
 	// versioned: the packages bucket keeps versions, by name and the newest first.
@@ -72,6 +77,8 @@ type invocation struct {
 	died   time.Time // zero: at the end of its time, or never
 	fresh  int       // requests that follow a step's end
 	undead bool      // it was suspended, and the platform forgot to kill it
+	does   *simJob   // what it was called for; nil: it is no runner
+	blind  time.Time // when it could last not read a mailbox
 }
 
 // errGone is what a dead invocation's calls end with; they have no effect.
@@ -115,7 +122,7 @@ func (w *world) run() {
 			w.step()
 		case pending == 0 && alive == 0 && len(w.later) == 0:
 			return
-		case w.operations > 10_000:
+		case w.operations > 10_000 && !w.apart, w.operations > 60_000:
 			w.violated("the history does not end")
 			w.stop()
 		default:
@@ -169,6 +176,12 @@ func (w *world) step() {
 	w.pending = slices.Delete(w.pending, n, n+1)
 	w.mu.Unlock()
 	err := w.carryOut(o)
+	if err != nil && o.op == "get" && strings.HasPrefix(o.what, "jobs/") && !errors.Is(err, store.ErrNotFound) {
+		o.by.blind = time.Now()
+	}
+	if os.Getenv("SIM_LOG") != "" {
+		fmt.Fprintf(&w.debug, "%s %3d %-13s %s %v\n", time.Now().Format("15:04:05"), o.by.number, o.op, o.what, err)
+	}
 	if *simSeed != 0 && testing.Verbose() {
 		w.t.Logf("%s %3d %-13s %s %v", time.Now().Format("15:04:05"), o.by.number, o.op, o.what, err)
 	}
@@ -225,6 +238,9 @@ func (w *world) carryOut(o *operation) error {
 func (w *world) crash(i *invocation) {
 	i.dead, i.died = true, time.Now()
 	w.crashes++
+	if i.does != nil {
+		w.post.kills++
+	}
 }
 
 // invoke starts an invocation with a request, or a batch of them; one for a sweep asks for that.
@@ -298,11 +314,11 @@ func (w *world) config(i *invocation) executor.Config {
 	}
 	limits := executor.DefaultLimits()
 	limits.Attempts, limits.Deaths = 50, 50 // what goes wrong here goes wrong often
-	return executor.Config{
+	c := executor.Config{
 		Packages: bucket("packages"), Results: bucket("results"), State: bucket("state"),
 		Namespace: func(context.Context) (string, error) { return "ns", nil }, Environment: "prod",
 		WorkDir: fmt.Sprintf("%s/%d", w.dir, i.number), KeepPackages: true, Reserve: 5 * time.Second, Limits: limits,
-		Sandbox: sandbox.LevelNone, Output: executor.OutputNone, Log: slog.New(slog.DiscardHandler),
+		Sandbox: sandbox.LevelNone, Output: executor.OutputNone, Log: i.logger(),
 		Clock:    func() time.Time { return time.Now().Add(skew) },
 		Children: executor.Children{Spawn: i.spawn}, WriteLog: i.readLog,
 		Invoke: func(ctx context.Context, mark string) error {
@@ -319,6 +335,10 @@ func (w *world) config(i *invocation) executor.Config {
 			return i.schedule(ctx, "step announce", r.RunID, func() error { w.announced[r.RunID]++; return nil })
 		},
 	}
+	if w.apart {
+		w.goApart(&c, i)
+	}
+	return c
 }
 
 // spawn is a script: it changes the target, which is a ledger of who did what, and when.
@@ -352,6 +372,9 @@ func (i *invocation) spawn(ctx context.Context, c sandbox.Command) (sandbox.Outc
 	env["script"] = c.ScriptPath
 	err := i.schedule(ctx, "step begin", env["CEMLI_RUN_ID"], func() error {
 		w.does(i, env)
+		if w.apart {
+			w.stepOfJob(i, env)
+		}
 		if refused = !w.begin(i, env); refused {
 			w.did(env, 9, false)
 		}

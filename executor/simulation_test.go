@@ -28,8 +28,9 @@ const recorded = 800
 
 // scenario is what differs between histories.
 type scenario struct {
-	off  map[string]bool
-	wipe bool // the state bucket is emptied in the middle
+	off   map[string]bool
+	wipe  bool // the state bucket is emptied in the middle
+	apart bool // steps are run by runners
 }
 
 // simulate plays one history: uploads, events that come several times, late, in any order or never,
@@ -40,8 +41,12 @@ func simulate(t *testing.T, seed uint64, s scenario) (w *world) {
 	synctest.Test(t, func(t *testing.T) {
 		w = &world{
 			t: t, random: rand.New(rand.NewPCG(seed, 7)), dir: dir, off: s.off, ledger: newLedger(),
-			buckets:   map[string]map[string]*simObject{"packages": {}, "results": {}, "state": {}},
+			buckets: map[string]map[string]*simObject{"packages": {}, "results": {}, "state": {}},
+			apart:   s.apart, post: post{jobs: map[string]*simJob{}},
 			versioned: seed%2 == 0, kept: map[string][]*simObject{},
+		}
+		if w.apart {
+			w.buckets["jobs"] = map[string]*simObject{}
 		}
 		w.calm = true
 		w.sweep() // as a deployment does; from here on uploads are looked after
@@ -405,5 +410,40 @@ func TestLostState(t *testing.T) {
 			}
 		}
 		return t.Failed() || played >= 200
+	})
+}
+
+// TestSimulationApart holds production's own code, executor and runner, to its promises where steps run apart.
+func TestSimulationApart(t *testing.T) {
+	if *simSeed != 0 {
+		w := simulate(t, *simSeed, scenario{apart: true})
+		t.Logf("%d operations; %+v", w.operations, w.post.calls)
+		if f := os.Getenv("SIM_DUMP"); f != "" {
+			dumpResult(w, f)
+		}
+		for _, v := range w.violations {
+			t.Error(v)
+		}
+		return
+	}
+	var mu sync.Mutex
+	start := time.Now()
+	from, violations := uint64(0), 0
+	if *simTime > 0 {
+		from = rand.Uint64() >> 16
+	}
+	seeds(t, from, scenario{apart: true}, func(played int64, w *world) bool {
+		mu.Lock()
+		defer mu.Unlock()
+		violations += len(w.violations)
+		if len(w.violations) > 0 {
+			os.WriteFile("/tmp/simlogs/"+w.t.Name()[strings.LastIndex(w.t.Name(), "/")+1:], []byte(w.debug.String()+strings.Join(w.violations, "\n")), 0o644)
+			t.Errorf("-sim.seed %s:\n\t%s", w.t.Name()[strings.LastIndex(w.t.Name(), "/")+1:],
+				strings.Join(w.violations, "\n\t"))
+		}
+		if *simTime == 0 {
+			return played >= 20
+		}
+		return time.Since(start) > *simTime
 	})
 }

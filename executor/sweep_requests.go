@@ -3,6 +3,7 @@ package executor
 import (
 	"context"
 	"errors"
+	"time"
 
 	"cemli-executor/internal/claim"
 )
@@ -100,4 +101,21 @@ func (s *sweeping) waits(ctx context.Context, claimed *claim.Held) (bool, error)
 	}
 	s.released = append(s.released, claimed.Group)
 	return g.Waits(claimed.Key), nil
+}
+
+// glance is how long a sweep looks at a run whose steps are apart.
+const glance = 5 * time.Second
+
+// attend looks at a run whose steps are apart and that no invocation stays with. If its runner has not ended, another
+// invocation is asked to stay with it; where there is none, the next sweep looks again.
+func (s *sweeping) attend(ctx context.Context, held *claim.Held) error {
+	looking, cancel := context.WithTimeout(ctx, glance+s.Reserve)
+	defer cancel()
+	result, err := s.goOn(looking, held, s.callID)
+	if isPassing(result) {
+		s.swept.Waiting++
+		return err
+	}
+	s.swept.Runs = append(s.swept.Runs, SweptRun{result.RunID, result.SourceObject, result.Status})
+	return err
 }

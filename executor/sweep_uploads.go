@@ -49,10 +49,10 @@ func isUpload(v store.Version, since time.Time) bool {
 
 // isKnown reports whether an upload has a claim, or was refused for its form. If it is not done, it has a pending
 // request.
-func (s *sweeping) isKnown(ctx context.Context, request Request) (bool, error) {
+func (w *work) isKnown(ctx context.Context, request Request) (bool, error) {
 	for _, slot := range []string{"", intake.RefusedForm(TriggerEvent)} {
 		request.Slot = slot
-		claimed, err := s.Book.Find(ctx, request.Key(s.Environment))
+		claimed, err := w.Book.Find(ctx, request.Key(w.Environment))
 		if err != nil || claimed != nil {
 			return claimed != nil, err
 		}

@@ -1,14 +1,14 @@
 // Package apart has the steps of a run done by a runner: it sends the job, stays with it, and takes what comes of it.
 //
-// A runner is a function that runs what a package brought, so nothing of what it says is taken on trust. What it may
-// say is bounded by the plan (see package jobs), every object is read as one version with a digest, and everything is
-// masked again. What is left is the runner's word.
+// A runner is a function that runs what a package brought, so nothing that it says is taken on trust. The plan bounds
+// what it can say (see package jobs), each object is read as one version with a digest, and everything is masked again.
+// What these checks leave is the runner's word.
 //
-// Whoever creates begun.json in the job's mailbox decides whether the job begins: the runner before its first script, or
-// the executor to withdraw the job. So a call that is lost, late or doubled starts nothing twice; and where a call
-// failed and the job could not be withdrawn, it has begun, and is waited for. From then on only the job's outcome, or
-// the moment at which nothing of it runs any more, ends the waiting. Any invocation can go on with it: what it needs is
-// in a claim.Apart.
+// Whoever creates begun.json in the job's mailbox decides whether the job begins: the runner before its first script,
+// or the executor to withdraw the job. So a call that is lost, late or delivered twice starts nothing twice. A job that
+// can no longer be withdrawn has begun, even if its call failed, and is waited for: until its outcome comes, or until
+// its kill_at, when nothing of it can run any more. Any invocation can take over the waiting: what it needs is in a
+// claim.Apart.
 package apart
 
 import (
@@ -31,20 +31,21 @@ import (
 // Desk is where jobs are sent from.
 type Desk struct {
 	Jobs store.Bucket // the mailboxes
-	// NewMailbox makes a mailbox that can be used until a time, and EndMailbox ends it.
+	// NewMailbox makes a mailbox whose address works until a time. EndMailbox deletes the address; objects stay.
 	NewMailbox func(ctx context.Context, until time.Time) (Mailbox, error)
 	EndMailbox func(ctx context.Context, id string) error
-	// Call calls a runner, and returns its answer; CallDetached only has it called, and nil is not there.
+	// Call calls a runner and returns its answer. CallDetached returns when the platform has accepted the call; nil:
+	// there are no detached calls, so that no job takes longer than a synchronous one.
 	Call         func(ctx context.Context, runner string, call []byte) (answer []byte, err error)
 	CallDetached func(ctx context.Context, runner string, call []byte) error
 	Clock        func() time.Time // in UTC
 	Log          *slog.Logger
 }
 
-// Mailbox is a mailbox that was made. Whoever has its address can read and write it.
+// Mailbox is a mailbox that was made. Whoever has its address can read and write all of it.
 type Mailbox struct {
 	ID, Prefix string
-	Address    func() string // a function, which nothing prints
+	Address    func() string // as a function, so that printing a Mailbox does not show it
 }
 
 // Runner is a function that does jobs.
@@ -64,7 +65,7 @@ type Order struct {
 	Attempt int
 	// Restored opens an artifact of an earlier run that the job needs.
 	Restored func(a evidence.Artifact) (io.ReadSeekCloser, error)
-	// Mask is what is masked, and Masker masks it; values that are too short are left out.
+	// Mask is what is masked, without values too short for that, and Masker masks it.
 	Mask   []string
 	Masker *redact.Masker
 	// AcceptInit says that secrets are sent although other processes of the scripts' user are within their reach.
@@ -74,17 +75,19 @@ type Order struct {
 // ErrWithdrawn is the failure of a job that was withdrawn: nothing of it was started, and nothing will be.
 var ErrWithdrawn = errors.New("the job was withdrawn")
 
-// ErrLeft says that the job goes on, and this invocation cannot stay with it.
+// ErrLeft is the error of an invocation that cannot stay with its job until that ends. The job goes on.
 var ErrLeft = errors.New("the job goes on")
 
 // Place is a runner as the place where one job is done.
 type Place struct {
 	desk    *Desk
 	order   Order
-	box     *Box
+	box     *Box // nil: the job was adopted
+	mail         // of what was sent
 	record  claim.Apart
 	job     jobs.Job // what was sent, or of an adopted job what is left of it
 	said    jobs.Progress
+	sent    bool          // a runner may have been called
 	stopped bool          // it is to be cancelled
 	told    bool          // the runner was told so
 	logs    map[int]shown // that were passed on, by number
@@ -92,23 +95,22 @@ type Place struct {
 	// withhold says that nothing that scripts printed, gave or left may be shown.
 	withhold bool
 	restore  map[string]evidence.Artifact
-	Begun    time.Time // by the runner's clock; zero: it is not known
+	Begun    time.Time // by the runner's clock; zero: that is not known
 	Ended    time.Time // when its outcome was taken
 }
 
-// At is the runner of an order as a place for one job, with a mailbox that was begun before.
+// At is the runner of an order as a place for one job, with a mailbox from Prepare.
 func (d *Desk) At(o Order, box *Box) *Place {
 	return &Place{desk: d, order: o, box: box, logs: map[int]shown{}, restore: map[string]evidence.Artifact{}}
 }
 
-// Adopt is the place of a job that another invocation has sent, and the job, without its values.
-// If withhold is set it is not
-// known any more what has to be masked: then nothing of what the scripts printed, gave or left is shown.
+// Adopt returns the place of a job that another invocation has sent, and the job, without its values. With withhold it
+// is no longer known what has to be masked: then nothing that scripts printed, gave or left is shown.
 func (d *Desk) Adopt(record claim.Apart, masker *redact.Masker, withhold bool) (*Place, steps.Job, error) {
 	p := d.At(Order{
 		Runner: Runner{Kind: record.Kind, ID: record.ID, Label: record.Label}, Masker: masker,
 	}, nil)
-	p.record, p.withhold = record, withhold
+	p.record, p.withhold, p.mail = record, withhold, d.mailOf(record)
 	var restored []evidence.Artifact
 	err := json.Unmarshal(record.Plan, &p.job)
 	if err == nil && record.Restored != nil {
@@ -129,16 +131,17 @@ func (p *Place) restoring(all []evidence.Artifact) {
 	}
 }
 
-// Record is what another invocation needs to go on with the job, once Run has begun it.
+// Record is what another invocation needs to go on with the job. It is set when Run tells its journal that the first
+// step begins.
 func (p *Place) Record() *claim.Apart {
 	record := p.record
 	return &record
 }
 
-// Runner is the runner.
+// Runner is the runner that does the job.
 func (p *Place) Runner() Runner { return p.order.Runner }
 
-// Describe describes for a result where the steps ran; nil if nothing was sent.
+// Describe describes for a result where the steps ran; nil if nothing was to be sent.
 func (p *Place) Describe() *evidence.Apart {
 	r := p.record
 	if r.Job == "" {

@@ -1,10 +1,12 @@
 package apart
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
 
+	"cemli-executor/internal/claim"
 	"cemli-executor/internal/jobs"
 	"cemli-executor/internal/problem"
 	"cemli-executor/internal/steps"
@@ -13,13 +15,16 @@ import (
 const (
 	// every is how often the mailbox is looked at.
 	every = 5 * time.Second
-	// soon is how long after its call a detached runner's mailbox is first looked at.
+	// soon is when a mailbox is first looked at where the outcome can only come by it.
 	soon = time.Second
-	// patience is how long a runner that was called and does not answer may take to begin.
+	// patience is how long a job may take to begin, where no answer to its call is waited for.
 	patience = 90 * time.Second
-	// lastLook bounds the last look at the mailbox, when nothing of the job runs any more.
-	lastLook = 5 * time.Second
+	// unreadable is how long after the end of a job it is waited for a mailbox that cannot be read.
+	unreadable = time.Hour
 )
+
+// LastLook bounds the last look at the mailbox, when nothing of the job runs any more.
+const LastLook = 5 * time.Second
 
 // Attend stays with a job that another invocation has sent, until its outcome or the end of its time. If the context
 // ends before that, the error is ErrLeft.
@@ -32,10 +37,11 @@ type following struct {
 	*Place
 	job     steps.Job
 	journal steps.Journal
-	answers <-chan answer // nil: no answer is to come
-	alone   bool          // the outcome comes by the mailbox alone
-	refused error         // why what came was no outcome
-	came    []byte        // an outcome of which it could not be told yet whether the job had begun
+	answers <-chan answer   // nil: no answer is to come
+	alone   bool            // no answer is to come, or one has: the outcome is in the mailbox, or nowhere
+	begins  map[string]bool // steps that the journal was told of
+	refused error           // why what came is not taken as the outcome
+	came    []byte          // an outcome of which it could not be told yet whether the job had begun
 }
 
 // end is how a job ended; nil while it has not.
@@ -48,7 +54,9 @@ type end struct {
 func (p *Place) follow(
 	ctx context.Context, job steps.Job, journal steps.Journal, answers <-chan answer,
 ) (steps.Outcome, error) {
-	f := &following{Place: p, job: job, journal: journal, answers: answers, alone: answers == nil}
+	f := &following{
+		Place: p, job: job, journal: journal, answers: answers, alone: answers == nil, begins: map[string]bool{},
+	}
 	first := every
 	if f.alone || p.detached() {
 		first = soon
@@ -96,12 +104,30 @@ func (f *following) answered(ctx context.Context, a answer) *end {
 	}
 	switch f.alone = true; a.says.Says {
 	case jobs.AnswersRefused:
-		why := problem.Masked(a.says.Refused, f.order.Masker.String)
-		return f.withdrawn(ctx, &problem.Error{Problems: why})
+		return f.withdrawn(ctx, &problem.Error{Problems: f.reasons(a.says.Refused)})
 	case jobs.AnswersOutcome:
-		return f.take(ctx, a.says.Outcome)
+		ended, err := f.take(ctx, a.says.Outcome)
+		if err != nil {
+			f.desk.Log.Warn("the mailbox of a job could not be read", "job", f.record.Job, "error", err.Error())
+		}
+		return ended
+	}
+	if a.says.Says == jobs.AnswersTaken {
+		return f.unlessBegun(ctx)
 	}
 	return f.look(ctx)
+}
+
+// reasons are a runner's for refusing a job, masked. Codes of others, which would say how the run ends and who is to
+// mend that, are not for a runner to give.
+func (f *following) reasons(said []problem.Problem) []problem.Problem {
+	why := problem.Masked(said, f.order.Masker.String)
+	for i := range why {
+		if !jobs.MayRefuse(why[i].Code) {
+			why[i].Code = "runner.unavailable"
+		}
+	}
+	return why
 }
 
 // withdrawn withdraws a job whose call failed. If it has begun, or that cannot be told, it is waited for.
@@ -146,19 +172,27 @@ func (f *following) look(ctx context.Context) *end {
 	if !f.alone || f.refused != nil {
 		return nil
 	}
+	ended, there, err := f.collect(ctx)
+	if ended == nil && err == nil && !there && f.desk.Clock().Sub(f.record.Asked) > patience {
+		return f.unlessBegun(ctx)
+	}
+	return ended
+}
+
+// collect takes the outcome that is in the mailbox, and reports whether there is one. The error says that it could not
+// be read, which is logged.
+func (f *following) collect(ctx context.Context) (ended *end, there bool, err error) {
 	doc, err := f.came, error(nil)
 	if doc == nil {
 		doc, err = f.get(ctx, jobs.MailOutcome, jobs.MaxOutcome)
 	}
-	switch {
-	case err != nil:
-		f.desk.Log.Warn("the mailbox of a job could not be read", "job", f.record.Job, "error", err.Error())
-	case doc != nil:
-		return f.take(ctx, doc)
-	case doc == nil && f.desk.Clock().Sub(f.record.Asked) > patience:
-		return f.unlessBegun(ctx)
+	if err == nil && doc != nil && f.refused == nil {
+		ended, err = f.take(ctx, doc)
 	}
-	return nil
+	if err != nil {
+		f.desk.Log.Warn("the mailbox of a job could not be read", "job", f.record.Job, "error", err.Error())
+	}
+	return ended, doc != nil, err
 }
 
 // unlessBegun withdraws a job that nobody has begun for long.
@@ -173,70 +207,123 @@ func (f *following) unlessBegun(ctx context.Context) *end {
 		}
 		return nil
 	}
-	return f.withdrawn(ctx, problem.New(problem.Problem{
-		Code: "runner.unavailable", Where: f.record.ID, Message: "the runner was called, and did not begin the job",
-		Hint: "see the runner's log",
-	}, nil))
+	return f.withdrawn(ctx, f.notBegun())
 }
 
-// over ends the waiting: nothing of the job runs any more.
+// notBegun is why a job is withdrawn that nobody has begun.
+func (p *Place) notBegun() error {
+	return problem.New(problem.Problem{
+		Code: "runner.unavailable", Where: p.record.ID, Message: "the runner was called, and did not begin the job",
+		Hint: "see the runner's log",
+	}, nil)
+}
+
+// over ends the waiting: nothing of the job can run any more.
 func (f *following) over(ctx context.Context) (steps.Outcome, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastLook)
-	defer cancel()
-	f.alone = true
-	if ended := f.look(ctx); ended != nil {
+	ctx = context.WithoutCancel(ctx)
+	if ended := f.last(ctx); ended != nil {
 		return ended.outcome, ended.err
 	}
 	if f.refused == nil {
-		ok, err := f.withdraw(ctx)
-		if err == nil && ok {
-			return steps.Outcome{}, ErrWithdrawn
-		}
 		f.refused = problem.New(problem.Problem{
 			Code: "step.interrupted", Where: f.record.ID,
 			Message: "the runner began the job, and nothing was heard of its end until it was over",
 			Hint: "see the runner's log and which parts took effect; then send rerun_of or resume_from with a " +
 				"reason",
-		}, err)
+		}, nil)
 	}
+	ctx, cancel := context.WithTimeout(ctx, LastLook)
+	defer cancel()
 	f.takeLogs(ctx, each(f.said.Steps), true)
-	return f.hidden(f.job.Interrupted(f.said.Steps)), f.refused
+	return f.hidden(f.job.Unheard(f.said.Steps)), f.refused
 }
 
-// take takes an outcome. One that is not the job's does not end the waiting, as scripts may still run.
-func (f *following) take(ctx context.Context, doc []byte) *end {
+// last looks at the mailbox for the last time. It is nil if nothing is to come of the job any more.
+func (f *following) last(ctx context.Context) *end {
+	f.alone = true
+	ended, err := f.lastOutcome(ctx)
+	if ended != nil || f.refused != nil {
+		return ended
+	}
+	if err == nil {
+		if ended, err = f.unlessStarted(ctx); ended != nil {
+			return ended
+		}
+	}
+	if err != nil && f.desk.Clock().Before(f.record.KillAt.Add(unreadable)) {
+		return &end{err: fmt.Errorf("%w: %w", ErrLeft, err)} // an outcome may be there
+	}
+	return nil
+}
+
+// lastOutcome takes the outcome, as long as there is time to read it.
+func (f *following) lastOutcome(ctx context.Context) (*end, error) {
+	ctx, cancel := context.WithTimeout(ctx, LastLook)
+	defer cancel()
+	for {
+		ended, _, err := f.collect(ctx)
+		if ended != nil || err == nil || !wait(ctx, time.Second) {
+			return ended, err
+		}
+	}
+}
+
+// unlessStarted withdraws a job that nobody has begun. For one that was begun it waits until nothing of it runs any
+// more by the store's clock, which the runner goes by: this machine's may be ahead.
+func (f *following) unlessStarted(ctx context.Context) (*end, error) {
+	limited, cancel := context.WithTimeout(ctx, LastLook)
+	defer cancel()
+	ok, err := f.withdraw(limited)
+	if err != nil {
+		return nil, err
+	}
+	if ok {
+		return &end{err: fmt.Errorf("%w: %w", ErrWithdrawn, f.notBegun())}, nil
+	}
+	now, err := f.storeTime(limited)
+	left := f.record.KillAt.Sub(now)
+	switch {
+	case err != nil:
+		return nil, err
+	case now.IsZero() || left <= 0:
+		return nil, nil //nolint:nilnil // it is over
+	case left > 2*claim.MaxSkew || !wait(ctx, left):
+		return &end{err: fmt.Errorf("%w: by the store's clock it may last another %s", ErrLeft, left)}, nil
+	}
+	return f.lastOutcome(ctx)
+}
+
+// take takes an outcome. One that is not the job's does not end the waiting, as scripts may still run. The error says
+// that it cannot be told yet whether it is the job's.
+func (f *following) take(ctx context.Context, doc []byte) (*end, error) {
 	o, err := jobs.DecodeOutcome(doc)
 	if err == nil {
 		err = jobs.Check(f.Place.job, o)
 	}
 	if err == nil {
-		var known bool
-		if known, err = f.checkBegun(ctx); !known {
-			f.came = doc
-			f.desk.Log.Warn("whether a job had begun could not be read yet", "job", f.record.Job, "error", err.Error())
-			return nil
+		begun, unread := f.begun(ctx)
+		if unread != nil && begun == nil {
+			f.came = doc // it may be in the answer alone
+			return nil, unread
 		}
+		err = cmp.Or(unread, f.checkBegun(begun))
 	}
 	if err != nil {
 		f.refused = refusal(doc, err)
 		f.desk.Log.Error("what came as the outcome of a job is none", "job", f.record.Job, "error", f.refused.Error())
-		return nil
+		return nil, nil //nolint:nilnil // that is noted
 	}
 	f.outcome, f.Ended = &o, f.desk.Clock()
 	outcome, failure := f.job.Told(o)
 	f.takeLogs(ctx, each(outcome.Steps, undone(outcome)), true)
-	return &end{outcome: f.hidden(outcome), err: failure}
+	return &end{outcome: f.hidden(outcome), err: failure}, nil
 }
 
-// checkBegun refuses an outcome of a job that its runner has not begun. If that could not be read it is not known.
-func (f *following) checkBegun(ctx context.Context) (known bool, err error) {
-	begun, err := f.begun(ctx)
-	switch {
-	case err != nil:
-		return problem.CodeOf(err) == "runner.mailbox", err
-	case begun == nil || begun.By != jobs.ByRunner || begun.Job != f.record.Job:
-		return true, invalid(f.record.ID, "the outcome of the job: the runner has not begun the job")
+// checkBegun refuses an outcome of a job that its runner has not begun.
+func (f *following) checkBegun(begun *jobs.Begun) error {
+	if begun == nil || begun.By != jobs.ByRunner || begun.Job != f.record.Job {
+		return invalid(f.record.ID, "the outcome of the job: the runner has not begun the job")
 	}
 	f.Begun = begun.At
-	return true, nil
+	return nil
 }

@@ -21,8 +21,8 @@ func refusal(doc []byte, why error) error {
 	return problem.New(first, why)
 }
 
-// listen passes on how far the runner says that it is. The error is the journal's: then this run is no longer the
-// caller's.
+// listen passes on how far the runner says that it is. An error is the journal's, and says that another invocation has
+// taken the run over.
 func (f *following) listen(ctx context.Context) error {
 	doc, err := f.get(ctx, jobs.MailProgress, jobs.MaxOutcome)
 	if err != nil || doc == nil {
@@ -41,6 +41,7 @@ func (f *following) listen(ctx context.Context) error {
 		f.journal.Tail(f.order.Masker.String(said.Tail))
 	}
 	f.takeLogs(ctx, each(said.Steps), false)
+	f.tellStarted(said)
 	if said.Step == before.Step && len(said.Steps) == len(before.Steps) {
 		return f.attend(ctx)
 	}
@@ -60,4 +61,24 @@ func (f *following) attend(ctx context.Context) error {
 		return nil
 	}
 	return f.journal.Attends(ctx)
+}
+
+// tellStarted tells the journal of the step that runs.
+func (f *following) tellStarted(said jobs.Progress) {
+	lost := f.job.Interrupted(said.Steps)
+	for i, s := range append(slices.Clone(lost.Steps), undone(lost)...) {
+		if s.Status == evidence.StepInterrupted && s.Name == said.Step {
+			s.Status, s.Attempts = evidence.StepNotRun, 0
+			f.started(s, i+1)
+		}
+	}
+}
+
+// started tells the journal of a step that began, once.
+func (f *following) started(s evidence.Step, number int) {
+	key := s.Phase + " " + s.Name
+	if f.journal.Started != nil && !f.begins[key] {
+		f.begins[key] = true
+		f.journal.Started(s, number)
+	}
 }

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"time"
 
+	"cemli-executor/internal/claim"
 	"cemli-executor/internal/jobs"
 	"cemli-executor/internal/store"
 )
@@ -42,8 +43,8 @@ func (b *Box) wait(ctx context.Context) (Mailbox, error) {
 	}
 }
 
-// End ends the mailbox: its address is of no use from then on. What is in it stays. A failure is logged, as the mailbox
-// ends by itself.
+// End deletes the mailbox's address, once it was made; nobody can use it any more. The objects stay. A failure is only
+// logged, as the address expires by itself.
 func (b *Box) End(ctx context.Context) {
 	if b == nil {
 		return
@@ -53,7 +54,7 @@ func (b *Box) End(ctx context.Context) {
 	}
 }
 
-// EndMailbox ends the mailbox of the job that was sent last, or of an adopted one.
+// EndMailbox deletes the address of the mailbox of the job that was sent last, or of an adopted one, as Box.End does.
 func (p *Place) EndMailbox(ctx context.Context) {
 	if p.box != nil {
 		p.box.End(ctx)
@@ -69,16 +70,30 @@ func (d *Desk) end(ctx context.Context, id string) {
 	}
 }
 
-// put puts a document into the mailbox.
-func (p *Place) put(ctx context.Context, name string, doc []byte, create bool) error {
-	_, err := p.desk.Jobs.Put(ctx, p.record.Prefix+name, bytes.NewReader(doc), int64(len(doc)),
-		store.PutOptions{IfNoneMatch: create, ContentType: "application/json"})
-	return err
+// mail is what is in the mailbox of one job, as the executor reads and writes it: with its own permissions, not by the
+// mailbox's address.
+type mail struct {
+	bucket store.Bucket
+	prefix string
+	id     string // of the job
+	clock  func() time.Time
 }
 
-// get reads a document of the mailbox, at most so many bytes of it and one more. It returns nil if it is not there.
-func (p *Place) get(ctx context.Context, name string, most int64) ([]byte, error) {
-	body, _, err := p.desk.Jobs.Get(ctx, p.record.Prefix+name, store.GetOptions{})
+// mailOf is the mailbox that a record names.
+func (d *Desk) mailOf(r claim.Apart) mail {
+	return mail{bucket: d.Jobs, prefix: r.Prefix, id: r.Job, clock: d.Clock}
+}
+
+// put writes a document; with create it fails with store.ErrExists if there is one.
+func (m mail) put(ctx context.Context, name string, doc []byte, create bool) (store.Info, error) {
+	return m.bucket.Put(ctx, m.prefix+name, bytes.NewReader(doc), int64(len(doc)),
+		store.PutOptions{IfNoneMatch: create, ContentType: "application/json"})
+}
+
+// get reads a document. It returns nil if it is not there, and of a larger one than allowed one byte more than that, so
+// that its decoder refuses it.
+func (m mail) get(ctx context.Context, name string, most int64) ([]byte, error) {
+	body, _, err := m.bucket.Get(ctx, m.prefix+name, store.GetOptions{})
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, nil
 	}
@@ -90,8 +105,8 @@ func (p *Place) get(ctx context.Context, name string, most int64) ([]byte, error
 }
 
 // begun reads whether the job was begun or withdrawn; nil: neither.
-func (p *Place) begun(ctx context.Context) (*jobs.Begun, error) {
-	doc, err := p.get(ctx, jobs.MailBegun, jobs.MaxMail)
+func (m mail) begun(ctx context.Context) (*jobs.Begun, error) {
+	doc, err := m.get(ctx, jobs.MailBegun, jobs.MaxMail)
 	if err != nil || doc == nil {
 		return nil, err
 	}
@@ -99,34 +114,41 @@ func (p *Place) begun(ctx context.Context) (*jobs.Begun, error) {
 	return &b, err
 }
 
-// withdraw withdraws the job. It returns false if the job has begun.
-func (p *Place) withdraw(ctx context.Context) (bool, error) {
+// withdraw withdraws the job: if it returns true, nothing of the job was started or will be. It returns false if the
+// job has begun.
+func (m mail) withdraw(ctx context.Context) (bool, error) {
 	doc, err := jobs.Begun{
-		Job: p.record.Job, By: jobs.ByExecutor, Nonce: randomID(), At: p.desk.Clock(), Withdrawn: true,
+		Job: m.id, By: jobs.ByExecutor, Nonce: randomID(), At: m.clock(), Withdrawn: true,
 	}.Encode()
 	if err != nil {
 		return false, err
 	}
-	err = p.put(ctx, jobs.MailBegun, doc, true)
+	_, err = m.put(ctx, jobs.MailBegun, doc, true)
 	if !errors.Is(err, store.ErrExists) {
 		return err == nil, err
 	}
-	there, err := p.begun(ctx)
+	there, err := m.begun(ctx)
 	if err != nil || there == nil {
 		return false, err
 	}
 	// It may be this invocation's own, or that of another one of the same run.
-	return there.By == jobs.ByExecutor && there.Withdrawn && there.Job == p.record.Job, nil
+	return there.By == jobs.ByExecutor && there.Withdrawn && there.Job == m.id, nil
 }
 
 // stop tells the runner that the job is to be cancelled.
 func (p *Place) stop(ctx context.Context) error {
 	doc, err := jobs.Control{Cancel: true, Reason: "the run was cancelled"}.Encode()
 	if err == nil {
-		err = p.put(ctx, jobs.MailControl, doc, false)
+		_, err = p.put(ctx, jobs.MailControl, doc, false)
 	}
 	p.told = err == nil
 	return err
+}
+
+// storeTime is the time by the store's clock; zero: it does not say. What is written for that does not matter.
+func (p *Place) storeTime(ctx context.Context) (time.Time, error) {
+	info, err := p.put(ctx, jobs.MailClock, []byte("{}\n"), false)
+	return info.Created, err
 }
 
 // upload puts into the mailbox what does not fit into the call.
@@ -151,8 +173,9 @@ func (p *Place) upload(ctx context.Context, archive bool) error {
 	return nil
 }
 
-func (p *Place) store(ctx context.Context, name string, body io.ReadSeeker, size int64) error {
-	_, err := p.desk.Jobs.Put(ctx, p.record.Prefix+name, body, size, store.PutOptions{})
+// store writes an object of any size.
+func (m mail) store(ctx context.Context, name string, body io.ReadSeeker, size int64) error {
+	_, err := m.bucket.Put(ctx, m.prefix+name, body, size, store.PutOptions{})
 	return err
 }
 

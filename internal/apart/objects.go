@@ -38,7 +38,7 @@ var errLarge = errors.New("it has more bytes than the runner said, or than are k
 
 // open finds an object of at most so many bytes, and reads it once, for its digest as the runner stored it.
 func (p *Place) open(ctx context.Context, name string, most int64) (o *object, stored string, err error) {
-	body, info, err := p.desk.Jobs.Get(ctx, p.record.Prefix+name, store.GetOptions{})
+	body, info, err := p.bucket.Get(ctx, p.prefix+name, store.GetOptions{})
 	if err != nil {
 		return nil, "", err
 	}
@@ -56,8 +56,8 @@ func (p *Place) open(ctx context.Context, name string, most int64) (o *object, s
 		return nil, "", err
 	}
 	o = &object{
-		ctx: context.WithoutCancel(ctx), bucket: p.desk.Jobs, name: p.record.Prefix + name, etag: info.ETag, size: int64(size),
-		sha256: hex.EncodeToString(shown.Sum(nil)), masker: p.order.Masker,
+		ctx: context.WithoutCancel(ctx), bucket: p.bucket, name: p.prefix + name, etag: info.ETag,
+		size: int64(size), sha256: hex.EncodeToString(shown.Sum(nil)), masker: p.order.Masker,
 	}
 	if stored = hex.EncodeToString(raw.Sum(nil)); stored == o.sha256 {
 		o.masker = nil
@@ -194,6 +194,7 @@ func (f *following) takeLogs(ctx context.Context, records []*evidence.Step, last
 			continue
 		}
 		f.logs[n] = shown{t.record.LogSHA256, t.record.Truncated}
+		f.started(*t.record, n)
 		f.lines(*t.record, t.log)
 		f.journal.Ended(*t.record, t.log)
 	}

@@ -19,7 +19,7 @@ import (
 )
 
 const (
-	// syncTime is how long a function that is called may take, less what its deadline may be early.
+	// syncTime is how long a synchronous call may take; 300 seconds, less what a function's deadline may be early.
 	syncTime = 298 * time.Second
 	// startTime is how long a runner may take before its first script.
 	startTime = time.Minute
@@ -27,14 +27,18 @@ const (
 	leastStore, mostStore = 2 * time.Second, time.Minute
 )
 
-// Attending is how long an invocation is taken to stay with a run that has not said so again.
+// Attending is how long an invocation counts as staying with a run after it has last said that it does.
 const Attending = 2 * time.Minute
 
-// Run has the runner do the job. The context must have a deadline. The journal is told that the first step begins
-// before the runner is called: from then on Record says how others go on with it. Everything else it is told when the
-// runner has told it.
+// Run has the runner do the job. The context must have a deadline, by which the last script ends. Before the runner is
+// called the journal is told that the first step begins: from then on Record says how others go on with the job. What
+// else the journal is told, it is told once the runner has told it.
+//
+// Besides the failures of steps the error is ErrWithdrawn, with the reason, if nothing was started, or ErrLeft if this
+// program is stopped before the job has ended. A job that was withdrawn because its runner could not be reached is sent
+// again, up to three times in all.
 func (p *Place) Run(ctx context.Context, job steps.Job, journal steps.Journal) (steps.Outcome, error) {
-	if nothing, ok := nothingToDo(job); ok {
+	if nothing, ok := nothingToDo(job); ok && len(job.Tools) == 0 { // the runner looks for tools
 		return nothing, nil
 	}
 	stop := ctx
@@ -48,6 +52,9 @@ func (p *Place) Run(ctx context.Context, job steps.Job, journal steps.Journal) (
 	pause := time.Second
 	for try := 1; ; try++ {
 		outcome, err := p.once(ctx, stop, job, journal)
+		if err != nil && try > 1 && !p.sent {
+			err = fmt.Errorf("%w: %w", ErrWithdrawn, err) // nothing was sent since
+		}
 		again := errors.Is(err, ErrWithdrawn) && codes.OfError(err).Retried && try < tries && !p.stopped
 		if !again || !wait(stop, pause) {
 			return outcome, err
@@ -77,6 +84,7 @@ func wait(ctx context.Context, d time.Duration) bool {
 func (p *Place) once(
 	ctx, stop context.Context, job steps.Job, journal steps.Journal,
 ) (steps.Outcome, error) {
+	p.sent = false
 	box, err := p.box.wait(ctx)
 	if err != nil {
 		return steps.Outcome{}, err
@@ -89,9 +97,10 @@ func (p *Place) once(
 	if err := p.begin(stop, job, journal); err != nil {
 		return steps.Outcome{}, err
 	}
+	p.sent = true
 	answers := make(chan answer, 1)
-	detached := p.detached()
-	go func() { answers <- p.call(ctx, call, detached) }()
+	sent, detached := p.record, p.detached()
+	go func() { answers <- p.desk.call(ctx, sent, call, detached) }()
 	return p.follow(ctx, job, journal, answers)
 }
 
@@ -147,13 +156,14 @@ func (p *Place) plan(ctx context.Context, job steps.Job, box Mailbox) {
 		Kind: o.Runner.Kind, ID: o.Runner.ID, Label: o.Runner.Label, Job: p.job.Job, Prefix: box.Prefix, Grant: box.ID,
 		Asked: now, KillAt: p.job.Times.KillAt, Attended: now.Add(Attending), Plan: withoutValues(p.job),
 	}
+	p.mail = p.desk.mailOf(p.record)
 	if len(job.Restored) > 0 {
 		p.record.Restored, _ = json.Marshal(job.Restored) // plain data
 	}
 }
 
-// StopAt is when the last script of a job ends that may last until a time: after it its runner stores what has come of
-// it.
+// StopAt is when the last script of a job has to end so that all of the job is over by a time: the rest is for its
+// runner to store what has come of it.
 func (d *Desk) StopAt(end time.Time) time.Time {
 	all := time.Until(end)
 	if d.CallDetached == nil {
@@ -218,18 +228,25 @@ type answer struct {
 	detached bool
 }
 
-// call calls the runner.
-func (p *Place) call(ctx context.Context, call []byte, detached bool) answer {
+// call calls the runner. What is no answer to the job is as good as a lost one.
+func (d *Desk) call(ctx context.Context, job claim.Apart, call []byte, detached bool) answer {
 	if detached {
-		return answer{err: p.desk.CallDetached(ctx, p.record.ID, call), detached: true}
+		return answer{err: d.CallDetached(ctx, job.ID, call), detached: true}
 	}
-	doc, err := p.desk.Call(ctx, p.record.ID, call)
+	doc, err := d.Call(ctx, job.ID, call)
 	if err != nil {
 		return answer{err: err}
 	}
 	says, err := jobs.DecodeAnswer(doc)
-	if err == nil && says.Job != p.record.Job {
-		err = invalid(p.record.ID, "the runner answers for another job")
+	if err == nil && says.Job != job.Job {
+		err = errors.New("it is for another job")
+	}
+	if err != nil {
+		err = problem.New(problem.Problem{
+			Code: "runner.unavailable", Where: job.ID,
+			Message: "what the runner answered is no answer to the job: " + err.Error(),
+			Hint:    "see the runner's log; deploy executor and runner from one image",
+		}, err)
 	}
 	return answer{says: says, err: err}
 }
@@ -238,7 +255,7 @@ func (p *Place) call(ctx context.Context, call []byte, detached bool) answer {
 func invalid(where, message string) error {
 	return problem.New(problem.Problem{
 		Code: "runner.outcome", Where: where, Message: message,
-		Hint: "see the run's last progress and the runner's log for what the scripts have done; then send rerun_of or " +
-			"resume_from with a reason",
+		Hint: "see the run's last progress and the runner's log for what the scripts have done; then send rerun_of " +
+			"or resume_from with a reason",
 	}, nil)
 }

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Apart says where the steps of a run run, if that is not where its executor does. With it any invocation can go on
-// with the run.
+// Apart says where the steps of a run run, if that is not in the executor. It is all that another invocation needs to
+// go on with the run.
 type Apart struct {
 	Kind   string    `json:"kind"`
 	ID     string    `json:"id"` // of the runner
@@ -17,8 +17,8 @@ type Apart struct {
 	Prefix string    `json:"prefix"`  // of the mailbox, in the jobs bucket
 	Grant  string    `json:"mailbox"` // by which the mailbox is ended; no address
 	Asked  time.Time `json:"asked"`
-	KillAt time.Time `json:"kill_at"` // nothing of the job runs any more
-	// Attended is until when an invocation stays with the run at least.
+	KillAt time.Time `json:"kill_at"` // from then on nothing of the job runs
+	// Attended is until when an invocation has said that it stays with the run.
 	Attended time.Time `json:"attended"`
 	// Plan is the job without its values and secrets, and Restored the artifacts of an earlier run that it was given.
 	Plan     json.RawMessage `json:"plan"`
@@ -36,8 +36,8 @@ func (h *Held) Attend(ctx context.Context, until time.Time) (bool, error) {
 	return h.amend(ctx, func(next *Claim) { next.attended(until) })
 }
 
-// Adopt takes over a run that was left, and stays with it until a time. It returns false if another invocation was
-// first.
+// Adopt makes this invocation the holder of a run that was left, and notes that it stays with it until a time. The
+// lease remains what it was. It returns false if another invocation was first.
 func (h *Held) Adopt(ctx context.Context, until time.Time) (bool, error) {
 	next := h.Claim
 	next.Holder, next.Updated = rand.Text(), h.book.now()
@@ -54,16 +54,16 @@ func (c *Claim) attended(until time.Time) {
 	}
 }
 
-// Withdraw notes that nothing was started after all: the runner will not begin. It returns false if the caller no
-// longer holds the claim.
+// Withdraw notes that nothing was started after all, as the job was withdrawn: the claim is claimed again. It returns
+// false if the caller no longer holds it.
 func (h *Held) Withdraw(ctx context.Context) (bool, error) {
 	return h.amend(ctx, func(next *Claim) {
 		next.State, next.Apart, next.Checkpoint, next.Updated = Claimed, nil, nil, h.book.now()
 	})
 }
 
-// Rejoin goes on for a run that entered the group through another value. It returns false if the run is not in the
-// group.
+// Rejoin makes this value stand for a run that entered the group in another invocation. It returns false if that run is
+// not in the group.
 func (g *Group) Rejoin(key string) bool {
 	if g.Holder == nil || g.Holder.Key != key {
 		return false

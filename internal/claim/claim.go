@@ -78,12 +78,17 @@ type Claim struct {
 	Pinned string `json:"pinned_sha256,omitempty"`
 	// Uploaded is when the package's object was written, even if the object has been replaced since.
 	Uploaded time.Time `json:"uploaded,omitzero"`
+	Underway
+	Created time.Time `json:"created"`
+	Updated time.Time `json:"updated"`
+}
+
+// Underway is what another invocation needs, should the holder of a running claim die.
+type Underway struct {
 	// Apart says where the steps run; nil: where the executor does.
 	Apart *Apart `json:"apart,omitempty"`
 	// Checkpoint is the result as it would be if the holder died now.
 	Checkpoint json.RawMessage `json:"frame,omitempty"`
-	Created    time.Time       `json:"created"`
-	Updated    time.Time       `json:"updated"`
 }
 
 // Outcome is how a finished run ended.

@@ -57,3 +57,21 @@ func (all Runners) Put(ctx context.Context, r Runner) error {
 	}
 	return nil
 }
+
+// Ask begins to read what a runner found of itself, beside other work. It is zero if that is not
+// known, or no label is given.
+func (all Runners) Ask(ctx context.Context, label, id string) <-chan Runner {
+	found := make(chan Runner, 1)
+	if label == "" { // there is no runner
+		found <- Runner{}
+		return found
+	}
+	go func() {
+		r, err := all.Of(ctx, label, id)
+		if err != nil || r == nil {
+			r = &Runner{}
+		}
+		found <- *r
+	}()
+	return found
+}

@@ -109,16 +109,15 @@ func Describe(level sandbox.Level, network bool, l sandbox.Layers) evidence.Sand
 
 // The credentials that scripts could have used.
 const (
-	CredentialsNone      = "none"
-	CredentialsUngranted = "ungranted"
-	CredentialsExecutor  = "executor"
+	CredentialsNone     = "none"     // there were none, or they were out of reach
+	CredentialsExecutor = "executor" // the executor's own
 )
 
 // Apart describes for a result the layers that a runner says were in force, with what it found of its own credentials
-// when it was last probed; empty: it was never probed.
+// when it was last probed (as jobs.Probed has it); empty: it was never probed.
 func Apart(network bool, l sandbox.Layers, credentials string, probed time.Time) evidence.Sandbox {
 	s := of(network, l)
-	if credentials == CredentialsNone || credentials == CredentialsUngranted {
+	if credentials != "" {
 		at := probed.UTC()
 		s.Credentials, s.Probed = credentials, &at
 	}
@@ -128,7 +127,8 @@ func Apart(network bool, l sandbox.Layers, credentials string, probed time.Time)
 // of describes layers.
 func of(network bool, l sandbox.Layers) evidence.Sandbox {
 	s := evidence.Sandbox{
-		Level: string(sandbox.LevelNone), Network: network, NoNewPrivileges: l.NoNewPrivileges, Seccomp: l.Seccomp, Landlock: l.Landlock, User: l.User,
+		Level: string(sandbox.LevelNone), Network: network, NoNewPrivileges: l.NoNewPrivileges, Seccomp: l.Seccomp,
+		Landlock: l.Landlock, User: l.User,
 	}
 	if l != (sandbox.Layers{}) {
 		s.Level, s.Gaps = string(l.Level()), l.Gaps()

@@ -4,6 +4,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -153,17 +154,19 @@ func TestDescribe(t *testing.T) {
 		"none": {
 			sandbox.LevelNone, true,
 			sandbox.Layers{},
-			evidence.Sandbox{Level: "none", CredentialsReachable: true, Network: true},
+			evidence.Sandbox{Level: "none", CredentialsReachable: true, Credentials: "executor", Network: true},
 		},
 		"basic": {
 			sandbox.LevelNone, false, filtered,
-			evidence.Sandbox{Level: "basic", CredentialsReachable: true, NoNewPrivileges: true, Seccomp: true},
+			evidence.Sandbox{
+				Level: "basic", CredentialsReachable: true, Credentials: "executor", NoNewPrivileges: true, Seccomp: true,
+			},
 		},
 		"isolated": {sandbox.LevelBasic, true, isolated, evidence.Sandbox{
-			Level: "isolated", Network: true, NoNewPrivileges: true, Seccomp: true, Landlock: 1,
+			Level: "isolated", Credentials: "none", Network: true, NoNewPrivileges: true, Seccomp: true, Landlock: 1,
 		}},
 		"full": {sandbox.LevelFull, true, full, evidence.Sandbox{
-			Level: "full", Network: true, NoNewPrivileges: true, Seccomp: true, Landlock: 6, User: 65534,
+			Level: "full", Credentials: "none", Network: true, NoNewPrivileges: true, Seccomp: true, Landlock: 6, User: 65534,
 			Limits: &evidence.SandboxLimits{Processes: 50, OpenFiles: 350, FileBytes: 1 << 20, DataBytes: 1 << 30},
 		}},
 	} {
@@ -172,6 +175,22 @@ func TestDescribe(t *testing.T) {
 		if diff := cmp.Diff(c.want, got); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
+	}
+}
+
+// Of steps that ran apart a result says what the runner found of its token when it was last probed, and when that was.
+func TestApart(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	basic := sandbox.Layers{NoNewPrivileges: true, Seccomp: true}
+	for _, found := range []string{"none", "ungranted", "granted"} {
+		got := confinement.Apart(true, basic, found, at)
+		if got.Credentials != found || got.Probed == nil || !got.Probed.Equal(at) || got.CredentialsReachable {
+			t.Errorf("%s: %+v", found, got)
+		}
+	}
+	if got := confinement.Apart(true, basic, "", time.Time{}); got.Credentials != "" || got.Probed != nil {
+		t.Errorf("never probed: %+v", got)
 	}
 }
 

@@ -205,15 +205,15 @@ type Sandbox struct {
 	Level string `json:"level"` // none, basic, isolated or full
 	// CredentialsReachable says that a script could have used the function's own identity.
 	CredentialsReachable bool `json:"credentials_reachable"`
-	// Credentials are those that a script could have used: none, ungranted (those of a runner that, when it was last
-	// probed, were granted nothing), or executor; absent of a runner that was never probed.
+	// Credentials are those that a script could have used: none, executor, or those of a runner that were found to be
+	// ungranted or granted something when it was last probed; absent if it was never probed.
 	Credentials string `json:"credentials,omitempty"`
 	// Probed is when a runner was last probed.
-	Probed *time.Time `json:"probed,omitempty"`
-	Network              bool `json:"network"`           // sockets other than AF_UNIX were allowed
-	NoNewPrivileges      bool `json:"no_new_privileges"` // setuid programs gave nothing
-	Seccomp              bool `json:"seccomp"`           // system calls were filtered
-	Landlock             int  `json:"landlock"`          // ABI of the file system's confinement; 0: there was none
+	Probed          *time.Time `json:"probed,omitempty"`
+	Network         bool       `json:"network"`           // sockets other than AF_UNIX were allowed
+	NoNewPrivileges bool       `json:"no_new_privileges"` // setuid programs gave nothing
+	Seccomp         bool       `json:"seccomp"`           // system calls were filtered
+	Landlock        int        `json:"landlock"`          // ABI of the file system's confinement; 0: there was none
 	// NoLandlock is why there was none although it was wanted: not_built, not_enabled, forbidden, unknown.
 	NoLandlock string `json:"no_landlock,omitempty"`
 	User       int    `json:"user,omitempty"` // id of the user set aside for scripts, if the executor is root

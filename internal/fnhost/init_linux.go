@@ -71,8 +71,8 @@ func beInit(binary string) error {
 		os.Exit(1) // the function ends with it
 	}()
 	unix.CloseOnExec(aliveFD)
-	runtime.LockOSThread() // the function ends with this thread
-	cmd := exec.CommandContext(context.Background(), binary)
+	runtime.LockOSThread()                                   // the function ends with this thread
+	cmd := exec.CommandContext(context.Background(), binary) // #nosec G702 -- the function that the host named
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
@@ -148,14 +148,14 @@ func furnishContainer(dir, binary string, megabytes int) error {
 // bringBack mounts the instance's folder and the function's binary where they were, among nothing else of the host's.
 func bringBack(dir, binary string, kept [2]int) error {
 	host := filepath.Dir(dir)
-	if _, err := os.Stat(host); err == nil { // it is not below /tmp
+	if _, err := os.Stat(host); err == nil { // #nosec G703 -- the host named it; it is not below /tmp
 		if err := unix.Mount("tmpfs", host, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=711,size=1m"); err != nil {
 			return fmt.Errorf("cover %s: %w", host, err)
 		}
 	}
-	err := os.MkdirAll(dir, 0o711) // #nosec G301 -- to pass through
+	err := os.MkdirAll(dir, 0o711) // #nosec G301 G703 -- to pass through; the host named it
 	if err == nil {
-		err = os.WriteFile(binary, nil, 0o600)
+		err = os.WriteFile(binary, nil, 0o600) // #nosec G703 -- likewise
 	}
 	if err != nil {
 		return err

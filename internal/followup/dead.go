@@ -125,8 +125,11 @@ func (f Follower) listLeft(ctx context.Context, result *evidence.Result) error {
 	return nil
 }
 
+// ErrGoesOn says that a run goes on, or that nobody can tell yet.
+var ErrGoesOn = errors.New("the run goes on apart")
+
 // EndFormer ends the run that died in a group before the run with the given key enters it: that run has to know what
-// the former did.
+// the former did. It is ErrGoesOn if that cannot be told yet.
 func (f Follower) EndFormer(ctx context.Context, g *claim.Group, key string) error {
 	former, err := g.Former(ctx, key)
 	if err != nil || former == nil {
@@ -146,6 +149,8 @@ func (f Follower) EndFormer(ctx context.Context, g *claim.Group, key string) err
 		return err
 	case former.State == claim.Done && len(former.FollowUps) > 0:
 		err = f.Finish(ctx, former)
+	case former.State == claim.Running && former.Expired(f.Now()): // its mailbox could not be read
+		err = ErrGoesOn
 	case former.State == claim.Claimed: // the invocation that holds the claim now has not entered the group
 		err = f.AdoptStored(ctx, former)
 	}
@@ -158,4 +163,16 @@ func (f Follower) EndFormer(ctx context.Context, g *claim.Group, key string) err
 // MayRepeat reports whether a run that ended with a status may be tried again.
 func (f Follower) MayRepeat(claimed *claim.Held, status string) bool {
 	return status == string(evidence.StatusInterrupted) && claimed.MayRepeat(f.Attempts)
+}
+
+// Accepted reads the request of a claim; zero if it is done.
+func (f Follower) Accepted(ctx context.Context, claimed *claim.Held) (request intake.Request, err error) {
+	p, err := f.Book.Pending(ctx, claimed.Pending())
+	if err != nil || p == nil {
+		return request, err
+	}
+	if err := json.Unmarshal(p.Request, &request); err != nil {
+		return request, fmt.Errorf("the accepted request of %s cannot be read: %w", claimed.RunID, err)
+	}
+	return request, nil
 }

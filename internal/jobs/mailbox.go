@@ -18,6 +18,7 @@ const (
 	MailTimes     = ".times" // after the name of a log: when its lines came
 	MailArtifacts = "artifacts/"
 	MailOutcome   = "outcome.json"
+	MailClock     = "clock.json" // written by the executor to read the store's clock; nobody reads it
 )
 
 // Who may create begun.json.

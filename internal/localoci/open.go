@@ -129,7 +129,10 @@ func (s *Server) makeBuckets() error {
 		events     bool
 		versioning string
 	}{
-		{b.Packages, true, kept}, {b.Results, false, ""}, {b.State, false, kept}, {b.Policies, false, kept},
+		{b.Packages, true, kept},
+		{b.Results, false, ""},
+		{b.State, false, kept},
+		{b.Policies, false, kept},
 		{b.Jobs, false, ""},
 	} {
 		if bucket.name == "" {

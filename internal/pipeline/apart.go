@@ -10,6 +10,7 @@ import (
 	"cemli-executor/internal/claim"
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/intake"
+	"cemli-executor/internal/progress"
 	"cemli-executor/internal/steps"
 	"cemli-executor/internal/timing"
 	"cemli-executor/internal/verdict"
@@ -124,19 +125,14 @@ func (r *acquired) endMailbox() {
 	r.box.End(ctx)
 }
 
-// lastProbe reads, beside other work, what the runner found of itself when it was last probed.
-func (r *found) lastProbe(ctx context.Context) <-chan claim.Runner {
-	found := make(chan claim.Runner, 1)
+// cancelledBefore returns who has cancelled the run, if the invocation that told the runner so is not this one.
+func (r *changing) cancelledBefore(ctx context.Context) *evidence.Cancellation {
 	if r.away() == nil {
-		found <- claim.Runner{}
-		return found
+		return nil
 	}
-	go func() {
-		probed, err := claim.RunnersOf(r.exec.Book).Of(ctx, r.runner.Label, r.runner.ID)
-		if err != nil || probed == nil {
-			probed = &claim.Runner{} // the result says nothing of it
-		}
-		found <- *probed
-	}()
-	return found
+	found, err := r.exec.Book.Progress().Of(context.WithoutCancel(ctx), r.result.RunID)
+	if err != nil {
+		r.log.Error("who has cancelled the run could not be read", "error", err.Error())
+	}
+	return progress.Cancellation(found)
 }

@@ -1,11 +1,13 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 
 	"cemli-executor/internal/apart"
+	"cemli-executor/internal/claim"
 	"cemli-executor/internal/confinement"
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/fetch"
@@ -189,7 +191,7 @@ func (r *changing) follow(ctx context.Context, do func(steps.Journal) (steps.Out
 		Book: r.exec.Book, ID: r.result.RunID, Begun: r.begun, Mask: r.hides.Masker.String, Log: r.log,
 		Undoes: r.job.Undo == steps.UndoOnly,
 	})
-	probed := r.lastProbe(ctx)
+	probed := claim.RunnersOf(r.exec.Book).Ask(ctx, r.runner.Label, r.runner.ID)
 	outcome, err := do(watch.Journal(r.journal(ctx)))
 	r.probed = <-probed
 	written, by := watch.Stop()
@@ -202,9 +204,12 @@ func (r *changing) follow(ctx context.Context, do func(steps.Journal) (steps.Out
 	case verdict.Of(err).Kind == verdict.Later:
 		return err
 	}
+	if r.away() != nil && errors.Is(err, steps.ErrNoTime) {
+		return r.withdrawn(ctx, by, r.tooLong(r.exec.Time.NoTime(r.killAt)))
+	}
 	r.takeOutcome(outcome)
 	if problem.CodeOf(err) == "step.cancelled" {
-		r.result.Cancelled = by
+		r.result.Cancelled = cmp.Or(by, r.cancelledBefore(ctx))
 	}
 	switch {
 	case errors.Is(err, steps.ErrNoTime):

@@ -2,15 +2,12 @@ package pipeline
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
 	"time"
 
 	"cemli-executor/internal/apart"
 	"cemli-executor/internal/claim"
 	"cemli-executor/internal/hiding"
-	"cemli-executor/internal/intake"
+	"cemli-executor/internal/problem"
 	"cemli-executor/internal/secrets"
 	"cemli-executor/internal/steps"
 	"cemli-executor/internal/verdict"
@@ -19,23 +16,46 @@ import (
 
 // attend takes over a run, and waits for its runner.
 func (r *run) attend(ctx context.Context, held *claim.Held) error {
-	ok, err := held.Adopt(ctx, r.exec.Now().Add(apart.Attending))
-	if err != nil || !ok {
-		return errors.Join(err, verdict.LostRace(ok || err != nil, held))
+	r.takeOn(held)
+	r.started = true
+	if err := r.exec.Book.CheckClock(ctx); err != nil { // it may only look as if no invocation stayed with the run
+		return r.lookLater(err)
+	}
+	switch ok, err := held.Adopt(ctx, r.exec.Now().Add(apart.Attending)); {
+	case err != nil:
+		return r.lookLater(err)
+	case !ok:
+		return verdict.LostRace(ok, held)
 	}
 	job, err := r.resume(ctx, held)
 	if err != nil {
-		return err
+		return r.notResumed(ctx, held, err)
 	}
 	if hard, ok := ctx.Deadline(); ok {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithDeadline(ctx, hard.Add(-r.exec.Reserve))
+		ctx, cancel = context.WithDeadline(ctx, hard.Add(-r.exec.Reserve-apart.LastLook))
 		defer cancel()
 	}
 	r.log.Warn("a run was found that no invocation stays with", "runner", held.Apart.Label, "job", held.Apart.Job)
 	return r.follow(ctx, func(journal steps.Journal) (steps.Outcome, error) {
 		return r.away().Attend(ctx, job, journal)
 	})
+}
+
+// notResumed leaves a run to others that this invocation has taken over, and could not go on with.
+func (r *run) notResumed(ctx context.Context, held *claim.Held, why error) error {
+	if _, err := held.Attend(context.WithoutCancel(ctx), r.exec.Now().Add(-2*claim.MaxSkew)); err != nil {
+		r.log.Warn("the run is taken to be looked after for a while", "error", err.Error())
+	}
+	return r.lookLater(why)
+}
+
+// lookLater leaves a run to others that this invocation cannot go on with.
+func (r *run) lookLater(why error) error {
+	r.log.Error("the run goes on in its runner, and could not be looked at", "code", problem.CodeOf(why), "error",
+		why.Error())
+	described := problem.Of(why, problem.Problem{Message: "see the function's log"})
+	return verdict.PutOff("the run goes on in its runner, and could not be looked at: "+described.Message(), "")
 }
 
 // resume makes the run what it was when its last invocation noted how far it is.
@@ -45,7 +65,7 @@ func (r *run) resume(ctx context.Context, held *claim.Held) (steps.Job, error) {
 		return steps.Job{}, err
 	}
 	result.Error, result.Message, result.Status = nil, "", ""
-	r.result, r.name, r.change, r.started = result, result.Package.Name, held.Change(), true
+	r.result, r.name, r.change = result, result.Package.Name, held.Change()
 	r.begun = time.Now().Add(-r.exec.Now().Sub(result.Start))
 	r.stored.Seed(result.Evidence)
 	r.takeOn(held)
@@ -77,16 +97,4 @@ func (r *run) hideAgain(ctx context.Context) bool {
 	values, all := secrets.Again(ctx, r.exec.SecretVersion, r.perRequest, r.result.Secrets, r.log)
 	r.hides = r.hides.And(values)
 	return all && m != nil
-}
-
-// accepted reads the request of a claim.
-func (e *Engine) accepted(ctx context.Context, held *claim.Held) (request intake.Request, err error) {
-	p, err := e.Book.Pending(ctx, held.Pending())
-	if err != nil || p == nil {
-		return request, err // without it the claim says enough
-	}
-	if err := json.Unmarshal(p.Request, &request); err != nil {
-		return request, fmt.Errorf("the accepted request of %s cannot be read: %w", held.RunID, err)
-	}
-	return request, nil
 }

@@ -178,7 +178,7 @@ func (e *Engine) Duplicate(request intake.Request, other claim.Claim) evidence.R
 // Attend goes on with a run whose steps are apart and that no invocation stays with, as far as there is time. It stores
 // the run's result if its runner has ended, or nothing of the job can run any more.
 func (e *Engine) Attend(ctx context.Context, held *claim.Held, callID string, of Invocation) (Ended, error) {
-	request, err := e.accepted(ctx, held)
+	request, err := e.Follower.Accepted(ctx, held)
 	if err != nil {
 		return Ended{Result: e.Refused(request, err)}, err
 	}

@@ -207,6 +207,13 @@ func (r *found) commit(ctx context.Context) error {
 	if err := r.stored.Rest(ctx); err != nil {
 		return err
 	}
+	if r.away() != nil {
+		lists := [][]evidence.Step{r.result.Steps}
+		if r.result.Rollback != nil {
+			lists = append(lists, r.result.Rollback.Steps)
+		}
+		r.stored.NameLogs(evidence.Dir(r.result.RunID), lists...)
+	}
 	if err := r.collect(ctx); err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"cemli-executor/internal/admission"
 	"cemli-executor/internal/claim"
 	"cemli-executor/internal/evidence"
+	"cemli-executor/internal/followup"
 	"cemli-executor/internal/intake"
 	"cemli-executor/internal/problem"
 	"cemli-executor/internal/store"
@@ -102,7 +103,11 @@ func (r *acquired) isFree(ctx context.Context, g *claim.Group, key string) (bool
 	if err != nil || busy || g.Holder == nil {
 		return err == nil && !busy, err
 	}
-	return true, r.exec.Follower.EndFormer(ctx, g, key)
+	err = r.exec.Follower.EndFormer(ctx, g, key)
+	if errors.Is(err, followup.ErrGoesOn) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // queueEntry returns the run's entry in a queue.

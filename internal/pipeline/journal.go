@@ -20,8 +20,8 @@ import (
 // end, and logs both.
 func (r *changing) journal(ctx context.Context) steps.Journal {
 	j := steps.Journal{
-		Begins: r.stepBegins,
-		Ended:  func(s evidence.Step, log steps.Log) { r.stepEnded(ctx, s, log) },
+		Begins: r.progress, Started: r.stepStarted,
+		Ended: func(s evidence.Step, log steps.Log) { r.stepEnded(ctx, s, log) },
 		Tolerated: func(step string, failure error) {
 			r.log.Warn("the step failed, and may", "step", step, "code", problem.CodeOf(failure))
 		},
@@ -37,12 +37,8 @@ func (r *changing) journal(ctx context.Context) steps.Journal {
 	return j
 }
 
-func (r *changing) stepBegins(ctx context.Context, b steps.Beginning) error {
-	if err := r.progress(ctx, b); err != nil {
-		return err
-	}
-	r.log.Info("step started", "step", b.Step.Name, "phase", b.Step.Phase, "number", b.Number)
-	return nil
+func (r *report) stepStarted(s evidence.Step, number int) {
+	r.log.Info("step started", "step", s.Name, "phase", s.Phase, "number", number)
 }
 
 func (r *changing) stepEnded(ctx context.Context, s evidence.Step, log steps.Log) {
@@ -67,7 +63,10 @@ func (r *report) logTail(step string, stream evidence.Stream, text string) {
 // progress notes in the claim, right before a step starts, that it does: this is all that is known if the executor
 // dies. It stops the run if the claim is lost or its lease has ended, as another invocation may have taken over.
 func (r *changing) progress(ctx context.Context, b steps.Beginning) error {
-	first := !r.started
+	first := !r.started || r.away() != nil
+	if p := r.away(); p != nil && r.claim.Apart != nil && r.claim.Apart.Job == p.Record().Job {
+		return r.stepBegan(ctx, b)
+	}
 	checkpoint, err := r.checkpoint(b)
 	if err != nil {
 		return err
@@ -174,8 +173,8 @@ const maxCheckpoint = 1 << 20
 // noteStart notes that a step starts. It returns false if another invocation holds the claim or the group by now, or
 // may hold it.
 func (r *changing) noteStart(ctx context.Context, first bool, checkpoint []byte) (bool, error) {
-	if r.exec.Now().After(r.claim.Lease) {
-		return false, nil
+	if (first || r.away() == nil) && r.exec.Now().After(r.claim.Lease) {
+		return false, nil // apart the runner has begun, and goes on whatever the time is
 	}
 	if ok, err := r.renew(ctx, first); err != nil || !ok {
 		return false, err
@@ -276,4 +275,21 @@ func (r *changing) noteEnd(ctx context.Context, failure error) {
 		r.log.Warn("the end of the steps could not be noted yet", "error", err.Error())
 		r.noteLater = note
 	}
+}
+
+// stepBegan notes in the claim how far a run is whose steps are apart. What cannot be noted is noted with the next
+// step: the runner goes on in any case.
+func (r *changing) stepBegan(ctx context.Context, b steps.Beginning) error {
+	ctx, cancel := r.perRequest(ctx)
+	defer cancel()
+	checkpoint, err := r.checkpoint(b)
+	ok := false
+	if err == nil {
+		ok, err = r.noteStart(ctx, false, checkpoint)
+	}
+	if err != nil {
+		r.log.Warn("how far the run is could not be noted yet", "step", b.Step.Name, "error", err.Error())
+		return nil
+	}
+	return r.unlessTaken(ok)
 }

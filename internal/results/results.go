@@ -39,6 +39,7 @@ type Writer struct {
 
 	mu     sync.Mutex
 	listed []evidence.Object
+	seeded bool       // an earlier invocation of the run may have stored logs, or what it had of them
 	left   []Document // what could not be stored beside the steps
 }
 
@@ -56,6 +57,7 @@ func (w *Writer) Listed() []evidence.Object {
 
 // Seed lists objects that an earlier invocation of the same run has stored.
 func (w *Writer) Seed(all []evidence.Object) {
+	w.seeded = true
 	for _, o := range all {
 		w.list(o)
 	}
@@ -162,11 +164,16 @@ func (w *Writer) Beside(ctx context.Context, d Document, failed func(error)) {
 	})
 }
 
-// Rest waits for what is stored beside, and insists on what has failed.
+// Rest waits for what is stored beside, and insists on what has failed. What an earlier invocation of the run has
+// stored stays.
 func (w *Writer) Rest(ctx context.Context) error {
 	w.beside.Wait()
 	for len(w.left) > 0 {
-		if err := w.Insist(ctx, w.left[0]); err != nil {
+		err := w.Insist(ctx, w.left[0])
+		if errors.Is(err, store.ErrExists) && w.seeded {
+			err = w.Adopt(ctx, w.left[0].Object)
+		}
+		if err != nil {
 			return err
 		}
 		w.left[0].close()
@@ -217,4 +224,21 @@ func describe(bucket store.Bucket, object string, body io.Reader) (evidence.Obje
 		return evidence.Object{}, store.Unread(bucket, object, err)
 	}
 	return evidence.Object{Object: object, Size: size, SHA256: hex.EncodeToString(sum.Sum(nil))}, nil
+}
+
+// NameLogs has the records of a run name the logs that are stored: an earlier invocation of it may have had less of
+// them.
+func (w *Writer) NameLogs(dir string, lists ...[]evidence.Step) {
+	stored := map[string]string{}
+	for _, o := range w.Listed() {
+		stored[o.Object] = o.SHA256
+	}
+	for _, list := range lists {
+		for i := range list {
+			s := &list[i]
+			if digest := stored[dir+s.Log]; digest != "" && s.LogSHA256 != digest {
+				s.LogSHA256, s.Truncated = digest, true
+			}
+		}
+	}
 }

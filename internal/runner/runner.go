@@ -1,17 +1,17 @@
 // Package runner does what a runner does with a call: a job in, an answer out.
 //
-// A runner decides nothing but whether a job begins, and that only once. It refuses, before it has done anything, a job
-// that it could not carry to its end. Then it creates begun.json in the job's mailbox: whoever creates it has decided,
-// so that a call that is lost, late, doubled or withdrawn starts nothing twice. From there on the job has an outcome,
-// whatever happens to it. What cannot be begun for want of a tool, a level, the package's bytes or time is an outcome,
-// too: nothing was executed.
+// A runner decides one thing, whether a job begins, and decides it once. Before it has done anything it refuses a job
+// that it could not carry to its end. Then it creates begun.json in the job's mailbox. Whoever creates that has
+// decided, so a call that is lost, late, delivered twice or withdrawn starts nothing twice. From then on the job has an
+// outcome, whatever happens to it, as long as this program lives. That it lacks a tool, a sandbox level, the package's
+// bytes or time is an outcome, too, which says that nothing was executed.
 //
-// While scripts run it writes how far they are, and reads whether the job is cancelled. Logs are stored as steps end,
-// what scripts left at the end, and the outcome last, which is also the answer. No script runs after the job's stop_at,
-// and everything is stored before its kill_at, by the store's clock: this machine's own may be another.
+// While scripts run the runner writes how far they are, and reads whether the job is cancelled. It stores logs as steps
+// end, what scripts left after the last one, and finally the outcome, which is also the answer. No script runs after
+// the job's stop_at, and all is stored before its kill_at, by the store's clock: this machine's may be wrong.
 //
-// It interprets neither manifest nor policy, knows no bucket, and is granted nothing. Who has called, and whether they
-// are still there, is nothing to it: a job goes on when its executor dies.
+// The runner interprets neither manifest nor policy, knows no bucket, and is granted nothing. Who has called does not
+// matter to it, nor whether they are still there: a job goes on when its executor dies.
 package runner
 
 import (
@@ -47,19 +47,19 @@ type Config struct {
 	WorkDir string         // of this runner alone; it is emptied
 	Level   sandbox.Level  // the least that has to be in force
 	Scripts sandbox.Limits // what the platform allows scripts
-	// PackageBytes and Archive bound a package, which was admitted within the executor's bounds.
+	// PackageBytes and Archive bound a package. They should be the executor's, which has admitted it within those.
 	PackageBytes int64
 	Archive      bundle.Limits
-	// Open opens the mailbox with an address, which no error of it tells.
+	// Open opens the mailbox with an address. Its errors, and those of the mailbox, do not contain the address.
 	Open func(address string) (Mailbox, error)
 
 	// Keeper makes the scripts' parent a process of its own, which ends them when this program is killed.
 	Keeper bool
 	// Spawn runs one command until ctx ends; nil: sandbox.Run.
 	Spawn func(ctx context.Context, c sandbox.Command) (sandbox.Outcome, error)
-	// Enter is called before the first script of a job, and what it returns after the last; nil: nothing is.
+	// Enter is called before the first script of a job, and what it returns after the last; may be nil.
 	Enter func() (leave func())
-	// Doubtful returns why nothing more may be run by this program; Doubt notes a reason. Nil: there are none.
+	// Doubtful returns why this program may run nothing more, and Doubt notes a reason. Nil: it always may.
 	Doubtful func() error
 	Doubt    func(form string, values ...any)
 
@@ -77,7 +77,7 @@ type Runner struct {
 	every time.Duration // between two documents of progress
 }
 
-// every is how old a job is before its progress is first written, and the time between two writes.
+// every is how long after its first script a job's progress is first written, and the time between two writes.
 const every = 5 * time.Second
 
 // New makes a runner.
@@ -88,9 +88,10 @@ func New(c Config) *Runner {
 	return &Runner{Config: c, every: every}
 }
 
-// Serve does the job that it is called with, and answers. The context must have the deadline at which this call is
-// ended; that whoever has called goes away ends nothing. An error says that the call has failed: nothing was done,
-// unless the job has an outcome that cannot be told. What is no job has the code runner.job.
+// Serve does the job that it is called with, and answers. The context must have the deadline at which the platform ends
+// this call; its cancellation, as when the caller goes away, ends nothing. An error says that the call has failed:
+// nothing was done, or the job has an outcome that cannot be told. If the call is no job the error's code is
+// runner.job.
 func (r *Runner) Serve(ctx context.Context, call []byte) (answer []byte, err error) {
 	job, zip, err := jobs.DecodeJob(call)
 	if err != nil {
@@ -119,7 +120,7 @@ func (r *Runner) Serve(ctx context.Context, call []byte) (answer []byte, err err
 	return w.tell(w.do())
 }
 
-// Refuse answers a call with the reason why this runner does not do the job.
+// Refuse answers a call with the reason why this runner does not do the job. The error says that the call is no job.
 func (r *Runner) Refuse(call []byte, why error) ([]byte, error) {
 	job, _, err := jobs.DecodeJob(call)
 	if err != nil {

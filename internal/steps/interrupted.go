@@ -44,6 +44,32 @@ func (j Job) Interrupted(ended []evidence.Step) Outcome {
 	return o
 }
 
+// Unheard is the outcome of a job that is never heard of again, after it was told that the steps of these records had
+// ended: any of those after them may have begun since, and ended.
+func (j Job) Unheard(ended []evidence.Step) Outcome {
+	o := j.Interrupted(ended)
+	lists := [][]evidence.Step{o.Steps}
+	if o.Rollback != nil {
+		lists = [][]evidence.Step{o.Rollback.Steps}
+	}
+	for _, list := range lists {
+		first := slices.IndexFunc(list, func(s evidence.Step) bool { return s.Status == evidence.StepInterrupted })
+		for i := range list {
+			if s := &list[i]; first >= 0 && i > first && s.Status == evidence.StepNotRun && j.mayRun(*s) {
+				s.Status, s.Attempts = evidence.StepInterrupted, 1
+			}
+		}
+	}
+	return o
+}
+
+// mayRun reports whether a record is that of a script that is to be run.
+func (j Job) mayRun(s evidence.Step) bool {
+	return isUndo(s) || slices.ContainsFunc(j.Plan, func(p Step) bool {
+		return p.Name == s.Name && string(p.Phase) == s.Phase && p.Do == Run
+	})
+}
+
 // isUndo reports whether a record is that of an undo script.
 func isUndo(s evidence.Step) bool { return s.Phase == string(phaseRollback) }
 

@@ -125,6 +125,9 @@ type Outcome struct {
 type Journal struct {
 	// Begins is called before a step begins. If it returns an error, the step fails without being started.
 	Begins func(context.Context, Beginning) error
+	// Started is called with the record and the number of a step of which it is known by then that it began; nil:
+	// nobody wants to know.
+	Started func(evidence.Step, int)
 	// Ended is called with the record and the log of a step that began and has ended.
 	Ended func(evidence.Step, Log)
 	// Tolerated is called for a failure after which the job goes on.

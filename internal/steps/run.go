@@ -90,6 +90,9 @@ func (r *run) step(ctx context.Context, number int, s script) (evidence.Step, er
 		_ = log.file.Close() // it is empty
 		return record, err
 	}
+	if r.journal.Started != nil {
+		r.journal.Started(record, number)
+	}
 	var failure error
 	for {
 		failure = r.attempt(ctx, number, s, log, &record)

@@ -37,7 +37,7 @@ func flags(t *testing.T, args ...string) stackFlags {
 func TestFlags(t *testing.T) {
 	var o local.Options
 	err := flags(t, "--config", "A=1", "--config", "B=x=y").settle(&o)
-	if diff := cmp.Diff(map[string]string{"A": "1", "B": "x=y"}, o.Settings); diff != "" || err != nil {
+	if diff := cmp.Diff(map[string]string{"A": "1", "B": "x=y"}, o.Settings); diff != "" || err != nil || o.Runner == nil {
 		t.Errorf("%v, settings (-want +got):\n%s", err, diff)
 	}
 	var apart local.Options
@@ -46,8 +46,9 @@ func TestFlags(t *testing.T) {
 		!maps.Equal(apart.Settings, map[string]string{"A": "1"}) {
 		t.Errorf("%v, %+v", err, apart)
 	}
-	if err := flags(t, "--runner", "here").settle(&o); err != nil || o.Runner != nil {
-		t.Errorf("%v, a runner %+v", err, o.Runner)
+	var here local.Options
+	if err := flags(t, "--runner", "here").settle(&here); err != nil || here.Runner != nil {
+		t.Errorf("%v, a runner %+v", err, here.Runner)
 	}
 	for _, args := range []string{
 		"--timeout 1s", "--timeout 2h", "--detached-timeout 2h", "--memory 64", "--memory 4096", "--config A",

@@ -46,7 +46,7 @@ const (
 )
 
 // defaultRunner is where steps run unless --runner says it.
-const defaultRunner = runnerHere
+const defaultRunner = runnerFunction
 
 func (f *stackFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
