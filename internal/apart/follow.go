@@ -227,7 +227,7 @@ func (f *following) over(ctx context.Context) (steps.Outcome, error) {
 	if f.refused == nil {
 		f.refused = problem.New(problem.Problem{
 			Code: "step.interrupted", Where: f.record.ID,
-			Message: "the runner began the job, and nothing was heard of its end until it was over",
+			Message: "the job may have begun, and nothing was heard of its end until its time was over",
 			Hint: "see the runner's log and which parts took effect; then send rerun_of or resume_from with a " +
 				"reason",
 		}, nil)
