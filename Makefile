@@ -21,7 +21,7 @@ GOVULNCHECK = $(GO) run golang.org/x/vuln/cmd/govulncheck@v1.5.0
 GOSEC       = $(GO) run github.com/securego/gosec/v2/cmd/gosec@v2.29.0 -quiet -exclude=G304 -exclude-dir=testdata
 SCALIBR     = $(GO) run github.com/google/osv-scalibr/binary/scalibr@v0.5.3
 
-.PHONY: build check lint test vet fmt staticcheck gosec tidy vuln secrets cross fuzz bench image smoke image-test dist sbom build-spec-test no-landlock chaos simulate help quick shellcheck way
+.PHONY: build check lint test vet fmt staticcheck gosec tidy vuln secrets cross fuzz bench image smoke image-test dist sbom build-spec-test no-landlock apart chaos simulate help quick shellcheck way
 
 build: ## both binaries, static and stripped, side by side
 	scripts/build.sh $(BIN)/ . ./cmd/cemli
@@ -100,6 +100,9 @@ dist: ## archives of the command line, the stack's zip, checksums
 sbom: ## what the image contains
 	mkdir -p $(DIST)
 	scripts/sbom.sh $(IMAGE) $(DIST)/sbom.cdx.json $(SCALIBR)
+
+apart: ## tests of runs, with every run's steps in a runner
+	CEMLI_TEST_APART=1 $(GO) test -count=1 -timeout 20m $(TESTFLAGS) ./executor
 
 no-landlock: ## tests as on kernels with no Landlock, and its first ABIs
 	scripts/other-kernels.sh

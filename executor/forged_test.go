@@ -24,7 +24,24 @@ type forger struct {
 	t   *testing.T
 	o   *office
 	job jobs.Job
+	// view is the jobs bucket as the executor reads it.
+	view *view
 }
+
+// view is a bucket that is read as another one from some time on.
+type view struct {
+	store.Bucket
+	now atomic.Pointer[store.Bucket]
+}
+
+func (v *view) Get(ctx context.Context, name string, o store.GetOptions) (io.ReadCloser, store.Info, error) {
+	if now := v.now.Load(); now != nil {
+		return (*now).Get(ctx, name, o)
+	}
+	return v.Bucket.Get(ctx, name, o)
+}
+
+func (f *forger) sees(as store.Bucket) { f.view.now.Store(&as) }
 
 // forged has a package's job done by a forger, and returns the result.
 func forged(t *testing.T, does func(f *forger) (answer []byte, err error)) (*bench, evidence.Result) {
@@ -39,12 +56,14 @@ func forgedWithin(
 	t.Helper()
 	b := newBench(t)
 	o := b.apart()
+	view := &view{Bucket: o.jobs}
+	o.desk.Jobs = view
 	o.deliver = func(_ context.Context, call []byte) ([]byte, error) {
 		job, _, err := jobs.DecodeJob(call)
 		if err != nil {
 			return nil, err
 		}
-		return does(&forger{t, o, job})
+		return does(&forger{t, o, job, view})
 	}
 	info := b.upload("sample-1.0.0.zip", pack(t, files{"steps/1.sh": "echo one", "steps/2.sh": "echo two"}),
 		store.PutOptions{})
@@ -409,7 +428,7 @@ func TestObjectsWithoutEnd(t *testing.T) {
 	) {
 		var read atomic.Int64
 		b, r := forged(t, func(f *forger) ([]byte, error) {
-			f.o.desk.Jobs = endless{f.o.jobs, func(name string) bool { return strings.Contains(name, c.of) }, &read}
+			f.sees(endless{f.o.jobs, func(name string) bool { return strings.Contains(name, c.of) }, &read})
 			f.begins(f.job.Job)
 			f.progresses()
 			o := f.lies()
@@ -474,7 +493,7 @@ func TestAnAnswerWhileTheMailboxCannotBeRead(t *testing.T) {
 		down.Store(1)
 		f.begins(f.job.Job)
 		o := f.lies()
-		f.o.desk.Jobs = blind{f.o.jobs, &down}
+		f.sees(blind{f.o.jobs, &down})
 		return f.answers(f.encode(o))
 	})
 	if r.Status != evidence.StatusSuccess {

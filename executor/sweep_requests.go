@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"cemli-executor/internal/apart"
 	"cemli-executor/internal/claim"
 )
 
@@ -103,8 +104,8 @@ func (s *sweeping) waits(ctx context.Context, claimed *claim.Held) (bool, error)
 	return g.Waits(claimed.Key), nil
 }
 
-// glance is how long a sweep looks at a run whose steps are apart.
-const glance = 5 * time.Second
+// glance is how long a sweep looks at a run whose steps are apart, with the time that is kept for a last look.
+const glance = 5*time.Second + apart.LastLook
 
 // attend looks at a run whose steps are apart and that no invocation stays with. If its runner has not ended, another
 // invocation is asked to stay with it; where there is none, the next sweep looks again.

@@ -182,11 +182,14 @@ func (f *following) look(ctx context.Context) *end {
 // collect takes the outcome that is in the mailbox, and reports whether there is one. The error says that it could not
 // be read, which is logged.
 func (f *following) collect(ctx context.Context) (ended *end, there bool, err error) {
+	if f.refused != nil {
+		return nil, true, nil
+	}
 	doc, err := f.came, error(nil)
 	if doc == nil {
 		doc, err = f.get(ctx, jobs.MailOutcome, jobs.MaxOutcome)
 	}
-	if err == nil && doc != nil && f.refused == nil {
+	if err == nil && doc != nil {
 		ended, err = f.take(ctx, doc)
 	}
 	if err != nil {
@@ -234,6 +237,9 @@ func (f *following) over(ctx context.Context) (steps.Outcome, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, LastLook)
 	defer cancel()
+	if err := f.listen(ctx); err != nil { // what was said since the last look
+		return steps.Outcome{}, err
+	}
 	f.takeLogs(ctx, each(f.said.Steps), true)
 	return f.hidden(f.job.Unheard(f.said.Steps)), f.refused
 }
