@@ -28,6 +28,7 @@ type post struct {
 // simBox is a mailbox that was made.
 type simBox struct {
 	id      string
+	made    time.Time
 	until   time.Time
 	ended   bool
 	unheard bool // whoever wanted to make or to end it had no answer
@@ -89,7 +90,7 @@ func (i *invocation) newMailbox(ctx context.Context, until time.Time) (apart.Mai
 	var box *simBox
 	err := i.schedule(ctx, "make", "jobs/mailbox", func() error {
 		box = &simBox{
-			id: fmt.Sprintf("%032x", len(w.post.boxes)+1), until: until, unheard: true,
+			id: fmt.Sprintf("%032x", len(w.post.boxes)+1), made: time.Now(), until: until, unheard: true,
 			users: map[*invocation]bool{i: true},
 		}
 		w.post.boxes = append(w.post.boxes, box)

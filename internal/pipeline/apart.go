@@ -177,3 +177,16 @@ func (r *found) nameStored() {
 		}
 	}
 }
+
+// acceptNext accepts the next attempt of a run apart that ended with a result, if there is one to be. It returns false if
+// that has failed: then the next sweep does it, and what follows.
+func (r *acquired) acceptNext(ctx context.Context, ended evidence.Result) bool {
+	if r.away() == nil || ended.Cancelled != nil || !r.exec.Follower.MayRepeat(r.claim, string(ended.Status)) {
+		return true
+	}
+	err := r.claim.AcceptNext(ctx)
+	if err != nil {
+		r.log.Error("the next attempt could not be accepted; the next sweep does it", "error", err.Error())
+	}
+	return err == nil
+}
