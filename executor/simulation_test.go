@@ -20,6 +20,7 @@ import (
 
 var (
 	simSeed = flag.Uint64("sim.seed", 0, "replay this history of the simulation")
+	simLog  = flag.String("sim.log", "", "write what happened in histories that break a promise into this folder")
 	simTime = flag.Duration("sim.time", 0, "simulate histories that nobody has seen for so long; 0: the recorded set")
 )
 
@@ -305,45 +306,49 @@ func seeds(t *testing.T, from uint64, s scenario, done func(played int64, w *wor
 // TestSimulation holds production's own code to its promises under everything that can go wrong.
 // A history that breaks one prints its seed, with which -sim.seed plays it again.
 func TestSimulation(t *testing.T) {
+	total := hold(t, scenario{}, recorded)
+	if total.steps == 0 || total.crashes == 0 || total.cancelled.before == 0 || total.cancelled.within == 0 {
+		t.Error("nothing was executed or cancelled, or nothing went wrong")
+	}
+}
+
+// tally is what histories were, all together.
+type tally struct {
+	ledger
+	post post
+}
+
+// hold plays histories, and wants none to break a promise. It returns what they were, all together.
+func hold(t *testing.T, s scenario, set int64) (total tally) {
+	t.Helper()
 	if *simSeed != 0 {
-		w := simulate(t, *simSeed, scenario{})
+		w := simulate(t, *simSeed, s)
 		t.Logf("%d operations, %d crashes; %d uploads, %d results", w.operations, w.crashes, len(w.uploads), w.results)
 		for _, v := range w.violations {
 			t.Error(v)
 		}
-		return
+		t.SkipNow()
 	}
 	var mu sync.Mutex
-	var total ledger
-	var violations, uploads int
 	start := time.Now()
 	var histories int64
+	violations, uploads := 0, 0
 	from := uint64(0)
 	if *simTime > 0 {
 		from = rand.Uint64() >> 16
 		t.Logf("the seeds begin with %d", from+1)
 	}
-	seeds(t, from, scenario{}, func(played int64, w *world) bool {
+	seeds(t, from, s, func(played int64, w *world) bool {
 		mu.Lock()
 		defer mu.Unlock()
 		histories = max(histories, played)
-		total.operations += w.operations
-		total.crashes += w.crashes
-		total.invocations += w.invocations
-		total.duplicates += w.duplicates
-		total.results += w.results
-		total.steps += w.steps
-		total.refusals += w.refusals
-		total.cancelled.before += w.cancelled.before
-		total.cancelled.within += w.cancelled.within
+		total.add(&w.ledger)
+		total.post.add(&w.post)
 		uploads += len(w.uploads)
 		violations += len(w.violations)
-		if len(w.violations) > 0 {
-			t.Errorf("-sim.seed %s:\n\t%s", w.t.Name()[strings.LastIndex(w.t.Name(), "/")+1:],
-				strings.Join(w.violations, "\n\t"))
-		}
+		w.tell(t)
 		if *simTime == 0 {
-			return violations > 0 || histories >= recorded
+			return violations > 0 || histories >= set
 		}
 		return violations > 0 || time.Since(start) > *simTime
 	})
@@ -353,8 +358,20 @@ func TestSimulation(t *testing.T) {
 		histories, float64(histories)/time.Since(start).Minutes(), total.operations, total.crashes, total.invocations,
 		uploads, total.duplicates,
 		total.steps, total.refusals, total.results, total.cancelled.before, total.cancelled.within, violations)
-	if total.steps == 0 || total.crashes == 0 || total.cancelled.before == 0 || total.cancelled.within == 0 {
-		t.Error("nothing was executed or cancelled, or nothing went wrong")
+	return total
+}
+
+// tell says which promises a history has broken.
+func (w *world) tell(t *testing.T) {
+	if len(w.violations) == 0 {
+		return
+	}
+	seed, broken := w.t.Name()[strings.LastIndex(w.t.Name(), "/")+1:], strings.Join(w.violations, "\n\t")
+	t.Errorf("-sim.seed %s:\n\t%s", seed, broken)
+	if *simLog != "" {
+		if err := os.WriteFile(*simLog+"/"+seed, []byte(w.happened.String()+broken+"\n"), 0o600); err != nil {
+			t.Error(err)
+		}
 	}
 }
 
@@ -374,6 +391,16 @@ func TestEverySafeguardIsNeeded(t *testing.T) {
 		"record": {scenario{off: map[string]bool{"record": true}}, "was applied again"},
 		"todo":   {scenario{off: map[string]bool{"todo": true}}, "does not say who uploaded, and nothing is left"},
 		"watch":  {scenario{off: map[string]bool{"watch": true}, wipe: true}, "was executed as"},
+		// where steps run apart
+		"begun.json is created, withdrawn": {without("begun"), "after its job was withdrawn"},
+		"begun.json is created, twice":     {without("begun"), "in another runner than the one"},
+		"kill_at":                          {without("kill_at"), "before the end of the job"},
+		"who goes on with a run":           {without("attend"), "had stored an outcome"},
+		"the runner's word":                {without("word"), "says success, and its runner does not"},
+		"results are created":              {without("once"), "was replaced"},
+		"mailboxes are ended":              {without("mailbox"), "was not ended"},
+		"marks, apart":                     {without("marks"), "has no result"},
+		"marks are removed, apart":         {without("deletes"), "is left"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var mu sync.Mutex
@@ -413,37 +440,7 @@ func TestLostState(t *testing.T) {
 	})
 }
 
-// TestSimulationApart holds production's own code, executor and runner, to its promises where steps run apart.
-func TestSimulationApart(t *testing.T) {
-	if *simSeed != 0 {
-		w := simulate(t, *simSeed, scenario{apart: true})
-		t.Logf("%d operations; %+v", w.operations, w.post.calls)
-		if f := os.Getenv("SIM_DUMP"); f != "" {
-			dumpResult(w, f)
-		}
-		for _, v := range w.violations {
-			t.Error(v)
-		}
-		return
-	}
-	var mu sync.Mutex
-	start := time.Now()
-	from, violations := uint64(0), 0
-	if *simTime > 0 {
-		from = rand.Uint64() >> 16
-	}
-	seeds(t, from, scenario{apart: true}, func(played int64, w *world) bool {
-		mu.Lock()
-		defer mu.Unlock()
-		violations += len(w.violations)
-		if len(w.violations) > 0 {
-			os.WriteFile("/tmp/simlogs/"+w.t.Name()[strings.LastIndex(w.t.Name(), "/")+1:], []byte(w.debug.String()+strings.Join(w.violations, "\n")), 0o644)
-			t.Errorf("-sim.seed %s:\n\t%s", w.t.Name()[strings.LastIndex(w.t.Name(), "/")+1:],
-				strings.Join(w.violations, "\n\t"))
-		}
-		if *simTime == 0 {
-			return played >= 20
-		}
-		return time.Since(start) > *simTime
-	})
+// without is a world apart without a safeguard.
+func without(safeguard string) scenario {
+	return scenario{apart: true, off: map[string]bool{safeguard: true}}
 }

@@ -85,6 +85,9 @@ func (p *Place) once(
 	if err != nil {
 		return steps.Outcome{}, err
 	}
+	if end, _ := stop.Deadline(); time.Until(end) <= steps.Grace {
+		return steps.Outcome{}, steps.ErrNoTime
+	}
 	p.plan(stop, job, box)
 	call, err := p.encode(ctx)
 	if err != nil {

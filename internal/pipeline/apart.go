@@ -2,7 +2,6 @@ package pipeline
 
 import (
 	"context"
-	"errors"
 	"io"
 	"time"
 
@@ -96,8 +95,11 @@ func (r *changing) noteApart(ctx context.Context, start claim.Start) (bool, erro
 // withdrawn ends a run whose job was withdrawn: nothing of it was started.
 func (r *changing) withdrawn(ctx context.Context, by *evidence.Cancellation, why error) error {
 	ok, err := r.claim.Withdraw(context.WithoutCancel(ctx))
-	if err != nil || !ok {
-		return errors.Join(err, r.unlessTaken(ok || err != nil))
+	switch {
+	case err != nil:
+		return r.lookLater(err) // whoever does finds the job withdrawn
+	case !ok:
+		return r.unlessTaken(ok)
 	}
 	r.started, r.outcome, r.result.Steps = false, steps.Outcome{}, nil
 	if by != nil {
