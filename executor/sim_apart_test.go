@@ -66,7 +66,7 @@ func (p *post) add(q *post) {
 }
 
 // recordedApart is how many histories of runs apart the recorded set has.
-const recordedApart = 200
+const recordedApart = 150
 
 // TestSimulationApart holds executor and runner, both production's own code, to their promises where steps run apart:
 // calls are lost, late, doubled or refused, answers are lost, both are killed at every point, mailboxes do not answer

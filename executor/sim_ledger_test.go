@@ -343,6 +343,7 @@ func (w *world) ended(p *simPackage, r evidence.Result, found map[string]evidenc
 	case evidence.StatusFailed, evidence.StatusRolledBack:
 		return w.began[r.RunID] && (bad || strings.HasPrefix(p.name, "flaky") ||
 			r.Error.Code == "step.timeout" && w.slow(r) ||
+			r.Apart != nil && r.Error.Code == "step.interrupted" && w.slow(r) || // all was undone, and its runner died
 			r.Error.Code == "state.unnoted" && (w.slow(r) || w.outages != nil))
 	case evidence.StatusSkipped:
 		previous := found[r.PreviousRunID]

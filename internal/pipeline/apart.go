@@ -97,6 +97,7 @@ func (r *changing) withdrawn(ctx context.Context, by *evidence.Cancellation, why
 	ok, err := r.claim.Withdraw(context.WithoutCancel(ctx))
 	switch {
 	case err != nil:
+		r.endMailboxNow()
 		return r.lookLater(err) // whoever does finds the job withdrawn
 	case !ok:
 		return r.unlessTaken(ok)
@@ -134,6 +135,10 @@ func (r *acquired) endMailbox() {
 	if r.exec.Apart == nil || r.started && r.result.Status == evidence.StatusInProgress {
 		return
 	}
+	r.endMailboxNow()
+}
+
+func (r *found) endMailboxNow() {
 	ctx, cancel := r.perRequest(context.Background())
 	defer cancel()
 	if p := r.away(); p != nil {
