@@ -32,6 +32,7 @@ type world struct {
 	off      map[string]bool // safeguards that are switched off
 	apart    bool            // steps are run by runners
 	post     post
+	dies     killing
 	buckets  map[string]map[string]*simObject
 	writes   int
 	// versioned: the packages bucket keeps versions, by name and the newest first.
@@ -197,6 +198,13 @@ func (w *world) carryOut(o *operation) error {
 		return errGone
 	}
 	w.operations++
+	if w.dies.hits(o) {
+		if w.dies.after {
+			_ = o.effect()
+		}
+		w.crash(i)
+		return errGone
+	}
 	chance := w.random.IntN(1000)
 	if w.calm {
 		return o.effect()

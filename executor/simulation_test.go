@@ -30,8 +30,9 @@ const recorded = 800
 // scenario is what differs between histories.
 type scenario struct {
 	off   map[string]bool
-	wipe  bool // the state bucket is emptied in the middle
-	apart bool // steps are run by runners
+	wipe  bool    // the state bucket is emptied in the middle
+	apart bool    // steps are run by runners
+	dies  killing // that is all that goes wrong; zero: anything may
 }
 
 // simulate plays one history: uploads, events that come several times, late, in any order or never,
@@ -52,7 +53,11 @@ func simulate(t *testing.T, seed uint64, s scenario) (w *world) {
 		w.calm = true
 		w.sweep() // as a deployment does; from here on uploads are looked after
 		w.in(59*time.Second, func() { w.calm = false })
-		w.plan(seed, s)
+		if s.dies.at > 0 {
+			w.oneRun(s.dies)
+		} else {
+			w.plan(seed, s)
+		}
 		w.run()
 		if !s.wipe {
 			w.judge()
