@@ -405,6 +405,7 @@ func TestLimits(t *testing.T) {
 		}
 	})
 	t.Run("deadline of the invocation", func(t *testing.T) {
+		here(t, "a run has less time: its runner stores what has come of it")
 		b := newBench(t)
 		info := b.upload("sample-1.0.0.zip", pack(t, files{"steps/run.sh": "sleep 100"}), store.PutOptions{})
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
@@ -752,6 +753,7 @@ func TestNextCallIsUnaffected(t *testing.T) {
 
 // A package over the size that is held in memory is read again by ranges.
 func TestLargePackage(t *testing.T) {
+	here(t, "it is read again to be sent")
 	b := newBench(t)
 	var buf bytes.Buffer
 	w := zip.NewWriter(&buf)

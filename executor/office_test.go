@@ -109,7 +109,7 @@ func (b *bench) apart() *office {
 			if b.config.Spawn != nil {
 				o, err := b.config.Spawn(ctx, c)
 				if o.Layers == (sandbox.Layers{}) { // no process was started
-					o.Layers = confinement.Planned(sandbox.LevelBasic, true)
+					o.Start, o.Layers = time.Now(), confinement.Planned(sandbox.LevelBasic, true)
 				}
 				return o, err
 			}
