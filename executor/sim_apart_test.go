@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"testing"
 	"time"
 
 	"cemli-executor/executor"
@@ -22,12 +23,13 @@ type post struct {
 	boxes []*simBox
 	jobs  map[string]*simJob
 
-	calls, doubled, late, withdrawn, refused, lost, lateOutcomes, adopted, kills int
+	calls, doubled, late, withdrawn, refused, lost, lateOutcomes, left, kills int
 }
 
 // simBox is a mailbox that was made.
 type simBox struct {
 	id      string
+	made    time.Time
 	until   time.Time
 	ended   bool
 	unheard bool // whoever wanted to make or to end it had no answer
@@ -56,6 +58,34 @@ func (w *world) job(id string) *simJob {
 	return w.post.jobs[id]
 }
 
+// add adds up what went between executors and runners.
+func (p *post) add(q *post) {
+	p.calls, p.doubled, p.late, p.lost = p.calls+q.calls, p.doubled+q.doubled, p.late+q.late, p.lost+q.lost
+	p.refused, p.withdrawn, p.kills = p.refused+q.refused, p.withdrawn+q.withdrawn, p.kills+q.kills
+	p.lateOutcomes, p.left = p.lateOutcomes+q.lateOutcomes, p.left+q.left
+}
+
+// recordedApart is how many histories of runs apart the recorded set has.
+const recordedApart = 150
+
+// TestSimulationApart holds executor and runner, both production's own code, to their promises where steps run apart:
+// calls are lost, late, doubled or refused, answers are lost, both are killed at every point, mailboxes do not answer
+// or end, and clocks are apart.
+func TestSimulationApart(t *testing.T) {
+	p := hold(t, scenario{apart: true}, recordedApart).post
+	t.Logf("%d calls: %d refused, %d lost, %d late, %d doubled; %d runners killed, %d jobs withdrawn, %d outcomes came "+
+		"late; %d times somebody else went on with a run",
+		p.calls, p.refused, p.lost, p.late, p.doubled, p.kills, p.withdrawn, p.lateOutcomes, p.left)
+	for what, n := range map[string]int{
+		"refused": p.refused, "lost": p.lost, "late": p.late, "doubled": p.doubled, "killed": p.kills,
+		"withdrawn": p.withdrawn, "a late outcome": p.lateOutcomes, "gone on with": p.left,
+	} {
+		if n == 0 {
+			t.Errorf("nothing was %s", what)
+		}
+	}
+}
+
 // box is the mailbox with an id, or of an object.
 func (w *world) box(object string) *simBox {
 	id, _, _ := strings.Cut(object, "/")
@@ -71,6 +101,9 @@ func (w *world) goApart(c *executor.Config, i *invocation) {
 	clock := c.Clock
 	if w.off["kill_at"] && i.number%2 == 0 {
 		clock = func() time.Time { return time.Now().Add(20 * time.Minute) }
+	}
+	if w.off["attend"] && i.number%2 == 0 {
+		return // it knows nothing of runners
 	}
 	c.Runners = []executor.Runner{{Label: "default", Kind: executor.KindFunction, ID: runnerID}}
 	c.Apart = &apart.Desk{
@@ -89,7 +122,7 @@ func (i *invocation) newMailbox(ctx context.Context, until time.Time) (apart.Mai
 	var box *simBox
 	err := i.schedule(ctx, "make", "jobs/mailbox", func() error {
 		box = &simBox{
-			id: fmt.Sprintf("%032x", len(w.post.boxes)+1), until: until, unheard: true,
+			id: fmt.Sprintf("%032x", len(w.post.boxes)+1), made: time.Now(), until: until, unheard: true,
 			users: map[*invocation]bool{i: true},
 		}
 		w.post.boxes = append(w.post.boxes, box)
@@ -294,12 +327,4 @@ func (m simMail) Get(ctx context.Context, name string, offset, length int64) (io
 		return nil, store.Info{}, err
 	}
 	return m.bucket.Get(ctx, m.box.id+"/"+name, store.GetOptions{Offset: offset, Length: length})
-}
-
-func dumpResult(w *world, frag string) {
-	for name, o := range w.buckets["results"] {
-		if strings.Contains(name, frag) && strings.HasSuffix(name, "/result.json") {
-			w.t.Logf("%s", o.body)
-		}
-	}
 }

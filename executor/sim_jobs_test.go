@@ -143,8 +143,11 @@ func (w *world) judgeApart(found map[string]evidence.Result) {
 		for i := range b.users {
 			left = left || i.dead || i.undead
 		}
-		if !b.ended && (!left || time.Now().Before(b.until)) {
+		switch {
+		case !b.ended && !left:
 			w.violated("the mailbox %s was not ended", b.id)
+		case b.until.Sub(b.made) > detachedTime+2*time.Minute+time.Hour: // some clocks are wrong
+			w.violated("the mailbox %s can be used until %s", b.id, b.until)
 		}
 	}
 	for id, r := range found {
@@ -160,4 +163,11 @@ func (w *world) judgeApart(found map[string]evidence.Result) {
 }
 
 // odd reports whether the runner of a run may have taken it for later than it was, or was called late.
-func (w *world) odd(r evidence.Result) bool { return r.Apart != nil && w.job(r.Apart.Job).odd }
+func (w *world) odd(r evidence.Result) bool {
+	for _, j := range w.post.jobs {
+		if j.runID == r.RunID && j.odd {
+			return true
+		}
+	}
+	return false
+}

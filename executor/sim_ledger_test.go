@@ -63,6 +63,7 @@ type ledger struct {
 	announced  map[string]int
 	deeds      map[string]*deed     // by run id and script
 	leases     map[string]time.Time // of claims, by run id
+	holders    map[string]string    // of claims of runs apart, by job
 	entries    []simEntry           // of the write log
 	answers    []evidence.Result
 	model
@@ -89,8 +90,17 @@ func newLedger() ledger {
 		model:  newModel(), fences: map[string]int64{}, places: map[string]claim.Place{}, byHand: map[string]bool{},
 		late: map[string]bool{}, announced: map[string]int{},
 		cancelled: cancels{runs: map[string]bool{}, objects: map[string]bool{}},
-		deeds:     map[string]*deed{}, leases: map[string]time.Time{},
+		deeds:     map[string]*deed{}, leases: map[string]time.Time{}, holders: map[string]string{},
 	}
+}
+
+// add adds up what happened in histories.
+func (l *ledger) add(m *ledger) {
+	l.operations, l.crashes, l.invocations = l.operations+m.operations, l.crashes+m.crashes, l.invocations+m.invocations
+	l.duplicates, l.results, l.steps = l.duplicates+m.duplicates, l.results+m.results, l.steps+m.steps
+	l.refusals += m.refusals
+	l.cancelled.before += m.cancelled.before
+	l.cancelled.within += m.cancelled.within
 }
 
 func (w *world) violated(format string, args ...any) {
@@ -218,6 +228,12 @@ func (w *world) marked(key string, request executor.Request) {
 // claimed notes the lease of a claim, and the place that it gives to what a person asked for: whoever accepts a
 // request and dies may have found another time for it than the one who claims it.
 func (w *world) claimed(c claim.Claim) {
+	if c.Apart != nil {
+		if h := w.holders[c.Apart.Job]; h != "" && h != c.Holder {
+			w.post.left++
+		}
+		w.holders[c.Apart.Job] = c.Holder
+	}
 	w.leases[c.RunID] = c.Lease
 	if place, ok := w.places[c.Key]; ok && w.byHand[c.Key] && !c.Uploaded.IsZero() {
 		place.Created = c.Uploaded
@@ -327,6 +343,7 @@ func (w *world) ended(p *simPackage, r evidence.Result, found map[string]evidenc
 	case evidence.StatusFailed, evidence.StatusRolledBack:
 		return w.began[r.RunID] && (bad || strings.HasPrefix(p.name, "flaky") ||
 			r.Error.Code == "step.timeout" && w.slow(r) ||
+			r.Apart != nil && r.Error.Code == "step.interrupted" && w.slow(r) || // all was undone, and its runner died
 			r.Error.Code == "state.unnoted" && (w.slow(r) || w.outages != nil))
 	case evidence.StatusSkipped:
 		previous := found[r.PreviousRunID]
@@ -358,6 +375,9 @@ func (w *world) slow(r evidence.Result) bool {
 	}
 	if w.odd(r) {
 		return true // its runner had less time left, or thought so
+	}
+	if w.apart {
+		most -= most / 3 // its runner starts, and stores
 	}
 	return r.Steps[0].Start != nil && r.End.Sub(*r.Steps[0].Start)+maxSkew > most // its clock is not the world's
 }

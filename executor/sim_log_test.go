@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -93,8 +92,8 @@ func (w *world) judgeRequesters(found map[string]evidence.Result) {
 
 // logger is where an invocation logs: nowhere, unless one history is looked at.
 func (i *invocation) logger() *slog.Logger {
-	if os.Getenv("SIM_LOG") != "" {
-		return slog.New(slog.NewTextHandler(&i.world.debug, nil)).With("invocation", i.number)
+	if *simLog != "" {
+		return slog.New(slog.NewTextHandler(&i.world.happened, nil)).With("invocation", i.number)
 	}
 	if *simSeed == 0 || !testing.Verbose() {
 		return slog.New(slog.DiscardHandler)

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"cemli-executor/internal/jobs"
 	"cemli-executor/internal/store"
 )
 
@@ -83,6 +84,9 @@ func (b simBucket) info(name string, o *simObject) store.Info {
 	if b.by.world.off["clock"] && b.name == "state" {
 		info.Created = time.Time{}
 	}
+	if b.by.world.off["kill_at"] && strings.HasSuffix(name, "/"+jobs.MailClock) {
+		info.Created = info.Created.Add(20 * time.Minute)
+	}
 	return info
 }
 
@@ -115,7 +119,7 @@ func (b simBucket) Put(
 	return call(ctx, b, "put", name, func(objects map[string]*simObject) (store.Info, error) {
 		o := objects[name]
 		switch {
-		case w.off["conditions"] && b.name == "state":
+		case w.off["conditions"] && b.name == "state", w.off["once"] && b.name == "results":
 		case opts.IfNoneMatch && o != nil:
 			return store.Info{}, b.fail(store.ErrExists, "put", name)
 		case opts.IfMatch != "" && o == nil:
@@ -138,7 +142,9 @@ func (b simBucket) Delete(ctx context.Context, name, ifMatch string) error {
 		case ifMatch != "" && ifMatch != o.etag:
 			return struct{}{}, b.fail(store.ErrChanged, "delete", name)
 		}
-		b.by.world.remove(b.name, name)
+		if !b.by.world.off["deletes"] || !strings.HasPrefix(name, "open/") {
+			b.by.world.remove(b.name, name)
+		}
 		return struct{}{}, nil
 	})
 	return err

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -26,15 +25,16 @@ import (
 // anything at a time, and a generator of random numbers decides which, and what goes wrong, so that
 // a seed is a whole history that can be had again.
 type world struct {
-	t       *testing.T
-	random  *rand.Rand
-	dir     string
-	debug   testkit.Buffer
-	off     map[string]bool // safeguards that are switched off
-	apart   bool            // steps are run by runners
-	post    post
-	buckets map[string]map[string]*simObject
-	writes  int
+	t        *testing.T
+	random   *rand.Rand
+	dir      string
+	happened testkit.Buffer  // with -sim.log
+	off      map[string]bool // safeguards that are switched off
+	apart    bool            // steps are run by runners
+	post     post
+	dies     killing
+	buckets  map[string]map[string]*simObject
+	writes   int
 	// versioned: the packages bucket keeps versions, by name and the newest first.
 	versioned bool
 	kept      map[string][]*simObject
@@ -179,8 +179,8 @@ func (w *world) step() {
 	if err != nil && o.op == "get" && strings.HasPrefix(o.what, "jobs/") && !errors.Is(err, store.ErrNotFound) {
 		o.by.blind = time.Now()
 	}
-	if os.Getenv("SIM_LOG") != "" {
-		fmt.Fprintf(&w.debug, "%s %3d %-13s %s %v\n", time.Now().Format("15:04:05"), o.by.number, o.op, o.what, err)
+	if *simLog != "" {
+		fmt.Fprintf(&w.happened, "%s %3d %-13s %s %v\n", time.Now().Format("15:04:05"), o.by.number, o.op, o.what, err)
 	}
 	if *simSeed != 0 && testing.Verbose() {
 		w.t.Logf("%s %3d %-13s %s %v", time.Now().Format("15:04:05"), o.by.number, o.op, o.what, err)
@@ -198,6 +198,13 @@ func (w *world) carryOut(o *operation) error {
 		return errGone
 	}
 	w.operations++
+	if w.dies.hits(o) {
+		if w.dies.after {
+			_ = o.effect()
+		}
+		w.crash(i)
+		return errGone
+	}
 	chance := w.random.IntN(1000)
 	if w.calm {
 		return o.effect()

@@ -20,6 +20,7 @@ import (
 
 var (
 	simSeed = flag.Uint64("sim.seed", 0, "replay this history of the simulation")
+	simLog  = flag.String("sim.log", "", "write what happened in histories that break a promise into this folder")
 	simTime = flag.Duration("sim.time", 0, "simulate histories that nobody has seen for so long; 0: the recorded set")
 )
 
@@ -29,8 +30,9 @@ const recorded = 800
 // scenario is what differs between histories.
 type scenario struct {
 	off   map[string]bool
-	wipe  bool // the state bucket is emptied in the middle
-	apart bool // steps are run by runners
+	wipe  bool    // the state bucket is emptied in the middle
+	apart bool    // steps are run by runners
+	dies  killing // that is all that goes wrong; zero: anything may
 }
 
 // simulate plays one history: uploads, events that come several times, late, in any order or never,
@@ -51,7 +53,11 @@ func simulate(t *testing.T, seed uint64, s scenario) (w *world) {
 		w.calm = true
 		w.sweep() // as a deployment does; from here on uploads are looked after
 		w.in(59*time.Second, func() { w.calm = false })
-		w.plan(seed, s)
+		if s.dies.at > 0 {
+			w.oneRun(s.dies)
+		} else {
+			w.plan(seed, s)
+		}
 		w.run()
 		if !s.wipe {
 			w.judge()
@@ -305,45 +311,49 @@ func seeds(t *testing.T, from uint64, s scenario, done func(played int64, w *wor
 // TestSimulation holds production's own code to its promises under everything that can go wrong.
 // A history that breaks one prints its seed, with which -sim.seed plays it again.
 func TestSimulation(t *testing.T) {
+	total := hold(t, scenario{}, recorded)
+	if total.steps == 0 || total.crashes == 0 || total.cancelled.before == 0 || total.cancelled.within == 0 {
+		t.Error("nothing was executed or cancelled, or nothing went wrong")
+	}
+}
+
+// tally is what histories were, all together.
+type tally struct {
+	ledger
+	post post
+}
+
+// hold plays histories, and wants none to break a promise. It returns what they were, all together.
+func hold(t *testing.T, s scenario, set int64) (total tally) {
+	t.Helper()
 	if *simSeed != 0 {
-		w := simulate(t, *simSeed, scenario{})
+		w := simulate(t, *simSeed, s)
 		t.Logf("%d operations, %d crashes; %d uploads, %d results", w.operations, w.crashes, len(w.uploads), w.results)
 		for _, v := range w.violations {
 			t.Error(v)
 		}
-		return
+		t.SkipNow()
 	}
 	var mu sync.Mutex
-	var total ledger
-	var violations, uploads int
 	start := time.Now()
 	var histories int64
+	violations, uploads := 0, 0
 	from := uint64(0)
 	if *simTime > 0 {
 		from = rand.Uint64() >> 16
 		t.Logf("the seeds begin with %d", from+1)
 	}
-	seeds(t, from, scenario{}, func(played int64, w *world) bool {
+	seeds(t, from, s, func(played int64, w *world) bool {
 		mu.Lock()
 		defer mu.Unlock()
 		histories = max(histories, played)
-		total.operations += w.operations
-		total.crashes += w.crashes
-		total.invocations += w.invocations
-		total.duplicates += w.duplicates
-		total.results += w.results
-		total.steps += w.steps
-		total.refusals += w.refusals
-		total.cancelled.before += w.cancelled.before
-		total.cancelled.within += w.cancelled.within
+		total.add(&w.ledger)
+		total.post.add(&w.post)
 		uploads += len(w.uploads)
 		violations += len(w.violations)
-		if len(w.violations) > 0 {
-			t.Errorf("-sim.seed %s:\n\t%s", w.t.Name()[strings.LastIndex(w.t.Name(), "/")+1:],
-				strings.Join(w.violations, "\n\t"))
-		}
+		w.tell(t)
 		if *simTime == 0 {
-			return violations > 0 || histories >= recorded
+			return violations > 0 || histories >= set
 		}
 		return violations > 0 || time.Since(start) > *simTime
 	})
@@ -353,8 +363,20 @@ func TestSimulation(t *testing.T) {
 		histories, float64(histories)/time.Since(start).Minutes(), total.operations, total.crashes, total.invocations,
 		uploads, total.duplicates,
 		total.steps, total.refusals, total.results, total.cancelled.before, total.cancelled.within, violations)
-	if total.steps == 0 || total.crashes == 0 || total.cancelled.before == 0 || total.cancelled.within == 0 {
-		t.Error("nothing was executed or cancelled, or nothing went wrong")
+	return total
+}
+
+// tell says which promises a history has broken.
+func (w *world) tell(t *testing.T) {
+	if len(w.violations) == 0 {
+		return
+	}
+	seed, broken := w.t.Name()[strings.LastIndex(w.t.Name(), "/")+1:], strings.Join(w.violations, "\n\t")
+	t.Errorf("-sim.seed %s:\n\t%s", seed, broken)
+	if *simLog != "" {
+		if err := os.WriteFile(*simLog+"/"+seed, []byte(w.happened.String()+broken+"\n"), 0o600); err != nil {
+			t.Error(err)
+		}
 	}
 }
 
@@ -365,21 +387,32 @@ func TestEverySafeguardIsNeeded(t *testing.T) {
 	for name, c := range map[string]struct {
 		scenario scenario
 		want     string
+		from     uint64 // where one is near
 	}{
-		"conditions": {scenario{off: map[string]bool{"conditions": true}}, "was executed "},
+		"conditions": {scenario: scenario{off: map[string]bool{"conditions": true}}, want: "was executed "},
 		// leases that have ended for some
-		"clock":  {scenario{off: map[string]bool{"clock": true}}, "both in the group"},
-		"fence":  {scenario{off: map[string]bool{"fence": true}}, "went on after"},
-		"marks":  {scenario{off: map[string]bool{"marks": true}}, "the claim of "},
-		"record": {scenario{off: map[string]bool{"record": true}}, "was applied again"},
-		"todo":   {scenario{off: map[string]bool{"todo": true}}, "does not say who uploaded, and nothing is left"},
-		"watch":  {scenario{off: map[string]bool{"watch": true}, wipe: true}, "was executed as"},
+		"clock":  {scenario: scenario{off: map[string]bool{"clock": true}}, want: "both in the group"},
+		"fence":  {scenario: scenario{off: map[string]bool{"fence": true}}, want: "went on after"},
+		"marks":  {scenario: scenario{off: map[string]bool{"marks": true}}, want: "the claim of "},
+		"record": {scenario: scenario{off: map[string]bool{"record": true}}, want: "was applied again"},
+		"todo":   {scenario: scenario{off: map[string]bool{"todo": true}}, want: "does not say who uploaded, and nothing is left"},
+		"watch":  {scenario: scenario{off: map[string]bool{"watch": true}, wipe: true}, want: "was executed as"},
+		// where steps run apart
+		"begun.json is created, withdrawn": {scenario: without("begun"), want: "after its job was withdrawn"},
+		"begun.json is created, twice":     {scenario: without("begun"), want: "in another runner than the one"},
+		"kill_at":                          {scenario: without("kill_at"), want: "before the end of the job", from: 258},
+		"who goes on with a run":           {scenario: without("attend"), want: "had stored an outcome"},
+		"the runner's word":                {scenario: without("word"), want: "says success, and its runner does not"},
+		"results are created":              {scenario: without("once"), want: "was replaced"},
+		"mailboxes are ended":              {scenario: without("mailbox"), want: "was not ended"},
+		"marks, apart":                     {scenario: without("marks"), want: "has no result"},
+		"marks are removed, apart":         {scenario: without("deletes"), want: "is left"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var mu sync.Mutex
 			found := ""
 			var histories int64
-			seeds(t, 1_000_000, c.scenario, func(played int64, w *world) bool {
+			seeds(t, 1_000_000+c.from, c.scenario, func(played int64, w *world) bool {
 				mu.Lock()
 				defer mu.Unlock()
 				histories = played
@@ -413,37 +446,7 @@ func TestLostState(t *testing.T) {
 	})
 }
 
-// TestSimulationApart holds production's own code, executor and runner, to its promises where steps run apart.
-func TestSimulationApart(t *testing.T) {
-	if *simSeed != 0 {
-		w := simulate(t, *simSeed, scenario{apart: true})
-		t.Logf("%d operations; %+v", w.operations, w.post.calls)
-		if f := os.Getenv("SIM_DUMP"); f != "" {
-			dumpResult(w, f)
-		}
-		for _, v := range w.violations {
-			t.Error(v)
-		}
-		return
-	}
-	var mu sync.Mutex
-	start := time.Now()
-	from, violations := uint64(0), 0
-	if *simTime > 0 {
-		from = rand.Uint64() >> 16
-	}
-	seeds(t, from, scenario{apart: true}, func(played int64, w *world) bool {
-		mu.Lock()
-		defer mu.Unlock()
-		violations += len(w.violations)
-		if len(w.violations) > 0 {
-			os.WriteFile("/tmp/simlogs/"+w.t.Name()[strings.LastIndex(w.t.Name(), "/")+1:], []byte(w.debug.String()+strings.Join(w.violations, "\n")), 0o644)
-			t.Errorf("-sim.seed %s:\n\t%s", w.t.Name()[strings.LastIndex(w.t.Name(), "/")+1:],
-				strings.Join(w.violations, "\n\t"))
-		}
-		if *simTime == 0 {
-			return played >= 20
-		}
-		return time.Since(start) > *simTime
-	})
+// without is a world apart without a safeguard.
+func without(safeguard string) scenario {
+	return scenario{apart: true, off: map[string]bool{safeguard: true}}
 }

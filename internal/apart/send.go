@@ -49,13 +49,15 @@ func (p *Place) Run(ctx context.Context, job steps.Job, journal steps.Journal) (
 			cancel() // this program is being stopped
 		}
 	})()
-	pause := time.Second
+	end, _ := stop.Deadline()
+	pause, half := time.Second, time.Now().Add(time.Until(end)/2)
 	for try := 1; ; try++ {
 		outcome, err := p.once(ctx, stop, job, journal)
 		if err != nil && try > 1 && !p.sent {
 			err = fmt.Errorf("%w: %w", ErrWithdrawn, err) // nothing was sent since
 		}
-		again := errors.Is(err, ErrWithdrawn) && codes.OfError(err).Retried && try < tries && !p.stopped
+		again := errors.Is(err, ErrWithdrawn) && codes.OfError(err).Retried && try < tries && !p.stopped &&
+			time.Now().Before(half) // else an invocation with more time is to do it
 		if !again || !wait(stop, pause) {
 			return outcome, err
 		}
@@ -88,6 +90,9 @@ func (p *Place) once(
 	box, err := p.box.wait(ctx)
 	if err != nil {
 		return steps.Outcome{}, err
+	}
+	if end, _ := stop.Deadline(); time.Until(end) <= steps.Grace {
+		return steps.Outcome{}, steps.ErrNoTime
 	}
 	p.plan(stop, job, box)
 	call, err := p.encode(ctx)

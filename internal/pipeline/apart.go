@@ -2,7 +2,6 @@ package pipeline
 
 import (
 	"context"
-	"errors"
 	"io"
 	"time"
 
@@ -80,8 +79,12 @@ func (r *changing) noteApart(ctx context.Context, start claim.Start) (bool, erro
 // withdrawn ends a run whose job was withdrawn: nothing of it was started.
 func (r *changing) withdrawn(ctx context.Context, by *evidence.Cancellation, why error) error {
 	ok, err := r.claim.Withdraw(context.WithoutCancel(ctx))
-	if err != nil || !ok {
-		return errors.Join(err, r.unlessTaken(ok || err != nil))
+	switch {
+	case err != nil:
+		r.endMailboxNow()
+		return r.lookLater(err) // whoever does finds the job withdrawn
+	case !ok:
+		return r.unlessTaken(ok)
 	}
 	r.started, r.outcome, r.result.Steps = false, steps.Outcome{}, nil
 	if by != nil {
@@ -116,6 +119,10 @@ func (r *acquired) endMailbox() {
 	if r.exec.Apart == nil || r.started && r.result.Status == evidence.StatusInProgress {
 		return
 	}
+	r.endMailboxNow()
+}
+
+func (r *found) endMailboxNow() {
 	ctx, cancel := r.perRequest(context.Background())
 	defer cancel()
 	if p := r.away(); p != nil {
@@ -135,4 +142,17 @@ func (r *changing) cancelledBefore(ctx context.Context) *evidence.Cancellation {
 		r.log.Error("who has cancelled the run could not be read", "error", err.Error())
 	}
 	return progress.Cancellation(found)
+}
+
+// acceptNext accepts the next attempt of a run apart that ended with a result, if there is one to be. It returns false if
+// that has failed: then the next sweep does it, and what follows.
+func (r *acquired) acceptNext(ctx context.Context, ended evidence.Result) bool {
+	if r.away() == nil || ended.Cancelled != nil || !r.exec.Follower.MayRepeat(r.claim, string(ended.Status)) {
+		return true
+	}
+	err := r.claim.AcceptNext(ctx)
+	if err != nil {
+		r.log.Error("the next attempt could not be accepted; the next sweep does it", "error", err.Error())
+	}
+	return err == nil
 }

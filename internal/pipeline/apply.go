@@ -197,15 +197,14 @@ func (r *changing) follow(ctx context.Context, do func(steps.Journal) (steps.Out
 	written, by := watch.Stop()
 	r.claim.Watched = written || r.claim.Watched
 	switch {
+	case r.away() != nil && errors.Is(err, steps.ErrNoTime):
+		return r.withdrawn(ctx, by, r.tooLong(r.exec.Time.NoTime(r.killAt)))
 	case errors.Is(err, apart.ErrWithdrawn):
 		return r.withdrawn(ctx, by, err)
 	case errors.Is(err, apart.ErrLeft):
 		return r.left(ctx)
 	case verdict.Of(err).Kind == verdict.Later:
 		return err
-	}
-	if r.away() != nil && errors.Is(err, steps.ErrNoTime) {
-		return r.withdrawn(ctx, by, r.tooLong(r.exec.Time.NoTime(r.killAt)))
 	}
 	r.takeOutcome(outcome)
 	if problem.CodeOf(err) == "step.cancelled" {

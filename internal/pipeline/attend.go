@@ -51,7 +51,7 @@ func (r *run) notResumed(ctx context.Context, held *claim.Held, why error) error
 }
 
 // lookLater leaves a run to others that this invocation cannot go on with.
-func (r *run) lookLater(why error) error {
+func (r *changing) lookLater(why error) error {
 	r.log.Error("the run goes on in its runner, and could not be looked at", "code", problem.CodeOf(why), "error",
 		why.Error())
 	described := problem.Of(why, problem.Problem{Message: "see the function's log"})

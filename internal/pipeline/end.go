@@ -155,7 +155,7 @@ func (r *run) adoptResult(ctx context.Context, failure error) error {
 		Outcome: claim.Outcome{Status: string(stored.Status)},
 	}
 	// Otherwise the invocation that took this run for dead notes how it ended, and frees the group.
-	if r.claim != nil && (!r.started || r.away() != nil) {
+	if r.claim != nil && (!r.started || r.away() != nil) && r.acceptNext(ctx, stored) {
 		change := cmp.Or(r.claim.Change(), r.change)
 		end := r.exec.Follower.Do(ctx, r.claim, stored, digest, change, nil)
 		if followup.Recorded(end) {
@@ -314,11 +314,8 @@ func (r *run) followUp(ctx context.Context) {
 		r.exec.Follower.Tell(ctx, r.result)
 		return
 	}
-	if r.away() != nil && r.result.Cancelled == nil && r.exec.Follower.MayRepeat(r.claim, string(r.result.Status)) {
-		if err := r.claim.AcceptNext(ctx); err != nil {
-			r.log.Error("the next attempt could not be accepted; the next sweep does it", "error", err.Error())
-			return
-		}
+	if !r.acceptNext(ctx, r.result) {
+		return
 	}
 	end := r.exec.Follower.Do(ctx, r.claim, r.result, r.digest, r.change, r.history)
 	if followup.Recorded(end) {

@@ -19,9 +19,10 @@ func Attempts(buckets ...string) []Attempt {
 		par := fmt.Sprintf(`{"name":"p","accessType":"AnyObjectReadWrite","objectName":"p/","timeExpires":%q}`,
 			time.Now().Add(time.Hour).UTC().Format(time.RFC3339))
 		all = append(all,
-			Attempt{"GET", b, ""}, Attempt{"HEAD", b, ""}, Attempt{"GET", b + "/o", ""}, Attempt{"GET", b + "/o/there", ""},
-			Attempt{"HEAD", b + "/o/there", ""}, Attempt{"PUT", b + "/o/new", "x"}, Attempt{"PUT", b + "/o/there", "x"},
-			Attempt{"POST", b + "/p", par}, Attempt{"GET", b + "/p", ""}, Attempt{"POST", b + "/u", `{"object":"large"}`},
+			Attempt{"GET", b, ""}, Attempt{"HEAD", b, ""}, Attempt{"GET", b + "/o", ""},
+			Attempt{"GET", b + "/o/there", ""}, Attempt{"HEAD", b + "/o/there", ""}, Attempt{"PUT", b + "/o/new", "x"},
+			Attempt{"PUT", b + "/o/there", "x"}, Attempt{"POST", b + "/p", par}, Attempt{"GET", b + "/p", ""},
+			Attempt{"POST", b + "/u", `{"object":"large"}`},
 			Attempt{"GET", b + "/retentionRules", ""}, Attempt{"GET", b + "/objectversions", ""},
 			Attempt{"POST", b + "/actions/renameObject", `{"sourceName":"there","newName":"elsewhere"}`},
 			Attempt{"DELETE", b + "/o/elsewhere", ""},
