@@ -195,7 +195,7 @@ func TestTheMailboxEndsWhileTheRunnerWorks(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			log := &testkit.Buffer{}
-			c := start(t, func(o *local.Options) { o.Runner = &local.Runner{Log: log} })
+			c := start(t, func(o *local.Options) { o.Runner, o.Timeout = &local.Runner{Log: log}, 40*time.Second })
 			c.put("sample-1.0.0.zip", sample(t, `echo one; echo "ROWS=7" >>$CEMLI_OUTPUT; echo x >$CEMLI_ARTIFACTS/a; sleep 8`))
 			c.tells()
 			ends(c)
