@@ -26,9 +26,9 @@ var arrows = map[string]string{
 		internal/cli/localcmd internal/cli/terminal internal/cli/usage internal/codes internal/evidence internal/folder
 		internal/problem internal/sandbox internal/scratch internal/store manifest`,
 	"executor": `
-		internal/admission internal/claim internal/codes internal/confinement internal/evidence internal/followup
-		internal/intake internal/jobs internal/pipeline internal/problem internal/sandbox internal/secrets
-		internal/steps internal/store internal/uploader internal/workdir manifest`,
+		internal/admission internal/apart internal/claim internal/codes internal/confinement internal/evidence
+		internal/followup internal/intake internal/jobs internal/pipeline internal/problem internal/sandbox
+		internal/secrets internal/steps internal/store internal/uploader internal/workdir manifest`,
 	"internal/pipeline": `
 		internal/admission internal/apart internal/bundle internal/claim internal/codes internal/confinement
 		internal/download internal/evidence internal/fetch internal/followup internal/goback internal/hiding

@@ -9,6 +9,7 @@ import (
 	"cemli-executor/internal/claim"
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/intake"
+	"cemli-executor/internal/problem"
 	"cemli-executor/internal/progress"
 	"cemli-executor/internal/steps"
 	"cemli-executor/internal/timing"
@@ -144,8 +145,8 @@ func (r *changing) cancelledBefore(ctx context.Context) *evidence.Cancellation {
 	return progress.Cancellation(found)
 }
 
-// acceptNext accepts the next attempt of a run apart that ended with a result, if there is one to be. It returns false if
-// that has failed: then the next sweep does it, and what follows.
+// acceptNext accepts the next attempt of a run apart that ended with a result, if there is one to be. It returns
+// false if that has failed: then the next sweep does it, and what follows.
 func (r *acquired) acceptNext(ctx context.Context, ended evidence.Result) bool {
 	if r.away() == nil || ended.Cancelled != nil || !r.exec.Follower.MayRepeat(r.claim, string(ended.Status)) {
 		return true
@@ -155,4 +156,12 @@ func (r *acquired) acceptNext(ctx context.Context, ended evidence.Result) bool {
 		r.log.Error("the next attempt could not be accepted; the next sweep does it", "error", err.Error())
 	}
 	return err == nil
+}
+
+// lookLater leaves a run to others that this invocation cannot go on with.
+func (r *changing) lookLater(why error) error {
+	r.log.Error("the run goes on in its runner, and could not be looked at", "code", problem.CodeOf(why), "error",
+		why.Error())
+	described := problem.Of(why, problem.Problem{Message: "see the function's log"})
+	return verdict.PutOff("the run goes on in its runner, and could not be looked at: "+described.Message(), "")
 }

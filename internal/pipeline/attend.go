@@ -7,7 +7,6 @@ import (
 	"cemli-executor/internal/apart"
 	"cemli-executor/internal/claim"
 	"cemli-executor/internal/hiding"
-	"cemli-executor/internal/problem"
 	"cemli-executor/internal/secrets"
 	"cemli-executor/internal/steps"
 	"cemli-executor/internal/verdict"
@@ -48,14 +47,6 @@ func (r *run) notResumed(ctx context.Context, held *claim.Held, why error) error
 		r.log.Warn("the run is taken to be looked after for a while", "error", err.Error())
 	}
 	return r.lookLater(why)
-}
-
-// lookLater leaves a run to others that this invocation cannot go on with.
-func (r *changing) lookLater(why error) error {
-	r.log.Error("the run goes on in its runner, and could not be looked at", "code", problem.CodeOf(why), "error",
-		why.Error())
-	described := problem.Of(why, problem.Problem{Message: "see the function's log"})
-	return verdict.PutOff("the run goes on in its runner, and could not be looked at: "+described.Message(), "")
 }
 
 // resume makes the run what it was when its last invocation noted how far it is.
