@@ -256,6 +256,12 @@ func (f *following) last(ctx context.Context) *end {
 			return ended
 		}
 	}
+	if err != nil && f.came != nil { // nothing can begin the job any more, if nobody had: it is the runner's word
+		o, _ := jobs.DecodeOutcome(f.came) // it was decoded before
+		ctx, cancel := context.WithTimeout(ctx, LastLook)
+		defer cancel()
+		return f.accept(ctx, o)
+	}
 	if err != nil && f.desk.Clock().Before(f.record.KillAt.Add(unreadable)) {
 		return &end{err: fmt.Errorf("%w: %w", ErrLeft, err)} // an outcome may be there
 	}
@@ -319,10 +325,15 @@ func (f *following) take(ctx context.Context, doc []byte) (*end, error) {
 		f.desk.Log.Error("what came as the outcome of a job is none", "job", f.record.Job, "error", f.refused.Error())
 		return nil, nil //nolint:nilnil // that is noted
 	}
+	return f.accept(ctx, o), nil
+}
+
+// accept ends the waiting with an outcome.
+func (f *following) accept(ctx context.Context, o jobs.Outcome) *end {
 	f.outcome, f.Ended = &o, f.desk.Clock()
 	outcome, failure := f.job.Told(o)
 	f.takeLogs(ctx, each(outcome.Steps, undone(outcome)), true)
-	return &end{outcome: f.hidden(outcome), err: failure}, nil
+	return &end{outcome: f.hidden(outcome), err: failure}
 }
 
 // checkBegun refuses an outcome of a job that its runner has not begun.

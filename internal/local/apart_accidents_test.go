@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -12,6 +13,7 @@ import (
 
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/local"
+	"cemli-executor/internal/localoci"
 	"cemli-executor/internal/store"
 	"cemli-executor/internal/testkit"
 )
@@ -62,6 +64,15 @@ func (c *cloud) namesIn(bucket, prefix string) []string {
 	return names
 }
 
+// tells waits until a runner says how far it is.
+func (c *cloud) tells() {
+	c.t.Helper()
+	c.until("the runner tells how far it is", func() bool {
+		return slices.ContainsFunc(c.namesIn(c.Buckets().Jobs, ""),
+			func(name string) bool { return strings.HasSuffix(name, "/progress.json") })
+	})
+}
+
 // alone lets the time pass in which somebody who waits for a runner says so again.
 func (c *cloud) alone() {
 	c.t.Helper()
@@ -104,14 +115,7 @@ func TestTheExecutorIsKilledWhileItsRunnerWorks(t *testing.T) {
 		"steps/2.sh":    `echo two; sleep 18; echo "two has ended with $DB"; echo kept >$CEMLI_ARTIFACTS/a`,
 		"steps/3.sh":    `echo three`,
 	}))
-	c.until("the runner tells how far it is", func() bool {
-		for _, name := range c.namesIn(c.Buckets().Jobs, "") {
-			if strings.HasSuffix(name, "/progress.json") {
-				return true
-			}
-		}
-		return false
-	})
+	c.tells()
 	for _, pid := range working(t) {
 		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 			t.Fatal(err)
@@ -147,5 +151,61 @@ func TestTheExecutorIsKilledWhileItsRunnerWorks(t *testing.T) {
 		if strings.Contains(text, "tiger") {
 			t.Error("the secret is in a log")
 		}
+	}
+}
+
+// While the runner works its mailbox is deleted, or its creator's right is taken away. The answer carries what fits:
+// only logs and artifacts are not there.
+func TestTheMailboxEndsWhileTheRunnerWorks(t *testing.T) {
+	for name, ends := range map[string]func(c *cloud){
+		"deleted": func(c *cloud) {
+			state := c.Person().Bucket(c.Buckets().State)
+			for _, name := range c.namesIn(c.Buckets().State, "claims/") {
+				var doc struct {
+					Apart struct {
+						Mailbox string `json:"mailbox"`
+					} `json:"apart"`
+				}
+				if err := json.Unmarshal(c.read(state, name), &doc); err != nil || doc.Apart.Mailbox == "" {
+					c.t.Fatalf("%v, %+v", err, doc)
+				}
+				if err := c.Person().Bucket(c.Buckets().Jobs).DeleteMailbox(c.t.Context(), doc.Apart.Mailbox); err != nil {
+					c.t.Fatal(err)
+				}
+			}
+		},
+		"the right is taken": func(c *cloud) {
+			all, err := localoci.Statements(c.Buckets())
+			if err != nil {
+				c.t.Fatal(err)
+			}
+			var rest []string
+			for _, s := range all {
+				if !strings.Contains(s.Statement, c.Buckets().Jobs) {
+					rest = append(rest, s.Statement)
+				}
+			}
+			if len(rest) == len(all) {
+				c.t.Fatal("no statement is about the jobs bucket")
+			}
+			if err := c.Server().SetStatements(rest); err != nil {
+				c.t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			log := &testkit.Buffer{}
+			c := start(t, func(o *local.Options) { o.Runner, o.Timeout = &local.Runner{Log: log}, 40*time.Second })
+			c.put("sample-1.0.0.zip", sample(t, `echo one; echo "ROWS=7" >>$CEMLI_OUTPUT; echo x >$CEMLI_ARTIFACTS/a; sleep 8`))
+			c.tells()
+			ends(c)
+			r := c.result(c.answer())
+			if r.Status != evidence.StatusSuccess || r.Outputs["ROWS"] != "7" || r.Execution.Stdout != "one\n" ||
+				!r.Steps[0].Truncated || len(r.Artifacts) != 1 || r.Artifacts[0].Withheld == "" {
+				t.Errorf("status %s, %s, %+v, %+v; the function's log:\n%s\nthe runner's:\n%s", r.Status, r.Message, r.Steps,
+					r.Artifacts, c.log, log)
+			}
+			c.complete(r)
+		})
 	}
 }

@@ -49,14 +49,21 @@ func BenchmarkFunctionReady(b *testing.B) {
 
 // BenchmarkUploadToResult measures one package from upload to result on a warm function; compare with
 // BenchmarkBareScript, the same script alone.
-func BenchmarkUploadToResult(b *testing.B) {
+func BenchmarkUploadToResult(b *testing.B) { uploadToResult(b, nil) }
+
+// BenchmarkUploadToResultApart is the same with the steps in a warm runner: what it takes more is what that costs.
+func BenchmarkUploadToResultApart(b *testing.B) {
+	uploadToResult(b, &local.Runner{Log: &testkit.Buffer{}})
+}
+
+func uploadToResult(b *testing.B, runner *local.Runner) {
 	binary, err := function()
 	if err != nil {
 		b.Fatal(err)
 	}
 	c := &cloud{answers: make(chan answer, 1), log: &testkit.Buffer{}}
 	stack, err := local.Start(local.Options{
-		Dir: b.TempDir(), Binary: binary, Instances: 1, MemoryMB: 512, Timeout: time.Minute,
+		Dir: b.TempDir(), Binary: binary, Instances: 1, MemoryMB: 512, Timeout: time.Minute, Runner: runner,
 		FunctionLog: c.log, Log: slog.New(slog.DiscardHandler), Answered: c.answered,
 	})
 	if err != nil {

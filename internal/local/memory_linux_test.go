@@ -8,23 +8,26 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/local"
 	"cemli-executor/internal/store"
+	"cemli-executor/internal/testkit"
 )
 
-// memoryGroup makes a control group that may use so many bytes, without swap. It
+// memoryGroup makes a control group, of that name, that may use so many bytes, without swap. It
 // returns the file that processes are put into, and a function that tells the peak.
-func memoryGroup(t *testing.T, limit int64) (procs string, peak func() string) {
+func memoryGroup(t *testing.T, name string, limit int64) (procs string, peak func() string) {
 	t.Helper()
 	for _, v := range []struct{ root, limit, peak string }{
 		{"/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.max_usage_in_bytes"}, // version 1
 		{"/sys/fs/cgroup", "memory.max", "memory.peak"},                                 // version 2
 	} {
-		dir := filepath.Join(v.root, fmt.Sprintf("cemli-test-%d", os.Getpid()))
+		dir := filepath.Join(v.root, fmt.Sprintf("cemli-test-%s-%d", name, os.Getpid()))
 		if os.Mkdir(dir, 0o755) != nil { //nolint:gosec // a control group
 			continue
 		}
@@ -47,7 +50,7 @@ func memoryGroup(t *testing.T, limit int64) (procs string, peak func() string) {
 
 // container wraps the function into what a 512 MB function on OCI has: that memory,
 // and a /tmp of 128 MB and 4,096 inodes that counts as memory and is noexec.
-func container(t *testing.T, procs string) func(dir, binary string) []string {
+func container(t *testing.T, procs string, user int) func(dir, binary string) []string {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("NOT TESTED: limits can be set up by root only")
@@ -58,7 +61,7 @@ func container(t *testing.T, procs string) func(dir, binary string) []string {
 		}
 	}
 	return func(dir, binary string) []string {
-		const user = "61184" // the first instance's
+		user := strconv.Itoa(user)
 		script := strings.Join([]string{
 			"set -e", "echo $$ >" + procs,
 			"mount -t tmpfs -o size=128m,nr_inodes=4096,noexec,nosuid,nodev,mode=700,uid=" + user + ",gid=" + user +
@@ -128,11 +131,17 @@ func (c *cloud) upload(path string) int64 {
 	return size
 }
 
+// The users of the first instances of both functions.
+const (
+	firstUser       = 61184
+	runnersFirstOne = firstUser + 100
+)
+
 // A package of 100 MB with 110 MB of contents runs in a function of 512 MB, whose /tmp
 // has 128 MB; one that cannot fit is refused before anything is written.
 func TestLargePackageWithinTheFunctionsLimits(t *testing.T) {
-	procs, peak := memoryGroup(t, 512<<20)
-	c := start(t, func(o *local.Options) { o.MemoryMB, o.Wrap = 512, container(t, procs) })
+	procs, peak := memoryGroup(t, "executor", 512<<20)
+	c := start(t, func(o *local.Options) { o.MemoryMB, o.Wrap = 512, container(t, procs, firstUser) })
 
 	size := c.upload(largeZip(t, 100, 10))
 	r := c.result(c.answer())
@@ -149,6 +158,42 @@ func TestLargePackageWithinTheFunctionsLimits(t *testing.T) {
 	r = c.result(c.answer())
 	if r.Status != evidence.StatusRejected || r.Error.Code != "archive.no_space" ||
 		!strings.Contains(r.Error.Hint, "memory") {
+		t.Errorf("status %s, error %+v; want archive.no_space", r.Status, r.Error)
+	}
+}
+
+// The same where steps run in a runner, which has as much: for both of them, and for artifacts of 100 MB, too.
+func TestLargePackageWithinTheLimitsOfBoth(t *testing.T) {
+	procs, peak := memoryGroup(t, "executor", 512<<20)
+	ofRunner, peakOfRunner := memoryGroup(t, "runner", 512<<20)
+	log := &testkit.Buffer{}
+	c := start(t, func(o *local.Options) {
+		o.MemoryMB, o.Timeout, o.Wrap = 512, 3*time.Minute, container(t, procs, firstUser)
+		o.Runner = &local.Runner{Log: log, Wrap: container(t, ofRunner, runnersFirstOne)}
+		o.Settings = map[string]string{"CEMLI_LIMIT_ARTIFACT_BYTES": strconv.Itoa(100 << 20)}
+	})
+	size := c.upload(largeZip(t, 100, 10))
+	r := c.result(c.answer())
+	t.Logf("zip %d bytes, memory peaks %s and %s bytes of %d", size, peak(), peakOfRunner(), 512<<20)
+	if r.Status != evidence.StatusSuccess || r.Apart == nil {
+		t.Fatalf("status %s, %s; the functions' logs:\n%s\n%s", r.Status, r.Message, c.log, log)
+	}
+	if lines := strings.Fields(r.Execution.Stdout); len(lines) != 2 || lines[1] != "134217728" {
+		t.Errorf("stdout %q; want the contents' size and a /tmp of 134217728", r.Execution.Stdout)
+	}
+	r = c.tries("artifacts", `for n in 1 2; do head -c 52428800 /dev/urandom >$CEMLI_ARTIFACTS/$n; done`)
+	t.Logf("memory peaks %s and %s bytes of %d", peak(), peakOfRunner(), 512<<20)
+	if r.Status != evidence.StatusSuccess || len(r.Artifacts) != 2 {
+		t.Fatalf("status %s, %s, %+v; the functions' logs:\n%s\n%s", r.Status, r.Message, r.Artifacts, c.log, log)
+	}
+	for _, a := range r.Artifacts {
+		if a.Object == "" || a.Size != 50<<20 {
+			t.Errorf("%+v", a)
+		}
+	}
+	c.complete(r)
+	c.upload(largeZip(t, 120, 10))
+	if r := c.result(c.answer()); r.Status != evidence.StatusRejected || r.Error.Code != "archive.no_space" {
 		t.Errorf("status %s, error %+v; want archive.no_space", r.Status, r.Error)
 	}
 }
