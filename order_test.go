@@ -22,7 +22,7 @@ var order = map[string][]string{
 		"apply", "end", "run", "attend", "door",
 	},
 	"executor": {
-		"names", "executor", "work", "sets", "serve", "intent", "invocation", "cancel", "triggers",
+		"names", "executor", "work", "attend", "sets", "serve", "intent", "invocation", "cancel", "triggers",
 		"sweeping", "sweep_todos", "sweep_deaths", "sweep_requests", "sweep_uploads",
 		"sweep_progress", "sweep",
 		"probe_line", "probe_machine", "probe_runner", "probe_apart", "probe",

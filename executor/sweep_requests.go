@@ -3,7 +3,9 @@ package executor
 import (
 	"context"
 	"errors"
+	"time"
 
+	"cemli-executor/internal/apart"
 	"cemli-executor/internal/claim"
 )
 
@@ -47,7 +49,7 @@ func (s *sweeping) request(ctx context.Context, name string) error {
 	case claimed.State == claim.Done, claim.AttemptOf(name) < claimed.Attempt:
 		return s.Book.Delete(ctx, name)
 	case s.Apart != nil && claimed.Left(s.Now()):
-		return s.attend(ctx, claimed)
+		return s.glance(ctx, claimed, s.callID, &s.swept)
 	case !claimed.Expired(s.Now()), s.recent(claimed.Updated): // it may just have been handed off
 		s.swept.Waiting++
 		return nil
@@ -100,4 +102,21 @@ func (s *sweeping) waits(ctx context.Context, claimed *claim.Held) (bool, error)
 	}
 	s.released = append(s.released, claimed.Group)
 	return g.Waits(claimed.Key), nil
+}
+
+// glanceTime is how long a sweep looks at a run whose steps are apart.
+const glanceTime = 5 * time.Second
+
+// glance looks at a run whose steps are apart and that no invocation stays with. If its runner has not ended, another
+// invocation is asked to stay with it; where there is none, the next sweep looks again.
+func (w *work) glance(ctx context.Context, held *claim.Held, callID string, swept *Swept) error {
+	looking, cancel := context.WithTimeout(ctx, glanceTime+apart.LastLook+w.Reserve)
+	defer cancel()
+	result, err := w.goOn(looking, held, callID)
+	if isPassing(result) {
+		swept.Waiting++
+		return err
+	}
+	swept.Runs = append(swept.Runs, SweptRun{result.RunID, result.SourceObject, result.Status})
+	return err
 }

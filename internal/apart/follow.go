@@ -55,7 +55,7 @@ func (p *Place) follow(
 ) (steps.Outcome, error) {
 	f := &following{Place: p, job: job, journal: journal, answers: answers, alone: answers == nil}
 	first := every
-	if f.alone || p.detached() {
+	if f.alone || detached(p.record) {
 		first = soon
 	}
 	look, over := time.NewTimer(first), time.NewTimer(p.record.KillAt.Sub(p.desk.Clock()))
@@ -187,13 +187,13 @@ func (f *following) unlessBegun(ctx context.Context) *end {
 		}
 		return nil
 	}
-	return f.withdrawn(ctx, f.notBegun())
+	return f.withdrawn(ctx, notBegun(f.record.ID))
 }
 
 // notBegun is why a job is withdrawn that nobody has begun.
-func (p *Place) notBegun() error {
+func notBegun(runner string) error {
 	return problem.New(problem.Problem{
-		Code: "runner.unavailable", Where: p.record.ID, Message: "the runner was called, and did not begin the job",
+		Code: "runner.unavailable", Where: runner, Message: "the runner was called, and did not begin the job",
 		Hint: "see the runner's log",
 	}, nil)
 }
@@ -258,9 +258,9 @@ func (f *following) unlessStarted(ctx context.Context) (*end, error) {
 		return nil, err
 	}
 	if ok {
-		return &end{err: fmt.Errorf("%w: %w", ErrWithdrawn, f.notBegun())}, nil
+		return &end{err: fmt.Errorf("%w: %w", ErrWithdrawn, notBegun(f.record.ID))}, nil
 	}
-	now, err := f.storeTime(limited)
+	now, err := storeTime(limited, f.Place)
 	left := f.record.KillAt.Sub(now)
 	switch {
 	case err != nil:

@@ -135,7 +135,7 @@ func (p *Place) stop(ctx context.Context) error {
 }
 
 // storeTime is the time by the store's clock; zero: it does not say. What is written for that does not matter.
-func (p *Place) storeTime(ctx context.Context) (time.Time, error) {
+func storeTime(ctx context.Context, p *Place) (time.Time, error) {
 	info, err := p.put(ctx, jobs.MailClock, []byte("{}\n"), false)
 	return info.Created, err
 }

@@ -100,8 +100,8 @@ func (p *Place) once(
 	}
 	p.sent = true
 	answers := make(chan answer, 1)
-	detached := p.detached()
-	go func() { answers <- p.call(ctx, call, detached) }()
+	alone := detached(p.record)
+	go func() { answers <- p.call(ctx, call, alone) }()
 	return p.follow(ctx, job, journal, answers)
 }
 
@@ -188,7 +188,7 @@ func times(ctx context.Context, job steps.Job) (running, store time.Duration) {
 }
 
 // detached reports whether the job may take longer than a call.
-func (p *Place) detached() bool { return p.record.KillAt.Sub(p.record.Asked) > syncTime }
+func detached(r claim.Apart) bool { return r.KillAt.Sub(r.Asked) > syncTime }
 
 // withoutValues is the job as it may be stored: what an outcome is held against.
 func withoutValues(j jobs.Job) json.RawMessage {

@@ -164,3 +164,17 @@ func (f Follower) EndFormer(ctx context.Context, g *claim.Group, key string) err
 func (f Follower) MayRepeat(claimed *claim.Held, status string) bool {
 	return status == string(evidence.StatusInterrupted) && claimed.MayRepeat(f.Attempts)
 }
+
+// AcceptNext accepts the next attempt of a run that ended with a result, if there is one to be. It returns false if that
+// has failed: then the next sweep does it, and what follows.
+func (f Follower) AcceptNext(ctx context.Context, claimed *claim.Held, ended evidence.Result) bool {
+	if ended.Cancelled != nil || !f.MayRepeat(claimed, string(ended.Status)) {
+		return true
+	}
+	err := claimed.AcceptNext(ctx)
+	if err != nil {
+		f.Log.Error("the next attempt could not be accepted; the next sweep does it", "run_id", ended.RunID, "error",
+			err.Error())
+	}
+	return err == nil
+}

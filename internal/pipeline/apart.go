@@ -9,6 +9,8 @@ import (
 	"cemli-executor/internal/claim"
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/intake"
+	"cemli-executor/internal/problem"
+	"cemli-executor/internal/progress"
 	"cemli-executor/internal/steps"
 	"cemli-executor/internal/timing"
 	"cemli-executor/internal/verdict"
@@ -52,23 +54,6 @@ func (r *changing) attends(ctx context.Context) error {
 	return r.unlessTaken(ok)
 }
 
-// stepBegan notes in the claim how far a run is whose steps are apart. What cannot be noted is noted with the next step:
-// the runner goes on in any case.
-func (r *changing) stepBegan(ctx context.Context, b steps.Beginning) error {
-	ctx, cancel := r.perRequest(ctx)
-	defer cancel()
-	checkpoint, err := r.checkpoint(b)
-	ok := false
-	if err == nil {
-		ok, err = r.noteStart(ctx, false, checkpoint)
-	}
-	if err != nil {
-		r.log.Warn("how far the run is could not be noted yet", "step", b.Step.Name, "error", err.Error())
-		return nil
-	}
-	return r.unlessTaken(ok)
-}
-
 // unlessTaken returns the verdict for a run whose steps are apart, and with which another invocation goes on.
 func (r *changing) unlessTaken(ok bool) error {
 	if ok {
@@ -90,6 +75,26 @@ func (r *changing) noteApart(ctx context.Context, start claim.Start) (bool, erro
 		}
 	}
 	return r.claim.Progress(ctx, start)
+}
+
+// lookLater leaves a run to others that this invocation cannot go on with.
+func (r *changing) lookLater(why error) error {
+	r.log.Error("the run goes on in its runner, and could not be looked at", "code", problem.CodeOf(why), "error",
+		why.Error())
+	described := problem.Of(why, problem.Problem{Message: "see the function's log"})
+	return verdict.PutOff("the run goes on in its runner, and could not be looked at: "+described.Message(), "")
+}
+
+// cancelledBefore returns who has cancelled the run, if the invocation that told the runner so is not this one.
+func (r *changing) cancelledBefore(ctx context.Context) *evidence.Cancellation {
+	if r.away() == nil {
+		return nil
+	}
+	found, err := r.exec.Book.Progress().Of(context.WithoutCancel(ctx), r.result.RunID)
+	if err != nil {
+		r.log.Error("who has cancelled the run could not be read", "error", err.Error())
+	}
+	return progress.Cancellation(found)
 }
 
 // withdrawn ends a run whose job was withdrawn: nothing of it was started.
@@ -163,37 +168,4 @@ func (r *found) lastProbe(ctx context.Context) <-chan claim.Runner {
 		found <- *probed
 	}()
 	return found
-}
-
-// nameStored has the records name the logs that are stored: an earlier invocation of the run may have had less of them.
-func (r *found) nameStored() {
-	stored := map[string]string{}
-	for _, o := range r.stored.Listed() {
-		stored[o.Object] = o.SHA256
-	}
-	lists := [][]evidence.Step{r.result.Steps}
-	if r.result.Rollback != nil {
-		lists = append(lists, r.result.Rollback.Steps)
-	}
-	for _, list := range lists {
-		for i := range list {
-			s := &list[i]
-			if digest := stored[evidence.Dir(r.result.RunID)+s.Log]; digest != "" && s.LogSHA256 != digest {
-				s.LogSHA256, s.Truncated = digest, true
-			}
-		}
-	}
-}
-
-// acceptNext accepts the next attempt of a run apart that ended with a result, if there is one to be. It returns false if
-// that has failed: then the next sweep does it, and what follows.
-func (r *acquired) acceptNext(ctx context.Context, ended evidence.Result) bool {
-	if r.away() == nil || ended.Cancelled != nil || !r.exec.Follower.MayRepeat(r.claim, string(ended.Status)) {
-		return true
-	}
-	err := r.claim.AcceptNext(ctx)
-	if err != nil {
-		r.log.Error("the next attempt could not be accepted; the next sweep does it", "error", err.Error())
-	}
-	return err == nil
 }

@@ -8,11 +8,8 @@ import (
 
 	"cemli-executor/internal/apart"
 	"cemli-executor/internal/claim"
-	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/hiding"
 	"cemli-executor/internal/intake"
-	"cemli-executor/internal/problem"
-	"cemli-executor/internal/progress"
 	"cemli-executor/internal/secrets"
 	"cemli-executor/internal/steps"
 	"cemli-executor/internal/verdict"
@@ -53,14 +50,6 @@ func (r *run) notResumed(ctx context.Context, held *claim.Held, why error) error
 		r.log.Warn("the run is taken to be looked after for a while", "error", err.Error())
 	}
 	return r.lookLater(why)
-}
-
-// lookLater leaves a run to others that this invocation cannot go on with.
-func (r *changing) lookLater(why error) error {
-	r.log.Error("the run goes on in its runner, and could not be looked at", "code", problem.CodeOf(why), "error",
-		why.Error())
-	described := problem.Of(why, problem.Problem{Message: "see the function's log"})
-	return verdict.PutOff("the run goes on in its runner, and could not be looked at: "+described.Message(), "")
 }
 
 // resume makes the run what it was when its last invocation noted how far it is.
@@ -114,16 +103,4 @@ func (e *Engine) accepted(ctx context.Context, held *claim.Held) (request intake
 		return request, fmt.Errorf("the accepted request of %s cannot be read: %w", held.RunID, err)
 	}
 	return request, nil
-}
-
-// cancelledBefore returns who has cancelled the run, if the invocation that told the runner so is not this one.
-func (r *changing) cancelledBefore(ctx context.Context) *evidence.Cancellation {
-	if r.away() == nil {
-		return nil
-	}
-	found, err := r.exec.Book.Progress().Of(context.WithoutCancel(ctx), r.result.RunID)
-	if err != nil {
-		r.log.Error("who has cancelled the run could not be read", "error", err.Error())
-	}
-	return progress.Cancellation(found)
 }

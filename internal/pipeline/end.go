@@ -155,7 +155,7 @@ func (r *run) adoptResult(ctx context.Context, failure error) error {
 		Outcome: claim.Outcome{Status: string(stored.Status)},
 	}
 	// Otherwise the invocation that took this run for dead notes how it ended, and frees the group.
-	if r.claim != nil && (!r.started || r.away() != nil) && r.acceptNext(ctx, stored) {
+	if r.claim != nil && (!r.started || r.away() != nil && r.exec.Follower.AcceptNext(ctx, r.claim, stored)) {
 		change := cmp.Or(r.claim.Change(), r.change)
 		end := r.exec.Follower.Do(ctx, r.claim, stored, digest, change, nil)
 		if followup.Recorded(end) {
@@ -208,7 +208,7 @@ func (r *found) commit(ctx context.Context) error {
 		return err
 	}
 	if r.away() != nil {
-		r.nameStored()
+		r.result.NameStored(r.stored.Listed())
 	}
 	if err := r.collect(ctx); err != nil {
 		return err
@@ -310,7 +310,7 @@ func (r *run) followUp(ctx context.Context) {
 		r.exec.Follower.Tell(ctx, r.result)
 		return
 	}
-	if !r.acceptNext(ctx, r.result) {
+	if r.away() != nil && !r.exec.Follower.AcceptNext(ctx, r.claim, r.result) {
 		return
 	}
 	end := r.exec.Follower.Do(ctx, r.claim, r.result, r.digest, r.change, r.history)

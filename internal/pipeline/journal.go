@@ -92,6 +92,23 @@ func (r *changing) progress(ctx context.Context, b steps.Beginning) error {
 	return nil
 }
 
+// stepBegan notes in the claim how far a run is whose steps are apart. What cannot be noted is noted with the next step:
+// the runner goes on in any case.
+func (r *changing) stepBegan(ctx context.Context, b steps.Beginning) error {
+	ctx, cancel := r.perRequest(ctx)
+	defer cancel()
+	checkpoint, err := r.checkpoint(b)
+	ok := false
+	if err == nil {
+		ok, err = r.noteStart(ctx, false, checkpoint)
+	}
+	if err != nil {
+		r.log.Warn("how far the run is could not be noted yet", "step", b.Step.Name, "error", err.Error())
+		return nil
+	}
+	return r.unlessTaken(ok)
+}
+
 // checkpoint encodes the result as it would be if the executor died during a step.
 func (r *changing) checkpoint(b steps.Beginning) ([]byte, error) {
 	dying := r.snapshot(b.Interrupted)

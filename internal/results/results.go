@@ -164,7 +164,7 @@ func (w *Writer) Beside(ctx context.Context, d Document, failed func(error)) {
 	})
 }
 
-// Rest waits for what is stored beside, and insists on what has failed. What an earlier invocation of the run has stored
+// Rest waits for what is stored beside, and insists on what has failed. What an earlier invocation of the run stored
 // stays.
 func (w *Writer) Rest(ctx context.Context) error {
 	w.beside.Wait()
