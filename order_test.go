@@ -25,7 +25,7 @@ var order = map[string][]string{
 		"names", "executor", "work", "attend", "sets", "serve", "intent", "invocation", "cancel", "triggers",
 		"sweeping", "sweep_todos", "sweep_deaths", "sweep_requests", "sweep_uploads",
 		"sweep_progress", "sweep",
-		"probe_line", "probe_machine", "probe_runner", "probe_apart", "probe",
+		"probe_line", "probe_machine", "probe_apart", "probe", "probe_runner",
 	},
 }
 

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"time"
 
-	"cemli-executor/internal/apart"
 	"cemli-executor/internal/claim"
+	"cemli-executor/internal/pipeline"
 )
 
 // requests serves a page of the pending requests.
@@ -110,7 +110,7 @@ const glanceTime = 5 * time.Second
 // glance looks at a run whose steps are apart and that no invocation stays with. If its runner has not ended, another
 // invocation is asked to stay with it; where there is none, the next sweep looks again.
 func (w *work) glance(ctx context.Context, held *claim.Held, callID string, swept *Swept) error {
-	looking, cancel := context.WithTimeout(ctx, glanceTime+apart.LastLook+w.Reserve)
+	looking, cancel := context.WithTimeout(ctx, glanceTime+pipeline.LastLook+w.Reserve)
 	defer cancel()
 	result, err := w.goOn(looking, held, callID)
 	if isPassing(result) {

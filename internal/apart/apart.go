@@ -4,8 +4,8 @@
 // say is bounded by the plan (see package jobs), every object is read as one version with a digest, and everything is
 // masked again. What is left is the runner's word.
 //
-// Whoever creates begun.json in the job's mailbox decides whether the job begins: the runner before its first script, or
-// the executor to withdraw the job. So a call that is lost, late or doubled starts nothing twice; and where a call
+// Whoever creates begun.json in the job's mailbox decides whether the job begins: the runner before its first script,
+// or the executor to withdraw the job. So a call that is lost, late or doubled starts nothing twice; and where a call
 // failed and the job could not be withdrawn, it has begun, and is waited for. From then on only the job's outcome, or
 // the moment at which nothing of it runs any more, ends the waiting. Any invocation can go on with it: what it needs is
 // in a claim.Apart.

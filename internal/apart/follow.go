@@ -248,8 +248,8 @@ func (f *following) lastOutcome(ctx context.Context) (*end, error) {
 	}
 }
 
-// unlessStarted withdraws a job that nobody has begun. For one that was begun it waits until nothing of it runs any more
-// by the store's clock, which the runner goes by: this machine's may be ahead.
+// unlessStarted withdraws a job that nobody has begun. For one that was begun it waits until nothing of it runs any
+// more by the store's clock, which the runner goes by: this machine's may be ahead.
 func (f *following) unlessStarted(ctx context.Context) (*end, error) {
 	limited, cancel := context.WithTimeout(ctx, LastLook)
 	defer cancel()

@@ -25,8 +25,8 @@ type Box struct {
 // making bounds how long a mailbox is made.
 const making = 30 * time.Second
 
-// Prepare begins to make a mailbox that can be used until a time, beside other work. What has begun is not given up when
-// the context ends: else nobody could end the mailbox.
+// Prepare begins to make a mailbox that can be used until a time, beside other work. What has begun is not given up
+// when the context ends: else nobody could end the mailbox.
 func (d *Desk) Prepare(ctx context.Context, until time.Time) *Box {
 	b := &Box{desk: d, made: make(chan struct{})}
 	go func() {

@@ -56,8 +56,8 @@ func (p *Place) open(ctx context.Context, name string, most int64) (o *object, s
 		return nil, "", err
 	}
 	o = &object{
-		ctx: context.WithoutCancel(ctx), bucket: p.desk.Jobs, name: p.record.Prefix + name, etag: info.ETag, size: int64(size),
-		sha256: hex.EncodeToString(shown.Sum(nil)), masker: p.order.Masker,
+		ctx: context.WithoutCancel(ctx), bucket: p.desk.Jobs, name: p.record.Prefix + name, etag: info.ETag,
+		size: int64(size), sha256: hex.EncodeToString(shown.Sum(nil)), masker: p.order.Masker,
 	}
 	if stored = hex.EncodeToString(raw.Sum(nil)); stored == o.sha256 {
 		o.masker = nil

@@ -248,7 +248,7 @@ func (p *Place) call(ctx context.Context, call []byte, detached bool) answer {
 func invalid(where, message string) error {
 	return problem.New(problem.Problem{
 		Code: "runner.outcome", Where: where, Message: message,
-		Hint: "see the run's last progress and the runner's log for what the scripts have done; then send rerun_of or " +
-			"resume_from with a reason",
+		Hint: "see the run's last progress and the runner's log for what the scripts have done; then send rerun_of " +
+			"or resume_from with a reason",
 	}, nil)
 }

@@ -165,8 +165,8 @@ func (f Follower) MayRepeat(claimed *claim.Held, status string) bool {
 	return status == string(evidence.StatusInterrupted) && claimed.MayRepeat(f.Attempts)
 }
 
-// AcceptNext accepts the next attempt of a run that ended with a result, if there is one to be. It returns false if that
-// has failed: then the next sweep does it, and what follows.
+// AcceptNext accepts the next attempt of a run that ended with a result, if there is one to be. It returns false if
+// that has failed: then the next sweep does it, and what follows.
 func (f Follower) AcceptNext(ctx context.Context, claimed *claim.Held, ended evidence.Result) bool {
 	if ended.Cancelled != nil || !f.MayRepeat(claimed, string(ended.Status)) {
 		return true

@@ -16,6 +16,9 @@ import (
 	"cemli-executor/manifest"
 )
 
+// LastLook is the time that Attend takes for its last look at a run, besides the reserve.
+const LastLook = apart.LastLook
+
 // attend takes over a run, and waits for its runner.
 func (r *run) attend(ctx context.Context, held *claim.Held) error {
 	r.takeOn(held)

@@ -92,8 +92,8 @@ func (r *changing) progress(ctx context.Context, b steps.Beginning) error {
 	return nil
 }
 
-// stepBegan notes in the claim how far a run is whose steps are apart. What cannot be noted is noted with the next step:
-// the runner goes on in any case.
+// stepBegan notes in the claim how far a run is whose steps are apart. What cannot be noted is noted with the next
+// step: the runner goes on in any case.
 func (r *changing) stepBegan(ctx context.Context, b steps.Beginning) error {
 	ctx, cancel := r.perRequest(ctx)
 	defer cancel()
