@@ -138,7 +138,7 @@ var differs = []string{
 }
 
 // anew are ids of runs, and how long something took.
-var anew = regexp.MustCompile(`\d{8}T\d{6}Z-([a-z]+)-[0-9a-f]{12}|\b[0-9a-f]{12}\b|after [0-9.]+s`)
+var anew = regexp.MustCompile(`\d{8}T\d{6}Z-([a-z]+)-[0-9a-f]{12}|\b[0-9a-f]{12}\b|after [0-9.]+m?s`)
 
 // describes returns what is the same of results each time: each with its objects.
 func (b *bench) describes(results []evidence.Result) []map[string]any {
