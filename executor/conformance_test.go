@@ -59,6 +59,12 @@ func TestARunIsTheSameApart(t *testing.T) {
 				"steps/2.sh": `echo "$CEMLI_OUT_A" | tr a-z A-Z; echo "$CEMLI_OUT_A" >&2`,
 			}))
 		},
+		"masks that come late": func(b *bench) []evidence.Result {
+			return b.uploaded("a-1.0.0.zip", files{
+				"steps/1.sh": `echo "it is tok-$((4700 + 11))"`,
+				"steps/2.sh": `echo "tok-$((4700 + 11))" >>"$CEMLI_MASK"; echo "it is tok-$((4700 + 11))"`,
+			})
+		},
 		"artifacts": func(b *bench) []evidence.Result {
 			b.config.Limits.Artifacts, b.config.Limits.ArtifactBytes = 4, 10
 			return b.uploaded("a-1.0.0.zip", files{

@@ -18,10 +18,10 @@ func (r *Result) Mask(m Masker) {
 	e := &r.Execution
 	e.Stdout, e.Stderr, e.Note = m.String(e.Stdout), m.String(e.Stderr), m.String(e.Note)
 	r.Error.Mask(m)
-	maskSteps(r.Steps, m)
+	MaskSteps(r.Steps, m)
 	if r.Rollback != nil {
 		r.Rollback.Error.Mask(m)
-		maskSteps(r.Rollback.Steps, m)
+		MaskSteps(r.Rollback.Steps, m)
 	}
 	r.Outputs = m.Values(r.Outputs)
 	for i := range r.Artifacts {
@@ -36,9 +36,9 @@ func (r *Result) Mask(m Masker) {
 	r.Policy.Violations = problem.Masked(r.Policy.Violations, m.String)
 }
 
-// maskSteps masks what was masked when it arrived once more, because scripts may have added values since then. What
+// MaskSteps masks what was masked when it arrived once more, because scripts may have added values since then. What
 // names the script stays.
-func maskSteps(steps []Step, m Masker) {
+func MaskSteps(steps []Step, m Masker) {
 	for i := range steps {
 		s := &steps[i]
 		s.StdoutTail, s.StderrTail = m.String(s.StdoutTail), m.String(s.StderrTail)

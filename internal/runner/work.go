@@ -152,21 +152,19 @@ func (w *work) runSteps(ctx context.Context, here steps.Here, job steps.Job) {
 func (w *work) document(left steps.Left) jobs.Outcome {
 	cancelled := problem.CodeOf(w.failure) == "step.cancelled"
 	o := w.outcome.Document(w.job.Job, cancelled, left, w.about())
-	w.maskOutputs(o.Steps)
-	if o.Rollback != nil {
-		w.maskOutputs(o.Rollback.Steps)
-	}
+	w.mask(&o)
 	return o
 }
 
-// maskOutputs masks what scripts gave to each other, which until then is as later scripts saw it: the executor does not
-// know what scripts have asked to be masked.
-func (w *work) maskOutputs(records []evidence.Step) {
-	for i, s := range records {
-		if s.Outputs != nil {
-			records[i].Outputs = w.masker.Values(s.Outputs)
-		}
+// mask masks everything once more: the executor does not know what scripts have asked to be masked, which they may have
+// done after it was printed, and what they gave to each other is until then as later scripts saw it.
+func (w *work) mask(o *jobs.Outcome) {
+	evidence.MaskSteps(o.Steps, w.masker)
+	if o.Rollback != nil {
+		o.Rollback.Error.Mask(w.masker)
+		evidence.MaskSteps(o.Rollback.Steps, w.masker)
 	}
+	o.Summary = w.masker.String(o.Summary)
 }
 
 // refused is the outcome of a job that is not begun: nothing was executed.
