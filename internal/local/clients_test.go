@@ -120,7 +120,7 @@ func TestObjectStorageWithTheOCICLI(t *testing.T) {
 	o.want("bucket",
 		o.field("name", "os", "bucket", "create", "--name", "mine", "--compartment-id", localoci.Compartment), "mine")
 	o.want("bucket", o.field("namespace", "os", "bucket", "get", "--name", "mine"), localoci.Namespace)
-	if list, _ := o.data("os", "bucket", "list", "--compartment-id", localoci.Compartment).([]any); len(list) != 5 {
+	if list, _ := o.data("os", "bucket", "list", "--compartment-id", localoci.Compartment).([]any); len(list) != 6 {
 		t.Errorf("buckets %v", list)
 	}
 	small, large := []byte("small\n"), make([]byte, 12<<20)
