@@ -438,6 +438,7 @@ func TestSweepFindsUploads(t *testing.T) {
 }
 
 func TestSweepEndsWhatDied(t *testing.T) {
+	here(t, "the mailbox has all of what the steps did")
 	for name, c := range map[string]struct {
 		state claim.State
 		want  evidence.Status
@@ -793,6 +794,7 @@ func TestASkippedSetIsOfTheSameAction(t *testing.T) {
 
 // A set for which a detached invocation has no time left goes on in another one.
 func TestASetGoesOnInAnotherInvocation(t *testing.T) {
+	here(t, "a run has less time: its runner stores what has come of it")
 	b := newBench(t)
 	marks := b.handed()
 	info := b.upload("sets.zip", pack(t, files{
@@ -975,6 +977,7 @@ func (b *bench) leases() *[]time.Time {
 // A lease is what the run still needs, however long the invocation may last: when its function dies, nobody
 // waits for the end of that.
 func TestALeaseIsWhatTheRunNeeds(t *testing.T) {
+	here(t, "leases end with the job")
 	for _, c := range []struct {
 		members     string
 		contents    files
@@ -1009,6 +1012,7 @@ func TestALeaseIsWhatTheRunNeeds(t *testing.T) {
 
 // A sweep that a schedule begins has an hour, and leases what does not say what it needs for a quarter.
 func TestALeaseOfADetachedSweep(t *testing.T) {
+	here(t, "leases end with the job")
 	b := newBench(t)
 	b.sweep()
 	leases := b.leases()

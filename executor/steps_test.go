@@ -802,6 +802,7 @@ func TestHiddenParametersAreGivenAgain(t *testing.T) {
 }
 
 func TestALargeResultStaysReadable(t *testing.T) {
+	here(t, "an outcome has at most 5 MB")
 	var steps []string
 	contents := files{}
 	for i := range 80 {

@@ -152,6 +152,7 @@ func TestAnEventStartsOneRunWhateverBecomesOfThePackage(t *testing.T) {
 // Where the executor has died on the first delivery, the next goes on with its bytes, if it had begun, and with what is
 // there now, if it had not.
 func TestAnEventGoesOnAfterADeath(t *testing.T) {
+	here(t, "the mailbox has all of what the steps did")
 	for state, want := range map[claim.State]string{claim.Running: "first\n", claim.Claimed: "second\n"} {
 		b := newBench(t)
 		b.record()

@@ -143,6 +143,7 @@ func TestMissingToolsAreFoundBefore(t *testing.T) {
 
 // Whatever a package says of the time for its undo, it runs in its concurrency group, and has a fence.
 func TestNoRunOutsideItsGroup(t *testing.T) {
+	here(t, "a call takes five minutes at most where there are no detached ones")
 	for name, times := range map[string]string{
 		"undo alone":       `"rollback_timeout":"2h"`,
 		"undo, never done": `"timeout":"30m","rollback_timeout":"2h","on_failure":"stop"`,
