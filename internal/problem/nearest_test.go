@@ -59,7 +59,11 @@ func TestNearestAllocatesNothing(t *testing.T) {
 	}
 	names[7] = strings.Repeat("z", 85)
 	word := strings.Repeat("z", maxWord)
-	if n := testing.AllocsPerRun(1, func() { Nearest(word, names) }); n != 0 {
-		t.Errorf("%v allocations", n)
+	least := testing.AllocsPerRun(1, func() { Nearest(word, names) })
+	for range 10 { // what else happens in this process is counted, too
+		least = min(least, testing.AllocsPerRun(1, func() { Nearest(word, names) }))
+	}
+	if least != 0 {
+		t.Errorf("%v allocations", least)
 	}
 }
