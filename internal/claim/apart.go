@@ -36,6 +36,12 @@ func (h *Held) Attend(ctx context.Context, until time.Time) (bool, error) {
 	return h.amend(ctx, func(next *Claim) { next.attended(until) })
 }
 
+// Leave notes that this invocation stays with the run no longer, so that another one may go on with it at once.
+func (h *Held) Leave(ctx context.Context) error {
+	_, err := h.Attend(context.WithoutCancel(ctx), h.book.now().Add(-2*MaxSkew))
+	return err
+}
+
 // Adopt makes this invocation the holder of a run that was left, and notes that it stays with it until a time. The
 // lease remains what it was. It returns false if another invocation was first.
 func (h *Held) Adopt(ctx context.Context, until time.Time) (bool, error) {

@@ -100,7 +100,7 @@ func (r *changing) left(ctx context.Context) error {
 	if r.exec.Invoke != nil {
 		v.HandOff = r.pending
 	}
-	if _, err := r.claim.Attend(context.WithoutCancel(ctx), r.exec.Now().Add(-2*claim.MaxSkew)); err != nil {
+	if r.claim.Leave(ctx) != nil {
 		v.HandOff = "" // it would find the run attended
 	}
 	return v

@@ -43,7 +43,7 @@ func (r *run) attend(ctx context.Context, held *claim.Held) error {
 
 // notResumed leaves a run to others that this invocation has taken over, and could not go on with.
 func (r *run) notResumed(ctx context.Context, held *claim.Held, why error) error {
-	if _, err := held.Attend(context.WithoutCancel(ctx), r.exec.Now().Add(-2*claim.MaxSkew)); err != nil {
+	if err := held.Leave(ctx); err != nil {
 		r.log.Warn("the run is taken to be looked after for a while", "error", err.Error())
 	}
 	return r.lookLater(why)
