@@ -10,6 +10,7 @@ import (
 	"cemli-executor/internal/jobs"
 	"cemli-executor/internal/problem"
 	"cemli-executor/internal/steps"
+	"cemli-executor/internal/store"
 )
 
 const (
@@ -111,8 +112,7 @@ func (f *following) answered(ctx context.Context, a answer) *end {
 			f.desk.Log.Warn("the mailbox of a job could not be read", "job", f.record.Job, "error", err.Error())
 		}
 		return ended
-	}
-	if a.says.Says == jobs.AnswersTaken {
+	case jobs.AnswersTaken:
 		return f.unlessBegun(ctx)
 	}
 	return f.look(ctx)
@@ -169,7 +169,7 @@ func (f *following) look(ctx context.Context) *end {
 	if err := f.listen(ctx); err != nil {
 		return &end{err: err}
 	}
-	if !f.alone || f.refused != nil {
+	if !f.alone {
 		return nil
 	}
 	ended, there, err := f.collect(ctx)
@@ -274,7 +274,7 @@ func (f *following) lastOutcome(ctx context.Context) (*end, error) {
 	defer cancel()
 	for {
 		ended, _, err := f.collect(ctx)
-		if ended != nil || err == nil || !wait(ctx, time.Second) {
+		if ended != nil || err == nil || !store.Wait(ctx, time.Second) {
 			return ended, err
 		}
 	}
@@ -299,7 +299,7 @@ func (f *following) unlessStarted(ctx context.Context) (*end, error) {
 		return nil, err
 	case now.IsZero() || left <= 0:
 		return nil, nil //nolint:nilnil // it is over
-	case left > 2*claim.MaxSkew || !wait(ctx, left):
+	case left > 2*claim.MaxSkew || !store.Wait(ctx, left):
 		return &end{err: fmt.Errorf("%w: by the store's clock it may last another %s", ErrLeft, left)}, nil
 	}
 	return f.lastOutcome(ctx)

@@ -4,12 +4,10 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
-	"slices"
 
 	"cemli-executor/internal/evidence"
 	"cemli-executor/internal/jobs"
 	"cemli-executor/internal/problem"
-	"cemli-executor/internal/steps"
 )
 
 // refusal is why what came is no outcome, with the digest of it.
@@ -41,18 +39,14 @@ func (f *following) listen(ctx context.Context) error {
 		f.journal.Tail(f.order.Masker.String(said.Tail))
 	}
 	f.takeLogs(ctx, each(said.Steps), false)
-	f.tellStarted(said)
-	if said.Step == before.Step && len(said.Steps) == len(before.Steps) {
+	now, ok := current(f.job.Interrupted(said.Steps))
+	if ok && now.Step.Name == said.Step {
+		f.started(now.Step, now.Number)
+	}
+	if !ok || said.Step == before.Step && len(said.Steps) == len(before.Steps) {
 		return f.attend(ctx)
 	}
-	lost := f.job.Interrupted(said.Steps)
-	all := append(slices.Clone(lost.Steps), undone(lost)...)
-	for i, s := range all {
-		if s.Status == evidence.StepInterrupted {
-			return f.journal.Begins(ctx, steps.Beginning{Step: s, Number: i + 1, Interrupted: lost})
-		}
-	}
-	return f.attend(ctx)
+	return f.journal.Begins(ctx, now)
 }
 
 // attend tells the journal that this invocation stays with the job.
@@ -61,17 +55,6 @@ func (f *following) attend(ctx context.Context) error {
 		return nil
 	}
 	return f.journal.Attends(ctx)
-}
-
-// tellStarted tells the journal of the step that runs.
-func (f *following) tellStarted(said jobs.Progress) {
-	lost := f.job.Interrupted(said.Steps)
-	for i, s := range append(slices.Clone(lost.Steps), undone(lost)...) {
-		if s.Status == evidence.StepInterrupted && s.Name == said.Step {
-			s.Status, s.Attempts = evidence.StepNotRun, 0
-			f.started(s, i+1)
-		}
-	}
 }
 
 // started tells the journal of a step that began, once.

@@ -16,6 +16,7 @@ import (
 	"cemli-executor/internal/jobs"
 	"cemli-executor/internal/problem"
 	"cemli-executor/internal/steps"
+	"cemli-executor/internal/store"
 )
 
 const (
@@ -58,7 +59,7 @@ func (p *Place) Run(ctx context.Context, job steps.Job, journal steps.Journal) (
 		}
 		again := errors.Is(err, ErrWithdrawn) && codes.OfError(err).Retried && try < tries && !p.stopped &&
 			time.Now().Before(half) // else an invocation with more time is to do it
-		if !again || !wait(stop, pause) {
+		if !again || !store.Wait(stop, pause) {
 			return outcome, err
 		}
 		p.desk.Log.Warn("the job was withdrawn, and is sent again", "job", p.record.Job, "error", err.Error())
@@ -69,18 +70,6 @@ func (p *Place) Run(ctx context.Context, job steps.Job, journal steps.Journal) (
 
 // tries is how often a job is sent whose runner cannot be reached.
 const tries = 3
-
-// wait waits; it returns false if there is no time for that.
-func wait(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
-	}
-}
 
 // once sends the job, and waits for what comes of it.
 func (p *Place) once(
@@ -111,25 +100,28 @@ func (p *Place) once(
 
 // begin tells the journal that the first step may begin. The context ends when the last script does.
 func (p *Place) begin(ctx context.Context, job steps.Job, journal steps.Journal) error {
-	lost := job.Interrupted(nil)
-	for _, list := range [][]evidence.Step{lost.Steps, undone(lost)} {
-		for i, s := range list {
-			if s.Status == evidence.StepInterrupted {
-				s.Status, s.Attempts = evidence.StepNotRun, 0
-				return journal.Begins(ctx, steps.Beginning{Step: s, Number: i + 1, Interrupted: lost})
-			}
-		}
+	if first, ok := current(job.Interrupted(nil)); ok {
+		return journal.Begins(ctx, first)
 	}
 	return nil
+}
+
+// current is the step that may run, by the outcome of a job of which nothing more is heard; ok is false if none may.
+func current(lost steps.Outcome) (b steps.Beginning, ok bool) {
+	for i, s := range append(slices.Clone(lost.Steps), undone(lost)...) {
+		if s.Status == evidence.StepInterrupted {
+			s.Status, s.Attempts = evidence.StepNotRun, 0
+			return steps.Beginning{Step: s, Number: i + 1, Interrupted: lost}, true
+		}
+	}
+	return steps.Beginning{}, false
 }
 
 // nothingToDo is the outcome of a job of which no script has to run; ok is false if one has to.
 func nothingToDo(job steps.Job) (o steps.Outcome, ok bool) {
 	o = job.Interrupted(nil)
-	for _, s := range append(slices.Clone(o.Steps), undone(o)...) {
-		if s.Status == evidence.StepInterrupted {
-			return steps.Outcome{}, false
-		}
+	if _, runs := current(o); runs {
+		return steps.Outcome{}, false
 	}
 	o.Began, o.Stopped = false, false
 	if o.Rollback != nil {

@@ -29,15 +29,15 @@ func (p Patience) Insist(ctx context.Context, do func(context.Context) error) er
 	for try := 1; ; try++ {
 		err := p.Once(ctx, do)
 		outage := errors.Is(err, ErrUnavailable)
-		if err == nil || !codes.OfError(err).Retried || try >= refusals && !outage || !wait(ctx, pause) {
+		if err == nil || !codes.OfError(err).Retried || try >= refusals && !outage || !Wait(ctx, pause) {
 			return err
 		}
 		pause = min(2*pause, 3*time.Second)
 	}
 }
 
-// wait waits; it returns false if there is no time for that.
-func wait(ctx context.Context, d time.Duration) bool {
+// Wait waits; it returns false if the context ends before.
+func Wait(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
