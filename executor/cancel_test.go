@@ -78,6 +78,7 @@ func (g *going) ended() evidence.Result {
 // waits returns a script that waits until release is called.
 func (b *bench) waits() (script string, release func()) {
 	b.t.Helper()
+	here(b.t, elsewhere)
 	dir := testkit.TempDir(b.t)
 	if err := os.Chmod(dir, 0o777); err != nil { //nolint:gosec // for the scripts' user
 		b.t.Fatal(err)
@@ -397,6 +398,7 @@ func TestCancelledAndPutOff(t *testing.T) {
 
 // Whoever cancelled a run whose executor died does not want another attempt of it, also if that was accepted before.
 func TestCancelledAndDead(t *testing.T) {
+	here(t, "the mailbox has all of what the steps did")
 	t.Parallel()
 	for _, cancelled := range []bool{false, true} {
 		b := newBench(t)

@@ -55,6 +55,9 @@ func here(t *testing.T, why string) {
 	}
 }
 
+// elsewhere is why a script cannot wait for a test's sign there.
+const elsewhere = "a script has a user and a folder of its own, and cannot meet the test in another"
+
 // mail is a mailbox in the office.
 type mail struct {
 	jobs   store.Bucket

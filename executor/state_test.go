@@ -222,7 +222,7 @@ func TestAClaimLeasedForEver(t *testing.T) {
 // busy runs a package whose script waits until release is called, and returns when it has begun.
 func (b *bench) busy(name, members string) (release func() evidence.Result) {
 	b.t.Helper()
-	here(b.t, "a script has a user and a folder of its own, and cannot meet the test in another")
+	here(b.t, elsewhere)
 	dir := testkit.TempDir(b.t)
 	if err := os.Chmod(dir, 0o777); err != nil { //nolint:gosec // for the scripts' user
 		b.t.Fatal(err)
