@@ -48,11 +48,11 @@ func (l *writeLog) read(_ context.Context, from, to time.Time, page string) ([]e
 	return found[start : start+l.page], fmt.Sprint(start + l.page), nil
 }
 
-// logged is the entry of a run's upload.
+// logged is the entry of a run's upload, to the millisecond, as the log has it.
 func logged(r evidence.Result) executor.LoggedWrite {
 	return executor.LoggedWrite{
-		Time: time.Now(), Bucket: "packages", ETag: r.Package.ETag, VersionID: r.Package.VersionID,
-		Principal: uploaderID, Authentication: "user",
+		Time: time.Now().Truncate(time.Millisecond), Bucket: "packages", ETag: r.Package.ETag,
+		VersionID: r.Package.VersionID, Principal: uploaderID, Authentication: "user",
 	}
 }
 
