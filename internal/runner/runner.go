@@ -19,6 +19,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"cemli-executor/internal/bundle"
@@ -70,10 +71,10 @@ type Config struct {
 	Tails bool
 }
 
-// Runner does jobs, one at a time.
+// Runner does jobs, one at a time: of calls for the same job that come together, one begins it.
 type Runner struct {
 	Config
-	done  int           // jobs that it has begun
+	done  atomic.Int64  // jobs that it has begun
 	every time.Duration // between two documents of progress
 }
 
@@ -106,7 +107,7 @@ func (r *Runner) Serve(ctx context.Context, call []byte) (answer []byte, err err
 		return r.refuse(log, job, err)
 	}
 	w := &work{
-		runner: r, job: job, zip: zip, box: box, log: log, masker: redact.New(job.Mask), before: r.done,
+		runner: r, job: job, zip: zip, box: box, log: log, masker: redact.New(job.Mask), before: int(r.done.Load()),
 		base: context.WithoutCancel(ctx),
 	}
 	switch err := w.begin(ctx); {
@@ -116,7 +117,7 @@ func (r *Runner) Serve(ctx context.Context, call []byte) (answer []byte, err err
 	case err != nil:
 		return nil, err
 	}
-	r.done++
+	r.done.Add(1)
 	return w.tell(w.do())
 }
 
